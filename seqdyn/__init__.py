@@ -1,0 +1,86 @@
+"""seqdyn: every sequence model is a stateful predictor, y_t, h_t = f(x_t, h_{t-1}).
+
+The package is a house; each floor knows only those below it.
+
+    floor 0   state             trees of tensors
+              kernels           fused recurrences on raw tensors
+    floor 1   scan              scan and rollout: the only loops over time
+              data              containers in, the same containers out
+              metrics, figures, files
+    floor 2   cell              the contract Cell; Stack, Residual, Readout, Encoder
+              initial_state     zero, random, learned, warm-up
+    floor 3   cells             one recurrence a file
+              systems           known dynamics as cells
+              training          losses and the loop: BPTT and truncated BPTT
+              dynamics          measurements of any cell
+              stream            the one mutable object
+    floor 5   estimators        scikit-learn estimators
+    floor 7   datasets          load_* and fetch_*
+    floor 8   cli               the command line
+
+Names are imported when they are first used; importing seqdyn itself loads nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names, for type checkers and editors
+    from seqdyn.cell import Cell, Encoder, Readout, Residual, Stack
+    from seqdyn.cells.elman import Elman
+    from seqdyn.cells.gru import GRU
+    from seqdyn.cells.linear import Linear
+    from seqdyn.cells.lstm import LSTM
+    from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+    from seqdyn.dynamics.jacobians import jacobian
+    from seqdyn.estimators.baselines import ARXRegressor, PersistenceRegressor
+    from seqdyn.estimators.classifiers import ElmanClassifier, GRUClassifier, LSTMClassifier, RecurrentClassifier
+    from seqdyn.estimators.linear import LinearStateSpaceRegressor
+    from seqdyn.estimators.moving_average import ExponentialMovingAverageRegressor, MovingAverageRegressor
+    from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor, LSTMRegressor, RecurrentRegressor
+    from seqdyn.figures import plot_forecast, plot_history, plot_unrolled
+    from seqdyn.files import load, register
+    from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
+    from seqdyn.scan import Scan, hold, rollout, scan
+    from seqdyn.stream import Stream
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "scan": ("scan", "rollout", "hold", "Scan"),
+    "figures": ("plot_unrolled", "plot_history", "plot_forecast"),
+    "files": ("load", "register"),
+    "cell": ("Cell", "Stack", "Residual", "Readout", "Encoder"),
+    "initial_state": ("Zero", "Random", "Learned", "Given", "Warmup"),
+    "cells.moving_average": ("MovingAverage", "ExponentialMovingAverage"),
+    "cells.linear": ("Linear",),
+    "cells.elman": ("Elman",),
+    "cells.lstm": ("LSTM",),
+    "cells.gru": ("GRU",),
+    "dynamics.jacobians": ("jacobian",),
+    "stream": ("Stream",),
+    "estimators.regressors": ("RecurrentRegressor", "ElmanRegressor", "LSTMRegressor", "GRURegressor"),
+    "estimators.classifiers": ("RecurrentClassifier", "ElmanClassifier", "LSTMClassifier", "GRUClassifier"),
+    "estimators.linear": ("LinearStateSpaceRegressor",),
+    "estimators.moving_average": ("MovingAverageRegressor", "ExponentialMovingAverageRegressor"),
+    "estimators.baselines": ("PersistenceRegressor", "ARXRegressor"),
+}
+"""Where each public name lives, floor by floor."""
+
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_SUBMODULES = ("state", "metrics", "datasets", "systems", "training", "dynamics", "initial_state", "cells", "data")
+
+__all__ = ["__version__", *_MODULE_OF]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(import_module(f"seqdyn.{_MODULE_OF[name]}"), name)
+    if name in _SUBMODULES or name in _HOME:
+        return import_module(f"seqdyn.{name}")
+    raise AttributeError(f"module 'seqdyn' has no attribute {name!r}; see dir(seqdyn) for its names.")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_SUBMODULES])

@@ -1,0 +1,453 @@
+"""The contract of every recurrence, and how recurrences are put together.
+
+    y_t, h_t = f_θ(x_t, h_{t-1})
+
+:class:`Cell` is the contract; :class:`Stack`, :class:`Residual`, :class:`Readout` and :class:`Encoder` compose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from seqdyn.scan import hold, scan, unroll
+from seqdyn.state import State
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda value: value,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "softmax": lambda value: torch.softmax(value, dim=-1),
+}
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
+    """Return the value if it is one of the choices, else say what they are."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+    return value
+
+
+class Cell(nn.Module):
+    """One step of a stateful predictor: y_t, h_t = f_θ(x_t, h_{t-1}).
+
+    A subclass owes :meth:`initial_state` and :meth:`forward`. It gets the scan, truncated BPTT, streaming, the
+    estimators, files and every instrument for it. It may add a fast path :meth:`unroll`, a closed-form
+    :meth:`jacobian`, and names for its :meth:`gates`; each returns ``NotImplemented`` where it does not apply, and
+    the written step is used.
+
+    A step is *pure*: it changes nothing and draws nothing; randomness comes in as an input (:meth:`noise`).
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Widths of x_t and of the memory.
+    output_size : int, optional
+        Width of y_t; ``hidden_size`` if None.
+
+    Notes
+    -----
+    Store constructor arguments under their own names, as scikit-learn's estimators do: the cell can then be saved.
+
+    Examples
+    --------
+    A leaky integrator with a learned input map, written by a user:
+
+    >>> import torch
+    >>> from typing import NamedTuple
+    >>> class LeakyState(NamedTuple):
+    ...     h: torch.Tensor
+    >>> class Leaky(Cell):
+    ...     def __init__(self, input_size, hidden_size):
+    ...         super().__init__(input_size, hidden_size)
+    ...         self.drive = torch.nn.Linear(input_size, hidden_size)
+    ...     def initial_state(self, batch):
+    ...         return LeakyState(self.zeros(batch, self.hidden_size))
+    ...     def forward(self, x, state):
+    ...         h = 0.9 * state.h + 0.1 * self.drive(x)
+    ...         return h, LeakyState(h)
+    >>> from seqdyn.scan import scan
+    >>> scan(Leaky(2, 3), torch.zeros(1, 4, 2)).output.shape
+    torch.Size([1, 4, 3])
+    """
+
+    input_size: int
+    hidden_size: int
+    output_size: int
+
+    def __init__(self, input_size: int, hidden_size: int, output_size: int | None = None):
+        super().__init__()
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("output_size", output_size)):
+            if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
+                raise ValueError(f"{name} must be an int of at least 0, got {size!r}.")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.output_size = hidden_size if output_size is None else output_size
+
+    def initial_state(self, batch: int) -> State:
+        """The memory before the first step, h_{-1}, for ``batch`` rows."""
+        raise NotImplementedError(f"{type(self).__name__} must define initial_state(batch).")
+
+    def forward(self, x: Any, state: State) -> tuple[Any, State]:
+        """One step: from x (batch, *inputs) and the state to (output, state)."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(x, state).")
+
+    def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
+        """Fast path over x (batch, time, *inputs), equal to the loop; ``NotImplemented`` where there is none."""
+        return NotImplemented
+
+    def jacobian(self, x: Any, before: State, output: Any, after: State) -> Any:
+        """∂h_t/∂h_{t-1} in closed form, (batch, n, n) over the flattened state, or ``NotImplemented``."""
+        return NotImplemented
+
+    def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
+        """Gate activations at this step by name, (batch, hidden) each; empty for a cell without gates."""
+        return {}
+
+    def noise(self, batch: int, generator: torch.Generator) -> Any:
+        """Random inputs for one training chunk (dropout masks), drawn by the trainer; None if there are none."""
+        return None
+
+    def zeros(self, batch: int, *shape: int) -> Tensor:
+        """Zeros (batch, *shape) on the device and in the dtype of this cell's own parameters or buffers."""
+        for own in (*self.parameters(), *self.buffers()):
+            return own.new_zeros(batch, *shape)
+        return torch.zeros(batch, *shape)
+
+
+class Wrapper(Cell):
+    """A cell around another one: all that it does not change itself is the inner cell's."""
+
+    def __init__(self, cell: Cell, output_size: int | None = None):
+        super().__init__(cell.input_size, cell.hidden_size, cell.output_size if output_size is None else output_size)
+        self.cell = cell
+
+    def initial_state(self, batch: int) -> State:
+        return self.cell.initial_state(batch)
+
+    def forward(self, x: Any, state: State) -> tuple[Any, State]:
+        return cast(tuple[Any, State], self.cell(x, state))
+
+    def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
+        return self.cell.unroll(x, state, mask)
+
+    def jacobian(self, x: Any, before: State, output: Any, after: State) -> Any:
+        return self.cell.jacobian(x, before, output, after)
+
+    def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
+        return self.cell.gates(x, before, output, after)
+
+    def noise(self, batch: int, generator: torch.Generator) -> Any:
+        return self.cell.noise(batch, generator)
+
+
+class Readout(Wrapper):
+    """A cell read through an affine map: y_t = σ_y(W_y o_t + b_y), with o_t the inner cell's output.
+
+    Parameters
+    ----------
+    cell : Cell
+    output_size : int
+        Width of y_t.
+    activation : {"identity", "tanh", "relu", "sigmoid", "softmax"}
+        σ_y.
+    generator : torch.Generator, optional
+        Draws W_y (Glorot uniform); a fresh one if None. b_y starts at 0.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.elman import Elman
+    >>> Readout(Elman(3, 8), 2).output_size
+    2
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        output_size: int,
+        activation: str = "identity",
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__(cell, output_size)
+        self.activation = check_choice("activation", activation, list(ACTIVATIONS))
+        self.affine = Affine(cell.output_size, output_size, generator)
+
+    def forward(self, x: Any, state: State) -> tuple[Tensor, State]:
+        output, state = self.cell(x, state)
+        return ACTIVATIONS[self.activation](self.affine(output)), state
+
+    def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
+        output, state = unroll(self.cell, x, state, mask)
+        return ACTIVATIONS[self.activation](self.affine(output)), state
+
+
+class Residual(Wrapper):
+    """A cell with a shortcut around it: y_t = x_t + o_t, with o_t the inner cell's output.
+
+    Parameters
+    ----------
+    cell : Cell
+        With ``output_size == input_size``.
+
+    References
+    ----------
+    Wu et al. (2016), Google's Neural Machine Translation System, eq. (6).
+    """
+
+    def __init__(self, cell: Cell):
+        if cell.input_size != cell.output_size:
+            raise ValueError(
+                f"Residual adds input and output, but {type(cell).__name__} has input_size={cell.input_size} and "
+                f"output_size={cell.output_size}: make them equal, or put a Readout({cell.input_size}) around the cell."
+            )
+        super().__init__(cell)
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        output, state = self.cell(x, state)
+        return x + output, state
+
+    def unroll(self, x: Tensor, state: State, mask: Tensor | None = None) -> Any:
+        output, state = unroll(self.cell, x, state, mask)
+        return x + output, state
+
+
+class Stack(Cell):
+    """Cells on top of each other: the output of each is the input of the next, in the same step.
+
+    The state is a tuple with one entry a layer. Dropout is drawn once per chunk and held in time, so that a step
+    stays pure: in training x is the pair ``(x, masks)``, with one mask ``(batch, time, outputs)`` a layer.
+
+    Parameters
+    ----------
+    layers : sequence of Cell
+        From input to output; each takes the width the one before gives.
+    dropout : float in [0, 1)
+        Share of every layer's outputs that is dropped in training.
+
+    References
+    ----------
+    Gal & Ghahramani (2016), A Theoretically Grounded Application of Dropout in Recurrent Neural Networks.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.cells.gru import GRU
+    >>> two = Stack([GRU(3, 8), GRU(8, 4)])
+    >>> scan(two, torch.zeros(1, 5, 3)).output.shape
+    torch.Size([1, 5, 4])
+    """
+
+    def __init__(self, layers: Sequence[Cell], dropout: float = 0.0):
+        layers = list(layers)
+        if not layers:
+            raise ValueError("Stack needs at least one layer, got none.")
+        for below, above in pairwise(layers):
+            if below.output_size != above.input_size:
+                raise ValueError(
+                    f"{type(above).__name__} expects input_size={above.input_size}, but the layer below it "
+                    f"({type(below).__name__}) gives output_size={below.output_size}."
+                )
+        super().__init__(layers[0].input_size, sum(layer.hidden_size for layer in layers), layers[-1].output_size)
+        self.layers = nn.ModuleList(layers)
+        self.dropout = _check_share(dropout)
+
+    def initial_state(self, batch: int) -> State:
+        return tuple(cell.initial_state(batch) for cell in self._cells())
+
+    def forward(self, x: Any, state: State) -> tuple[Any, State]:
+        x, masks = self._split(x)
+        states = []
+        for layer, before, mask in zip(self.layers, state, masks, strict=True):
+            x, after = layer(x, before)
+            x = x if mask is None else x * mask
+            states.append(after)
+        return x, tuple(states)
+
+    def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
+        x, dropped = self._split(x)
+        states = []
+        for layer, before, kept in zip(self._cells(), state, dropped, strict=True):
+            x, after = unroll(layer, x, before, mask)
+            x = x if kept is None else x * kept
+            states.append(after)
+        return x, tuple(states)
+
+    def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
+        x, masks = self._split(x)
+        named: dict[str, Tensor] = {}
+        for index, (layer, mask) in enumerate(zip(self._cells(), masks, strict=True)):
+            output, _ = layer(x, before[index])
+            named |= {
+                f"{index}.{name}": gate for name, gate in layer.gates(x, before[index], output, after[index]).items()
+            }
+            x = output if mask is None else output * mask
+        return named
+
+    def noise(self, batch: int, generator: torch.Generator) -> Any:
+        return _dropout_masks([(cell,) for cell in self._cells()], self.dropout, batch, generator)
+
+    def _cells(self) -> list[Cell]:
+        return cast(list[Cell], list(self.layers))
+
+    def _split(self, x: Any) -> tuple[Any, tuple[Any, ...]]:
+        return x if isinstance(x, tuple) else (x, (None,) * len(self.layers))
+
+
+class Encoding(NamedTuple):
+    """What an :class:`Encoder` returns: ``output`` (batch, time, outputs) and ``summary`` (batch, outputs)."""
+
+    output: Tensor
+    summary: Tensor
+
+
+class Encoder(nn.Module):
+    """Layers that may look in both directions, for whole sequences: (x, mask) → (output, summary).
+
+    A layer is a :class:`Cell`, or a pair of cells of which the second walks backwards; a pair's output is
+    [→o_t; ←o_t]. It is not a Cell: the past alone does not determine its state.
+
+    Parameters
+    ----------
+    layers : sequence of Cell or (Cell, Cell)
+        From input to output.
+    residual : bool
+        Add a layer's input to its output where the widths agree.
+    dropout : float in [0, 1)
+        Share of every layer's outputs dropped in training, one mask a sequence.
+    output_size : int, optional
+        Read output and summary through y = W_y o + b_y.
+    generator : torch.Generator, optional
+        Draws W_y.
+
+    Notes
+    -----
+    The summary joins what each direction has seen last: →o at the last valid step, ←o at the first.
+
+    References
+    ----------
+    Schuster & Paliwal (1997), Bidirectional Recurrent Neural Networks; Wu et al. (2016) for the first layer
+    bidirectional and residual layers above it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.cells.lstm import LSTM
+    >>> google = Encoder([(LSTM(3, 4), LSTM(3, 4)), LSTM(8, 8), LSTM(8, 8)], residual=True)
+    >>> output, summary = google(torch.zeros(2, 5, 3))
+    >>> output.shape, summary.shape
+    (torch.Size([2, 5, 8]), torch.Size([2, 8]))
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Cell | tuple[Cell, Cell]],
+        residual: bool = False,
+        dropout: float = 0.0,
+        output_size: int | None = None,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        if not layers:
+            raise ValueError("Encoder needs at least one layer, got none.")
+        pairs = [layer if isinstance(layer, tuple) else (layer,) for layer in layers]
+        self.input_size = pairs[0][0].input_size
+        width = self.input_size
+        for index, pair in enumerate(pairs):
+            for cell in pair:
+                if cell.input_size != width:
+                    raise ValueError(
+                        f"Layer {index} ({type(cell).__name__}) expects input_size={cell.input_size}, but what comes "
+                        f"to it has width {width}."
+                    )
+            width = sum(cell.output_size for cell in pair)
+        self.layers = nn.ModuleList(nn.ModuleList(pair) for pair in pairs)
+        self.residual = residual
+        self.dropout = _check_share(dropout)
+        self.output_size = width if output_size is None else output_size
+        self.affine = None if output_size is None else Affine(width, output_size, generator)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, noise: tuple[Tensor, ...] | None = None) -> Encoding:
+        """Encode x (batch, time, inputs); ``noise`` are the dropout masks of :meth:`noise`, in training."""
+        for index, layer in enumerate(self.layers):
+            output, summary = _both_directions(cast(Sequence[Cell], layer), x, mask)
+            if self.residual and output.shape == x.shape:
+                output, summary = output + x, summary + _ends(cast(Sequence[Cell], layer), x, mask)
+            if noise is not None:
+                output, summary = output * hold(noise[index], output.shape[1]), summary * noise[index]
+            x = output
+        return Encoding(x, summary) if self.affine is None else Encoding(self.affine(x), self.affine(summary))
+
+    def noise(self, batch: int, generator: torch.Generator) -> Any:
+        """Dropout masks for one batch, one a layer; None without dropout."""
+        return _dropout_masks(cast(Sequence[Sequence[Cell]], self.layers), self.dropout, batch, generator)
+
+
+class Affine(nn.Module):
+    """W o + b, with W drawn by the caller's generator (Glorot uniform) and b = 0."""
+
+    def __init__(self, input_size: int, output_size: int, generator: torch.Generator | None = None):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(output_size, input_size))
+        self.bias = nn.Parameter(torch.zeros(output_size))
+        self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw W anew and set b to 0."""
+        nn.init.xavier_uniform_(self.weight, generator=own_generator(generator))
+        nn.init.zeros_(self.bias)
+
+    def forward(self, value: Tensor) -> Tensor:
+        return nn.functional.linear(value, self.weight, self.bias)
+
+
+def own_generator(generator: torch.Generator | None) -> torch.Generator:
+    """The caller's generator, or a new one seeded by the operating system: never torch's global one."""
+    if generator is not None:
+        return generator
+    fresh = torch.Generator()
+    fresh.seed()
+    return fresh
+
+
+def _check_share(dropout: float) -> float:
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be in [0, 1), got {dropout}.")
+    return dropout
+
+
+def _dropout_masks(
+    layers: Sequence[Sequence[Cell]], dropout: float, batch: int, generator: torch.Generator
+) -> tuple[Tensor, ...] | None:
+    """One mask (batch, outputs) a layer, 0 with probability ``dropout``, else 1 / (1 − dropout)."""
+    if not dropout:
+        return None
+    keep = 1.0 - dropout
+    masks = (layer[0].zeros(batch, sum(cell.output_size for cell in layer)) for layer in layers)
+    return tuple(mask.bernoulli_(keep, generator=generator).div_(keep) for mask in masks)
+
+
+def _both_directions(layer: Sequence[Cell], x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    outputs = [scan(cell, x, mask=mask, reverse=index == 1).output for index, cell in enumerate(layer)]
+    ends = [_end(output, mask, first=index == 1) for index, output in enumerate(outputs)]
+    return torch.cat(outputs, dim=-1), torch.cat(ends, dim=-1)
+
+
+def _ends(layer: Sequence[Cell], x: Tensor, mask: Tensor | None) -> Tensor:
+    """The input at the step each part of the summary was taken from, for the residual shortcut."""
+    pieces = x.split([cell.output_size for cell in layer], dim=-1)
+    return torch.cat([_end(piece, mask, first=index == 1) for index, piece in enumerate(pieces)], dim=-1)
+
+
+def _end(output: Tensor, mask: Tensor | None, first: bool) -> Tensor:
+    """The value at each row's first or last valid step."""
+    if mask is None:
+        return output[:, 0 if first else -1]
+    steps = torch.arange(mask.shape[1], device=mask.device)
+    step = torch.where(mask, steps, mask.shape[1]).amin(1) if first else torch.where(mask, steps, -1).amax(1)
+    step = step.clamp(0, mask.shape[1] - 1)
+    return output[torch.arange(len(output), device=output.device), step]

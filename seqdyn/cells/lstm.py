@@ -1,0 +1,139 @@
+"""The long short-term memory."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from seqdyn.cell import Cell, own_generator
+
+
+class LSTMState(NamedTuple):
+    """``h`` (batch, hidden), what is read out, and ``c`` (batch, hidden), the memory behind the gates."""
+
+    h: Tensor
+    c: Tensor
+
+
+class LSTM(Cell):
+    """The long short-term memory: three gates around a memory that nothing else transforms.
+
+        i_t = σ(W_i x_t + U_i h_{t-1} + b_i)        write
+        f_t = σ(W_f x_t + U_f h_{t-1} + b_f)        keep
+        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)     candidate
+        o_t = σ(W_o x_t + U_o h_{t-1} + b_o)        read
+        c_t = f_t ∘ c_{t-1} + i_t ∘ g_t
+        h_t = o_t ∘ tanh(c_t),   y_t = h_t
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+    peepholes : bool
+        Let the gates see the memory: p_i ∘ c_{t-1}, p_f ∘ c_{t-1} and p_o ∘ c_t join the sums.
+    generator : torch.Generator, optional
+        Draws the weights; a fresh one if None.
+
+    Attributes
+    ----------
+    input_weight : Parameter, shape (4 hidden, inputs)
+        W in the order i, f, g, o; starts Glorot uniform per gate.
+    recurrent_weight : Parameter, shape (4 hidden, hidden)
+        U; starts orthogonal per gate.
+    bias : Parameter, shape (4 hidden,)
+        Starts at 0, the forget gate's at 1: the network remembers until it learns to forget.
+    peephole : Parameter, shape (3, hidden), with ``peepholes`` only
+        p_i, p_f, p_o; starts at 0.
+
+    Notes
+    -----
+    ∂c_t/∂c_{t-1} along c alone is f_t ≤ 1: dampened, never amplified. The full Jacobian of (h, c) can still grow.
+
+    References
+    ----------
+    Hochreiter & Schmidhuber (1997), Long short-term memory; Gers, Schmidhuber & Cummins (2000) for the forget
+    gate; Gers & Schmidhuber (2000), Recurrent nets that time and count, for the peepholes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.scan import scan
+    >>> scan(LSTM(2, 3), torch.zeros(1, 5, 2)).state.c.shape
+    torch.Size([1, 3])
+    """
+
+    no_bias: Tensor
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        peepholes: bool = False,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__(input_size, hidden_size)
+        self.peepholes = peepholes
+        self.input_weight = nn.Parameter(torch.empty(4 * hidden_size, input_size))
+        self.recurrent_weight = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
+        self.bias = nn.Parameter(torch.empty(4 * hidden_size))
+        self.peephole = nn.Parameter(torch.zeros(3, hidden_size)) if peepholes else None
+        self.register_buffer("no_bias", torch.zeros(4 * hidden_size), persistent=False)
+        self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw W and U anew, set b to 0 and the forget gate's to 1."""
+        generator = own_generator(generator)
+        for weight in self.input_weight.chunk(4):
+            nn.init.xavier_uniform_(weight, generator=generator)
+        for weight in self.recurrent_weight.chunk(4):
+            nn.init.orthogonal_(weight, generator=generator)
+        nn.init.zeros_(self.bias)
+        nn.init.ones_(self.bias.chunk(4)[1])
+        if self.peephole is not None:
+            nn.init.zeros_(self.peephole)
+
+    def initial_state(self, batch: int) -> LSTMState:
+        zeros = self.zeros(batch, self.hidden_size)
+        return LSTMState(zeros, zeros)
+
+    def forward(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        *_, o, c = self._step(x, state)
+        h = o * torch.tanh(c)
+        return h, LSTMState(h, c)
+
+    def unroll(self, x: Tensor, state: LSTMState, mask: Tensor | None = None) -> Any:
+        if mask is not None or self.peepholes:
+            return NotImplemented
+        weights = [self.input_weight, self.recurrent_weight, self.bias, self.no_bias]
+        start = (state.h.unsqueeze(0), state.c.unsqueeze(0))
+        output, h, c = torch.lstm(x, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+        return output, LSTMState(h[0], c[0])
+
+    def gates(self, x: Tensor, before: LSTMState, output: Tensor, after: LSTMState) -> dict[str, Tensor]:
+        i, f, g, o, _ = self._step(x, before)
+        return {"input": i, "forget": f, "candidate": g, "output": o}
+
+    def jacobian(self, x: Tensor, before: LSTMState, output: Tensor, after: LSTMState) -> Tensor:
+        i, f, g, o, c = (value.unsqueeze(2) for value in self._step(x, before))
+        U_i, U_f, U_g, U_o = self.recurrent_weight.chunk(4)
+        p_i, p_f, p_o = self.zeros(3, self.hidden_size, 1) if self.peephole is None else self.peephole.unsqueeze(2)
+        write, keep = g * i * (1 - i), before.c.unsqueeze(2) * f * (1 - f)  # ∂c_t over the sums of i and of f
+        read = torch.tanh(c) * o * (1 - o)
+        open_ = o * (1 - torch.tanh(c) ** 2) + read * p_o  # ∂h_t/∂c_t
+        c_h = write * U_i + keep * U_f + i * (1 - g**2) * U_g
+        c_c = torch.diag_embed((f + write * p_i + keep * p_f).squeeze(2))
+        return torch.cat([torch.cat([read * U_o + open_ * c_h, open_ * c_c], 2), torch.cat([c_h, c_c], 2)], 1)
+
+    def _step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The gates i, f, g, o and the new memory c."""
+        sums = linear(x, self.input_weight, self.bias) + linear(state.h, self.recurrent_weight)
+        a_i, a_f, a_g, a_o = sums.chunk(4, dim=-1)
+        if self.peephole is not None:
+            a_i, a_f = a_i + self.peephole[0] * state.c, a_f + self.peephole[1] * state.c
+        i, f, g = torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g)
+        c = f * state.c + i * g
+        if self.peephole is not None:
+            a_o = a_o + self.peephole[2] * c
+        return i, f, g, torch.sigmoid(a_o), c

@@ -1,0 +1,1 @@
+"""Fused recurrences on raw tensors, behind the cells' ``unroll``."""

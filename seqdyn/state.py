@@ -1,0 +1,168 @@
+"""Trees of tensors: the memory of a model, whatever its shape.
+
+A *tree* is a tensor, or a NamedTuple, tuple, list or dict of trees; ``None`` is an empty branch. A *state* is a
+tree whose leaves are all ``(batch, *shape)`` and whose structure never changes in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import xarray
+
+State = Any
+"""A NamedTuple of tensors, or a tuple of states (the layers of a stack); every leaf is ``(batch, *shape)``."""
+
+
+def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """Apply a function to every leaf, and to the leaves at the same place in the other trees.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(leaf, *leaves_of_the_others) -> new leaf``.
+    tree, *others : tree
+        Trees of one structure.
+
+    Returns
+    -------
+    tree
+        The results, in the structure of the first tree.
+
+    Examples
+    --------
+    >>> import torch
+    >>> map_leaves(lambda leaf: leaf + 1, (torch.zeros(2), {"c": torch.ones(1)}))
+    (tensor([1., 1.]), {'c': tensor([2.])})
+    """
+    if isinstance(tree, Tensor):
+        return function(tree, *others)
+    if tree is None:
+        return None
+    if isinstance(tree, dict):
+        return {key: map_leaves(function, tree[key], *(other[key] for other in others)) for key in tree}
+    branches = [map_leaves(function, *branch) for branch in zip(tree, *others, strict=True)]
+    return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
+
+
+def named_leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Walk through the leaves with their dotted paths: ``h``, ``c``, or ``0.h`` in a stack.
+
+    Examples
+    --------
+    >>> import torch
+    >>> [path for path, _ in named_leaves(({"h": torch.zeros(1)}, {"h": torch.zeros(1)}))]
+    ['0.h', '1.h']
+    """
+    if isinstance(tree, Tensor):
+        yield name, tree
+        return
+    if tree is None:
+        return
+    if isinstance(tree, dict):
+        keys: Sequence[Any] = list(tree)
+        branches: Sequence[Any] = list(tree.values())
+    else:
+        keys = getattr(tree, "_fields", range(len(tree)))
+        branches = tree
+    for key, branch in zip(keys, branches, strict=True):
+        yield from named_leaves(branch, f"{name}.{key}" if name else str(key))
+
+
+def leaves(tree: Any) -> list[Tensor]:
+    """All tensors of a tree, in a fixed order."""
+    return [leaf for _, leaf in named_leaves(tree)]
+
+
+def select(condition: Tensor, tree: Any, other: Any) -> Any:
+    """Take each row from ``tree`` where the condition holds, else from ``other``.
+
+    Parameters
+    ----------
+    condition : Tensor of bool, shape (batch,)
+    tree, other : tree
+        Trees of one structure with leaves ``(batch, *shape)``.
+    """
+
+    def choose(leaf: Tensor, alternative: Tensor) -> Tensor:
+        return torch.where(condition.view(-1, *[1] * (leaf.dim() - 1)), leaf, alternative)
+
+    return map_leaves(choose, tree, other)
+
+
+def stack(trees: Sequence[Any], dim: int = 1) -> Any:
+    """Join trees of one structure along a new axis: a sequence of states becomes a state with a time axis."""
+    return map_leaves(lambda *column: torch.stack(column, dim), *trees)
+
+
+def detach(tree: Any) -> Any:
+    """The same values with no history: gradients end here."""
+    return map_leaves(Tensor.detach, tree)
+
+
+def expand(tree: Any, batch: int) -> Any:
+    """Repeat a state of one row for a whole batch, without copying."""
+    return map_leaves(lambda leaf: leaf.expand(batch, *leaf.shape[1:]), tree)
+
+
+def flatten(tree: Any) -> Tensor:
+    """Write the whole state as one vector a row: ``(batch, n)``, leaves one after the other.
+
+    Examples
+    --------
+    >>> import torch
+    >>> flatten((torch.zeros(2, 3), torch.ones(2, 1, 2))).shape
+    torch.Size([2, 5])
+    """
+    return torch.cat([leaf.flatten(1) for leaf in leaves(tree)], dim=1)
+
+
+def unflatten(vector: Tensor, like: Any) -> Any:
+    """The inverse of :func:`flatten`: a vector ``(batch, n)`` in the structure of ``like``."""
+    pieces = iter(vector.split([leaf[0].numel() for leaf in leaves(like)], dim=1))
+    return map_leaves(lambda leaf: next(pieces).reshape(-1, *leaf.shape[1:]), like)
+
+
+def to_xarray(tree: Any, dims: Sequence[str] = ("batch",)) -> xarray.Dataset:
+    """Label a state: one variable a leaf, named by its path.
+
+    Parameters
+    ----------
+    tree : tree
+        A state, or states stacked in time.
+    dims : sequence of str
+        The names of the leading axes, ``("batch",)`` for a state, ``("batch", "time")`` for stacked states. The
+        axes after them are called ``<leaf>_hidden`` (and ``<leaf>_hidden_1`` … for further ones).
+
+    Returns
+    -------
+    xarray.Dataset
+
+    Examples
+    --------
+    >>> import torch
+    >>> dict(to_xarray({"h": torch.zeros(2, 3)}).sizes)
+    {'batch': 2, 'h_hidden': 3}
+    """
+    import xarray
+
+    def label(name: str, leaf: Tensor) -> xarray.Variable:
+        rest = [f"{name}_hidden" + (f"_{axis}" if axis else "") for axis in range(leaf.dim() - len(dims))]
+        return xarray.Variable([*dims, *rest], leaf.detach().cpu().numpy())
+
+    return xarray.Dataset({name or "state": label(name or "state", leaf) for name, leaf in named_leaves(tree)})
+
+
+def from_xarray(dataset: xarray.Dataset, like: Any) -> Any:
+    """The inverse of :func:`to_xarray`, in the structure, dtype and device of ``like``."""
+    values = [
+        torch.as_tensor(dataset[name or "state"].values).to(leaf.device, leaf.dtype)
+        for name, leaf in named_leaves(like)
+    ]
+    pieces = iter(values)
+    return map_leaves(lambda _: next(pieces), like)

@@ -1,0 +1,181 @@
+"""The one mutable object: a model that meets its data one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqdyn.cell import Cell
+from seqdyn.scan import rollout
+from seqdyn.state import State, detach, map_leaves, named_leaves
+
+Array = np.ndarray[Any, Any]
+Transform = Callable[[Tensor], Tensor]
+
+
+class Stream:
+    """A cell with its current state: y_t, h_t = f(x_t, h_{t-1}), one step a call.
+
+    Pushing the rows of a sequence one by one gives what a scan over the whole gives.
+
+    Parameters
+    ----------
+    cell : Cell
+    state : State, optional
+        Of one row; the cell's own initial state if None.
+    encode, decode : callable, optional
+        Between the units of the data and those of the cell: ``encode`` maps x (1, inputs), ``decode`` maps the
+        output (1, …) to y (1, outputs).
+    lag : int, at least 0
+        τ: the answer to x_t comes with x_{t+τ}; the first τ pushes answer None.
+    finish : callable, optional
+        What :meth:`push` and :meth:`forecast` make of decoded values, arrays ``(…, outputs)``; a class label, say.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.moving_average import ExponentialMovingAverage
+    >>> stream = Stream(ExponentialMovingAverage(1, gamma=0.5))
+    >>> stream.push([1.0]), stream.push([1.0])
+    (array([0.5], dtype=float32), array([0.75], dtype=float32))
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        state: State | None = None,
+        *,
+        encode: Transform | None = None,
+        decode: Transform | None = None,
+        lag: int = 0,
+        finish: Callable[[Array], Any] | None = None,
+    ):
+        self.cell = cell
+        self.lag = lag
+        self._encode = encode or _same
+        self._decode = decode or _same
+        self._finish = finish or _same
+        own = cell.zeros(1)
+        self._dtype, self._device = own.dtype, own.device
+        self.state = cell.initial_state(1) if state is None else state
+
+    @property
+    def state(self) -> State:
+        """h_t, in the units of the cell; assigning it moves the stream there."""
+        return map_leaves(torch.clone, self._state)
+
+    @state.setter
+    def state(self, state: State) -> None:
+        expected = {name: (leaf.shape, leaf.dtype) for name, leaf in named_leaves(self.cell.initial_state(1))}
+        given = {name: (leaf.shape, leaf.dtype) for name, leaf in named_leaves(state)}
+        if given != expected:
+            raise ValueError(
+                f"The state has the leaves {_spoken(given)}, but a stream of {type(self.cell).__name__} needs "
+                f"{_spoken(expected)}: one row."
+            )
+        self._state = detach(state)
+        self._last: Tensor | None = None
+        self._pushed = 0
+
+    def push(self, x: Any) -> Any:
+        """Take one step.
+
+        Parameters
+        ----------
+        x : array-like, shape (inputs,)
+            The input of this instant.
+
+        Returns
+        -------
+        array, shape (outputs,), or None
+            y_t; with a lag τ, y_{t-τ}, and None for the first τ pushes.
+        """
+        with torch.inference_mode():
+            row = torch.as_tensor(x, dtype=self._dtype, device=self._device)
+            if row.shape != (self.cell.input_size,):
+                raise ValueError(
+                    f"x has shape {tuple(row.shape)}, expected ({self.cell.input_size},): one number a feature."
+                )
+            self._last, self._state = self.cell(self._encode(row.unsqueeze(0)), self._state)
+            self._pushed += 1
+            if self._pushed <= self.lag:
+                return None
+            return self._finish(self._decode(self._last)[0].cpu().numpy())
+
+    def forecast(
+        self, horizon: int, exogenous: Any = None, feed: Callable[[Tensor, Tensor | None], Tensor] | None = None
+    ) -> Any:
+        """Run on alone: every output becomes the next input. The stream itself stays where it is.
+
+        Parameters
+        ----------
+        horizon : int, at least 1
+            Steps ahead.
+        exogenous : array-like, shape (horizon, features), optional
+            Known inputs of the future, in the units of the data.
+        feed : callable, optional
+            ``feed(y, exogenous_t) -> x``, tensors (1, …) in the units of the data. By default x is y, followed by
+            the exogenous features if there are any.
+
+        Returns
+        -------
+        array, shape (horizon, outputs)
+
+        Raises
+        ------
+        ValueError
+            Before the first push, with a lag, or if output and exogenous features do not make up an input.
+        """
+        if self._last is None:
+            raise ValueError("Nothing has been pushed since the state was set: push the last known step first.")
+        if self.lag:
+            raise ValueError(f"A stream with output_lag={self.lag} answers late: it cannot feed its output back.")
+        with torch.inference_mode():
+            known = None
+            if exogenous is not None:
+                known = torch.as_tensor(exogenous, dtype=self._dtype, device=self._device).unsqueeze(0)
+            join = feed or _join
+            self._check_feed(join, known)
+            ahead = rollout(
+                self.cell,
+                self._state,
+                horizon,
+                last=self._last,
+                feed=lambda output, u: self._encode(join(self._decode(output), u)),
+                exogenous=known,
+            )
+            return self._finish(self._decode(ahead.output)[0].cpu().numpy())
+
+    def fork(self) -> Stream:
+        """An independent stream at the same place, over the same weights."""
+        twin = Stream.__new__(Stream)
+        twin.__dict__ |= self.__dict__
+        return twin
+
+    def reset(self) -> None:
+        """Go back to the cell's initial state."""
+        self.state = self.cell.initial_state(1)
+
+    def _check_feed(self, join: Callable[[Tensor, Tensor | None], Tensor], known: Tensor | None) -> None:
+        assert self._last is not None
+        first = join(self._decode(self._last), None if known is None else known[:, 0])
+        if first.shape != (1, self.cell.input_size):
+            raise ValueError(
+                f"The next input would have shape {tuple(first.shape)}, but {self.cell.input_size} features are "
+                "needed: give the others as exogenous, or say with feed(y, exogenous) how an output becomes an input."
+            )
+
+
+def _join(y: Tensor, exogenous: Tensor | None) -> Tensor:
+    return y if exogenous is None else torch.cat([y, exogenous], dim=-1)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _spoken(leaves: dict[str, Any]) -> str:
+    return ", ".join(f"{name or 'state'} {tuple(shape)} {dtype}" for name, (shape, dtype) in leaves.items())
