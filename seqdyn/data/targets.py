@@ -1,0 +1,162 @@
+"""Targets: values beside the steps of sequences, one a step or one a sequence.
+
+| X                        | y, one a step                              | y, one a sequence          |
+|--------------------------|--------------------------------------------|----------------------------|
+| 2-D, DataFrame           | ``(time,)``, ``(time, outputs)``           | –                          |
+| 3-D                      | ``(series, time)``, ``(series, time, outputs)`` | ``(series,)``, ``(series, outputs)`` |
+| list                     | list of ``(time,)`` or ``(time, outputs)`` | ``(series,)``, ``(series, outputs)`` |
+
+One-to-many: X with one step a series and a longer y; the input is held.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_consistent_length
+
+from seqdyn.data.sequences import Sequences
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Targets as a table.
+
+    Attributes
+    ----------
+    table : array, shape (total, outputs), or (series, outputs) with one a sequence
+    flat : bool
+        Whether y came without the axis of outputs; predictions leave it out too.
+    sequences : Sequences
+        The inputs, held if y was longer (one-to-many).
+    """
+
+    table: Array
+    flat: bool
+    sequences: Sequences
+
+
+def as_targets(y: Any, sequences: Sequences, per_step: bool, name: str = "y") -> Targets:
+    """Read targets beside the inputs they belong to.
+
+    Parameters
+    ----------
+    y : array, Series, DataFrame or list of arrays
+        See the table of this module.
+    sequences : Sequences
+    per_step : bool
+        One target a step, or one a sequence.
+    name : str
+        How errors call it.
+
+    Raises
+    ------
+    ValueError
+        If lengths or shapes do not fit the inputs; the message says which.
+    """
+    if not per_step:
+        return _one_a_sequence(y, sequences, name)
+    if sequences.container == "list":
+        return _ragged(y, sequences, name)
+    if sequences.container == "series":
+        return _stacked(y, sequences, name)
+    values = np.asarray(y)
+    if values.ndim not in (1, 2):
+        raise ValueError(f"{name} has shape {values.shape}, expected (time,) or (time, outputs) beside a 2-D X.")
+    check_consistent_length(sequences.rows, values)
+    return Targets(values.reshape(len(values), -1), values.ndim == 1, sequences)
+
+
+def _stacked(y: Any, sequences: Sequences, name: str) -> Targets:
+    values = np.asarray(y)
+    series, time = len(sequences.lengths), int(sequences.lengths[0])
+    if values.ndim not in (2, 3) or len(values) != series:
+        raise ValueError(
+            f"{name} has shape {values.shape}, expected ({series}, {time}) or ({series}, {time}, outputs) beside X "
+            f"with {series} series of {time} steps. For one target a sequence set return_sequences=False."
+        )
+    if time == 1 and values.shape[1] > 1:
+        sequences = sequences.held(values.shape[1])
+    elif values.shape[1] != time:
+        raise ValueError(f"{name} has {values.shape[1]} steps a series, X has {time}: they must agree.")
+    flat = values.ndim == 2
+    table = values.reshape(-1, 1) if flat else values.reshape(-1, values.shape[2])
+    return Targets(table, flat, sequences)
+
+
+def _ragged(y: Any, sequences: Sequences, name: str) -> Targets:
+    parts = [np.asarray(part) for part in y] if isinstance(y, list | tuple | np.ndarray) else []
+    if len(parts) != len(sequences.lengths):
+        raise ValueError(
+            f"{name} must be a list of {len(sequences.lengths)} arrays, one a series of X, got {type(y).__name__} of "
+            f"length {len(parts)}. For one target a sequence set return_sequences=False."
+        )
+    for i, (part, length) in enumerate(zip(parts, sequences.lengths, strict=True)):
+        if part.ndim not in (1, 2) or len(part) != length or part.ndim != parts[0].ndim:
+            raise ValueError(
+                f"{name}[{i}] has shape {part.shape}, expected ({length},) or ({length}, outputs) like X[{i}] and "
+                f"{name}[0]."
+            )
+    flat = parts[0].ndim == 1
+    return Targets(np.concatenate([part.reshape(len(part), -1) for part in parts]), flat, sequences)
+
+
+def _one_a_sequence(y: Any, sequences: Sequences, name: str) -> Targets:
+    values = np.asarray(y)
+    series = len(sequences.lengths)
+    if values.ndim not in (1, 2) or len(values) != series:
+        hint = " A 2-D X is one sequence; many need a 3-D X or a list." if sequences.container in "array frame" else ""
+        raise ValueError(
+            f"{name} has shape {values.shape}, expected ({series},) or ({series}, outputs): with "
+            f"return_sequences=False every sequence of X has one target.{hint}"
+        )
+    return Targets(values.reshape(series, -1), values.ndim == 1, sequences)
+
+
+def spread(table: Array, sequences: Sequences, per_step: bool) -> Array:
+    """Targets as one row a step: those of whole sequences stand at the last step, NaN before it."""
+    if per_step:
+        return table.astype(np.float64)
+    rows = np.full((len(sequences.rows), table.shape[1]), np.nan)
+    rows[sequences.starts + sequences.lengths - 1] = table
+    return rows
+
+
+def as_weights(sample_weight: Any, sequences: Sequences) -> Array | None:
+    """Sample weights as one number a step, or None where all are the same.
+
+    Parameters
+    ----------
+    sample_weight : array or list of arrays, optional
+        One a step (shaped as y), or one a series.
+
+    Raises
+    ------
+    ValueError
+        If they are negative, not finite, all 0, or fit neither the steps nor the series.
+    """
+    if sample_weight is None:
+        return None
+    ragged = isinstance(sample_weight, list | tuple) and any(isinstance(part, np.ndarray) for part in sample_weight)
+    flat = np.concatenate([np.asarray(part, float) for part in sample_weight]) if ragged else None
+    values = np.asarray(sample_weight, dtype=np.float64) if flat is None else flat
+    shape = values.shape
+    total, series = len(sequences.rows), len(sequences.lengths)
+    if values.ndim == 1 and len(values) == series and series != total:
+        values = np.repeat(values, sequences.lengths)
+    elif values.ndim == 2 and series > 1:
+        values = values.reshape(-1)
+    if values.shape != (total,):
+        raise ValueError(
+            f"sample_weight has shape {shape}, expected one number for each of the {total} steps or for each of the "
+            f"{series} series."
+        )
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise ValueError("sample_weight must be finite and at least 0 everywhere.")
+    if not values.any():
+        raise ValueError("Sample weights contain only zeros: at least one step must count.")
+    return None if (values == values[0]).all() else values

@@ -1,0 +1,158 @@
+"""How a network is run: in training, batch by batch; afterwards, over all rows in bounded memory.
+
+A network is a :class:`~seqdyn.cell.Cell`, or an :class:`Annotator` around a bidirectional encoder.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqdyn.cell import Cell, Encoder
+from seqdyn.scan import hold, scan
+from seqdyn.state import State, detach, flatten, map_leaves
+from seqdyn.training.batches import Batch, Rows
+
+ROWS_AT_ONCE = 2**14
+"""Rows in one inference call: large enough for full speed on two cores, small enough to stay in cache."""
+
+
+class Annotator(nn.Module):
+    """An encoder that marks every step, or the whole sequence: (x, mask) → y (batch, time, outputs).
+
+    Parameters
+    ----------
+    encoder : Encoder
+    sequences : bool
+        True reads the encoder's output at every step; False its summary, repeated at every step.
+    """
+
+    def __init__(self, encoder: Encoder, sequences: bool):
+        super().__init__()
+        self.encoder = encoder
+        self.sequences = sequences
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, noise: Any = None) -> Tensor:
+        output, summary = self.encoder(x, mask, noise)
+        return output if self.sequences else hold(summary, x.shape[1])
+
+
+def forward(
+    network: nn.Module, batch: Batch, state: State | None, generator: torch.Generator
+) -> tuple[Tensor, State | None]:
+    """The training pass of one batch: outputs (batch, time, outputs), and the state to carry on.
+
+    A causal network needs no mask here: padding comes after the last valid step of its row, and has no weight.
+    """
+    size, time = batch.x.shape[:2]
+    if isinstance(network, Annotator):
+        return network(batch.x, batch.mask, network.encoder.noise(size, generator)), None
+    assert isinstance(network, Cell)
+    noise = network.noise(size, generator)
+    x = batch.x if noise is None else (batch.x, map_leaves(lambda mask: hold(mask, time), noise))
+    output, after, _ = scan(network, x, state, reset=batch.reset)
+    return output, detach(after)
+
+
+@torch.no_grad()
+def run(network: nn.Module, rows: Rows, state: State | None = None) -> tuple[Tensor, State | None]:
+    """Run a network over all rows.
+
+    Parameters
+    ----------
+    network : Cell or Annotator
+    rows : Rows
+        Only ``x``, ``starts`` and ``lengths`` are read.
+    state : State, optional
+        One row a series; the network's own start if None.
+
+    Returns
+    -------
+    output : Tensor, shape (total, outputs)
+        In the order of the rows; rows outside every series are 0.
+    state : State or None
+        After each series' last row; None for an Annotator.
+    """
+    order = torch.argsort(rows.lengths, stable=True)
+    outputs, states = None, []
+    for chosen in _groups(rows.lengths[order]):
+        series = order[chosen]
+        start = None if state is None else map_leaves(lambda leaf: leaf[series.to(leaf.device)], state)  # noqa: B023
+        for step in _walk(network, rows, series, start):
+            index, mask, output, after = step
+            if outputs is None:
+                outputs = rows.x.new_zeros(len(rows.x), output.shape[-1])
+            outputs[index if mask is None else index[mask]] = output if mask is None else output[mask]
+        states.append(after)
+    assert outputs is not None
+    if isinstance(network, Annotator):
+        return outputs, None
+    back = torch.argsort(order)
+    joined = map_leaves(lambda *leaves: torch.cat(leaves)[back.to(leaves[0].device)], *states)
+    return outputs, joined
+
+
+def _groups(lengths: Tensor) -> list[Tensor]:
+    """Sorted series in groups of about ROWS_AT_ONCE padded rows."""
+    groups: list[list[int]] = [[]]
+    for position, length in enumerate(lengths.tolist()):
+        if groups[-1] and (len(groups[-1]) + 1) * length > ROWS_AT_ONCE:
+            groups.append([])
+        groups[-1].append(position)
+    return [torch.tensor(group) for group in groups]
+
+
+def _walk(network: nn.Module, rows: Rows, series: Tensor, state: State | None) -> Any:
+    """Walk along a group of series in chunks: yields row numbers, mask, output and state."""
+    starts, lengths = rows.starts[series], rows.lengths[series]
+    longest = int(lengths.max())
+    whole = isinstance(network, Annotator)
+    chunk = longest if whole else max(1, ROWS_AT_ONCE // len(series))
+    for begin in range(0, longest, chunk):
+        steps = torch.arange(begin, min(begin + chunk, longest))
+        mask = None if bool((lengths > steps[-1]).all()) else (steps < lengths[:, None]).to(rows.x.device)
+        index = (starts[:, None] + torch.minimum(steps, lengths[:, None] - 1)).to(rows.x.device)
+        if whole:
+            output = network(rows.x[index], mask)
+        else:
+            assert isinstance(network, Cell)
+            output, state, _ = scan(network, rows.x[index], state, mask=mask)
+        yield index, mask, output, state
+
+
+def forgetting_time(cell: Cell, x: Tensor, generator: torch.Generator, limit: int = 500) -> float:
+    """Steps until two initial states agree to 1 %: how long the start is remembered on this input.
+
+    Parameters
+    ----------
+    cell : Cell
+    x : Tensor, shape (1, time, inputs)
+    generator : torch.Generator
+        Draws the second start, a unit normal step away from the first.
+    limit : int
+        Steps to look at.
+
+    Returns
+    -------
+    float
+        The first step from which on the distance of the two states stays below 1 % of what it was; infinite if they
+        do not agree within the steps looked at.
+    """
+    first = cell.initial_state(1)
+    other = map_leaves(lambda leaf: leaf + torch.randn(leaf.shape, generator=generator).to(leaf), first)
+    both = map_leaves(lambda a, b: torch.cat([a, b]), first, other)
+
+    def distance(x: Any, before: State, output: Any, after: State) -> Tensor:
+        one, two = flatten(after).double()
+        return (one - two).norm().unsqueeze(0)
+
+    with torch.inference_mode():
+        begin = distance(None, None, None, both)
+        gaps = scan(cell, x[:, :limit].expand(2, -1, -1), both, record=distance).record[0]
+    apart = (gaps > 0.01 * begin).nonzero().flatten()
+    if not len(apart):
+        return 0.0
+    last = int(apart[-1]) + 1
+    return float("inf") if last == len(gaps) else float(last)
