@@ -1,0 +1,1 @@
+"""scikit-learn estimators: regressors, classifiers and closed-form baselines."""

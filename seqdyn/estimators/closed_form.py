@@ -1,0 +1,106 @@
+"""Estimators whose weights are solved for, not trained: y ≈ Φ θ by least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from seqdyn.data.scaling import Scaling
+from seqdyn.data.targets import as_weights, spread
+from seqdyn.estimators.parameters import check_parameters
+from seqdyn.estimators.tasks import NumberEstimator, as_numbers
+from seqdyn.state import State
+from seqdyn.training.batches import Rows
+from seqdyn.training.forward import run
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class ClosedFormEstimator(NumberEstimator):
+    """A cell whose weights have a closed form, between the same scalings as every estimator.
+
+    Parameters
+    ----------
+    warmup : int or None
+        Leading steps that carry no weight in the solution and no score.
+
+    Attributes
+    ----------
+    cell_ : Cell
+    state_ : State
+        After the last row of the training data; one row a series.
+    """
+
+    warmup: int | None = None
+
+    def _network(self, inputs: int, outputs: int) -> nn.Module:
+        """An unsolved cell of these widths."""
+        raise NotImplementedError
+
+    def _solve(self, rows: Rows, targets: Array, weight: Array) -> None:
+        """Set the weights of ``network_``: targets (total, outputs) count ``weight`` (total,), 0 where unknown."""
+        raise NotImplementedError
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Solve for the weights.
+
+        Parameters
+        ----------
+        X : array (time, features) or (series, time, features), list of arrays, or DataFrame
+        y : array, Series, DataFrame, or list of arrays
+            One target a step; NaN marks a missing one.
+        sample_weight : array, optional
+            What every step, or every sequence, counts.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If parameters or data do not fit; the message says where.
+        """
+        check_parameters(self)
+        sequences = self._read(X, reset=True)
+        targets = self._read_targets(y, sequences)
+        sequences = targets.sequences
+        numbers = spread(as_numbers(targets.table), sequences, per_step=True)
+        known: Any = ~np.isnan(numbers).any(axis=1)
+        given = as_weights(sample_weight, sequences)
+        weight: Array = known.astype(np.float64)
+        weight = weight if given is None else weight * given
+        steps = np.arange(len(numbers)) - np.repeat(sequences.starts, sequences.lengths)
+        weight = weight * (steps >= np.repeat(self._warmup_steps(sequences.lengths), sequences.lengths))
+        if np.count_nonzero(weight) < 2:
+            raise ValueError(
+                f"Only {np.count_nonzero(weight)} of n_samples={len(weight)} steps have a known target after the "
+                "warm-up; at least 2 are needed."
+            )
+        self.flat_targets_ = targets.flat
+        self.n_outputs_ = numbers.shape[1]
+        self.input_scaling_ = Scaling.fit(sequences.rows)
+        self.target_scaling_ = Scaling.fit(numbers[known])
+        self.network_ = self._rebuild()
+        rows = self._rows(sequences)
+        scaled = np.where(known[:, None], self.target_scaling_.apply(numbers), 0.0)
+        with torch.no_grad():
+            self._solve(rows, scaled, weight)
+        self.network_.eval()
+        self.state_: State = run(self.network_, rows)[1]
+        return self
+
+    def _rebuild(self) -> nn.Module:
+        return self._network(self.n_features_in_, self.n_outputs_).to(self._device, self._precision)
+
+
+def least_squares(regressors: Array, targets: Array, weight: Array) -> Array:
+    """θ (regressors, outputs) minimising Σ_t w_t ‖y_t − φ_t θ‖², of smallest norm where it is not unique."""
+    root = np.sqrt(weight)[:, None]
+    solution: Array = np.linalg.lstsq(regressors * root, targets * root, rcond=None)[0]
+    return solution

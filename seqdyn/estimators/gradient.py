@@ -1,0 +1,376 @@
+"""Estimators trained by gradient: from parameters and data to a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils import check_random_state
+from torch import Tensor, nn
+
+from seqdyn.cell import Cell
+from seqdyn.data.scaling import Scaling
+from seqdyn.data.sequences import Sequences
+from seqdyn.data.targets import Targets, as_weights, spread
+from seqdyn.estimators.parameters import check_parameters
+from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.initial_state import Warmup, as_strategy
+from seqdyn.training.batches import Rows, Spans, Streams, windows
+from seqdyn.training.forward import forgetting_time, run
+from seqdyn.training.loop import Recipe, Trainer
+from seqdyn.training.losses import weighted_mean
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class GradientEstimator(SequenceEstimator):
+    """An estimator trained by backpropagation through time, full or truncated.
+
+    Parameters
+    ----------
+    return_sequences : bool
+        True: one output a step; False: one output a sequence (many-to-one).
+    initial_state : {"zero", "random", "learned", "warmup"}, strategy or State
+        Where the memory starts, see :mod:`seqdyn.initial_state`. ``"warmup"`` is zero with
+        ``warmup=max(1, T // 10)`` when that is None.
+    warmup : int or None
+        Leading steps that run to find the state and carry no loss or score.
+    output_lag : int
+        τ: y_t is read after x_{t+τ} was seen. X is continued by τ mean rows.
+    window, stride : int or None, int
+        None trains on whole sequences; else on windows of that many steps, each separately, ``stride`` apart.
+    bptt_length, streams : int or None, int
+        None is full BPTT. k is truncated BPTT: the sequences lie end to end on ``streams`` streams, one training step
+        is one chunk of k steps, and the state is carried on without end.
+    optimizer : {"adam", "adamw", "sgd"}
+    learning_rate : float
+    schedule : None, "constant", "cosine", "plateau", "warmup", "warmup_cosine" or callable
+        Factor on the learning rate, by the progress of the training.
+    weight_decay : float
+    clip_norm : float or None
+        Longest gradient, over all parameters together.
+    max_epochs, max_steps, max_time : int, int or None, float or None
+        Budgets: passes over the data, optimizer steps, seconds.
+    batch_size : int
+        Sequences or windows in one step, padded and masked.
+    early_stopping, validation_fraction, n_iter_no_change, tol
+        As in scikit-learn's MLP: with ``early_stopping`` the last ``validation_fraction`` of every sequence is held
+        out (of the sequences, with ``return_sequences=False``) and the best weights are restored; without it the
+        training loss is watched.
+    scale : bool
+        Standardise inputs and targets inside, fitted on the training part only.
+    warm_start : bool
+        ``fit`` goes on from the weights and scaling of the last one.
+    device : "auto" or a torch device
+        ``"auto"`` takes the GPU where there is one.
+    dtype : {"float32", "float64"}
+    random_state : int, RandomState or None
+    verbose : int
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    cell_ : Cell
+        The trained network, in network units.
+    state_ : State
+        After the last row of the training data, with the final weights; one row a series.
+    history_ : DataFrame
+        One row an epoch: epoch, loss, validation_loss, gradient_norm (before clipping), clip_coefficient,
+        learning_rate, seconds.
+    forgetting_time_ : float
+        Steps until two initial states agree to 1 % on the training data.
+    """
+
+    return_sequences: bool = True
+    initial_state: Any = "zero"
+    warmup: int | None = None
+    output_lag: int = 0
+    window: int | None = None
+    stride: int = 1
+    bptt_length: int | None = None
+    streams: int = 1
+    optimizer: str = "adam"
+    learning_rate: float = 1e-2
+    schedule: Any = None
+    weight_decay: float = 0.0
+    clip_norm: float | None = 1.0
+    max_epochs: int = 200
+    max_steps: int | None = None
+    max_time: float | None = None
+    batch_size: int = 32
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 10
+    tol: float = 1e-4
+    scale: bool = True
+    warm_start: bool = False
+    device: Any = "auto"
+    dtype: str = "float32"
+    random_state: Any = None
+    verbose: int = 0
+
+    # ---------------------------------------------------------------- what subclasses owe
+
+    def _network(self, inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
+        """An untrained network of these widths."""
+        raise NotImplementedError
+
+    def _encode(self, targets: Targets, first: bool) -> tuple[Array, Array | None]:
+        """Targets as numbers, one row a target, and what each row counts by its class."""
+        raise NotImplementedError
+
+    def _loss(self) -> Any:
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on sequences.
+
+        Parameters
+        ----------
+        X : array (time, features) or (series, time, features), list of arrays, or DataFrame
+            One sequence, many of one length, many of unlike lengths, or one with labels. Finite.
+        y : array, Series, DataFrame, or list of arrays
+            Targets beside X, one a step or one a sequence; NaN marks a missing one.
+        sample_weight : array, optional
+            What every step, or every sequence, counts in the loss.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If parameters or data do not fit; the message says where.
+        NonFiniteError
+            If loss or gradient explode; the estimator keeps the last good weights.
+        """
+        fresh = not (self.warm_start and "network_" in vars(self))
+        return self._learn(X, y, sample_weight, fresh, self._recipe(), self.early_stopping)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one more epoch on new data; the scaling stays that of the first call.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in :meth:`fit`.
+
+        Returns
+        -------
+        self
+        """
+        fresh = "network_" not in vars(self)
+        return self._learn(X, y, sample_weight, fresh, replace(self._recipe(), max_epochs=1), False)
+
+    def _learn(self, X: Any, y: Any, sample_weight: Any, fresh: bool, recipe: Recipe, hold_out: bool) -> Self:
+        check_parameters(self)
+        self._loss_now = self._checked_loss()
+        sequences = self._read(X, reset=fresh)
+        targets = self._read_targets(y, sequences)
+        sequences = targets.sequences
+        numbers, class_weight = self._encode(targets, fresh)
+        self._check_extent(sequences, numbers)
+        self.flat_targets_ = targets.flat
+        self.target_names_ = _names(y, numbers.shape[1])
+        weight = _product(as_weights(sample_weight, sequences), _steps(class_weight, sequences, self._per_step))
+        raw = spread(numbers, sequences, self._per_step)
+        train = self._training_lengths(sequences.lengths, hold_out)
+        if fresh:
+            self._fit_scaling(sequences, raw, train)
+        rows = self._training_rows(sequences, raw, weight)
+        lengths = torch.as_tensor(np.where(train > 0, train + self._lag, 0))
+        batches = self._batches(rows.part(rows.starts[lengths > 0], lengths[lengths > 0]))
+        validate = self._validation(rows, lengths) if hold_out else None
+        generator = self._generator()
+        if fresh:
+            self.network_ = self._fresh_network(generator)
+        trainer = Trainer(self.network_, batches, self._loss_now, recipe, generator, validate)
+        try:
+            trainer.run()
+        finally:  # also after a NonFiniteError: the estimator keeps the last good weights
+            self.history_ = pd.DataFrame(trainer.history)
+            self.n_iter_ = len(trainer.history)
+            self._close(sequences, generator)
+        return self
+
+    def _recipe(self) -> Recipe:
+        return Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
+
+    def _checked_loss(self) -> Any:
+        """The loss object; also checks what strategy and device are."""
+        as_strategy(self.initial_state)
+        return self._loss()
+
+    def _batches(self, seen: Rows) -> Spans | Streams:
+        """The plan of an epoch: whole sequences, windows, or chunks of streams."""
+        if self.window is not None:
+            seen = seen.part(*windows(seen.starts, seen.lengths, self.window, self.stride))
+        warmup = torch.as_tensor(self._warmup_steps(seen.lengths.numpy() - self._lag))
+        if bool((warmup >= seen.lengths - self._lag).any()):
+            raise ValueError(
+                f"warmup={int(warmup.max())} leaves no step with a loss in a sequence or window of "
+                f"{int(seen.lengths.min()) - self._lag} steps."
+            )
+        warmup = torch.where(warmup > 0, warmup + self._lag, warmup)
+        if self.bptt_length is not None:
+            return Streams(seen, self.streams, self.bptt_length, warmup)
+        return Spans(seen, self.batch_size, warmup)
+
+    def _warmup_steps(self, lengths: Array) -> Array:
+        strategy = as_strategy(self.initial_state)
+        steps = self.warmup
+        if steps is None and isinstance(strategy, Warmup):
+            steps = strategy.steps
+            if steps is None:
+                sizes = np.minimum(lengths, self.window or lengths)
+                return np.maximum(1, sizes // 10)
+        return np.full(len(lengths), steps or 0, dtype=np.int64)
+
+    # ---------------------------------------------------------------- data
+
+    def _training_lengths(self, lengths: Array, hold_out: bool) -> Array:
+        """The leading steps of every series that are trained on; 0 for a series held out whole."""
+        if not hold_out:
+            return lengths
+        if self._per_step:
+            return lengths - np.maximum(1, np.round(self.validation_fraction * lengths).astype(np.int64))
+        held = max(1, round(self.validation_fraction * len(lengths)))
+        return np.where(np.arange(len(lengths)) < len(lengths) - held, lengths, 0)
+
+    def _check_extent(self, sequences: Sequences, numbers: Array) -> None:
+        """Enough steps to learn from, and at least one target."""
+        longest = int(sequences.lengths.max())
+        if self._per_step and longest < 2:
+            raise ValueError(
+                f"X has n_samples=1 step a sequence: {type(self).__name__} needs at least 2 steps in time to fit."
+            )
+        if self.early_stopping and (len(sequences.lengths) if not self._per_step else longest) < 2:
+            raise ValueError("early_stopping holds a part out, but there is only one sequence with one target.")
+        if np.isnan(numbers).all():
+            raise ValueError("y is NaN everywhere: at least one target must be known.")
+
+    def _fit_scaling(self, sequences: Sequences, raw: Array, train: Array) -> None:
+        """Scalings from the training part only."""
+        steps = np.arange(len(raw)) - np.repeat(sequences.starts, sequences.lengths)
+        seen = steps < np.repeat(train, sequences.lengths)
+        known = raw[seen]
+        if np.isnan(known).all(axis=0).any():
+            column = int(np.argmax(np.isnan(known).all(axis=0)))
+            raise ValueError(f"Target {column} has no known value in the part that is trained on.")
+        features = sequences.rows.shape[1]
+        self.n_outputs_ = raw.shape[1]
+        self.input_scaling_ = Scaling.fit(sequences.rows[seen]) if self.scale else Scaling.identity(features)
+        self.target_scaling_ = Scaling.fit(known) if self._scales_targets else Scaling.identity(raw.shape[1])
+
+    @property
+    def _scales_targets(self) -> bool:
+        return self.scale
+
+    def _training_rows(self, sequences: Sequences, raw: Array, weight: Array | None) -> Rows:
+        """Scaled tensors; targets come τ rows late, missing ones are 0 with weight 0."""
+        rows = self._rows(sequences, self._lag)
+        place = sequences.places(self._lag) + self._lag
+        scaled = np.full((len(rows.x), raw.shape[1]), np.nan)
+        scaled[place] = self.target_scaling_.apply(raw)
+        known = ~np.isnan(scaled)
+        counts = None if known.all() else known.astype(np.float64)
+        if weight is not None:
+            late = np.zeros((len(rows.x), 1))
+            late[place, 0] = weight
+            counts = late if counts is None else counts * late
+        y = self._tensor(np.where(known, scaled, 0.0))
+        return replace(rows, y=y, weight=None if counts is None else self._tensor(counts))
+
+    def _validation(self, rows: Rows, trained: Tensor) -> Callable[[], float]:
+        """The loss on what was held out; the state comes from running over everything before it."""
+        held = torch.zeros(len(rows.x), 1)
+        for start, length, used in zip(rows.starts.tolist(), rows.lengths.tolist(), trained.tolist(), strict=True):
+            held[start + used : start + length] = 1
+        held = held.to(rows.x)
+        weight = held if rows.weight is None else held * rows.weight
+        if not bool(weight.any()):
+            raise ValueError("No target is known in the part held out for early_stopping.")
+
+        def validate() -> float:
+            output, _ = run(self.network_, rows)
+            return float(weighted_mean(self._loss_now(output.unsqueeze(0), rows.y.unsqueeze(0)), weight.unsqueeze(0)))
+
+        return validate
+
+    # ---------------------------------------------------------------- network
+
+    @property
+    def _precision(self) -> torch.dtype:
+        return torch.float64 if self.dtype == "float64" else torch.float32
+
+    @property
+    def _device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    def _generator(self) -> torch.Generator:
+        """All randomness of a fit, from ``random_state``; the global generators are left alone."""
+        if self.random_state is None:
+            seed = np.random.default_rng().integers(2**31)
+        else:
+            seed = check_random_state(self.random_state).randint(2**31 - 1)
+        return torch.Generator().manual_seed(int(seed))
+
+    def _fresh_network(self, generator: torch.Generator) -> nn.Module:
+        """Build the network; cells of users that draw from torch's global generator find it seeded, and unchanged."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator.initial_seed())
+            return self._rebuild(generator).to(self._device, self._precision)
+
+    def _rebuild(self, generator: torch.Generator | None = None) -> nn.Module:
+        heads = self._loss().heads
+        return self._network(self.n_features_in_, self.n_outputs_ * heads, generator or torch.Generator())
+
+    def _start(self, cell: Cell) -> Cell:
+        """The cell with its initial-state strategy."""
+        return as_strategy(self.initial_state)(cell)
+
+    # ---------------------------------------------------------------- after training
+
+    def _close(self, sequences: Sequences, generator: torch.Generator) -> None:
+        """What is known only with the final weights: the state after the data, and how long the start is remembered."""
+        self.network_.eval()
+        if not isinstance(self.network_, Cell):
+            return
+        rows = self._rows(sequences)
+        _, self.state_ = run(self.network_, rows)
+        first = slice(int(rows.starts[0]), int(rows.starts[0] + rows.lengths[0]))
+        self.forgetting_time_ = forgetting_time(self.network_, rows.x[None, first], generator)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("_loss_now", None)
+        return state
+
+
+def _steps(weight: Array | None, sequences: Sequences, per_step: bool) -> Array | None:
+    return weight if weight is None or per_step else np.repeat(weight, sequences.lengths)
+
+
+def _product(one: Array | None, other: Array | None) -> Array | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return one * other
+
+
+def _names(y: Any, outputs: int) -> list[str] | None:
+    """The labels of the targets, if they came with any."""
+    if isinstance(y, pd.Series):
+        return [str(y.name)] if y.name is not None else None
+    if isinstance(y, pd.DataFrame):
+        return [str(name) for name in y.columns]
+    return None

@@ -1,0 +1,170 @@
+"""Networks of layers: which cell, how many, how wide, in which directions."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from seqdyn.cell import Cell, Encoder, Readout, Residual, Stack
+from seqdyn.cells.elman import Elman
+from seqdyn.cells.gru import GRU
+from seqdyn.cells.lstm import LSTM
+from seqdyn.estimators.gradient import GradientEstimator
+from seqdyn.initial_state import Given, as_strategy
+from seqdyn.training.forward import Annotator
+
+CellFactory = Callable[..., Cell]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Layered(GradientEstimator):
+    """Layers of one kind of cell, and an affine readout on top.
+
+    Parameters
+    ----------
+    hidden_size : int or tuple of int
+        Width of the memory; a tuple gives one a layer.
+    num_layers : int
+        Layers of ``hidden_size``, when that is an int.
+    residual : bool
+        Add each layer's input to its output where the widths agree.
+    bidirectional : {False, True, "first"}
+        False: causal. True: every layer reads both directions. ``"first"``: only the first, as in Google's
+        translation network.
+    dropout : float in [0, 1)
+        Share of every layer's outputs dropped in training, one mask a sequence (or chunk), held in time.
+    """
+
+    hidden_size: Any = 32
+    num_layers: int = 1
+    residual: bool = False
+    bidirectional: Any = False
+    dropout: float = 0.0
+
+    def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
+        """One layer: a cell of these widths."""
+        raise NotImplementedError
+
+    def _network(self, inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
+        if self.bidirectional:
+            return self._encoder(inputs, outputs, generator)
+        layers = []
+        width = inputs
+        for hidden in self._widths():
+            layer = self._layer(width, hidden, generator)
+            layers.append(Residual(layer) if self.residual and layer.output_size == width else layer)
+            width = layer.output_size
+        return self._start(Readout(Stack(layers, self.dropout), outputs, generator=generator))
+
+    def _encoder(self, inputs: int, outputs: int, generator: torch.Generator) -> Annotator:
+        if isinstance(as_strategy(self.initial_state), Given):
+            raise ValueError(
+                "initial_state=State needs a causal model; with bidirectional use 'zero', 'random' or 'learned'."
+            )
+        layers: list[Cell | tuple[Cell, Cell]] = []
+        width = inputs
+        for index, hidden in enumerate(self._widths()):
+            both = self.bidirectional is True or index == 0
+            cells = [self._start(self._layer(width, hidden, generator)) for _ in range(2 if both else 1)]
+            layers.append((cells[0], cells[1]) if both else cells[0])
+            width = sum(cell.output_size for cell in cells)
+        encoder = Encoder(layers, self.residual, self.dropout, outputs, generator)
+        return Annotator(encoder, self.return_sequences)
+
+    def _widths(self) -> tuple[int, ...]:
+        if isinstance(self.hidden_size, tuple | list):
+            return tuple(self.hidden_size)
+        return (self.hidden_size,) * self.num_layers
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class AnyLayers(Layered):
+    """Layers of any cell.
+
+    Parameters
+    ----------
+    cell : callable or Cell
+        A class (or function) called as ``cell(input_size, hidden_size)`` for every layer, such as ``GRU`` or a user's
+        own; or one built cell, which is copied and used as the only layer.
+    """
+
+    cell: Any = GRU
+
+    def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
+        if isinstance(self.cell, Cell):
+            return _checked(copy.deepcopy(self.cell), inputs)
+        if not callable(self.cell):
+            raise ValueError(
+                f"cell must be a Cell, or a class called as cell(input_size, hidden_size), got {self.cell!r}."
+            )
+        draws = "generator" in inspect.signature(self.cell).parameters
+        own = {"generator": generator} if draws else {}
+        return _checked(self.cell(inputs, hidden, **own), inputs)
+
+    def _widths(self) -> tuple[int, ...]:
+        return (self.cell.hidden_size,) if isinstance(self.cell, Cell) else super()._widths()
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class ElmanLayers(Layered):
+    """Elman layers.
+
+    Parameters
+    ----------
+    activation : {"tanh", "relu", "sigmoid"}
+        σ_h.
+    """
+
+    activation: str = "tanh"
+
+    def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
+        return Elman(inputs, hidden, activation=self.activation, generator=generator)
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class LSTMLayers(Layered):
+    """LSTM layers.
+
+    Parameters
+    ----------
+    peepholes : bool
+        Let the gates see the memory c.
+    """
+
+    peepholes: bool = False
+
+    def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
+        return LSTM(inputs, hidden, self.peepholes, generator)
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class GRULayers(Layered):
+    """GRU layers.
+
+    Parameters
+    ----------
+    reset_gate : {"after", "before"}
+        Whether the reset acts after or before the recurrent product.
+    """
+
+    reset_gate: str = "after"
+
+    def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
+        return GRU(inputs, hidden, self.reset_gate, generator)
+
+
+def _checked(cell: Cell, inputs: int) -> Cell:
+    """A user's cell, if it takes these inputs."""
+    if not isinstance(cell, Cell):
+        raise TypeError(f"cell(input_size, hidden_size) must make a seqdyn Cell, got {type(cell).__name__}.")
+    if cell.input_size != inputs:
+        raise ValueError(
+            f"{type(cell).__name__} has input_size={cell.input_size}, but what comes to it has {inputs} features."
+        )
+    return cell

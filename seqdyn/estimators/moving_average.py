@@ -1,0 +1,162 @@
+"""Moving averages as regressors: filter every feature, then read out by least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from sklearn.utils import Tags
+from torch import Tensor, nn
+
+from seqdyn.cell import Readout
+from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+from seqdyn.estimators.closed_form import ClosedFormEstimator, least_squares
+from seqdyn.training.batches import Rows
+from seqdyn.training.forward import run
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class MovingAverageRegressor(ClosedFormEstimator):
+    """The stateless moving average: y_t = Σ_i c_i Σ_{k<K} w_{ik} x_{t-k,i} + b.
+
+    Parameters
+    ----------
+    window : int, at least 1
+        K.
+    weights : {"uniform", "learned"}
+        ``"uniform"``: w = 1/K, and the readout c, b by least squares. ``"learned"``: w by least squares too; exact for
+        one output, for several by alternating between w and c.
+    warmup : int or None
+        Leading steps that carry no weight and no score.
+
+    Attributes
+    ----------
+    cell_, state_
+        See :class:`~seqdyn.estimators.closed_form.ClosedFormEstimator`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from seqdyn import MovingAverageRegressor
+    >>> x = np.random.default_rng(0).normal(size=(200, 1))
+    >>> y = (x[:, 0] + np.r_[0, x[:-1, 0]]) / 2
+    >>> float(round(MovingAverageRegressor(window=2).fit(x, y).score(x, y), 6))
+    1.0
+    """
+
+    window: int = 5
+    weights: str = "uniform"
+
+    def _network(self, inputs: int, outputs: int) -> nn.Module:
+        generator = torch.Generator()
+        return Readout(MovingAverage(inputs, self.window, self.weights), outputs, generator=generator)
+
+    def _solve(self, rows: Rows, targets: Array, weight: Array) -> None:
+        _read_out(self.network_, rows, targets, weight)
+        if self.weights == "learned":
+            lags = _lagged(rows, self.window)
+            for _ in range(1 if targets.shape[1] == 1 else 20):
+                self._solve_window(lags, targets, weight)
+                _read_out(self.network_, rows, targets, weight)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = self.weights == "uniform" and self.window > 1  # it blurs what is no series
+        return tags
+
+    def _solve_window(self, lags: Array, targets: Array, weight: Array) -> None:
+        """w for the readout as it is; a feature that is not read out keeps its weights."""
+        network: Any = self.network_
+        readout = network.affine
+        gain = readout.weight.numpy()  # (outputs, inputs)
+        gain = np.where(np.abs(gain).max(axis=0) > 0, gain, 1.0)
+        steps, window, inputs = lags.shape
+        outputs = len(gain)
+        regressors = np.einsum("oi,tki->otki", gain, lags).reshape(outputs * steps, window * inputs)
+        wanted = (targets - readout.bias.numpy()).T.reshape(-1, 1)
+        solution = least_squares(regressors, wanted, np.tile(weight, outputs)).reshape(window, inputs)
+        network.cell.weight.copy_(torch.as_tensor(solution.T))
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class ExponentialMovingAverageRegressor(ClosedFormEstimator):
+    """The stateful moving average with a readout: h_t = γ h_{t-1} + (1 − γ) x_t, y_t = c · h_t + b.
+
+    Parameters
+    ----------
+    gamma : float in (0, 1) or None
+        γ, shared by all features; None finds the one with the smallest squared error.
+    warmup : int or None
+        Leading steps that carry no weight and no score.
+
+    Attributes
+    ----------
+    gamma_ : float
+        γ.
+    cell_, state_
+        See :class:`~seqdyn.estimators.closed_form.ClosedFormEstimator`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from seqdyn import ExponentialMovingAverageRegressor
+    >>> x = np.random.default_rng(0).normal(size=(300, 1))
+    >>> y = pd.Series(x[:, 0]).ewm(alpha=0.2, adjust=False).mean()
+    >>> round(ExponentialMovingAverageRegressor().fit(x, y).gamma_, 2)
+    0.8
+    """
+
+    gamma: float | None = None
+
+    def _network(self, inputs: int, outputs: int) -> nn.Module:
+        average = ExponentialMovingAverage(inputs, getattr(self, "gamma_", 0.5))
+        return Readout(average, outputs, generator=torch.Generator())
+
+    def _solve(self, rows: Rows, targets: Array, weight: Array) -> None:
+        self.gamma_ = self._best(rows, targets, weight) if self.gamma is None else float(self.gamma)
+        self._error(self.gamma_, rows, targets, weight)
+
+    def _best(self, rows: Rows, targets: Array, weight: Array) -> float:
+        """γ by a search over the time constant −1/ln γ on a logarithmic scale, refined around the best."""
+
+        def error(log_time: float) -> float:
+            return self._error(float(np.exp(-np.exp(-log_time))), rows, targets, weight)
+
+        longest = np.log(max(10.0, float(rows.lengths.max())))
+        grid = np.linspace(-2.0, longest, 30)
+        best = int(np.argmin([error(point) for point in grid]))
+        near = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
+        found = minimize_scalar(error, bounds=near, method="bounded", options={"xatol": 1e-6})
+        return float(np.exp(-np.exp(-found.x)))
+
+    def _error(self, gamma: float, rows: Rows, targets: Array, weight: Array) -> float:
+        """The squared error at this γ, with the readout solved for; leaves both in the network."""
+        self.gamma_ = gamma
+        self.network_ = self._rebuild()
+        return _read_out(self.network_, rows, targets, weight)
+
+
+def _read_out(network: Any, rows: Rows, targets: Array, weight: Array) -> float:
+    """Solve for the readout of the filtered features; returns the squared error."""
+    filtered, _ = run(network.cell, rows)
+    regressors = np.column_stack([filtered.numpy(), np.ones(len(filtered))])
+    solution = least_squares(regressors, targets, weight)
+    network.affine.weight.copy_(torch.as_tensor(solution[:-1].T))
+    network.affine.bias.copy_(torch.as_tensor(solution[-1]))
+    return float(np.sum(weight[:, None] * (targets - regressors @ solution) ** 2))
+
+
+def _lagged(rows: Rows, window: int) -> Array:
+    """x_{t-k} for k < K, 0 before a series begins: (total, window, inputs)."""
+    x: Tensor = rows.x
+    lags = np.zeros((len(x), window, x.shape[1]))
+    for start, length in zip(rows.starts.tolist(), rows.lengths.tolist(), strict=True):
+        for k in range(min(window, length)):
+            lags[start + k : start + length, k] = x[start : start + length - k].numpy()
+    return lags

@@ -1,0 +1,131 @@
+"""The parameters of training, and what is wrong with them, all at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+from seqdyn.training.loop import OPTIMIZERS
+
+Rule = tuple[Callable[[Any], bool], str]
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(float(value))
+
+
+def at_least(least: int) -> Rule:
+    """An int not below ``least``."""
+    return lambda value: _is_int(value) and value >= least, f"an int of at least {least}"
+
+
+def positive() -> Rule:
+    """A number above 0."""
+    return lambda value: _is_real(value) and value > 0, "a number above 0"
+
+
+def non_negative() -> Rule:
+    """A number of at least 0."""
+    return lambda value: _is_real(value) and value >= 0, "a number of at least 0"
+
+
+def share(zero: bool) -> Rule:
+    """A number in [0, 1) or (0, 1)."""
+    name = "[0, 1)" if zero else "(0, 1)"
+    return lambda value: _is_real(value) and (0 <= value < 1 if zero else 0 < value < 1), f"a number in {name}"
+
+
+def one_of(*choices: Any) -> Rule:
+    """One of some values."""
+    return lambda value: any(
+        value is c or (type(value) is type(c) and value == c) for c in choices
+    ), "one of " + ", ".join(map(repr, choices))
+
+
+def optional(rule: Rule) -> Rule:
+    """None, or what the rule says."""
+    allowed, text = rule
+    return lambda value: value is None or allowed(value), f"None or {text}"
+
+
+def widths() -> Rule:
+    """An int of at least 1, or a tuple of such."""
+    good, _ = at_least(1)
+    return (
+        lambda value: good(value) or (isinstance(value, tuple | list) and len(value) > 0 and all(map(good, value))),
+        "an int of at least 1, or a tuple of such, one a layer",
+    )
+
+
+RULES: dict[str, Rule] = {
+    "hidden_size": widths(),
+    "order": at_least(1),
+    "num_layers": at_least(1),
+    "residual": one_of(False, True),
+    "bidirectional": one_of(False, True, "first"),
+    "dropout": share(zero=True),
+    "return_sequences": one_of(False, True),
+    "warmup": optional(at_least(0)),
+    "output_lag": at_least(0),
+    "output_lags": at_least(0),
+    "input_lags": at_least(0),
+    "gamma": optional(share(zero=False)),
+    "window": optional(at_least(1)),
+    "stride": at_least(1),
+    "bptt_length": optional(at_least(1)),
+    "streams": at_least(1),
+    "optimizer": one_of(*OPTIMIZERS),
+    "learning_rate": positive(),
+    "weight_decay": non_negative(),
+    "clip_norm": optional(positive()),
+    "max_epochs": at_least(1),
+    "max_steps": optional(at_least(1)),
+    "max_time": optional(positive()),
+    "batch_size": at_least(1),
+    "early_stopping": one_of(False, True),
+    "validation_fraction": share(zero=False),
+    "n_iter_no_change": at_least(1),
+    "tol": non_negative(),
+    "scale": one_of(False, True),
+    "warm_start": one_of(False, True),
+    "dtype": one_of("float32", "float64"),
+    "activation": one_of("tanh", "relu", "sigmoid"),
+    "reset_gate": one_of("after", "before"),
+    "peepholes": one_of(False, True),
+    "weights": one_of("uniform", "learned"),
+}
+
+
+def check_parameters(estimator: Any) -> None:
+    """Raise one ValueError that lists every bad argument of an estimator, and every pair that does not go together."""
+    given = estimator.get_params(deep=False)
+    problems = [
+        f"{name} must be {text}, got {given[name]!r}."
+        for name, (allowed, text) in RULES.items()
+        if name in given and not allowed(given[name])
+    ]
+    problems = problems or _conflicts(given)
+    if problems:
+        raise ValueError(f"{type(estimator).__name__}: " + " ".join(problems))
+
+
+def _conflicts(given: dict[str, Any]) -> list[str]:
+    """Arguments that are good alone and not together."""
+    found = []
+    if given.get("window") and given.get("bptt_length"):
+        found.append("window trains every window separately, bptt_length carries the state on: choose one.")
+    if given.get("streams", 1) > 1 and not given.get("bptt_length"):
+        found.append("streams belong to truncated BPTT: set bptt_length, too.")
+    if given.get("window") and not given.get("return_sequences", True):
+        found.append("window cuts sequences, but with return_sequences=False a sequence has one target at its end.")
+    if given.get("bidirectional") and given.get("bptt_length"):
+        found.append("bptt_length carries a causal state on, which bidirectional does not have.")
+    if given.get("bidirectional") and given.get("output_lag"):
+        found.append("output_lag waits for the future, which bidirectional reads anyway.")
+    return found

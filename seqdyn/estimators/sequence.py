@@ -1,0 +1,329 @@
+"""What every estimator shares: containers in and out, scaling, prediction, state, streams and files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Self, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from seqdyn import files
+from seqdyn.cell import Cell
+from seqdyn.data.scaling import Scaling
+from seqdyn.data.sequences import Sequences, as_sequences, check_finite, check_time_index, is_flat
+from seqdyn.data.targets import Targets, as_targets
+from seqdyn.state import State, expand, leaves
+from seqdyn.stream import Stream
+from seqdyn.training.batches import Rows
+from seqdyn.training.forward import run
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class SequenceEstimator(BaseEstimator):
+    """A fitted network between two scalings: y = s_y f((x − m_x) / s_x) + m_y.
+
+    Subclasses owe ``_build`` (a network for given widths), ``_train`` (its weights), ``_encode`` (targets to numbers)
+    and ``_decode`` (outputs to predictions).
+    """
+
+    # ---------------------------------------------------------------- what subclasses say of themselves
+
+    @property
+    def _per_step(self) -> bool:
+        return bool(getattr(self, "return_sequences", True))
+
+    @property
+    def _lag(self) -> int:
+        return int(getattr(self, "output_lag", 0))
+
+    @property
+    def _precision(self) -> torch.dtype:
+        return torch.float64
+
+    @property
+    def _device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def _decode(self, output: Tensor) -> Tensor:
+        """From network outputs (…, heads) to predictions (…, targets), in the units of the data."""
+        raise NotImplementedError
+
+    def _finish(self, values: Array) -> Any:
+        """From decoded values (…, targets) to what users get."""
+        raise NotImplementedError
+
+    def _warmup_steps(self, lengths: Array) -> Array:
+        """Leading steps of every series that carry no loss and no score."""
+        steps = getattr(self, "warmup", None) or 0
+        return np.full(len(lengths), steps, dtype=np.int64)
+
+    # ---------------------------------------------------------------- fitted attributes
+
+    @property
+    def cell_(self) -> Cell:
+        """The fitted network, a Cell: y_t, h_t = f(x_t, h_{t-1}), in network units."""
+        if not isinstance(vars(self).get("network_"), Cell):
+            raise AttributeError(
+                f"{type(self).__name__} has no cell_: it is not fitted, or bidirectional (then network_ is an encoder)."
+            )
+        return cast(Cell, self.network_)
+
+    # ---------------------------------------------------------------- predicting
+
+    def predict(self, X: Any, *, initial_state: State | None = None, return_state: bool = False) -> Any:
+        """Predict a target for every step, or for every sequence.
+
+        Parameters
+        ----------
+        X : array, list of arrays, or DataFrame
+            Sequences in any container ``fit`` takes.
+        initial_state : State, optional
+            h_{-1} in network units, one row, or one a series; ``est.state_`` continues the training data. The
+            estimator's own strategy if None.
+        return_state : bool
+            Give back the state after the last step, too.
+
+        Returns
+        -------
+        y : array
+            Shaped as the targets of ``fit``, in their units.
+        state : State
+            With ``return_state=True`` only.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in ``fit``, holds NaN or inf, or the state does not fit.
+        """
+        sequences = self._read(X)
+        output, state = self._run(sequences, initial_state, keep_state=return_state)
+        values = self._container(self._finish(self._decode(output).cpu().numpy()), sequences)
+        return (values, state) if return_state else values
+
+    def stream(self, initial_state: State | None = None) -> Stream:
+        """A :class:`~seqdyn.stream.Stream` that meets its data one step at a time, in the units of the data.
+
+        Parameters
+        ----------
+        initial_state : State, optional
+            Where to begin; ``est.state_`` continues the training data. The estimator's own strategy if None.
+        """
+        check_is_fitted(self)
+        cell = self._causal("stream")
+        one = None if initial_state is None else self._as_state(initial_state, 1)
+        mean, scale = (self._tensor(part) for part in (self.input_scaling_.mean, self.input_scaling_.scale))
+        return Stream(
+            cell,
+            one,
+            encode=lambda x: (x - mean) / scale,
+            decode=self._decode,
+            lag=self._lag,
+            finish=lambda values: self._squeeze(self._finish(values)),
+        )
+
+    def set_predict_output(self, container: str = "default") -> Self:
+        """Choose what ``predict`` returns.
+
+        Parameters
+        ----------
+        container : {"default", "pandas", "xarray"}
+            ``"default"``: arrays. ``"pandas"``: a Series or DataFrame with the index of X; for 3-D or ragged X
+            indexed by (series, time). ``"xarray"``: a DataArray with dims (time, outputs) or (series, time, outputs).
+
+        Returns
+        -------
+        self
+        """
+        if container not in ("default", "pandas", "xarray"):
+            raise ValueError(f"container must be 'default', 'pandas' or 'xarray', got {container!r}.")
+        self._predict_output = container
+        return self
+
+    def _run(self, sequences: Sequences, initial_state: State | None, keep_state: bool) -> tuple[Tensor, State | None]:
+        """Outputs as one row a prediction, the lag taken out, and the state after the last known step."""
+        if initial_state is not None or keep_state:
+            self._causal("initial_state=State" if initial_state is not None else "return_state=True")
+        state = None if initial_state is None else self._as_state(initial_state, len(sequences.lengths))
+        rows = self._rows(sequences)
+        late = rows if not self._lag else self._rows(sequences, self._lag)
+        output, after = run(self.network_, late, state)
+        if self._lag and keep_state:
+            _, after = run(self.network_, rows, state)
+        if not self._per_step:
+            return output[(late.starts + late.lengths - 1).to(output.device)], after
+        if self._lag:
+            output = output[torch.as_tensor(sequences.places(self._lag) + self._lag).to(output.device)]
+        return output, after
+
+    def _rows(self, sequences: Sequences, lag: int = 0) -> Rows:
+        """Scaled inputs on the device, every series continued by ``lag`` mean rows."""
+        x = self.input_scaling_.apply(sequences.rows)
+        starts, lengths = sequences.starts, sequences.lengths
+        if lag:
+            longer = np.zeros((len(x) + lag * len(lengths), x.shape[1]))
+            longer[sequences.places(lag)] = x
+            x, starts, lengths = longer, starts + lag * np.arange(len(lengths)), lengths + lag
+        inputs = self._tensor(x)
+        nothing = inputs.new_zeros(len(inputs), 0)
+        return Rows(inputs, nothing, None, torch.as_tensor(starts), torch.as_tensor(lengths))
+
+    def _tensor(self, values: Array) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(values)).to(self._device, self._precision)
+
+    # ---------------------------------------------------------------- containers
+
+    def _read(self, X: Any, reset: bool = False) -> Sequences:
+        """Check a container against what the fit has seen, held to the length of one-to-many targets."""
+        if not reset:
+            check_is_fitted(self)
+        if is_flat(X):
+            if isinstance(X, pd.DataFrame):
+                check_time_index(X.index, "X")
+            rows = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+            index = X.index if isinstance(X, pd.DataFrame) else None
+            sequences = Sequences(rows, np.array([len(rows)]), "array" if index is None else "frame", index)
+            check_finite(sequences, "X")
+            return sequences
+        sequences = as_sequences(X, "X")
+        features = sequences.rows.shape[1]
+        if reset:
+            self.n_features_in_ = features
+            self.__dict__.pop("feature_names_in_", None)
+        elif features != self.n_features_in_:
+            raise ValueError(
+                f"X has {features} features, but {type(self).__name__} is expecting {self.n_features_in_} features as "
+                "input."
+            )
+        held = getattr(self, "held_length_", None)
+        return sequences.held(held) if held and (sequences.lengths == 1).all() else sequences
+
+    def _read_targets(self, y: Any, sequences: Sequences) -> Targets:
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        targets = as_targets(y, sequences, self._per_step)
+        held = targets.sequences is not sequences
+        self.held_length_ = int(targets.sequences.lengths[0]) if held else None
+        return targets
+
+    def _squeeze(self, values: Array) -> Any:
+        return values[..., 0] if self.flat_targets_ else values
+
+    def _container(self, values: Array, sequences: Sequences) -> Any:
+        """Predictions (rows, targets) in the container that came in, or the one asked for."""
+        wanted = getattr(self, "_predict_output", "default")
+        if wanted != "default":
+            return self._labelled(values, sequences, wanted)
+        values = self._squeeze(values)
+        return sequences.restore(values) if self._per_step else values
+
+    def _labelled(self, values: Array, sequences: Sequences, wanted: str) -> Any:
+        """Predictions with their labels, as pandas or xarray."""
+        names = getattr(self, "target_names_", None) or [f"y{i}" for i in range(values.shape[-1])]
+        index = sequences.index
+        if not self._per_step:
+            index = pd.RangeIndex(len(values), name="series")
+        elif index is None and len(sequences.lengths) > 1:
+            steps = np.arange(len(values)) - np.repeat(sequences.starts, sequences.lengths)
+            series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
+            index = pd.MultiIndex.from_arrays([series, steps], names=["series", "time"])
+        elif index is None:
+            index = pd.RangeIndex(len(values), name="time")
+        frame = pd.DataFrame(values, index=index, columns=names)
+        if wanted == "pandas":
+            return frame[names[0]] if self.flat_targets_ else frame
+        array = frame.rename_axis(columns="outputs").rename_axis(index=index.names if index.nlevels > 1 else "time")
+        labelled = array.stack().to_xarray()
+        return labelled.isel(outputs=0, drop=True) if self.flat_targets_ else labelled
+
+    # ---------------------------------------------------------------- states
+
+    def _causal(self, what: str) -> Cell:
+        """The network as a Cell, or an error for a bidirectional one."""
+        if isinstance(self.network_, Cell):
+            return self.network_
+        raise ValueError(
+            f"{what} needs a causal model, whose state depends on the past alone, but bidirectional="
+            f"{getattr(self, 'bidirectional', None)!r} also reads the future. Fit with bidirectional=False."
+        )
+
+    def _as_state(self, state: State, series: int) -> State:
+        """A given state on the device, one row for every series."""
+        found = leaves(state)
+        if not found:
+            raise ValueError("initial_state holds no tensors; give est.state_ or the state predict returned.")
+        rows = {len(leaf) if leaf.dim() else 0 for leaf in found}
+        if rows == {1} and series > 1:
+            state = expand(state, series)
+        elif rows != {series}:
+            raise ValueError(
+                f"initial_state has {sorted(rows)} rows, expected 1 or one for each of the {series} series of X."
+            )
+        return state
+
+    # ---------------------------------------------------------------- files
+
+    def save(self, path: Any) -> None:
+        """Write the fitted estimator to one ``.safetensors`` file; ``seqdyn.load(path)`` reads it back.
+
+        Parameters
+        ----------
+        path : str or path
+            Replaced atomically.
+
+        Raises
+        ------
+        TypeError
+            If something cannot be stored, such as a callable loss; the message says what and the way out.
+        """
+        check_is_fitted(self)
+        files.save(path, self)
+
+    def to_content(self) -> dict[str, Any]:
+        """Parameters and fitted attributes as a tree that files can hold."""
+        fitted = {name: value for name, value in vars(self).items() if name.endswith("_") and name != "network_"}
+        fitted |= {"network": dict(self.network_.state_dict())}
+        for name in ("input_scaling_", "target_scaling_"):
+            if name in fitted:
+                fitted[name] = {"mean": fitted[name].mean, "scale": fitted[name].scale}
+        if "history_" in fitted:
+            fitted["history_"] = {str(name): column.to_numpy() for name, column in self.history_.items()}
+        return {
+            "params": {field.name: getattr(self, field.name) for field in fields(self)},
+            "fitted": fitted,
+            "predict_output": getattr(self, "_predict_output", "default"),
+        }
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_content`."""
+        estimator = cls(**content["params"])
+        fitted = dict(content["fitted"])
+        weights = fitted.pop("network")
+        for name in ("input_scaling_", "target_scaling_"):
+            if name in fitted:
+                fitted[name] = Scaling(**fitted[name])
+        if "history_" in fitted:
+            fitted["history_"] = pd.DataFrame(fitted["history_"])
+        estimator.__dict__.update(fitted)
+        estimator.network_ = estimator._rebuild()
+        estimator.network_.load_state_dict(weights)
+        estimator.network_.to(estimator._device, estimator._precision).eval()
+        return estimator.set_predict_output(content["predict_output"])
+
+    def _rebuild(self) -> nn.Module:
+        """An untrained network of the fitted widths."""
+        raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = False
+        tags.non_deterministic = False
+        return tags

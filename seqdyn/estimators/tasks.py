@@ -1,0 +1,325 @@
+"""The two tasks: predicting numbers, and predicting classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import Tags, check_array, column_or_1d
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from torch import Tensor
+
+from seqdyn.data.sequences import Sequences, rank
+from seqdyn.data.targets import Targets, as_targets, as_weights
+from seqdyn.estimators.gradient import GradientEstimator
+from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.training.losses import CrossEntropy, Loss, regression_loss
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class NumberEstimator(RegressorMixin, SequenceEstimator):
+    """Predicting numbers: what regressors share, however they are trained."""
+
+    def _decode(self, output: Tensor) -> Tensor:
+        point = self._point(output).double()
+        mean, scale = (torch.as_tensor(part, device=point.device) for part in self._target_units())
+        return point * scale + mean
+
+    def _point(self, output: Tensor) -> Tensor:
+        return output
+
+    def _target_units(self) -> tuple[Array, Array]:
+        return self.target_scaling_.mean, self.target_scaling_.scale
+
+    def _finish(self, values: Array) -> Any:
+        return values
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R², the mean over outputs; warm-up rows and missing targets are left out.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in ``fit``.
+
+        Returns
+        -------
+        float
+            At most 1; 0 is as good as the mean of y.
+        """
+        predicted, targets, weight = _scored(self, X, y, sample_weight)
+        numbers = as_numbers(targets.table)
+        scores = []
+        for column in range(numbers.shape[1]):
+            known = ~np.isnan(numbers[:, column]) & (weight > 0)
+            scores.append(r2_score(numbers[known, column], predicted[known, column], sample_weight=weight[known]))
+        return float(np.mean(scores))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class NumberTask(NumberEstimator, GradientEstimator):
+    """Predicting numbers, trained by gradient.
+
+    Parameters
+    ----------
+    loss : {"mse", "mae", "huber", "quantile", "gaussian"} or callable
+        Averaged over what counts: targets that are known, after the warm-up. A callable is
+        ``(output, target) -> loss``, elementwise.
+    quantiles : sequence of float in (0, 1)
+        For ``loss="quantile"`` and ``predict_quantiles``.
+    """
+
+    loss: Any = "mse"
+    quantiles: Any = (0.1, 0.5, 0.9)
+
+    def predict_quantiles(self, X: Any) -> Array | list[Array]:
+        """The quantiles at every step, which never cross; for the losses ``"quantile"`` and ``"gaussian"``.
+
+        Parameters
+        ----------
+        X : array, list of arrays, or DataFrame
+            As in ``predict``.
+
+        Returns
+        -------
+        array
+            Shaped as the prediction, with a last axis of the quantiles.
+        """
+        sequences = self._read(X)
+        loss = self._loss()
+        if not hasattr(loss, "quantile"):
+            raise ValueError(f"loss={self.loss!r} knows no quantiles: fit with loss='quantile' or loss='gaussian'.")
+        output, _ = self._run(sequences, None, keep_state=False)
+        spread = loss.quantile(output).cpu().numpy().astype(np.float64)  # (rows, targets, quantiles)
+        values = spread * self.target_scaling_.scale[:, None] + self.target_scaling_.mean[:, None]
+        values = values[:, 0] if self.flat_targets_ else values
+        return sequences.restore(values) if self._per_step else values
+
+    def _loss(self) -> Any:
+        return regression_loss(self.loss, self.quantiles)
+
+    def _point(self, output: Tensor) -> Tensor:
+        point: Tensor = self._loss().point(output)
+        return point
+
+    def _encode(self, targets: Targets, first: bool) -> tuple[Array, Array | None]:
+        numbers = as_numbers(targets.table)
+        if not first and numbers.shape[1] != self.n_outputs_:
+            raise ValueError(f"y has {numbers.shape[1]} outputs, but the fit so far was of {self.n_outputs_}.")
+        return numbers, None
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class ClassTask(ClassifierMixin, GradientEstimator):
+    """Predicting classes, trained by gradient.
+
+    Parameters
+    ----------
+    loss : "cross_entropy" or callable
+        A callable is ``(output, target) -> loss`` of outputs (batch, time, classes) and class numbers
+        (batch, time, 1).
+    class_weight : None, "balanced" or dict
+        What each class counts in the loss, as in scikit-learn.
+
+    Attributes
+    ----------
+    classes_ : array, shape (classes,)
+    """
+
+    loss: Any = "cross_entropy"
+    class_weight: Any = None
+
+    def partial_fit(  # type: ignore[override]  # scikit-learn's order: classes come third
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
+        """Train for one more epoch on new data.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in ``fit``.
+        classes : array, optional
+            All classes that will ever come; needed in the first call unless y holds them all.
+
+        Returns
+        -------
+        self
+        """
+        if "network_" not in vars(self):
+            self._announced = None if classes is None else np.unique(np.asarray(classes))
+        try:
+            return super().partial_fit(X, y, sample_weight)
+        finally:
+            self.__dict__.pop("_announced", None)
+
+    def predict_proba(self, X: Any) -> Any:
+        """The probability of every class, at every step or for every sequence.
+
+        Parameters
+        ----------
+        X : array, list of arrays, or DataFrame
+            As in ``predict``.
+
+        Returns
+        -------
+        array
+            Shaped as the prediction, with a last axis of the classes, in the order of ``classes_``.
+        """
+        sequences = self._read(X)
+        output, _ = self._run(sequences, None, keep_state=False)
+        values = self._decode(output).double().cpu().numpy()
+        return sequences.restore(values) if self._per_step else values
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy; warm-up rows and missing targets are left out.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in ``fit``.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+        """
+        predicted, targets, weight = _scored(self, X, y, sample_weight)
+        labels = targets.table[:, 0]
+        known = ~_missing(labels) & (weight > 0)
+        return float(accuracy_score(labels[known], predicted[known, 0], sample_weight=weight[known]))
+
+    def _loss(self) -> Any:
+        if callable(self.loss):
+            return _CallableClassLoss(self.loss, self._count())
+        if self.loss != "cross_entropy":
+            raise ValueError(f"loss must be 'cross_entropy' or a callable (output, target) -> loss, got {self.loss!r}.")
+        return CrossEntropy(self._count())
+
+    def _count(self) -> int:
+        return len(getattr(self, "classes_", ()))
+
+    @property
+    def _scales_targets(self) -> bool:
+        return False
+
+    def _decode(self, output: Tensor) -> Tensor:
+        return output.softmax(-1)
+
+    def _finish(self, values: Array) -> Any:
+        return self.classes_[values.argmax(-1)][..., None]
+
+    def _encode(self, targets: Targets, first: bool) -> tuple[Array, Array | None]:
+        labels = self._labels(targets)
+        known = ~_missing(labels)
+        if not known.any():
+            raise ValueError("y is NaN everywhere: at least one target must be known.")
+        check_classification_targets(labels[known])
+        found = np.unique(labels[known])
+        if first:
+            announced = getattr(self, "_announced", None)
+            self.classes_ = found if announced is None else announced
+            if len(self.classes_) < 2:
+                raise ValueError(
+                    f"{type(self).__name__} needs two classes or more, but y holds one class: {found[0]!r}."
+                )
+        unknown = np.setdiff1d(found, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y holds {unknown[:5]!r}, which the first fit did not know: classes_ is {self.classes_!r}."
+            )
+        self._loss_now = self._loss()
+        numbers = np.full((len(labels), 1), np.nan)
+        numbers[known, 0] = np.searchsorted(self.classes_, labels[known])
+        return numbers, self._counts(labels, known, numbers)
+
+    def _labels(self, targets: Targets) -> Array:
+        if targets.table.shape[1] != 1:
+            raise ValueError(
+                f"y has {targets.table.shape[1]} columns; a classifier predicts one label: give one column."
+            )
+        if targets.table.dtype.kind in "fc" and np.isinf(targets.table).any():
+            raise ValueError("Input y contains infinity or a value too large for dtype('float64').")
+        return targets.table[:, 0]
+
+    def _read_targets(self, y: Any, sequences: Sequences) -> Targets:
+        if y is not None and sequences.container in ("array", "frame") and rank(y) == 2:
+            y = np.asarray(y)
+            y = column_or_1d(y, warn=True) if y.shape[1] == 1 else y
+        return super()._read_targets(y, sequences)
+
+    def _counts(self, labels: Array, known: Array, numbers: Array) -> Array | None:
+        if self.class_weight is None:
+            return None
+        present = np.unique(labels[known])
+        by_class = np.ones(len(self.classes_))
+        by_class[np.searchsorted(self.classes_, present)] = compute_class_weight(
+            self.class_weight if not isinstance(self.class_weight, dict) else _present(self.class_weight, present),
+            classes=present,
+            y=labels[known],
+        )
+        weight: Array = np.where(known, by_class[np.nan_to_num(numbers[:, 0]).astype(np.int64)], 1.0)
+        return weight
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = True
+        return tags
+
+
+class _CallableClassLoss(Loss):
+    """A user's loss on class outputs; targets are class numbers, shape (batch, time, 1)."""
+
+    def __init__(self, function: Any, classes: int):
+        super().__init__(function)
+        object.__setattr__(self, "classes", classes)
+
+    @property
+    def heads(self) -> int:
+        return int(self.classes)  # type: ignore[attr-defined]
+
+
+def as_numbers(table: Any) -> Array:
+    """Targets as finite numbers or NaN."""
+    numbers: Array = check_array(
+        table, dtype=np.float64, ensure_all_finite="allow-nan", ensure_2d=True, input_name="y", ensure_min_samples=1
+    )
+    return numbers
+
+
+def _scored(estimator: SequenceEstimator, X: Any, y: Any, sample_weight: Any) -> tuple[Array, Targets, Array]:
+    """Predictions (rows, targets), the targets beside them, and weights that are 0 where nothing is scored."""
+    sequences = estimator._read(X)
+    targets = as_targets(y, sequences, estimator._per_step)
+    output, _ = estimator._run(targets.sequences, None, keep_state=False)
+    predicted = np.asarray(estimator._finish(estimator._decode(output).cpu().numpy()))
+    weight = as_weights(sample_weight, targets.sequences)
+    weight = np.ones(len(targets.sequences.rows)) if weight is None else weight
+    if not estimator._per_step:
+        return predicted, targets, weight[sequences.starts]
+    lengths = targets.sequences.lengths
+    steps = np.arange(len(weight)) - np.repeat(targets.sequences.starts, lengths)
+    heard = steps >= np.repeat(estimator._warmup_steps(lengths), lengths)
+    return predicted, targets, weight * heard
+
+
+def _missing(labels: Array) -> Array:
+    missing: Array = pd.isna(labels)
+    return missing
+
+
+def _present(weights: dict[Any, float], present: Array) -> dict[Any, float]:
+    """The weights of the classes that are there; scikit-learn warns about the others."""
+    return {label: weight for label, weight in weights.items() if label in present}
