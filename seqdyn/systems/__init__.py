@@ -1,0 +1,1 @@
+"""Known dynamics as cells, one a file: example data and test oracles."""

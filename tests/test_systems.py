@@ -1,0 +1,304 @@
+"""Known dynamics against closed forms and scipy's integrators."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+
+from seqdyn.dynamics.jacobians import autodiff_jacobian
+from seqdyn.scan import hold, scan
+from seqdyn.state import leaves, map_leaves
+from seqdyn.systems.cascaded_tanks import CascadedTanks, CascadedTanksState
+from seqdyn.systems.henon import Henon, HenonState
+from seqdyn.systems.logistic import Logistic, LogisticState
+from seqdyn.systems.lorenz import Lorenz, LorenzState
+from seqdyn.systems.mackey_glass import MackeyGlass, MackeyGlassState
+from seqdyn.systems.simulate import simulate
+
+SYSTEMS = [Logistic, Henon, Lorenz, MackeyGlass, CascadedTanks]
+
+
+def drive(system, steps, batch=1):
+    """An input that fits: nothing for autonomous systems, a modest voltage for the tanks."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(batch, steps, system.input_size, generator=generator, dtype=leaves(system.initial_state(1))[0].dtype)
+    return 2 * x
+
+
+def doubles(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+# All of them
+
+
+@pytest.mark.parametrize("make", SYSTEMS)
+def test_state_and_output_follow_the_dtype_and_keep_their_shape(make):
+    for dtype in (torch.float32, torch.float64):
+        system = make().to(dtype)
+        state = system.initial_state(3)
+        output, after, _ = scan(system, drive(system, 5, batch=3), state)
+        assert output.shape == (3, 5, system.output_size) and output.dtype == dtype
+        assert map_leaves(lambda leaf: (leaf.shape, leaf.dtype), after) == map_leaves(
+            lambda leaf: (leaf.shape, leaf.dtype), state
+        )
+        assert sum(leaf[0].numel() for leaf in leaves(state)) == system.hidden_size
+
+
+@pytest.mark.parametrize("make", SYSTEMS)
+def test_there_is_nothing_to_train(make):
+    assert not list(make().parameters())
+
+
+@pytest.mark.parametrize("make", SYSTEMS)
+def test_stays_bounded_for_a_long_time(make):
+    system = make().double()
+    output = simulate(system, 2000, x=drive(system, 2000))
+    assert output.isfinite().all() and output.abs().max() < 60
+
+
+@pytest.mark.parametrize("make", [Logistic, Henon])
+def test_closed_form_jacobian_equals_autodiff(make):
+    system = make().double()
+    before = scan(system, drive(system, 7, batch=4)).state
+    before = map_leaves(lambda leaf: leaf + torch.linspace(0, 0.01, 4, dtype=leaf.dtype).unsqueeze(1), before)
+    x = drive(system, 1, batch=4)[:, 0]
+    closed = system.jacobian(x, before, *system(x, before))
+    torch.testing.assert_close(closed, autodiff_jacobian(system, x, before))
+
+
+@pytest.mark.parametrize("make", [Lorenz, MackeyGlass, CascadedTanks])
+def test_autodiff_jacobian_equals_central_differences(make):
+    system = make().double()
+    before = scan(system, drive(system, 50)).state
+    x = drive(system, 1)[:, 0]
+    (leaf,) = leaves(before)
+    small = 1e-5 * torch.eye(leaf.shape[1], dtype=leaf.dtype)
+    ahead, behind = (leaves(system(x.expand(len(small), -1), type(before)(leaf + s * small))[1])[0] for s in (1, -1))
+    differences = ((ahead - behind) / 2e-5).T
+    torch.testing.assert_close(autodiff_jacobian(system, x, before)[0], differences, atol=1e-8, rtol=1e-6)
+
+
+# Simulate
+
+
+def test_simulate_discards_the_beginning():
+    whole = simulate(Logistic(), 30)
+    torch.testing.assert_close(simulate(Logistic(), 20, discard=10), whole[:, 10:])
+
+
+def test_simulate_takes_the_batch_of_the_state():
+    state = LogisticState(torch.tensor([[0.2], [0.3], [0.4]]))
+    assert simulate(Logistic(), 5, state).shape == (3, 5, 1)
+
+
+def test_simulate_says_what_is_wrong():
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        simulate(Logistic(), 0)
+    with pytest.raises(ValueError, match="driven by 1 input"):
+        simulate(CascadedTanks(), 5)
+    with pytest.raises(ValueError, match="discard \\+ steps = 7"):
+        simulate(CascadedTanks(), 5, x=torch.zeros(1, 5, 1), discard=2)
+
+
+# Logistic map
+
+
+def test_logistic_at_four_has_a_closed_form():
+    start = 0.3
+    orbit = simulate(Logistic(r=4.0).double(), 12, LogisticState(doubles([start]))).flatten()
+    angle = math.asin(math.sqrt(start))
+    expected = [math.sin(2**t * angle) ** 2 for t in range(1, 13)]
+    torch.testing.assert_close(orbit, doubles(*expected), atol=1e-11, rtol=0)
+
+
+def test_logistic_settles_on_its_fixed_point_and_on_its_two_cycle():
+    fixed = simulate(Logistic(r=2.8).double(), 2, discard=500).flatten()
+    torch.testing.assert_close(fixed, doubles(1 - 1 / 2.8, 1 - 1 / 2.8))
+    r = 3.3
+    cycle = simulate(Logistic(r=r).double(), 2, discard=500).flatten().sort().values
+    root = math.sqrt((r + 1) * (r - 3))
+    torch.testing.assert_close(cycle, doubles((r + 1 - root) / (2 * r), (r + 1 + root) / (2 * r)))
+
+
+@pytest.mark.parametrize("r", [-0.1, 4.1])
+def test_logistic_refuses_rates_that_leave_the_interval(r):
+    with pytest.raises(ValueError, match="r must be in"):
+        Logistic(r=r)
+
+
+# Hénon map
+
+
+def test_henon_contracts_every_area_by_b():
+    system = Henon().double()
+    jacobians = scan(system, drive(system, 50), record=system.jacobian).record
+    torch.testing.assert_close(torch.linalg.det(jacobians[0]), torch.full((50,), -0.3, dtype=torch.float64))
+
+
+def test_henon_stays_on_its_fixed_point():
+    a, b = 1.4, 0.3
+    x = (b - 1 + math.sqrt((1 - b) ** 2 + 4 * a)) / (2 * a)
+    output = simulate(Henon(a, b).double(), 3, HenonState(doubles([x, b * x])))
+    torch.testing.assert_close(output, doubles([x, b * x]).expand(1, 3, 2), atol=1e-13, rtol=0)
+
+
+# Lorenz system
+
+
+def lorenz_reference(start, time):
+    def flow(_, h):
+        return [10 * (h[1] - h[0]), h[0] * (28 - h[2]) - h[1], h[0] * h[1] - 8 / 3 * h[2]]
+
+    return solve_ivp(flow, (0, time), start, method="DOP853", rtol=1e-12, atol=1e-12).y[:, -1]
+
+
+def lorenz_error(dt, start, time, reference):
+    end = simulate(Lorenz(dt=dt).double(), round(time / dt), LorenzState(doubles(start)))[0, -1]
+    return float(np.abs(end.numpy() - reference).max())
+
+
+def test_lorenz_agrees_with_scipy():
+    start = [1.0, 1.0, 1.0]
+    assert lorenz_error(0.001, start, 1.0, lorenz_reference(start, 1.0)) < 1e-7
+
+
+def test_lorenz_converges_with_order_four():
+    start, dts = [-8.0, 7.0, 27.0], np.array([0.005, 0.0025, 0.00125])
+    reference = lorenz_reference(start, 0.5)
+    errors = [lorenz_error(dt, start, 0.5, reference) for dt in dts]
+    order = np.polyfit(np.log(dts), np.log(errors), 1)[0]
+    assert 3.8 < order < 4.3
+
+
+def test_lorenz_rests_at_its_fixed_point():
+    side = math.sqrt(8 / 3 * 27)
+    start = doubles([side, side, 27.0])
+    torch.testing.assert_close(simulate(Lorenz().double(), 5, LorenzState(start))[0, -1], start[0])
+
+
+def test_lorenz_wants_a_positive_dt():
+    with pytest.raises(ValueError, match="dt must be positive"):
+        Lorenz(dt=0.0)
+
+
+# Mackey–Glass equation
+
+
+def mackey_glass_reference(time, start=1.25, tau=17.0):
+    """The method of steps: on each stretch of length τ the delayed value is a known function."""
+    past, end = lambda t: np.array([start]), start
+    for begin in np.arange(0, time, tau):
+        stop = min(begin + tau, time)
+        solution = solve_ivp(
+            lambda t, h, past=past: 0.2 * past(t - tau) / (1 + past(t - tau) ** 10) - 0.1 * h,
+            (begin, stop),
+            [end],
+            method="DOP853",
+            rtol=1e-10,
+            atol=1e-12,
+            dense_output=True,
+        )
+        past, end = solution.sol, solution.y[0, -1]
+    return end
+
+
+def mackey_glass_error(dt, time):
+    end = simulate(MackeyGlass(dt=dt).double(), round(time / dt))[0, -1, 0]
+    return abs(float(end) - mackey_glass_reference(time))
+
+
+def test_mackey_glass_agrees_with_the_method_of_steps():
+    assert mackey_glass_error(1.0, 85.0) < 5e-3
+    assert mackey_glass_error(0.1, 85.0) < 5e-5
+
+
+def test_mackey_glass_converges_with_order_two():
+    assert mackey_glass_error(0.5, 51.0) / mackey_glass_error(0.25, 51.0) == pytest.approx(4, rel=0.3)
+
+
+def test_mackey_glass_register_shifts():
+    system = MackeyGlass(tau=3.0)
+    state = MackeyGlassState(torch.tensor([[0.4, 0.3, 0.2, 0.1]]))
+    output, after = system(torch.zeros(1, 0), state)
+    torch.testing.assert_close(after.past, torch.cat([output, torch.tensor([[0.4, 0.3, 0.2]])], dim=1))
+
+
+def test_mackey_glass_stays_near_its_attractor():
+    values = simulate(MackeyGlass(), 1000, discard=500)
+    assert 0.2 < values.min() < 0.6 and 1.1 < values.max() < 1.4
+
+
+@pytest.mark.parametrize(("tau", "dt"), [(17.0, 2.0), (0.5, 1.0), (17.0, 0.0)])
+def test_mackey_glass_wants_whole_steps(tau, dt):
+    with pytest.raises(ValueError, match="whole number of steps"):
+        MackeyGlass(tau=tau, dt=dt)
+
+
+# Cascaded tanks
+
+
+def voltage(value, steps):
+    return hold(doubles([value]), steps)
+
+
+def test_tanks_come_to_rest_where_the_closed_form_says():
+    system, pump = CascadedTanks().double(), 2.5
+    upper = (system.k4 * pump / system.k1) ** 2
+    lower = (system.k2 / system.k3) ** 2 * upper
+    state = scan(system, voltage(pump, 1000)).state
+    torch.testing.assert_close(state.level, doubles([upper, lower]), atol=1e-6, rtol=0)
+
+
+def test_tanks_agree_with_scipy_below_the_rim():
+    system, pump, steps = CascadedTanks().double(), 3.2, 60
+
+    def flow(_, level):
+        upper, lower = np.sqrt(level)
+        return [-0.06 * upper + 0.05 * pump, 0.035 * upper - 0.035 * lower]
+
+    times = 4.0 * np.arange(1, steps + 1)
+    exact = solve_ivp(flow, (0, times[-1]), [1.0, 3.0], t_eval=times, rtol=1e-10, atol=1e-12).y[1]
+    output = simulate(system, steps, CascadedTanksState(doubles([1.0, 3.0])), voltage(pump, steps))
+    np.testing.assert_allclose(output[0, :, 0].numpy(), exact, atol=2e-5)
+
+
+def test_tanks_lose_no_water_but_through_the_lower_outlet():
+    """The volume, in units of k_2 x_1 + k_1 x_2, grows by what is pumped in and shrinks by what runs out."""
+    system = CascadedTanks(overflow=1.0, maximum=8.0, k3=0.05, dt=0.4).double()
+    levels = scan(system, voltage(4.5, 1000), record=lambda x, before, output, after: after.level).record[0]
+    assert (levels[:, 0] == 8.0).any() and levels[:, 1].max() < 8.0
+    volume = system.k2 * levels[:, 0] + system.k1 * levels[:, 1]
+    outflow = system.k1 * system.k3 * (levels[1:, 1].sqrt() + levels[:-1, 1].sqrt()) / 2  # trapezium rule
+    gained = system.dt * (system.k2 * system.k4 * 4.5 - outflow)
+    torch.testing.assert_close(volume.diff(), gained, atol=5e-6, rtol=0)  # 3e-3 is pumped in a step
+
+
+def test_tanks_overflow_at_the_rim():
+    system = CascadedTanks(k3=0.05, overflow=0.5, dt=0.5).double()
+    pump = 4.2
+    levels = scan(system, voltage(pump, 3000)).state.level[0]
+    spilled = system.k4 * pump - system.k1 * math.sqrt(10)
+    into_lower = system.k2 * math.sqrt(10) + 0.5 * system.k2 / system.k1 * spilled
+    assert levels[0] == 10.0
+    assert float(levels[1]) == pytest.approx((into_lower / system.k3) ** 2, rel=1e-3)
+
+
+def test_tanks_run_dry_with_finite_gradients():
+    system = CascadedTanks().double()
+    pump = voltage(0.0, 60).clone().requires_grad_()
+    level = doubles([0.5, 0.0]).requires_grad_()
+    output, state, _ = scan(system, pump, CascadedTanksState(level))
+    (output.sum() + state.level.sum()).backward()
+    assert (state.level == 0).all()
+    assert pump.grad.isfinite().all() and level.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("wrong", [{"k1": 0.0}, {"maximum": -1.0}, {"dt": 0.0}, {"overflow": 1.5}])
+def test_tanks_refuse_impossible_constants(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        CascadedTanks(**wrong)
