@@ -53,6 +53,7 @@ class Cell(nn.Module):
     Notes
     -----
     Store constructor arguments under their own names, as scikit-learn's estimators do: the cell can then be saved.
+    Those that cannot be read back this way go into :meth:`constructor_arguments`.
 
     Examples
     --------
@@ -112,6 +113,10 @@ class Cell(nn.Module):
     def noise(self, batch: int, generator: torch.Generator) -> Any:
         """Random inputs for one training chunk (dropout masks), drawn by the trainer; None if there are none."""
         return None
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """The constructor arguments, for files, that no attribute of the same name tells."""
+        return {}
 
     def zeros(self, batch: int, *shape: int) -> Tensor:
         """Zeros (batch, *shape) on the device and in the dtype of this cell's own parameters or buffers."""
@@ -381,6 +386,10 @@ class Encoder(nn.Module):
                 output, summary = output * hold(noise[index], output.shape[1]), summary * noise[index]
             x = output
         return Encoding(x, summary) if self.affine is None else Encoding(self.affine(x), self.affine(summary))
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """The constructor arguments, for files, that no attribute of the same name tells."""
+        return {"output_size": None} if self.affine is None else {}
 
     def noise(self, batch: int, generator: torch.Generator) -> Any:
         """Dropout masks for one batch, one a layer; None without dropout."""

@@ -27,7 +27,7 @@ class Zero:
     """Start from the cell's own initial state: zeros, for every cell of the library."""
 
     def __call__(self, cell: Cell) -> Cell:
-        return Started(cell)
+        return cell
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,9 @@ class Started(Wrapper):
         if self.generator is None or not self.scale:
             return start
         return map_leaves(lambda leaf: leaf + self.scale * self._noise(leaf), start)
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        return {"mean": self.fixed, "learned": len(self.learned) > 0}
 
     def _mean(self, batch: int) -> State:
         own = self.cell.initial_state(batch)

@@ -14,7 +14,8 @@ from seqdyn.scan import rollout
 from seqdyn.state import State, detach, map_leaves, named_leaves
 
 Array = np.ndarray[Any, Any]
-Transform = Callable[[Tensor], Tensor]
+Transform = Callable[[Array], Array]
+Feed = Callable[[Array, Array | None], Array]
 
 
 class Stream:
@@ -28,12 +29,12 @@ class Stream:
     state : State, optional
         Of one row; the cell's own initial state if None.
     encode, decode : callable, optional
-        Between the units of the data and those of the cell: ``encode`` maps x (1, inputs), ``decode`` maps the
-        output (1, …) to y (1, outputs).
+        Between the units of the data and those of the cell, on arrays: ``encode`` maps x (inputs,), ``decode`` maps
+        outputs (…, outputs) to y (…, targets).
     lag : int, at least 0
         τ: the answer to x_t comes with x_{t+τ}; the first τ pushes answer None.
     finish : callable, optional
-        What :meth:`push` and :meth:`forecast` make of decoded values, arrays ``(…, outputs)``; a class label, say.
+        What :meth:`push` and :meth:`forecast` make of decoded values (…, targets); class labels, say.
 
     Examples
     --------
@@ -58,6 +59,7 @@ class Stream:
         self._encode = encode or _same
         self._decode = decode or _same
         self._finish = finish or _same
+        self._shape = (cell.input_size,)
         own = cell.zeros(1)
         self._dtype, self._device = own.dtype, own.device
         self.state = cell.initial_state(1) if state is None else state
@@ -93,20 +95,19 @@ class Stream:
         array, shape (outputs,), or None
             y_t; with a lag τ, y_{t-τ}, and None for the first τ pushes.
         """
+        row = np.asarray(x, dtype=np.float64)
+        if row.shape != self._shape:
+            raise ValueError(f"x has shape {row.shape}, expected {self._shape}: one number a feature.")
         with torch.inference_mode():
-            row = torch.as_tensor(x, dtype=self._dtype, device=self._device)
-            if row.shape != (self.cell.input_size,):
-                raise ValueError(
-                    f"x has shape {tuple(row.shape)}, expected ({self.cell.input_size},): one number a feature."
-                )
-            self._last, self._state = self.cell(self._encode(row.unsqueeze(0)), self._state)
-            self._pushed += 1
-            if self._pushed <= self.lag:
-                return None
-            return self._finish(self._decode(self._last)[0].cpu().numpy())
+            self._last, self._state = self.cell(self._tensor(self._encode(row)), self._state)
+        self._pushed += 1
+        return None if self._pushed <= self.lag else self._finish(self._decode(_array(self._last)))
 
     def forecast(
-        self, horizon: int, exogenous: Any = None, feed: Callable[[Tensor, Tensor | None], Tensor] | None = None
+        self,
+        horizon: int,
+        exogenous: Any = None,
+        feed: Feed | None = None,
     ) -> Any:
         """Run on alone: every output becomes the next input. The stream itself stays where it is.
 
@@ -117,8 +118,8 @@ class Stream:
         exogenous : array-like, shape (horizon, features), optional
             Known inputs of the future, in the units of the data.
         feed : callable, optional
-            ``feed(y, exogenous_t) -> x``, tensors (1, …) in the units of the data. By default x is y, followed by
-            the exogenous features if there are any.
+            ``feed(y, exogenous_t) -> x``, arrays (targets,), (features,) or None, and (inputs,) in the units of the
+            data. By default x is y, followed by the exogenous features if there are any.
 
         Returns
         -------
@@ -133,21 +134,17 @@ class Stream:
             raise ValueError("Nothing has been pushed since the state was set: push the last known step first.")
         if self.lag:
             raise ValueError(f"A stream with output_lag={self.lag} answers late: it cannot feed its output back.")
+        join = feed or _join
+        known = None if exogenous is None else np.asarray(exogenous, dtype=np.float64)
+        self._check_feed(join, known)
+
+        def close(output: Tensor, u: Tensor | None) -> Tensor:
+            return self._tensor(self._encode(join(self._decode(_array(output)), None if u is None else _array(u))))
+
         with torch.inference_mode():
-            known = None
-            if exogenous is not None:
-                known = torch.as_tensor(exogenous, dtype=self._dtype, device=self._device).unsqueeze(0)
-            join = feed or _join
-            self._check_feed(join, known)
-            ahead = rollout(
-                self.cell,
-                self._state,
-                horizon,
-                last=self._last,
-                feed=lambda output, u: self._encode(join(self._decode(output), u)),
-                exogenous=known,
-            )
-            return self._finish(self._decode(ahead.output)[0].cpu().numpy())
+            future = None if known is None else torch.as_tensor(known).unsqueeze(0)
+            ahead = rollout(self.cell, self._state, horizon, last=self._last, feed=close, exogenous=future)
+        return self._finish(self._decode(_array(ahead.output)))
 
     def fork(self) -> Stream:
         """An independent stream at the same place, over the same weights."""
@@ -159,18 +156,29 @@ class Stream:
         """Go back to the cell's initial state."""
         self.state = self.cell.initial_state(1)
 
-    def _check_feed(self, join: Callable[[Tensor, Tensor | None], Tensor], known: Tensor | None) -> None:
+    def _check_feed(self, join: Feed, known: Array | None) -> None:
         assert self._last is not None
-        first = join(self._decode(self._last), None if known is None else known[:, 0])
-        if first.shape != (1, self.cell.input_size):
+        if known is not None and known.ndim != 2:
+            raise ValueError(f"exogenous has shape {known.shape}, expected (horizon, features).")
+        first = np.shape(join(self._decode(_array(self._last)), None if known is None else known[0]))
+        if first != self._shape:
             raise ValueError(
-                f"The next input would have shape {tuple(first.shape)}, but {self.cell.input_size} features are "
-                "needed: give the others as exogenous, or say with feed(y, exogenous) how an output becomes an input."
+                f"The next input would have shape {first}, but {self._shape} is needed: give the other features as "
+                "exogenous, or say with feed(y, exogenous) how an output becomes an input."
             )
 
+    def _tensor(self, row: Array) -> Tensor:
+        return torch.as_tensor(row, dtype=self._dtype, device=self._device).unsqueeze(0)
 
-def _join(y: Tensor, exogenous: Tensor | None) -> Tensor:
-    return y if exogenous is None else torch.cat([y, exogenous], dim=-1)
+
+def _array(output: Tensor) -> Array:
+    """The only row of a batch, as an array."""
+    values: Array = output[0].cpu().numpy()
+    return values
+
+
+def _join(y: Array, exogenous: Array | None) -> Array:
+    return y if exogenous is None else np.concatenate([y, exogenous])
 
 
 def _same(value: Any) -> Any:

@@ -104,5 +104,8 @@ class Elman(Cell):
     def jacobian(self, x: Tensor, before: ElmanState, output: Tensor, after: ElmanState) -> Tensor:
         return SLOPE[self.activation](after.h).unsqueeze(2) * self.recurrent_weight
 
+    def constructor_arguments(self) -> dict[str, Any]:
+        return {"output_size": None} if self.affine is None else {}
+
     def _read(self, h: Tensor) -> Tensor:
         return h if self.affine is None else ACTIVATIONS[self.output_activation](self.affine(h))

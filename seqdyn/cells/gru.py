@@ -123,11 +123,13 @@ class GRU(Cell):
     def _step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The gates r and z, the candidate n, and what r multiplies or is multiplied into (q)."""
         a_r, a_z, a_n = linear(x, self.input_weight, self.bias).chunk(3, dim=-1)
+        if self.recurrent_bias is not None:
+            q_r, q_z, q_n = linear(h, self.recurrent_weight).chunk(3, dim=-1)
+            r, z = torch.sigmoid(a_r + q_r), torch.sigmoid(a_z + q_z)
+            q = q_n + self.recurrent_bias
+            return r, z, torch.tanh(a_n + r * q), q
         U_rz, U_n = self.recurrent_weight.split([2 * self.hidden_size, self.hidden_size])
         q_r, q_z = linear(h, U_rz).chunk(2, dim=-1)
         r, z = torch.sigmoid(a_r + q_r), torch.sigmoid(a_z + q_z)
-        if self.reset_gate == "after":
-            q = linear(h, U_n, self.recurrent_bias)
-            return r, z, torch.tanh(a_n + r * q), q
         q = linear(r * h, U_n)
         return r, z, torch.tanh(a_n + q), q

@@ -60,7 +60,9 @@ class Layered(GradientEstimator):
             layer = self._layer(width, hidden, generator)
             layers.append(Residual(layer) if self.residual and layer.output_size == width else layer)
             width = layer.output_size
-        return self._start(Readout(Stack(layers, self.dropout), outputs, generator=generator))
+        alone = len(layers) == 1 and not self.dropout
+        stack = layers[0] if alone else Stack(layers, self.dropout)
+        return self._start(Readout(stack, outputs, generator=generator))
 
     def _encoder(self, inputs: int, outputs: int, generator: torch.Generator) -> Annotator:
         if isinstance(as_strategy(self.initial_state), Given):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Self, cast
 
@@ -13,11 +14,11 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from seqdyn import files
 from seqdyn.cell import Cell
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences, as_sequences, check_finite, check_time_index, is_flat
 from seqdyn.data.targets import Targets, as_targets
+from seqdyn.files import save as save_file
 from seqdyn.state import State, expand, leaves
 from seqdyn.stream import Stream
 from seqdyn.training.batches import Rows
@@ -31,7 +32,7 @@ class SequenceEstimator(BaseEstimator):
     """A fitted network between two scalings: y = s_y f((x − m_x) / s_x) + m_y.
 
     Subclasses owe ``_build`` (a network for given widths), ``_train`` (its weights), ``_encode`` (targets to numbers)
-    and ``_decode`` (outputs to predictions).
+    and ``_decoder`` (outputs to predictions).
     """
 
     # ---------------------------------------------------------------- what subclasses say of themselves
@@ -52,8 +53,8 @@ class SequenceEstimator(BaseEstimator):
     def _device(self) -> torch.device:
         return torch.device("cpu")
 
-    def _decode(self, output: Tensor) -> Tensor:
-        """From network outputs (…, heads) to predictions (…, targets), in the units of the data."""
+    def _decoder(self) -> Callable[[Array], Array]:
+        """The map from network outputs (…, heads) to predictions (…, targets), in the units of the data."""
         raise NotImplementedError
 
     def _finish(self, values: Array) -> Any:
@@ -105,7 +106,7 @@ class SequenceEstimator(BaseEstimator):
         """
         sequences = self._read(X)
         output, state = self._run(sequences, initial_state, keep_state=return_state)
-        values = self._container(self._finish(self._decode(output).cpu().numpy()), sequences)
+        values = self._container(self._finish(self._decoder()(output.cpu().numpy())), sequences)
         return (values, state) if return_state else values
 
     def stream(self, initial_state: State | None = None) -> Stream:
@@ -119,12 +120,11 @@ class SequenceEstimator(BaseEstimator):
         check_is_fitted(self)
         cell = self._causal("stream")
         one = None if initial_state is None else self._as_state(initial_state, 1)
-        mean, scale = (self._tensor(part) for part in (self.input_scaling_.mean, self.input_scaling_.scale))
         return Stream(
             cell,
             one,
-            encode=lambda x: (x - mean) / scale,
-            decode=self._decode,
+            encode=self.input_scaling_.apply,
+            decode=self._decoder(),
             lag=self._lag,
             finish=lambda values: self._squeeze(self._finish(values)),
         )
@@ -284,7 +284,7 @@ class SequenceEstimator(BaseEstimator):
             If something cannot be stored, such as a callable loss; the message says what and the way out.
         """
         check_is_fitted(self)
-        files.save(path, self)
+        save_file(path, self)
 
     def to_content(self) -> dict[str, Any]:
         """Parameters and fitted attributes as a tree that files can hold."""

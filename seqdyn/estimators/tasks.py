@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import Tags, check_array, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from torch import Tensor
 
 from seqdyn.data.sequences import Sequences, rank
 from seqdyn.data.targets import Targets, as_targets, as_weights
@@ -28,16 +29,8 @@ Array = np.ndarray[Any, Any]
 class NumberEstimator(RegressorMixin, SequenceEstimator):
     """Predicting numbers: what regressors share, however they are trained."""
 
-    def _decode(self, output: Tensor) -> Tensor:
-        point = self._point(output).double()
-        mean, scale = (torch.as_tensor(part, device=point.device) for part in self._target_units())
-        return point * scale + mean
-
-    def _point(self, output: Tensor) -> Tensor:
-        return output
-
-    def _target_units(self) -> tuple[Array, Array]:
-        return self.target_scaling_.mean, self.target_scaling_.scale
+    def _decoder(self) -> Callable[[Array], Array]:
+        return self.target_scaling_.invert
 
     def _finish(self, values: Array) -> Any:
         return values
@@ -111,9 +104,11 @@ class NumberTask(NumberEstimator, GradientEstimator):
     def _loss(self) -> Any:
         return regression_loss(self.loss, self.quantiles)
 
-    def _point(self, output: Tensor) -> Tensor:
-        point: Tensor = self._loss().point(output)
-        return point
+    def _decoder(self) -> Callable[[Array], Array]:
+        loss, invert = self._loss(), self.target_scaling_.invert
+        if loss.heads == 1:
+            return invert
+        return lambda output: invert(loss.point(torch.as_tensor(output)).numpy())
 
     def _encode(self, targets: Targets, first: bool) -> tuple[Array, Array | None]:
         numbers = as_numbers(targets.table)
@@ -180,7 +175,7 @@ class ClassTask(ClassifierMixin, GradientEstimator):
         """
         sequences = self._read(X)
         output, _ = self._run(sequences, None, keep_state=False)
-        values = self._decode(output).double().cpu().numpy()
+        values = self._decoder()(output.cpu().numpy())
         return sequences.restore(values) if self._per_step else values
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -215,8 +210,8 @@ class ClassTask(ClassifierMixin, GradientEstimator):
     def _scales_targets(self) -> bool:
         return False
 
-    def _decode(self, output: Tensor) -> Tensor:
-        return output.softmax(-1)
+    def _decoder(self) -> Callable[[Array], Array]:
+        return lambda output: softmax(output.astype(np.float64), axis=-1)
 
     def _finish(self, values: Array) -> Any:
         return self.classes_[values.argmax(-1)][..., None]
@@ -304,7 +299,7 @@ def _scored(estimator: SequenceEstimator, X: Any, y: Any, sample_weight: Any) ->
     sequences = estimator._read(X)
     targets = as_targets(y, sequences, estimator._per_step)
     output, _ = estimator._run(targets.sequences, None, keep_state=False)
-    predicted = np.asarray(estimator._finish(estimator._decode(output).cpu().numpy()))
+    predicted = np.asarray(estimator._finish(estimator._decoder()(output.cpu().numpy())))
     weight = as_weights(sample_weight, targets.sequences)
     weight = np.ones(len(targets.sequences.rows)) if weight is None else weight
     if not estimator._per_step:

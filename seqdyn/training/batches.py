@@ -10,7 +10,7 @@ inputs, targets and weights:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -108,6 +108,7 @@ class Spans:
     def __init__(self, rows: Rows, batch_size: int, warmup: Tensor):
         self.rows, self.batch_size, self.warmup = rows, batch_size, warmup
         self.ragged = bool((rows.lengths != rows.lengths[0]).any())
+        self.warms_up = bool(warmup.any())
         self.device = rows.x.device
         self.only: Batch | None = None  # a single batch is the same in every epoch
 
@@ -128,19 +129,27 @@ class Spans:
         """One gather each for inputs, targets and weights."""
         starts, lengths, warmup = self.rows.starts[chosen], self.rows.lengths[chosen], self.warmup[chosen]
         steps = torch.arange(int(lengths.max()))
-        index = starts[:, None] + steps
         mask = steps < lengths[:, None] if self.ragged else None
-        if mask is not None:
-            index = torch.where(mask, index, starts[:, None])  # padding repeats a finite row
-        heard = steps >= warmup[:, None] if bool(warmup.any()) else None
-        if mask is not None:
-            heard = mask if heard is None else heard & mask
-        index = index.to(self.device)
-        weight = None if self.rows.weight is None else self.rows.weight[index]
+        heard = mask
+        if self.warms_up:
+            late = steps >= warmup[:, None]
+            heard = late if mask is None else late & mask
+        take = self._padded(starts, steps, mask) if mask is not None else self._windows(starts, len(steps))
+        weight = None if self.rows.weight is None else take(self.rows.weight)
         if heard is not None:
             audible = heard.to(self.device, self.rows.x.dtype).unsqueeze(2)
             weight = audible if weight is None else weight * audible
-        return Batch(self.rows.x[index], self.rows.y[index], weight, None if mask is None else mask.to(self.device))
+        return Batch(take(self.rows.x), take(self.rows.y), weight, None if mask is None else mask.to(self.device))
+
+    def _windows(self, starts: Tensor, length: int) -> Callable[[Tensor], Tensor]:
+        """Take spans of one length: all of them lie in an overlapping view, and one gather copies the chosen."""
+        starts = starts.to(self.device)
+        return lambda table: table.unfold(0, length, 1).transpose(1, 2).index_select(0, starts)
+
+    def _padded(self, starts: Tensor, steps: Tensor, mask: Tensor) -> Callable[[Tensor], Tensor]:
+        """Take spans of unlike lengths; padding repeats a finite row."""
+        index = torch.where(mask, starts[:, None] + steps, starts[:, None]).to(self.device)
+        return lambda table: table[index]
 
 
 class Streams:
