@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.scan import hold, scan, unroll
-from seqdyn.state import State
+from seqdyn.state import State, map_leaves
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda value: value,
@@ -118,6 +118,9 @@ class Cell(nn.Module):
         """The constructor arguments, for files, that no attribute of the same name tells."""
         return {}
 
+    def extra_repr(self) -> str:
+        return f"input_size={self.input_size}, hidden_size={self.hidden_size}, output_size={self.output_size}"
+
     def zeros(self, batch: int, *shape: int) -> Tensor:
         """Zeros (batch, *shape) on the device and in the dtype of this cell's own parameters or buffers."""
         for own in (*self.parameters(), *self.buffers()):
@@ -142,13 +145,17 @@ class Wrapper(Cell):
         return self.cell.unroll(x, state, mask)
 
     def jacobian(self, x: Any, before: State, output: Any, after: State) -> Any:
-        return self.cell.jacobian(x, before, output, after)
+        return self.cell.jacobian(x, before, self._inner(x, before, output), after)
 
     def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
-        return self.cell.gates(x, before, output, after)
+        return self.cell.gates(x, before, self._inner(x, before, output), after)
 
     def noise(self, batch: int, generator: torch.Generator) -> Any:
         return self.cell.noise(batch, generator)
+
+    def _inner(self, x: Any, before: State, output: Any) -> Any:
+        """The inner cell's own output at this step."""
+        return output
 
 
 class Readout(Wrapper):
@@ -190,6 +197,9 @@ class Readout(Wrapper):
         output, state = unroll(self.cell, x, state, mask)
         return ACTIVATIONS[self.activation](self.affine(output)), state
 
+    def _inner(self, x: Any, before: State, output: Any) -> Any:
+        return self.cell(x, before)[0]
+
 
 class Residual(Wrapper):
     """A cell with a shortcut around it: y_t = x_t + o_t, with o_t the inner cell's output.
@@ -212,20 +222,24 @@ class Residual(Wrapper):
             )
         super().__init__(cell)
 
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, x: Any, state: State) -> tuple[Tensor, State]:
         output, state = self.cell(x, state)
-        return x + output, state
+        return _value(x) + output, state
 
-    def unroll(self, x: Tensor, state: State, mask: Tensor | None = None) -> Any:
+    def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
         output, state = unroll(self.cell, x, state, mask)
-        return x + output, state
+        return _value(x) + output, state
+
+    def _inner(self, x: Any, before: State, output: Any) -> Any:
+        return output - _value(x)
 
 
 class Stack(Cell):
     """Cells on top of each other: the output of each is the input of the next, in the same step.
 
     The state is a tuple with one entry a layer. Dropout is drawn once per chunk and held in time, so that a step
-    stays pure: in training x is the pair ``(x, masks)``, with one mask ``(batch, time, outputs)`` a layer.
+    stays pure: in training x is the pair ``(x, noise)``, with one entry ``(mask, own noise of the layer)`` a layer as
+    :meth:`noise` draws them, each leaf held in time.
 
     Parameters
     ----------
@@ -265,42 +279,42 @@ class Stack(Cell):
         return tuple(cell.initial_state(batch) for cell in self._cells())
 
     def forward(self, x: Any, state: State) -> tuple[Any, State]:
-        x, masks = self._split(x)
+        x, noise = self._split(x)
         states = []
-        for layer, before, mask in zip(self.layers, state, masks, strict=True):
-            x, after = layer(x, before)
-            x = x if mask is None else x * mask
+        for layer, before, (mask, own) in zip(self.layers, state, noise, strict=True):
+            output, after = layer(_with(x, own), before)
+            x = output if mask is None else output * mask
             states.append(after)
         return x, tuple(states)
 
     def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
-        x, dropped = self._split(x)
+        x, noise = self._split(x)
         states = []
-        for layer, before, kept in zip(self._cells(), state, dropped, strict=True):
-            x, after = unroll(layer, x, before, mask)
-            x = x if kept is None else x * kept
+        for layer, before, (dropped, own) in zip(self._cells(), state, noise, strict=True):
+            output, after = unroll(layer, _with(x, own), before, mask)
+            x = output if dropped is None else output * dropped
             states.append(after)
         return x, tuple(states)
 
     def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
-        x, masks = self._split(x)
+        x, noise = self._split(x)
         named: dict[str, Tensor] = {}
-        for index, (layer, mask) in enumerate(zip(self._cells(), masks, strict=True)):
-            output, _ = layer(x, before[index])
-            named |= {
-                f"{index}.{name}": gate for name, gate in layer.gates(x, before[index], output, after[index]).items()
-            }
+        for index, (layer, (mask, own)) in enumerate(zip(self._cells(), noise, strict=True)):
+            seen = _with(x, own)
+            output, _ = layer(seen, before[index])
+            gates = layer.gates(seen, before[index], output, after[index])
+            named |= {f"{index}.{name}": gate for name, gate in gates.items()}
             x = output if mask is None else output * mask
         return named
 
     def noise(self, batch: int, generator: torch.Generator) -> Any:
-        return _dropout_masks([(cell,) for cell in self._cells()], self.dropout, batch, generator)
+        return _noise([(cell,) for cell in self._cells()], self.dropout, batch, generator)
 
     def _cells(self) -> list[Cell]:
         return cast(list[Cell], list(self.layers))
 
     def _split(self, x: Any) -> tuple[Any, tuple[Any, ...]]:
-        return x if isinstance(x, tuple) else (x, (None,) * len(self.layers))
+        return x if isinstance(x, tuple) else (x, ((None, None),) * len(self.layers))
 
 
 class Encoding(NamedTuple):
@@ -376,14 +390,14 @@ class Encoder(nn.Module):
         self.output_size = width if output_size is None else output_size
         self.affine = None if output_size is None else Affine(width, output_size, generator)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, noise: tuple[Tensor, ...] | None = None) -> Encoding:
-        """Encode x (batch, time, inputs); ``noise`` are the dropout masks of :meth:`noise`, in training."""
-        for index, layer in enumerate(self.layers):
-            output, summary = _both_directions(cast(Sequence[Cell], layer), x, mask)
+    def forward(self, x: Tensor, mask: Tensor | None = None, noise: tuple[Any, ...] | None = None) -> Encoding:
+        """Encode x (batch, time, inputs); ``noise`` is what :meth:`noise` drew, in training."""
+        for layer, (dropped, own) in zip(self._pairs(), noise or ((None, None),) * len(self.layers), strict=True):
+            output, summary = _both_directions(layer, x, mask, own)
             if self.residual and output.shape == x.shape:
-                output, summary = output + x, summary + _ends(cast(Sequence[Cell], layer), x, mask)
-            if noise is not None:
-                output, summary = output * hold(noise[index], output.shape[1]), summary * noise[index]
+                output, summary = output + x, summary + _ends(layer, x, mask)
+            if dropped is not None:
+                output, summary = output * hold(dropped, output.shape[1]), summary * dropped
             x = output
         return Encoding(x, summary) if self.affine is None else Encoding(self.affine(x), self.affine(summary))
 
@@ -392,8 +406,11 @@ class Encoder(nn.Module):
         return {"output_size": None} if self.affine is None else {}
 
     def noise(self, batch: int, generator: torch.Generator) -> Any:
-        """Dropout masks for one batch, one a layer; None without dropout."""
-        return _dropout_masks(cast(Sequence[Sequence[Cell]], self.layers), self.dropout, batch, generator)
+        """One entry (dropout mask, own noise) a layer, for one batch; None if there is none."""
+        return _noise(self._pairs(), self.dropout, batch, generator)
+
+    def _pairs(self) -> list[Sequence[Cell]]:
+        return cast(list[Sequence[Cell]], list(self.layers))
 
 
 class Affine(nn.Module):
@@ -429,19 +446,46 @@ def _check_share(dropout: float) -> float:
     return dropout
 
 
-def _dropout_masks(
+def _noise(
     layers: Sequence[Sequence[Cell]], dropout: float, batch: int, generator: torch.Generator
-) -> tuple[Tensor, ...] | None:
-    """One mask (batch, outputs) a layer, 0 with probability ``dropout``, else 1 / (1 − dropout)."""
-    if not dropout:
-        return None
-    keep = 1.0 - dropout
-    masks = (layer[0].zeros(batch, sum(cell.output_size for cell in layer)) for layer in layers)
-    return tuple(mask.bernoulli_(keep, generator=generator).div_(keep) for mask in masks)
+) -> tuple[Any, ...] | None:
+    """One entry (dropout mask, own noise) a layer; None if there is none at all.
+
+    A mask (batch, outputs) is 0 with probability ``dropout``, else 1 / (1 − dropout). A layer of two directions has
+    the pair of their own noises.
+    """
+
+    def mask(layer: Sequence[Cell]) -> Tensor | None:
+        if not dropout:
+            return None
+        like = layer[0].zeros(batch, sum(cell.output_size for cell in layer))
+        drawn = torch.empty(like.shape, dtype=like.dtype, device=generator.device)
+        return drawn.bernoulli_(1 - dropout, generator=generator).div_(1 - dropout).to(like.device)
+
+    def own(layer: Sequence[Cell]) -> Any:
+        drawn = tuple(cell.noise(batch, generator) for cell in layer)
+        return drawn[0] if len(drawn) == 1 else None if all(part is None for part in drawn) else drawn
+
+    noise = tuple((mask(layer), own(layer)) for layer in layers)
+    return noise if any(part is not None for entry in noise for part in entry) else None
 
 
-def _both_directions(layer: Sequence[Cell], x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    outputs = [scan(cell, x, mask=mask, reverse=index == 1).output for index, cell in enumerate(layer)]
+def _with(x: Any, noise: Any) -> Any:
+    """The input of a cell: x, or the pair of x and what is drawn for the cell."""
+    return x if noise is None else (x, noise)
+
+
+def _value(x: Any) -> Any:
+    """x without the noise that may come with it."""
+    return x[0] if isinstance(x, tuple) else x
+
+
+def _both_directions(layer: Sequence[Cell], x: Tensor, mask: Tensor | None, noise: Any) -> tuple[Tensor, Tensor]:
+    noises = (noise,) if len(layer) == 1 else noise or (None, None)
+    outputs = []
+    for index, (cell, own) in enumerate(zip(layer, noises, strict=True)):
+        held = map_leaves(lambda leaf: hold(leaf, x.shape[1]), own)
+        outputs.append(scan(cell, _with(x, held), mask=mask, reverse=index == 1).output)
     ends = [_end(output, mask, first=index == 1) for index, output in enumerate(outputs)]
     return torch.cat(outputs, dim=-1), torch.cat(ends, dim=-1)
 

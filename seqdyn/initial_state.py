@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell, Wrapper
-from seqdyn.state import State, expand, map_leaves, named_leaves
+from seqdyn.state import State, expand, leaves, map_leaves, named_leaves
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def as_strategy(value: Any) -> Strategy:
         if value not in NAMED:
             raise ValueError(f"initial_state must be one of {', '.join(map(repr, NAMED))} or a State, got {value!r}.")
         return NAMED[value]
-    if any(True for _ in named_leaves(value)):
+    if isinstance(value, tuple | Tensor) and leaves(value):
         return Given(value)
     raise TypeError(
         f"initial_state must be one of {', '.join(map(repr, NAMED))}, a strategy of seqdyn.initial_state, or a State "

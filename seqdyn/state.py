@@ -119,13 +119,13 @@ def flatten(tree: Any) -> Tensor:
     >>> flatten((torch.zeros(2, 3), torch.ones(2, 1, 2))).shape
     torch.Size([2, 5])
     """
-    return torch.cat([leaf.flatten(1) for leaf in leaves(tree)], dim=1)
+    return torch.cat([leaf.flatten(1) if leaf.dim() > 1 else leaf.unsqueeze(1) for leaf in leaves(tree)], dim=1)
 
 
 def unflatten(vector: Tensor, like: Any) -> Any:
     """The inverse of :func:`flatten`: a vector ``(batch, n)`` in the structure of ``like``."""
     pieces = iter(vector.split([leaf[0].numel() for leaf in leaves(like)], dim=1))
-    return map_leaves(lambda leaf: next(pieces).reshape(-1, *leaf.shape[1:]), like)
+    return map_leaves(lambda leaf: next(pieces).reshape(len(vector), *leaf.shape[1:]), like)
 
 
 def to_xarray(tree: Any, dims: Sequence[str] = ("batch",)) -> xarray.Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
@@ -345,11 +346,20 @@ class GradientEstimator(SequenceEstimator):
         """What is known only with the final weights: the state after the data, and how long the start is remembered."""
         self.network_.eval()
         if not isinstance(self.network_, Cell):
+            self.__dict__.pop("state_", None)
+            self.__dict__.pop("forgetting_time_", None)
             return
         rows = self._rows(sequences)
         _, self.state_ = run(self.network_, rows)
         first = slice(int(rows.starts[0]), int(rows.starts[0] + rows.lengths[0]))
         self.forgetting_time_ = forgetting_time(self.network_, rows.x[None, first], generator)
+        warmup = int(self._warmup_steps(sequences.lengths).min())
+        if 0 < warmup < self.forgetting_time_:
+            warnings.warn(
+                f"warmup={warmup} is shorter than the {self.forgetting_time_:g} steps this model remembers its start: "
+                "predictions after the warm-up still depend on it. Set a longer warmup.",
+                stacklevel=4,
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell
-from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences, as_sequences, check_finite, check_time_index, is_flat
 from seqdyn.data.targets import Targets, as_targets
 from seqdyn.files import save as save_file
@@ -290,9 +289,6 @@ class SequenceEstimator(BaseEstimator):
         """Parameters and fitted attributes as a tree that files can hold."""
         fitted = {name: value for name, value in vars(self).items() if name.endswith("_") and name != "network_"}
         fitted |= {"network": dict(self.network_.state_dict())}
-        for name in ("input_scaling_", "target_scaling_"):
-            if name in fitted:
-                fitted[name] = {"mean": fitted[name].mean, "scale": fitted[name].scale}
         if "history_" in fitted:
             fitted["history_"] = {str(name): column.to_numpy() for name, column in self.history_.items()}
         return {
@@ -307,9 +303,6 @@ class SequenceEstimator(BaseEstimator):
         estimator = cls(**content["params"])
         fitted = dict(content["fitted"])
         weights = fitted.pop("network")
-        for name in ("input_scaling_", "target_scaling_"):
-            if name in fitted:
-                fitted[name] = Scaling(**fitted[name])
         if "history_" in fitted:
             fitted["history_"] = pd.DataFrame(fitted["history_"])
         estimator.__dict__.update(fitted)

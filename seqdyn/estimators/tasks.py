@@ -15,12 +15,15 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import Tags, check_array, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
+from torch import Tensor
 
 from seqdyn.data.sequences import Sequences, rank
 from seqdyn.data.targets import Targets, as_targets, as_weights
 from seqdyn.estimators.gradient import GradientEstimator
 from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.state import State
 from seqdyn.training.losses import CrossEntropy, Loss, regression_loss
+from seqdyn.training.state_estimation import estimate_state
 
 Array = np.ndarray[Any, Any]
 
@@ -34,6 +37,62 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
 
     def _finish(self, values: Array) -> Any:
         return values
+
+    def estimate_state(self, X: Any, y: Any) -> State:
+        """The state at the start of a record, from its first rows: the one whose free run fits them best.
+
+        Parameters
+        ----------
+        X, y : array, list of arrays, or DataFrame
+            The first rows of the record (or records), as in ``fit``; some ten to a hundred usually suffice.
+
+        Returns
+        -------
+        State
+            For ``predict(X, initial_state=…)`` over the same record from its beginning.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from seqdyn import LinearStateSpaceRegressor
+        >>> x = np.zeros((100, 1))
+        >>> y = 5 * 0.9 ** np.arange(100)
+        >>> x[0] = 1.0
+        >>> model = LinearStateSpaceRegressor(order=1, max_epochs=500, random_state=0).fit(x, y)
+        >>> state = model.estimate_state(x[50:70], y[50:70])
+        >>> bool(abs(model.predict(x[50:], initial_state=state) - y[50:]).max() < 0.01)
+        True
+        """
+        sequences = self._read(X)
+        cell = self._causal("estimate_state")
+        if not self._per_step or self._lag:
+            raise ValueError(
+                "estimate_state compares every output with a target of the same step: it needs "
+                "return_sequences=True and output_lag=0."
+            )
+        targets = as_targets(y, sequences, per_step=True)
+        numbers = as_numbers(targets.table)
+        if len(set(sequences.lengths.tolist())) > 1:
+            raise ValueError(
+                f"estimate_state needs records of one length, got {sequences.lengths.tolist()[:5]} … rows."
+            )
+        shape = (len(sequences.lengths), -1, numbers.shape[1])
+        known = ~np.isnan(numbers)
+        if not known.any():
+            raise ValueError("y is NaN everywhere: at least one target must be known.")
+        scaled = np.where(known, self.target_scaling_.apply(numbers), 0.0)
+        rows = self._rows(sequences)
+        return estimate_state(
+            cell,
+            rows.x.view(len(sequences.lengths), -1, rows.x.shape[1]),
+            self._tensor(scaled).view(shape),
+            self._tensor(known.astype(np.float64)).view(shape),
+            self._point,
+        )
+
+    def _point(self, output: Tensor) -> Tensor:
+        """From network outputs to the predicted targets, in network units."""
+        return output
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R², the mean over outputs; warm-up rows and missing targets are left out.
@@ -103,6 +162,10 @@ class NumberTask(NumberEstimator, GradientEstimator):
 
     def _loss(self) -> Any:
         return regression_loss(self.loss, self.quantiles)
+
+    def _point(self, output: Tensor) -> Tensor:
+        point: Tensor = self._loss().point(output)
+        return point
 
     def _decoder(self) -> Callable[[Array], Array]:
         loss, invert = self._loss(), self.target_scaling_.invert

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
+from seqdyn.kernels.runge_kutta import runge_kutta
 
 
 class CascadedTanksState(NamedTuple):
@@ -97,12 +98,7 @@ class CascadedTanks(Cell):
         return torch.stack([-self.k1 * upper + self.k4 * voltage[:, 0], self.k2 * upper - self.k3 * lower], dim=1)
 
     def forward(self, x: Tensor, state: CascadedTanksState) -> tuple[Tensor, CascadedTanksState]:
-        level, dt = state.level, self.dt
-        first = self.flow(level, x)
-        second = self.flow(level + dt / 2 * first, x)
-        third = self.flow(level + dt / 2 * second, x)
-        fourth = self.flow(level + dt * third, x)
-        level = self.spill(level + dt / 6 * (first + 2 * second + 2 * third + fourth))
+        level = self.spill(runge_kutta(lambda level, _: self.flow(level, x), state.level, self.dt))
         return level[:, 1:], CascadedTanksState(level)
 
     def spill(self, level: Tensor) -> Tensor:

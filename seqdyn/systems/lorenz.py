@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
+from seqdyn.kernels.runge_kutta import runge_kutta
 
 
 class LorenzState(NamedTuple):
@@ -75,10 +76,5 @@ class Lorenz(Cell):
         return torch.stack([self.sigma * (y - x), x * (self.rho - z) - y, x * y - self.beta * z], dim=1)
 
     def forward(self, x: Tensor, state: LorenzState) -> tuple[Tensor, LorenzState]:
-        h, dt = state.h, self.dt
-        first = self.flow(h)
-        second = self.flow(h + dt / 2 * first)
-        third = self.flow(h + dt / 2 * second)
-        fourth = self.flow(h + dt * third)
-        h = h + dt / 6 * (first + 2 * second + 2 * third + fourth)
+        h = runge_kutta(lambda h, _: self.flow(h), state.h, self.dt)
         return h, LorenzState(h)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
+from seqdyn.kernels.runge_kutta import runge_kutta
 
 
 class MackeyGlassState(NamedTuple):
@@ -90,12 +91,6 @@ class MackeyGlass(Cell):
         return self.beta * delayed / (1 + delayed**self.n) - self.gamma * h
 
     def forward(self, x: Tensor, state: MackeyGlassState) -> tuple[Tensor, MackeyGlassState]:
-        h, dt = state.past[:, :1], self.dt
         early, late = state.past[:, -1:], state.past[:, -2:-1]  # h(t−τ) at the beginning and at the end of the step
-        middle = (early + late) / 2
-        first = self.flow(h, early)
-        second = self.flow(h + dt / 2 * first, middle)
-        third = self.flow(h + dt / 2 * second, middle)
-        fourth = self.flow(h + dt * third, late)
-        h = h + dt / 6 * (first + 2 * second + 2 * third + fourth)
+        h = runge_kutta(lambda h, s: self.flow(h, early + s * (late - early)), state.past[:, :1], self.dt)
         return h, MackeyGlassState(torch.cat([h, state.past[:, :-1]], dim=1))
