@@ -90,7 +90,8 @@ def select(condition: Tensor, tree: Any, other: Any) -> Any:
     """
 
     def choose(leaf: Tensor, alternative: Tensor) -> Tensor:
-        return torch.where(condition.view(-1, *[1] * (leaf.dim() - 1)), leaf, alternative)
+        chosen = condition.to(leaf.device).view(-1, *[1] * (leaf.dim() - 1))
+        return torch.where(chosen, leaf, alternative)
 
     return map_leaves(choose, tree, other)
 

@@ -67,7 +67,7 @@ class ClosedFormEstimator(NumberEstimator):
             If parameters or data do not fit; the message says where.
         """
         check_parameters(self)
-        sequences = self._read(X, reset=True)
+        sequences = self._read_inputs(X, reset=True)
         targets = self._read_targets(y, sequences)
         sequences = targets.sequences
         numbers = spread(as_numbers(targets.table), sequences, per_step=True)

@@ -174,7 +174,7 @@ class GradientEstimator(SequenceEstimator):
     def _learn(self, X: Any, y: Any, sample_weight: Any, fresh: bool, recipe: Recipe, hold_out: bool) -> Self:
         check_parameters(self)
         self._loss_now = self._checked_loss()
-        sequences = self._read(X, reset=fresh)
+        sequences = self._read_inputs(X, reset=fresh)
         targets = self._read_targets(y, sequences)
         sequences = targets.sequences
         numbers, class_weight = self._encode(targets, fresh)

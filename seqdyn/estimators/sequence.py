@@ -179,10 +179,15 @@ class SequenceEstimator(BaseEstimator):
 
     # ---------------------------------------------------------------- containers
 
-    def _read(self, X: Any, reset: bool = False) -> Sequences:
-        """Check a container against what the fit has seen, held to the length of one-to-many targets."""
-        if not reset:
-            check_is_fitted(self)
+    def _read(self, X: Any) -> Sequences:
+        """Read what is to be predicted; the inputs of a one-to-many fit are held as long as its targets were."""
+        check_is_fitted(self)
+        sequences = self._read_inputs(X, reset=False)
+        held = self.held_length_
+        return sequences.held(held) if held and (sequences.lengths == 1).all() else sequences
+
+    def _read_inputs(self, X: Any, reset: bool) -> Sequences:
+        """Check a container against what the fit has seen, or remember what it is."""
         if is_flat(X):
             if isinstance(X, pd.DataFrame):
                 check_time_index(X.index, "X")
@@ -201,8 +206,7 @@ class SequenceEstimator(BaseEstimator):
                 f"X has {features} features, but {type(self).__name__} is expecting {self.n_features_in_} features as "
                 "input."
             )
-        held = getattr(self, "held_length_", None)
-        return sequences.held(held) if held and (sequences.lengths == 1).all() else sequences
+        return sequences
 
     def _read_targets(self, y: Any, sequences: Sequences) -> Targets:
         if y is None:

@@ -54,7 +54,7 @@ class Batch(NamedTuple):
     mask : Tensor of bool, shape (batch, time), or None
         False at padding.
     reset : Tensor of bool, shape (batch, time), or None
-        True where a new series begins on a stream.
+        True where a new series begins on a stream; on the CPU, where scan looks for borders without waiting.
     follows : bool
         Whether the state of the batch before is carried on.
     counts : bool
@@ -198,7 +198,7 @@ class Streams:
                 self.rows.y[index],
                 None if weight is None else weight.to(device),
                 None,
-                reset.to(device) if bool(reset.any()) else None,
+                reset if bool(reset.any()) else None,
                 follows=begin > 0,
                 counts=weight is None or bool(weight.any()),
             )
