@@ -163,7 +163,9 @@ def rollout(
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}.")
-    known = exogenous if exogenous is not None else leaves(last)[0].new_zeros(len(leaves(last)[0]), steps, 0)
+    batch = len(leaves(last)[0])
+    _check_state(cell, state, cell.initial_state(batch))
+    known = exogenous if exogenous is not None else leaves(last)[0].new_zeros(batch, steps, 0)
     for name, leaf in named_leaves(known):
         if leaf.shape[1] != steps:
             raise ValueError(
@@ -299,7 +301,10 @@ def _flip(tree: Any) -> Any:
 
 def _check_input(cell: Cell, x: Any) -> tuple[int, int]:
     """The extents of batch and time, after the shapes have been found to fit."""
-    found = list(named_leaves(x, "x"))
+    try:
+        found = list(named_leaves(x, "x"))
+    except TypeError:
+        found = []
     if not found:
         raise TypeError(f"x must be a tensor (batch, time, *inputs) or a tree of such, got {type(x).__name__}.")
     for name, leaf in found:
@@ -322,6 +327,8 @@ def _check_input(cell: Cell, x: Any) -> tuple[int, int]:
 def _check_marks(name: str, marks: Tensor | None, batch: int, time: int) -> None:
     if marks is None:
         return
+    if not isinstance(marks, Tensor):
+        raise TypeError(f"{name} must be a tensor ({batch}, {time}) of torch.bool, got {type(marks).__name__}.")
     if marks.dtype != torch.bool or tuple(marks.shape) != (batch, time):
         raise ValueError(
             f"{name} has shape {tuple(marks.shape)} and dtype {marks.dtype}, expected ({batch}, {time}) and torch.bool."
@@ -329,7 +336,7 @@ def _check_marks(name: str, marks: Tensor | None, batch: int, time: int) -> None
 
 
 def _check_dtype(cell: Cell, x: Any, state: State) -> None:
-    own = next((leaf.dtype for leaf in leaves(state)), None)
+    own = next((leaf.dtype for leaf in leaves(state) if leaf.is_floating_point()), None)
     for name, leaf in named_leaves(x, "x"):
         if own is not None and leaf.is_floating_point() and leaf.dtype != own:
             raise ValueError(

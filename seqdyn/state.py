@@ -67,9 +67,11 @@ def named_leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
     if isinstance(tree, dict):
         keys: Sequence[Any] = list(tree)
         branches: Sequence[Any] = list(tree.values())
-    else:
+    elif isinstance(tree, tuple | list):
         keys = getattr(tree, "_fields", range(len(tree)))
         branches = tree
+    else:
+        raise TypeError(f"The leaves of a tree are tensors, but {name or 'this one'} is of type {type(tree).__name__}.")
     for key, branch in zip(keys, branches, strict=True):
         yield from named_leaves(branch, f"{name}.{key}" if name else str(key))
 

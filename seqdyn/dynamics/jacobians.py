@@ -63,4 +63,7 @@ def autodiff_jacobian(cell: Cell, x: Any, before: State) -> Tensor:
         _, after = cell(x, unflatten(vector, before))
         return flatten(after).sum(0)
 
-    return torch.func.jacrev(step)(flatten(before)).transpose(0, 1)
+    vector = flatten(before)
+    if not vector.numel():  # no memory
+        return vector.new_zeros(len(vector), 0, 0)
+    return torch.func.jacrev(step)(vector).transpose(0, 1)
