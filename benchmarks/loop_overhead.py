@@ -43,7 +43,9 @@ def bare_loop(X: np.ndarray, y: np.ndarray, hidden: int, epochs: int) -> None:
 
 def ours(X: np.ndarray, y: np.ndarray, hidden: int, epochs: int) -> None:
     """The whole of fit: reading, scaling, training, the history, the final state."""
-    LSTMRegressor(hidden_size=hidden, max_epochs=epochs, n_iter_no_change=epochs, batch_size=BATCH, random_state=0).fit(X, y)
+    LSTMRegressor(hidden_size=hidden, max_epochs=epochs, n_iter_no_change=epochs, batch_size=BATCH, random_state=0).fit(
+        X, y
+    )
 
 
 def main() -> None:

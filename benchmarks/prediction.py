@@ -32,7 +32,13 @@ def batch(rounds: int) -> None:
             head(lstm(inputs)[0])
 
     print("predict, 1000 windows of 96 steps, H 64; bar 1.2")
-    report(take_turns({"predict": lambda: model.predict(X), "bare torch call": bare}, rounds), "predict", "bare torch call", 1e3, "ms")
+    report(
+        take_turns({"predict": lambda: model.predict(X), "bare torch call": bare}, rounds),
+        "predict",
+        "bare torch call",
+        1e3,
+        "ms",
+    )
 
 
 def step(rounds: int) -> None:

@@ -7,7 +7,7 @@ The package is a house; each floor knows only those below it.
     floor 1   scan              scan and rollout: the only loops over time
               data              containers in, the same containers out
               metrics, figures, files
-    floor 2   cell              the contract Cell; Stack, Residual, Readout, Encoder
+    floor 2   cell              the contract Cell; Stack, Residual, Readout, Offset, Encoder
               initial_state     zero, random, learned, warm-up
     floor 3   cells             one recurrence a file
               systems           known dynamics as cells
@@ -27,7 +27,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names, for type checkers and editors
-    from seqdyn.cell import Cell, Encoder, Readout, Residual, Stack
+    from seqdyn.cell import Cell, Encoder, Offset, Readout, Residual, Stack
     from seqdyn.cells.elman import Elman
     from seqdyn.cells.gru import GRU
     from seqdyn.cells.linear import Linear
@@ -51,7 +51,7 @@ _HOME = {
     "scan": ("scan", "rollout", "hold", "Scan"),
     "figures": ("plot_unrolled", "plot_history", "plot_forecast"),
     "files": ("load", "register"),
-    "cell": ("Cell", "Stack", "Residual", "Readout", "Encoder"),
+    "cell": ("Cell", "Stack", "Residual", "Readout", "Offset", "Encoder"),
     "initial_state": ("Zero", "Random", "Learned", "Given", "Warmup"),
     "cells.moving_average": ("MovingAverage", "ExponentialMovingAverage"),
     "cells.linear": ("Linear",),

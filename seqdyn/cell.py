@@ -2,13 +2,15 @@
 
     y_t, h_t = f_θ(x_t, h_{t-1})
 
-:class:`Cell` is the contract; :class:`Stack`, :class:`Residual`, :class:`Readout` and :class:`Encoder` compose.
+:class:`Cell` is the contract; :class:`Stack`, :class:`Residual`, :class:`Readout`, :class:`Offset` and
+:class:`Encoder` compose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -84,11 +86,11 @@ class Cell(nn.Module):
     def __init__(self, input_size: int, hidden_size: int, output_size: int | None = None):
         super().__init__()
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("output_size", output_size)):
-            if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
+            if size is not None and (not isinstance(size, Integral) or isinstance(size, bool) or size < 0):
                 raise ValueError(f"{name} must be an int of at least 0, got {size!r}.")
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.output_size = hidden_size if output_size is None else output_size
+        self.input_size = int(input_size)
+        self.hidden_size = int(hidden_size)
+        self.output_size = int(hidden_size if output_size is None else output_size)
 
     def initial_state(self, batch: int) -> State:
         """The memory before the first step, h_{-1}, for ``batch`` rows."""
@@ -234,6 +236,44 @@ class Residual(Wrapper):
         return output - _value(x)
 
 
+class Offset(Wrapper):
+    """A cell whose last input is the constant 1: y_t, h_t = f([x_t; 1], h_{t-1}). It gives a linear cell its offsets.
+
+    Parameters
+    ----------
+    cell : Cell
+        Takes one input more than comes in.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.linear import Linear
+    >>> Offset(Linear(3, 8)).input_size
+    2
+    """
+
+    def __init__(self, cell: Cell):
+        if cell.input_size < 1:
+            raise ValueError(f"Offset needs a cell with an input to hold at 1, but {type(cell).__name__} takes none.")
+        super().__init__(cell)
+        self.input_size = cell.input_size - 1
+
+    def forward(self, x: Any, state: State) -> tuple[Any, State]:
+        return cast(tuple[Any, State], self.cell(self._joined(x), state))
+
+    def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
+        return unroll(self.cell, self._joined(x), state, mask)
+
+    def jacobian(self, x: Any, before: State, output: Any, after: State) -> Any:
+        return self.cell.jacobian(self._joined(x), before, output, after)
+
+    def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
+        return self.cell.gates(self._joined(x), before, output, after)
+
+    def _joined(self, x: Any) -> Any:
+        value = torch.nn.functional.pad(_value(x), (0, 1), value=1.0)
+        return (value, x[1]) if isinstance(x, tuple) else value
+
+
 class Stack(Cell):
     """Cells on top of each other: the output of each is the input of the next, in the same step.
 
@@ -314,7 +354,9 @@ class Stack(Cell):
         return cast(list[Cell], list(self.layers))
 
     def _split(self, x: Any) -> tuple[Any, tuple[Any, ...]]:
-        return x if isinstance(x, tuple) else (x, ((None, None),) * len(self.layers))
+        """The input, and what was drawn for every layer: a pair, of which the second half is no tensor."""
+        drawn = isinstance(x, tuple) and len(x) == 2 and isinstance(x[1], tuple)
+        return x if drawn else (x, ((None, None),) * len(self.layers))
 
 
 class Encoding(NamedTuple):
@@ -373,7 +415,9 @@ class Encoder(nn.Module):
         super().__init__()
         if not layers:
             raise ValueError("Encoder needs at least one layer, got none.")
-        pairs = [layer if isinstance(layer, tuple) else (layer,) for layer in layers]
+        pairs = [tuple(layer) if isinstance(layer, tuple | list) else (layer,) for layer in layers]
+        if any(len(pair) not in (1, 2) for pair in pairs):
+            raise ValueError(f"A layer is one cell or a pair of cells, got {max(map(len, pairs))} of them.")
         self.input_size = pairs[0][0].input_size
         width = self.input_size
         for index, pair in enumerate(pairs):

@@ -124,7 +124,8 @@ def plot_history(history: Mapping[str, Any]) -> Figure:
     Parameters
     ----------
     history : mapping or DataFrame
-        Columns ``loss`` and ``gradient_norm``, and where there are any ``epoch``, ``validation_loss`` and ``clip``
+        Columns ``loss`` and ``gradient_norm``, and where there are any ``epoch``, ``validation_loss`` and
+        ``clip_coefficient``
         (the factor the gradient was multiplied with: epochs with less than 1 are marked). The scales are
         logarithmic where all values are positive.
 
@@ -134,7 +135,8 @@ def plot_history(history: Mapping[str, Any]) -> Figure:
 
     Examples
     --------
-    >>> drawing = plot_history({"loss": [1.0, 0.1, 0.02], "gradient_norm": [9.0, 2.0, 0.4], "clip": [0.1, 0.5, 1.0]})
+    >>> history = {"loss": [1.0, 0.1, 0.02], "gradient_norm": [9.0, 2.0, 0.4], "clip_coefficient": [0.1, 0.5, 1.0]}
+    >>> drawing = plot_history(history)
     >>> [axes.get_yscale() for axes in drawing.axes]
     ['log', 'log']
     """
@@ -147,7 +149,7 @@ def plot_history(history: Mapping[str, Any]) -> Figure:
     values = {name: np.asarray(columns[name], dtype=float) for name in columns if name in _HISTORY}
     epoch = values.get("epoch", np.arange(1.0, len(values["loss"]) + 1))
     validation = values.get("validation_loss", np.full(len(epoch), np.nan))
-    clipped = values.get("clip", np.ones(len(epoch))) < 1
+    clipped = values.get("clip_coefficient", np.ones(len(epoch))) < 1
     drawing, (left, right) = figure(columns=2, width=9.0, height=3.2)
     with matplotlib.rc_context(STYLE):
         marker = "o" if len(epoch) < 3 else None
@@ -506,7 +508,7 @@ def _width(text: str, size: float) -> float:
 
 # --- helpers of the curves --------------------------------------------------------------------------------------------
 
-_HISTORY = ("epoch", "loss", "validation_loss", "gradient_norm", "clip")
+_HISTORY = ("epoch", "loss", "validation_loss", "gradient_norm", "clip_coefficient")
 
 
 def _logarithmic(axes: Axes, *series: Array) -> None:

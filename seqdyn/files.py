@@ -37,7 +37,7 @@ FORMAT = 1
 REGISTRY: dict[str, str] = {
     name: module
     for module, names in {
-        "seqdyn.cell": "Stack Residual Readout Encoder",
+        "seqdyn.cell": "Stack Residual Readout Offset Encoder",
         "seqdyn.initial_state": "Started Zero Random Learned Given Warmup",
         "seqdyn.cells.linear": "Linear LinearState",
         "seqdyn.cells.elman": "Elman ElmanState",

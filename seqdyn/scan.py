@@ -167,10 +167,10 @@ def rollout(
     _check_state(cell, state, cell.initial_state(batch))
     known = exogenous if exogenous is not None else leaves(last)[0].new_zeros(batch, steps, 0)
     for name, leaf in named_leaves(known):
-        if leaf.shape[1] != steps:
+        if tuple(leaf.shape[:2]) != (batch, steps):
             raise ValueError(
-                f"exogenous{'.' + name if name else ''} has {leaf.shape[1]} rows in time, expected exactly "
-                f"steps={steps}: one row for every step ahead."
+                f"exogenous{'.' + name if name else ''} has shape {tuple(leaf.shape)}: {leaf.shape[1]} rows in time for "
+                f"{leaf.shape[0]} series, expected exactly steps={steps} for {batch}, one row for every step ahead."
             )
     closed = _ClosedLoop(cell, feed, known=exogenous is not None)
     steer = None if force is None else lambda t, loop: _Loop(force(t, loop.state), loop.last)
@@ -223,13 +223,20 @@ def _loop(
         if reset is not None:
             before = select(reset[:, t], initial, before)
         if force is not None:
-            before = force(t, before)
+            before = _forced(force, t, before)
         output, after = cell(x_t, before)
         state = after if mask is None else select(mask[:, t], after, state)
         outputs.append(output)
         if record is not None:
             records.append(record(x_t, before, output, after))
     return Scan(stack(outputs), state, stack(records) if record is not None else None)
+
+
+def _forced(force: Force, t: int, state: State) -> State:
+    forced = force(t, state)
+    if forced is None:
+        raise TypeError("force(t, state) returned None: it must return the state, changed or not.")
+    return forced
 
 
 def _unroll(cell: Cell, x: Any, state: State, mask: Tensor | None, reset: Tensor | None) -> Any:

@@ -111,6 +111,9 @@ class Stream:
     ) -> Any:
         """Run on alone: every output becomes the next input. The stream itself stays where it is.
 
+        The first value follows the answer to the last push, which is the first input of the run. So for a model that
+        predicts one step ahead, that answer is the first value of the future, and the forecast begins with the second.
+
         Parameters
         ----------
         horizon : int, at least 1

@@ -198,7 +198,7 @@ def history(**changes: Any) -> dict[str, Any]:
         "loss": [1.0, 0.5, 0.3, 0.2, 0.15],
         "validation_loss": [1.1, 0.6, 0.5, 0.45, 0.46],
         "gradient_norm": [5.0, 2.0, 1.0, 0.5, 0.1],
-        "clip": [0.2, 0.5, 1.0, 1.0, 1.0],
+        "clip_coefficient": [0.2, 0.5, 1.0, 1.0, 1.0],
         "learning_rate": [0.01] * 5,
     }
     return {name: value for name, value in {**columns, **changes}.items() if value is not None}

@@ -95,8 +95,7 @@ class LSTM(Cell):
             nn.init.zeros_(self.peephole)
 
     def initial_state(self, batch: int) -> LSTMState:
-        zeros = self.zeros(batch, self.hidden_size)
-        return LSTMState(zeros, zeros)
+        return LSTMState(self.zeros(batch, self.hidden_size), self.zeros(batch, self.hidden_size))
 
     def forward(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         *_, o, c = self._step(x, state)

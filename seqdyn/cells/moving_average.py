@@ -41,7 +41,7 @@ class MovingAverage(Cell):
     Attributes
     ----------
     weight : Tensor, shape (inputs, window)
-        w_k, newest lag first.
+        w_k, newest lag first; a parameter if learned.
 
     Examples
     --------
@@ -64,18 +64,22 @@ class MovingAverage(Cell):
         else:
             self.register_buffer("weight", uniform)
 
+    def window_weight(self) -> Tensor:
+        """w, shape (inputs, window); 1/K in full precision whatever the dtype."""
+        return self.weight if self.weights == "learned" else torch.full_like(self.weight, 1.0 / self.window)
+
     def initial_state(self, batch: int) -> WindowState:
         return WindowState(self.zeros(batch, self.window - 1, self.input_size))
 
     def forward(self, x: Tensor, state: WindowState) -> tuple[Tensor, WindowState]:
         seen = torch.cat([x.unsqueeze(1), state.past], dim=1)  # (batch, window, inputs)
-        return (seen * self.weight.T).sum(1), WindowState(seen[:, :-1])
+        return (seen * self.window_weight().T).sum(1), WindowState(seen[:, :-1])
 
     def unroll(self, x: Tensor, state: WindowState, mask: Tensor | None = None) -> Any:
         if mask is not None:
             return NotImplemented
         seen = torch.cat([state.past.flip(1), x], dim=1)  # (batch, window − 1 + time, inputs)
-        kernel = self.weight.flip(1).unsqueeze(1)  # (inputs, 1, window)
+        kernel = self.window_weight().flip(1).unsqueeze(1)  # (inputs, 1, window)
         output = nn.functional.conv1d(seen.transpose(1, 2), kernel, groups=self.input_size).transpose(1, 2)
         return output, WindowState(seen[:, seen.shape[1] - self.window + 1 :].flip(1))
 

@@ -116,15 +116,16 @@ def rank(values: Any) -> int:
     return np.asarray(values).ndim if own is None else int(own)
 
 
-def check_finite(sequences: Sequences, name: str) -> None:
-    """Raise if any row is NaN or infinite, naming the first."""
+def check_finite(sequences: Sequences, name: str, features: Array | None = None) -> None:
+    """Raise if any row is NaN or infinite, naming the first, and its feature by its label where there is one."""
     rows = sequences.rows
     if np.isfinite(rows.sum()) or np.isfinite(rows).all():
         return
     row, column = np.argwhere(~np.isfinite(rows))[0]
     value = "NaN" if np.isnan(rows[row, column]) else "infinity (inf)"
+    feature = int(column) if features is None else repr(str(features[column]))
     raise ValueError(
-        f"Input {name} contains {value} {sequences.where(int(row))}, feature {int(column)}. Inputs must be known at "
+        f"Input {name} contains {value} {sequences.where(int(row))}, feature {feature}. Inputs must be known at "
         "every step: fill or interpolate them, or drop the leading rows. (Only targets may be missing.)"
     )
 
@@ -228,10 +229,20 @@ def _hole(index: pd.Index) -> Any:
     widest = int(np.argmax(gaps))
     if gaps[widest] > 10 * np.median(gaps):
         return index[widest]
-    before, after = _frequency(instants[: widest + 1]), _frequency(instants[widest + 1 :])
-    joined = before is not None and before == after and _frequency(instants) is None
+    before, after = _advance(instants[: widest + 1]), _advance(instants[widest + 1 :])
+    joined = before is not None and before == after and _advance(instants) is None
     return index[widest] if joined else None
 
 
-def _frequency(instants: pd.DatetimeIndex | pd.TimedeltaIndex) -> str | None:
-    return pd.infer_freq(instants) if len(instants) >= 3 else None
+def _advance(instants: Any) -> tuple[str, int] | None:
+    """How a regular index advances: by one duration, or by whole months; None if it is irregular or too short."""
+    if len(instants) < 3:
+        return None
+    durations = np.unique(np.diff(instants.to_numpy()).astype(np.int64))
+    if len(durations) == 1:
+        return "duration", int(durations[0])
+    if isinstance(instants, pd.DatetimeIndex):
+        months = np.unique(np.diff(instants.year * 12 + instants.month))
+        if len(months) == 1 and months[0] > 0:
+            return "months", int(months[0])
+    return None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.utils import check_consistent_length
 
 from seqdyn.data.sequences import Sequences
@@ -124,6 +125,13 @@ def spread(table: Array, sequences: Sequences, per_step: bool) -> Array:
     rows = np.full((len(sequences.rows), table.shape[1]), np.nan)
     rows[sequences.starts + sequences.lengths - 1] = table
     return rows
+
+
+def target_names(y: Any) -> list[str] | None:
+    """The labels of the targets, if they came with any."""
+    if isinstance(y, pd.Series):
+        return None if y.name is None else [str(y.name)]
+    return [str(name) for name in y.columns] if isinstance(y, pd.DataFrame) else None
 
 
 def as_weights(sample_weight: Any, sequences: Sequences) -> Array | None:

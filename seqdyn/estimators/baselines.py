@@ -26,8 +26,8 @@ class PersistenceRegressor(ClosedFormEstimator):
 
     Parameters
     ----------
-    columns : sequence of int or None
-        Which feature holds the present value of each target; None: the first ones.
+    columns : sequence of int or str, or None
+        Which feature holds the present value of each target, by number or (of a frame) by name; None: the first ones.
     warmup : int or None
         Leading steps that carry no score.
 
@@ -43,8 +43,10 @@ class PersistenceRegressor(ClosedFormEstimator):
     columns: Any = None
 
     def _network(self, inputs: int, outputs: int) -> nn.Module:
-        columns = list(range(outputs)) if self.columns is None else [int(column) for column in self.columns]
-        if len(columns) != outputs or not all(0 <= column < inputs for column in columns):
+        names = list(getattr(self, "feature_names_in_", ()))
+        asked = list(range(outputs)) if self.columns is None else list(self.columns)
+        columns = [names.index(column) if column in names else column for column in asked]
+        if len(columns) != outputs or not all(column in range(inputs) for column in columns):
             raise ValueError(
                 f"Every target needs the feature that holds its present value: y has {outputs} columns, X {inputs} "
                 f"features, columns={self.columns!r}."

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from seqdyn.data.scaling import Scaling
-from seqdyn.data.targets import as_weights, spread
+from seqdyn.data.targets import as_weights, spread, target_names
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.tasks import NumberEstimator, as_numbers
 from seqdyn.state import State
@@ -83,6 +83,7 @@ class ClosedFormEstimator(NumberEstimator):
                 "warm-up; at least 2 are needed."
             )
         self.flat_targets_ = targets.flat
+        self.target_names_ = target_names(y)
         self.n_outputs_ = numbers.shape[1]
         self.input_scaling_ = Scaling.fit(sequences.rows)
         self.target_scaling_ = Scaling.fit(numbers[known])

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from seqdyn.cell import Cell
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.data.targets import Targets, as_weights, spread
+from seqdyn.data.targets import Targets, as_weights, spread, target_names
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.initial_state import Warmup, as_strategy
@@ -180,7 +180,7 @@ class GradientEstimator(SequenceEstimator):
         numbers, class_weight = self._encode(targets, fresh)
         self._check_extent(sequences, numbers)
         self.flat_targets_ = targets.flat
-        self.target_names_ = _names(y, numbers.shape[1])
+        self.target_names_ = target_names(y)
         weight = _product(as_weights(sample_weight, sequences), _steps(class_weight, sequences, self._per_step))
         raw = spread(numbers, sequences, self._per_step)
         train = self._training_lengths(sequences.lengths, hold_out)
@@ -251,7 +251,8 @@ class GradientEstimator(SequenceEstimator):
         longest = int(sequences.lengths.max())
         if self._per_step and longest < 2:
             raise ValueError(
-                f"X has n_samples=1 step a sequence: {type(self).__name__} needs at least 2 steps in time to fit."
+                f"X has n_samples=1 step a sequence: {type(self).__name__} needs at least 2 steps in time to fit "
+                "(or return_sequences=False, with one target a sequence)."
             )
         if self.early_stopping and (len(sequences.lengths) if not self._per_step else longest) < 2:
             raise ValueError("early_stopping holds a part out, but there is only one sequence with one target.")
@@ -375,12 +376,3 @@ def _product(one: Array | None, other: Array | None) -> Array | None:
     if one is None or other is None:
         return one if other is None else other
     return one * other
-
-
-def _names(y: Any, outputs: int) -> list[str] | None:
-    """The labels of the targets, if they came with any."""
-    if isinstance(y, pd.Series):
-        return [str(y.name)] if y.name is not None else None
-    if isinstance(y, pd.DataFrame):
-        return [str(name) for name in y.columns]
-    return None

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from seqdyn.cell import Offset
 from seqdyn.cells.linear import Linear
 from seqdyn.estimators.tasks import NumberTask
 
@@ -17,7 +18,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class LinearStateSpaceRegressor(NumberTask):
-    """A linear state-space model learned by gradient: [y_t; h_t] = [A B; C D] [x_t; h_{t-1}].
+    """A linear state-space model learned by gradient: [y_t; h_t] = [A B; C D] [x_t; h_{t-1}] + [y_0; h_0].
 
     Parameters
     ----------
@@ -29,8 +30,14 @@ class LinearStateSpaceRegressor(NumberTask):
     Attributes
     ----------
     feedthrough_, readout_, input_map_, transition_ : array
-        A, B, C, D from inputs in their units over the state in network units to outputs in their units; inputs and
-        outputs are taken as deviations from their training means.
+        A, B, C, D, with inputs and outputs in their own units and the state in network units.
+    output_offset_, state_offset_ : array
+        y_0 in the units of the outputs, and h_0.
+
+    Notes
+    -----
+    The offsets are the weights of a constant input (:class:`~seqdyn.cell.Offset`). They let a model between scaled
+    inputs and outputs be exactly the one between the data.
 
     Examples
     --------
@@ -46,12 +53,12 @@ class LinearStateSpaceRegressor(NumberTask):
     order: int = 4
 
     def _network(self, inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
-        return self._start(Linear(inputs, self.order, outputs, generator))
+        return self._start(Offset(Linear(inputs + 1, self.order, outputs, generator)))
 
     @property
     def feedthrough_(self) -> Array:
         """A, (outputs, inputs)."""
-        return self._matrix("feedthrough") * self._gain()[:, None] / self.input_scaling_.scale
+        return self._matrix("feedthrough")[:, :-1] * self._gain()[:, None] / self.input_scaling_.scale
 
     @property
     def readout_(self) -> Array:
@@ -61,12 +68,24 @@ class LinearStateSpaceRegressor(NumberTask):
     @property
     def input_map_(self) -> Array:
         """C, (order, inputs)."""
-        return self._matrix("input_map") / self.input_scaling_.scale
+        return self._matrix("input_map")[:, :-1] / self.input_scaling_.scale
 
     @property
     def transition_(self) -> Array:
         """D, (order, order)."""
         return self._matrix("transition")
+
+    @property
+    def output_offset_(self) -> Array:
+        """y_0, (outputs,)."""
+        heads = self._loss().heads
+        own = self._matrix("feedthrough")[:, -1] * self._gain() + np.repeat(self.target_scaling_.mean, heads)
+        return own - self.feedthrough_ @ self.input_scaling_.mean
+
+    @property
+    def state_offset_(self) -> Array:
+        """h_0, (order,)."""
+        return self._matrix("input_map")[:, -1] - self.input_map_ @ self.input_scaling_.mean
 
     def _gain(self) -> Array:
         return np.repeat(self.target_scaling_.scale, self._loss().heads)

@@ -189,12 +189,14 @@ class SequenceEstimator(BaseEstimator):
     def _read_inputs(self, X: Any, reset: bool) -> Sequences:
         """Check a container against what the fit has seen, or remember what it is."""
         if is_flat(X):
+            if isinstance(X, pd.Series):
+                raise ValueError("X is a Series; make it a frame of one feature with X.to_frame().")
             if isinstance(X, pd.DataFrame):
                 check_time_index(X.index, "X")
             rows = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
             index = X.index if isinstance(X, pd.DataFrame) else None
             sequences = Sequences(rows, np.array([len(rows)]), "array" if index is None else "frame", index)
-            check_finite(sequences, "X")
+            check_finite(sequences, "X", getattr(self, "feature_names_in_", None))
             return sequences
         sequences = as_sequences(X, "X")
         features = sequences.rows.shape[1]
@@ -217,7 +219,7 @@ class SequenceEstimator(BaseEstimator):
         return targets
 
     def _squeeze(self, values: Array) -> Any:
-        return values[..., 0] if self.flat_targets_ else values
+        return values[..., 0][()] if self.flat_targets_ else values
 
     def _container(self, values: Array, sequences: Sequences) -> Any:
         """Predictions (rows, targets) in the container that came in, or the one asked for."""
@@ -310,9 +312,8 @@ class SequenceEstimator(BaseEstimator):
         if "history_" in fitted:
             fitted["history_"] = pd.DataFrame(fitted["history_"])
         estimator.__dict__.update(fitted)
-        estimator.network_ = estimator._rebuild()
+        estimator.network_ = estimator._rebuild().to(estimator._device, estimator._precision).eval()
         estimator.network_.load_state_dict(weights)
-        estimator.network_.to(estimator._device, estimator._precision).eval()
         return estimator.set_predict_output(content["predict_output"])
 
     def _rebuild(self) -> nn.Module:

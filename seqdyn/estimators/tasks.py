@@ -277,7 +277,7 @@ class ClassTask(ClassifierMixin, GradientEstimator):
         return lambda output: softmax(output.astype(np.float64), axis=-1)
 
     def _finish(self, values: Array) -> Any:
-        return self.classes_[values.argmax(-1)][..., None]
+        return np.asarray(self.classes_[values.argmax(-1)])[..., None]
 
     def _encode(self, targets: Targets, first: bool) -> tuple[Array, Array | None]:
         labels = self._labels(targets)

@@ -137,8 +137,8 @@ def forgetting_time(cell: Cell, x: Tensor, generator: torch.Generator, limit: in
     Returns
     -------
     float
-        The first step from which on the distance of the two states stays below 1 % of what it was; infinite if they
-        do not agree within the steps looked at.
+        The number of steps after which the distance of the two states stays at or below 1 % of what it was; infinite
+        if they do not agree within the steps looked at.
     """
     first = cell.initial_state(1)
     other = map_leaves(lambda leaf: leaf + torch.randn(leaf.shape, generator=generator).to(leaf), first)
@@ -153,6 +153,6 @@ def forgetting_time(cell: Cell, x: Tensor, generator: torch.Generator, limit: in
         gaps = scan(cell, x[:, :limit].expand(2, -1, -1), both, record=distance).record[0]
     apart = (gaps > 0.01 * begin).nonzero().flatten()
     if not len(apart):
-        return 0.0
-    last = int(apart[-1]) + 1
-    return float("inf") if last == len(gaps) else float(last)
+        return 1.0 if float(begin) > 0 else 0.0
+    last = int(apart[-1])
+    return float("inf") if last + 1 == len(gaps) else float(last + 2)  # gaps[n] is the distance after n + 1 steps

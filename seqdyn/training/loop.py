@@ -124,6 +124,7 @@ class Trainer:
         self.steps = 0
         self.patience = Patience(self.recipe.tol, self.recipe.n_iter_no_change)
         self.checks_every_step = next(iter(self.parameters.values())).device.type == "cpu"
+        self.good = self.copy()
 
     def run(self) -> list[dict[str, float]]:
         """Train until a budget is spent or the loss stops improving; Ctrl-C ends it early and keeps what is learnt."""
@@ -154,13 +155,15 @@ class Trainer:
         """All batches once; returns the entry of the history."""
         ledger: list[Tensor] = []
         state: State | None = None
-        good = None if self.checks_every_step else _weights(self.network)
+        begin = self.good if self.checks_every_step else self.copy()
         for index, batch in enumerate(self.batches.epoch(self.generator)):
             state, measured = self.step(number, index, batch, state if batch.follows else None)
             ledger.extend(measured)
             if self.spent():
                 break
-        return self.close(number, ledger, good)
+        entry = self.close(number, ledger)
+        self.good = self.good if self.checks_every_step else begin
+        return entry
 
     def step(self, epoch: int, index: int, batch: Batch, state: State | None) -> tuple[State | None, list[Tensor]]:
         """Forward, backward, clip, update; returns the state to carry on and [loss, gradient norm]."""
@@ -178,8 +181,25 @@ class Trainer:
         measured = torch.stack([loss.detach(), self.clip()])
         if self.checks_every_step:
             self.check(epoch, index, measured)
+            self.keep()
         self.update()
         return state, [measured]
+
+    def copy(self) -> list[Tensor]:
+        """The parameters as they are now."""
+        return [parameter.detach().clone() for parameter in self.parameters.values()]
+
+    @torch.no_grad()
+    def keep(self) -> None:
+        """Remember these parameters: their loss and gradient are finite."""
+        for good, parameter in zip(self.good, self.parameters.values(), strict=True):
+            good.copy_(parameter)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Go back to the last parameters whose loss and gradient were finite."""
+        for good, parameter in zip(self.good, self.parameters.values(), strict=True):
+            parameter.copy_(good)
 
     def clip(self) -> Tensor:
         """Shorten the gradient to ``clip_norm``; returns its norm before."""
@@ -213,18 +233,19 @@ class Trainer:
         bad = next(
             (n for n, p in self.parameters.items() if p.grad is not None and not bool(p.grad.isfinite().all())), None
         )
-        where = f"first in the parameter {bad!r}" if bad else "in the loss itself"
+        where = f"first in the gradient of {bad!r}" if bad else "in the loss itself"
+        self.restore()
+        limit = "set clip_norm" if self.recipe.clip_norm is None else f"lower clip_norm (now {self.recipe.clip_norm:g})"
         raise NonFiniteError(
-            f"Not finite in epoch {epoch}, batch {index}: loss {loss:g}, gradient norm {norm:g}, {where}. The weights "
-            f"are those before this step. Lower learning_rate (now {self.optimizer.param_groups[0]['lr']:g}) or "
-            f"clip_norm (now {self.recipe.clip_norm}), or look at the data of this batch."
+            f"Not finite in epoch {epoch}, batch {index}: loss {loss:g}, gradient norm {norm:g}, {where}. The last "
+            f"good weights are kept. Lower learning_rate (now {self.optimizer.param_groups[0]['lr']:g}), {limit}, or "
+            "look at the data of this batch."
         )
 
-    def close(self, number: int, ledger: list[Tensor], good: dict[str, Tensor] | None) -> dict[str, float]:
+    def close(self, number: int, ledger: list[Tensor]) -> dict[str, float]:
         """Bring the epoch's measurements to the host, validate, and write the history."""
         losses, norms = torch.stack(ledger).T.double().cpu() if ledger else torch.full((2, 1), math.nan)
-        if good is not None and not bool((losses + norms).isfinite().all()):
-            self.network.load_state_dict(good)
+        if not self.checks_every_step and not bool((losses + norms).isfinite().all()):
             first = int((~(losses + norms).isfinite()).nonzero()[0])
             self.check(number, first, torch.stack([losses[first], norms[first]]))
         coefficient = torch.clamp((self.recipe.clip_norm or math.inf) / (norms + 1e-6), max=1.0)

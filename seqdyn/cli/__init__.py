@@ -1,0 +1,1 @@
+"""The command line: `seqdyn demo | fit | predict`, one command a file."""

@@ -1,0 +1,116 @@
+"""The entry point: the commands, and their errors in one line.
+
+seqdyn: what went wrong, and what to do about it        exit code 1; 2 for wrong usage; 130 after Ctrl-C
+seqdyn: note: what the library warns of                 the command goes on
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from seqdyn.cli.demo import demo
+from seqdyn.cli.fit import fit
+from seqdyn.cli.predict import predict
+
+EXPECTED = (ValueError, TypeError, OSError, ImportError, FloatingPointError)
+"""Errors that say all there is to say by their message; FileFormatError and NonFiniteError are among them."""
+
+
+class Commands(TyperGroup):
+    """The group of all commands: an error becomes one line, a warning a note; ``--debug`` may stand anywhere."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        given = list(sys.argv[1:] if args is None else args)
+        debug = "--debug" in given
+        words = [word for word in given if word != "--debug"]
+        with notes():
+            try:
+                code = super().main(words, "seqdyn", complete_var, False, windows_expand_args, **extra)
+            except (KeyboardInterrupt, typer.Abort):
+                code = 130
+            except Exception as error:
+                if debug:
+                    raise
+                say(describe(error))
+                code = getattr(error, "exit_code", 1)
+            if code == 130:
+                say("interrupted.")
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+for command in (demo, fit, predict):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def commands(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """Time series and dynamical systems as stateful predictors: y_t, h_t = f(x_t, h_{t-1}).
+
+    Start with `seqdyn demo`, which fits five models to two real series in less than a minute. Then fit your own:
+
+    \b
+      seqdyn fit data.csv --time date --target y --out model.safetensors
+      seqdyn predict model.safetensors new.csv --time date --out predictions.csv
+    """
+    if version:
+        typer.echo(f"seqdyn {sys.modules['seqdyn'].__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+    if version or context.invoked_subcommand is None:
+        raise typer.Exit
+
+
+def run() -> None:
+    """The console entry point."""
+    app()
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    typer.echo(f"seqdyn: {' '.join(text.split())}", err=True)
+
+
+def describe(error: Exception) -> str:
+    """What an error says, without its traceback."""
+    if hasattr(error, "format_message"):  # wrong usage, in typer's own words
+        context = getattr(error, "ctx", None)
+        hint = f" See '{context.command_path} --help'." if context else ""
+        message = error.format_message()
+        return message + ("" if message.endswith((".", "?")) else ".") + hint
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if isinstance(error, EXPECTED) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error} (an error nobody expected: --debug shows where it happened)"
+
+
+@contextmanager
+def notes() -> Iterator[None]:
+    """Show the library's warnings as notes, each in one line and without its place in the source."""
+
+    def note(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        say(f"note: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = note
+        yield

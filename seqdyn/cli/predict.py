@@ -1,0 +1,112 @@
+"""`seqdyn predict`: from a model file and a CSV file to predictions."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seqdyn.cli.tables import (
+    add_own_past,
+    check_columns,
+    check_numbers,
+    check_readable,
+    present_of,
+    read_table,
+    with_next_row,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn fit` or save().")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA.csv", help="CSV file with the columns the model was fitted on.")
+    ],
+    time_column: Annotated[
+        str | None, typer.Option("--time", help="The column of dates or numbers; it is kept in the predictions.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The CSV file to write. Default: standard output.")] = None,
+    continue_state: Annotated[
+        bool, typer.Option("--continue-state", help="Start from the state after the training data, which these follow.")
+    ] = False,
+) -> None:
+    """Predict the target for every row of a CSV file.
+
+    Columns are found by name; others are ignored. A model of its own past predicts each row from the rows before it,
+    and one row more: the next step. With --continue-state the rows must follow the training data directly (for a
+    model of its own past: begin with its last row); else the model starts as it did in training.
+
+    \b
+    Example:
+      seqdyn predict gas.safetensors new.csv --out predictions.csv
+    """
+    for path in (model, data):
+        check_readable(path)
+    estimator = _load(model)
+    X, index = _inputs(estimator, read_table(data, time_column), data)
+    predictions = _predict(estimator, X, continue_state).reindex(index)
+    if out is None:
+        predictions.to_csv(sys.stdout, index=time_column is not None)
+    else:
+        predictions.to_csv(out, index=time_column is not None)
+        typer.echo(f"wrote {len(predictions)} rows to {out}")
+
+
+def _load(path: Path) -> Any:
+    """An estimator that predicts every row, from a file."""
+    from seqdyn.files import load
+
+    estimator = load(path)
+    if not hasattr(estimator, "predict"):
+        raise TypeError(f"{path} holds a bare {type(estimator).__name__} cell, not an estimator that was fitted.")
+    if not getattr(estimator, "return_sequences", True):
+        raise ValueError(
+            f"{path} predicts one value for a whole sequence (return_sequences=False): use it from Python, with "
+            "seqdyn.load(path).predict(X)."
+        )
+    return estimator
+
+
+def _inputs(estimator: Any, frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.Index]:
+    """The columns the model was fitted on, in its order, and the rows that predictions are written for."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:
+        numeric = frame.select_dtypes("number")
+        if numeric.shape[1] != estimator.n_features_in_:
+            raise ValueError(
+                f"The model was fitted on {estimator.n_features_in_} features without names, but {path} has "
+                f"{numeric.shape[1]} numeric columns: keep those of the fit, in their order."
+            )
+        names = numeric.columns
+    wanted = [str(name) for name in names]
+    index = frame.index
+    target = next((present_of(name) for name in wanted if name not in frame and present_of(name)), None)
+    if target is not None:
+        check_columns(frame, [target], path, "the model predicts it from its past")
+        check_numbers(frame, [target], path)
+        frame = add_own_past(with_next_row(frame) if len(wanted) == 1 else frame, target)
+        index = index.union(frame.index)
+    check_columns(frame, wanted, path, "the model was fitted on it")
+    check_numbers(frame, wanted, path)
+    return frame[wanted].astype(float), index
+
+
+def _predict(estimator: Any, X: pd.DataFrame, continue_state: bool) -> pd.DataFrame:
+    """Predictions under the names of the targets, with the labels of X."""
+    import pandas as pd
+
+    state = None
+    if continue_state:
+        state = getattr(estimator, "state_", None)
+        if state is None:
+            raise ValueError("The model keeps no state after its training data (bidirectional=True): it cannot go on.")
+    seen = X if hasattr(estimator, "feature_names_in_") else X.to_numpy()
+    values = estimator.set_predict_output("default").predict(seen, initial_state=state)
+    outputs = 1 if values.ndim == 1 else values.shape[1]
+    names = getattr(estimator, "target_names_", None) or [f"y{number}" for number in range(outputs)]
+    return pd.DataFrame(values.reshape(len(values), outputs), index=X.index, columns=names)

@@ -1,0 +1,169 @@
+"""Tables: CSV files with column names, indexed by time, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BEFORE = "[t-1]"
+
+
+def read_table(path: Path, time: str | None) -> pd.DataFrame:
+    """Read a CSV file; the rows are one unbroken stretch of time.
+
+    Parameters
+    ----------
+    path : Path
+    time : str or None
+        The column with dates or numbers that becomes the index; rows are numbered if None.
+
+    Raises
+    ------
+    ValueError
+        If the file is empty or no CSV, there is no such column, or its times are not sorted, repeated, or have holes.
+    """
+    check_readable(path)
+    import pandas as pd
+
+    from seqdyn.data.sequences import check_time_index
+
+    try:
+        frame = pd.read_csv(path, index_col=False)
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{path} is empty: expected a line of column names, and then the data.") from None
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} does not read as a CSV file: {error}") from error
+    if frame.empty:
+        raise ValueError(f"{path} has the columns {spoken(frame.columns)}, but no rows.")
+    if time is None:
+        return frame
+    check_columns(frame, [time], path, "--time")
+    frame = frame.set_index(_times(frame[time], path)).drop(columns=time)
+    index = frame.index
+    if index.has_duplicates:
+        raise ValueError(f"{path} has two rows at {time} = {index[index.duplicated()][0]}: keep one row per time.")
+    if not index.is_monotonic_increasing:
+        late = index[1:][index[1:] < index[:-1]][0]
+        raise ValueError(f"{path} is not sorted by {time}: {late} comes after a later time. Sort its rows.")
+    check_time_index(index, str(path))
+    return frame
+
+
+def check_readable(path: Path) -> None:
+    """Raise at once if there is no such file: what reads it takes seconds to be imported."""
+    with path.open("rb"):
+        pass
+
+
+def check_columns(frame: pd.DataFrame, wanted: Iterable[str], path: Path, asker: str) -> None:
+    """Raise if columns are missing, naming those that are there and the closest ones.
+
+    Parameters
+    ----------
+    asker : str
+        Who wants them: an option, or the model.
+    """
+    columns = [str(column) for column in frame.columns]
+    missing = [name for name in wanted if name not in columns]
+    if not missing:
+        return
+    close = [get_close_matches(name, columns, n=1) or get_close_matches(name.lower(), columns, n=1) for name in missing]
+    hint = f" Did you mean {spoken(match[0] for match in close if match)}?" if any(close) else ""
+    raise ValueError(f"{path} has no column {spoken(missing)} ({asker}).{hint} It has {spoken(columns)}.")
+
+
+def check_numbers(frame: pd.DataFrame, columns: Sequence[str], path: Path, missing: bool = False) -> None:
+    """Raise if a column holds text, or (unless ``missing`` is allowed) an empty or infinite value.
+
+    Parameters
+    ----------
+    missing : bool
+        Whether empty values are allowed, as in a target.
+    """
+    import numpy as np
+    import pandas as pd
+
+    for name in columns:
+        numbers = pd.to_numeric(frame[name], errors="coerce")
+        text = frame[name][numbers.isna() & frame[name].notna()]
+        if len(text):
+            at = place(frame, int(frame.index.get_loc(text.index[0])))
+            raise ValueError(f"Column {name!r} of {path} is not numeric: it holds {text.iloc[0]!r} at {at}.")
+        values = numbers.to_numpy(dtype=float)
+        bad = np.flatnonzero(np.isinf(values) if missing else ~np.isfinite(values))
+        if len(bad):
+            what = "is infinite" if np.isinf(values[bad[0]]) else "has no value"
+            raise ValueError(
+                f"Column {name!r} of {path} {what} at {place(frame, int(bad[0]))} ({len(bad)} such cells). "
+                + ("Leave the cell empty." if missing else "Inputs must be known at every step: fill the gaps, or drop "
+                   "these rows or the column.")
+            )  # fmt: skip
+
+
+def place(frame: pd.DataFrame, row: int) -> str:
+    """A row as the user knows it: by its time, or by its number from 1."""
+    label = frame.index[row]
+    return f"row {int(label) + 1}" if frame.index.name is None else str(label).removesuffix(" 00:00:00")
+
+
+def own_past(target: str) -> str:
+    """The name of the feature that holds the target one step before."""
+    return f"{target}{_BEFORE}"
+
+
+def present_of(feature: str) -> str | None:
+    """The target that a feature holds the past of, or None: the inverse of :func:`own_past`."""
+    return feature.removesuffix(_BEFORE) if feature.endswith(_BEFORE) else None
+
+
+def add_own_past(frame: pd.DataFrame, target: str) -> pd.DataFrame:
+    """The table with the target one step before as a further column; the first row, which has none, is left out."""
+    return frame.assign(**{own_past(target): frame[target].shift(1)}).iloc[1:]
+
+
+def with_next_row(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with one more row, empty, at the next time; as it is where the times are not regular."""
+    import numpy as np
+    import pandas as pd
+
+    index = frame.index
+    if isinstance(index, pd.DatetimeIndex):
+        step = pd.DatetimeIndex(index, freq="infer").freq if len(index) > 2 else None
+        following = None if step is None else index[-1] + step
+    else:
+        steps = np.diff(index.to_numpy(dtype=float))
+        regular = len(steps) > 0 and np.allclose(steps, steps[0])
+        following = index[-1] + (index[-1] - index[-2]) if regular else None
+    return frame if following is None else frame.reindex([*index, following]).rename_axis(index.name)
+
+
+def spoken(names: Iterable[object]) -> str:
+    """Names in quotes, at most twelve of them."""
+    quoted = [repr(str(name)) for name in names]
+    return ", ".join(quoted[:12]) + (f" and {len(quoted) - 12} more" if len(quoted) > 12 else "")
+
+
+def _times(column: pd.Series, path: Path) -> pd.Index:
+    """Numbers as they are, everything else as dates."""
+    import warnings
+
+    import pandas as pd
+
+    if not pd.api.types.is_numeric_dtype(column):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a format that cannot be inferred ends in the error below
+            times = pd.to_datetime(column, errors="coerce")
+    else:
+        times = column
+    bad = column[times.isna()]
+    if len(bad):
+        raise ValueError(
+            f"Column {column.name!r} of {path} is not a date or a number in row {bad.index[0] + 1}: {bad.iloc[0]!r}. "
+            "Write dates as 2024-12-31."
+        )
+    return pd.Index(times, name=column.name)

@@ -1,0 +1,1 @@
+"""The scikit-learn estimators: their manners, their containers, and their errors."""

@@ -1,0 +1,237 @@
+"""Streams of fitted estimators: a row at a time is the same as all at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import seqdyn
+from seqdyn import LSTMClassifier, PersistenceRegressor
+from seqdyn.state import flatten, map_leaves
+from tests.estimators.models import CAUSAL, CLOSED, close, lstm, panel, table
+
+Array = np.ndarray[Any, Any]
+
+EVERY = {**CAUSAL, **CLOSED}
+PRECISIONS = pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-12)])
+
+
+def fitted(name: str, dtype: str, outputs: int = 1) -> tuple[Any, Array]:
+    """An estimator fitted on a table, and the table."""
+    X, y = table(30)
+    changes = {"dtype": dtype} if name in CAUSAL else {}
+    return EVERY[name](**changes).fit(X, y if outputs == 1 else np.column_stack([y, -y])), X
+
+
+@pytest.mark.parametrize("name", EVERY)
+@PRECISIONS
+def test_pushing_is_predicting(name: str, dtype: str, tolerance: float, tmp_path: Path) -> None:
+    """Row by row: before and after a file, from the start and from ``state_``, and across a fork."""
+    model, X = fitted(name, dtype)
+    expected, onward = model.predict(X), model.predict(X, initial_state=model.state_)
+    model.save(tmp_path / "model.safetensors")
+    for estimator in (model, seqdyn.load(tmp_path / "model.safetensors")):
+        stream = estimator.stream()
+        close([stream.push(row) for row in X[:10]], expected[:10], tolerance)
+        twin = stream.fork()
+        close([stream.push(row) for row in X[10:]], expected[10:], tolerance)
+        close([twin.push(row) for row in X[10:]], expected[10:], tolerance)
+        later = estimator.stream(initial_state=estimator.state_)
+        close([later.push(row) for row in X], onward, tolerance)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_many_outputs(name: str) -> None:
+    """A row of answers a push."""
+    model, X = fitted(name, "float64" if name in CAUSAL else "", outputs=2)
+    stream = model.stream()
+    found = np.array([stream.push(row) for row in X])
+    assert found.shape == (30, 2)
+    close(found, model.predict(X), 1e-12)
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e5, 1e7])
+def test_large_offsets(offset: float) -> None:
+    """Pascals around 101325, years around 2000: the units of the data cost a stream no digits that predict keeps."""
+    X, y = table(30)
+    model = lstm().fit(X + offset, y + offset)
+    stream = model.stream()
+    found = np.array([stream.push(row) for row in X + offset]) - offset
+    np.testing.assert_allclose(found, model.predict(X + offset) - offset, rtol=0, atol=5e-5)
+    assert 1 < np.abs(found).max() < 1e3
+
+
+def test_forks_part() -> None:
+    """What one learns the other does not know."""
+    model, X = fitted("lstm", "float64")
+    stream = model.stream()
+    stream.push(X[0])
+    twin = stream.fork()
+    twin.push(X[5])
+    close([stream.push(row) for row in X[1:]], model.predict(X)[1:], 1e-12)
+    assert not torch.equal(flatten(stream.state), flatten(twin.state))
+
+
+def test_reset_and_state() -> None:
+    """Back to the beginning, or to any state; what is given and what is got is a copy."""
+    model, X = fitted("lstm", "float64")
+    expected = model.predict(X)
+    stream = model.stream()
+    for row in X[:7]:
+        stream.push(row)
+    seventh = stream.state
+    _, state = model.predict(X[:7], return_state=True)
+    close(flatten(seventh), flatten(state), 1e-12)
+    stream.reset()
+    close([stream.push(row) for row in X[:5]], expected[:5], 1e-12)
+    stream.state = seventh
+    close([stream.push(row) for row in X[7:]], expected[7:], 1e-12)
+    for leaf in map_leaves(lambda leaf: leaf, stream.state):
+        leaf.fill_(99.0)
+    assert not (flatten(stream.state) == 99.0).any()
+    close(flatten(seventh), flatten(state), 1e-12)
+
+
+def test_a_state_from_a_stream_is_a_start() -> None:
+    """It goes into predict, into another stream, and into ``initial_state`` of another fit."""
+    model, X = fitted("lstm", "float64")
+    stream = model.stream()
+    for row in X[:7]:
+        stream.push(row)
+    state = stream.state
+    close(model.predict(X[7:], initial_state=state), model.predict(X)[7:], 1e-12)
+    other = lstm(initial_state=state, dtype="float64").fit(X, X[:, 0])
+    assert np.isfinite(other.predict(X)).all()
+
+
+def test_a_state_that_does_not_fit_a_stream() -> None:
+    """Says what it has and what is needed."""
+    model, X = fitted("lstm", "float64")
+    other = lstm(hidden_size=5, dtype="float64").fit(X, X[:, 0])
+    with pytest.raises(ValueError, match=r"h \(1, 5\).*needs .*h \(1, 4\)"):
+        model.stream().state = other.state_
+    with pytest.raises(ValueError, match="has .* rows, expected 1|one row"):
+        model.stream(initial_state=map_leaves(lambda leaf: leaf.expand(3, -1), model.state_))
+    with pytest.raises(ValueError, match=r"float32.*float64"):
+        model.stream(initial_state=lstm().fit(X, X[:, 0]).state_)
+
+
+@pytest.mark.parametrize("row", [[1.0], [1.0, 2.0, 3.0], 1.0, [[1.0, 2.0]]], ids=["short", "long", "scalar", "table"])
+def test_a_row_of_another_shape(row: Any) -> None:
+    """Says which shape is expected."""
+    model, _ = fitted("lstm", "float32")
+    with pytest.raises(ValueError, match=r"x has shape .*, expected \(2,\): one number a feature"):
+        model.stream().push(row)
+
+
+@pytest.mark.parametrize("lag", [1, 3])
+@PRECISIONS
+def test_output_lag_answers_late(lag: int, dtype: str, tolerance: float) -> None:
+    """None τ times, then y_0, y_1, …; a reset is silent again."""
+    X, y = table(30)
+    model = lstm(output_lag=lag, dtype=dtype).fit(X, y)
+    stream = model.stream()
+    for _ in range(2):
+        answers = [stream.push(row) for row in X]
+        assert answers[:lag] == [None] * lag
+        close(answers[lag:], model.predict(X)[:-lag], tolerance)
+        stream.reset()
+
+
+def test_classes_are_pushed_as_labels() -> None:
+    """Names, numbers and truth values."""
+    X, y = panel()
+    for labels in (np.array(["down", "up"]), np.array([3, 7]), np.array([False, True])):
+        model = LSTMClassifier(hidden_size=4, max_epochs=3, random_state=0).fit(X, labels[(y > 0).astype(int)])
+        stream = model.stream()
+        assert [stream.push(row) for row in X[0]] == model.predict(X)[0].tolist()
+
+
+# --- running on alone ----------------------------------------------------------------------------------------------
+
+
+def by_hand(stream: Any, first: Any, horizon: int, feed: Any) -> Array:
+    """Push every answer back."""
+    answers, last = [], first
+    for step in range(horizon):
+        last = stream.push(feed(last, step))
+        answers.append(last)
+    return np.array(answers)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@PRECISIONS
+def test_a_forecast_is_feeding_predictions_back(name: str, dtype: str, tolerance: float) -> None:
+    """One feature that is its own target: the same as pushing every answer, and the stream stays where it is."""
+    X, _ = table(40, features=1)
+    changes = {"dtype": dtype} if name in CAUSAL else {}
+    model = EVERY[name](**changes).fit(X[:-1], X[1:, 0])
+    stream = model.stream()
+    for row in X:
+        last = stream.push(row)
+    found = stream.forecast(8)
+    assert found.shape == (8,)
+    close(found, stream.forecast(8), 0)
+    close(found, by_hand(stream.fork(), last, 8, lambda y, step: [y]), 20 * tolerance)
+
+
+def test_a_forecast_with_known_inputs() -> None:
+    """Outputs first, then the exogenous features; or any other way, with ``feed``."""
+    X, y = table(40)
+    series = np.column_stack([y, X[:, 1]])
+    model = lstm(dtype="float64").fit(series[:-1], y[1:])
+    stream = model.stream()
+    for row in series:
+        last = stream.push(row)
+    future = np.arange(5.0)[:, None]
+    expected = by_hand(stream.fork(), last, 5, lambda y, step: [y, *future[step]])
+    close(stream.forecast(5, exogenous=future), expected, 1e-12)
+    other = by_hand(stream.fork(), last, 5, lambda y, step: [2 * y, -future[step, 0]])
+    own = stream.forecast(5, exogenous=future, feed=lambda y, u: np.array([2 * y[0], -u[0]]))
+    close(own, other, 1e-12)
+
+
+def test_a_forecast_of_many_outputs() -> None:
+    """Two series that are each other's inputs."""
+    X, _ = table(40)
+    model = lstm(dtype="float64").fit(X[:-1], X[1:])
+    stream = model.stream()
+    for row in X:
+        last = stream.push(row)
+    found = stream.forecast(6)
+    assert found.shape == (6, 2)
+    close(found, by_hand(stream.fork(), last, 6, lambda y, step: y), 1e-12)
+
+
+def test_persistence_stays() -> None:
+    """The last value, to the end of the horizon."""
+    series = np.array([1.0, 2.0, 4.0, 8.0])
+    stream = PersistenceRegressor().fit(series[:-1, None], series[1:]).stream()
+    stream.push([8.0])
+    np.testing.assert_array_equal(stream.forecast(3), [8.0, 8.0, 8.0])
+
+
+def test_forecasts_that_cannot_be() -> None:
+    """Before the first push, after a new state, with a lag, with features that nobody knows."""
+    X, y = table(30)
+    stream = lstm().fit(X, y).stream()
+    with pytest.raises(ValueError, match="Nothing has been pushed"):
+        stream.forecast(3)
+    stream.push(X[0])
+    with pytest.raises(ValueError, match=r"next input would have shape \(1,\), but \(2,\) is needed"):
+        stream.forecast(3)
+    with pytest.raises(ValueError, match="exogenous has 2 rows in time, expected exactly steps=3"):
+        stream.forecast(3, exogenous=np.zeros((2, 1)))
+    with pytest.raises(ValueError, match=r"steps must be at least 1, got 0|horizon must be at least 1, got 0"):
+        stream.forecast(0, exogenous=np.zeros((0, 1)))
+    stream.reset()
+    with pytest.raises(ValueError, match="Nothing has been pushed"):
+        stream.forecast(3, exogenous=np.zeros((3, 1)))
+    late = lstm(output_lag=1).fit(X, y).stream()
+    late.push(X[0])
+    with pytest.raises(ValueError, match="output_lag=1"):
+        late.forecast(3, exogenous=np.zeros((3, 1)))

@@ -1,0 +1,142 @@
+"""The law table: every cell of the library and its variants. A new cell is one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+from seqdyn.cell import Cell, Readout, Residual, Stack
+from seqdyn.cells.elman import Elman, ElmanState
+from seqdyn.cells.gru import GRU
+from seqdyn.cells.linear import Linear
+from seqdyn.cells.lstm import LSTM, LSTMState
+from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
+from seqdyn.scan import hold
+from seqdyn.state import map_leaves
+from seqdyn.systems.cascaded_tanks import CascadedTanks
+from seqdyn.systems.henon import Henon
+from seqdyn.systems.logistic import Logistic
+from seqdyn.systems.lorenz import Lorenz
+from seqdyn.systems.mackey_glass import MackeyGlass
+
+BATCH, TIME = 4, 40
+"""Long enough for scan to cut at masks and resets, and for the linear kernel to need a second block."""
+
+
+def plain(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
+    """An input (batch, time, inputs) of unit variance."""
+    return torch.randn(batch, time, cell.input_size, generator=generator, dtype=torch.float64)
+
+
+def with_noise(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
+    """The pair (x, dropout masks held in time)."""
+    noise = map_leaves(lambda mask: hold(mask, time), cell.noise(batch, generator))
+    return plain(cell, batch, time, generator), noise
+
+
+class Entry(NamedTuple):
+    """One line of the table.
+
+    Attributes
+    ----------
+    name : str
+    build : callable
+        ``build(generator) -> Cell``; the generator may be None.
+    inputs : callable
+        ``inputs(cell, batch, time, generator) -> x``, a tree of tensors (batch, time, …), of any float dtype.
+    scale : float or None
+        Every parameter is drawn from N(0, scale²), so that nothing is zero by initialisation; None keeps the
+        cell's own, for cells that only make sense there.
+    """
+
+    name: str
+    build: Callable[[torch.Generator | None], Cell]
+    inputs: Callable[[Cell, int, int, torch.Generator], Any] = plain
+    scale: float | None = 0.4
+
+
+def prepare(
+    entry: Entry, batch: int = BATCH, time: int = TIME, dtype: torch.dtype = torch.float64, seed: int = 0
+) -> tuple[Cell, Any]:
+    """The cell of an entry with all its parameters drawn, and an input for it."""
+    generator = torch.Generator().manual_seed(seed)
+    cell = entry.build(generator).to(dtype)
+    if entry.scale is not None:
+        with torch.no_grad():
+            for parameter in cell.parameters():
+                parameter.normal_(0.0, entry.scale, generator=generator)
+    x = entry.inputs(cell, batch, time, generator)
+    return cell, map_leaves(lambda leaf: leaf.to(dtype) if leaf.is_floating_point() else leaf, x)
+
+
+GIVEN_H = ElmanState(torch.tensor([[0.5, -0.3, 0.8, -0.9]]))
+GIVEN_HC = LSTMState(torch.tensor([[0.5, -0.3, 0.8, -0.9]]), torch.tensor([[1.5, -0.2, -0.7, 0.1]]))
+
+
+def three_unlike(g: torch.Generator | None, dropout: float = 0.0) -> Stack:
+    """Three layers of different kind and width."""
+    return Stack([Elman(3, 4, generator=g), GRU(4, 6, generator=g), LSTM(6, 2, generator=g)], dropout)
+
+
+def translator(g: torch.Generator | None) -> Readout:
+    """A deep network as people build it: gated, residual, a learned start in the middle, a readout on top."""
+    layers = [GRU(3, 5, generator=g), Residual(LSTM(5, 5, generator=g)), Learned()(Elman(5, 4, generator=g))]
+    return Readout(Stack([*layers, MovingAverage(4, window=3)]), 2, generator=g)
+
+
+def nested(g: torch.Generator | None) -> Stack:
+    """Compositions inside compositions, with closed forms and kernels missing in the middle."""
+    inner = Readout(GRU(3, 4, reset_gate="before", generator=g), 3, activation="tanh", generator=g)
+    average = ExponentialMovingAverage(3, gamma=0.6, learned=True)
+    return Stack([Residual(Stack([average, inner])), Random(0.5)(LSTM(3, 2, peepholes=True, generator=g))])
+
+
+def dropout_inside(g: torch.Generator | None) -> Stack:
+    """Dropout in an inner stack, behind a shortcut, and in the outer one."""
+    inner = Stack([GRU(3, 4, generator=g), Elman(4, 3, generator=g)], dropout=0.4)
+    return Stack([Residual(inner), LSTM(3, 2, generator=g)], dropout=0.2)
+
+
+LAW_TABLE: list[Entry] = [
+    Entry("moving average", lambda g: MovingAverage(3, window=4)),
+    Entry("moving average, learned", lambda g: MovingAverage(3, window=3, weights="learned")),
+    Entry("moving average, window 1", lambda g: MovingAverage(3, window=1)),
+    Entry("moving average, window 1, learned", lambda g: MovingAverage(2, window=1, weights="learned")),
+    Entry("exponential average", lambda g: ExponentialMovingAverage(3, gamma=0.8)),
+    Entry("exponential average, learned", lambda g: ExponentialMovingAverage(3, learned=True)),
+    Entry("linear", lambda g: Linear(3, 4, generator=g)),
+    Entry("linear, output size", lambda g: Linear(3, 5, output_size=2, generator=g)),
+    Entry("elman, tanh", lambda g: Elman(3, 5, generator=g)),
+    Entry("elman, relu", lambda g: Elman(3, 5, activation="relu", generator=g)),
+    Entry("elman, sigmoid", lambda g: Elman(3, 5, activation="sigmoid", generator=g)),
+    Entry("elman, readout", lambda g: Elman(3, 5, output_size=2, output_activation="softmax", generator=g)),
+    Entry("lstm", lambda g: LSTM(3, 4, generator=g)),
+    Entry("lstm, one neuron", lambda g: LSTM(1, 1, generator=g)),
+    Entry("lstm, peepholes", lambda g: LSTM(3, 4, peepholes=True, generator=g)),
+    Entry("gru, reset after", lambda g: GRU(3, 5, generator=g)),
+    Entry("gru, reset before", lambda g: GRU(3, 5, reset_gate="before", generator=g)),
+    Entry("stack", three_unlike),
+    Entry("stack, dropout, no masks", lambda g: three_unlike(g, dropout=0.3)),
+    Entry("stack, dropout, masks", lambda g: three_unlike(g, dropout=0.3), inputs=with_noise),
+    Entry("residual", lambda g: Residual(Elman(3, 3, generator=g))),
+    Entry("readout", lambda g: Readout(LSTM(3, 4, generator=g), 2, activation="sigmoid", generator=g)),
+    Entry("readout of dropout", lambda g: Readout(three_unlike(g, 0.3), 3, generator=g), inputs=with_noise),
+    Entry("dropout within dropout", dropout_inside, inputs=with_noise),
+    Entry("zero start", lambda g: Zero()(GRU(3, 4, generator=g))),
+    Entry("random start", lambda g: Random(2.0)(GRU(3, 4, generator=g))),
+    Entry("learned start", lambda g: Learned()(LSTM(3, 4, generator=g))),
+    Entry("learned start of a stack", lambda g: Learned()(three_unlike(g))),
+    Entry("given start", lambda g: Given(GIVEN_H)(Elman(3, 4, generator=g))),
+    Entry("given start of two", lambda g: Given(GIVEN_HC)(LSTM(3, 4, generator=g))),
+    Entry("warm-up from a learned start", lambda g: Warmup(5, Learned())(GRU(3, 4, generator=g))),
+    Entry("translator", translator),
+    Entry("nested", nested),
+    Entry("cascaded tanks", lambda g: CascadedTanks(), scale=None),
+    Entry("henon", lambda g: Henon(), scale=None),
+    Entry("logistic", lambda g: Logistic(), scale=None),
+    Entry("lorenz", lambda g: Lorenz(), scale=None),
+    Entry("mackey glass", lambda g: MackeyGlass(), scale=None),
+]

@@ -1,0 +1,1 @@
+"""Oracles: closed forms and other libraries that say what is right."""

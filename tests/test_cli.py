@@ -1,0 +1,473 @@
+"""The command line: its commands do what the Python API does, and every error is one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+import seqdyn
+import seqdyn.cli.experiment as experiment
+from seqdyn.cells.gru import GRU
+from seqdyn.cli.main import app
+from seqdyn.files import load, save
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Any:
+    """Small networks on many threads of a busy machine wait for each other."""
+    with experiment.one_thread():
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder with two tables: ``inputs.csv`` (ds, a, b, site, y) and ``own.csv`` (ds, y)."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    a, b = np.sin(0.3 * np.arange(60)), generator.normal(size=60)
+    y = np.zeros(60)
+    for t in range(60):
+        y[t] = 0.7 * y[t - 1] * (t > 0) + a[t] + 0.5 * b[t]
+    times = pd.date_range("2020-01-01", periods=60).strftime("%Y-%m-%d")
+    table = pd.DataFrame({"ds": times, "a": a, "b": b, "site": "x", "y": y})
+    table.to_csv("inputs.csv", index=False)
+    table[["ds", "y"]].to_csv("own.csv", index=False)
+    return tmp_path
+
+
+def invoke(command: str) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, command.split())
+
+
+def succeed(command: str) -> str:
+    """Run a command that must end well and say nothing on stderr; returns its output."""
+    result = invoke(command)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    return result.stdout
+
+
+def fail(command: str, code: int = 1) -> str:
+    """Run a command that must fail with one line on stderr; returns that line."""
+    result = invoke(command)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    assert result.stderr.count("\n") == 1 and result.stderr.startswith("seqdyn: "), result.stderr
+    return result.stderr
+
+
+def start(*words: str, **how: Any) -> subprocess.Popen[str]:
+    """Start `python -m seqdyn` in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-m", "seqdyn", *words], env=environment, **pipes, **how)
+
+
+# --- the whole
+
+
+def test_help_is_worth_reading() -> None:
+    """The program and every command explain themselves and give an example."""
+    assert "seqdyn fit data.csv" in succeed("--help")
+    assert succeed("") == succeed("--help")
+    for command in ("demo", "fit", "predict"):
+        text = succeed(f"{command} --help")
+        assert f"Example:\n    seqdyn {command} " in text
+        assert len(text.split("Example:")[0].split()) > 40
+
+
+def test_version() -> None:
+    """The version is that of the package."""
+    assert succeed("--version") == f"seqdyn {seqdyn.__version__}\n"
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """`seqdyn --help` answers at once: torch, pandas and matplotlib stay on the shelf."""
+    script = (
+        "import sys; from seqdyn.cli.main import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: print(sorted({'torch', 'numpy', 'pandas', 'matplotlib', 'sklearn'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n"), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("fit", "Missing argument"),
+        ("fit inputs.csv --target y", "Missing option '--out'"),
+        ("forecast", "No such command 'forecast'"),
+        ("--nonsense", "No such option: --nonsense"),
+        ("fit inputs.csv --target y --out m.safetensors --epochs none", "Invalid value for '--epochs'"),
+        ("fit inputs.csv --target y --out m.safetensors --test-fraction 1.5", "Invalid value for '--test-fraction'"),
+        ("fit inputs.csv --target y --out m.safetensors --model lstn", "Invalid value for '--model'"),
+    ],
+)
+def test_wrong_usage(folder: Path, command: str, expected: str) -> None:
+    """Wrong usage is one line that points to the help, with exit code 2."""
+    line = fail(command, code=2)
+    assert expected in line and re.search(r"[.?] See 'seqdyn( fit)? --help'\.$", line)
+
+
+def test_debug_shows_the_traceback(folder: Path) -> None:
+    """With --debug, before or after the command, the error itself comes through."""
+    for command in ("--debug fit none.csv --target y --out m", "fit none.csv --target y --out m --debug"):
+        result = invoke(command)
+        assert isinstance(result.exception, FileNotFoundError) and result.exit_code == 1
+
+
+def test_an_error_nobody_expected(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug is one line as well, which names the kind of error and the way to its traceback."""
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("first line\n  second line")
+
+    monkeypatch.setattr("seqdyn.cli.fit.read_table", broken)
+    line = fail("fit inputs.csv --target y --out m.safetensors")
+    assert "RuntimeError: first line second line" in line and "--debug" in line
+
+
+def test_warnings_are_notes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the library warns of is one line without a place in the source, and no filter stays changed."""
+
+    def warned(*_: Any) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("a first line\nand a second", stacklevel=1)
+        raise ValueError("and then it stopped")
+
+    monkeypatch.setattr("seqdyn.cli.fit.read_table", warned)
+    before = list(warnings.filters), warnings.showwarning
+    result = invoke("fit inputs.csv --target y --out m.safetensors")
+    assert result.stderr == "seqdyn: note: a first line and a second\nseqdyn: and then it stopped\n"
+    assert (list(warnings.filters), warnings.showwarning) == before
+
+
+# --- in a process of its own
+
+
+def test_subprocess(folder: Path) -> None:
+    """`python -m seqdyn`: one line and code 1 without --debug, the traceback with it."""
+    plain, debug = start("predict", "none", "own.csv"), start("--debug", "predict", "none", "own.csv")
+    output, error = plain.communicate(timeout=60)
+    assert (output, error, plain.returncode) == ("", "seqdyn: No such file or directory: none\n", 1)
+    _, error = debug.communicate(timeout=60)
+    assert debug.returncode == 1 and "Traceback" in error and "FileNotFoundError" in error
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to a process on Windows")
+def test_ctrl_c_keeps_what_is_learnt(folder: Path) -> None:
+    """Ctrl-C ends a training: a note, the model is saved, and the exit code is 130."""
+    pd.DataFrame({"y": np.sin(np.arange(3000))}).to_csv("long.csv", index=False)
+    process = start(*"fit long.csv --target y --epochs 100000 --hidden-size 100 --out m.safetensors --verbose".split())
+    assert process.stdout is not None and process.stderr is not None
+    while not process.stderr.read(1):  # the progress bar: the training has begun
+        pass
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "seqdyn: note: Training was interrupted" in error and error.endswith("seqdyn: interrupted.\n")
+    assert "Traceback" not in error
+    assert "saved" in output and load("m.safetensors").n_features_in_ == 1
+
+
+# --- fit and predict
+
+
+def test_fit_and_predict_are_the_python_api(folder: Path) -> None:
+    """The same model and the same predictions as in Python, to the last digit."""
+    output = succeed(
+        "fit inputs.csv --target y --features a,b --time ds --model gru --hidden-size 5 --epochs 7 "
+        "--learning-rate 0.02 --test-fraction 0.25 --seed 3 --device cpu --out m.safetensors"
+    )
+    assert succeed("predict m.safetensors inputs.csv --time ds --out p.csv") == "wrote 60 rows to p.csv\n"
+    frame = pd.read_csv("inputs.csv", index_col="ds", parse_dates=["ds"])
+    X, y = frame[["a", "b"]], frame["y"]
+    model = seqdyn.GRURegressor(hidden_size=5, max_epochs=7, learning_rate=0.02, random_state=3, device="cpu")
+    expected = model.fit(X.iloc[:45], y.iloc[:45]).predict(X)
+    written = pd.read_csv("p.csv", index_col="ds", parse_dates=["ds"])
+    assert written.index.equals(frame.index) and list(written.columns) == ["y"]
+    np.testing.assert_allclose(written["y"], expected, rtol=1e-12)
+    saved = seqdyn.load("m.safetensors")
+    assert list(saved.feature_names_in_) == ["a", "b"] and list(saved.target_names_) == ["y"]
+    residual = y.iloc[45:] - expected[45:]
+    assert f"RMSE {np.sqrt(np.mean(residual**2)):.4g}" in output
+    assert f"R² {1 - np.sum(residual**2) / np.sum((y.iloc[45:] - y.iloc[45:].mean()) ** 2):.3f}" in output
+    assert f"RMSE {np.sqrt(np.mean((y.iloc[45:] - y.iloc[:45].mean()) ** 2)):.4g}" in output
+    assert "given the inputs" in output and "45 rows to 2020-02-14" in output
+
+
+@pytest.mark.parametrize("model", ["lstm", "elman", "linear", "moving-average", "exponential", "arx"])
+def test_every_model(folder: Path, model: str) -> None:
+    """Every kind of model fits, scores, saves and predicts under the name of the target."""
+    epochs = " --epochs 2" if model in ("lstm", "elman", "linear") else ""
+    output = succeed(f"fit inputs.csv --target y --time ds --model {model}{epochs} --out m.safetensors")
+    assert "inputs      a, b (left out, not numeric: site)" in output and "training mean" in output
+    assert "free run" in output if model == "arx" else "given the inputs" in output
+    written = succeed("predict m.safetensors inputs.csv --time ds").splitlines()
+    assert len(written) == 61 and written[0] == "ds,y" and written[1].startswith("2020-01-01,")
+
+
+@pytest.mark.parametrize("model", ["gru", "arx", "persistence"])
+def test_own_past(folder: Path, model: str) -> None:
+    """A target alone is learnt from its own past: every row from those before it, and the next one as well."""
+    epochs = " --epochs 2" if model == "gru" else ""
+    output = succeed(f"fit own.csv --target y --time ds --model {model}{epochs} --out m.safetensors")
+    assert "from its own past" in output and "one step ahead" in output and "last value" in output
+    text = succeed("predict m.safetensors own.csv --time ds")
+    assert text.splitlines()[0] == "ds,y" and text.splitlines()[1] == "2020-01-01,"
+    own = pd.read_csv("own.csv")["y"].to_numpy()
+    written = pd.DataFrame([line.split(",") for line in text.splitlines()[2:]], columns=["ds", "y"])
+    assert list(written["ds"]) == list(pd.date_range("2020-01-02", periods=60).strftime("%Y-%m-%d"))
+    names = list(seqdyn.load("m.safetensors").feature_names_in_)
+    expected = seqdyn.load("m.safetensors").predict(pd.DataFrame(own[:, None], columns=names))
+    np.testing.assert_allclose(written["y"].astype(float), expected)
+    if model == "persistence":
+        np.testing.assert_array_equal(written["y"].astype(float), own)
+
+
+def test_own_past_beside_features(folder: Path) -> None:
+    """Naming the target among the features gives the model its last value; without the coming inputs no next row."""
+    succeed("fit inputs.csv --target y --features y,a --model arx --out m.safetensors")
+    assert list(seqdyn.load("m.safetensors").feature_names_in_) == ["y[t-1]", "a"]
+    text = succeed("predict m.safetensors inputs.csv")
+    assert len(text.splitlines()) == 61 and text.splitlines()[1] == '""'
+
+
+def test_missing_targets(folder: Path) -> None:
+    """Empty cells of the target are neither learnt nor scored."""
+    table = pd.read_csv("inputs.csv")
+    table.loc[[3, 50], "y"] = np.nan
+    table.to_csv("holes.csv", index=False)
+    assert "R²" in succeed("fit holes.csv --target y --model linear --epochs 2 --out m.safetensors")
+    assert "no value at row 4" in fail("fit holes.csv --target y --features y --out m.safetensors")
+
+
+def test_continue_state(folder: Path) -> None:
+    """--continue-state goes on where the training ended: as if all rows came in one file."""
+    succeed("fit inputs.csv --target y --time ds --model linear --epochs 3 --out m.safetensors")
+    succeed("predict m.safetensors inputs.csv --time ds --out whole.csv")
+    pd.read_csv("inputs.csv").iloc[48:].to_csv("rest.csv", index=False)
+    succeed("predict m.safetensors rest.csv --time ds --continue-state --out rest_p.csv")
+    whole, rest = pd.read_csv("whole.csv"), pd.read_csv("rest_p.csv")
+    np.testing.assert_allclose(rest["y"], whole["y"].iloc[48:], rtol=1e-4, atol=1e-5)
+    assert list(rest["ds"]) == list(whole["ds"].iloc[48:])
+    succeed("predict m.safetensors rest.csv --time ds --out fresh_p.csv")
+    assert abs(pd.read_csv("fresh_p.csv")["y"][0] - rest["y"][0]) > 1e-3
+
+
+def test_continue_state_of_own_past(folder: Path) -> None:
+    """For a model of its own past the file begins with the last row of the training data."""
+    succeed("fit own.csv --target y --model gru --epochs 3 --out m.safetensors")
+    train = int(next(line for line in succeed("predict m.safetensors own.csv").splitlines() if line) == "y") * 47
+    whole = seqdyn.load("m.safetensors").set_predict_output("pandas")
+    own = pd.read_csv("own.csv")["y"].to_numpy()
+    expected = whole.predict(pd.DataFrame(own[:, None], columns=["y[t-1]"])).to_numpy()
+    pd.read_csv("own.csv").iloc[train:].to_csv("rest.csv", index=False)
+    lines = succeed("predict m.safetensors rest.csv --continue-state").splitlines()
+    np.testing.assert_allclose([float(line) for line in lines[2:]], expected[train:], rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_without_names(folder: Path) -> None:
+    """A model fitted on arrays takes the numeric columns in their order, if there are as many."""
+    frame = pd.read_csv("inputs.csv")
+    model = seqdyn.ARXRegressor().fit(frame[["a", "b"]].to_numpy(), frame["y"].to_numpy())
+    model.save("m.safetensors")
+    frame[["a", "b", "site"]].to_csv("two.csv", index=False)
+    lines = succeed("predict m.safetensors two.csv").splitlines()
+    assert lines[0] == "y0"
+    np.testing.assert_allclose([float(line) for line in lines[1:]], model.predict(frame[["a", "b"]].to_numpy()))
+    assert "2 features without names" in fail("predict m.safetensors inputs.csv")
+
+
+# --- what can be wrong with the data
+
+
+FIT = "--target y --out m.safetensors --model arx"
+
+
+def rewrite(how: Any) -> None:
+    """Change the table and write it as bad.csv."""
+    table = pd.read_csv("inputs.csv")
+    how(table).to_csv("bad.csv", index=False)
+
+
+BAD_TABLES = [
+    ("", lambda t: t.sample(frac=1, random_state=0), "bad.csv is not sorted by ds"),
+    ("", lambda t: t.iloc[[0, 1, 1, 2, 3]], "two rows at ds = 2020-01-02"),
+    ("", lambda t: t.drop(range(20, 40)), "has a hole after 2020-01-20"),
+    ("", lambda t: t.assign(a=t.a.where(t.index != 7)), "Column 'a' of bad.csv has no value at 2020-01-08"),
+    ("", lambda t: t.assign(b=t.b.where(t.index != 7, np.inf)), "Column 'b' of bad.csv is infinite at 2020-01-08"),
+    ("", lambda t: t.assign(y=t.y.where(t.index != 7, np.inf)), "Column 'y' of bad.csv is infinite at 2020-01-08"),
+    ("", lambda t: t.assign(y=t.y.where(t.index != 7, "?").astype(str)), "not numeric: it holds '?' at 2020-01-08"),
+    ("", lambda t: t.assign(ds=t.ds.where(t.index != 7, "soon")), "not a date or a number in row 8: 'soon'"),
+    ("", lambda t: t.assign(y=np.nan), "Only 0 of"),
+    ("", lambda t: t.iloc[:0], "but no rows"),
+    ("", lambda t: t.iloc[:1], "at least 2 are needed"),
+    ("--features a,site", lambda t: t, "Column 'site' of bad.csv is not numeric: it holds 'x'"),
+    ("--features ,", lambda t: t, "--features names no column: bad.csv has 'a', 'b', 'site', 'y'."),
+    ("--features A", lambda t: t, "no column 'A' (--features). Did you mean 'a'? It has 'a', 'b', 'site', 'y'."),
+]
+
+
+@pytest.mark.parametrize(("options", "how", "expected"), BAD_TABLES, ids=[expected for _, _, expected in BAD_TABLES])
+def test_bad_tables(folder: Path, options: str, how: Any, expected: str) -> None:
+    """What is wrong with a table is said in one line, with the place."""
+    rewrite(how)
+    assert expected in fail(f"fit bad.csv {FIT} --time ds {options}")
+    assert not Path("m.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (f"fit none.csv {FIT}", "No such file or directory: none.csv"),
+        (f"fit . {FIT}", "Is a directory"),
+        (f"fit inputs.csv {FIT} --time date", "no column 'date' (--time)"),
+        ("fit inputs.csv --target Y --out m.safetensors", "no column 'Y' (--target). Did you mean 'y'?"),
+        ("fit inputs.csv --target y --out none/m.safetensors", "There is no folder"),
+        (
+            f"fit inputs.csv {FIT} --epochs 5 --hidden-size 3",
+            "arx is solved for, not trained: leave out --hidden-size and --epochs",
+        ),
+        ("fit inputs.csv --target y --out m.safetensors --learning-rate -1", "learning_rate must be a number above 0"),
+        ("fit inputs.csv --target y --out m.safetensors --device tpu", "--device must be auto, cpu or cuda"),
+        ("fit inputs.csv --target y --out m --model persistence --features a", "takes no --features"),
+        ("predict none.safetensors inputs.csv", "No such file or directory: none.safetensors"),
+        ("predict inputs.csv inputs.csv", "inputs.csv is not a safetensors file"),
+        ("demo --quick --out inputs.csv", "File exists: inputs.csv"),
+        ("demo --quick --seed -1", "between 0 and"),
+    ],
+)
+def test_bad_arguments(folder: Path, command: str, expected: str) -> None:
+    """What cannot be done is said in one line, before anything long is begun."""
+    assert expected in fail(command)
+    assert not Path("m.safetensors").exists()
+
+
+def test_files_that_are_no_tables(folder: Path) -> None:
+    """Empty, binary and ragged files."""
+    Path("empty.csv").write_text("")
+    Path("binary.csv").write_bytes(bytes(range(256)))
+    Path("ragged.csv").write_text("a,y\n1,2\n1,2,3,4\n")
+    assert "empty.csv is empty" in fail(f"fit empty.csv {FIT}")
+    assert "binary.csv does not read as a CSV file" in fail(f"fit binary.csv {FIT}")
+    assert "ragged.csv does not read as a CSV file" in fail(f"fit ragged.csv {FIT}")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_gpu(folder: Path) -> None:
+    """Asking for a GPU that is not there is one line."""
+    assert "torch finds no GPU" in fail("fit inputs.csv --target y --out m.safetensors --device cuda")
+
+
+def test_predict_with_other_columns(folder: Path) -> None:
+    """Columns are found by name: others do not matter, missing ones are named."""
+    succeed("fit inputs.csv --target y --features a,b --model arx --out m.safetensors")
+    table = pd.read_csv("inputs.csv")
+    table[["site", "b", "a"]].to_csv("other.csv", index=False)
+    assert succeed("predict m.safetensors other.csv") == succeed("predict m.safetensors inputs.csv")
+    table.rename(columns={"b": "bb"}).to_csv("renamed.csv", index=False)
+    line = fail("predict m.safetensors renamed.csv")
+    assert "no column 'b' (the model was fitted on it). Did you mean 'bb'?" in line
+    table.assign(a=np.nan).to_csv("gap.csv", index=False)
+    assert "'a' of gap.csv has no value at row 1 (60 such cells)" in fail("predict m.safetensors gap.csv")
+    succeed("fit own.csv --target y --model persistence --out own.safetensors")
+    table[["a"]].to_csv("without.csv", index=False)
+    assert "no column 'y' (the model predicts it from its past)" in fail("predict own.safetensors without.csv")
+
+
+def test_files_that_are_no_estimators(folder: Path) -> None:
+    """A bare cell, half a file, one value a sequence, and a model that reads the future."""
+    save("cell.safetensors", GRU(2, 3))
+    assert "bare GRU cell" in fail("predict cell.safetensors inputs.csv")
+    content = Path("cell.safetensors").read_bytes()
+    Path("half.safetensors").write_bytes(content[: len(content) // 2])
+    assert "truncated or damaged" in fail("predict half.safetensors inputs.csv")
+    X, y = np.random.default_rng(0).normal(size=(6, 5, 2)), np.arange(6.0)
+    seqdyn.GRURegressor(hidden_size=2, max_epochs=1, return_sequences=False).fit(X, y).save("one.safetensors")
+    assert "one value for a whole sequence" in fail("predict one.safetensors inputs.csv")
+    both = seqdyn.GRURegressor(hidden_size=2, max_epochs=1, bidirectional=True).fit(X, X[:, :, 0])
+    both.save("both.safetensors")
+    pd.read_csv("inputs.csv")[["a", "b"]].to_csv("two.csv", index=False)
+    assert "bidirectional" in fail("predict both.safetensors two.csv --continue-state")
+    assert len(succeed("predict both.safetensors two.csv").splitlines()) == 61
+
+
+# --- the demonstration
+
+
+def test_demo(folder: Path) -> None:
+    """`seqdyn demo --quick` writes all it says, marks the best, and calls no error by the name of the other."""
+    output = succeed("demo --quick")
+    out = Path("seqdyn-demo")
+    models = [name for name in (line.strip() for line in output.splitlines()) if name.endswith(".safetensors")]
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        ["table.csv", "forecasts.png", "training.png", *models]
+    )
+    assert len(models) == 10
+    table = pd.read_csv(out / "table.csv")
+    assert table.groupby("series").size().to_dict() == {"co2": 7, "sunspots": 7}
+    for error in ("one_step", "free_run"):
+        best = table[table[f"best_{error}"]]
+        assert len(best) == 2
+        assert (best[f"{error}_rmse"].to_numpy() == table.groupby("series", sort=False)[f"{error}_rmse"].min()).all()
+    assert output.count("*") == 5  # two errors of two series, and the legend
+    assert "one-step RMSE" in output and "free-run RMSE" in output and output.count("(baseline)") == 4
+    for name in ("forecasts.png", "training.png"):
+        assert (out / name).read_bytes().startswith(b"\x89PNG") and (out / name).stat().st_size > 20_000
+    model = seqdyn.load(out / "co2-gru.safetensors")
+    assert model.feature_names_in_[0] == "change" and len(model.history_) == 3
+
+
+def test_the_demo_does_not_look_ahead() -> None:
+    """Fits and errors use the test part as they must: nothing learnt from it, and nothing after a start is known."""
+    problem = experiment.sunspots()
+    results = list(experiment.solve(problem, seed=0, max_epochs=2))
+    values, cut = problem.values.to_numpy(), problem.cut
+    other = dataclasses.replace(problem, y=np.where(np.arange(len(values)) < cut, problem.y, 1.0))
+    for one, two in zip(results, experiment.solve(other, seed=0, max_epochs=2), strict=True):
+        np.testing.assert_allclose(two.runs[0], one.runs[0])  # begins at the last row of the training part
+        np.testing.assert_allclose(one.runs[:, 0], one.one_step, rtol=1e-3, atol=1e-3)
+    persistence, seasonal = results[:2]
+    assert persistence.one_step_error == pytest.approx(np.sqrt(np.mean((values[cut:] - values[cut - 1 : -1]) ** 2)))
+    assert seasonal.one_step_error == pytest.approx(np.sqrt(np.mean((values[cut:] - values[cut - 11 : -11]) ** 2)))
+
+
+def test_co2_levels_are_sums_of_changes() -> None:
+    """Changes summed from the last known level are the levels; the season is that of the coming month."""
+    problem = experiment.co2()
+    values, k = problem.values.to_numpy(), problem.cut - 1
+    np.testing.assert_allclose(problem.restore(values[k], problem.y[k + 1 :]), values[k + 1 :])
+    january = problem.values.index.month == 12  # the row of December knows that January comes
+    assert np.allclose(problem.known[: len(values)][january], [0.0, 1.0, 0.0, 1.0])
+    assert len(problem.known) == len(values) + problem.cycle
+
+
+def test_ctrl_c_ends_the_demo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in a training ends the demonstration, not only that training."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seqdyn.training.loop.Trainer.epoch", interrupt)
+    result = invoke("demo --quick")
+    assert (result.exit_code, result.stderr) == (130, "seqdyn: interrupted.\n")

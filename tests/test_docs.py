@@ -1,0 +1,163 @@
+"""The documentation is true: what it shows runs, what it links to is there, and every public name is in it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import seqdyn
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *DOCS.rglob("*.md")])
+WRITTEN = [page for page in PAGES if "decisions" not in page.parts]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMANDS = ["pip install -c constraints.txt . && seqdyn demo", 'pip install -c constraints.txt ".[test]" && pytest']
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """All fenced blocks of a page: (language, text)."""
+    return FENCE.findall(page.read_text(encoding="utf-8"))
+
+
+def prose(page: Path) -> str:
+    """The page without its blocks and its inline code."""
+    return re.sub(r"`[^`\n]+`", "", FENCE.sub("", page.read_text(encoding="utf-8")))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of the headings of a page, as mkdocs and GitHub make them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def skeleton(text: str) -> str:
+    """Output without its numbers and its spacing: these differ between machines."""
+    return re.sub(r"\s+", " ", re.sub(r"[-+]?\d+(\.\d*)?(e[-+]?\d+)?", "#", text)).strip()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "python" in dict(blocks(page))], ids=named)
+def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python blocks of a page run in order, in one namespace; a text block after one shows what it prints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(seqdyn.files, "_OWN", {})  # what a page registers ends with it
+    namespace: dict[str, object] = {"__name__": f"page_{page.stem}"}
+    found = blocks(page)
+    for number, (language, text) in enumerate(found):
+        if language != "python":
+            continue
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(text, f"{named(page)}, block {number}", "exec"), namespace)
+        following = found[number + 1] if number + 1 < len(found) else ("", "")
+        if printed.getvalue() and following[0] == "text":
+            assert skeleton(printed.getvalue()) == skeleton(following[1])
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=named)
+def test_blocks_have_a_language(page: Path) -> None:
+    """Every fence says what it holds, so that none is skipped by mistake, and every fence is closed."""
+    assert {language for language, _ in blocks(page)} <= {"python", "text", "bash"}
+    assert "```" not in FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_resolve(page: Path) -> None:
+    """Files and headings that are linked to exist."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{named(page)} links to {target}"
+        assert not anchor or anchor in anchors(there), f"{named(page)} links to {target}"
+
+
+def test_the_two_commands() -> None:
+    """The README holds exactly the two commands that CI runs."""
+    text = FENCE.sub("", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert [line.strip() for line in text.splitlines() if line.startswith("    ")] == COMMANDS
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    """A name in ``__all__`` is listed in the map, and its module has a directive on its page."""
+    index = (DOCS / "reference" / "index.md").read_text(encoding="utf-8")
+    for module, names in seqdyn._HOME.items():
+        page = (DOCS / "reference" / f"{module.split('.')[0]}.md").read_text(encoding="utf-8")
+        assert f"::: seqdyn.{module}\n" in page
+        for name in names:
+            assert f"`{name}`" in index
+            assert getattr(seqdyn, name).__module__ == f"seqdyn.{module}" or name == module
+    listed = {name for names in seqdyn._HOME.values() for name in names}
+    assert listed == set(seqdyn.__all__) - {"__version__"}
+
+
+def test_the_reference_is_up_to_date() -> None:
+    """The pages are what ``docs/make_reference.py`` would write."""
+    check = subprocess.run(
+        [sys.executable, DOCS / "make_reference.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert check.returncode == 0, check.stdout + check.stderr
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """mkdocs.yml names every page; of the decisions only their table."""
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    pages = {str(page.relative_to(DOCS)) for page in WRITTEN if DOCS in page.parents} | {"decisions/README.md"}
+    assert set(re.findall(r": (\S+\.md)$", nav, re.MULTILINE)) == pages
+
+
+def test_names_of_the_notation_exist() -> None:
+    """Every dotted name, call and fitted attribute in the tables of the notation is a name in the code."""
+    page = (DOCS / "notation.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("|") and not line.startswith("|---")]
+    codes = {code for row in rows for code in re.findall(r"`([^`]+)`", row)}
+    cells = {
+        "MovingAverage": seqdyn.MovingAverage(2, weights="learned"),
+        "ExponentialMovingAverage": seqdyn.ExponentialMovingAverage(2),
+        "Linear": seqdyn.Linear(2, 3),
+        "Elman": seqdyn.Elman(2, 3, output_size=1),
+        "LSTM": seqdyn.LSTM(2, 3, peepholes=True),
+        "GRU": seqdyn.GRU(2, 3),
+    }
+    checked = set()
+    for code in codes:
+        owner, _, path = code.partition(".")
+        if owner not in cells and (not hasattr(seqdyn, owner) or owner.islower()):
+            continue  # a variable such as state.h, or a function with its arguments
+        thing = cells.get(owner) or getattr(seqdyn, owner)
+        for name in re.match(r"[\w.]*", path)[0].split(".") if path else ():
+            assert hasattr(thing, name) or name in getattr(thing, "__dataclass_fields__", ()), code
+            thing = getattr(thing, name, None)
+        checked.add(owner)
+    assert set(cells) <= checked
+    fitted = {code for code in codes if re.fullmatch(r"[a-z]\w*_", code)}
+    linear = seqdyn.LinearStateSpaceRegressor
+    assert all(hasattr(linear, name) or name in ("gamma_", "history_") for name in fitted) and len(fitted) >= 5
+    for name in ("input_weight", "recurrent_weight", "bias"):
+        assert {f"{cell}.{name}" for cell in ("Elman", "LSTM", "GRU")} <= codes
+
+
+def test_words_of_the_notation_are_used() -> None:
+    """The vocabulary of axes has one row a word."""
+    page = (DOCS / "notation.md").read_text(encoding="utf-8").partition("## Symbols")[0]
+    words = ["batch", "time", "inputs", "outputs", "hidden", "series", "lag", "horizon"]
+    assert re.findall(r"^\| `(\w+)`", page, re.MULTILINE) == words
+
+
+def test_modules_of_the_reference_exist() -> None:
+    """Every directive names a module that can be imported."""
+    for page in (DOCS / "reference").glob("*.md"):
+        for module in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            import_module(module)

@@ -1,0 +1,1 @@
+"""The trainer: batches, losses, schedules, and the gradients it takes, against hand-written loops."""
