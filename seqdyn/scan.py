@@ -169,8 +169,8 @@ def rollout(
     for name, leaf in named_leaves(known):
         if tuple(leaf.shape[:2]) != (batch, steps):
             raise ValueError(
-                f"exogenous{'.' + name if name else ''} has shape {tuple(leaf.shape)}: {leaf.shape[1]} rows in time for "
-                f"{leaf.shape[0]} series, expected exactly steps={steps} for {batch}, one row for every step ahead."
+                f"exogenous{'.' + name if name else ''} has shape {tuple(leaf.shape)}: {leaf.shape[1]} rows in time "
+                f"for {leaf.shape[0]} series, expected exactly steps={steps} for {batch}, one row for every step ahead."
             )
     closed = _ClosedLoop(cell, feed, known=exogenous is not None)
     steer = None if force is None else lambda t, loop: _Loop(force(t, loop.state), loop.last)

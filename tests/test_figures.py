@@ -213,7 +213,7 @@ def test_history_shows_loss_and_gradient() -> None:
 
 
 def test_history_without_validation_clipping_or_epochs() -> None:
-    drawing = plot_history(history(validation_loss=[np.nan] * 5, clip=None, epoch=None))
+    drawing = plot_history(history(validation_loss=[np.nan] * 5, clip_coefficient=None, epoch=None))
     assert [len(axes.lines) for axes in drawing.axes] == [1, 1]
     assert all(axes.get_legend() is None for axes in drawing.axes)
 

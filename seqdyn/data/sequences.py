@@ -35,12 +35,15 @@ class Sequences:
         What the user gave, and gets back.
     index : pandas.Index or None
         The time labels of a frame.
+    features : array of str, or None
+        The columns of frames.
     """
 
     rows: Array
     lengths: Array
     container: str
     index: pd.Index | None = None
+    features: Array | None = None
 
     @property
     def starts(self) -> Array:
@@ -143,6 +146,8 @@ def check_time_index(index: pd.Index, name: str) -> None:
             f"{name} has a MultiIndex with the levels {list(index.names)}. Give one 2-D array a series in a list, e.g. "
             "[frame.loc[key] for key in frame.index.unique(0)]."
         )
+    if index.hasnans:
+        raise ValueError(f"The index of {name} has a missing label (NaT or NaN): every row needs its instant.")
     if index.has_duplicates:
         label = index[index.duplicated()][0]
         raise ValueError(
@@ -159,7 +164,8 @@ def check_time_index(index: pd.Index, name: str) -> None:
         raise ValueError(
             f"The index of {name} has a hole after {hole!s}: rows that are not neighbours in time would be joined. "
             "In cross-validation use sklearn.model_selection.TimeSeriesSplit; for missing rows reindex the frame to "
-            "its full frequency and fill the inputs (targets may stay NaN)."
+            "its full frequency and fill the inputs (targets may stay NaN). If the rows do follow each other, as "
+            f"trading hours do, give {name}.reset_index(drop=True)."
         )
 
 
@@ -181,6 +187,13 @@ def _read(X: Any, name: str) -> Sequences:
 
 def _read_list(X: Any, name: str) -> Sequences:
     """A list of 2-D arrays: ragged series."""
+    for i, part in enumerate(X):
+        if isinstance(part, pd.DataFrame):
+            check_time_index(part.index, f"{name}[{i}]")
+    columns = {tuple(map(str, part.columns)) for part in X if isinstance(part, pd.DataFrame)}
+    if len(columns) > 1:
+        raise ValueError(f"The frames of {name} have unlike columns: {sorted(columns)[:2]}.")
+    features = np.array(columns.pop(), dtype=object) if columns else None
     parts = [_numeric(part, f"{name}[{i}]", ndim=2) for i, part in enumerate(X)]
     widths = {part.shape[1] for part in parts}
     if len(widths) > 1:
@@ -189,7 +202,7 @@ def _read_list(X: Any, name: str) -> Sequences:
             f"The series of {name} have {sorted(widths)} features, expected one number; the first shapes are "
             f"{shapes[:4]}."
         )
-    return Sequences(np.concatenate(parts), np.array([len(part) for part in parts]), "list")
+    return Sequences(np.concatenate(parts), np.array([len(part) for part in parts]), "list", None, features)
 
 
 def _is_ragged(X: Any) -> bool:
@@ -213,36 +226,49 @@ def _numeric(values: Any, name: str, ndim: int) -> Array:
 def _hole(index: pd.Index) -> Any:
     """The label before the first hole, or None.
 
-    An index of integers must advance evenly. Instants may be irregular (months, business days); a hole is a gap of
-    more than ten usual steps, or the one gap between two stretches of the same regular frequency.
+    An index may advance in months, in business days or by one duration; where a step of its grid is missing, there is
+    a hole (among business days only from three in a row on, or a tenth of all: fewer are holidays). Between instants
+    on no grid, a gap of more than ten usual ones is a hole.
     """
     if len(index) < 3:
         return None
-    if pd.api.types.is_integer_dtype(index.dtype):
-        steps = np.diff(index.to_numpy())
-        uneven = np.flatnonzero(steps != np.min(steps))
-        return index[uneven[0]] if len(uneven) else None
     instants = index.to_timestamp() if isinstance(index, pd.PeriodIndex) else index
-    if not isinstance(instants, pd.DatetimeIndex | pd.TimedeltaIndex):
-        return None
-    gaps = np.diff(instants.to_numpy())
-    widest = int(np.argmax(gaps))
-    if gaps[widest] > 10 * np.median(gaps):
-        return index[widest]
-    before, after = _advance(instants[: widest + 1]), _advance(instants[widest + 1 :])
-    joined = before is not None and before == after and _advance(instants) is None
-    return index[widest] if joined else None
-
-
-def _advance(instants: Any) -> tuple[str, int] | None:
-    """How a regular index advances: by one duration, or by whole months; None if it is irregular or too short."""
-    if len(instants) < 3:
-        return None
-    durations = np.unique(np.diff(instants.to_numpy()).astype(np.int64))
-    if len(durations) == 1:
-        return "duration", int(durations[0])
     if isinstance(instants, pd.DatetimeIndex):
-        months = np.unique(np.diff(instants.year * 12 + instants.month))
-        if len(months) == 1 and months[0] > 0:
-            return "months", int(months[0])
-    return None
+        gaps = np.diff(instants.asi8)
+        local = instants.tz_localize(None)
+        grids = [_months(local), _business_days(local), _even(gaps), _even(np.diff(local.asi8))]
+    elif isinstance(instants, pd.TimedeltaIndex) or pd.api.types.is_numeric_dtype(index.dtype):
+        gaps = np.diff(instants.asi8 if isinstance(instants, pd.TimedeltaIndex) else index.to_numpy())
+        grids = [_even(gaps)]
+    else:
+        return None
+    fitting = [steps for steps in grids if steps is not None]
+    if any((steps == 1).all() for steps in fitting):
+        return None
+    wide = fitting[0] > 1 if fitting else gaps > 10 * np.median(gaps)
+    return index[int(np.argmax(wide))] if wide.any() else None
+
+
+def _even(gaps: Array) -> Array | None:
+    """Gaps as multiples of the smallest; None if they are none."""
+    steps = gaps / gaps.min()
+    return np.round(steps) if np.allclose(steps, np.round(steps), rtol=0, atol=1e-4) else None
+
+
+def _months(instants: pd.DatetimeIndex) -> Array | None:
+    """Steps in whole months, as multiples of the smallest; None if some lie within one month."""
+    months = np.diff(instants.year.to_numpy() * 12 + instants.month.to_numpy())
+    return _even(months) if months.min() >= 1 else None
+
+
+def _business_days(instants: pd.DatetimeIndex) -> Array | None:
+    """Steps in business days, holidays taken as present; None if there are hours or weekends."""
+    if not (instants == instants.normalize()).all() or (instants.dayofweek >= 5).any():
+        return None
+    days = instants.to_numpy().astype("datetime64[D]")
+    steps = np.busday_count(days[:-1], days[1:])
+    if steps.min() != 1:
+        return _even(steps)
+    missing = steps - 1
+    holidays = missing.max() < 3 and missing.sum() < 0.1 * len(instants)
+    return np.ones_like(steps) if holidays else steps

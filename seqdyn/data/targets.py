@@ -96,13 +96,17 @@ def _ragged(y: Any, sequences: Sequences, name: str) -> Targets:
             f"{name} must be a list of {len(sequences.lengths)} arrays, one a series of X, got {type(y).__name__} of "
             f"length {len(parts)}. For one target a sequence set return_sequences=False."
         )
+    hint = "" if parts[0].ndim else " For one target a sequence set return_sequences=False."
     for i, (part, length) in enumerate(zip(parts, sequences.lengths, strict=True)):
         if part.ndim not in (1, 2) or len(part) != length or part.ndim != parts[0].ndim:
             raise ValueError(
                 f"{name}[{i}] has shape {part.shape}, expected ({length},) or ({length}, outputs) like X[{i}] and "
-                f"{name}[0]."
+                f"{name}[0].{hint}"
             )
     flat = parts[0].ndim == 1
+    widths = {part.shape[1] for part in parts if not flat}
+    if len(widths) > 1:
+        raise ValueError(f"The series of {name} have {sorted(widths)} outputs, expected one number.")
     return Targets(np.concatenate([part.reshape(len(part), -1) for part in parts]), flat, sequences)
 
 
@@ -127,6 +131,17 @@ def spread(table: Array, sequences: Sequences, per_step: bool) -> Array:
     return rows
 
 
+def check_no_infinity(table: Array, sequences: Sequences, per_step: bool, name: str = "y") -> None:
+    """Raise if a target is infinite, naming the first."""
+    if table.dtype.kind not in "fc" or not np.isinf(table).any():
+        return
+    row, column = np.argwhere(np.isinf(table))[0]
+    where = sequences.where(int(row)) if per_step else f"in series {row}"
+    raise ValueError(
+        f"Input {name} contains infinity (inf) {where}, output {column}: targets are numbers, or NaN where missing."
+    )
+
+
 def target_names(y: Any) -> list[str] | None:
     """The labels of the targets, if they came with any."""
     if isinstance(y, pd.Series):
@@ -149,14 +164,21 @@ def as_weights(sample_weight: Any, sequences: Sequences) -> Array | None:
     """
     if sample_weight is None:
         return None
-    ragged = isinstance(sample_weight, list | tuple) and any(isinstance(part, np.ndarray) for part in sample_weight)
-    flat = np.concatenate([np.asarray(part, float) for part in sample_weight]) if ragged else None
-    values = np.asarray(sample_weight, dtype=np.float64) if flat is None else flat
+    total, lengths = len(sequences.rows), sequences.lengths
+    series = len(lengths)
+    if isinstance(sample_weight, list | tuple) and any(isinstance(part, np.ndarray) for part in sample_weight):
+        parts = [np.asarray(part, dtype=np.float64) for part in sample_weight]
+        if [part.shape for part in parts] != [(length,) for length in lengths]:
+            raise ValueError(
+                f"sample_weight has the lengths {[len(part) for part in parts]}, expected {lengths.tolist()}, as X."
+            )
+        values = np.concatenate(parts)
+    else:
+        values = np.asarray(sample_weight, dtype=np.float64)
     shape = values.shape
-    total, series = len(sequences.rows), len(sequences.lengths)
-    if values.ndim == 1 and len(values) == series and series != total:
-        values = np.repeat(values, sequences.lengths)
-    elif values.ndim == 2 and series > 1:
+    if shape == (series,) and series != total:
+        values = np.repeat(values, lengths)
+    elif sequences.container == "series" and shape == (series, total // series):
         values = values.reshape(-1)
     if values.shape != (total,):
         raise ValueError(

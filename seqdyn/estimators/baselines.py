@@ -10,6 +10,7 @@ import torch
 from sklearn.utils import Tags
 from torch import nn
 
+from seqdyn.cell import Offset
 from seqdyn.cells.linear import Linear
 from seqdyn.data.scaling import Scaling
 from seqdyn.estimators.closed_form import ClosedFormEstimator, least_squares
@@ -69,7 +70,7 @@ class PersistenceRegressor(ClosedFormEstimator):
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class ARXRegressor(ClosedFormEstimator):
-    """Autoregression with inputs, by least squares: y_t = Σ_{i=1}^{p} a_i y_{t-i} + Σ_{j=0}^{q} b_j x_{t-j}.
+    """Autoregression with inputs, by least squares: y_t = Σ_{i=1}^{p} a_i y_{t-i} + Σ_{j=0}^{q} b_j x_{t-j} + b.
 
     The fit minimises the *one-step* error; ``predict`` is the *free run*: past outputs are its own predictions.
 
@@ -84,7 +85,7 @@ class ARXRegressor(ClosedFormEstimator):
 
     Attributes
     ----------
-    cell_ : Linear
+    cell_ : Offset
         The same equation as a state-space model; its state holds the p last outputs and q last inputs.
 
     References
@@ -109,7 +110,7 @@ class ARXRegressor(ClosedFormEstimator):
 
     def _network(self, inputs: int, outputs: int) -> nn.Module:
         hidden = outputs * self.output_lags + inputs * self.input_lags
-        return Linear(inputs, hidden, outputs, torch.Generator())
+        return Offset(Linear(inputs + 1, hidden, outputs, torch.Generator()))
 
     def _solve(self, rows: Rows, targets: Array, weight: Array) -> None:
         p, q = self.output_lags, self.input_lags
@@ -122,25 +123,26 @@ class ARXRegressor(ClosedFormEstimator):
                 f"n_samples={np.count_nonzero(usable)} steps have all their lags known; at least 2 are needed: give "
                 "longer series, or lower output_lags or input_lags."
             )
-        solution = least_squares(np.column_stack([past_y, past_x]), targets, usable)
-        self._companion(solution[: past_y.shape[1]].T, solution[past_y.shape[1] :].T)
+        regressors = np.column_stack([past_y, past_x, np.ones(len(past_x))])
+        solution = least_squares(regressors, targets, usable).T
+        self._companion(solution[:, : past_y.shape[1]], solution[:, past_y.shape[1] : -1], solution[:, -1:])
 
-    def _companion(self, a: Array, b: Array) -> None:
-        """Write y_t = a [y_{t-1}; …] + b [x_t; x_{t-1}; …] as [y; h] = [A B; C D] [x; h]."""
-        cell: Any = self.network_
+    def _companion(self, a: Array, b: Array, offset: Array) -> None:
+        """Write y_t = a [y_{t-1}; …] + b [x_t; x_{t-1}; …] + offset as [y; h] = [A B; C D] [x; 1; h]."""
+        network: Any = self.network_
         outputs, inputs = self.n_outputs_, self.n_features_in_
         n = outputs * self.output_lags
-        A, B = b[:, :inputs], np.concatenate([a, b[:, inputs:]], axis=1)
+        A, B = np.concatenate([b[:, :inputs], offset], axis=1), np.concatenate([a, b[:, inputs:]], axis=1)
         hidden = B.shape[1]
-        C, D = np.zeros((hidden, inputs)), np.zeros((hidden, hidden))
+        C, D = np.zeros((hidden, inputs + 1)), np.zeros((hidden, hidden))
         if self.output_lags:
             C[:outputs], D[:outputs] = A, B
             D[outputs:n, : n - outputs] = np.eye(n - outputs)
         if self.input_lags:
-            C[n : n + inputs] = np.eye(inputs)
+            C[n : n + inputs, :inputs] = np.eye(inputs)
             D[n + inputs :, n : hidden - inputs] = np.eye(hidden - n - inputs)
         for name, matrix in zip(("feedthrough", "readout", "input_map", "transition"), (A, B, C, D), strict=True):
-            getattr(cell, name).copy_(torch.as_tensor(matrix))
+            getattr(network.cell, name).copy_(torch.as_tensor(matrix))
 
 
 def _lags(values: Array, rows: Rows, first: int, last: int) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from seqdyn.data.scaling import Scaling
-from seqdyn.data.targets import as_weights, spread, target_names
+from seqdyn.data.targets import as_weights, check_no_infinity, spread, target_names
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.tasks import NumberEstimator, as_numbers
 from seqdyn.state import State
@@ -70,6 +70,7 @@ class ClosedFormEstimator(NumberEstimator):
         sequences = self._read_inputs(X, reset=True)
         targets = self._read_targets(y, sequences)
         sequences = targets.sequences
+        check_no_infinity(targets.table, sequences, per_step=True)
         numbers = spread(as_numbers(targets.table), sequences, per_step=True)
         known: Any = ~np.isnan(numbers).any(axis=1)
         given = as_weights(sample_weight, sequences)
@@ -85,8 +86,9 @@ class ClosedFormEstimator(NumberEstimator):
         self.flat_targets_ = targets.flat
         self.target_names_ = target_names(y)
         self.n_outputs_ = numbers.shape[1]
+        self.input_mean_ = sequences.rows.mean(axis=0)
         self.input_scaling_ = Scaling.fit(sequences.rows)
-        self.target_scaling_ = Scaling.fit(numbers[known])
+        self.target_scaling_ = Scaling.fit(numbers[weight > 0])
         self.network_ = self._rebuild()
         rows = self._rows(sequences)
         scaled = np.where(known[:, None], self.target_scaling_.apply(numbers), 0.0)

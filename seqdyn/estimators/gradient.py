@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from seqdyn.cell import Cell
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.data.targets import Targets, as_weights, spread, target_names
+from seqdyn.data.targets import Targets, as_weights, check_no_infinity, spread, target_names
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.initial_state import Warmup, as_strategy
-from seqdyn.training.batches import Rows, Spans, Streams, windows
+from seqdyn.training.batches import Rows, Spanned, Spans, Streams, heard, windows
 from seqdyn.training.forward import forgetting_time, run
-from seqdyn.training.loop import Recipe, Trainer
+from seqdyn.training.loop import HISTORY, Recipe, Trainer
 from seqdyn.training.losses import weighted_mean
 
 Array = np.ndarray[Any, Any]
@@ -173,23 +173,26 @@ class GradientEstimator(SequenceEstimator):
 
     def _learn(self, X: Any, y: Any, sample_weight: Any, fresh: bool, recipe: Recipe, hold_out: bool) -> Self:
         check_parameters(self)
-        self._loss_now = self._checked_loss()
+        self._loss_now = self._loss()
         sequences = self._read_inputs(X, reset=fresh)
         targets = self._read_targets(y, sequences)
         sequences = targets.sequences
+        check_no_infinity(targets.table, sequences, self._per_step)
         numbers, class_weight = self._encode(targets, fresh)
         self._check_extent(sequences, numbers)
         self.flat_targets_ = targets.flat
         self.target_names_ = target_names(y)
-        weight = _product(as_weights(sample_weight, sequences), _steps(class_weight, sequences, self._per_step))
         raw = spread(numbers, sequences, self._per_step)
+        weight = _product(as_weights(sample_weight, sequences), _steps(class_weight, sequences, self._per_step))
+        weight = ~np.isnan(raw) * (np.ones(1) if weight is None else weight[:, None])
         train = self._training_lengths(sequences.lengths, hold_out)
+        spans = self._spans(sequences, train)
+        learnt = heard(*spans, total=len(raw) + self._lag * len(train)).numpy()[sequences.places(self._lag) + self._lag]
         if fresh:
-            self._fit_scaling(sequences, raw, train)
+            self._fit_scaling(sequences, raw, train, learnt[:, None] & (weight > 0))
         rows = self._training_rows(sequences, raw, weight)
-        lengths = torch.as_tensor(np.where(train > 0, train + self._lag, 0))
-        batches = self._batches(rows.part(rows.starts[lengths > 0], lengths[lengths > 0]))
-        validate = self._validation(rows, lengths) if hold_out else None
+        batches = self._batches(rows.part(spans.starts, spans.lengths), spans.warmup)
+        validate = self._validation(rows, train) if hold_out else None
         generator = self._generator()
         if fresh:
             self.network_ = self._fresh_network(generator)
@@ -197,7 +200,7 @@ class GradientEstimator(SequenceEstimator):
         try:
             trainer.run()
         finally:  # also after a NonFiniteError: the estimator keeps the last good weights
-            self.history_ = pd.DataFrame(trainer.history)
+            self.history_ = pd.DataFrame(trainer.history, columns=list(HISTORY))
             self.n_iter_ = len(trainer.history)
             self._close(sequences, generator)
         return self
@@ -205,22 +208,23 @@ class GradientEstimator(SequenceEstimator):
     def _recipe(self) -> Recipe:
         return Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
 
-    def _checked_loss(self) -> Any:
-        """The loss object; also checks what strategy and device are."""
-        as_strategy(self.initial_state)
-        return self._loss()
-
-    def _batches(self, seen: Rows) -> Spans | Streams:
-        """The plan of an epoch: whole sequences, windows, or chunks of streams."""
+    def _spans(self, sequences: Sequences, train: Array) -> Spanned:
+        """Whole training sequences, or their windows; τ rows longer, of which the first τ answer to nothing."""
+        starts = sequences.starts + self._lag * np.arange(len(train))
+        kept = train > 0
+        begin, length = torch.as_tensor(starts[kept]), torch.as_tensor(train[kept] + self._lag)
         if self.window is not None:
-            seen = seen.part(*windows(seen.starts, seen.lengths, self.window, self.stride))
-        warmup = torch.as_tensor(self._warmup_steps(seen.lengths.numpy() - self._lag))
-        if bool((warmup >= seen.lengths - self._lag).any()):
+            begin, length = windows(begin, length, self.window + self._lag, self.stride)
+        warmup = torch.as_tensor(self._warmup_steps(length.numpy() - self._lag))
+        if bool((warmup >= length - self._lag).any()):
             raise ValueError(
                 f"warmup={int(warmup.max())} leaves no step with a loss in a sequence or window of "
-                f"{int(seen.lengths.min()) - self._lag} steps."
+                f"{int(length.min()) - self._lag} steps."
             )
-        warmup = torch.where(warmup > 0, warmup + self._lag, warmup)
+        return Spanned(begin, length, warmup + self._lag)
+
+    def _batches(self, seen: Rows, warmup: Tensor) -> Spans | Streams:
+        """The plan of an epoch: spans in batches, or chunks of streams."""
         if self.bptt_length is not None:
             return Streams(seen, self.streams, self.bptt_length, warmup)
         return Spans(seen, self.batch_size, warmup)
@@ -248,53 +252,51 @@ class GradientEstimator(SequenceEstimator):
 
     def _check_extent(self, sequences: Sequences, numbers: Array) -> None:
         """Enough steps to learn from, and at least one target."""
-        longest = int(sequences.lengths.max())
-        if self._per_step and longest < 2:
+        if self._per_step and len(sequences.rows) < 2:
+            raise ValueError(f"X has n_samples=1: {type(self).__name__} needs at least 2 steps to fit.")
+        if self.early_stopping and int(sequences.lengths.min() if self._per_step else len(sequences.lengths)) < 2:
             raise ValueError(
-                f"X has n_samples=1 step a sequence: {type(self).__name__} needs at least 2 steps in time to fit "
-                "(or return_sequences=False, with one target a sequence)."
+                "early_stopping holds a part of every sequence out (or some of the sequences, with "
+                "return_sequences=False), but there is only one to divide."
             )
-        if self.early_stopping and (len(sequences.lengths) if not self._per_step else longest) < 2:
-            raise ValueError("early_stopping holds a part out, but there is only one sequence with one target.")
         if np.isnan(numbers).all():
             raise ValueError("y is NaN everywhere: at least one target must be known.")
 
-    def _fit_scaling(self, sequences: Sequences, raw: Array, train: Array) -> None:
-        """Scalings from the training part only."""
+    def _fit_scaling(self, sequences: Sequences, raw: Array, train: Array, counts: Array) -> None:
+        """Scalings from the training part only; of the targets, from those that count in the loss."""
         steps = np.arange(len(raw)) - np.repeat(sequences.starts, sequences.lengths)
-        seen = steps < np.repeat(train, sequences.lengths)
-        known = raw[seen]
+        seen = sequences.rows[steps < np.repeat(train, sequences.lengths)]
+        known = np.where(counts, raw, np.nan)
         if np.isnan(known).all(axis=0).any():
             column = int(np.argmax(np.isnan(known).all(axis=0)))
-            raise ValueError(f"Target {column} has no known value in the part that is trained on.")
-        features = sequences.rows.shape[1]
+            raise ValueError(
+                f"No target of output {column} is left to learn from: at least one must be known, have a weight, and "
+                "come after the warm-up in the part that is trained on."
+            )
         self.n_outputs_ = raw.shape[1]
-        self.input_scaling_ = Scaling.fit(sequences.rows[seen]) if self.scale else Scaling.identity(features)
+        self.input_mean_ = seen.mean(axis=0)
+        self.input_scaling_ = Scaling.fit(seen) if self.scale else Scaling.identity(seen.shape[1])
         self.target_scaling_ = Scaling.fit(known) if self._scales_targets else Scaling.identity(raw.shape[1])
 
     @property
     def _scales_targets(self) -> bool:
         return self.scale
 
-    def _training_rows(self, sequences: Sequences, raw: Array, weight: Array | None) -> Rows:
-        """Scaled tensors; targets come τ rows late, missing ones are 0 with weight 0."""
+    def _training_rows(self, sequences: Sequences, raw: Array, weight: Array) -> Rows:
+        """Scaled tensors; targets come τ rows late, those of weight 0 are 0."""
         rows = self._rows(sequences, self._lag)
         place = sequences.places(self._lag) + self._lag
-        scaled = np.full((len(rows.x), raw.shape[1]), np.nan)
-        scaled[place] = self.target_scaling_.apply(raw)
-        known = ~np.isnan(scaled)
-        counts = None if known.all() else known.astype(np.float64)
-        if weight is not None:
-            late = np.zeros((len(rows.x), 1))
-            late[place, 0] = weight
-            counts = late if counts is None else counts * late
-        y = self._tensor(np.where(known, scaled, 0.0))
-        return replace(rows, y=y, weight=None if counts is None else self._tensor(counts))
+        y, counts = np.zeros((len(rows.x), raw.shape[1])), np.zeros((len(rows.x), weight.shape[1]))
+        y[place] = np.where(weight > 0, self.target_scaling_.apply(raw), 0.0)
+        counts[place] = weight
+        alike = bool((counts == counts[0, 0]).all())
+        return replace(rows, y=self._tensor(y), weight=None if alike else self._tensor(counts))
 
-    def _validation(self, rows: Rows, trained: Tensor) -> Callable[[], float]:
+    def _validation(self, rows: Rows, train: Array) -> Callable[[], float]:
         """The loss on what was held out; the state comes from running over everything before it."""
         held = torch.zeros(len(rows.x), 1)
-        for start, length, used in zip(rows.starts.tolist(), rows.lengths.tolist(), trained.tolist(), strict=True):
+        trained = np.where(train > 0, train + self._lag, 0).tolist()
+        for start, length, used in zip(rows.starts.tolist(), rows.lengths.tolist(), trained, strict=True):
             held[start + used : start + length] = 1
         held = held.to(rows.x)
         weight = held if rows.weight is None else held * rows.weight

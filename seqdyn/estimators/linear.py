@@ -53,7 +53,10 @@ class LinearStateSpaceRegressor(NumberTask):
     order: int = 4
 
     def _network(self, inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
-        return self._start(Offset(Linear(inputs + 1, self.order, outputs, generator)))
+        linear = Linear(inputs + 1, self.order, outputs, generator)
+        with torch.no_grad():
+            linear.input_map[:, -1] = 0.0  # no offset to begin with, as in the feedthrough
+        return self._start(Offset(linear))
 
     @property
     def feedthrough_(self) -> Array:

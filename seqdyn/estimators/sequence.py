@@ -65,7 +65,14 @@ class SequenceEstimator(BaseEstimator):
         steps = getattr(self, "warmup", None) or 0
         return np.full(len(lengths), steps, dtype=np.int64)
 
+    def rules(self) -> dict[str, Any]:
+        """What parameters of this class must be, beside the common rules."""
+        return {}
+
     # ---------------------------------------------------------------- fitted attributes
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "network_" in vars(self)
 
     @property
     def cell_(self) -> Cell:
@@ -167,7 +174,7 @@ class SequenceEstimator(BaseEstimator):
         x = self.input_scaling_.apply(sequences.rows)
         starts, lengths = sequences.starts, sequences.lengths
         if lag:
-            longer = np.zeros((len(x) + lag * len(lengths), x.shape[1]))
+            longer = np.tile(self.input_scaling_.apply(self.input_mean_), (len(x) + lag * len(lengths), 1))
             longer[sequences.places(lag)] = x
             x, starts, lengths = longer, starts + lag * np.arange(len(lengths)), lengths + lag
         inputs = self._tensor(x)
@@ -203,6 +210,15 @@ class SequenceEstimator(BaseEstimator):
         if reset:
             self.n_features_in_ = features
             self.__dict__.pop("feature_names_in_", None)
+            if sequences.features is not None:
+                self.feature_names_in_ = sequences.features
+        elif sequences.features is not None and list(sequences.features) != list(
+            getattr(self, "feature_names_in_", sequences.features)
+        ):
+            raise ValueError(
+                f"The feature names of X are {list(sequences.features)}, those of the fit were "
+                f"{list(self.feature_names_in_)}, in this order."
+            )
         elif features != self.n_features_in_:
             raise ValueError(
                 f"X has {features} features, but {type(self).__name__} is expecting {self.n_features_in_} features as "

@@ -20,9 +20,10 @@ from torch import Tensor
 from seqdyn.data.sequences import Sequences, rank
 from seqdyn.data.targets import Targets, as_targets, as_weights
 from seqdyn.estimators.gradient import GradientEstimator
+from seqdyn.estimators.parameters import Rule, loss_of
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.state import State
-from seqdyn.training.losses import CrossEntropy, Loss, regression_loss
+from seqdyn.training.losses import POINTWISE, CrossEntropy, Loss, regression_loss
 from seqdyn.training.state_estimation import estimate_state
 
 Array = np.ndarray[Any, Any]
@@ -54,13 +55,12 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
         Examples
         --------
         >>> import numpy as np
-        >>> from seqdyn import LinearStateSpaceRegressor
-        >>> x = np.zeros((100, 1))
+        >>> from seqdyn import ARXRegressor
         >>> y = 5 * 0.9 ** np.arange(100)
-        >>> x[0] = 1.0
-        >>> model = LinearStateSpaceRegressor(order=1, max_epochs=500, random_state=0).fit(x, y)
+        >>> x = np.zeros((100, 1))
+        >>> model = ARXRegressor(output_lags=1, input_lags=0).fit(x, y)
         >>> state = model.estimate_state(x[50:70], y[50:70])
-        >>> bool(abs(model.predict(x[50:], initial_state=state) - y[50:]).max() < 0.01)
+        >>> bool(abs(model.predict(x[50:], initial_state=state) - y[50:]).max() < 1e-6)
         True
         """
         sequences = self._read(X)
@@ -159,6 +159,10 @@ class NumberTask(NumberEstimator, GradientEstimator):
         values = spread * self.target_scaling_.scale[:, None] + self.target_scaling_.mean[:, None]
         values = values[:, 0] if self.flat_targets_ else values
         return sequences.restore(values) if self._per_step else values
+
+    def rules(self) -> dict[str, Rule]:
+        """What ``loss`` must be."""
+        return super().rules() | {"loss": loss_of(*POINTWISE, "quantile", "gaussian")}
 
     def _loss(self) -> Any:
         return regression_loss(self.loss, self.quantiles)
@@ -259,11 +263,13 @@ class ClassTask(ClassifierMixin, GradientEstimator):
         known = ~_missing(labels) & (weight > 0)
         return float(accuracy_score(labels[known], predicted[known, 0], sample_weight=weight[known]))
 
+    def rules(self) -> dict[str, Rule]:
+        """What ``loss`` must be."""
+        return super().rules() | {"loss": loss_of("cross_entropy")}
+
     def _loss(self) -> Any:
         if callable(self.loss):
             return _CallableClassLoss(self.loss, self._count())
-        if self.loss != "cross_entropy":
-            raise ValueError(f"loss must be 'cross_entropy' or a callable (output, target) -> loss, got {self.loss!r}.")
         return CrossEntropy(self._count())
 
     def _count(self) -> int:
@@ -308,8 +314,6 @@ class ClassTask(ClassifierMixin, GradientEstimator):
             raise ValueError(
                 f"y has {targets.table.shape[1]} columns; a classifier predicts one label: give one column."
             )
-        if targets.table.dtype.kind in "fc" and np.isinf(targets.table).any():
-            raise ValueError("Input y contains infinity or a value too large for dtype('float64').")
         return targets.table[:, 0]
 
     def _read_targets(self, y: Any, sequences: Sequences) -> Targets:
@@ -363,14 +367,24 @@ def _scored(estimator: SequenceEstimator, X: Any, y: Any, sample_weight: Any) ->
     targets = as_targets(y, sequences, estimator._per_step)
     output, _ = estimator._run(targets.sequences, None, keep_state=False)
     predicted = np.asarray(estimator._finish(estimator._decoder()(output.cpu().numpy())))
+    if targets.table.shape[1] != predicted.shape[1]:
+        raise ValueError(f"y has {targets.table.shape[1]} outputs, but the model predicts {predicted.shape[1]}.")
     weight = as_weights(sample_weight, targets.sequences)
     weight = np.ones(len(targets.sequences.rows)) if weight is None else weight
+    known = ~_missing(targets.table).all(axis=1)
     if not estimator._per_step:
-        return predicted, targets, weight[sequences.starts]
+        return predicted, targets, _left(weight[sequences.starts], known)
     lengths = targets.sequences.lengths
     steps = np.arange(len(weight)) - np.repeat(targets.sequences.starts, lengths)
     heard = steps >= np.repeat(estimator._warmup_steps(lengths), lengths)
-    return predicted, targets, weight * heard
+    return predicted, targets, _left(weight * heard, known)
+
+
+def _left(weight: Array, known: Any) -> Array:
+    """The weights, if anything is left to score."""
+    if not (weight[known] > 0).any():
+        raise ValueError("No target is left to score: y is NaN everywhere, has no weight, or lies in the warm-up.")
+    return weight
 
 
 def _missing(labels: Array) -> Array:

@@ -43,6 +43,14 @@ class Rows:
         return replace(self, starts=starts, lengths=lengths)
 
 
+class Spanned(NamedTuple):
+    """Spans of rows: where they start, how long they are, how many of their leading steps carry no loss."""
+
+    starts: Tensor
+    lengths: Tensor
+    warmup: Tensor
+
+
 class Batch(NamedTuple):
     """What one training step sees.
 
@@ -91,6 +99,20 @@ def windows(starts: Tensor, lengths: Tensor, window: int, stride: int) -> tuple[
         found_starts.append(start + offsets)
         found_lengths.append(torch.full_like(offsets, size))
     return torch.cat(found_starts), torch.cat(found_lengths)
+
+
+def heard(starts: Tensor, lengths: Tensor, warmup: Tensor, total: int) -> Tensor:
+    """Which of the rows carry a loss in at least one span, after its warm-up: bool, shape (total,).
+
+    Examples
+    --------
+    >>> heard(torch.tensor([0, 3]), torch.tensor([3, 3]), torch.tensor([1, 2]), total=7).long()
+    tensor([0, 1, 1, 0, 0, 1, 0])
+    """
+    change = torch.zeros(total + 1, dtype=torch.int64)
+    change.index_add_(0, starts + torch.minimum(warmup, lengths), torch.ones_like(starts))
+    change.index_add_(0, starts + lengths, -torch.ones_like(starts))
+    return change.cumsum(0)[:-1] > 0
 
 
 class Spans:

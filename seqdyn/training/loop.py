@@ -10,6 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +23,19 @@ from seqdyn.initial_state import drawing
 from seqdyn.state import State
 from seqdyn.training.batches import Batch, Spans, Streams
 from seqdyn.training.forward import forward
-from seqdyn.training.losses import weighted_mean
+from seqdyn.training.losses import elementwise, weighted_mean
 from seqdyn.training.schedules import Schedule, as_schedule
+
+HISTORY = (
+    "epoch",
+    "loss",
+    "validation_loss",
+    "gradient_norm",
+    "clip_coefficient",
+    "learning_rate",
+    "seconds",
+)
+"""What is written down of every epoch."""
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -131,13 +143,11 @@ class Trainer:
         self.began = time.monotonic()
         self.network.train()
         try:
-            silent = not self.recipe.verbose
-            with (
-                drawing(self.network, self.generator),
-                tqdm(total=self.recipe.max_epochs, unit="epoch", disable=silent) as bar,
-            ):
+            with drawing(self.network, self.generator), _bar(self.recipe) as bar:
                 for number in range(self.recipe.max_epochs):
-                    _show(bar, self.epoch(number))
+                    entry = self.epoch(number)
+                    if bar is not None:
+                        _show(bar, entry)
                     if self.spent() or self.patience.exhausted():
                         break
         except KeyboardInterrupt:
@@ -155,15 +165,13 @@ class Trainer:
         """All batches once; returns the entry of the history."""
         ledger: list[Tensor] = []
         state: State | None = None
-        begin = self.good if self.checks_every_step else self.copy()
+        self.begin = self.good if self.checks_every_step else self.copy()
         for index, batch in enumerate(self.batches.epoch(self.generator)):
             state, measured = self.step(number, index, batch, state if batch.follows else None)
             ledger.extend(measured)
             if self.spent():
                 break
-        entry = self.close(number, ledger)
-        self.good = self.good if self.checks_every_step else begin
-        return entry
+        return self.close(number, ledger)
 
     def step(self, epoch: int, index: int, batch: Batch, state: State | None) -> tuple[State | None, list[Tensor]]:
         """Forward, backward, clip, update; returns the state to carry on and [loss, gradient norm]."""
@@ -172,7 +180,7 @@ class Trainer:
                 return forward(self.network, batch, state, self.generator)[1], []
         self.optimizer.zero_grad(set_to_none=True)
         output, state = forward(self.network, batch, state, self.generator)
-        loss = weighted_mean(self.loss(output, batch.y), batch.weight)
+        loss = weighted_mean(elementwise(self.loss(output, batch.y), batch.y), batch.weight)
         if self.penalty is not None:
             loss = loss + self.penalty(self.network)
         loss.backward()
@@ -212,6 +220,8 @@ class Trainer:
     def update(self) -> None:
         """One optimizer step at the rate the schedule says."""
         rate = self.recipe.learning_rate * self.schedule.factor(self.progress())
+        if not math.isfinite(rate):
+            raise ValueError(f"The schedule made the learning rate {rate} at progress {self.progress():.3f}.")
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -233,7 +243,7 @@ class Trainer:
         bad = next(
             (n for n, p in self.parameters.items() if p.grad is not None and not bool(p.grad.isfinite().all())), None
         )
-        where = f"first in the gradient of {bad!r}" if bad else "in the loss itself"
+        where = f"first in the parameter {bad!r}" if bad else "in the loss itself"
         self.restore()
         limit = "set clip_norm" if self.recipe.clip_norm is None else f"lower clip_norm (now {self.recipe.clip_norm:g})"
         raise NonFiniteError(
@@ -247,7 +257,9 @@ class Trainer:
         losses, norms = torch.stack(ledger).T.double().cpu() if ledger else torch.full((2, 1), math.nan)
         if not self.checks_every_step and not bool((losses + norms).isfinite().all()):
             first = int((~(losses + norms).isfinite()).nonzero()[0])
+            self.good = self.begin if first > 0 else self.good
             self.check(number, first, torch.stack([losses[first], norms[first]]))
+        self.good = self.good if self.checks_every_step else self.begin
         coefficient = torch.clamp((self.recipe.clip_norm or math.inf) / (norms + 1e-6), max=1.0)
         entry = {
             "epoch": number,
@@ -312,7 +324,12 @@ def _weights(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
+def _bar(recipe: Recipe) -> AbstractContextManager[tqdm[Any] | None]:
+    """A progress bar with ``verbose``; nothing otherwise, since even a disabled bar starts a thread."""
+    return tqdm(total=recipe.max_epochs, unit="epoch") if recipe.verbose else nullcontext()
+
+
 def _show(bar: tqdm[Any], entry: dict[str, float]) -> None:
-    """Advance the bar by one epoch; a disabled bar ignores it."""
+    """Advance the bar by one epoch."""
     bar.set_postfix({key: f"{entry[key]:.3g}" for key in ("loss", "validation_loss") if math.isfinite(entry[key])})
     bar.update()

@@ -141,20 +141,36 @@ def regression_loss(loss: Any, quantiles: Sequence[float]) -> Any:
     Raises
     ------
     ValueError
-        For an unknown name, or quantiles outside (0, 1) or not increasing.
+        For an unknown name, or quantiles that are not increasing in (0, 1).
     """
     if callable(loss):
         return Loss(loss)
     if loss in ("quantile", "gaussian"):
-        levels = tuple(float(level) for level in quantiles)
-        increasing = all(low < high for low, high in pairwise(levels))
-        if not levels or not increasing or not all(0 < level < 1 for level in levels):
-            raise ValueError(f"quantiles must be increasing numbers in (0, 1), got {tuple(quantiles)}.")
+        levels = check_quantiles(quantiles)
         return Quantile(levels) if loss == "quantile" else Gaussian(levels)
     if loss not in POINTWISE:
         names = ", ".join(map(repr, [*POINTWISE, "quantile", "gaussian"]))
         raise ValueError(f"loss must be one of {names}, or a callable (output, target) -> loss, got {loss!r}.")
     return Loss(POINTWISE[loss])
+
+
+def check_quantiles(quantiles: Any) -> tuple[float, ...]:
+    """The quantiles as a tuple, if they are increasing numbers in (0, 1)."""
+    levels = tuple(float(level) for level in quantiles)
+    if not levels or not all(0 < level < 1 for level in levels) or any(low >= high for low, high in pairwise(levels)):
+        raise ValueError(f"quantiles must be increasing numbers in (0, 1), got {tuple(quantiles)}.")
+    return levels
+
+
+def elementwise(values: Any, target: Tensor) -> Tensor:
+    """A loss's values, if it has not averaged them already."""
+    if not isinstance(values, Tensor) or values.shape != target.shape:
+        came = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+        raise ValueError(
+            f"loss(output, target) gave {came}, expected a tensor of the target's shape {tuple(target.shape)}: it "
+            "must be elementwise, as torch's losses are with reduction='none'; the trainer averages over what counts."
+        )
+    return values
 
 
 def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:

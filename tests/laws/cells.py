@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from seqdyn.cell import Cell, Readout, Residual, Stack
+from seqdyn.cell import Cell, Offset, Readout, Residual, Stack
 from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
@@ -125,6 +125,7 @@ LAW_TABLE: list[Entry] = [
     Entry("readout", lambda g: Readout(LSTM(3, 4, generator=g), 2, activation="sigmoid", generator=g)),
     Entry("readout of dropout", lambda g: Readout(three_unlike(g, 0.3), 3, generator=g), inputs=with_noise),
     Entry("dropout within dropout", dropout_inside, inputs=with_noise),
+    Entry("offset", lambda g: Offset(Linear(4, 3, output_size=2, generator=g))),
     Entry("zero start", lambda g: Zero()(GRU(3, 4, generator=g))),
     Entry("random start", lambda g: Random(2.0)(GRU(3, 4, generator=g))),
     Entry("learned start", lambda g: Learned()(LSTM(3, 4, generator=g))),
