@@ -40,7 +40,8 @@ def levels() -> None:
         "learned": {"initial_state": "learned"},
         "warmup of 50": {"warmup": 50},
     }.items():
-        model = seqdyn.LinearStateSpaceRegressor(order=1, scale=False, random_state=0, **training, **start).fit(X, y)
+        linear = seqdyn.RecurrentRegressor(cell=seqdyn.Linear, hidden_size=1, scale=False, random_state=0)
+        model = linear.set_params(**training, **start).fit(X, y)
         errors = error(model.predict(X_new), y_new)
         scores[name], first[name] = model.score(X_new, y_new), errors[0]
         shown = " ".join(f"{errors[t]:6.3f}" for t in (0, 5, 20, 60))

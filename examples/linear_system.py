@@ -37,10 +37,10 @@ def main() -> None:
         order=2,
         scale=False,  # the system has no offset: standardising would bring one in
         bptt_length=200,
-        max_epochs=120,
+        max_epochs=250,
         learning_rate=0.02,
         schedule="cosine",
-        n_iter_no_change=120,
+        n_iter_no_change=250,
         dtype="float64",
         random_state=0,
     ).fit(x, simulate(x))

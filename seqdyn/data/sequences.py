@@ -263,7 +263,7 @@ def _months(instants: pd.DatetimeIndex) -> Array | None:
 
 def _business_days(instants: pd.DatetimeIndex) -> Array | None:
     """Steps in business days, holidays taken as present; None if there are hours or weekends."""
-    if not (instants == instants.normalize()).all() or (instants.dayofweek >= 5).any():
+    if not (instants == instants.normalize()).all() or (instants.day_of_week >= 5).any():
         return None
     days = instants.to_numpy().astype("datetime64[D]")
     steps = np.busday_count(days[:-1], days[1:])

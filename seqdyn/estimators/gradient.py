@@ -221,6 +221,10 @@ class GradientEstimator(SequenceEstimator):
                 f"warmup={int(warmup.max())} leaves no step with a loss in a sequence or window of "
                 f"{int(length.min()) - self._lag} steps."
             )
+        if self.bptt_length is not None and self.streams > int(length.sum()):
+            raise ValueError(
+                f"streams must lie between 1 and the {int(length.sum())} rows of the training data, got {self.streams}."
+            )
         return Spanned(begin, length, warmup + self._lag)
 
     def _batches(self, seen: Rows, warmup: Tensor) -> Spans | Streams:
@@ -253,11 +257,11 @@ class GradientEstimator(SequenceEstimator):
     def _check_extent(self, sequences: Sequences, numbers: Array) -> None:
         """Enough steps to learn from, and at least one target."""
         if self._per_step and len(sequences.rows) < 2:
-            raise ValueError(f"X has n_samples=1: {type(self).__name__} needs at least 2 steps to fit.")
+            raise ValueError(f"X has n_samples=1 step: {type(self).__name__} needs at least 2 to fit.")
         if self.early_stopping and int(sequences.lengths.min() if self._per_step else len(sequences.lengths)) < 2:
             raise ValueError(
-                "early_stopping holds a part of every sequence out (or some of the sequences, with "
-                "return_sequences=False), but there is only one to divide."
+                "early_stopping holds a part out, but there is only one sequence with one target, or a sequence of one "
+                "step."
             )
         if np.isnan(numbers).all():
             raise ValueError("y is NaN everywhere: at least one target must be known.")
@@ -270,7 +274,7 @@ class GradientEstimator(SequenceEstimator):
         if np.isnan(known).all(axis=0).any():
             column = int(np.argmax(np.isnan(known).all(axis=0)))
             raise ValueError(
-                f"No target of output {column} is left to learn from: at least one must be known, have a weight, and "
+                f"Target {column} has no known value left to learn from: at least one must be known, have a weight, and "
                 "come after the warm-up in the part that is trained on."
             )
         self.n_outputs_ = raw.shape[1]

@@ -125,7 +125,7 @@ LAW_TABLE: list[Entry] = [
     Entry("readout", lambda g: Readout(LSTM(3, 4, generator=g), 2, activation="sigmoid", generator=g)),
     Entry("readout of dropout", lambda g: Readout(three_unlike(g, 0.3), 3, generator=g), inputs=with_noise),
     Entry("dropout within dropout", dropout_inside, inputs=with_noise),
-    Entry("offset", lambda g: Offset(Linear(4, 3, output_size=2, generator=g))),
+    Entry("offset", lambda g: Offset(GRU(4, 3, generator=g))),
     Entry("zero start", lambda g: Zero()(GRU(3, 4, generator=g))),
     Entry("random start", lambda g: Random(2.0)(GRU(3, 4, generator=g))),
     Entry("learned start", lambda g: Learned()(LSTM(3, 4, generator=g))),
