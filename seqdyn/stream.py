@@ -133,6 +133,8 @@ class Stream:
         ValueError
             Before the first push, with a lag, or if output and exogenous features do not make up an input.
         """
+        if horizon < 1:
+            raise ValueError(f"horizon must be at least 1, got {horizon}.")
         if self._last is None:
             raise ValueError("Nothing has been pushed since the state was set: push the last known step first.")
         if self.lag:

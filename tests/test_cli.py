@@ -354,7 +354,7 @@ def test_bad_tables(folder: Path, options: str, how: Any, expected: str) -> None
         ("predict none.safetensors inputs.csv", "No such file or directory: none.safetensors"),
         ("predict inputs.csv inputs.csv", "inputs.csv is not a safetensors file"),
         ("demo --quick --out inputs.csv", "File exists: inputs.csv"),
-        ("demo --quick --seed -1", "between 0 and"),
+        ("demo --quick --seed -1", "int from 0 to"),
     ],
 )
 def test_bad_arguments(folder: Path, command: str, expected: str) -> None:

@@ -274,8 +274,8 @@ class GradientEstimator(SequenceEstimator):
         if np.isnan(known).all(axis=0).any():
             column = int(np.argmax(np.isnan(known).all(axis=0)))
             raise ValueError(
-                f"Target {column} has no known value left to learn from: at least one must be known, have a weight, and "
-                "come after the warm-up in the part that is trained on."
+                f"Target {column} has no known value left to learn from: at least one must be known, have a weight, "
+                "and come after the warm-up in the part that is trained on."
             )
         self.n_outputs_ = raw.shape[1]
         self.input_mean_ = seen.mean(axis=0)

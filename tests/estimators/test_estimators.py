@@ -853,11 +853,13 @@ def test_arx_is_least_squares_and_runs_free() -> None:
     """One-step least squares by hand; then its own predictions are its past outputs."""
     X, y = table(80)
     u, v = X - X.mean(axis=0), y - y.mean()
-    design = np.column_stack([v[1:-1], v[:-2], u[2:], u[1:-1]])
+    design = np.column_stack([v[1:-1], v[:-2], u[2:], u[1:-1], np.ones(78)])
     weights = np.linalg.lstsq(design, v[2:], rcond=None)[0]
     expected = np.zeros(82)
     inputs = np.concatenate([np.zeros((2, 2)), u])
     for t in range(2, 82):
-        expected[t] = weights @ np.concatenate([expected[t - 1 : t], expected[t - 2 : t - 1], inputs[t], inputs[t - 1]])
+        expected[t] = weights @ np.concatenate(
+            [expected[t - 1 : t], expected[t - 2 : t - 1], inputs[t], inputs[t - 1], [1.0]]
+        )
     model = ARXRegressor(output_lags=2, input_lags=1).fit(X, y)
     close(model.predict(X), expected[2:] + y.mean(), 1e-9)
