@@ -108,6 +108,15 @@ def as_sequences(X: Any, name: str = "X") -> Sequences:
     return sequences
 
 
+def refuse_labelled(X: Any, name: str) -> None:
+    """Raise for an xarray object: its axes have names, and reading them by position would be a guess."""
+    if hasattr(X, "dims") and hasattr(X, "coords"):
+        raise TypeError(
+            f"{name} is an xarray {type(X).__name__} with the dims {tuple(X.dims)}. Give its values in the order "
+            f"(time, feature) or (series, time, feature): {name}.transpose(…).to_numpy()."
+        )
+
+
 def is_flat(X: Any) -> bool:
     """Whether a container is one 2-D table, as scikit-learn knows it, rather than many series."""
     return not _is_ragged(X) and rank(X) != 3

@@ -12,6 +12,7 @@ from torch import nn
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.targets import as_weights, check_no_infinity, spread, target_names
 from seqdyn.estimators.parameters import check_parameters
+from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.tasks import NumberEstimator, as_numbers
 from seqdyn.state import State
 from seqdyn.training.batches import Rows
@@ -66,7 +67,13 @@ class ClosedFormEstimator(NumberEstimator):
         ValueError
             If parameters or data do not fit; the message says where.
         """
+        with unchanged_on_error(self):
+            self._solve_all(X, y, sample_weight)
+        return self
+
+    def _solve_all(self, X: Any, y: Any, sample_weight: Any) -> None:
         check_parameters(self)
+        self.fitted_params_ = self.get_params(deep=False)
         sequences = self._read_inputs(X, reset=True)
         targets = self._read_targets(y, sequences)
         sequences = targets.sequences
@@ -96,7 +103,6 @@ class ClosedFormEstimator(NumberEstimator):
             self._solve(rows, scaled, weight)
         self.network_.eval()
         self.state_: State = run(self.network_, rows)[1]
-        return self
 
     def _rebuild(self) -> nn.Module:
         return self._network(self.n_features_in_, self.n_outputs_).to(self._device, self._precision)

@@ -18,7 +18,7 @@ from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
 from seqdyn.data.targets import Targets, as_weights, check_no_infinity, spread, target_names
 from seqdyn.estimators.parameters import check_parameters
-from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.estimators.sequence import SequenceEstimator, unchanged_on_error
 from seqdyn.initial_state import Warmup, as_strategy
 from seqdyn.training.batches import Rows, Spanned, Spans, Streams, heard, windows
 from seqdyn.training.forward import forgetting_time, run
@@ -40,7 +40,8 @@ class GradientEstimator(SequenceEstimator):
         Where the memory starts, see :mod:`seqdyn.initial_state`. ``"warmup"`` is zero with
         ``warmup=max(1, T // 10)`` when that is None.
     warmup : int or None
-        Leading steps that run to find the state and carry no loss or score.
+        Leading steps that run to find the state and carry no loss or score. ``"warmup"`` takes a tenth of whatever
+        sequence it meets, in ``score`` of the sequence scored.
     output_lag : int
         τ: y_t is read after x_{t+τ} was seen. X is continued by τ mean rows.
     window, stride : int or None, int
@@ -81,8 +82,8 @@ class GradientEstimator(SequenceEstimator):
     state_ : State
         After the last row of the training data, with the final weights; one row a series.
     history_ : DataFrame
-        One row an epoch: epoch, loss, validation_loss, gradient_norm (before clipping), clip_coefficient,
-        learning_rate, seconds.
+        One row an epoch of the last call: epoch, loss, validation_loss, gradient_norm (before clipping),
+        clip_coefficient, learning_rate, seconds.
     forgetting_time_ : float
         Steps until two initial states agree to 1 % on the training data.
     """
@@ -157,7 +158,7 @@ class GradientEstimator(SequenceEstimator):
         return self._learn(X, y, sample_weight, fresh, self._recipe(), self.early_stopping)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one more epoch on new data; the scaling stays that of the first call.
+        """Train for one more epoch on new data, at a constant rate; scaling and optimizer go on from the last call.
 
         Parameters
         ----------
@@ -169,10 +170,32 @@ class GradientEstimator(SequenceEstimator):
         self
         """
         fresh = "network_" not in vars(self)
-        return self._learn(X, y, sample_weight, fresh, replace(self._recipe(), max_epochs=1), False)
+        return self._learn(X, y, sample_weight, fresh, replace(self._recipe(), max_epochs=1, schedule=None), False)
 
     def _learn(self, X: Any, y: Any, sample_weight: Any, fresh: bool, recipe: Recipe, hold_out: bool) -> Self:
+        with unchanged_on_error(self):
+            sequences, trainer = self._prepare(X, y, sample_weight, fresh, recipe, hold_out)
+        try:
+            trainer.run()
+        finally:  # also after a NonFiniteError: the estimator keeps the last good weights
+            self.history_ = pd.DataFrame(trainer.history, columns=list(HISTORY))
+            self.n_iter_ = len(trainer.history)
+            self._memory = {
+                "generator": trainer.generator,
+                "optimizer": (self.optimizer, trainer.optimizer.state_dict()),
+            }
+            self._close(sequences, trainer.generator)
+        return self
+
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any, fresh: bool, recipe: Recipe, hold_out: bool
+    ) -> tuple[Sequences, Trainer]:
+        """Everything up to the first step: data checked and scaled, network built, batches planned."""
         check_parameters(self)
+        if fresh:
+            self.fitted_params_ = self.get_params(deep=False)
+        else:
+            self._check_unchanged()
         self._loss_now = self._loss()
         sequences = self._read_inputs(X, reset=fresh)
         targets = self._read_targets(y, sequences)
@@ -193,17 +216,20 @@ class GradientEstimator(SequenceEstimator):
         rows = self._training_rows(sequences, raw, weight)
         batches = self._batches(rows.part(spans.starts, spans.lengths), spans.warmup)
         validate = self._validation(rows, train) if hold_out else None
-        generator = self._generator()
+        memory = {} if fresh else vars(self).get("_memory", {})
+        generator = memory.get("generator") or self._generator()
+        name, moments = memory.get("optimizer", (None, None))
         if fresh:
             self.network_ = self._fresh_network(generator)
-        trainer = Trainer(self.network_, batches, self._loss_now, recipe, generator, validate)
-        try:
-            trainer.run()
-        finally:  # also after a NonFiniteError: the estimator keeps the last good weights
-            self.history_ = pd.DataFrame(trainer.history, columns=list(HISTORY))
-            self.n_iter_ = len(trainer.history)
-            self._close(sequences, generator)
-        return self
+        return sequences, Trainer(
+            self.network_,
+            batches,
+            self._loss_now,
+            recipe,
+            generator,
+            validate,
+            optimizer_state=moments if name == self.optimizer else None,
+        )
 
     def _recipe(self) -> Recipe:
         return Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
@@ -336,7 +362,7 @@ class GradientEstimator(SequenceEstimator):
     def _fresh_network(self, generator: torch.Generator) -> nn.Module:
         """Build the network; cells of users that draw from torch's global generator find it seeded, and unchanged."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(generator.initial_seed())
+            torch.default_generator.manual_seed(generator.initial_seed())  # manual_seed would seed every GPU, too
             return self._rebuild(generator).to(self._device, self._precision)
 
     def _rebuild(self, generator: torch.Generator | None = None) -> nn.Module:

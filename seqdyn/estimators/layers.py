@@ -105,7 +105,13 @@ class AnyLayers(Layered):
             raise ValueError(
                 f"cell must be a Cell, or a class called as cell(input_size, hidden_size), got {self.cell!r}."
             )
-        draws = "generator" in inspect.signature(self.cell).parameters
+        names = list(inspect.signature(self.cell).parameters)
+        if inspect.isclass(self.cell) and not any(name.startswith("hidden") for name in names):
+            raise ValueError(
+                f"{self.cell.__name__} takes no hidden_size, but {names}: give a function of both widths, such as "
+                f"cell=lambda inputs, hidden: {self.cell.__name__}(inputs), or a built cell."
+            )
+        draws = "generator" in names
         own = {"generator": generator} if draws else {}
         return _checked(self.cell(inputs, hidden, **own), inputs)
 

@@ -53,7 +53,7 @@ class MovingAverageRegressor(ClosedFormEstimator):
     window: int = 5
     weights: str = "uniform"
 
-    def rules(self) -> dict[str, Rule]:
+    def _rules(self) -> dict[str, Rule]:
         """A window is needed here."""
         return {"window": at_least(1)}
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from seqdyn.cell import Cell
 from seqdyn.initial_state import NAMED, as_strategy
 from seqdyn.training.loop import OPTIMIZERS
 from seqdyn.training.losses import check_quantiles
@@ -148,7 +149,7 @@ def check_parameters(estimator: Any) -> None:
     given = estimator.get_params(deep=False)
     problems = [
         f"{name} must be {text}, got {given[name]!r}."
-        for name, (allowed, text) in (RULES | estimator.rules()).items()
+        for name, (allowed, text) in (RULES | estimator._rules()).items()
         if name in given and not allowed(given[name])
     ]
     problems = problems or _conflicts(given)
@@ -165,6 +166,11 @@ def _conflicts(given: dict[str, Any]) -> list[str]:
         found.append("streams belong to truncated BPTT: set bptt_length, too.")
     if given.get("window") and not given.get("return_sequences", True):
         found.append("window cuts sequences, but with return_sequences=False a sequence has one target at its end.")
+    widths, layers = given.get("hidden_size"), given.get("num_layers", 1)
+    if isinstance(widths, tuple | list) and layers not in (1, len(widths)):
+        found.append(f"hidden_size names {len(widths)} layers, num_layers={layers}: leave num_layers at 1.")
+    if isinstance(given.get("cell"), Cell) and layers != 1:
+        found.append("cell is one built layer, num_layers more: give the class, or a Stack of built cells.")
     if given.get("bidirectional") and given.get("bptt_length"):
         found.append("bptt_length carries a causal state on, which bidirectional does not have.")
     if given.get("bidirectional") and given.get("output_lag"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Self, cast
 
@@ -15,10 +16,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell
-from seqdyn.data.sequences import Sequences, as_sequences, check_finite, check_time_index, is_flat
+from seqdyn.data.sequences import Sequences, as_sequences, check_finite, check_time_index, is_flat, refuse_labelled
 from seqdyn.data.targets import Targets, as_targets
 from seqdyn.files import save as save_file
-from seqdyn.state import State, expand, leaves
+from seqdyn.state import State, expand, leaves, map_leaves
 from seqdyn.stream import Stream
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run
@@ -26,12 +27,20 @@ from seqdyn.training.forward import run
 Array = np.ndarray[Any, Any]
 
 
+FREE = {
+    "warmup", "window", "stride", "bptt_length", "streams", "optimizer", "learning_rate", "schedule", "weight_decay",
+    "clip_norm", "max_epochs", "max_steps", "max_time", "batch_size", "early_stopping", "validation_fraction",
+    "n_iter_no_change", "tol", "warm_start", "device", "random_state", "verbose", "class_weight",
+}  # fmt: skip
+"""Parameters of training alone: they may change after a fit."""
+
+
 @dataclass(kw_only=True, repr=False, eq=False)
 class SequenceEstimator(BaseEstimator):
     """A fitted network between two scalings: y = s_y f((x − m_x) / s_x) + m_y.
 
-    Subclasses owe ``_build`` (a network for given widths), ``_train`` (its weights), ``_encode`` (targets to numbers)
-    and ``_decoder`` (outputs to predictions).
+    Subclasses owe ``fit``, ``_rebuild`` (an untrained network of the fitted widths), ``_decoder`` (from outputs to
+    predictions) and ``_finish`` (from predictions to what users get).
     """
 
     # ---------------------------------------------------------------- what subclasses say of themselves
@@ -65,9 +74,20 @@ class SequenceEstimator(BaseEstimator):
         steps = getattr(self, "warmup", None) or 0
         return np.full(len(lengths), steps, dtype=np.int64)
 
-    def rules(self) -> dict[str, Any]:
+    def _rules(self) -> dict[str, Any]:
         """What parameters of this class must be, beside the common rules."""
         return {}
+
+    def _check_unchanged(self) -> None:
+        """Raise if a parameter that shapes the network was set to something else after the fit."""
+        for name, fitted in self.fitted_params_.items():
+            now = getattr(self, name)
+            plain = isinstance(now, int | float | str | tuple | list | None)
+            if name not in FREE and now is not fitted and not (plain and type(now) is type(fitted) and now == fitted):
+                raise ValueError(
+                    f"{name} was {fitted!r} in fit and is {now!r} now: the fitted model cannot follow. Fit again (with "
+                    "warm_start=False), or set it back."
+                )
 
     # ---------------------------------------------------------------- fitted attributes
 
@@ -124,6 +144,7 @@ class SequenceEstimator(BaseEstimator):
             Where to begin; ``est.state_`` continues the training data. The estimator's own strategy if None.
         """
         check_is_fitted(self)
+        self._check_unchanged()
         cell = self._causal("stream")
         one = None if initial_state is None else self._as_state(initial_state, 1)
         return Stream(
@@ -150,7 +171,7 @@ class SequenceEstimator(BaseEstimator):
         """
         if container not in ("default", "pandas", "xarray"):
             raise ValueError(f"container must be 'default', 'pandas' or 'xarray', got {container!r}.")
-        self._predict_output = container
+        self._sklearn_output_config = {"predict": container}  # under this name scikit-learn's clone keeps it
         return self
 
     def _run(self, sequences: Sequences, initial_state: State | None, keep_state: bool) -> tuple[Tensor, State | None]:
@@ -189,12 +210,14 @@ class SequenceEstimator(BaseEstimator):
     def _read(self, X: Any) -> Sequences:
         """Read what is to be predicted; the inputs of a one-to-many fit are held as long as its targets were."""
         check_is_fitted(self)
+        self._check_unchanged()
         sequences = self._read_inputs(X, reset=False)
         held = self.held_length_
         return sequences.held(held) if held and (sequences.lengths == 1).all() else sequences
 
     def _read_inputs(self, X: Any, reset: bool) -> Sequences:
         """Check a container against what the fit has seen, or remember what it is."""
+        refuse_labelled(X, "X")
         if is_flat(X):
             if isinstance(X, pd.Series):
                 raise ValueError("X is a Series; make it a frame of one feature with X.to_frame().")
@@ -234,12 +257,16 @@ class SequenceEstimator(BaseEstimator):
         self.held_length_ = int(targets.sequences.lengths[0]) if held else None
         return targets
 
+    @property
+    def _predict_output(self) -> str:
+        return str(getattr(self, "_sklearn_output_config", {}).get("predict", "default"))
+
     def _squeeze(self, values: Array) -> Any:
         return values[..., 0][()] if self.flat_targets_ else values
 
     def _container(self, values: Array, sequences: Sequences) -> Any:
         """Predictions (rows, targets) in the container that came in, or the one asked for."""
-        wanted = getattr(self, "_predict_output", "default")
+        wanted = self._predict_output
         if wanted != "default":
             return self._labelled(values, sequences, wanted)
         values = self._squeeze(values)
@@ -251,7 +278,7 @@ class SequenceEstimator(BaseEstimator):
         index = sequences.index
         if not self._per_step:
             index = pd.RangeIndex(len(values), name="series")
-        elif index is None and len(sequences.lengths) > 1:
+        elif index is None and sequences.container in ("series", "list"):
             steps = np.arange(len(values)) - np.repeat(sequences.starts, sequences.lengths)
             series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
             index = pd.MultiIndex.from_arrays([series, steps], names=["series", "time"])
@@ -287,7 +314,7 @@ class SequenceEstimator(BaseEstimator):
             raise ValueError(
                 f"initial_state has {sorted(rows)} rows, expected 1 or one for each of the {series} series of X."
             )
-        return state
+        return map_leaves(lambda leaf: leaf.to(self._device), state)
 
     # ---------------------------------------------------------------- files
 
@@ -305,18 +332,20 @@ class SequenceEstimator(BaseEstimator):
             If something cannot be stored, such as a callable loss; the message says what and the way out.
         """
         check_is_fitted(self)
+        self._check_unchanged()
         save_file(path, self)
 
     def to_content(self) -> dict[str, Any]:
         """Parameters and fitted attributes as a tree that files can hold."""
         fitted = {name: value for name, value in vars(self).items() if name.endswith("_") and name != "network_"}
         fitted |= {"network": dict(self.network_.state_dict())}
+        del fitted["fitted_params_"]
         if "history_" in fitted:
             fitted["history_"] = {str(name): column.to_numpy() for name, column in self.history_.items()}
         return {
             "params": {field.name: getattr(self, field.name) for field in fields(self)},
             "fitted": fitted,
-            "predict_output": getattr(self, "_predict_output", "default"),
+            "predict_output": self._predict_output,
         }
 
     @classmethod
@@ -328,6 +357,7 @@ class SequenceEstimator(BaseEstimator):
         if "history_" in fitted:
             fitted["history_"] = pd.DataFrame(fitted["history_"])
         estimator.__dict__.update(fitted)
+        estimator.fitted_params_ = estimator.get_params(deep=False)
         estimator.network_ = estimator._rebuild().to(estimator._device, estimator._precision).eval()
         estimator.network_.load_state_dict(weights)
         return estimator.set_predict_output(content["predict_output"])
@@ -341,3 +371,15 @@ class SequenceEstimator(BaseEstimator):
         tags.input_tags.three_d_array = False
         tags.non_deterministic = False
         return tags
+
+
+@contextmanager
+def unchanged_on_error(estimator: SequenceEstimator) -> Iterator[None]:
+    """Leave the estimator as it was if the block raises: a fit that fails has fitted nothing, and spoilt nothing."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except Exception:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise

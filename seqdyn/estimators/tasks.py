@@ -160,9 +160,9 @@ class NumberTask(NumberEstimator, GradientEstimator):
         values = values[:, 0] if self.flat_targets_ else values
         return sequences.restore(values) if self._per_step else values
 
-    def rules(self) -> dict[str, Rule]:
+    def _rules(self) -> dict[str, Rule]:
         """What ``loss`` must be."""
-        return super().rules() | {"loss": loss_of(*POINTWISE, "quantile", "gaussian")}
+        return super()._rules() | {"loss": loss_of(*POINTWISE, "quantile", "gaussian")}
 
     def _loss(self) -> Any:
         return regression_loss(self.loss, self.quantiles)
@@ -263,9 +263,9 @@ class ClassTask(ClassifierMixin, GradientEstimator):
         known = ~_missing(labels) & (weight > 0)
         return float(accuracy_score(labels[known], predicted[known, 0], sample_weight=weight[known]))
 
-    def rules(self) -> dict[str, Rule]:
+    def _rules(self) -> dict[str, Rule]:
         """What ``loss`` must be."""
-        return super().rules() | {"loss": loss_of("cross_entropy")}
+        return super()._rules() | {"loss": loss_of("cross_entropy")}
 
     def _loss(self) -> Any:
         if callable(self.loss):

@@ -131,6 +131,7 @@ class Spans:
         self.rows, self.batch_size, self.warmup = rows, batch_size, warmup
         self.ragged = bool((rows.lengths != rows.lengths[0]).any())
         self.warms_up = bool(warmup.any())
+        self.counts = self._counts()
         self.device = rows.x.device
         self.only: Batch | None = None  # a single batch is the same in every epoch
 
@@ -147,6 +148,14 @@ class Spans:
         for chosen in order.split(self.batch_size):
             yield self._gather(chosen)
 
+    def _counts(self) -> Tensor | None:
+        """Which spans hold a target with weight after their warm-up; None: all."""
+        if self.rows.weight is None:
+            return None
+        weighted = self.rows.weight.cpu().gt(0).any(1).long()
+        before = torch.nn.functional.pad(weighted.cumsum(0), (1, 0))
+        return before[self.rows.starts + self.rows.lengths] > before[self.rows.starts + self.warmup]
+
     def _gather(self, chosen: Tensor) -> Batch:
         """One gather each for inputs, targets and weights."""
         starts, lengths, warmup = self.rows.starts[chosen], self.rows.lengths[chosen], self.warmup[chosen]
@@ -161,7 +170,9 @@ class Spans:
         if heard is not None:
             audible = heard.to(self.device, self.rows.x.dtype).unsqueeze(2)
             weight = audible if weight is None else weight * audible
-        return Batch(take(self.rows.x), take(self.rows.y), weight, None if mask is None else mask.to(self.device))
+        counts = self.counts is None or bool(self.counts[chosen].any())
+        mask = None if mask is None else mask.to(self.device)
+        return Batch(take(self.rows.x), take(self.rows.y), weight, mask, counts=counts)
 
     def _windows(self, starts: Tensor, length: int) -> Callable[[Tensor], Tensor]:
         """Take spans of one length: all of them lie in an overlapping view, and one gather copies the chosen."""
@@ -199,6 +210,11 @@ class Streams:
         )
         self.fresh = self._fresh(total)
         self.weight = self._weight(total, warmup)
+        if self.weight is not None and not bool(self.weight.any()):
+            raise ValueError(
+                f"No target counts on {streams} streams of {self.length} steps: all are missing, without weight, or in "
+                "the warm-up after a border. Use fewer streams or a shorter warmup."
+            )
 
     def __len__(self) -> int:
         return -(-self.length // self.chunk)

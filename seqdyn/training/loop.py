@@ -107,6 +107,8 @@ class Trainer:
         ``penalty(network) -> scalar`` joins the loss.
     observer : callable, optional
         ``observer(epoch, batch, network)`` sees every step after its backward pass, before the update.
+    optimizer_state : dict, optional
+        ``optimizer.state_dict()`` of an earlier training of this network, to go on from.
 
     Attributes
     ----------
@@ -122,6 +124,7 @@ class Trainer:
     validate: Callable[[], float] | None = None
     penalty: Penalty | None = None
     observer: Observer | None = None
+    optimizer_state: dict[str, Any] | None = None
     history: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -132,8 +135,10 @@ class Trainer:
             weight_decay=self.recipe.weight_decay,
             fused=True,
         )
+        if self.optimizer_state is not None:
+            self.optimizer.load_state_dict(self.optimizer_state)
         self.schedule: Schedule = as_schedule(self.recipe.schedule)
-        self.steps = 0
+        self.steps = self.batches_done = 0
         self.patience = Patience(self.recipe.tol, self.recipe.n_iter_no_change)
         self.checks_every_step = next(iter(self.parameters.values())).device.type == "cpu"
         self.good = self.copy()
@@ -150,6 +155,7 @@ class Trainer:
                         _show(bar, entry)
                     if self.spent() or self.patience.exhausted():
                         break
+                self.check_weights()
         except KeyboardInterrupt:
             warnings.warn(
                 f"Training was interrupted in epoch {len(self.history)}, after {self.steps} steps; the estimator "
@@ -169,6 +175,7 @@ class Trainer:
         for index, batch in enumerate(self.batches.epoch(self.generator)):
             state, measured = self.step(number, index, batch, state if batch.follows else None)
             ledger.extend(measured)
+            self.batches_done += 1
             if self.spent():
                 break
         return self.close(number, ledger)
@@ -229,8 +236,9 @@ class Trainer:
 
     def progress(self) -> float:
         """How much of the longest possible training is done, in [0, 1]."""
-        steps = self.recipe.max_epochs * len(self.batches)
-        done = self.steps / min(steps, self.recipe.max_steps or steps)
+        done = self.batches_done / (self.recipe.max_epochs * len(self.batches))
+        if self.recipe.max_steps is not None:
+            done = max(done, self.steps / self.recipe.max_steps)
         if self.recipe.max_time is not None:
             done = max(done, (time.monotonic() - self.began) / self.recipe.max_time)
         return min(done, 1.0)
@@ -252,6 +260,26 @@ class Trainer:
             "look at the data of this batch."
         )
 
+    def check_weights(self) -> None:
+        """Raise if the last update, which no loss has seen, made weights that are not finite."""
+        bad = next((name for name, p in self.parameters.items() if not bool(p.isfinite().all())), None)
+        if bad is not None:
+            self.restore()
+            raise NonFiniteError(
+                f"The update in epoch {len(self.history) - 1}, batch {len(self.batches) - 1} made weights that are not "
+                f"finite, first in the parameter {bad!r}. The last good weights are kept. Lower learning_rate (now "
+                f"{self.optimizer.param_groups[0]['lr']:g})."
+            )
+
+    def check_validation(self, epoch: int, loss: float) -> None:
+        """Raise if the loss on the part held out is not finite."""
+        if self.validate is not None and not math.isfinite(loss):
+            self.restore()
+            raise NonFiniteError(
+                f"The validation loss in epoch {epoch}, after batch {len(self.batches) - 1}, is {loss:g}. The last "
+                f"good weights are kept. Lower learning_rate (now {self.optimizer.param_groups[0]['lr']:g})."
+            )
+
     def close(self, number: int, ledger: list[Tensor]) -> dict[str, float]:
         """Bring the epoch's measurements to the host, validate, and write the history."""
         losses, norms = torch.stack(ledger).T.double().cpu() if ledger else torch.full((2, 1), math.nan)
@@ -271,6 +299,7 @@ class Trainer:
             "seconds": time.monotonic() - self.began,
         }
         self.history.append(entry)
+        self.check_validation(number, entry["validation_loss"])
         monitored = entry["loss"] if self.validate is None else entry["validation_loss"]
         self.schedule.observe(monitored)
         self.patience.observe(monitored, self.network if self.validate is not None else None)

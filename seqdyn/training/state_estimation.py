@@ -23,7 +23,7 @@ def estimate_state(
     """h_{-1} that makes the free run over the record fit best: argmin_h Σ_t w_t ‖ŷ_t(h) − y_t‖².
 
     A linear model makes this a least-squares problem, which the quasi-Newton iteration solves; for others it finds the
-    optimum next to the cell's own initial state.
+    optimum next to the cell's own initial state, which need not be a state the cell could reach by itself.
 
     Parameters
     ----------
@@ -42,6 +42,8 @@ def estimate_state(
         One row a series.
     """
     like = cell.initial_state(len(x))
+    if not flatten(like).numel():  # no memory
+        return like
     start = flatten(like).detach().clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
         [start], max_iter=iterations, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe"
