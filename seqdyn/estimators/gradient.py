@@ -181,7 +181,7 @@ class GradientEstimator(SequenceEstimator):
             self.history_ = pd.DataFrame(trainer.history, columns=list(HISTORY))
             self.n_iter_ = len(trainer.history)
             self._memory = {
-                "generator": trainer.generator,
+                "generator": trainer.generator.get_state(),
                 "optimizer": (self.optimizer, trainer.optimizer.state_dict()),
             }
             self._close(sequences, trainer.generator)
@@ -217,7 +217,7 @@ class GradientEstimator(SequenceEstimator):
         batches = self._batches(rows.part(spans.starts, spans.lengths), spans.warmup)
         validate = self._validation(rows, train) if hold_out else None
         memory = {} if fresh else vars(self).get("_memory", {})
-        generator = memory.get("generator") or self._generator()
+        generator = self._generator(memory.get("generator"))
         name, moments = memory.get("optimizer", (None, None))
         if fresh:
             self.network_ = self._fresh_network(generator)
@@ -256,7 +256,13 @@ class GradientEstimator(SequenceEstimator):
     def _batches(self, seen: Rows, warmup: Tensor) -> Spans | Streams:
         """The plan of an epoch: spans in batches, or chunks of streams."""
         if self.bptt_length is not None:
-            return Streams(seen, self.streams, self.bptt_length, warmup)
+            chunks = Streams(seen, self.streams, self.bptt_length, warmup)
+            if chunks.weight is not None and not bool(chunks.weight.any()):
+                raise ValueError(
+                    f"No target counts on {self.streams} streams of {chunks.length} steps: all are missing, without "
+                    "weight, or in the warm-up after a border. Use fewer streams or a shorter warmup."
+                )
+            return chunks
         return Spans(seen, self.batch_size, warmup)
 
     def _warmup_steps(self, lengths: Array) -> Array:
@@ -351,8 +357,10 @@ class GradientEstimator(SequenceEstimator):
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
 
-    def _generator(self) -> torch.Generator:
-        """All randomness of a fit, from ``random_state``; the global generators are left alone."""
+    def _generator(self, state: Tensor | None = None) -> torch.Generator:
+        """All randomness of a fit, from ``random_state`` or going on from a state; the global ones are left alone."""
+        if state is not None:
+            return torch.Generator().set_state(state)
         if self.random_state is None:
             seed = np.random.default_rng().integers(2**31)
         else:

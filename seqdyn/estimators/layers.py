@@ -106,7 +106,8 @@ class AnyLayers(Layered):
                 f"cell must be a Cell, or a class called as cell(input_size, hidden_size), got {self.cell!r}."
             )
         names = list(inspect.signature(self.cell).parameters)
-        if inspect.isclass(self.cell) and not any(name.startswith("hidden") for name in names):
+        own_class = inspect.isclass(self.cell) and issubclass(self.cell, Cell)
+        if own_class and not any(name.startswith("hidden") for name in names):
             raise ValueError(
                 f"{self.cell.__name__} takes no hidden_size, but {names}: give a function of both widths, such as "
                 f"cell=lambda inputs, hidden: {self.cell.__name__}(inputs), or a built cell."

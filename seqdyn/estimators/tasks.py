@@ -164,6 +164,9 @@ class NumberTask(NumberEstimator, GradientEstimator):
         """What ``loss`` must be."""
         return super()._rules() | {"loss": loss_of(*POINTWISE, "quantile", "gaussian")}
 
+    def _alike(self, fitted: Any, now: Any) -> bool:
+        return type(regression_loss(fitted, self.quantiles)) is type(regression_loss(now, self.quantiles))
+
     def _loss(self) -> Any:
         return regression_loss(self.loss, self.quantiles)
 
@@ -266,6 +269,9 @@ class ClassTask(ClassifierMixin, GradientEstimator):
     def _rules(self) -> dict[str, Rule]:
         """What ``loss`` must be."""
         return super()._rules() | {"loss": loss_of("cross_entropy")}
+
+    def _alike(self, fitted: Any, now: Any) -> bool:
+        return True  # always one output a class
 
     def _loss(self) -> Any:
         if callable(self.loss):

@@ -154,7 +154,8 @@ class Spans:
             return None
         weighted = self.rows.weight.cpu().gt(0).any(1).long()
         before = torch.nn.functional.pad(weighted.cumsum(0), (1, 0))
-        return before[self.rows.starts + self.rows.lengths] > before[self.rows.starts + self.warmup]
+        ends = self.rows.starts + self.rows.lengths
+        return before[ends] > before[torch.minimum(self.rows.starts + self.warmup, ends)]
 
     def _gather(self, chosen: Tensor) -> Batch:
         """One gather each for inputs, targets and weights."""
@@ -210,11 +211,6 @@ class Streams:
         )
         self.fresh = self._fresh(total)
         self.weight = self._weight(total, warmup)
-        if self.weight is not None and not bool(self.weight.any()):
-            raise ValueError(
-                f"No target counts on {streams} streams of {self.length} steps: all are missing, without weight, or in "
-                "the warm-up after a border. Use fewer streams or a shorter warmup."
-            )
 
     def __len__(self) -> int:
         return -(-self.length // self.chunk)

@@ -347,7 +347,7 @@ def test_a_built_cell_is_copied_and_used_as_the_only_layer() -> None:
     X, y = table()
     cell = GRU(2, 6)
     before = [parameter.detach().clone() for parameter in cell.parameters()]
-    model = RecurrentRegressor(cell=cell, hidden_size=99, num_layers=3, max_epochs=3, random_state=0).fit(X, y)
+    model = RecurrentRegressor(cell=cell, hidden_size=99, max_epochs=3, random_state=0).fit(X, y)
     assert model.cell_.hidden_size == 6
     assert all((one == other).all() for one, other in zip(cell.parameters(), before, strict=True))
     begin = RecurrentRegressor(cell=cell, max_epochs=1, learning_rate=1e-300, random_state=0).fit(X, y)
