@@ -61,7 +61,7 @@ class Stream:
         self._finish = finish or _same
         self._shape = (cell.input_size,)
         own = cell.zeros(1)
-        self._dtype, self._device = own.dtype, own.device
+        self._precision, self._device = np.float64 if own.dtype == torch.float64 else np.float32, own.device
         self.state = cell.initial_state(1) if state is None else state
 
     @property
@@ -173,12 +173,12 @@ class Stream:
             )
 
     def _tensor(self, row: Array) -> Tensor:
-        return torch.as_tensor(row, dtype=self._dtype, device=self._device).unsqueeze(0)
+        return torch.from_numpy(row[None].astype(self._precision)).to(self._device)
 
 
 def _array(output: Tensor) -> Array:
     """The only row of a batch, as an array."""
-    values: Array = output[0].cpu().numpy()
+    values: Array = output.cpu().numpy()[0]
     return values
 
 
