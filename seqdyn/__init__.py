@@ -9,12 +9,14 @@ The package is a house; each floor knows only those below it.
               metrics, figures, files
     floor 2   cell              the contract Cell; Stack, Residual, Readout, Offset, Encoder
               initial_state     zero, random, learned, warm-up
+              autoregression    delay line, centring, and own predictions where nothing was seen
     floor 3   cells             one recurrence a file
               systems           known dynamics as cells
               training          losses and the loop: BPTT and truncated BPTT
               dynamics          measurements of any cell
               stream            the one mutable object
     floor 5   estimators        scikit-learn estimators
+    floor 6   forecasting       forecasters of frames, their baselines and backtests
     floor 7   datasets          load_* and fetch_*
     floor 8   cli               the command line
 
@@ -27,20 +29,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names, for type checkers and editors
+    from seqdyn.autoregression import Autoregression, Autoregressive
     from seqdyn.cell import Cell, Encoder, Offset, Readout, Residual, Stack
     from seqdyn.cells.elman import Elman
     from seqdyn.cells.gru import GRU
     from seqdyn.cells.linear import Linear
     from seqdyn.cells.lstm import LSTM
     from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+    from seqdyn.data.splits import PanelTimeSplit
     from seqdyn.dynamics.jacobians import jacobian
     from seqdyn.estimators.baselines import ARXRegressor, PersistenceRegressor
     from seqdyn.estimators.classifiers import ElmanClassifier, GRUClassifier, LSTMClassifier, RecurrentClassifier
     from seqdyn.estimators.linear import LinearStateSpaceRegressor
     from seqdyn.estimators.moving_average import ExponentialMovingAverageRegressor, MovingAverageRegressor
     from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor, LSTMRegressor, RecurrentRegressor
+    from seqdyn.estimators.scorers import scorers, time_scorer
     from seqdyn.figures import plot_forecast, plot_history, plot_unrolled
     from seqdyn.files import load, register
+    from seqdyn.forecasting.backtest import Backtest
+    from seqdyn.forecasting.forecaster import Forecaster
     from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
     from seqdyn.scan import Scan, hold, rollout, scan
     from seqdyn.stream import Stream
@@ -52,6 +59,7 @@ _HOME = {
     "figures": ("plot_unrolled", "plot_history", "plot_forecast"),
     "files": ("load", "register"),
     "cell": ("Cell", "Stack", "Residual", "Readout", "Offset", "Encoder"),
+    "autoregression": ("Autoregression", "Autoregressive"),
     "initial_state": ("Zero", "Random", "Learned", "Given", "Warmup"),
     "cells.moving_average": ("MovingAverage", "ExponentialMovingAverage"),
     "cells.linear": ("Linear",),
@@ -65,6 +73,10 @@ _HOME = {
     "estimators.linear": ("LinearStateSpaceRegressor",),
     "estimators.moving_average": ("MovingAverageRegressor", "ExponentialMovingAverageRegressor"),
     "estimators.baselines": ("PersistenceRegressor", "ARXRegressor"),
+    "data.splits": ("PanelTimeSplit",),
+    "estimators.scorers": ("time_scorer", "scorers"),
+    "forecasting.forecaster": ("Forecaster",),
+    "forecasting.backtest": ("Backtest",),
 }
 """Where each public name lives, floor by floor."""
 

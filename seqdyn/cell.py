@@ -172,6 +172,8 @@ class Readout(Wrapper):
         σ_y.
     generator : torch.Generator, optional
         Draws W_y (Glorot uniform); a fresh one if None. b_y starts at 0.
+    skip : bool
+        Let it read the input, too: y_t = σ_y(W_y o_t + W_x x_t + b_y), a linear model beside the cell. W_x starts at 0.
 
     Examples
     --------
@@ -186,21 +188,30 @@ class Readout(Wrapper):
         output_size: int,
         activation: str = "identity",
         generator: torch.Generator | None = None,
+        skip: bool = False,
     ):
         super().__init__(cell, output_size)
         self.activation = check_choice("activation", activation, list(ACTIVATIONS))
         self.affine = Affine(cell.output_size, output_size, generator)
+        self.skip = skip
+        self.direct = nn.Parameter(torch.zeros(output_size, cell.input_size)) if skip else None
 
     def forward(self, x: Any, state: State) -> tuple[Tensor, State]:
         output, state = self.cell(x, state)
-        return ACTIVATIONS[self.activation](self.affine(output)), state
+        return self._read(output, x), state
 
     def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
         output, state = unroll(self.cell, x, state, mask)
-        return ACTIVATIONS[self.activation](self.affine(output)), state
+        return self._read(output, x), state
 
     def _inner(self, x: Any, before: State, output: Any) -> Any:
         return self.cell(x, before)[0]
+
+    def _read(self, output: Tensor, x: Any) -> Tensor:
+        value = self.affine(output)
+        if self.direct is not None:
+            value = value + nn.functional.linear(_value(x), self.direct)
+        return ACTIVATIONS[self.activation](value)
 
 
 class Residual(Wrapper):

@@ -38,6 +38,7 @@ REGISTRY: dict[str, str] = {
     name: module
     for module, names in {
         "seqdyn.cell": "Stack Residual Readout Offset Encoder",
+        "seqdyn.autoregression": "Autoregression Autoregressive AutoregressiveState",
         "seqdyn.initial_state": "Started Zero Random Learned Given Warmup",
         "seqdyn.cells.linear": "Linear LinearState",
         "seqdyn.cells.elman": "Elman ElmanState",
@@ -50,6 +51,12 @@ REGISTRY: dict[str, str] = {
         "seqdyn.systems.mackey_glass": "MackeyGlass MackeyGlassState",
         "seqdyn.systems.cascaded_tanks": "CascadedTanks CascadedTanksState",
         "seqdyn.data.scaling": "Scaling",
+        "seqdyn.data.grids": "Grid",
+        "seqdyn.data.panels": "Panel Layout Roles",
+        "seqdyn.forecasting.forecaster": "Forecaster",
+        "seqdyn.forecasting.transform": "SeriesTransform",
+        "seqdyn.forecasting.inputs": "Inputs",
+        "seqdyn.forecasting.conformal": "Conformal",
         "seqdyn.estimators.regressors": "RecurrentRegressor ElmanRegressor LSTMRegressor GRURegressor",
         "seqdyn.estimators.classifiers": "RecurrentClassifier ElmanClassifier LSTMClassifier GRUClassifier",
         "seqdyn.estimators.linear": "LinearStateSpaceRegressor",

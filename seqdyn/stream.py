@@ -33,6 +33,8 @@ class Stream:
         outputs (…, outputs) to y (…, targets).
     lag : int, at least 0
         τ: the answer to x_t comes with x_{t+τ}; the first τ pushes answer None.
+    inputs : int, optional
+        How many numbers a push takes, if ``encode`` makes others of them; the cell's own number if None.
     finish : callable, optional
         What :meth:`push` and :meth:`forecast` make of decoded values (…, targets); class labels, say.
 
@@ -52,6 +54,7 @@ class Stream:
         encode: Transform | None = None,
         decode: Transform | None = None,
         lag: int = 0,
+        inputs: int | None = None,
         finish: Callable[[Array], Any] | None = None,
     ):
         self.cell = cell
@@ -59,7 +62,7 @@ class Stream:
         self._encode = encode or _same
         self._decode = decode or _same
         self._finish = finish or _same
-        self._shape = (cell.input_size,)
+        self._shape = (cell.input_size if inputs is None else inputs,)
         own = cell.zeros(1)
         self._precision, self._device = np.float64 if own.dtype == torch.float64 else np.float32, own.device
         self.state = cell.initial_state(1) if state is None else state

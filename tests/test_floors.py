@@ -24,6 +24,7 @@ FLOORS = {
     "files": 1,
     "cell": 2,
     "initial_state": 2,
+    "autoregression": 2,
     "cells": 3,
     "systems": 3,
     "training": 3,

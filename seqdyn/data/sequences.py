@@ -9,18 +9,28 @@ of whole series, of windows or of streams is then one gather of rows.
 | 3-D array ``(series, time, features)`` | many sequences of one length     |
 | list of 2-D arrays                  | many sequences of unlike lengths    |
 | DataFrame indexed by time           | one sequence, its labels kept       |
+| DataFrame indexed by (series, time) | many sequences of unlike lengths, their labels kept |
+| xarray with dims (time, feature)    | one sequence, its coordinates kept  |
+| xarray with dims (series, time, feature) | many sequences; rows that are NaN at the end of a series are not there |
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_array
 
+if TYPE_CHECKING:
+    import xarray
+
 Array = np.ndarray[Any, Any]
+
+FEATURES = ("feature", "features", "input", "inputs")
+"""The names under which the features of an xarray are found."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +42,15 @@ class Sequences:
     rows : array, shape (total, features)
     lengths : array of int, shape (series,)
     container : {"array", "series", "list", "frame"}
-        What the user gave, and gets back.
+        What the user gave, and gets back; ``"series"`` is a 3-D array.
     index : pandas.Index or None
-        The time labels of a frame.
+        The labels of a frame: of time, or of (series, time).
     features : array of str, or None
-        The columns of frames.
+        The columns of frames, the coordinate of the features of an xarray.
+    width : int or None
+        The steps of a 3-D array; series that are shorter are padded with NaN.
+    template : xarray.DataArray or None
+        An xarray that came in, without its features: dims (time,) or (series, time).
     """
 
     rows: Array
@@ -44,48 +58,155 @@ class Sequences:
     container: str
     index: pd.Index | None = None
     features: Array | None = None
+    width: int | None = None
+    template: Any = None
 
     @property
     def starts(self) -> Array:
         """The row each series begins at, shape (series,)."""
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
 
+    @property
+    def series(self) -> Array:
+        """The number of the series every row belongs to, shape (total,)."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    @property
+    def steps(self) -> Array:
+        """The number of every row within its series, shape (total,)."""
+        return np.arange(len(self.rows)) - np.repeat(self.starts, self.lengths)
+
+    @property
+    def present(self) -> Array:
+        """Which steps of a 3-D array are there, rather than padding: bool, shape (series, width)."""
+        return np.arange(self.width or self.lengths.max()) < self.lengths[:, None]
+
     def places(self, lag: int = 0) -> Array:
         """The number of every row once each series is continued by ``lag`` rows, shape (total,)."""
-        series = np.repeat(np.arange(len(self.lengths)), self.lengths)
-        return np.arange(len(self.rows)) + lag * series
+        return np.arange(len(self.rows)) + lag * self.series
 
     def held(self, length: int) -> Sequences:
         """Series of a single step, held for ``length`` steps: one-to-many."""
-        lengths = np.full(len(self.lengths), length, dtype=np.int64)
-        return replace(self, rows=np.repeat(self.rows, length, axis=0), lengths=lengths)
+        series = len(self.lengths)
+        index = None
+        if self._many_labels:
+            steps = np.tile(np.arange(length), series)
+            index = pd.MultiIndex.from_arrays([self.series_labels().repeat(length), steps], names=["series", "time"])
+        return replace(
+            self,
+            rows=np.repeat(self.rows, length, axis=0),
+            lengths=np.full(series, length, dtype=np.int64),
+            index=index,
+            width=length,
+            template=None,
+        )
+
+    # ---------------------------------------------------------------- giving back
 
     def restore(self, values: Array) -> Any:
-        """Give values back, one row per step ``(total, …)``, in the container that came in; a frame gives an array."""
+        """Give values back, one row per step ``(total, …)``, in the container that came in.
+
+        Frames and xarrays give arrays; where a series of an xarray was over, its values are NaN.
+        """
         if self.container == "series":
-            return values.reshape(len(self.lengths), -1, *values.shape[1:])
+            return _scatter(values, self.series, self.steps, (len(self.lengths), self.width or self.lengths.max()))
         if self.container == "list":
             return np.split(values, self.starts[1:])
         return values
 
-    def where(self, row: int) -> str:
-        """Name a row as the user knows it: by time label, or by series and step."""
+    def labels(self) -> pd.Index:
+        """What every row is called: by time, or by (series, time); numbers where the container has no labels."""
         if self.index is not None:
-            return f"at {self.index[row]!s}"
-        series = int(np.searchsorted(self.starts, row, side="right")) - 1
-        step = row - int(self.starts[series])
+            return self.index
+        dims = ["series", "time"] if self.template is None else list(self.template.dims)
+        times = self.steps if self.template is None else self.template.get_index(dims[-1])[self.steps]
+        if self.container in ("series", "list"):
+            return pd.MultiIndex.from_arrays([self.series_labels()[self.series], times], names=dims)
+        return pd.Index(times, name=dims[-1])
+
+    def series_labels(self) -> pd.Index:
+        """What every series is called; numbers where the container has no labels."""
+        if isinstance(self.index, pd.MultiIndex):
+            return self.index[self.starts].get_level_values(0)
+        if self._many_labels:
+            return self.template.get_index(self.template.dims[0])
+        return pd.RangeIndex(len(self.lengths), name="series")
+
+    def to_xarray(self, values: Array, per_step: bool = True) -> xarray.DataArray:
+        """Values with the labels of their rows, or of their series: dims (time | series | series, time; outputs).
+
+        Parameters
+        ----------
+        values : array, shape (total, outputs), or (series, outputs) with one row a series
+        per_step : bool
+            One row a step, or one a series.
+
+        Returns
+        -------
+        xarray.DataArray
+            NaN where a series has no row. An xarray that came in gives its own dims and coordinates.
+        """
+        from xarray import DataArray
+
+        if self.template is not None and (per_step or self._many_labels):
+            like = self.template if per_step else self.template.isel({self.template.dims[-1]: 0}, drop=True)
+            full = self.restore(values) if per_step else values
+            return DataArray(full, dims=(*like.dims, "outputs"), coords=like.coords)
+        if not per_step:
+            return DataArray(
+                values, dims=("series", "outputs"), coords={"series": self.series_labels().rename("series")}
+            )
+        labels = self.labels()
+        if not isinstance(labels, pd.MultiIndex):
+            return DataArray(values, dims=("time", "outputs"), coords={"time": labels.rename("time")})
+        place, times = pd.factorize(labels.get_level_values(1), sort=True)
+        full = _scatter(values, self.series, place, (len(self.lengths), len(times)))
+        coordinates = {"series": self.series_labels().rename("series"), "time": times.rename("time")}
+        return DataArray(full, dims=("series", "time", "outputs"), coords=coordinates)
+
+    def ends(self, count: int = 4) -> dict[Any, pd.Index] | None:
+        """The last time labels of every series, by its label (None for a single one); None where time has none."""
+        return self._stretches(self.starts + np.maximum(self.lengths - count, 0), self.starts + self.lengths)
+
+    def beginnings(self, count: int = 4) -> dict[Any, pd.Index] | None:
+        """The first time labels of every series, as :meth:`ends`."""
+        return self._stretches(self.starts, self.starts + np.minimum(self.lengths, count))
+
+    def _stretches(self, starts: Array, stops: Array) -> dict[Any, pd.Index] | None:
+        if self.index is None and (self.template is None or self.template.dims[-1] not in self.template.indexes):
+            return None
+        labels = self.labels()
+        many = isinstance(labels, pd.MultiIndex)
+        times = labels.get_level_values(1) if many else labels
+        keys = self.series_labels() if many else [None]
+        return {key: times[start:stop] for key, start, stop in zip(keys, starts, stops, strict=True)}
+
+    def where(self, row: int) -> str:
+        """Name a row as the user knows it: by its labels, or by series and step."""
+        if self.index is not None or self.template is not None:
+            label = self.labels()[row]
+            return f"in series {label[0]!s} at {label[1]!s}" if isinstance(label, tuple) else f"at {label!s}"
+        series, step = self.series[row], self.steps[row]
         return f"at step {step}" if len(self.lengths) == 1 else f"in series {series} at step {step}"
 
+    @property
+    def _many_labels(self) -> bool:
+        """Whether the series themselves have labels."""
+        return isinstance(self.index, pd.MultiIndex) or (self.template is not None and self.template.ndim == 2)
 
-def as_sequences(X: Any, name: str = "X") -> Sequences:
+
+def as_sequences(X: Any, name: str = "X", missing: int = 0) -> Sequences:
     """Read a container; every row is checked to be finite.
 
     Parameters
     ----------
-    X : array, list of arrays, or DataFrame
-        See the table of this module.
+    X : array, list of arrays, DataFrame, or xarray.DataArray
+        See the table of this module. The dims of an xarray are found by name, in any order: ``time``, and one of
+        ``feature``, ``features``, ``input``, ``inputs``; other names must stand in the order (series, time, feature).
     name : str
         How errors call it.
+    missing : int
+        How many leading features may be NaN. They do not tell whether a step of a padded xarray is there.
 
     Returns
     -------
@@ -94,32 +215,34 @@ def as_sequences(X: Any, name: str = "X") -> Sequences:
     Raises
     ------
     ValueError
-        If the shape is not one of the table, a row is NaN or infinite, or the time index is unsorted, has
-        duplicates or holes.
+        If the shape is not one of the table, a row is NaN or infinite, the time index is unsorted, has duplicates or
+        holes, the rows of a series do not stand together, or the dims of an xarray cannot be told apart.
+    TypeError
+        For an xarray Dataset.
 
     Examples
     --------
     >>> import numpy as np
     >>> as_sequences([np.zeros((3, 2)), np.zeros((5, 2))]).lengths
     array([3, 5])
+    >>> import pandas as pd
+    >>> index = pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 2)], names=["series", "time"])
+    >>> as_sequences(pd.DataFrame({"level": [1.0, 2.0, 3.0]}, index)).lengths
+    array([2, 1])
     """
-    sequences = _read(X, name)
-    check_finite(sequences, name)
+    sequences = _read(X, name, missing)
+    check_finite(sequences, name, sequences.features, missing)
     return sequences
 
 
-def refuse_labelled(X: Any, name: str) -> None:
-    """Raise for an xarray object: its axes have names, and reading them by position would be a guess."""
-    if hasattr(X, "dims") and hasattr(X, "coords"):
-        raise TypeError(
-            f"{name} is an xarray {type(X).__name__} with the dims {tuple(X.dims)}. Give its values in the order "
-            f"(time, feature) or (series, time, feature): {name}.transpose(…).to_numpy()."
-        )
+def is_xarray(X: Any) -> bool:
+    """Whether this is an object of xarray, whose axes have names."""
+    return hasattr(X, "dims") and hasattr(X, "coords")
 
 
 def is_flat(X: Any) -> bool:
-    """Whether a container is one 2-D table, as scikit-learn knows it, rather than many series."""
-    return not _is_ragged(X) and rank(X) != 3
+    """Whether a container is one 2-D table, as scikit-learn knows it, rather than many series or an xarray."""
+    return not is_xarray(X) and not _is_ragged(X) and rank(X) != 3
 
 
 def rank(values: Any) -> int:
@@ -128,12 +251,19 @@ def rank(values: Any) -> int:
     return np.asarray(values).ndim if own is None else int(own)
 
 
-def check_finite(sequences: Sequences, name: str, features: Array | None = None) -> None:
-    """Raise if any row is NaN or infinite, naming the first, and its feature by its label where there is one."""
+def check_finite(sequences: Sequences, name: str, features: Array | None = None, missing: int = 0) -> None:
+    """Raise if any row is NaN or infinite, naming the first, and its feature by its label where there is one.
+
+    The first ``missing`` features may be NaN.
+    """
     rows = sequences.rows
-    if np.isfinite(rows.sum()) or np.isfinite(rows).all():
+    if np.isfinite(rows.sum()):
         return
-    row, column = np.argwhere(~np.isfinite(rows))[0]
+    wrong = ~np.isfinite(rows)
+    wrong[:, :missing] = np.isinf(rows[:, :missing])
+    if not wrong.any():
+        return
+    row, column = np.argwhere(wrong)[0]
     value = "NaN" if np.isnan(rows[row, column]) else "infinity (inf)"
     feature = int(column) if features is None else repr(str(features[column]))
     raise ValueError(
@@ -142,46 +272,154 @@ def check_finite(sequences: Sequences, name: str, features: Array | None = None)
     )
 
 
-def check_time_index(index: pd.Index, name: str) -> None:
-    """Raise if a frame's rows are not one unbroken stretch of time.
+_WAYS_OUT = {
+    "frame": {
+        "aggregate": "{name}.groupby(level=0).mean()",
+        "sort": "{name}.sort_index()",
+        "split": "sklearn.model_selection.TimeSeriesSplit",
+        "renumber": "give {name}.reset_index(drop=True)",
+    },
+    "panel": {
+        "aggregate": "{name}.groupby(level=[0, 1], sort=False).mean()",
+        "sort": "{name}.sort_index()",
+        "split": "seqdyn.data.splits.PanelTimeSplit",
+        "renumber": "let the second level be {name}.groupby(level=0).cumcount()",
+    },
+    "xarray": {
+        "aggregate": '{name}.groupby("time").mean()',
+        "sort": '{name}.sortby("time")',
+        "split": "sklearn.model_selection.TimeSeriesSplit",
+        "renumber": 'give {name}.drop_vars("time")',
+    },
+}
+"""What errors on labels of time suggest, by container."""
+
+
+def check_time_index(index: pd.Index, name: str, container: str = "frame", series: Any = None) -> None:
+    """Raise if rows are not one unbroken stretch of time.
+
+    Parameters
+    ----------
+    index : pandas.Index
+        The labels of time of one series.
+    name : str
+        How errors call the container.
+    container : {"frame", "panel", "xarray"}
+        What errors suggest.
+    series : label, optional
+        The series of a panel that errors name.
 
     Raises
     ------
     ValueError
-        For a MultiIndex, duplicate or unsorted labels, and for holes, as a shuffled or plain KFold leaves them.
+        For a MultiIndex, missing, duplicate or unsorted labels, and for holes, as a shuffled or plain KFold leaves
+        them.
     """
     if isinstance(index, pd.MultiIndex):
         raise ValueError(
-            f"{name} has a MultiIndex with the levels {list(index.names)}. Give one 2-D array a series in a list, e.g. "
-            "[frame.loc[key] for key in frame.index.unique(0)]."
+            f"{name} has a MultiIndex with the levels {list(index.names)}, expected labels of time alone. Many series "
+            "are one frame with the two levels (series, time), or a list of frames indexed by time."
         )
+    ways = {key: text.format(name=name) for key, text in _WAYS_OUT[container].items()}
+    labels = f"The index of {name}" if container != "xarray" else f"The time coordinate of {name}"
+    labels = labels if container != "panel" else f"{labels}, series {series!s},"
     if index.hasnans:
-        raise ValueError(f"The index of {name} has a missing label (NaT or NaN): every row needs its instant.")
+        raise ValueError(f"{labels} has a missing label (NaT or NaN): every row needs its instant.")
     if index.has_duplicates:
         label = index[index.duplicated()][0]
         raise ValueError(
-            f"The index of {name} has duplicates, the first at {label!s}. One row per instant is expected: aggregate "
-            f"them, e.g. {name}.groupby(level=0).mean()."
+            f"{labels} has duplicates, the first at {label!s}. One row per instant is expected: aggregate them, e.g. "
+            f"{ways['aggregate']}."
         )
     if not index.is_monotonic_increasing:
         raise ValueError(
-            f"The index of {name} is not sorted in time. Sort it with {name}.sort_index(); if a split shuffled it, use "
-            "sklearn.model_selection.TimeSeriesSplit."
+            f"{labels} is not sorted in time. Sort it with {ways['sort']}; if a split shuffled it, use {ways['split']}."
         )
     hole = _hole(index)
     if hole is not None:
         raise ValueError(
-            f"The index of {name} has a hole after {hole!s}: rows that are not neighbours in time would be joined. "
-            "In cross-validation use sklearn.model_selection.TimeSeriesSplit; for missing rows reindex the frame to "
-            "its full frequency and fill the inputs (targets may stay NaN). If the rows do follow each other, as "
-            f"trading hours do, give {name}.reset_index(drop=True)."
+            f"{labels} has a hole after {hole!s}: rows that are not neighbours in time would be joined. "
+            f"In cross-validation use {ways['split']}; for missing rows reindex to the full frequency and fill the "
+            "inputs (targets may stay NaN). If the rows do follow each other, as trading hours do, "
+            f"{ways['renumber']}."
         )
 
 
-def _read(X: Any, name: str) -> Sequences:
+def series_lengths(index: pd.Index, name: str) -> Array:
+    """The length of every series of a frame: one, or with the levels (series, time) many, laid end to end.
+
+    Raises
+    ------
+    ValueError
+        If the rows of a series do not stand together or are not one unbroken stretch of time, naming the series.
+    """
+    if not isinstance(index, pd.MultiIndex) or index.nlevels != 2:
+        check_time_index(index, name)
+        return np.array([len(index)])
+    starts = np.append(_series_starts(index, name), len(index))
+    times = index.get_level_values(1)
+    if not _regular(times, starts):
+        for start, stop in pairwise(starts):
+            check_time_index(times[start:stop], name, "panel", index[start][0])
+    return np.diff(starts)
+
+
+def directly_follows(head: pd.Index, tail: pd.Index) -> bool:
+    """Whether the labels of ``head`` go on, without a hole, where those of ``tail`` end.
+
+    Parameters
+    ----------
+    head, tail : pandas.Index
+        Some first labels of the later stretch, and some last ones of the earlier; three or more together.
+
+    Returns
+    -------
+    bool
+        False also where it cannot be told, as between names.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> directly_follows(pd.RangeIndex(4, 8), pd.RangeIndex(4)), directly_follows(pd.RangeIndex(5, 8), pd.RangeIndex(4))
+    (True, False)
+    """
+    joined = tail.append(head)
+    ordered = joined.is_monotonic_increasing and joined.is_unique and not joined.hasnans
+    return bool(ordered and len(joined) >= 3 and _is_time(joined) and _hole(joined) is None)
+
+
+def _series_starts(index: pd.MultiIndex, name: str) -> Array:
+    """The first row of every series, which must stand together."""
+    labels = index.get_level_values(0)
+    codes, unique = pd.factorize(labels)
+    if (codes < 0).any():
+        raise ValueError(f"The index of {name} has a missing label in its level of series: every row needs its series.")
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    if len(starts) > len(unique):
+        again = starts[pd.Series(codes[starts]).duplicated().to_numpy()][0]
+        raise ValueError(
+            f"The rows of series {labels[again]!s} of {name} do not stand together. The levels are "
+            f"{list(index.names)}, expected (series, time), series by series: sort with {name}.sort_index(), after "
+            f"{name}.swaplevel() if the levels are the other way round."
+        )
+    return starts
+
+
+def _regular(times: pd.Index, starts: Array) -> bool:
+    """Whether all steps within all series are equal and forward: then nothing more need be checked."""
+    if times.dtype.kind not in "iM" or times.hasnans:
+        return False
+    gaps = np.diff(times.asi8 if isinstance(times, pd.DatetimeIndex) else times.to_numpy())
+    gaps = np.delete(gaps, starts[1:-1] - 1)
+    return len(gaps) == 0 or bool(gaps[0] > 0 and (gaps == gaps[0]).all())
+
+
+def _read(X: Any, name: str, missing: int) -> Sequences:
+    if is_xarray(X):
+        return _read_xarray(X, name, missing)
     if isinstance(X, pd.DataFrame):
-        check_time_index(X.index, name)
-        return Sequences(_numeric(X, name, ndim=2), np.array([len(X)]), "frame", X.index)
+        features = np.array([str(column) for column in X.columns], dtype=object)
+        return Sequences(_numeric(X, name, ndim=2), series_lengths(X.index, name), "frame", X.index, features)
     if isinstance(X, pd.Series):
         raise ValueError(f"{name} is a Series; make it a frame of one feature with {name}.to_frame().")
     if _is_ragged(X):
@@ -189,9 +427,51 @@ def _read(X: Any, name: str) -> Sequences:
     if rank(X) == 3:
         values = _numeric(X, name, ndim=3)
         series, time, features = values.shape
-        return Sequences(values.reshape(-1, features), np.full(series, time), "series")
+        return Sequences(values.reshape(-1, features), np.full(series, time), "series", width=time)
     values = _numeric(X, name, ndim=2)
     return Sequences(values, np.array([len(values)]), "array")
+
+
+def _read_xarray(X: Any, name: str, missing: int) -> Sequences:
+    """Axes found by name; the labels are kept in a template without features."""
+    *many, time, feature = _dims(X, name)
+    if time in X.indexes:
+        check_time_index(X.indexes[time], name, "xarray")
+    values = _numeric(X.transpose(*many, time, feature).to_numpy(), name, ndim=X.ndim)
+    names = X.indexes.get(feature)
+    named = names is not None and all(isinstance(label, str) for label in names)
+    features = np.array(names, dtype=object) if named else None
+    own = [label for label, coordinate in X.coords.items() if feature in coordinate.dims]
+    template = X.drop_vars(own).isel({feature: 0}).transpose(*many, time)
+    if not many:
+        return Sequences(values, np.array([len(values)]), "array", features=features, template=template)
+    telling = values[:, :, missing:]
+    known = ~np.isnan(telling).all(axis=2) if telling.size else np.ones(values.shape[:2], dtype=bool)
+    lengths = (known * np.arange(1, known.shape[1] + 1)).max(axis=1)
+    if (lengths == 0).any():
+        label = template.get_index(many[0])[int(np.argmin(lengths))]
+        raise ValueError(f"Input {name} is NaN everywhere in series {label!s}: leave the series out.")
+    sequences = Sequences(values[:, 0], lengths, "series", None, features, known.shape[1], template)
+    return replace(sequences, rows=values[sequences.present])
+
+
+def _dims(X: Any, name: str) -> list[Any]:
+    """The dims of an xarray in the order (series, time, feature)."""
+    if not hasattr(X, "to_numpy"):
+        raise TypeError(
+            f"{name} is an xarray {type(X).__name__}, expected a DataArray: give {name}.to_dataarray('feature')."
+        )
+    dims = list(X.dims)
+    named = next((dim for dim in dims if dim in FEATURES), dims[-1] if dims else None)
+    time = "time" if "time" in dims else dims[-2] if len(dims) > 1 else None
+    by_name = "time" in dims and named in FEATURES
+    if len(dims) not in (2, 3) or not (by_name or dims[-2:] == [time, named]):
+        raise ValueError(
+            f"{name} is an xarray with the dims {tuple(dims)}, expected (time, feature) or (series, time, feature). "
+            f"To be found in another order the dims must be named 'time' and one of {FEATURES}: "
+            f"{name}.rename({{…: 'time', …: 'feature'}})."
+        )
+    return [*(dim for dim in dims if dim not in (time, named)), time, named]
 
 
 def _read_list(X: Any, name: str) -> Sequences:
@@ -216,6 +496,17 @@ def _read_list(X: Any, name: str) -> Sequences:
 
 def _is_ragged(X: Any) -> bool:
     return isinstance(X, list | tuple) and len(X) > 0 and all(getattr(part, "ndim", None) == 2 for part in X)
+
+
+def _scatter(values: Array, series: Array, place: Array, shape: tuple[int, int]) -> Array:
+    """Rows (total, …) at their places in an array (series, time, …), missing elsewhere."""
+    if len(values) == shape[0] * shape[1]:
+        return values.reshape(*shape, *values.shape[1:])
+    kind = values.dtype.kind
+    dtype = values.dtype if kind in "fc" else np.float64 if kind in "iu" else object
+    full = np.full((*shape, *values.shape[1:]), np.nan, dtype=dtype)
+    full[series, place] = values
+    return full
 
 
 def _numeric(values: Any, name: str, ndim: int) -> Array:
@@ -246,7 +537,7 @@ def _hole(index: pd.Index) -> Any:
         gaps = np.diff(instants.asi8)
         local = instants.tz_localize(None)
         grids = [_months(local), _business_days(local), _even(gaps), _even(np.diff(local.asi8))]
-    elif isinstance(instants, pd.TimedeltaIndex) or pd.api.types.is_numeric_dtype(index.dtype):
+    elif _is_time(instants):
         gaps = np.diff(instants.asi8 if isinstance(instants, pd.TimedeltaIndex) else index.to_numpy())
         grids = [_even(gaps)]
     else:
@@ -256,6 +547,12 @@ def _hole(index: pd.Index) -> Any:
         return None
     wide = fitting[0] > 1 if fitting else gaps > 10 * np.median(gaps)
     return index[int(np.argmax(wide))] if wide.any() else None
+
+
+def _is_time(index: pd.Index) -> bool:
+    """Whether labels are instants, spans or numbers, rather than names."""
+    spans = pd.DatetimeIndex | pd.TimedeltaIndex | pd.PeriodIndex
+    return isinstance(index, spans) or pd.api.types.is_numeric_dtype(index.dtype)
 
 
 def _even(gaps: Array) -> Array | None:

@@ -3,10 +3,13 @@
 | X                        | y, one a step                              | y, one a sequence          |
 |--------------------------|--------------------------------------------|----------------------------|
 | 2-D, DataFrame           | ``(time,)``, ``(time, outputs)``           | –                          |
+| DataFrame (series, time) | ``(total,)``, ``(total, outputs)``         | ``(series,)``, ``(series, outputs)`` |
 | 3-D                      | ``(series, time)``, ``(series, time, outputs)`` | ``(series,)``, ``(series, outputs)`` |
 | list                     | list of ``(time,)`` or ``(time, outputs)`` | ``(series,)``, ``(series, outputs)`` |
+| xarray                   | the dims of X without features, and ``outputs`` | the same without time |
 
-One-to-many: X with one step a series and a longer y; the input is held.
+One-to-many: X with one step a series and a longer y; the input is held. Labels of series must be those of X, in its
+order. Labels of time are not compared: in one-step forecasts y is shifted on purpose.
 """
 
 from __future__ import annotations
@@ -18,9 +21,12 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_consistent_length
 
-from seqdyn.data.sequences import Sequences
+from seqdyn.data.sequences import Sequences, is_xarray, rank
 
 Array = np.ndarray[Any, Any]
+
+OUTPUTS = ("output", "outputs", "target", "targets", "feature", "features", "variable")
+"""The names under which the outputs of an xarray are found."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ def as_targets(y: Any, sequences: Sequences, per_step: bool, name: str = "y") ->
 
     Parameters
     ----------
-    y : array, Series, DataFrame or list of arrays
+    y : array, Series, DataFrame, xarray.DataArray or list of arrays
         See the table of this module.
     sequences : Sequences
     per_step : bool
@@ -57,8 +63,10 @@ def as_targets(y: Any, sequences: Sequences, per_step: bool, name: str = "y") ->
     Raises
     ------
     ValueError
-        If lengths or shapes do not fit the inputs; the message says which.
+        If lengths, shapes, dims or labels of series do not fit the inputs; the message says which.
     """
+    _check_series(y, sequences, per_step, name)
+    y = _by_name(y, sequences, per_step, name)
     if not per_step:
         return _one_a_sequence(y, sequences, name)
     if sequences.container == "list":
@@ -72,9 +80,50 @@ def as_targets(y: Any, sequences: Sequences, per_step: bool, name: str = "y") ->
     return Targets(values.reshape(len(values), -1), values.ndim == 1, sequences)
 
 
+def _check_series(y: Any, sequences: Sequences, per_step: bool, name: str) -> None:
+    """Raise if y names other series than X, or the same in another order."""
+    if not isinstance(sequences.index, pd.MultiIndex) or not isinstance(y, pd.Series | pd.DataFrame):
+        return
+    if not per_step:
+        labels, found = sequences.series_labels(), y.index
+        unlike = not found.equals(labels) and set(found) == set(labels)
+    else:
+        two = y.index.nlevels == 2 and len(y) == len(sequences.rows)
+        labels = sequences.index.get_level_values(0)
+        found = y.index.get_level_values(0) if two else labels
+        unlike = not found.equals(labels)
+    if unlike:
+        row = int(np.argmax(np.asarray(found) != np.asarray(labels)))
+        raise ValueError(
+            f"Row {row} of {name} belongs to series {found[row]!s}, that of X to series {labels[row]!s}: both must "
+            f"have the same series in the same order, e.g. {name}.loc[X.index{'' if per_step else '.unique(0)'}]."
+        )
+
+
+def _by_name(y: Any, sequences: Sequences, per_step: bool, name: str) -> Any:
+    """An xarray beside an xarray as an array, its axes found by name and put in the order of X."""
+    template = sequences.template
+    if not is_xarray(y) or template is None:
+        return y
+    shared = list(template.dims if per_step else template.dims[:-1])
+    others = [dim for dim in y.dims if dim not in shared]
+    if not set(shared) <= set(y.dims) or len(others) > 1 or not set(others) <= set(OUTPUTS):
+        raise ValueError(
+            f"{name} has the dims {tuple(y.dims)}, expected {tuple(shared)} as X, and for many outputs one named "
+            f"'outputs' (or one of {OUTPUTS})."
+        )
+    for dim in template.dims[:-1]:
+        if dim in y.indexes and dim in template.indexes and not y.indexes[dim].equals(template.indexes[dim]):
+            raise ValueError(
+                f"The coordinate {dim!r} of {name} is not that of X: both must have the same series in the same order, "
+                f"e.g. {name}.sel({dim}=X[{dim!r}])."
+            )
+    return y.transpose(*shared, *others).to_numpy()
+
+
 def _stacked(y: Any, sequences: Sequences, name: str) -> Targets:
     values = np.asarray(y)
-    series, time = len(sequences.lengths), int(sequences.lengths[0])
+    series, time = sequences.present.shape
     if values.ndim not in (2, 3) or len(values) != series:
         raise ValueError(
             f"{name} has shape {values.shape}, expected ({series}, {time}) or ({series}, {time}, outputs) beside X "
@@ -84,9 +133,8 @@ def _stacked(y: Any, sequences: Sequences, name: str) -> Targets:
         sequences = sequences.held(values.shape[1])
     elif values.shape[1] != time:
         raise ValueError(f"{name} has {values.shape[1]} steps a series, X has {time}: they must agree.")
-    flat = values.ndim == 2
-    table = values.reshape(-1, 1) if flat else values.reshape(-1, values.shape[2])
-    return Targets(table, flat, sequences)
+    table = values.reshape(*values.shape[:2], -1)[sequences.present]
+    return Targets(table, values.ndim == 2, sequences)
 
 
 def _ragged(y: Any, sequences: Sequences, name: str) -> Targets:
@@ -114,7 +162,8 @@ def _one_a_sequence(y: Any, sequences: Sequences, name: str) -> Targets:
     values = np.asarray(y)
     series = len(sequences.lengths)
     if values.ndim not in (1, 2) or len(values) != series:
-        hint = " A 2-D X is one sequence; many need a 3-D X or a list." if sequences.container in "array frame" else ""
+        one = sequences.container in ("array", "frame") and series == 1
+        hint = " A 2-D X is one sequence; many need a 3-D X, a list or a MultiIndex (series, time)." if one else ""
         raise ValueError(
             f"{name} has shape {values.shape}, expected ({series},) or ({series}, outputs): with "
             f"return_sequences=False every sequence of X has one target.{hint}"
@@ -146,6 +195,10 @@ def target_names(y: Any) -> list[str] | None:
     """The labels of the targets, if they came with any."""
     if isinstance(y, pd.Series):
         return None if y.name is None else [str(y.name)]
+    if is_xarray(y):
+        dim = next((dim for dim in y.dims if dim in OUTPUTS), None)
+        alone = None if dim is not None or y.name is None else [str(y.name)]
+        return [str(label) for label in y.indexes[dim]] if dim in y.indexes else alone
     return [str(name) for name in y.columns] if isinstance(y, pd.DataFrame) else None
 
 
@@ -154,7 +207,7 @@ def as_weights(sample_weight: Any, sequences: Sequences) -> Array | None:
 
     Parameters
     ----------
-    sample_weight : array or list of arrays, optional
+    sample_weight : array, list of arrays, or xarray.DataArray, optional
         One a step (shaped as y), or one a series.
 
     Raises
@@ -174,12 +227,12 @@ def as_weights(sample_weight: Any, sequences: Sequences) -> Array | None:
             )
         values = np.concatenate(parts)
     else:
-        values = np.asarray(sample_weight, dtype=np.float64)
+        values = np.asarray(_by_name(sample_weight, sequences, rank(sample_weight) > 1, "sample_weight"), np.float64)
     shape = values.shape
     if shape == (series,) and series != total:
         values = np.repeat(values, lengths)
-    elif sequences.container == "series" and shape == (series, total // series):
-        values = values.reshape(-1)
+    elif sequences.container == "series" and shape == sequences.present.shape:
+        values = values[sequences.present]
     if values.shape != (total,):
         raise ValueError(
             f"sample_weight has shape {shape}, expected one number for each of the {total} steps or for each of the "

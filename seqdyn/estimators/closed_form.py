@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
+from seqdyn.autoregression import Autoregression
 from seqdyn.data.scaling import Scaling
+from seqdyn.data.sequences import Sequences
 from seqdyn.data.targets import as_weights, check_no_infinity, spread, target_names
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import unchanged_on_error
@@ -29,6 +32,9 @@ class ClosedFormEstimator(NumberEstimator):
     ----------
     warmup : int or None
         Leading steps that carry no weight in the solution and no score.
+    autoregression : Autoregression or None
+        How the leading columns of X, the last values of the targets, are used; they may then be NaN. Steps without
+        them carry no weight in the solution.
 
     Attributes
     ----------
@@ -38,6 +44,7 @@ class ClosedFormEstimator(NumberEstimator):
     """
 
     warmup: int | None = None
+    autoregression: Autoregression | None = None
 
     def _network(self, inputs: int, outputs: int) -> nn.Module:
         """An unsolved cell of these widths."""
@@ -83,6 +90,8 @@ class ClosedFormEstimator(NumberEstimator):
         given = as_weights(sample_weight, sequences)
         weight: Array = known.astype(np.float64)
         weight = weight if given is None else weight * given
+        self._check_own_past(numbers.shape[1])
+        weight = weight * ~np.isnan(sequences.rows).any(axis=1)
         steps = np.arange(len(numbers)) - np.repeat(sequences.starts, sequences.lengths)
         weight = weight * (steps >= np.repeat(self._warmup_steps(sequences.lengths), sequences.lengths))
         if np.count_nonzero(weight) < 2:
@@ -93,19 +102,44 @@ class ClosedFormEstimator(NumberEstimator):
         self.flat_targets_ = targets.flat
         self.target_names_ = target_names(y)
         self.n_outputs_ = numbers.shape[1]
-        self.input_mean_ = sequences.rows.mean(axis=0)
+        self.input_mean_ = np.nanmean(sequences.rows, axis=0)
         self.input_scaling_ = Scaling.fit(sequences.rows)
         self.target_scaling_ = Scaling.fit(numbers[weight > 0])
-        self.network_ = self._rebuild()
-        rows = self._rows(sequences)
+        self._share_scaling()
+        self.network_ = self._unsolved()
         scaled = np.where(known[:, None], self.target_scaling_.apply(numbers), 0.0)
         with torch.no_grad():
-            self._solve(rows, scaled, weight)
-        self.network_.eval()
-        self.state_: State = run(self.network_, rows)[1]
+            self._solve(self._solving_rows(sequences), scaled, weight)
+        self.network_ = self._closed(self.network_).eval()
+        self.state_: State = run(self.network_, self._rows(sequences))[1]
+
+    def _solving_rows(self, sequences: Sequences) -> Rows:
+        """Scaled inputs of the inner cell; last values that are not known repeat the one before."""
+        if self._own_past is None:
+            return self._rows(sequences)
+        series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
+        filled = pd.DataFrame(sequences.rows).groupby(series).ffill().fillna(pd.Series(self.input_mean_))
+        x = self._tensor(self.input_scaling_.apply(filled.to_numpy()))
+        starts, lengths = torch.as_tensor(sequences.starts), torch.as_tensor(sequences.lengths)
+        return Rows(x, x.new_zeros(len(x), 0), None, starts, lengths)
+
+    def _unsolved(self) -> nn.Module:
+        return self._network(self.n_features_in_, self.n_outputs_).to(self._device, self._precision)
+
+    def _closed(self, network: Any) -> nn.Module:
+        """The network with its own past, if it has one."""
+        own = self._own_past
+        return network if own is None else own.wrap(network, 1, (0,), 0).to(self._device, self._precision)
 
     def _rebuild(self) -> nn.Module:
-        return self._network(self.n_features_in_, self.n_outputs_).to(self._device, self._precision)
+        return self._closed(self._unsolved())
+
+    def _rules(self) -> dict[str, Any]:
+        plain = (
+            lambda own: own is None or (own.lags == own.horizon == 1 and not own.centred),
+            "of one lag and one step",
+        )
+        return super()._rules() | {"autoregression": plain}
 
 
 def least_squares(regressors: Array, targets: Array, weight: Array) -> Array:

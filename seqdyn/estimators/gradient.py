@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
+from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
@@ -20,7 +21,7 @@ from seqdyn.data.targets import Targets, as_weights, check_no_infinity, spread, 
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator, unchanged_on_error
 from seqdyn.initial_state import Warmup, as_strategy
-from seqdyn.training.batches import Rows, Spanned, Spans, Streams, heard, windows
+from seqdyn.training.batches import Batch, Rows, Spanned, Spans, Streams, heard, windows
 from seqdyn.training.forward import forgetting_time, run
 from seqdyn.training.loop import HISTORY, Recipe, Trainer
 from seqdyn.training.losses import weighted_mean
@@ -56,6 +57,8 @@ class GradientEstimator(SequenceEstimator):
     weight_decay : float
     clip_norm : float or None
         Longest gradient, over all parameters together.
+    weight_average : float in [0, 1)
+        Keep the exponential average of the weights, w̄ ← a w̄ + (1 − a) w after every step; 0 keeps the last weights.
     max_epochs, max_steps, max_time : int, int or None, float or None
         Budgets: passes over the data, optimizer steps, seconds.
     batch_size : int
@@ -74,6 +77,8 @@ class GradientEstimator(SequenceEstimator):
     random_state : int, RandomState or None
     verbose : int
         1 shows a progress bar.
+    autoregression : Autoregression or None
+        How the leading columns of X, the last values of the targets, are used; they may then be NaN.
 
     Attributes
     ----------
@@ -101,6 +106,7 @@ class GradientEstimator(SequenceEstimator):
     schedule: Any = None
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
+    weight_average: float = 0.0
     max_epochs: int = 200
     max_steps: int | None = None
     max_time: float | None = None
@@ -115,6 +121,7 @@ class GradientEstimator(SequenceEstimator):
     dtype: str = "float32"
     random_state: Any = None
     verbose: int = 0
+    autoregression: Autoregression | None = None
 
     # ---------------------------------------------------------------- what subclasses owe
 
@@ -202,6 +209,7 @@ class GradientEstimator(SequenceEstimator):
         sequences = targets.sequences
         check_no_infinity(targets.table, sequences, self._per_step)
         numbers, class_weight = self._encode(targets, fresh)
+        self._check_own_past(numbers.shape[1])
         self._check_extent(sequences, numbers)
         self.flat_targets_ = targets.flat
         self.target_names_ = target_names(y)
@@ -221,6 +229,7 @@ class GradientEstimator(SequenceEstimator):
         name, moments = memory.get("optimizer", (None, None))
         if fresh:
             self.network_ = self._fresh_network(generator)
+            self._begin(rows.part(rows.starts[train > 0], torch.as_tensor(train[train > 0] + self._lag)))
         return sequences, Trainer(
             self.network_,
             batches,
@@ -228,8 +237,15 @@ class GradientEstimator(SequenceEstimator):
             recipe,
             generator,
             validate,
+            prepare=None if self._own_past is None else self._hide,
             optimizer_state=moments if name == self.optimizer else None,
         )
+
+    def _hide(self, batch: Batch, progress: float, generator: torch.Generator) -> Batch:
+        """Let the network see its own predictions where the training asks for it."""
+        assert self._own_past is not None
+        lengths = None if batch.mask is None else batch.mask.sum(1)
+        return batch._replace(x=self._own_past.hide(batch.x, lengths, progress, generator))
 
     def _recipe(self) -> Recipe:
         return Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
@@ -310,9 +326,10 @@ class GradientEstimator(SequenceEstimator):
                 "and come after the warm-up in the part that is trained on."
             )
         self.n_outputs_ = raw.shape[1]
-        self.input_mean_ = seen.mean(axis=0)
+        self.input_mean_ = np.nanmean(seen, axis=0)
         self.input_scaling_ = Scaling.fit(seen) if self.scale else Scaling.identity(seen.shape[1])
         self.target_scaling_ = Scaling.fit(known) if self._scales_targets else Scaling.identity(raw.shape[1])
+        self._share_scaling()
 
     @property
     def _scales_targets(self) -> bool:
@@ -373,9 +390,14 @@ class GradientEstimator(SequenceEstimator):
             torch.default_generator.manual_seed(generator.initial_seed())  # manual_seed would seed every GPU, too
             return self._rebuild(generator).to(self._device, self._precision)
 
+    def _begin(self, rows: Rows) -> None:
+        """What is done with a fresh network and the rows it will be trained on, before the first step."""
+
     def _rebuild(self, generator: torch.Generator | None = None) -> nn.Module:
-        heads = self._loss().heads
-        return self._network(self.n_features_in_, self.n_outputs_ * heads, generator or torch.Generator())
+        loss, own, inputs = self._loss(), self._own_past, self.n_features_in_
+        width = inputs if own is None else own.width(inputs)
+        network = self._network(width, self.n_outputs_ * loss.heads, generator or torch.Generator())
+        return network if own is None else own.wrap(cast(Cell, network), loss.heads, loss.located, loss.middle)
 
     def _start(self, cell: Cell) -> Cell:
         """The cell with its initial-state strategy."""

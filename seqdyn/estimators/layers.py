@@ -6,7 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -16,7 +16,9 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
 from seqdyn.estimators.gradient import GradientEstimator
+from seqdyn.estimators.linear_start import start_linear
 from seqdyn.initial_state import Given, as_strategy
+from seqdyn.training.batches import Rows
 from seqdyn.training.forward import Annotator
 
 CellFactory = Callable[..., Cell]
@@ -39,6 +41,11 @@ class Layered(GradientEstimator):
         translation network.
     dropout : float in [0, 1)
         Share of every layer's outputs dropped in training, one mask a sequence (or chunk), held in time.
+    skip : bool
+        Let the readout see the inputs, too: a linear model beside the recurrent one.
+    linear_start : float or None
+        Begin with that linear model alone, solved for with this ridge penalty, and let the training add to it; needs
+        ``skip``. In regressors only.
     """
 
     hidden_size: Any = 32
@@ -46,6 +53,12 @@ class Layered(GradientEstimator):
     residual: bool = False
     bidirectional: Any = False
     dropout: float = 0.0
+    skip: bool = False
+    linear_start: float | None = None
+
+    def _begin(self, rows: Rows) -> None:
+        if self.linear_start is not None:
+            start_linear(cast(Cell, self.network_), rows, self.linear_start, self._own_past, self._loss())
 
     def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
         """One layer: a cell of these widths."""
@@ -62,7 +75,7 @@ class Layered(GradientEstimator):
             width = layer.output_size
         alone = len(layers) == 1 and not self.dropout
         stack = layers[0] if alone else Stack(layers, self.dropout)
-        return self._start(Readout(stack, outputs, generator=generator))
+        return self._start(Readout(stack, outputs, generator=generator, skip=self.skip))
 
     def _encoder(self, inputs: int, outputs: int, generator: torch.Generator) -> Annotator:
         if isinstance(as_strategy(self.initial_state), Given):

@@ -61,7 +61,7 @@ class LinearStateSpaceRegressor(NumberTask):
     @property
     def feedthrough_(self) -> Array:
         """A, (outputs, inputs)."""
-        return self._matrix("feedthrough")[:, :-1] * self._gain()[:, None] / self.input_scaling_.scale
+        return self._matrix("feedthrough")[:, :-1] * self._gain()[:, None] / self._scale()
 
     @property
     def readout_(self) -> Array:
@@ -71,7 +71,7 @@ class LinearStateSpaceRegressor(NumberTask):
     @property
     def input_map_(self) -> Array:
         """C, (order, inputs)."""
-        return self._matrix("input_map")[:, :-1] / self.input_scaling_.scale
+        return self._matrix("input_map")[:, :-1] / self._scale()
 
     @property
     def transition_(self) -> Array:
@@ -83,12 +83,27 @@ class LinearStateSpaceRegressor(NumberTask):
         """y_0, (outputs,)."""
         heads = self._loss().heads
         own = self._matrix("feedthrough")[:, -1] * self._gain() + np.repeat(self.target_scaling_.mean, heads)
-        return own - self.feedthrough_ @ self.input_scaling_.mean
+        return own - self.feedthrough_ @ self._mean()
 
     @property
     def state_offset_(self) -> Array:
         """h_0, (order,)."""
-        return self._matrix("input_map")[:, -1] - self.input_map_ @ self.input_scaling_.mean
+        return self._matrix("input_map")[:, -1] - self.input_map_ @ self._mean()
+
+    def _scale(self) -> Array:
+        """The scale of every input of the linear cell: of X, or of its delay line."""
+        own, scale = self._own_past, self.input_scaling_.scale
+        if own is None:
+            return scale
+        return np.concatenate([np.tile(scale[: own.targets], own.lags - own.centred), scale[own.targets :]])
+
+    def _mean(self) -> Array:
+        """The mean of every input of the linear cell; lags relative to the last value have none."""
+        own, mean = self._own_past, self.input_scaling_.mean
+        if own is None:
+            return mean
+        lags = np.tile(mean[: own.targets], own.lags - own.centred) * (not own.centred)
+        return np.concatenate([lags, mean[own.targets :]])
 
     def _gain(self) -> Array:
         return np.repeat(self.target_scaling_.scale, self._loss().heads)

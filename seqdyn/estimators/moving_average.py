@@ -144,7 +144,7 @@ class ExponentialMovingAverageRegressor(ClosedFormEstimator):
     def _error(self, gamma: float, rows: Rows, targets: Array, weight: Array) -> float:
         """The squared error at this γ, with the readout solved for; leaves both in the network."""
         self.gamma_ = gamma
-        self.network_ = self._rebuild()
+        self.network_ = self._unsolved()
         return _read_out(self.network_, rows, targets, weight)
 
 

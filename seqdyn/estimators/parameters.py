@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.initial_state import NAMED, as_strategy
 from seqdyn.training.loop import OPTIMIZERS
@@ -90,6 +91,11 @@ def optional(rule: Rule) -> Rule:
     return lambda value: value is None or allowed(value), f"None or {text}"
 
 
+def instance(cls: type) -> Rule:
+    """An object of a class."""
+    return lambda value: isinstance(value, cls), f"a seqdyn.{cls.__name__}"
+
+
 def widths() -> Rule:
     """An int of at least 1, or a tuple of such."""
     good, _ = at_least(1)
@@ -120,6 +126,7 @@ RULES: dict[str, Rule] = {
     "learning_rate": positive(),
     "weight_decay": non_negative(),
     "clip_norm": optional(positive()),
+    "weight_average": share(zero=True),
     "max_epochs": at_least(1),
     "max_steps": optional(at_least(1)),
     "max_time": optional(positive()),
@@ -137,6 +144,9 @@ RULES: dict[str, Rule] = {
     "weights": one_of("uniform", "learned"),
     "schedule": accepted(as_schedule, f"None, one of {', '.join(map(repr, [*SHAPES, 'plateau']))}, or a callable"),
     "initial_state": accepted(as_strategy, f"one of {', '.join(map(repr, NAMED))}, a strategy, or a State"),
+    "autoregression": optional(instance(Autoregression)),
+    "skip": one_of(False, True),
+    "linear_start": optional(non_negative()),
     "quantiles": accepted(check_quantiles, "increasing numbers in (0, 1)"),
     "device": accepted(_device, "'auto' or a device that is here"),
     "random_state": accepted(check_random_state, "None, an int from 0 to 2**32 - 1, or a RandomState"),
@@ -173,6 +183,14 @@ def _conflicts(given: dict[str, Any]) -> list[str]:
         found.append("cell is one built layer, num_layers more: give the class, or a Stack of built cells.")
     if given.get("bidirectional") and given.get("bptt_length"):
         found.append("bptt_length carries a causal state on, which bidirectional does not have.")
+    if given.get("autoregression") and given.get("bidirectional"):
+        found.append("autoregression feeds a causal model's predictions back, which bidirectional does not have.")
+    if given.get("autoregression") and given.get("output_lag"):
+        found.append("autoregression feeds predictions back, which output_lag delays.")
+    if given.get("linear_start") is not None and not (given.get("skip") and "quantiles" in given):
+        found.append("linear_start solves for the readout of the inputs: set skip=True, in a regressor.")
+    if given.get("skip") and given.get("bidirectional"):
+        found.append("skip belongs to a causal readout: leave out bidirectional.")
     if given.get("bidirectional") and given.get("output_lag"):
         found.append("output_lag waits for the future, which bidirectional reads anyway.")
     return found

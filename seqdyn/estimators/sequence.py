@@ -15,8 +15,10 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
-from seqdyn.data.sequences import Sequences, as_sequences, check_finite, check_time_index, is_flat, refuse_labelled
+from seqdyn.data.scaling import Scaling
+from seqdyn.data.sequences import Sequences, as_sequences, check_finite, is_flat, series_lengths
 from seqdyn.data.targets import Targets, as_targets
 from seqdyn.files import save as save_file
 from seqdyn.state import State, expand, leaves, map_leaves
@@ -29,7 +31,8 @@ Array = np.ndarray[Any, Any]
 
 FREE = {
     "warmup", "window", "stride", "bptt_length", "streams", "optimizer", "learning_rate", "schedule", "weight_decay",
-    "clip_norm", "max_epochs", "max_steps", "max_time", "batch_size", "early_stopping", "validation_fraction",
+    "clip_norm", "weight_average", "max_epochs", "max_steps", "max_time", "batch_size", "early_stopping",
+    "validation_fraction",
     "n_iter_no_change", "tol", "warm_start", "device", "random_state", "verbose", "class_weight",
 }  # fmt: skip
 """Parameters of training alone: they may change after a fit."""
@@ -60,6 +63,11 @@ class SequenceEstimator(BaseEstimator):
     @property
     def _device(self) -> torch.device:
         return torch.device("cpu")
+
+    @property
+    def _own_past(self) -> Autoregression | None:
+        """How the leading columns of X, the targets' last values, are used; None: X is just inputs."""
+        return getattr(self, "autoregression", None)
 
     def _decoder(self) -> Callable[[Array], Array]:
         """The map from network outputs (…, heads) to predictions (…, targets), in the units of the data."""
@@ -116,7 +124,7 @@ class SequenceEstimator(BaseEstimator):
 
         Parameters
         ----------
-        X : array, list of arrays, or DataFrame
+        X : array, list of arrays, DataFrame, or xarray.DataArray
             Sequences in any container ``fit`` takes.
         initial_state : State, optional
             h_{-1} in network units, one row, or one a series; ``est.state_`` continues the training data. The
@@ -156,9 +164,10 @@ class SequenceEstimator(BaseEstimator):
         return Stream(
             cell,
             one,
-            encode=self.input_scaling_.apply,
+            encode=self._scaled,
             decode=self._decoder(),
             lag=self._lag,
+            inputs=self.n_features_in_,
             finish=lambda values: self._squeeze(self._finish(values)),
         )
 
@@ -169,7 +178,8 @@ class SequenceEstimator(BaseEstimator):
         ----------
         container : {"default", "pandas", "xarray"}
             ``"default"``: arrays. ``"pandas"``: a Series or DataFrame with the index of X; for 3-D or ragged X
-            indexed by (series, time). ``"xarray"``: a DataArray with dims (time, outputs) or (series, time, outputs).
+            indexed by (series, time). ``"xarray"``: a DataArray with dims (time, outputs) or (series, time, outputs);
+            for an xarray with its own dims and coordinates. NaN where a series has no step.
 
         Returns
         -------
@@ -198,15 +208,44 @@ class SequenceEstimator(BaseEstimator):
 
     def _rows(self, sequences: Sequences, lag: int = 0) -> Rows:
         """Scaled inputs on the device, every series continued by ``lag`` mean rows."""
-        x = self.input_scaling_.apply(sequences.rows)
+        x = self._scaled(sequences.rows)
         starts, lengths = sequences.starts, sequences.lengths
         if lag:
-            longer = np.tile(self.input_scaling_.apply(self.input_mean_), (len(x) + lag * len(lengths), 1))
+            longer = np.tile(self._scaled(self.input_mean_), (len(x) + lag * len(lengths), 1))
             longer[sequences.places(lag)] = x
             x, starts, lengths = longer, starts + lag * np.arange(len(lengths)), lengths + lag
         inputs = self._tensor(x)
         nothing = inputs.new_zeros(len(inputs), 0)
         return Rows(inputs, nothing, None, torch.as_tensor(starts), torch.as_tensor(lengths))
+
+    def _scaled(self, rows: Array) -> Array:
+        """Rows as the network takes them: scaled, and last values (…, targets) followed by whether they are known."""
+        x = self.input_scaling_.apply(rows)
+        if self._own_past is None:
+            return x
+        value, rest = np.split(x, [self._own_past.targets], axis=-1)
+        known = ~np.isnan(value)
+        return np.concatenate([np.where(known, value, 0.0), known, rest], axis=-1)
+
+    def _share_scaling(self) -> None:
+        """Give targets the scaling of their last values: what is predicted is fed back."""
+        own = self._own_past
+        if own is not None:
+            first, steps = slice(own.targets), np.repeat(np.arange(own.targets), own.horizon)
+            own_past = Scaling(self.input_scaling_.mean[first], self.input_scaling_.scale[first])
+            self.target_scaling_ = Scaling(own_past.mean[steps], own_past.scale[steps])
+
+    def _check_own_past(self, outputs: int) -> None:
+        """Raise if X and y do not have the columns that ``autoregression`` speaks of."""
+        own = self._own_past
+        if own is None:
+            return
+        if self.n_features_in_ < own.targets or outputs != own.targets * own.horizon:
+            raise ValueError(
+                f"autoregression with targets={own.targets} and horizon={own.horizon} needs the last values in the "
+                f"{own.targets} leading columns of X and {own.targets * own.horizon} columns of y, but X has "
+                f"{self.n_features_in_} and y {outputs}."
+            )
 
     def _tensor(self, values: Array) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values)).to(self._device, self._precision)
@@ -223,18 +262,10 @@ class SequenceEstimator(BaseEstimator):
 
     def _read_inputs(self, X: Any, reset: bool) -> Sequences:
         """Check a container against what the fit has seen, or remember what it is."""
-        refuse_labelled(X, "X")
+        missing = 0 if self._own_past is None else self._own_past.targets
         if is_flat(X):
-            if isinstance(X, pd.Series):
-                raise ValueError("X is a Series; make it a frame of one feature with X.to_frame().")
-            if isinstance(X, pd.DataFrame):
-                check_time_index(X.index, "X")
-            rows = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-            index = X.index if isinstance(X, pd.DataFrame) else None
-            sequences = Sequences(rows, np.array([len(rows)]), "array" if index is None else "frame", index)
-            check_finite(sequences, "X", getattr(self, "feature_names_in_", None))
-            return sequences
-        sequences = as_sequences(X, "X")
+            return self._read_table(X, reset, missing)
+        sequences = as_sequences(X, "X", missing)
         features = sequences.rows.shape[1]
         if reset:
             self.n_features_in_ = features
@@ -255,12 +286,27 @@ class SequenceEstimator(BaseEstimator):
             )
         return sequences
 
+    def _read_table(self, X: Any, reset: bool, missing: int) -> Sequences:
+        """One 2-D array or frame, checked in scikit-learn's way."""
+        if isinstance(X, pd.Series):
+            raise ValueError("X is a Series; make it a frame of one feature with X.to_frame().")
+        index = X.index if isinstance(X, pd.DataFrame) else None
+        lengths = None if index is None else series_lengths(index, "X")
+        rows = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+        if lengths is None:
+            sequences = Sequences(rows, np.array([len(rows)]), "array")
+        else:
+            sequences = Sequences(rows, lengths, "frame", index)
+        check_finite(sequences, "X", getattr(self, "feature_names_in_", None), missing)
+        return sequences
+
     def _read_targets(self, y: Any, sequences: Sequences) -> Targets:
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         targets = as_targets(y, sequences, self._per_step)
         held = targets.sequences is not sequences
         self.held_length_ = int(targets.sequences.lengths[0]) if held else None
+        self._training_end = targets.sequences.ends()
         return targets
 
     @property
@@ -281,21 +327,14 @@ class SequenceEstimator(BaseEstimator):
     def _labelled(self, values: Array, sequences: Sequences, wanted: str) -> Any:
         """Predictions with their labels, as pandas or xarray."""
         names = getattr(self, "target_names_", None) or [f"y{i}" for i in range(values.shape[-1])]
-        index = sequences.index
-        if not self._per_step:
-            index = pd.RangeIndex(len(values), name="series")
-        elif index is None and sequences.container in ("series", "list"):
-            steps = np.arange(len(values)) - np.repeat(sequences.starts, sequences.lengths)
-            series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
-            index = pd.MultiIndex.from_arrays([series, steps], names=["series", "time"])
-        elif index is None:
-            index = pd.RangeIndex(len(values), name="time")
-        frame = pd.DataFrame(values, index=index, columns=names)
         if wanted == "pandas":
+            index = sequences.labels() if self._per_step else sequences.series_labels()
+            frame = pd.DataFrame(values, index=index, columns=names)
             return frame[names[0]] if self.flat_targets_ else frame
-        array = frame.rename_axis(columns="outputs").rename_axis(index=index.names if index.nlevels > 1 else "time")
-        labelled = array.stack().to_xarray()
-        return labelled.isel(outputs=0, drop=True) if self.flat_targets_ else labelled
+        labelled = sequences.to_xarray(values, self._per_step)
+        if self.flat_targets_:
+            return labelled.isel(outputs=0).rename(names[0] if self.target_names_ else None)
+        return labelled.assign_coords(outputs=names)
 
     # ---------------------------------------------------------------- states
 
@@ -343,21 +382,22 @@ class SequenceEstimator(BaseEstimator):
 
     def to_content(self) -> dict[str, Any]:
         """Parameters and fitted attributes as a tree that files can hold."""
+        params = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not self.__sklearn_is_fitted__():  # it may be a parameter of something that is
+            return {"params": params, "fitted": None, "predict_output": self._predict_output}
         fitted = {name: value for name, value in vars(self).items() if name.endswith("_") and name != "network_"}
         fitted |= {"network": dict(self.network_.state_dict())}
         del fitted["fitted_params_"]
         if "history_" in fitted:
             fitted["history_"] = {str(name): column.to_numpy() for name, column in self.history_.items()}
-        return {
-            "params": {field.name: getattr(self, field.name) for field in fields(self)},
-            "fitted": fitted,
-            "predict_output": self._predict_output,
-        }
+        return {"params": params, "fitted": fitted, "predict_output": self._predict_output}
 
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> Self:
         """The inverse of :meth:`to_content`."""
         estimator = cls(**content["params"])
+        if content["fitted"] is None:
+            return estimator.set_predict_output(content["predict_output"])
         fitted = dict(content["fitted"])
         weights = fitted.pop("network")
         if "history_" in fitted:

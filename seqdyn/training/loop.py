@@ -45,6 +45,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 Observer = Callable[[int, Batch, nn.Module], None]
 Penalty = Callable[[nn.Module], Tensor]
+Prepare = Callable[[Batch, float, torch.Generator], Batch]
 
 
 class NonFiniteError(FloatingPointError):
@@ -69,6 +70,8 @@ class Recipe:
         Optimizer steps in all.
     max_time : float or None
         Seconds in all.
+    weight_average : float in [0, 1)
+        a: what is validated and kept is the exponential average of the weights, w̄ ← a w̄ + (1 − a) w after every step.
     n_iter_no_change, tol
         Stop when the monitored loss has not improved by ``tol`` for so many epochs.
     verbose : int
@@ -83,6 +86,7 @@ class Recipe:
     max_epochs: int = 200
     max_steps: int | None = None
     max_time: float | None = None
+    weight_average: float = 0.0
     n_iter_no_change: float = 10
     tol: float = 1e-4
     verbose: int = 0
@@ -105,6 +109,8 @@ class Trainer:
         restored at the end.
     penalty : callable, optional
         ``penalty(network) -> scalar`` joins the loss.
+    prepare : callable, optional
+        ``prepare(batch, progress, generator) -> batch`` may change what a step sees, such as hiding inputs.
     observer : callable, optional
         ``observer(epoch, batch, network)`` sees every step after its backward pass, before the update.
     optimizer_state : dict, optional
@@ -123,6 +129,7 @@ class Trainer:
     generator: torch.Generator
     validate: Callable[[], float] | None = None
     penalty: Penalty | None = None
+    prepare: Prepare | None = None
     observer: Observer | None = None
     optimizer_state: dict[str, Any] | None = None
     history: list[dict[str, float]] = field(default_factory=list)
@@ -142,6 +149,7 @@ class Trainer:
         self.patience = Patience(self.recipe.tol, self.recipe.n_iter_no_change)
         self.checks_every_step = next(iter(self.parameters.values())).device.type == "cpu"
         self.good = self.copy()
+        self.average = self.copy() if self.recipe.weight_average else []
 
     def run(self) -> list[dict[str, float]]:
         """Train until a budget is spent or the loss stops improving; Ctrl-C ends it early and keeps what is learnt."""
@@ -164,6 +172,7 @@ class Trainer:
             )
         finally:
             self.network.eval()
+            self.exchange()
             self.patience.restore(self.network)
         return self.history
 
@@ -186,6 +195,8 @@ class Trainer:
             with torch.no_grad():
                 return forward(self.network, batch, state, self.generator)[1], []
         self.optimizer.zero_grad(set_to_none=True)
+        if self.prepare is not None:
+            batch = self.prepare(batch, self.progress(), self.generator)
         output, state = forward(self.network, batch, state, self.generator)
         loss = weighted_mean(elementwise(self.loss(output, batch.y), batch.y), batch.weight)
         if self.penalty is not None:
@@ -212,7 +223,8 @@ class Trainer:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Go back to the last parameters whose loss and gradient were finite."""
+        """Go back to the last parameters whose loss and gradient were finite; an average of the others is given up."""
+        self.average = []
         for good, parameter in zip(self.good, self.parameters.values(), strict=True):
             parameter.copy_(good)
 
@@ -233,6 +245,22 @@ class Trainer:
             group["lr"] = rate
         self.optimizer.step()
         self.steps += 1
+        self.follow()
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move the average of the weights towards them; early on faster, so that the start is soon forgotten."""
+        if self.average:
+            share = 1 - min(self.recipe.weight_average, (1 + self.steps) / (10 + self.steps))
+            torch._foreach_lerp_(self.average, list(self.parameters.values()), share)
+
+    @torch.no_grad()
+    def exchange(self) -> None:
+        """Swap the weights with their average, where one is kept."""
+        for average, parameter in zip(self.average, self.parameters.values(), strict=False):
+            kept = parameter.clone()
+            parameter.copy_(average)
+            average.copy_(kept)
 
     def progress(self) -> float:
         """How much of the longest possible training is done, in [0, 1]."""
@@ -289,6 +317,7 @@ class Trainer:
             self.check(number, first, torch.stack([losses[first], norms[first]]))
         self.good = self.good if self.checks_every_step else self.begin
         coefficient = torch.clamp((self.recipe.clip_norm or math.inf) / (norms + 1e-6), max=1.0)
+        self.exchange()
         entry = {
             "epoch": number,
             "loss": float(losses.mean()),
@@ -303,6 +332,7 @@ class Trainer:
         monitored = entry["loss"] if self.validate is None else entry["validation_loss"]
         self.schedule.observe(monitored)
         self.patience.observe(monitored, self.network if self.validate is not None else None)
+        self.exchange()
         return entry
 
     def validation_loss(self) -> float:

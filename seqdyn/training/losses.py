@@ -33,6 +33,16 @@ class Loss:
         """Network outputs per target."""
         return 1
 
+    @property
+    def located(self) -> tuple[int, ...]:
+        """Which of them move with the level of the target."""
+        return tuple(range(self.heads))
+
+    @property
+    def middle(self) -> int:
+        """Which of them stands for the point prediction."""
+        return 0
+
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         return self.function(output, target)
 
@@ -60,6 +70,16 @@ class Quantile:
     def heads(self) -> int:
         return len(self.quantiles)
 
+    @property
+    def located(self) -> tuple[int, ...]:
+        """All of them move with the level of the target."""
+        return tuple(range(self.heads))
+
+    @property
+    def middle(self) -> int:
+        """The quantile nearest to the median stands for the point prediction."""
+        return min(range(self.heads), key=lambda i: abs(self.quantiles[i] - 0.5))
+
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         levels = torch.tensor(self.quantiles, dtype=output.dtype, device=output.device)
         error = target.unsqueeze(-1) - self.spread(output)
@@ -75,8 +95,7 @@ class Quantile:
 
     def point(self, output: Tensor) -> Tensor:
         """The quantile nearest to the median."""
-        middle = min(range(self.heads), key=lambda i: abs(self.quantiles[i] - 0.5))
-        return self.quantile(output)[..., middle]
+        return self.quantile(output)[..., self.middle]
 
 
 @dataclass(frozen=True)
@@ -88,6 +107,16 @@ class Gaussian:
     @property
     def heads(self) -> int:
         return 2
+
+    @property
+    def located(self) -> tuple[int, ...]:
+        """Only μ moves with the level of the target."""
+        return (0,)
+
+    @property
+    def middle(self) -> int:
+        """μ stands for the point prediction."""
+        return 0
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         mean, scale = self.parameters(output)

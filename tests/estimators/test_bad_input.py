@@ -360,7 +360,7 @@ def test_columns() -> None:
         (pd.timedelta_range("0s", periods=22, freq="s").delete([5, 6]), "hole after 0 days 00:00:04"),
         (pd.Index(np.arange(25) * 0.5).delete(range(5, 10)), "hole after 2.0"),
         (pd.date_range("2024-01-01", periods=20).insert(3, pd.NaT)[:20], "not sorted|missing|NaT"),
-        (pd.MultiIndex.from_product([[0, 1], range(10)]), r"MultiIndex.*frame\.loc\[key\]"),
+        (pd.MultiIndex.from_product([[0, 1], range(5), range(2)]), r"MultiIndex.*two levels \(series, time\)"),
     ],
     ids=[
         "duplicates",
@@ -376,7 +376,7 @@ def test_columns() -> None:
         "timedelta",
         "floats",
         "NaT",
-        "two levels",
+        "three levels",
     ],
 )
 def test_time_indices(index: Any, message: str) -> None:
@@ -516,6 +516,10 @@ VALUES: dict[str, list[Any]] = {
     "schedule": ["sometimes", 3],
     "weight_decay": [-1, np.nan, None],
     "clip_norm": [0, -1, "short"],
+    "weight_average": [-0.1, 1.0, 1.5, "half"],
+    "autoregression": [1, "own", object()],
+    "skip": ["yes", 2],
+    "linear_start": [-1.0, "ridge"],
     "max_epochs": [0, 1.5, None],
     "max_steps": [0, 1.5],
     "max_time": [0, -1, "a minute"],

@@ -134,6 +134,6 @@ def test_cells_that_take_no_hidden_size() -> None:
 
 
 def test_xarray_is_not_read_by_position() -> None:
-    """Its axes have names; reading them in the order they stand would be a guess."""
-    with pytest.raises(TypeError, match=r"xarray DataArray with the dims \('feature', 'time'\).*to_numpy"):
-        gru().fit(xarray.DataArray(X, dims=("feature", "time")), Y)
+    """Its axes have names; reading them in another order than these say would be a guess."""
+    with pytest.raises(ValueError, match=r"xarray with the dims \('feature', 'hour'\), expected \(time, feature\)"):
+        gru().fit(xarray.DataArray(X, dims=("feature", "hour")), Y)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from seqdyn.autoregression import Autoregressive
 from seqdyn.cell import Cell, Offset, Readout, Residual, Stack
 from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU
@@ -35,6 +36,14 @@ def with_noise(cell: Cell, batch: int, time: int, generator: torch.Generator) ->
     """The pair (x, dropout masks held in time)."""
     noise = map_leaves(lambda mask: hold(mask, time), cell.noise(batch, generator))
     return plain(cell, batch, time, generator), noise
+
+
+def all_known(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
+    """An input whose last values are all known: nobody runs on its own prediction."""
+    x = plain(cell, batch, time, generator)
+    targets = cell.targets
+    x[..., targets : 2 * targets] = 1.0
+    return x
 
 
 class Entry(NamedTuple):
@@ -100,6 +109,12 @@ def dropout_inside(g: torch.Generator | None) -> Stack:
     return Stack([Residual(inner), LSTM(3, 2, generator=g)], dropout=0.2)
 
 
+def centred(g: torch.Generator | None) -> Autoregressive:
+    """Two targets relative to their last values, one output without a level, an input beside them."""
+    inner = Readout(LSTM(5, 3, generator=g), 4, generator=g, skip=True)
+    return Autoregressive(inner, targets=2, lags=3, centred=True, shifted=[0, -1, 1, 1], fed=[0, 2])
+
+
 LAW_TABLE: list[Entry] = [
     Entry("moving average", lambda g: MovingAverage(3, window=4)),
     Entry("moving average, learned", lambda g: MovingAverage(3, window=3, weights="learned")),
@@ -125,6 +140,11 @@ LAW_TABLE: list[Entry] = [
     Entry("readout", lambda g: Readout(LSTM(3, 4, generator=g), 2, activation="sigmoid", generator=g)),
     Entry("readout of dropout", lambda g: Readout(three_unlike(g, 0.3), 3, generator=g), inputs=with_noise),
     Entry("dropout within dropout", dropout_inside, inputs=with_noise),
+    Entry("readout, skip", lambda g: Readout(LSTM(3, 4, generator=g), 2, generator=g, skip=True)),
+    Entry("own past", lambda g: Autoregressive(GRU(3, 4, generator=g), lags=2, fed=[1])),
+    Entry("own past, all known", lambda g: Autoregressive(GRU(4, 3, generator=g), lags=3), inputs=all_known),
+    Entry("own past, centred", centred),
+    Entry("own past, centred, all known", centred, inputs=all_known),
     Entry("offset", lambda g: Offset(GRU(4, 3, generator=g))),
     Entry("zero start", lambda g: Zero()(GRU(3, 4, generator=g))),
     Entry("random start", lambda g: Random(2.0)(GRU(3, 4, generator=g))),

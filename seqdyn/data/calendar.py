@@ -1,0 +1,89 @@
+"""Calendar features: where an instant stands in its hour, day, week and year."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Array = np.ndarray[Any, Any]
+
+CYCLES: dict[str, tuple[Callable[[pd.DatetimeIndex], Any], float]] = {
+    "minute": (lambda t: t.minute, 60),
+    "hour": (lambda t: t.hour + t.minute / 60, 24),
+    "day_of_week": (lambda t: t.day_of_week + t.hour / 24, 7),
+    "day_of_month": (lambda t: (t.day - 1) / t.days_in_month, 1),
+    "day_of_year": (lambda t: t.day_of_year - 1, 365.25),
+    "month": (lambda t: t.month - 1, 12),
+    "quarter": (lambda t: t.quarter - 1, 4),
+}
+"""Every cycle: the phase of an instant, and how long a turn is. Each gives a sine and a cosine."""
+
+
+def calendar_names(choice: Any, season_length: int, freq: Any, kind: str) -> tuple[str, ...]:
+    """The features a user means: none, those named, or those that go with the frequency (``"auto"``).
+
+    Parameters
+    ----------
+    choice : None, "auto" or sequence of str
+    season_length : int
+        m.
+    freq, kind
+        Of the grid.
+    """
+    if choice is None or (not isinstance(choice, str) and not len(choice)):
+        return ()
+    if isinstance(choice, str) and choice != "auto":
+        choice = (choice,)
+    if choice == "auto":
+        return _automatic(season_length, freq, kind)
+    unknown = [name for name in choice if name not in CYCLES]
+    if unknown:
+        raise ValueError(f"calendar features are {', '.join(map(repr, CYCLES))} or 'auto', got {unknown[0]!r}.")
+    if kind == "integer":
+        raise ValueError("Integer times have no calendar: use dates or periods, or leave calendar out.")
+    return tuple(choice)
+
+
+def calendar_features(stamps: pd.Index, names: Sequence[str]) -> Array:
+    """sin and cos of 2π · phase for every feature, shape (time, 2 · features).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> calendar_features(pd.date_range("2020-01-01", periods=3, freq="6h"), ["hour"]).round(2) + 0.0
+    array([[ 0.,  1.],
+           [ 1.,  0.],
+           [ 0., -1.]])
+    """
+    if not names:
+        return np.zeros((len(stamps), 0))
+    instants = stamps.to_timestamp() if isinstance(stamps, pd.PeriodIndex) else stamps
+    waves = []
+    for name in names:
+        phase, turn = CYCLES[name]
+        angle = 2 * np.pi * np.asarray(phase(instants), dtype=np.float64) / turn
+        waves += [np.sin(angle), np.cos(angle)]
+    return np.stack(waves, axis=1)
+
+
+def _automatic(season_length: int, freq: Any, kind: str) -> tuple[str, ...]:
+    """The cycles longer than a step and not longer than a year."""
+    if kind == "integer":
+        return ()
+    unit = str(freq).split("-")[0].lstrip("0123456789")
+    if unit in ("s", "ms", "us", "ns"):
+        return ("minute", "hour")
+    if unit == "min":
+        return ("hour", "day_of_week")
+    if unit == "h":
+        return ("hour", "day_of_week", "day_of_year")
+    if unit in ("D", "B"):
+        return ("day_of_week", "day_of_month", "day_of_year")
+    if unit == "W":
+        return ("day_of_year",)
+    if unit in ("M", "MS", "ME", "BMS", "BME"):
+        return ("month",)
+    return ("quarter",) if unit in ("Q", "QS", "QE") else ()

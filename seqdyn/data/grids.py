@@ -1,0 +1,207 @@
+"""Grids of time: the regular instants that observations lie on, from dates, periods or integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Array = np.ndarray[Any, Any]
+
+SEASONS = {"s": 60, "min": 1440, "h": 24, "D": 7, "B": 5, "W": 52, "M": 12, "Q": 4, "Y": 1}
+"""Steps in a season, by unit of time; a multiple of the unit divides it where it can."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Instants at equal steps of a calendar.
+
+    Attributes
+    ----------
+    freq : str or int
+        A pandas frequency (``"h"``, ``"MS"``, …), or the step between integers.
+    kind : {"datetime", "period", "integer"}
+    """
+
+    freq: Any
+    kind: str
+
+    def between(self, first: Any, last: Any) -> pd.Index:
+        """All instants from the first to the last."""
+        if self.kind == "integer":
+            return pd.RangeIndex(int(first), int(last) + 1, int(self.freq))
+        if self.kind == "period":
+            return pd.period_range(first, last, freq=self.freq)
+        return pd.date_range(first, last, freq=self.freq)
+
+    def after(self, last: Any, steps: int) -> pd.Index:
+        """The next instants."""
+        if self.kind == "integer":
+            step = int(self.freq)
+            return pd.RangeIndex(int(last) + step, int(last) + step * (steps + 1), step)
+        if self.kind == "period":
+            return pd.period_range(last + 1, periods=steps, freq=self.freq)
+        return pd.date_range(last, periods=steps + 1, freq=self.freq)[1:]
+
+    def season_length(self) -> int:
+        """m, the steps in a season: 24 for hours, 12 for months, 7 for days …; 1 where none is known.
+
+        Examples
+        --------
+        >>> Grid("2h", "datetime").season_length(), Grid("MS", "datetime").season_length()
+        (12, 12)
+        """
+        if self.kind == "integer":
+            return 1
+        unit, multiple = _unit(self.freq)
+        season = SEASONS.get(unit, 1)
+        return season // multiple if season % multiple == 0 else 1
+
+
+def grid_of(stamps: pd.Index, freq: Any = None) -> Grid:
+    """The grid that stamps lie on, given or found; some of its instants may be missing among them.
+
+    Parameters
+    ----------
+    stamps : Index
+        Unique and sorted.
+    freq : str or int, optional
+        The frequency, if it is known.
+
+    Returns
+    -------
+    Grid
+
+    Raises
+    ------
+    ValueError
+        If there is no such grid, or the stamps do not lie on the given one.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> grid_of(pd.to_datetime(["2020-01-01", "2020-02-01", "2020-03-01", "2020-05-01"])).freq
+    'MS'
+    """
+    kind = _kind(stamps)
+    if kind == "period":
+        own = stamps.freqstr
+        if freq not in (None, own):
+            raise ValueError(f"The periods have the frequency {own!r}, but freq={freq!r} was given: leave it out.")
+        return Grid(own, kind)
+    if kind == "integer":
+        return _integers(stamps.to_numpy(), freq)
+    if freq is not None:
+        return _checked(stamps, Grid(_spelled(freq), kind))
+    for candidate in _candidates(stamps):
+        grid = Grid(candidate, kind)
+        if _off(stamps, grid) is None:
+            return grid
+    raise ValueError(
+        f"No frequency fits the {len(stamps)} stamps from {stamps[0]!s} to {stamps[-1]!s}: they lie on no regular "
+        "grid, or are too few. Give freq='h', 'D', 'MS', …; or resample the frame first."
+    )
+
+
+def positions(stamps: pd.Index, full: pd.Index) -> Array:
+    """Where stamps stand among all instants of a grid; −1 for those that are not on it."""
+    found: Array = full.get_indexer(stamps)
+    return found
+
+
+def _kind(stamps: pd.Index) -> str:
+    if isinstance(stamps, pd.PeriodIndex):
+        return "period"
+    if isinstance(stamps, pd.DatetimeIndex):
+        return "datetime"
+    if pd.api.types.is_integer_dtype(stamps.dtype):
+        return "integer"
+    raise ValueError(
+        f"Times must be dates, periods or integers, got {stamps.dtype} such as {stamps[0]!r}: convert them with "
+        "pandas.to_datetime."
+    )
+
+
+def _integers(stamps: Array, freq: Any) -> Grid:
+    gaps = np.diff(stamps)
+    step = int(np.gcd.reduce(gaps)) if len(gaps) else 1
+    if freq is None:
+        return Grid(max(step, 1), "integer")
+    if isinstance(freq, bool) or not isinstance(freq, int | np.integer) or freq < 1:
+        raise ValueError(f"With integer times freq is a step of at least 1, got {freq!r}.")
+    return _checked(pd.Index(stamps), Grid(int(freq), "integer"))
+
+
+def _checked(stamps: pd.Index, grid: Grid) -> Grid:
+    stray = _off(stamps, grid)
+    if stray is not None:
+        raise ValueError(
+            f"{stray!s} does not lie on the grid of freq={grid.freq!r} that begins at {stamps[0]!s}: round the stamps, "
+            "or give their true frequency."
+        )
+    return grid
+
+
+def _off(stamps: pd.Index, grid: Grid) -> Any:
+    """The first stamp that is not on the grid through the first, or None."""
+    missing = positions(stamps, grid.between(stamps[0], stamps[-1])) < 0
+    return stamps[int(np.argmax(missing))] if missing.any() else None
+
+
+def _candidates(stamps: pd.DatetimeIndex) -> list[str]:
+    """Frequencies of stretches of the stamps, the coarsest first."""
+    if len(stamps) < 3:
+        return []
+    whole = _inferred(stamps)
+    if whole is not None:
+        return [whole]
+    found = {_inferred(stretch) for width in (5, 3) for stretch in _stretches(stamps, width)} - {None}
+    start = stamps[0].tz_localize(None)
+    calendar = sorted(found, key=lambda freq: -_span(start, freq))
+    smallest = int(np.gcd.reduce(np.diff(stamps.as_unit("ns").asi8)))
+    return [*calendar, pd.tseries.frequencies.to_offset(pd.Timedelta(smallest, "ns")).freqstr]
+
+
+def _inferred(stamps: pd.DatetimeIndex) -> str | None:
+    """The frequency of stamps without holes; None if they have no common one."""
+    try:
+        found = pd.DatetimeIndex(stamps, freq="infer").freqstr if len(stamps) >= 3 else None
+        return None if found is None else str(found)
+    except ValueError:
+        return None
+
+
+def _stretches(stamps: pd.DatetimeIndex, width: int) -> list[pd.DatetimeIndex]:
+    """Up to 200 runs of neighbouring stamps, spread over all of them."""
+    width = min(width, len(stamps))
+    places = np.unique(np.linspace(0, len(stamps) - width, 200).astype(int))
+    return [stamps[place : place + width] for place in places]
+
+
+def _span(start: pd.Timestamp, freq: str) -> float:
+    """How long twelve steps take."""
+    instants = pd.date_range(start, periods=13, freq=freq)
+    return float((instants[-1] - instants[0]).total_seconds())
+
+
+def _spelled(freq: Any) -> str:
+    try:
+        return str(pd.tseries.frequencies.to_offset(freq).freqstr)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"freq={freq!r} is no pandas frequency; examples: 'min', 'h', 'D', 'B', 'W', 'MS', 'ME', 'QE', 'YE'."
+        ) from error
+
+
+def _unit(freq: str) -> tuple[str, int]:
+    """A frequency as its unit in the table of seasons, and how many of them."""
+    offset = pd.tseries.frequencies.to_offset(freq if freq not in ("M", "Q", "Y") else f"{freq}E")
+    name = getattr(offset, "rule_code", offset.freqstr).split("-")[0]
+    alias = {"MS": "M", "ME": "M", "BMS": "M", "BME": "M", "QS": "Q", "QE": "Q", "YS": "Y", "YE": "Y"}.get(name, name)
+    step = pd.Timedelta(offset) if isinstance(offset, pd.tseries.offsets.Tick) else None
+    if step is not None and alias not in SEASONS and step < pd.Timedelta("1D"):
+        seconds = step.total_seconds()
+        return ("h", int(seconds // 3600)) if seconds % 3600 == 0 else ("min", max(1, int(seconds // 60)))
+    return alias, int(offset.n)

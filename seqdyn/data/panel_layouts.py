@@ -1,0 +1,269 @@
+"""The layouts of frames: each is read into one table of observations.
+
+| layout                               | what it is                                                              |
+|--------------------------------------|-------------------------------------------------------------------------|
+| Series indexed by time               | one series                                                              |
+| wide frame indexed by time           | a series a column, beside the columns named as covariates, which all share |
+| MultiIndex (series, time)            | a target column, and the columns named as covariates; or a Series       |
+| long frame                           | the same, with series and time in columns (one series without the former) |
+| xarray DataArray, Dataset            | dims (series, time) or (time,); a Dataset's other variables are covariates |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray
+
+from seqdyn.data.panels import Layout, Roles
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class Table:
+    """A frame as columns: one row an observation, in any order.
+
+    Attributes
+    ----------
+    code : array of int, shape (rows,)
+        The number of the series of every row.
+    names : Index, shape (series,)
+        In the order in which they come in the frame.
+    stamps : Index, shape (rows,)
+    columns : DataFrame
+        Target and covariates.
+    target : str
+        Which of the columns is the target.
+    layout : Layout
+    """
+
+    code: Array
+    names: pd.Index
+    stamps: pd.Index
+    columns: pd.DataFrame
+    target: Any
+    layout: Layout
+
+
+def table_of(data: Any, roles: Roles, name: str = "df") -> Table:
+    """The observations of a frame of any layout.
+
+    Parameters
+    ----------
+    data : Series, DataFrame, DataArray or Dataset
+    roles : Roles
+    name : str
+        How errors call the frame.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    TypeError
+        If it is no labelled container.
+    ValueError
+        If the layout is not clear: columns of one name or of no role, index levels too many, ids that are missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"unique_id": ["b", "a", "b"], "ds": [2, 1, 1], "y": [3.0, 4.0, 5.0]})
+    >>> table = table_of(frame, Roles())
+    >>> table.layout.kind, list(table.names), table.code
+    ('long', ['b', 'a'], array([0, 1, 0]))
+    """
+    if isinstance(data, xarray.DataArray | xarray.Dataset):
+        return _from_xarray(data, roles, name)
+    if isinstance(data, pd.Series):
+        return _from_series(data, roles, name)
+    if not isinstance(data, pd.DataFrame):
+        raise TypeError(
+            f"{name} must be a pandas Series or DataFrame, or an xarray DataArray or Dataset, got "
+            f"{type(data).__name__}. Arrays have no times: estimators take them."
+        )
+    if data.columns.nlevels > 1:
+        raise ValueError(
+            f"The columns of {name} have {data.columns.nlevels} levels {list(data.columns.names)}: flatten them, e.g. "
+            "with df.stack(), or take one of them with xs."
+        )
+    if data.columns.has_duplicates:
+        raise ValueError(f"{name} has two columns of the name {data.columns[data.columns.duplicated()][0]!r}.")
+    if isinstance(data.index, pd.MultiIndex):
+        return _from_multiindex(data, roles, name)
+    if roles.time_col in data.columns:
+        return _from_long(data, roles, name)
+    return _from_wide(data, roles, name)
+
+
+def stamps_of(data: Any, roles: Roles, name: str = "df") -> pd.Index:
+    """The times of a frame, and nothing else of it."""
+    if isinstance(data, xarray.DataArray | xarray.Dataset):
+        return data.indexes[_ordered([dim for dim in data.dims if dim in data.indexes], roles)[-1]]
+    if isinstance(data, pd.DataFrame) and roles.time_col in data.columns:
+        return pd.Index(data[roles.time_col])
+    if not isinstance(data, pd.Series | pd.DataFrame):
+        raise TypeError(f"{name} must come in a frame, got {type(data).__name__}.")
+    return data.index.get_level_values(-1)
+
+
+def _from_series(data: pd.Series, roles: Roles, name: str) -> Table:
+    label = roles.target_col if data.name is None else data.name
+    if isinstance(data.index, pd.MultiIndex):
+        return _from_multiindex(data.rename(label).to_frame(), roles, name)
+    _check_alone(roles, name)
+    layout = Layout("series", (data.name, None, data.index.name), single=True)
+    return Table(np.zeros(len(data), int), _only(label), data.index, data.rename(label).to_frame(), label, layout)
+
+
+def _from_long(data: pd.DataFrame, roles: Roles, name: str) -> Table:
+    single = roles.id_col not in data.columns
+    keys = [roles.time_col] if single else [roles.id_col, roles.time_col]
+    columns = data.drop(columns=keys)
+    target = _named(columns, roles, name)
+    layout = Layout("long", (target, roles.id_col, roles.time_col), single)
+    stamps = pd.Index(data[roles.time_col])
+    if single:
+        return Table(np.zeros(len(data), int), _only(target), stamps, columns, target, layout)
+    code, names = _coded(data[roles.id_col], roles.id_col, name)
+    return Table(code, names, stamps, columns, target, layout)
+
+
+def _from_multiindex(data: pd.DataFrame, roles: Roles, name: str) -> Table:
+    if data.index.nlevels != 2:
+        raise ValueError(
+            f"{name} has {data.index.nlevels} index levels {list(data.index.names)}, expected (series, time)."
+        )
+    alone = data.shape[1] == 1 and not roles.covariates
+    target = data.columns[0] if alone else _named(data, roles, name)
+    series, time = data.index.names
+    code, names = _coded(data.index.get_level_values(0), series, name)
+    layout = Layout("multiindex", (target, series, time))
+    return Table(code, names, data.index.get_level_values(1), data, target, layout)
+
+
+def _from_wide(data: pd.DataFrame, roles: Roles, name: str) -> Table:
+    _check_wide(data, roles, name)
+    shared = [*roles.past, *roles.future]
+    own = data.columns.drop(shared)
+    if not len(own):
+        raise ValueError(
+            f"{name} has no column to forecast{': all are covariates' if shared else ', and none at all'}."
+        )
+    for column in own:
+        check_numeric(data[column], name)
+    values = np.concatenate([data[column].to_numpy(np.float64, na_value=np.nan) for column in own])
+    columns = pd.concat([data[shared]] * len(own), ignore_index=True)
+    columns.insert(0, roles.target_col, values, allow_duplicates=False)
+    layout = Layout("wide", (None, None, data.index.name))
+    stamps = data.index.append([data.index] * (len(own) - 1)) if len(own) > 1 else data.index
+    return Table(np.repeat(np.arange(len(own)), len(data)), own, stamps, columns, roles.target_col, layout)
+
+
+def _check_wide(data: pd.DataFrame, roles: Roles, name: str) -> None:
+    """Raise if a frame without series and time in columns or levels is no wide frame either."""
+    if roles.id_col in data.columns:
+        raise ValueError(
+            f"{name} has a column {roles.id_col!r} but none named {roles.time_col!r} for the time; it has "
+            f"{list(data.columns)}. Name it with time_col, or take the times out of the index with reset_index."
+        )
+    if roles.static:
+        raise ValueError(
+            f"{name} is a wide frame, which has no column of static covariates {list(roles.static)}: give them to fit "
+            "as static=."
+        )
+    for column in (*roles.past, *roles.future):
+        if column not in data.columns:
+            raise ValueError(
+                f"{name} has no column {column!r}, which is named as a covariate; it has {list(data.columns)}."
+            )
+    text = [column for column in data.columns if not pd.api.types.is_numeric_dtype(data[column])]
+    if text and not isinstance(data.index, pd.DatetimeIndex | pd.PeriodIndex):
+        raise ValueError(
+            f"{name} is read as a wide frame, one series a column, since it has no column {roles.time_col!r}; but "
+            f"{text[0]!r} does not hold numbers. For a long frame name id_col, time_col and target_col."
+        )
+
+
+def _from_xarray(data: Any, roles: Roles, name: str) -> Table:
+    dataset = data.to_dataset(name=roles.target_col) if isinstance(data, xarray.DataArray) else data
+    if roles.target_col not in dataset:
+        raise ValueError(f"{name} has no variable {roles.target_col!r}; it has {list(dataset.data_vars)}.")
+    dims = _ordered(dataset[roles.target_col].dims, roles)
+    if not 1 <= len(dims) <= 2:
+        raise ValueError(f"{name} has the dims {dims}, expected (time,) or (series, time).")
+    for dim in dims:
+        if dim not in dataset.coords:
+            raise ValueError(f"The dim {dim!r} of {name} has no coordinate: give it labels with assign_coords.")
+    dataset = dataset.reset_coords([known for known in roles.covariates if known in dataset.coords])
+    frame = dataset.reset_coords(drop=True).to_dataframe(dim_order=dims)
+    label = data.name if isinstance(data, xarray.DataArray) else roles.target_col
+    if len(dims) == 2:
+        table = _from_multiindex(frame, roles, name)
+        table.layout = Layout("xarray", (label, *dims))
+        return table
+    target = _named(frame, roles, name)
+    layout = Layout("xarray", (label, None, dims[0]), single=True)
+    names = _only(target if label is None else label)
+    return Table(np.zeros(len(frame), int), names, frame.index, frame, target, layout)
+
+
+def _ordered(dims: Any, roles: Roles) -> list[Any]:
+    """Dims with time as the last: the one of that name, else the last one."""
+    dims = list(dims)
+    time = next((dim for dim in dims if dim in ("time", roles.time_col)), dims[-1] if dims else None)
+    return sorted(dims, key=lambda dim: dim == time)
+
+
+def _named(columns: pd.DataFrame, roles: Roles, name: str) -> Any:
+    """The target column; every other one must have been named, too."""
+    wanted = (roles.target_col, *roles.covariates)
+    for column in wanted:
+        if column not in columns.columns:
+            raise ValueError(
+                f"{name} has no column {column!r}; beside series and time it has {list(columns.columns)}. Name the "
+                "target with target_col, covariates with past, future and static."
+            )
+    unknown = [column for column in columns.columns if column not in wanted]
+    if unknown:
+        raise ValueError(
+            f"Nobody said what the columns {unknown} of {name} are: name them in past, future or static, or drop them."
+        )
+    return roles.target_col
+
+
+def check_numeric(column: pd.Series, name: str) -> None:
+    """Raise if a column does not hold real numbers."""
+    dtype = column.dtype
+    if not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_complex_dtype(dtype):
+        example = f", such as {column.iloc[0]!r}" if len(column) else ""
+        raise ValueError(
+            f"Column {column.name!r} of {name} has the dtype {dtype}{example}: give numbers, e.g. with "
+            "pandas.to_numeric."
+        )
+
+
+def _check_alone(roles: Roles, name: str) -> None:
+    """Raise if covariates are named, but there is no place for them."""
+    if roles.covariates:
+        raise ValueError(
+            f"{name} is a Series, which has no column {roles.covariates[0]!r}: give a frame with the covariates."
+        )
+
+
+def _coded(labels: Any, column: Any, name: str) -> tuple[Array, pd.Index]:
+    """The number of every row's series, and their names as they come."""
+    code, names = pd.factorize(labels)
+    if (code < 0).any():
+        raise ValueError(f"Row {int(np.argmax(code < 0))} of {name} has no series: {column!r} is missing there.")
+    return code, pd.Index(names, tupleize_cols=False)
+
+
+def _only(label: Any) -> pd.Index:
+    """The names of a panel of one series."""
+    return pd.Index([label], tupleize_cols=False)

@@ -1,0 +1,305 @@
+"""Panels: many series on one regular grid of time.
+
+:mod:`seqdyn.data.panel_reading` reads one from a frame, :mod:`seqdyn.data.panel_additions` what comes to it later; its
+:meth:`Panel.restore` gives forecasts back in the layout that came in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seqdyn.data.grids import Grid
+from seqdyn.data.labels import index_content, index_from
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the columns of a frame are.
+
+    Attributes
+    ----------
+    id_col, time_col, target_col : str
+        Of a long frame; the last also of a MultiIndex frame and a Dataset of several columns.
+    past : tuple of str
+        Covariates known up to the present.
+    future : tuple of str
+        Covariates known ahead.
+    static : tuple of str
+        Constants of a series.
+    """
+
+    id_col: str = "unique_id"
+    time_col: str = "ds"
+    target_col: str = "y"
+    past: tuple[str, ...] = ()
+    future: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """All columns beside the target."""
+        return (*self.past, *self.future, *self.static)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a frame was laid out.
+
+    Attributes
+    ----------
+    kind : {"series", "wide", "multiindex", "long", "xarray"}
+    names : tuple of str or None
+        The name of the target, of the axis of series, and of that of time.
+    single : bool
+        Whether it has no axis of series.
+    """
+
+    kind: str
+    names: tuple[Any, Any, Any]
+    single: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Series laid end to end, each without holes.
+
+    Attributes
+    ----------
+    names : Index, shape (series,)
+    lengths : array of int, shape (series,)
+    times : Index, shape (total,)
+        The instant of every row.
+    target : array, shape (total,)
+        NaN where missing.
+    past, future : array, shape (total, columns)
+    static : DataFrame or None
+        One row a series.
+    present : array of bool, shape (total,)
+        False at rows that the frame did not have.
+    grid : Grid
+    layout : Layout
+    roles : Roles
+    """
+
+    names: pd.Index
+    lengths: Array
+    times: pd.Index
+    target: Array
+    past: Array
+    future: Array
+    static: pd.DataFrame | None
+    present: Array
+    grid: Grid
+    layout: Layout
+    roles: Roles = field(default_factory=Roles)
+
+    # ---------------------------------------------------------------- where rows are
+
+    @property
+    def starts(self) -> Array:
+        """The row each series begins at, shape (series,)."""
+        return self.ends - self.lengths
+
+    @property
+    def ends(self) -> Array:
+        """The row after each series' last, shape (series,)."""
+        return np.cumsum(self.lengths, dtype=np.int64)
+
+    @property
+    def series(self) -> Array:
+        """The number of the series of every row, shape (total,)."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    @property
+    def steps(self) -> Array:
+        """The number of every row within its series, shape (total,)."""
+        return np.arange(len(self.target)) - np.repeat(self.starts, self.lengths)
+
+    @property
+    def last(self) -> list[Any]:
+        """The last instant of every series."""
+        return list(self.times[self.ends - 1])
+
+    def rows(self, number: int) -> slice:
+        """The rows of a series."""
+        start = int(self.lengths[:number].sum())
+        return slice(start, start + int(self.lengths[number]))
+
+    def ahead(self, horizon: int) -> list[pd.Index]:
+        """The instants after each series, ``horizon`` of them."""
+        last = self.last
+        known = {instant: self.grid.after(instant, horizon) for instant in dict.fromkeys(last)}
+        return [known[instant] for instant in last]
+
+    def gaps(self) -> pd.DataFrame:
+        """The absent rows.
+
+        Returns
+        -------
+        DataFrame
+            One row a gap: series, the instants before (``after``) and after it (``before``), missing (NaT) where the
+            series begins or ends in it, and how many rows are ``missing``.
+        """
+        absent = np.flatnonzero(~self.present)
+        series = self.series[absent]
+        border = (np.diff(absent) > 1) | (np.diff(series) > 0)
+        some = np.full(min(1, len(absent)), True)
+        begins, ends = absent[np.concatenate([some, border])], absent[np.concatenate([border, some])]
+        inner = self.steps[begins] > 0, ends + 1 < self.ends[self.series[ends]]
+        after, before = self.times[begins - 1], self.times[np.minimum(ends + 1, len(self.times) - 1)]
+        return pd.DataFrame(
+            {
+                "series": self.names[self.series[begins]],
+                "after": after if inner[0].all() else after.where(inner[0]),
+                "before": before if inner[1].all() else before.where(inner[1]),
+                "missing": ends - begins + 1,
+            }
+        )
+
+    # ---------------------------------------------------------------- parts and wholes
+
+    def head(self, lengths: Array) -> Panel:
+        """The leading rows of every series; series of no rows are left out.
+
+        Parameters
+        ----------
+        lengths : array of int, shape (series,)
+        """
+        lengths = np.clip(lengths, 0, self.lengths)
+        return self._take(self.steps < np.repeat(lengths, self.lengths), lengths)
+
+    def tail(self, count: int) -> Panel:
+        """The last rows of every series."""
+        left = np.repeat(self.ends, self.lengths) - np.arange(len(self.target))
+        return self._take(left <= count, np.minimum(count, self.lengths))
+
+    def select(self, chosen: Array) -> Panel:
+        """Some of the series, by their numbers, in the order of the panel."""
+        kept = np.isin(np.arange(len(self.lengths)), chosen)
+        return self._take(np.repeat(kept, self.lengths), np.where(kept, self.lengths, 0))
+
+    def _take(self, kept: Array, lengths: Array) -> Panel:
+        left = lengths > 0
+        return replace(
+            self,
+            names=self.names[left],
+            lengths=lengths[left],
+            times=self.times[kept],
+            target=self.target[kept],
+            past=self.past[kept],
+            future=self.future[kept],
+            static=None if self.static is None else self.static[left],
+            present=self.present[kept],
+        )
+
+    def joined(self, new: Panel) -> Panel:
+        """This panel, every series continued by the rows of another one.
+
+        They must follow: :func:`~seqdyn.data.panel_additions.read_more` sees to it.
+        """
+        place = new.names.get_indexer(self.names)  # −1: nothing new
+        lengths = self.lengths + np.where(place >= 0, new.lengths[place], 0)
+        starts = np.cumsum(lengths) - lengths
+        owner = self.names.get_indexer(new.names)[new.series]
+        row = np.concatenate([self.steps + starts[self.series], new.steps + (starts + self.lengths)[owner]])
+        order = np.argsort(row)
+
+        def join(own: Any, more: Any) -> Any:
+            return np.concatenate([own, more])[order]
+
+        return replace(
+            self,
+            lengths=lengths,
+            times=self.times.append(new.times)[order],
+            target=join(self.target, new.target),
+            past=join(self.past, new.past),
+            future=join(self.future, new.future),
+            present=join(self.present, new.present),
+        )
+
+    # ---------------------------------------------------------------- giving back
+
+    def restore(self, columns: dict[str, Array], times: list[pd.Index]) -> Any:
+        """Forecasts in the layout that came in.
+
+        Parameters
+        ----------
+        columns : dict of array, shape (series, horizon)
+            By name; the first is the point forecast.
+        times : list of Index, one a series
+
+        Returns
+        -------
+        DataFrame, Series, DataArray or Dataset
+            A long frame or MultiIndex frame has these columns; a wide frame a column a series (with more than one
+            array: a column a series and array), NaN at instants that are not among a series' own; a Series or
+            DataArray stays one if there is one array.
+        """
+        (target, series, time), horizon = self.layout.names, len(times[0])
+        values = {name: array.reshape(-1) for name, array in columns.items()}
+        stamps = times[0].append(times[1:]) if len(times) > 1 else times[0]
+        names = self.names.repeat(horizon)
+        if self.layout.kind == "series":
+            frame = pd.DataFrame(values, index=stamps.rename(time))
+            return frame.iloc[:, 0].rename(target) if len(columns) == 1 else frame
+        if self.layout.kind == "wide":
+            return self._wide(columns, [index.rename(time) for index in times])
+        if self.layout.kind == "long":
+            labels = {} if self.layout.single else {series: names}
+            return pd.DataFrame(labels | {time: stamps} | values)
+        if self.layout.kind == "xarray":
+            return self._labelled(values, names, stamps)
+        return pd.DataFrame(values, index=pd.MultiIndex.from_arrays([names, stamps], names=[series, time]))
+
+    def _wide(self, columns: dict[str, Array], times: list[pd.Index]) -> pd.DataFrame:
+        """A column a series, or a column a series and array."""
+        table = np.stack(list(columns.values()), axis=1)  # (series, arrays, horizon)
+        index = times[0]
+        if not all(own is index or own.equals(index) for own in times):
+            index = times[0].append(times[1:]).unique().sort_values()
+            full = np.full((*table.shape[:2], len(index)), np.nan)
+            for number, own in enumerate(times):
+                full[number][:, index.get_indexer(own)] = table[number]
+            table = full
+        heads = self.names
+        if len(columns) > 1:
+            pairs = [heads.repeat(len(columns)), [*columns] * len(heads)]
+            heads = pd.MultiIndex.from_arrays(pairs, names=[heads.name, None])
+        return pd.DataFrame(table.reshape(-1, len(index)).T, index=index, columns=heads)
+
+    def _labelled(self, values: dict[str, Array], names: pd.Index, stamps: pd.Index) -> Any:
+        """A Dataset, or a DataArray if there is one array; the series in their own order."""
+        target, series, time = self.layout.names
+        if self.layout.single:
+            dataset = pd.DataFrame(values, index=stamps.rename(time)).to_xarray()
+        else:
+            index = pd.MultiIndex.from_arrays([names, stamps], names=[series, time])
+            dataset = pd.DataFrame(values, index=index).to_xarray().reindex({series: self.names})
+        return dataset[next(iter(values))].rename(target) if len(values) == 1 else dataset
+
+    # ---------------------------------------------------------------- files
+
+    def to_content(self) -> dict[str, Any]:
+        """The panel as a tree that files can hold."""
+        plain = ("lengths", "target", "past", "future", "present", "grid", "layout", "roles")
+        static = self.static
+        return {name: getattr(self, name) for name in plain} | {
+            "names": index_content(self.names),
+            "times": index_content(self.times),
+            "static": None if static is None else {name: index_content(pd.Index(static[name])) for name in static},
+        }
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Panel:
+        """The inverse of :meth:`to_content`."""
+        names, static = index_from(content["names"]), content["static"]
+        if static is not None:
+            columns = {name: index_from(column).to_numpy() for name, column in static.items()}
+            static = pd.DataFrame(columns, index=names)
+        return cls(**{**content, "names": names, "times": index_from(content["times"]), "static": static})

@@ -1,0 +1,108 @@
+"""A linear start: the part of a readout that reads the inputs begins at its ridge solution, the recurrence adds to it.
+
+y_t = W_y o_t + W_x x_t + b,    (W_x, b) = argmin Σ_t ‖y_t − W_x x_t − b‖² + λ ‖W_x‖²,    W_y = 0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqdyn.autoregression import Autoregression, Autoregressive
+from seqdyn.cell import Cell, Readout
+from seqdyn.cells.moving_average import MovingAverage
+from seqdyn.training.batches import Rows
+from seqdyn.training.forward import run
+
+ROWS_AT_ONCE = 2**17
+"""Rows whose inputs are held at once; series are taken together up to it."""
+
+
+@torch.no_grad()
+def start_linear(network: Cell, rows: Rows, penalty: float, own: Autoregression | None, loss: Any) -> None:
+    """Set W_x and b of a network's readout by ridge regression, and W_y to 0.
+
+    Parameters
+    ----------
+    network : Cell
+        With a :class:`~seqdyn.cell.Readout` that has ``skip``.
+    rows : Rows
+        The training part, scaled; steps with a target of no weight are left out.
+    penalty : float, at least 0
+        λ, for inputs and targets in network units.
+    own : Autoregression or None
+        How the targets' own past is seen.
+    loss : Loss
+        Says which outputs stand for a level; the others begin at 0.
+
+    References
+    ----------
+    Hoerl & Kennard (1970), Ridge Regression.
+    """
+    readout = next(module for module in network.modules() if isinstance(module, Readout) and module.direct is not None)
+    inputs = readout.cell.input_size
+    gram, cross = (torch.zeros(inputs + 1, width, dtype=torch.float64) for width in (inputs + 1, rows.y.shape[1]))
+    for part in _parts(rows):
+        seen, wanted = _pairs(network, part, inputs, own)
+        gram += seen.T @ seen
+        cross += seen.T @ wanted
+    ridge = torch.full((inputs + 1,), float(penalty), dtype=torch.float64)
+    ridge[-1] = 1e-9 * max(1.0, float(gram[-1, -1]))  # b is free
+    solution = torch.linalg.lstsq(gram + torch.diag(ridge), cross, driver="gelsd").solution.T  # (targets, inputs + 1)
+    assert readout.direct is not None
+    for parameter in (readout.direct, readout.affine.weight, readout.affine.bias):
+        parameter.zero_()
+    for head in loss.located:
+        readout.direct[head :: loss.heads] = solution[:, :-1].to(readout.direct)
+        readout.affine.bias[head :: loss.heads] = solution[:, -1].to(readout.direct)
+
+
+def _parts(rows: Rows) -> Iterator[Rows]:
+    """Neighbouring series, so many rows at a time."""
+    ends = rows.starts + rows.lengths
+    first = 0
+    for number in range(len(ends)):
+        if number + 1 == len(ends) or int(ends[number + 1] - rows.starts[first]) > ROWS_AT_ONCE:
+            begin, end = int(rows.starts[first]), int(ends[number])
+            piece, chosen = slice(begin, end), slice(first, number + 1)
+            weight = None if rows.weight is None else rows.weight[piece]
+            yield Rows(rows.x[piece], rows.y[piece], weight, rows.starts[chosen] - begin, rows.lengths[chosen])
+            first = number + 1
+
+
+def _pairs(network: Cell, rows: Rows, inputs: int, own: Autoregression | None) -> tuple[Tensor, Tensor]:
+    """What the readout sees, with a 1, and what it should answer; weighted, in float64 on the CPU."""
+    through: Cell = MovingAverage(inputs, window=1).to(rows.x)  # passes its input on
+    x, wanted = rows.x, rows.y
+    counts = torch.ones_like(wanted) if rows.weight is None else rows.weight.expand_as(wanted)
+    if own is not None:
+        through = Autoregressive(through, own.targets, own.lags, own.centred, fed=[0] * own.targets).to(rows.x)
+        counts = counts * x[:, own.targets : 2 * own.targets].amin(1, keepdim=True)
+        x = _filled(rows, own.targets)
+        if own.centred:
+            wanted = wanted - x[:, : own.targets].repeat_interleave(own.horizon, 1)
+    seen, _ = run(through, replace(rows, x=x))
+    inside = torch.zeros(len(seen), dtype=torch.bool)
+    for start, length in zip(rows.starts.tolist(), rows.lengths.tolist(), strict=True):
+        inside[start : start + length] = True
+    weight = counts.amin(1).cpu().double() * inside
+    kept = weight > 0
+    root = weight[kept].sqrt().unsqueeze(1)
+    seen, wanted = seen.cpu().double()[kept], wanted.cpu().double()[kept]
+    return torch.nn.functional.pad(seen, (0, 1), value=1.0) * root, wanted * root
+
+
+def _filled(rows: Rows, targets: int) -> Tensor:
+    """Inputs in which last values that are not known repeat the ones before."""
+    x = rows.x.clone()
+    place = torch.arange(len(x), device=x.device).unsqueeze(1)
+    known = x[:, targets : 2 * targets] > 0
+    known[rows.starts.to(x.device)] = True
+    source = torch.where(known, place, 0).cummax(0).values
+    x[:, :targets] = x[:, :targets].gather(0, source)
+    x[:, targets : 2 * targets] = 1.0
+    return x

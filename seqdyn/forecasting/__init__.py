@@ -1,0 +1,1 @@
+"""Forecasting from frames: forecasters, baselines, backtests, combination and search."""

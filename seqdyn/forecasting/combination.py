@@ -1,0 +1,287 @@
+"""Combination: several forecasters as one, with equal weights, the median, or weights that were best in the past."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+from sklearn.base import clone
+
+from seqdyn.data.panels import Panel
+from seqdyn.forecasting.backtest import Windows, following
+from seqdyn.forecasting.contract import Forecasts, PanelForecaster
+from seqdyn.forecasting.naive import check_season, differences
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class CombinedForecaster(PanelForecaster):
+    """Several forecasters as one.
+
+        ŷ = Σ_i w_i ŷ_i,    w_i ≥ 0,  Σ_i w_i = 1
+
+    or their median. Validated weights minimise Σ |y − Σ_i w_i ŷ_i| / Q over rolling windows at the end of the fit, of
+    members fitted before the first of them; Q is the error of the seasonal naive forecast before it. Quantiles are
+    those of the members, combined in the same way.
+
+    Parameters
+    ----------
+    models : dict, or sequence of (name, forecaster)
+        The members, unfitted. Those without ``season_length`` take this one's.
+    weights : {"equal", "median", "validated"}
+    metric : {"mae", "mse"}
+        What validated weights minimise: |y − ŷ|/Q or its square.
+    n_windows : int, at least 1
+        Windows to validate on.
+    step_size : int or None, at least 1
+        Steps between them; ``horizon`` if None.
+    horizon : int or None, at least 1
+        Steps of a window; a season if None, at least 2.
+    selection : {"global", "series"}
+        One set of weights, or one a series.
+    shrinkage : float in [0, 1]
+        With "series": how far each series' weights are drawn towards the global ones.
+    refit : bool
+        Whether members are fitted to everything once the weights are known.
+    freq, season_length, id_col, time_col, target_col, past, future, static
+        As in every forecaster.
+
+    Attributes
+    ----------
+    weights_ : DataFrame, shape (series, members)
+        NaN for the median, which has none.
+    members_ : dict
+        The fitted members by name.
+    notes_ : list of str
+        Series that were too short to validate on.
+
+    References
+    ----------
+    Bates & Granger (1969), The Combination of Forecasts; Lichtendahl, Grushka-Cockayne & Winkler (2013), Is It Better
+    to Average Probabilities or Quantiles?, eq. 3.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from seqdyn.forecasting.naive import DriftForecaster, NaiveForecaster
+    >>> members = {"naive": NaiveForecaster(), "drift": DriftForecaster()}
+    >>> CombinedForecaster(models=members).fit(pd.Series([1.0, 2.0, 3.0])).forecast(2).tolist()
+    [3.5, 4.0]
+    """
+
+    models: Any = ()
+    weights: str = "equal"
+    metric: str = "mae"
+    n_windows: int = 3
+    step_size: int | None = None
+    horizon: int | None = None
+    selection: str = "global"
+    shrinkage: float = 0.5
+    refit: bool = True
+
+    def _learn(self, panel: Panel) -> None:
+        members = self._unfitted(check_season(self._season(panel)))
+        self._check(members)
+        self.notes_: list[str] = []
+        self.names_ = list(members)
+        self.shares_ = np.full((len(panel.names), len(members)), 1.0 / len(members))
+        windows = self._windows(panel) if self.weights == "validated" else None
+        if windows is not None:
+            members = {name: member._fitted_to(_before(panel, windows)) for name, member in members.items()}
+            self.shares_ = self._validated(panel, windows, members)
+        if self.refit or windows is None:
+            members = {name: clone(member)._fitted_to(panel) for name, member in members.items()}
+        self.members_ = members
+
+    def _roll(
+        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
+    ) -> Forecasts:
+        found = [member._roll(panel, series, rows, horizon, future, levels) for member in self.members_.values()]
+        shares = self.shares_[self.panel_.names.get_indexer(panel.names)[series]]
+        mean = self._combined([one.mean for one in found], shares)
+        if levels is None:
+            return Forecasts(mean)
+        giving = [number for number, one in enumerate(found) if one.quantiles is not None]
+        if not giving:
+            raise ValueError(f"None of the members {self.names_} gives quantiles: add one that does.")
+        quantiles = self._combined([found[number].quantiles for number in giving], shares[:, giving])
+        return Forecasts(mean, np.sort(quantiles, axis=-1))
+
+    @property
+    def weights_(self) -> pd.DataFrame:
+        """The weights of all members in every series, (series, members)."""
+        shares = self.shares_ if self.weights != "median" else np.full_like(self.shares_, np.nan)
+        return pd.DataFrame(shares, index=self.panel_.names, columns=self.names_)
+
+    def _combined(self, values: list[Any], shares: Array) -> Array:
+        """Members' values, (origins, …) each, as one."""
+        if self.weights == "median":
+            return np.median(np.stack(values), axis=0)
+        total = shares.sum(axis=1, keepdims=True)
+        shares = np.where(total > 0, shares / np.where(total > 0, total, 1.0), 1.0 / shares.shape[1])
+        shape = (-1, *[1] * (values[0].ndim - 1))
+        mixed = np.zeros_like(values[0])
+        for own, share in zip(values, shares.T, strict=True):
+            mixed += np.where(share.reshape(shape) > 0, own, 0.0) * share.reshape(shape)
+        return mixed
+
+    def _unfitted(self, season: int) -> dict[str, PanelForecaster]:
+        pairs = list(self.models.items() if isinstance(self.models, dict) else self.models)
+        if not pairs or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+            raise ValueError(f"models must be a dict or a list of (name, forecaster), not empty, got {self.models!r}.")
+        members: dict[str, PanelForecaster] = {}
+        for name, model in pairs:
+            if not isinstance(model, PanelForecaster) or name in members:
+                fault = (
+                    "is named twice" if name in members else f"is no forecaster of seqdyn but {type(model).__name__}"
+                )
+                raise ValueError(f"The member {name!r} {fault}.")
+            members[str(name)] = clone(model)
+            if model.season_length is None:
+                members[str(name)].set_params(season_length=season)
+        return members
+
+    def _check(self, members: dict[str, PanelForecaster]) -> None:
+        choices = {
+            "weights": ("equal", "median", "validated"),
+            "metric": ("mae", "mse"),
+            "selection": ("global", "series"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {getattr(self, name)!r}.")
+        if not 0 <= self.shrinkage <= 1:
+            raise ValueError(f"shrinkage must be a number in [0, 1], got {self.shrinkage!r}.")
+
+    # ---------------------------------------------------------------- validation
+
+    def _windows(self, panel: Panel) -> Windows | None:
+        """The last windows of every series that has rows enough; None where no series has."""
+        horizon = self.horizon or max(self._season(panel), 2)
+        try:
+            windows = Windows.of(panel, horizon, self.n_windows, self.step_size or horizon)
+        except ValueError as error:
+            if self.n_windows < 1 or not isinstance(self.n_windows, int):
+                raise
+            self.notes_.append(f"Weights are equal, since there is nothing to validate them on: {error}")
+            return None
+        self.notes_ += windows.notes
+        return windows
+
+    def _validated(self, panel: Panel, windows: Windows, members: dict[str, PanelForecaster]) -> Array:
+        """The best weights of every series, (series, members)."""
+        y, values, owner = self._past(panel, windows, members)
+        every = np.repeat(simplex_weights(y, values, self.metric)[None], len(panel.names), axis=0)
+        if self.selection == "global":
+            return every
+        for number in np.unique(owner):
+            own = simplex_weights(y[owner == number], values[owner == number], self.metric)
+            every[number] = self.shrinkage * every[number] + (1 - self.shrinkage) * own
+        return every
+
+    def _past(self, panel: Panel, windows: Windows, members: dict[str, PanelForecaster]) -> tuple[Array, Array, Array]:
+        """Known values of the windows and what members forecast, both divided by Q, and their series."""
+        series, rows, horizon = windows.series, windows.rows, windows.horizon
+        future = following(panel, rows, horizon)
+        found = [member._roll(panel, series, rows, horizon, future, None).mean for member in members.values()]
+        scale = self._scales(panel, windows)[series][:, None]
+        actual = panel.target[rows[:, None] + np.arange(horizon)] / scale
+        values = np.stack(found, axis=-1) / scale[..., None]
+        known = ~np.isnan(actual) & ~np.isnan(values).any(axis=-1)
+        owner = np.broadcast_to(series[:, None], actual.shape)
+        return actual[known], values[known], owner[known]
+
+    def _scales(self, panel: Panel, windows: Windows) -> Array:
+        """Q of every series before its first window: of the season, else of one step, else 1."""
+        first = _first_rows(panel, windows)
+        scale = np.ones(len(panel.names))
+        for lag in (1, self._season(panel)):
+            change = np.abs(differences(panel, lag))
+            for number in np.unique(windows.series):
+                own = change[panel.starts[number] : first[number]]
+                own = own[~np.isnan(own)]
+                scale[number] = own.mean() if len(own) and own.mean() > 0 else scale[number]
+        return scale
+
+
+def simplex_weights(y: Array, values: Array, metric: str = "mae") -> Array:
+    """The convex combination of columns that is nearest to y.
+
+        min_w Σ_t |y_t − Σ_i w_i v_ti|  (or its square),    w_i ≥ 0,  Σ_i w_i = 1
+
+    Parameters
+    ----------
+    y : array, shape (rows,)
+    values : array, shape (rows, members)
+    metric : {"mae", "mse"}
+
+    Returns
+    -------
+    array, shape (members,)
+        Never worse than one member alone, or all of them with equal weights.
+
+    Examples
+    --------
+    >>> values = np.array([[1.0, 3.0], [2.0, 6.0], [4.0, 0.0]])
+    >>> simplex_weights(values @ [0.25, 0.75], values).round(2)
+    array([0.25, 0.75])
+    """
+    count = values.shape[1]
+    equal = np.full(count, 1.0 / count)
+    if count == 1 or not len(y):
+        return equal
+    loss = _absolute(y, values) if metric == "mae" else _squared(y, values)
+    found = minimize(
+        loss,
+        equal,
+        jac=True,
+        method="SLSQP",
+        bounds=[(0.0, 1.0)] * count,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1.0, "jac": lambda w: np.ones(count)},
+        options={"maxiter": 200, "ftol": 1e-10},
+    )
+    best = np.clip(found.x, 0.0, None)
+    candidates = [best / best.sum(), equal, *np.eye(count)] if np.isfinite(best).all() else [equal, *np.eye(count)]
+    power = 1 if metric == "mae" else 2
+    errors = [np.mean(np.abs(y - values @ weights) ** power) for weights in candidates]
+    return candidates[int(np.argmin(errors))]
+
+
+def _absolute(y: Array, values: Array) -> Callable[[Array], tuple[float, Array]]:
+    """The mean absolute error, rounded off at zero, and its gradient."""
+    spread = np.abs(y - values.mean(axis=1)).mean()
+    small = 1e-3 * spread if spread > 0 else 1e-12
+
+    def loss(weights: Array) -> tuple[float, Array]:
+        error = values @ weights - y
+        size = np.sqrt(error**2 + small**2)
+        return float(size.mean()), values.T @ (error / size) / len(y)
+
+    return loss
+
+
+def _squared(y: Array, values: Array) -> Callable[[Array], tuple[float, Array]]:
+    """The mean squared error and its gradient."""
+
+    def loss(weights: Array) -> tuple[float, Array]:
+        error = values @ weights - y
+        return float(np.mean(error**2)), 2 * values.T @ error / len(y)
+
+    return loss
+
+
+def _first_rows(panel: Panel, windows: Windows) -> Array:
+    """The first row that is forecast in every series; its end where none is."""
+    first = panel.ends.copy()
+    np.minimum.at(first, windows.series, windows.rows)
+    return first
+
+
+def _before(panel: Panel, windows: Windows) -> Panel:
+    """The rows of every series before its first window; all of them where it has none."""
+    return panel.head(_first_rows(panel, windows) - panel.starts)

@@ -1,0 +1,442 @@
+"""What every forecaster shares: frames in and out, and forecasts from any origin of a panel.
+
+An *origin* is a place in a series: the row number of the first step to be forecast. All rows before it are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from seqdyn.data.panels import Panel, Roles, read_future, read_more, read_panel, static_frame
+from seqdyn.files import save as save_file
+from seqdyn.forecasting.backtest import Backtest, Windows, following, scales, tidy
+from seqdyn.forecasting.search import Search, search
+
+Array = np.ndarray[Any, Any]
+
+
+class Forecasts(NamedTuple):
+    """What is forecast.
+
+    Attributes
+    ----------
+    mean : array, shape (origins, horizon)
+        The point forecast.
+    quantiles : array, shape (origins, horizon, quantiles), or None
+        Where quantiles were asked for; they never cross.
+    """
+
+    mean: Array
+    quantiles: Array | None = None
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class PanelForecaster(BaseEstimator):
+    """A forecaster of panels. Subclasses owe ``_learn`` and ``_roll``.
+
+    Parameters
+    ----------
+    freq : str, int or None
+        Frequency of the data; found if None.
+    season_length : int or None
+        m, steps in a season; from the frequency if None (24 for hours, 12 for months, 7 for days, …).
+    id_col, time_col, target_col : str
+        Columns of a long frame.
+    past, future, static : sequence of str
+        Columns of covariates: known up to the present, known ahead, and constant in a series.
+    """
+
+    freq: Any = None
+    season_length: int | None = None
+    id_col: str = "unique_id"
+    time_col: str = "ds"
+    target_col: str = "y"
+    past: Sequence[str] = ()
+    future: Sequence[str] = ()
+    static: Sequence[str] = ()
+
+    # ---------------------------------------------------------------- what subclasses owe
+
+    def _learn(self, panel: Panel) -> None:
+        """Fit to a panel."""
+        raise NotImplementedError
+
+    def _roll(
+        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
+    ) -> Forecasts:
+        """Forecast from origins of a panel, whose series are among those of the fit, with the fitted weights.
+
+        Parameters
+        ----------
+        panel : Panel
+            What is known; of every series only the rows before an origin may be used for it.
+        series, rows : array of int, shape (origins,)
+            For each origin the number of its series in the panel, and the row that is forecast first; the row after
+            the series' last for its end.
+        horizon : int
+        future : array, shape (origins, horizon, covariates known ahead)
+        levels : array, shape (quantiles,), or None
+            The quantiles asked for.
+        """
+        raise NotImplementedError
+
+    def _baselines(
+        self, choice: Any, panel: Panel, horizon: int, windows: Windows | None = None
+    ) -> dict[str, PanelForecaster]:
+        """Unfitted baselines by name, to run beside this model."""
+        return {}
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(self, df: Any, y: Any = None, *, static: pd.DataFrame | None = None) -> Self:
+        """Fit to a frame of one or many series.
+
+        Parameters
+        ----------
+        df : DataFrame, Series, DataArray or Dataset
+            Wide, long, with a MultiIndex (series, time), or labelled by xarray; see :mod:`seqdyn.data.panels`.
+            Missing values and absent rows of the target are left out of the fit.
+        y : None
+            Unused; it lets scikit-learn's tools call ``fit(df, None)``.
+        static : DataFrame, optional
+            Static covariates indexed by series, if they are not columns of ``df``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the frame cannot be read; the message says what, where, and what to do.
+        """
+        if y is not None:
+            raise ValueError("fit takes one frame; covariates are columns of it, named in past, future and static.")
+        panel = self._read(df, static)
+        self._learn(panel)
+        self._remember(panel)
+        return self
+
+    def _remember(self, panel: Panel) -> None:
+        self.panel_ = panel
+        self.known_ = self.fitted_until_ = panel.tail(1)
+        self.season_length_ = self._season(panel)
+
+    def _season(self, panel: Panel) -> int:
+        return panel.grid.season_length() if self.season_length is None else int(self.season_length)
+
+    def _roles(self) -> Roles:
+        def names(given: Sequence[str]) -> tuple[str, ...]:
+            return (given,) if isinstance(given, str) else tuple(given)
+
+        covariates = names(self.past), names(self.future), names(self.static)
+        return Roles(self.id_col, self.time_col, self.target_col, *covariates)
+
+    def _read(self, df: Any, static: pd.DataFrame | None = None) -> Panel:
+        roles = self._roles()
+        if static is None:
+            return read_panel(df, roles, self.freq)
+        apart = Roles(roles.id_col, roles.time_col, roles.target_col, roles.past, roles.future)
+        panel = read_panel(df, apart, self.freq)
+        return Panel(**{**vars(panel), "static": static_frame(static, panel, roles.static), "roles": roles})
+
+    # ---------------------------------------------------------------- forecasting
+
+    def future_frame(self, horizon: int) -> pd.DataFrame:
+        """The rows and columns to fill for ``forecast(horizon, future=…)``.
+
+        Parameters
+        ----------
+        horizon : int
+            Steps ahead.
+
+        Returns
+        -------
+        DataFrame
+            Labelled as the frame of the fit; the covariates known ahead are NaN.
+        """
+        check_is_fitted(self)
+        panel, names = self.known_, self._roles().future
+        empty = {name: np.full((len(panel.names), horizon), np.nan) for name in names}
+        times = panel.ahead(horizon)
+        if panel.layout.kind in ("wide", "series"):
+            index = times[0].rename(panel.layout.names[2])
+            return pd.DataFrame({name: values[0] for name, values in empty.items()}, index=index)
+        frame = panel.restore(empty or {"mean": np.zeros((len(panel.names), horizon))}, times)
+        if not empty:
+            return frame.to_frame()[[]] if isinstance(frame, pd.Series) else frame.drop(columns="mean")
+        return frame
+
+    def forecast(
+        self,
+        horizon: int | None = None,
+        future: Any = None,
+        *,
+        quantiles: Sequence[float] | None = None,
+        level: float | Sequence[float] | None = None,
+        baselines: Any = (),
+    ) -> Any:
+        """Forecast the steps after the last known ones; nothing changes.
+
+        Parameters
+        ----------
+        horizon : int, at least 1
+            Steps ahead; the model's own ``horizon`` if None.
+        future : DataFrame or Dataset, optional
+            Covariates known ahead, see :meth:`future_frame`.
+        quantiles : sequence of float in (0, 1), optional
+            Quantiles to forecast; they never cross.
+        level : float or sequence of float in (0, 100), optional
+            The same as central intervals, in percent: 80 means the quantiles 0.1 and 0.9.
+        baselines : sequence of str or "auto"
+            Baselines to forecast beside it, one column each.
+
+        Returns
+        -------
+        DataFrame, Series, DataArray or Dataset
+            In the layout of the frame of the fit: ``mean``, and a column for every quantile (``"0.1"``, …).
+
+        Raises
+        ------
+        ValueError
+            If the covariates known ahead are not given, do not reach the horizon or have missing values.
+        """
+        check_is_fitted(self)
+        horizon = self._horizon(horizon)
+        levels = as_levels(quantiles, level)
+        known = self._known(future, horizon)
+        found = self._ahead(horizon, known, levels)
+        columns = {"mean": found.mean}
+        if levels is not None:
+            assert found.quantiles is not None
+            columns |= {f"{value:g}": found.quantiles[:, :, i] for i, value in enumerate(levels)}
+        return self.known_.restore(columns | self._beside(baselines, horizon, known), self.known_.ahead(horizon))
+
+    def update(self, df: Any, *, fill_gaps: bool = False) -> Self:
+        """Take in new rows; what was fitted stays as it is. (To fit again, call ``fit``.)
+
+        Parameters
+        ----------
+        df : as in :meth:`fit`
+            Rows that follow directly on what is known, of all series or some.
+        fill_gaps : bool
+            Take rows that are absent in between as missing targets.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If rows overlap with the known ones or leave a gap, or a series was not in the fit.
+        """
+        check_is_fitted(self)
+        self._take_in(read_more(df, self.known_, fill_gaps=fill_gaps))
+        return self
+
+    def _take_in(self, new: Panel) -> None:
+        self.panel_ = self.panel_.joined(new)
+        self.known_ = self.panel_.tail(1)
+
+    def _beside(self, baselines: Any, horizon: int, known: Array) -> dict[str, Array]:
+        """Point forecasts of baselines, fitted to all that is known."""
+        if baselines is None or not len(baselines):
+            return {}
+        panel = self._own_panel()
+        models = self._baselines(baselines, panel, horizon).items()
+        return {name: model._fitted_to(panel)._ahead(horizon, known, None).mean for name, model in models}
+
+    def _horizon(self, horizon: int | None) -> int:
+        return check_horizon(getattr(self, "horizon", None) if horizon is None else horizon)
+
+    def _known(self, future: Any, horizon: int) -> Array:
+        """Covariates known ahead, (series, horizon, covariates)."""
+        if future is None and not self.known_.roles.future:
+            return np.zeros((len(self.known_.names), horizon, 0))
+        return read_future(future, self.known_, horizon)
+
+    def _ahead(self, horizon: int, known: Array, levels: Array | None) -> Forecasts:
+        """Forecasts from the end of every series."""
+        panel = self.panel_
+        return self._roll(panel, np.arange(len(panel.names)), panel.ends, horizon, known, levels)
+
+    def _fitted_to(self, panel: Panel) -> Self:
+        self._learn(panel)
+        self._remember(panel)
+        return self
+
+    def score(self, df: Any, y: Any = None) -> float:
+        """−MASE of a forecast over the rows that follow the fit, the mean over series; higher is better.
+
+        Parameters
+        ----------
+        df : as in :meth:`fit`
+            The rows after those of the fit, with the covariates known ahead.
+        y : None
+
+        Returns
+        -------
+        float
+            −mean |y − ŷ| / Q with Q the error of the seasonal naive forecast in the fit's data; −MAE if that is 0.
+
+        Raises
+        ------
+        ValueError
+            If the rows do not follow directly.
+        """
+        check_is_fitted(self)
+        whole = self._continued(df)
+        series, rows = np.arange(len(whole.names)), whole.starts + self.panel_.lengths
+        horizon = int((whole.lengths - self.panel_.lengths).max())
+        found = self._roll(whole, series, rows, horizon, following(whole, rows, horizon), None)
+        frame = tidy(whole, series, rows, found.mean, None, None, "model")
+        table = Backtest(frame, self.season_length_, scales(whole, series, rows, self.season_length_)).metrics()
+        return -float(table["MASE"].fillna(table["MAE"]).iloc[0])
+
+    def _continued(self, df: Any) -> Panel:
+        """The panel of the fit, continued by new rows.
+
+        Raises
+        ------
+        ValueError
+            If the new rows leave a gap, overlap with the known ones, or belong to other series.
+        """
+        return self.panel_.joined(read_more(df, self.panel_))
+
+    # ---------------------------------------------------------------- backtesting
+
+    def backtest(
+        self,
+        df: Any = None,
+        horizon: int | None = None,
+        n_windows: int = 1,
+        step_size: int | None = None,
+        *,
+        refit: bool | int = False,
+        quantiles: Sequence[float] | None = None,
+        level: float | Sequence[float] | None = None,
+        baselines: Any = "auto",
+        static: pd.DataFrame | None = None,
+    ) -> Backtest:
+        """Forecast from rolling origins in the past, and compare with what came.
+
+        Parameters
+        ----------
+        df : as in :meth:`fit`, optional
+            The whole history; that of the fit if None.
+        horizon : int, optional
+            Steps ahead; the model's own ``horizon`` if None.
+        n_windows : int
+            Origins of every series, the last one ``horizon`` steps before its end.
+        step_size : int, optional
+            Steps between origins; ``horizon`` if None.
+        refit : bool or int
+            False: one set of weights, those of the fit; a model that is not fitted yet is fitted before the first
+            origin. True: fit anew before every origin; k: before every k-th.
+        quantiles, level
+            As in :meth:`forecast`.
+        baselines : "auto", None or sequence of str
+            What to compare with. ``"auto"``: all that are quick enough here.
+        static : DataFrame, optional
+            As in :meth:`fit`.
+
+        Returns
+        -------
+        Backtest
+
+        Warns
+        -----
+        UserWarning
+            If the fitted model has seen rows after the first origin: such a test is in-sample.
+
+        Notes
+        -----
+        Without ``refit`` a stateful model reads the history once; its states at all origins are then rolled out
+        together.
+        """
+        panel = self._read(df, static) if df is not None else self._own_panel()
+        horizon = self._horizon(horizon)
+        windows = Windows.of(panel, horizon, n_windows, horizon if step_size is None else step_size)
+        levels = as_levels(quantiles, level)
+        season = self._season(panel)
+        frames = windows.run(self, panel, refit, levels, "model")
+        for name, baseline in self._baselines(baselines, panel, horizon, windows).items():
+            frames += windows.run(baseline, panel, refit, levels, name)
+        return Backtest(pd.concat(frames, ignore_index=True), season, windows.scales(panel, season), windows.notes)
+
+    def search(self, grid: Any, df: Any, horizon: int | None = None, **options: Any) -> Search:
+        """Try every setting of a grid in a backtest; see :func:`seqdyn.forecasting.search.search`.
+
+        Parameters
+        ----------
+        grid : dict of lists
+            As in scikit-learn's ``ParameterGrid``.
+        df, horizon, **options
+            As there.
+
+        Returns
+        -------
+        Search
+        """
+        return search(self, grid, df, horizon, **options)
+
+    def _own_panel(self) -> Panel:
+        check_is_fitted(self)
+        return self.panel_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "known_" in vars(self)
+
+    # ---------------------------------------------------------------- files
+
+    def save(self, path: Any) -> None:
+        """Write the fitted forecaster to one ``.safetensors`` file; ``seqdyn.load(path)`` reads it back."""
+        check_is_fitted(self)
+        save_file(path, self)
+
+    def to_content(self) -> dict[str, Any]:
+        """Parameters and fitted attributes as a tree that files can hold."""
+        fitted = {name: value for name, value in vars(self).items() if name.endswith("_") and not name.startswith("_")}
+        return {"params": {f.name: getattr(self, f.name) for f in fields(self)}, "fitted": fitted}
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_content`."""
+        forecaster = cls(**content["params"])
+        forecaster.__dict__.update(content["fitted"])
+        return forecaster
+
+
+def check_horizon(horizon: Any) -> int:
+    """The horizon, if it is an int of at least 1."""
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+        raise ValueError(f"horizon must be an int of at least 1, got {horizon!r}.")
+    return int(horizon)
+
+
+def as_levels(quantiles: Sequence[float] | None, level: float | Sequence[float] | None) -> Array | None:
+    """The quantiles asked for, by themselves or as central intervals in percent; None if there are none.
+
+    Examples
+    --------
+    >>> as_levels(None, [80, 95])
+    array([0.025, 0.1  , 0.9  , 0.975])
+    """
+    if quantiles is None and level is None:
+        return None
+    found = [float(value) for value in (quantiles if quantiles is not None else ())]
+    for percent in [] if level is None else np.atleast_1d(np.asarray(level, dtype=np.float64)):
+        if not 0 < percent < 100:
+            raise ValueError(f"level is a share of central intervals in percent, between 0 and 100, got {percent:g}.")
+        found += [0.5 - percent / 200, 0.5 + percent / 200]
+    if not found or not all(0 < value < 1 for value in found):
+        raise ValueError(f"quantiles must be numbers in (0, 1), got {quantiles!r}.")
+    return np.unique(np.round(found, 10))

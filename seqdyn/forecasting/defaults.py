@@ -1,0 +1,142 @@
+"""The baselines that every forecast and backtest can be compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from seqdyn.data.panels import Panel
+from seqdyn.forecasting.contract import PanelForecaster
+from seqdyn.forecasting.naive import (
+    DriftForecaster,
+    MovingAverageForecaster,
+    Naive2Forecaster,
+    NaiveForecaster,
+    SeasonalNaiveForecaster,
+)
+from seqdyn.forecasting.ridge import RidgeForecaster, default_lags
+from seqdyn.forecasting.statistical import AutoRegForecaster, ExponentialSmoothingForecaster
+
+BASELINES: dict[str, Callable[..., PanelForecaster]] = {
+    "naive": NaiveForecaster,
+    "seasonal_naive": SeasonalNaiveForecaster,
+    "drift": DriftForecaster,
+    "moving_average": MovingAverageForecaster,
+    "naive2": Naive2Forecaster,
+    "exponential_smoothing": ExponentialSmoothingForecaster,
+    "auto_regression": AutoRegForecaster,
+    "ridge": RidgeForecaster,
+    "ridge_pooled": RidgeForecaster,
+}
+"""All baselines by name."""
+
+STATISTICAL = ("exponential_smoothing", "auto_regression")
+"""Those fitted series by series, by iteration."""
+
+MOST_SERIES, MOST_WINDOWS, MOST_ROWS = 20, 50, 20_000
+"""How much of each "auto" gives to the statistical ones."""
+
+MOST_PRODUCTS = 2e11
+"""How many multiplications "auto" gives to a Gram matrix: some seconds."""
+
+
+class Baselines(NamedTuple):
+    """What to compare with.
+
+    Attributes
+    ----------
+    models : dict
+        Unfitted forecasters by name.
+    notes : list of str
+        What was left out, and why.
+    """
+
+    models: dict[str, PanelForecaster]
+    notes: list[str]
+
+
+def default_baselines(
+    choice: Any, panel: Panel, horizon: int, windows_count: int = 1, *, season_length: int | None = None
+) -> Baselines:
+    """The baselines somebody chose, ready to be fitted.
+
+    Parameters
+    ----------
+    choice : "auto", None, str or sequence of str
+        "auto": all that are quick enough here. None or an empty sequence: none. Names of :data:`BASELINES`: those,
+        however long they take.
+    panel : Panel
+        What they are to be fitted to.
+    horizon : int
+        Steps ahead.
+    windows_count : int
+        Origins a series, each of which may need a fit.
+    season_length : int, optional
+        m; that of the panel's frequency if None.
+
+    Returns
+    -------
+    Baselines
+        The models by name, and notes on what "auto" left out.
+
+    Raises
+    ------
+    ValueError
+        If a name is not known.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from seqdyn.data.panels import read_panel
+    >>> panel = read_panel(pd.Series(range(50)))
+    >>> list(default_baselines(["naive", "drift"], panel, 6).models)
+    ['naive', 'drift']
+    >>> default_baselines("auto", panel, 6, 100).notes[0]
+    'exponential_smoothing is left out: 100 windows are more than 50. Name it in baselines to run it.'
+    """
+    notes: list[str] = []
+    if choice is None:
+        return Baselines({}, notes)
+    if isinstance(choice, str) and choice == "auto":
+        season = panel.grid.season_length() if season_length is None else int(season_length)
+        names, notes = _quick(panel, windows_count, season)
+    else:
+        names = [choice] if isinstance(choice, str) else list(choice)
+    unknown = [name for name in names if name not in BASELINES]
+    if unknown:
+        known = ", ".join(map(repr, BASELINES))
+        raise ValueError(f"There is no baseline {unknown[0]!r}: there are {known}, and 'auto' for all quick ones.")
+    return Baselines({name: _made(name, horizon, season_length) for name in names}, notes)
+
+
+def _made(name: str, horizon: int, season_length: int | None) -> PanelForecaster:
+    extra: dict[str, Any] = {"horizon": horizon} if BASELINES[name] is RidgeForecaster else {}
+    if name == "ridge_pooled":
+        extra["pooled"] = True
+    return BASELINES[name](season_length=season_length, **extra)
+
+
+def _quick(panel: Panel, windows_count: int, season: int) -> tuple[list[str], list[str]]:
+    """The names of what is quick enough, and notes on what is not; pooling one series is not pooling."""
+    names = [name for name in BASELINES if name != "ridge_pooled" or len(panel.names) > 1]
+    slow = {name: _statistical_fault(panel, windows_count) for name in STATISTICAL}
+    slow |= {name: _ridge_fault(panel, season) for name in ("ridge", "ridge_pooled") if name in names}
+    notes = [f"{name} is left out: {fault}. Name it in baselines to run it." for name, fault in slow.items() if fault]
+    return [name for name in names if not slow.get(name)], notes
+
+
+def _statistical_fault(panel: Panel, windows_count: int) -> str:
+    sizes = (
+        (len(panel.names), MOST_SERIES, "series"),
+        (windows_count, MOST_WINDOWS, "windows"),
+        (len(panel.target), MOST_ROWS, "rows"),
+    )
+    return next((f"{size} {what} are more than {most}" for size, most, what in sizes if size > most), "")
+
+
+def _ridge_fault(panel: Panel, season: int) -> str:
+    lags = default_lags(panel, season)
+    products = len(panel.target) * lags**2
+    if products <= MOST_PRODUCTS:
+        return ""
+    return f"{len(panel.target)} rows with {lags} lags are too many for a quick fit"

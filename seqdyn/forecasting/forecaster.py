@@ -1,0 +1,626 @@
+"""The forecaster: any regressor of the library on a frame, with its state kept between calls.
+
+A row of the regressor's inputs is (z_{t-1}, what is known at t); its target is z_t, or z_t … z_{t+H-1}. What is not
+known yet is NaN, and the regressor's own prediction takes its place (:mod:`seqdyn.autoregression`). So training,
+filtering through gaps, forecasting and backtesting are one pass over rows.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from seqdyn.autoregression import Autoregression
+from seqdyn.cell import check_choice
+from seqdyn.data.calendar import calendar_names
+from seqdyn.data.panels import Panel
+from seqdyn.estimators.closed_form import ClosedFormEstimator
+from seqdyn.estimators.regressors import GRURegressor
+from seqdyn.estimators.tasks import NumberEstimator
+from seqdyn.forecasting.backtest import Windows
+from seqdyn.forecasting.conformal import Conformal
+from seqdyn.forecasting.contract import Forecasts, PanelForecaster
+from seqdyn.forecasting.defaults import default_baselines
+from seqdyn.forecasting.inputs import Inputs, shifted, targets
+from seqdyn.forecasting.paths import Sampler, sample_paths
+from seqdyn.forecasting.states import at_origins, outputs_ahead
+from seqdyn.forecasting.transform import SCALINGS, SeriesTransform
+from seqdyn.state import State, from_xarray, map_leaves, to_xarray
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(repr=False, eq=False)
+class Forecaster(PanelForecaster):
+    """Forecasts of a stateful regressor: ŷ_{t+1}, h_{t+1} = f(y_t, u_{t+1}, h_t), for one or many series.
+
+    One set of weights serves all series; each has its own scale, and its own state, which remembers its whole past.
+
+    Parameters
+    ----------
+    estimator : regressor
+        Any regressor of the library; a GRU if None. It is copied.
+    horizon : int or None
+        Steps of a direct model, and the default of ``forecast``.
+    strategy : {"recursive", "direct"}
+        ``"recursive"`` predicts one step and feeds it back; ``"direct"`` predicts all ``horizon`` steps at once.
+    context_length : int or None
+        How many of the last rows condition a forecast. None: all of them, through the state.
+    lags : int or None
+        How many of the last values the network sees at once; a season and one if None, where the series are long
+        enough.
+    centred : bool
+        Show the network the lags relative to the last value, and let it predict relative to that. Then a trend is
+        continued.
+    log : bool or "auto"
+        Model log y; ``"auto"`` where a series is positive.
+    difference, seasonal_difference : int
+        d and D: model (1 − L)^d (1 − L^m)^D y.
+    scaling : {"standard", "robust", "mean", "seasonal", None}
+        How each series is scaled, by what the fit has seen of it: mean and standard deviation; median and quartiles;
+        mean |y|; mean and mean |y_t − y_{t-m}|.
+    calendar : None, "auto" or sequence of str
+        Calendar features: ``"hour"``, ``"day_of_week"``, ``"day_of_month"``, ``"day_of_year"``, ``"month"``, …
+    teacher_forcing : float in [0, 1] or "linear"
+        In training, the share of steps that see the true last value.
+    free_run : int
+        In training, the last so many steps of every window run on the network's own predictions.
+    calibration : int
+        Origins at the end of the fit's data that are held out to measure errors for split-conformal intervals; 0: none.
+    n_samples : int
+        Sample paths that quantiles are taken from, where the model draws them.
+    random_state : int, RandomState or None
+        Draws the sample paths.
+    freq, season_length, id_col, time_col, target_col, past, future, static
+        See :class:`~seqdyn.forecasting.contract.PanelForecaster`. In the recursive strategy ``past`` covariates are
+        forecast along with the target.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        Fitted.
+    state_ : State
+        After the last known row, one row a series, in network units; :attr:`state` has it labelled.
+    transform_ : SeriesTransform
+        The scale of every series, fixed at the last fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from seqdyn import Forecaster, GRURegressor
+    >>> days = pd.date_range("2024-01-01", periods=200, freq="D")
+    >>> sales = pd.Series(20 + 5 * np.sin(np.arange(200) * 2 * np.pi / 7), days, name="sales")
+    >>> model = Forecaster(GRURegressor(hidden_size=8, max_epochs=100, random_state=0)).fit(sales)
+    >>> model.forecast(3).index[0]
+    Timestamp('2024-07-19 00:00:00')
+    """
+
+    estimator: Any = None
+    _: KW_ONLY
+    horizon: int | None = None
+    strategy: str = "recursive"
+    context_length: int | None = None
+    lags: int | None = None
+    centred: bool = True
+    log: Any = False
+    difference: int = 0
+    seasonal_difference: int = 0
+    scaling: str | None = "standard"
+    calendar: Any = None
+    teacher_forcing: Any = 1.0
+    free_run: int = 0
+    calibration: int = 0
+    n_samples: int = 500
+    random_state: Any = None
+
+    # ---------------------------------------------------------------- fitting
+
+    def _learn(self, panel: Panel) -> None:
+        self._check()
+        if not self.calibration:
+            self._learn_from(panel)
+            self.conformal_ = None
+            return
+        horizon = self.horizon or max(1, self._season(panel))
+        windows = Windows.of(panel, horizon, self.calibration, 1)
+        before = windows.before(panel)
+        self._learn_from(before)
+        super()._remember(before)
+        self.conformal_ = Conformal.measure(self, panel, windows)
+        self._learn_from(panel)
+
+    def _learn_from(self, panel: Panel) -> None:
+        season = self._season(panel)
+        self.transform_ = SeriesTransform.fit(
+            panel, self.log, self.difference, self.seasonal_difference, season, self.scaling
+        )
+        names = calendar_names(self.calendar, season, panel.grid.freq, panel.grid.kind)
+        self.inputs_ = Inputs.of(panel, names, self._steps)
+        z = self.transform_.forward(panel)
+        self._check_extent(z, panel)
+        X, Y = self.inputs_.rows(panel, shifted(z, panel)), targets(z, panel, self._steps)
+        cuts = panel.starts[1:]
+        with _own_start():
+            self.estimator_ = self._configured(panel, z.shape[1]).fit(np.split(X, cuts), np.split(Y, cuts))
+        self.residuals_ = self._residuals(X, Y, panel)
+
+    def _remember(self, panel: Panel) -> None:
+        super()._remember(panel)
+        self._news: list[Panel] = []
+        z = self.transform_.forward(panel)
+        self.state_ = self.estimator_.state_
+        self.last_ = z[panel.ends - 1]
+        everyone = np.arange(len(panel.names))
+        self.tails_ = self.transform_.tails(panel, everyone, panel.ends)
+        self.recent_ = self.transform_.recent(panel)
+
+    @property
+    def _steps(self) -> int:
+        """How many steps one row predicts."""
+        return int(self.horizon or 1) if self.strategy == "direct" else 1
+
+    def _configured(self, panel: Panel, columns: int) -> Any:
+        """The regressor, told which of its inputs are its targets' past."""
+        estimator = self._default(panel) if self.estimator is None else clone(self.estimator)
+        if isinstance(estimator, ClosedFormEstimator):
+            if self._steps > 1:
+                raise ValueError(f"{type(estimator).__name__} predicts one step: it needs strategy='recursive'.")
+            return estimator.set_params(autoregression=Autoregression(columns))
+        lags = self._lags(panel)
+        own = Autoregression(columns, lags, self.centred, self._steps, self.teacher_forcing, self.free_run)
+        estimator.set_params(autoregression=own)
+        if estimator.window is None and self.context_length is not None:
+            estimator.set_params(window=self.context_length)
+        if estimator.window is not None and estimator.warmup is None:
+            estimator.set_params(warmup=min(lags - 1, estimator.window // 2))
+        return estimator
+
+    def _lags(self, panel: Panel) -> int:
+        """The delay line: a season and one step, if the longest series has room for three."""
+        if self.lags is not None:
+            return self.lags
+        season = self._season(panel)
+        return season + 1 if 1 < season <= panel.lengths.max() // 3 else 2
+
+    def _default(self, panel: Panel) -> GRURegressor:
+        """A GRU that suits most series: trained on whole short ones, and on windows of long ones."""
+        window = max(96, 3 * self._lags(panel))
+        long = int(panel.lengths.max()) > 3 * window
+        return GRURegressor(
+            window=window if long else None, stride=max(1, window // 4) if long else 1, max_epochs=100, random_state=0
+        )
+
+    def _residuals(self, X: Array, Y: Array, panel: Panel) -> Array | None:
+        """One-step errors on the first series of the fit, for sample paths of point predictions."""
+        if self._steps > 1 or hasattr(self._loss, "quantile"):
+            return None
+        count = max(1, int(np.searchsorted(panel.ends, 20_000, side="right")))
+        end = panel.ends[count - 1]
+        error = Y[:end] - np.concatenate(self.estimator_.predict(np.split(X[:end], panel.starts[1:count])))
+        steps = np.arange(end) - panel.starts[panel.series[:end]]
+        late = steps >= np.minimum(self._lags(panel), panel.lengths // 2)[panel.series[:end]]
+        known: Array = error[late & ~np.isnan(error).any(axis=1)]
+        return known - known.mean(axis=0)
+
+    def _check(self) -> None:
+        """Raise if parameters do not fit, or do not go together."""
+        if self.estimator is not None and not isinstance(self.estimator, NumberEstimator):
+            raise TypeError(
+                f"estimator must be a regressor of seqdyn, such as GRURegressor(), got {type(self.estimator).__name__}."
+            )
+        if getattr(self.estimator, "autoregression", None) is not None:
+            raise ValueError(
+                "The forecaster sets autoregression itself: give lags, centred, … to it, not the estimator."
+            )
+        if not getattr(self.estimator, "return_sequences", True):
+            raise ValueError("The estimator must predict at every step: set return_sequences=True.")
+        check_choice("strategy", self.strategy, ("recursive", "direct"))
+        check_choice("scaling", self.scaling, SCALINGS)
+        check_choice("log", self.log, (True, False, "auto"))
+        for name in ("horizon", "context_length", "lags"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
+                raise ValueError(f"{name} must be None or an int of at least 1, got {value!r}.")
+        for name in ("difference", "seasonal_difference", "free_run", "calibration"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+                raise ValueError(f"{name} must be an int of at least 0, got {value!r}.")
+        if self.strategy == "direct" and self.horizon is None:
+            raise ValueError("strategy='direct' predicts a fixed number of steps: give horizon.")
+
+    def _check_extent(self, z: Array, panel: Panel) -> None:
+        """Raise if a series is too short to be differenced."""
+        known = np.add.reduceat(~np.isnan(z[:, 0]), panel.starts)
+        if (known == 0).any():
+            number = int(np.argmax(known == 0))
+            raise ValueError(
+                f"Series {panel.names[number]!r} has {panel.lengths[number]} rows, but differences over "
+                f"{self.transform_.memory} steps leave nothing of it: leave the series out, or set difference and "
+                "seasonal_difference to 0."
+            )
+
+    # ---------------------------------------------------------------- state
+
+    @property
+    def state(self) -> xarray.Dataset:
+        """The state after the last known row of every series, labelled; assigning a Dataset or a State sets it."""
+        check_is_fitted(self)
+        return to_xarray(self.state_, ("series",)).assign_coords(series=np.asarray(self.known_.names))
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        check_is_fitted(self)
+        if isinstance(state, xarray.Dataset):
+            absent = self.known_.names.difference(state.indexes["series"])
+            if len(absent):
+                raise ValueError(f"The state has no rows for series {absent[0]!r}: give one for every series.")
+            state = from_xarray(state.sel(series=np.asarray(self.known_.names)), self.state_)
+        self.state_ = self.estimator_._as_state(state, len(self.known_.names))
+
+    def _take_in(self, new: Panel) -> None:
+        """Filter the new rows: O(new), whatever came before."""
+        owner = self.known_.names.get_indexer(new.names)
+        transform = self.transform_.select(owner)
+        z = transform.forward(new, self.recent_[owner])
+        X = self.inputs_.rows(self._with_static(new), shifted(z, new, self.last_[owner]))
+        place = torch.as_tensor(owner)
+        before = map_leaves(lambda leaf: leaf[place.to(leaf.device)], self.state_)
+        _, after = self.estimator_.predict(np.split(X, new.starts[1:]), initial_state=before, return_state=True)
+        self.state_ = map_leaves(lambda old, now: old.index_copy(0, place.to(old.device), now), self.state_, after)
+        self.last_[owner] = z[new.ends - 1]
+        self.tails_[owner], self.recent_[owner] = transform.moved(new, self.tails_[owner], self.recent_[owner])
+        self.known_ = self.known_.joined(new).tail(1)
+        self._news.append(new)
+
+    def _with_static(self, panel: Panel) -> Panel:
+        """A panel of known series, with their static covariates."""
+        if self.known_.static is None or panel.static is not None:
+            return panel
+        return Panel(**{**vars(panel), "static": self.known_.static.loc[panel.names]})
+
+    def _own_panel(self) -> Panel:
+        check_is_fitted(self)
+        if "panel_" not in vars(self):
+            raise ValueError("A loaded forecaster has its state, not the data: give the whole history as df.")
+        for new in self._news:
+            self.panel_ = self.panel_.joined(new)
+        self._news = []
+        return self.panel_
+
+    def apply(self, df: Any, *, static: pd.DataFrame | None = None) -> Self:
+        """The same weights on other series: a new forecaster, whose states come from reading ``df`` from its start.
+
+        Parameters
+        ----------
+        df : as in :meth:`fit`
+            The whole history of these series; their scales are measured on it.
+        static : DataFrame, optional
+
+        Returns
+        -------
+        Forecaster
+            It shares the weights; this one stays as it is.
+        """
+        check_is_fitted(self)
+        panel = self._read(df, static)
+        twin = copy.copy(self)
+        season = self.season_length_
+        twin.transform_ = SeriesTransform.fit(
+            panel, self.log, self.difference, self.seasonal_difference, season, self.scaling
+        )
+        twin.estimator_ = copy.copy(self.estimator_)
+        z = twin.transform_.forward(panel)
+        X = self.inputs_.rows(panel, shifted(z, panel))
+        _, twin.estimator_.state_ = self.estimator_.predict(np.split(X, panel.starts[1:]), return_state=True)
+        twin._remember(panel)
+        return twin
+
+    # ---------------------------------------------------------------- forecasting
+
+    def _ahead(self, horizon: int, known: Array, levels: Array | None) -> Forecasts:
+        everyone = np.arange(len(self.known_.names))
+        times = self.known_.ahead(horizon)
+        state = self.state_
+        if self.context_length is not None:
+            panel = self._own_panel()
+            state = self._states(panel, everyone, panel.ends)
+        x = self._future_rows(self.last_, times, known, self.inputs_.constants(self.known_))
+        return self._finished(state, x, everyone, self.tails_, horizon, levels)
+
+    def _roll(
+        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
+    ) -> Forecasts:
+        x, owner, state, transform = self._set_out(panel, series, rows, horizon, future)
+        return self._finished(state, x, owner, transform.tails(panel, series, rows), horizon, levels)
+
+    def _set_out(
+        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array
+    ) -> tuple[Tensor, Array, State, SeriesTransform]:
+        """Everything a forecast from origins of a panel starts from."""
+        panel = self._with_static(panel)
+        owner = self.known_.names.get_indexer(panel.names)
+        transform = self.transform_.select(owner)
+        z = transform.forward(panel)
+        state = self._states(panel, series, rows, z)
+        times = _instants(panel, rows, horizon)
+        constants = self.inputs_.constants(panel)[series]
+        x = self._future_rows(z[rows - 1], times, future, constants)
+        return x, owner[series], state, transform
+
+    def _states(self, panel: Panel, series: Array, rows: Array, z: Array | None = None) -> State:
+        """The state at every origin, from one pass over the panel."""
+        if z is None:
+            owner = self.known_.names.get_indexer(panel.names)
+            z = self.transform_.select(owner).forward(panel)
+        X = self.inputs_.rows(panel, shifted(z, panel))
+        read = self.estimator_._rows(self.estimator_._read(np.split(X, panel.starts[1:])))
+        return at_origins(self.estimator_.cell_, read, series, rows, self.context_length)
+
+    def _future_rows(self, last: Array, times: list[pd.Index], future: Array, constants: Array) -> Tensor:
+        """Inputs of the steps ahead: the last value in the first, and no values after it."""
+        beside = self.inputs_.ahead(times, future, constants)
+        past = np.full((len(last), beside.shape[1], last.shape[1]), np.nan)
+        past[:, 0] = last
+        return self.estimator_._tensor(self.estimator_._scaled(np.concatenate([past, beside], axis=2)))
+
+    def _finished(
+        self, state: State, x: Tensor, series: Array, tails: Array, horizon: int, levels: Array | None
+    ) -> Forecasts:
+        """From states and rows ahead to forecasts in the units of the data."""
+        self._check_reach(horizon)
+        output = outputs_ahead(self.estimator_.cell_, state, x)
+        z = self._points(output, horizon)
+        mean = self.transform_.backward(z, series, tails)
+        if levels is None:
+            return Forecasts(mean)
+        if self.conformal_ is not None:
+            spread = z[:, :, None] + self.conformal_.offsets(levels, horizon)
+        elif self._steps > 1:
+            spread = self._heads(output, levels)[:, :horizon]
+        else:
+            return Forecasts(mean, self._sampled(state, x, series, tails, levels))
+        return Forecasts(mean, np.sort(self._around(spread, z, series, tails), axis=2))
+
+    def _points(self, output: Tensor, horizon: int) -> Array:
+        """ẑ of the target, (origins, horizon)."""
+        decoded = self.estimator_._decoder()(output.cpu().numpy())  # (origins, steps, columns · H)
+        return decoded[:, 0, :horizon] if self._steps > 1 else decoded[:, :, 0]
+
+    def _around(self, spread: Array, z: Array, series: Array, tails: Array) -> Array:
+        """Quantiles in the units of the data, from those of z; differences are undone along the point forecast."""
+        if not self.transform_.memory:
+            return self.transform_.backward(spread, series, tails)
+        q = self.transform_.integrated(z, series, tails)[:, :, None]
+        return self.transform_.to_data(q + (spread - z[:, :, None]) * self.transform_.scale[series, :1, None], series)
+
+    def _heads(self, output: Tensor, levels: Array) -> Array:
+        """Quantiles of z as the heads of a direct model say, (origins, H, quantiles)."""
+        loss = self._loss
+        if not hasattr(loss, "quantile"):
+            raise ValueError(
+                f"A direct model with loss={self.estimator_.loss!r} says nothing of its errors: set calibration to the "
+                "number of origins to measure them on, or fit with loss='quantile' or 'gaussian'."
+            )
+        own = np.array(loss.quantiles)
+        if hasattr(loss, "parameters"):
+            spread = type(loss)(tuple(levels)).quantile(output[:, 0]).cpu().numpy()
+        else:
+            if levels[0] < own[0] - 1e-9 or levels[-1] > own[-1] + 1e-9:
+                raise ValueError(
+                    f"The model was fitted for the quantiles {own.tolist()}, which do not reach "
+                    f"{levels[[0, -1]].tolist()}: give the estimator quantiles=…"
+                )
+            heads = loss.quantile(output[:, 0]).cpu().numpy()
+            spread = _interpolated(heads, own, levels)
+        scaling = self.estimator_.target_scaling_
+        return spread[:, : self._steps] * scaling.scale[0] + scaling.mean[0]
+
+    def _sampled(self, state: State, x: Tensor, series: Array, tails: Array, levels: Array) -> Array:
+        """Quantiles of sample paths, (origins, horizon, quantiles)."""
+        paths = self._paths(state, x, series, tails, self.n_samples)
+        return np.moveaxis(np.quantile(paths, levels, axis=1), 0, -1)
+
+    @torch.inference_mode()
+    def _paths(self, state: State, x: Tensor, series: Array, tails: Array, count: int) -> Array:
+        """Sample paths in the units of the data, (origins, paths, horizon)."""
+        if self._steps > 1:
+            raise ValueError(
+                "Sample paths need strategy='recursive': a direct model says nothing of how steps go together."
+            )
+        estimator, scaling = self.estimator_, self.estimator_.target_scaling_
+        columns = self.last_.shape[1]
+        pool = np.zeros((1, columns)) if self.residuals_ is None else self.residuals_ / scaling.scale
+        draw = Sampler(self._loss, columns, estimator._tensor(pool), self._generator())
+        step = max(1, 100_000 // count)
+        pieces = []
+        for begin in range(0, len(x), step):
+            part = slice(begin, begin + step)
+            own = map_leaves(lambda leaf: leaf[part], state)  # noqa: B023
+            drawn = sample_paths(estimator.cell_, own, x[part], count, draw)
+            pieces.append(drawn[..., 0].double().cpu().numpy() * scaling.scale[0] + scaling.mean[0])
+        z = np.concatenate(pieces)
+        return np.moveaxis(self.transform_.backward(np.moveaxis(z, 1, 2), series, tails), 2, 1)
+
+    def sample(self, horizon: int | None = None, n_samples: int = 100, future: Any = None) -> xarray.DataArray:
+        """Sample paths of the future: each draws its next value, reads it, and goes on from its own state.
+
+        Parameters
+        ----------
+        horizon : int, optional
+        n_samples : int
+            Paths a series.
+        future : DataFrame or Dataset, optional
+            As in :meth:`forecast`.
+
+        Returns
+        -------
+        DataArray, dims (series, sample, step)
+            In the units of the data.
+        """
+        check_is_fitted(self)
+        horizon = self._horizon(horizon)
+        known = self._known(future, horizon)
+        everyone = np.arange(len(self.known_.names))
+        x = self._future_rows(self.last_, self.known_.ahead(horizon), known, self.inputs_.constants(self.known_))
+        values = self._paths(self.state_, x, everyone, self.tails_, n_samples)
+        labels = {"series": np.asarray(self.known_.names), "step": np.arange(1, horizon + 1)}
+        return xarray.DataArray(values, labels, ("series", "sample", "step"))
+
+    def _generator(self) -> torch.Generator:
+        """Draws sample paths; the global generators are left alone."""
+        if self.random_state is None:
+            return torch.Generator().manual_seed(int(np.random.default_rng().integers(2**31)))
+        return torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31 - 1)))
+
+    @property
+    def _loss(self) -> Any:
+        found = getattr(self.estimator_, "_loss", None)
+        return found() if found is not None else _POINT
+
+    def _check_reach(self, horizon: int) -> None:
+        if self.strategy == "direct" and horizon > self._steps:
+            raise ValueError(
+                f"This direct model was fitted for horizon={self._steps} and cannot forecast {horizon} steps: fit with "
+                "a longer horizon, or with strategy='recursive'."
+            )
+
+    def summary(self, df: Any = None, horizon: int | None = None) -> str:
+        """One screen: the data, the model, its training, and the verdict against the baselines.
+
+        The verdict is honest at the price of a second fit: a copy is fitted without the last ``horizon`` steps, and
+        compared on them.
+
+        Parameters
+        ----------
+        df : as in :meth:`fit`, optional
+            The whole history, if the forecaster was loaded from a file.
+        horizon : int, optional
+            Steps ahead; the model's own, or one season, if None.
+
+        Returns
+        -------
+        str
+        """
+        check_is_fitted(self)
+        panel = self._read(df) if df is not None else self._own_panel()
+        ahead = horizon or self.horizon or max(1, self.season_length_)
+        test = self.backtest(df, ahead, 1, refit=True)
+        table = test.metrics().sort_values("MAE").round(4).to_string()
+        return "\n".join(
+            [*describe(self, panel), "", f"last {ahead} steps, fitted without them", table, test.verdict()]
+        )
+
+    # ---------------------------------------------------------------- for the calibration
+
+    def point(self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array) -> Array:
+        """ẑ from origins of a panel, in units of each series' own scale, (origins, horizon)."""
+        x, owner, state, transform = self._set_out(panel, series, rows, horizon, future)
+        z = self._points(outputs_ahead(self.estimator_.cell_, state, x), horizon)
+        return (
+            self.transform_.integrated(z, owner, transform.tails(panel, series, rows))
+            / self.transform_.scale[owner, :1]
+        )
+
+    def scaled(self, panel: Panel, series: Array, rows: Array, horizon: int) -> Array:
+        """What came, in the same units, (origins, horizon)."""
+        owner = self.known_.names.get_indexer(panel.names)
+        q = self.transform_.select(owner).levels(panel)
+        place = rows[:, None] + np.arange(horizon)
+        inside = place < panel.ends[series][:, None]
+        found = np.where(inside, q[np.minimum(place, len(q) - 1)], np.nan)
+        return found / self.transform_.scale[owner[series], :1]
+
+    # ---------------------------------------------------------------- baselines and files
+
+    def _baselines(
+        self, choice: Any, panel: Panel, horizon: int, windows: Windows | None = None
+    ) -> dict[str, PanelForecaster]:
+        count = 1 if windows is None else windows.count
+        found, notes = default_baselines(choice, panel, horizon, count)
+        if windows is not None:
+            windows.notes.extend(notes)
+        return found
+
+    def to_content(self) -> dict[str, Any]:
+        """Parameters and fitted attributes as a tree that files can hold; the data of the fit is not among them."""
+        content = super().to_content()
+        content["fitted"].pop("panel_", None)
+        return content
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_content`."""
+        forecaster = super().from_content(content)
+        forecaster._news = []
+        return forecaster
+
+
+def describe(model: Forecaster, panel: Panel) -> list[str]:
+    """Data, model and training of a fitted forecaster, a line each."""
+    gaps, missing = panel.gaps(), int(np.isnan(panel.target).sum())
+    lengths = panel.lengths
+    size = f"{lengths[0]}" if len(set(lengths.tolist())) == 1 else f"{lengths.min()} to {lengths.max()}"
+    network = model.estimator_.network_
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    lines = [
+        f"data      {len(lengths)} series of {size} rows, freq={panel.grid.freq!r}, season {model.season_length_}",
+        f"          {missing} missing values, {len(gaps)} gaps of absent rows",
+        f"model     {model.estimator_}",
+        f"          {weights} weights, {model.strategy}, scaled by series ({model.scaling})",
+    ]
+    history = getattr(model.estimator_, "history_", None)
+    if history is not None and len(history):
+        last = history.iloc[-1]
+        lines.append(f"training  {len(history)} epochs, {last['seconds']:.1f} s, loss {last['loss']:.4g}")
+    return lines
+
+
+class _Point:
+    """The loss of estimators that are solved for: one output is one prediction."""
+
+    def point(self, output: Tensor) -> Tensor:
+        return output
+
+
+_POINT = _Point()
+
+
+@contextmanager
+def _own_start() -> Iterator[None]:
+    """No word about a short warm-up: a forecaster carries its state through the whole history."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="warmup=")
+        yield
+
+
+def _instants(panel: Panel, rows: Array, horizon: int) -> list[pd.Index]:
+    """The instants after every origin."""
+    known: dict[Any, pd.Index] = {}
+    lasts = panel.times[rows - 1]
+    for last in lasts:
+        if last not in known:
+            known[last] = panel.grid.after(last, horizon)
+    return [known[last] for last in lasts]
+
+
+def _interpolated(heads: Array, own: Array, levels: Array) -> Array:
+    """Quantiles between those a model was fitted for, on straight lines."""
+    right = np.clip(np.searchsorted(own, levels), 1, max(1, len(own) - 1))
+    if len(own) == 1:
+        return np.repeat(heads, len(levels), axis=-1)
+    share = (levels - own[right - 1]) / (own[right] - own[right - 1])
+    return heads[..., right - 1] + share * (heads[..., right] - heads[..., right - 1])

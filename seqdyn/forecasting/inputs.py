@@ -1,0 +1,131 @@
+"""Rows for a regressor: the last values of the targets, then what is known at a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seqdyn.data.calendar import calendar_features
+from seqdyn.data.panels import Panel
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How the rows of a panel become inputs: (z_{t-1}, calendar_t, covariates known ahead, static ones).
+
+    Attributes
+    ----------
+    calendar : tuple of str
+    reach : int
+        Steps of the covariates known ahead that one row holds: 1, or the horizon of a direct model.
+    categories : dict of array or None
+        The values of every static covariate that is no number; None for one that is.
+    """
+
+    calendar: tuple[str, ...]
+    reach: int
+    categories: dict[str, Any]
+
+    @classmethod
+    def of(cls, panel: Panel, calendar: tuple[str, ...], reach: int) -> Inputs:
+        """The inputs that go with a panel."""
+        static = panel.static if panel.static is not None else pd.DataFrame(index=panel.names)
+        return cls(calendar, reach, {name: _values(static[name], name) for name in static.columns})
+
+    def rows(self, panel: Panel, past: Array) -> Array:
+        """Inputs of all rows of a panel, (total, features).
+
+        Parameters
+        ----------
+        panel : Panel
+        past : array, shape (total, columns)
+            z_{t-1}, the last values of the targets; NaN where not known.
+        """
+        return np.concatenate([past, self.beside(panel)], axis=1)
+
+    def beside(self, panel: Panel) -> Array:
+        """What is known at every row but the targets, (total, features)."""
+        place = np.arange(len(panel.target))[:, None] + np.arange(self.reach)
+        inside = place < panel.ends[panel.series][:, None]
+        ahead = np.where(inside[:, :, None], panel.future[np.minimum(place, len(place) - 1)], 0.0)
+        calendar = calendar_features(panel.times, self.calendar)
+        return np.concatenate([calendar, ahead.reshape(len(place), -1), self.constants(panel)[panel.series]], axis=1)
+
+    def ahead(self, times: list[pd.Index], future: Array, constants: Array) -> Array:
+        """What is known at the steps after every origin, (origins, horizon, features).
+
+        Parameters
+        ----------
+        times : list of Index, one an origin
+        future : array, shape (origins, horizon, covariates)
+        constants : array, shape (origins, features)
+        """
+        origins, horizon = future.shape[:2]
+        steps = horizon if self.reach == 1 else 1
+        calendar = self._waves(times, steps)
+        reach = np.zeros((origins, max(self.reach, horizon), future.shape[2]))
+        reach[:, :horizon] = future
+        known = future if self.reach == 1 else reach[:, : self.reach].reshape(origins, 1, -1)
+        held = np.broadcast_to(constants[:, None], (origins, steps, constants.shape[1]))
+        return np.concatenate([calendar, known, held], axis=2)
+
+    def constants(self, panel: Panel) -> Array:
+        """Static covariates as numbers, (series, features): categories as one column a value."""
+        columns = [np.zeros((len(panel.names), 0))]
+        for name, values in self.categories.items():
+            assert panel.static is not None
+            own = panel.static[name]
+            if values is None:
+                columns.append(own.to_numpy(dtype=np.float64)[:, None])
+                continue
+            unknown = ~own.isin(values).to_numpy()
+            if unknown.any():
+                raise ValueError(
+                    f"The static covariate {name!r} has the value {own.iloc[int(np.argmax(unknown))]!r}, which was not in "
+                    f"the fit; it knew {list(values[:5])}."
+                )
+            columns.append((own.to_numpy()[:, None] == values).astype(np.float64))
+        return np.concatenate(columns, axis=1)
+
+    def _waves(self, times: list[pd.Index], steps: int) -> Array:
+        """Calendar features of every origin's steps; equal instants are computed once."""
+        if not self.calendar:
+            return np.zeros((len(times), steps, 0))
+        found: dict[Any, Array] = {}
+        for index in times:
+            if index[0] not in found:
+                found[index[0]] = calendar_features(index[:steps], self.calendar)
+        return np.stack([found[index[0]] for index in times])
+
+
+def targets(z: Array, panel: Panel, horizon: int) -> Array:
+    """z_t … z_{t+H-1} of every column side by side, (total, columns · horizon); NaN past the end of a series."""
+    if horizon == 1:
+        return z
+    ends = panel.ends[panel.series][:, None]
+    place = np.arange(len(z))[:, None] + np.arange(horizon)
+    inside = place < ends
+    place = np.minimum(place, len(z) - 1)
+    return np.concatenate([np.where(inside, column[place], np.nan) for column in z.T], axis=1)
+
+
+def shifted(z: Array, panel: Panel, before: Array | None = None) -> Array:
+    """z_{t-1} of every row, (total, columns); NaN, or the given values, at the first row of a series."""
+    past = np.concatenate([np.full((1, z.shape[1]), np.nan), z[:-1]])
+    past[panel.starts] = np.nan if before is None else before
+    return past
+
+
+def _values(column: pd.Series, name: str) -> Array | None:
+    """The categories of a static covariate; None for numbers."""
+    if column.isna().any():
+        raise ValueError(f"The static covariate {name!r} is missing for series {column.index[column.isna()][0]!r}.")
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+        return None
+    values: Array = np.array(sorted(column.unique(), key=str), dtype=object)
+    return values

@@ -1,0 +1,92 @@
+"""Sample paths: every path draws its own next value, feeds it back, and carries its own state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqdyn.cell import Cell
+from seqdyn.scan import rollout, scan
+from seqdyn.state import State, map_leaves
+from seqdyn.training.losses import Gaussian, Quantile
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws a value from what a network says of the next step.
+
+    Attributes
+    ----------
+    loss : Loss
+        Gaussian heads are drawn from N(μ, σ²), quantile heads by inversion; others are a point plus a residual.
+    targets : int
+        Values drawn together.
+    residuals : Tensor, shape (count, targets)
+        One-step errors to draw from, for point predictions.
+    generator : torch.Generator
+    """
+
+    loss: Any
+    targets: int
+    residuals: Tensor
+    generator: torch.Generator
+
+    def __call__(self, output: Tensor) -> Tensor:
+        """Values (batch, targets) from network outputs (batch, targets · heads)."""
+        if isinstance(self.loss, Gaussian):
+            mean, scale = self.loss.parameters(output)
+            return mean + scale * torch.randn(mean.shape, generator=self.generator, dtype=mean.dtype)
+        if isinstance(self.loss, Quantile):
+            return self._invert(self.loss.quantile(output))
+        row = torch.randint(len(self.residuals), (len(output),), generator=self.generator)
+        return self.loss.point(output) + self.residuals[row]
+
+    def _invert(self, spread: Tensor) -> Tensor:
+        """Values at uniform levels on the polygon through the quantiles, continued straight at its ends."""
+        levels = torch.tensor(self.loss.quantiles, dtype=spread.dtype)
+        if len(levels) == 1:
+            return spread[..., 0]
+        drawn = torch.rand(spread.shape[:-1], generator=self.generator, dtype=spread.dtype)
+        right = torch.searchsorted(levels, drawn.contiguous()).clamp(1, len(levels) - 1)
+        low, high = levels[right - 1], levels[right]
+        start = spread.gather(-1, (right - 1).unsqueeze(-1)).squeeze(-1)
+        stop = spread.gather(-1, right.unsqueeze(-1)).squeeze(-1)
+        return start + (stop - start) * (drawn - low) / (high - low)
+
+
+def sample_paths(cell: Cell, state: State, x: Tensor, count: int, draw: Sampler) -> Tensor:
+    """Paths of the targets from every origin, (origins, count, horizon, targets), in network units.
+
+    Parameters
+    ----------
+    cell : Cell
+        An autoregressive one.
+    state : State
+        At the origins.
+    x : Tensor, shape (origins, horizon, inputs)
+        The first row holds the last value; the others only what is known ahead.
+    count : int
+        Paths an origin.
+    draw : Sampler
+    """
+    origins, horizon = x.shape[:2]
+    x = x.repeat_interleave(count, 0)
+    state = map_leaves(lambda leaf: leaf.repeat_interleave(count, 0), state)
+    first = scan(cell, x[:, :1], state)
+    drawn: list[Tensor] = []
+
+    def feed(output: Tensor, row: Tensor) -> Tensor:
+        drawn.append(draw(output))
+        return torch.cat([drawn[-1], torch.ones_like(drawn[-1]), row[:, 2 * draw.targets :]], 1)
+
+    last = first.output[:, 0]
+    if horizon > 1:
+        last = rollout(cell, first.state, horizon - 1, last=last, feed=feed, exogenous=x[:, 1:]).output[:, -1]
+    drawn.append(draw(last))
+    return torch.stack(drawn, 1).unflatten(0, (origins, count))

@@ -1,0 +1,1 @@
+"""Forecasting: baselines, the forecaster, and what is made of them."""
