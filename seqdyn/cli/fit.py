@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -85,12 +86,13 @@ def fit(
     if not out.absolute().parent.is_dir():
         raise FileNotFoundError(f"There is no folder {out.absolute().parent} to write {out.name} in: make it first.")
     frame = read_table(data, time_column)
-    _check_device(device)
+    check_device(device)
     task = _task(frame, data, target, features, test_fraction, model)
     estimator = _estimator(model, task, hidden_size, epochs, learning_rate, seed, device, verbose)
     _announce(frame, data, target, task, estimator)
     began = time.monotonic()
-    interrupted = _fit(estimator, task)
+    leading = task.X.iloc[: task.train], task.y.iloc[: task.train]
+    interrupted = run_training(lambda: estimator.fit(*leading))
     _report(estimator, task, time.monotonic() - began)
     estimator.save(out)
     last = place(task.X, task.train - 1)
@@ -99,7 +101,8 @@ def fit(
         raise typer.Exit(130)
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Raise if there is no such device here."""
     import torch
 
     if device not in ("auto", "cpu") and not device.startswith("cuda"):
@@ -181,10 +184,10 @@ def _estimator(
     return recurrent[model](hidden_size=hidden_size or 32, **training)
 
 
-def _fit(estimator: Any, task: Task) -> bool:
-    """Fit on the leading rows; returns whether Ctrl-C cut it short."""
+def run_training(train: Callable[[], Any]) -> bool:
+    """Train; returns whether Ctrl-C cut it short."""
     with warnings.catch_warnings(record=True) as caught:
-        estimator.fit(task.X.iloc[: task.train], task.y.iloc[: task.train])
+        train()
     for warning in caught:
         warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)
     return any("interrupted" in str(warning.message) for warning in caught)

@@ -15,8 +15,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from seqdyn.cli.backtest import backtest
 from seqdyn.cli.demo import demo
 from seqdyn.cli.fit import fit
+from seqdyn.cli.forecast import forecast
 from seqdyn.cli.predict import predict
 
 EXPECTED = (ValueError, TypeError, OSError, ImportError, FloatingPointError)
@@ -54,7 +56,7 @@ class Commands(TyperGroup):
 
 
 app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-for command in (demo, fit, predict):
+for command in (demo, fit, predict, forecast, backtest):
     app.command()(command)
 
 
@@ -71,6 +73,12 @@ def commands(
     \b
       seqdyn fit data.csv --time date --target y --out model.safetensors
       seqdyn predict model.safetensors new.csv --time date --out predictions.csv
+
+    Or forecast the steps after the last row, and see whether a model is worth its trouble:
+
+    \b
+      seqdyn forecast data.csv --time date --target y --horizon 24 --out forecast.csv --plot forecast.png
+      seqdyn backtest data.csv --time date --target y --horizon 24 --windows 5
     """
     if version:
         typer.echo(f"seqdyn {sys.modules['seqdyn'].__version__}")

@@ -27,10 +27,33 @@ def read_table(path: Path, time: str | None) -> pd.DataFrame:
     ValueError
         If the file is empty or no CSV, there is no such column, or its times are not sorted, repeated, or have holes.
     """
+    frame = read_rows(path)
+    if time is None:
+        return frame
+    from seqdyn.data.sequences import check_time_index
+
+    check_columns(frame, [time], path, "--time")
+    frame = frame.set_index(as_times(frame[time], path)).drop(columns=time)
+    index = frame.index
+    if index.has_duplicates:
+        raise ValueError(f"{path} has two rows at {time} = {index[index.duplicated()][0]}: keep one row per time.")
+    if not index.is_monotonic_increasing:
+        late = index[1:][index[1:] < index[:-1]][0]
+        raise ValueError(f"{path} is not sorted by {time}: {late} comes after a later time. Sort its rows.")
+    check_time_index(index, str(path))
+    return frame
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read a CSV file as it is, with a line of column names.
+
+    Raises
+    ------
+    ValueError
+        If the file is empty, is no CSV, or has no rows.
+    """
     check_readable(path)
     import pandas as pd
-
-    from seqdyn.data.sequences import check_time_index
 
     try:
         frame = pd.read_csv(path, index_col=False)
@@ -40,17 +63,6 @@ def read_table(path: Path, time: str | None) -> pd.DataFrame:
         raise ValueError(f"{path} does not read as a CSV file: {error}") from error
     if frame.empty:
         raise ValueError(f"{path} has the columns {spoken(frame.columns)}, but no rows.")
-    if time is None:
-        return frame
-    check_columns(frame, [time], path, "--time")
-    frame = frame.set_index(_times(frame[time], path)).drop(columns=time)
-    index = frame.index
-    if index.has_duplicates:
-        raise ValueError(f"{path} has two rows at {time} = {index[index.duplicated()][0]}: keep one row per time.")
-    if not index.is_monotonic_increasing:
-        late = index[1:][index[1:] < index[:-1]][0]
-        raise ValueError(f"{path} is not sorted by {time}: {late} comes after a later time. Sort its rows.")
-    check_time_index(index, str(path))
     return frame
 
 
@@ -148,7 +160,7 @@ def spoken(names: Iterable[object]) -> str:
     return ", ".join(quoted[:12]) + (f" and {len(quoted) - 12} more" if len(quoted) > 12 else "")
 
 
-def _times(column: pd.Series, path: Path) -> pd.Index:
+def as_times(column: pd.Series, path: Path) -> pd.Index:
     """Numbers as they are, everything else as dates."""
     import warnings
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.data.grids import unit_of
+
 Array = np.ndarray[Any, Any]
 
 CYCLES: dict[str, tuple[Callable[[pd.DatetimeIndex], Any], float]] = {
@@ -21,6 +23,19 @@ CYCLES: dict[str, tuple[Callable[[pd.DatetimeIndex], Any], float]] = {
 }
 """Every cycle: the phase of an instant, and how long a turn is. Each gives a sine and a cosine."""
 
+AUTOMATIC: dict[str, tuple[str, ...]] = {
+    "ns": ("minute", "hour"),
+    "s": ("minute", "hour"),
+    "min": ("hour", "day_of_week"),
+    "h": ("hour", "day_of_week", "day_of_year"),
+    "D": ("day_of_week", "day_of_month", "day_of_year"),
+    "B": ("day_of_week", "day_of_month", "day_of_year"),
+    "W": ("day_of_year",),
+    "M": ("month",),
+    "Q": ("quarter",),
+}
+"""The features that go with a unit of time."""
+
 
 def calendar_names(choice: Any, season_length: int, freq: Any, kind: str) -> tuple[str, ...]:
     """The features a user means: none, those named, or those that go with the frequency (``"auto"``).
@@ -32,13 +47,27 @@ def calendar_names(choice: Any, season_length: int, freq: Any, kind: str) -> tup
         m.
     freq, kind
         Of the grid.
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    ValueError
+        If there is no such feature, or times are integers.
+
+    Examples
+    --------
+    >>> calendar_names("auto", 12, "MS", "datetime"), calendar_names("hour", 24, "h", "datetime")
+    (('month',), ('hour',))
     """
     if choice is None or (not isinstance(choice, str) and not len(choice)):
         return ()
     if isinstance(choice, str) and choice != "auto":
         choice = (choice,)
     if choice == "auto":
-        return _automatic(season_length, freq, kind)
+        return _automatic(freq, kind)
     unknown = [name for name in choice if name not in CYCLES]
     if unknown:
         raise ValueError(f"calendar features are {', '.join(map(repr, CYCLES))} or 'auto', got {unknown[0]!r}.")
@@ -69,21 +98,11 @@ def calendar_features(stamps: pd.Index, names: Sequence[str]) -> Array:
     return np.stack(waves, axis=1)
 
 
-def _automatic(season_length: int, freq: Any, kind: str) -> tuple[str, ...]:
+def _automatic(freq: Any, kind: str) -> tuple[str, ...]:
     """The cycles longer than a step and not longer than a year."""
     if kind == "integer":
         return ()
-    unit = str(freq).split("-")[0].lstrip("0123456789")
-    if unit in ("s", "ms", "us", "ns"):
-        return ("minute", "hour")
-    if unit == "min":
-        return ("hour", "day_of_week")
-    if unit == "h":
-        return ("hour", "day_of_week", "day_of_year")
-    if unit in ("D", "B"):
-        return ("day_of_week", "day_of_month", "day_of_year")
-    if unit == "W":
-        return ("day_of_year",)
-    if unit in ("M", "MS", "ME", "BMS", "BME"):
-        return ("month",)
-    return ("quarter",) if unit in ("Q", "QS", "QE") else ()
+    unit, multiple = unit_of(freq)
+    if unit in ("D", "B") and multiple >= 7:
+        unit = "W"
+    return AUTOMATIC.get(unit, ())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,14 @@ Array = np.ndarray[Any, Any]
 
 SEASONS = {"s": 60, "min": 1440, "h": 24, "D": 7, "B": 5, "W": 52, "M": 12, "Q": 4, "Y": 1}
 """Steps in a season, by unit of time; a multiple of the unit divides it where it can."""
+
+CALENDAR_UNITS = {
+    name: name.lstrip("B")[0] for name in ("MS", "ME", "BMS", "BME", "QS", "QE", "BQS", "BQE", "YS", "YE", "BYS", "BYE")
+}
+"""Units of the calendar by what pandas calls their beginnings and ends."""
+
+DAY = 86_400 * 10**9
+"""Nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class Grid:
         """
         if self.kind == "integer":
             return 1
-        unit, multiple = _unit(self.freq)
+        unit, multiple = unit_of(self.freq)
         season = SEASONS.get(unit, 1)
         return season // multiple if season % multiple == 0 else 1
 
@@ -88,13 +98,13 @@ def grid_of(stamps: pd.Index, freq: Any = None) -> Grid:
     kind = _kind(stamps)
     if kind == "period":
         own = stamps.freqstr
-        if freq not in (None, own):
+        if freq is not None and _offset(freq) != _offset(own):
             raise ValueError(f"The periods have the frequency {own!r}, but freq={freq!r} was given: leave it out.")
         return Grid(own, kind)
     if kind == "integer":
         return _integers(stamps.to_numpy(), freq)
     if freq is not None:
-        return _checked(stamps, Grid(_spelled(freq), kind))
+        return _checked(stamps, Grid(_offset(freq).freqstr, kind))
     for candidate in _candidates(stamps):
         grid = Grid(candidate, kind)
         if _off(stamps, grid) is None:
@@ -124,11 +134,29 @@ def _kind(stamps: pd.Index) -> str:
     )
 
 
+def unit_of(freq: Any) -> tuple[str, int]:
+    """A frequency of dates or periods as a unit of :data:`SEASONS`, and how many of them are a step.
+
+    Examples
+    --------
+    >>> unit_of("90min"), unit_of("3600s"), unit_of("QS-OCT"), unit_of("2M")
+    (('min', 90), ('h', 1), ('Q', 1), ('M', 2))
+    """
+    offset = _offset(freq)
+    if not isinstance(offset, pd.tseries.offsets.Tick):
+        name = offset.rule_code.split("-")[0]
+        return CALENDAR_UNITS.get(name, name), int(offset.n)
+    step = pd.Timedelta(offset).value
+    for unit, size in (("D", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        if step % (size * 10**9) == 0:
+            return unit, step // (size * 10**9)
+    return "ns", step
+
+
 def _integers(stamps: Array, freq: Any) -> Grid:
-    gaps = np.diff(stamps)
-    step = int(np.gcd.reduce(gaps)) if len(gaps) else 1
     if freq is None:
-        return Grid(max(step, 1), "integer")
+        gaps = np.diff(stamps)
+        return Grid(int(np.gcd.reduce(gaps)) if len(gaps) else 1, "integer")
     if isinstance(freq, bool) or not isinstance(freq, int | np.integer) or freq < 1:
         raise ValueError(f"With integer times freq is a step of at least 1, got {freq!r}.")
     return _checked(pd.Index(stamps), Grid(int(freq), "integer"))
@@ -151,26 +179,25 @@ def _off(stamps: pd.Index, grid: Grid) -> Any:
 
 
 def _candidates(stamps: pd.DatetimeIndex) -> list[str]:
-    """Frequencies of stretches of the stamps, the coarsest first."""
+    """Frequencies of stretches of the stamps, the coarsest first; then the greatest step that divides all gaps."""
     if len(stamps) < 3:
         return []
     whole = _inferred(stamps)
     if whole is not None:
         return [whole]
-    found = {_inferred(stretch) for width in (5, 3) for stretch in _stretches(stamps, width)} - {None}
+    stretches = [stretch for width in (5, 3) for stretch in _stretches(stamps, width)]
+    found = {freq for stretch in stretches if (freq := _inferred(stretch)) is not None}
     start = stamps[0].tz_localize(None)
     calendar = sorted(found, key=lambda freq: -_span(start, freq))
-    smallest = int(np.gcd.reduce(np.diff(stamps.as_unit("ns").asi8)))
-    return [*calendar, pd.tseries.frequencies.to_offset(pd.Timedelta(smallest, "ns")).freqstr]
+    return [freq for freq in [*calendar, *_divisor(stamps)] if _fits_memory(stamps, freq)]
 
 
 def _inferred(stamps: pd.DatetimeIndex) -> str | None:
-    """The frequency of stamps without holes; None if they have no common one."""
-    try:
-        found = pd.DatetimeIndex(stamps, freq="infer").freqstr if len(stamps) >= 3 else None
-        return None if found is None else str(found)
-    except ValueError:
-        return None
+    """What pandas finds: an alias, or an offset in newer versions."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = pd.infer_freq(stamps)
+    return None if found is None else str(getattr(found, "freqstr", found))
 
 
 def _stretches(stamps: pd.DatetimeIndex, width: int) -> list[pd.DatetimeIndex]:
@@ -186,22 +213,33 @@ def _span(start: pd.Timestamp, freq: str) -> float:
     return float((instants[-1] - instants[0]).total_seconds())
 
 
-def _spelled(freq: Any) -> str:
+def _divisor(stamps: pd.DatetimeIndex) -> list[str]:
+    """Days, if all gaps on the wall clock are; else the greatest common divisor of the true gaps."""
+    wall = np.gcd.reduce(np.diff(stamps.tz_localize(None).as_unit("ns").asi8))
+    if wall % DAY == 0:
+        return [f"{wall // DAY}D"]
+    smallest = int(np.gcd.reduce(np.diff(stamps.as_unit("ns").asi8)))
+    return [pd.tseries.frequencies.to_offset(pd.Timedelta(smallest, "ns")).freqstr]
+
+
+def _fits_memory(stamps: pd.DatetimeIndex, freq: str) -> bool:
+    """Whether a frequency has a number of instants in proportion to that of the stamps; else they are irregular."""
+    start = stamps[0].tz_localize(None)
+    steps = 12 * (stamps[-1] - stamps[0]).total_seconds() / max(_span(start, freq), 1e-12)
+    return steps <= 1000 * len(stamps) + 100_000
+
+
+def _offset(freq: Any) -> Any:
+    """A frequency of dates or periods as a pandas offset."""
+    if isinstance(freq, str):  # periods call the ends of months, quarters and years M, Q and Y
+        freq = re.sub(r"^(\d*)([MQY])(?=-|$)", r"\1\2E", freq)
     try:
-        return str(pd.tseries.frequencies.to_offset(freq).freqstr)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"freq={freq!r} is no pandas frequency; examples: 'min', 'h', 'D', 'B', 'W', 'MS', 'ME', 'QE', 'YE'."
-        ) from error
-
-
-def _unit(freq: str) -> tuple[str, int]:
-    """A frequency as its unit in the table of seasons, and how many of them."""
-    offset = pd.tseries.frequencies.to_offset(freq if freq not in ("M", "Q", "Y") else f"{freq}E")
-    name = getattr(offset, "rule_code", offset.freqstr).split("-")[0]
-    alias = {"MS": "M", "ME": "M", "BMS": "M", "BME": "M", "QS": "Q", "QE": "Q", "YS": "Y", "YE": "Y"}.get(name, name)
-    step = pd.Timedelta(offset) if isinstance(offset, pd.tseries.offsets.Tick) else None
-    if step is not None and alias not in SEASONS and step < pd.Timedelta("1D"):
-        seconds = step.total_seconds()
-        return ("h", int(seconds // 3600)) if seconds % 3600 == 0 else ("min", max(1, int(seconds // 60)))
-    return alias, int(offset.n)
+        offset = pd.tseries.frequencies.to_offset(freq)
+        if offset is not None and offset.n > 0:
+            return offset
+        cause: Exception | None = None
+    except (ValueError, TypeError) as error:
+        cause = error
+    raise ValueError(
+        f"freq={freq!r} is no pandas frequency; examples: 'min', 'h', 'D', 'B', 'W', 'MS', 'ME', 'QE', 'YE'."
+    ) from cause

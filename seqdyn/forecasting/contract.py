@@ -14,7 +14,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from seqdyn.data.panels import Panel, Roles, read_future, read_more, read_panel, static_frame
+from seqdyn.data.panel_additions import read_future, read_more, static_frame
+from seqdyn.data.panel_reading import read_panel
+from seqdyn.data.panels import Panel, Roles
 from seqdyn.files import save as save_file
 from seqdyn.forecasting.backtest import Backtest, Windows, following, scales, tidy
 from seqdyn.forecasting.search import Search, search
@@ -101,7 +103,7 @@ class PanelForecaster(BaseEstimator):
         Parameters
         ----------
         df : DataFrame, Series, DataArray or Dataset
-            Wide, long, with a MultiIndex (series, time), or labelled by xarray; see :mod:`seqdyn.data.panels`.
+            Wide, long, with a MultiIndex (series, time), or labelled by xarray; see :mod:`seqdyn.data.panel_layouts`.
             Missing values and absent rows of the target are left out of the fit.
         y : None
             Unused; it lets scikit-learn's tools call ``fit(df, None)``.

@@ -87,7 +87,7 @@ def default_baselines(
     Examples
     --------
     >>> import pandas as pd
-    >>> from seqdyn.data.panels import read_panel
+    >>> from seqdyn.data.panel_reading import read_panel
     >>> panel = read_panel(pd.Series(range(50)))
     >>> list(default_baselines(["naive", "drift"], panel, 6).models)
     ['naive', 'drift']

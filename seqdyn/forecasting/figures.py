@@ -154,7 +154,7 @@ def _joined(start: pd.Series, later: pd.Series) -> pd.Series:
 
 def _draw_actual(axes: Axes, known: pd.Series) -> None:
     """The data; dots as well where some are missing, since a single one between gaps makes no line."""
-    dots = {"marker": ".", "markersize": 4.0} if known.isna().any() or len(known) < 3 else {}
+    dots: dict[str, Any] = {"marker": ".", "markersize": 4.0} if known.isna().any() or len(known) < 3 else {}
     axes.plot(known, color=PALETTE["data"], label="actual", linewidth=1.2, zorder=2, **dots)
 
 
@@ -195,8 +195,17 @@ def _draw_origins(axes: Axes, rows: pd.DataFrame) -> None:
             band = [window[f"{q:g}"].to_numpy(dtype=np.float64) for q in widest]
             colour, label = _tint(MODELS[0], TINTS[1]), f"{100 * (widest[1] - widest[0]):g} %"
             axes.fill_between(time, *band, color=colour, linewidth=0, zorder=1, label=None if number else label)
-        look = {"color": MODELS[0] if apart or number % 2 == 0 else MODELS[5], "linewidth": 1.4, "zorder": 3}
-        dot = {"marker": "o", "markersize": 3.5, "markevery": [0], "label": None if number else "forecast, from •"}
+        look: dict[str, Any] = {
+            "color": MODELS[0] if apart or number % 2 == 0 else MODELS[5],
+            "linewidth": 1.4,
+            "zorder": 3,
+        }
+        dot: dict[str, Any] = {
+            "marker": "o",
+            "markersize": 3.5,
+            "markevery": [0],
+            "label": None if number else "forecast, from •",
+        }
         axes.plot(time, window["mean"].to_numpy(), **look, **dot)
     _draw_actual(axes, pd.Series(actual["y"].to_numpy(dtype=np.float64), _instants(pd.Index(actual["time"]))))
     axes.set_title(f"{rows['series'].iloc[0]}: {len(windows)} {'origin' if len(windows) == 1 else 'origins'}")

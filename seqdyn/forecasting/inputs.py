@@ -86,8 +86,8 @@ class Inputs:
             unknown = ~own.isin(values).to_numpy()
             if unknown.any():
                 raise ValueError(
-                    f"The static covariate {name!r} has the value {own.iloc[int(np.argmax(unknown))]!r}, which was not in "
-                    f"the fit; it knew {list(values[:5])}."
+                    f"The static covariate {name!r} has the value {own.iloc[int(np.argmax(unknown))]!r}, which was not "
+                    f"in the fit; it knew {list(values[:5])}."
                 )
             columns.append((own.to_numpy()[:, None] == values).astype(np.float64))
         return np.concatenate(columns, axis=1)

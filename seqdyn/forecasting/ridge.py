@@ -521,7 +521,7 @@ def default_lags(panel: Panel, season: int) -> int:
     Examples
     --------
     >>> import pandas as pd
-    >>> from seqdyn.data.panels import read_panel
+    >>> from seqdyn.data.panel_reading import read_panel
     >>> default_lags(read_panel(pd.Series(range(700))), 24), default_lags(read_panel(pd.Series(range(144))), 12)
     (168, 13)
     """

@@ -7,6 +7,7 @@ z_t = (w_t − c_i) / s_i          for series i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ SCALINGS = ("standard", "robust", "mean", "seasonal", None)
 """c and s: mean and standard deviation; median and interquartile range / 1.349; 0 and mean |w|; mean and mean
 |w_t − w_{t-m}|; 0 and 1."""
 
+SMALLEST = 1e-9
+"""The smallest spread that counts, relative to the largest |w|."""
+
 
 @dataclass(frozen=True)
 class SeriesTransform:
@@ -30,7 +34,7 @@ class SeriesTransform:
     ----------
     log : array of bool, shape (series,)
     centre, scale : array, shape (series, columns)
-        c and s of the target, and of the past covariates after it.
+        c and s > 0 of the target, and of the past covariates after it.
     difference, seasonal_difference : int
         d and D; they act on the target alone.
     season_length : int
@@ -48,14 +52,44 @@ class SeriesTransform:
     def fit(
         cls, panel: Panel, log: Any, difference: int, seasonal_difference: int, season_length: int, scaling: str | None
     ) -> SeriesTransform:
-        """The transform that goes with the rows of a panel."""
+        """The transform that goes with the rows of a panel.
+
+        A spread that is 0, as that of long runs of one value can be, gives way to the standard deviation; that of a
+        constant target to 1e-9 of its size, so that it is forecast as what it is; that of a constant covariate to
+        its size.
+
+        Parameters
+        ----------
+        panel : Panel
+        log : bool or "auto"
+            ``"auto"``: where a series is positive.
+        difference, seasonal_difference, season_length : int
+        scaling : one of SCALINGS
+
+        Returns
+        -------
+        SeriesTransform
+
+        Raises
+        ------
+        ValueError
+            If ``log=True`` and a series is not positive.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from seqdyn.data.panel_reading import read_panel
+        >>> panel = read_panel(pd.Series([1.0, 3.0, 1.0, 3.0]))
+        >>> transform = SeriesTransform.fit(panel, False, 0, 0, 1, "standard")
+        >>> transform.forward(panel)[:, 0]
+        array([-1.,  1., -1.,  1.])
+        """
         logs = _logs(panel, log)
         blank = np.zeros((len(panel.names), 1 + panel.past.shape[1]))
         plain = cls(logs, blank, blank + 1, difference, seasonal_difference, season_length)
         w = plain.forward(panel)
-        centre, scale = blank.copy(), blank + 1
-        for number in range(len(panel.names)):
-            centre[number], scale[number] = _location(w[panel.rows(number)], scaling, season_length)
+        found = [_location(w[:, i], panel, scaling, season_length, i == 0) for i in range(w.shape[1])]
+        centre, scale = (np.stack(values, axis=1) for values in zip(*found, strict=True))
         return cls(logs, centre, scale, difference, seasonal_difference, season_length)
 
     @property
@@ -63,19 +97,26 @@ class SeriesTransform:
         """How many past values a difference needs: d + m D."""
         return self.difference + self.season_length * self.seasonal_difference
 
+    @property
+    def period(self) -> int:
+        """How far back the value lies that stands in for a missing one."""
+        return self.season_length if self.seasonal_difference else 1
+
     def select(self, series: Array) -> SeriesTransform:
         """The transform of some of the series."""
-        return SeriesTransform(
-            self.log[series],
-            self.centre[series],
-            self.scale[series],
-            self.difference,
-            self.seasonal_difference,
-            self.season_length,
-        )
+        rest = self.difference, self.seasonal_difference, self.season_length
+        return SeriesTransform(self.log[series], self.centre[series], self.scale[series], *rest)
+
+    # ---------------------------------------------------------------- from the data
 
     def levels(self, panel: Panel) -> Array:
-        """q: the target, its logarithm where the series has one, (total,)."""
+        """q: the target, its logarithm where the series has one, (total,).
+
+        Raises
+        ------
+        ValueError
+            If a series that is modelled by its logarithm is not positive.
+        """
         log = self.log[panel.series]
         bad = log & (panel.target <= 0)
         if bad.any():
@@ -84,7 +125,7 @@ class SeriesTransform:
                 f"Series {panel.names[panel.series[row]]!r} is {panel.target[row]:g} at {panel.times[row]!s}, but its "
                 "logarithm is modelled: it must stay positive. Fit with log=False."
             )
-        return np.where(log, np.log(np.where(log, np.where(bad, 1.0, panel.target), 1.0)), panel.target)
+        return np.where(log, np.log(np.where(log, panel.target, 1.0)), panel.target)
 
     def forward(self, panel: Panel, before: Array | None = None) -> Array:
         """z of target and past covariates, (total, columns); NaN where something it needs is missing.
@@ -99,22 +140,68 @@ class SeriesTransform:
         table = np.column_stack([w, panel.past])
         return (table - self.centre[panel.series]) / self.scale[panel.series]
 
+    def _differenced(self, panel: Panel, q: Array, before: Array | None) -> Array:
+        """w: every series in turn behind the ``memory`` values before it."""
+        if not self.memory:
+            return q
+        lead = np.full((len(panel.names), self.memory), np.nan) if before is None else before
+        offsets = np.arange(len(panel.names)) * self.memory
+        places = np.arange(len(q)) + offsets[panel.series] + self.memory
+        longer = np.empty(len(q) + lead.size)
+        longer[places] = q
+        longer[(panel.starts + offsets)[:, None] + np.arange(self.memory)] = lead
+        for lag in self._lags():
+            longer = longer - np.concatenate([np.full(lag, np.nan), longer[:-lag]])
+        w: Array = longer[places]
+        return w
+
+    def _lags(self) -> Iterator[int]:
+        """The lag of every difference that is taken."""
+        yield from [1] * self.difference
+        yield from [self.season_length] * self.seasonal_difference
+
+    # ---------------------------------------------------------------- what a forecast goes on from
+
     def recent(self, panel: Panel) -> Array:
         """q of the last ``memory`` rows of every series, gaps left as they are, (series, memory)."""
         q, place = self.levels(panel), panel.ends[:, None] - self.memory + np.arange(self.memory)
         return np.where(place >= panel.starts[:, None], q[np.maximum(place, 0)], np.nan)
 
     def tails(self, panel: Panel, series: Array, rows: Array) -> Array:
-        """q of the ``memory`` rows before each origin, gaps filled with the last known value of the same phase."""
+        """q of the ``memory`` rows before each origin, (origins, memory).
+
+        Gaps are filled with the last known value of the same phase, or of any if there is none; before a series' first
+        row stands that row.
+        """
         if not self.memory:
             return np.zeros((len(rows), 0))
-        q = self.levels(panel)
-        period = self.season_length if self.seasonal_difference else 1
-        steps = np.arange(len(q)) - panel.starts[panel.series]
-        filled = pd.Series(q).groupby([panel.series, steps % period]).ffill()
+        filled = pd.Series(self.levels(panel)).groupby([panel.series, panel.steps % self.period]).ffill()
         filled = filled.groupby(panel.series).ffill()
-        tail: Array = filled.to_numpy()[rows[:, None] - self.memory + np.arange(self.memory)]
+        place = rows[:, None] - self.memory + np.arange(self.memory)
+        tail: Array = filled.to_numpy()[np.maximum(place, panel.starts[series][:, None])]
         return tail
+
+    def moved(self, new: Panel, tails: Array, recent: Array) -> tuple[Array, Array]:
+        """Tails and recent values after the rows of a panel.
+
+        Parameters
+        ----------
+        new : Panel
+        tails, recent : array, shape (series, memory)
+            Before them.
+        """
+        if not self.memory:
+            return tails, recent
+        filled, plain = np.empty_like(tails), np.empty_like(recent)
+        for number, own in enumerate(np.split(self.levels(new), new.starts[1:])):
+            line = np.concatenate([tails[number], own])
+            for step in np.flatnonzero(np.isnan(line)):
+                line[step] = line[step - self.period] if step >= self.period else line[step - 1]
+            filled[number] = line[-self.memory :]
+            plain[number] = np.concatenate([recent[number], own])[-self.memory :]
+        return filled, plain
+
+    # ---------------------------------------------------------------- back to the data
 
     def backward(self, z: Array, series: Array, tails: Array) -> Array:
         """y from z of consecutive steps after each origin.
@@ -138,46 +225,13 @@ class SeriesTransform:
         log = np.broadcast_to(self.log[series].reshape(-1, *(1,) * (q.ndim - 1)), q.shape)
         return np.where(log, np.exp(np.where(log, np.clip(q, -700, 700), 0.0)), q)
 
-    def moved(self, new: Panel, tails: Array, recent: Array) -> tuple[Array, Array]:
-        """Tails and recent values after the rows of a panel."""
-        if not self.memory:
-            return tails, recent
-        q, period = self.levels(new), self.season_length if self.seasonal_difference else 1
-        filled, plain = np.empty_like(tails), np.empty_like(recent)
-        for number in range(len(new.names)):
-            own = q[new.rows(number)]
-            line = np.concatenate([tails[number], own])
-            for step in np.flatnonzero(np.isnan(line)):
-                line[step] = line[step - period] if step >= period else line[step - 1]
-            filled[number] = line[-self.memory :]
-            plain[number] = np.concatenate([recent[number], own])[-self.memory :]
-        return filled, plain
-
-    def _differenced(self, panel: Panel, q: Array, before: Array | None) -> Array:
-        if not self.memory:
-            return q
-        count, memory = len(panel.names), self.memory
-        lead = np.full((count, memory), np.nan) if before is None else before
-        steps = np.arange(len(q)) - panel.starts[panel.series]
-        offsets = np.arange(count) * memory
-        longer = np.full(len(q) + count * memory, np.nan)
-        places = np.arange(len(q)) + offsets[panel.series] + memory
-        longer[places] = q
-        longer[(panel.starts + offsets)[:, None] + np.arange(memory)] = lead
-        for lag, times in ((1, self.difference), (self.season_length, self.seasonal_difference)):
-            for _ in range(times):
-                longer = longer - np.concatenate([np.full(lag, np.nan), longer[:-lag]])
-        w: Array = longer[places]
-        return np.where(steps < memory, np.nan, w) if before is None else w
-
     def _integrated(self, w: Array, tails: Array) -> Array:
         """The inverse of the differences: q_t = w_t − Σ_j a_j q_{t-j}, with (1 − L)^d (1 − L^m)^D = 1 + Σ_j a_j L^j."""
         if not self.memory:
             return w
         polynomial = np.ones(1)
-        for lag, times in ((1, self.difference), (self.season_length, self.seasonal_difference)):
-            for _ in range(times):
-                polynomial = np.convolve(polynomial, np.concatenate([[1.0], np.zeros(lag - 1), [-1.0]]))
+        for lag in self._lags():
+            polynomial = np.convolve(polynomial, np.concatenate([[1.0], np.zeros(lag - 1), [-1.0]]))
         lags = np.flatnonzero(polynomial[1:]) + 1
         shape = (len(w), tails.shape[1], *w.shape[2:])
         past = np.broadcast_to(tails.reshape(*tails.shape, *(1,) * (w.ndim - 2)), shape)
@@ -189,9 +243,9 @@ class SeriesTransform:
 
 def _logs(panel: Panel, log: Any) -> Array:
     """Which series are modelled by their logarithm."""
-    lowest = pd.Series(panel.target).groupby(panel.series).min().to_numpy()
+    lowest = np.fmin.reduceat(panel.target, panel.starts)
     positive: Array = lowest > 0
-    if log == "auto":
+    if isinstance(log, str) and log == "auto":
         return positive
     if log is True and not positive.all():
         number = int(np.argmax(~positive))
@@ -202,22 +256,47 @@ def _logs(panel: Panel, log: Any) -> Array:
     return np.full(len(positive), bool(log))
 
 
-def _location(w: Array, scaling: str | None, season_length: int) -> tuple[Array, Array]:
-    """c and s of the columns of one series; s is never 0."""
-    columns = w.shape[1]
-    if scaling is None or np.isnan(w).all():
-        return np.zeros(columns), np.ones(columns)
-    known = np.where(np.isnan(w).all(axis=0), 0.0, w)  # a column of which nothing is known says nothing
+def _location(w: Array, panel: Panel, scaling: str | None, season_length: int, target: bool) -> tuple[Array, Array]:
+    """c and s of one column for every series; s is never 0, and a column that is all missing has 0 and 1."""
+    count = len(panel.names)
+    if scaling is None:
+        return np.zeros(count), np.ones(count)
+    mean = _means(w, panel)
+    deviation = np.sqrt(_means((w - mean[panel.series]) ** 2, panel))
+    largest = np.nan_to_num(np.fmax.reduceat(np.abs(w), panel.starts))
     if scaling == "mean":
-        centre, scale = np.zeros(columns), np.nanmean(np.abs(known), axis=0)
+        centre, scale = np.zeros(count), _means(np.abs(w), panel)
     elif scaling == "robust":
-        quartiles = np.nanquantile(known, [0.25, 0.5, 0.75], axis=0)
-        centre, scale = quartiles[1], (quartiles[2] - quartiles[0]) / 1.349
+        low, centre, high = _quartiles(w, panel)
+        scale = (high - low) / 1.349
+    elif scaling == "seasonal":
+        steps = np.full(len(w), np.nan)
+        steps[season_length:] = np.abs(w[season_length:] - w[:-season_length])
+        centre, scale = mean, _means(np.where(panel.steps < season_length, np.nan, steps), panel)
     else:
-        centre, scale = np.nanmean(known, axis=0), np.nanstd(known, axis=0)
-        steps = np.abs(known[season_length:] - known[:-season_length])
-        if scaling == "seasonal" and len(steps) and not np.isnan(steps).all(axis=0).any():
-            scale = np.nanmean(steps, axis=0)
-    largest = np.nanmax(np.abs(known), axis=0)
-    spread = np.where(scale > 1e-9 * largest, scale, np.nanstd(known, axis=0))
-    return centre, np.where(spread > 1e-9 * largest, spread, np.where(largest > 0, 1e-9 * largest, 1.0))
+        centre, scale = mean, deviation
+    spread = np.where(scale > SMALLEST * largest, scale, deviation)  # also if nothing is known of it
+    floor = np.where(largest > 0, largest * (SMALLEST if target else 1), 1.0)
+    return np.nan_to_num(centre), np.where(spread > SMALLEST * largest, spread, floor)
+
+
+def _means(values: Array, panel: Panel) -> Array:
+    """The mean of what is known of every series; NaN if nothing is."""
+    known = ~np.isnan(values)
+    number = np.add.reduceat(known.astype(np.int64), panel.starts)
+    total = np.add.reduceat(np.where(known, values, 0.0), panel.starts)
+    return np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0)
+
+
+def _quartiles(values: Array, panel: Panel) -> list[Array]:
+    """The quartiles of what is known of every series, on straight lines between ranks; NaN if nothing is."""
+    ordered = values[np.lexsort([values, panel.series])]  # NaN last
+    number = np.add.reduceat((~np.isnan(values)).astype(np.int64), panel.starts)
+    found = []
+    for share in (0.25, 0.5, 0.75):
+        rank = share * np.maximum(number - 1, 0)
+        below = np.floor(rank).astype(np.int64)
+        above = np.minimum(below + 1, np.maximum(number - 1, 0))
+        low, high = ordered[panel.starts + below], ordered[panel.starts + above]
+        found.append(low + (rank - below) * (high - low))
+    return found

@@ -110,7 +110,7 @@ def test_a_linear_start_is_the_ridge_solution(centred: bool, loss: str) -> None:
     heads = model._loss().located
     for head in heads:
         np.testing.assert_allclose(readout.direct[head].detach(), ridge.coef_, rtol=1e-5, atol=1e-9)
-        assert float(readout.affine.bias[head]) == pytest.approx(ridge.intercept_, rel=1e-5)
+        assert readout.affine.bias[head].item() == pytest.approx(ridge.intercept_, rel=1e-5)
     assert (readout.affine.weight.abs() < 1e-200).all()
 
 

@@ -17,7 +17,8 @@ from sklearn.base import clone
 from statsmodels.tsa.ar_model import AutoReg
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
-from seqdyn.data.panels import Panel, read_panel
+from seqdyn.data.panel_reading import read_panel
+from seqdyn.data.panels import Panel
 from seqdyn.forecasting.combination import CombinedForecaster
 from seqdyn.forecasting.contract import Forecasts
 from seqdyn.forecasting.defaults import BASELINES, default_baselines
@@ -548,7 +549,7 @@ def test_m4_hourly(hourly: Panel, model: Any, known: tuple[float, float, float])
     found = rolled(model._fitted_to(history), hourly, every, hourly.ends - 48, 48).mean
     actual = hourly.target[hourly.ends[:, None] - 48 + np.arange(48)]
     error = np.abs(actual - found)
-    scale = [np.abs(y[24:] - y[:-24]).mean() for y in (history.target[history.rows(i)] for i in every)]
+    scale = [np.abs(y[24:] - y[:-24]).mean() for y in (history.target[history.rows(i)] for i in range(len(every)))]
     smape = float(np.mean(200 * error / (np.abs(actual) + np.abs(found))))
     mase = float(np.mean(error.mean(axis=1) / scale))
     owa = 0.5 * (smape / 18.383 + mase / 2.395)

@@ -45,7 +45,7 @@ def test_equal_weights_and_median() -> None:
         found = rolled(combined(panel, weights=weights), panel, [0, 1], panel.ends, 5, LEVELS)
         np.testing.assert_allclose(found.mean, together([one.mean for one in alone], axis=0))
         quantiles = together([one.quantiles for one in alone], axis=0)
-        np.testing.assert_allclose(found.quantiles, quantiles)  # type: ignore[arg-type]
+        np.testing.assert_allclose(found.quantiles, quantiles)
 
 
 def test_weights_are_a_labelled_frame() -> None:
