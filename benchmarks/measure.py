@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,8 +15,6 @@ import torch
 
 def machine() -> str:
     """One line: processor, cores, threads, versions, load."""
-    import os
-
     load = os.getloadavg()[0]
     names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
     processor = names[0] if names else platform.processor()
@@ -47,3 +47,11 @@ def report(seconds: dict[str, np.ndarray], ours: str, peer: str, per: float, uni
     low, middle, high = np.quantile(ratio, [0.25, 0.5, 0.75])
     print(f"    ratio {ours} / {peer}: {middle:.3f}  (quartiles {low:.3f} to {high:.3f}, {len(ratio)} rounds)")
     return float(middle)
+
+
+def data_folder() -> Path:
+    """Where the data of others are: SEQDYN_DATA, else ../shared/data beside the checkout."""
+    folder = Path(os.environ.get("SEQDYN_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        raise SystemExit(f"There is no data in {folder}: set SEQDYN_DATA to the folder that holds it.")
+    return folder

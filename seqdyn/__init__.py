@@ -43,11 +43,21 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.estimators.linear import LinearStateSpaceRegressor
     from seqdyn.estimators.moving_average import ExponentialMovingAverageRegressor, MovingAverageRegressor
     from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor, LSTMRegressor, RecurrentRegressor
-    from seqdyn.estimators.scorers import scorers, time_scorer
+    from seqdyn.estimators.scorers import time_scorer
     from seqdyn.figures import plot_forecast, plot_history, plot_unrolled
     from seqdyn.files import load, register
     from seqdyn.forecasting.backtest import Backtest
+    from seqdyn.forecasting.combination import CombinedForecaster
     from seqdyn.forecasting.forecaster import Forecaster
+    from seqdyn.forecasting.naive import (
+        DriftForecaster,
+        MovingAverageForecaster,
+        Naive2Forecaster,
+        NaiveForecaster,
+        SeasonalNaiveForecaster,
+    )
+    from seqdyn.forecasting.ridge import RidgeForecaster
+    from seqdyn.forecasting.statistical import AutoRegForecaster, ExponentialSmoothingForecaster
     from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
     from seqdyn.scan import Scan, hold, rollout, scan
     from seqdyn.stream import Stream
@@ -74,9 +84,19 @@ _HOME = {
     "estimators.moving_average": ("MovingAverageRegressor", "ExponentialMovingAverageRegressor"),
     "estimators.baselines": ("PersistenceRegressor", "ARXRegressor"),
     "data.splits": ("PanelTimeSplit",),
-    "estimators.scorers": ("time_scorer", "scorers"),
+    "estimators.scorers": ("time_scorer",),
     "forecasting.forecaster": ("Forecaster",),
     "forecasting.backtest": ("Backtest",),
+    "forecasting.naive": (
+        "NaiveForecaster",
+        "SeasonalNaiveForecaster",
+        "DriftForecaster",
+        "MovingAverageForecaster",
+        "Naive2Forecaster",
+    ),
+    "forecasting.statistical": ("ExponentialSmoothingForecaster", "AutoRegForecaster"),
+    "forecasting.ridge": ("RidgeForecaster",),
+    "forecasting.combination": ("CombinedForecaster",),
 }
 """Where each public name lives, floor by floor."""
 

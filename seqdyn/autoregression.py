@@ -106,6 +106,20 @@ class Autoregressive(Wrapper):
             self.zeros(batch, self.targets),
         )
 
+    def primed(self, lead: Tensor, there: Tensor) -> AutoregressiveState:
+        """The initial state with the delay line filled from the rows before: the inner cell begins anew.
+
+        Parameters
+        ----------
+        lead : Tensor, shape (batch, p − 1, inputs)
+            The rows before the first step, oldest first.
+        there : Tensor of bool, shape (batch, p − 1)
+            Whether each belongs to the same series.
+        """
+        seen = (there & (lead[..., self.targets : 2 * self.targets] > 0).all(2)).to(lead).flip(1)
+        past = lead[..., : self.targets].flip(1) * seen.unsqueeze(2)
+        return self.initial_state(len(lead))._replace(past=past, seen=seen)
+
     def forward(self, x: Any, state: AutoregressiveState) -> tuple[Tensor, AutoregressiveState]:
         value, u = self._meet(x, state)
         output, inner = self.cell(u, state.inner)

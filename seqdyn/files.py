@@ -54,6 +54,11 @@ REGISTRY: dict[str, str] = {
         "seqdyn.data.grids": "Grid",
         "seqdyn.data.panels": "Panel Layout Roles",
         "seqdyn.forecasting.forecaster": "Forecaster",
+        "seqdyn.forecasting.naive": "NaiveForecaster SeasonalNaiveForecaster DriftForecaster MovingAverageForecaster "
+        "Naive2Forecaster",
+        "seqdyn.forecasting.statistical": "ExponentialSmoothingForecaster AutoRegForecaster",
+        "seqdyn.forecasting.ridge": "RidgeForecaster",
+        "seqdyn.forecasting.combination": "CombinedForecaster",
         "seqdyn.forecasting.transform": "SeriesTransform",
         "seqdyn.forecasting.inputs": "Inputs",
         "seqdyn.forecasting.conformal": "Conformal",

@@ -86,7 +86,7 @@ def test_help_is_worth_reading() -> None:
     """The program and every command explain themselves and give an example."""
     assert "seqdyn fit data.csv" in succeed("--help")
     assert succeed("") == succeed("--help")
-    for command in ("demo", "fit", "predict"):
+    for command in ("demo", "fit", "predict", "forecast", "backtest"):
         text = succeed(f"{command} --help")
         assert f"Example:\n    seqdyn {command} " in text
         assert len(text.split("Example:")[0].split()) > 40
@@ -114,7 +114,7 @@ def test_help_loads_nothing_heavy() -> None:
     [
         ("fit", "Missing argument"),
         ("fit inputs.csv --target y", "Missing option '--out'"),
-        ("forecast", "No such command 'forecast'"),
+        ("diagnose", "No such command 'diagnose'"),
         ("--nonsense", "No such option: --nonsense"),
         ("fit inputs.csv --target y --out m.safetensors --epochs none", "Invalid value for '--epochs'"),
         ("fit inputs.csv --target y --out m.safetensors --test-fraction 1.5", "Invalid value for '--test-fraction'"),

@@ -44,7 +44,7 @@ class Grid:
             return pd.RangeIndex(int(first), int(last) + 1, int(self.freq))
         if self.kind == "period":
             return pd.period_range(first, last, freq=self.freq)
-        return pd.date_range(first, last, freq=self.freq)
+        return self._dates(first, end=last)
 
     def after(self, last: Any, steps: int) -> pd.Index:
         """The next instants."""
@@ -53,7 +53,18 @@ class Grid:
             return pd.RangeIndex(int(last) + step, int(last) + step * (steps + 1), step)
         if self.kind == "period":
             return pd.period_range(last + 1, periods=steps, freq=self.freq)
-        return pd.date_range(last, periods=steps + 1, freq=self.freq)[1:]
+        return self._dates(last, periods=steps + 1)[1:]
+
+    def _dates(self, first: pd.Timestamp, **until: Any) -> pd.DatetimeIndex:
+        """Hours and parts of them pass evenly; all else goes by the wall clock, which may skip or repeat an instant."""
+        offset = _offset(self.freq)
+        even = isinstance(offset, pd.tseries.offsets.Tick) and not isinstance(offset, pd.tseries.offsets.Day)
+        if first.tz is None or even:
+            return pd.date_range(first, freq=offset, **until)
+        if "end" in until:
+            until = {"end": until["end"].tz_localize(None)}
+        wall = pd.date_range(first.tz_localize(None), freq=offset, **until)
+        return wall.tz_localize(first.tz, nonexistent="shift_forward", ambiguous=np.ones(len(wall), bool))
 
     def season_length(self) -> int:
         """m, the steps in a season: 24 for hours, 12 for months, 7 for days …; 1 where none is known.
@@ -104,7 +115,13 @@ def grid_of(stamps: pd.Index, freq: Any = None) -> Grid:
     if kind == "integer":
         return _integers(stamps.to_numpy(), freq)
     if freq is not None:
-        return _checked(stamps, Grid(_offset(freq).freqstr, kind))
+        spelled = _offset(freq).freqstr
+        if not _fits_memory(stamps, spelled):
+            raise ValueError(
+                f"freq={spelled!r} is too fine for {len(stamps)} stamps that reach from {stamps[0]!s} to "
+                f"{stamps[-1]!s}: round the stamps to a coarser one."
+            )
+        return _checked(stamps, Grid(spelled, kind))
     for candidate in _candidates(stamps):
         grid = Grid(candidate, kind)
         if _off(stamps, grid) is None:

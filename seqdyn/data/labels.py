@@ -1,4 +1,4 @@
-"""Labels of rows and series as arrays that files can hold."""
+"""Labels of rows and series: as arrays that files can hold, and as errors quote them."""
 
 from __future__ import annotations
 
@@ -45,3 +45,15 @@ def index_from(content: dict[str, Any]) -> pd.Index:
         index = pd.DatetimeIndex(content["instants"], name=name)
         return index if content["zone"] is None else index.tz_localize("UTC").tz_convert(content["zone"])
     return pd.Index(content["labels"], name=name, tupleize_cols=False)
+
+
+def quoted(label: Any) -> str:
+    """A label as the user wrote it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> quoted(np.int64(3)), quoted("a")
+    ('3', "'a'")
+    """
+    return repr(label.item() if isinstance(label, np.generic) else label)

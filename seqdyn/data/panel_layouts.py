@@ -159,10 +159,11 @@ def _from_wide(data: pd.DataFrame, roles: Roles, name: str) -> Table:
         check_numeric(data[column], name)
     values = np.concatenate([data[column].to_numpy(np.float64, na_value=np.nan) for column in own])
     columns = pd.concat([data[shared]] * len(own), ignore_index=True)
-    columns.insert(0, roles.target_col, values, allow_duplicates=False)
+    target = roles.target_col if roles.target_col not in shared else f"target, beside {shared}"
+    columns.insert(0, target, values)
     layout = Layout("wide", (None, None, data.index.name))
     stamps = data.index.append([data.index] * (len(own) - 1)) if len(own) > 1 else data.index
-    return Table(np.repeat(np.arange(len(own)), len(data)), own, stamps, columns, roles.target_col, layout)
+    return Table(np.repeat(np.arange(len(own)), len(data)), own, stamps, columns, target, layout)
 
 
 def _check_wide(data: pd.DataFrame, roles: Roles, name: str) -> None:

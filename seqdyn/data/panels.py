@@ -164,6 +164,10 @@ class Panel:
 
     # ---------------------------------------------------------------- parts and wholes
 
+    def with_static(self, static: pd.DataFrame) -> Panel:
+        """The panel with other static covariates, one row a series."""
+        return replace(self, static=static)
+
     def head(self, lengths: Array) -> Panel:
         """The leading rows of every series; series of no rows are left out.
 

@@ -222,7 +222,7 @@ class GradientEstimator(SequenceEstimator):
         if fresh:
             self._fit_scaling(sequences, raw, train, learnt[:, None] & (weight > 0))
         rows = self._training_rows(sequences, raw, weight)
-        batches = self._batches(rows.part(spans.starts, spans.lengths), spans.warmup)
+        batches = self._batches(rows.part(spans.starts, spans.lengths), spans.warmup, rows.starts)
         validate = self._validation(rows, train) if hold_out else None
         memory = {} if fresh else vars(self).get("_memory", {})
         generator = self._generator(memory.get("generator"))
@@ -269,7 +269,7 @@ class GradientEstimator(SequenceEstimator):
             )
         return Spanned(begin, length, warmup + self._lag)
 
-    def _batches(self, seen: Rows, warmup: Tensor) -> Spans | Streams:
+    def _batches(self, seen: Rows, warmup: Tensor, series: Tensor) -> Spans | Streams:
         """The plan of an epoch: spans in batches, or chunks of streams."""
         if self.bptt_length is not None:
             chunks = Streams(seen, self.streams, self.bptt_length, warmup)
@@ -279,7 +279,9 @@ class GradientEstimator(SequenceEstimator):
                     "weight, or in the warm-up after a border. Use fewer streams or a shorter warmup."
                 )
             return chunks
-        return Spans(seen, self.batch_size, warmup)
+        lead = 0 if self._own_past is None else self._own_past.lags - 1
+        borders = series[torch.searchsorted(series, seen.starts, right=True) - 1]
+        return Spans(seen, self.batch_size, warmup, lead if bool((borders < seen.starts).any()) else 0, borders)
 
     def _warmup_steps(self, lengths: Array) -> Array:
         strategy = as_strategy(self.initial_state)

@@ -12,9 +12,9 @@ from scipy.optimize import minimize
 from sklearn.base import clone
 
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.backtest import Windows, following
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.naive import check_season, differences
+from seqdyn.forecasting.windows import Windows, following
 
 Array = np.ndarray[Any, Any]
 

@@ -1,4 +1,9 @@
-"""Split-conformal intervals: the spread of errors that were measured on rows the weights have not seen."""
+"""Split-conformal intervals: the spread of errors that were measured on rows the weights have not seen.
+
+σ_{i,k}   how large errors of series i are k steps ahead beside those of the others, on the rows of the fit
+r = (z − ẑ) / σ_{i,k}   of origins that were held out, all series together
+quantile p of z:   ẑ + σ_{i,k} · r_(⌈(n + 1) p⌉)
+"""
 
 from __future__ import annotations
 
@@ -8,43 +13,86 @@ from typing import Any
 import numpy as np
 
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.backtest import Windows, following
+from seqdyn.forecasting.windows import Windows, following
 
 Array = np.ndarray[Any, Any]
+
+ORIGINS, MOST = 120, 50_000
+"""How many origins of every series its spread is measured at, and of all series together at most."""
 
 
 @dataclass(frozen=True)
 class Conformal:
-    """Errors by step, in units of each series' own scale.
+    """Errors by step, in units of each series' usual error.
 
     Attributes
     ----------
-    errors : array, shape (errors, horizon)
-        z − ẑ of the calibration origins of all series; NaN where y was missing.
+    scores : array, shape (errors, horizon)
+        r, NaN where y was missing.
+
+    References
+    ----------
+    Vovk, Gammerman & Shafer (2005), Algorithmic Learning in a Random World; Lei et al. (2018), Distribution-Free
+    Predictive Inference for Regression, section 5.2 (locally weighted).
     """
 
-    errors: Array
+    scores: Array
 
     @classmethod
     def measure(cls, model: Any, panel: Panel, windows: Windows) -> Conformal:
-        """The errors of a fitted model at the origins of ``windows``."""
-        future = following(panel, windows.rows, windows.horizon)
-        found = model.point(panel, windows.series, windows.rows, windows.horizon, future)
-        truth = model.scaled(panel, windows.series, windows.rows, windows.horizon)
-        return cls(truth - found)
+        """The scores of a fitted model at the origins of ``windows``, which its weights have not seen."""
+        errors = _errors(model, panel, windows)
+        owner = model.known_.names.get_indexer(panel.names)[windows.series]
+        return cls(errors / model.spread_[owner, : windows.horizon])
 
     def offsets(self, levels: Array, horizon: int) -> Array:
-        """What is added to the point forecast for every quantile, (horizon, quantiles).
+        """What is added to the point forecast for every quantile, in units of σ, (horizon, quantiles).
 
-        The p-quantile of n errors is the one of rank ⌈(n + 1) p⌉, of −errors for p < ½: then a new error exceeds it
-        with probability at most 1 − p (Vovk, Gammerman & Shafer 2005).
+        The p-quantile of n errors is the one of rank ⌈(n + 1) p⌉, and of −errors for p < ½: then a new error exceeds
+        it with probability at most 1 − p.
         """
-        if horizon > self.errors.shape[1]:
+        if horizon > self.scores.shape[1]:
             raise ValueError(
-                f"The calibration measured errors up to {self.errors.shape[1]} steps ahead, not {horizon}: fit with "
+                f"The calibration measured errors up to {self.scores.shape[1]} steps ahead, not {horizon}: fit with "
                 f"horizon={horizon}."
             )
-        return np.array([[_ranked(column, level) for level in levels] for column in self.errors[:, :horizon].T])
+        return np.array([[_ranked(column, level) for level in levels] for column in self.scores[:, :horizon].T])
+
+
+def spread(model: Any, panel: Panel, horizon: int) -> Array:
+    """σ: how large a fitted model's errors are in every series on the rows of the fit, beside all series' mean.
+
+    A series' own profile over the steps is drawn halfway to that of all series, and more if it has few origins. Of a
+    single series σ is 1.
+
+    Returns
+    -------
+    array, shape (series, horizon)
+    """
+    count = max(1, min(ORIGINS, MOST // len(panel.names), int(panel.lengths.max()) - horizon - 2))
+    windows = Windows.of(panel, min(horizon, int(panel.lengths.max()) - 2), count, 1)
+    size = np.abs(_errors(model, panel, windows))
+    number = np.zeros((len(panel.names), windows.horizon))
+    total = number.copy()
+    np.add.at(number, windows.series, ~np.isnan(size))
+    np.add.at(total, windows.series, np.nan_to_num(size))
+    usual = total.sum(axis=1) / np.maximum(number.sum(axis=1), 1)
+    usual = np.where(usual > 0, usual, np.median(usual[usual > 0]) if (usual > 0).any() else 1.0)
+    own = total / np.maximum(number, 1) / usual[:, None]
+    common = (own * number).sum(axis=0) / np.maximum(number.sum(axis=0), 1)
+    share = number / (number + ORIGINS)
+    profile = share * own + (1 - share) * common
+    found = usual[:, None] * np.maximum(profile, 1e-3)
+    found = found / found.mean(axis=0)
+    return np.pad(found, ((0, 0), (0, horizon - windows.horizon)), mode="edge")
+
+
+def _errors(model: Any, panel: Panel, windows: Windows) -> Array:
+    """z − ẑ at every origin, (origins, horizon)."""
+    future = following(panel, windows.rows, windows.horizon)
+    found = model.point(panel, windows.series, windows.rows, windows.horizon, future)
+    errors: Array = model.scaled(panel, windows.series, windows.rows, windows.horizon) - found
+    return errors
 
 
 def _ranked(errors: Array, level: float) -> float:

@@ -5,8 +5,8 @@ An *origin* is a place in a series: the row number of the first step to be forec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -18,8 +18,9 @@ from seqdyn.data.panel_additions import read_future, read_more, static_frame
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.files import save as save_file
-from seqdyn.forecasting.backtest import Backtest, Windows, following, scales, tidy
+from seqdyn.forecasting.backtest import Backtest
 from seqdyn.forecasting.search import Search, search
+from seqdyn.forecasting.windows import Windows, following, scales, tidy
 
 Array = np.ndarray[Any, Any]
 
@@ -92,8 +93,15 @@ class PanelForecaster(BaseEstimator):
     def _baselines(
         self, choice: Any, panel: Panel, horizon: int, windows: Windows | None = None
     ) -> dict[str, PanelForecaster]:
-        """Unfitted baselines by name, to run beside this model."""
-        return {}
+        """Unfitted baselines by name, to run beside this model: those given, or none."""
+        if isinstance(choice, Mapping):
+            return dict(choice)
+        if choice is None or choice == "auto" or not len(choice):
+            return {}
+        raise ValueError(
+            f"baselines={choice!r}: beside a {type(self).__name__} give them as a dict of name and forecaster; a "
+            "Forecaster knows them by name."
+        )
 
     # ---------------------------------------------------------------- fitting
 
@@ -132,7 +140,12 @@ class PanelForecaster(BaseEstimator):
         self.season_length_ = self._season(panel)
 
     def _season(self, panel: Panel) -> int:
-        return panel.grid.season_length() if self.season_length is None else int(self.season_length)
+        season = self.season_length
+        if season is None:
+            return panel.grid.season_length()
+        if isinstance(season, bool) or not isinstance(season, int | np.integer) or season < 1:
+            raise ValueError(f"season_length must be None or an int of at least 1, got {season!r}.")
+        return int(season)
 
     def _roles(self) -> Roles:
         def names(given: Sequence[str]) -> tuple[str, ...]:
@@ -147,11 +160,11 @@ class PanelForecaster(BaseEstimator):
             return read_panel(df, roles, self.freq)
         apart = Roles(roles.id_col, roles.time_col, roles.target_col, roles.past, roles.future)
         panel = read_panel(df, apart, self.freq)
-        return Panel(**{**vars(panel), "static": static_frame(static, panel, roles.static), "roles": roles})
+        return replace(panel, static=static_frame(static, panel, roles.static), roles=roles)
 
     # ---------------------------------------------------------------- forecasting
 
-    def future_frame(self, horizon: int) -> pd.DataFrame:
+    def future_frame(self, horizon: int) -> Any:
         """The rows and columns to fill for ``forecast(horizon, future=…)``.
 
         Parameters
@@ -161,20 +174,23 @@ class PanelForecaster(BaseEstimator):
 
         Returns
         -------
-        DataFrame
+        DataFrame or Dataset
             Labelled as the frame of the fit; the covariates known ahead are NaN.
         """
         check_is_fitted(self)
-        panel, names = self.known_, self._roles().future
-        empty = {name: np.full((len(panel.names), horizon), np.nan) for name in names}
-        times = panel.ahead(horizon)
-        if panel.layout.kind in ("wide", "series"):
-            index = times[0].rename(panel.layout.names[2])
-            return pd.DataFrame({name: values[0] for name, values in empty.items()}, index=index)
-        frame = panel.restore(empty or {"mean": np.zeros((len(panel.names), horizon))}, times)
-        if not empty:
-            return frame.to_frame()[[]] if isinstance(frame, pd.Series) else frame.drop(columns="mean")
-        return frame
+        panel, names = self.known_, list(self.known_.roles.future)
+        times = panel.ahead(check_horizon(horizon))
+        series, time = panel.layout.names[1:]
+        if panel.layout.kind in ("wide", "series") or panel.layout.single:
+            union = times[0].append(times[1:]).unique().sort_values().rename(time)
+            frame = pd.DataFrame(np.nan, index=union, columns=names)
+        else:
+            stamps = times[0].append(times[1:])
+            labels = pd.MultiIndex.from_arrays([panel.names.repeat(horizon), stamps], names=[series, time])
+            frame = pd.DataFrame(np.nan, index=labels, columns=names)
+        if panel.layout.kind == "xarray":
+            return frame.to_xarray()
+        return frame.reset_index() if panel.layout.kind == "long" else frame
 
     def forecast(
         self,
@@ -197,7 +213,7 @@ class PanelForecaster(BaseEstimator):
             Quantiles to forecast; they never cross.
         level : float or sequence of float in (0, 100), optional
             The same as central intervals, in percent: 80 means the quantiles 0.1 and 0.9.
-        baselines : sequence of str or "auto"
+        baselines : sequence of str, "auto", or dict of forecasters
             Baselines to forecast beside it, one column each.
 
         Returns
@@ -345,8 +361,8 @@ class PanelForecaster(BaseEstimator):
             origin. True: fit anew before every origin; k: before every k-th.
         quantiles, level
             As in :meth:`forecast`.
-        baselines : "auto", None or sequence of str
-            What to compare with. ``"auto"``: all that are quick enough here.
+        baselines : "auto", None, sequence of str, or dict of forecasters
+            What to compare with. ``"auto"``: of a Forecaster all that are quick enough here; of others none.
         static : DataFrame, optional
             As in :meth:`fit`.
 

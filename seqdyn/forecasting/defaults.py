@@ -64,7 +64,8 @@ def default_baselines(
     ----------
     choice : "auto", None, str or sequence of str
         "auto": all that are quick enough here. None or an empty sequence: none. Names of :data:`BASELINES`: those,
-        however long they take.
+        however long they take. Ridge regressions choose their penalty by themselves: one that suits hundreds of rows
+        flattens a model of a hundred.
     panel : Panel
         What they are to be fitted to.
     horizon : int
@@ -110,7 +111,7 @@ def default_baselines(
 
 
 def _made(name: str, horizon: int, season_length: int | None) -> PanelForecaster:
-    extra: dict[str, Any] = {"horizon": horizon} if BASELINES[name] is RidgeForecaster else {}
+    extra: dict[str, Any] = {"horizon": horizon, "penalty": "auto"} if BASELINES[name] is RidgeForecaster else {}
     if name == "ridge_pooled":
         extra["pooled"] = True
     return BASELINES[name](season_length=season_length, **extra)

@@ -275,8 +275,8 @@ def spread_out(wanted: Array, distance: float) -> Array:
 
     Examples
     --------
-    >>> spread_out(np.array([0.0, 1.0, 1.0, 5.0]), 1.0)
-    array([0. , 0.5, 1.5, 5. ])
+    >>> spread_out(np.array([1.0, 1.0, 5.0]), 1.0)
+    array([0.5, 1.5, 5. ])
     """
     steps = distance * np.arange(len(wanted))
     return np.asarray(isotonic_regression(wanted - steps) + steps)

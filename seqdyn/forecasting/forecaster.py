@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass
-from typing import Any, Self
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -26,19 +26,23 @@ from torch import Tensor
 from seqdyn.autoregression import Autoregression
 from seqdyn.cell import check_choice
 from seqdyn.data.calendar import calendar_names
-from seqdyn.data.panels import Panel
+from seqdyn.data.panels import Panel, Roles
 from seqdyn.estimators.closed_form import ClosedFormEstimator
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.estimators.tasks import NumberEstimator
-from seqdyn.forecasting.backtest import Windows
-from seqdyn.forecasting.conformal import Conformal
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster
+from seqdyn.forecasting.conformal import Conformal, spread
+from seqdyn.forecasting.contract import Forecasts, PanelForecaster, as_levels
 from seqdyn.forecasting.defaults import default_baselines
-from seqdyn.forecasting.inputs import Inputs, shifted, targets
+from seqdyn.forecasting.figures import history_length, plot_fan
+from seqdyn.forecasting.inputs import Inputs, scale_features, shifted, targets
 from seqdyn.forecasting.paths import Sampler, sample_paths
 from seqdyn.forecasting.states import at_origins, outputs_ahead
 from seqdyn.forecasting.transform import SCALINGS, SeriesTransform
+from seqdyn.forecasting.windows import Windows
 from seqdyn.state import State, from_xarray, map_leaves, to_xarray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 
@@ -72,6 +76,11 @@ class Forecaster(PanelForecaster):
     scaling : {"standard", "robust", "mean", "seasonal", None}
         How each series is scaled, by what the fit has seen of it: mean and standard deviation; median and quartiles;
         mean |y|; mean and mean |y_t − y_{t-m}|.
+    scale_features : bool
+        Tell the network how large and how rough each series is, as static covariates: the logarithms of its standard
+        deviation and of its mean absolute differences over one step and over m.
+    weight : str or None
+        A static covariate that says how much each series counts in the loss; it is no input.
     calendar : None, "auto" or sequence of str
         Calendar features: ``"hour"``, ``"day_of_week"``, ``"day_of_month"``, ``"day_of_year"``, ``"month"``, …
     teacher_forcing : float in [0, 1] or "linear"
@@ -120,6 +129,8 @@ class Forecaster(PanelForecaster):
     difference: int = 0
     seasonal_difference: int = 0
     scaling: str | None = "standard"
+    scale_features: bool = False
+    weight: str | None = None
     calendar: Any = None
     teacher_forcing: Any = 1.0
     free_run: int = 0
@@ -139,9 +150,12 @@ class Forecaster(PanelForecaster):
         windows = Windows.of(panel, horizon, self.calibration, 1)
         before = windows.before(panel)
         self._learn_from(before)
-        super()._remember(before)
+        super()._remember(self._described(before, self.transform_))
+        self.spread_ = spread(self, before, horizon)
         self.conformal_ = Conformal.measure(self, panel, windows)
         self._learn_from(panel)
+        super()._remember(self._described(panel, self.transform_))
+        self.spread_ = spread(self, panel, horizon)
 
     def _learn_from(self, panel: Panel) -> None:
         season = self._season(panel)
@@ -149,17 +163,38 @@ class Forecaster(PanelForecaster):
             panel, self.log, self.difference, self.seasonal_difference, season, self.scaling
         )
         names = calendar_names(self.calendar, season, panel.grid.freq, panel.grid.kind)
-        self.inputs_ = Inputs.of(panel, names, self._steps)
+        panel = self._described(panel, self.transform_)
+        self.inputs_ = Inputs.of(panel, names, self._steps, self.weight)
         z = self.transform_.forward(panel)
         self._check_extent(z, panel)
         X, Y = self.inputs_.rows(panel, shifted(z, panel)), targets(z, panel, self._steps)
         cuts = panel.starts[1:]
+        weight = None if self.weight is None else self._weights(panel)
         with _own_start():
-            self.estimator_ = self._configured(panel, z.shape[1]).fit(np.split(X, cuts), np.split(Y, cuts))
+            self.estimator_ = self._configured(panel, z.shape[1]).fit(np.split(X, cuts), np.split(Y, cuts), weight)
         self.residuals_ = self._residuals(X, Y, panel)
 
+    def _described(self, panel: Panel, transform: SeriesTransform) -> Panel:
+        """The panel with the scale of every series among its static covariates, if that was asked for."""
+        if not self.scale_features:
+            return panel
+        static = scale_features(panel, transform.levels(panel), transform.season_length)
+        return panel.with_static(static if panel.static is None else panel.static.join(static))
+
+    def _weights(self, panel: Panel) -> Array:
+        """What every series counts in the loss."""
+        assert panel.static is not None
+        weight = panel.static[self.weight].to_numpy(dtype=np.float64)
+        if not (weight >= 0).all() or not weight.any():
+            raise ValueError(f"weight={self.weight!r} must be at least 0 for every series, and above 0 for some.")
+        return np.repeat(weight, panel.lengths) if len(weight) == 1 else weight
+
+    def _roles(self) -> Roles:
+        roles = super()._roles()
+        return roles if self.weight is None else replace(roles, static=(*roles.static, self.weight))
+
     def _remember(self, panel: Panel) -> None:
-        super()._remember(panel)
+        super()._remember(self._described(panel, self.transform_))
         self._news: list[Panel] = []
         z = self.transform_.forward(panel)
         self.state_ = self.estimator_.state_
@@ -175,7 +210,7 @@ class Forecaster(PanelForecaster):
 
     def _configured(self, panel: Panel, columns: int) -> Any:
         """The regressor, told which of its inputs are its targets' past."""
-        estimator = self._default(panel) if self.estimator is None else clone(self.estimator)
+        estimator = self.default_estimator(panel) if self.estimator is None else clone(self.estimator)
         if isinstance(estimator, ClosedFormEstimator):
             if self._steps > 1:
                 raise ValueError(f"{type(estimator).__name__} predicts one step: it needs strategy='recursive'.")
@@ -186,7 +221,7 @@ class Forecaster(PanelForecaster):
         if estimator.window is None and self.context_length is not None:
             estimator.set_params(window=self.context_length)
         if estimator.window is not None and estimator.warmup is None:
-            estimator.set_params(warmup=min(lags - 1, estimator.window // 2))
+            estimator.set_params(warmup=estimator.window // 5)
         return estimator
 
     def _lags(self, panel: Panel) -> int:
@@ -196,9 +231,9 @@ class Forecaster(PanelForecaster):
         season = self._season(panel)
         return season + 1 if 1 < season <= panel.lengths.max() // 3 else 2
 
-    def _default(self, panel: Panel) -> GRURegressor:
-        """A GRU that suits most series: trained on whole short ones, and on windows of long ones."""
-        window = max(96, 3 * self._lags(panel))
+    def default_estimator(self, panel: Panel) -> GRURegressor:
+        """A GRU that suits most panels: trained on whole short series, and on windows of long ones."""
+        window = max(96, 2 * self._lags(panel))
         long = int(panel.lengths.max()) > 3 * window
         return GRURegressor(
             window=window if long else None, stride=max(1, window // 4) if long else 1, max_epochs=100, random_state=0
@@ -287,10 +322,8 @@ class Forecaster(PanelForecaster):
         self._news.append(new)
 
     def _with_static(self, panel: Panel) -> Panel:
-        """A panel of known series, with their static covariates."""
-        if self.known_.static is None or panel.static is not None:
-            return panel
-        return Panel(**{**vars(panel), "static": self.known_.static.loc[panel.names]})
+        """A panel of known series, with their static covariates as they were in the fit."""
+        return panel if self.known_.static is None else panel.with_static(self.known_.static.loc[panel.names])
 
     def _own_panel(self) -> Panel:
         check_is_fitted(self)
@@ -323,8 +356,9 @@ class Forecaster(PanelForecaster):
             panel, self.log, self.difference, self.seasonal_difference, season, self.scaling
         )
         twin.estimator_ = copy.copy(self.estimator_)
+        described = self._described(panel, twin.transform_)
         z = twin.transform_.forward(panel)
-        X = self.inputs_.rows(panel, shifted(z, panel))
+        X = self.inputs_.rows(described, shifted(z, panel))
         _, twin.estimator_.state_ = self.estimator_.predict(np.split(X, panel.starts[1:]), return_state=True)
         twin._remember(panel)
         return twin
@@ -366,7 +400,7 @@ class Forecaster(PanelForecaster):
         if z is None:
             owner = self.known_.names.get_indexer(panel.names)
             z = self.transform_.select(owner).forward(panel)
-        X = self.inputs_.rows(panel, shifted(z, panel))
+        X = self.inputs_.rows(self._with_static(panel), shifted(z, panel))
         read = self.estimator_._rows(self.estimator_._read(np.split(X, panel.starts[1:])))
         return at_origins(self.estimator_.cell_, read, series, rows, self.context_length)
 
@@ -388,24 +422,25 @@ class Forecaster(PanelForecaster):
         if levels is None:
             return Forecasts(mean)
         if self.conformal_ is not None:
-            spread = z[:, :, None] + self.conformal_.offsets(levels, horizon)
+            offsets = self.conformal_.offsets(levels, horizon)
+            values = z[:, :, None] + self.spread_[series, :horizon, None] * offsets
         elif self._steps > 1:
-            spread = self._heads(output, levels)[:, :horizon]
+            values = self._heads(output, levels)[:, :horizon]
         else:
             return Forecasts(mean, self._sampled(state, x, series, tails, levels))
-        return Forecasts(mean, np.sort(self._around(spread, z, series, tails), axis=2))
+        return Forecasts(mean, np.sort(self._around(values, z, series, tails), axis=2))
 
     def _points(self, output: Tensor, horizon: int) -> Array:
         """ẑ of the target, (origins, horizon)."""
         decoded = self.estimator_._decoder()(output.cpu().numpy())  # (origins, steps, columns · H)
         return decoded[:, 0, :horizon] if self._steps > 1 else decoded[:, :, 0]
 
-    def _around(self, spread: Array, z: Array, series: Array, tails: Array) -> Array:
+    def _around(self, values: Array, z: Array, series: Array, tails: Array) -> Array:
         """Quantiles in the units of the data, from those of z; differences are undone along the point forecast."""
         if not self.transform_.memory:
-            return self.transform_.backward(spread, series, tails)
+            return self.transform_.backward(values, series, tails)
         q = self.transform_.integrated(z, series, tails)[:, :, None]
-        return self.transform_.to_data(q + (spread - z[:, :, None]) * self.transform_.scale[series, :1, None], series)
+        return self.transform_.to_data(q + (values - z[:, :, None]) * self.transform_.scale[series, :1, None], series)
 
     def _heads(self, output: Tensor, levels: Array) -> Array:
         """Quantiles of z as the heads of a direct model say, (origins, H, quantiles)."""
@@ -417,7 +452,7 @@ class Forecaster(PanelForecaster):
             )
         own = np.array(loss.quantiles)
         if hasattr(loss, "parameters"):
-            spread = type(loss)(tuple(levels)).quantile(output[:, 0]).cpu().numpy()
+            values = type(loss)(tuple(levels)).quantile(output[:, 0]).cpu().numpy()
         else:
             if levels[0] < own[0] - 1e-9 or levels[-1] > own[-1] + 1e-9:
                 raise ValueError(
@@ -425,9 +460,9 @@ class Forecaster(PanelForecaster):
                     f"{levels[[0, -1]].tolist()}: give the estimator quantiles=…"
                 )
             heads = loss.quantile(output[:, 0]).cpu().numpy()
-            spread = _interpolated(heads, own, levels)
+            values = _interpolated(heads, own, levels)
         scaling = self.estimator_.target_scaling_
-        return spread[:, : self._steps] * scaling.scale[0] + scaling.mean[0]
+        return values[:, : self._steps] * scaling.scale[0] + scaling.mean[0]
 
     def _sampled(self, state: State, x: Tensor, series: Array, tails: Array, levels: Array) -> Array:
         """Quantiles of sample paths, (origins, horizon, quantiles)."""
@@ -524,6 +559,47 @@ class Forecaster(PanelForecaster):
             [*describe(self, panel), "", f"last {ahead} steps, fitted without them", table, test.verdict()]
         )
 
+    def plot(
+        self,
+        horizon: int | None = None,
+        future: Any = None,
+        *,
+        level: float | Sequence[float] | None = (80, 95),
+        series: Any = None,
+        history: int | None = None,
+    ) -> Figure:
+        """The end of a series, its forecast, and the bands around it.
+
+        Parameters
+        ----------
+        horizon, future
+            As in :meth:`forecast`.
+        level : float or sequence of float or None
+            Central intervals in percent.
+        series : label, optional
+            Which series; the first if None.
+        history : int, optional
+            How many known rows to show.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        check_is_fitted(self)
+        horizon = self._horizon(horizon)
+        levels = as_levels(None, level)
+        panel = self._own_panel() if "panel_" in vars(self) else self.known_
+        number = 0 if series is None else int(panel.names.get_indexer([series])[0])
+        if number < 0:
+            raise ValueError(f"There is no series {series!r}; the forecaster knows {list(panel.names[:5])}.")
+        found = self._ahead(horizon, self._known(future, horizon), levels)
+        rows = panel.rows(number)
+        shown = slice(max(rows.start, rows.stop - (history or history_length(horizon, self.season_length_))), rows.stop)
+        bands = {} if levels is None else {q: found.quantiles[number, :, i] for i, q in enumerate(levels)}  # type: ignore[index]
+        ahead = self.known_.ahead(horizon)[number]
+        title = str(panel.names[number])
+        return plot_fan(panel.times[shown], panel.target[shown], ahead, found.mean[number], bands, title=title)
+
     # ---------------------------------------------------------------- for the calibration
 
     def point(self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array) -> Array:
@@ -549,8 +625,10 @@ class Forecaster(PanelForecaster):
     def _baselines(
         self, choice: Any, panel: Panel, horizon: int, windows: Windows | None = None
     ) -> dict[str, PanelForecaster]:
+        if isinstance(choice, Mapping):
+            return dict(choice)
         count = 1 if windows is None else windows.count
-        found, notes = default_baselines(choice, panel, horizon, count)
+        found, notes = default_baselines(choice, panel, horizon, count, season_length=self.season_length)
         if windows is not None:
             windows.notes.extend(notes)
         return found

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from seqdyn.data.calendar import calendar_features
+from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
 
 Array = np.ndarray[Any, Any]
@@ -32,10 +33,25 @@ class Inputs:
     categories: dict[str, Any]
 
     @classmethod
-    def of(cls, panel: Panel, calendar: tuple[str, ...], reach: int) -> Inputs:
-        """The inputs that go with a panel."""
+    def of(cls, panel: Panel, calendar: tuple[str, ...], reach: int, weight: str | None = None) -> Inputs:
+        """The inputs that go with a panel.
+
+        Parameters
+        ----------
+        panel : Panel
+        calendar : tuple of str
+            As :func:`~seqdyn.data.calendar.calendar_names` gives them.
+        reach : int
+        weight : str, optional
+            A static covariate that is no input.
+
+        Raises
+        ------
+        ValueError
+            If a static covariate is missing for some series.
+        """
         static = panel.static if panel.static is not None else pd.DataFrame(index=panel.names)
-        return cls(calendar, reach, {name: _values(static[name], name) for name in static.columns})
+        return cls(calendar, reach, {name: _values(static[name], name) for name in static.columns if name != weight})
 
     def rows(self, panel: Panel, past: Array) -> Array:
         """Inputs of all rows of a panel, (total, features).
@@ -75,7 +91,13 @@ class Inputs:
         return np.concatenate([calendar, known, held], axis=2)
 
     def constants(self, panel: Panel) -> Array:
-        """Static covariates as numbers, (series, features): categories as one column a value."""
+        """Static covariates as numbers, (series, features): categories as one column a value.
+
+        Raises
+        ------
+        ValueError
+            If a category was not in the fit.
+        """
         columns = [np.zeros((len(panel.names), 0))]
         for name, values in self.categories.items():
             assert panel.static is not None
@@ -104,7 +126,18 @@ class Inputs:
 
 
 def targets(z: Array, panel: Panel, horizon: int) -> Array:
-    """z_t … z_{t+H-1} of every column side by side, (total, columns · horizon); NaN past the end of a series."""
+    """z_t … z_{t+H-1} of every column side by side, (total, columns · horizon); NaN past the end of a series.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from seqdyn.data.panel_reading import read_panel
+    >>> panel = read_panel(pd.Series([1.0, 2.0, 3.0]))
+    >>> targets(panel.target[:, None], panel, 2)
+    array([[ 1.,  2.],
+           [ 2.,  3.],
+           [ 3., nan]])
+    """
     if horizon == 1:
         return z
     ends = panel.ends[panel.series][:, None]
@@ -115,16 +148,59 @@ def targets(z: Array, panel: Panel, horizon: int) -> Array:
 
 
 def shifted(z: Array, panel: Panel, before: Array | None = None) -> Array:
-    """z_{t-1} of every row, (total, columns); NaN, or the given values, at the first row of a series."""
+    """z_{t-1} of every row, (total, columns); NaN, or the given values, at the first row of a series.
+
+    Parameters
+    ----------
+    z : array, shape (total, columns)
+    panel : Panel
+    before : array, shape (series, columns), optional
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from seqdyn.data.panel_reading import read_panel
+    >>> panel = read_panel(pd.Series([1.0, 2.0, 3.0]))
+    >>> shifted(panel.target[:, None], panel).T
+    array([[nan,  1.,  2.]])
+    """
     past = np.concatenate([np.full((1, z.shape[1]), np.nan), z[:-1]])
     past[panel.starts] = np.nan if before is None else before
     return past
 
 
+def scale_features(panel: Panel, q: Array, season_length: int) -> pd.DataFrame:
+    """How large and how rough every series is: logarithms of σ(q), mean |q_t − q_{t-1}| and mean |q_t − q_{t-m}|.
+
+    Parameters
+    ----------
+    panel : Panel
+    q : array, shape (total,)
+        Values, or their logarithms.
+    season_length : int
+        m.
+    """
+    rows = [_roughness(q[panel.rows(number)], season_length) for number in range(len(panel.names))]
+    table = np.array(rows)
+    usual = np.array([np.median(column[column > 0]) if (column > 0).any() else 1.0 for column in table.T])
+    floored = np.maximum(table, 1e-3 * usual)
+    names = ("scale of the values", "scale of a step", "scale of a season")
+    return pd.DataFrame(np.log(floored), index=panel.names, columns=names)
+
+
+def _roughness(q: Array, season_length: int) -> list[float]:
+    """σ, mean |Δ| and mean |Δ_m| of one series; 0 where nothing is known."""
+    steps = [np.abs(q[lag:] - q[:-lag]) for lag in (1, season_length) if lag < len(q)]
+    means = [float(np.nanmean(step)) if not np.isnan(step).all() else 0.0 for step in steps]
+    return [float(np.nanstd(q)), *means, *[0.0] * (2 - len(means))]
+
+
 def _values(column: pd.Series, name: str) -> Array | None:
     """The categories of a static covariate; None for numbers."""
     if column.isna().any():
-        raise ValueError(f"The static covariate {name!r} is missing for series {column.index[column.isna()][0]!r}.")
+        raise ValueError(
+            f"The static covariate {name!r} is missing for series {quoted(column.index[column.isna()][0])}."
+        )
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         return None
     values: Array = np.array(sorted(column.unique(), key=str), dtype=object)

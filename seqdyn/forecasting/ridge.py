@@ -23,7 +23,7 @@ from seqdyn.forecasting.naive import check_season
 
 Array = np.ndarray[Any, Any]
 
-PENALTIES = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+PENALTIES = (0.1, 1.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """What ``penalty="auto"`` chooses from."""
 
 INTERCEPT = 1e-6

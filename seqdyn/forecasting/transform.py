@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
 
 Array = np.ndarray[Any, Any]
@@ -122,8 +123,8 @@ class SeriesTransform:
         if bad.any():
             row = int(np.argmax(bad))
             raise ValueError(
-                f"Series {panel.names[panel.series[row]]!r} is {panel.target[row]:g} at {panel.times[row]!s}, but its "
-                "logarithm is modelled: it must stay positive. Fit with log=False."
+                f"Series {quoted(panel.names[panel.series[row]])} is {panel.target[row]:g} at {panel.times[row]!s}, "
+                "but its logarithm is modelled: it must stay positive. Fit with log=False."
             )
         return np.where(log, np.log(np.where(log, panel.target, 1.0)), panel.target)
 
@@ -250,7 +251,7 @@ def _logs(panel: Panel, log: Any) -> Array:
     if log is True and not positive.all():
         number = int(np.argmax(~positive))
         raise ValueError(
-            f"log=True needs positive series, but {panel.names[number]!r} has the value {lowest[number]:g}. Take "
+            f"log=True needs positive series, but {quoted(panel.names[number])} has the value {lowest[number]:g}. Take "
             "log='auto', which leaves such series as they are, or log=False."
         )
     return np.full(len(positive), bool(log))

@@ -67,6 +67,8 @@ class Batch(NamedTuple):
         Whether the state of the batch before is carried on.
     counts : bool
         Whether any target in it has weight; without one the state is advanced and nothing is learnt.
+    lead : pair of Tensor, or None
+        The rows before each span, (batch, lead, inputs), which fill delay lines; and whether each is there.
     """
 
     x: Tensor
@@ -76,6 +78,7 @@ class Batch(NamedTuple):
     reset: Tensor | None = None
     follows: bool = False
     counts: bool = True
+    lead: tuple[Tensor, Tensor] | None = None
 
 
 def windows(starts: Tensor, lengths: Tensor, window: int, stride: int) -> tuple[Tensor, Tensor]:
@@ -125,10 +128,15 @@ class Spans:
     batch_size : int
     warmup : Tensor of int64, shape (series,)
         Leading steps of every span that carry no loss.
+    lead : int
+        How many rows before a span come with it, to fill delay lines.
+    borders : Tensor of int64, shape (series,), optional
+        Where the series of each span begins; the span itself if None.
     """
 
-    def __init__(self, rows: Rows, batch_size: int, warmup: Tensor):
-        self.rows, self.batch_size, self.warmup = rows, batch_size, warmup
+    def __init__(self, rows: Rows, batch_size: int, warmup: Tensor, lead: int = 0, borders: Tensor | None = None):
+        self.rows, self.batch_size, self.warmup, self.lead = rows, batch_size, warmup, lead
+        self.borders = rows.starts if borders is None else borders
         self.ragged = bool((rows.lengths != rows.lengths[0]).any())
         self.warms_up = bool(warmup.any())
         self.counts = self._counts()
@@ -173,7 +181,14 @@ class Spans:
             weight = audible if weight is None else weight * audible
         counts = self.counts is None or bool(self.counts[chosen].any())
         mask = None if mask is None else mask.to(self.device)
-        return Batch(take(self.rows.x), take(self.rows.y), weight, mask, counts=counts)
+        lead = self._lead(starts, self.borders[chosen]) if self.lead else None
+        return Batch(take(self.rows.x), take(self.rows.y), weight, mask, counts=counts, lead=lead)
+
+    def _lead(self, starts: Tensor, borders: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows before every span, as far as they belong to its series."""
+        place = starts[:, None] + torch.arange(-self.lead, 0)
+        there = place >= borders[:, None]
+        return self.rows.x[place.clamp(min=0).to(self.device)], there.to(self.device)
 
     def _windows(self, starts: Tensor, length: int) -> Callable[[Tensor], Tensor]:
         """Take spans of one length: all of them lie in an overlapping view, and one gather copies the chosen."""

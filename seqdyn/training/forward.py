@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seqdyn.autoregression import Autoregressive
 from seqdyn.cell import Cell, Encoder
 from seqdyn.scan import hold, scan
 from seqdyn.state import State, detach, flatten, map_leaves
@@ -51,6 +52,8 @@ def forward(
         return network(batch.x, batch.mask, network.encoder.noise(size, generator)), None
     assert isinstance(network, Cell)
     noise = network.noise(size, generator)
+    if batch.lead is not None and isinstance(network, Autoregressive):
+        state = network.primed(*batch.lead)
     x = batch.x if noise is None else (batch.x, map_leaves(lambda mask: hold(mask, time), noise))
     output, after, _ = scan(network, x, state, reset=batch.reset)
     return output, detach(after)

@@ -215,3 +215,20 @@ def test_the_delay_line_is_a_sliding_window() -> None:
     found = scan(Autoregressive(total, lags=3).double(), x).output[..., 0].detach()
     padded = torch.nn.functional.pad(values[..., 0], (2, 0))
     np.testing.assert_allclose(found, padded.unfold(1, 3, 1).sum(2), rtol=1e-12)
+
+
+def test_windows_find_their_delay_line_filled_from_the_rows_before() -> None:
+    """A linear model without memory: the loss of windows is that of the whole, whose delay line runs on."""
+    own = Autoregression(lags=4, centred=True)
+    common = {
+        "autoregression": own,
+        "skip": True,
+        "linear_start": 1e-6,
+        **QUICK | {"max_epochs": 1, "learning_rate": 1e-300},
+    }
+    whole = GRURegressor(**common).fit(WALK[:-1, None], WALK[1:])
+    parts = GRURegressor(window=23, stride=23, batch_size=1000, **common).fit(WALK[:-1, None], WALK[1:])
+    error = (whole.predict(WALK[:-1, None]) - WALK[1:]) / whole.target_scaling_.scale[0]
+    spans = [range(start, start + 23) for start in [*range(0, 276, 23), 276]]
+    expected = np.mean([np.mean(error[span] ** 2) for span in spans])
+    assert parts.history_["loss"].iloc[0] == pytest.approx(expected, rel=1e-9)

@@ -29,7 +29,7 @@ from seqdyn.forecasting.naive import (
     NaiveForecaster,
     SeasonalNaiveForecaster,
 )
-from seqdyn.forecasting.ridge import RidgeForecaster
+from seqdyn.forecasting.ridge import PENALTIES, RidgeForecaster
 from seqdyn.forecasting.statistical import AutoRegForecaster, ExponentialSmoothingForecaster
 
 Array = np.ndarray[Any, Any]
@@ -56,6 +56,16 @@ ALL = {
         season_length=4,
     ),
 }
+
+
+FIVE = {
+    "log": RidgeForecaster(centred=False),
+    "log centred": RidgeForecaster(),
+    "raw": RidgeForecaster(log=False, penalty=100.0, centred=False),
+    "raw centred": RidgeForecaster(log=False, penalty=100.0),
+    "seasonal": SeasonalNaiveForecaster(),
+}
+"""Members of the combination for M4 Hourly."""
 
 
 def sample(positive: bool = True, seed: int = 0) -> Panel:
@@ -295,6 +305,17 @@ def test_smoothing_intervals_are_the_closed_form_of_the_additive_model() -> None
     np.testing.assert_allclose(np.diff(found.quantiles[0], axis=1)[:, 0], 2 * 0.2533471031 * sigma, rtol=1e-8)
 
 
+def test_a_history_that_begins_elsewhere_is_in_season() -> None:
+    """The seasons of the fit are turned to the phase of the first row, earlier or later than that of the fit."""
+    y = pd.Series(np.tile([10.0, 14.0, 11.0, 5.0], 12) + 0.01 * np.arange(48))
+    for kind in ("add", "mul"):
+        model = ExponentialSmoothingForecaster(season_length=4, seasonal=kind, trend=False).fit(y[5:40])
+        for begin in (0, 5, 10):
+            panel = read_panel(y[begin:])
+            found = rolled(model, replace(panel, names=model.panel_.names), [0], panel.ends, 4).mean[0]
+            np.testing.assert_allclose(found, [10, 14, 11, 5], atol=0.8)
+
+
 def test_auto_regression_is_statsmodels() -> None:
     """Forecasts and intervals at the end of the fit, and later with fixed parameters."""
     y = pd.Series(sample(positive=False).target[:72]).interpolate().to_numpy()
@@ -412,7 +433,7 @@ def test_automatic_penalty_is_the_best_on_the_last_rows() -> None:
     scale = [np.nanmean(np.abs(y[4:] - y[:-4])) for y in (head.target[head.rows(i)] for i in range(2))]
     actual = panel.target[rows[:, None] + np.arange(4)]
     errors = {}
-    for penalty in (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0):
+    for penalty in PENALTIES:
         model = RidgeForecaster(season_length=4, penalty=penalty, lags=5)._fitted_to(head)
         off = np.abs(rolled(model, panel, [0, 1], rows, 4).mean - actual)
         errors[penalty] = np.mean(np.nanmean(off, axis=1) / scale)
@@ -518,6 +539,36 @@ def test_air_passengers(passengers: pd.Series, model: Any, known: tuple[float, f
         assert 100 * float((found / actual - 1).abs().mean()) == pytest.approx(expected, abs=0.015)
 
 
+def test_air_passengers_six_months_ahead(passengers: pd.Series) -> None:
+    """MAPE of the sixth step from 19 rolling origins, weights from before 1959-02."""
+    model = RidgeForecaster(lags=13, penalty=0.01, difference=1, scale=None, centred=False)
+    model.fit(passengers[:"1959-01"])
+    with pytest.warns(UserWarning, match="in-sample"):  # the first origin is a month earlier
+        frame = model.backtest(passengers, 6, 19, 1, baselines=None).frame
+    last = frame[frame["step"] == 6]
+    assert 100 * float((last["mean"] / last["y"] - 1).abs().mean()) == pytest.approx(2.67, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("model", "known"), [(SeasonalNaiveForecaster(), 1.84), (RidgeForecaster(penalty="auto", horizon=12), 0.92)]
+)
+def test_monthly_milk_with_absent_months(model: Any, known: float) -> None:
+    """MAPE on the observed months of 1974 and 1975; 13 months are absent from the file."""
+    frame = _read("monthly_milk_incomplete.csv", index_col=0).dropna()
+    milk = pd.Series(frame.iloc[:, 0].to_numpy(dtype=float), pd.PeriodIndex(frame.index, freq="M"))
+    actual = milk["1974":]
+    found = model.fit(milk[:"1973-12"]).forecast(24).reindex(actual.index)
+    assert 100 * float((found / actual - 1).abs().mean()) == pytest.approx(known, abs=0.01)
+
+
+def test_gas_furnace_by_its_own_past() -> None:
+    """RMSE of the last value and an AR(4) at 12 steps, fitted to 200 rows, from all origins in the last 96."""
+    co2 = _read("gasrate_co2.csv").iloc[:, 1]
+    for model, known in ((NaiveForecaster(), 3.017), (AutoRegForecaster(lags=4, log=False), 2.754)):
+        table = model.fit(co2[:200]).backtest(co2, 12, 85, 1, baselines=None).metrics("step")
+        assert table["RMSE"].iloc[-1] == pytest.approx(known, abs=1e-3)
+
+
 @pytest.fixture(scope="module")
 def hourly() -> Panel:
     """M4 Hourly, 414 series with the 48 hours to forecast at their ends."""
@@ -539,8 +590,9 @@ def hourly() -> Panel:
         (RidgeForecaster(season_length=24), (9.674, 0.841, 0.439)),
         (RidgeForecaster(season_length=24, centred=False), (9.582, 0.845, 0.437)),
         (RidgeForecaster(season_length=24, pooled=True, strategy="direct", horizon=48), (13.43, 0.982, 0.570)),
+        (CombinedForecaster(models=FIVE, weights="median", season_length=24), (9.344, 0.769, 0.4147)),
     ],
-    ids=["naive", "seasonal naive", "naive2", "ridge", "ridge not centred", "ridge pooled direct"],
+    ids=["naive", "seasonal naive", "naive2", "ridge", "ridge not centred", "ridge pooled direct", "median of five"],
 )
 def test_m4_hourly(hourly: Panel, model: Any, known: tuple[float, float, float]) -> None:
     """sMAPE, MASE and OWA over 48 hours of all 414 series, each a mean over series first."""

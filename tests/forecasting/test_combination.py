@@ -44,15 +44,15 @@ def test_equal_weights_and_median() -> None:
     for weights, together in (("equal", np.mean), ("median", np.median)):
         found = rolled(combined(panel, weights=weights), panel, [0, 1], panel.ends, 5, LEVELS)
         np.testing.assert_allclose(found.mean, together([one.mean for one in alone], axis=0))
-        quantiles = together([one.quantiles for one in alone], axis=0)
-        np.testing.assert_allclose(found.quantiles, quantiles)
+        assert found.quantiles is not None
+        np.testing.assert_allclose(found.quantiles, together([one.quantiles for one in alone], axis=0))
 
 
 def test_weights_are_a_labelled_frame() -> None:
     """One row a series, one column a member, on the simplex; the median has none."""
     panel = sample()
     for parameters in ({}, {"weights": "validated"}, {"weights": "validated", "selection": "series", "metric": "mse"}):
-        weights = combined(panel, **parameters).weights_  # type: ignore[arg-type]
+        weights = combined(panel, **parameters).weights_
         assert list(weights.index) == ["long", "short"] and list(weights.columns) == list(MEMBERS)
         np.testing.assert_allclose(weights.sum(axis=1), 1.0)
         assert (weights >= 0).all(axis=None)

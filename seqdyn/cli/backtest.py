@@ -1,0 +1,79 @@
+"""`seqdyn backtest`: from a CSV file to an honest comparison with baselines."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seqdyn.cli.fit import run_training
+from seqdyn.cli.forecasting import (
+    Options,
+    build_model,
+    check_writable,
+    columns_of,
+    compare,
+    describe_model,
+    frequency,
+    given,
+    parse_levels,
+    takes_options,
+)
+from seqdyn.cli.series import choose_series, counted, describe_data, read_grid, read_series, say
+
+
+@takes_options
+def backtest(
+    data: Annotated[Path, typer.Argument(metavar="DATA.csv", help="CSV file with a line of column names.")],
+    horizon: Annotated[int, typer.Option(min=1, help="Steps ahead.")],
+    windows: Annotated[int, typer.Option(min=1, help="Origins of every series.")] = 3,
+    step: Annotated[int | None, typer.Option(min=1, help="Steps between origins. Default: the horizon.")] = None,
+    refit: Annotated[
+        bool, typer.Option("--refit/--no-refit", help="Fit before every origin, or once, before the first.")
+    ] = False,
+    level: Annotated[str, typer.Option(help="Central intervals to check, in percent: 80,95.")] = "80",
+    out: Annotated[Path | None, typer.Option(help="A CSV file for every single forecast.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="A picture of it: *.png, *.pdf or *.svg.")] = None,
+    series: Annotated[str | None, typer.Option(help="The series in the picture. Default: the first.")] = None,
+    *,
+    options: Options,
+) -> None:
+    """Forecast from origins in the past, and compare with what came, and with the baselines.
+
+    The last origin stands one horizon before the end of a series, the others --step rows apart before it. No model sees
+    a row after its origin. MASE is the error relative to that of the seasonal naive forecast in the rows before the
+    origin; coverage is the share of values within an interval. The verdict says whether the model is worth its trouble.
+
+    \b
+    Example:
+      seqdyn backtest data.csv --time ds --target y --horizon 24 --windows 5 --plot backtest.png
+    """
+    check_writable(out, picture=plot)
+    levels, columns = parse_levels(level), columns_of(options)
+    frame = read_series(data, columns)
+    panel = read_grid(frame, columns, frequency(options), data)
+    chosen = choose_series(panel, series)
+    model = build_model(options, columns, panel, horizon, levels)
+    describe_data(data, panel, model._season(panel), given(options))
+    say("model", describe_model(model))
+    began, found, apart = time.monotonic(), [], step or horizon
+    interrupted = run_training(
+        lambda: found.append(compare(model, frame, panel, horizon, windows, apart, refit=refit, level=levels))
+    )
+    result = found[0]
+    say("backtest", f"{counted(windows, 'origin')}, {apart} steps apart; {time.monotonic() - began:.1f} s in all")
+    for note in result.notes:
+        say("", note)
+    typer.echo(f"\n{result.metrics().round(4).to_string()}\n")
+    if out is not None:
+        result.frame.to_csv(out, index=False)
+    if plot is not None:
+        result.plot(chosen).savefig(plot)
+    written = [str(path) for path in (out, plot) if path is not None]
+    if written:
+        say("written", ", ".join(written))
+    say("verdict", result.verdict())
+    if interrupted:
+        raise typer.Exit(130)

@@ -1,0 +1,268 @@
+"""`seqdyn forecast`: from a CSV file to the steps after its last row."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from seqdyn.cli.fit import run_training
+from seqdyn.cli.forecasting import (
+    Options,
+    build_model,
+    check_writable,
+    columns_of,
+    compare,
+    describe_model,
+    describe_training,
+    frequency,
+    given,
+    option_name,
+    parse_levels,
+    takes_options,
+)
+from seqdyn.cli.series import (
+    ROW,
+    Columns,
+    choose_series,
+    counted,
+    describe_data,
+    read_grid,
+    read_series,
+    say,
+    shown,
+    with_times,
+)
+from seqdyn.cli.tables import check_columns, check_numbers, check_readable, read_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from seqdyn.data.panels import Panel
+
+
+class Ready(NamedTuple):
+    """A fitted model, and the tables of the past and of what is known ahead.
+
+    ``frame`` is None if a saved model goes on without new rows.
+    """
+
+    model: Any
+    columns: Columns
+    frame: pd.DataFrame | None
+    panel: Panel
+    ahead: pd.DataFrame | None
+    saved: bool
+    interrupted: bool = False
+
+
+@takes_options
+def forecast(
+    horizon: Annotated[int, typer.Option(min=1, help="Steps ahead.")],
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DATA.csv",
+            help="CSV file with a line of column names; one row per time step and series; optional with --load.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The CSV file to write. Default: standard output.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="A picture of it: *.png, *.pdf or *.svg.")] = None,
+    series: Annotated[str | None, typer.Option(help="The series in the picture. Default: the first.")] = None,
+    level: Annotated[str, typer.Option(help="Central intervals, in percent: 80,95.")] = "80",
+    future: Annotated[
+        Path | None, typer.Option(help="CSV file with the next values of the --future-columns, and their times.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Keep the fitted model in this file, *.safetensors.")] = None,
+    load: Annotated[
+        Path | None,
+        typer.Option(help="Use a model that --save kept; rows of DATA.csv it does not know yet are taken in."),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check/--no-check", help="Compare with baselines on the last steps; it costs a second fit."),
+    ] = True,
+    *,
+    options: Options,
+) -> None:
+    """Forecast the steps after the last row of a CSV file, with intervals.
+
+    The frequency is found in the times; absent rows and empty cells are missing values. The result has a column "mean",
+    and one for every quantile: --level 80 gives "0.1" and "0.9". In the end the same model is fitted without the last
+    steps, and compared on them with baselines. With --load nothing is fitted: the saved model reads the new rows and
+    goes on from there.
+
+    \b
+    Example:
+      seqdyn forecast data.csv --time ds --target y --horizon 24 --out forecast.csv --plot forecast.png
+    """
+    check_writable(out, save, picture=plot)
+    aside, levels = out is None, parse_levels(level)
+    if load is None:
+        ready = _fitted(data, options, horizon, levels, future, series, aside)
+    else:
+        ready = _loaded(load, data, options, horizon, future, aside)
+    chosen = choose_series(ready.model.known_, series)
+    table = _table(ready.model.forecast(horizon, ready.ahead, level=levels), ready.columns)
+    steps = table[ready.columns.time]
+    say("forecast", f"{counted(horizon, 'step')}, {shown(steps.min())} to {shown(steps.max())}", aside)
+    _write(table, ready, out, plot, save, chosen, horizon)
+    written = [str(path) for path in (out, plot, save) if path is not None]
+    if written:
+        say("written", ", ".join(written), aside)
+    if ready.interrupted:
+        raise typer.Exit(130)
+    if check:
+        _check(ready, horizon, aside)
+
+
+def _fitted(
+    data: Path | None,
+    options: Options,
+    horizon: int,
+    levels: list[float],
+    future: Path | None,
+    series: str | None,
+    aside: bool,
+) -> Ready:
+    """A model fitted to the whole table; what can be wrong is found before the fit."""
+    if data is None:
+        raise typer.BadParameter("give a CSV file, or a saved model with --load.", param_hint="'DATA.csv'")
+    columns = columns_of(options)
+    frame = read_series(data, columns)
+    panel = read_grid(frame, columns, frequency(options), data)
+    ahead = _read_future(future, columns, horizon)
+    choose_series(panel, series)
+    model = build_model(options, columns, panel, horizon, levels)
+    describe_data(data, panel, model._season(panel), given(options), aside)
+    say("model", describe_model(model), aside)
+    began = time.monotonic()
+    interrupted = run_training(lambda: model.fit(frame))
+    describe_training(model, time.monotonic() - began, aside)
+    return Ready(model, columns._replace(time=columns.time or ROW), frame, panel, ahead, False, interrupted)
+
+
+def _loaded(load: Path, data: Path | None, options: Options, horizon: int, future: Path | None, aside: bool) -> Ready:
+    """A saved model, which has read the rows that are new to it."""
+    from seqdyn.files import load as load_file
+    from seqdyn.forecasting.contract import PanelForecaster
+
+    useless = [option_name(name) for name in sorted(given(options))]
+    if useless:
+        raise ValueError(f"{load} knows its own columns and settings: leave out {' and '.join(useless)}.")
+    check_readable(load)
+    model = load_file(load)
+    if not isinstance(model, PanelForecaster):
+        raise TypeError(f"{load} holds a {type(model).__name__}, not a forecaster that `seqdyn forecast --save` wrote.")
+    roles, layout = model.known_.roles, model.known_.layout
+    if layout.kind != "long":
+        raise ValueError(
+            f"{load} was fitted in Python to a frame of the kind {layout.kind!r}: go on there, with seqdyn.load(path), "
+            "or fit it to a long frame."
+        )
+    series = None if layout.single else roles.id_col
+    columns = Columns(roles.target_col, roles.time_col, series, roles.past, roles.future, roles.static)
+    ahead = _read_future(future, columns, horizon)
+    say("model", f"{load}: {describe_model(model)}, fitted up to {shown(max(model.fitted_until_.last))}", aside)
+    if data is None:
+        return Ready(model, columns, None, model.known_, ahead, True)
+    frame = read_series(data, columns._replace(time=None) if roles.time_col == ROW else columns)
+    panel = read_grid(frame, columns, model.known_.grid.freq, data)
+    _update(model, columns, frame, aside)
+    return Ready(model, columns, frame, panel, ahead, True)
+
+
+def _update(model: Any, columns: Columns, frame: pd.DataFrame, aside: bool) -> None:
+    """Let the model read the rows after those it knows."""
+    import pandas as pd
+
+    last = pd.Series(model.known_.last, model.known_.names)
+    known = last.iloc[0] if columns.id is None else frame[columns.id].map(last)
+    new = frame[~(frame[columns.time] <= known)]
+    if not len(new):
+        say("update", f"no row is new: it knows those up to {shown(last.max())}", aside)
+        return
+    model.update(new, fill_gaps=True)
+    say("update", f"{counted(len(new), 'new row')}, up to {shown(new[columns.time].max())}", aside)
+
+
+def _read_future(path: Path | None, columns: Columns, horizon: int) -> pd.DataFrame | None:
+    """The covariates known ahead, with their times."""
+    if path is None and columns.future:
+        raise typer.BadParameter(
+            f"{', '.join(columns.future)}: known ahead, so give the next {horizon} rows in a CSV file.",
+            param_hint="'--future'",
+        )
+    if path is None:
+        return None
+    if not columns.future:
+        raise ValueError(
+            f"--future {path}: the model takes no covariates known ahead. Name them with --future-columns."
+        )
+    frame = read_rows(path)
+    keys = [name for name in (columns.id, columns.time) if name is not None]
+    check_columns(frame, [*keys, *columns.future], path, "--future")
+    check_numbers(frame, columns.future, path, missing=True)
+    return with_times(frame[[*keys, *columns.future]], str(columns.time), path)
+
+
+def _table(found: Any, columns: Columns) -> pd.DataFrame:
+    """The forecast with its columns of series and time in front."""
+    keys = [name for name in (columns.id, columns.time) if name is not None]
+    return found[[*keys, *(name for name in found.columns if name not in keys)]]
+
+
+def _write(
+    table: pd.DataFrame, ready: Ready, out: Path | None, plot: Path | None, save: Path | None, chosen: Any, horizon: int
+) -> None:
+    """The table, the picture and the model."""
+    table.to_csv(sys.stdout if out is None else out, index=False)
+    if plot is not None:
+        _draw(table, ready, chosen, horizon).savefig(plot)
+    if save is not None:
+        ready.model.save(save)
+
+
+def _draw(table: pd.DataFrame, ready: Ready, chosen: Any, horizon: int) -> Any:
+    """The picture of one series."""
+    from seqdyn.forecasting.figures import history_length, plot_fan
+
+    columns, panel = ready.columns, ready.panel
+    own = table if columns.id is None else table[table[columns.id] == chosen]
+    rows = panel.rows(panel.names.get_loc(chosen)) if chosen in panel.names else slice(0, 0)
+    tail = slice(max(rows.start, rows.stop - history_length(horizon, ready.model.season_length_)), rows.stop)
+    spread = {float(name): own[name] for name in own.columns if name not in (columns.id, columns.time, "mean")}
+    title = f"{chosen}: {counted(horizon, 'step')} ahead"
+    return plot_fan(panel.times[tail], panel.target[tail], own[columns.time], own["mean"], spread, title=title)
+
+
+def _check(ready: Ready, horizon: int, aside: bool) -> None:
+    """Compare with baselines on the last steps, if no model has seen them."""
+    began = time.monotonic()
+    if ready.saved and (ready.frame is None or not _unseen(ready.model, ready.panel, horizon)):
+        say("check", f"left out: it needs {counted(horizon, 'row')} that the saved model was not fitted on", aside)
+        return
+    assert ready.frame is not None
+    try:
+        found = compare(ready.model, ready.frame, ready.panel, horizon, 1, horizon, refit=not ready.saved)
+    except ValueError as error:
+        say("check", f"left out: {error}", aside)
+        return
+    say(
+        "check",
+        f"the last {counted(horizon, 'step')}, which it was not fitted on; {time.monotonic() - began:.1f} s",
+        aside,
+    )
+    say("verdict", found.verdict(), aside)
+
+
+def _unseen(model: Any, panel: Panel, horizon: int) -> bool:
+    """Whether the last steps of every series came after the fit."""
+    seen = dict(zip(model.fitted_until_.names, model.fitted_until_.last, strict=True))
+    origins = panel.ends - horizon - 1
+    late = [panel.times[row] >= seen[name] for name, row in zip(panel.names, origins, strict=True)]
+    return bool((origins >= panel.starts).all() and all(late))

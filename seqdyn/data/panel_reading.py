@@ -1,0 +1,206 @@
+"""Reading panels: from a frame of any layout (:mod:`seqdyn.data.panel_layouts`) to series on one regular grid of time.
+
+Rows may come in any order: their labels say where they belong. A row that is absent from the grid is a missing target.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seqdyn.data.grids import Grid, grid_of, positions
+from seqdyn.data.labels import quoted
+from seqdyn.data.panel_layouts import Table, check_numeric, table_of
+from seqdyn.data.panels import Panel, Roles
+
+Array = np.ndarray[Any, Any]
+
+SPARSEST = 100
+"""How many rows of the grid there may be for one observation before the stamps count as irregular."""
+
+
+def read_panel(data: Any, roles: Roles | None = None, freq: Any = None, name: str = "df", whole: bool = False) -> Panel:
+    """Read a frame of any layout.
+
+    Parameters
+    ----------
+    data : Series, DataFrame, DataArray or Dataset
+        See the table of :mod:`seqdyn.data.panel_layouts`.
+    roles : Roles, optional
+    freq : str or int, optional
+        The frequency; found if None.
+    name : str
+        How errors call the frame.
+    whole : bool
+        Keep rows before the first known target; a series may then be missing altogether.
+
+    Returns
+    -------
+    Panel
+        Every series from its first known target to its last row, absent rows filled in as missing; the series in the
+        order in which they come in the frame.
+
+    Raises
+    ------
+    TypeError
+        If it is no frame.
+    ValueError
+        For duplicate stamps, a series without any value, infinities, columns that are not numbers or that nobody
+        named, covariates that are missing, and stamps on no common grid; the message says where.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> months = pd.to_datetime(["2020-01-01", "2020-02-01", "2020-03-01", "2020-05-01"])
+    >>> panel = read_panel(pd.Series([1.0, 2.0, 3.0, 5.0], months))
+    >>> panel.target
+    array([ 1.,  2.,  3., nan,  5.])
+    """
+    roles = roles or Roles()
+    table = table_of(data, roles, name)
+    if not len(table.code):
+        raise ValueError(f"{name} has no rows.")
+    _check_stamps(table.stamps, name)
+    values = _numbers(table, roles, name)
+    unique = table.stamps.unique().sort_values()
+    grid = grid_of(unique, freq)
+    full = grid.between(unique[0], unique[-1])
+    place = positions(table.stamps, full)
+    order = np.lexsort([place, table.code])
+    code, place = table.code[order], place[order]
+    _check_duplicates(code, place, table, full, name)
+    if freq is None:
+        _check_alike(code, place, table.names, grid, name)
+    static = _constants(table, roles, name)
+    panel = _regular(table, roles, grid, full, code, place, values[order], static, whole, name)
+    _check_known(panel, name)
+    return panel
+
+
+def _regular(
+    table: Table,
+    roles: Roles,
+    grid: Grid,
+    full: pd.Index,
+    code: Array,
+    place: Array,
+    values: Array,
+    static: pd.DataFrame | None,
+    whole: bool,
+    name: str,
+) -> Panel:
+    """Rows on the grid, series by series, from the first known target on."""
+    first, last = _extent(code, place, ~np.isnan(values[:, 0]) | whole, table.names, len(full), name)
+    lengths = last - first + 1
+    total = int(lengths.sum())
+    if total > SPARSEST * len(code) + 100_000:
+        raise ValueError(
+            f"The {len(code)} rows of {name} would be {total} at freq={grid.freq!r}: the stamps are irregular. "
+            "Resample the frame first, or give the true freq."
+        )
+    kept = place >= first[code]
+    row = (np.cumsum(lengths) - lengths - first)[code[kept]] + place[kept]
+    table_of_rows = np.full((total, values.shape[1]), np.nan)
+    table_of_rows[row] = values[kept]
+    present = np.zeros(total, dtype=bool)
+    present[row] = True
+    times = full[np.arange(total) - np.repeat(np.cumsum(lengths) - lengths - first, lengths)]
+    target, past, future = np.split(table_of_rows, np.cumsum([1, len(roles.past)]), axis=1)
+    return Panel(table.names, lengths, times, target[:, 0], past, future, static, present, grid, table.layout, roles)
+
+
+def _extent(code: Array, place: Array, known: Array, names: pd.Index, size: int, name: str) -> tuple[Array, Array]:
+    """Where on the grid every series begins, with its first known row, and where it ends, with its last row."""
+    first, last = np.full(len(names), size), np.zeros(len(names), dtype=np.int64)
+    np.minimum.at(first, code[known], place[known])
+    np.maximum.at(last, code, place)
+    if (first == size).any():
+        empty = names[int(np.argmax(first == size))]
+        raise ValueError(f"Series {quoted(empty)} of {name} has no known target: every value is missing. Leave it out.")
+    return first, last
+
+
+def _numbers(table: Table, roles: Roles, name: str) -> Array:
+    """Target, past and future covariates as numbers, (rows, columns); NaN where missing."""
+    chosen = []
+    for column in (table.target, *roles.past, *roles.future):
+        check_numeric(table.columns[column], name)
+        values = table.columns[column].to_numpy(dtype=np.float64, na_value=np.nan)
+        if np.isinf(values).any():
+            row = int(np.argmax(np.isinf(values)))
+            raise ValueError(
+                f"Column {column!r} of {name} is infinite (inf) in series {quoted(table.names[table.code[row]])} at "
+                f"{table.stamps[row]!s}: give a number, or NaN if missing."
+            )
+        chosen.append(values)
+    return np.stack(chosen, axis=1)
+
+
+def _constants(table: Table, roles: Roles, name: str) -> pd.DataFrame | None:
+    """Static covariates as they stand in the rows, one row a series."""
+    if not roles.static:
+        return None
+    groups = table.columns[list(roles.static)].groupby(table.code)
+    varied = (groups.nunique(dropna=False) > 1).to_numpy()
+    if varied.any():
+        code, column = np.argwhere(varied)[0]
+        raise ValueError(
+            f"The static covariate {roles.static[column]!r} of {name} changes within series "
+            f"{quoted(table.names[code])}: name it in past or future instead."
+        )
+    return groups.first().set_axis(table.names)
+
+
+def _check_stamps(stamps: pd.Index, name: str) -> None:
+    if stamps.hasnans:
+        raise ValueError(
+            f"Row {int(np.argmax(stamps.isna()))} of {name} has no time (NaT): every row needs its instant."
+        )
+    if stamps.dtype == object or pd.api.types.is_string_dtype(stamps.dtype):
+        kinds = sorted({type(stamp).__name__ for stamp in stamps[:1000]})
+        raise ValueError(
+            f"The times of {name} are {' and '.join(kinds)} values such as {stamps[0]!r}: make them dates of one time "
+            "zone with pandas.to_datetime."
+        )
+
+
+def _check_duplicates(code: Array, place: Array, table: Table, full: pd.Index, name: str) -> None:
+    same = (np.diff(code) == 0) & (np.diff(place) == 0)
+    if same.any():
+        row, count = int(np.argmax(same)), int(same.sum())
+        raise ValueError(
+            f"{name} has two rows for series {quoted(table.names[code[row]])} at {full[place[row]]!s}"
+            f"{f', and {count - 1} more duplicates' if count > 1 else ''}: aggregate them first, e.g. with groupby."
+        )
+
+
+def _check_alike(code: Array, place: Array, names: pd.Index, grid: Grid, name: str) -> None:
+    """Raise if a series is so much sparser than the common grid that it must have another frequency."""
+    inner = np.diff(code) == 0
+    gaps, of = np.diff(place)[inner], code[1:][inner]
+    count = np.bincount(of, minlength=len(names))
+    wide = np.bincount(of[gaps > 1], minlength=len(names)) > 0.5 * count
+    wide &= count >= 2
+    if wide.any():
+        sparse = int(np.argmax(wide))
+        raise ValueError(
+            f"Series {quoted(names[sparse])} of {name} has {np.median(gaps[of == sparse]):g} steps of the common grid "
+            f"(freq={grid.freq!r}) from one row to the next: the series have mixed frequencies, or irregular stamps. "
+            "Forecast each frequency by itself, or give freq= to say that rows are missing."
+        )
+
+
+def _check_known(panel: Panel, name: str) -> None:
+    """Raise if a covariate known ahead is missing at some row."""
+    bad = np.isnan(panel.future)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        why = "is missing" if panel.present[row] else "is missing, since the whole row is absent,"
+        raise ValueError(
+            f"The covariate {panel.roles.future[column]!r} of {name} {why} in series "
+            f"{quoted(panel.names[panel.series[row]])} at {panel.times[row]!s}: what is known ahead must be "
+            "known at every step. Reindex to the full frequency and fill it. (Only targets and past "
+            "covariates may be missing.)"
+        )

@@ -1,0 +1,365 @@
+"""`seqdyn forecast` and `seqdyn backtest`: they do what the Python API does, and every error is one line."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import seqdyn
+import seqdyn.cli.experiment as experiment
+from seqdyn.cli.forecasting import TRAINED, Model
+from seqdyn.data.panels import Panel
+from seqdyn.estimators.regressors import GRURegressor
+from seqdyn.forecasting.defaults import BASELINES
+from seqdyn.forecasting.forecaster import Forecaster
+from tests.test_cli import fail, invoke, succeed
+
+ONE = "one.csv --time ds --target y"
+MANY = "many.csv --time when --target sales --id shop"
+TINY = "--hidden-size 3 --epochs 2"
+PNG = b"\x89PNG"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Any:
+    """Small networks on many threads of a busy machine wait for each other."""
+    with experiment.one_thread():
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder: ``one.csv`` (ds, y), ``many.csv`` (shop, when, sales, price, wind, size), ``ahead.csv``."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    steps = np.arange(96)
+    wave = 20 + 5 * np.sin(steps * np.pi / 6) + 0.3 * generator.normal(size=96)
+    months = pd.date_range("2010-01-01", periods=96, freq="MS")
+    pd.DataFrame({"ds": months, "y": wave}).to_csv("one.csv", index=False)
+    days = pd.date_range("2024-01-01", periods=76)
+    shops = []
+    for size, shop in enumerate(["north", "south"]):
+        price = generator.normal(size=76)
+        sales = 30 + 4 * np.sin(np.arange(76) * 2 * np.pi / 7) + 2 * price
+        columns = {"shop": shop, "when": days, "sales": sales, "price": price, "wind": price**2, "size": size + 0.5}
+        shops.append(pd.DataFrame(columns))
+    table = pd.concat(shops)
+    table[table["when"] < days[70]].to_csv("many.csv", index=False)
+    table[table["when"] >= days[70]].drop(columns=["sales", "wind"]).to_csv("ahead.csv", index=False)
+    return tmp_path
+
+
+def read(path: str, time: str = "ds") -> pd.DataFrame:
+    return pd.read_csv(path, parse_dates=[time])
+
+
+# --- forecast
+
+
+def test_forecast_is_the_python_api(folder: Path) -> None:
+    """The same numbers as in Python, a picture, a model that can be loaded, and a report that says what was done."""
+    output = succeed(
+        f"forecast {ONE} --horizon 6 {TINY} --learning-rate 0.02 --seed 3 --log yes --level 80,95 --device cpu "
+        "--out f.csv --plot f.png --save m.safetensors"
+    )
+    frame = read("one.csv")
+    network = GRURegressor(hidden_size=3, max_epochs=2, learning_rate=0.02, random_state=3, device="cpu")
+    model = Forecaster(network, horizon=6, log=True, random_state=3).fit(frame)
+    expected, written = model.forecast(6, level=[80, 95]), read("f.csv")
+    assert list(written.columns) == ["ds", "mean", "0.025", "0.1", "0.9", "0.975"]
+    pd.testing.assert_frame_equal(written, expected, check_dtype=False)
+    assert Path("f.png").read_bytes().startswith(PNG)
+    assert isinstance(seqdyn.load("m.safetensors"), Forecaster)
+    for words in [
+        "one.csv: 96 steps, 2010-01-01 to 2017-12-01",
+        "MS (found in the times); season of 12 (by the frequency)",
+        "missing     nothing",
+        "after 2 epochs",
+        "6 steps, 2018-01-01 to 2018-06-01",
+        "written     f.csv, f.png, m.safetensors",
+        "the last 6 steps, which it was not fitted on",
+    ]:
+        assert words in output
+    verdict = model.backtest(frame, 6, 1, refit=True).verdict()
+    assert f"verdict     {verdict}" in output
+
+
+def test_standard_output_holds_the_table_alone(folder: Path) -> None:
+    """Without --out the table can be piped on; the report goes to standard error."""
+    result = invoke(f"forecast {ONE} --horizon 2 --model naive --no-check")
+    assert result.exit_code == 0
+    last = read("one.csv")["y"].iloc[-1]
+    lines = result.stdout.splitlines()
+    assert lines[0] == "ds,mean,0.1,0.9" and lines[1].startswith("2018-01-01,") and len(lines) == 3
+    assert float(lines[1].split(",")[1]) == last
+    assert result.stderr.startswith("data        one.csv: 96 steps")
+
+
+@pytest.mark.parametrize("model", list(Model))
+def test_every_model_forecasts(folder: Path, model: Model) -> None:
+    """Every kind of model; a network is checked elsewhere."""
+    tiny = f"{TINY} --no-check" if model in TRAINED else ""
+    output = succeed(f"forecast {ONE} --horizon 3 --model {model} {tiny} --out f.csv")
+    written = read("f.csv")
+    assert len(written) == 3 and written.notna().all(axis=None)
+    assert (written["0.1"] <= written["0.9"]).all()
+    assert ("\nverdict     The model " in output) is (model not in TRAINED)
+
+
+def test_the_models_are_all_baselines_and_four_networks() -> None:
+    """The list that `--help` shows, without loading anything, is that of the library."""
+    assert {str(model).replace("-", "_") for model in Model if model not in TRAINED} == set(BASELINES)
+
+
+def test_many_series_with_covariates(folder: Path) -> None:
+    """Covariates of all three kinds, a calendar, and the picture of a chosen series."""
+    output = succeed(
+        f"forecast {MANY} --horizon 6 {TINY} --future-columns price --future ahead.csv --past-columns wind "
+        "--static-columns size --calendar auto --out f.csv --plot f.svg --series south --no-check"
+    )
+    assert "2 series of 70 steps" in output and "D (found in the times); season of 7" in output
+    written = read("f.csv", "when")
+    assert list(written.columns) == ["shop", "when", "mean", "0.1", "0.9"]
+    assert list(written["shop"]) == ["north"] * 6 + ["south"] * 6
+    assert "<svg" in Path("f.svg").read_text(encoding="utf-8")
+
+
+def test_a_direct_model_has_quantiles(folder: Path) -> None:
+    """All steps at once: quantiles are fitted, for the levels that were asked for."""
+    output = succeed(
+        f"forecast {ONE} --horizon 4 {TINY} --model lstm --strategy direct --level 50,90 --log no --calendar month "
+        "--no-check --out f.csv"
+    )
+    assert "quantiles=(0.05, 0.25, 0.5, 0.75, 0.95)" in output
+    assert list(read("f.csv").columns[2:]) == ["0.05", "0.25", "0.75", "0.95"]
+
+
+def test_frequency_and_season_are_given(folder: Path) -> None:
+    """--freq and --season-length are taken as they are, and the report says so."""
+    output = succeed(
+        f"forecast {ONE} --horizon 3 --model seasonal-naive --freq MS --season-length 6 --no-check --out f.csv"
+    )
+    assert "MS (given); season of 6 (given)" in output
+    np.testing.assert_allclose(read("f.csv")["mean"], read("one.csv")["y"].iloc[-6:-3])
+
+
+def test_gaps_are_reported(folder: Path) -> None:
+    """Absent rows and empty cells are missing values."""
+    table = pd.read_csv("one.csv")
+    table.loc[[50, 51, 60], "y"] = np.nan
+    table.drop([10, 11, 12, 30]).to_csv("holes.csv", index=False)
+    output = succeed("forecast holes.csv --time ds --target y --horizon 3 --model ridge --no-check --out f.csv")
+    assert "3 empty cells of the target; 4 absent rows in 2 gaps, the first after 2010-10-01" in output
+    output = succeed("forecast one.csv --time ds --target y --freq D --horizon 3 --model naive --no-check --out f.csv")
+    assert "more than half of the rows are absent: is the frequency right?" in output
+
+
+def test_rows_without_times_are_numbered(folder: Path) -> None:
+    """Without --time the forecast goes on with the numbers of the rows."""
+    output = succeed("forecast one.csv --target y --horizon 2 --model naive --no-check --out f.csv")
+    assert list(pd.read_csv("f.csv")["row"]) == [97, 98] and "no season known" in output
+
+
+def test_ctrl_c_keeps_what_is_learnt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted training forecasts and saves with what is learnt; nothing is fitted after it; the code is 130."""
+    fit = GRURegressor.fit
+
+    def interrupted(self: Any, *data: Any, **more: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("Training was interrupted", stacklevel=1)
+        return fit(self, *data, **more)
+
+    monkeypatch.setattr(GRURegressor, "fit", interrupted)
+    result = invoke(f"forecast {ONE} --horizon 2 {TINY} --out f.csv --save m.safetensors")
+    assert result.exit_code == 130 and "check" not in result.stdout
+    assert "seqdyn: note: Training was interrupted" in result.stderr
+    assert len(read("f.csv")) == 2 and Path("m.safetensors").exists()
+
+
+# --- a saved model
+
+
+def test_a_saved_model_goes_on(folder: Path) -> None:
+    """It takes in the rows it does not know, is checked on them, and equals a model that was updated in Python."""
+    table = read("one.csv")
+    table.iloc[:84].to_csv("old.csv", index=False)
+    succeed(f"forecast old.csv --time ds --target y --horizon 6 {TINY} --no-check --out f.csv --save m.safetensors")
+    output = succeed("forecast one.csv --load m.safetensors --horizon 6 --out g.csv --plot g.png --save n.safetensors")
+    assert "fitted up to 2016-12-01" in output and "12 new rows, up to 2017-12-01" in output
+    assert "the last 6 steps, which it was not fitted on" in output
+    model = seqdyn.load("m.safetensors")
+    expected = model.update(table.iloc[84:]).forecast(6, level=80)
+    np.testing.assert_allclose(read("g.csv")["mean"], expected["mean"], rtol=1e-6)
+    output = succeed("forecast one.csv --load n.safetensors --horizon 6 --out h.csv")
+    assert "no row is new" in output
+    pd.testing.assert_frame_equal(read("h.csv"), read("g.csv"))
+    output = succeed("forecast --load n.safetensors --horizon 6 --out h.csv --plot h.png")
+    assert "left out: it needs 6 rows that the saved model was not fitted on" in output
+    pd.testing.assert_frame_equal(read("h.csv"), read("g.csv"))
+
+
+def test_a_saved_model_of_many_series(folder: Path) -> None:
+    """Series may be known up to unlike times; each takes in its own new rows."""
+    table = read("many.csv", "when").drop(columns=["price", "wind", "size"])
+    late = (table["shop"] == "south") & (table["when"] >= "2024-03-01")
+    table[~late].to_csv("old.csv", index=False)
+    columns = "--time when --target sales --id shop"
+    succeed(f"forecast old.csv {columns} --horizon 3 --model ridge --no-check --out f.csv --save m.safetensors")
+    table.to_csv("new.csv", index=False)
+    output = succeed("forecast new.csv --load m.safetensors --horizon 3 --out f.csv")
+    assert f"{int(late.sum())} new rows" in output
+    written = read("f.csv", "when")
+    assert (written.groupby("shop")["when"].min() == pd.Timestamp("2024-03-11")).all()
+
+
+def test_a_saved_model_needs_its_covariates(folder: Path) -> None:
+    """The model knows which columns are known ahead, and asks for them."""
+    succeed(
+        f"forecast {MANY} --horizon 3 {TINY} --future-columns price --future ahead.csv --no-check --out f.csv "
+        "--save m.safetensors"
+    )
+    assert "price: known ahead, so give the next 3 rows" in fail("forecast --load m.safetensors --horizon 3", 2)
+    result = invoke("forecast --load m.safetensors --horizon 3 --future ahead.csv --no-check --out g.csv")
+    assert result.exit_code == 0
+    pd.testing.assert_frame_equal(read("f.csv", "when"), read("g.csv", "when"))
+
+
+# --- backtest
+
+
+def test_backtest_is_the_python_api(folder: Path) -> None:
+    """The table and the verdict of the library, every forecast in a file, and a picture."""
+    output = succeed(
+        f"backtest {ONE} --horizon 6 --windows 3 --step 4 {TINY} --level 80,95 --out b.csv --plot b.png --device cpu"
+    )
+    frame = read("one.csv")
+    network = GRURegressor(hidden_size=3, max_epochs=2, random_state=0, device="cpu")
+    model = Forecaster(network, horizon=6, log="auto", random_state=0)
+    expected = model.backtest(frame, 6, 3, 4, level=[80, 95])
+    assert expected.metrics().round(4).to_string() in output
+    assert f"verdict     {expected.verdict()}" in output and "3 origins, 4 steps apart" in output
+    written = pd.read_csv("b.csv", parse_dates=["cutoff", "time"])
+    pd.testing.assert_frame_equal(written, expected.frame, check_dtype=False)
+    assert Path("b.png").read_bytes().startswith(PNG)
+
+
+def test_refit_fits_before_every_origin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--refit: one fit a window; by default one, before the first origin."""
+    from seqdyn.forecasting.ridge import RidgeForecaster
+
+    seen: list[int] = []
+    learn = RidgeForecaster._learn
+
+    def counted(self: Any, panel: Panel) -> None:
+        seen.append(int(panel.lengths[0]))
+        learn(self, panel)
+
+    monkeypatch.setattr(RidgeForecaster, "_learn", counted)
+    succeed(f"backtest {ONE} --horizon 6 --windows 3 --model ridge")
+    assert seen == [78]
+    seen.clear()
+    succeed(f"backtest {ONE} --horizon 6 --windows 3 --model ridge --refit")
+    assert seen == [78, 84, 90]
+
+
+def test_a_baseline_meets_the_others(folder: Path) -> None:
+    """A baseline is compared with all baselines but itself."""
+    output = succeed(f"backtest {ONE} --horizon 6 --model seasonal-naive --windows 2")
+    models = [line.split()[0] for line in output.split("\n\n")[1].splitlines()[2:]]
+    assert models[0] == "model" and "ridge" in models and "naive2" in models and "seasonal_naive" not in models
+
+
+def test_backtest_of_many_series(folder: Path) -> None:
+    """The picture shows a chosen series, the table all of them."""
+    output = succeed(
+        f"backtest {MANY} --horizon 3 --model ridge-pooled --windows 2 --series south --plot b.pdf --out b.csv"
+    )
+    assert "2 series of 70 steps" in output and Path("b.pdf").exists()
+    assert set(pd.read_csv("b.csv")["series"]) == {"north", "south"}
+
+
+# --- what can be wrong
+
+
+WRONG = [
+    ("forecast one.csv --time ds --horizon 3", 2, "'--target': name the column to forecast."),
+    ("forecast --target y --horizon 3", 2, "give a CSV file, or a saved model with --load."),
+    (f"forecast {ONE}", 2, "Missing option '--horizon'"),
+    (f"forecast {ONE} --horizon 0", 2, "greater than or equal to 1"),
+    (f"forecast {ONE} --horizon 3 --model arx", 2, "Invalid value for '--model'"),
+    (f"forecast {ONE} --horizon 3 --log maybe", 2, "Invalid value for '--log'"),
+    (f"forecast {ONE} --horizon 3 --level 120", 2, "percentages between 0 and 100, such as 80,95; got '120'"),
+    (f"forecast {ONE} --horizon 3 --level x", 2, "got 'x'"),
+    ("forecast none.csv --time ds --target y --horizon 3", 1, "No such file or directory: none.csv"),
+    ("forecast one.csv --time ds --target z --horizon 3", 1, "no column 'z' (--target). It has 'ds', 'y'."),
+    ("forecast one.csv --time dates --target y --horizon 3", 1, "no column 'dates' (--time)"),
+    (f"forecast {ONE} --horizon 3 --past-columns a", 1, "no column 'a' (--past-columns)"),
+    (f"forecast {ONE} --horizon 3 --out no/f.csv", 1, "There is no folder"),
+    (f"forecast {ONE} --horizon 3 --plot f.jpeg", 1, "--plot writes .png, .pdf, .svg, got 'f.jpeg'"),
+    (f"forecast {ONE} --horizon 3 --freq nonsense", 1, "'nonsense' is no pandas frequency"),
+    (f"forecast {ONE} --horizon 3 --freq W", 1, "does not lie on the grid of freq='W-SUN'"),
+    (f"forecast {ONE} --horizon 3 --series b", 1, "--series b: there is no such series; there are 'y'."),
+    (f"forecast {ONE} --horizon 3 --model ridge --epochs 3 --calendar auto", 1, "no use for --epochs and --calendar"),
+    (f"forecast {ONE} --horizon 3 --model naive --log no", 1, "--model naive has no use for --log: leave it out."),
+    (f"forecast {ONE} --horizon 3 --future f.csv", 1, "Name them with --future-columns."),
+    (
+        f"forecast {MANY} --horizon 3 --future-columns price",
+        2,
+        "'--future': price: known ahead, so give the next 3 rows",
+    ),
+    (
+        f"forecast {MANY} --horizon 3 --future-columns price --future one.csv",
+        1,
+        "no column 'shop', 'when', 'price' (--future)",
+    ),
+    ("forecast many.csv --time when --target sales --horizon 3", 1, "Then name their column with --id."),
+    ("forecast many.csv --target sales --id shop --horizon 3", 1, "give --time."),
+    ("forecast one.csv --load one.csv --horizon 3", 1, "is not a safetensors file"),
+    ("forecast one.csv --load none.st --horizon 3", 1, "No such file or directory: none.st"),
+    ("forecast one.csv --load one.csv --horizon 3 --target y --epochs 2", 1, "leave out --epochs and --target."),
+    (f"forecast {ONE} --horizon 3 --device tpu", 1, "--device must be auto, cpu or cuda, got 'tpu'."),
+    (f"backtest {ONE} --horizon 95", 1, "No series is long enough for 3 windows of 95 steps"),
+    (f"backtest {ONE} --horizon 3 --windows 0", 2, "greater than or equal to 1"),
+    (f"backtest {ONE} --horizon 3 --load m.st", 2, "No such option: --load"),
+]
+
+
+@pytest.mark.parametrize(("command", "code", "expected"), WRONG, ids=[expected for _, _, expected in WRONG])
+def test_wrong_input(folder: Path, command: str, code: int, expected: str) -> None:
+    """One line that says what is wrong, before anything is fitted."""
+    result = invoke(command)
+    assert result.exit_code == code, result.output
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("seqdyn: ") and expected in line and "Traceback" not in result.output
+    assert "training" not in result.output
+
+
+def test_other_files_are_no_forecasters(folder: Path) -> None:
+    """A file of `seqdyn fit`, and a forecaster of another layout, are refused with the way out."""
+    succeed("fit one.csv --target y --time ds --model persistence --out p.safetensors")
+    line = fail("forecast one.csv --load p.safetensors --horizon 3")
+    assert "PersistenceRegressor, not a forecaster" in line
+    series = read("one.csv").set_index("ds")["y"]
+    seqdyn.Forecaster(GRURegressor(hidden_size=2, max_epochs=1)).fit(series).save("s.safetensors")
+    assert "a frame of the kind 'series'" in fail("forecast one.csv --load s.safetensors --horizon 3")
+
+
+def test_a_check_that_is_impossible_does_no_harm(folder: Path) -> None:
+    """A series too short to hold steps back is forecast all the same."""
+    pd.read_csv("one.csv").iloc[:6].to_csv("short.csv", index=False)
+    output = succeed("forecast short.csv --time ds --target y --horizon 6 --model naive --out f.csv")
+    assert "check       left out: No series is long enough" in output and len(read("f.csv")) == 6
+
+
+def test_both_commands_have_the_options_of_the_model(folder: Path) -> None:
+    """Both commands have the same options of the data and the model."""
+    for command in ("forecast", "backtest"):
+        text = succeed(f"{command} --help")
+        for option in ("--id", "--season-length", "--model", "--strategy", "--calendar", "--future-columns", "--seed"):
+            assert f"{option} " in text
