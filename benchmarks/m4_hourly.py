@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--what", nargs="+", default=["baselines", "lstm", "combination", "intervals", "linear"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--calibration", type=int, default=48)
+    parser.add_argument("--calibration", type=int, default=168)
     parser.add_argument("--validate", action="store_true")
     chosen = parser.parse_args()
     print(machine())

@@ -47,6 +47,10 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
+RESIDUALS = 5000
+"""Rows whose one-step errors are kept for sample paths."""
+
+
 @dataclass(repr=False, eq=False)
 class Forecaster(PanelForecaster):
     """Forecasts of a stateful regressor: ŷ_{t+1}, h_{t+1} = f(y_t, u_{t+1}, h_t), for one or many series.
@@ -243,8 +247,8 @@ class Forecaster(PanelForecaster):
         """One-step errors on the first series of the fit, for sample paths of point predictions."""
         if self._steps > 1 or hasattr(self._loss, "quantile"):
             return None
-        count = max(1, int(np.searchsorted(panel.ends, 20_000, side="right")))
-        end = panel.ends[count - 1]
+        count = max(1, int(np.searchsorted(panel.ends, RESIDUALS, side="right")))
+        end = min(int(panel.ends[count - 1]), RESIDUALS)
         error = Y[:end] - np.concatenate(self.estimator_.predict(np.split(X[:end], panel.starts[1:count])))
         steps = np.arange(end) - panel.starts[panel.series[:end]]
         late = steps >= np.minimum(self._lags(panel), panel.lengths // 2)[panel.series[:end]]
