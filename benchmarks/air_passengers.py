@@ -2,9 +2,9 @@
 
     python benchmarks/air_passengers.py [--seeds 0 1 2 3 4] [--validate]
 
-The 19 values scored are those six steps ahead, as darts' example scores them. Weights stay as they were fitted; the state
-reads every new month. ``--validate`` does the same for models fitted up to 1953-12, 1954-12, 1955-12 and 1956-12, over
-the 19 months that follow each: settings are chosen there.
+The 19 values scored are those six steps ahead, as in darts' example. Weights stay as they were fitted; the state reads
+every new month. ``--validate`` does the same for models fitted up to 1953-12, 1954-12, 1955-12 and 1956-12, over the 19
+months that follow each: settings are chosen there.
 """
 
 from __future__ import annotations

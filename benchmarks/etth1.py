@@ -13,7 +13,6 @@ import argparse
 import time
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from measure import data_folder, machine
 

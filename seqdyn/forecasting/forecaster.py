@@ -204,7 +204,7 @@ class Forecaster(PanelForecaster):
         self.state_ = self.estimator_.state_
         self.last_ = z[panel.ends - 1]
         everyone = np.arange(len(panel.names))
-        self.tails_ = self.transform_.tails(panel, everyone, panel.ends)
+        self.tails_ = self._tails(panel, everyone, panel.ends, self.transform_, z)
         self.recent_ = self.transform_.recent(panel)
 
     @property
@@ -318,10 +318,11 @@ class Forecaster(PanelForecaster):
         X = self.inputs_.rows(self._with_static(new), shifted(z, new, self.last_[owner]))
         place = torch.as_tensor(owner)
         before = map_leaves(lambda leaf: leaf[place.to(leaf.device)], self.state_)
-        _, after = self.estimator_.predict(np.split(X, new.starts[1:]), initial_state=before, return_state=True)
+        said, after = self.estimator_.predict(np.split(X, new.starts[1:]), initial_state=before, return_state=True)
         self.state_ = map_leaves(lambda old, now: old.index_copy(0, place.to(old.device), now), self.state_, after)
         self.last_[owner] = z[new.ends - 1]
-        self.tails_[owner], self.recent_[owner] = transform.moved(new, self.tails_[owner], self.recent_[owner])
+        said = np.concatenate(said)[:, 0]
+        self.tails_[owner], self.recent_[owner] = transform.moved(new, self.tails_[owner], self.recent_[owner], said)
         self.known_ = self.known_.joined(new).tail(1)
         self._news.append(new)
 
@@ -382,12 +383,12 @@ class Forecaster(PanelForecaster):
     def _roll(
         self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
     ) -> Forecasts:
-        x, owner, state, transform = self._set_out(panel, series, rows, horizon, future)
-        return self._finished(state, x, owner, transform.tails(panel, series, rows), horizon, levels)
+        x, owner, state, tails = self._set_out(panel, series, rows, horizon, future)
+        return self._finished(state, x, owner, tails, horizon, levels)
 
     def _set_out(
         self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array
-    ) -> tuple[Tensor, Array, State, SeriesTransform]:
+    ) -> tuple[Tensor, Array, State, Array]:
         """Everything a forecast from origins of a panel starts from."""
         panel = self._with_static(panel)
         owner = self.known_.names.get_indexer(panel.names)
@@ -397,7 +398,15 @@ class Forecaster(PanelForecaster):
         times = _instants(panel, rows, horizon)
         constants = self.inputs_.constants(panel)[series]
         x = self._future_rows(z[rows - 1], times, future, constants)
-        return x, owner[series], state, transform
+        return x, owner[series], state, self._tails(panel, series, rows, transform, z)
+
+    def _tails(self, panel: Panel, series: Array, rows: Array, transform: SeriesTransform, z: Array) -> Array:
+        """What differences are undone from; where values are missing, the model's own predictions stand for them."""
+        said = None
+        if transform.memory and np.isnan(panel.target).any():
+            X = self.inputs_.rows(self._with_static(panel), shifted(z, panel))
+            said = np.concatenate(self.estimator_.predict(np.split(X, panel.starts[1:])))[:, 0]
+        return transform.tails(panel, series, rows, said)
 
     def _states(self, panel: Panel, series: Array, rows: Array, z: Array | None = None) -> State:
         """The state at every origin, from one pass over the panel."""
@@ -608,12 +617,9 @@ class Forecaster(PanelForecaster):
 
     def point(self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array) -> Array:
         """ẑ from origins of a panel, in units of each series' own scale, (origins, horizon)."""
-        x, owner, state, transform = self._set_out(panel, series, rows, horizon, future)
+        x, owner, state, tails = self._set_out(panel, series, rows, horizon, future)
         z = self._points(outputs_ahead(self.estimator_.cell_, state, x), horizon)
-        return (
-            self.transform_.integrated(z, owner, transform.tails(panel, series, rows))
-            / self.transform_.scale[owner, :1]
-        )
+        return self.transform_.integrated(z, owner, tails) / self.transform_.scale[owner, :1]
 
     def scaled(self, panel: Panel, series: Array, rows: Array, horizon: int) -> Array:
         """What came, in the same units, (origins, horizon)."""

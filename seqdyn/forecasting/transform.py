@@ -168,21 +168,32 @@ class SeriesTransform:
         q, place = self.levels(panel), panel.ends[:, None] - self.memory + np.arange(self.memory)
         return np.where(place >= panel.starts[:, None], q[np.maximum(place, 0)], np.nan)
 
-    def tails(self, panel: Panel, series: Array, rows: Array) -> Array:
-        """q of the ``memory`` rows before each origin, (origins, memory).
+    def tails(self, panel: Panel, series: Array, rows: Array, predicted: Array | None = None) -> Array:
+        """q of the ``memory`` rows before each origin, gaps filled; before a series' first row stands that row.
 
-        Gaps are filled with the last known value of the same phase, or of any if there is none; before a series' first
-        row stands that row.
+        Parameters
+        ----------
+        panel : Panel
+        series, rows : array of int, shape (origins,)
+        predicted : array, shape (total,), optional
+            What the model said of z at every row: gaps are filled with it. Without it they are filled with the value one
+            period before.
+
+        Returns
+        -------
+        array, shape (origins, memory)
         """
         if not self.memory:
             return np.zeros((len(rows), 0))
-        filled = pd.Series(self.levels(panel)).groupby([panel.series, panel.steps % self.period]).ffill()
-        filled = filled.groupby(panel.series).ffill()
+        q = self.levels(panel)
+        for number in np.unique(panel.series[np.isnan(q)]):
+            own = panel.rows(int(number))
+            q[own] = self._completed(q[own], None if predicted is None else self._steps_of(predicted[own], int(number)))
         place = rows[:, None] - self.memory + np.arange(self.memory)
-        tail: Array = filled.to_numpy()[np.maximum(place, panel.starts[series][:, None])]
+        tail: Array = q[np.maximum(place, panel.starts[series][:, None])]
         return tail
 
-    def moved(self, new: Panel, tails: Array, recent: Array) -> tuple[Array, Array]:
+    def moved(self, new: Panel, tails: Array, recent: Array, predicted: Array | None = None) -> tuple[Array, Array]:
         """Tails and recent values after the rows of a panel.
 
         Parameters
@@ -190,17 +201,33 @@ class SeriesTransform:
         new : Panel
         tails, recent : array, shape (series, memory)
             Before them.
+        predicted : array, shape (total,), optional
+            As in :meth:`tails`.
         """
         if not self.memory:
             return tails, recent
         filled, plain = np.empty_like(tails), np.empty_like(recent)
         for number, own in enumerate(np.split(self.levels(new), new.starts[1:])):
-            line = np.concatenate([tails[number], own])
-            for step in np.flatnonzero(np.isnan(line)):
-                line[step] = line[step - self.period] if step >= self.period else line[step - 1]
-            filled[number] = line[-self.memory :]
+            said = np.full(len(own), np.nan) if predicted is None else predicted[new.rows(number)]
+            said = np.concatenate([np.full(self.memory, np.nan), self._steps_of(said, number)])
+            filled[number] = self._completed(np.concatenate([tails[number], own]), said)[-self.memory :]
             plain[number] = np.concatenate([recent[number], own])[-self.memory :]
         return filled, plain
+
+    def _steps_of(self, predicted: Array, number: int) -> Array:
+        """w of one series from what was said of its z."""
+        found: Array = predicted * self.scale[number, 0] + self.centre[number, 0]
+        return found
+
+    def _completed(self, line: Array, said: Array | None) -> Array:
+        """q of one series with its gaps filled in the order of time: by what was said of w there, or a period before."""
+        line, (lags, factors) = line.copy(), self._recursion()
+        for step in np.flatnonzero(np.isnan(line)):
+            if said is not None and step >= self.memory and not np.isnan(said[step]):
+                line[step] = said[step] - factors @ line[step - lags]
+            elif step:
+                line[step] = line[step - self.period] if step >= self.period else line[step - 1]
+        return line
 
     # ---------------------------------------------------------------- back to the data
 
@@ -227,19 +254,24 @@ class SeriesTransform:
         return np.where(log, np.exp(np.where(log, np.clip(q, -700, 700), 0.0)), q)
 
     def _integrated(self, w: Array, tails: Array) -> Array:
-        """The inverse of the differences: q_t = w_t − Σ_j a_j q_{t-j}, with (1 − L)^d (1 − L^m)^D = 1 + Σ_j a_j L^j."""
+        """The inverse of the differences: q_t = w_t − Σ_j a_j q_{t-j}."""
         if not self.memory:
             return w
-        polynomial = np.ones(1)
-        for lag in self._lags():
-            polynomial = np.convolve(polynomial, np.concatenate([[1.0], np.zeros(lag - 1), [-1.0]]))
-        lags = np.flatnonzero(polynomial[1:]) + 1
+        lags, factors = self._recursion()
         shape = (len(w), tails.shape[1], *w.shape[2:])
         past = np.broadcast_to(tails.reshape(*tails.shape, *(1,) * (w.ndim - 2)), shape)
         q = np.concatenate([past, w], axis=1).astype(np.float64)
         for step in range(self.memory, q.shape[1]):
-            q[:, step] -= sum(polynomial[lag] * q[:, step - lag] for lag in lags)
+            q[:, step] -= sum(factor * q[:, step - lag] for lag, factor in zip(lags, factors, strict=True))
         return q[:, self.memory :]
+
+    def _recursion(self) -> tuple[Array, Array]:
+        """The lags j and factors a_j of the differences: (1 − L)^d (1 − L^m)^D = 1 + Σ_j a_j L^j."""
+        polynomial = np.ones(1)
+        for lag in self._lags():
+            polynomial = np.convolve(polynomial, np.concatenate([[1.0], np.zeros(lag - 1), [-1.0]]))
+        lags = np.flatnonzero(polynomial[1:]) + 1
+        return lags, polynomial[lags]
 
 
 def _logs(panel: Panel, log: Any) -> Array:

@@ -284,6 +284,20 @@ def test_a_gap_is_run_through_on_own_predictions() -> None:
     assert late.forecast(1).iloc[0] == pytest.approx(slope + offset)
 
 
+def test_differences_are_undone_from_own_predictions_where_values_are_missing() -> None:
+    """A line with a seasonal pattern, its last season half missing: seasonal differences go on from the right level."""
+    steps = np.arange(60)
+    y = pd.Series(2.0 * steps + np.tile([0.0, 5.0, -3.0, 1.0], 15), pd.RangeIndex(60))
+    expected = 2.0 * np.arange(60, 66) + np.tile([0.0, 5.0, -3.0, 1.0], 2)[:6]
+    y.iloc[57:] = np.nan
+    model = Forecaster(ARXRegressor(output_lags=0, input_lags=0), seasonal_difference=1, season_length=4, scaling=None)
+    np.testing.assert_allclose(model.fit(y).forecast(6), expected, atol=1e-6)
+    later = Forecaster(
+        ARXRegressor(output_lags=0, input_lags=0), seasonal_difference=1, season_length=4, scaling=None
+    ).fit(y.iloc[:57])
+    np.testing.assert_allclose(later.update(y.iloc[57:]).forecast(6), expected, atol=1e-6)
+
+
 def test_absent_rows_are_missing_values() -> None:
     frame = panel().iloc[:30]
     absent = frame["a"].drop(frame.index[20:23])
