@@ -315,7 +315,7 @@ class Forecaster(PanelForecaster):
         owner = self.known_.names.get_indexer(new.names)
         transform = self.transform_.select(owner)
         z = transform.forward(new, self.recent_[owner])
-        X = self.inputs_.rows(self._with_static(new), shifted(z, new, self.last_[owner]))
+        X = self.inputs_.rows(self._with_static(new), shifted(z, new, self.last_[owner]), self.known_.future[owner])
         place = torch.as_tensor(owner)
         before = map_leaves(lambda leaf: leaf[place.to(leaf.device)], self.state_)
         said, after = self.estimator_.predict(np.split(X, new.starts[1:]), initial_state=before, return_state=True)
@@ -377,7 +377,7 @@ class Forecaster(PanelForecaster):
         if self.context_length is not None:
             panel = self._own_panel()
             state = self._states(panel, everyone, panel.ends)
-        x = self._future_rows(self.last_, times, known, self.inputs_.constants(self.known_))
+        x = self._future_rows(self.last_, times, known, self.inputs_.constants(self.known_), self.known_.future)
         return self._finished(state, x, everyone, self.tails_, horizon, levels)
 
     def _roll(
@@ -397,7 +397,7 @@ class Forecaster(PanelForecaster):
         state = self._states(panel, series, rows, z)
         times = _instants(panel, rows, horizon)
         constants = self.inputs_.constants(panel)[series]
-        x = self._future_rows(z[rows - 1], times, future, constants)
+        x = self._future_rows(z[rows - 1], times, future, constants, panel.future[rows - 1])
         return x, owner[series], state, self._tails(panel, series, rows, transform, z)
 
     def _tails(self, panel: Panel, series: Array, rows: Array, transform: SeriesTransform, z: Array) -> Array:
@@ -417,9 +417,11 @@ class Forecaster(PanelForecaster):
         read = self.estimator_._rows(self.estimator_._read(np.split(X, panel.starts[1:])))
         return at_origins(self.estimator_.cell_, read, series, rows, self.context_length)
 
-    def _future_rows(self, last: Array, times: list[pd.Index], future: Array, constants: Array) -> Tensor:
+    def _future_rows(
+        self, last: Array, times: list[pd.Index], future: Array, constants: Array, before: Array
+    ) -> Tensor:
         """Inputs of the steps ahead: the last value in the first, and no values after it."""
-        beside = self.inputs_.ahead(times, future, constants)
+        beside = self.inputs_.ahead(times, future, constants, before)
         past = np.full((len(last), beside.shape[1], last.shape[1]), np.nan)
         past[:, 0] = last
         return self.estimator_._tensor(self.estimator_._scaled(np.concatenate([past, beside], axis=2)))
@@ -523,7 +525,8 @@ class Forecaster(PanelForecaster):
         horizon = self._horizon(horizon)
         known = self._known(future, horizon)
         everyone = np.arange(len(self.known_.names))
-        x = self._future_rows(self.last_, self.known_.ahead(horizon), known, self.inputs_.constants(self.known_))
+        constants, times = self.inputs_.constants(self.known_), self.known_.ahead(horizon)
+        x = self._future_rows(self.last_, times, known, constants, self.known_.future)
         values = self._paths(self.state_, x, everyone, self.tails_, n_samples)
         labels = {"series": np.asarray(self.known_.names), "step": np.arange(1, horizon + 1)}
         return xarray.DataArray(values, labels, ("series", "sample", "step"))

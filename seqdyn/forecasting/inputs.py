@@ -17,7 +17,8 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Inputs:
-    """How the rows of a panel become inputs: (z_{t-1}, calendar_t, covariates known ahead, static ones).
+    """How the rows of a panel become inputs: (z_{t-1}, calendar_t, covariates known ahead at t − 1
+    and from t on, static ones).
 
     Attributes
     ----------
@@ -53,7 +54,7 @@ class Inputs:
         static = panel.static if panel.static is not None else pd.DataFrame(index=panel.names)
         return cls(calendar, reach, {name: _values(static[name], name) for name in static.columns if name != weight})
 
-    def rows(self, panel: Panel, past: Array) -> Array:
+    def rows(self, panel: Panel, past: Array, before: Array | None = None) -> Array:
         """Inputs of all rows of a panel, (total, features).
 
         Parameters
@@ -61,18 +62,19 @@ class Inputs:
         panel : Panel
         past : array, shape (total, columns)
             z_{t-1}, the last values of the targets; NaN where not known.
+        before : array, shape (series, covariates), optional
+            Covariates known ahead of the row before each series; those of its first row if None.
         """
-        return np.concatenate([past, self.beside(panel)], axis=1)
-
-    def beside(self, panel: Panel) -> Array:
-        """What is known at every row but the targets, (total, features)."""
         place = np.arange(len(panel.target))[:, None] + np.arange(self.reach)
         inside = place < panel.ends[panel.series][:, None]
         ahead = np.where(inside[:, :, None], panel.future[np.minimum(place, len(place) - 1)], 0.0)
+        earlier = np.concatenate([panel.future[:1], panel.future[:-1]])
+        earlier[panel.starts] = panel.future[panel.starts] if before is None else before
         calendar = calendar_features(panel.times, self.calendar)
-        return np.concatenate([calendar, ahead.reshape(len(place), -1), self.constants(panel)[panel.series]], axis=1)
+        held = self.constants(panel)[panel.series]
+        return np.concatenate([past, calendar, earlier, ahead.reshape(len(place), -1), held], axis=1)
 
-    def ahead(self, times: list[pd.Index], future: Array, constants: Array) -> Array:
+    def ahead(self, times: list[pd.Index], future: Array, constants: Array, before: Array) -> Array:
         """What is known at the steps after every origin, (origins, horizon, features).
 
         Parameters
@@ -80,15 +82,18 @@ class Inputs:
         times : list of Index, one an origin
         future : array, shape (origins, horizon, covariates)
         constants : array, shape (origins, features)
+        before : array, shape (origins, covariates)
+            Covariates known ahead of the last known row.
         """
         origins, horizon = future.shape[:2]
         steps = horizon if self.reach == 1 else 1
         calendar = self._waves(times, steps)
+        earlier = np.concatenate([before[:, None], future[:, :-1]], axis=1)[:, :steps]
         reach = np.zeros((origins, max(self.reach, horizon), future.shape[2]))
         reach[:, :horizon] = future
         known = future if self.reach == 1 else reach[:, : self.reach].reshape(origins, 1, -1)
         held = np.broadcast_to(constants[:, None], (origins, steps, constants.shape[1]))
-        return np.concatenate([calendar, known, held], axis=2)
+        return np.concatenate([calendar, earlier, known, held], axis=2)
 
     def constants(self, panel: Panel) -> Array:
         """Static covariates as numbers, (series, features): categories as one column a value.

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
@@ -176,8 +175,8 @@ class SeriesTransform:
         panel : Panel
         series, rows : array of int, shape (origins,)
         predicted : array, shape (total,), optional
-            What the model said of z at every row: gaps are filled with it. Without it they are filled with the value one
-            period before.
+            What the model said of z at every row: gaps are filled with it. Without it they are filled with the value
+            one period before.
 
         Returns
         -------
@@ -220,7 +219,7 @@ class SeriesTransform:
         return found
 
     def _completed(self, line: Array, said: Array | None) -> Array:
-        """q of one series with its gaps filled in the order of time: by what was said of w there, or a period before."""
+        """q of one series with its gaps filled in order: by what was said of w there, or the value a period before."""
         line, (lags, factors) = line.copy(), self._recursion()
         for step in np.flatnonzero(np.isnan(line)):
             if said is not None and step >= self.memory and not np.isnan(said[step]):

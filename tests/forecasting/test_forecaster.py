@@ -256,17 +256,18 @@ def test_a_trend_is_continued() -> None:
 
 
 def test_a_pure_delay_of_a_covariate_is_found_at_the_right_lag_and_not_at_others() -> None:
-    u = np.random.default_rng(0).normal(size=403)
+    u = np.random.default_rng(0).normal(size=404)
     index = pd.RangeIndex(400)
     errors = {}
-    for shift in (-1, 0, 1):
+    for shift in (-1, 0, 1, 2):  # a row holds the covariate of its own step and of the one before
         frame = pd.DataFrame({"y": u[1:401], "u": u[1 + shift : 401 + shift]}, index)
         model = Forecaster(ARXRegressor(output_lags=0, input_lags=0), future=["u"]).fit(frame.iloc[:390])
         ahead = model.forecast(10, frame[["u"]].iloc[390:])["y"]
         errors[shift] = float(np.abs(ahead.to_numpy() - frame["y"].to_numpy()[390:]).max())
     assert errors[0] < 1e-6
+    assert errors[1] < 1e-6
     assert errors[-1] > 0.5
-    assert errors[1] > 0.5
+    assert errors[2] > 0.5
 
 
 def test_a_gap_is_run_through_on_own_predictions() -> None:
@@ -303,6 +304,24 @@ def test_absent_rows_are_missing_values() -> None:
     absent = frame["a"].drop(frame.index[20:23])
     missing = frame["a"].where(~frame.index.isin(frame.index[20:23]))
     same(MODELS["gru"]().fit(absent).forecast(3), MODELS["gru"]().fit(missing).forecast(3), 0)
+
+
+def test_covariates_known_ahead_go_along_with_updates() -> None:
+    frame = panel()
+    frame["known"] = np.random.default_rng(0).normal(size=len(frame))
+    model = Forecaster(GRURegressor(**QUICK), lags=3, future=["known"]).fit(frame.iloc[:30])
+    once, twice = pickle.loads(pickle.dumps(model)), pickle.loads(pickle.dumps(model))
+    ahead = frame[["known"]].iloc[36:]
+    once.update(frame.iloc[30:36])
+    twice.update(frame.iloc[30:33]).update(frame.iloc[33:36])
+    same(once.forecast(4, ahead), twice.forecast(4, ahead))
+    wide = model.backtest(frame, 4, 1, baselines=None).frame.pivot(index="time", columns="series", values="mean")
+    same(once.forecast(4, ahead), wide, 1e-8)
+    other = ahead.copy()
+    other.iloc[2] += 1.0
+    changed = once.forecast(4, other)
+    same(once.forecast(4, ahead).iloc[:2], changed.iloc[:2])
+    assert np.abs(changed - once.forecast(4, ahead)).to_numpy()[2].max() > 1e-6
 
 
 def test_past_covariates_are_forecast_along() -> None:
