@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import signal
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ import torch
 from typer.testing import CliRunner, Result
 
 import seqdyn
-import seqdyn.cli.experiment as experiment
 from seqdyn.cells.gru import GRU
+from seqdyn.cli.demo_cases import CASES, Case, baselines, co2, one_thread, run_case, sunspots
 from seqdyn.cli.main import app
 from seqdyn.files import load, save
 
@@ -28,9 +29,9 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
+def small_networks() -> Any:
     """Small networks on many threads of a busy machine wait for each other."""
-    with experiment.one_thread():
+    with one_thread():
         yield
 
 
@@ -416,50 +417,72 @@ def test_files_that_are_no_estimators(folder: Path) -> None:
 
 
 def test_demo(folder: Path) -> None:
-    """`seqdyn demo --quick` writes all it says, marks the best, and calls no error by the name of the other."""
-    output = succeed("demo --quick")
+    """`seqdyn demo --quick` writes all it says, marks the best, and says so if the network loses."""
+    output = succeed("demo --quick --seed 3")
     out = Path("seqdyn-demo")
-    models = [name for name in (line.strip() for line in output.splitlines()) if name.endswith(".safetensors")]
-    assert sorted(path.name for path in out.iterdir()) == sorted(
-        ["table.csv", "forecasts.png", "training.png", *models]
-    )
-    assert len(models) == 10
-    table = pd.read_csv(out / "table.csv")
-    assert table.groupby("series").size().to_dict() == {"co2": 7, "sunspots": 7}
-    for error in ("one_step", "free_run"):
-        best = table[table[f"best_{error}"]]
-        assert len(best) == 2
-        assert (best[f"{error}_rmse"].to_numpy() == table.groupby("series", sort=False)[f"{error}_rmse"].min()).all()
-    assert output.count("*") == 5  # two errors of two series, and the legend
-    assert "one-step RMSE" in output and "free-run RMSE" in output and output.count("(baseline)") == 4
+    listed = re.findall(r"^  (\S+\.(?:csv|png|safetensors))$", output, re.MULTILINE)
+    assert sorted(path.name for path in out.iterdir()) == sorted(listed) and len(listed) == 9
+    table = pd.read_csv(out / "table.csv").set_index(["data", "model"])
+    assert table.groupby(level="data").size().to_dict() == {"co2": 9, "economy": 10, "sunspots": 9}
+    for name in ("MAE", "RMSE", "MASE", "sMAPE"):
+        best = table[table[f"best_{name}"]]
+        assert (best[name].to_numpy() == table.groupby("data", sort=False)[name].min()).all() and len(best) == 3
+    assert output.count("*") == 4 * 3 + 1  # four errors of three data sets, and the legend
+    assert table["coverage_80"].between(0, 100).all() and (table["coverage_80"] <= table["coverage_95"]).all()
+    assert (table["seconds"] > 0).all()
+    won = table["MASE"].unstack().idxmin(axis=1) == "GRU"
+    assert len(re.findall("The model (LOSES|is no better)", output)) == (~won).sum()
     for name in ("forecasts.png", "training.png"):
-        assert (out / name).read_bytes().startswith(b"\x89PNG") and (out / name).stat().st_size > 20_000
-    model = seqdyn.load(out / "co2-gru.safetensors")
-    assert model.feature_names_in_[0] == "change" and len(model.history_) == 3
+        assert (out / name).read_bytes().startswith(b"\x89PNG") and (out / name).stat().st_size > 50_000
 
 
-def test_the_demo_does_not_look_ahead() -> None:
-    """Fits and errors use the test part as they must: nothing learnt from it, and nothing after a start is known."""
-    problem = experiment.sunspots()
-    results = list(experiment.solve(problem, seed=0, max_epochs=2))
-    values, cut = problem.values.to_numpy(), problem.cut
-    other = dataclasses.replace(problem, y=np.where(np.arange(len(values)) < cut, problem.y, 1.0))
-    for one, two in zip(results, experiment.solve(other, seed=0, max_epochs=2), strict=True):
-        np.testing.assert_allclose(two.runs[0], one.runs[0])  # begins at the last row of the training part
-        np.testing.assert_allclose(one.runs[:, 0], one.one_step, rtol=1e-3, atol=1e-3)
-    persistence, seasonal = results[:2]
-    assert persistence.one_step_error == pytest.approx(np.sqrt(np.mean((values[cut:] - values[cut - 1 : -1]) ** 2)))
-    assert seasonal.one_step_error == pytest.approx(np.sqrt(np.mean((values[cut:] - values[cut - 11 : -11]) ** 2)))
+def test_what_the_demo_saved_goes_on(folder: Path) -> None:
+    """A saved forecaster has read all rows: it forecasts what the demo wrote, and takes in the next ones."""
+    succeed("demo --quick")
+    written = pd.read_csv("seqdyn-demo/co2-forecast.csv", parse_dates=["time"]).set_index("time")
+    model = seqdyn.load("seqdyn-demo/co2.safetensors")
+    again = model.forecast(12, level=[80, 95])
+    np.testing.assert_allclose(again, written)
+    assert list(again.columns) == ["mean", "0.025", "0.1", "0.9", "0.975"] and again.index[0] == pd.Timestamp("2002-01")
+    assert model.update(again["mean"].rename("co2")).forecast(1).index[0] == pd.Timestamp("2003-01")
+    economy = pd.read_csv("seqdyn-demo/economy-forecast.csv")
+    assert economy.groupby("series").size().to_dict() == dict.fromkeys(economy["series"].unique(), 8)
+    assert economy["series"].nunique() == 5
 
 
-def test_co2_levels_are_sums_of_changes() -> None:
-    """Changes summed from the last known level are the levels; the season is that of the coming month."""
-    problem = experiment.co2()
-    values, k = problem.values.to_numpy(), problem.cut - 1
-    np.testing.assert_allclose(problem.restore(values[k], problem.y[k + 1 :]), values[k + 1 :])
-    january = problem.values.index.month == 12  # the row of December knows that January comes
-    assert np.allclose(problem.known[: len(values)][january], [0.0, 1.0, 0.0, 1.0])
-    assert len(problem.known) == len(values) + problem.cycle
+@pytest.mark.parametrize("make", CASES)
+def test_the_demo_tests_on_the_last_quarter(make: Callable[[], Case]) -> None:
+    """The backtest fills the last quarter, whose rows change nothing that was fitted; all baselines run beside it."""
+    case = make()
+    outcome = run_case(case, seed=0, max_epochs=1)
+    assert outcome.test.frame["time"].max() == case.data.index[-1] and not outcome.test.notes
+    assert case.cut <= case.data.index.get_loc(outcome.test.frame["time"].min()) < case.cut + case.step
+    assert len(case.past) == round(0.75 * len(case.data)) == case.cut
+    expected = {"model", *baselines(case)}
+    assert set(outcome.test.models) == expected == set(outcome.seconds) and len(expected) == 9 + (
+        case.shown is not None
+    )
+    data = case.data.copy()
+    data.iloc[case.cut :] = 50.0
+    fitted = run_case(replace(case, data=data), seed=0, max_epochs=1).model.estimator_.cell_.state_dict()
+    for name, weight in outcome.model.estimator_.cell_.state_dict().items():
+        torch.testing.assert_close(fitted[name], weight, rtol=0, atol=0)
+
+
+def test_the_same_seed_gives_the_same_table() -> None:
+    """Two runs agree, another seed differs, and the errors of a baseline are what they are by hand."""
+    first, second, third = (run_case(sunspots(), seed, max_epochs=1).table()["MAE"] for seed in (0, 0, 1))
+    assert first.equals(second) and first[("sunspots", "GRU")] != third[("sunspots", "GRU")]
+    case = sunspots()
+    values, origins = case.data.to_numpy(), range(len(case.data) - case.horizon, case.cut - 1, -case.step)
+    errors = [np.abs(values[k : k + case.horizon] - values[k - 1]).mean() for k in origins]
+    assert first[("sunspots", "naive")] == pytest.approx(np.mean(errors)) and len(errors) == case.windows
+
+
+def test_instants_of_the_demo() -> None:
+    """Months, years and quarters are written as people write them."""
+    assert [case.label(case.data.index[-1]) for case in (make() for make in CASES)] == ["2001-12", "2008", "2009Q3"]
+    assert co2().forecaster(0).horizon == 12
 
 
 def test_ctrl_c_ends_the_demo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

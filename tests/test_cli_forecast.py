@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import seqdyn
-import seqdyn.cli.experiment as experiment
+from seqdyn.cli.demo_cases import one_thread
 from seqdyn.cli.forecasting import TRAINED, Model
 from seqdyn.data.panels import Panel
 from seqdyn.estimators.regressors import GRURegressor
@@ -26,9 +26,9 @@ PNG = b"\x89PNG"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
+def small_networks() -> Any:
     """Small networks on many threads of a busy machine wait for each other."""
-    with experiment.one_thread():
+    with one_thread():
         yield
 
 
