@@ -1,1 +1,1 @@
-"""The command line: `seqdyn demo | fit | predict`, one command a file."""
+"""The command line: `seqdyn demo | fit | predict | forecast | backtest`, one command a file."""

@@ -1,121 +1,102 @@
-"""The two figures of `seqdyn demo`."""
+"""The two pictures of `seqdyn demo`: forecasts beside what came and ahead of the data, and the training."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
-from matplotlib.lines import Line2D
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.image import imsave
 
-from seqdyn.cli.experiment import RECURRENT, Problem, Result, digits
-from seqdyn.figures import MODELS, PALETTE, STYLE, figure
+from seqdyn.cli.demo_cases import LEVELS, Case, Outcome
+from seqdyn.figures import STYLE, plot_history
+from seqdyn.forecasting.figures import plot_backtest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Solved = list[tuple[Problem, list[Result]]]
+Array = np.ndarray[Any, Any]
 
-COLOURS = {
-    "moving average": MODELS[4],
-    "linear state space": MODELS[5],
-    "Elman network": MODELS[2],
-    "LSTM": MODELS[3],
-    "GRU": MODELS[0],
-}
-"""One colour a model, the same in both figures; baselines are grey."""
-
-RUN = MODELS[1]
+WIDTH, DPI = 11.0, 120
+"""Of every picture: inches, and pixels an inch."""
 
 
-def forecasts(solved: Solved) -> Figure:
-    """Left: the test part, and what the best recurrent network says of it. Right: the errors of all models."""
-    with matplotlib.rc_context(STYLE):
-        drawing, axes = figure(len(solved), 3, width=12.0, height=3.2 * len(solved) + 0.4)
-        axes[0, 0].get_gridspec().set_width_ratios([5, 1.5, 1.5])
-        for (problem, results), (series, one_step, free_run) in zip(solved, axes, strict=True):
-            _draw_series(series, problem, results)
-            _draw_errors(one_step, problem, results, "one_step_error")
-            _draw_errors(free_run, problem, results, "free_run_error")
-            free_run.set_yticklabels([])
-        axes[0, 1].set_title("RMSE, one step")
-        axes[0, 2].set_title("RMSE, free run")
-        handles = [
-            Line2D([], [], color=PALETTE["data"], linewidth=1.2, label="actual"),
-            _dot(MODELS[0], 5.0, "one step ahead"),
-            Line2D([], [], color=RUN, marker="o", markersize=4, markevery=[0], label="free run of one cycle, from •"),
-        ]
-        drawing.legend(
-            handles=handles, loc="outside upper left", ncols=len(handles), columnspacing=1.2, handlelength=1.6
-        )
+def draw_forecasts(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """One row a case with its backtest; below them, side by side, what each forecasts after the last row."""
+    tests = [_test(outcome) for outcome in outcomes]
+    fans = [_fan(outcome, WIDTH / len(outcomes)) for outcome in outcomes]
+    _write(path, [*([test] for test in tests), fans])
+
+
+def draw_training(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """One row a case: its loss, and the norm of its gradient."""
+    _write(path, [[_training(outcome)] for outcome in outcomes])
+
+
+def _test(outcome: Outcome) -> Figure:
+    """Forecasts that do not overlap, and the errors of all forecasts by step."""
+    case, test = outcome.case, outcome.test
+    own = test.frame["model"] == "model"
+    cutoffs = np.sort(test.frame.loc[own, "cutoff"].unique())
+    apart = cutoffs[::-1][:: -(-case.horizon // case.step)]
+    frame = test.frame[test.frame["cutoff"].isin(apart)].replace({"model": {"model": "GRU"}})
+    drawing = plot_backtest(frame, test.metrics("step").rename(index={"model": "GRU"}, level="model"), case.shown)
+    left, right = drawing.axes
+    _entitle(left, f"{_subject(case)}: {case.horizon} {case.period}s ahead, {len(apart)} of {case.windows} origins")
+    left.set_ylabel(case.unit)
+    right.set_xlabel(f"{case.period}s")
+    drawing.set_size_inches(WIDTH, 3.5)
     return drawing
 
 
-def training(solved: Solved) -> Figure:
-    """Loss and gradient norm of every model that was trained by gradient, by epoch."""
+def _fan(outcome: Outcome, width: float) -> Figure:
+    """The forecast after the last row."""
+    case = outcome.case
+    drawing = outcome.model.plot(case.horizon, level=LEVELS, series=case.shown)
+    axes = drawing.axes[0]
+    _entitle(axes, f"{_subject(case)} after {case.label(case.data.index[-1])}")
+    axes.set_ylabel(case.unit)
+    dates = AutoDateLocator(minticks=3, maxticks=6)
+    axes.xaxis.set_major_locator(dates)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))
+    drawing.legends.clear()
     with matplotlib.rc_context(STYLE):
-        drawing, axes = figure(len(solved), 2, width=10.0, height=2.8 * len(solved) + 0.4)
-        for (problem, results), (left, right) in zip(solved, axes, strict=True):
-            right.axhline(1.0, color=PALETTE["note"], linestyle="--", linewidth=1.2)
-            for result in results:
-                if hasattr(result.estimator, "history_"):
-                    _draw_history(left, right, result.estimator.history_, COLOURS[result.model])
-            left.set(title=f"{problem.title}: loss", yscale="log")
-            right.set(title="Gradient norm", yscale="log")
-        for one in axes[-1]:
-            one.set_xlabel("epoch")
-        trained = [result.model for result in solved[0][1] if hasattr(result.estimator, "history_")]
-        handles = [
-            *(Line2D([], [], color=COLOURS[model], label=model) for model in trained),
-            Line2D([], [], color=PALETTE["data"], linestyle=":", label="validation"),
-            _dot(PALETTE["data"], 10.0, "weights kept"),
-            Line2D([], [], color=PALETTE["note"], linestyle="--", label="clipped above"),
-        ]
-        drawing.legend(
-            handles=handles, loc="outside upper left", ncols=len(handles), columnspacing=1.2, handlelength=1.6
-        )
+        drawing.legend(loc="outside upper right", ncols=4, columnspacing=0.9, handlelength=1.0, fontsize=8.5)
+    drawing.set_size_inches(width, 3.2)
     return drawing
 
 
-def _draw_series(axes: Axes, problem: Problem, results: list[Result]) -> None:
-    """The test part, what was said of it one step before, and free runs laid end to end."""
-    best = min((result for result in results if result.model in RECURRENT), key=lambda result: result.free_run_error)
-    cut, cycle = problem.cut, problem.cycle
-    times, values = problem.values.index, problem.values.to_numpy()
-    axes.plot(times[cut - 2 * cycle :], values[cut - 2 * cycle :], color=PALETTE["data"], linewidth=1.2)
-    for begin in range(0, len(best.runs), cycle):
-        run = best.runs[begin][: len(best.runs) - begin]
-        path = [values[cut + begin - 1], *run]
-        axes.plot(times[cut + begin - 1 :][: len(path)], path, "o-", color=RUN, markersize=4, markevery=[0])
-    axes.plot(times[cut:], best.one_step, ".", color=MODELS[0], markersize=5)
-    axes.axvline(times[cut], color=PALETTE["note"], linestyle=":", linewidth=1.2)
-    for label, side in (("fit ", "right"), (" test", "left")):
-        at: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": side, "va": "top"}
-        axes.text(times[cut], 1.0, label, color=PALETTE["note"], **at)
-    axes.set(title=f"{problem.title}: {best.model}", ylabel=problem.unit)
-    axes.margins(x=0.01)
+def _training(outcome: Outcome) -> Figure:
+    drawing = plot_history(outcome.model.estimator_.history_)
+    _entitle(drawing.axes[0], f"{outcome.case.title}: loss")
+    drawing.set_size_inches(WIDTH, 2.9)
+    return drawing
 
 
-def _draw_errors(axes: Axes, problem: Problem, results: list[Result], error: str) -> None:
-    """The error of every model as a bar."""
-    errors = {result.model: getattr(result, error) for result in results}
-    colours = [COLOURS.get(name, PALETTE["baseline"]) for name in errors]
-    bars = axes.barh(list(errors), list(errors.values()), color=colours, height=0.7)
-    axes.bar_label(bars, [f"{value:.{digits(results)}f}" for value in errors.values()], padding=3, fontsize=9)
-    axes.invert_yaxis()
-    axes.grid(False, axis="y")
-    axes.set_xlabel(problem.unit)
-    axes.margins(x=0.32)
+def _subject(case: Case) -> str:
+    return case.title if case.shown is None else case.shown
 
 
-def _draw_history(left: Axes, right: Axes, history: Any, colour: str) -> None:
-    """One training: the loss, the validation loss and its best epoch, and the gradient."""
-    left.plot(history["epoch"], history["loss"], color=colour)
-    left.plot(history["epoch"], history["validation_loss"], color=colour, linestyle=":")
-    best = history.loc[history["validation_loss"].idxmin()]
-    left.plot(best["epoch"], best["validation_loss"], "o", color=colour, markersize=5)
-    right.plot(history["epoch"], history["gradient_norm"], color=colour)
+def _entitle(axes: Axes, title: str) -> None:
+    """Another title in the place of the old one."""
+    axes.set_title(title, loc="left", fontsize=STYLE["axes.titlesize"])
 
 
-def _dot(colour: str, size: float, label: str) -> Line2D:
-    return Line2D([], [], color=colour, marker=".", markersize=size, linestyle="none", label=label)
+def _write(path: Path, rows: Sequence[Sequence[Figure]]) -> None:
+    """Figures in rows, as one PNG."""
+    lines = [np.hstack([_pixels(drawing) for drawing in row]) for row in rows]
+    width = min(line.shape[1] for line in lines)
+    imsave(path, np.vstack([line[:, :width] for line in lines]), dpi=DPI, pil_kwargs={"optimize": True})
+
+
+def _pixels(drawing: Figure) -> Array:
+    """A figure as an image, (height, width, 3)."""
+    drawing.set_dpi(DPI)
+    canvas = FigureCanvasAgg(drawing)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()

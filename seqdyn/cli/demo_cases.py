@@ -1,0 +1,250 @@
+"""What `seqdyn demo` forecasts, with which settings, and what it does to one data set.
+
+The first three quarters of the rows are fitted, the last quarter is forecast from rolling origins.
+
+How the settings were chosen: the first three quarters were cut in four parts. Up to a hundred settings of each case
+(GRU or LSTM; recursive or direct; differences, lags, free run; width, windows, epochs, learning rate, weight decay)
+were fitted on three parts and tested on the fourth; the better also on two parts, tested on the third; the best few
+with four seeds. Of these the smallest mean MASE won. The last quarter chose nothing, but it was looked at on the way: a
+setting for CO2 that was the best with two seeds failed on it, and that is why there are four.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from seqdyn.forecasting.backtest import Backtest
+    from seqdyn.forecasting.contract import PanelForecaster
+    from seqdyn.forecasting.forecaster import Forecaster
+
+LEVELS = (80, 95)
+"""Central intervals, in percent."""
+
+CALIBRATION = 40
+"""Origins at the end of the fit's rows that the intervals are measured at: a 95 % interval needs 39."""
+
+WHOLE = {"n_iter_no_change": 1000}
+"""Train to the end: the loss grows as true values give way to the network's own, which is no reason to stop."""
+
+SLOW = {"learning_rate": 0.003, "weight_decay": 0.01}
+"""Training that suits short series."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A data set, and the one recurrent forecaster that is fitted to it.
+
+    Attributes
+    ----------
+    name, title, unit, period : str
+        In file names and the table; in figures; of the values; the time between two rows: month, quarter or year.
+    data : Series or DataFrame
+        One series, or one a column, indexed by time.
+    horizon, step : int
+        Steps ahead; steps between the origins of the backtest.
+    settings, training : dict
+        Of the Forecaster; of its GRU.
+    season_length : int or None
+        m; that of the frequency if None.
+    shown : str or None
+        The series in the figures, if there are many.
+    """
+
+    name: str
+    title: str
+    unit: str
+    period: str
+    data: Any
+    horizon: int
+    step: int
+    settings: dict[str, Any]
+    training: dict[str, Any]
+    season_length: int | None = None
+    shown: str | None = None
+
+    @property
+    def cut(self) -> int:
+        """The first row of the last quarter."""
+        return len(self.data) - round(len(self.data) / 4)
+
+    @property
+    def past(self) -> Any:
+        """The first three quarters."""
+        return self.data.iloc[: self.cut]
+
+    @property
+    def windows(self) -> int:
+        """How many origins the last quarter has room for."""
+        return (len(self.data) - self.cut - self.horizon) // self.step + 1
+
+    def label(self, time: pd.Timestamp) -> str:
+        """An instant as people write it: 2001-12, 2009Q3, 2008."""
+        return str(time.to_period(self.period[0].upper()))
+
+    def forecaster(self, seed: int, max_epochs: int | None = None) -> Forecaster:
+        """The model, not yet fitted."""
+        from seqdyn.estimators.regressors import GRURegressor
+        from seqdyn.forecasting.forecaster import Forecaster
+
+        training = self.training if max_epochs is None else self.training | {"max_epochs": max_epochs}
+        network = GRURegressor(**training, random_state=seed)
+        own: dict[str, Any] = {"horizon": self.horizon, "season_length": self.season_length, "calibration": CALIBRATION}
+        return Forecaster(network, **own, **self.settings, random_state=seed)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of one case.
+
+    Attributes
+    ----------
+    case : Case
+    model : Forecaster
+        Fitted on the first three quarters; its state has read the last one, too.
+    test : Backtest
+        Over the last quarter, beside all baselines.
+    seconds : dict of str to float
+        How long every model's fit took.
+    reading : float
+        Seconds in which the fitted model took in the last quarter.
+    """
+
+    case: Case
+    model: Forecaster
+    test: Backtest
+    seconds: dict[str, float]
+    reading: float
+
+    def ahead(self) -> pd.DataFrame:
+        """The forecast after the last row with its intervals, one row a series and time."""
+        frame = self.model.forecast(self.case.horizon, level=LEVELS)
+        if self.case.shown is not None:
+            frame = frame.stack(0, future_stack=True).rename_axis(["time", "series"]).sort_index(level=1)
+        return frame.reset_index()
+
+    def table(self) -> pd.DataFrame:
+        """The metrics, one row a model, named; the smallest of every error marked in columns of its own."""
+        errors = self.test.metrics().drop(columns=["OWA", "WQL"]).rename(index={"model": "GRU"})
+        table = errors.assign(seconds=errors.index.map(self.seconds | {"GRU": self.seconds["model"]}))
+        table = table.assign(data=self.case.name, unit=self.case.unit, horizon=self.case.horizon)
+        table["origins"] = self.case.windows
+        for name in ("MAE", "RMSE", "MASE", "sMAPE"):
+            table[f"best_{name}"] = table[name] == table[name].min()
+        return table.reset_index().set_index(["data", "model"])
+
+
+def co2() -> Case:
+    """CO2 by months, a year ahead: how every month differs from that of the year before."""
+    from seqdyn.datasets import load_co2
+
+    return Case(
+        name="co2",
+        title="CO₂ over Mauna Loa",
+        unit="ppm",
+        period="month",
+        data=load_co2("monthly")["co2"],
+        horizon=12,
+        step=3,
+        settings={"log": True, "seasonal_difference": 1, "lags": 2, "teacher_forcing": "linear", "free_run": 24},
+        training={"hidden_size": 16, "window": 96, "stride": 12, "max_epochs": 60, "learning_rate": 0.005, **WHOLE},
+    )
+
+
+def sunspots() -> Case:
+    """Sunspots by years, ten at once; the frequency does not tell their cycle of 11 years."""
+    from seqdyn.datasets import load_sunspots
+
+    return Case(
+        name="sunspots",
+        title="Sunspots",
+        unit="sunspot number",
+        period="year",
+        data=load_sunspots()["sunspots"],
+        horizon=10,
+        step=2,
+        settings={"strategy": "direct", "lags": 6},
+        training={"hidden_size": 48, "window": 44, "stride": 4, "max_epochs": 150, "loss": "huber", **SLOW},
+        season_length=11,
+    )
+
+
+def economy() -> Case:
+    """Five accounts of the economy of the United States by quarters, two years at once: one network for all."""
+    from seqdyn.datasets import load_macrodata
+
+    return Case(
+        name="economy",
+        title="US accounts",
+        unit="10⁹ US$ of 2005 a year",
+        period="quarter",
+        data=load_macrodata()[["realgdp", "realcons", "realinv", "realgovt", "realdpi"]],
+        horizon=8,
+        step=2,
+        settings={"strategy": "direct", "log": True, "lags": 5},
+        training={"hidden_size": 32, "window": 48, "stride": 8, "max_epochs": 60, **SLOW},
+        shown="realgdp",
+    )
+
+
+CASES: tuple[Callable[[], Case], ...] = (co2, sunspots, economy)
+
+
+def run_case(case: Case, seed: int, max_epochs: int | None = None) -> Outcome:
+    """Fit the first three quarters, test on the last, then read it.
+
+    Parameters
+    ----------
+    case : Case
+    seed : int
+    max_epochs : int, optional
+        Instead of the case's own.
+    """
+    models = {"model": case.forecaster(seed, max_epochs)} | baselines(case)
+    seconds = {name: _timed(partial(model.fit, case.past)) for name, model in models.items()}
+    model = models.pop("model")
+    test = model.backtest(case.data, case.horizon, case.windows, case.step, level=LEVELS, baselines=models)
+    reading = _timed(partial(model.update, case.data.iloc[case.cut :]))
+    return Outcome(case, model, test, seconds, reading)
+
+
+def baselines(case: Case) -> dict[str, PanelForecaster]:
+    """All that ``baselines="auto"`` means, not yet fitted."""
+    from seqdyn.data.panel_reading import read_panel
+    from seqdyn.forecasting.defaults import default_baselines
+
+    panel = read_panel(case.past)
+    return default_baselines("auto", panel, case.horizon, case.windows, season_length=case.season_length).models
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Networks this small are no faster on many threads, and many times slower where the threads wait for a core."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    """Seconds of a piece of work; Ctrl-C ends the demo, not only this training."""
+    began = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Training was interrupted")
+        try:
+            work()
+        except UserWarning as warning:
+            raise KeyboardInterrupt from warning
+    return time.perf_counter() - began
