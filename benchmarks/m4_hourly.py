@@ -19,6 +19,7 @@ from measure import data_folder, machine
 
 from seqdyn import (
     CombinedForecaster,
+    ConformalForecaster,
     Forecaster,
     LinearStateSpaceRegressor,
     LSTMRegressor,
@@ -55,6 +56,10 @@ COMMON: dict[str, Any] = {
     "weight": "weight",
 }
 """Inputs of both: a week of values relative to the last one, and the scales of the series."""
+
+
+NAMES: dict[str, Any] = {"season_length": SEASON, "static": ("weight",)}
+"""What a forecaster around others must know of the frame."""
 
 
 def read(validate: bool) -> tuple[pd.DataFrame, np.ndarray, list[np.ndarray]]:
@@ -175,16 +180,24 @@ def main() -> None:
         for seed in chosen.seeds[:1]:
             members = {"lstm": lstm(seed, chosen.steps), **ridges()}
             both = CombinedForecaster(
-                models=members, weights="validated", n_windows=6, step_size=24, horizon=HORIZON, season_length=SEASON,
-                static=("weight",),
-            )  # fmt: skip
+                models=members, weights="validated", n_windows=6, step_size=24, horizon=HORIZON, **NAMES
+            )
             timed(f"LSTM and baselines, validated weights, seed {seed}", both, df, truth, past)
             print(both.weights_.iloc[0].round(3)[lambda shares: shares > 0.005].to_string())
     if "intervals" in chosen.what:
-        for seed in chosen.seeds:
-            model = lstm(seed, chosen.steps, calibration=chosen.calibration)
-            timed(f"LSTM, calibrated, seed {seed}", model, df, truth, past)
-            probabilistic(f"LSTM, calibrated, seed {seed}", model, truth, past)
+        for seed in chosen.seeds[:1]:
+            both = {
+                "lstm": lstm(seed, chosen.steps),
+                "baselines": CombinedForecaster(models=ridges(), weights="median"),
+            }
+            models = {
+                f"LSTM and the median of the baselines, seed {seed}": CombinedForecaster(models=both, **NAMES),
+                f"LSTM, seed {seed}": lstm(seed, chosen.steps),
+            }
+            for name, model in models.items():
+                calibrated = ConformalForecaster(model, horizon=HORIZON, calibration=chosen.calibration, **NAMES)
+                timed(name, calibrated, df, truth, past)
+                probabilistic("    its calibrated quantiles", calibrated, truth, past)
     if "linear" in chosen.what:
         for seed in chosen.seeds:
             timed(f"linear state space, seed {seed}", linear(seed, chosen.steps), df, truth, past)

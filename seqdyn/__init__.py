@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.figures import plot_forecast, plot_history, plot_unrolled
     from seqdyn.files import load, register
     from seqdyn.forecasting.backtest import Backtest
+    from seqdyn.forecasting.calibrated import ConformalForecaster
     from seqdyn.forecasting.combination import CombinedForecaster
     from seqdyn.forecasting.forecaster import Forecaster
     from seqdyn.forecasting.naive import (
@@ -97,6 +98,7 @@ _HOME = {
     "forecasting.statistical": ("ExponentialSmoothingForecaster", "AutoRegForecaster"),
     "forecasting.ridge": ("RidgeForecaster",),
     "forecasting.combination": ("CombinedForecaster",),
+    "forecasting.calibrated": ("ConformalForecaster",),
 }
 """Where each public name lives, floor by floor."""
 

@@ -224,7 +224,8 @@ class Autoregression:
         Steps ahead in one row of y, one target's steps side by side: y_t, y_{t+1}, …, y_{t+H-1}.
     teacher_forcing : float in [0, 1], or "linear"
         In training, the share of steps that see the true last value; the others see the network's own prediction.
-        ``"linear"`` goes from 1 to 0 along the training (scheduled sampling).
+        ``"linear"`` goes from 1 to 0 along the training (scheduled sampling); since its loss rises on the way, the
+        training then stops early only with ``early_stopping``.
     free_run : int, at least 0
         In training, the last so many steps of every sequence or window see the network's own predictions only.
 

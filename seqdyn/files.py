@@ -59,6 +59,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.forecasting.statistical": "ExponentialSmoothingForecaster AutoRegForecaster",
         "seqdyn.forecasting.ridge": "RidgeForecaster",
         "seqdyn.forecasting.combination": "CombinedForecaster",
+        "seqdyn.forecasting.calibrated": "ConformalForecaster",
         "seqdyn.forecasting.transform": "SeriesTransform",
         "seqdyn.forecasting.inputs": "Inputs",
         "seqdyn.forecasting.conformal": "Conformal",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -248,7 +249,10 @@ class GradientEstimator(SequenceEstimator):
         return batch._replace(x=self._own_past.hide(batch.x, lengths, progress, generator))
 
     def _recipe(self) -> Recipe:
-        return Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
+        recipe = Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
+        own = self._own_past
+        harder = own is not None and own.teacher_forcing == "linear" and not self.early_stopping
+        return replace(recipe, n_iter_no_change=math.inf) if harder else recipe  # its loss rises along the schedule
 
     def _spans(self, sequences: Sequences, train: Array) -> Spanned:
         """Whole training sequences, or their windows; τ rows longer, of which the first τ answer to nothing."""

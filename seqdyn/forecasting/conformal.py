@@ -1,8 +1,8 @@
 """Split-conformal intervals: the spread of errors that were measured on rows the weights have not seen.
 
 σ_{i,k}   how large errors of series i are k steps ahead beside those of the others, on the rows of the fit
-r = (z − ẑ) / σ_{i,k}   of origins that were held out, all series together
-quantile p of z:   ẑ + σ_{i,k} · r_(⌈(n + 1) p⌉)
+r = (q − q̂) / σ_{i,k}   of origins that were held out, all series together
+quantile p of q:   q̂ + σ_{i,k} · r_(⌈(n + 1) p⌉)
 """
 
 from __future__ import annotations
@@ -88,10 +88,10 @@ def spread(model: Any, panel: Panel, horizon: int) -> Array:
 
 
 def _errors(model: Any, panel: Panel, windows: Windows) -> Array:
-    """z − ẑ at every origin, (origins, horizon)."""
+    """q − q̂ at every origin, (origins, horizon)."""
     future = following(panel, windows.rows, windows.horizon)
     found = model.point(panel, windows.series, windows.rows, windows.horizon, future)
-    errors: Array = model.scaled(panel, windows.series, windows.rows, windows.horizon) - found
+    errors: Array = model.truth(panel, windows.series, windows.rows, windows.horizon) - found
     return errors
 
 

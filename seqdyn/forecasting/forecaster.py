@@ -437,9 +437,10 @@ class Forecaster(PanelForecaster):
         if levels is None:
             return Forecasts(mean)
         if self.conformal_ is not None:
-            offsets = self.conformal_.offsets(levels, horizon)
-            values = z[:, :, None] + self.spread_[series, :horizon, None] * offsets
-        elif self._steps > 1:
+            q = self.transform_.integrated(z, series, tails)[:, :, None]
+            width = self.spread_[series, :horizon, None] * self.conformal_.offsets(levels, horizon)
+            return Forecasts(mean, np.sort(self.transform_.to_data(q + width, series), axis=2))
+        if self._steps > 1:
             values = self._heads(output, levels)[:, :horizon]
         else:
             return Forecasts(mean, self._sampled(state, x, series, tails, levels))
@@ -619,19 +620,18 @@ class Forecaster(PanelForecaster):
     # ---------------------------------------------------------------- for the calibration
 
     def point(self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array) -> Array:
-        """ẑ from origins of a panel, in units of each series' own scale, (origins, horizon)."""
+        """q̂ from origins of a panel, (origins, horizon)."""
         x, owner, state, tails = self._set_out(panel, series, rows, horizon, future)
         z = self._points(outputs_ahead(self.estimator_.cell_, state, x), horizon)
-        return self.transform_.integrated(z, owner, tails) / self.transform_.scale[owner, :1]
+        return self.transform_.integrated(z, owner, tails)
 
-    def scaled(self, panel: Panel, series: Array, rows: Array, horizon: int) -> Array:
-        """What came, in the same units, (origins, horizon)."""
+    def truth(self, panel: Panel, series: Array, rows: Array, horizon: int) -> Array:
+        """q, what came, (origins, horizon)."""
         owner = self.known_.names.get_indexer(panel.names)
         q = self.transform_.select(owner).levels(panel)
         place = rows[:, None] + np.arange(horizon)
         inside = place < panel.ends[series][:, None]
-        found = np.where(inside, q[np.minimum(place, len(q) - 1)], np.nan)
-        return found / self.transform_.scale[owner[series], :1]
+        return np.where(inside, q[np.minimum(place, len(q) - 1)], np.nan)
 
     # ---------------------------------------------------------------- baselines and files
 

@@ -74,6 +74,12 @@ def test_a_free_run_trains_on_the_error_of_the_rollout() -> None:
     assert loss == pytest.approx(np.mean(error**2))
 
 
+def test_scheduled_sampling_is_not_stopped_by_its_rising_loss() -> None:
+    own = Autoregression(teacher_forcing="linear")
+    model = GRURegressor(autoregression=own, **QUICK | {"max_epochs": 30, "n_iter_no_change": 1})
+    assert model.fit(WALK[:20, None], WALK[1:21]).n_iter_ == 30
+
+
 def test_hide_shows_the_share_that_is_asked_for() -> None:
     x = torch.ones(50, 200, 3)
     generator = torch.Generator().manual_seed(0)

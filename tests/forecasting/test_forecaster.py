@@ -17,12 +17,15 @@ import seqdyn
 from seqdyn import (
     ARXRegressor,
     Autoregression,
+    CombinedForecaster,
+    ConformalForecaster,
     ElmanRegressor,
     Forecaster,
     GRURegressor,
     LinearStateSpaceRegressor,
     LSTMRegressor,
     MovingAverageRegressor,
+    NaiveForecaster,
     PersistenceRegressor,
 )
 from seqdyn.state import leaves
@@ -247,6 +250,28 @@ def test_conformal_intervals_cover() -> None:
     result = model.backtest(y, 4, 3900, 1, level=[80, 95], baselines=None)
     assert result.metrics()["coverage_80"].iloc[0] == pytest.approx(80, abs=3)
     assert result.metrics()["coverage_95"].iloc[0] == pytest.approx(95, abs=1.5)
+
+
+def test_conformal_intervals_around_anything() -> None:
+    walk = pd.Series(100 + np.cumsum(np.random.default_rng(3).normal(size=6000)), pd.RangeIndex(6000), name="walk")
+    model = ConformalForecaster(NaiveForecaster(), horizon=4, calibration=2000, log=False).fit(walk.iloc[:3000])
+    result = model.backtest(walk, 4, 2900, 1, level=[80, 95])
+    assert result.metrics()["coverage_80"].iloc[0] == pytest.approx(80, abs=3)
+    assert result.metrics()["coverage_95"].iloc[0] == pytest.approx(95, abs=1.5)
+    ahead = model.forecast(4, level=80)
+    sigma = np.sqrt(np.arange(1, 5)) * 1.2816
+    np.testing.assert_allclose(ahead["0.9"] - ahead["mean"], sigma, rtol=0.15)
+    assert model.update(walk.iloc[3000:3010]).forecast(2).iloc[0] == walk.iloc[3009]
+
+
+def test_conformal_intervals_of_a_combination_survive_a_file(tmp_path: Any) -> None:
+    members = {"gru": MODELS["gru"](), "naive": NaiveForecaster()}
+    model = ConformalForecaster(CombinedForecaster(models=members), horizon=3, calibration=12)
+    model.fit(panel().iloc[:30]).save(tmp_path / "model.safetensors")
+    read = seqdyn.load(tmp_path / "model.safetensors")
+    same(model.forecast(3, level=60), read.forecast(3, level=60), 0)
+    with pytest.raises(TypeError, match="forecaster of seqdyn"):
+        ConformalForecaster(GRURegressor()).fit(panel())
 
 
 def test_a_trend_is_continued() -> None:

@@ -1,0 +1,117 @@
+"""Split-conformal intervals around any forecaster."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from seqdyn.data.panels import Panel
+from seqdyn.forecasting.conformal import Conformal, spread
+from seqdyn.forecasting.contract import Forecasts, PanelForecaster, check_horizon
+from seqdyn.forecasting.transform import SeriesTransform
+from seqdyn.forecasting.windows import Windows
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(repr=False, eq=False)
+class ConformalForecaster(PanelForecaster):
+    """Any forecaster with intervals from errors on rows that its fit has not seen.
+
+    The forecaster is fitted without the last rows, its errors there are measured from ``calibration`` origins a series,
+    and it is fitted anew to everything. See :mod:`seqdyn.forecasting.conformal`.
+
+    Parameters
+    ----------
+    forecaster : forecaster
+        Whose point forecasts are used. It is copied.
+    horizon : int
+        The longest forecast.
+    calibration : int, at least 1
+        Origins at the end of the fit's data, one step apart.
+    log : bool or "auto"
+        Measure errors of log y; ``"auto"`` where a series is positive.
+    freq, season_length, id_col, time_col, target_col, past, future, static
+        As in every forecaster.
+
+    Attributes
+    ----------
+    forecaster_ : forecaster
+        Fitted to all rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from seqdyn import ConformalForecaster, NaiveForecaster
+    >>> walk = pd.Series(np.cumsum(np.random.default_rng(0).normal(size=500)))
+    >>> model = ConformalForecaster(NaiveForecaster(), horizon=5, calibration=100).fit(walk)
+    >>> list(model.forecast(5, level=80).columns)
+    ['mean', '0.1', '0.9']
+    """
+
+    forecaster: Any = None
+    _: KW_ONLY
+    horizon: int = 1
+    calibration: int = 100
+    log: Any = "auto"
+
+    def _learn(self, panel: Panel) -> None:
+        if not isinstance(self.forecaster, PanelForecaster):
+            raise TypeError(f"forecaster must be a forecaster of seqdyn, got {type(self.forecaster).__name__}.")
+        horizon = check_horizon(self.horizon)
+        windows = Windows.of(panel, horizon, self.calibration, 1)
+        before = windows.before(panel)
+        self._fit_inner(before)
+        self._remember(before)
+        self.spread_ = spread(self, before, horizon)
+        self.conformal_ = Conformal.measure(self, panel, windows)
+        self._fit_inner(panel)
+        self._remember(panel)
+        self.spread_ = spread(self, panel, horizon)
+
+    def _fit_inner(self, panel: Panel) -> None:
+        self.transform_ = SeriesTransform.fit(panel, self.log, 0, 0, 1, "standard")
+        self.forecaster_ = clone(self.forecaster)._fitted_to(panel)
+
+    def _roll(
+        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
+    ) -> Forecasts:
+        mean = self.forecaster_._roll(panel, series, rows, horizon, future, None).mean
+        return self._around(mean, self.known_.names.get_indexer(panel.names)[series], levels)
+
+    def _ahead(self, horizon: int, known: Array, levels: Array | None) -> Forecasts:
+        mean = self.forecaster_._ahead(horizon, known, None).mean
+        return self._around(mean, np.arange(len(mean)), levels)
+
+    def _take_in(self, new: Panel) -> None:
+        super()._take_in(new)
+        self.forecaster_._take_in(new)
+
+    def _around(self, mean: Array, series: Array, levels: Array | None) -> Forecasts:
+        """Point forecasts, and the quantiles around them."""
+        if levels is None:
+            return Forecasts(mean)
+        width = self.spread_[series, : mean.shape[1], None] * self.conformal_.offsets(levels, mean.shape[1])
+        values = self.transform_.to_data(self._levels(mean, series)[:, :, None] + width, series)
+        return Forecasts(mean, np.sort(values, axis=2))
+
+    def point(self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array) -> Array:
+        """q̂ from origins of a panel, (origins, horizon)."""
+        mean = self.forecaster_._roll(panel, series, rows, horizon, future, None).mean
+        return self._levels(mean, self.known_.names.get_indexer(panel.names)[series])
+
+    def truth(self, panel: Panel, series: Array, rows: Array, horizon: int) -> Array:
+        """q, what came, (origins, horizon)."""
+        place = rows[:, None] + np.arange(horizon)
+        inside = place < panel.ends[series][:, None]
+        came = np.where(inside, panel.target[np.minimum(place, len(panel.target) - 1)], np.nan)
+        return self._levels(came, self.known_.names.get_indexer(panel.names)[series])
+
+    def _levels(self, values: Array, series: Array) -> Array:
+        """q of values (origins, horizon): their logarithms where these are taken, of at least 1e-300."""
+        log = np.broadcast_to(self.transform_.log[series][:, None], values.shape)
+        return np.where(log, np.log(np.where(log, np.maximum(values, 1e-300), 1.0)), values)
