@@ -104,7 +104,7 @@ def table_of(data: Any, roles: Roles, name: str = "df") -> Table:
 def stamps_of(data: Any, roles: Roles, name: str = "df") -> pd.Index:
     """The times of a frame, and nothing else of it."""
     if isinstance(data, xarray.DataArray | xarray.Dataset):
-        return data.indexes[_ordered([dim for dim in data.dims if dim in data.indexes], roles)[-1]]
+        return data.indexes[_ordered([dim for dim in data.dims if dim in data.indexes], roles, data.indexes)[-1]]
     if isinstance(data, pd.DataFrame) and roles.time_col in data.columns:
         return pd.Index(data[roles.time_col])
     if not isinstance(data, pd.Series | pd.DataFrame):
@@ -138,6 +138,12 @@ def _from_multiindex(data: pd.DataFrame, roles: Roles, name: str) -> Table:
     if data.index.nlevels != 2:
         raise ValueError(
             f"{name} has {data.index.nlevels} index levels {list(data.index.names)}, expected (series, time)."
+        )
+    first, second = data.index.levels
+    if _is_time(first) and not _is_time(second):
+        raise ValueError(
+            f"The first index level {data.index.names[0]!r} of {name} holds times, expected (series, time): turn them "
+            "round with swaplevel()."
         )
     alone = data.shape[1] == 1 and not roles.covariates
     target = data.columns[0] if alone else _named(data, roles, name)
@@ -195,7 +201,7 @@ def _from_xarray(data: Any, roles: Roles, name: str) -> Table:
     dataset = data.to_dataset(name=roles.target_col) if isinstance(data, xarray.DataArray) else data
     if roles.target_col not in dataset:
         raise ValueError(f"{name} has no variable {roles.target_col!r}; it has {list(dataset.data_vars)}.")
-    dims = _ordered(dataset[roles.target_col].dims, roles)
+    dims = _ordered(dataset[roles.target_col].dims, roles, dataset.indexes)
     if not 1 <= len(dims) <= 2:
         raise ValueError(f"{name} has the dims {dims}, expected (time,) or (series, time).")
     for dim in dims:
@@ -214,11 +220,18 @@ def _from_xarray(data: Any, roles: Roles, name: str) -> Table:
     return Table(np.zeros(len(frame), int), names, frame.index, frame, target, layout)
 
 
-def _ordered(dims: Any, roles: Roles) -> list[Any]:
-    """Dims with time as the last: the one of that name, else the last one."""
+def _ordered(dims: Any, roles: Roles, indexes: Any) -> list[Any]:
+    """Dims with time as the last: the one of that name, else the only one with dates or periods, else the last one."""
     dims = list(dims)
-    time = next((dim for dim in dims if dim in ("time", roles.time_col)), dims[-1] if dims else None)
+    dated = [dim for dim in dims if dim in indexes and _is_time(indexes[dim])]
+    named = [dim for dim in dims if dim in ("time", roles.time_col)]
+    time = [*named, *(dated if len(dated) == 1 else dims[-1:]), None][0]
     return sorted(dims, key=lambda dim: dim == time)
+
+
+def _is_time(index: pd.Index) -> bool:
+    """Whether labels are dates or periods."""
+    return isinstance(index, pd.DatetimeIndex | pd.PeriodIndex)
 
 
 def _named(columns: pd.DataFrame, roles: Roles, name: str) -> Any:

@@ -182,12 +182,14 @@ def _check_alike(code: Array, place: Array, names: pd.Index, grid: Grid, name: s
     gaps, of = np.diff(place)[inner], code[1:][inner]
     count = np.bincount(of, minlength=len(names))
     wide = np.bincount(of[gaps > 1], minlength=len(names)) > 0.5 * count
+    wide |= np.bincount(of, weights=gaps, minlength=len(names)) > 5 * count
     wide &= count >= 2
     if wide.any():
         sparse = int(np.argmax(wide))
         raise ValueError(
-            f"Series {quoted(names[sparse])} of {name} has {np.median(gaps[of == sparse]):g} steps of the common grid "
-            f"(freq={grid.freq!r}) from one row to the next: the series have mixed frequencies, or irregular stamps. "
+            f"Series {quoted(names[sparse])} of {name} has {np.mean(gaps[of == sparse]):.3g} steps of the common grid "
+            f"(freq={grid.freq!r}) from one row to the next on average: the series have mixed frequencies, or "
+            "irregular stamps. "
             "Forecast each frequency by itself, or give freq= to say that rows are missing."
         )
 

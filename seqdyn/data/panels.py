@@ -289,6 +289,17 @@ class Panel:
 
     # ---------------------------------------------------------------- files
 
+    def stretches(self, longest: int) -> tuple[Array, Array]:
+        """Begins and ends of the rows of every series between gaps of more than ``longest`` missing targets."""
+        missing = np.isnan(self.target)
+        edge = np.concatenate([[True], (np.diff(missing) != 0) | (np.diff(self.series) != 0), [True]])
+        bounds = np.flatnonzero(edge)
+        gap = missing[bounds[:-1]] & (np.diff(bounds) > longest)
+        begins = np.concatenate([self.starts, bounds[1:][gap]])
+        ends = np.concatenate([bounds[:-1][gap], self.ends])
+        begins, ends = np.sort(begins), np.sort(ends)
+        return begins[begins < ends], ends[begins < ends]
+
     def to_content(self) -> dict[str, Any]:
         """The panel as a tree that files can hold."""
         plain = ("lengths", "target", "past", "future", "present", "grid", "layout", "roles")

@@ -135,11 +135,13 @@ class ClosedFormEstimator(NumberEstimator):
         return self._closed(self._unsolved())
 
     def _rules(self) -> dict[str, Any]:
-        plain = (
-            lambda own: own is None or (own.lags == own.horizon == 1 and not own.centred),
-            "of one lag and one step",
-        )
-        return super()._rules() | {"autoregression": plain}
+        text = "None or a seqdyn.Autoregression of one lag and one step"
+        return super()._rules() | {"autoregression": (_is_plain, text)}
+
+
+def _is_plain(own: Any) -> bool:
+    """Whether own past is what a solved model can use: the last value, one step ahead."""
+    return own is None or (isinstance(own, Autoregression) and own.lags == own.horizon == 1 and not own.centred)
 
 
 def least_squares(regressors: Array, targets: Array, weight: Array) -> Array:

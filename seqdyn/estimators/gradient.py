@@ -250,8 +250,7 @@ class GradientEstimator(SequenceEstimator):
 
     def _recipe(self) -> Recipe:
         recipe = Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
-        own = self._own_past
-        harder = own is not None and own.teacher_forcing == "linear" and not self.early_stopping
+        harder = getattr(self._own_past, "teacher_forcing", 1.0) == "linear" and not self.early_stopping
         return replace(recipe, n_iter_no_change=math.inf) if harder else recipe  # its loss rises along the schedule
 
     def _spans(self, sequences: Sequences, train: Array) -> Spanned:

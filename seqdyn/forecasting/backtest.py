@@ -73,9 +73,9 @@ class Backtest:
             Indexed by model and ``by``. MAE, and RMSE of all errors together, in the unit of y; MASE, each error
             divided by the mean absolute m-step difference before its cutoff, windows without one (Q = 0, or too short)
             left out; sMAPE in M4's definition, 0 to 200; OWA = ½ (sMAPE / sMAPE of Naive2 + MASE / MASE of Naive2)
-            where that was run; with quantiles WQL = mean over them of 2 Σ ρ_q / Σ |y|, and the coverage of every
-            central interval in percent; n, how many known values were compared. What a forecast that is NaN goes into
-            is NaN.
+            where that was run; with quantiles the pinball loss ρ_q, WQL = mean over them of 2 Σ ρ_q / Σ |y|, and of
+            every central interval its coverage in percent and MSIS, its interval score divided as in MASE; n, how many
+            known values were compared. What a forecast that is NaN goes into is NaN.
 
         Raises
         ------
@@ -109,8 +109,7 @@ class Backtest:
         if REFERENCE in self.models:
             table["OWA"] = _owa(table)
         if self.quantiles:
-            table["WQL"] = self._wql(rows, keys)
-            table = table.join(self._coverage(rows, keys))
+            table = table.join(self._pinball(rows, keys)).join(self._intervals(rows, keys))
         table["n"] = sums.size()
         return table
 
@@ -123,6 +122,9 @@ class Backtest:
             A column of :meth:`metrics`, lower is better; MAE instead where it is not defined for all.
         """
         table = self.metrics()
+        if metric not in table:
+            raise ValueError(f"metric must be one of {list(table.columns)}, got {metric!r}.")
+        failed = [str(name) for name in table.index[table["MAE"].isna()] if name != "model"]
         others = table.drop(index="model", errors="ignore").dropna(subset="MAE")
         if "model" not in table.index or not len(others):
             return "No baseline was run beside the model."
@@ -133,6 +135,7 @@ class Backtest:
         own, best = float(table.loc["model", metric]), str(others[metric].idxmin())
         found, count = float(others.loc[best, metric]), len(others)
         where = f"{metric} {own:.4g} against {found:.4g} of {best}"
+        where += f" ({', '.join(failed)} failed)" if failed else ""
         if own < found:
             return f"The model beats {_all_of(count)}: {where}{', the best of them' if count > 1 else ''}."
         better = int((others[metric] < own).sum())
@@ -171,6 +174,7 @@ class Backtest:
         rows["_window"] = rows.groupby(["series", "cutoff"], sort=False).ngroup()
         windows = pd.MultiIndex.from_frame(rows.drop_duplicates("_window")[["series", "cutoff"]])
         scale = self.scales.set_index(["series", "cutoff"])["scale"].reindex(windows).to_numpy()[rows["_window"]]
+        rows["_scale"] = scale
         error = (rows["y"] - rows["mean"]).abs().to_numpy()
         size = (rows["y"].abs() + rows["mean"].abs()).to_numpy()
         rows["MAE"], rows["_square"], rows["_failed"] = error, error**2, np.isnan(error)
@@ -178,8 +182,8 @@ class Backtest:
         rows["sMAPE"] = 200 * np.divide(error, size, out=np.zeros(len(rows)), where=size != 0)
         return rows
 
-    def _wql(self, rows: pd.DataFrame, keys: list[str]) -> pd.Series:
-        """mean_q 2 Σ ρ_q(y, z_q) / Σ |y|, group by group; NaN for models without quantiles."""
+    def _pinball(self, rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+        """The mean of ρ_q(y, z_q), and mean_q 2 Σ ρ_q / Σ |y|, group by group; NaN for models without quantiles."""
         q = np.array(self.quantiles)
         error = rows["y"].to_numpy()[:, None] - rows[quantile_columns(q)].to_numpy()
         pinball = np.maximum(q * error, (q - 1) * error).mean(axis=1)
@@ -187,10 +191,11 @@ class Backtest:
         groups = table.groupby(keys, sort=False)
         total = groups["size"].sum()
         ratio = 2 * groups["pinball"].sum() / total.where(total > 0)
-        return ratio.mask(groups["failed"].any())
+        found = pd.DataFrame({"pinball": groups["pinball"].mean(), "WQL": ratio})
+        return found.mask(groups["failed"].any(), axis=0)
 
-    def _coverage(self, rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-        """The share of y inside every central interval in percent, group by group."""
+    def _intervals(self, rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+        """The share of y inside every central interval in percent, and MSIS, group by group."""
         table, names = rows[keys].copy(), []
         for low in (level for level in self.quantiles if level < 0.5):
             high = next((level for level in self.quantiles if np.isclose(level, 1 - low)), None)
@@ -200,6 +205,9 @@ class Backtest:
             inside = 100.0 * ((lower <= rows["y"]) & (rows["y"] <= upper))
             names.append(f"coverage_{100 * (high - low):g}")
             table[names[-1]] = inside.where(lower.notna() & upper.notna())
+            beyond = np.maximum(lower - rows["y"], 0) + np.maximum(rows["y"] - upper, 0)
+            names.append(f"MSIS_{100 * (high - low):g}")
+            table[names[-1]] = (upper - lower + beyond / low) / rows["_scale"].where(rows["_scale"] > 0)
         return table.groupby(keys, sort=False)[names].mean()
 
 

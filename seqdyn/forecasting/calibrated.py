@@ -9,10 +9,9 @@ import numpy as np
 from sklearn.base import clone
 
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.conformal import Conformal, spread
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster, check_horizon
+from seqdyn.forecasting.conformal import Conformal, held_out, spread
+from seqdyn.forecasting.contract import Forecasts, PanelForecaster, check_count, check_horizon
 from seqdyn.forecasting.transform import SeriesTransform
-from seqdyn.forecasting.windows import Windows
 
 Array = np.ndarray[Any, Any]
 
@@ -63,8 +62,7 @@ class ConformalForecaster(PanelForecaster):
         if not isinstance(self.forecaster, PanelForecaster):
             raise TypeError(f"forecaster must be a forecaster of seqdyn, got {type(self.forecaster).__name__}.")
         horizon = check_horizon(self.horizon)
-        windows = Windows.of(panel, horizon, self.calibration, 1)
-        before = windows.before(panel)
+        windows, before = held_out(panel, horizon, check_count("calibration", self.calibration))
         self._fit_inner(before)
         self._remember(before)
         self.spread_ = spread(self, before, horizon)

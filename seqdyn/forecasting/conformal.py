@@ -7,7 +7,8 @@ quantile p of q:   q̂ + σ_{i,k} · r_(⌈(n + 1) p⌉)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,13 @@ class Conformal:
     @classmethod
     def measure(cls, model: Any, panel: Panel, windows: Windows) -> Conformal:
         """The scores of a fitted model at the origins of ``windows``, which its weights have not seen."""
-        errors = _errors(model, panel, windows)
-        owner = model.known_.names.get_indexer(panel.names)[windows.series]
+        known = np.isin(windows.series, np.flatnonzero(panel.names.isin(model.known_.names)))
+        part = panel.select(np.flatnonzero(panel.names.isin(model.known_.names)))
+        place = windows.rows[known] - panel.starts[windows.series[known]]
+        series = part.names.get_indexer(panel.names)[windows.series[known]]
+        windows = replace(windows, series=series, rows=part.starts[series] + place, window=windows.window[known])
+        errors = _errors(model, part, windows)
+        owner = model.known_.names.get_indexer(part.names)[series]
         return cls(errors / model.spread_[owner, : windows.horizon])
 
     def offsets(self, levels: Array, horizon: int) -> Array:
@@ -59,6 +65,32 @@ class Conformal:
         return np.array([[_ranked(column, level) for level in levels] for column in self.scores[:, :horizon].T])
 
 
+def held_out(panel: Panel, horizon: int, calibration: int) -> tuple[Windows, Panel]:
+    """The origins that errors are measured at, and the rows before them.
+
+    Raises
+    ------
+    ValueError
+        If too few rows are left to fit to.
+
+    Warns
+    -----
+    UserWarning
+        If some series are too short to be measured at all origins.
+    """
+    windows = Windows.of(panel, horizon, calibration, 1)
+    before = windows.before(panel)
+    if int(before.lengths.max()) < 2 * horizon + 2:
+        raise ValueError(
+            f"calibration={calibration} origins of {horizon} steps leave at most {before.lengths.max()} rows of a "
+            f"series to fit to, and at least {2 * horizon + 2} are needed: the longest has {panel.lengths.max()} rows. "
+            "Lower calibration or horizon."
+        )
+    for note in windows.notes:
+        warnings.warn(f"Calibration: {note}", stacklevel=5)
+    return windows, before
+
+
 def spread(model: Any, panel: Panel, horizon: int) -> Array:
     """σ: how large a fitted model's errors are in every series on the rows of the fit, beside all series' mean.
 
@@ -69,8 +101,8 @@ def spread(model: Any, panel: Panel, horizon: int) -> Array:
     -------
     array, shape (series, horizon)
     """
-    count = max(1, min(ORIGINS, MOST // len(panel.names), int(panel.lengths.max()) - horizon - 2))
-    windows = Windows.of(panel, min(horizon, int(panel.lengths.max()) - 2), count, 1)
+    count = min(ORIGINS, max(1, MOST // len(panel.names)), int(panel.lengths.max()) - horizon - 2)
+    windows = Windows.of(panel, horizon, count, 1)
     size = np.abs(_errors(model, panel, windows))
     number = np.zeros((len(panel.names), windows.horizon))
     total = number.copy()
@@ -84,7 +116,7 @@ def spread(model: Any, panel: Panel, horizon: int) -> Array:
     profile = share * own + (1 - share) * common
     found = usual[:, None] * np.maximum(profile, 1e-3)
     found = found / found.mean(axis=0)
-    return np.pad(found, ((0, 0), (0, horizon - windows.horizon)), mode="edge")
+    return found
 
 
 def _errors(model: Any, panel: Panel, windows: Windows) -> Array:

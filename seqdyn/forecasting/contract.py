@@ -14,6 +14,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from seqdyn.data.labels import quoted
 from seqdyn.data.panel_additions import read_future, read_more, static_frame
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel, Roles
@@ -96,7 +97,7 @@ class PanelForecaster(BaseEstimator):
         """Unfitted baselines by name, to run beside this model: those given, or none."""
         if isinstance(choice, Mapping):
             return dict(choice)
-        if choice is None or choice == "auto" or not len(choice):
+        if choice is None or choice == "auto" or (isinstance(choice, Sequence) and not choice):
             return {}
         raise ValueError(
             f"baselines={choice!r}: beside a {type(self).__name__} give them as a dict of name and forecaster; a "
@@ -151,6 +152,9 @@ class PanelForecaster(BaseEstimator):
         def names(given: Sequence[str]) -> tuple[str, ...]:
             return (given,) if isinstance(given, str) else tuple(given)
 
+        for name in ("id_col", "time_col"):
+            if getattr(self, name) == "mean":
+                raise ValueError(f"{name}='mean' is what forecasts call their point forecast: rename the column.")
         covariates = names(self.past), names(self.future), names(self.static)
         return Roles(self.id_col, self.time_col, self.target_col, *covariates)
 
@@ -158,6 +162,8 @@ class PanelForecaster(BaseEstimator):
         roles = self._roles()
         if static is None:
             return read_panel(df, roles, self.freq)
+        if not roles.static:
+            raise ValueError("static was given, but no covariate is named in static= of the forecaster.")
         apart = Roles(roles.id_col, roles.time_col, roles.target_col, roles.past, roles.future)
         panel = read_panel(df, apart, self.freq)
         return replace(panel, static=static_frame(static, panel, roles.static), roles=roles)
@@ -257,7 +263,14 @@ class PanelForecaster(BaseEstimator):
             If rows overlap with the known ones or leave a gap, or a series was not in the fit.
         """
         check_is_fitted(self)
-        self._take_in(read_more(df, self.known_, fill_gaps=fill_gaps))
+        new = read_more(df, self.known_, fill_gaps=fill_gaps)
+        if not fill_gaps and not new.present.all():
+            row = int(np.argmin(new.present))
+            raise ValueError(
+                f"df has no row for series {quoted(new.names[new.series[row]])} at {new.times[row]!s}: give the rows "
+                "in between (NaN where missing), or fill_gaps=True to take them as missing."
+            )
+        self._take_in(new)
         return self
 
     def _take_in(self, new: Panel) -> None:
@@ -440,6 +453,13 @@ def check_horizon(horizon: Any) -> int:
     return int(horizon)
 
 
+def check_count(name: str, value: Any) -> int:
+    """The value, if it is an int of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} must be an int of at least 1, got {value!r}.")
+    return int(value)
+
+
 def as_levels(quantiles: Sequence[float] | None, level: float | Sequence[float] | None) -> Array | None:
     """The quantiles asked for, by themselves or as central intervals in percent; None if there are none.
 
@@ -450,11 +470,15 @@ def as_levels(quantiles: Sequence[float] | None, level: float | Sequence[float] 
     """
     if quantiles is None and level is None:
         return None
-    found = [float(value) for value in (quantiles if quantiles is not None else ())]
+    given: Any = [] if quantiles is None else np.atleast_1d(np.asarray(quantiles, dtype=object))
+    found = [float(value) if isinstance(value, int | float | np.number) else np.nan for value in given]
     for percent in [] if level is None else np.atleast_1d(np.asarray(level, dtype=np.float64)):
         if not 0 < percent < 100:
             raise ValueError(f"level is a share of central intervals in percent, between 0 and 100, got {percent:g}.")
         found += [0.5 - percent / 200, 0.5 + percent / 200]
     if not found or not all(0 < value < 1 for value in found):
         raise ValueError(f"quantiles must be numbers in (0, 1), got {quantiles!r}.")
-    return np.unique(np.round(found, 10))
+    levels = np.unique(np.round(found, 10))
+    if len({f"{value:g}" for value in levels}) < len(levels):
+        raise ValueError(f"quantiles must differ within six digits, which name the columns, got {quantiles!r}.")
+    return levels

@@ -30,16 +30,16 @@ from seqdyn.data.panels import Panel, Roles
 from seqdyn.estimators.closed_form import ClosedFormEstimator
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.estimators.tasks import NumberEstimator
-from seqdyn.forecasting.conformal import Conformal, spread
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster, as_levels
+from seqdyn.forecasting.conformal import Conformal, held_out, spread
+from seqdyn.forecasting.contract import Forecasts, PanelForecaster, as_levels, check_count
 from seqdyn.forecasting.defaults import default_baselines
 from seqdyn.forecasting.figures import history_length, plot_fan
 from seqdyn.forecasting.inputs import Inputs, scale_features, shifted, targets
-from seqdyn.forecasting.paths import Sampler, sample_paths
+from seqdyn.forecasting.paths import Sampler, sample_paths, spread_by_series
 from seqdyn.forecasting.states import at_origins, outputs_ahead
 from seqdyn.forecasting.transform import SCALINGS, SeriesTransform
-from seqdyn.forecasting.windows import Windows
-from seqdyn.state import State, from_xarray, map_leaves, to_xarray
+from seqdyn.forecasting.windows import Windows, check_grid
+from seqdyn.state import State, from_xarray, leaves, map_leaves, to_xarray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,8 +47,12 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
-RESIDUALS = 5000
-"""Rows whose one-step errors are kept for sample paths."""
+RESIDUALS = 20_000
+"""Rows of all series together whose one-step errors are kept for sample paths, at least 100 of each."""
+
+
+BESIDE = {"pending": "last_", "tail": "tails_", "recent": "recent_"}
+"""What belongs to the state of a forecaster beside the network's own."""
 
 
 @dataclass(repr=False, eq=False)
@@ -151,8 +155,7 @@ class Forecaster(PanelForecaster):
             self.conformal_ = None
             return
         horizon = self.horizon or max(1, self._season(panel))
-        windows = Windows.of(panel, horizon, self.calibration, 1)
-        before = windows.before(panel)
+        windows, before = held_out(panel, horizon, self.calibration)
         self._learn_from(before)
         super()._remember(self._described(before, self.transform_))
         self.spread_ = spread(self, before, horizon)
@@ -172,11 +175,15 @@ class Forecaster(PanelForecaster):
         z = self.transform_.forward(panel)
         self._check_extent(z, panel)
         X, Y = self.inputs_.rows(panel, shifted(z, panel)), targets(z, panel, self._steps)
-        cuts = panel.starts[1:]
-        weight = None if self.weight is None else self._weights(panel)
+        begins, ends = panel.stretches(max(50, 2 * season))
+        weight = None if self.weight is None else self._weights(panel)[panel.series[begins]]
+        parts = [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
         with _own_start():
-            self.estimator_ = self._configured(panel, z.shape[1]).fit(np.split(X, cuts), np.split(Y, cuts), weight)
-        self.residuals_ = self._residuals(X, Y, panel)
+            self.estimator_ = self._configured(panel, z.shape[1])
+            self.estimator_.fit([X[part] for part in parts], [Y[part] for part in parts], weight)
+        if len(parts) > len(panel.names):  # trained between long gaps, the state goes through them
+            _, self.estimator_.state_ = self.estimator_.predict(np.split(X, panel.starts[1:]), return_state=True)
+        self.residuals_, self.roughness_ = self._residuals(X, Y, panel)
 
     def _described(self, panel: Panel, transform: SeriesTransform) -> Panel:
         """The panel with the scale of every series among its static covariates, if that was asked for."""
@@ -186,12 +193,12 @@ class Forecaster(PanelForecaster):
         return panel.with_static(static if panel.static is None else panel.static.join(static))
 
     def _weights(self, panel: Panel) -> Array:
-        """What every series counts in the loss."""
+        """What every series counts in the loss, (series,)."""
         assert panel.static is not None
         weight = panel.static[self.weight].to_numpy(dtype=np.float64)
         if not (weight >= 0).all() or not weight.any():
             raise ValueError(f"weight={self.weight!r} must be at least 0 for every series, and above 0 for some.")
-        return np.repeat(weight, panel.lengths) if len(weight) == 1 else weight
+        return weight
 
     def _roles(self) -> Roles:
         roles = super()._roles()
@@ -206,6 +213,12 @@ class Forecaster(PanelForecaster):
         everyone = np.arange(len(panel.names))
         self.tails_ = self._tails(panel, everyone, panel.ends, self.transform_, z)
         self.recent_ = self.transform_.recent(panel)
+        self.context_ = None if self.context_length is None else panel.tail(self._context_rows)
+
+    @property
+    def _context_rows(self) -> int:
+        """The last rows that a forecast from a short context needs."""
+        return int(self.context_length or 0) + self.transform_.memory + 1
 
     @property
     def _steps(self) -> int:
@@ -216,8 +229,14 @@ class Forecaster(PanelForecaster):
         """The regressor, told which of its inputs are its targets' past."""
         estimator = self.default_estimator(panel) if self.estimator is None else clone(self.estimator)
         if isinstance(estimator, ClosedFormEstimator):
+            kind = type(estimator).__name__
             if self._steps > 1:
-                raise ValueError(f"{type(estimator).__name__} predicts one step: it needs strategy='recursive'.")
+                raise ValueError(f"{kind} predicts one step: it needs strategy='recursive'.")
+            if self.lags not in (None, 1) or self.free_run or self.teacher_forcing != 1.0:
+                raise ValueError(
+                    f"{kind} is solved for, and sees the last value only: leave out lags, free_run and "
+                    "teacher_forcing. (ARXRegressor(input_lags=…) has lags of its own.)"
+                )
             return estimator.set_params(autoregression=Autoregression(columns))
         lags = self._lags(panel)
         own = Autoregression(columns, lags, self.centred, self._steps, self.teacher_forcing, self.free_run)
@@ -225,7 +244,7 @@ class Forecaster(PanelForecaster):
         if estimator.window is None and self.context_length is not None:
             estimator.set_params(window=self.context_length)
         if estimator.window is not None and estimator.warmup is None:
-            estimator.set_params(warmup=estimator.window // 5)
+            estimator.set_params(warmup=min(estimator.window, int(panel.lengths.min())) // 5)
         return estimator
 
     def _lags(self, panel: Panel) -> int:
@@ -243,17 +262,22 @@ class Forecaster(PanelForecaster):
             window=window if long else None, stride=max(1, window // 4) if long else 1, max_epochs=100, random_state=0
         )
 
-    def _residuals(self, X: Array, Y: Array, panel: Panel) -> Array | None:
-        """One-step errors on the first series of the fit, for sample paths of point predictions."""
+    def _residuals(self, X: Array, Y: Array, panel: Panel) -> tuple[Array | None, Array | None]:
+        """One-step errors on the first rows of every series, for sample paths of point predictions.
+
+        They are divided by their spread in each series, which is returned beside them, (series, columns).
+        """
         if self._steps > 1 or hasattr(self._loss, "quantile"):
-            return None
-        count = max(1, int(np.searchsorted(panel.ends, RESIDUALS, side="right")))
-        end = min(int(panel.ends[count - 1]), RESIDUALS)
-        error = Y[:end] - np.concatenate(self.estimator_.predict(np.split(X[:end], panel.starts[1:count])))
-        steps = np.arange(end) - panel.starts[panel.series[:end]]
-        late = steps >= np.minimum(self._lags(panel), panel.lengths // 2)[panel.series[:end]]
-        known: Array = error[late & ~np.isnan(error).any(axis=1)]
-        return known - known.mean(axis=0)
+            return None, None
+        few = panel.steps < max(100, RESIDUALS // len(panel.names))
+        owner = panel.series[few]
+        cuts = np.flatnonzero(np.diff(owner)) + 1
+        error = Y[few] - np.concatenate(self.estimator_.predict(np.split(X[few], cuts)))
+        late = panel.steps[few] >= np.minimum(self._lags(panel), panel.lengths // 2)[owner]
+        known = late & ~np.isnan(error).any(axis=1)
+        owner, error = owner[known], error[known]
+        size = spread_by_series(error, owner, len(panel.names))
+        return error / size[owner] - (error / size[owner]).mean(axis=0), size
 
     def _check(self) -> None:
         """Raise if parameters do not fit, or do not go together."""
@@ -270,6 +294,8 @@ class Forecaster(PanelForecaster):
         check_choice("strategy", self.strategy, ("recursive", "direct"))
         check_choice("scaling", self.scaling, SCALINGS)
         check_choice("log", self.log, (True, False, "auto"))
+        check_choice("centred", self.centred, (True, False))
+        check_count("n_samples", self.n_samples)
         for name in ("horizon", "context_length", "lags"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
@@ -282,7 +308,24 @@ class Forecaster(PanelForecaster):
             raise ValueError("strategy='direct' predicts a fixed number of steps: give horizon.")
 
     def _check_extent(self, z: Array, panel: Panel) -> None:
-        """Raise if a series is too short to be differenced."""
+        """Raise if series are too short for what is asked of them, or a past covariate is missing altogether."""
+        if self._steps >= int(panel.lengths.max()):
+            raise ValueError(
+                f"horizon={self._steps}, but the longest series has {panel.lengths.max()} rows: a direct model needs "
+                "more rows than steps ahead."
+            )
+        short = panel.lengths < (self.context_length or 0)
+        if short.any():
+            number = int(np.argmax(short))
+            raise ValueError(
+                f"Series {panel.names[number]!r} has {panel.lengths[number]} rows, fewer than "
+                f"context_length={self.context_length}: leave it out, or shorten the context."
+            )
+        empty = np.atleast_1d(np.isnan(z).all(axis=0))
+        if empty[1:].any():
+            raise ValueError(
+                f"The past covariate {panel.roles.past[int(np.argmax(empty[1:]))]!r} is missing everywhere."
+            )
         known = np.add.reduceat(~np.isnan(z[:, 0]), panel.starts)
         if (known == 0).any():
             number = int(np.argmax(known == 0))
@@ -296,19 +339,45 @@ class Forecaster(PanelForecaster):
 
     @property
     def state(self) -> xarray.Dataset:
-        """The state after the last known row of every series, labelled; assigning a Dataset or a State sets it."""
+        """Where every series stands, labelled: the network's state, and what waits beside it.
+
+        ``pending`` is the last known value in network units, which the next row will hold; ``tail`` and ``recent`` are
+        what differences are undone from, with gaps filled and as they are. Assigning such a Dataset goes back to it
+        (the instant is not part of it: rows that ``update`` has read stay read); assigning a State sets the network's
+        alone.
+        """
         check_is_fitted(self)
-        return to_xarray(self.state_, ("series",)).assign_coords(series=np.asarray(self.known_.names))
+        network = to_xarray(self.state_, ("series",)).assign_coords(series=np.asarray(self.known_.names))
+        return network.assign(
+            {name: (("series", f"{name}_value"), getattr(self, own).copy()) for name, own in BESIDE.items()}
+        )
 
     @state.setter
     def state(self, state: Any) -> None:
         check_is_fitted(self)
+        beside = {}
         if isinstance(state, xarray.Dataset):
-            absent = self.known_.names.difference(state.indexes["series"])
-            if len(absent):
-                raise ValueError(f"The state has no rows for series {absent[0]!r}: give one for every series.")
-            state = from_xarray(state.sel(series=np.asarray(self.known_.names)), self.state_)
-        self.state_ = self.estimator_._as_state(state, len(self.known_.names))
+            whole = self._checked_state(state)
+            beside = {own: whole[name].to_numpy().copy() for name, own in BESIDE.items()}
+            state = from_xarray(whole, self.state_)
+        network = self.estimator_._as_state(state, len(self.known_.names))
+        if not all(bool(leaf.isfinite().all()) for leaf in leaves(network)):
+            raise ValueError("The state holds values that are not finite (NaN or inf).")
+        self.__dict__.update(beside, state_=network)
+
+    def _checked_state(self, state: xarray.Dataset) -> xarray.Dataset:
+        """A labelled state in the order of the series, if it has all of them and all variables."""
+        own = self.state
+        absent = [str(name) for name in own.data_vars if name not in state]
+        if absent or "series" not in state.indexes:
+            raise ValueError(
+                f"The state has the variables {sorted(map(str, state.data_vars))}, but not {absent or ['series']}: "
+                "give what .state of this forecaster returned."
+            )
+        missing = self.known_.names.difference(state.indexes["series"])
+        if len(missing):
+            raise ValueError(f"The state has no rows for series {missing[0]!r}: give one for every series.")
+        return state.sel(series=np.asarray(self.known_.names))
 
     def _take_in(self, new: Panel) -> None:
         """Filter the new rows: O(new), whatever came before."""
@@ -324,7 +393,10 @@ class Forecaster(PanelForecaster):
         said = np.concatenate(said)[:, 0]
         self.tails_[owner], self.recent_[owner] = transform.moved(new, self.tails_[owner], self.recent_[owner], said)
         self.known_ = self.known_.joined(new).tail(1)
-        self._news.append(new)
+        if self.context_ is not None:
+            self.context_ = self.context_.joined(new).tail(self._context_rows)
+        if "panel_" in vars(self):
+            self._news.append(new)
 
     def _with_static(self, panel: Panel) -> Panel:
         """A panel of known series, with their static covariates as they were in the fit."""
@@ -355,6 +427,7 @@ class Forecaster(PanelForecaster):
         """
         check_is_fitted(self)
         panel = self._read(df, static)
+        check_grid(panel, self.known_)
         twin = copy.copy(self)
         season = self.season_length_
         twin.transform_ = SeriesTransform.fit(
@@ -373,12 +446,15 @@ class Forecaster(PanelForecaster):
     def _ahead(self, horizon: int, known: Array, levels: Array | None) -> Forecasts:
         everyone = np.arange(len(self.known_.names))
         times = self.known_.ahead(horizon)
-        state = self.state_
-        if self.context_length is not None:
-            panel = self._own_panel()
-            state = self._states(panel, everyone, panel.ends)
+        state = self._start()
         x = self._future_rows(self.last_, times, known, self.inputs_.constants(self.known_), self.known_.future)
         return self._finished(state, x, everyone, self.tails_, horizon, levels)
+
+    def _start(self) -> State:
+        """The state that forecasts start from: the one kept, or the one that the last rows alone lead to."""
+        if self.context_ is None:
+            return self.state_
+        return self._states(self.context_, np.arange(len(self.context_.names)), self.context_.ends)
 
     def _roll(
         self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
@@ -494,13 +570,17 @@ class Forecaster(PanelForecaster):
             )
         estimator, scaling = self.estimator_, self.estimator_.target_scaling_
         columns = self.last_.shape[1]
-        pool = np.zeros((1, columns)) if self.residuals_ is None else self.residuals_ / scaling.scale
-        draw = Sampler(self._loss, columns, estimator._tensor(pool), self._generator())
+        pool, size = np.zeros((1, columns)), np.ones((len(x), columns))
+        if self.residuals_ is not None and self.roughness_ is not None:
+            pool, size = self.residuals_, self.roughness_[series] / scaling.scale
+        generator = self._generator()
         step = max(1, 100_000 // count)
         pieces = []
         for begin in range(0, len(x), step):
             part = slice(begin, begin + step)
             own = map_leaves(lambda leaf: leaf[part], state)  # noqa: B023
+            widths = estimator._tensor(np.repeat(size[part], count, axis=0))
+            draw = Sampler(self._loss, columns, estimator._tensor(pool), widths, generator)
             drawn = sample_paths(estimator.cell_, own, x[part], count, draw)
             pieces.append(drawn[..., 0].double().cpu().numpy() * scaling.scale[0] + scaling.mean[0])
         z = np.concatenate(pieces)
@@ -528,7 +608,7 @@ class Forecaster(PanelForecaster):
         everyone = np.arange(len(self.known_.names))
         constants, times = self.inputs_.constants(self.known_), self.known_.ahead(horizon)
         x = self._future_rows(self.last_, times, known, constants, self.known_.future)
-        values = self._paths(self.state_, x, everyone, self.tails_, n_samples)
+        values = self._paths(self._start(), x, everyone, self.tails_, check_count("n_samples", n_samples))
         labels = {"series": np.asarray(self.known_.names), "step": np.arange(1, horizon + 1)}
         return xarray.DataArray(values, labels, ("series", "sample", "step"))
 
@@ -640,6 +720,8 @@ class Forecaster(PanelForecaster):
     ) -> dict[str, PanelForecaster]:
         if isinstance(choice, Mapping):
             return dict(choice)
+        if isinstance(choice, PanelForecaster):
+            raise TypeError(f"baselines takes names, or a dict: {{'mine': {type(choice).__name__}()}}.")
         count = 1 if windows is None else windows.count
         found, notes = default_baselines(choice, panel, horizon, count, season_length=self.season_length)
         if windows is not None:

@@ -28,13 +28,16 @@ class Sampler:
     targets : int
         Values drawn together.
     residuals : Tensor, shape (count, targets)
-        One-step errors to draw from, for point predictions.
+        One-step errors to draw from, for point predictions, in units of each series' own.
+    widths : Tensor, shape (batch, targets)
+        How large they are in the series of each row.
     generator : torch.Generator
     """
 
     loss: Any
     targets: int
     residuals: Tensor
+    widths: Tensor
     generator: torch.Generator
 
     def __call__(self, output: Tensor) -> Tensor:
@@ -45,7 +48,7 @@ class Sampler:
         if isinstance(self.loss, Quantile):
             return self._invert(self.loss.quantile(output))
         row = torch.randint(len(self.residuals), (len(output),), generator=self.generator)
-        return self.loss.point(output) + self.residuals[row]
+        return self.loss.point(output) + self.widths * self.residuals[row]
 
     def _invert(self, spread: Tensor) -> Tensor:
         """Values at uniform levels on the polygon through the quantiles, continued straight at its ends."""
@@ -90,3 +93,22 @@ def sample_paths(cell: Cell, state: State, x: Tensor, count: int, draw: Sampler)
         last = rollout(cell, first.state, horizon - 1, last=last, feed=feed, exogenous=x[:, 1:]).output[:, -1]
     drawn.append(draw(last))
     return torch.stack(drawn, 1).unflatten(0, (origins, count))
+
+
+def spread_by_series(errors: Array, owner: Array, series: int) -> Array:
+    """Root mean square errors of every series, (series, columns); of all together where a series has fewer than ten.
+
+    Parameters
+    ----------
+    errors : array, shape (errors, columns)
+    owner : array of int, shape (errors,)
+        The series of each.
+    series : int
+        How many there are.
+    """
+    total = np.zeros((series, errors.shape[1]))
+    np.add.at(total, owner, errors**2)
+    count = np.bincount(owner, minlength=series)[:, None]
+    common = (errors**2).mean(axis=0) if len(errors) else np.ones(errors.shape[1])
+    found: Array = np.sqrt(np.where(count >= 10, total / np.maximum(count, 1), common))
+    return np.where(found > 0, found, 1.0)

@@ -48,6 +48,8 @@ def search(
     n_windows: int = 1,
     step_size: int | None = None,
     refit: bool | int = False,
+    level: Any = None,
+    static: Any = None,
     metric: str = "MASE",
     n_jobs: int | None = None,
 ) -> Search:
@@ -61,8 +63,8 @@ def search(
         As in scikit-learn's ``ParameterGrid``; ``estimator__hidden_size`` reaches into the regressor.
     df : DataFrame, Series, DataArray or Dataset
         Everything that may be used for the choice. Keep the data that the result will be tested on out of it.
-    horizon, n_windows, step_size, refit
-        The backtest.
+    horizon, n_windows, step_size, refit, level, static
+        The backtest; ``level`` for metrics of intervals.
     metric : str
         A column of ``Backtest.metrics()``; the smallest is the best.
     n_jobs : int, optional
@@ -86,14 +88,21 @@ def search(
 
     def judged(setting: dict[str, Any]) -> pd.Series:
         model = clone(forecaster).set_params(**setting)
-        result = model.backtest(df, horizon, n_windows, step_size, refit=refit, baselines=None)
+        result = model.backtest(
+            df, horizon, n_windows, step_size, refit=refit, level=level, baselines=None, static=static
+        )
         return result.metrics().loc["model"]
 
     found = pd.DataFrame(Parallel(n_jobs=n_jobs)(delayed(judged)(setting) for setting in settings))
-    if metric not in found:
-        raise ValueError(f"metric must be one of {list(found.columns)}, got {metric!r}.")
+    usable = [str(name) for name in found.columns if name != "n" and not str(name).startswith("coverage")]
+    if metric not in usable:
+        raise ValueError(f"metric must be one of {usable}, got {metric!r}.")
+    if found[metric].isna().all():
+        raise ValueError(
+            f"{metric} is not defined for any setting on these windows: take another metric, such as 'MAE'."
+        )
     columns = pd.DataFrame([{name: repr(value) for name, value in setting.items()} for setting in settings])
     table = pd.concat([columns, found.reset_index(drop=True)], axis=1).assign(params=settings)
     table = table.sort_values(metric, kind="stable").reset_index(drop=True)
-    best = clone(forecaster).set_params(**table["params"].iloc[0]).fit(df)
+    best = clone(forecaster).set_params(**table["params"].iloc[0]).fit(df, static=static)
     return Search(table, best, metric)

@@ -117,6 +117,12 @@ class SeriesTransform:
         ValueError
             If a series that is modelled by its logarithm is not positive.
         """
+        if (np.abs(panel.target) > 1e150).any():
+            row = int(np.argmax(np.abs(panel.target) > 1e150))
+            raise ValueError(
+                f"Series {quoted(panel.names[panel.series[row]])} is {panel.target[row]:g} at {panel.times[row]!s}: "
+                "too large to compute with. Give it in another unit."
+            )
         log = self.log[panel.series]
         bad = log & (panel.target <= 0)
         if bad.any():

@@ -107,6 +107,7 @@ class Windows:
         ready = refit is False and hasattr(model, "known_")
         if ready:
             check_zone(panel.times, model.known_, "df")
+            check_grid(panel, model.known_)
             self._warn_of_the_past(model, panel)
         frames = []
         for first in range(0, self.count, every):
@@ -147,9 +148,24 @@ class Windows:
         return left, part, series, self.rows[left] - panel.starts[self.series[left]] + part.starts[series]
 
     def before(self, panel: Panel, chosen: Array | None = None) -> Panel:
-        """The rows of every series before its first (chosen) origin; series without one are left out."""
+        """The rows of every series before its first (chosen) origin, and before the first origin of all.
+
+        So no series is fitted to what lies in the future of another. Integer times are each series' own, and are not
+        compared. Series without an origin are left out.
+        """
         first = self._first(panel, chosen)
-        return panel.head(np.where(first < len(panel.target), first - panel.starts, 0))
+        lengths = np.where(first < len(panel.target), first - panel.starts, 0)
+        if panel.grid.kind == "integer" or not (lengths > 0).any():
+            return panel.head(lengths)
+        cutoff = min(panel.times[row - 1] for row in first[lengths > 0])
+        early = np.add.reduceat(panel.times <= cutoff, panel.starts)
+        lost = int(np.maximum(lengths - early, 0).sum())
+        if lost and not any("first origin of all" in note for note in self.notes):
+            self.notes.append(
+                f"{lost} rows after {cutoff!s}, the first origin of all series, are left out of the fit: they lie in "
+                "the future of some series."
+            )
+        return panel.head(np.minimum(lengths, early))
 
     def _first(self, panel: Panel, chosen: Array | None = None) -> Array:
         """The first (chosen) origin of every series; the number of all rows where there is none."""
@@ -171,6 +187,15 @@ class Windows:
                     stacklevel=4,
                 )
                 return
+
+
+def check_grid(panel: Panel, known: Panel) -> None:
+    """Raise if a panel does not have the frequency of the fit."""
+    if panel.grid.freq != known.grid.freq:
+        raise ValueError(
+            f"df has the frequency {panel.grid.freq!r}, but the model was fitted for {known.grid.freq!r}: resample it, "
+            f"or give freq={known.grid.freq!r} to the forecaster if rows are missing."
+        )
 
 
 def tidy(

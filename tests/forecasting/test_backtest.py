@@ -17,6 +17,7 @@ from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.backtest import Backtest
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
+from seqdyn.forecasting.ridge import RidgeForecaster
 from seqdyn.forecasting.windows import Windows, following, scales, tidy
 
 Array = np.ndarray[Any, Any]
@@ -191,7 +192,7 @@ def test_levels_are_quantiles() -> None:
     table = backtest(quantiles=[0.3], level=[80, 95]).metrics()
     assert [name for name in table.columns if "coverage" in name] == ["coverage_95", "coverage_80"]
     table = backtest(quantiles=[0.3]).metrics("step")
-    assert list(table.columns) == ["MAE", "RMSE", "MASE", "sMAPE", "OWA", "WQL", "n"] and len(table) == 15
+    assert list(table.columns) == ["MAE", "RMSE", "MASE", "sMAPE", "OWA", "pinball", "WQL", "n"] and len(table) == 15
 
 
 def test_a_baseline_without_quantiles() -> None:
@@ -299,9 +300,29 @@ def test_the_verdict_without_scales() -> None:
 def test_the_printed_result() -> None:
     """What it is, the table, the verdict, the notes."""
     lines = repr(backtest(ragged())).split("\n")
-    assert lines[0] == "Backtest of 2 series, 4 windows of 5 steps"
+    assert lines[0] == "Backtest of 1 series, 4 windows of 5 steps"  # the second begins after the fit ends
     assert lines[1].split()[:3] == ["MAE", "RMSE", "MASE"]
-    assert lines[-2].startswith("6 windows of 2 series are left out") and "baselines:" in lines[-3]
+    text = "\n".join(lines)
+    assert "6 windows of 2 series are left out" in text and "baselines:" in text and "were not in the fit" in text
+
+
+def test_no_series_is_fitted_to_the_future_of_another() -> None:
+    """Series that end at unlike times: what comes after the first origin of any changes no forecast from it."""
+    whole = frame(2).dropna()
+    long = pd.concat(
+        [
+            pd.DataFrame({"unique_id": name, "ds": whole.index[:length], "y": whole[name].to_numpy()[:length]})
+            for name, length in (("a", 30), ("b", len(whole)))
+        ]
+    )
+    model = RidgeForecaster(lags=2, pooled=True, penalty=1.0)
+    origin = model.backtest(long, 5, 2).frame.query("series == 'a'")
+    changed = long.copy()
+    changed.loc[changed["ds"] > origin["cutoff"].min(), "y"] += 7.0
+    again = model.backtest(changed, 5, 2).frame.query("series == 'a'")
+    first = origin["cutoff"] == origin["cutoff"].min()
+    np.testing.assert_array_equal(origin["mean"][first], again["mean"][first])
+    assert any("future of some series" in note for note in model.backtest(long, 5, 2).notes)
 
 
 # -------------------------------------------------------------------- windows

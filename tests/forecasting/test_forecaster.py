@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 
@@ -252,6 +253,90 @@ def test_conformal_intervals_cover() -> None:
     assert result.metrics()["coverage_95"].iloc[0] == pytest.approx(95, abs=1.5)
 
 
+@pytest.mark.parametrize("order", [["smooth", "noisy", "noisier"], ["noisier", "smooth", "noisy"]])
+def test_every_series_has_intervals_of_its_own_width(order: list[str]) -> None:
+    noise = np.random.default_rng(0).normal(size=(1500, 3))
+    values = {name: [0.0] for name in ("smooth", "noisy", "noisier")}
+    for row in noise:
+        for path, size, drawn in zip(values.values(), (0.02, 0.5, 1.0), row, strict=True):
+            path.append(0.8 * path[-1] + size * drawn)
+    frame = pd.DataFrame(values, pd.RangeIndex(1501))[order]
+    model = Forecaster(ARXRegressor(output_lags=0, input_lags=0), scaling=None, n_samples=400, random_state=0)
+    table = model.fit(frame.iloc[:1300]).backtest(frame, 3, 150, 1, level=80, baselines=None).metrics("series")
+    assert ((table["coverage_80"] > 68) & (table["coverage_80"] < 92)).all()
+
+
+def test_what_a_calibration_needs_is_said() -> None:
+    with pytest.raises(ValueError, match="calibration=25 origins of 5 steps leave"):
+        Forecaster(GRURegressor(**QUICK), horizon=5, calibration=25).fit(panel())
+    frame = panel()
+    frame["late"] = np.where(np.arange(40) < 34, np.nan, frame["a"])
+    with pytest.warns(UserWarning, match="Calibration"):
+        model = Forecaster(GRURegressor(**QUICK), horizon=3, calibration=5, scale_features=True).fit(frame)
+    assert model.forecast(2, level=50)["late"].shape == (2, 3)
+
+
+def test_a_short_context_survives_a_file_and_updates(tmp_path: Any) -> None:
+    frame = panel()
+    model = MODELS["short context"]().fit(frame.iloc[:30])
+    model.save(tmp_path / "model.safetensors")
+    read = seqdyn.load(tmp_path / "model.safetensors")
+    same(read.forecast(3), model.forecast(3), 0)
+    same(read.update(frame.iloc[30:35]).forecast(3), model.update(frame.iloc[30:35]).forecast(3), 0)
+    assert not read._news
+
+
+def test_going_back_to_a_state_goes_back_to_its_forecast() -> None:
+    for name in ("gru", "differences"):
+        model = MODELS[name]().fit(panel().iloc[:30])
+        kept, ahead = model.state, model.forecast(3)
+        model.update(panel().iloc[30:35])
+        model.state = kept
+        same(model.forecast(3), ahead)
+        with pytest.raises(ValueError, match="variables"):
+            model.state = kept.drop_vars("pending")
+        with pytest.raises(ValueError, match="not finite"):
+            model.state = kept * np.nan
+
+
+def test_training_goes_around_long_gaps() -> None:
+    y = autoregressive(400)
+    y.iloc[60:360] = np.nan
+    model = MODELS["gru"]().fit(y)
+    assert np.isfinite(model.forecast(3)).all()
+    begins, ends = model.panel_.stretches(50)
+    assert (begins.tolist(), ends.tolist()) == ([0, 360], [60, 400])
+
+
+def test_rows_missing_among_new_ones_are_named() -> None:
+    frame = panel()
+    model = MODELS["gru"]().fit(frame.iloc[:30])
+    with pytest.raises(ValueError, match="fill_gaps"):
+        model.update(frame.iloc[[30, 33]])
+    model.update(frame.iloc[[30, 33]], fill_gaps=True)
+    assert model.known_.last[0] == frame.index[33]
+
+
+def test_another_frequency_is_refused() -> None:
+    model = MODELS["gru"]().fit(panel())
+    hourly = panel().set_axis(pd.date_range("2024-01-01", periods=40, freq="h"))
+    for use in (lambda: model.backtest(hourly, 3, baselines=None), lambda: model.apply(hourly)):
+        with pytest.raises(ValueError, match="frequency 'h'"):
+            use()
+
+
+def test_swapped_levels_and_dims() -> None:
+    stacked = panel().stack()
+    with pytest.raises(ValueError, match="swaplevel"):
+        MODELS["gru"]().fit(stacked.rename("y"))
+    array = xr.DataArray(
+        panel().fillna(11.0).to_numpy(),
+        {"date": panel().index, "station": [1, 2, 3]},
+        ("date", "station"),
+    )
+    assert MODELS["gru"]().fit(array).forecast(2).sizes == {"station": 3, "date": 2}
+
+
 def test_conformal_intervals_around_anything() -> None:
     walk = pd.Series(100 + np.cumsum(np.random.default_rng(3).normal(size=6000)), pd.RangeIndex(6000), name="walk")
     model = ConformalForecaster(NaiveForecaster(), horizon=4, calibration=2000, log=False).fit(walk.iloc[:3000])
@@ -463,6 +548,12 @@ def test_the_default_model_forecasts_a_season() -> None:
         ({"horizon": 0}, "horizon must be"),
         ({"teacher_forcing": 2.0}, "teacher_forcing"),
         ({"season_length": 7, "log": "maybe"}, "log must be one of"),
+        ({"centred": 3}, "centred must be one of"),
+        ({"context_length": 500}, "context_length=500"),
+        ({"strategy": "direct", "horizon": 100}, "needs more rows than steps"),
+        ({"time_col": "mean"}, "rename the column"),
+        ({"estimator": ARXRegressor(), "lags": 9}, "leave out lags"),
+        ({"season_length": 0}, "season_length must be"),
         ({"estimator": PersistenceRegressor(), "strategy": "direct", "horizon": 3}, "recursive"),
     ],
 )
@@ -506,7 +597,7 @@ def test_quantiles_beyond_those_fitted_are_refused() -> None:
 
 def test_levels_that_are_none() -> None:
     model = MODELS["gru"]().fit(panel())
-    for bad in ({"level": 0.8e3}, {"quantiles": [1.2]}, {"quantiles": []}):
+    for bad in ({"level": 0.8e3}, {"quantiles": [1.2]}, {"quantiles": []}, {"quantiles": "0.5"}, {"quantiles": 2}):
         with pytest.raises(ValueError, match="level|quantiles"):
             model.forecast(2, **bad)
 
