@@ -54,8 +54,12 @@ def read_series(path: Path, columns: Columns) -> pd.DataFrame:
     for name, option in wanted:
         check_columns(frame, [name], path, option)
     check_numbers(frame, [columns.target, *columns.past, *columns.future, *columns.static], path, missing=True)
-    frame = with_times(frame[list(dict.fromkeys(name for name, _ in wanted))], str(columns.time), path)
+    used = list(dict.fromkeys(name for name, _ in wanted))
+    unused = [name for name in frame.columns if name not in used]
+    frame = with_times(frame[used], str(columns.time), path)
     _check_repeated(frame, columns, path)
+    if unused:
+        typer.echo(f"seqdyn: note: {path}: nobody said what {spoken(unused)} is for: left out.", err=True)
     return frame
 
 

@@ -277,7 +277,7 @@ class _Adjustment:
         for origin, (n, multiply) in enumerate(zip(length, self.times, strict=True)):
             index = self.index[origin, phase[:n]]
             adjusted = target[:n] / index if multiply else target[:n] - index
-            spread[origin] = _root_mean_square(np.diff(adjusted))
+            spread[origin] = root_mean_square(np.diff(adjusted))
         steps = (length - place)[:, None] + np.arange(horizon)
         season = np.where(self.times[:, None], self._ahead(length, horizon), 1.0)
         return spread[:, None] * np.sqrt(steps) * season
@@ -481,6 +481,7 @@ def _about_the_slope(panel: Panel, series: Array, rows: Array, slope: Array) -> 
     return np.where(count > 0, np.sqrt(variance), np.nan)
 
 
-def _root_mean_square(errors: Array) -> float:
+def root_mean_square(errors: Array) -> float:
+    """√mean e², NaN left out; NaN if nothing is known."""
     known = errors[~np.isnan(errors)]
     return float(np.sqrt(np.mean(known**2))) if len(known) else np.nan

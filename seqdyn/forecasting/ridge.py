@@ -19,7 +19,7 @@ from scipy.stats import norm
 
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
-from seqdyn.forecasting.naive import check_season
+from seqdyn.forecasting.naive import check_season, root_mean_square
 
 Array = np.ndarray[Any, Any]
 
@@ -252,7 +252,8 @@ class RidgeForecaster(PanelForecaster):
         """Root mean square of the one-step differences of q in the fit, shape (series,)."""
         history = self._history()
         q = self._units.of_panel(history, np.arange(len(history.names))) * self.scale_[history.series]
-        return np.array([_root_mean_square(np.diff(q[history.rows(i)])) for i in range(len(history.names))])
+        found = [root_mean_square(np.diff(q[history.rows(i)])) for i in range(len(history.names))]
+        return np.nan_to_num(np.array(found))
 
     def _history(self) -> Panel:
         return self.panel_.head(self.rows_)
@@ -571,11 +572,6 @@ def _row_means(values: Array) -> Array:
     count = known.sum(axis=1)
     total = np.where(known, values, 0.0).sum(axis=1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _root_mean_square(errors: Array) -> float:
-    known = errors[~np.isnan(errors)]
-    return float(np.sqrt(np.mean(known**2))) if len(known) else 0.0
 
 
 def _total(grams: list[tuple[Array, Array]]) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
-from seqdyn.forecasting.naive import check_season, gaussian
+from seqdyn.forecasting.naive import check_season, gaussian, root_mean_square
 from seqdyn.forecasting.ridge import Units, Weights, clipped, roll
 
 Array = np.ndarray[Any, Any]
@@ -354,7 +354,7 @@ def _each(n_jobs: int | None, fit: Any, tasks: list[tuple[Any, ...]]) -> list[di
 def _smoothed(values: Array, trend: str | None, seasonal: str | None, damped: bool, season: int) -> dict[str, Any]:
     """Exponential smoothing of one series; the last value if it cannot be fitted."""
     multiply = seasonal == "mul"
-    whole = _interpolated(values)
+    whole = _bridged(values)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -379,7 +379,7 @@ def _smoothed(values: Array, trend: str | None, seasonal: str | None, damped: bo
             "note": str(error),
         }
     off = (whole - guess) / np.where(multiply, guess, 1.0)
-    return known | {"multiply": multiply, "deviation": _root_mean_square(off[~np.isnan(values)]), "note": ""}
+    return known | {"multiply": multiply, "deviation": root_mean_square(off[~np.isnan(values)]), "note": ""}
 
 
 def _statsmodels_smoothing(values: Array, trend: str | None, seasonal: str | None, damped: bool, season: int) -> Any:
@@ -407,7 +407,7 @@ def _smoothing(found: dict[str, Any], trend: str | None, seasonal: str | None, d
 
 def _autoregressed(values: Array, lags: int) -> dict[str, Any]:
     """The autoregression of one series; the last value if it cannot be fitted."""
-    whole = _interpolated(values)
+    whole = _bridged(values)
     try:
         if len(whole) < max(FEWEST, 2 * lags + 2):
             raise ValueError(f"it has {len(whole)} rows, fewer than {max(FEWEST, 2 * lags + 2)}")
@@ -418,7 +418,7 @@ def _autoregressed(values: Array, lags: int) -> dict[str, Any]:
         if not np.isfinite(found).all() or not np.isfinite(variance):
             raise ValueError("the fit is not finite")
     except (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError) as error:
-        deviation = _root_mean_square(np.diff(whole)) if len(whole) > 1 else np.nan
+        deviation = root_mean_square(np.diff(whole)) if len(whole) > 1 else np.nan
         parts = {"coefficients": np.ones((1, 1, 1)), "intercept": np.zeros((1, 1))}
         return parts | {"deviation": deviation, "note": str(error)}
     return {
@@ -429,14 +429,10 @@ def _autoregressed(values: Array, lags: int) -> dict[str, Any]:
     }
 
 
-def _interpolated(values: Array) -> Array:
+def _bridged(values: Array) -> Array:
     """Values whose gaps are bridged by straight lines; after the last known one they are level."""
     known = ~np.isnan(values)
     return np.interp(np.arange(len(values)), np.flatnonzero(known), values[known])
-
-
-def _root_mean_square(errors: Array) -> float:
-    return float(np.sqrt(np.mean(errors**2)))
 
 
 def _tiled(seasons: Array, season: int) -> Array:
