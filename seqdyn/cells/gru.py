@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from seqdyn.cell import Cell, check_choice, own_generator
+from seqdyn.kernels.gru import gru_recurrence
 
 
 class GRUState(NamedTuple):
@@ -102,6 +103,10 @@ class GRU(Cell):
     def unroll(self, x: Tensor, state: GRUState, mask: Tensor | None = None) -> Any:
         if mask is not None or self.recurrent_bias is None:
             return NotImplemented
+        if torch.is_grad_enabled() and x.device.type == "cpu":
+            own = self.input_weight, self.recurrent_weight, self.bias, self.recurrent_bias
+            output = gru_recurrence(x, state.h, *own)
+            return output, GRUState(output[:, -1])
         weights = [self.input_weight, self.recurrent_weight, self.bias, torch.cat([self.no_bias, self.recurrent_bias])]
         output, h = torch.gru(x, state.h.unsqueeze(0), weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return output, GRUState(h[0])
