@@ -16,7 +16,7 @@ from matplotlib.text import Annotation
 
 from seqdyn.figures import MODELS, PALETTE
 from seqdyn.forecasting.figures import history_length, plot_backtest, plot_fan, spread_out
-from seqdyn.forecasting.naive import NaiveForecaster
+from seqdyn.forecasting.naive import NaiveForecaster, SeasonalNaiveForecaster
 
 DAYS = pd.date_range("2024-01-01", periods=12)
 PAST, AHEAD = DAYS[:8], DAYS[8:]
@@ -170,3 +170,14 @@ def test_drawing_changes_no_setting() -> None:
     plot_fan(PAST, KNOWN, AHEAD, MEAN, SPREAD)
     backtested(2).plot()
     assert dict(matplotlib.rcParams) == before
+
+
+def test_every_forecaster_draws_its_fan() -> None:
+    """Baselines, too; a series that is not there is named."""
+    days = pd.date_range("2024-01-01", periods=60, freq="D")
+    frame = pd.DataFrame({"a": np.arange(60.0), "b": np.arange(60.0) % 7}, days)
+    model = SeasonalNaiveForecaster().fit(frame)
+    drawing = model.plot(14, level=80, series="b", history=20)
+    assert drawing.axes[0].get_legend_handles_labels()[1] == ["actual", "forecast", "80 %"]
+    with pytest.raises(ValueError, match="no series 'c'"):
+        model.plot(3, series="c")

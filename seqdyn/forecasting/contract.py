@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,12 @@ from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.files import save as save_file
 from seqdyn.forecasting.backtest import Backtest
+from seqdyn.forecasting.figures import history_length, plot_fan
 from seqdyn.forecasting.search import Search, search
 from seqdyn.forecasting.windows import Windows, following, scales, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 
@@ -303,6 +307,47 @@ class PanelForecaster(BaseEstimator):
         self._learn(panel)
         self._remember(panel)
         return self
+
+    def plot(
+        self,
+        horizon: int | None = None,
+        future: Any = None,
+        *,
+        level: float | Sequence[float] | None = (80, 95),
+        series: Any = None,
+        history: int | None = None,
+    ) -> Figure:
+        """The end of a series, its forecast, and the bands around it.
+
+        Parameters
+        ----------
+        horizon, future
+            As in :meth:`forecast`.
+        level : float or sequence of float or None
+            Central intervals in percent.
+        series : label, optional
+            Which series; the first if None.
+        history : int, optional
+            How many known rows to show.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        check_is_fitted(self)
+        horizon = self._horizon(horizon)
+        levels = as_levels(None, level)
+        panel = self._own_panel() if "panel_" in vars(self) else self.known_
+        number = 0 if series is None else int(panel.names.get_indexer([series])[0])
+        if number < 0:
+            raise ValueError(f"There is no series {series!r}; the forecaster knows {list(panel.names[:5])}.")
+        found = self._ahead(horizon, self._known(future, horizon), levels)
+        rows = panel.rows(number)
+        shown = slice(max(rows.start, rows.stop - (history or history_length(horizon, self.season_length_))), rows.stop)
+        bands = {} if levels is None else {q: found.quantiles[number, :, i] for i, q in enumerate(levels)}  # type: ignore[index]
+        ahead = self.known_.ahead(horizon)[number]
+        title = str(panel.names[number])
+        return plot_fan(panel.times[shown], panel.target[shown], ahead, found.mean[number], bands, title=title)
 
     def score(self, df: Any, y: Any = None) -> float:
         """−MASE of a forecast over the rows that follow the fit, the mean over series; higher is better.

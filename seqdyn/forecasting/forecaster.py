@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -31,9 +31,8 @@ from seqdyn.estimators.closed_form import ClosedFormEstimator
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.forecasting.conformal import Conformal, held_out, spread
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster, as_levels, check_count
+from seqdyn.forecasting.contract import Forecasts, PanelForecaster, check_count
 from seqdyn.forecasting.defaults import default_baselines
-from seqdyn.forecasting.figures import history_length, plot_fan
 from seqdyn.forecasting.inputs import Inputs, scale_features, shifted, targets
 from seqdyn.forecasting.paths import Sampler, sample_paths, spread_by_series
 from seqdyn.forecasting.states import at_origins, outputs_ahead
@@ -42,7 +41,7 @@ from seqdyn.forecasting.windows import Windows, check_grid
 from seqdyn.state import State, from_xarray, leaves, map_leaves, to_xarray
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 Array = np.ndarray[Any, Any]
 
@@ -78,7 +77,7 @@ class Forecaster(PanelForecaster):
         Show the network the lags relative to the last value, and let it predict relative to that. Then a trend is
         continued.
     log : bool or "auto"
-        Model log y; ``"auto"`` where a series is positive.
+        Model log y; ``"auto"`` where a series is positive. The point forecast of y is then a median, not a mean.
     difference, seasonal_difference : int
         d and D: model (1 − L)^d (1 − L^m)^D y.
     scaling : {"standard", "robust", "mean", "seasonal", None}
@@ -655,47 +654,6 @@ class Forecaster(PanelForecaster):
         return "\n".join(
             [*describe(self, panel), "", f"last {ahead} steps, fitted without them", table, test.verdict()]
         )
-
-    def plot(
-        self,
-        horizon: int | None = None,
-        future: Any = None,
-        *,
-        level: float | Sequence[float] | None = (80, 95),
-        series: Any = None,
-        history: int | None = None,
-    ) -> Figure:
-        """The end of a series, its forecast, and the bands around it.
-
-        Parameters
-        ----------
-        horizon, future
-            As in :meth:`forecast`.
-        level : float or sequence of float or None
-            Central intervals in percent.
-        series : label, optional
-            Which series; the first if None.
-        history : int, optional
-            How many known rows to show.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
-        check_is_fitted(self)
-        horizon = self._horizon(horizon)
-        levels = as_levels(None, level)
-        panel = self._own_panel() if "panel_" in vars(self) else self.known_
-        number = 0 if series is None else int(panel.names.get_indexer([series])[0])
-        if number < 0:
-            raise ValueError(f"There is no series {series!r}; the forecaster knows {list(panel.names[:5])}.")
-        found = self._ahead(horizon, self._known(future, horizon), levels)
-        rows = panel.rows(number)
-        shown = slice(max(rows.start, rows.stop - (history or history_length(horizon, self.season_length_))), rows.stop)
-        bands = {} if levels is None else {q: found.quantiles[number, :, i] for i, q in enumerate(levels)}  # type: ignore[index]
-        ahead = self.known_.ahead(horizon)[number]
-        title = str(panel.names[number])
-        return plot_fan(panel.times[shown], panel.target[shown], ahead, found.mean[number], bands, title=title)
 
     # ---------------------------------------------------------------- for the calibration
 
