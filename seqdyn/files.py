@@ -63,6 +63,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.forecasting.transform": "SeriesTransform",
         "seqdyn.forecasting.inputs": "Inputs",
         "seqdyn.forecasting.conformal": "Conformal",
+        "seqdyn.identification.excitation": "Excitation",
         "seqdyn.estimators.regressors": "RecurrentRegressor ElmanRegressor LSTMRegressor GRURegressor",
         "seqdyn.estimators.classifiers": "RecurrentClassifier ElmanClassifier LSTMClassifier GRUClassifier",
         "seqdyn.estimators.linear": "LinearStateSpaceRegressor",

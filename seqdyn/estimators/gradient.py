@@ -21,7 +21,7 @@ from seqdyn.data.sequences import Sequences
 from seqdyn.data.targets import Targets, as_weights, check_no_infinity, spread, target_names
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator, unchanged_on_error
-from seqdyn.initial_state import Warmup, as_strategy
+from seqdyn.initial_state import Strategy, Warmup, as_strategy
 from seqdyn.training.batches import Batch, Rows, Spanned, Spans, Streams, heard, windows
 from seqdyn.training.forward import forgetting_time, run
 from seqdyn.training.loop import HISTORY, Recipe, Trainer
@@ -184,7 +184,7 @@ class GradientEstimator(SequenceEstimator):
         with unchanged_on_error(self):
             sequences, trainer = self._prepare(X, y, sample_weight, fresh, recipe, hold_out)
         try:
-            trainer.run()
+            self._train(trainer, fresh)
         finally:  # also after a NonFiniteError: the estimator keeps the last good weights
             self.history_ = pd.DataFrame(trainer.history, columns=list(HISTORY))
             self.n_iter_ = len(trainer.history)
@@ -194,6 +194,10 @@ class GradientEstimator(SequenceEstimator):
             }
             self._close(sequences, trainer.generator)
         return self
+
+    def _train(self, trainer: Trainer, fresh: bool) -> None:
+        """All steps of a fit; none where the beginning of a fresh one has solved it."""
+        trainer.run()
 
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, fresh: bool, recipe: Recipe, hold_out: bool
@@ -287,7 +291,7 @@ class GradientEstimator(SequenceEstimator):
         return Spans(seen, self.batch_size, warmup, lead if bool((borders < seen.starts).any()) else 0, borders)
 
     def _warmup_steps(self, lengths: Array) -> Array:
-        strategy = as_strategy(self.initial_state)
+        strategy = self._strategy
         steps = self.warmup
         if steps is None and isinstance(strategy, Warmup):
             steps = strategy.steps
@@ -406,7 +410,11 @@ class GradientEstimator(SequenceEstimator):
 
     def _start(self, cell: Cell) -> Cell:
         """The cell with its initial-state strategy."""
-        return as_strategy(self.initial_state)(cell)
+        return self._strategy(cell)
+
+    @property
+    def _strategy(self) -> Strategy:
+        return as_strategy(self.initial_state)
 
     # ---------------------------------------------------------------- after training
 

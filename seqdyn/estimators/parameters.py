@@ -57,7 +57,7 @@ def one_of(*choices: Any) -> Rule:
         value = value.item() if isinstance(value, np.generic) else value
         return any(type(value) is type(choice) and value == choice for choice in choices)
 
-    return allowed, "one of " + ", ".join(map(repr, choices))
+    return allowed, ("one of " if len(choices) > 1 else "") + ", ".join(map(repr, choices))
 
 
 def accepted(read: Callable[[Any], Any], text: str) -> Rule:
@@ -91,6 +91,11 @@ def optional(rule: Rule) -> Rule:
     return lambda value: value is None or allowed(value), f"None or {text}"
 
 
+def either(*rules: Rule) -> Rule:
+    """What one of several rules says."""
+    return lambda value: any(allowed(value) for allowed, _ in rules), " or ".join(text for _, text in rules)
+
+
 def instance(cls: type) -> Rule:
     """An object of a class."""
     return lambda value: isinstance(value, cls), f"a seqdyn.{cls.__name__}"
@@ -107,7 +112,6 @@ def widths() -> Rule:
 
 RULES: dict[str, Rule] = {
     "hidden_size": widths(),
-    "order": at_least(1),
     "num_layers": at_least(1),
     "residual": one_of(False, True),
     "bidirectional": one_of(False, True, "first"),

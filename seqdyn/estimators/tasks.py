@@ -63,23 +63,14 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
         >>> bool(abs(model.predict(x[50:], initial_state=state) - y[50:]).max() < 1e-6)
         True
         """
-        sequences = self._read(X)
+        sequences, numbers = self._measured(X, y)
         cell = self._causal("estimate_state")
-        if not self._per_step or self._lag:
-            raise ValueError(
-                "estimate_state compares every output with a target of the same step: it needs "
-                "return_sequences=True and output_lag=0."
-            )
-        targets = as_targets(y, sequences, per_step=True)
-        numbers = as_numbers(targets.table)
         if len(set(sequences.lengths.tolist())) > 1:
             raise ValueError(
                 f"estimate_state needs records of one length, got {sequences.lengths.tolist()[:5]} … rows."
             )
         shape = (len(sequences.lengths), -1, numbers.shape[1])
         known = ~np.isnan(numbers)
-        if not known.any():
-            raise ValueError("y is NaN everywhere: at least one target must be known.")
         scaled = np.where(known, self.target_scaling_.apply(numbers), 0.0)
         rows = self._rows(sequences)
         return estimate_state(
@@ -89,6 +80,21 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
             self._tensor(known.astype(np.float64)).view(shape),
             self._point,
         )
+
+    def _measured(self, X: Any, y: Any) -> tuple[Sequences, Array]:
+        """Inputs, and the targets measured beside every one of them."""
+        sequences = self._read(X)
+        if not self._per_step or self._lag:
+            raise ValueError(
+                "Every output is compared with a target of the same step here: that needs return_sequences=True and "
+                "output_lag=0."
+            )
+        numbers = as_numbers(as_targets(y, sequences, per_step=True).table)
+        if numbers.shape[1] != self.n_outputs_:
+            raise ValueError(f"y has {numbers.shape[1]} outputs, but the model predicts {self.n_outputs_}.")
+        if np.isnan(numbers).all():
+            raise ValueError("y is NaN everywhere: at least one target must be known.")
+        return sequences, numbers
 
     def _point(self, output: Tensor) -> Tensor:
         """From network outputs to the predicted targets, in network units."""

@@ -39,7 +39,9 @@ CAUSAL: dict[str, Callable[..., Any]] = {
     "deep": lambda **changes: RecurrentRegressor(
         **QUICK | {"cell": LSTM, "hidden_size": (3, 4, 4), "residual": True, "dropout": 0.2} | changes
     ),
-    "linear": lambda **changes: LinearStateSpaceRegressor(order=3, max_epochs=3, random_state=0, **changes),
+    "linear": lambda **changes: LinearStateSpaceRegressor(
+        **{"order": 3, "method": "gradient", "initial_state": "zero", "max_epochs": 3, "random_state": 0} | changes
+    ),
     "learned start": lambda **changes: lstm(initial_state="learned", learning_rate=0.1, **changes),
 }
 """Estimators trained by gradient, by name; each is called with parameters to change."""
@@ -50,6 +52,7 @@ CLOSED: dict[str, Callable[[], Any]] = {
     "exponential average": lambda: ExponentialMovingAverageRegressor(),
     "persistence": lambda: PersistenceRegressor(),
     "arx": lambda: ARXRegressor(),
+    "identified": lambda: LinearStateSpaceRegressor(initial_state="zero"),
 }
 """Estimators with a closed form, by name."""
 

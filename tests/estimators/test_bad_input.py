@@ -560,7 +560,7 @@ def test_every_parameter_has_bad_values() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: LinearStateSpaceRegressor(order=0), "order must be an int of at least 1, got 0"),
+        (lambda: LinearStateSpaceRegressor(order=0), "order must be an int of at least 1 or 'auto', got 0"),
         (lambda: GRURegressor(reset_gate="between"), "reset_gate must be one of 'after', 'before', got 'between'"),
         (lambda: RecurrentRegressor(cell="gru"), "cell must be a Cell, or a class .*got 'gru'"),
         (lambda: RecurrentRegressor(cell=None), "cell must be a Cell, or a class .*got None"),

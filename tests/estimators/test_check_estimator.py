@@ -50,7 +50,8 @@ REGRESSORS = [
     ElmanRegressor(max_epochs=25),
     LSTMRegressor(max_epochs=25),
     GRURegressor(max_epochs=25),
-    LinearStateSpaceRegressor(max_epochs=25, learning_rate=0.1),  # 25 steps of 1e-2 are too few for R² > 0.5
+    LinearStateSpaceRegressor(),
+    LinearStateSpaceRegressor(method="gradient", max_epochs=25, learning_rate=0.1),  # 25 steps of 1e-2 are too few
     MovingAverageRegressor(),
     MovingAverageRegressor(weights="learned"),
     ExponentialMovingAverageRegressor(),
@@ -73,8 +74,15 @@ NOT_EXCHANGEABLE = {
 
 
 def expected_failures(estimator: Any) -> dict[str, str]:
-    """The three checks that take rows for exchangeable; persistence has no memory, and passes them."""
-    return {} if isinstance(estimator, PersistenceRegressor) else NOT_EXCHANGEABLE
+    """The three checks that take rows for exchangeable; persistence has no memory, and passes them.
+
+    An identified model finds out that rows drawn at random have none, and passes the first two.
+    """
+    if isinstance(estimator, PersistenceRegressor):
+        return {}
+    if isinstance(estimator, LinearStateSpaceRegressor) and estimator.method != "gradient":
+        return {name: NOT_EXCHANGEABLE[name] for name in NOT_EXCHANGEABLE if "invariance" not in name}
+    return NOT_EXCHANGEABLE
 
 
 @parametrize_with_checks(EVERY, expected_failed_checks=expected_failures)

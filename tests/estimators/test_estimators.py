@@ -459,7 +459,8 @@ def test_the_state_continues_the_training_data(name: str, container: str, dtype:
         close(found[series], whole[series][at:], tolerance)
     for one, other in zip(leaves(after), leaves(end), strict=True):
         close(one, other, tolerance)
-    if name not in ("persistence", "moving average, window 1"):
+    memory = getattr(model, "order_", 1) > 0  # few rows may leave an identified model none
+    if name != "persistence" and memory:
         assert any(np.abs(a - b).max() > 1e-6 for a, b in zip(model.predict(rest), found, strict=True))
 
 

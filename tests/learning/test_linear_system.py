@@ -57,7 +57,7 @@ def test_a_linear_system_is_recovered(system: System, order: int) -> None:
     """FIT > 99.9 % in free run on fresh data; the poles and the impulse response are those of the system."""
     model = LinearStateSpaceRegressor(
         order=order,
-        dtype="float64",
+        method="gradient",
         learning_rate=0.1,
         schedule="cosine",
         max_epochs=2000,

@@ -1,0 +1,297 @@
+"""What linear models offer beyond prediction: their matrices in two views, their state, and k-step predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray
+from scipy.signal import dlti
+from sklearn.utils.validation import check_is_fitted
+
+from seqdyn.cells.linear import Linear
+from seqdyn.data.targets import as_targets
+from seqdyn.estimators.parameters import at_least
+from seqdyn.estimators.residual_tests import residual_tests
+from seqdyn.estimators.tasks import NumberEstimator, as_numbers
+from seqdyn.identification.noise import filtered, predicted
+from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.sensitivity import equations
+from seqdyn.identification.system import BlockForm, ControlForm, LinearSystem
+from seqdyn.state import State, flatten, unflatten
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class LinearModel(NumberEstimator):
+    """A regressor whose network is a :class:`~seqdyn.cells.linear.Linear` cell with offsets.
+
+    Attributes
+    ----------
+    feedthrough_, readout_, input_map_, transition_ : array
+        A (x → y), B (h → y), C (x → h) and D (h → h), with inputs and outputs in their own units and the state in
+        network units.
+    output_offset_, state_offset_ : array
+        y_0 in the units of the outputs, and h_0.
+    system_ : LinearSystem
+        All of them and the model of the noise in one object, with poles, zeros and responses.
+    block_matrix_ : xarray.DataArray
+        [A B; C D] with the names of inputs, outputs and states.
+    """
+
+    # ---------------------------------------------------------------- the model
+
+    @property
+    def feedthrough_(self) -> Array:
+        """A, (outputs, inputs)."""
+        return self._matrix("feedthrough")[:, :-1] * self._gain()[:, None] / self._scale()
+
+    @property
+    def readout_(self) -> Array:
+        """B, (outputs, order)."""
+        return self._matrix("readout") * self._gain()[:, None]
+
+    @property
+    def input_map_(self) -> Array:
+        """C, (order, inputs)."""
+        return self._matrix("input_map")[:, :-1] / self._scale()
+
+    @property
+    def transition_(self) -> Array:
+        """D, (order, order)."""
+        return self._matrix("transition")
+
+    @property
+    def output_offset_(self) -> Array:
+        """y_0, (outputs,)."""
+        own = self._matrix("feedthrough")[:, -1] * self._gain() + np.repeat(self.target_scaling_.mean, self._heads)
+        return own - self.feedthrough_ @ self._mean()
+
+    @property
+    def state_offset_(self) -> Array:
+        """h_0, (order,)."""
+        return self._matrix("input_map")[:, -1] - self.input_map_ @ self._mean()
+
+    @property
+    def system_(self) -> LinearSystem:
+        """The fitted model between inputs and outputs in their own units."""
+        gain, covariance = (vars(self).get(name) for name in ("noise_gain_", "noise_covariance_"))
+        scale = self.target_scaling_.scale
+        return LinearSystem(
+            self.feedthrough_,
+            self.readout_,
+            self.input_map_,
+            self.transition_,
+            self.output_offset_,
+            self.state_offset_,
+            None if gain is None else gain / scale,
+            None if covariance is None else covariance * np.outer(scale, scale),
+        )
+
+    @property
+    def block_matrix_(self) -> xarray.DataArray:
+        """[A B; C D]: from inputs and states (columns) to outputs and states (rows)."""
+        system = self.system_
+        states = [f"h{i}" for i in range(system.order)]
+        inputs = list(getattr(self, "feature_names_in_", [f"x{i}" for i in range(system.inputs)]))
+        outputs = getattr(self, "target_names_", None) or [f"y{i}" for i in range(system.outputs)]
+        if system.inputs != len(inputs) or system.outputs != len(outputs):  # a delay line, several outputs a target
+            inputs, outputs = ([f"{n}{i}" for i in range(k)] for n, k in (("x", system.inputs), ("y", system.outputs)))
+        values = np.block([[system.feedthrough, system.readout], [system.input_map, system.transition]])
+        coords = {"to": [*map(str, outputs), *states], "from": [*map(str, inputs), *states]}
+        return xarray.DataArray(values, coords, ("to", "from"), name="block_matrix")
+
+    def as_block(self) -> BlockForm:
+        """[y_t; h_t] = [A B; C D] [x_t; h_{t-1}], in the units of the data; the offsets are attributes of their own."""
+        return self.system_.as_block()
+
+    def as_control(self) -> ControlForm:
+        """Control theory's letters: A_control = D, B_control = C, C_control = B, D_control = A."""
+        return self.system_.as_control()
+
+    def to_scipy(self) -> dlti:
+        """The model as a discrete-time ``scipy.signal`` state space, without its offsets."""
+        return self.system_.to_scipy()
+
+    @property
+    def _heads(self) -> int:
+        return 1
+
+    def _scale(self) -> Array:
+        """The scale of every input of the linear cell."""
+        return self.input_scaling_.scale
+
+    def _mean(self) -> Array:
+        """The mean of every input of the linear cell."""
+        return self.input_scaling_.mean
+
+    def _gain(self) -> Array:
+        return np.repeat(self.target_scaling_.scale, self._heads)
+
+    def _matrix(self, name: str) -> Array:
+        check_is_fitted(self)
+        linear = next(module for module in self.cell_.modules() if isinstance(module, Linear))
+        values: Array = getattr(linear, name).detach().cpu().double().numpy()
+        return values
+
+    # ---------------------------------------------------------------- predicting
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        y: Any = None,
+        steps_ahead: int | None = None,
+        initial_state: State | None = None,
+        return_state: bool = False,
+    ) -> Any:
+        """Predict a target for every step: the free run, or k steps ahead of what was measured.
+
+        Parameters
+        ----------
+        X : array, list of arrays, DataFrame, or xarray.DataArray
+            Sequences in any container ``fit`` takes.
+        y : array, list of arrays, or DataFrame, optional
+            The measured outputs beside X, for ``steps_ahead``; NaN where there was none.
+        steps_ahead : int, at least 1, optional
+            k: ŷ_t is predicted from the inputs up to t and the outputs up to t − k, through the Kalman filter of the
+            model. None: the free run, which sees no output at all.
+        initial_state : State, optional
+            h_{-1} in network units, one row, or one a series; zero if None.
+        return_state : bool
+            Give back the state after the last step, too; with ``steps_ahead`` the filtered one.
+
+        Returns
+        -------
+        y : array
+            Shaped as the targets of ``fit``, in their units.
+        state : State
+            With ``return_state=True`` only.
+
+        Raises
+        ------
+        ValueError
+            If X or y do not fit the model, or it has no model of the noise.
+        """
+        if y is None and steps_ahead is None:
+            return super().predict(X, initial_state=initial_state, return_state=return_state)
+        return self._predict_ahead(X, y, steps_ahead, initial_state, return_state)
+
+    def _predict_ahead(self, X: Any, y: Any, k: int | None, initial_state: State | None, return_state: bool) -> Any:
+        good, text = at_least(1)
+        if y is None or k is None or not good(k):
+            raise ValueError(
+                f"steps_ahead={k!r} and y={'None' if y is None else 'given'}: a k-step prediction needs both, the "
+                f"measured outputs and steps_ahead, {text}; the free run needs neither."
+            )
+        sequences = self._read(X)
+        system = self._noisy_system()
+        numbers = as_numbers(as_targets(y, sequences, per_step=True).table)
+        starts = self._flat_states(initial_state, len(sequences.lengths))
+        outputs, states = [], []
+        for start, first, length in zip(starts, sequences.starts, sequences.lengths, strict=True):
+            rows = slice(first, first + length)
+            seen = (sequences.rows[rows], numbers[rows], start)
+            outputs.append(predicted(system, *seen, k))
+            states.append(filtered(system, *seen)[-1])
+        values = self._container(np.concatenate(outputs), sequences)
+        like = self.cell_.initial_state(1)
+        return (values, unflatten(self._tensor(np.array(states)), like)) if return_state else values
+
+    def _noisy_system(self) -> LinearSystem:
+        """The system, if k-step predictions can be made with it."""
+        if self._own_past is not None:
+            raise ValueError(
+                "steps_ahead needs inputs and outputs apart, but with autoregression the outputs' last values are "
+                "inputs: give them in X, NaN where they are not known."
+            )
+        system = self.system_
+        if system.noise_gain is None:
+            raise ValueError(
+                f"This {type(self).__name__} has no model of the noise, which k-step predictions need: fit on longer "
+                "records, with loss='mse', return_sequences=True and output_lag=0, or feed back outputs with "
+                "autoregression."
+            )
+        return system
+
+    def _flat_states(self, state: State | None, series: int) -> Array:
+        """One row of numbers a series."""
+        if state is None:
+            state = self.cell_.initial_state(series)
+        return flatten(self._as_state(state, series)).detach().cpu().double().numpy()
+
+    def estimate_state(self, X: Any, y: Any) -> State:
+        """The state at the start of a record, from its first rows, by least squares.
+
+            h_{-1} = argmin Σ_t ‖y_t − ŷ_t(h_{-1})‖²        of the free run ŷ, which is linear in it
+
+        Parameters
+        ----------
+        X, y : array, list of arrays, or DataFrame
+            The first rows of the record (or records), as in ``fit``; some ten to a hundred usually suffice. NaN in y
+            marks a missing target.
+
+        Returns
+        -------
+        State
+            For ``predict(X, initial_state=…)`` over the same record from its beginning; the shortest where several do
+            as well.
+        """
+        if self._own_past is not None:
+            return super().estimate_state(X, y)
+        sequences, numbers = self._measured(X, y)
+        weight = 1.0 / self.target_scaling_.scale**2
+        records = [
+            Record.of(sequences.rows[first : first + length], numbers[first : first + length], weight)
+            for first, length in zip(sequences.starts, sequences.lengths, strict=True)
+        ]
+        system = self.system_
+        here = equations(system, grouped(records), np.zeros((len(records), system.order)), free_starts=True)
+        starts = here.start_steps(np.zeros(here.matrix.shape[1]), len(records))
+        return unflatten(self._tensor(starts), self.cell_.initial_state(1))
+
+    # ---------------------------------------------------------------- checking
+
+    def residual_tests(self, X: Any, y: Any, lags: int = 20) -> pd.DataFrame:
+        """Whether the errors still hold something: whiteness of the one-step errors, and correlation with the inputs.
+
+        Parameters
+        ----------
+        X, y : array, list of arrays, or DataFrame
+            As in ``fit``.
+        lags : int, at least 1
+
+        Returns
+        -------
+        DataFrame
+            One row a test: test, output, input, statistic, p_value, verdict. Errors are those of one-step predictions
+            where the model knows its noise, else (and for ``"input, free run"``) of the free run from an estimated
+            start.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from seqdyn import LinearStateSpaceRegressor
+        >>> x = np.random.default_rng(0).normal(size=(400, 1))
+        >>> y = np.convolve(x[:, 0], 0.8 ** np.arange(40))[:400] + 0.1 * np.random.default_rng(1).normal(size=400)
+        >>> model = LinearStateSpaceRegressor(order=1).fit(x, y)
+        >>> model.residual_tests(x, y)[["test", "verdict"]].to_string(index=False, header=False).split("\n")[0].strip()
+        'whiteness  nothing left'
+        """
+        sequences, numbers = self._measured(X, y)
+        starts = self._flat_states(self.estimate_state(X, y), len(sequences.lengths))
+        system = self.system_
+        free, ahead = np.full_like(numbers, np.nan), np.full_like(numbers, np.nan)
+        for start, first, length in zip(starts, sequences.starts, sequences.lengths, strict=True):
+            rows = slice(first, first + length)
+            x, measured = sequences.rows[rows], numbers[rows]
+            free[rows] = measured - system.simulate(x, start)[0]
+            ahead[rows] = (
+                free[rows] if system.noise_gain is None else measured - predicted(system, x, measured, start, 1)
+            )
+        names = list(self.block_matrix_["to"].values[: system.outputs]), list(self.block_matrix_["from"].values)
+        series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
+        return residual_tests(series, sequences.rows, ahead, free, lags, (names[0], names[1][: system.inputs]))

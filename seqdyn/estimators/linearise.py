@@ -1,0 +1,150 @@
+"""A fitted model, near a point or along a trajectory, as a linear system in the units of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from seqdyn.cell import Cell, Wrapper
+from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.estimators.tasks import NumberEstimator
+from seqdyn.identification.linearisation import about, along
+from seqdyn.identification.system import LinearSystem
+from seqdyn.state import State
+
+Array = np.ndarray[Any, Any]
+
+
+def linearise(
+    model: Any, x: Any = None, state: State | None = None, dt: float = 1.0
+) -> LinearSystem | list[LinearSystem]:
+    """The linear system that a model is near a point: its poles, its frequency response, its memory.
+
+    Parameters
+    ----------
+    model : regressor or Cell
+        A fitted regressor of this library, or a cell. It stays as it is.
+    x : array-like, optional
+        (features,): the operating input; the state is the one that it leads to when it is held. (time, features),
+        an array or DataFrame: a trajectory. In the units of the data, of a cell in its own. If None the mean of the
+        training inputs, of a cell 0.
+    state : State, optional
+        One row, in the units of the network (``model.state_``, or what ``predict(…, return_state=True)`` gives). With
+        an operating input the state about which to linearise; with a trajectory the one before its first step.
+    dt : float
+        Time between two steps; frequencies are per this unit of time.
+
+    Returns
+    -------
+    LinearSystem, or a list of them
+        Between x and y in the units of the data; the state stays in those of the network. With a trajectory one a
+        step, about (x_t, h_{t-1}). Losses with several outputs a target count with their point prediction.
+
+    Raises
+    ------
+    ValueError
+        If the model has no causal system from inputs to targets (bidirectional, ``output_lag``), feeds its own past to
+        itself (``autoregression``), or if its state does not settle at the operating input.
+    TypeError
+        If the model is none that can be linearised.
+
+    Notes
+    -----
+    It speaks of small signals about the point; elsewhere a nonlinear model has other poles. Compare several operating
+    inputs before the poles of one are believed to be those of the data.
+
+    References
+    ----------
+    Sussillo & Barak (2013), Opening the black box: low-dimensional dynamics in high-dimensional recurrent neural
+    networks, Neural Computation 25.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.signal import lfilter
+    >>> from seqdyn import ARXRegressor
+    >>> x = np.random.default_rng(0).normal(size=(500, 1))
+    >>> y = lfilter([1.0], [1.0, -0.8], x[:, 0])
+    >>> system = linearise(ARXRegressor(output_lags=1, input_lags=0).fit(x, y))
+    >>> round(system.spectral_radius(), 6), system.dc_gain().round(6)
+    (0.8, array([[5.]]))
+    """
+    if isinstance(model, Cell):
+        values = np.zeros(model.input_size) if x is None else np.asarray(x, dtype=np.float64)
+        return _dispatch(model, values, state, dt)
+    cell = _causal_cell(model)
+    values = _inputs(model, x)
+    scaling = model.input_scaling_
+    found = _dispatch(cell, scaling.apply(values), state, dt)
+    units = (scaling.mean, scaling.scale, model.target_scaling_.mean, model.target_scaling_.scale)
+    return [system.in_units(*units) for system in found] if isinstance(found, list) else found.in_units(*units)
+
+
+class _Point(Wrapper):
+    """A cell whose output is the point prediction."""
+
+    def __init__(self, cell: Cell, point: Callable[[Tensor], Tensor], outputs: int):
+        super().__init__(cell, outputs)
+        self.point = point
+
+    def forward(self, x: Any, state: State) -> tuple[Tensor, State]:
+        output, state = self.cell(x, state)
+        return self.point(output), state
+
+    def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
+        return NotImplemented
+
+
+def _dispatch(cell: Cell, x: Array, state: State | None, dt: float) -> LinearSystem | list[LinearSystem]:
+    if x.ndim not in (1, 2):
+        raise ValueError(
+            f"x has shape {x.shape}, expected (features,) for an operating input or (time, features) for a trajectory."
+        )
+    return about(cell, x, state, dt) if x.ndim == 1 else along(cell, x, state, dt)
+
+
+def _causal_cell(model: Any) -> Cell:
+    """The network from inputs to point predictions, or what stands against it in words."""
+    if not isinstance(model, SequenceEstimator):
+        raise TypeError(f"linearise takes a fitted regressor of this library or a Cell, got {type(model).__name__}.")
+    check_is_fitted(model)
+    model._check_unchanged()
+    if not isinstance(model, NumberEstimator):
+        raise TypeError(
+            f"{type(model).__name__} does not predict numbers. The scores of its classes can be linearised, in the "
+            "units of the network: linearise(model.cell_)."
+        )
+    cell = model._causal("linearise")
+    if model._own_past is not None:
+        raise ValueError(
+            "With autoregression the model feeds its own past to itself, and a past value that is not known is "
+            "replaced: it has no one linear system from inputs to targets. Fit without autoregression."
+        )
+    if model._lag:
+        raise ValueError(
+            f"With output_lag={model._lag} y_t is read after x_{{t+{model._lag}}} was seen: no causal system leads "
+            f"from x to y. The one to y_{{t-{model._lag}}}, in the units of the network, is linearise(model.cell_)."
+        )
+    return cast(Cell, _Point(cell, lambda output: model._point(output), model.n_outputs_))
+
+
+def _inputs(model: Any, x: Any) -> Array:
+    """The operating input (features,), or the rows of one sequence (time, features), in the units of the data."""
+    if x is None:
+        return np.asarray(model.input_mean_, dtype=np.float64)
+    if np.ndim(x) == 1:
+        values = np.asarray(x, dtype=np.float64)
+        if values.shape != (model.n_features_in_,) or not np.isfinite(values).all():
+            raise ValueError(
+                f"x has shape {values.shape}, expected ({model.n_features_in_},), all finite, for an operating input, "
+                f"or (time, {model.n_features_in_}) for a trajectory."
+            )
+        return values
+    sequences = model._read(x)
+    if len(sequences.lengths) != 1:
+        raise ValueError(f"x holds {len(sequences.lengths)} series, expected one trajectory.")
+    return np.asarray(sequences.rows, dtype=np.float64)

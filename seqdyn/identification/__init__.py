@@ -1,0 +1,1 @@
+"""Linear state-space models from data: subspace identification, refinement, analysis; algorithms only."""

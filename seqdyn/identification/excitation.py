@@ -1,0 +1,160 @@
+"""Whether the data can tell what is asked of them: checks before a fit, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seqdyn.identification.hankel import Factor
+from seqdyn.identification.records import Record
+
+Array = np.ndarray[Any, Any]
+ILL_CONDITIONED = 1e3
+"""Condition number of the inputs' Hankel matrix from which N4SID weighting is not to be trusted."""
+
+
+@dataclass(frozen=True)
+class Excitation:
+    """What the inputs reveal.
+
+    Attributes
+    ----------
+    order : int
+        Order of persistent excitation per input, at most the block rows: how many past inputs the data can tell apart.
+        r sinusoids have 2 r; white noise has all.
+    block_rows : int
+        How many were asked for.
+    condition : float
+        Of the inputs' Hankel matrix; 1 for white noise, infinite where some combination of inputs never changes.
+    levels : array of int, shape (inputs,)
+        Distinct values of every input. Two levels cannot reveal a static nonlinearity at the input.
+    delay : array of int, shape (inputs,)
+        Steps before an input shows in any output, as far as its effect exceeds three standard errors.
+    messages : tuple of str
+        What is wrong, and what to do about it.
+    """
+
+    order: int
+    block_rows: int
+    condition: float
+    levels: Array
+    delay: Array
+    messages: tuple[str, ...]
+
+    def __str__(self) -> str:
+        facts = (
+            f"The inputs excite {self.order} of {self.block_rows} block rows (condition {self.condition:.3g}); "
+            f"levels {self.levels.tolist()}, delay {self.delay.tolist()} steps."
+        )
+        return "\n".join([facts, *self.messages])
+
+
+def excitation(records: Sequence[Record], data: Factor, order: int, weighting: str) -> Excitation:
+    """Examine the inputs of some records.
+
+    Parameters
+    ----------
+    records : sequence of Record
+    data : Factor
+        Of these records.
+    order : int
+        States that are asked for; a model of n states needs excitation of order 2 n + 1.
+    weighting : {"cva", "n4sid", "moesp"}
+
+    References
+    ----------
+    Ljung (1999), System Identification, section 13.2; Willems et al. (2005) for Hankel matrices.
+    """
+    rows = np.concatenate([record.x for record in records])
+    levels = np.array([len(np.unique(column)) for column in rows.T], dtype=int)
+    values = _singular_values(data)
+    rank = int((values > 1e-8 * values.max(initial=0.0)).sum()) if len(values) else 0
+    excited = rank // max(1, data.inputs)
+    condition = float(values[0] / values[-1]) if len(values) and values[-1] > 0 else np.inf
+    block_rows = data.past + data.future
+    condition = condition if data.inputs else 1.0
+    messages = [*_constant(rows), *_duplicated(rows)]
+    if data.inputs and not messages and excited < min(2 * order + 1, block_rows):
+        messages.append(
+            f"The inputs excite {excited} directions, an order of {order} needs {2 * order + 1}: other models explain "
+            "the data as well. Give inputs with more frequencies (noise, a random binary sequence), or lower the order."
+        )
+    if weighting == "n4sid" and condition > ILL_CONDITIONED:
+        messages.append(
+            f"The inputs change little from step to step (condition {condition:.2g}), which weighting='n4sid' does not "
+            "stand: take 'cva' or 'moesp'."
+        )
+    return Excitation(excited, block_rows, condition, levels, delays(records), tuple(messages))
+
+
+def _singular_values(data: Factor) -> Array:
+    """Of the Hankel matrix of all inputs, future and past."""
+    count = (data.past + data.future) * data.inputs
+    values: Array = np.linalg.svd(data.lower[:count], compute_uv=False)
+    return values
+
+
+def _constant(rows: Array) -> list[str]:
+    found = [place for place, column in enumerate(rows.T) if np.ptp(column) == 0]
+    return [f"Input {place} is constant: what it does cannot be told from an offset. Leave it out." for place in found]
+
+
+def _duplicated(rows: Array) -> list[str]:
+    found = []
+    for place in range(rows.shape[1]):
+        twins = [other for other in range(place) if np.array_equal(rows[:, other], rows[:, place])]
+        if twins and np.ptp(rows[:, place]) > 0:
+            found.append(f"Inputs {twins[0]} and {place} are the same: their effects cannot be told apart. Drop one.")
+    return found
+
+
+def delays(records: Sequence[Record], lags: int = 10) -> Array:
+    """Steps before each input shows in an output: the first lag whose coefficient exceeds three standard errors.
+
+    The coefficients are those of a regression of y_t on the last inputs and outputs, which estimates the leading Markov
+    parameters without bias.
+
+    Parameters
+    ----------
+    records : sequence of Record
+    lags : int
+        Longest delay that is looked for; fewer where the data are short.
+
+    Returns
+    -------
+    array of int, shape (inputs,)
+        ``lags`` where no effect is seen.
+    """
+    inputs, outputs = records[0].x.shape[1], records[0].y.shape[1]
+    total = sum(len(record.x) for record in records)
+    lags = min(lags, max(1, total // (4 * (inputs + outputs))))
+    regressors, targets = _regression(records, lags)
+    if len(regressors) <= 2 * regressors.shape[1]:
+        return np.zeros(inputs, dtype=int)
+    solution = np.linalg.lstsq(regressors, targets, rcond=None)[0]
+    errors = targets - regressors @ solution
+    variance = (errors**2).sum(0) / (len(errors) - regressors.shape[1])
+    spread = np.sqrt(np.outer(np.diag(np.linalg.pinv(regressors.T @ regressors)).clip(min=0), variance))
+    seen = (np.abs(solution) > 3 * spread + 1e-9)[: (lags + 1) * inputs].any(axis=1).reshape(lags + 1, inputs)
+    return np.where(seen.any(axis=0), seen.argmax(axis=0), lags)
+
+
+def _regression(records: Sequence[Record], lags: int) -> tuple[Array, Array]:
+    """[x_t … x_{t-q}, y_{t-1} … y_{t-q}, 1] and y_t, where all are known."""
+    regressors, targets = [], []
+    for record in records:
+        time = len(record.x) - lags
+        if time < 1:
+            continue
+        x = [record.x[lags - lag : lags - lag + time] for lag in range(lags + 1)]
+        y = [record.y[lags - lag : lags - lag + time] for lag in range(1, lags + 1)]
+        regressors.append(np.hstack([*x, *y, np.ones((time, 1))]))
+        targets.append(record.y[lags:])
+    width = records[0].x.shape[1] * (lags + 1) + records[0].y.shape[1] * lags + 1
+    joined = np.concatenate([np.zeros((0, width)), *regressors])
+    wanted = np.concatenate([np.zeros((0, records[0].y.shape[1])), *targets])
+    known = ~np.isnan(joined).any(axis=1) & ~np.isnan(wanted).any(axis=1)
+    return joined[known], wanted[known]

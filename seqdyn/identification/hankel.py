@@ -1,0 +1,106 @@
+"""Past and future of every instant side by side, and their triangular factor: all that subspace methods need of data.
+
+A column of the block Hankel matrices stacks p past and f future steps. The columns of several experiments stand side
+by side; no column reaches over a border, and none holds a missing value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.linalg import qr
+
+from seqdyn.identification.records import Record
+
+Array = np.ndarray[Any, Any]
+CHUNK = 4096
+"""Columns held at once."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """The lower triangular factor of [U_f; W_p; Y_f], with W_p = [U_p; Y_p], divided by the root of the columns.
+
+        [U_f]   [L11         ] [Q1]
+        [W_p] = [L21 L22     ] [Q2]
+        [Y_f]   [L31 L32 L33 ] [Q3]
+
+    Attributes
+    ----------
+    lower : array
+        L; its blocks have f·inputs, p·(inputs + outputs) and f·outputs rows.
+    past, future, inputs, outputs : int
+        p, f and the widths.
+    columns : int
+        How many columns the data gave.
+    """
+
+    lower: Array
+    past: int
+    future: int
+    inputs: int
+    outputs: int
+    columns: int
+
+    def block(self, row: int, column: int) -> Array:
+        """L11 … L33, counted from 1."""
+        sizes = [self.future * self.inputs, self.past * (self.inputs + self.outputs), self.future * self.outputs]
+        ends = np.cumsum([0, *sizes])
+        return self.lower[ends[row - 1] : ends[row], ends[column - 1] : ends[column]]
+
+    @property
+    def inputs_hold_outputs(self) -> bool:
+        """Whether an output comes back as an input of the next step, as in X = the series and y = the series later.
+
+        The future inputs then say all about an output but the last, and nothing is left for the past to explain.
+        """
+        first = slice(self.outputs)
+        left = np.hstack([self.block(3, 2)[first], self.block(3, 3)[first]])
+        whole = np.hstack([self.block(3, 1)[first], left])
+        return bool((np.linalg.norm(left, axis=1) < 1e-6 * np.linalg.norm(whole, axis=1)).any())
+
+
+def factor(records: Iterable[Record], past: int, future: int) -> Factor:
+    """The factor of the Hankel matrices of all records, their means taken out; the columns come and go in chunks.
+
+    References
+    ----------
+    Verhaegen (1994), Identification of the deterministic part of MIMO state space models, section 4.
+    """
+    records = list(records)
+    inputs, outputs = records[0].x.shape[1], records[0].y.shape[1]
+    width = 1 + (past + future) * (inputs + outputs)
+    upper, count = np.zeros((0, width)), 0
+    for columns in _columns(records, past, future):
+        count += len(columns)
+        upper = triangular(upper, columns)
+    lower = np.zeros((width - 1, width - 1))
+    lower[:, : max(0, len(upper) - 1)] = upper[1:, 1:].T / np.sqrt(max(count, 1))  # what the constant leaves
+    return Factor(lower, past, future, inputs, outputs, count)
+
+
+def triangular(upper: Array, rows: Array) -> Array:
+    """R of the QR factorisation of [upper; rows]."""
+    result: Array = qr(np.vstack([upper, rows]), mode="r", check_finite=False, overwrite_a=True)[0]
+    return result[: result.shape[1]]
+
+
+def _columns(records: list[Record], past: int, future: int) -> Iterator[Array]:
+    """Rows [1, u_f, u_p, y_p, y_f], one for every instant that has its whole past and future."""
+    reach = past + future
+    for record in records:
+        if len(record.x) < reach:
+            continue
+        x = sliding_window_view(record.x, reach, axis=0).swapaxes(1, 2)  # (columns, reach, inputs), no copy
+        y = sliding_window_view(record.y, reach, axis=0).swapaxes(1, 2)
+        missing: Array = np.any(np.isnan(record.y), axis=1)
+        known: Array = ~np.any(sliding_window_view(missing, reach), axis=1)
+        for start in range(0, len(x), CHUNK):
+            chosen = start + np.flatnonzero(known[start : start + CHUNK])
+            one = np.ones(len(chosen))
+            parts = (one, x[chosen, past:], x[chosen, :past], y[chosen, :past], y[chosen, past:])
+            yield np.concatenate([part.reshape(len(chosen), -1) for part in parts], axis=1)

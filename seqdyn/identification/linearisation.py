@@ -1,0 +1,260 @@
+"""Any cell, near a point, as a linear system.
+
+y_t ≈ y* + A (x_t − x*) + B (h_{t-1} − h*)          A = ∂y/∂x, B = ∂y/∂h
+h_t ≈ f(x*, h*) + C (x_t − x*) + D (h_{t-1} − h*)   C = ∂f/∂x, D = ∂f/∂h
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqdyn.identification.system import LinearSystem
+from seqdyn.scan import hold, scan
+from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves, unflatten
+
+if TYPE_CHECKING:
+    from seqdyn.cell import Cell
+
+Array = np.ndarray[Any, Any]
+
+CHUNK, CHUNKS = 500, 20
+"""Steps run at a time while the state settles, and how often at most."""
+
+SETTLED = 1e-3
+"""Change a step, relative to the state, from which Newton's method takes over."""
+
+NUMBERS_AT_ONCE = 2**22
+"""Derivatives that are computed in one go."""
+
+
+def about(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> LinearSystem:
+    """Linearise a cell about an operating point (x*, h*).
+
+    Parameters
+    ----------
+    cell : Cell
+        It stays as it is: what is measured is a copy in float64, on the CPU and in evaluation mode.
+    x : array-like, shape (inputs,)
+        x*, in the units of the cell.
+    state : State, optional
+        h*, one row; it need not be a point of rest. If None the point of rest that the cell reaches from its initial
+        state when x* is held.
+    dt : float
+        Time between two steps.
+
+    Returns
+    -------
+    LinearSystem
+        Between x and y, the offsets such that it gives exactly y* and f(x*, h*) at (x*, h*). Its state is the cell's,
+        leaf after leaf (an LSTM's is [h; c]); :meth:`~seqdyn.identification.analysis.Analysis.steady_state` of x*
+        is h* where that is a point of rest.
+
+    Raises
+    ------
+    ValueError
+        If the state does not settle, or the cell does not take and give one row of numbers a step.
+
+    References
+    ----------
+    Sussillo & Barak (2013), Opening the black box: low-dimensional dynamics in high-dimensional recurrent neural
+    networks, Neural Computation 25.
+
+    Examples
+    --------
+    An Elman cell with h_t = tanh(x_t + 0.5 h_{t-1}) at rest:
+
+    >>> import torch
+    >>> from seqdyn.cells.elman import Elman
+    >>> cell = Elman(1, 1)
+    >>> for name, weight in cell.named_parameters():
+    ...     _ = torch.nn.init.constant_(weight, {"input_weight": 1.0, "recurrent_weight": 0.5, "bias": 0.0}[name])
+    >>> about(cell, [0.0]).transition
+    array([[0.5]])
+    """
+    own = _measured(cell)
+    point = _row(own, x)
+    before = _settled(own, point) if state is None else _own_state(own, state)
+    return _systems(own, point, before, dt)[0]
+
+
+def along(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> list[LinearSystem]:
+    """Linearise a cell at every step of a trajectory, about (x_t, h_{t-1}).
+
+    Parameters
+    ----------
+    cell : Cell
+        It stays as it is, see :func:`about`.
+    x : array-like, shape (time, inputs)
+        In the units of the cell.
+    state : State, optional
+        h_{-1}, one row; the cell's initial state if None.
+    dt : float
+        Time between two steps.
+
+    Returns
+    -------
+    list of LinearSystem
+        One a step: a system that changes in time. Run one after the other they give the trajectory itself, and to
+        first order every one near it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from seqdyn.cells.gru import GRU
+    >>> len(along(GRU(2, 3), np.zeros((5, 2))))
+    5
+    """
+    own = _measured(cell)
+    rows = torch.as_tensor(np.asarray(x, dtype=np.float64))
+    if rows.dim() != 2 or rows.shape[1] != own.input_size or not len(rows) or not bool(rows.isfinite().all()):
+        raise ValueError(f"x has shape {tuple(rows.shape)}, expected (time, {own.input_size}), all of it finite.")
+    start = own.initial_state(1) if state is None else _own_state(own, state)
+    with torch.no_grad():
+        kept = scan(own, rows[None], start, record=lambda x, before, output, after: before).record
+    return _systems(own, rows, map_leaves(lambda leaf: leaf[0], kept), dt)
+
+
+# --- the copy that is measured, its input and its state ---------------------------------------------------------------
+
+
+def _measured(cell: Cell) -> Cell:
+    """A copy in float64, on the CPU, in evaluation mode, without gradients of its own."""
+    return copy.deepcopy(cell).to("cpu", torch.float64).eval().requires_grad_(False)
+
+
+def _row(cell: Cell, x: Any) -> Tensor:
+    point = torch.as_tensor(np.asarray(x, dtype=np.float64))
+    if tuple(point.shape) != (cell.input_size,) or not bool(point.isfinite().all()):
+        raise ValueError(
+            f"x is {np.array2string(point.numpy(), threshold=5)} of shape {tuple(point.shape)}, expected "
+            f"({cell.input_size},): one finite number for each input of the cell."
+        )
+    return point[None]
+
+
+def _own_state(cell: Cell, state: State) -> State:
+    """A given state, if it has the leaves of the cell's own, in float64."""
+    expected = {name: tuple(leaf.shape) for name, leaf in named_leaves(cell.initial_state(1))}
+    given = {name: tuple(leaf.shape) for name, leaf in named_leaves(state)}
+    if given != expected:
+        raise ValueError(f"state has the leaves {given}, but the cell needs {expected}: one row.")
+    return map_leaves(lambda leaf: leaf.detach().to("cpu", torch.float64), state)
+
+
+# --- the point of rest ------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _settled(cell: Cell, x: Tensor) -> State:
+    """Where the state comes to rest while x is held: run until it hardly moves, then polished by Newton's method."""
+    state = cell.initial_state(1)
+    if not leaves(state) or not flatten(state).numel():
+        return state
+    for _ in range(CHUNKS):
+        change = _unrest(cell, x, state)
+        if change <= 1e-3 * SETTLED or not np.isfinite(change):
+            break
+        state = scan(cell, hold(x, CHUNK), state).state
+    change = _unrest(cell, x, state)
+    if not change <= SETTLED:
+        raise _restless(x, f"still changes by {change:.2g} of its size a step")
+    if change <= 1e-15:
+        return state
+    polished = _polished(cell, x, state)
+    if _unrest(cell, x, polished) > 1e-10:
+        raise _restless(x, "comes to no point at which it stays")
+    radius = float(np.abs(np.linalg.eigvals(_jacobian(cell, x, polished).numpy())).max())
+    if radius > 1 + 1e-9:
+        raise _restless(x, f"does not stay at its only near point of rest (spectral radius {radius:.6g})")
+    return polished
+
+
+def _restless(x: Tensor, what: str) -> ValueError:
+    held = np.array2string(x[0].numpy(), precision=4, threshold=5)
+    return ValueError(
+        f"With x held at {held} (in the units of the cell) the state does not settle: after {CHUNK * CHUNKS} "
+        f"steps or fewer it {what}. It oscillates, drifts or grows. Say about which state to linearise: state=…, "
+        "such as the one a run returned."
+    )
+
+
+def _polished(cell: Cell, x: Tensor, state: State) -> State:
+    """Newton's method on f(x, h) − h = 0; a step that does not help is halved."""
+    for _ in range(50):
+        here = flatten(state)
+        gap, size = _moved(cell, x, state) - here, _unrest(cell, x, state)
+        if size <= 1e-15:
+            break
+        slope = _jacobian(cell, x, state) - torch.eye(here.shape[1], dtype=here.dtype)
+        step = -torch.linalg.lstsq(slope, gap.T, driver="gelsd").solution.T
+        tried = (unflatten(here + step * 0.5**halvings, state) for halvings in range(30))
+        better = next((other for other in tried if _unrest(cell, x, other) < size), None)
+        if better is None:
+            break
+        state = better
+    return state
+
+
+def _moved(cell: Cell, x: Tensor, state: State) -> Tensor:
+    """f(x, h), flat."""
+    return flatten(cell(x, state)[1])
+
+
+def _unrest(cell: Cell, x: Tensor, state: State) -> float:
+    """How far one step moves the state, relative to 1 + its size."""
+    here = flatten(state)
+    return float((_moved(cell, x, state) - here).abs().max() / (1 + here.abs().max()))
+
+
+def _jacobian(cell: Cell, x: Tensor, state: State) -> Tensor:
+    """∂f/∂h, (n, n), of one row."""
+    here = flatten(state)
+    found: Tensor = torch.func.jacrev(lambda h: _moved(cell, x, unflatten(h[None], state))[0])(here[0])
+    return found
+
+
+# --- the derivatives --------------------------------------------------------------------------------------------------
+
+
+def _systems(cell: Cell, x: Tensor, before: State, dt: float) -> list[LinearSystem]:
+    """One system a row of x (rows, inputs) and of the state (rows, …)."""
+    flat = flatten(before) if leaves(before) else x.new_zeros(len(x), 0)
+    inputs, states = x.shape[1], flat.shape[1]
+
+    def step(joined: Tensor) -> Tensor:
+        state = unflatten(joined[:, inputs:], before) if leaves(before) else before
+        output, after = cell(joined[:, :inputs], state)
+        if not isinstance(output, Tensor):
+            raise ValueError(f"The cell gives a {type(output).__name__}, expected one tensor of outputs.")
+        return torch.cat([output.flatten(1), *([flatten(after)] if leaves(after) else [])], dim=1)
+
+    systems = []
+    joined = torch.cat([x, flat], dim=1)
+    rows = max(1, NUMBERS_AT_ONCE // (1 + joined.shape[1] * (joined.shape[1] + cell.output_size)))
+    for part in joined.split(rows):
+        value = step(part).numpy()
+        # Rows of a batch do not talk to each other: the derivative of their sum holds every row's own.
+        slopes = torch.func.jacrev(lambda rows: step(rows).sum(0))(part).transpose(0, 1).numpy()
+        systems += [_system(*row, inputs, states, dt) for row in zip(part.numpy(), value, slopes, strict=True)]
+    return systems
+
+
+def _system(point: Array, value: Array, slope: Array, inputs: int, states: int, dt: float) -> LinearSystem:
+    """The tangent at one point (x*, h*), from [y; h] there and its derivative by [x, h]."""
+    outputs = len(value) - states
+    above, below = slope[:outputs], slope[outputs:]
+    rest = value - slope @ point
+    return LinearSystem(
+        above[:, :inputs],
+        above[:, inputs:],
+        below[:, :inputs],
+        below[:, inputs:],
+        rest[:outputs],
+        rest[outputs:],
+        dt=dt,
+    )

@@ -1,0 +1,189 @@
+"""The noise of the innovation form: the Kalman gain, the filter it makes, and predictions k steps ahead.
+
+    h_t = C x_t + D h_{t-1} + h_0 + K e_t        e_t = y_t − A x_t − B h_{t-1} − y_0
+
+With e_t put in, the filter is a linear system driven by inputs and measured outputs, with transition D − K B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from seqdyn.identification.hankel import Factor
+from seqdyn.identification.levenberg_marquardt import minimised
+from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.refinement import Problem
+from seqdyn.identification.sensitivity import equations
+from seqdyn.identification.stability import spectral_radius
+from seqdyn.identification.subspace import noise_markov
+from seqdyn.identification.system import LinearSystem
+
+Array = np.ndarray[Any, Any]
+
+
+def with_noise(system: LinearSystem, data: Factor, records: Iterable[Record], starts: Array) -> LinearSystem:
+    """The system with the Kalman gain of the smallest one-step error, and the covariance of these errors.
+
+    The search begins at the gain that the data's unexplained future shows, [BK; BDK; …], or at K = 0 where that makes
+    no stable filter, and stays among stable filters.
+
+    Parameters
+    ----------
+    system : LinearSystem
+    data : Factor
+        Of the same records.
+    records : iterable of Record
+    starts : array, shape (records, order)
+
+    References
+    ----------
+    Van Overschee & De Moor (1996), Subspace Identification for Linear Systems, section 4.4; Ljung (1999), section 7.2,
+    for prediction-error minimisation.
+    """
+    pieces = [
+        piece for record, start in zip(records, starts, strict=True) for piece in _measured(system, record, start)
+    ]
+    driven = [Record(np.hstack([part.x, part.y - system.output_offset]), part.y, part.weight) for part, _ in pieces]
+    problem, begins = Problem(grouped(driven), len(driven)), np.array([start for _, start in pieces])
+    candidates = [_Filter.of(system, gain, problem, begins) for gain in (_shown(system, data), 0.0 * system.readout.T)]
+    best = minimised(min(candidates, key=lambda place: place.error), lambda place: place.linearised(problem, begins))
+    found = replace(system, noise_gain=best.gain)
+    errors = np.concatenate([part.y - predicted(found, part.x, part.y, start, 1) for part, start in pieces])
+    return replace(found, noise_covariance=errors.T @ errors / len(errors))
+
+
+@dataclass(frozen=True)
+class _Filter:
+    """A Kalman gain, and the one-step error Σ w ‖e_t‖² with it: infinite where the filter is not stable."""
+
+    system: LinearSystem
+    gain: Array
+    error: float
+
+    @classmethod
+    def of(cls, system: LinearSystem, gain: Array, problem: Problem, starts: Array) -> _Filter:
+        if not np.isfinite(gain).all() or spectral_radius(system.transition - gain @ system.readout) >= 1.0:
+            return cls(system, gain, np.inf)
+        return cls(system, gain, problem.error(filter_of(system, gain), starts))
+
+    def linearised(self, problem: Problem, starts: Array) -> tuple[Array, Array, Callable[[Array], _Filter]]:
+        """In the entries of K: the filter's transition is D − K B, its input map [C − K A, K]."""
+        here = equations(filter_of(self.system, self.gain), problem.groups, starts, free_starts=False)
+        order, outputs = self.gain.shape
+        whole = np.eye(order * outputs).reshape(order * outputs, order, outputs)
+        of_transition = -(whole @ self.system.readout).reshape(len(whole), order * order)
+        of_input_map = np.concatenate([-whole @ self.system.feedthrough, whole], axis=2).reshape(
+            len(whole), order * (self.system.inputs + outputs)
+        )
+        chain = np.hstack([of_transition, of_input_map]).T
+
+        def move(step: Array) -> _Filter:
+            return _Filter.of(self.system, self.gain + step.reshape(order, outputs), problem, starts)
+
+        return here.matrix[:, : len(chain)] @ chain, here.target, move
+
+
+def _shown(system: LinearSystem, data: Factor) -> Array:
+    """K from [BK; BDK; …], the response to the errors that the data show."""
+    blocks = [system.readout]
+    for _ in range(data.future - 2):
+        blocks.append(blocks[-1] @ system.transition)
+    gain: Array = np.linalg.lstsq(np.vstack(blocks), noise_markov(data)[system.outputs :], rcond=1e-9)[0]
+    return gain
+
+
+def _measured(system: LinearSystem, record: Record, start: Array) -> list[tuple[Record, Array]]:
+    """The stretches of a record without a gap, each with the state the free run has at its beginning."""
+    before = states(system).simulate(record.x, start)[0]
+    before = np.vstack([start, before[:-1]])
+    known: Array = np.all((record.weight > 0) & ~np.isnan(record.y), axis=1)
+    return [
+        (Record(record.x[begin:end], record.y[begin:end], record.weight[begin:end]), before[begin])
+        for begin, end in _stretches(known)
+        if known[begin]
+    ]
+
+
+def _stretches(known: Array) -> list[tuple[int, int]]:
+    """Where rows are alike: (begin, end)."""
+    return list(pairwise([0, *(np.flatnonzero(np.diff(known)) + 1).tolist(), len(known)])) if len(known) else []
+
+
+def states(system: LinearSystem) -> LinearSystem:
+    """The system whose outputs are this one's states h_t."""
+    offset = system.state_offset
+    return LinearSystem(system.input_map, system.transition, system.input_map, system.transition, offset, offset)
+
+
+def filter_of(system: LinearSystem, gain: Array) -> LinearSystem:
+    """The one-step predictor of y_t: a system driven by [x_t; y_t − y_0], with transition D − K B."""
+    nothing = np.zeros((system.outputs, system.outputs))
+    return LinearSystem(
+        np.hstack([system.feedthrough, nothing]),
+        system.readout,
+        np.hstack([system.input_map - gain @ system.feedthrough, gain]),
+        system.transition - gain @ system.readout,
+        system.output_offset,
+        system.state_offset,
+    )
+
+
+def filtered(system: LinearSystem, x: Array, y: Array, start: Array) -> Array:
+    """h_t for every t, corrected by the outputs measured up to t; where one is missing the model runs on freely.
+
+    Parameters
+    ----------
+    system : LinearSystem
+        With a noise gain.
+    x, y : array, shapes (time, inputs) and (time, outputs)
+        NaN in y where it was not measured.
+    start : array, shape (order,)
+        h_{-1}.
+
+    Returns
+    -------
+    array, shape (time, order)
+    """
+    assert system.noise_gain is not None
+    known: Array = np.all(~np.isnan(y), axis=1)
+    free, corrected = states(system), states(filter_of(system, system.noise_gain))
+    parts = [np.zeros((0, system.order))]
+    for begin, end in _stretches(known):
+        if known[begin]:
+            seen = np.hstack([x[begin:end], y[begin:end] - system.output_offset])
+            part, start = corrected.simulate(seen, start)
+        else:
+            part, start = free.simulate(x[begin:end], start)
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def predicted(system: LinearSystem, x: Array, y: Array, start: Array, steps_ahead: int) -> Array:
+    """ŷ_{t|t-k}: outputs from the inputs up to t and the outputs up to t − k.
+
+    The first k are those of the free run.
+
+    Parameters
+    ----------
+    system, x, y, start
+        As in :func:`filtered`.
+    steps_ahead : int, at least 1
+        k.
+
+    Returns
+    -------
+    array, shape (time, outputs)
+    """
+    later = max(0, len(x) - steps_ahead)
+    known = filtered(system, x, y, start)[:later]
+    before = np.vstack([start, states(system).simulate(x[: steps_ahead - 1], start)[0], known])[: len(x)]
+    for passed in range(1, steps_ahead):  # h_{t-k} runs on over x_{t-k+1} … x_{t-1}
+        moved = before[steps_ahead:] @ system.transition.T + system.state_offset
+        before[steps_ahead:] = moved + x[passed : passed + later] @ system.input_map.T
+    result: Array = x @ system.feedthrough.T + before @ system.readout.T + system.output_offset
+    return result

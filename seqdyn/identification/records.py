@@ -1,0 +1,79 @@
+"""Experiments: what was put in and what came out, each record with a beginning of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Array = np.ndarray[Any, Any]
+
+
+class Record(NamedTuple):
+    """One experiment.
+
+    ``x`` (time, inputs) finite; ``y`` (time, outputs), NaN where it was not measured; ``weight`` (time, outputs) what
+    an error counts, 0 where y is NaN.
+    """
+
+    x: Array
+    y: Array
+    weight: Array
+
+    @classmethod
+    def of(cls, x: Any, y: Any, weight: Any = None) -> Record:
+        """A record from arrays; every measured output counts 1 if no weight is given."""
+        x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+        if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+            raise ValueError(f"x {x.shape} and y {y.shape} must be (time, inputs) and (time, outputs) of one length.")
+        known = ~np.isnan(y)
+        return cls(x, y, known.astype(np.float64) if weight is None else np.where(known, weight, 0.0))
+
+    def before(self, time: int) -> Record:
+        """The first ``time`` steps."""
+        return Record(self.x[:time], self.y[:time], self.weight[:time])
+
+
+@dataclass(frozen=True)
+class Group:
+    """Records of similar length side by side, the shorter ones padded with steps that count nothing.
+
+    Attributes
+    ----------
+    places : list of int
+        Which of the records these are.
+    x, y, weight : Tensor, shape (records, time, width)
+    """
+
+    places: list[int]
+    x: Tensor
+    y: Tensor
+    weight: Tensor
+
+
+def grouped(records: Iterable[Record]) -> list[Group]:
+    """Records in groups whose lengths differ by less than a factor of two."""
+    records = list(records)
+    classes: dict[int, list[int]] = {}
+    for place, record in enumerate(records):
+        classes.setdefault(len(record.x).bit_length(), []).append(place)
+    return [_group([records[place] for place in places], places) for places in classes.values()]
+
+
+def _group(records: list[Record], places: list[int]) -> Group:
+    time = max(len(record.x) for record in records)
+
+    def padded(values: Iterator[Array]) -> Tensor:
+        ends = [np.pad(value, ((0, time - len(value)), (0, 0))) for value in values]
+        return torch.as_tensor(np.stack(ends))
+
+    return Group(
+        places,
+        padded(record.x for record in records),
+        padded(np.nan_to_num(record.y) for record in records),
+        padded(record.weight for record in records),
+    )

@@ -1,0 +1,105 @@
+"""Transitions that forget: moving an estimate inside the unit circle, and steps that never leave it.
+
+    D = E⁻¹ F        E = ½ (H11 + H22 + Y − Yᵀ),  F = H21,  [H11 H21ᵀ; H21 H22] = WᵀW + εI
+
+Every W (2n × 2n) and Y (n × n) give a D with spectral radius below 1, and every such D is reached: a step in W and Y is
+free, and the model stays stable without losing a single stable one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.linalg import schur
+from torch import Tensor
+
+Array = np.ndarray[Any, Any]
+EPSILON = 1e-9
+"""ε, in a scale in which the trace of H is about 1."""
+
+
+class Contraction(NamedTuple):
+    """The coordinates of a stable transition: ``W`` (2n, 2n) and ``Y`` (n, n)."""
+
+    W: Tensor
+    Y: Tensor
+
+
+def spectral_radius(transition: Array) -> float:
+    """The largest modulus of the eigenvalues; 0 of an empty matrix."""
+    return float(np.abs(np.linalg.eigvals(transition)).max(initial=0.0))
+
+
+def pulled_inside(transition: Array, limit: float) -> Array:
+    """The transition with every eigenvalue of a modulus above ``limit`` moved to it, angles and vectors kept.
+
+    References
+    ----------
+    Ljung (1999), System Identification, section 10.6, for what is done to unstable predictors.
+    """
+    triangle, vectors = schur(transition.astype(complex), output="complex")
+    values = np.diag(triangle).copy()
+    moduli = np.abs(values)
+    shrink = np.minimum(1.0, limit / np.maximum(moduli, np.finfo(np.float64).tiny))
+    np.fill_diagonal(triangle, values * shrink)
+    moved: Array = (vectors @ triangle @ vectors.conj().T).real
+    return moved
+
+
+def contraction(transition: Array) -> Contraction:
+    """Coordinates W and Y of a stable transition: H = [P (PD)ᵀ; PD P] with DᵀPD − P = −I.
+
+    Raises
+    ------
+    ValueError
+        If the transition is not stable.
+    """
+    if spectral_radius(transition) >= 1.0:
+        raise ValueError(f"The transition has spectral radius {spectral_radius(transition):.4g}, expected below 1.")
+    order = len(transition)
+    weight = _lyapunov(transition)
+    weight = weight / np.trace(weight)
+    moved = weight @ transition
+    square = np.block([[weight, moved.T], [moved, weight]]) - EPSILON * np.eye(2 * order)
+    values, vectors = np.linalg.eigh((square + square.T) / 2)
+    root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+    return Contraction(torch.as_tensor(root), torch.zeros(order, order, dtype=torch.float64))
+
+
+def _lyapunov(transition: Array) -> Array:
+    """P of DᵀPD − P = −I, as Σ_k (Dᵀ)^k D^k summed in doubling stretches.
+
+    References
+    ----------
+    Smith (1968), Matrix equation XA + BX = C.
+    """
+    weight, power = np.eye(len(transition)), transition
+    while (step := power.T @ weight @ power).any() and np.isfinite(step).all():
+        before, weight, power = weight, weight + step, power @ power
+        if np.array_equal(before, weight):
+            break
+    return weight
+
+
+def transition_of(coordinates: Contraction) -> Tensor:
+    """D = E⁻¹ F.
+
+    References
+    ----------
+    Revay, Wang & Manchester (2021), A Convex Parameterization of Robust Recurrent Neural Networks, for the form with
+    E and F.
+    """
+    W, Y = coordinates
+    order = len(Y)
+    square = W.T @ W + EPSILON * torch.eye(2 * order, dtype=W.dtype)
+    upper, lower, moved = square[:order, :order], square[order:, order:], square[order:, :order]
+    return torch.linalg.solve((upper + lower + Y - Y.T) / 2, moved)
+
+
+def tangent(coordinates: Contraction) -> Array:
+    """∂ vec D / ∂ (vec W, vec Y), row by row: (n², 5n²)."""
+    by_w, by_y = torch.func.jacrev(lambda W, Y: transition_of(Contraction(W, Y)), argnums=(0, 1))(*coordinates)
+    size = coordinates.Y.numel()
+    return torch.cat([by_w.reshape(size, -1), by_y.reshape(size, -1)], dim=1).numpy()

@@ -1,0 +1,133 @@
+"""Subspace identification: the state as what the past says about the future.
+
+    Y_f = Γ X + …        Γ = [B; BD; BD²; …]
+
+The part of the future outputs that the past explains, beyond what the future inputs do, has the range of the extended
+observability matrix Γ. Its singular values show the order; its shift invariance gives B and D, x → h and x → y follow
+by least squares (:mod:`seqdyn.identification.sensitivity`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seqdyn.identification.hankel import Factor
+
+Array = np.ndarray[Any, Any]
+WEIGHTINGS = ("cva", "n4sid", "moesp")
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """The range of Γ, one direction for every candidate of a state.
+
+    Attributes
+    ----------
+    singular_values : array
+        Of the weighted projection, largest first; with ``"cva"`` canonical correlations in [0, 1].
+    directions : array, shape (future · outputs, candidates)
+        Γ is the first ``order`` of them.
+    outputs : int
+    """
+
+    singular_values: Array
+    directions: Array
+    outputs: int
+
+    @property
+    def largest_order(self) -> int:
+        """How many states the horizon can tell apart."""
+        return int(min(len(self.directions) - self.outputs, len(self.singular_values)))
+
+    def readout(self, order: int) -> Array:
+        """B of a model of this order: the first block of Γ."""
+        return self.directions[: self.outputs, :order]
+
+    def transition(self, order: int) -> Array:
+        """D by shift invariance: Γ without its last block, times D, is Γ without its first."""
+        observability = self.directions[:, :order]
+        moved: Array = np.linalg.lstsq(observability[: -self.outputs], observability[self.outputs :], rcond=None)[0]
+        return moved
+
+    def stable_transition(self, order: int) -> Array:
+        """D = Γ⁺ [Γ moved up by one block; 0], which is stable, with ΓᵀΓ for a Lyapunov function, and forgets sooner.
+
+        References
+        ----------
+        Maciejowski (1995), Guaranteed stability with subspace methods.
+        """
+        observability = self.directions[:, :order]
+        moved = np.vstack([observability[self.outputs :], np.zeros((self.outputs, order))])
+        solution: Array = np.linalg.lstsq(observability, moved, rcond=None)[0]
+        return solution
+
+
+def subspace(data: Factor, weighting: str) -> Subspace:
+    """The subspace of the states, in one of the three classical weightings.
+
+    Parameters
+    ----------
+    data : Factor
+    weighting : {"cva", "n4sid", "moesp"}
+        What the singular value decomposition is taken of: Σ^{-1/2} L32 with Σ = L32 L32ᵀ + L33 L33ᵀ; the oblique
+        projection L32 L22⁺ [L21 L22]; or L32.
+
+    References
+    ----------
+    Larimore (1990) for CVA; Van Overschee & De Moor (1994) for N4SID; Verhaegen (1994) for MOESP.
+    """
+    seen = data.block(3, 2)
+    if weighting == "cva":
+        root = _root(seen @ seen.T + data.block(3, 3) @ data.block(3, 3).T)
+        weighted = np.linalg.solve(root, seen)
+    elif weighting == "n4sid":
+        root = np.eye(len(seen))
+        past = np.hstack([data.block(2, 1), data.block(2, 2)])
+        weighted = seen @ np.linalg.pinv(data.block(2, 2), rcond=1e-9) @ past
+    else:
+        root, weighted = np.eye(len(seen)), seen
+    left, values, _ = np.linalg.svd(weighted, full_matrices=False)
+    return Subspace(values, root @ (left * np.sqrt(values)), data.outputs)
+
+
+def realisation(data: Factor) -> Subspace:
+    """The same from the impulse response, for inputs that hold the last outputs: nothing but them is regressed on.
+
+        y_t ≈ Σ_k G_k x_{t-k}        [G_1 G_2 …; G_2 G_3 …; …] = Γ [C, DC, …]
+
+    References
+    ----------
+    Ho & Kálmán (1966); Kung (1978), A new identification and model reduction algorithm via singular value
+    decompositions.
+    """
+    future, past, inputs, outputs = data.future, data.past, data.inputs, data.outputs
+    known = data.lower[: (future + past) * inputs]
+    response = np.linalg.lstsq(known.T, data.lower[-outputs:].T, rcond=1e-9)[0].T.reshape(outputs, -1, inputs)
+    lags = np.concatenate([response[:, :future][:, ::-1], response[:, future:][:, ::-1]], axis=1)
+    rows, columns = future, lags.shape[1] - future
+    blocks = [[lags[:, row + column + 1] for column in range(columns)] for row in range(rows)]
+    left, values, _ = np.linalg.svd(np.block(blocks), full_matrices=False)
+    return Subspace(values, left * np.sqrt(values), outputs)
+
+
+def _root(covariance: Array) -> Array:
+    """The symmetric square root, with a floor that keeps noise-free data regular."""
+    values, vectors = np.linalg.eigh(covariance)
+    floor = 1e-10 * max(float(values.sum()), np.finfo(np.float64).tiny)
+    root: Array = (vectors * np.sqrt(np.maximum(values, 0.0) + floor)) @ vectors.T
+    return root
+
+
+def noise_markov(data: Factor) -> Array:
+    """[I; BK; BDK; …]: how the outputs go on after a one-step error, from what the past does not explain.
+
+    Returns
+    -------
+    array, shape (future · outputs, outputs)
+    """
+    unexplained = data.block(3, 3)[:, : data.outputs]
+    markov: Array = np.linalg.lstsq(unexplained[: data.outputs].T, unexplained.T, rcond=None)[0].T
+    return markov

@@ -1,0 +1,388 @@
+"""The linear system as an object, with its two views: the lectures' block matrix and control theory's quadruple."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from scipy.signal import dlti
+
+from seqdyn.identification.analysis import Analysis
+from seqdyn.kernels.linear import linear_recurrence
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class BlockForm:
+    """[y_t; h_t] = [A B; C D] [x_t; h_{t-1}]: the lectures' letters.
+
+    Attributes
+    ----------
+    A : array, shape (outputs, inputs)
+        x → y.
+    B : array, shape (outputs, order)
+        h → y.
+    C : array, shape (order, inputs)
+        x → h.
+    D : array, shape (order, order)
+        h → h.
+
+    Notes
+    -----
+    It cannot be unpacked: the same four letters mean something else in :class:`ControlForm`.
+    """
+
+    convention: ClassVar[str] = "block"
+    A: Array
+    B: Array
+    C: Array
+    D: Array
+
+
+@dataclass(frozen=True, eq=False)
+class ControlForm:
+    """s_{t+1} = A s_t + B x_t, y_t = C s_t + D x_t with s_t = h_{t-1}: control theory's letters.
+
+    Attributes
+    ----------
+    A : array, shape (order, order)
+        State → next state: the block form's D.
+    B : array, shape (order, inputs)
+        Input → next state: the block form's C.
+    C : array, shape (outputs, order)
+        State → output: the block form's B.
+    D : array, shape (outputs, inputs)
+        Input → output: the block form's A.
+    dt : float
+        Time between two steps.
+
+    Notes
+    -----
+    No sample is shifted: control theory's x_0 is the block form's h_{-1}.
+    """
+
+    convention: ClassVar[str] = "control"
+    A: Array
+    B: Array
+    C: Array
+    D: Array
+    dt: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class LinearSystem(Analysis):
+    """A linear state-space system between inputs and outputs in the units of the data.
+
+        y_t = A x_t + B h_{t-1} + y_0 + e_t
+        h_t = C x_t + D h_{t-1} + h_0 + K e_t
+
+    Parameters
+    ----------
+    feedthrough : array, shape (outputs, inputs)
+        A, x → y.
+    readout : array, shape (outputs, order)
+        B, h → y.
+    input_map : array, shape (order, inputs)
+        C, x → h.
+    transition : array, shape (order, order)
+        D, h → h.
+    output_offset : array, shape (outputs,), optional
+        y_0; 0 if None.
+    state_offset : array, shape (order,), optional
+        h_0; 0 if None.
+    noise_gain : array, shape (order, outputs), optional
+        K, the Kalman gain; None: no model of the noise.
+    noise_covariance : array, shape (outputs, outputs), optional
+        Covariance of the one-step errors e_t.
+    dt : float
+        Time between two steps; frequencies are per this unit of time.
+
+    Notes
+    -----
+    The matrices are unique only up to the basis of h: compare systems by poles, Markov parameters or frequency
+    response.
+
+    References
+    ----------
+    Ljung (1999), System Identification, section 4.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> echo = LinearSystem.from_block([[1.0]], [[0.5]], [[1.0]], [[0.5]])
+    >>> echo.simulate(np.array([[1.0], [0.0], [0.0], [0.0]]))[0].ravel()
+    array([1.   , 0.5  , 0.25 , 0.125])
+    >>> echo.poles()
+    array([0.5+0.j])
+    """
+
+    feedthrough: Array
+    readout: Array
+    input_map: Array
+    transition: Array
+    output_offset: Any = None
+    state_offset: Any = None
+    noise_gain: Array | None = None
+    noise_covariance: Array | None = None
+    dt: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("feedthrough", "readout", "input_map", "transition"):
+            object.__setattr__(self, name, _matrix(getattr(self, name), name))
+        expected = {
+            "feedthrough": (self.outputs, self.inputs),
+            "readout": (self.outputs, self.order),
+            "input_map": (self.order, self.inputs),
+            "transition": (self.order, self.order),
+        }
+        found = {name: getattr(self, name).shape for name in expected}
+        if found != expected:
+            raise ValueError(
+                f"The four matrices do not fit together: got {found}; an order of {self.order} (rows of transition), "
+                f"{self.inputs} inputs and {self.outputs} outputs (of feedthrough) need {expected}."
+            )
+        for name, size in (("output_offset", self.outputs), ("state_offset", self.order)):
+            value = getattr(self, name)
+            offset = np.zeros(size) if value is None else np.asarray(value, dtype=np.float64)
+            if offset.shape != (size,):
+                raise ValueError(f"{name} has shape {offset.shape}, expected ({size},).")
+            object.__setattr__(self, name, offset)
+        if not (np.isfinite(self.dt) and self.dt > 0):
+            raise ValueError(f"dt must be a time above 0, got {self.dt!r}.")
+
+    # ---------------------------------------------------------------- sizes
+
+    @property
+    def inputs(self) -> int:
+        """Width of x."""
+        return int(self.feedthrough.shape[1])
+
+    @property
+    def outputs(self) -> int:
+        """Width of y."""
+        return int(self.feedthrough.shape[0])
+
+    @property
+    def order(self) -> int:
+        """Width of h."""
+        return int(self.transition.shape[0])
+
+    # ---------------------------------------------------------------- views
+
+    @classmethod
+    def from_block(cls, A: Any, B: Any = None, C: Any = None, D: Any = None, *, dt: float = 1.0) -> LinearSystem:
+        """A system from the lectures' block matrix [A B; C D], or from a :class:`BlockForm`."""
+        if isinstance(A, ControlForm):
+            raise TypeError("from_block was given a ControlForm, whose letters mean something else: use from_control.")
+        A, B, C, D = (A.A, A.B, A.C, A.D) if isinstance(A, BlockForm) else (A, B, C, D)
+        return cls(A, B, C, D, dt=dt)
+
+    @classmethod
+    def from_control(
+        cls, A: Any, B: Any = None, C: Any = None, D: Any = None, *, dt: float | None = None
+    ) -> LinearSystem:
+        """A system from control theory's quadruple, from a :class:`ControlForm`, or a discrete ``scipy.signal`` one."""
+        if isinstance(A, BlockForm):
+            raise TypeError("from_control was given a BlockForm, whose letters mean something else: use from_block.")
+        if isinstance(A, dlti):
+            A = A.to_ss()
+        if hasattr(A, "A") and hasattr(A, "D"):
+            dt = A.dt if dt is None else dt
+            A, B, C, D = A.A, A.B, A.C, A.D
+        return cls(D, C, B, A, dt=1.0 if dt in (None, True) else float(dt))  # scipy's dt=True: no unit
+
+    @classmethod
+    def from_rnn(
+        cls, W_ih: Any, W_hh: Any, W_hy: Any, b_h: Any = None, b_y: Any = None, *, dt: float = 1.0
+    ) -> LinearSystem:
+        """A system from a linear recurrent network, h_t = W_ih x_t + W_hh h_{t-1} + b_h and y_t = W_hy h_t + b_y.
+
+        This *readout form* is [A B] = W_hy [C D]: of the systems of one order those whose outputs are a function of
+        the new state. :meth:`is_readout_form` tests for it, :meth:`as_readout_form` gets any system there with as many
+        states more as there are outputs.
+        """
+        W_ih, W_hh, W_hy = _matrix(W_ih, "W_ih"), _matrix(W_hh, "W_hh"), _matrix(W_hy, "W_hy")
+        if W_hy.shape[1] != len(W_hh) or len(W_ih) != len(W_hh):
+            raise ValueError(
+                f"W_ih {W_ih.shape}, W_hh {W_hh.shape} and W_hy {W_hy.shape} do not fit together: expected "
+                "(hidden, inputs), (hidden, hidden) and (outputs, hidden)."
+            )
+        state_offset = np.zeros(len(W_hh)) if b_h is None else np.asarray(b_h, dtype=np.float64)
+        output_offset = W_hy @ state_offset + (0.0 if b_y is None else np.asarray(b_y, dtype=np.float64))
+        return cls(W_hy @ W_ih, W_hy @ W_hh, W_ih, W_hh, output_offset, state_offset, dt=dt)
+
+    def as_block(self) -> BlockForm:
+        """[A B; C D], the lectures' letters."""
+        return BlockForm(self.feedthrough, self.readout, self.input_map, self.transition)
+
+    def as_control(self) -> ControlForm:
+        """A_control = D, B_control = C, C_control = B, D_control = A."""
+        return ControlForm(self.transition, self.input_map, self.readout, self.feedthrough, self.dt)
+
+    def to_scipy(self) -> dlti:
+        """A discrete-time ``scipy.signal.StateSpace``; offsets and noise are left behind."""
+        return dlti(self.transition, self.input_map, self.readout, self.feedthrough, dt=self.dt)
+
+    def is_readout_form(self, tolerance: float = 1e-8) -> bool:
+        """Whether y_t is a linear function of h_t: the rows of [A B] lie in the row space of [C D]."""
+        below = np.hstack([self.input_map, self.transition])
+        above = np.hstack([self.feedthrough, self.readout])
+        reached = np.linalg.lstsq(below.T, above.T, rcond=None)[0].T @ below
+        return bool(np.linalg.norm(above - reached) <= tolerance * max(1.0, float(np.linalg.norm(above))))
+
+    def as_readout_form(self) -> LinearSystem:
+        """The same system with the state [h; y], of which the outputs are a part: it has a linear network's form."""
+        order, outputs = self.order, self.outputs
+        transition = np.zeros((order + outputs, order + outputs))
+        transition[:, :order] = np.vstack([self.transition, self.readout])
+        return LinearSystem(
+            self.feedthrough,
+            np.hstack([self.readout, np.zeros((outputs, outputs))]),
+            np.vstack([self.input_map, self.feedthrough]),
+            transition,
+            self.output_offset,
+            np.concatenate([self.state_offset, self.output_offset]),
+            dt=self.dt,
+        )
+
+    # ---------------------------------------------------------------- change of coordinates and units
+
+    def in_basis(self, basis: Array) -> LinearSystem:
+        """The same system for h̃ = T h, with T = ``basis`` (order, order) invertible."""
+        inverse = np.linalg.inv(basis)
+        return replace(
+            self,
+            readout=self.readout @ inverse,
+            input_map=basis @ self.input_map,
+            transition=basis @ self.transition @ inverse,
+            state_offset=basis @ self.state_offset,
+            noise_gain=None if self.noise_gain is None else basis @ self.noise_gain,
+        )
+
+    def balanced(self, order: int | None = None) -> LinearSystem:
+        """The same system in the coordinates in which every state is reached as strongly as it shows.
+
+        Both Gramians become diag(σ), with the Hankel singular values σ, largest first.
+
+        Parameters
+        ----------
+        order : int, optional
+            Keep so many states, the ones that matter most: no frequency response is then off by more than
+            2 Σ_{i>r} σ_i. If None all that the inputs reach and the outputs show, which changes nothing between them.
+
+        Returns
+        -------
+        LinearSystem
+            Its state is the deviation from rest at x = 0. A model of the noise is left behind where states are.
+
+        Raises
+        ------
+        ValueError
+            If the system is not stable, or has not as many states that matter.
+
+        References
+        ----------
+        Moore (1981), Principal component analysis in linear systems; Tombs & Postlethwaite (1987), Truncated balanced
+        realization of a stable non-minimal state-space system.
+
+        Examples
+        --------
+        A state that the input does not reach is left out:
+
+        >>> import numpy as np
+        >>> LinearSystem.from_block([[0.0]], [[3.0, 1.0]], [[1.0], [0.0]], np.diag([0.5, 0.9])).balanced().order
+        1
+        """
+        reach, show = self._factors()
+        left, values, right = np.linalg.svd(show @ reach, full_matrices=False)
+        minimal = int((values > 1e-12 * values.max(initial=0.0)).sum())
+        kept = minimal if order is None else order
+        if not 0 <= kept <= minimal:
+            raise ValueError(f"order must lie between 0 and the {minimal} states that matter, got {order!r}.")
+        root = np.sqrt(values[:kept])
+        forth, back = (left[:, :kept] / root).T @ show, reach @ (right[:kept].T / root)
+        rest = self.steady_state(np.zeros(self.inputs))
+        whole = kept == self.order and self.noise_gain is not None
+        return replace(
+            self,
+            readout=self.readout @ back,
+            input_map=forth @ self.input_map,
+            transition=forth @ self.transition @ back,
+            output_offset=self.output_offset + self.readout @ rest,
+            state_offset=None,
+            noise_gain=forth @ self.noise_gain if whole else None,
+            noise_covariance=self.noise_covariance if whole else None,
+        )
+
+    def in_units(self, input_mean: Array, input_scale: Array, output_mean: Array, output_scale: Array) -> LinearSystem:
+        """The system between x and y, when this one is between (x − m_x) / s_x and (y − m_y) / s_y."""
+        gain = output_scale[:, None]
+        feedthrough, input_map = self.feedthrough * gain / input_scale, self.input_map / input_scale
+        covariance = self.noise_covariance
+        return replace(
+            self,
+            feedthrough=feedthrough,
+            readout=self.readout * gain,
+            input_map=input_map,
+            output_offset=self.output_offset * output_scale + output_mean - feedthrough @ input_mean,
+            state_offset=self.state_offset - input_map @ input_mean,
+            noise_gain=None if self.noise_gain is None else self.noise_gain / output_scale,
+            noise_covariance=None if covariance is None else covariance * np.outer(output_scale, output_scale),
+        )
+
+    # ---------------------------------------------------------------- running
+
+    def simulate(self, x: Array, h: Array | None = None) -> tuple[Array, Array]:
+        """The free run over inputs, and the state after it.
+
+        Parameters
+        ----------
+        x : array, shape (time, inputs) or (series, time, inputs)
+        h : array, shape (order,) or (series, order), optional
+            h_{-1}; 0 if None. The state a run returns continues it: long records go chunk by chunk.
+
+        Returns
+        -------
+        y : array, shape (…, time, outputs)
+        h : array, shape (…, order)
+        """
+        x = np.asarray(x, dtype=np.float64)
+        if x.ndim not in (2, 3) or x.shape[-1] != self.inputs:
+            raise ValueError(f"x has shape {x.shape}, expected (time, {self.inputs}) or (series, time, {self.inputs}).")
+        batch = x if x.ndim == 3 else x[None]
+        start = (
+            np.zeros((len(batch), self.order)) if h is None else np.array(np.broadcast_to(h, (len(batch), self.order)))
+        )
+        joined = np.concatenate([batch, np.ones((*batch.shape[:2], 1))], axis=-1)
+        matrices = (
+            np.column_stack([self.feedthrough, self.output_offset]),
+            self.readout,
+            np.column_stack([self.input_map, self.state_offset]),
+            self.transition,
+        )
+        with torch.no_grad():
+            y, last = linear_recurrence(*(torch.as_tensor(np.ascontiguousarray(v)) for v in (joined, start, *matrices)))
+        output, state = y.numpy(), last.numpy()
+        return (output, state) if x.ndim == 3 else (output[0], state[0])
+
+    def __repr__(self) -> str:
+        noise = "" if self.noise_gain is None else ", with a model of the noise"
+        return (
+            f"LinearSystem(inputs={self.inputs}, outputs={self.outputs}, order={self.order}, dt={self.dt:g}, "
+            f"spectral radius {self.spectral_radius():.4g}{noise})"
+        )
+
+
+def _matrix(values: Any, name: str) -> Array:
+    """A finite float64 matrix."""
+    if values is None:
+        raise ValueError(f"{name} is missing: give all four matrices.")
+    matrix = np.array(values, dtype=np.float64)
+    if matrix.ndim != 2:
+        raise ValueError(f"{name} has shape {matrix.shape}, expected a matrix (two axes).")
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"{name} holds NaN or inf.")
+    return matrix
