@@ -15,9 +15,11 @@ The package is a house; each floor knows only those below it.
               training          losses and the loop: BPTT and truncated BPTT
               dynamics          measurements of any cell
               stream            the one mutable object
+    floor 4   identification    linear systems from data, and what they do
     floor 5   estimators        scikit-learn estimators
     floor 6   forecasting       forecasters of frames, their baselines and backtests
-    floor 7   datasets          load_* and fetch_*
+    floor 7   reports           comparisons of models
+              datasets          load_* and fetch_*
     floor 8   cli               the command line
 
 Names are imported when they are first used; importing seqdyn itself loads nothing else.
@@ -41,6 +43,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.estimators.baselines import ARXRegressor, PersistenceRegressor
     from seqdyn.estimators.classifiers import ElmanClassifier, GRUClassifier, LSTMClassifier, RecurrentClassifier
     from seqdyn.estimators.linear import LinearStateSpaceRegressor
+    from seqdyn.estimators.linearise import linearise
     from seqdyn.estimators.moving_average import ExponentialMovingAverageRegressor, MovingAverageRegressor
     from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor, LSTMRegressor, RecurrentRegressor
     from seqdyn.estimators.scorers import time_scorer
@@ -59,7 +62,10 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     )
     from seqdyn.forecasting.ridge import RidgeForecaster
     from seqdyn.forecasting.statistical import AutoRegForecaster, ExponentialSmoothingForecaster
+    from seqdyn.identification.figures import plot_bode, plot_poles, plot_response, plot_singular_values
+    from seqdyn.identification.system import LinearSystem
     from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
+    from seqdyn.reports.comparison import compare_models
     from seqdyn.scan import Scan, hold, rollout, scan
     from seqdyn.stream import Stream
 
@@ -79,9 +85,12 @@ _HOME = {
     "cells.gru": ("GRU",),
     "dynamics.jacobians": ("jacobian",),
     "stream": ("Stream",),
+    "identification.system": ("LinearSystem",),
+    "identification.figures": ("plot_bode", "plot_poles", "plot_response", "plot_singular_values"),
     "estimators.regressors": ("RecurrentRegressor", "ElmanRegressor", "LSTMRegressor", "GRURegressor"),
     "estimators.classifiers": ("RecurrentClassifier", "ElmanClassifier", "LSTMClassifier", "GRUClassifier"),
     "estimators.linear": ("LinearStateSpaceRegressor",),
+    "estimators.linearise": ("linearise",),
     "estimators.moving_average": ("MovingAverageRegressor", "ExponentialMovingAverageRegressor"),
     "estimators.baselines": ("PersistenceRegressor", "ARXRegressor"),
     "data.splits": ("PanelTimeSplit",),
@@ -99,6 +108,7 @@ _HOME = {
     "forecasting.ridge": ("RidgeForecaster",),
     "forecasting.combination": ("CombinedForecaster",),
     "forecasting.calibrated": ("ConformalForecaster",),
+    "reports.comparison": ("compare_models",),
 }
 """Where each public name lives, floor by floor."""
 

@@ -427,7 +427,7 @@ def _read(X: Any, name: str, missing: int) -> Sequences:
     if rank(X) == 3:
         values = _numeric(X, name, ndim=3)
         series, time, features = values.shape
-        return Sequences(values.reshape(-1, features), np.full(series, time), "series", width=time)
+        return Sequences(values.reshape(series * time, features), np.full(series, time), "series", width=time)
     values = _numeric(X, name, ndim=2)
     return Sequences(values, np.array([len(values)]), "array")
 
@@ -516,10 +516,11 @@ def _numeric(values: Any, name: str, ndim: int) -> Array:
         ensure_all_finite=False,
         ensure_2d=ndim == 2,
         allow_nd=ndim == 3,
+        ensure_min_features=0,  # an estimator says how many it needs
         input_name=name,
     )
-    if ndim == 3 and 0 in checked.shape:
-        raise ValueError(f"{name} has shape {checked.shape}, expected at least one series, one step and one feature.")
+    if ndim == 3 and 0 in checked.shape[:2]:
+        raise ValueError(f"{name} has shape {checked.shape}, expected at least one series and one step.")
     return checked
 
 

@@ -14,6 +14,7 @@ from seqdyn.cell import Offset
 from seqdyn.cells.linear import Linear
 from seqdyn.data.scaling import Scaling
 from seqdyn.estimators.closed_form import ClosedFormEstimator, least_squares
+from seqdyn.estimators.linear_model import LinearModel
 from seqdyn.training.batches import Rows
 
 Array = np.ndarray[Any, Any]
@@ -69,10 +70,11 @@ class PersistenceRegressor(ClosedFormEstimator):
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class ARXRegressor(ClosedFormEstimator):
+class ARXRegressor(LinearModel, ClosedFormEstimator):
     """Autoregression with inputs, by least squares: y_t = Σ_{i=1}^{p} a_i y_{t-i} + Σ_{j=0}^{q} b_j x_{t-j} + b.
 
-    The fit minimises the *one-step* error; ``predict`` is the *free run*: past outputs are its own predictions.
+    The fit minimises the *one-step* error; ``predict`` is the *free run*: past outputs are its own predictions. With
+    ``predict(X, y=…, steps_ahead=k)`` the outputs up to t − k are the measured ones.
 
     Parameters
     ----------
@@ -87,6 +89,8 @@ class ARXRegressor(ClosedFormEstimator):
     ----------
     cell_ : Offset
         The same equation as a state-space model; its state holds the p last outputs and q last inputs.
+    feedthrough_, readout_, input_map_, transition_, output_offset_, state_offset_, system_, block_matrix_
+        The model, see :class:`~seqdyn.estimators.linear_model.LinearModel`.
 
     References
     ----------
@@ -141,6 +145,7 @@ class ARXRegressor(ClosedFormEstimator):
         if self.input_lags:
             C[n : n + inputs, :inputs] = np.eye(inputs)
             D[n + inputs :, n : hidden - inputs] = np.eye(hidden - n - inputs)
+        self.noise_gain_ = np.eye(hidden, outputs) if self.output_lags else None  # an error is a part of y_t
         for name, matrix in zip(("feedthrough", "readout", "input_map", "transition"), (A, B, C, D), strict=True):
             getattr(network.cell, name).copy_(torch.as_tensor(matrix))
 

@@ -16,7 +16,7 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
 from seqdyn.estimators.gradient import GradientEstimator
-from seqdyn.estimators.linear_start import start_linear
+from seqdyn.estimators.linear_start import start_linear, start_recurrence
 from seqdyn.initial_state import Given, as_strategy
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import Annotator
@@ -43,9 +43,11 @@ class Layered(GradientEstimator):
         Share of every layer's outputs dropped in training, one mask a sequence (or chunk), held in time.
     skip : bool
         Let the readout see the inputs, too: a linear model beside the recurrent one.
-    linear_start : float or None
-        Begin with that linear model alone, solved for with this ridge penalty, and let the training add to it; needs
-        ``skip``. In regressors only.
+    linear_start : float, LinearStateSpaceRegressor or None
+        Where the training begins, in regressors. A number: the linear model of ``skip`` alone, solved for with this
+        ridge penalty. A linear model: a clone is fitted on the training part, and the recurrence begins as that system
+        (one Elman, GRU or LSTM layer of at least order + outputs units; small learning rates, 1e-3 to 3e-3, keep what
+        it gives).
     """
 
     hidden_size: Any = 32
@@ -54,11 +56,14 @@ class Layered(GradientEstimator):
     bidirectional: Any = False
     dropout: float = 0.0
     skip: bool = False
-    linear_start: float | None = None
+    linear_start: Any = None
 
     def _begin(self, rows: Rows) -> None:
-        if self.linear_start is not None:
-            start_linear(cast(Cell, self.network_), rows, self.linear_start, self._own_past, self._loss())
+        network = cast(Cell, self.network_)
+        if hasattr(self.linear_start, "get_params"):
+            start_recurrence(network, rows, self.linear_start, self._loss())
+        elif self.linear_start is not None:
+            start_linear(network, rows, self.linear_start, self._own_past, self._loss())
 
     def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
         """One layer: a cell of these widths."""

@@ -17,7 +17,7 @@ from seqdyn.cell import Offset
 from seqdyn.cells.linear import Linear, LinearState
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.estimators.linear_model import LinearModel
+from seqdyn.estimators.linear_model import LinearModel, inputs_beside
 from seqdyn.estimators.parameters import Rule, accepted, at_least, check_parameters, either, one_of, optional
 from seqdyn.estimators.tasks import NumberTask
 from seqdyn.identification.excitation import Excitation
@@ -176,6 +176,43 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         return examine(records, self._settings())
 
     # ---------------------------------------------------------------- fitting
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Identify the model from sequences.
+
+        Parameters
+        ----------
+        X : array (time, features) or (series, time, features), list of arrays, DataFrame, or None
+            One experiment, many of one length, many of unlike lengths, or one with labels. None: a system that moves by
+            itself, without inputs.
+        y : array, Series, DataFrame, or list of arrays
+            Outputs beside X; NaN marks a missing one.
+        sample_weight : array, optional
+            What every step counts in the error; 0 leaves it out.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If parameters or data do not fit, or the data are too short for the order; the message says what to change.
+
+        Warns
+        -----
+        UserWarning
+            If the inputs do not tell what is asked for, or the estimate had to be made stable.
+        """
+        self._without_inputs = X is None
+        try:
+            return super().fit(inputs_beside(X, y), y, sample_weight)
+        finally:
+            del self._without_inputs
+
+    @property
+    def _fewest_inputs(self) -> int:
+        return 0 if vars(self).get("_without_inputs") or vars(self).get("n_features_in_") == 0 else 1
 
     @property
     def order_search_(self) -> pd.DataFrame:

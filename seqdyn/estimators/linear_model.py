@@ -153,7 +153,8 @@ class LinearModel(NumberEstimator):
         Parameters
         ----------
         X : array, list of arrays, DataFrame, or xarray.DataArray
-            Sequences in any container ``fit`` takes.
+            Sequences in any container ``fit`` takes. Of a model without inputs: (time, 0), a frame with an index and no
+            columns, or None beside a y.
         y : array, list of arrays, or DataFrame, optional
             The measured outputs beside X, for ``steps_ahead``; NaN where there was none.
         steps_ahead : int, at least 1, optional
@@ -176,6 +177,7 @@ class LinearModel(NumberEstimator):
         ValueError
             If X or y do not fit the model, or it has no model of the noise.
         """
+        X = inputs_beside(X, y)
         if y is None and steps_ahead is None:
             return super().predict(X, initial_state=initial_state, return_state=return_state)
         return self._predict_ahead(X, y, steps_ahead, initial_state, return_state)
@@ -242,7 +244,7 @@ class LinearModel(NumberEstimator):
         """
         if self._own_past is not None:
             return super().estimate_state(X, y)
-        sequences, numbers = self._measured(X, y)
+        sequences, numbers = self._measured(inputs_beside(X, y), y)
         weight = 1.0 / self.target_scaling_.scale**2
         records = [
             Record.of(sequences.rows[first : first + length], numbers[first : first + length], weight)
@@ -281,6 +283,7 @@ class LinearModel(NumberEstimator):
         >>> model.residual_tests(x, y)[["test", "verdict"]].to_string(index=False, header=False).split("\n")[0].strip()
         'whiteness  nothing left'
         """
+        X = inputs_beside(X, y)
         sequences, numbers = self._measured(X, y)
         starts = self._flat_states(self.estimate_state(X, y), len(sequences.lengths))
         system = self.system_
@@ -295,3 +298,15 @@ class LinearModel(NumberEstimator):
         names = list(self.block_matrix_["to"].values[: system.outputs]), list(self.block_matrix_["from"].values)
         series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
         return residual_tests(series, sequences.rows, ahead, free, lags, (names[0], names[1][: system.inputs]))
+
+
+def inputs_beside(X: Any, y: Any) -> Any:
+    """X, or no inputs at all beside every step of y: a system that moves by itself."""
+    if X is not None or y is None:
+        return X
+    if isinstance(y, pd.Series | pd.DataFrame):
+        return pd.DataFrame(index=y.index)
+    if isinstance(y, list) and len(y) and np.ndim(y[0]) > 0:
+        return [np.empty((len(part), 0)) for part in y]
+    values = np.asarray(y)
+    return np.empty((*values.shape[: max(1, values.ndim - 1)], 0))

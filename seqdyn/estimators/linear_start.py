@@ -1,6 +1,10 @@
-"""A linear start: the part of a readout that reads the inputs begins at its ridge solution, the recurrence adds to it.
+"""A linear start: the training begins at a linear model, of the inputs at hand or of all of them through a state.
 
-y_t = W_y o_t + W_x x_t + b,    (W_x, b) = argmin Σ_t ‖y_t − W_x x_t − b‖² + λ ‖W_x‖²,    W_y = 0
+The part of a readout that reads the inputs begins at its ridge solution, and the recurrence adds to it,
+
+    y_t = W_y o_t + W_x x_t + b,    (W_x, b) = argmin Σ_t ‖y_t − W_x x_t − b‖² + λ ‖W_x‖²,    W_y = 0
+
+or the recurrence itself begins as a linear state-space system (:mod:`seqdyn.identification.recurrent_start`).
 """
 
 from __future__ import annotations
@@ -10,11 +14,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from sklearn.base import clone
 from torch import Tensor
 
 from seqdyn.autoregression import Autoregression, Autoregressive
 from seqdyn.cell import Cell, Readout
 from seqdyn.cells.moving_average import MovingAverage
+from seqdyn.identification.recurrent_start import start_from
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run
 
@@ -59,6 +65,28 @@ def start_linear(network: Cell, rows: Rows, penalty: float, own: Autoregression 
     for head in loss.located:
         readout.direct[head :: loss.heads] = solution[:, :-1].to(readout.direct)
         readout.affine.bias[head :: loss.heads] = solution[:, -1].to(readout.direct)
+
+
+def start_recurrence(network: Cell, rows: Rows, linear: Any, loss: Any) -> None:
+    """Fit a clone of a linear model on the training rows, in network units, and begin the recurrence as its system.
+
+    Parameters
+    ----------
+    network : Cell
+        One recurrent layer under a readout.
+    rows : Rows
+        The training part, scaled.
+    linear : LinearStateSpaceRegressor
+    loss : Loss
+        Says which outputs stand for a level; the others begin at 0.
+    """
+    spans = [slice(first, first + n) for first, n in zip(rows.starts.tolist(), rows.lengths.tolist(), strict=True)]
+    wanted = rows.y if rows.weight is None else torch.where(rows.weight > 0, rows.y, torch.nan)
+    x, y = ([values[span].cpu().double() for span in spans] for values in (rows.x, wanted))
+    system = clone(linear).fit([part.numpy() for part in x], [part.numpy() for part in y]).system_
+    level = torch.zeros(loss.heads, 1)
+    level[list(loss.located)] = 1.0
+    start_from(network, system, x, heads=torch.kron(torch.eye(system.outputs), level))
 
 
 def _parts(rows: Rows) -> Iterator[Rows]:

@@ -110,6 +110,15 @@ def widths() -> Rule:
     )
 
 
+def linear_model() -> Rule:
+    """An estimator that finds a linear system."""
+    return lambda value: _is_linear_model(value), "a LinearStateSpaceRegressor"
+
+
+def _is_linear_model(value: Any) -> bool:
+    return hasattr(value, "get_params") and hasattr(type(value), "system_")
+
+
 RULES: dict[str, Rule] = {
     "hidden_size": widths(),
     "num_layers": at_least(1),
@@ -150,7 +159,7 @@ RULES: dict[str, Rule] = {
     "initial_state": accepted(as_strategy, f"one of {', '.join(map(repr, NAMED))}, a strategy, or a State"),
     "autoregression": optional(instance(Autoregression)),
     "skip": one_of(False, True),
-    "linear_start": optional(non_negative()),
+    "linear_start": optional(either(non_negative(), linear_model())),
     "quantiles": accepted(check_quantiles, "increasing numbers in (0, 1)"),
     "device": accepted(_device, "'auto' or a device that is here"),
     "random_state": accepted(check_random_state, "None, an int from 0 to 2**32 - 1, or a RandomState"),
@@ -191,10 +200,24 @@ def _conflicts(given: dict[str, Any]) -> list[str]:
         found.append("autoregression feeds a causal model's predictions back, which bidirectional does not have.")
     if given.get("autoregression") and given.get("output_lag"):
         found.append("autoregression feeds predictions back, which output_lag delays.")
-    if given.get("linear_start") is not None and not (given.get("skip") and "quantiles" in given):
-        found.append("linear_start solves for the readout of the inputs: set skip=True, in a regressor.")
+    found.extend(_conflicts_of_start(given))
     if given.get("skip") and given.get("bidirectional"):
         found.append("skip belongs to a causal readout: leave out bidirectional.")
     if given.get("bidirectional") and given.get("output_lag"):
         found.append("output_lag waits for the future, which bidirectional reads anyway.")
     return found
+
+
+def _conflicts_of_start(given: dict[str, Any]) -> list[str]:
+    """What a linear start does not go together with."""
+    start = given.get("linear_start")
+    if start is None:
+        return []
+    if "quantiles" not in given:
+        return ["linear_start is for regressors."]
+    if not _is_linear_model(start):
+        return [] if given.get("skip") else ["linear_start as a number solves for the inputs' readout: set skip=True."]
+    clash = [name for name in ("bidirectional", "autoregression") if given.get(name)]
+    clash += [] if given.get("return_sequences", True) else ["return_sequences=False"]
+    text = "a linear model starts a causal recurrence with inputs of its own and a target at every step: leave out "
+    return [text + ", ".join(clash) + "."] if clash else []

@@ -65,6 +65,11 @@ class SequenceEstimator(BaseEstimator):
         return torch.device("cpu")
 
     @property
+    def _fewest_inputs(self) -> int:
+        """How many features X must have."""
+        return 1
+
+    @property
     def _own_past(self) -> Autoregression | None:
         """How the leading columns of X, the targets' last values, are used; None: X is just inputs."""
         return getattr(self, "autoregression", None)
@@ -267,6 +272,8 @@ class SequenceEstimator(BaseEstimator):
             return self._read_table(X, reset, missing)
         sequences = as_sequences(X, "X", missing)
         features = sequences.rows.shape[1]
+        if features < self._fewest_inputs:
+            raise ValueError(f"Found 0 features in X, while a minimum of 1 is required by {type(self).__name__}.")
         if reset:
             self.n_features_in_ = features
             self.__dict__.pop("feature_names_in_", None)
@@ -292,7 +299,13 @@ class SequenceEstimator(BaseEstimator):
             raise ValueError("X is a Series; make it a frame of one feature with X.to_frame().")
         index = X.index if isinstance(X, pd.DataFrame) else None
         lengths = None if index is None else series_lengths(index, "X")
-        rows = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+        if (
+            isinstance(X, pd.DataFrame) and X.shape[1] == 0 == self._fewest_inputs
+        ):  # a frame without columns has no dtype to validate
+            X = np.empty(np.shape(X))
+        rows = validate_data(
+            self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_features=self._fewest_inputs
+        )
         if lengths is None:
             sequences = Sequences(rows, np.array([len(rows)]), "array")
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2
 
 from seqdyn.identification.hankel import Factor
 from seqdyn.identification.records import Record
@@ -14,6 +15,8 @@ from seqdyn.identification.records import Record
 Array = np.ndarray[Any, Any]
 ILL_CONDITIONED = 1e3
 """Condition number of the inputs' Hankel matrix from which N4SID weighting is not to be trusted."""
+UNLIKELY = 1e-3
+"""p-value below which coefficients are not all nothing."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Excitation:
     levels : array of int, shape (inputs,)
         Distinct values of every input. Two levels cannot reveal a static nonlinearity at the input.
     delay : array of int, shape (inputs,)
-        Steps before an input shows in any output, as far as its effect exceeds three standard errors.
+        Steps before an input shows in any output, as far as noise lets it be seen.
     messages : tuple of str
         What is wrong, and what to do about it.
     """
@@ -112,10 +115,10 @@ def _duplicated(rows: Array) -> list[str]:
 
 
 def delays(records: Sequence[Record], lags: int = 10) -> Array:
-    """Steps before each input shows in an output: the first lag whose coefficient exceeds three standard errors.
+    """Steps before each input shows in an output: how many of its first coefficients are together nothing.
 
-    The coefficients are those of a regression of y_t on the last inputs and outputs, which estimates the leading Markov
-    parameters without bias.
+    The coefficients are those of a regression of y_t on the last inputs and outputs; for the first d of an input,
+    θᵀ Cov(θ)⁻¹ θ ~ χ²(d · outputs) if they are 0, which is kept while its p-value is above 0.1 %.
 
     Parameters
     ----------
@@ -126,7 +129,11 @@ def delays(records: Sequence[Record], lags: int = 10) -> Array:
     Returns
     -------
     array of int, shape (inputs,)
-        ``lags`` where no effect is seen.
+        0 where the data are too few to tell; ``lags + 1`` where no effect is seen.
+
+    References
+    ----------
+    Ljung (1999), System Identification, sections 9.4 and 16.5, for the distribution of the coefficients.
     """
     inputs, outputs = records[0].x.shape[1], records[0].y.shape[1]
     total = sum(len(record.x) for record in records)
@@ -134,12 +141,21 @@ def delays(records: Sequence[Record], lags: int = 10) -> Array:
     regressors, targets = _regression(records, lags)
     if len(regressors) <= 2 * regressors.shape[1]:
         return np.zeros(inputs, dtype=int)
-    solution = np.linalg.lstsq(regressors, targets, rcond=None)[0]
+    solution = np.linalg.lstsq(regressors, targets, rcond=1e-10)[0]
     errors = targets - regressors @ solution
-    variance = (errors**2).sum(0) / (len(errors) - regressors.shape[1])
-    spread = np.sqrt(np.outer(np.diag(np.linalg.pinv(regressors.T @ regressors)).clip(min=0), variance))
-    seen = (np.abs(solution) > 3 * spread + 1e-9)[: (lags + 1) * inputs].any(axis=1).reshape(lags + 1, inputs)
-    return np.where(seen.any(axis=0), seen.argmax(axis=0), lags)
+    precision = np.linalg.pinv(errors.T @ errors / (len(errors) - regressors.shape[1]) + 1e-20 * np.eye(outputs))
+    spread = np.linalg.pinv(regressors.T @ regressors, rcond=1e-10, hermitian=True)
+    found = np.zeros(inputs, dtype=int)
+    for place in range(inputs):
+        while found[place] <= lags:
+            chosen = np.arange(found[place] + 1) * inputs + place
+            theta = solution[chosen]
+            weight = np.linalg.pinv(spread[np.ix_(chosen, chosen)], rcond=1e-10, hermitian=True)
+            statistic = float(np.trace(theta.T @ weight @ theta @ precision))
+            if chi2.sf(statistic, theta.size) < UNLIKELY:
+                break
+            found[place] += 1
+    return found
 
 
 def _regression(records: Sequence[Record], lags: int) -> tuple[Array, Array]:
