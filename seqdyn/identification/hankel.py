@@ -101,6 +101,8 @@ def _columns(records: list[Record], past: int, future: int) -> Iterator[Array]:
         known: Array = ~np.any(sliding_window_view(missing, reach), axis=1)
         for start in range(0, len(x), CHUNK):
             chosen = start + np.flatnonzero(known[start : start + CHUNK])
+            if not len(chosen):
+                continue
             one = np.ones(len(chosen))
             parts = (one, x[chosen, past:], x[chosen, :past], y[chosen, :past], y[chosen, past:])
             yield np.concatenate([part.reshape(len(chosen), -1) for part in parts], axis=1)
