@@ -216,6 +216,11 @@ def test_fit_and_predict_are_the_python_api(folder: Path) -> None:
     assert "given the inputs" in output and "45 rows to 2020-02-14" in output
 
 
+def test_a_linear_model_is_identified(folder: Path) -> None:
+    """Without a number of epochs the closed form is taken, and the order is found."""
+    assert "states by subspace" in succeed("fit inputs.csv --target y --time ds --model linear --out m.safetensors")
+
+
 @pytest.mark.parametrize("model", ["lstm", "elman", "linear", "moving-average", "exponential", "arx"])
 def test_every_model(folder: Path, model: str) -> None:
     """Every kind of model fits, scores, saves and predicts under the name of the target."""

@@ -62,9 +62,11 @@ def fit(
     ] = None,
     model: Annotated[Model, typer.Option(help="The kind of model.")] = Model.LSTM,
     hidden_size: Annotated[
-        int | None, typer.Option(min=1, help="Width of the memory. Default: 32; 4 for linear.")
+        int | None, typer.Option(min=1, help="Width of the memory. Default: 32; found by linear.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data, at most. Default: 200.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the data, at most. Default: 200; linear needs none.")
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the optimizer, Adam. Default: 0.01.")] = None,
     test_fraction: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of the rows, the last ones, kept for the score.")
@@ -179,7 +181,8 @@ def _estimator(
         "verbose": int(verbose),
     }
     if model is Model.LINEAR:
-        return LinearStateSpaceRegressor(order=hidden_size or 4, **training)
+        method = "subspace+gradient" if epochs is None and learning_rate is None else "gradient"
+        return LinearStateSpaceRegressor(order=hidden_size or "auto", method=method, **training)
     recurrent: dict[Model, Any] = {Model.LSTM: LSTMRegressor, Model.GRU: GRURegressor, Model.ELMAN: ElmanRegressor}
     return recurrent[model](hidden_size=hidden_size or 32, **training)
 
@@ -210,6 +213,8 @@ def _report(estimator: Any, task: Task, seconds: float) -> None:
     how = "solved by least squares"
     if history is not None and len(history):
         how = f"loss {history['loss'].iloc[-1]:.4g} after {len(history)} epochs ({estimator.loss} of scaled targets)"
+    elif hasattr(estimator, "method_"):
+        how = f"{estimator.order_} states by {estimator.method_}"
     elif history is not None:
         how = "cut short before the first epoch was over"
     typer.echo(f"training    {task.train} rows to {place(task.X, task.train - 1)}; {how}; {seconds:.1f} s")

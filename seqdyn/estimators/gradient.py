@@ -427,8 +427,7 @@ class GradientEstimator(SequenceEstimator):
             return
         rows = self._rows(sequences)
         _, self.state_ = run(self.network_, rows)
-        first = slice(int(rows.starts[0]), int(rows.starts[0] + rows.lengths[0]))
-        self.forgetting_time_ = forgetting_time(self.network_, rows.x[None, first], generator)
+        self.forgetting_time_ = self._forgetting_time(rows, generator)
         warmup = int(self._warmup_steps(sequences.lengths).min())
         if 0 < warmup < self.forgetting_time_:
             warnings.warn(
@@ -436,6 +435,11 @@ class GradientEstimator(SequenceEstimator):
                 "predictions after the warm-up still depend on it. Set a longer warmup.",
                 stacklevel=4,
             )
+
+    def _forgetting_time(self, rows: Rows, generator: torch.Generator) -> float:
+        """Steps until two starts agree to 1 %, on the first series."""
+        first = slice(int(rows.starts[0]), int(rows.starts[0] + rows.lengths[0]))
+        return forgetting_time(cast(Cell, self.network_), rows.x[None, first], generator)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

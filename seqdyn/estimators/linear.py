@@ -351,6 +351,9 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
             found = noise_of(_system_of(linear), records, self.block_rows)
             self._keep_noise(found.noise_gain, found.noise_covariance)
 
+    def _forgetting_time(self, rows: Rows, generator: torch.Generator) -> float:
+        return self.system_.forgetting_time()
+
     # ---------------------------------------------------------------- parameters
 
     def _rules(self) -> dict[str, Rule]:

@@ -131,7 +131,7 @@ def identify(records: Sequence[Record], settings: Settings) -> Identification:
     fit, radius = _subspace_fit(problem, candidates, order)
     if refine:
         fit = refined(problem, fit)
-    system = fit.system if data.inputs_hold_outputs else with_noise(fit.system, data, records, fit.starts)
+    system = fit.system if data.inputs_hold_outputs else with_noise(fit.system, data, records, fit.starts, refine)
     checked = excitation(records, data, order, settings.weighting)
     return Identification(system, fit.starts, refine, candidates.singular_values, trials, checked, radius)
 
@@ -150,7 +150,7 @@ def noise_of(system: LinearSystem, records: Sequence[Record], block_rows: int | 
         return replace(system, noise_gain=None, noise_covariance=None)
     if data.inputs_hold_outputs:
         return replace(system, noise_gain=None, noise_covariance=None)
-    return with_noise(system, data, records, np.zeros((len(records), system.order)))
+    return with_noise(system, data, records, np.zeros((len(records), system.order)), refine=True)
 
 
 def _candidates(data: Factor, weighting: str) -> Subspace:

@@ -26,11 +26,13 @@ from seqdyn.identification.system import LinearSystem
 Array = np.ndarray[Any, Any]
 
 
-def with_noise(system: LinearSystem, data: Factor, records: Iterable[Record], starts: Array) -> LinearSystem:
-    """The system with the Kalman gain of the smallest one-step error, and the covariance of these errors.
+def with_noise(
+    system: LinearSystem, data: Factor, records: Iterable[Record], starts: Array, refine: bool
+) -> LinearSystem:
+    """The system with the Kalman gain of its noise, and the covariance of its one-step errors.
 
-    The search begins at the gain that the data's unexplained future shows, [BK; BDK; …], or at K = 0 where that makes
-    no stable filter, and stays among stable filters.
+    The gain is the one that the data's unexplained future shows, [BK; BDK; …], or K = 0 where that makes no stable
+    filter or a worse one. The refinement goes from there to the smallest one-step error, among stable filters.
 
     Parameters
     ----------
@@ -39,6 +41,12 @@ def with_noise(system: LinearSystem, data: Factor, records: Iterable[Record], st
         Of the same records.
     records : iterable of Record
     starts : array, shape (records, order)
+    refine : bool
+
+    Returns
+    -------
+    LinearSystem
+        As it came, if neither gain makes a stable filter.
 
     References
     ----------
@@ -51,7 +59,11 @@ def with_noise(system: LinearSystem, data: Factor, records: Iterable[Record], st
     driven = [Record(np.hstack([part.x, part.y - system.output_offset]), part.y, part.weight) for part, _ in pieces]
     problem, begins = Problem(grouped(driven), len(driven)), np.array([start for _, start in pieces])
     candidates = [_Filter.of(system, gain, problem, begins) for gain in (_shown(system, data), 0.0 * system.readout.T)]
-    best = minimised(min(candidates, key=lambda place: place.error), lambda place: place.linearised(problem, begins))
+    best = min(candidates, key=lambda place: place.error)
+    if not np.isfinite(best.error):
+        return system
+    if refine:
+        best = minimised(best, lambda place: place.linearised(problem, begins), tolerance=1e-4)
     found = replace(system, noise_gain=best.gain)
     errors = np.concatenate([part.y - predicted(found, part.x, part.y, start, 1) for part, start in pieces])
     return replace(found, noise_covariance=errors.T @ errors / len(errors))
