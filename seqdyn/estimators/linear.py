@@ -23,6 +23,7 @@ from seqdyn.estimators.tasks import NumberTask
 from seqdyn.identification.excitation import Excitation
 from seqdyn.identification.identify import Identification, Settings, examine, identify, noise_of
 from seqdyn.identification.records import Record
+from seqdyn.identification.stability import pulled_inside, spectral_radius
 from seqdyn.identification.subspace import WEIGHTINGS
 from seqdyn.identification.system import LinearSystem
 from seqdyn.initial_state import NAMED, Strategy, Warmup, Zero, as_strategy
@@ -32,6 +33,8 @@ from seqdyn.training.loop import Trainer
 
 Array = np.ndarray[Any, Any]
 METHODS = ("subspace+gradient", "subspace", "gradient")
+LARGEST_TRAINED_RADIUS = 0.9999
+"""Where a transition that training made unstable is moved."""
 UNIDENTIFIED_ORDER = 4
 """States of ``order="auto"`` where the subspace of the states is not looked for."""
 
@@ -90,7 +93,8 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
     ``output_lag`` the model is trained by gradient, and ``"auto"`` is an order of 4. The refinement is least squares
     where the loss is the squared error over whole records; with another loss, windows, truncated BPTT,
     ``early_stopping``, ``weight_decay`` or another ``initial_state`` than ``"estimate"``, ``"zero"`` and ``"warmup"``
-    the training loop takes the closed form as its start. ``method_`` says what was done.
+    the training loop takes the closed form as its start; a transition that it makes unstable is moved back, with a
+    warning. ``method_`` says what was done. ``partial_fit`` identifies on its first data, and then trains.
 
     References
     ----------
@@ -130,10 +134,12 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         model.input_mean_, model.input_scaling_ = np.zeros(system.inputs), Scaling.identity(system.inputs)
         model.target_scaling_ = Scaling.identity(system.outputs)
         model.flat_targets_, model.target_names_, model.held_length_ = system.outputs == 1, None, None
-        model.order_, model.method_ = system.order, "given"
+        model.method_, model.excitation_ = "given", None
+        model.trials_, model.singular_values_ = np.zeros((0, 4)), np.zeros(0)
         model._adopt(system)
         model.network_.eval()
-        model.state_ = model.cell_.initial_state(1)
+        model.state_ = model.starts_ = model.cell_.initial_state(1)
+        model.forgetting_time_ = system.forgetting_time()
         return model
 
     @classmethod
@@ -222,8 +228,8 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
 
     @property
     def _identifiable(self) -> bool:
-        """Whether every row of the targets is an output of the step beside it."""
-        return self.autoregression is None and self._per_step and not self._lag
+        """Whether every row of the targets is an output of the step beside it, and stands for a level."""
+        return self.autoregression is None and self._per_step and not self._lag and self._heads == 1
 
     @property
     def _refined_by_least_squares(self) -> bool:
@@ -285,7 +291,6 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         """Make the network this system, in network units."""
         self.order_ = system.order
         self.network_ = super()._fresh_network(torch.Generator())
-        linear = next(module for module in self.network_.modules() if isinstance(module, Linear))
         matrices = {
             "feedthrough": np.column_stack([system.feedthrough, system.output_offset]),
             "readout": system.readout,
@@ -294,7 +299,7 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         }
         with torch.no_grad():
             for name, matrix in matrices.items():
-                getattr(linear, name).copy_(torch.as_tensor(matrix))
+                getattr(self._linear, name).copy_(torch.as_tensor(matrix))
         self._keep_noise(system.noise_gain, system.noise_covariance)
 
     def _keep_noise(self, gain: Array | None, covariance: Array | None) -> None:
@@ -336,6 +341,21 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         if not fresh or self.method_.endswith("training"):
             super()._train(trainer, fresh)
             self.method_ = self.method_ if self.method_.endswith("training") else f"{self.method_}+training"
+            self._keep_stable()
+
+    def _keep_stable(self) -> None:
+        """Move a trained transition inside the unit circle, if it has to be there."""
+        linear = self._linear
+        transition = linear.transition.detach().cpu().double().numpy()
+        if self.stable and spectral_radius(transition) >= 1.0:
+            warnings.warn(
+                f"The training led to an unstable model (spectral radius {spectral_radius(transition):.4g}), which was "
+                "moved inside the unit circle: what it predicts changes. Train with a smaller learning_rate, or set "
+                "stable=False.",
+                stacklevel=5,
+            )
+            with torch.no_grad():
+                linear.transition.copy_(torch.as_tensor(pulled_inside(transition, LARGEST_TRAINED_RADIUS)))
 
     def _close(self, sequences: Sequences, generator: torch.Generator) -> None:
         super()._close(sequences, generator)
@@ -347,8 +367,7 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         ):
             self.state_ = run(self.network_, self._rows(sequences), self.starts_)[1]
         if records and self.method_.endswith("training"):
-            linear = next(module for module in self.network_.modules() if isinstance(module, Linear))
-            found = noise_of(_system_of(linear), records, self.block_rows)
+            found = noise_of(_system_of(self._linear), records, self.block_rows)
             self._keep_noise(found.noise_gain, found.noise_covariance)
 
     def _forgetting_time(self, rows: Rows, generator: torch.Generator) -> float:

@@ -133,9 +133,12 @@ class LinearModel(NumberEstimator):
 
     def _matrix(self, name: str) -> Array:
         check_is_fitted(self)
-        linear = next(module for module in self.cell_.modules() if isinstance(module, Linear))
-        values: Array = getattr(linear, name).detach().cpu().double().numpy()
+        values: Array = getattr(self._linear, name).detach().cpu().double().numpy()
         return values
+
+    @property
+    def _linear(self) -> Linear:
+        return next(module for module in self.cell_.modules() if isinstance(module, Linear))
 
     # ---------------------------------------------------------------- predicting
 

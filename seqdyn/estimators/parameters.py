@@ -201,10 +201,30 @@ def _conflicts(given: dict[str, Any]) -> list[str]:
     if given.get("autoregression") and given.get("output_lag"):
         found.append("autoregression feeds predictions back, which output_lag delays.")
     found.extend(_conflicts_of_start(given))
+    if "weighting" in given:
+        found.extend(_conflicts_of_identification(given))
     if given.get("skip") and given.get("bidirectional"):
         found.append("skip belongs to a causal readout: leave out bidirectional.")
     if given.get("bidirectional") and given.get("output_lag"):
         found.append("output_lag waits for the future, which bidirectional reads anyway.")
+    return found
+
+
+def _conflicts_of_identification(given: dict[str, Any]) -> list[str]:
+    """What the closed form of a linear state-space model, or least squares on it, cannot do."""
+    open_form = [name for name in ("autoregression", "output_lag") if given[name]]
+    open_form += [] if given["return_sequences"] else ["return_sequences=False"]
+    open_form += [] if given["loss"] == "mse" else ["loss"]
+    trained = [name for name in ("window", "bptt_length", "early_stopping", "weight_decay") if given[name]]
+    found = []
+    if given["method"] == "subspace" and open_form + trained:
+        text = "method='subspace' trains nothing and needs an output of its own at every step: leave out "
+        found.append(text + ", ".join(open_form + trained) + ".")
+    if not given["feedthrough"] and (open_form or trained or given["method"] == "gradient"):
+        found.append(
+            "feedthrough=False is kept by method='subspace' and by least squares on whole records: leave out "
+            + ", ".join(open_form + trained or ["method='gradient'"]) + "."
+        )  # fmt: skip
     return found
 
 
