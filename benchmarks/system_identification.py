@@ -30,6 +30,7 @@ import pandas as pd
 from measure import data_folder, machine, take_turns
 
 from seqdyn import LinearStateSpaceRegressor
+from seqdyn.identification.system import LinearSystem
 from seqdyn.metrics import fit_percent, rmse
 
 Array = np.ndarray[Any, Any]
@@ -65,14 +66,18 @@ def nfoursid(x: Array, y: Array, order: int, block_rows: int = BLOCK_ROWS) -> Mo
     return LinearStateSpaceRegressor.from_control(found.a, found.b, found.c, found.d)
 
 
-def jax_sysid(x: Array, y: Array, order: int, rho_th: float = 0.01) -> Model:
+def jax_sysid(x: Array, y: Array, order: int, rho_th: float = 0.01, offsets: bool = False) -> Model:
     from jax_sysid.models import LinearModel
 
+    x = np.hstack([x, np.ones((len(x), int(offsets)))])
     peer = LinearModel(order, y.shape[1], x.shape[1], feedthrough=True)
     peer.loss(rho_th=rho_th)
     peer.optimization(iprint=-1)
     peer.fit(y, x)
-    return LinearStateSpaceRegressor.from_control(*(np.asarray(matrix) for matrix in peer.ssdata()))
+    A, B, C, D = (np.asarray(matrix) for matrix in peer.ssdata())
+    if not offsets:
+        return LinearStateSpaceRegressor.from_control(A, B, C, D)
+    return LinearStateSpaceRegressor.from_system(LinearSystem(D[:, :-1], C, B[:, :-1], A, D[:, -1], B[:, -1]))
 
 
 def sippy(x: Array, y: Array, order: int, method: str) -> Model:
@@ -84,10 +89,15 @@ def sippy(x: Array, y: Array, order: int, method: str) -> Model:
 
 PEERS: dict[str, tuple[str, Callable[..., Model], list[dict[str, Any]]]] = {
     "nfoursid": ("nfoursid", nfoursid, [{"block_rows": 10}, {"block_rows": 20}]),
-    "jax-sysid": ("jax_sysid", jax_sysid, [{"rho_th": 1e-2}, {"rho_th": 1e-4}]),
+    "jax-sysid": (
+        "jax_sysid",
+        jax_sysid,
+        [{"rho_th": 1e-2}, {"rho_th": 1e-4}, {"rho_th": 1e-2, "offsets": True}, {"rho_th": 1e-4, "offsets": True}],
+    ),
     "SIPPY": ("sippy_unipi", sippy, [{"method": name} for name in ("N4SID", "MOESP", "CVA")]),
 }
-"""Module, fit, settings. jax-sysid's default is rho_th=0.01; nfoursid's default of 2 block rows is no use here."""
+"""Module, fit, settings. jax-sysid's default is rho_th=0.01; nfoursid's default of 2 block rows is no use here. The
+models of peers have no offsets, seqdyn's has; jax-sysid gets them from an input of ones."""
 
 
 def installed() -> list[str]:
@@ -100,8 +110,9 @@ def installed() -> list[str]:
 
 @contextlib.contextmanager
 def quiet() -> Any:
-    """Without what peers print."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    """Without what is printed and warned."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         yield
 
 
@@ -148,6 +159,11 @@ def best(data: Measured, scores: list[float]) -> int:
     return int(np.argmax(scores) if np.isnan(data.unit) else np.argmin(scores))
 
 
+def name_of(setting: tuple[str, Any]) -> str:
+    name, value = setting
+    return name if value is True else str(value)
+
+
 def with_orders(data: Measured, label: str, fit: Callable[..., Model], **settings: Any) -> list[float]:
     """Fit and score every order, and print a line."""
     scores, begin = [], time.perf_counter()
@@ -188,15 +204,15 @@ def measured(_: int) -> None:
         counted(data, 'seqdyn, order="auto"', METHODS[1])
         counted(data, "the same, closed form alone", METHODS[0])
         print(f"    {'fixed orders':<28} " + " ".join(f"{order:9}" for order in ORDERS))
-        warnings.simplefilter("ignore")
         for method in METHODS:
             with_orders(data, f"seqdyn, {method}", ours, method=method)
         for peer in peers:
             _, fit, settings = PEERS[peer]
-            found = [with_orders(data, f"{peer}, {next(iter(one.values()))}", fit, **one) for one in settings]
+            found = [
+                with_orders(data, " ".join([f"{peer},", *map(name_of, one.items())]), fit, **one) for one in settings
+            ]
             tops = [scores[best(data, scores)] for scores in found]
             print(f"    {peer}, best with hindsight: {tops[best(data, tops)]:.3f}")
-        warnings.resetwarnings()
 
 
 # -------------------------------------------------------------------- speed
@@ -225,12 +241,14 @@ def speed(rounds: int) -> None:
         contestants[name] = lambda fit=fit, own=own: fit(x, y, 4, **own)
     with quiet():
         seconds = take_turns(contestants, rounds)
-    print(f"fit of order 4 on 1000 samples, {rounds} rounds; bars 20 ms in closed form, 500 ms refined")
+    print(f"fit of order 4 on 1000 samples, {rounds} rounds (quartiles); bars 20 ms in closed form, 500 ms refined")
     for name, values in seconds.items():
         low, middle, high = 1e3 * np.quantile(values, [0.25, 0.5, 0.75])
-        line = f"    {name:<28} median {middle:8.1f} ms (quartiles {low:.1f} to {high:.1f}), least {1e3 * values.min():.1f}"
         ratios = [np.median(values / seconds[f"seqdyn, {one}"]) for one in METHODS]
-        print(line + f"; of seqdyn's: {ratios[0]:.2f} closed form, {ratios[1]:.2f} refined")
+        print(
+            f"    {name:<26} median {middle:7.1f} ms ({low:.1f} to {high:.1f}, least {1e3 * values.min():.1f}); "
+            f"times seqdyn's closed form {ratios[0]:.2f}, refined {ratios[1]:.2f}"
+        )
 
 
 def main() -> None:

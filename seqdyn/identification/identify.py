@@ -24,6 +24,8 @@ BLOCK_ROWS = 20
 """Past and future steps of the Hankel matrices where the data allow so many."""
 LARGEST_ORDER = 15
 """States that ``order="auto"`` looks at."""
+INSIST = 0.98
+"""Share of the error below which a memory longer than the record is kept."""
 FEEDBACK_ORDER = 6
 """The same where inputs hold the last outputs, and no criterion on singular values applies."""
 
@@ -164,16 +166,20 @@ def _problem(records: Sequence[Record], settings: Settings) -> Problem:
 def _subspace_fit(problem: Problem, candidates: Subspace, order: int) -> tuple[Fit, float]:
     """The closed-form estimate, and the spectral radius it had before it was made stable.
 
-    Where it has to be, eigenvalues outside move to where the memory is as long as the longest record, or the transition
-    is Maciejowski's, whichever runs closer to the data.
+    Eigenvalues outside move to where the memory is as long as the longest record, or the transition is Maciejowski's,
+    whichever runs closer to the data. So do stable ones beyond that limit, unless the data insist on them.
     """
     readout, transition = candidates.readout(order), candidates.transition(order)
     radius = spectral_radius(transition)
-    limit = math.exp(-1.0 / max(group.x.shape[1] for group in problem.groups))
+    limit = math.exp(-1.0 / problem.longest)
     if not problem.stable or radius <= limit:
         return linear_part(problem, readout, transition), radius
     inside = [pulled_inside(moved, limit) for moved in (transition, candidates.stable_transition(order))]
-    return min((linear_part(problem, readout, moved) for moved in inside), key=lambda fit: fit.error), radius
+    moved = min((linear_part(problem, readout, tried) for tried in inside), key=lambda fit: fit.error)
+    if radius < 1.0:
+        kept = linear_part(problem, readout, transition)
+        moved = kept if kept.error < INSIST * moved.error else moved
+    return moved, radius
 
 
 # -------------------------------------------------------------------- the order

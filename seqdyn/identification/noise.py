@@ -7,6 +7,7 @@ With e_t put in, the filter is a linear system driven by inputs and measured out
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -24,6 +25,8 @@ from seqdyn.identification.subspace import noise_markov
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
+SHARE = 10
+"""A filter may remember one such part of the longest record."""
 
 
 def with_noise(
@@ -71,7 +74,11 @@ def with_noise(
 
 @dataclass(frozen=True)
 class _Filter:
-    """A Kalman gain, and the one-step error Σ w ‖e_t‖² with it: infinite where the filter is not stable."""
+    """A Kalman gain, and the one-step error Σ w ‖e_t‖² with it.
+
+    It is infinite where the filter remembers longer than the system and a tenth of the record do: few data cannot tell
+    such a filter from one that has learnt the mean of their noise.
+    """
 
     system: LinearSystem
     gain: Array
@@ -79,7 +86,8 @@ class _Filter:
 
     @classmethod
     def of(cls, system: LinearSystem, gain: Array, problem: Problem, starts: Array) -> _Filter:
-        if not np.isfinite(gain).all() or spectral_radius(system.transition - gain @ system.readout) >= 1.0:
+        limit = max(min(spectral_radius(system.transition), 1.0), math.exp(-SHARE / problem.longest))
+        if not (np.isfinite(gain).all() and spectral_radius(system.transition - gain @ system.readout) <= limit < 1.0):
             return cls(system, gain, np.inf)
         return cls(system, gain, problem.error(filter_of(system, gain), starts))
 

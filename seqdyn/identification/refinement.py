@@ -8,6 +8,7 @@ nearly linear in all of them over a small step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,6 +48,11 @@ class Problem:
     feedthrough: bool = True
     free_starts: bool = True
     stable: bool = True
+
+    @property
+    def longest(self) -> int:
+        """Steps of the longest record."""
+        return max(group.x.shape[1] for group in self.groups)
 
     def columns(self, system: LinearSystem, names: Sequence[str]) -> Array:
         """The columns of some matrices among those of all entries; none of a feedthrough that must be 0."""
@@ -106,13 +112,18 @@ def solved(problem: Problem, system: LinearSystem, starts: Array) -> Fit:
 def refined(problem: Problem, fit: Fit) -> Fit:
     """The fit after Levenberg–Marquardt steps on everything at once, stable throughout if the problem asks for it.
 
+    Then no memory becomes longer than the longest record, unless it was from the start: the data cannot tell such a
+    mode and its start from an offset, and what cancels in the record does not cancel after it.
+
     References
     ----------
     Gupta & Mehra (1974), Computational aspects of maximum likelihood estimation, for sensitivities as states of a
     linear system.
     """
     if problem.stable:
-        fit = replace(fit, coordinates=contraction(fit.system.transition))
+        radius, limit = fit.system.spectral_radius(), math.exp(-0.9 / problem.longest)
+        limit = limit if radius < limit else math.sqrt(radius)
+        fit = replace(fit, coordinates=contraction(fit.system.transition, limit))
     fit = minimised(fit, lambda place: _linearised(problem, place))
     settled = solved(problem, fit.system, fit.starts)
     return settled if settled.error < fit.error else fit
@@ -143,9 +154,9 @@ def _transition(fit: Fit, step: Array) -> tuple[Array, Contraction | None]:
     transition = fit.system.transition
     if fit.coordinates is None:
         return transition + step.reshape(transition.shape), None
-    W, Y = fit.coordinates
+    W, Y, limit = fit.coordinates
     by_w, by_y = (torch.as_tensor(part) for part in np.split(step, [W.numel()]))
-    moved = Contraction(W + by_w.view_as(W), Y + by_y.view_as(Y))
+    moved = Contraction(W + by_w.view_as(W), Y + by_y.view_as(Y), limit)
     return transition_of(moved).numpy(), moved
 
 

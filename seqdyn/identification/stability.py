@@ -1,9 +1,9 @@
 """Transitions that forget: moving an estimate inside the unit circle, and steps that never leave it.
 
-    D = E⁻¹ F        E = ½ (H11 + H22 + Y − Yᵀ),  F = H21,  [H11 H21ᵀ; H21 H22] = WᵀW + εI
+    D = r E⁻¹ F        E = ½ (H11 + H22 + Y − Yᵀ),  F = H21,  [H11 H21ᵀ; H21 H22] = WᵀW + εI
 
-Every W (2n × 2n) and Y (n × n) give a D with spectral radius below 1, and every such D is reached: a step in W and Y is
-free, and the model stays stable without losing a single stable one.
+Every W (2n × 2n) and Y (n × n) give a D with spectral radius below r, and every such D is reached: a step in W and Y is
+free, and the model stays stable without losing a single one of them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ EPSILON = 1e-9
 
 
 class Contraction(NamedTuple):
-    """The coordinates of a stable transition: ``W`` (2n, 2n) and ``Y`` (n, n)."""
+    """The coordinates of a stable transition: ``W`` (2n, 2n) and ``Y`` (n, n), and the ``limit`` r of its radius."""
 
     W: Tensor
     Y: Tensor
+    limit: float = 1.0
 
 
 def spectral_radius(transition: Array) -> float:
@@ -48,16 +49,19 @@ def pulled_inside(transition: Array, limit: float) -> Array:
     return moved
 
 
-def contraction(transition: Array) -> Contraction:
-    """Coordinates W and Y of a stable transition: H = [P (PD)ᵀ; PD P] with DᵀPD − P = −I.
+def contraction(transition: Array, limit: float = 1.0) -> Contraction:
+    """Coordinates W and Y of a stable transition r D: H = [P (PD)ᵀ; PD P] with DᵀPD − P = −I.
 
     Raises
     ------
     ValueError
-        If the transition is not stable.
+        If its spectral radius is not below the limit r.
     """
-    if spectral_radius(transition) >= 1.0:
-        raise ValueError(f"The transition has spectral radius {spectral_radius(transition):.4g}, expected below 1.")
+    if spectral_radius(transition) >= limit:
+        raise ValueError(
+            f"The transition has spectral radius {spectral_radius(transition):.6g}, not below {limit:.6g}."
+        )
+    transition = transition / limit
     order = len(transition)
     weight = _lyapunov(transition)
     weight = weight / np.trace(weight)
@@ -65,7 +69,7 @@ def contraction(transition: Array) -> Contraction:
     square = np.block([[weight, moved.T], [moved, weight]]) - EPSILON * np.eye(2 * order)
     values, vectors = np.linalg.eigh((square + square.T) / 2)
     root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
-    return Contraction(torch.as_tensor(root), torch.zeros(order, order, dtype=torch.float64))
+    return Contraction(torch.as_tensor(root), torch.zeros(order, order, dtype=torch.float64), limit)
 
 
 def _lyapunov(transition: Array) -> Array:
@@ -84,22 +88,23 @@ def _lyapunov(transition: Array) -> Array:
 
 
 def transition_of(coordinates: Contraction) -> Tensor:
-    """D = E⁻¹ F.
+    """D = r E⁻¹ F.
 
     References
     ----------
     Revay, Wang & Manchester (2021), A Convex Parameterization of Robust Recurrent Neural Networks, for the form with
     E and F.
     """
-    W, Y = coordinates
+    W, Y, limit = coordinates
     order = len(Y)
     square = W.T @ W + EPSILON * torch.eye(2 * order, dtype=W.dtype)
     upper, lower, moved = square[:order, :order], square[order:, order:], square[order:, :order]
-    return torch.linalg.solve((upper + lower + Y - Y.T) / 2, moved)
+    return limit * torch.linalg.solve((upper + lower + Y - Y.T) / 2, moved)
 
 
 def tangent(coordinates: Contraction) -> Array:
     """∂ vec D / ∂ (vec W, vec Y), row by row: (n², 5n²)."""
-    by_w, by_y = torch.func.jacrev(lambda W, Y: transition_of(Contraction(W, Y)), argnums=(0, 1))(*coordinates)
-    size = coordinates.Y.numel()
+    W, Y, limit = coordinates
+    by_w, by_y = torch.func.jacrev(lambda W, Y: transition_of(Contraction(W, Y, limit)), argnums=(0, 1))(W, Y)
+    size = Y.numel()
     return torch.cat([by_w.reshape(size, -1), by_y.reshape(size, -1)], dim=1).numpy()

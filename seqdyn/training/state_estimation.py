@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
 from seqdyn.scan import scan
-from seqdyn.state import State, detach, flatten, unflatten
+from seqdyn.state import State, detach, flatten, map_leaves, unflatten
+
+STEP = 1e-6
+"""Of the differences in double precision that stand for derivatives."""
+ROWS_AT_ONCE = 2**13
+"""Runs side by side: every record needs one for each number in its state."""
+LARGEST_DAMPING = 1e6
 
 
+class _Place(NamedTuple):
+    """States (records, n), the weighted errors of their free runs (records, ·), and the sums of their squares."""
+
+    state: Tensor
+    errors: Tensor
+    loss: Tensor
+
+
+@torch.no_grad()
 def estimate_state(
     cell: Cell,
     x: Tensor,
@@ -20,10 +37,11 @@ def estimate_state(
     point: Callable[[Tensor], Tensor],
     iterations: int = 50,
 ) -> State:
-    """h_{-1} that makes the free run over the record fit best: argmin_h Σ_t w_t ‖ŷ_t(h) − y_t‖².
+    """h_{-1} that makes the free run over each record fit best: argmin_h Σ_t w_t ‖ŷ_t(h) − y_t‖².
 
-    A linear model makes this a least-squares problem, which the quasi-Newton iteration solves; for others it finds the
-    optimum next to the cell's own initial state, which need not be a state the cell could reach by itself.
+    Every record goes down by damped Gauss–Newton steps of its own, in double precision. A linear model makes this a
+    least-squares problem, which the first step solves; for others it finds the optimum next to the cell's own initial
+    state, which need not be a state the cell could reach by itself.
 
     Parameters
     ----------
@@ -34,28 +52,71 @@ def estimate_state(
     point : callable
         From outputs to predictions ŷ (batch, time, targets).
     iterations : int
-        At most so many steps of L-BFGS (Liu & Nocedal 1989).
+        At most so many steps.
 
     Returns
     -------
     State
         One row a series.
+
+    References
+    ----------
+    Marquardt (1963), An Algorithm for Least-Squares Estimation of Nonlinear Parameters.
     """
     like = cell.initial_state(len(x))
-    if not flatten(like).numel():  # no memory
+    start = flatten(like)
+    if not start.numel():  # no memory
         return like
-    start = flatten(like).detach().clone().requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [start], max_iter=iterations, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe"
-    )
+    exact = copy.deepcopy(cell).double()
+    some = max(1, ROWS_AT_ONCE // start.shape[1])
+    groups = zip(*(values.double().split(some) for values in (start, x, y, weight)), strict=True)
+    found = torch.cat([_descended(exact, like, point, iterations, *group) for group in groups])
+    return detach(unflatten(found.to(start), like))
 
-    def error() -> Tensor:
-        optimizer.zero_grad()
-        predicted = point(scan(cell, x, unflatten(start, like)).output)
-        loss = (weight * (predicted - y) ** 2).sum() / weight.sum()
-        loss.backward(inputs=[start])
-        return loss
 
-    with torch.enable_grad():
-        optimizer.step(error)
-    return detach(unflatten(start, like))
+def _descended(
+    cell: Cell,
+    like: State,
+    point: Callable[[Tensor], Tensor],
+    iterations: int,
+    state: Tensor,
+    x: Tensor,
+    y: Tensor,
+    weight: Tensor,
+) -> Tensor:
+    """The states of some records after their steps."""
+    root, like = weight.sqrt(), map_leaves(lambda leaf: leaf.double(), like)
+
+    def at(state: Tensor) -> _Place:
+        times = len(state) // len(x)
+        output = scan(cell, x.repeat(times, 1, 1), unflatten(state, like)).output
+        errors = (root.repeat(times, 1, 1) * (point(output) - y.repeat(times, 1, 1))).flatten(1)
+        return _Place(state, errors, (errors**2).sum(1).nan_to_num(torch.inf))
+
+    place, damping = at(state), torch.full((len(x),), 1e-3, dtype=state.dtype, device=state.device)
+    for _ in range(iterations):
+        trial = at(place.state - _step(at, place, damping))
+        better = trial.loss < place.loss
+        gained = (place.loss - trial.loss) > 1e-9 * place.loss
+        damping = torch.where(better, damping / 10, damping * 4)
+        place = _Place(*(_chosen(better, new, old) for new, old in zip(trial, place, strict=True)))
+        if bool(((better & ~gained) | (damping > LARGEST_DAMPING)).all()):
+            break
+    return place.state
+
+
+def _step(at: Callable[[Tensor], _Place], place: _Place, damping: Tensor) -> Tensor:
+    """(JᵀJ + λ s I)⁻¹ Jᵀ e for every record, with s the mean of JᵀJ's diagonal."""
+    records, n = place.state.shape
+    unit = torch.eye(n, dtype=place.state.dtype, device=place.state.device)
+    moved = at((place.state + STEP * unit[:, None]).flatten(0, 1)).errors.view(n, records, -1)
+    jacobian = ((moved - place.errors) / STEP).permute(1, 2, 0).nan_to_num()
+    square = jacobian.mT @ jacobian
+    size = square.diagonal(dim1=1, dim2=2).mean(1).clamp_min(torch.finfo(unit.dtype).tiny)
+    damped = square + (damping * size)[:, None, None] * unit
+    return torch.linalg.solve(damped, (jacobian.mT @ place.errors.unsqueeze(-1)).nan_to_num()).squeeze(-1)
+
+
+def _chosen(better: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """The new rows where they are better."""
+    return torch.where(better.view(-1, *[1] * (new.dim() - 1)), new, old)

@@ -1,0 +1,1 @@
+"""Reports on models: what they are worth beside each other, and how stable they are."""

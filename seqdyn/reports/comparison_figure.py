@@ -1,0 +1,131 @@
+"""The figure of a comparison: errors against the horizon, and the free runs of the best of two kinds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from seqdyn.figures import MODELS, PALETTE, STYLE, figure
+from seqdyn.forecasting.figures import LEADER, spread_out
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from seqdyn.reports.comparison import Comparison
+
+Array = np.ndarray[Any, Any]
+
+ROOM = 4.0
+"""Models whose error is so many times the median are beyond the upper edge, and so labelled."""
+
+LINE = 0.06
+"""The least distance of two labels, as a share of the height of the axes."""
+
+
+def plot_comparison(comparison: Comparison, output: Any = None) -> Figure:
+    """Left: RMSE against the horizon, the free run at the right edge. Right: the best two free runs beside the data.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    output : label, optional
+        Which output the free runs show; the first if None.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no such output.
+    """
+    outputs = comparison.split.outputs
+    chosen = outputs[0] if output is None else str(output)
+    if chosen not in outputs:
+        raise ValueError(f"output must be one of {outputs}, got {output!r}.")
+    drawing, (left, right) = figure(columns=2, width=11.5, height=4.2)
+    left.get_gridspec().set_width_ratios([1.0, 1.45])
+    with matplotlib.rc_context(STYLE):
+        looks = _looks(comparison)
+        _draw_errors(left, comparison, looks)
+        _draw_runs(right, comparison, chosen, looks)
+    return drawing
+
+
+def _looks(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """A colour a model, in order; grey dashes for a reference."""
+    models = [name for name, run in comparison.runs.items() if run.kind in ("linear", "nonlinear")]
+    looks: dict[str, dict[str, Any]] = {
+        name: {"color": MODELS[number % len(MODELS)], "linestyle": "-"} for number, name in enumerate(models)
+    }
+    references = [name for name, run in comparison.runs.items() if run.kind == "reference"]
+    return looks | {name: {"color": PALETTE["baseline"], "linestyle": "--"} for name in references}
+
+
+def _draw_errors(axes: Axes, comparison: Comparison, looks: dict[str, dict[str, Any]]) -> None:
+    """A line a model, and a dot for its free run, which the name stands beside."""
+    horizons = np.array(comparison.split.horizons, dtype=np.float64)
+    edge = horizons[-1] * max(2.0, (horizons[-1] / horizons[0]) ** 0.25)
+    ends = {}
+    for name, look in looks.items():
+        line = np.array([comparison.error(name, int(k)) for k in horizons])
+        end = comparison.error(name)
+        axes.plot(horizons, line, marker="o", markersize=3.5, **look)
+        axes.plot([horizons[-1], edge], [line[-1], end], **(look | {"linestyle": ":", "linewidth": 1.0}))
+        axes.plot(edge, end, marker="D", markersize=5.0, color=look["color"])
+        ends[name] = end
+    finite = np.array([end for end in ends.values() if np.isfinite(end)])
+    lines = [comparison.error(name, int(k)) for name in ends for k in horizons]
+    inside = [value for value in (*lines, *finite) if np.isfinite(value) and value <= ROOM * np.median(finite)]
+    top = 1.08 * max(inside, default=1.0)
+    axes.set(xscale="log", xlim=(0.85 * horizons[0], 1.12 * edge), ylim=(0.0, top))
+    axes.set_xticks([*horizons, edge], [*(f"{k:.0f}" for k in horizons), "free\nrun"])
+    axes.minorticks_off()
+    unit = "RMSE" if len(comparison.split.outputs) == 1 else "RMSE, standard deviations"
+    axes.set(title="Error against the horizon", xlabel="steps ahead", ylabel=unit)
+    _label_ends(axes, ends, looks, edge)
+
+
+def _label_ends(axes: Axes, ends: dict[str, float], looks: dict[str, dict[str, Any]], edge: float) -> None:
+    """Names to the right, as near to the free runs as they can stand; those beyond the edge with their number."""
+    top = axes.get_ylim()[1]
+    height = {name: min(end / top, 1.0) if np.isfinite(end) else 1.0 for name, end in ends.items()}
+    names = sorted(height, key=lambda name: height[name])
+    places = spread_out(np.array([height[name] for name in names]), LINE)
+    for name, place in zip(names, places - max(0.0, places[-1] - 1.0), strict=True):
+        beyond = not ends[name] <= top
+        axes.annotate(
+            f"{name} ({ends[name]:.3g}) ↑" if beyond else name,
+            xy=(edge, height[name] * top),
+            xytext=(1.03, place),
+            textcoords=axes.transAxes,
+            color=looks[name]["color"],
+            va="center",
+            fontsize=9.0,
+            annotation_clip=False,
+            arrowprops=None if beyond else LEADER,
+        )
+
+
+def _draw_runs(axes: Axes, comparison: Comparison, output: str, looks: dict[str, dict[str, Any]]) -> None:
+    """The scored rows of the first record: measured, and the best linear and nonlinear model in free run."""
+    runs = comparison.free_runs.xs(output, axis=1, level="output")
+    first = runs[comparison.split.series == 0]
+    times = first.index.get_level_values(-1) if isinstance(first.index, pd.MultiIndex) else first.index
+    times = times.to_timestamp() if isinstance(times, pd.PeriodIndex) else times
+    axes.plot(times, first["measured"].to_numpy(), color=PALETTE["data"], linewidth=1.2, label="measured")
+    for kind in ("linear", "nonlinear"):
+        name = comparison.best(kind)
+        if name is not None:
+            label = f"{name} (RMSE {comparison.error(name):.3g})"
+            axes.plot(times, first[name].to_numpy(), label=label, linewidth=1.3, color=looks[name]["color"])
+    where = "" if len(comparison.split.records) == 1 else ", first record"
+    axes.set_title(f"Free run over the test part{where}", pad=24)
+    axes.set(ylabel=output if len(comparison.split.outputs) > 1 else "")
+    axes.margins(x=0.01)
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.1, fontsize=9.0, handlelength=1.4)
