@@ -12,10 +12,9 @@ from scipy.signal import dlti
 from sklearn.utils.validation import check_is_fitted
 
 from seqdyn.cells.linear import Linear
-from seqdyn.data.targets import as_targets
 from seqdyn.estimators.parameters import at_least
 from seqdyn.estimators.residual_tests import residual_tests
-from seqdyn.estimators.tasks import NumberEstimator, as_numbers
+from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.identification.noise import filtered, predicted
 from seqdyn.identification.records import Record, grouped
 from seqdyn.identification.sensitivity import equations
@@ -192,9 +191,8 @@ class LinearModel(NumberEstimator):
                 f"steps_ahead={k!r} and y={'None' if y is None else 'given'}: a k-step prediction needs both, the "
                 f"measured outputs and steps_ahead, {text}; the free run needs neither."
             )
-        sequences = self._read(X)
         system = self._noisy_system()
-        numbers = as_numbers(as_targets(y, sequences, per_step=True).table)
+        sequences, numbers = self._measured(X, y)
         starts = self._flat_states(initial_state, len(sequences.lengths))
         outputs, states = [], []
         for start, first, length in zip(starts, sequences.starts, sequences.lengths, strict=True):

@@ -26,6 +26,8 @@ LARGEST_ORDER = 15
 """States that ``order="auto"`` looks at."""
 INSIST = 0.98
 """Share of the error below which a memory longer than the record is kept."""
+EXACT = 1e-8
+"""Error, in units of the outputs, that is rounding alone."""
 FEEDBACK_ORDER = 6
 """The same where inputs hold the last outputs, and no criterion on singular values applies."""
 
@@ -123,7 +125,7 @@ def identify(records: Sequence[Record], settings: Settings) -> Identification:
     order, refine = settings.order, settings.refine
     if not isinstance(order, Integral):
         trials = _trials(records, settings)
-        order, refine = _best(trials)
+        order, refine = _best(trials, records)
     problem, order = _problem(records, settings), int(order)
     if not order:
         fit = linear_part(problem, np.zeros((records[0].y.shape[1], 0)), np.zeros((0, 0)))
@@ -186,7 +188,10 @@ def _subspace_fit(problem: Problem, candidates: Subspace, order: int) -> tuple[F
 
 
 def _trials(records: Sequence[Record], settings: Settings) -> list[Trial]:
-    """Every order worth a trial, fitted on the beginnings and compared in the free run over the ends."""
+    """Orders, fitted on the beginnings and compared in the free run over the ends.
+
+    All of them in closed form; refined are the best of these and its neighbours.
+    """
     cuts = [len(record.x) - max(1, round(settings.validation_fraction * len(record.x))) for record in records]
     heads = [record.before(cut) for record, cut in zip(records, cuts, strict=True) if cut > 0]
     ends = [record for record, cut in zip(records, cuts, strict=True) if cut > 0]
@@ -210,36 +215,42 @@ def _trials(records: Sequence[Record], settings: Settings) -> list[Trial]:
     except TooShort:
         return trials
     candidates = _candidates(data, settings.weighting)
-    for order in range(1, _largest_order(data, candidates) + 1):
-        fit, _ = _subspace_fit(problem, candidates, order)
-        after = refined(problem, fit) if settings.refine else fit
-        trials.append(Trial(order, float(candidates.singular_values[order - 1]), error(fit), error(after)))
+    fits = [_subspace_fit(problem, candidates, order)[0] for order in range(1, _largest_order(data, candidates) + 1)]
+    before = [error(fit) for fit in fits]
+    near = int(_criterion([static, *before], records)[1:].argmin()) + np.array([-1, 0, 1])
+    for place, (fit, error_before) in enumerate(zip(fits, before, strict=True)):
+        worth_it = settings.refine and place in near and error_before > EXACT
+        after = error(refined(problem, fit)) if worth_it else error_before
+        trials.append(Trial(place + 1, float(candidates.singular_values[place]), error_before, after))
     return trials
 
 
-def _best(trials: Sequence[Trial]) -> tuple[int, bool]:
-    """The order of the smallest validation error, and whether its refinement had it."""
-    best = min(trials, key=lambda trial: min(trial.subspace_error, trial.refined_error))
+def _criterion(errors: Sequence[float], records: Sequence[Record]) -> Array:
+    """Akaike's criterion with the validation error, for orders 0, 1, …: N ln(error²) + 2 d(n).
+
+        d(n) = n (2 outputs + inputs) + outputs · inputs        N known outputs
+
+    References
+    ----------
+    Akaike (1974), A new look at the statistical model identification; Bauer (2001) for d(n).
+    """
+    inputs, outputs = records[0].x.shape[1], records[0].y.shape[1]
+    known = sum(int((record.weight > 0).sum()) for record in records)
+    parameters = np.arange(len(errors)) * (2 * outputs + inputs) + outputs * inputs
+    return known * np.log(np.square(errors) + EXACT**2) + 2 * parameters
+
+
+def _best(trials: Sequence[Trial], records: Sequence[Record]) -> tuple[int, bool]:
+    """The order of the least criterion, and whether its refinement had it."""
+    errors = [min(trial.subspace_error, trial.refined_error) for trial in trials]
+    best = trials[int(_criterion(errors, records).argmin())]
     return best.order, best.refined_error < best.subspace_error
 
 
 def _largest_order(data: Factor, candidates: Subspace) -> int:
-    """Where to stop the search: two states beyond the minimum of Bauer's criterion.
-
-        SVC(n) = σ²_{n+1} + (ln T / T) d(n)        d(n) = n (2 outputs + inputs) + outputs · inputs
-
-    References
-    ----------
-    Bauer (2001), Order estimation for subspace methods.
-    """
-    if data.inputs_hold_outputs:
-        return min(LARGEST_ORDER, candidates.largest_order, FEEDBACK_ORDER)
-    values = subspace(data, "cva").singular_values
-    limit = min(LARGEST_ORDER, candidates.largest_order)
-    orders = np.arange(min(limit, len(values) - 1) + 1)
-    parameters = orders * (2 * data.outputs + data.inputs)
-    penalised = values[orders] ** 2 + math.log(data.columns) / data.columns * parameters
-    return int(min(limit, int(penalised.argmin()) + 2))
+    """Where to stop the search."""
+    limit = FEEDBACK_ORDER if data.inputs_hold_outputs else LARGEST_ORDER
+    return min(limit, candidates.largest_order)
 
 
 # -------------------------------------------------------------------- the horizon
@@ -263,7 +274,10 @@ def _hankel(records: Sequence[Record], order: int | None, block_rows: int | None
 
 def _block_rows(records: Sequence[Record], width: int, least: int) -> int:
     """The most block rows, up to 20, that leave two columns for every row of the Hankel matrices."""
-    lengths = np.array([len(record.x) for record in records])
+    unknown = [np.flatnonzero(np.isnan(record.y).any(axis=1)) for record in records]
+    lengths = np.concatenate(
+        [np.diff([-1, *gaps, len(record.x)]) - 1 for gaps, record in zip(unknown, records, strict=True)]
+    )
     for rows in range(max(BLOCK_ROWS, least), least, -1):
         if np.maximum(lengths - 2 * rows + 1, 0).sum() >= 4 * rows * width:
             return rows

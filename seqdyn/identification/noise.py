@@ -87,7 +87,8 @@ class _Filter:
     @classmethod
     def of(cls, system: LinearSystem, gain: Array, problem: Problem, starts: Array) -> _Filter:
         limit = max(min(spectral_radius(system.transition), 1.0), math.exp(-SHARE / problem.longest))
-        if not (np.isfinite(gain).all() and spectral_radius(system.transition - gain @ system.readout) <= limit < 1.0):
+        radius = spectral_radius(system.transition - gain @ system.readout) if np.isfinite(gain).all() else np.inf
+        if radius > limit or radius >= 1.0:
             return cls(system, gain, np.inf)
         return cls(system, gain, problem.error(filter_of(system, gain), starts))
 

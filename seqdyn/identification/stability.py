@@ -8,6 +8,7 @@ free, and the model stays stable without losing a single one of them.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,18 +35,18 @@ def spectral_radius(transition: Array) -> float:
 
 
 def pulled_inside(transition: Array, limit: float) -> Array:
-    """The transition with every eigenvalue of a modulus above ``limit`` moved to it, angles and vectors kept.
+    """The transition with every eigenvalue of a modulus above ``limit`` moved to it, angles and Schur vectors kept.
 
     References
     ----------
     Ljung (1999), System Identification, section 10.6, for what is done to unstable predictors.
     """
-    triangle, vectors = schur(transition.astype(complex), output="complex")
-    values = np.diag(triangle).copy()
-    moduli = np.abs(values)
-    shrink = np.minimum(1.0, limit / np.maximum(moduli, np.finfo(np.float64).tiny))
-    np.fill_diagonal(triangle, values * shrink)
-    moved: Array = (vectors @ triangle @ vectors.conj().T).real
+    triangle, vectors = schur(transition)
+    borders = np.flatnonzero(np.concatenate([[True], np.diag(triangle, -1) == 0, [True]]))
+    for first, last in pairwise(borders.tolist()):
+        block = triangle[first:last, first:last]
+        block *= min(1.0, limit / max(spectral_radius(block), np.finfo(np.float64).tiny))
+    moved: Array = vectors @ triangle @ vectors.T
     return moved
 
 

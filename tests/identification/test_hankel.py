@@ -1,4 +1,4 @@
-"""The triangular factor of the block Hankel matrices: all that several records say, and nothing across their borders."""
+"""The triangular factor of the block Hankel matrices: all that records say, and nothing across their borders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def columns(record: Record, past: int, future: int) -> Array:
         column = np.concatenate([part.ravel() for part in parts])
         if not np.isnan(column).any():
             found.append(column)
-    return np.reshape(found, (len(found), -1)).T
+    width = (past + future) * (record.x.shape[1] + record.y.shape[1])
+    return np.reshape(found, (len(found), width)).T
 
 
 def covariance(blocks: Array) -> Array:
@@ -86,6 +87,14 @@ def test_chunks_change_nothing(chunk: int, monkeypatch: pytest.MonkeyPatch) -> N
     parts = factor(records, 3, 3)
     assert parts.columns == whole.columns
     np.testing.assert_allclose(parts.lower @ parts.lower.T, whole.lower @ whole.lower.T, atol=1e-12)
+
+
+@pytest.mark.parametrize("gap", [slice(20, 80), slice(None)], ids=["a long gap", "nothing measured"])
+def test_a_chunk_without_known_columns_gives_none(gap: slice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hankel, "CHUNK", 16)
+    records = [drawn(100, seed=1), drawn(60, seed=2)]
+    records[0].y[gap] = np.nan
+    assert_factor_of(factor(records, 3, 3), np.hstack([columns(record, 3, 3) for record in records]))
 
 
 def test_a_mean_says_nothing() -> None:

@@ -13,6 +13,7 @@ from seqdyn.identification.refinement import Fit, Problem, linear_part
 from seqdyn.identification.stability import spectral_radius
 from seqdyn.identification.subspace import WEIGHTINGS, Subspace, noise_markov, realisation, subspace
 from seqdyn.identification.system import LinearSystem
+from tests.identification.test_hankel import columns
 
 Array = np.ndarray[Any, Any]
 READY_MADE = LinearSystem(
@@ -94,7 +95,7 @@ def test_three_short_records_do_as_well_as_a_long_one(weighting: str, seed: int)
 
 @every_weighting
 def test_missing_outputs_leave_the_answer_exact(weighting: str) -> None:
-    """3 % of the samples are missing, 244 or so of 385 columns survive."""
+    """3 % of the samples are missing in either output; some 40 % of the columns survive."""
     record = innovations(READY_MADE, 400)
     record.y[np.random.default_rng(1).random(400) < 0.03] = np.nan
     gaps = Record.of(record.x, record.y)
@@ -108,7 +109,7 @@ def test_offsets_are_found_beside_the_system(weighting: str) -> None:
     """Of output and state, on inputs that have a mean."""
     system = LinearSystem(*(getattr(READY_MADE, name) for name in ENTRIES), [3.0, -1.0], [0.5, 0.2])
     record = innovations(system, 400)
-    moved = record.x + [5.0, -2.0]
+    moved = record.x + np.array([5.0, -2.0])
     shifted = Record.of(moved, system.simulate(moved, np.zeros(2))[0])
     _, _, fit = closed_form([shifted], 8, weighting)
     assert markov_error(fit.system) < 1e-12
@@ -120,6 +121,33 @@ ENTRIES = ("feedthrough", "readout", "input_map", "transition")
 
 
 # -------------------------------------------------------------------- with noise
+
+
+def projections(record: Record, rows: int) -> dict[str, Array]:
+    """What the singular values are taken of, from the block Hankel matrices themselves."""
+    blocks = columns(record, rows, rows)
+    blocks = blocks - blocks.mean(axis=1, keepdims=True)
+    future, past, outputs = np.split(blocks, [2 * rows, 6 * rows])
+    weights = np.linalg.lstsq(np.vstack([future, past]).T, outputs.T, rcond=None)[0].T
+    oblique = weights[:, 2 * rows :] @ past
+    away = np.eye(blocks.shape[1]) - np.linalg.pinv(future) @ future
+    left = outputs @ away
+    values, vectors = np.linalg.eigh(left @ left.T)
+    whitened = vectors / np.sqrt(values) @ vectors.T @ oblique @ away
+    size = np.sqrt(blocks.shape[1])
+    return {"n4sid": oblique / size, "moesp": oblique @ away / size, "cva": whitened}
+
+
+@every_weighting
+def test_singular_values_are_those_of_the_projection_itself(weighting: str) -> None:
+    """Onto the past, along the future inputs (n4sid), or across them (moesp), or as correlations of that (cva)."""
+    x = innovations(READY_MADE, 150).x
+    slow = np.array([x[: step + 1].sum(axis=0) * 0.3 for step in range(150)])  # so that the three differ
+    y = READY_MADE.simulate(slow)[0] + 0.3 * np.random.default_rng(3).normal(size=(150, 2))
+    record = Record.of(slow, y)
+    expected = np.linalg.svd(projections(record, 4)[weighting], compute_uv=False)[:8]
+    found = subspace(factor([record], 4, 4), weighting).singular_values
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @every_weighting
@@ -169,7 +197,7 @@ def sorted_poles(system: LinearSystem) -> Array:
 
 
 def test_inputs_that_hold_the_last_outputs_give_the_response_to_them() -> None:
-    """y_t = 1.2 x_t − 0.5 x_{t-1} + … with x_{t+1} = y_t + noise that is measured: the impulse response is regressed."""
+    """y_t = 1.2 x_t − 0.5 x_{t-1} + e_t with x_{t+1} = y_t: the impulse response is regressed."""
     series = np.zeros(400)
     random = np.random.default_rng(0)
     for step in range(2, 400):
@@ -185,12 +213,15 @@ def test_inputs_that_hold_the_last_outputs_give_the_response_to_them() -> None:
 @every_weighting
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
 def test_maciejowskis_transition_is_stable(weighting: str, order: int) -> None:
-    """Whatever the data: here outputs that grow."""
-    record = innovations(READY_MADE, 100, 0.3)
-    grown = Record.of(record.x, record.y * 1.1 ** np.arange(100)[:, None])
-    candidates = subspace(factor([grown], 6, 6), weighting)
+    """Also where the system, of poles 1.05 and 0.5, is not: ‖ΓDh‖² ≤ ‖Γh‖² − ‖Bh‖²."""
+    growing = LinearSystem(np.zeros((1, 1)), np.ones((1, 2)), np.array([[1.0], [-0.5]]), np.diag([1.05, 0.5]))
+    candidates = subspace(factor([innovations(growing, 120, 0.3)], 6, 6), weighting)
     assert spectral_radius(candidates.transition(2)) > 1
-    assert spectral_radius(candidates.stable_transition(order)) < 1
+    transition, observability = candidates.stable_transition(order), candidates.directions[:, :order]
+    assert spectral_radius(transition) < 1
+    shown, readout = observability.T @ observability, candidates.readout(order)
+    lost = shown - transition.T @ shown @ transition - readout.T @ readout
+    assert np.linalg.eigvalsh(lost).min() > -1e-9 * np.abs(shown).max()
 
 
 def test_the_horizon_limits_the_order() -> None:
