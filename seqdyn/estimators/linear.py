@@ -17,7 +17,7 @@ from seqdyn.cell import Offset
 from seqdyn.cells.linear import Linear, LinearState
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.estimators.linear_model import LinearModel, inputs_beside
+from seqdyn.estimators.linear_model import LinearModel, inputs_beside, least_squares_starts
 from seqdyn.estimators.parameters import Rule, accepted, at_least, check_parameters, either, one_of, optional
 from seqdyn.estimators.tasks import NumberTask
 from seqdyn.identification.excitation import Excitation
@@ -81,7 +81,8 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
     singular_values_ : array
         Of the weighted projection: canonical correlations with ``"cva"``.
     order_search_ : DataFrame
-        Orders tried by ``"auto"``: singular_value, and the RMS errors over the validation part in scaled units.
+        Orders tried by ``"auto"``: singular_value, and the RMS errors over the validation part in scaled units, of which
+        Akaike's criterion takes the least (N ln error² + 2 n (2 outputs + inputs)).
     excitation_ : Excitation
         What the inputs reveal: order of excitation, levels, delay.
     method_ : str
@@ -173,7 +174,8 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         """
         check_parameters(self)
         probe = type(self)(**self.get_params(deep=False))
-        sequences = probe._read_inputs(X, reset=True)
+        probe._without_inputs = X is None
+        sequences = probe._read_inputs(inputs_beside(X, y), reset=True)
         targets = probe._read_targets(y, sequences)
         numbers, _ = probe._encode(targets, True)
         scaled = Scaling.fit(sequences.rows).apply(sequences.rows), Scaling.fit(numbers).apply(numbers)
@@ -318,6 +320,14 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
                 stacklevel=6,
             )
 
+    def _fit_scaling(self, sequences: Sequences, raw: Array, train: Array, counts: Array) -> None:
+        """As everywhere, but a mean that the data cannot tell from 0 is 0: such a system is at rest at 0."""
+        super()._fit_scaling(sequences, raw, train, counts)
+        if self._own_past is None and self.scale:
+            rows = int(train.sum())
+            self.input_scaling_ = _plain_mean(self.input_scaling_, rows)
+            self.target_scaling_ = _plain_mean(self.target_scaling_, rows)
+
     def _training_rows(self, sequences: Sequences, raw: Array, weight: Array) -> Rows:
         rows = super()._training_rows(sequences, raw, weight)
         self._seen = self._records(rows) if self._identifiable else []
@@ -360,11 +370,9 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
     def _close(self, sequences: Sequences, generator: torch.Generator) -> None:
         super()._close(sequences, generator)
         records = self.__dict__.pop("_seen", [])
-        if (
-            self._estimates_starts
-            and self.method_.startswith("subspace")
-            and len(self.starts_.h) == len(sequences.lengths)
-        ):
+        if self._estimates_starts and records:
+            if self.method_.endswith("training"):
+                self.starts_ = LinearState(self._tensor(least_squares_starts(_system_of(self._linear), records)))
             self.state_ = run(self.network_, self._rows(sequences), self.starts_)[1]
         if records and self.method_.endswith("training"):
             found = noise_of(_system_of(self._linear), records, self.block_rows)
@@ -407,6 +415,12 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
             return mean
         lags = np.tile(mean[: own.targets], own.lags - own.centred) * (not own.centred)
         return np.concatenate([lags, mean[own.targets :]])
+
+
+def _plain_mean(scaling: Scaling, rows: int) -> Scaling:
+    """The scaling with means of less than four standard errors set to 0."""
+    near = np.abs(scaling.mean) < 4 * scaling.scale / math.sqrt(rows)
+    return Scaling(np.where(near, 0.0, scaling.mean), scaling.scale)
 
 
 def _system_of(linear: Linear) -> LinearSystem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -251,10 +252,23 @@ class LinearModel(NumberEstimator):
             Record.of(sequences.rows[first : first + length], numbers[first : first + length], weight)
             for first, length in zip(sequences.starts, sequences.lengths, strict=True)
         ]
-        system = self.system_
-        here = equations(system, grouped(records), np.zeros((len(records), system.order)), free_starts=True)
-        starts = here.start_steps(np.zeros(here.matrix.shape[1]), len(records))
+        starts = least_squares_starts(self.system_, records)
         return unflatten(self._tensor(starts), self.cell_.initial_state(1))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R² of the free run from rest, the mean over outputs; warm-up rows and missing targets are left out.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in ``fit``.
+
+        Returns
+        -------
+        float
+            At most 1; 0 is as good as the mean of y.
+        """
+        return super().score(inputs_beside(X, y), y, sample_weight)
 
     # ---------------------------------------------------------------- checking
 
@@ -301,10 +315,18 @@ class LinearModel(NumberEstimator):
         return residual_tests(series, sequences.rows, ahead, free, lags, (names[0], names[1][: system.inputs]))
 
 
+def least_squares_starts(system: LinearSystem, records: Sequence[Record]) -> Array:
+    """h_{-1} of every record, (records, order), by least squares on its free run."""
+    here = equations(system, grouped(records), np.zeros((len(records), system.order)), free_starts=True)
+    return here.start_steps(np.zeros(here.matrix.shape[1]), len(records))
+
+
 def inputs_beside(X: Any, y: Any) -> Any:
     """X, or no inputs at all beside every step of y: a system that moves by itself."""
-    if X is not None or y is None:
+    if X is not None:
         return X
+    if y is None:
+        raise ValueError("X is None: without inputs say how many steps, as np.empty((time, 0)), or give y, too.")
     if isinstance(y, pd.Series | pd.DataFrame):
         return pd.DataFrame(index=y.index)
     if isinstance(y, list) and len(y) and np.ndim(y[0]) > 0:

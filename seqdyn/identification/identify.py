@@ -12,7 +12,7 @@ import numpy as np
 
 from seqdyn.identification.excitation import Excitation, excitation
 from seqdyn.identification.hankel import Factor, factor
-from seqdyn.identification.noise import with_noise
+from seqdyn.identification.noise import states, with_noise
 from seqdyn.identification.records import Record, grouped
 from seqdyn.identification.refinement import Fit, Problem, linear_part, refined
 from seqdyn.identification.stability import pulled_inside, spectral_radius
@@ -22,10 +22,12 @@ from seqdyn.identification.system import LinearSystem
 Array = np.ndarray[Any, Any]
 BLOCK_ROWS = 20
 """Past and future steps of the Hankel matrices where the data allow so many."""
-LARGEST_ORDER = 15
+LARGEST_ORDER = 10
 """States that ``order="auto"`` looks at."""
 INSIST = 0.98
 """Share of the error below which a memory longer than the record is kept."""
+MARGINAL = 1e-9
+"""Distance from the unit circle at which a mode that neither grows nor decays is kept."""
 EXACT = 1e-8
 """Error, in units of the outputs, that is rounding alone."""
 FEEDBACK_ORDER = 6
@@ -135,6 +137,7 @@ def identify(records: Sequence[Record], settings: Settings) -> Identification:
     fit, radius = _subspace_fit(problem, candidates, order)
     if refine:
         fit = refined(problem, fit)
+    fit = _in_unit_states(fit, problem)
     system = fit.system if data.inputs_hold_outputs else with_noise(fit.system, data, records, fit.starts, refine)
     checked = excitation(records, data, order, settings.weighting)
     return Identification(system, fit.starts, refine, candidates.singular_values, trials, checked, radius)
@@ -178,20 +181,28 @@ def _subspace_fit(problem: Problem, candidates: Subspace, order: int) -> tuple[F
         return linear_part(problem, readout, transition), radius
     inside = [pulled_inside(moved, limit) for moved in (transition, candidates.stable_transition(order))]
     moved = min((linear_part(problem, readout, tried) for tried in inside), key=lambda fit: fit.error)
-    if radius < 1.0:
-        kept = linear_part(problem, readout, transition)
+    if radius < 1.0 + MARGINAL:
+        kept = linear_part(problem, readout, pulled_inside(transition, 1.0 - MARGINAL))
         moved = kept if kept.error < INSIST * moved.error else moved
     return moved, radius
+
+
+def _in_unit_states(fit: Fit, problem: Problem) -> Fit:
+    """The same fit with states of root mean square 1 over the records."""
+    total, count = np.zeros(fit.system.order), 0
+    for group in problem.groups:
+        h, _ = states(fit.system).simulate(group.x.numpy(), fit.starts[group.places])
+        total, count = total + (h**2).sum(axis=(0, 1)), count + h.shape[0] * h.shape[1]
+    size = np.sqrt(total / count)
+    size = np.where(np.isfinite(size) & (size > 0), size, 1.0)
+    return replace(fit, system=fit.system.in_basis(np.diag(1.0 / size)), starts=fit.starts / size, coordinates=None)
 
 
 # -------------------------------------------------------------------- the order
 
 
 def _trials(records: Sequence[Record], settings: Settings) -> list[Trial]:
-    """Orders, fitted on the beginnings and compared in the free run over the ends.
-
-    All of them in closed form; refined are the best of these and its neighbours.
-    """
+    """Every order, fitted on the beginnings and compared in the free run over the ends."""
     cuts = [len(record.x) - max(1, round(settings.validation_fraction * len(record.x))) for record in records]
     heads = [record.before(cut) for record, cut in zip(records, cuts, strict=True) if cut > 0]
     ends = [record for record, cut in zip(records, cuts, strict=True) if cut > 0]
@@ -217,10 +228,9 @@ def _trials(records: Sequence[Record], settings: Settings) -> list[Trial]:
     candidates = _candidates(data, settings.weighting)
     fits = [_subspace_fit(problem, candidates, order)[0] for order in range(1, _largest_order(data, candidates) + 1)]
     before = [error(fit) for fit in fits]
-    near = int(_criterion([static, *before], records)[1:].argmin()) + np.array([-1, 0, 1])
     for place, (fit, error_before) in enumerate(zip(fits, before, strict=True)):
-        worth_it = settings.refine and place in near and error_before > EXACT
-        after = error(refined(problem, fit)) if worth_it else error_before
+        worth_it = settings.refine and error_before > EXACT
+        after = error(refined(problem, fit, tolerance=1e-4)) if worth_it else error_before
         trials.append(Trial(place + 1, float(candidates.singular_values[place]), error_before, after))
     return trials
 
@@ -267,7 +277,7 @@ def _hankel(records: Sequence[Record], order: int | None, block_rows: int | None
         raise TooShort(
             f"{data.columns} stretches of {2 * chosen} known steps are too few: an order of {order or 1} with {inputs} "
             f"inputs and {outputs} outputs needs {max(chosen, least)} block rows and {needed} stretches of "
-            f"{2 * max(chosen, least)} steps. Give longer records, or a lower order."
+            f"{2 * max(chosen, least)} steps. Give longer records with fewer gaps, a lower order, or method='gradient'."
         )
     return data
 

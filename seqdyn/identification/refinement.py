@@ -23,6 +23,8 @@ from seqdyn.identification.stability import Contraction, contraction, tangent, t
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
+ROUNDING = 1e-11
+"""Room below the limit of the spectral radius without which nothing can be refined."""
 LARGEST = 1e100
 """Derivatives from which a model is none."""
 
@@ -109,7 +111,7 @@ def solved(problem: Problem, system: LinearSystem, starts: Array) -> Fit:
     return _moved(problem, Fit(system, starts, np.inf), here, step, None)
 
 
-def refined(problem: Problem, fit: Fit) -> Fit:
+def refined(problem: Problem, fit: Fit, tolerance: float = 1e-6) -> Fit:
     """The fit after Levenberg–Marquardt steps on everything at once, stable throughout if the problem asks for it.
 
     Then no memory becomes longer than the longest record, unless it was from the start: the data cannot tell such a
@@ -123,8 +125,10 @@ def refined(problem: Problem, fit: Fit) -> Fit:
     if problem.stable:
         radius, limit = fit.system.spectral_radius(), math.exp(-0.9 / problem.longest)
         limit = limit if radius < limit else math.sqrt(radius)
+        if limit - radius < ROUNDING:
+            return fit
         fit = replace(fit, coordinates=contraction(fit.system.transition, limit))
-    fit = minimised(fit, lambda place: _linearised(problem, place))
+    fit = minimised(fit, lambda place: _linearised(problem, place), tolerance=tolerance)
     settled = solved(problem, fit.system, fit.starts)
     return settled if settled.error < fit.error else fit
 
