@@ -182,7 +182,8 @@ def _estimator(
     }
     if model is Model.LINEAR:
         method = "subspace+gradient" if epochs is None and learning_rate is None else "gradient"
-        return LinearStateSpaceRegressor(order=hidden_size or "auto", method=method, **training)
+        stable = method != "gradient"  # a few epochs need not end stable
+        return LinearStateSpaceRegressor(order=hidden_size or "auto", method=method, stable=stable, **training)
     recurrent: dict[Model, Any] = {Model.LSTM: LSTMRegressor, Model.GRU: GRURegressor, Model.ELMAN: ElmanRegressor}
     return recurrent[model](hidden_size=hidden_size or 32, **training)
 

@@ -17,7 +17,7 @@ from seqdyn.cell import Offset
 from seqdyn.cells.linear import Linear, LinearState
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.estimators.linear_model import LinearModel, inputs_beside, least_squares_starts
+from seqdyn.estimators.linear_model import LinearModel, inputs_beside
 from seqdyn.estimators.parameters import Rule, accepted, at_least, check_parameters, either, one_of, optional
 from seqdyn.estimators.tasks import NumberTask
 from seqdyn.identification.excitation import Excitation
@@ -77,12 +77,13 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
     order_ : int
         Width of h.
     starts_ : State
-        h_{-1} of every training record: ``predict(X, initial_state=model.starts_)`` is the run that was fitted.
+        h_{-1} of every training record: ``predict(X, initial_state=model.starts_)`` is the run that was fitted. The
+        training loop begins where prediction does.
     singular_values_ : array
         Of the weighted projection: canonical correlations with ``"cva"``.
     order_search_ : DataFrame
-        Orders tried by ``"auto"``: singular_value, and the RMS errors over the validation part in scaled units, of which
-        Akaike's criterion takes the least (N ln error² + 2 n (2 outputs + inputs)).
+        Orders tried by ``"auto"``: singular_value, and the RMS errors over the validation part in scaled units; taken
+        is the least N ln error² + 2 n (2 outputs + inputs), Akaike's criterion with the validation error.
     excitation_ : Excitation
         What the inputs reveal: order of excitation, levels, delay.
     method_ : str
@@ -96,6 +97,9 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
     ``early_stopping``, ``weight_decay`` or another ``initial_state`` than ``"estimate"``, ``"zero"`` and ``"warmup"``
     the training loop takes the closed form as its start; a transition that it makes unstable is moved back, with a
     warning. ``method_`` says what was done. ``partial_fit`` identifies on its first data, and then trains.
+
+    A mean that is less than four standard errors (of independent values) away from 0 is taken for 0, so that a system
+    without offsets is at rest at 0, and not at its sample's mean.
 
     References
     ----------
@@ -323,7 +327,7 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
     def _fit_scaling(self, sequences: Sequences, raw: Array, train: Array, counts: Array) -> None:
         """As everywhere, but a mean that the data cannot tell from 0 is 0: such a system is at rest at 0."""
         super()._fit_scaling(sequences, raw, train, counts)
-        if self._own_past is None and self.scale:
+        if self.method != "gradient" and self._identifiable and self.scale:
             rows = int(train.sum())
             self.input_scaling_ = _plain_mean(self.input_scaling_, rows)
             self.target_scaling_ = _plain_mean(self.target_scaling_, rows)
@@ -370,9 +374,9 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
     def _close(self, sequences: Sequences, generator: torch.Generator) -> None:
         super()._close(sequences, generator)
         records = self.__dict__.pop("_seen", [])
-        if self._estimates_starts and records:
-            if self.method_.endswith("training"):
-                self.starts_ = LinearState(self._tensor(least_squares_starts(_system_of(self._linear), records)))
+        if self.method_.endswith("training"):
+            self.starts_ = self.cell_.initial_state(len(sequences.lengths))
+        elif self._estimates_starts:
             self.state_ = run(self.network_, self._rows(sequences), self.starts_)[1]
         if records and self.method_.endswith("training"):
             found = noise_of(_system_of(self._linear), records, self.block_rows)

@@ -234,7 +234,7 @@ def _conflicts_of_start(given: dict[str, Any]) -> list[str]:
     if start is None:
         return []
     if "quantiles" not in given:
-        return ["linear_start is for regressors."]
+        return ["linear_start solves for a level: it belongs in a regressor."]
     if not _is_linear_model(start):
         return [] if given.get("skip") else ["linear_start as a number solves for the inputs' readout: set skip=True."]
     clash = [name for name in ("bidirectional", "autoregression") if given.get(name)]

@@ -40,7 +40,15 @@ CAUSAL: dict[str, Callable[..., Any]] = {
         **QUICK | {"cell": LSTM, "hidden_size": (3, 4, 4), "residual": True, "dropout": 0.2} | changes
     ),
     "linear": lambda **changes: LinearStateSpaceRegressor(
-        **{"order": 3, "method": "gradient", "initial_state": "zero", "max_epochs": 3, "random_state": 0} | changes
+        **{
+            "order": 3,
+            "method": "gradient",
+            "initial_state": "zero",
+            "stable": False,
+            "max_epochs": 3,
+            "random_state": 0,
+        }
+        | changes
     ),
     "learned start": lambda **changes: lstm(initial_state="learned", learning_rate=0.1, **changes),
 }
