@@ -21,7 +21,7 @@ from seqdyn.estimators.linear_model import LinearModel, inputs_beside
 from seqdyn.estimators.parameters import Rule, accepted, at_least, check_parameters, either, one_of, optional
 from seqdyn.estimators.tasks import NumberTask
 from seqdyn.identification.excitation import Excitation
-from seqdyn.identification.identify import Identification, Settings, examine, identify, noise_of
+from seqdyn.identification.identify import LARGEST_ORDER, Identification, Settings, examine, identify, noise_of
 from seqdyn.identification.records import Record
 from seqdyn.identification.stability import pulled_inside, spectral_radius
 from seqdyn.identification.subspace import WEIGHTINGS
@@ -139,7 +139,7 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         model.input_mean_, model.input_scaling_ = np.zeros(system.inputs), Scaling.identity(system.inputs)
         model.target_scaling_ = Scaling.identity(system.outputs)
         model.flat_targets_, model.target_names_, model.held_length_ = system.outputs == 1, None, None
-        model.method_, model.excitation_ = "given", None
+        model.method_, model.excitation_, model.dt_ = "given", None, system.dt
         model.trials_, model.singular_values_ = np.zeros((0, 4)), np.zeros(0)
         model._adopt(system)
         model.network_.eval()
@@ -219,6 +219,24 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         self._without_inputs = X is None
         try:
             return super().fit(inputs_beside(X, y), y, sample_weight)
+        finally:
+            del self._without_inputs
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Identify on the first data, then train for one more epoch on every further piece.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in :meth:`fit`.
+
+        Returns
+        -------
+        self
+        """
+        self._without_inputs = X is None
+        try:
+            return super().partial_fit(inputs_beside(X, y), y, sample_weight)
         finally:
             del self._without_inputs
 
@@ -315,8 +333,16 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         """Warn of what the data do not tell, and of what was changed."""
         for message in found.excitation.messages if found.excitation else ():
             warnings.warn(message, stacklevel=6)
+        if found.trials and found.system.order == LARGEST_ORDER:
+            seen = found.excitation.delay.tolist() if found.excitation else []
+            warnings.warn(
+                f"order='auto' took the largest order it tries, {LARGEST_ORDER}. A long delay may be the cause ({seen} "
+                "steps are seen): shift the input by it. Else give a higher order.",
+                stacklevel=6,
+            )
         radius, longest = found.system.spectral_radius(), max(len(record.x) for record in self._seen)
-        if self.stable and found.spectral_radius_before > 1.0 and radius > math.exp(-2.0 / longest):
+        grew = found.spectral_radius_before > 1.0 + 1e-6  # an integrator or an undamped mode does not
+        if self.stable and grew and radius > math.exp(-2.0 / longest):
             warnings.warn(
                 f"The closed-form estimate was unstable (spectral radius {found.spectral_radius_before:.4g}) and was "
                 f"kept inside the unit circle, at {radius:.4g}. If the system itself is unstable, set stable=False; if "
@@ -380,7 +406,15 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
             self.state_ = run(self.network_, self._rows(sequences), self.starts_)[1]
         if records and self.method_.endswith("training"):
             found = noise_of(_system_of(self._linear), records, self.block_rows)
-            self._keep_noise(found.noise_gain, found.noise_covariance)
+            if found.noise_gain is not None or not self._still_filters():
+                self._keep_noise(found.noise_gain, found.noise_covariance)
+
+    def _still_filters(self) -> bool:
+        """Whether the gain there is makes a stable filter of the model as it is now."""
+        gain, system = self.noise_gain_, _system_of(self._linear)
+        if gain is None or gain.shape[0] != system.order:
+            return False
+        return spectral_radius(system.transition - gain @ system.readout) < 1.0
 
     def _forgetting_time(self, rows: Rows, generator: torch.Generator) -> float:
         return self.system_.forgetting_time()

@@ -89,6 +89,7 @@ class LinearModel(NumberEstimator):
             self.state_offset_,
             None if gain is None else gain / scale,
             None if covariance is None else covariance * np.outer(scale, scale),
+            vars(self).get("dt_", 1.0),
         )
 
     @property
@@ -225,7 +226,12 @@ class LinearModel(NumberEstimator):
         """One row of numbers a series."""
         if state is None:
             state = self.cell_.initial_state(series)
-        return flatten(self._as_state(state, series)).detach().cpu().double().numpy()
+        flat = flatten(self._as_state(state, series))
+        if flat.shape[1] != self._linear.hidden_size:
+            raise ValueError(
+                f"initial_state has {flat.shape[1]} numbers a row, the model has {self._linear.hidden_size}."
+            )
+        return flat.detach().cpu().double().numpy()
 
     def estimate_state(self, X: Any, y: Any) -> State:
         """The state at the start of a record, from its first rows, by least squares.
@@ -244,7 +250,7 @@ class LinearModel(NumberEstimator):
             For ``predict(X, initial_state=…)`` over the same record from its beginning; the shortest where several do
             as well.
         """
-        if self._own_past is not None:
+        if self._own_past is not None or self._heads > 1:
             return super().estimate_state(X, y)
         sequences, numbers = self._measured(inputs_beside(X, y), y)
         weight = 1.0 / self.target_scaling_.scale**2
@@ -298,6 +304,8 @@ class LinearModel(NumberEstimator):
         >>> model.residual_tests(x, y)["verdict"].tolist()
         ['nothing left', 'nothing left', 'nothing left', 'nothing left']
         """
+        if self._heads > 1:
+            raise ValueError(f"loss={getattr(self, 'loss', None)!r} has several outputs a target: fit with loss='mse'.")
         X = inputs_beside(X, y)
         sequences, numbers = self._measured(X, y)
         starts = self._flat_states(self.estimate_state(X, y), len(sequences.lengths))

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import toeplitz
 from scipy.stats import chi2
-from statsmodels.stats.diagnostic import acorr_ljungbox
-from statsmodels.tsa.stattools import acovf
+from statsmodels.tsa.stattools import acf, acovf, q_stat
 
 Array = np.ndarray[Any, Any]
 LEVEL = 0.01
@@ -23,8 +22,10 @@ def whiteness(errors: Array, lags: int) -> tuple[float, float]:
     ----------
     Ljung & Box (1978), On a measure of lack of fit in time series models.
     """
-    table = acorr_ljungbox(errors, lags=[lags])
-    return float(table["lb_stat"].iloc[0]), float(table["lb_pvalue"].iloc[0])
+    if np.ptp(errors) == 0:
+        return np.nan, np.nan
+    statistics, p_values = q_stat(acf(errors, nlags=lags, fft=True)[1:], len(errors))
+    return float(statistics[-1]), float(p_values[-1])
 
 
 def cross_correlation(errors: Array, inputs: Array, lags: range) -> tuple[float, float]:
@@ -81,7 +82,7 @@ def residual_tests(
         found.append(("whiteness", name, "", *whiteness(ahead[rows, output], lags), "raise the order"))
         for column, source in enumerate(names[1]):
             seen = inputs[rows, column]
-            if np.ptp(seen) == 0:
+            if np.ptp(seen) == 0 or np.ptp(ahead[rows, output]) == 0:
                 continue
             past, future = range(lags + 1), range(-lags, 0)
             for test, errors, reach, advice in (
@@ -91,7 +92,8 @@ def residual_tests(
             ):
                 found.append((test, name, source, *cross_correlation(errors[rows, output], seen, reach), advice))
     table = pd.DataFrame(found, columns=["test", "output", "input", "statistic", "p_value", "verdict"])
-    return table.assign(verdict=table["verdict"].where(table["p_value"] < LEVEL, "nothing left"))
+    verdict = table["verdict"].where(table["p_value"] < LEVEL, "nothing left")
+    return table.assign(verdict=verdict.where(table["p_value"].notna(), "cannot tell: the errors do not change"))
 
 
 def _longest(series: Array, known: Array) -> Array:

@@ -89,6 +89,7 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
                 "Every output is compared with a target of the same step here: that needs return_sequences=True and "
                 "output_lag=0."
             )
+        _check_names(self, y)
         numbers = as_numbers(as_targets(y, sequences, per_step=True).table)
         if numbers.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {numbers.shape[1]} outputs, but the model predicts {self.n_outputs_}.")
@@ -373,9 +374,19 @@ def as_numbers(table: Any) -> Array:
     return numbers
 
 
+def _check_names(estimator: SequenceEstimator, y: Any) -> None:
+    """Raise if a frame names other targets than the fit, or the same in another order."""
+    fitted = getattr(estimator, "target_names_", None)
+    if isinstance(y, pd.DataFrame) and fitted is not None and list(map(str, y.columns)) != list(map(str, fitted)):
+        raise ValueError(
+            f"The columns of y are {list(y.columns)}, those of the fit were {list(fitted)}, in this order."
+        )
+
+
 def _scored(estimator: SequenceEstimator, X: Any, y: Any, sample_weight: Any) -> tuple[Array, Targets, Array]:
     """Predictions (rows, targets), the targets beside them, and weights that are 0 where nothing is scored."""
     sequences = estimator._read(X)
+    _check_names(estimator, y)
     targets = as_targets(y, sequences, estimator._per_step)
     output, _ = estimator._run(targets.sequences, None, keep_state=False)
     predicted = np.asarray(estimator._finish(estimator._decoder()(output.cpu().numpy())))

@@ -15,6 +15,8 @@ from seqdyn.identification.records import Record
 Array = np.ndarray[Any, Any]
 ILL_CONDITIONED = 1e3
 """Condition number of the inputs' Hankel matrix from which N4SID weighting is not to be trusted."""
+LONGEST_DELAY = 25
+"""Steps of delay that are looked for."""
 UNLIKELY = 1e-3
 """p-value below which coefficients are not all nothing."""
 
@@ -35,7 +37,7 @@ class Excitation:
     levels : array of int, shape (inputs,)
         Distinct values of every input. Two levels cannot reveal a static nonlinearity at the input.
     delay : array of int, shape (inputs,)
-        Steps before an input shows in any output, as far as noise lets it be seen.
+        Steps before an input shows in any output, as far as noise lets it be seen: up to 25, then 26.
     messages : tuple of str
         What is wrong, and what to do about it.
     """
@@ -50,7 +52,7 @@ class Excitation:
     def __str__(self) -> str:
         facts = (
             f"The inputs excite {self.order} of {self.block_rows} block rows (condition {self.condition:.3g}); "
-            f"levels {self.levels.tolist()}, delay {self.delay.tolist()} steps."
+            f"levels {self.levels.tolist()}, delay {[_steps(d) for d in self.delay.tolist()]} steps."
         )
         return "\n".join([facts, *self.messages])
 
@@ -95,6 +97,10 @@ def excitation(records: Sequence[Record], data: Factor, order: int, weighting: s
     return Excitation(excited, block_rows, condition, levels, delays(records), tuple(messages))
 
 
+def _steps(delay: int) -> int | str:
+    return delay if delay <= LONGEST_DELAY else f"over {LONGEST_DELAY}"
+
+
 def _singular_values(data: Factor) -> Array:
     """Of the Hankel matrix of all inputs, future and past."""
     count = (data.past + data.future) * data.inputs
@@ -116,7 +122,7 @@ def _duplicated(rows: Array) -> list[str]:
     return found
 
 
-def delays(records: Sequence[Record], lags: int = 10) -> Array:
+def delays(records: Sequence[Record], lags: int = LONGEST_DELAY) -> Array:
     """Steps before each input shows in an output: how many of its first coefficients are together nothing.
 
     The coefficients are those of a regression of y_t on the last inputs and outputs; for the first d of an input,

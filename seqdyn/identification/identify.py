@@ -273,13 +273,30 @@ def _hankel(records: Sequence[Record], order: int | None, block_rows: int | None
     chosen = block_rows or _block_rows(records, inputs + outputs, least)
     data = factor(records, chosen, chosen)
     needed = 2 * chosen * (inputs + outputs)
+    if data.columns < needed and any(np.isnan(record.y).any() for record in records):
+        records = [_bridged(record) for record in records]
+        chosen = block_rows or _block_rows(records, inputs + outputs, least)
+        data, needed = factor(records, chosen, chosen), 2 * chosen * (inputs + outputs)
     if data.columns < needed or chosen < least:
+        rows = max(chosen, least)
         raise TooShort(
             f"{data.columns} stretches of {2 * chosen} known steps are too few: an order of {order or 1} with {inputs} "
-            f"inputs and {outputs} outputs needs {max(chosen, least)} block rows and {needed} stretches of "
-            f"{2 * max(chosen, least)} steps. Give longer records with fewer gaps, a lower order, or method='gradient'."
+            f"inputs and {outputs} outputs needs {rows} block rows and {2 * rows * (inputs + outputs)} stretches of "
+            f"{2 * rows} steps, as a record of {2 * rows * (inputs + outputs + 1) - 1} steps has. Give longer records, "
+            "a lower order, or method='gradient'."
         )
     return data
+
+
+def _bridged(record: Record) -> Record:
+    """The record with missing outputs on straight lines between known ones: good enough to begin with."""
+    y = record.y.copy()
+    steps = np.arange(len(y))
+    for column in y.T:
+        known = ~np.isnan(column)
+        if known.any():
+            column[~known] = np.interp(steps[~known], steps[known], column[known])
+    return Record(record.x, y, record.weight)
 
 
 def _block_rows(records: Sequence[Record], width: int, least: int) -> int:

@@ -25,6 +25,8 @@ from seqdyn.identification.subspace import noise_markov
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
+FEW = 64
+"""Steps up to which a loop is faster than a kernel."""
 SHARE = 10
 """A filter may remember one such part of the longest record."""
 
@@ -49,7 +51,7 @@ def with_noise(
     Returns
     -------
     LinearSystem
-        As it came, if neither gain makes a stable filter.
+        As it came, if neither gain makes a stable filter, or no step has all its outputs.
 
     References
     ----------
@@ -59,6 +61,8 @@ def with_noise(
     pieces = [
         piece for record, start in zip(records, starts, strict=True) for piece in _measured(system, record, start)
     ]
+    if not pieces:
+        return system
     driven = [Record(np.hstack([part.x, part.y - system.output_offset]), part.y, part.weight) for part, _ in pieces]
     problem, begins = Problem(grouped(driven), len(driven)), np.array([start for _, start in pieces])
     candidates = [_Filter.of(system, gain, problem, begins) for gain in (_shown(system, data), 0.0 * system.readout.T)]
@@ -155,7 +159,9 @@ def filter_of(system: LinearSystem, gain: Array) -> LinearSystem:
 
 
 def filtered(system: LinearSystem, x: Array, y: Array, start: Array) -> Array:
-    """h_t for every t, corrected by the outputs measured up to t; where one is missing the model runs on freely.
+    """h_t for every t, corrected by the outputs measured up to t.
+
+    An output that is missing is taken as it was predicted, e_t = 0; where all are, the model runs on freely.
 
     Parameters
     ----------
@@ -171,17 +177,30 @@ def filtered(system: LinearSystem, x: Array, y: Array, start: Array) -> Array:
     array, shape (time, order)
     """
     assert system.noise_gain is not None
-    known: Array = np.all(~np.isnan(y), axis=1)
-    free, corrected = states(system), states(filter_of(system, system.noise_gain))
-    parts = [np.zeros((0, system.order))]
-    for begin, end in _stretches(known):
-        if known[begin]:
-            seen = np.hstack([x[begin:end], y[begin:end] - system.output_offset])
-            part, start = corrected.simulate(seen, start)
-        else:
-            part, start = free.simulate(x[begin:end], start)
-        parts.append(part)
-    return np.concatenate(parts)
+    known = ~np.isnan(y)
+    seen = np.hstack([x, np.where(known, y - system.output_offset, 0.0)])
+    _, pattern = np.unique(known, axis=0, return_inverse=True)
+    filters: dict[int, LinearSystem] = {}
+    h = np.empty((len(x), system.order))
+    for begin, end in _stretches(pattern.ravel()):
+        number = int(pattern.flat[begin])
+        if number not in filters:
+            filters[number] = states(filter_of(system, system.noise_gain * known[begin]))
+        moves = filters[number]
+        part = (
+            _stepped(moves, seen[begin:end], start) if end - begin < FEW else moves.simulate(seen[begin:end], start)[0]
+        )
+        h[begin:end], start = part, part[-1]
+    return h
+
+
+def _stepped(moves: LinearSystem, x: Array, h: Array) -> Array:
+    """The states over a few steps, without the overhead of a kernel."""
+    drive = x @ moves.input_map.T + moves.state_offset
+    found = np.empty((len(x), len(h)))
+    for step, u in enumerate(drive):
+        found[step] = h = moves.transition @ h + u
+    return found
 
 
 def predicted(system: LinearSystem, x: Array, y: Array, start: Array, steps_ahead: int) -> Array:

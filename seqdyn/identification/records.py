@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 Array = np.ndarray[Any, Any]
+TOGETHER = 256
+"""Records in a group, at most."""
 
 
 class Record(NamedTuple):
@@ -61,7 +63,10 @@ def grouped(records: Iterable[Record]) -> list[Group]:
     classes: dict[int, list[int]] = {}
     for place, record in enumerate(records):
         classes.setdefault(len(record.x).bit_length(), []).append(place)
-    return [_group([records[place] for place in places], places) for places in classes.values()]
+    parts = [
+        places[first : first + TOGETHER] for places in classes.values() for first in range(0, len(places), TOGETHER)
+    ]
+    return [_group([records[place] for place in places], places) for places in parts]
 
 
 def _group(records: list[Record], places: list[int]) -> Group:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.signal import dlti
+from scipy.signal import dlti, lti
 
 from seqdyn.identification.analysis import Analysis
 from seqdyn.kernels.linear import linear_recurrence
@@ -150,6 +150,15 @@ class LinearSystem(Analysis):
             if offset.shape != (size,):
                 raise ValueError(f"{name} has shape {offset.shape}, expected ({size},).")
             object.__setattr__(self, name, offset)
+        for name, shape in (
+            ("noise_gain", (self.order, self.outputs)),
+            ("noise_covariance", (self.outputs, self.outputs)),
+        ):
+            if getattr(self, name) is not None:
+                matrix = _matrix(getattr(self, name), name)
+                if matrix.shape != shape:
+                    raise ValueError(f"{name} has shape {matrix.shape}, expected {shape}.")
+                object.__setattr__(self, name, matrix)
         if not (np.isfinite(self.dt) and self.dt > 0):
             raise ValueError(f"dt must be a time above 0, got {self.dt!r}.")
 
@@ -187,6 +196,8 @@ class LinearSystem(Analysis):
         """A system from control theory's quadruple, from a :class:`ControlForm`, or a discrete ``scipy.signal`` one."""
         if isinstance(A, BlockForm):
             raise TypeError("from_control was given a BlockForm, whose letters mean something else: use from_block.")
+        if isinstance(A, lti):
+            raise TypeError("from_control was given a continuous-time system: discretise it first, to_discrete(dt).")
         if isinstance(A, dlti):
             A = A.to_ss()
         if hasattr(A, "A") and hasattr(A, "D"):
@@ -210,8 +221,9 @@ class LinearSystem(Analysis):
                 f"W_ih {W_ih.shape}, W_hh {W_hh.shape} and W_hy {W_hy.shape} do not fit together: expected "
                 "(hidden, inputs), (hidden, hidden) and (outputs, hidden)."
             )
-        state_offset = np.zeros(len(W_hh)) if b_h is None else np.asarray(b_h, dtype=np.float64)
-        output_offset = W_hy @ state_offset + (0.0 if b_y is None else np.asarray(b_y, dtype=np.float64))
+        state_offset = np.zeros(len(W_hh)) if b_h is None else _vector(b_h, len(W_hh), "b_h")
+        own = np.zeros(len(W_hy)) if b_y is None else _vector(b_y, len(W_hy), "b_y")
+        output_offset = W_hy @ state_offset + own
         return cls(W_hy @ W_ih, W_hy @ W_hh, W_ih, W_hh, output_offset, state_offset, dt=dt)
 
     def as_block(self) -> BlockForm:
@@ -380,9 +392,19 @@ def _matrix(values: Any, name: str) -> Array:
     """A finite float64 matrix."""
     if values is None:
         raise ValueError(f"{name} is missing: give all four matrices.")
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
     matrix = np.array(values, dtype=np.float64)
     if matrix.ndim != 2:
         raise ValueError(f"{name} has shape {matrix.shape}, expected a matrix (two axes).")
     if not np.isfinite(matrix).all():
         raise ValueError(f"{name} holds NaN or inf.")
     return matrix
+
+
+def _vector(values: Any, size: int, name: str) -> Array:
+    """A float64 vector of this size."""
+    vector = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
+    if vector.shape != (size,):
+        raise ValueError(f"{name} has shape {vector.shape}, expected ({size},).")
+    return vector

@@ -62,7 +62,7 @@ def compare_models(
     test_fraction : float in (0, 1)
         The end of every record that is the test part. All fitting, scaling included, sees the rest alone.
     horizons : sequence of int of at least 1
-        k, in steps. The same rows, at most 100 evenly spread ones, are scored for every model at every k.
+        k, in steps. The same rows, at most 50 evenly spread ones, are scored for every model at every k.
     window : int of at least 1
         Rows a state is estimated from.
     seeds : int of at least 1
@@ -111,7 +111,7 @@ def compare_models(
         raise TypeError(f"random_state must be an int, which the seeds count from, got {random_state!r}.")
     chosen = default_models(split) if models is None else checked(models)
     runs = {}
-    for name, model in tqdm(chosen.items(), disable=not verbose):
+    for name, model in tqdm(chosen.items()) if verbose else chosen.items():
         if isinstance(model, str):
             runs[name] = persist(split)
         else:

@@ -16,7 +16,7 @@ from seqdyn.estimators.tasks import as_numbers
 
 Array = np.ndarray[Any, Any]
 
-ORIGINS = 100
+ORIGINS = 50
 """At most so many rows are predicted k steps ahead, evenly spread over the test part."""
 
 

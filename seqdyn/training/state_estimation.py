@@ -18,6 +18,8 @@ STEP = 1e-6
 ROWS_AT_ONCE = 2**13
 """Runs side by side: every record needs one for each number in its state."""
 LARGEST_DAMPING = 1e6
+TOLERANCE = 1e-6
+"""Relative gain of a step below which a record is done."""
 
 
 class _Place(NamedTuple):
@@ -35,7 +37,7 @@ def estimate_state(
     y: Tensor,
     weight: Tensor,
     point: Callable[[Tensor], Tensor],
-    iterations: int = 50,
+    iterations: int = 30,
 ) -> State:
     """h_{-1} that makes the free run over each record fit best: argmin_h Σ_t w_t ‖ŷ_t(h) − y_t‖².
 
@@ -85,31 +87,36 @@ def _descended(
     weight: Tensor,
 ) -> Tensor:
     """The states of some records after their steps."""
-    root, like = weight.sqrt(), map_leaves(lambda leaf: leaf.double(), like)
+    like = map_leaves(lambda leaf: leaf.double(), like)
 
-    def at(state: Tensor) -> _Place:
-        times = len(state) // len(x)
-        output = scan(cell, x.repeat(times, 1, 1), unflatten(state, like)).output
-        errors = (root.repeat(times, 1, 1) * (point(output) - y.repeat(times, 1, 1))).flatten(1)
+    def at(state: Tensor, records: Tensor) -> _Place:
+        rows = records.repeat(len(state) // len(records))
+        output = scan(cell, x[rows], unflatten(state, like)).output
+        errors = (weight[rows].sqrt() * (point(output) - y[rows])).flatten(1)
         return _Place(state, errors, (errors**2).sum(1).nan_to_num(torch.inf))
 
-    place, damping = at(state), torch.full((len(x),), 1e-3, dtype=state.dtype, device=state.device)
+    open_ = torch.arange(len(x), device=x.device)
+    place, damping = at(state, open_), torch.full((len(x),), 1e-3, dtype=state.dtype, device=state.device)
+    found = state.clone()
     for _ in range(iterations):
-        trial = at(place.state - _step(at, place, damping))
+        trial = at(place.state - _step(at, place, damping, open_), open_)
         better = trial.loss < place.loss
-        gained = (place.loss - trial.loss) > 1e-9 * place.loss
+        gained = (place.loss - trial.loss) > TOLERANCE * place.loss
         damping = torch.where(better, damping / 10, damping * 4)
         place = _Place(*(_chosen(better, new, old) for new, old in zip(trial, place, strict=True)))
-        if bool(((better & ~gained) | (damping > LARGEST_DAMPING)).all()):
+        found[open_] = place.state
+        going = ~((better & ~gained) | (damping > LARGEST_DAMPING))
+        open_, damping, place = open_[going], damping[going], _Place(*(part[going] for part in place))
+        if not len(open_):
             break
-    return place.state
+    return found
 
 
-def _step(at: Callable[[Tensor], _Place], place: _Place, damping: Tensor) -> Tensor:
+def _step(at: Callable[[Tensor, Tensor], _Place], place: _Place, damping: Tensor, records: Tensor) -> Tensor:
     """(JᵀJ + λ s I)⁻¹ Jᵀ e for every record, with s the mean of JᵀJ's diagonal."""
-    records, n = place.state.shape
+    count, n = place.state.shape
     unit = torch.eye(n, dtype=place.state.dtype, device=place.state.device)
-    moved = at((place.state + STEP * unit[:, None]).flatten(0, 1)).errors.view(n, records, -1)
+    moved = at((place.state + STEP * unit[:, None]).flatten(0, 1), records).errors.view(n, count, -1)
     jacobian = ((moved - place.errors) / STEP).permute(1, 2, 0).nan_to_num()
     square = jacobian.mT @ jacobian
     size = square.diagonal(dim1=1, dim2=2).mean(1).clamp_min(torch.finfo(unit.dtype).tiny)

@@ -250,7 +250,9 @@ def test_outputs_that_come_back_as_inputs_leave_no_noise_to_model() -> None:
 
 def test_records_too_short_for_the_order_are_refused_with_the_numbers() -> None:
     record = innovations(READY_MADE, 30)
-    with pytest.raises(TooShort, match=r"an order of 10 .* needs 6 block rows and 48 stretches of 12 steps"):
+    with pytest.raises(
+        TooShort, match=r"an order of 10 .* needs 6 block rows and 48 stretches of 12 steps, as a record of 59 steps"
+    ):
         identify([record], Settings(order=10))
     with pytest.raises(TooShort, match="block rows"):
         identify([innovations(READY_MADE, 400)], Settings(order=8, block_rows=3))

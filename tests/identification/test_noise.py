@@ -26,7 +26,7 @@ def kalman_loop(system: LinearSystem, x: Array, y: Array, start: Array, ahead: i
     for now, measured in zip(x, y, strict=True):
         h = known[-1]
         error = measured - system.feedthrough @ now - system.readout @ h - system.output_offset
-        error = np.zeros_like(error) if np.isnan(error).any() else error
+        error = np.where(np.isnan(error), 0.0, error)
         known.append(system.input_map @ now + system.transition @ h + system.state_offset + system.noise_gain @ error)
         states.append(known[-1])
     outputs = []

@@ -111,10 +111,10 @@ def test_persistence_that_beats_everything_is_named() -> None:
 
 
 def scored_targets(y: Array, first: int, window: int, longest: int) -> Array:
-    """At most 100 evenly spread rows from the first that every horizon can reach."""
+    """At most 50 evenly spread rows from the first that every horizon can reach."""
     rows = np.arange(first + window + longest - 1, len(y))
     rows = rows[~np.isnan(y[rows])]
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(100, len(rows))).round().astype(int))]
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(50, len(rows))).round().astype(int))]
 
 
 def test_persistence_is_the_value_k_steps_ago(small: tuple[Comparison, Array, Array]) -> None:
@@ -217,7 +217,7 @@ def test_frames_and_several_records() -> None:
     assert many.split.fitted == 120 + 100
     assert len(many.split.measured) == 100 + 80
     assert many.error("linear") == pytest.approx(NOISE / np.std(y), rel=0.3)
-    assert many.runs["GRU"].ahead.shape == (1, 2, 100, 2)
+    assert many.runs["GRU"].ahead.shape == (1, 2, 50, 2)
     per_output = many.errors.query("model == 'linear' and horizon == inf")["rmse"].to_numpy()
     assert per_output[1] == pytest.approx(1000 * per_output[0], rel=0.01)
 
