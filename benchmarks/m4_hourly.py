@@ -94,7 +94,9 @@ def lstm(seed: int, steps: int, **changes: Any) -> Forecaster:
 
 def linear(seed: int, steps: int) -> Forecaster:
     """One global linear state-space model, [y; h] = [A B; C D] [x; h]."""
-    estimator = LinearStateSpaceRegressor(order=48, max_steps=steps, random_state=seed, **TRAINING)
+    estimator = LinearStateSpaceRegressor(
+        order=48, method="gradient", stable=False, dtype="float32", max_steps=steps, random_state=seed, **TRAINING
+    )
     return Forecaster(estimator, **COMMON)
 
 
