@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.stats import chi2
 
 from seqdyn.identification.hankel import Factor
@@ -94,7 +95,7 @@ def excitation(records: Sequence[Record], data: Factor, order: int, weighting: s
             f"The inputs change little from step to step (condition {condition:.2g}), which weighting='n4sid' does not "
             "stand: take 'cva' or 'moesp'."
         )
-    return Excitation(excited, block_rows, condition, levels, delays(records), tuple(messages))
+    return Excitation(excited, block_rows, condition, levels, delays(data), tuple(messages))
 
 
 def _steps(delay: int) -> int | str:
@@ -122,7 +123,7 @@ def _duplicated(rows: Array) -> list[str]:
     return found
 
 
-def delays(records: Sequence[Record], lags: int = LONGEST_DELAY) -> Array:
+def delays(data: Factor) -> Array:
     """Steps before each input shows in an output: how many of its first coefficients are together nothing.
 
     The coefficients are those of a regression of y_t on the last inputs and outputs; for the first d of an input,
@@ -130,55 +131,58 @@ def delays(records: Sequence[Record], lags: int = LONGEST_DELAY) -> Array:
 
     Parameters
     ----------
-    records : sequence of Record
-    lags : int
-        Longest delay that is looked for; fewer where the data are short.
+    data : Factor
+        What the regression needs of the data.
 
     Returns
     -------
     array of int, shape (inputs,)
-        0 where the data are too few to tell; ``lags + 1`` where no effect is seen.
+        At most 25, or the block rows; one more where no effect is seen; 0 where the data are too few to tell.
 
     References
     ----------
     Ljung (1999), System Identification, sections 9.4 and 16.5, for the distribution of the coefficients.
     """
-    inputs, outputs = records[0].x.shape[1], records[0].y.shape[1]
-    total = sum(len(record.x) for record in records)
-    lags = min(lags, max(1, total // (4 * (inputs + outputs))))
-    regressors, targets = _regression(records, lags)
-    if len(regressors) <= 2 * regressors.shape[1]:
-        return np.zeros(inputs, dtype=int)
-    solution = np.linalg.lstsq(regressors, targets, rcond=1e-10)[0]
-    errors = targets - regressors @ solution
-    precision = np.linalg.pinv(errors.T @ errors / (len(errors) - regressors.shape[1]) + 1e-20 * np.eye(outputs))
-    spread = np.linalg.pinv(regressors.T @ regressors, rcond=1e-10, hermitian=True)
+    inputs, outputs = data.inputs, data.outputs
+    lags = min(LONGEST_DELAY, data.past + data.future - 1, data.columns // (4 * (inputs + outputs)))
     found = np.zeros(inputs, dtype=int)
+    freedom = data.columns - (lags + 1) * inputs - lags * outputs
+    if not inputs or lags < 1 or freedom <= data.columns // 2:
+        return found
+    regressors, targets = (
+        np.concatenate([_lagged_inputs(data, lags), _lagged_outputs(data, lags)]),
+        data.lower[-outputs:],
+    )
+    solution = np.linalg.lstsq(regressors.T, targets.T, rcond=1e-8)[0]
+    errors = targets - solution.T @ regressors
+    precision = np.linalg.pinv(errors @ errors.T * data.columns / freedom + 1e-20 * np.eye(outputs))
+    square = torch.as_tensor(regressors @ regressors.T)
+    spread = torch.linalg.pinv(square, rtol=1e-12, hermitian=True).numpy() / data.columns
     for place in range(inputs):
-        while found[place] <= lags:
-            chosen = np.arange(found[place] + 1) * inputs + place
-            theta = solution[chosen]
-            weight = np.linalg.pinv(spread[np.ix_(chosen, chosen)], rcond=1e-10, hermitian=True)
-            statistic = float(np.trace(theta.T @ weight @ theta @ precision))
-            if chi2.sf(statistic, theta.size) < UNLIKELY:
-                break
+        while found[place] <= lags and not _seen(solution, spread, precision, place, int(found[place]), inputs):
             found[place] += 1
     return found
 
 
-def _regression(records: Sequence[Record], lags: int) -> tuple[Array, Array]:
-    """[x_t … x_{t-q}, y_{t-1} … y_{t-q}, 1] and y_t, where all are known."""
-    regressors, targets = [], []
-    for record in records:
-        time = len(record.x) - lags
-        if time < 1:
-            continue
-        x = [record.x[lags - lag : lags - lag + time] for lag in range(lags + 1)]
-        y = [record.y[lags - lag : lags - lag + time] for lag in range(1, lags + 1)]
-        regressors.append(np.hstack([*x, *y, np.ones((time, 1))]))
-        targets.append(record.y[lags:])
-    width = records[0].x.shape[1] * (lags + 1) + records[0].y.shape[1] * lags + 1
-    joined = np.concatenate([np.zeros((0, width)), *regressors])
-    wanted = np.concatenate([np.zeros((0, records[0].y.shape[1])), *targets])
-    known = ~np.isnan(joined).any(axis=1) & ~np.isnan(wanted).any(axis=1)
-    return joined[known], wanted[known]
+def _seen(solution: Array, spread: Array, precision: Array, place: int, lag: int, inputs: int) -> bool:
+    """Whether the coefficients of an input up to this lag are together something."""
+    chosen = np.arange(lag + 1) * inputs + place
+    theta = solution[chosen]
+    weight = torch.linalg.pinv(torch.as_tensor(spread[np.ix_(chosen, chosen)]), rtol=1e-10, hermitian=True).numpy()
+    statistic = float(np.trace(theta.T @ weight @ theta @ precision))
+    return bool(chi2.sf(statistic, theta.size) < UNLIKELY)
+
+
+def _lagged_inputs(data: Factor, lags: int) -> Array:
+    """Rows of x_t, x_{t-1}, …, x_{t-lags}, where t is the last step of the future."""
+    width = data.inputs
+    future = data.lower[: data.future * width].reshape(data.future, width, -1)
+    past = data.lower[data.future * width : (data.future + data.past) * width].reshape(data.past, width, -1)
+    return np.concatenate([past, future])[::-1][: lags + 1].reshape((lags + 1) * width, -1)
+
+
+def _lagged_outputs(data: Factor, lags: int) -> Array:
+    """Rows of y_{t-1}, …, y_{t-lags}."""
+    width = data.outputs
+    rows = data.lower[(data.future + data.past) * data.inputs :]
+    return rows.reshape(data.past + data.future, width, -1)[::-1][1 : lags + 1].reshape(lags * width, -1)

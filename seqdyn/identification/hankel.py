@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.linalg import qr
 
 from seqdyn.identification.records import Record
 
@@ -84,9 +84,12 @@ def factor(records: Iterable[Record], past: int, future: int) -> Factor:
 
 
 def triangular(upper: Array, rows: Array) -> Array:
-    """R of the QR factorisation of [upper; rows]."""
-    result: Array = qr(np.vstack([upper, rows]), mode="r", check_finite=False, overwrite_a=True)[0]
-    return result[: result.shape[1]]
+    """R of the QR factorisation of [upper; rows].
+
+    By torch, as the recurrence is: numpy's threads beside torch's would wait for each other.
+    """
+    result: Array = torch.linalg.qr(torch.as_tensor(np.vstack([upper, rows])), mode="r").R.numpy()
+    return result
 
 
 def _columns(records: list[Record], past: int, future: int) -> Iterator[Array]:

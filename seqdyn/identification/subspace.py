@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from seqdyn.identification.hankel import Factor
 
@@ -115,7 +116,7 @@ def realisation(data: Factor) -> Subspace:
 
 def _root(covariance: Array) -> Array:
     """The symmetric square root, with a floor that keeps noise-free data regular."""
-    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = (part.numpy() for part in torch.linalg.eigh(torch.as_tensor(covariance)))
     floor = 1e-10 * max(float(values.sum()), np.finfo(np.float64).tiny)
     root: Array = (vectors * np.sqrt(np.maximum(values, 0.0) + floor)) @ vectors.T
     return root

@@ -99,12 +99,12 @@ def test_a_delay_is_counted(lag: int) -> None:
     y = np.random.default_rng(1).normal(size=(1000, 1)) * 0.1
     y[lag:, 0] += x[: 1000 - lag, 0]
     y[2:, 0] += 0.8 * x[:-2, 1]
-    np.testing.assert_array_equal(delays([Record.of(x, y)]), [lag, 2])
+    np.testing.assert_array_equal(delays(factor([Record.of(x, y)], 10, 10)), [lag, 2])
 
 
 def test_without_an_effect_the_delay_is_beyond_the_longest() -> None:
     y = np.random.default_rng(1).normal(size=(1000, 1))
-    np.testing.assert_array_equal(delays([Record.of(white(), y)], lags=6), [7])
+    np.testing.assert_array_equal(delays(factor([Record.of(white(), y)], 3, 3)), [6])
 
 
 def test_gaps_and_short_records_are_left_out_of_a_delay() -> None:
@@ -113,8 +113,8 @@ def test_gaps_and_short_records_are_left_out_of_a_delay() -> None:
     y = np.vstack([np.zeros((3, 1)), x[:-3]]) + 0.1 * np.random.default_rng(1).normal(size=(900, 1))
     y[50] = np.nan
     records = [Record.of(x[:400], y[:400]), Record.of(x[400:405], y[400:405]), Record.of(x[405:], y[405:])]
-    np.testing.assert_array_equal(delays(records), [3])
-    assert delays([Record.of(x[:4], y[:4])]).tolist() == [0]
+    np.testing.assert_array_equal(delays(factor(records, 10, 10)), [3])
+    assert delays(factor([Record.of(x[:9], y[:9])], 2, 2)).tolist() == [0]
 
 
 def test_without_inputs_there_is_nothing_to_excite() -> None:
@@ -126,4 +126,4 @@ def test_without_inputs_there_is_nothing_to_excite() -> None:
 
 def test_the_ready_made_system_has_no_delay() -> None:
     record = innovations(READY_MADE, 500, 0.3)
-    np.testing.assert_array_equal(delays([record]), [0, 0])
+    np.testing.assert_array_equal(delays(factor([record], 10, 10)), [0, 0])
