@@ -331,6 +331,12 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
 
     def _say(self, found: Identification) -> None:
         """Warn of what the data do not tell, and of what was changed."""
+        outputs = np.concatenate([record.y for record in self._seen])
+        for place in np.flatnonzero(np.nanmax(outputs, axis=0) == np.nanmin(outputs, axis=0)):
+            warnings.warn(
+                f"Output {place} never changes: the model is this constant. Check how it was measured, or leave it out.",
+                stacklevel=6,
+            )
         for message in found.excitation.messages if found.excitation else ():
             warnings.warn(message, stacklevel=6)
         if found.trials and found.system.order == LARGEST_ORDER:

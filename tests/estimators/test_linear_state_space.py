@@ -447,7 +447,8 @@ def test_inputs_that_say_nothing_of_their_own_are_named(column: Callable[[Array]
 @pytest.mark.parametrize("order", [2, "auto"])
 def test_outputs_that_never_change_are_predicted(order: Any) -> None:
     x, _ = driven()
-    model = LinearStateSpaceRegressor(order=order).fit(x, np.full(400, 5.0))
+    with pytest.warns(UserWarning, match="Output 0 never changes"):
+        model = LinearStateSpaceRegressor(order=order).fit(x, np.full(400, 5.0))
     np.testing.assert_allclose(model.predict(x), 5.0)
     np.testing.assert_allclose(model.predict(x, initial_state=model.state_), 5.0)
 
