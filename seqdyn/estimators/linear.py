@@ -334,7 +334,7 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         outputs = np.concatenate([record.y for record in self._seen])
         for place in np.flatnonzero(np.nanmax(outputs, axis=0) == np.nanmin(outputs, axis=0)):
             warnings.warn(
-                f"Output {place} never changes: the model is this constant. Check how it was measured, or leave it out.",
+                f"Output {place} never changes: the model is this constant. Check the sensor, or leave it out.",
                 stacklevel=6,
             )
         for message in found.excitation.messages if found.excitation else ():
