@@ -49,8 +49,8 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
     Parameters
     ----------
     order : int of at least 1, or "auto"
-        Width of h. ``"auto"`` compares the orders that the singular values leave possible in the free run over the
-        last ``validation_fraction`` of every record; it may find 0, a model without memory.
+        Width of h. ``"auto"`` compares the orders from 0 (no memory) to 10 in the free run over the last
+        ``validation_fraction`` of every record, see ``order_search_``; beside it stand the ``singular_values_``.
     method : {"subspace+gradient", "subspace", "gradient"}
         Closed form and refinement, the closed form alone, or gradient steps from random weights.
     weighting : {"cva", "n4sid", "moesp"}
@@ -428,7 +428,7 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
     # ---------------------------------------------------------------- parameters
 
     def _rules(self) -> dict[str, Rule]:
-        names = ", ".join(map(repr, ["estimate", *NAMED]))
+        names = ", ".join(map(repr, NAMED))
         return super()._rules() | {
             "order": either(at_least(1), one_of("auto")),
             "method": one_of(*METHODS),

@@ -109,21 +109,22 @@ def _derivatives(system: LinearSystem, group: Group, start: Tensor) -> Iterator[
 
 def _states(system: LinearSystem, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     """h_{t-1} for every t, and the last state."""
-    n = system.order
-    joined = torch.nn.functional.pad(x, (0, 1), value=1.0)
     input_map = torch.as_tensor(np.column_stack([system.input_map, system.state_offset]))
-    nothing, whole = torch.zeros(n, system.inputs + 1, dtype=torch.float64), torch.eye(n, dtype=torch.float64)
-    return linear_recurrence(joined, h, nothing, whole, input_map, torch.as_tensor(system.transition))
+    return _before(torch.nn.functional.pad(x, (0, 1), value=1.0), h, input_map, torch.as_tensor(system.transition))
 
 
 def _adjoint(sources: Tensor, start: Tensor, D: Tensor, readout: Tensor) -> tuple[Tensor, Tensor]:
     """The states of h ← Dᵀ h + Bᵀ u before every step, for every source u: (records, time, sources, order)."""
     records, time, count = sources.shape
-    n = len(D)
     drive = sources.transpose(1, 2).reshape(records * count, time, 1)
-    nothing, whole = torch.zeros(n, 1, dtype=torch.float64), torch.eye(n, dtype=torch.float64)
-    moved, last = linear_recurrence(drive, start.reshape(records * count, n), nothing, whole, readout[:, None], D.T)
-    return moved.reshape(records, count, time, n).transpose(1, 2), last.reshape(records, count, n)
+    moved, last = _before(drive, start.reshape(records * count, len(D)), readout[:, None], D.T)
+    return moved.reshape(records, count, time, len(D)).transpose(1, 2), last.reshape(records, count, len(D))
+
+
+def _before(x: Tensor, h: Tensor, input_map: Tensor, transition: Tensor) -> tuple[Tensor, Tensor]:
+    """The states before every step of a system, as the outputs y_t = h_{t-1}, and the last state."""
+    identity = torch.eye(len(transition), dtype=torch.float64)
+    return linear_recurrence(x, h, torch.zeros_like(input_map), identity, input_map, transition)
 
 
 def _row(system: LinearSystem, before: Tensor, x: Tensor, moved: Tensor, output: int) -> Tensor:
