@@ -39,7 +39,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.cells.lstm import LSTM
     from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
     from seqdyn.data.splits import PanelTimeSplit
-    from seqdyn.dynamics.jacobians import jacobian
+    from seqdyn.dynamics.derivatives import jacobian
     from seqdyn.estimators.baselines import ARXRegressor, PersistenceRegressor
     from seqdyn.estimators.classifiers import ElmanClassifier, GRUClassifier, LSTMClassifier, RecurrentClassifier
     from seqdyn.estimators.linear import LinearStateSpaceRegressor
@@ -83,7 +83,7 @@ _HOME = {
     "cells.elman": ("Elman",),
     "cells.lstm": ("LSTM",),
     "cells.gru": ("GRU",),
-    "dynamics.jacobians": ("jacobian",),
+    "dynamics.derivatives": ("jacobian",),
     "stream": ("Stream",),
     "identification.system": ("LinearSystem",),
     "identification.figures": ("plot_bode", "plot_poles", "plot_response", "plot_singular_values"),

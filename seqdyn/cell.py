@@ -3,12 +3,12 @@
     y_t, h_t = f_θ(x_t, h_{t-1})
 
 :class:`Cell` is the contract; :class:`Stack`, :class:`Residual`, :class:`Readout`, :class:`Offset` and
-:class:`Encoder` compose.
+:class:`Encoder` compose. :class:`Block` is the derivative of one step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from numbers import Integral
 from typing import Any, NamedTuple, cast
@@ -27,6 +27,21 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda value: torch.softmax(value, dim=-1),
 }
 
+SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": torch.ones_like,
+    "tanh": lambda value: 1 - value**2,
+    "relu": lambda value: (value > 0).to(value),
+    "sigmoid": lambda value: value * (1 - value),
+}
+"""σ' as a function of σ's value; relu's is 0 at 0."""
+
+
+def through(activation: str, value: Tensor, slopes: Tensor) -> Tensor:
+    """The chain rule: ∂σ(a)/∂v from σ(a), (batch, outputs), and ∂a/∂v, (batch, outputs, ·) or (outputs, ·)."""
+    if activation == "softmax":
+        return value.unsqueeze(2) * (slopes - value.unsqueeze(1) @ slopes)
+    return SLOPES[activation](value).unsqueeze(2) * slopes
+
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
     """Return the value if it is one of the choices, else say what they are."""
@@ -35,13 +50,52 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
     return value
 
 
+class Block(NamedTuple):
+    """The derivative of one step, ∂(y_t, h_t)/∂(x_t, h_{t-1}) = [A B; C D], for every row of a batch.
+
+    The state is flattened leaf after leaf (an LSTM's is [h; c]). Of the linear model it is the model itself.
+
+    Attributes
+    ----------
+    feedthrough : Tensor, shape (batch, outputs, inputs)
+        A = ∂y_t/∂x_t.
+    readout : Tensor, shape (batch, outputs, n)
+        B = ∂y_t/∂h_{t-1}.
+    input_map : Tensor, shape (batch, n, inputs)
+        C = ∂h_t/∂x_t.
+    transition : Tensor, shape (batch, n, n)
+        D = ∂h_t/∂h_{t-1}, the Jacobian J_t.
+    """
+
+    feedthrough: Tensor
+    readout: Tensor
+    input_map: Tensor
+    transition: Tensor
+
+    def feeding(self, above: Block) -> Block:
+        """The block of two cells in series: this one's output is the input of the one above, in the same step."""
+        corner = self.transition.new_zeros(len(self.transition), self.transition.shape[1], above.transition.shape[1])
+        return Block(
+            above.feedthrough @ self.feedthrough,
+            torch.cat([above.feedthrough @ self.readout, above.readout], 2),
+            torch.cat([self.input_map, above.input_map @ self.feedthrough], 1),
+            torch.cat(
+                [
+                    torch.cat([self.transition, corner], 2),
+                    torch.cat([above.input_map @ self.readout, above.transition], 2),
+                ],
+                1,
+            ),
+        )
+
+
 class Cell(nn.Module):
     """One step of a stateful predictor: y_t, h_t = f_θ(x_t, h_{t-1}).
 
     A subclass owes :meth:`initial_state` and :meth:`forward`. It gets the scan, truncated BPTT, streaming, the
-    estimators, files and every instrument for it. It may add a fast path :meth:`unroll`, a closed-form
-    :meth:`jacobian`, and names for its :meth:`gates`; each returns ``NotImplemented`` where it does not apply, and
-    the written step is used.
+    estimators, files and every instrument for it. It may add a fast path :meth:`unroll`, derivatives in closed form
+    (:meth:`jacobian`, :meth:`block`), and names for its :meth:`gates`; each returns ``NotImplemented`` where it does
+    not apply, and the written step is used.
 
     A step is *pure*: it changes nothing and draws nothing; randomness comes in as an input (:meth:`noise`).
 
@@ -106,6 +160,11 @@ class Cell(nn.Module):
 
     def jacobian(self, x: Any, before: State, output: Any, after: State) -> Any:
         """∂h_t/∂h_{t-1} in closed form, (batch, n, n) over the flattened state, or ``NotImplemented``."""
+        block = self.block(x, before, output, after)
+        return block if block is NotImplemented else block.transition
+
+    def block(self, x: Any, before: State, output: Any, after: State) -> Any:
+        """∂(y_t, h_t)/∂(x_t, h_{t-1}) in closed form, a :class:`Block`, or ``NotImplemented``."""
         return NotImplemented
 
     def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
@@ -149,6 +208,12 @@ class Wrapper(Cell):
     def jacobian(self, x: Any, before: State, output: Any, after: State) -> Any:
         return self.cell.jacobian(x, before, self._inner(x, before, output), after)
 
+    def block(self, x: Any, before: State, output: Any, after: State) -> Any:
+        if type(self).forward is not Wrapper.forward and type(self)._outer is Wrapper._outer:
+            return NotImplemented  # it does something of its own and does not say how that changes the derivative
+        inner = self.cell.block(x, before, self._inner(x, before, output), after)
+        return inner if inner is NotImplemented else self._outer(inner, output)
+
     def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
         return self.cell.gates(x, before, self._inner(x, before, output), after)
 
@@ -158,6 +223,10 @@ class Wrapper(Cell):
     def _inner(self, x: Any, before: State, output: Any) -> Any:
         """The inner cell's own output at this step."""
         return output
+
+    def _outer(self, inner: Block, output: Any) -> Any:
+        """The derivative of this cell's step from that of the inner one."""
+        return inner
 
 
 class Readout(Wrapper):
@@ -207,6 +276,15 @@ class Readout(Wrapper):
     def _inner(self, x: Any, before: State, output: Any) -> Any:
         return self.cell(x, before)[0]
 
+    def _outer(self, inner: Block, output: Tensor) -> Block:
+        feedthrough, readout = self.affine.weight @ inner.feedthrough, self.affine.weight @ inner.readout
+        if self.direct is not None:
+            feedthrough = feedthrough + self.direct
+        return inner._replace(
+            feedthrough=through(self.activation, output, feedthrough),
+            readout=through(self.activation, output, readout),
+        )
+
     def _read(self, output: Tensor, x: Any) -> Tensor:
         value = self.affine(output)
         if self.direct is not None:
@@ -246,6 +324,9 @@ class Residual(Wrapper):
     def _inner(self, x: Any, before: State, output: Any) -> Any:
         return output - _value(x)
 
+    def _outer(self, inner: Block, output: Tensor) -> Block:
+        return inner._replace(feedthrough=inner.feedthrough + torch.eye(self.input_size).to(inner.feedthrough))
+
 
 class Offset(Wrapper):
     """A cell whose last input is the constant 1: y_t, h_t = f([x_t; 1], h_{t-1}). It gives a linear cell its offsets.
@@ -277,8 +358,15 @@ class Offset(Wrapper):
     def jacobian(self, x: Any, before: State, output: Any, after: State) -> Any:
         return self.cell.jacobian(self._joined(x), before, output, after)
 
+    def block(self, x: Any, before: State, output: Any, after: State) -> Any:
+        return super().block(self._joined(x), before, output, after)
+
     def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
         return self.cell.gates(self._joined(x), before, output, after)
+
+    def _outer(self, inner: Block, output: Any) -> Block:
+        """The input held at 1 is no input of this cell."""
+        return inner._replace(feedthrough=inner.feedthrough[..., :-1], input_map=inner.input_map[..., :-1])
 
     def _joined(self, x: Any) -> Any:
         value = torch.nn.functional.pad(_value(x), (0, 1), value=1.0)
@@ -347,22 +435,39 @@ class Stack(Cell):
             states.append(after)
         return x, tuple(states)
 
+    def block(self, x: Any, before: State, output: Any, after: State) -> Any:
+        whole = None
+        for layer, step, mask in self._passes(x, before, after):
+            own = layer.block(*step)
+            if own is NotImplemented:
+                return NotImplemented
+            if mask is not None:
+                rows = mask.unsqueeze(2)
+                own = own._replace(feedthrough=rows * own.feedthrough, readout=rows * own.readout)
+            whole = own if whole is None else whole.feeding(own)
+        return whole
+
     def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
-        x, noise = self._split(x)
-        named: dict[str, Tensor] = {}
-        for index, (layer, (mask, own)) in enumerate(zip(self._cells(), noise, strict=True)):
-            seen = _with(x, own)
-            output, _ = layer(seen, before[index])
-            gates = layer.gates(seen, before[index], output, after[index])
-            named |= {f"{index}.{name}": gate for name, gate in gates.items()}
-            x = output if mask is None else output * mask
-        return named
+        return {
+            f"{index}.{name}": gate
+            for index, (layer, step, _) in enumerate(self._passes(x, before, after))
+            for name, gate in layer.gates(*step).items()
+        }
 
     def noise(self, batch: int, generator: torch.Generator) -> Any:
         return _noise([(cell,) for cell in self._cells()], self.dropout, batch, generator)
 
     def _cells(self) -> list[Cell]:
         return cast(list[Cell], list(self.layers))
+
+    def _passes(self, x: Any, before: State, after: State) -> Iterator[tuple[Cell, tuple[Any, State, Any, State], Any]]:
+        """Every layer with its own (x, before, output, after) at this step, and the mask on what it gives."""
+        x, noise = self._split(x)
+        for index, (layer, (mask, own)) in enumerate(zip(self._cells(), noise, strict=True)):
+            seen = _with(x, own)
+            output, _ = layer(seen, before[index])
+            yield layer, (seen, before[index], output, after[index]), mask
+            x = output if mask is None else output * mask
 
     def _split(self, x: Any) -> tuple[Any, tuple[Any, ...]]:
         """The input, and what was drawn for every layer: a pair, of which the second half is no tensor."""

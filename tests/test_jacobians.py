@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Cell, Readout, Residual, Stack
+from seqdyn.cell import Cell, Offset, Readout, Residual, Stack
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU, GRUState
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
-from seqdyn.dynamics.jacobians import autodiff_jacobian, jacobian
+from seqdyn.dynamics.derivatives import autodiff_jacobian, jacobian
 from seqdyn.scan import scan
 from seqdyn.state import flatten, unflatten
 from tests.laws.cells import LAW_TABLE, Entry, prepare
@@ -63,6 +63,8 @@ CLOSED = {
     "gru, before": lambda: GRU(3, 4, reset_gate="before"),
     "readout": lambda: Readout(LSTM(3, 4), 2),
     "residual": lambda: Residual(GRU(3, 3)),
+    "offset": lambda: Offset(Linear(4, 3)),
+    "stack": lambda: Stack([Elman(3, 4, output_size=5), GRU(5, 2), Readout(Linear(2, 4, output_size=2), 3)]),
 }
 
 
@@ -74,6 +76,9 @@ def test_closed_forms_are_there(name: str) -> None:
     output, after = cell(x, before)
     size = flatten(before).shape[1]
     assert cell.jacobian(x, before, output, after).shape == (2, size, size)
+    shapes = [tuple(part.shape[1:]) for part in cell.block(x, before, output, after)]
+    outputs = output.shape[1]
+    assert shapes == [(outputs, 3), (outputs, size), (size, 3), (size, size)]
 
 
 def test_the_linear_model_is_a_power() -> None:

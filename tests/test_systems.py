@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from seqdyn.dynamics.jacobians import autodiff_jacobian
+from seqdyn.dynamics.derivatives import autodiff_jacobian
 from seqdyn.scan import hold, scan
 from seqdyn.state import leaves, map_leaves
 from seqdyn.systems.cascaded_tanks import CascadedTanks, CascadedTanksState

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from seqdyn.cell import ACTIVATIONS, Affine, Cell, check_choice, own_generator
+from seqdyn.cell import ACTIVATIONS, Affine, Block, Cell, check_choice, own_generator, through
 
-SLOPE = {"tanh": lambda h: 1 - h**2, "relu": lambda h: (h > 0).to(h), "sigmoid": lambda h: h * (1 - h)}
-"""σ_h' as a function of h = σ_h(a)."""
+RECURRENT = ("tanh", "relu", "sigmoid")
+"""What σ_h may be."""
 
 
 class ElmanState(NamedTuple):
@@ -69,7 +69,7 @@ class Elman(Cell):
     ):
         super().__init__(input_size, hidden_size, output_size)
         generator = own_generator(generator)
-        self.activation = check_choice("activation", activation, list(SLOPE))
+        self.activation = check_choice("activation", activation, RECURRENT)
         self.output_activation = check_choice("output_activation", output_activation, list(ACTIVATIONS))
         self.input_weight = nn.Parameter(torch.empty(hidden_size, input_size))
         self.recurrent_weight = nn.Parameter(torch.empty(hidden_size, hidden_size))
@@ -102,7 +102,20 @@ class Elman(Cell):
         return self._read(hidden), ElmanState(last[0])
 
     def jacobian(self, x: Tensor, before: ElmanState, output: Tensor, after: ElmanState) -> Tensor:
-        return SLOPE[self.activation](after.h).unsqueeze(2) * self.recurrent_weight
+        return through(self.activation, after.h, self.recurrent_weight)
+
+    def block(self, x: Tensor, before: ElmanState, output: Tensor, after: ElmanState) -> Block:
+        input_map = through(self.activation, after.h, self.input_weight)
+        transition = self.jacobian(x, before, output, after)
+        if self.affine is None:
+            return Block(input_map, transition, input_map, transition)
+        feedthrough, readout = self.affine.weight @ input_map, self.affine.weight @ transition
+        return Block(
+            through(self.output_activation, output, feedthrough),
+            through(self.output_activation, output, readout),
+            input_map,
+            transition,
+        )
 
     def constructor_arguments(self) -> dict[str, Any]:
         return {"output_size": None} if self.affine is None else {}

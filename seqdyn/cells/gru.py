@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from seqdyn.cell import Cell, check_choice, own_generator
+from seqdyn.cell import Block, Cell, check_choice, own_generator
 from seqdyn.kernels.gru import gru_recurrence
 
 
@@ -124,6 +124,18 @@ class GRU(Cell):
         else:
             inner = U_n @ (torch.diag_embed(r.squeeze(2)) + h * r * (1 - r) * U_r)
         return torch.diag_embed(z.squeeze(2)) + (h - n) * z * (1 - z) * U_z + (1 - z) * (1 - n**2) * inner
+
+    def block(self, x: Tensor, before: GRUState, output: Tensor, after: GRUState) -> Block:
+        r, z, n, q = (value.unsqueeze(2) for value in self._step(x, before.h))
+        W_r, W_z, W_n = self.input_weight.chunk(3)
+        h = before.h.unsqueeze(2)
+        if self.reset_gate == "after":
+            inner = W_n + q * r * (1 - r) * W_r
+        else:
+            inner = W_n + self.recurrent_weight.chunk(3)[2] @ (h * r * (1 - r) * W_r)
+        input_map = (h - n) * z * (1 - z) * W_z + (1 - z) * (1 - n**2) * inner
+        transition = self.jacobian(x, before, output, after)
+        return Block(input_map, transition, input_map, transition)
 
     def _step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The gates r and z, the candidate n, and what r multiplies or is multiplied into (q)."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seqdyn.cell import Cell, own_generator
+from seqdyn.cell import Block, Cell, own_generator
 from seqdyn.kernels.linear import linear_recurrence
 
 
@@ -97,3 +97,7 @@ class Linear(Cell):
 
     def jacobian(self, x: Tensor, before: LinearState, output: Tensor, after: LinearState) -> Tensor:
         return self.transition.expand(len(x), -1, -1)
+
+    def block(self, x: Tensor, before: LinearState, output: Tensor, after: LinearState) -> Block:
+        own = self.feedthrough, self.readout, self.input_map, self.transition
+        return Block(*(weight.expand(len(x), -1, -1) for weight in own))

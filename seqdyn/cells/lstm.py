@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from seqdyn.cell import Cell, own_generator
+from seqdyn.cell import Block, Cell, own_generator
 
 
 class LSTMState(NamedTuple):
@@ -115,15 +115,22 @@ class LSTM(Cell):
         return {"input": i, "forget": f, "candidate": g, "output": o}
 
     def jacobian(self, x: Tensor, before: LSTMState, output: Tensor, after: LSTMState) -> Tensor:
+        slopes = self._slopes(x, before)
+        return torch.cat([slopes.by(self.recurrent_weight), slopes.by_memory()], 2)
+
+    def block(self, x: Tensor, before: LSTMState, output: Tensor, after: LSTMState) -> Block:
+        slopes = self._slopes(x, before)
+        input_map = slopes.by(self.input_weight)
+        transition = torch.cat([slopes.by(self.recurrent_weight), slopes.by_memory()], 2)
+        return Block(input_map[:, : self.hidden_size], transition[:, : self.hidden_size], input_map, transition)
+
+    def _slopes(self, x: Tensor, before: LSTMState) -> _Slopes:
         i, f, g, o, c = (value.unsqueeze(2) for value in self._step(x, before))
-        U_i, U_f, U_g, U_o = self.recurrent_weight.chunk(4)
         p_i, p_f, p_o = self.zeros(3, self.hidden_size, 1) if self.peephole is None else self.peephole.unsqueeze(2)
-        write, keep = g * i * (1 - i), before.c.unsqueeze(2) * f * (1 - f)  # ∂c_t over the sums of i and of f
+        write, forget, candidate = g * i * (1 - i), before.c.unsqueeze(2) * f * (1 - f), i * (1 - g**2)
         read = torch.tanh(c) * o * (1 - o)
-        open_ = o * (1 - torch.tanh(c) ** 2) + read * p_o  # ∂h_t/∂c_t
-        c_h = write * U_i + keep * U_f + i * (1 - g**2) * U_g
-        c_c = torch.diag_embed((f + write * p_i + keep * p_f).squeeze(2))
-        return torch.cat([torch.cat([read * U_o + open_ * c_h, open_ * c_c], 2), torch.cat([c_h, c_c], 2)], 1)
+        open_ = o * (1 - torch.tanh(c) ** 2) + read * p_o
+        return _Slopes(write, forget, candidate, read, f + write * p_i + forget * p_f, open_)
 
     def _step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """The gates i, f, g, o and the new memory c."""
@@ -136,3 +143,32 @@ class LSTM(Cell):
         if self.peephole is not None:
             a_o = a_o + self.peephole[2] * c
         return i, f, g, torch.sigmoid(a_o), c
+
+
+class _Slopes(NamedTuple):
+    """Derivatives inside one step, (batch, hidden, 1) each: of c_t and h_t by the sums in the gates, and by c."""
+
+    write: Tensor
+    """∂c_t by the sum of i."""
+    forget: Tensor
+    """∂c_t by the sum of f."""
+    candidate: Tensor
+    """∂c_t by the sum of g."""
+    read: Tensor
+    """∂h_t by the sum of o."""
+    keep: Tensor
+    """∂c_t/∂c_{t-1}."""
+    open: Tensor
+    """∂h_t/∂c_t."""
+
+    def by(self, weight: Tensor) -> Tensor:
+        """∂(h_t, c_t) by what the sums see through a weight (4 hidden, ·)."""
+        W_i, W_f, W_g, W_o = weight.chunk(4)
+        c = self.write * W_i + self.forget * W_f + self.candidate * W_g
+        return torch.cat([self.read * W_o + self.open * c, c], 1)
+
+    def by_memory(self) -> Tensor:
+        """∂(h_t, c_t)/∂c_{t-1}."""
+        return torch.cat(
+            [torch.diag_embed((self.open * self.keep).squeeze(2)), torch.diag_embed(self.keep.squeeze(2))], 1
+        )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seqdyn.cell import Cell, check_choice
+from seqdyn.cell import Block, Cell, check_choice
 from seqdyn.kernels.exponential import exponential_average
 
 
@@ -87,6 +87,13 @@ class MovingAverage(Cell):
         shift = torch.diag(x.new_ones(max(self.window - 2, 0)), -1)[: self.window - 1, : self.window - 1]
         return torch.kron(shift, torch.eye(self.input_size).to(x)).expand(len(x), -1, -1)
 
+    def block(self, x: Tensor, before: WindowState, output: Tensor, after: WindowState) -> Block:
+        newest, *past = (torch.diag(weight) for weight in self.window_weight().unbind(1))
+        readout = torch.cat(past, 1) if past else x.new_zeros(self.input_size, 0)
+        input_map = torch.eye((self.window - 1) * self.input_size, self.input_size).to(x)
+        feedthrough, readout, input_map = (own.expand(len(x), -1, -1) for own in (newest, readout, input_map))
+        return Block(feedthrough, readout, input_map, self.jacobian(x, before, output, after))
+
 
 class ExponentialMovingAverage(Cell):
     """The stateful moving average: y_t = h_t, h_t = γ h_{t-1} + (1 − γ) x_t.
@@ -142,3 +149,8 @@ class ExponentialMovingAverage(Cell):
 
     def jacobian(self, x: Tensor, before: AverageState, output: Tensor, after: AverageState) -> Tensor:
         return torch.diag(self.decay()).expand(len(x), -1, -1)
+
+    def block(self, x: Tensor, before: AverageState, output: Tensor, after: AverageState) -> Block:
+        transition = self.jacobian(x, before, output, after)
+        input_map = torch.diag(1 - self.decay()).expand(len(x), -1, -1)
+        return Block(input_map, transition, input_map, transition)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
-from seqdyn.dynamics.jacobians import autodiff_jacobian, jacobian
+from seqdyn.dynamics.derivatives import autodiff_block, autodiff_jacobian, jacobian
 from seqdyn.scan import Scan, rollout, scan
 from seqdyn.scan import unroll as unroll_or_loop
 from seqdyn.state import State, detach, flatten, leaves, map_leaves, named_leaves, stack, unflatten
@@ -342,6 +342,12 @@ def check_closed_form(cell: Cell, x: Any) -> None:
         closed = cell.jacobian(now, before, output, after)
         if closed is not NotImplemented:
             close(closed, autodiff_jacobian(cell, now, before), "closed form")
+        block = cell.block(now, before, output, after)
+        if block is not NotImplemented:
+            own = autodiff_block(cell, now, before) if isinstance(now, Tensor) else None
+            close(block.transition, autodiff_jacobian(cell, now, before), "D")
+            if own is not None:
+                close(block, own, "[A B; C D]")
         before = after
 
 

@@ -1,0 +1,218 @@
+"""A cell along a trajectory, measured in stretches: whatever is reduced on the way needs bounded memory.
+
+    h_t = f(x_t, h_{t-1}),   ∂(y_t, h_t)/∂(x_t, h_{t-1}) = [A_t B_t; C_t D_t],   D_t = J_t
+
+What is measured is a copy in float64, on the CPU, in evaluation mode; the model stays as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from seqdyn.cell import Block
+from seqdyn.dynamics.derivatives import block, jacobian
+from seqdyn.scan import scan
+from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves
+
+if TYPE_CHECKING:
+    from seqdyn.cell import Cell
+
+NUMBERS_AT_ONCE = 2**19
+"""Entries of Jacobians that are held at a time: 4 MiB, which stays in cache."""
+
+
+def measured(cell: Cell) -> Cell:
+    """The copy that is measured: float64, on the CPU, in evaluation mode, without gradients of its own."""
+    return copy.deepcopy(cell).to("cpu", torch.float64).eval().requires_grad_(False)
+
+
+class Stretch(NamedTuple):
+    """Some steps of a trajectory, leaves (batch, steps, …).
+
+    Attributes
+    ----------
+    start : int
+        The number of its first step.
+    x, before, output, after : tree
+        x_t, h_{t-1}, y_t and h_t.
+    """
+
+    cell: Cell
+    start: int
+    x: Any
+    before: State
+    output: Any
+    after: State
+
+    @property
+    def stop(self) -> int:
+        """The number of the step after its last one."""
+        return self.start + leaves(self.after)[0].shape[1]
+
+    def states(self) -> Tensor:
+        """h_t, flattened: (batch, steps, n)."""
+        return self._steps(flatten(_rows(self.after)))
+
+    def jacobians(self) -> Tensor:
+        """J_t = ∂h_t/∂h_{t-1}, (batch, steps, n, n)."""
+        return self._steps(self._recorded(jacobian(self.cell)))
+
+    def blocks(self) -> Block:
+        """[A_t B_t; C_t D_t], each (batch, steps, ·, ·)."""
+        return Block(*map(self._steps, self._recorded(block(self.cell))))
+
+    @torch.no_grad()
+    def _recorded(self, record: Any) -> Any:
+        """What a recorder says of all steps at once: a step is pure, so steps are as good as rows of a batch."""
+        return record(*map(_rows, (self.x, self.before, self.output, self.after)))
+
+    def _steps(self, rows: Tensor) -> Tensor:
+        batch, steps = leaves(self.after)[0].shape[:2]
+        return rows.reshape(batch, steps, *rows.shape[1:])
+
+
+class Trajectory:
+    """A cell driven by x, walked through forward or backward, stretch by stretch.
+
+    Parameters
+    ----------
+    cell : Cell
+        It stays as it is; see :func:`measured`.
+    x : Tensor, shape (batch, time, *inputs), or a tree of such
+    state : State, optional
+        h_{-1}; the cell's initial state if None.
+    numbers : int
+        About how many numbers a stretch of Jacobians may hold.
+
+    Attributes
+    ----------
+    cell : Cell
+        The copy that is measured.
+    batch, time, width : int
+        Sequences, steps, and n, the width of the flattened state.
+
+    Raises
+    ------
+    ValueError
+        If the input or the state does not fit the cell, or the cell has no memory.
+    """
+
+    def __init__(self, cell: Cell, x: Any, state: State | None = None, *, numbers: int = NUMBERS_AT_ONCE):
+        self.cell = measured(cell)
+        self.x = x
+        first = _double(map_leaves(lambda leaf: leaf[:, :1], x))
+        self.batch, self.time = leaves(x)[0].shape[:2]
+        start = None if state is None else _double(state)
+        with torch.no_grad():
+            scan(self.cell, first, start)  # its checks
+            self.start = self.cell.initial_state(self.batch) if start is None else start
+        self.width = sum(leaf[0].numel() for leaf in leaves(self.start))
+        if not self.width:
+            raise ValueError(f"{type(cell).__name__} has no memory: there is no h_{{t-1}} to differentiate by.")
+        for name, leaf in named_leaves(self.start, "state"):
+            if not leaf.is_floating_point():
+                raise ValueError(
+                    f"{name} holds {leaf.dtype}: h_t has no derivative by it. Give it as an input instead."
+                )
+        self.steps = max(1, min(self.time, numbers // (self.batch * self.width**2)))
+        self._borders: list[State] = []
+
+    def forward(self) -> Iterator[Stretch]:
+        """From the first stretch to the last."""
+        state = self.start
+        for begin in range(0, self.time, self.steps):
+            stretch = self._stretch(begin, state)
+            state = map_leaves(lambda leaf: leaf[:, -1], stretch.after)
+            yield stretch
+
+    def backward(self) -> Iterator[Stretch]:
+        """From the last stretch to the first; only the states between them are kept on the way there."""
+        if not self._borders:
+            self._borders = [map_leaves(lambda leaf: leaf[:, 0].clone(), part.before) for part in self.forward()]
+        for index in reversed(range(len(self._borders))):
+            yield self._stretch(index * self.steps, self._borders[index])
+
+    @torch.no_grad()
+    def _stretch(self, begin: int, state: State) -> Stretch:
+        x = _double(map_leaves(lambda leaf: leaf[:, begin : begin + self.steps], self.x))
+        output, _, after = scan(self.cell, x, state, record=lambda x, before, output, after: after)
+        before = map_leaves(lambda first, rest: torch.cat([first.unsqueeze(1), rest[:, :-1]], 1), state, after)
+        return Stretch(self.cell, begin, x, before, output, after)
+
+
+def jacobians(cell: Cell, x: Any, state: State | None = None) -> Tensor:
+    """The Jacobians along a driven trajectory, J_t = ∂h_t/∂h_{t-1}, all of them at once.
+
+    Parameters
+    ----------
+    cell : Cell
+        Any; it is not changed.
+    x : Tensor, shape (batch, time, *inputs), or a tree of such
+    state : State, optional
+        h_{-1}; the cell's initial state if None.
+
+    Returns
+    -------
+    Tensor, shape (batch, time, n, n)
+        In float64, over the flattened state: an LSTM's is (h, c), a stack's that of one layer after the other.
+
+    Raises
+    ------
+    ValueError
+        If input or state do not fit the cell, or the cell has no memory.
+
+    Notes
+    -----
+    They take 8 · batch · time · n² bytes. The other instruments never hold them all;
+    :class:`Trajectory` hands them out stretch by stretch.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.cells.lstm import LSTM
+    >>> jacobians(LSTM(2, 3), torch.zeros(1, 5, 2)).shape
+    torch.Size([1, 5, 6, 6])
+    """
+    return torch.cat([stretch.jacobians() for stretch in Trajectory(cell, x, state).forward()], 1)
+
+
+def input_jacobians(cell: Cell, x: Tensor, state: State | None = None) -> Tensor:
+    """How the input moves the state along a driven trajectory, C_t = ∂h_t/∂x_t.
+
+    Parameters
+    ----------
+    cell : Cell
+        Takes and gives one row of numbers a step; it is not changed.
+    x : Tensor, shape (batch, time, inputs)
+    state : State, optional
+        h_{-1}; the cell's initial state if None.
+
+    Returns
+    -------
+    Tensor, shape (batch, time, n, inputs)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.cells.gru import GRU
+    >>> input_jacobians(GRU(2, 3), torch.zeros(1, 5, 2)).shape
+    torch.Size([1, 5, 3, 2])
+    """
+    return torch.cat([stretch.blocks().input_map for stretch in Trajectory(cell, x, state).forward()], 1)
+
+
+def _double(tree: Any) -> Any:
+    """The same tree, its floating-point leaves in float64 and all of it on the CPU, without history."""
+    return map_leaves(
+        lambda leaf: leaf.detach().to("cpu", torch.float64 if leaf.is_floating_point() else leaf.dtype), tree
+    )
+
+
+def _rows(tree: Any) -> Any:
+    """(batch, steps, …) as rows of one batch."""
+    return map_leaves(lambda leaf: leaf.flatten(0, 1), tree)
