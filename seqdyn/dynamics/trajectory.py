@@ -56,7 +56,7 @@ class Stretch(NamedTuple):
 
     def states(self) -> Tensor:
         """h_t, flattened: (batch, steps, n)."""
-        return self._steps(flatten(_rows(self.after)))
+        return self._steps(flatten(rows_of(self.after)))
 
     def jacobians(self) -> Tensor:
         """J_t = ∂h_t/∂h_{t-1}, (batch, steps, n, n)."""
@@ -69,7 +69,7 @@ class Stretch(NamedTuple):
     @torch.no_grad()
     def _recorded(self, record: Any) -> Any:
         """What a recorder says of all steps at once: a step is pure, so steps are as good as rows of a batch."""
-        return record(*map(_rows, (self.x, self.before, self.output, self.after)))
+        return record(*map(rows_of, (self.x, self.before, self.output, self.after)))
 
     def _steps(self, rows: Tensor) -> Tensor:
         batch, steps = leaves(self.after)[0].shape[:2]
@@ -86,8 +86,8 @@ class Trajectory:
     x : Tensor, shape (batch, time, *inputs), or a tree of such
     state : State, optional
         h_{-1}; the cell's initial state if None.
-    numbers : int
-        About how many numbers a stretch of Jacobians may hold.
+    numbers : int, optional
+        About how many numbers the Jacobians of a stretch may be; ``NUMBERS_AT_ONCE`` if None.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Trajectory:
         If the input or the state does not fit the cell, or the cell has no memory.
     """
 
-    def __init__(self, cell: Cell, x: Any, state: State | None = None, *, numbers: int = NUMBERS_AT_ONCE):
+    def __init__(self, cell: Cell, x: Any, state: State | None = None, *, numbers: int | None = None):
         self.cell = measured(cell)
         self.x = x
         first = _double(map_leaves(lambda leaf: leaf[:, :1], x))
@@ -119,7 +119,7 @@ class Trajectory:
                 raise ValueError(
                     f"{name} holds {leaf.dtype}: h_t has no derivative by it. Give it as an input instead."
                 )
-        self.steps = max(1, min(self.time, numbers // (self.batch * self.width**2)))
+        self.steps = max(1, min(self.time, (numbers or NUMBERS_AT_ONCE) // (self.batch * self.width**2)))
         self._borders: list[State] = []
 
     def forward(self) -> Iterator[Stretch]:
@@ -213,6 +213,6 @@ def _double(tree: Any) -> Any:
     )
 
 
-def _rows(tree: Any) -> Any:
+def rows_of(tree: Any) -> Any:
     """(batch, steps, …) as rows of one batch."""
     return map_leaves(lambda leaf: leaf.flatten(0, 1), tree)

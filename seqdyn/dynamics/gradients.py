@@ -1,0 +1,363 @@
+"""How far back an error reaches: its gradient by the states before it, and by the parameters those states came from.
+
+    g^{(t)}_s = ∂E_t/∂h_s = ∂E_t/∂y_t B_t J_{t-1} … J_{s+1}        one error, by lag t − s
+    δ_s       = Σ_{t>s} g^{(t)}_s                                   all errors, what backpropagation accumulates
+
+The two coincide for one error at the end only: :func:`gradient_by_lag` and :func:`accumulated_gradient` are kept apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from seqdyn.dynamics.trajectory import Stretch, Trajectory, rows_of
+from seqdyn.state import State, flatten
+
+if TYPE_CHECKING:
+    from seqdyn.cell import Cell
+
+Loss = Callable[[Tensor], Tensor]
+"""From outputs (batch, time, outputs) to errors of any shape, of which E_t depends on y_t alone; they are summed."""
+
+LONGEST = 2000
+"""The longest lag that is followed unless asked for more."""
+
+
+@dataclass(frozen=True)
+class GradientByLag:
+    """ln ‖∂E_t/∂h_{t-k}‖ for some errors E_t and every lag k.
+
+    Attributes
+    ----------
+    anchors : Tensor of int64, shape (anchors,)
+        The steps t whose errors were followed.
+    lags : Tensor of int64, shape (lags,)
+        1, 2, …: lag k is the state k steps before h_t, the one after step t − k. Lag 1 is the nearest an error sees
+        in every model: y_t is read from x_t and h_{t-1}.
+    log_norms : Tensor, shape (batch, anchors, lags)
+        Natural logarithms; −inf where nothing arrives, NaN where the sequence had not begun.
+    """
+
+    anchors: Tensor
+    lags: Tensor
+    log_norms: Tensor
+
+    @property
+    def relative(self) -> Tensor:
+        """ln ‖g_{t-k}‖ / ‖g_{t-1}‖, shape (batch, anchors, lags); NaN for an error that has no gradient at all."""
+        return self.log_norms - self.log_norms[..., :1]
+
+    def quantiles(self, levels: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> Tensor:
+        """Quantiles of the relative norms over sequences and anchors, shape (lags, levels)."""
+        return lower_quantiles(self.relative.flatten(0, 1), levels)
+
+    def weights(self) -> Tensor:
+        """‖g_{t-k}‖ / ‖g_{t-1}‖ averaged over sequences and anchors, shape (lags,); inf where it overflows."""
+        return self.relative.exp().nanmean((0, 1))
+
+
+class ParameterGradients(NamedTuple):
+    """What the errors at the anchors send to every parameter, by the lag they had to cross.
+
+    Attributes
+    ----------
+    edges : tuple of int
+        Upper ends of the bands of lags: band j holds the lags above edge j − 1, up to edge j. Band 0 is lag 0: what a
+        step does to its own error, without the memory.
+    log_norms : dict of Tensor, shape (bands,)
+        ln of the norm of each band's part of the gradient, by name.
+    beyond : Tensor, shape (bands,)
+        ‖Σ of the bands after j‖ / ‖Σ of all bands‖: what truncated BPTT of length edge j + 1 leaves out, relative to
+        the whole gradient. Above 1 where the parts cancel.
+    beyond_apart : Tensor, shape (bands,)
+        Σ ‖bands after j‖ / Σ ‖all bands‖, in [0, 1]: the same where nothing can cancel.
+    """
+
+    edges: tuple[int, ...]
+    log_norms: dict[str, Tensor]
+    beyond: Tensor
+    beyond_apart: Tensor
+
+
+def gradient_by_lag(
+    cell: Cell,
+    x: Tensor,
+    loss: Loss,
+    state: State | None = None,
+    *,
+    anchors: int | Sequence[int] = 32,
+    longest: int | None = None,
+) -> GradientByLag:
+    """Follow single errors back in time: ∂E_t/∂h_{t-k} = ∂E_t/∂y_t B_t J_{t-1} … J_{t-k+1}.
+
+    Parameters
+    ----------
+    cell : Cell
+        Any, of one row of inputs and outputs a step; it is not changed.
+    x : Tensor, shape (batch, time, inputs)
+    loss : callable
+        ``loss(output)`` from (batch, time, outputs) to errors of any shape; each may depend on the output of its own
+        step only. They are summed.
+    state : State, optional
+        h_{-1}; the cell's initial state if None.
+    anchors : int or sequence of int
+        The steps t to follow, or how many of them: evenly spread over the second half.
+    longest : int, optional
+        The longest lag; 2000 if None, and at most the number of steps.
+
+    Returns
+    -------
+    GradientByLag
+
+    Raises
+    ------
+    ValueError
+        If anchors lie outside the sequence or the loss does not depend on the output.
+
+    Notes
+    -----
+    One sweep of vector–Jacobian products, O(anchors · time · n²), with the length of every vector kept as a logarithm:
+    nothing under- or overflows. Jacobians are those of the float64 copy of the cell.
+
+    References
+    ----------
+    Pascanu, Mikolov & Bengio (2013), On the difficulty of training recurrent neural networks, eqs. (3)–(5).
+
+    Examples
+    --------
+    With h_t = h_{t-1}/2 + … every step back halves the gradient:
+
+    >>> import torch
+    >>> from seqdyn.cells.moving_average import ExponentialMovingAverage
+    >>> average = ExponentialMovingAverage(1, gamma=0.5)
+    >>> found = gradient_by_lag(average, torch.ones(1, 8, 1), lambda y: y**2, anchors=[7], longest=4)
+    >>> found.relative[0, 0].exp()
+    tensor([1.0000, 0.5000, 0.2500, 0.1250], dtype=torch.float64)
+    """
+    trajectory = Trajectory(cell, x, state)
+    slopes = output_gradient(trajectory, loss)
+    times = _anchors(anchors, trajectory.time)
+    reach = max(1, min(LONGEST if longest is None else longest, trajectory.time))
+    log_norms = slopes.new_full((trajectory.batch, len(times), reach), torch.nan)
+    for stretch, _, logs in _sweep(trajectory, slopes, times, reach):
+        lags = times - torch.arange(stretch.start - 1, stretch.stop - 1)[:, None]  # of h_{s-1}: (steps, anchors)
+        step, anchor = ((lags >= 1) & (lags <= reach)).nonzero(as_tuple=True)
+        log_norms[:, anchor, lags[step, anchor] - 1] = logs[:, step, anchor]
+    return GradientByLag(times, torch.arange(1, reach + 1), log_norms)
+
+
+def accumulated_gradient(cell: Cell, x: Tensor, loss: Loss, state: State | None = None) -> Tensor:
+    """ln ‖δ_{t-1}‖ at every step: what backpropagation through time brings to h_{t-1} from all errors from t on.
+
+        δ_{t-1} = δ_t J_t + ∂E_t/∂y_t B_t
+
+    Parameters
+    ----------
+    cell, x, loss, state
+        As in :func:`gradient_by_lag`.
+
+    Returns
+    -------
+    Tensor, shape (batch, time)
+        Natural logarithms.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.cells.moving_average import ExponentialMovingAverage
+    >>> average = ExponentialMovingAverage(1, gamma=0.5)
+    >>> accumulated_gradient(average, torch.ones(1, 3, 1), lambda y: y).exp()
+    tensor([[0.8750, 0.7500, 0.5000]], dtype=torch.float64)
+    """
+    trajectory = Trajectory(cell, x, state)
+    slopes = output_gradient(trajectory, loss)
+    found = slopes.new_empty(trajectory.batch, trajectory.time)
+    row, log = slopes.new_zeros(trajectory.batch, 1, trajectory.width), slopes.new_zeros(trajectory.batch, 1)
+    for stretch in trajectory.backward():
+        block = stretch.blocks()
+        for t in reversed(range(stretch.start, stretch.stop)):
+            own = slopes[:, t : t + 1] @ block.readout[:, t - stretch.start]
+            row = row @ block.transition[:, t - stretch.start]
+            common = torch.maximum(log, own.norm(dim=2).log())  # neither of the two may overflow beside the other
+            common = torch.where(common.isfinite(), common, 0)
+            row, log = _normalised(row * (log - common).exp()[..., None] + own * (-common).exp()[..., None], common)
+            found[:, t] = log[:, 0]
+    return found
+
+
+def parameter_gradients(
+    cell: Cell,
+    x: Tensor,
+    loss: Loss,
+    state: State | None = None,
+    *,
+    anchors: int | Sequence[int] = 32,
+    edges: Sequence[int] | None = None,
+) -> ParameterGradients:
+    """What every parameter learns from how far back, and what truncated BPTT of a length k leaves out.
+
+        ∂E_t/∂θ = Σ_k ∂E_t/∂h_{t-k} ∂⁺h_{t-k}/∂θ, in bands of lags k
+
+    Parameters
+    ----------
+    cell, x, loss, state, anchors
+        As in :func:`gradient_by_lag`; the gradient is that of the sum of the anchors' errors.
+    edges : sequence of int, optional
+        Upper ends of the bands of lags, beginning with 0; 0, 1, 2, 4, 8, … if None. The last band ends at the
+        beginning of the sequence.
+
+    Returns
+    -------
+    ParameterGradients
+
+    Notes
+    -----
+    ∂⁺ is the immediate derivative, with h_{t-k-1} held. The bands of all anchors meet in one vector a state before
+    they are sent to the parameters, so the cost does not depend on the number of anchors.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.cells.elman import Elman
+    >>> found = parameter_gradients(Elman(1, 4), torch.ones(2, 40, 1), lambda y: y**2)
+    >>> found.edges, bool((found.beyond_apart[1:] <= found.beyond_apart[:-1]).all())
+    ((0, 1, 2, 4, 8, 16, 32, 39), True)
+    """
+    trajectory = Trajectory(cell, x, state)
+    slopes = output_gradient(trajectory, loss)
+    times = _anchors(anchors, trajectory.time)
+    bands = _edges(edges, int(times.max()))
+    parameters = {name: p.requires_grad_() for name, p in trajectory.cell.named_parameters()}
+    if not parameters:
+        raise ValueError(f"{type(cell).__name__} has no parameters: there is nothing for a gradient to reach.")
+    scale = _largest(trajectory, slopes, times)
+    total = torch.zeros(len(bands), sum(p.numel() for p in parameters.values()), dtype=torch.float64)
+    for stretch, rows, logs in _sweep(trajectory, slopes, times, int(bands[-1])):
+        lags = times - torch.arange(stretch.start, stretch.stop)[:, None]  # of h_s: (steps, anchors)
+        by_state = rows[:, 1:] * (logs[:, 1:] - scale).exp().unsqueeze(3)
+        direct = slopes[:, stretch.start : stretch.stop] * (lags == 0).any(1)[:, None] * torch.exp(-scale)
+        total += _sent(stretch, list(parameters.values()), by_state, direct, torch.bucketize(lags, bands), len(bands))
+    return _in_bands(total, parameters, bands, scale)
+
+
+def output_gradient(trajectory: Trajectory, loss: Loss) -> Tensor:
+    """∂E_t/∂y_t along a trajectory, (batch, time, outputs)."""
+    output = torch.cat([stretch.output for stretch in trajectory.forward()], 1).requires_grad_()
+    with torch.enable_grad():
+        error = loss(output)
+    if not isinstance(error, Tensor) or not error.requires_grad:
+        raise ValueError(f"loss(output) gave {type(error).__name__} without a gradient: compute it from the output.")
+    (slopes,) = torch.autograd.grad(error.sum(), output)
+    return slopes
+
+
+def lower_quantiles(values: Tensor, levels: Sequence[float]) -> Tensor:
+    """Quantiles (columns, levels) over the rows of values (rows, columns): NaN is left out, −inf is a value."""
+    found = values.new_full((values.shape[1], len(levels)), torch.nan)
+    for column, own in enumerate(values.unbind(1)):
+        known = own[~own.isnan()].sort().values
+        if len(known):
+            places = torch.tensor(levels, dtype=torch.float64) * (len(known) - 1)
+            below, above = known[places.floor().long()], known[places.ceil().long()]
+            share = places - places.floor()
+            found[column] = torch.where((share == 0) | (below == above), below, below + share * (above - below))
+    return found
+
+
+def _anchors(anchors: int | Sequence[int], time: int) -> Tensor:
+    if isinstance(anchors, int):
+        if anchors < 1:
+            raise ValueError(f"anchors must be at least 1, got {anchors}.")
+        return torch.linspace(time // 2, time - 1, min(anchors, time - time // 2)).round().long().unique()
+    times = torch.as_tensor(list(anchors), dtype=torch.int64).unique()
+    if not len(times) or int(times.min()) < 0 or int(times.max()) >= time:
+        raise ValueError(f"anchors must be steps from 0 to {time - 1}, got {list(anchors)}.")
+    return times
+
+
+def _edges(edges: Sequence[int] | None, last: int) -> Tensor:
+    """The upper ends of the bands, the last of them at the longest lag that leads into the sequence."""
+    if edges is None:
+        edges = [0, *(2**power for power in range(64) if 2**power < last)]
+    given = list(edges)
+    if given[:1] != [0] or any(a >= b for a, b in pairwise(given)):
+        raise ValueError(f"edges must increase from 0, got {given}.")
+    return torch.tensor([*(edge for edge in given if edge < last), *([last] if last else []), *([] if last else [0])])
+
+
+def _normalised(rows: Tensor, logs: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit rows (…, n) and the logarithm of their length, on top of what it was; a zero row stays one, with −inf."""
+    norms = rows.norm(dim=-1)
+    return rows / torch.where(norms > 0, norms, 1).unsqueeze(-1), logs + norms.log()
+
+
+def _sweep(
+    trajectory: Trajectory, slopes: Tensor, times: Tensor, longest: int
+) -> Iterator[tuple[Stretch, Tensor, Tensor]]:
+    """Walk backward with one row ∂E_t/∂h_s an anchor t.
+
+    Yields for every stretch the unit rows (batch, steps + 1, anchors, n) and the logs of their lengths (batch,
+    steps + 1, anchors), at the states from the one before its first step to the one after its last.
+    """
+    rows = slopes.new_zeros(trajectory.batch, len(times), trajectory.width)
+    logs = slopes.new_full((trajectory.batch, len(times)), -torch.inf)
+    number = {t: index for index, t in enumerate(times.tolist())}
+    for stretch in trajectory.backward():
+        if stretch.start > int(times.max()):
+            continue
+        block, kept = stretch.blocks(), [(rows, logs)]
+        for t in reversed(range(stretch.start, stretch.stop)):
+            rows, logs = _normalised(rows @ block.transition[:, t - stretch.start], logs)
+            if t in number:
+                begun = (slopes[:, t, None] @ block.readout[:, t - stretch.start])[:, 0]
+                rows[:, number[t]], logs[:, number[t]] = _normalised(begun, begun.new_zeros(len(begun)))
+            kept.append((rows, logs))
+        done = times - stretch.start >= longest  # nobody asks for their longer lags
+        rows, logs = rows * ~done[:, None], torch.where(done, -torch.inf, logs)
+        directions, lengths = zip(*reversed(kept), strict=True)
+        yield stretch, torch.stack(directions, 1), torch.stack(lengths, 1)
+
+
+def _largest(trajectory: Trajectory, slopes: Tensor, times: Tensor) -> Tensor:
+    """The largest of all ln ‖g‖, or of ‖∂E_t/∂y_t‖: what everything is measured by, so that nothing overflows."""
+    logs = [part.max() for _, _, part in _sweep(trajectory, slopes, times, trajectory.time)]
+    largest = torch.stack([*logs, slopes[:, times].norm(dim=2).log().max()]).max()
+    return largest if bool(largest.isfinite()) else torch.zeros_like(largest)
+
+
+def _sent(
+    stretch: Stretch, parameters: list[Tensor], by_state: Tensor, direct: Tensor, bands: Tensor, count: int
+) -> Tensor:
+    """What the states of a stretch pass on to the parameters, band by band: (bands, all numbers of them)."""
+    with torch.enable_grad():
+        output, after = stretch.cell(rows_of(stretch.x), rows_of(stretch.before))
+        after = flatten(after)
+    sent = []
+    for band in range(count):
+        if band == 0:
+            through, seeds = output, direct.flatten(0, 1)
+        else:
+            through, seeds = after, (by_state * (bands == band)[:, :, None]).sum(2).flatten(0, 1)
+        if not through.requires_grad or not bool(seeds.any()):
+            sent.append(seeds.new_zeros(sum(parameter.numel() for parameter in parameters)))
+            continue
+        found = torch.autograd.grad(
+            through, parameters, seeds, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        sent.append(torch.cat([slope.flatten() for slope in found]))
+    return torch.stack(sent)
+
+
+def _in_bands(total: Tensor, parameters: dict[str, Tensor], bands: Tensor, scale: Tensor) -> ParameterGradients:
+    pieces = total.split([p.numel() for p in parameters.values()], 1)
+    log_norms = {name: piece.norm(dim=1).log() + scale for name, piece in zip(parameters, pieces, strict=True)}
+    norms = total.norm(dim=1)
+    rest = torch.stack([total[band + 1 :].sum(0).norm() for band in range(len(bands))])
+    apart = torch.stack([norms[band + 1 :].sum() for band in range(len(bands))])
+    return ParameterGradients(tuple(bands.tolist()), log_norms, rest / total.sum(0).norm(), apart / norms.sum())
