@@ -32,6 +32,7 @@ FLOORS = {
     "stream": 3,
     "decoding": 3,
     "identification": 4,
+    "conversion": 4,
     "estimators": 5,
     "forecasting": 6,
     "language": 6,

@@ -1,16 +1,21 @@
 """Instruments: measurements of any cell along a trajectory. None of them changes what it measures.
 
-    derivatives      ∂(y_t, h_t)/∂(x_t, h_{t-1}) of one step, recorded along a scan
-    trajectory       a float64 copy of the cell, walked through in stretches; its Jacobians
-    products         P_{s,t} = J_t … J_{s+1}: norms by lag, singular values, the map over (s, t)
-    normality        powers of a constant matrix, and how they grow before they decay
-    gradients        ∂E_t/∂h_s by lag, what reaches the parameters, what truncation leaves out
+    derivatives        ∂(y_t, h_t)/∂(x_t, h_{t-1}) of one step, recorded along a scan
+    trajectory         a float64 copy of the cell, walked through in stretches; its Jacobians
+    products           matrices with their size kept as a logarithm
+    transitions        P_{s,t} = J_t … J_{s+1}: norms by lag, and the map over (s, t)
+    singular_values    all singular values of a long product
+    powers             powers of a constant matrix, and how they grow before they decay
+    gradients          ∂E_t/∂h_s by lag, what reaches the parameters, what truncation leaves out
     norm_preservation  Pascanu's Ω, as a measure and as a penalty
-    reach            how far back a gradient still counts
-    lyapunov         exponents, conditional and autonomous
-    equilibria       fixed and slow points
-    gates            saturation, and the time constants gates imply
-    horizons         how long the memory is, by every definition, in one table
+    reach              how far back a gradient still counts
+    spectrum           eigenvalues of one step
+    lyapunov           exponents, conditional and autonomous; finite_time: over stretches of one lag
+    closed_loop        a cell on its own output
+    equilibria         fixed and slow points
+    gates              saturation, and the time constants gates imply
+    capacity           how many past inputs a state holds
+    horizons           how long the memory is, by every definition, in one table
 
 The functions are at hand as ``seqdyn.dynamics.<name>``; they are imported when they are first used.
 """
@@ -23,6 +28,27 @@ from typing import Any
 _HOME = {
     "derivatives": ("jacobian", "block"),
     "trajectory": ("jacobians", "input_jacobians", "Trajectory", "measured"),
+    "products": ("Scaled", "compose"),
+    "transitions": ("transition_norms", "TransitionNorms", "transition_map", "TransitionMap"),
+    "singular_values": ("transition_singular_values", "leading_singular_value", "condition"),
+    "powers": ("power_norms", "normality", "Normality"),
+    "gradients": (
+        "gradient_by_lag",
+        "GradientByLag",
+        "accumulated_gradient",
+        "parameter_gradients",
+        "ParameterGradients",
+    ),
+    "norm_preservation": ("omega", "Omega"),
+    "reach": ("steps_reached",),
+    "spectrum": ("eigenvalues", "spectral_radius"),
+    "lyapunov": ("lyapunov_spectrum", "LyapunovSpectrum"),
+    "finite_time": ("finite_time_exponents", "divergence_exponent"),
+    "closed_loop": ("ClosedLoop",),
+    "equilibria": ("fixed_points", "FixedPoints"),
+    "gates": ("gate_statistics", "GateStatistics", "saturation", "time_constant", "forget_bias_for"),
+    "capacity": ("memory_capacity", "MemoryCapacity"),
+    "horizons": ("memory_horizons", "Horizon"),
 }
 """Where each public name lives."""
 

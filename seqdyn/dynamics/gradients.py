@@ -57,10 +57,6 @@ class GradientByLag:
         """Quantiles of the relative norms over sequences and anchors, shape (lags, levels)."""
         return lower_quantiles(self.relative.flatten(0, 1), levels)
 
-    def weights(self) -> Tensor:
-        """‖g_{t-k}‖ / ‖g_{t-1}‖ averaged over sequences and anchors, shape (lags,); inf where it overflows."""
-        return self.relative.exp().nanmean((0, 1))
-
 
 class ParameterGradients(NamedTuple):
     """What the errors at the anchors send to every parameter, by the lag they had to cross.

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Block
+from seqdyn.cell import Block, Cell
 from seqdyn.dynamics.derivatives import block, jacobian
 from seqdyn.scan import scan
 from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves
-
-if TYPE_CHECKING:
-    from seqdyn.cell import Cell
 
 NUMBERS_AT_ONCE = 2**19
 """Entries of Jacobians that are held at a time: 4 MiB, which stays in cache."""
@@ -28,7 +25,11 @@ NUMBERS_AT_ONCE = 2**19
 
 def measured(cell: Cell) -> Cell:
     """The copy that is measured: float64, on the CPU, in evaluation mode, without gradients of its own."""
-    return copy.deepcopy(cell).to("cpu", torch.float64).eval().requires_grad_(False)
+    own = copy.deepcopy(cell).to("cpu", torch.float64).eval().requires_grad_(False)
+    for part in own.modules():
+        if isinstance(part, Cell) and not [*part.parameters(), *part.buffers()]:  # nothing else tells its precision
+            part.register_buffer("precision", torch.empty(0, dtype=torch.float64), persistent=False)
+    return own
 
 
 class Stretch(NamedTuple):
@@ -125,15 +126,18 @@ class Trajectory:
     def forward(self) -> Iterator[Stretch]:
         """From the first stretch to the last."""
         state = self.start
-        for begin in range(0, self.time, self.steps):
+        for index, begin in enumerate(range(0, self.time, self.steps)):
+            if index == len(self._borders):
+                self._borders.append(state)
             stretch = self._stretch(begin, state)
-            state = map_leaves(lambda leaf: leaf[:, -1], stretch.after)
+            state = map_leaves(lambda leaf: leaf[:, -1].clone(), stretch.after)
             yield stretch
 
     def backward(self) -> Iterator[Stretch]:
-        """From the last stretch to the first; only the states between them are kept on the way there."""
-        if not self._borders:
-            self._borders = [map_leaves(lambda leaf: leaf[:, 0].clone(), part.before) for part in self.forward()]
+        """From the last stretch to the first; of what lies before them only the states between them are kept."""
+        if len(self._borders) * self.steps < self.time:
+            for _ in self.forward():
+                pass
         for index in reversed(range(len(self._borders))):
             yield self._stretch(index * self.steps, self._borders[index])
 
