@@ -50,6 +50,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.systems.lorenz": "Lorenz LorenzState",
         "seqdyn.systems.mackey_glass": "MackeyGlass MackeyGlassState",
         "seqdyn.systems.cascaded_tanks": "CascadedTanks CascadedTanksState",
+        "seqdyn.conversion": "Headed",
         "seqdyn.data.scaling": "Scaling",
         "seqdyn.data.grids": "Grid",
         "seqdyn.data.panels": "Panel Layout Roles",

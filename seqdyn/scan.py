@@ -97,7 +97,7 @@ def scan(
     >>> scan(average, torch.ones(1, 3, 1)).output.squeeze()
     tensor([0.5000, 0.7500, 0.8750])
     """
-    batch, time = _check_input(cell, x)
+    batch, time = check_input(cell, x)
     _check_marks("mask", mask, batch, time)
     _check_marks("reset", reset, batch, time)
     own = cell.initial_state(batch)
@@ -306,7 +306,7 @@ def _flip(tree: Any) -> Any:
     return map_leaves(lambda leaf: leaf.flip(1), tree)
 
 
-def _check_input(cell: Cell, x: Any) -> tuple[int, int]:
+def check_input(cell: Cell, x: Any) -> tuple[int, int]:
     """The extents of batch and time, after the shapes have been found to fit."""
     try:
         found = list(named_leaves(x, "x"))

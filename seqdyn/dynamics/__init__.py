@@ -28,7 +28,7 @@ from typing import Any
 _HOME = {
     "derivatives": ("jacobian", "block"),
     "trajectory": ("jacobians", "input_jacobians", "Trajectory", "measured"),
-    "products": ("Scaled", "compose"),
+    "products": ("Scaled", "compose", "total"),
     "transitions": ("transition_norms", "TransitionNorms", "transition_map", "TransitionMap"),
     "singular_values": ("transition_singular_values", "leading_singular_value", "condition"),
     "powers": ("power_norms", "normality", "Normality"),

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqdyn.dynamics.trajectory import measured
-from seqdyn.scan import Record, scan
-from seqdyn.state import State, leaves, map_leaves, named_leaves
+from seqdyn.dynamics.trajectory import Stretch, Trajectory
+from seqdyn.state import State, named_leaves
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
-STEPS = 64
-"""Steps that are held at a time."""
+NUMBERS_AT_ONCE = 2**25
+"""Steps times n² that are run at a time: no Jacobian is formed here."""
 KEEPING = ("forget", "update")
 """Gates that multiply the memory: the LSTM's f, the GRU's z."""
 ENDS = (0.05, 0.95)
@@ -89,13 +88,23 @@ class Saturation(NamedTuple):
     Attributes
     ----------
     saturated : Tensor, shape (hidden,)
-        The share of values with |h| > 0.99. It means something of activations within ±1.
-    dead : Tensor of bool, shape (hidden,)
-        Whether the unit was 0 at every step, as a relu that no input reaches.
+        The share of values with |h| > 0.99. It means something of activations within ±1; see ``bounded``.
+    largest : Tensor, shape (hidden,)
+        The largest |h| of any step.
     """
 
     saturated: Tensor
-    dead: Tensor
+    largest: Tensor
+
+    @property
+    def dead(self) -> Tensor:
+        """Whether the unit was 0 at every step, as a relu that no input reaches, (hidden,)."""
+        return self.largest == 0
+
+    @property
+    def bounded(self) -> bool:
+        """Whether all values lay within ±1, as those of tanh do: only then is being near ±1 an end of the range."""
+        return bool((self.largest <= 1).all())
 
     @property
     def total_saturated(self) -> float:
@@ -151,12 +160,11 @@ def gate_statistics(cell: Cell, x: Any, state: State | None = None) -> dict[str,
     >>> gate_statistics(cell, torch.zeros(1, 50, 2))["forget"].time_constants
     tensor([3.1922, 3.1922, 3.1922], dtype=torch.float64)
     """
-    own = measured(cell)
     sums: dict[str, Tensor] = {}
     count = 0
-    for record in _records(own, x, state, own.gates):
-        count += sum(value.shape[0] * value.shape[1] for value in list(record.values())[:1])
-        for name, values in record.items():
+    for stretch in _stretches(cell, x, state):
+        count += stretch.states().shape[:2].numel()
+        for name, values in stretch.recorded(stretch.cell.gates).items():
             found = _sums(_kind(name), values)
             sums[name] = sums[name] + found if name in sums else found
     return {name: _statistics(_kind(name), total / count) for name, total in sums.items()}
@@ -192,18 +200,16 @@ def saturation(cell: Cell, x: Any, state: State | None = None) -> dict[str, Satu
     >>> saturation(dull, torch.zeros(1, 5, 1))["h"].dead
     tensor([True, True])
     """
-    own = measured(cell)
     beyond: dict[str, Tensor] = {}
-    alive: dict[str, Tensor] = {}
+    largest: dict[str, Tensor] = {}
     count = 0
-    for record in _records(own, x, state, lambda x, before, output, after: after):
-        parts = {name or "state": leaf for name, leaf in named_leaves(record) if leaf.is_floating_point()}
-        count += sum(leaf.shape[0] * leaf.shape[1] for leaf in list(parts.values())[:1])
-        for name, values in parts.items():
-            values = values.flatten(0, 1).flatten(1)
-            beyond[name] = beyond.get(name, 0) + (values.abs() > CANDIDATE_ENDS[1]).double().sum(0)
-            alive[name] = alive.get(name, False) | (values != 0).any(0)
-    return {name: Saturation(beyond[name] / count, ~alive[name]) for name in beyond}
+    for stretch in _stretches(cell, x, state):
+        count += stretch.states().shape[:2].numel()
+        for name, leaf in named_leaves(stretch.after):
+            name, sizes = name or "state", leaf.flatten(0, 1).flatten(1).abs()
+            beyond[name] = beyond.get(name, 0) + (sizes > CANDIDATE_ENDS[1]).double().sum(0)
+            largest[name] = torch.maximum(largest.get(name, sizes[0]), sizes.amax(0))
+    return {name: Saturation(beyond[name] / count, largest[name]) for name in beyond}
 
 
 def time_constant(gate: Tensor | float) -> Tensor:
@@ -263,25 +269,8 @@ def forget_bias_for(time_constant: Tensor | float) -> Tensor:
     return -rate - (-torch.expm1(-rate)).log()  # −ln (e^r − 1), which overflows at no r
 
 
-def _records(cell: Cell, x: Any, state: State | None, record: Record) -> Iterator[Any]:
-    """What a recorder keeps, leaves (batch, steps, …), a stretch of the trajectory at a time."""
-    for name, leaf in named_leaves(x, "x"):
-        if leaf.dim() < 2:
-            raise ValueError(f"{name} has shape {tuple(leaf.shape)}, expected (batch, time, *inputs).")
-    state = None if state is None else _double(state)
-    for start in range(0, max(1, leaves(x)[0].shape[1]), STEPS):
-        piece = _double(map_leaves(lambda leaf: leaf[:, start : start + STEPS], x))  # noqa: B023
-        with torch.no_grad():
-            result = scan(cell, piece, state, record=record)
-        state = result.state
-        yield result.record
-
-
-def _double(tree: Any) -> Any:
-    """The same on the CPU, floating-point leaves in float64."""
-    return map_leaves(
-        lambda leaf: leaf.detach().to("cpu", torch.float64 if leaf.is_floating_point() else leaf.dtype), tree
-    )
+def _stretches(cell: Cell, x: Any, state: State | None) -> Iterator[Stretch]:
+    return Trajectory(cell, x, state, numbers=NUMBERS_AT_ONCE).forward()
 
 
 def _kind(name: str) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seqdyn.cell import Block, Cell
 from seqdyn.dynamics.derivatives import block, jacobian
-from seqdyn.scan import scan
+from seqdyn.scan import Record, check_input, scan
 from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves
 
 NUMBERS_AT_ONCE = 2**19
@@ -57,24 +57,27 @@ class Stretch(NamedTuple):
 
     def states(self) -> Tensor:
         """h_t, flattened: (batch, steps, n)."""
-        return self._steps(flatten(rows_of(self.after)))
+        return flatten(rows_of(self.after)).unflatten(0, leaves(self.after)[0].shape[:2])
 
     def jacobians(self) -> Tensor:
         """J_t = ∂h_t/∂h_{t-1}, (batch, steps, n, n)."""
-        return self._steps(self._recorded(jacobian(self.cell)))
+        found: Tensor = self.recorded(jacobian(self.cell))
+        return found
 
     def blocks(self) -> Block:
         """[A_t B_t; C_t D_t], each (batch, steps, ·, ·)."""
-        return Block(*map(self._steps, self._recorded(block(self.cell))))
+        found: Block = self.recorded(block(self.cell))
+        return found
 
     @torch.no_grad()
-    def _recorded(self, record: Any) -> Any:
-        """What a recorder says of all steps at once: a step is pure, so steps are as good as rows of a batch."""
-        return record(*map(rows_of, (self.x, self.before, self.output, self.after)))
+    def recorded(self, record: Record) -> Any:
+        """What a recorder says of every step, leaves (batch, steps, …).
 
-    def _steps(self, rows: Tensor) -> Tensor:
+        A step is pure, so that steps are as good as rows of a batch: all are recorded at once.
+        """
         batch, steps = leaves(self.after)[0].shape[:2]
-        return rows.reshape(batch, steps, *rows.shape[1:])
+        found = record(*map(rows_of, (self.x, self.before, self.output, self.after)))
+        return map_leaves(lambda rows: rows.reshape(batch, steps, *rows.shape[1:]), found)
 
 
 class Trajectory:
@@ -106,8 +109,8 @@ class Trajectory:
     def __init__(self, cell: Cell, x: Any, state: State | None = None, *, numbers: int | None = None):
         self.cell = measured(cell)
         self.x = x
+        self.batch, self.time = check_input(cell, x)
         first = _double(map_leaves(lambda leaf: leaf[:, :1], x))
-        self.batch, self.time = leaves(x)[0].shape[:2]
         start = None if state is None else _double(state)
         with torch.no_grad():
             scan(self.cell, first, start)  # its checks

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from seqdyn.autoregression import Autoregression
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.data.targets import as_weights, check_no_infinity, spread, target_names
+from seqdyn.data.targets import as_targets, as_weights, check_no_infinity, spread, target_names
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.tasks import NumberEstimator, as_numbers
@@ -112,6 +113,18 @@ class ClosedFormEstimator(NumberEstimator):
             self._solve(self._solving_rows(sequences), scaled, weight)
         self.network_ = self._closed(self.network_).eval()
         self.state_: State = run(self.network_, self._rows(sequences))[1]
+
+    def _rows_and_targets(self, X: Any, y: Any) -> Rows:
+        """Rows as the solved cell sees them, with scaled targets; those that are missing have weight 0."""
+        sequences = self._read(X)
+        numbers = spread(as_numbers(as_targets(y, sequences, per_step=True).table), sequences, per_step=True)
+        known = ~np.isnan(numbers)
+        scaled = np.where(known, self.target_scaling_.apply(numbers), 0.0)
+        return replace(self._rows(sequences), y=self._tensor(scaled), weight=self._tensor(known.astype(np.float64)))
+
+    def _errors(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """What the solution minimises."""
+        return lambda output, target: (output - target) ** 2
 
     def _solving_rows(self, sequences: Sequences) -> Rows:
         """Scaled inputs of the inner cell; last values that are not known repeat the one before."""

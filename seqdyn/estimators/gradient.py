@@ -18,14 +18,17 @@ from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.data.targets import Targets, as_weights, check_no_infinity, spread, target_names
+from seqdyn.data.targets import Targets, as_targets, as_weights, check_no_infinity, spread, target_names
+from seqdyn.dynamics.norm_preservation import omega_penalty
+from seqdyn.estimators.observers import ReachObserver
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator, unchanged_on_error
 from seqdyn.initial_state import Strategy, Warmup, as_strategy
 from seqdyn.training.batches import Batch, Rows, Spanned, Spans, Streams, heard, windows
 from seqdyn.training.forward import forgetting_time, run
+from seqdyn.training.initialisation import as_start
 from seqdyn.training.loop import HISTORY, Recipe, Trainer
-from seqdyn.training.losses import weighted_mean
+from seqdyn.training.losses import elementwise, weighted_mean
 
 Array = np.ndarray[Any, Any]
 
@@ -58,6 +61,17 @@ class GradientEstimator(SequenceEstimator):
     weight_decay : float
     clip_norm : float or None
         Longest gradient, over all parameters together.
+    clip_quantile : float in (0, 1), or None
+        Longest gradient as a quantile of the norms of all steps so far (AutoClip; 0.1 is usual); at most ``clip_norm``
+        where that is given, too.
+    omega : float of at least 0
+        Weight of Pascanu's Ω in the loss, which keeps the length of the gradient on its way back, see
+        :func:`~seqdyn.dynamics.norm_preservation.omega_penalty`: 2 to 4 on sequences with one target at their end. A step then
+        takes three to four times as long. The trajectory it looks at has no dropout.
+    initialise : None, "orthogonal", "identity", (name, number) or callable
+        Where the recurrent weights start, see :mod:`seqdyn.training.initialisation`: ``("orthogonal", gain)``,
+        ``("identity", gain)``, ``("forget_bias", value)`` and ``("chrono", longest)``, or a callable
+        ``(cell, generator) -> None``. None leaves a cell's own start. It comes before ``linear_start``.
     weight_average : float in [0, 1)
         Keep the exponential average of the weights, w̄ ← a w̄ + (1 − a) w after every step; 0 keeps the last weights.
     max_epochs, max_steps, max_time : int, int or None, float or None
@@ -88,8 +102,13 @@ class GradientEstimator(SequenceEstimator):
     state_ : State
         After the last row of the training data, with the final weights; one row a series.
     history_ : DataFrame
-        One row an epoch of the last call: epoch, loss, validation_loss, gradient_norm (before clipping),
-        clip_coefficient, learning_rate, seconds.
+        One row an epoch of the last call: epoch, loss (with the weighted Ω), validation_loss, gradient_norm (before
+        clipping), clip_coefficient, learning_rate, seconds; clip_fraction, the share of steps whose gradient was longer
+        than the limit; steps_reached, the share of the steps of a sequence whose state receives a gradient of 1e-10 or
+        more (at epochs 0, 1, 2, 4, 8, … of ``fit``, NaN between), and for every parameter of the network, as means
+        over steps, gradient_norm/… (before clipping) and update_ratio/…, ‖Δθ‖/‖θ‖, NaN where θ = 0.
+        ``history_.attrs["non_finite"]`` lists where the training met a loss, gradient or weight that is not finite, as
+        dicts of epoch, batch and parameters.
     forgetting_time_ : float
         Steps until two initial states agree to 1 % on the training data.
     """
@@ -107,6 +126,9 @@ class GradientEstimator(SequenceEstimator):
     schedule: Any = None
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
+    clip_quantile: float | None = None
+    omega: float = 0.0
+    initialise: Any = None
     weight_average: float = 0.0
     max_epochs: int = 200
     max_steps: int | None = None
@@ -160,7 +182,8 @@ class GradientEstimator(SequenceEstimator):
         ValueError
             If parameters or data do not fit; the message says where.
         NonFiniteError
-            If loss or gradient explode; the estimator keeps the last good weights.
+            If loss or gradient explode; it has the ``epoch``, the ``batch`` and the ``parameters``, and the estimator
+            keeps the last good weights and the history up to there.
         """
         fresh = not (self.warm_start and "network_" in vars(self))
         return self._learn(X, y, sample_weight, fresh, self._recipe(), self.early_stopping)
@@ -178,19 +201,25 @@ class GradientEstimator(SequenceEstimator):
         self
         """
         fresh = "network_" not in vars(self)
-        return self._learn(X, y, sample_weight, fresh, replace(self._recipe(), max_epochs=1, schedule=None), False)
+        recipe = replace(self._recipe(), max_epochs=1, schedule=None)
+        return self._learn(X, y, sample_weight, fresh, recipe, False, watched=False)
 
-    def _learn(self, X: Any, y: Any, sample_weight: Any, fresh: bool, recipe: Recipe, hold_out: bool) -> Self:
+    def _learn(
+        self, X: Any, y: Any, sample_weight: Any, fresh: bool, recipe: Recipe, hold_out: bool, watched: bool = True
+    ) -> Self:
         with unchanged_on_error(self):
             sequences, trainer = self._prepare(X, y, sample_weight, fresh, recipe, hold_out)
+        observer = ReachObserver()
+        trainer.observer = observer if watched else None
         try:
             self._train(trainer, fresh)
         finally:  # also after a NonFiniteError: the estimator keeps the last good weights
-            self.history_ = pd.DataFrame(trainer.history, columns=list(HISTORY))
+            self.history_ = _history(trainer, observer)
             self.n_iter_ = len(trainer.history)
             self._memory = {
                 "generator": trainer.generator.get_state(),
                 "optimizer": (self.optimizer, trainer.optimizer.state_dict()),
+                "norms": trainer.clipping.seen,
             }
             self._close(sequences, trainer.generator)
         return self
@@ -234,6 +263,7 @@ class GradientEstimator(SequenceEstimator):
         name, moments = memory.get("optimizer", (None, None))
         if fresh:
             self.network_ = self._fresh_network(generator)
+            self._initialise(generator)
             self._begin(rows.part(rows.starts[train > 0], torch.as_tensor(train[train > 0] + self._lag)))
         return sequences, Trainer(
             self.network_,
@@ -242,9 +272,26 @@ class GradientEstimator(SequenceEstimator):
             recipe,
             generator,
             validate,
+            penalty=self._penalty if self.omega else None,
             prepare=None if self._own_past is None else self._hide,
             optimizer_state=moments if name == self.optimizer else None,
+            norms=memory.get("norms"),
         )
+
+    def _penalty(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Ω of the trajectory of a batch, as the loss summed over what counts sees it."""
+
+        def cost(output: Tensor) -> Tensor:
+            values: Tensor = elementwise(self._loss_now(output, batch.y), batch.y)
+            return values if batch.weight is None else values * batch.weight
+
+        return float(self.omega) * omega_penalty(cast(Cell, network), batch.x, cost)
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        """The start of the recurrent weights, where one is asked for."""
+        start = as_start(self.initialise)
+        if start is not None:
+            start(self.network_, generator)
 
     def _hide(self, batch: Batch, progress: float, generator: torch.Generator) -> Batch:
         """Let the network see its own predictions where the training asks for it."""
@@ -339,6 +386,18 @@ class GradientEstimator(SequenceEstimator):
         self.input_scaling_ = Scaling.fit(seen) if self.scale else Scaling.identity(seen.shape[1])
         self.target_scaling_ = Scaling.fit(known) if self._scales_targets else Scaling.identity(raw.shape[1])
         self._share_scaling()
+
+    def _rows_and_targets(self, X: Any, y: Any) -> Rows:
+        """Rows as the trained network sees them, with scaled targets; those that are missing have weight 0."""
+        sequences = self._read(X)
+        targets = as_targets(y, sequences, self._per_step)
+        raw = spread(self._encode(targets, first=False)[0], targets.sequences, self._per_step)
+        return self._training_rows(targets.sequences, raw, (~np.isnan(raw)).astype(np.float64))
+
+    def _errors(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """What the fit averages over what counts: an error for every target."""
+        loss = self._loss()
+        return lambda output, target: elementwise(loss(output, target), target)
 
     @property
     def _scales_targets(self) -> bool:
@@ -445,6 +504,15 @@ class GradientEstimator(SequenceEstimator):
         state = super().__getstate__()
         state.pop("_loss_now", None)
         return state
+
+
+def _history(trainer: Trainer, observer: ReachObserver) -> pd.DataFrame:
+    """The frame of a training: what the trainer wrote down, and what was observed."""
+    frame = pd.DataFrame(trainer.history, columns=list(trainer.columns))
+    reach = [observer.found.get(int(entry["epoch"]), math.nan) for entry in trainer.history]
+    frame.insert(len(HISTORY), "steps_reached", np.array(reach, dtype=float))
+    frame.attrs["non_finite"] = trainer.non_finite
+    return frame
 
 
 def _steps(weight: Array | None, sequences: Sequences, per_step: bool) -> Array | None:

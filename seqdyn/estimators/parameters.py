@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.initial_state import NAMED, as_strategy
+from seqdyn.training.initialisation import STARTS, as_start
 from seqdyn.training.loop import OPTIMIZERS
 from seqdyn.training.losses import check_quantiles
 from seqdyn.training.schedules import SHAPES, as_schedule
@@ -139,6 +140,9 @@ RULES: dict[str, Rule] = {
     "learning_rate": positive(),
     "weight_decay": non_negative(),
     "clip_norm": optional(positive()),
+    "clip_quantile": optional(share(zero=False)),
+    "omega": non_negative(),
+    "initialise": accepted(as_start, STARTS),
     "weight_average": share(zero=True),
     "max_epochs": at_least(1),
     "max_steps": optional(at_least(1)),
@@ -201,6 +205,8 @@ def _conflicts(given: dict[str, Any]) -> list[str]:
     if given.get("autoregression") and given.get("output_lag"):
         found.append("autoregression feeds predictions back, which output_lag delays.")
     found.extend(_conflicts_of_start(given))
+    if given.get("omega"):
+        found.extend(_conflicts_of_omega(given))
     if "weighting" in given:
         found.extend(_conflicts_of_identification(given))
     if given.get("skip") and given.get("bidirectional"):
@@ -217,6 +223,12 @@ def _conflicts_of_identification(given: dict[str, Any]) -> list[str]:
     open_form += [] if given["loss"] == "mse" else ["loss"]
     trained = [name for name in ("window", "bptt_length", "early_stopping", "weight_decay") if given[name]]
     found = []
+    if given["method"] != "gradient":
+        found += [
+            f"{name} belongs to weights that are trained from a random start: set method='gradient', too."
+            for name in ("omega", "initialise")
+            if given[name]
+        ]
     if given["method"] == "subspace" and open_form + trained:
         text = "method='subspace' trains nothing and needs an output of its own at every step: leave out "
         found.append(text + ", ".join(open_form + trained) + ".")
@@ -226,6 +238,17 @@ def _conflicts_of_identification(given: dict[str, Any]) -> list[str]:
             + ", ".join(open_form + trained or ["method='gradient'"]) + "."
         )  # fmt: skip
     return found
+
+
+def _conflicts_of_omega(given: dict[str, Any]) -> list[str]:
+    """Where a gradient on its way back cannot be kept long, or not be followed."""
+    reasons = {
+        "bidirectional": "a state that reads the future has no way back in time alone",
+        "bptt_length": "the state a chunk starts from is not known to it",
+        "autoregression": "its delay line is state, too, which no weight can keep or lose",
+    }
+    return [f"omega follows the gradient along whole sequences: leave out {name}, since {reason}."
+            for name, reason in reasons.items() if given.get(name)]  # fmt: skip
 
 
 def _conflicts_of_start(given: dict[str, Any]) -> list[str]:

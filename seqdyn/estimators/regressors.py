@@ -21,7 +21,8 @@ class RecurrentRegressor(AnyLayers, NumberTask):
     quantiles
         For ``loss="quantile"``, see :class:`~seqdyn.estimators.tasks.NumberTask`.
     return_sequences, initial_state, warmup, output_lag, window, stride, bptt_length, streams, loss, optimizer, \
-learning_rate, schedule, weight_decay, clip_norm, max_epochs, max_steps, max_time, batch_size, early_stopping, \
+learning_rate, schedule, weight_decay, clip_norm, clip_quantile, omega, initialise, \
+max_epochs, max_steps, max_time, batch_size, early_stopping, \
 validation_fraction, n_iter_no_change, tol, scale, warm_start, device, dtype, random_state, verbose
         The training, see :class:`~seqdyn.estimators.gradient.GradientEstimator`.
 

@@ -31,9 +31,9 @@ Array = np.ndarray[Any, Any]
 
 FREE = {
     "warmup", "window", "stride", "bptt_length", "streams", "optimizer", "learning_rate", "schedule", "weight_decay",
-    "clip_norm", "weight_average", "max_epochs", "max_steps", "max_time", "batch_size", "early_stopping",
-    "validation_fraction",
-    "n_iter_no_change", "tol", "warm_start", "device", "random_state", "verbose", "class_weight",
+    "clip_norm", "clip_quantile", "omega", "initialise", "weight_average", "max_epochs", "max_steps", "max_time",
+    "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol", "warm_start", "device",
+    "random_state", "verbose", "class_weight",
 }  # fmt: skip
 """Parameters of training alone: they may change after a fit."""
 
@@ -403,6 +403,7 @@ class SequenceEstimator(BaseEstimator):
         del fitted["fitted_params_"]
         if "history_" in fitted:
             fitted["history_"] = {str(name): column.to_numpy() for name, column in self.history_.items()}
+            fitted["history_events"] = self.history_.attrs.get("non_finite", [])
         return {"params": params, "fitted": fitted, "predict_output": self._predict_output}
 
     @classmethod
@@ -415,6 +416,7 @@ class SequenceEstimator(BaseEstimator):
         weights = fitted.pop("network")
         if "history_" in fitted:
             fitted["history_"] = pd.DataFrame(fitted["history_"])
+            fitted["history_"].attrs["non_finite"] = fitted.pop("history_events", [])
         estimator.__dict__.update(fitted)
         estimator.fitted_params_ = estimator.get_params(deep=False)
         estimator.network_ = estimator._rebuild().to(estimator._device, estimator._precision).eval()

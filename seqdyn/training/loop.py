@@ -12,18 +12,19 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from tqdm import tqdm
 
 from seqdyn.initial_state import drawing
 from seqdyn.state import State
 from seqdyn.training.batches import Batch, Spans, Streams
+from seqdyn.training.clipping import Clipping
 from seqdyn.training.forward import forward
 from seqdyn.training.losses import elementwise, weighted_mean
+from seqdyn.training.monitor import Monitor, by_parameter
 from seqdyn.training.schedules import Schedule, as_schedule
 
 HISTORY = (
@@ -34,8 +35,9 @@ HISTORY = (
     "clip_coefficient",
     "learning_rate",
     "seconds",
+    "clip_fraction",
 )
-"""What is written down of every epoch."""
+"""What is written down of every epoch; :attr:`Trainer.columns` adds what is written down of every parameter."""
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -43,13 +45,28 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
 }
 
-Observer = Callable[[int, Batch, nn.Module], None]
-Penalty = Callable[[nn.Module], Tensor]
+Observer = Callable[[int, Batch, nn.Module, Tensor], None]
+Penalty = Callable[[nn.Module, Batch], Tensor]
 Prepare = Callable[[Batch, float, torch.Generator], Batch]
 
 
 class NonFiniteError(FloatingPointError):
-    """A loss or gradient became NaN or infinite; the message names epoch, batch and parameter."""
+    """A loss, gradient or weight became NaN or infinite; the message says where.
+
+    Parameters
+    ----------
+    message : str
+    epoch, batch : int or None
+        Where, both from 0.
+    parameters : tuple of str
+        All parameters whose gradient (or value, after the last update) is not finite; empty where only the loss is.
+    """
+
+    def __init__(
+        self, message: str, epoch: int | None = None, batch: int | None = None, parameters: tuple[str, ...] = ()
+    ):
+        super().__init__(message)
+        self.epoch, self.batch, self.parameters = epoch, batch, parameters
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,8 @@ class Recipe:
     weight_decay : float
     clip_norm : float or None
         Gradients longer than this, over all parameters together, are shortened to it.
+    clip_quantile : float in (0, 1), or None
+        q: those longer than the q-quantile of the norms of all steps so far are shortened to that.
     max_epochs : int
     max_steps : int or None
         Optimizer steps in all.
@@ -83,6 +102,7 @@ class Recipe:
     schedule: Any = None
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
+    clip_quantile: float | None = None
     max_epochs: int = 200
     max_steps: int | None = None
     max_time: float | None = None
@@ -108,18 +128,23 @@ class Trainer:
         ``validate() -> float``; if given, it is monitored instead of the training loss, and the best weights are
         restored at the end.
     penalty : callable, optional
-        ``penalty(network) -> scalar`` joins the loss.
+        ``penalty(network, batch) -> scalar`` joins the loss.
     prepare : callable, optional
         ``prepare(batch, progress, generator) -> batch`` may change what a step sees, such as hiding inputs.
     observer : callable, optional
-        ``observer(epoch, batch, network)`` sees every step after its backward pass, before the update.
+        ``observer(epoch, batch, network, output)`` sees every step after its backward pass, before clipping and
+        update; ``output.grad`` is ∂C/∂y of the loss without the penalty.
     optimizer_state : dict, optional
         ``optimizer.state_dict()`` of an earlier training of this network, to go on from.
+    norms : Tensor, optional
+        Norms of the steps of an earlier training, in increasing order, for ``clip_quantile``.
 
     Attributes
     ----------
     history : list of dict
         One entry an epoch.
+    non_finite : list of dict
+        Where a loss, gradient or weight was not finite: epoch, batch, parameters.
     """
 
     network: nn.Module
@@ -132,7 +157,9 @@ class Trainer:
     prepare: Prepare | None = None
     observer: Observer | None = None
     optimizer_state: dict[str, Any] | None = None
+    norms: Tensor | None = None
     history: list[dict[str, float]] = field(default_factory=list)
+    non_finite: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.parameters = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
@@ -148,8 +175,16 @@ class Trainer:
         self.steps = self.batches_done = 0
         self.patience = Patience(self.recipe.tol, self.recipe.n_iter_no_change)
         self.checks_every_step = next(iter(self.parameters.values())).device.type == "cpu"
-        self.good = self.copy()
+        self.monitor = Monitor(self.parameters)
+        self.clipping = Clipping(self.recipe.clip_norm, self.recipe.clip_quantile, self.norms)
+        self.before = self.copy()
+        self.good = self.before if self.checks_every_step else self.copy()
         self.average = self.copy() if self.recipe.weight_average else []
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What is written down of every epoch."""
+        return (*HISTORY, *by_parameter(self.monitor.names))
 
     def run(self) -> list[dict[str, float]]:
         """Train until a budget is spent or the loss stops improving; Ctrl-C ends it early and keeps what is learnt."""
@@ -190,7 +225,7 @@ class Trainer:
         return self.close(number, ledger)
 
     def step(self, epoch: int, index: int, batch: Batch, state: State | None) -> tuple[State | None, list[Tensor]]:
-        """Forward, backward, clip, update; returns the state to carry on and [loss, gradient norm]."""
+        """Forward, backward, clip, update; returns the state to carry on and the row of the monitor, if any."""
         if not batch.counts:
             with torch.no_grad():
                 return forward(self.network, batch, state, self.generator)[1], []
@@ -200,16 +235,18 @@ class Trainer:
         output, state = forward(self.network, batch, state, self.generator)
         loss = weighted_mean(elementwise(self.loss(output, batch.y), batch.y), batch.weight)
         if self.penalty is not None:
-            loss = loss + self.penalty(self.network)
+            loss = loss + self.penalty(self.network, batch)
+        if self.observer is not None:
+            output.retain_grad()
         loss.backward()
         if self.observer is not None:
-            self.observer(epoch, batch, self.network)
-        measured = torch.stack([loss.detach(), self.clip()])
+            self.observer(epoch, batch, self.network, output)
+        row = self.clip(loss.detach())
         if self.checks_every_step:
-            self.check(epoch, index, measured)
-            self.keep()
+            self.check(epoch, index, row)
+        self.keep()
         self.update()
-        return state, [measured]
+        return state, [torch.cat([row, self.monitor.ratios(self.before)])]
 
     def copy(self) -> list[Tensor]:
         """The parameters as they are now."""
@@ -217,9 +254,8 @@ class Trainer:
 
     @torch.no_grad()
     def keep(self) -> None:
-        """Remember these parameters: their loss and gradient are finite."""
-        for good, parameter in zip(self.good, self.parameters.values(), strict=True):
-            good.copy_(parameter)
+        """Remember the parameters as they are before the update; where steps are checked, they are good."""
+        torch._foreach_copy_(self.before, list(self.parameters.values()))
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -228,13 +264,17 @@ class Trainer:
         for good, parameter in zip(self.good, self.parameters.values(), strict=True):
             parameter.copy_(good)
 
-    def clip(self) -> Tensor:
-        """Shorten the gradient to ``clip_norm``; returns its norm before."""
-        gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
-        norm = get_total_norm(gradients, foreach=True)
-        if self.recipe.clip_norm is not None:
-            clip_grads_with_norm_(self.parameters.values(), self.recipe.clip_norm, norm, foreach=True)
-        return norm
+    def clip(self, loss: Tensor) -> Tensor:
+        """Shorten the gradient to its limit, as torch does; returns [loss, norm before, factor, whether it was longer,
+        norm of every parameter's before]."""
+        gradients = self.monitor.gradients()
+        norms = self.monitor.norms(gradients)
+        norm = torch.linalg.vector_norm(norms)
+        limit = self.clipping.limit(norm)
+        factor = (limit / (norm + 1e-6)).clamp(max=1.0)
+        if isinstance(limit, Tensor) or math.isfinite(limit):
+            torch._foreach_mul_(gradients, factor.to(gradients[0].dtype))
+        return torch.cat([torch.stack([loss.to(norms), norm, factor, (norm > limit).to(norms)]), norms])
 
     def update(self) -> None:
         """One optimizer step at the rate the schedule says."""
@@ -271,61 +311,69 @@ class Trainer:
             done = max(done, (time.monotonic() - self.began) / self.recipe.max_time)
         return min(done, 1.0)
 
-    def check(self, epoch: int, index: int, measured: Tensor) -> None:
+    def check(self, epoch: int, index: int, row: Tensor) -> None:
         """Raise if loss or gradient norm is not finite."""
-        loss, norm = measured.tolist()
+        loss, norm = row[:2].tolist()
         if math.isfinite(loss) and math.isfinite(norm):
             return
-        bad = next(
-            (n for n, p in self.parameters.items() if p.grad is not None and not bool(p.grad.isfinite().all())), None
-        )
-        where = f"first in the parameter {bad!r}" if bad else "in the loss itself"
-        self.restore()
+        bad = self.monitor.broken(row)
+        where = f"first in {_named(bad)}" if bad else "in the loss itself"
         limit = "set clip_norm" if self.recipe.clip_norm is None else f"lower clip_norm (now {self.recipe.clip_norm:g})"
-        raise NonFiniteError(
-            f"Not finite in epoch {epoch}, batch {index}: loss {loss:g}, gradient norm {norm:g}, {where}. The last "
-            f"good weights are kept. Lower learning_rate (now {self.optimizer.param_groups[0]['lr']:g}), {limit}, or "
-            "look at the data of this batch."
+        self.fail(
+            f"Not finite in epoch {epoch}, batch {index}: loss {loss:g}, gradient norm {norm:g}, {where}.",
+            f", {limit}, or look at the data of this batch.",
+            (epoch, index, bad),
         )
 
     def check_weights(self) -> None:
         """Raise if the last update, which no loss has seen, made weights that are not finite."""
-        bad = next((name for name, p in self.parameters.items() if not bool(p.isfinite().all())), None)
-        if bad is not None:
-            self.restore()
-            raise NonFiniteError(
-                f"The update in epoch {len(self.history) - 1}, batch {len(self.batches) - 1} made weights that are not "
-                f"finite, first in the parameter {bad!r}. The last good weights are kept. Lower learning_rate (now "
-                f"{self.optimizer.param_groups[0]['lr']:g})."
+        bad = tuple(name for name, p in self.parameters.items() if not bool(p.isfinite().all()))
+        if bad:
+            epoch, index = len(self.history) - 1, len(self.batches) - 1
+            self.fail(
+                f"The update in epoch {epoch}, batch {index} made weights that are not finite, first in {_named(bad)}.",
+                ".",
+                (epoch, index, bad),
             )
 
     def check_validation(self, epoch: int, loss: float) -> None:
         """Raise if the loss on the part held out is not finite."""
         if self.validate is not None and not math.isfinite(loss):
-            self.restore()
-            raise NonFiniteError(
-                f"The validation loss in epoch {epoch}, after batch {len(self.batches) - 1}, is {loss:g}. The last "
-                f"good weights are kept. Lower learning_rate (now {self.optimizer.param_groups[0]['lr']:g})."
+            index = len(self.batches) - 1
+            self.fail(
+                f"The validation loss in epoch {epoch}, after batch {index}, is {loss:g}.", ".", (epoch, index, ())
             )
+
+    def fail(self, what: str, way_out: str, place: tuple[int, int, tuple[str, ...]]) -> NoReturn:
+        """Go back to the last good weights, write the event down, and raise."""
+        self.restore()
+        self.non_finite.append(dict(zip(("epoch", "batch", "parameters"), place, strict=True)))
+        rate = self.optimizer.param_groups[0]["lr"]
+        raise NonFiniteError(
+            f"{what} The last good weights are kept. Lower learning_rate (now {rate:g}){way_out}", *place
+        )
 
     def close(self, number: int, ledger: list[Tensor]) -> dict[str, float]:
         """Bring the epoch's measurements to the host, validate, and write the history."""
-        losses, norms = torch.stack(ledger).T.double().cpu() if ledger else torch.full((2, 1), math.nan)
-        if not self.checks_every_step and not bool((losses + norms).isfinite().all()):
-            first = int((~(losses + norms).isfinite()).nonzero()[0])
+        width = len(self.monitor.columns)
+        table = torch.stack(ledger).cpu().double() if ledger else torch.full((1, width), math.nan)
+        broken = ~table[:, :2].isfinite().all(1)
+        if not self.checks_every_step and ledger and bool(broken.any()):
+            first = int(broken.nonzero()[0])
             self.good = self.begin if first > 0 else self.good
-            self.check(number, first, torch.stack([losses[first], norms[first]]))
+            self.check(number, first, table[first])
         self.good = self.good if self.checks_every_step else self.begin
-        coefficient = torch.clamp((self.recipe.clip_norm or math.inf) / (norms + 1e-6), max=1.0)
+        means = self.monitor.means(table)
         self.exchange()
         entry = {
             "epoch": number,
-            "loss": float(losses.mean()),
+            "loss": means.pop("loss"),
             "validation_loss": self.validation_loss(),
-            "gradient_norm": float(norms.mean()),
-            "clip_coefficient": float(coefficient.mean()),
+            "gradient_norm": means.pop("gradient_norm"),
+            "clip_coefficient": means.pop("clip_coefficient"),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "seconds": time.monotonic() - self.began,
+            **means,
         }
         self.history.append(entry)
         self.check_validation(number, entry["validation_loss"])
@@ -377,6 +425,10 @@ class Patience:
         """Give the network its best weights back."""
         if self.weights is not None:
             network.load_state_dict(self.weights)
+
+
+def _named(parameters: tuple[str, ...]) -> str:
+    return f"the parameter{'s' if len(parameters) > 1 else ''} {', '.join(map(repr, parameters))}"
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

@@ -75,7 +75,7 @@ def trained(network: Cell, batches: Spans | Streams, epochs: int = 1) -> list[Gr
         Loss(squared),
         recipe,
         torch.Generator().manual_seed(0),
-        observer=lambda epoch, batch, network: seen.append(gradient(network)),
+        observer=lambda epoch, batch, network, output: seen.append(gradient(network)),
     ).run()
     return seen
 
@@ -167,7 +167,7 @@ def test_batches_of_sequences_are_averaged_each_for_itself() -> None:
     network = build("elman")
     compared = []
 
-    def observe(epoch: int, batch: Batch, network: nn.Module) -> None:
+    def observe(epoch: int, batch: Batch, network: nn.Module, output: Tensor) -> None:
         chosen = [next(i for i, part in enumerate(series.x) if torch.equal(part[0], row[0])) for row in batch.x]
         twin = copy.deepcopy(network)
         part = Series([series.x[i] for i in chosen], [series.y[i] for i in chosen], None)
@@ -275,12 +275,12 @@ def test_a_penalty_joins_the_loss() -> None:
             recipe,
             torch.Generator(),
             penalty=penalty,
-            observer=lambda epoch, batch, network: seen.append(gradient(network)),
+            observer=lambda epoch, batch, network, output: seen.append(gradient(network)),
         )
         made.run()
         return made, seen
 
-    def ridge(network: nn.Module) -> Tensor:
+    def ridge(network: nn.Module, batch: Batch | None = None) -> Tensor:
         return 0.5 * sum((p**2).sum() for p in network.parameters())
 
     plain, without = trainer(None)
@@ -298,8 +298,9 @@ def test_the_observer_sees_epoch_batch_and_network() -> None:
     calls: list[tuple[int, torch.Size]] = []
     before = [p.detach().clone() for p in network.parameters()]
 
-    def observe(epoch: int, batch: Batch, seen: nn.Module) -> None:
+    def observe(epoch: int, batch: Batch, seen: nn.Module, output: Tensor) -> None:
         assert seen is network and all(p.grad is not None for p in seen.parameters())
+        assert output.grad is not None and output.grad.shape == batch.y.shape
         if not calls:
             assert all(torch.equal(p, q) for p, q in zip(seen.parameters(), before, strict=True))
         calls.append((epoch, batch.x.shape))

@@ -34,7 +34,10 @@ from tests.training.series import noise
 
 Array = np.ndarray[Any, Any]
 
+NAMES = ["cell.input_weight", "cell.recurrent_weight", "cell.bias", "affine.weight", "affine.bias"]
 COLUMNS = ["epoch", "loss", "validation_loss", "gradient_norm", "clip_coefficient", "learning_rate", "seconds"]
+COLUMNS += ["clip_fraction", "steps_reached"]
+COLUMNS += [f"{column}/{name}" for column in ("gradient_norm", "update_ratio") for name in NAMES]
 
 
 def six_series() -> tuple[Array, Array]:
@@ -204,7 +207,7 @@ def test_ctrl_c_while_an_observer_looks() -> None:
     trainer(good, max_steps=4).run()
     seen = []
 
-    def observe(epoch: int, batch: Batch, network: nn.Module) -> None:
+    def observe(epoch: int, batch: Batch, network: nn.Module, output: Tensor) -> None:
         seen.append(epoch)
         if len(seen) == 5:
             raise KeyboardInterrupt
@@ -356,7 +359,7 @@ def test_gradients_are_clipped_by_their_common_norm(clip_norm: float | None) -> 
     network, hand = elman(), elman()
     gradients: list[list[Tensor]] = []
 
-    def observe(epoch: int, batch: Batch, network: nn.Module) -> None:
+    def observe(epoch: int, batch: Batch, network: nn.Module, output: Tensor) -> None:
         gradients.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
 
     made = trainer(
@@ -389,7 +392,7 @@ def test_optimizers_are_those_of_torch(name: str, weight_decay: float) -> None:
         hand.parameters(), lr=0.05, weight_decay=weight_decay, foreach=False
     )
 
-    def observe(epoch: int, batch: Batch, network: nn.Module) -> None:
+    def observe(epoch: int, batch: Batch, network: nn.Module, output: Tensor) -> None:
         for one, other in zip(network.parameters(), hand.parameters(), strict=True):
             torch.testing.assert_close(one.detach(), other.detach(), rtol=1e-9, atol=1e-12)
             assert one.grad is not None

@@ -1,0 +1,203 @@
+"""How far back a loss reaches: δ_k = ∂C/∂h_k, the gradient that the state after step k receives.
+
+    C = Σ_t ℓ_t,   δ_k = ∂⁺C/∂h_k + δ_{k+1} J_{k+1},   J_k = ∂h_k/∂h_{k-1}
+
+The leaves of a state are independent of each other here: δ of an LSTM's c is taken with its h held, so that δ_{k+1}
+J_{k+1} over the whole state (h, c) counts no way twice. ∂⁺ is the immediate dependence, through the output of step k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from seqdyn.dynamics.trajectory import measured
+from seqdyn.scan import scan
+from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves, stack
+
+if TYPE_CHECKING:
+    from seqdyn.cell import Cell
+
+Loss = Callable[[Any], Tensor]
+
+
+class Swept(NamedTuple):
+    """A run, and what came back along it; nothing in it has a history.
+
+    Attributes
+    ----------
+    x : tree, leaves (batch, time, …)
+    before : State, leaves (batch, time, …)
+        h_{t-1}, what every step started from.
+    gradient : Tensor, shape (batch, time, n)
+        δ_t over the flattened state h_t.
+    """
+
+    x: Any
+    before: State
+    gradient: Tensor
+
+
+def steps_reached(
+    cell: Cell,
+    x: Any,
+    loss: Loss,
+    state: State | None = None,
+    *,
+    mask: Tensor | None = None,
+    threshold: float = 1e-10,
+) -> float:
+    """The share of the steps whose state still receives a gradient: ‖∂C/∂h_k‖ ≥ 1e-10.
+
+    Pascanu's "steps in the past": with a loss at the end of a sequence alone, 0.3 says that backpropagation through
+    time comes back over the last 30 % of it.
+
+    Parameters
+    ----------
+    cell : Cell
+        Any; it is not changed.
+    x : Tensor, shape (batch, time, inputs), or a tree of such
+    loss : callable
+        ``loss(output) -> C``, a scalar, or what every row and step costs (batch, time), which is summed.
+    state : State, optional
+        h_{-1}; the cell's initial state if None.
+    mask : Tensor of bool, shape (batch, time), optional
+        False at padding behind the last step of a row, which does not count.
+    threshold : float
+        What counts as a gradient; single precision ends 35 decades lower, but its sums 7 below their largest term.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If input or state do not fit the cell, or the cell has no memory.
+
+    References
+    ----------
+    Pascanu, Mikolov & Bengio (2013), On the difficulty of training recurrent neural networks; the quantity is that of
+    the code published with it.
+
+    Examples
+    --------
+    A memory that halves every step gives 1e-10 and more back for 34 of them:
+
+    >>> import torch
+    >>> from seqdyn.cells.linear import Linear
+    >>> half = Linear(1, 1)
+    >>> for weight, value in zip(half.parameters(), (0.0, 1.0, 1.0, 0.5)):
+    ...     _ = torch.nn.init.constant_(weight, value)
+    >>> steps_reached(half, torch.zeros(1, 100, 1), lambda output: output[:, -1].sum())
+    0.34
+    """
+    return reached(sweep(measured(cell), doubled(x), loss, doubled(state)), mask, threshold)
+
+
+def reached(run: Swept, mask: Tensor | None = None, threshold: float = 1e-10) -> float:
+    """The share of the steps of a swept run whose gradient is at least this long."""
+    there = run.gradient.norm(dim=2) >= threshold
+    return float(there.double().mean() if mask is None else (there & mask).sum() / mask.sum())
+
+
+def sweep(cell: Cell, x: Any, loss: Loss, state: State | None = None, reset: Tensor | None = None) -> Swept:
+    """δ_t at every step, by one run of the written step forward and one back; gradients of weights are not touched.
+
+    Parameters
+    ----------
+    cell : Cell
+        As it is: see :func:`~seqdyn.dynamics.trajectory.measured` for a copy.
+    x, loss, state
+        As in :func:`steps_reached`.
+    reset : Tensor of bool, shape (batch, time), optional
+        As in :func:`~seqdyn.scan.scan`; no gradient comes back across one.
+
+    Returns
+    -------
+    Swept
+    """
+    nodes: list[State] = []
+
+    def kept(t: int, state: State) -> State:
+        nodes.append(map_leaves(lambda leaf: leaf.view_as(leaf), state))
+        return nodes[-1]
+
+    with torch.enable_grad():
+        start = cell.initial_state(len(leaves(x)[0])) if state is None else state
+        if not remembers(start):
+            raise ValueError(f"{type(cell).__name__} has no memory: there is no h to differentiate by.")
+        output = scan(cell, x, map_leaves(lambda leaf: leaf.detach().requires_grad_(), start), reset=reset, force=kept)
+        slope = _slope(loss, output.output)
+        later = _later(output.output, slope, nodes)
+    if reset is not None:
+        later[:, :-1] *= ~reset[:, 1:, None].to(later.device)
+    before = stack([map_leaves(Tensor.detach, node) for node in nodes])
+    return Swept(x, before, later + _immediate(cell, x, before, slope))
+
+
+def doubled(tree: Any) -> Any:
+    """The same tree for a measured copy: its numbers in float64, on the CPU."""
+    return map_leaves(lambda leaf: leaf.detach().to("cpu", torch.float64 if leaf.is_floating_point() else None), tree)
+
+
+def remembers(state: State) -> bool:
+    """Whether there is any number in a state."""
+    return any(leaf.numel() for leaf in leaves(state))
+
+
+def rows(tree: Any) -> Any:
+    """(batch, time, …) as the rows of one batch: a step is pure, so that all steps can be taken side by side."""
+    return map_leaves(lambda leaf: leaf.flatten(0, 1), tree)
+
+
+def _slope(loss: Loss, output: Any) -> Any:
+    """∂C/∂y."""
+    free = map_leaves(lambda leaf: leaf.detach().requires_grad_(), output)
+    pieces = iter(_back(loss(free).sum(), None, leaves(free)))
+    return map_leaves(lambda _: next(pieces), free)
+
+
+def _later(output: Any, slope: Any, nodes: list[State]) -> Tensor:
+    """What every h_t receives from the steps after it, (batch, time, n): the last one nothing."""
+    wanted = [leaf for node in nodes[1:] for leaf in leaves(node)]
+    pieces = iter(_back(output, slope, wanted))
+    later = [flatten(map_leaves(lambda _: next(pieces), node)) for node in nodes[1:]]
+    return torch.stack([*later, torch.zeros_like(flatten(nodes[0]))], 1).detach()
+
+
+@torch.enable_grad()
+def _immediate(cell: Cell, x: Any, before: State, slope: Any) -> Tensor:
+    """∂⁺C/∂h_t through y_t alone, every leaf with the others held: what passes through one leaf stops there."""
+    held = map_leaves(lambda leaf: leaf.flatten(0, 1).requires_grad_(), before)
+    output, after = cell(rows(x), held)
+    found = {name: torch.zeros_like(leaf) for name, leaf in named_leaves(after)}
+
+    def stop(name: str) -> Callable[[Tensor], Tensor]:
+        def hook(gradient: Tensor) -> Tensor:
+            found[name] = gradient
+            return torch.zeros_like(gradient)
+
+        return hook
+
+    for name, leaf in named_leaves(after):
+        if leaf.requires_grad:
+            leaf.register_hook(stop(name))
+    _back(output, rows(slope), leaves(held))
+    pieces = iter(found.values())
+    batch, time = leaves(before)[0].shape[:2]
+    return flatten(map_leaves(lambda _: next(pieces), after)).detach().view(batch, time, -1)
+
+
+def _back(output: Any, slope: Any, wanted: list[Tensor]) -> list[Tensor]:
+    """slope · ∂output/∂wanted; zeros where nothing depends on it."""
+    slopes = [None] * len(leaves(output)) if slope is None else leaves(slope)
+    pairs = [pair for pair in zip(leaves(output), slopes, strict=True) if pair[0].requires_grad]
+    if not pairs or not wanted:
+        return [torch.zeros_like(leaf) for leaf in wanted]
+    outputs, weights = zip(*pairs, strict=True)
+    return list(torch.autograd.grad(outputs, wanted, weights, materialize_grads=True))
