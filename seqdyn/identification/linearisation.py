@@ -6,13 +6,15 @@ h_t ≈ f(x*, h*) + C (x_t − x*) + D (h_{t-1} − h*)   C = ∂f/∂x, D = ∂
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.cell import Block
+from seqdyn.dynamics.derivatives import autodiff_jacobian, block
+from seqdyn.dynamics.trajectory import measured
 from seqdyn.identification.system import LinearSystem
 from seqdyn.scan import hold, scan
 from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves, unflatten
@@ -76,7 +78,7 @@ def about(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> Li
     >>> about(cell, [0.0]).transition
     array([[0.5]])
     """
-    own = _measured(cell)
+    own = measured(cell)
     point = _row(own, x)
     before = _settled(own, point) if state is None else _own_state(own, state)
     return _systems(own, point, before, dt)[0]
@@ -109,7 +111,7 @@ def along(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> li
     >>> len(along(GRU(2, 3), np.zeros((5, 2))))
     5
     """
-    own = _measured(cell)
+    own = measured(cell)
     rows = torch.as_tensor(np.asarray(x, dtype=np.float64))
     if rows.dim() != 2 or rows.shape[1] != own.input_size or not len(rows) or not bool(rows.isfinite().all()):
         raise ValueError(f"x has shape {tuple(rows.shape)}, expected (time, {own.input_size}), all of it finite.")
@@ -120,11 +122,6 @@ def along(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> li
 
 
 # --- the copy that is measured, its input and its state ---------------------------------------------------------------
-
-
-def _measured(cell: Cell) -> Cell:
-    """A copy in float64, on the CPU, in evaluation mode, without gradients of its own."""
-    return copy.deepcopy(cell).to("cpu", torch.float64).eval().requires_grad_(False)
 
 
 def _row(cell: Cell, x: Any) -> Tensor:
@@ -168,7 +165,7 @@ def _settled(cell: Cell, x: Tensor) -> State:
     polished = _polished(cell, x, state)
     if _unrest(cell, x, polished) > 1e-10:
         raise _restless(x, "comes to no point at which it stays")
-    radius = float(np.abs(np.linalg.eigvals(_jacobian(cell, x, polished).numpy())).max())
+    radius = float(np.abs(np.linalg.eigvals(autodiff_jacobian(cell, x, polished)[0].numpy())).max())
     if radius > 1 + 1e-9:
         raise _restless(x, f"does not stay at its only near point of rest (spectral radius {radius:.6g})")
     return polished
@@ -190,7 +187,7 @@ def _polished(cell: Cell, x: Tensor, state: State) -> State:
         gap, size = _moved(cell, x, state) - here, _unrest(cell, x, state)
         if size <= 1e-15:
             break
-        slope = _jacobian(cell, x, state) - torch.eye(here.shape[1], dtype=here.dtype)
+        slope = autodiff_jacobian(cell, x, state)[0] - torch.eye(here.shape[1], dtype=here.dtype)
         step = -torch.linalg.lstsq(slope, gap.T, driver="gelsd").solution.T
         tried = (unflatten(here + step * 0.5**halvings, state) for halvings in range(30))
         better = next((other for other in tried if _unrest(cell, x, other) < size), None)
@@ -211,50 +208,31 @@ def _unrest(cell: Cell, x: Tensor, state: State) -> float:
     return float((_moved(cell, x, state) - here).abs().max() / (1 + here.abs().max()))
 
 
-def _jacobian(cell: Cell, x: Tensor, state: State) -> Tensor:
-    """∂f/∂h, (n, n), of one row."""
-    here = flatten(state)
-    found: Tensor = torch.func.jacrev(lambda h: _moved(cell, x, unflatten(h[None], state))[0])(here[0])
-    return found
-
-
 # --- the derivatives --------------------------------------------------------------------------------------------------
 
 
+@torch.no_grad()
 def _systems(cell: Cell, x: Tensor, before: State, dt: float) -> list[LinearSystem]:
     """One system a row of x (rows, inputs) and of the state (rows, …)."""
-    flat = flatten(before) if leaves(before) else x.new_zeros(len(x), 0)
-    inputs, states = x.shape[1], flat.shape[1]
-
-    def step(joined: Tensor) -> Tensor:
-        state = unflatten(joined[:, inputs:], before) if leaves(before) else before
-        output, after = cell(joined[:, :inputs], state)
-        if not isinstance(output, Tensor):
-            raise ValueError(f"The cell gives a {type(output).__name__}, expected one tensor of outputs.")
-        return torch.cat([output.flatten(1), *([flatten(after)] if leaves(after) else [])], dim=1)
-
+    states = sum(leaf[0].numel() for leaf in leaves(before))
+    at_once = max(1, NUMBERS_AT_ONCE // (1 + (x.shape[1] + states) * (states + cell.output_size)))
     systems = []
-    joined = torch.cat([x, flat], dim=1)
-    rows = max(1, NUMBERS_AT_ONCE // (1 + joined.shape[1] * (joined.shape[1] + cell.output_size)))
-    for part in joined.split(rows):
-        value = step(part).numpy()
-        # Rows of a batch do not talk to each other: the derivative of their sum holds every row's own.
-        slopes = torch.func.jacrev(lambda rows: step(rows).sum(0))(part).transpose(0, 1).numpy()
-        systems += [_system(*row, inputs, states, dt) for row in zip(part.numpy(), value, slopes, strict=True)]
+    for start in range(0, len(x), at_once):
+        here, state = map_leaves(lambda leaf: leaf[start : start + at_once], (x, before))  # noqa: B023
+        output, after = cell(here, state)
+        slopes = block(cell)(here, state, output, after)
+        points = (here, _flat(state, here), output, _flat(after, here))
+        systems += [_system(Block(*row[:4]), *row[4:], dt) for row in zip(*slopes, *points, strict=True)]
     return systems
 
 
-def _system(point: Array, value: Array, slope: Array, inputs: int, states: int, dt: float) -> LinearSystem:
+def _flat(state: State, like: Tensor) -> Tensor:
+    return flatten(state) if leaves(state) else like.new_zeros(len(like), 0)
+
+
+def _system(slope: Block, x: Tensor, before: Tensor, output: Tensor, after: Tensor, dt: float) -> LinearSystem:
     """The tangent at one point (x*, h*), from [y; h] there and its derivative by [x, h]."""
-    outputs = len(value) - states
-    above, below = slope[:outputs], slope[outputs:]
-    rest = value - slope @ point
-    return LinearSystem(
-        above[:, :inputs],
-        above[:, inputs:],
-        below[:, :inputs],
-        below[:, inputs:],
-        rest[:outputs],
-        rest[outputs:],
-        dt=dt,
-    )
+    output_rest = output - slope.feedthrough @ x - slope.readout @ before
+    state_rest = after - slope.input_map @ x - slope.transition @ before
+    A, B, C, D, y, h = (part.numpy() for part in (*slope, output_rest, state_rest))
+    return LinearSystem(A, B, C, D, y, h, dt=dt)
