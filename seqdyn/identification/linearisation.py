@@ -6,6 +6,7 @@ h_t ≈ f(x*, h*) + C (x_t − x*) + D (h_{t-1} − h*)   C = ∂f/∂x, D = ∂
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -222,7 +223,7 @@ def _systems(cell: Cell, x: Tensor, before: State, dt: float) -> list[LinearSyst
         output, after = cell(here, state)
         slopes = block(cell)(here, state, output, after)
         points = (here, _flat(state, here), output, _flat(after, here))
-        systems += [_system(Block(*row[:4]), *row[4:], dt) for row in zip(*slopes, *points, strict=True)]
+        systems += [_system(Block(*row[:4]), row[4:], dt) for row in zip(*slopes, *points, strict=True)]
     return systems
 
 
@@ -230,8 +231,9 @@ def _flat(state: State, like: Tensor) -> Tensor:
     return flatten(state) if leaves(state) else like.new_zeros(len(like), 0)
 
 
-def _system(slope: Block, x: Tensor, before: Tensor, output: Tensor, after: Tensor, dt: float) -> LinearSystem:
-    """The tangent at one point (x*, h*), from [y; h] there and its derivative by [x, h]."""
+def _system(slope: Block, point: Sequence[Tensor], dt: float) -> LinearSystem:
+    """The tangent at one point (x*, h*, y, h), from the derivative of [y; h] by [x, h] there."""
+    x, before, output, after = point
     output_rest = output - slope.feedthrough @ x - slope.readout @ before
     state_rest = after - slope.input_map @ x - slope.transition @ before
     A, B, C, D, y, h = (part.numpy() for part in (*slope, output_rest, state_rest))
