@@ -16,9 +16,10 @@ The package is a house; each floor knows only those below it.
               dynamics          measurements of any cell
               stream            the one mutable object
     floor 4   identification    linear systems from data, and what they do
+              conversion        torch's own networks as cells
     floor 5   estimators        scikit-learn estimators
     floor 6   forecasting       forecasters of frames, their baselines and backtests
-    floor 7   reports           comparisons of models
+    floor 7   reports           comparisons of models, the stability of gradients
               datasets          load_* and fetch_*
     floor 8   cli               the command line
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.cells.linear import Linear
     from seqdyn.cells.lstm import LSTM
     from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+    from seqdyn.conversion import from_torch
     from seqdyn.data.splits import PanelTimeSplit
     from seqdyn.dynamics.derivatives import jacobian
     from seqdyn.estimators.baselines import ARXRegressor, PersistenceRegressor
@@ -66,6 +68,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.identification.system import LinearSystem
     from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
     from seqdyn.reports.comparison import compare_models
+    from seqdyn.reports.stability.report import StabilityReport, assert_stable, stability_report
     from seqdyn.scan import Scan, hold, rollout, scan
     from seqdyn.stream import Stream
 
@@ -85,6 +88,7 @@ _HOME = {
     "cells.gru": ("GRU",),
     "dynamics.derivatives": ("jacobian",),
     "stream": ("Stream",),
+    "conversion": ("from_torch",),
     "identification.system": ("LinearSystem",),
     "identification.figures": ("plot_bode", "plot_poles", "plot_response", "plot_singular_values"),
     "estimators.regressors": ("RecurrentRegressor", "ElmanRegressor", "LSTMRegressor", "GRURegressor"),
@@ -109,6 +113,7 @@ _HOME = {
     "forecasting.combination": ("CombinedForecaster",),
     "forecasting.calibrated": ("ConformalForecaster",),
     "reports.comparison": ("compare_models",),
+    "reports.stability.report": ("stability_report", "StabilityReport", "assert_stable"),
 }
 """Where each public name lives, floor by floor."""
 

@@ -87,7 +87,7 @@ def test_help_is_worth_reading() -> None:
     """The program and every command explain themselves and give an example."""
     assert "seqdyn fit data.csv" in succeed("--help")
     assert succeed("") == succeed("--help")
-    for command in ("demo", "fit", "predict", "forecast", "backtest"):
+    for command in ("demo", "fit", "predict", "forecast", "backtest", "diagnose"):
         text = succeed(f"{command} --help")
         assert f"Example:\n    seqdyn {command} " in text
         assert len(text.split("Example:")[0].split()) > 40
@@ -115,7 +115,7 @@ def test_help_loads_nothing_heavy() -> None:
     [
         ("fit", "Missing argument"),
         ("fit inputs.csv --target y", "Missing option '--out'"),
-        ("diagnose", "No such command 'diagnose'"),
+        ("explain", "No such command 'explain'"),
         ("--nonsense", "No such option: --nonsense"),
         ("fit inputs.csv --target y --out m.safetensors --epochs none", "Invalid value for '--epochs'"),
         ("fit inputs.csv --target y --out m.safetensors --test-fraction 1.5", "Invalid value for '--test-fraction'"),
@@ -425,8 +425,8 @@ def test_demo(folder: Path) -> None:
     """`seqdyn demo --quick` writes all it says, marks the best, and says so if the network loses."""
     output = succeed("demo --quick --seed 3")
     out = Path("seqdyn-demo")
-    listed = re.findall(r"^  (\S+\.(?:csv|png|safetensors))$", output, re.MULTILINE)
-    assert sorted(path.name for path in out.iterdir()) == sorted(listed) and len(listed) == 9
+    listed = re.findall(r"^  (\S+\.(?:csv|png|html|safetensors))$", output, re.MULTILINE)
+    assert sorted(path.name for path in out.iterdir()) == sorted(listed) and len(listed) == 10
     table = pd.read_csv(out / "table.csv").set_index(["data", "model"])
     assert table.groupby(level="data").size().to_dict() == {"co2": 9, "economy": 10, "sunspots": 9}
     for name in ("MAE", "RMSE", "MASE", "sMAPE"):
@@ -437,6 +437,8 @@ def test_demo(folder: Path) -> None:
     assert (table["seconds"] > 0).all()
     won = table["MASE"].unstack().idxmin(axis=1) == "GRU"
     assert len(re.findall("The model (LOSES|is no better)", output)) == (~won).sum()
+    report = (out / "stability.html").read_text(encoding="utf-8")
+    assert report.startswith("<!DOCTYPE html>") and "required lag" in report.lower() and len(report) < 2e6
     for name in ("forecasts.png", "training.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG") and (out / name).stat().st_size > 50_000
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from seqdyn.cli.demo_cases import Case, Outcome
+    from seqdyn.reports.stability.report import StabilityReport
 
 ERRORS = {"MAE": 4, "RMSE": 4, "MASE": 3, "sMAPE": 3}
 """Columns of the table, and how many figures of the smallest one count."""
@@ -37,7 +38,8 @@ def demo(
     CO2 by months, sunspots by years and the economy of the United States by quarters come with the package. One
     network each is fitted on the first three quarters and forecasts the last one from rolling origins, beside eight
     baselines, which are fitted on the same rows. Then it reads the last quarter without being fitted again, and
-    forecasts what comes after it. Takes less than a minute; writes tables, two pictures and the fitted forecasters.
+    forecasts what comes after it. Takes less than a minute; writes tables, two pictures, a report on the gradients of
+    one network, and the fitted forecasters.
 
     \b
     Example:
@@ -124,6 +126,14 @@ def _said(outcome: Outcome) -> str:
     return f"  From there, {name} of {case.label(row['time'])}: {row['mean']:.5g}, 95 % {low:.5g} to {high:.5g}."
 
 
+def _diagnosed(outcomes: list[Outcome]) -> StabilityReport:
+    """Whether the gradients of the network of the sunspots reached back over one of their cycles."""
+    from seqdyn.reports.stability.report import stability_report
+
+    outcome = next(outcome for outcome in outcomes if outcome.case.name == "sunspots")
+    return stability_report(outcome.model, outcome.case.past, required_lag=outcome.case.season_length)
+
+
 def _write(out: Path, outcomes: list[Outcome]) -> list[str]:
     """Tables, pictures and forecasters; returns their names."""
     import pandas as pd
@@ -133,9 +143,10 @@ def _write(out: Path, outcomes: list[Outcome]) -> list[str]:
     pd.concat([outcome.table() for outcome in outcomes]).to_csv(out / "table.csv")
     draw_forecasts(out / "forecasts.png", outcomes)
     draw_training(out / "training.png", outcomes)
+    _diagnosed(outcomes).to_html(out / "stability.html")
     for outcome in outcomes:
         outcome.ahead().to_csv(out / f"{outcome.case.name}-forecast.csv", index=False)
         outcome.model.save(out / f"{outcome.case.name}.safetensors")
-    written = ["table.csv", "forecasts.png", "training.png"]
+    written = ["table.csv", "forecasts.png", "training.png", "stability.html"]
     written += [f"{outcome.case.name}-forecast.csv" for outcome in outcomes]
     return written + [f"{outcome.case.name}.safetensors" for outcome in outcomes]

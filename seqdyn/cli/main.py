@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from seqdyn.cli.backtest import backtest
 from seqdyn.cli.demo import demo
+from seqdyn.cli.diagnose import diagnose
 from seqdyn.cli.fit import fit
 from seqdyn.cli.forecast import forecast
 from seqdyn.cli.predict import predict
@@ -56,7 +57,7 @@ class Commands(TyperGroup):
 
 
 app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-for command in (demo, fit, predict, forecast, backtest):
+for command in (demo, fit, predict, forecast, backtest, diagnose):
     app.command()(command)
 
 
@@ -79,6 +80,11 @@ def commands(
     \b
       seqdyn forecast data.csv --time date --target y --horizon 24 --out forecast.csv --plot forecast.png
       seqdyn backtest data.csv --time date --target y --horizon 24 --windows 5
+
+    And see whether its gradients reach as far back as they have to:
+
+    \b
+      seqdyn diagnose model.safetensors data.csv --required-lag 50 --html report.html
     """
     if version:
         typer.echo(f"seqdyn {sys.modules['seqdyn'].__version__}")

@@ -17,7 +17,7 @@ from seqdyn.dynamics.gates import GateStatistics, gate_statistics
 from seqdyn.dynamics.gradients import GradientByLag, Loss, accumulated_gradient, gradient_by_lag
 from seqdyn.dynamics.lyapunov import lyapunov_spectrum
 from seqdyn.dynamics.transitions import TransitionNorms, transition_norms
-from seqdyn.state import State
+from seqdyn.state import State, leaves
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
@@ -92,8 +92,10 @@ def memory_horizons(
     capacity = None
     if cell.input_size:
         capacity = memory_capacity(cell, mean=x.double().mean((0, 1)), scale=x.double().std((0, 1)), seed=seed)
+    time = leaves(x)[0].shape[1]
+    lags = sorted({time, *(2**power for power in range(time.bit_length()))})
     return horizons(
-        transition_norms(cell, x, state, starts=64),
+        transition_norms(cell, x, state, lags=lags, starts=64),
         float(leading.exponents[0]),
         gradient,
         accumulated,

@@ -66,8 +66,8 @@ class GradientEstimator(SequenceEstimator):
         where that is given, too.
     omega : float of at least 0
         Weight of Pascanu's Ω in the loss, which keeps the length of the gradient on its way back, see
-        :func:`~seqdyn.dynamics.norm_preservation.omega_penalty`: 2 to 4 on sequences with one target at their end. A step then
-        takes three to four times as long. The trajectory it looks at has no dropout.
+        :func:`~seqdyn.dynamics.norm_preservation.omega_penalty`: 2 to 4 on sequences with one target at their end. A
+        step then takes three to four times as long. The trajectory it looks at has no dropout.
     initialise : None, "orthogonal", "identity", (name, number) or callable
         Where the recurrent weights start, see :mod:`seqdyn.training.initialisation`: ``("orthogonal", gain)``,
         ``("identity", gain)``, ``("forget_bias", value)`` and ``("chrono", longest)``, or a callable

@@ -440,6 +440,29 @@ class Forecaster(PanelForecaster):
         twin._remember(panel)
         return twin
 
+    def sequences(self, df: Any, static: Any = None) -> tuple[list[Array], list[Array]]:
+        """What the network learns from: inputs and targets of a frame like the fit's, transformed, an array a series.
+
+        Parameters
+        ----------
+        df : frame or series
+            Of series of the fit; NaN where a last value or a target is not known.
+        static : DataFrame, optional
+            As in ``fit``.
+
+        Returns
+        -------
+        X, y : list of array
+            For ``estimator_``: its ``score``, or :func:`seqdyn.stability_report`.
+        """
+        check_is_fitted(self)
+        panel = self._read(df, static)
+        check_grid(panel, self.known_)
+        z = self.transform_.select(self.known_.names.get_indexer(panel.names)).forward(panel)
+        X = self.inputs_.rows(self._with_static(panel), shifted(z, panel))
+        cuts = panel.starts[1:]
+        return np.split(X, cuts), np.split(targets(z, panel, self._steps), cuts)
+
     # ---------------------------------------------------------------- forecasting
 
     def _ahead(self, horizon: int, known: Array, levels: Array | None) -> Forecasts:

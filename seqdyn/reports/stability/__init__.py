@@ -1,0 +1,1 @@
+"""The stability report: how gradients travel through the time of a model, with a verdict, as page, figure and data."""

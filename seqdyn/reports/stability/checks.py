@@ -1,0 +1,361 @@
+"""The checks of a stability report: each with an id that stays, a value, and the threshold it is held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from seqdyn.dynamics.gates import GateStatistics
+from seqdyn.reports.stability.measurements import Measurements
+from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.stability.verdict import ENOUGH, Evidence, Thresholds
+
+STATUSES = ("PASS", "WARN", "FAIL", "SKIPPED", "ERROR")
+
+SUM_RULE = 1e-6
+"""Nats that Σ ln |R_ii| may be from ln |det J| at any step."""
+
+DISAGREEMENT = 3.0
+"""Decades between what errors and what any disturbance of the state can do over K steps."""
+
+UPDATES = (1e-6, 0.1)
+"""Change of the weights in a step, relative to them: less is standing still, more is jumping."""
+
+
+class Check(NamedTuple):
+    """One check.
+
+    Attributes
+    ----------
+    id : str
+        Stable: GS001, GS002, …
+    name : str
+    status : {"PASS", "WARN", "FAIL", "SKIPPED", "ERROR"}
+    value, threshold : float or None
+    unit : str
+    message : str
+        What was found.
+    section : str
+        Where in the report the numbers stand.
+    """
+
+    id: str
+    name: str
+    status: str
+    value: float | None
+    threshold: float | None
+    unit: str
+    message: str
+    section: str
+
+
+class _Case(NamedTuple):
+    """All that a check may look at."""
+
+    subject: Subject
+    found: Measurements
+    evidence: Evidence
+    limits: Thresholds
+
+
+class _Answer(NamedTuple):
+    status: str
+    value: float | None
+    threshold: float | None
+    message: str
+
+
+class _Rule(NamedTuple):
+    """One line of the table: needs are names of measurements, without which the check is skipped or in error."""
+
+    id: str
+    name: str
+    unit: str
+    section: str
+    needs: tuple[str, ...]
+    judge: Callable[[_Case], _Answer]
+
+
+def all_checks(subject: Subject, found: Measurements, evidence: Evidence, limits: Thresholds) -> list[Check]:
+    """Every check, in the order of its id."""
+    case = _Case(subject, found, evidence, limits)
+    return [_checked(rule, case) for rule in RULES]
+
+
+def counts(checks: Sequence[Check]) -> dict[str, int]:
+    """How many checks have each status; they add up to all of them."""
+    return {status: sum(check.status == status for check in checks) for status in STATUSES}
+
+
+def _checked(rule: _Rule, case: _Case) -> Check:
+    def answer(status: str, value: float | None, threshold: float | None, message: str) -> Check:
+        return Check(rule.id, rule.name, status, value, threshold, rule.unit, message, rule.section)
+
+    for need in rule.needs:
+        if need in case.found.failed:
+            return answer("ERROR", None, None, case.found.failed[need])
+        if getattr(case.found, need) is None:
+            return answer("SKIPPED", None, None, f"{need} was not measured.")
+    return answer(*rule.judge(case))
+
+
+def _skipped(why: str) -> _Answer:
+    return _Answer("SKIPPED", None, None, why)
+
+
+def _at_most(value: float, threshold: float, message: str, bad: str = "WARN") -> _Answer:
+    return _Answer("PASS" if value <= threshold else bad, value, threshold, message)
+
+
+def _at_least(value: float, threshold: float, message: str, bad: str = "WARN") -> _Answer:
+    return _Answer("PASS" if value >= threshold else bad, value, threshold, message)
+
+
+# --- the gradient at the required lag ---------------------------------------------------------------------------------
+
+
+def _finite(case: _Case) -> _Answer:
+    broken = case.found.broken
+    return _Answer(
+        "PASS" if broken is None else "FAIL",
+        None,
+        None,
+        "States, outputs and Jacobians are finite." if broken is None else f"{broken}.",
+    )
+
+
+def _vanishing(case: _Case) -> _Answer:
+    median, limits = case.evidence.gradient.median, case.limits
+    text = f"log₁₀ of what is left of a gradient after {case.evidence.lag} steps."
+    if math.isnan(median):
+        return _skipped("No gradient was measured at this lag.")
+    status = "PASS" if median >= limits.vanishing_warn else "WARN" if median >= limits.vanishing_fail else "FAIL"
+    return _Answer(status, median, limits.vanishing_fail if status == "FAIL" else limits.vanishing_warn, text)
+
+
+def _exploding(case: _Case) -> _Answer:
+    median, limits = case.evidence.gradient.median, case.limits
+    text = f"log₁₀ of how much a gradient grows over {case.evidence.lag} steps."
+    if math.isnan(median):
+        return _skipped("No gradient was measured at this lag.")
+    status = "PASS" if median <= limits.exploding_warn else "WARN" if median <= limits.exploding_fail else "FAIL"
+    return _Answer(status, median, limits.exploding_fail if status == "FAIL" else limits.exploding_warn, text)
+
+
+def _agreement(case: _Case) -> _Answer:
+    gradient, product = case.evidence.gradient.median, case.evidence.product.median
+    if not (math.isfinite(gradient) and math.isfinite(product)):
+        return _skipped("Nothing is left of one of the two.")
+    text = "Decades by which errors reach less far than disturbances of the state do: the signal dies in the readout."
+    return _at_most(product - gradient, DISAGREEMENT, text)
+
+
+def _enough(case: _Case) -> _Answer:
+    needed = ENOUGH * case.evidence.lag
+    return _at_least(case.evidence.rows, needed, f"Steps of all sequences together, for a lag of {case.evidence.lag}.")
+
+
+def _decided(case: _Case) -> _Answer:
+    sides = {case.limits.side(value) for value in case.evidence.gradient}
+    text = f"The interval of the median lies {'on one side' if len(sides) == 1 else 'across a threshold'}."
+    return _Answer("PASS" if len(sides) == 1 else "WARN", None, None, text)
+
+
+def _alike(case: _Case) -> _Answer:
+    low, high = case.evidence.spread
+    limits = case.limits
+    mixed = high > limits.exploding_warn and low < limits.vanishing_warn
+    return _Answer("WARN" if mixed else "PASS", high - low, None, "Decades between the 5 % and the 95 % quantile.")
+
+
+def _transient(case: _Case) -> _Answer:
+    text = f"log₁₀ of the largest median growth over any lag, at {case.evidence.peak_lag} steps."
+    return _at_most(case.evidence.peak, case.limits.transient, text)
+
+
+def _rounding(case: _Case) -> _Answer:
+    assert case.found.horizons is not None
+    horizon = case.found.horizons.get("gradient, float32")
+    if horizon is None or math.isnan(horizon.steps):
+        return _skipped("The horizon of the gradient was not measured.")
+    enough = horizon.steps >= case.evidence.lag or horizon.at_least
+    text = "Steps after which a gradient adds nothing to a float32 sum that began with the nearest."
+    return _Answer("PASS" if enough else "WARN", horizon.steps, float(case.evidence.lag), text)
+
+
+def _fed(case: _Case) -> _Answer:
+    assert case.found.parameters is not None
+    silent = [name for name, logs in case.found.parameters.log_norms.items() if bool((logs == -math.inf).all())]
+    text = f"Parameters that no error reaches: {', '.join(silent)}." if silent else "Every parameter is reached."
+    return _at_most(float(len(silent)), 0.0, text)
+
+
+# --- exponents --------------------------------------------------------------------------------------------------------
+
+
+def _exponent(case: _Case) -> _Answer:
+    found = case.found.lyapunov
+    assert found is not None
+    leading, error = float(found.exponents[0]), float(found.standard_errors[0])
+    kind = "autonomous" if case.evidence.autonomous else found.kind
+    text = f"λ₁ − 2 SE of the {kind} exponent, λ₁ = {leading:.4g} ± {error:.2g} {found.unit}."
+    if case.evidence.autonomous:
+        return _Answer("PASS", leading - 2 * error, 0.0, text + " In an autonomous system chaos is no defect.")
+    return _at_most(leading - 2 * error, 0.0, text)
+
+
+def _sum_rule(case: _Case) -> _Answer:
+    spectra = [found for found in (case.found.lyapunov, case.found.sum_rule) if found is not None]
+    residual = next((found.sum_rule_residual for found in spectra if not math.isnan(found.sum_rule_residual)), math.nan)
+    if math.isnan(residual):
+        return _skipped("Every Jacobian is singular: ln |det J| is −∞.")
+    return _at_most(
+        residual, SUM_RULE, "|Σ ln |R_ii| − ln |det J_t|| at the worst step: a check of this report.", "FAIL"
+    )
+
+
+def _self_check(name: str) -> Callable[[_Case], _Answer]:
+    def judge(case: _Case) -> _Answer:
+        assert case.found.lyapunov is not None
+        check = next((check for check in case.found.lyapunov.checks() if check.name == name), None)
+        if check is None:
+            return _skipped("It was not possible here.")
+        return _Answer("PASS" if check.passed else "WARN", check.value, check.threshold, f"{check.meaning}.")
+
+    return judge
+
+
+# --- truncation -------------------------------------------------------------------------------------------------------
+
+
+def beyond(found: Measurements, length: int) -> float:
+    """The share of the parameters' gradient from lags of ``length`` and more, at the nearest edge below it."""
+    assert found.parameters is not None
+    edges = np.asarray(found.parameters.edges)
+    return float(found.parameters.beyond_apart[int((edges < max(length, 1)).nonzero()[0][-1])])
+
+
+def _truncated(case: _Case) -> _Answer:
+    length = case.subject.bptt_length
+    if not length:
+        return _skipped("Backpropagation is not truncated.")
+    share = beyond(case.found, length)
+    return _at_most(share, case.limits.truncated, f"Share of the gradient that bptt_length={length} leaves out.")
+
+
+def _wasted(case: _Case) -> _Answer:
+    length, table = case.subject.bptt_length, case.found.horizons
+    if not length or table is None or "gradient" not in table or math.isnan(table["gradient"].steps):
+        return _skipped("Backpropagation is not truncated.")
+    horizon = table["gradient"]
+    reached = horizon.at_least or horizon.steps >= length / 2
+    text = f"Steps a hundredth of the gradient reaches, of the {length} it is carried through."
+    return _Answer("PASS" if reached else "WARN", horizon.steps, length / 2, text)
+
+
+# --- gates and units --------------------------------------------------------------------------------------------------
+
+
+def keeping(found: Measurements) -> dict[str, GateStatistics]:
+    """The gates that multiply the memory."""
+    return {name: gate for name, gate in (found.gates or {}).items() if gate.time_constants is not None}
+
+
+def slowest(found: Measurements) -> float:
+    """The time constant that a tenth of the units exceeds, of the slowest layer; NaN without gates."""
+    return max((float(gate.quantiles((0.9,))[0]) for gate in keeping(found).values()), default=math.nan)
+
+
+def _time_constants(case: _Case) -> _Answer:
+    value = slowest(case.found)
+    if math.isnan(value):
+        return _skipped("No gate multiplies the memory.")
+    return _at_least(value, float(case.evidence.lag), "Time constant that a tenth of the units exceeds.")
+
+
+def _saturated(case: _Case) -> _Answer:
+    gates = case.found.gates
+    if not gates:
+        return _skipped("The cell has no gates.")
+    name, share = max(((name, gate.total_saturated) for name, gate in gates.items()), key=lambda pair: pair[1])
+    return _at_most(share, case.limits.saturated, f"Share of the values of the gate {name!r} at either end.")
+
+
+def _units(case: _Case) -> _Answer:
+    assert case.found.saturation is not None
+    bounded = [part.total_saturated for part in case.found.saturation.values() if part.bounded]
+    if not bounded:
+        return _skipped("No part of the state stays within ±1.")
+    return _at_most(max(bounded), case.limits.saturated, "Share of |h| > 0.99.")
+
+
+def _dead(case: _Case) -> _Answer:
+    assert case.found.saturation is not None
+    share = max((part.total_dead for part in case.found.saturation.values()), default=0.0)
+    return _at_most(share, 0.1, "Share of the units that are 0 at every step.")
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def _clipped(case: _Case) -> _Answer:
+    history = case.subject.history
+    if history is None or "clip_fraction" not in history or not len(history):
+        return _skipped("There is no history of a training.")
+    share = float(history["clip_fraction"].mean())
+    return _at_most(share, case.limits.clipped, "Share of the training steps whose gradient was clipped.")
+
+
+def _events(case: _Case) -> _Answer:
+    history = case.subject.history
+    if history is None:
+        return _skipped("There is no history of a training.")
+    events = history.attrs.get("non_finite", [])
+    where = f" First in epoch {events[0]['epoch']}: {', '.join(events[0]['parameters'])}." if events else ""
+    return _at_most(float(len(events)), 0.0, f"Steps whose loss or gradient was not finite.{where}", "FAIL")
+
+
+def _updates(case: _Case) -> _Answer:
+    history = case.subject.history
+    matrices = [name for name, parameter in case.subject.cell.named_parameters() if parameter.dim() > 1]
+    ratios = [] if history is None else [name for name in history if str(name).partition("/")[2] in matrices]
+    ratios = [name for name in ratios if str(name).startswith("update_ratio/")]
+    if history is None or not ratios or history[ratios].isna().all(axis=None):
+        return _skipped("There is no history of a training.")
+    last = history[ratios].iloc[-1].dropna()
+    worst = float(last.max()) if float(last.max()) > UPDATES[1] else float(last.min())
+    good = UPDATES[0] <= worst <= UPDATES[1]
+    bound = UPDATES[1] if worst > UPDATES[1] else UPDATES[0]
+    return _Answer(
+        "PASS" if good else "WARN", worst, bound, "‖Δθ‖/‖θ‖ of a step in the last epoch, the worst matrix of weights."
+    )
+
+
+RULES = (
+    _Rule("GS001", "finite", "", "products", (), _finite),
+    _Rule("GS002", "not vanishing", "log10", "gradient", ("gradient",), _vanishing),
+    _Rule("GS003", "not exploding", "log10", "gradient", ("gradient",), _exploding),
+    _Rule("GS004", "errors reach as far as disturbances", "decades", "gradient", ("gradient", "products"), _agreement),
+    _Rule("GS005", "enough data", "steps", "subject", (), _enough),
+    _Rule("GS006", "decided", "", "verdict", ("gradient",), _decided),
+    _Rule("GS007", "alike over sequences", "decades", "gradient", ("gradient",), _alike),
+    _Rule("GS008", "no transient growth", "log10", "products", ("products",), _transient),
+    _Rule("GS009", "float32 can add it", "steps", "horizons", ("horizons",), _rounding),
+    _Rule("GS010", "every parameter is reached", "parameters", "gradient", ("parameters",), _fed),
+    _Rule("GS011", "not chaotic", "nats per step", "lyapunov", ("lyapunov",), _exponent),
+    _Rule("GS012", "sum rule", "nats", "lyapunov", ("lyapunov",), _sum_rule),
+    _Rule("GS013", "adjoint", "nats per step", "lyapunov", ("lyapunov",), _self_check("adjoint")),
+    _Rule("GS014", "exponents settled", "nats per step", "lyapunov", ("lyapunov",), _self_check("settled")),
+    _Rule("GS015", "truncation loses little", "share", "gradient", ("parameters",), _truncated),
+    _Rule("GS016", "truncation wastes little", "steps", "gradient", ("horizons",), _wasted),
+    _Rule("GS017", "gates hold long enough", "steps", "gates", ("gates",), _time_constants),
+    _Rule("GS018", "gates move", "share", "gates", ("gates",), _saturated),
+    _Rule("GS019", "units move", "share", "gates", ("saturation",), _units),
+    _Rule("GS020", "units live", "share", "gates", ("saturation",), _dead),
+    _Rule("GS021", "clipping is the exception", "share", "training", (), _clipped),
+    _Rule("GS022", "training stayed finite", "events", "training", (), _events),
+    _Rule("GS023", "updates are of a sensible size", "ratio", "training", (), _updates),
+)

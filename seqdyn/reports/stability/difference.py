@@ -1,0 +1,347 @@
+"""Two stability reports beside each other: what a change of the model, or its training, has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import pandas as pd
+
+from seqdyn.figures import PALETTE, STYLE, figure
+from seqdyn.reports.stability.figures import (
+    CURVES,
+    WIDTH,
+    draw_band,
+    legend_below,
+    limits_of,
+    mark_required_lag,
+    scale_by_lag,
+)
+from seqdyn.reports.stability.page import encode, render
+from seqdyn.reports.stability.sections import Number, Page, Picture, Section, Status, Table
+from seqdyn.reports.stability.tables import GATES, SCALARS, Content, look_up, pointer, unit_of, written
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ABSENT = "absent"
+"""The status of a check that one of two reports does not have."""
+
+
+def compare(before: Any, after: Any, *, other_lag: bool = False) -> Difference:
+    """Set one report beside another.
+
+    Parameters
+    ----------
+    before, after : mapping, or a report with such ``content``
+    other_lag : bool
+        Whether the required lags may differ. The verdicts then answer different questions.
+
+    Returns
+    -------
+    Difference
+        A mapping with the keys ``verdict``, ``checks``, ``numbers``, ``horizons`` and ``norms``.
+
+    Raises
+    ------
+    ValueError
+        If the required lags differ.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.cells.linear import Linear
+    >>> from seqdyn.reports.stability.report import stability_report
+    >>> reports = []
+    >>> for gain in (0.5, 0.99):
+    ...     cell = Linear(1, 4).double()
+    ...     _ = torch.nn.init.orthogonal_(cell.transition, gain, generator=torch.Generator().manual_seed(0))
+    ...     reports.append(stability_report(cell, torch.ones(8, 100, 1), required_lag=20, tier="fast"))
+    >>> print(str(compare(*reports)).splitlines()[0])
+    VANISHING → OK; log10 of the gradient at the required lag 20 went from −5.72 to −0.08293.
+    """
+    first, second = _content(before, "before"), _content(after, "after")
+    lags = [content["subject"]["required_lag"] for content in (first, second)]
+    if lags[0] != lags[1] and not other_lag:
+        raise ValueError(
+            f"The reports answer different questions: the required lag is {lags[0]} before and {lags[1]} after. Make "
+            "both with the same required_lag, or say other_lag=True to compare them all the same."
+        )
+    return Difference(first, second)
+
+
+class Difference(Mapping[str, Any]):
+    """The result of :func:`compare`: a mapping of plain lists and dictionaries, ready for JSON but for ∞ and NaN.
+
+    Parameters
+    ----------
+    before, after : mapping
+        The reports.
+    """
+
+    def __init__(self, before: Content, after: Content) -> None:
+        self.before, self.after = before, after
+        self._content = {
+            "verdict": _verdicts(before, after),
+            "checks": list(_changed_checks(before, after)),
+            "numbers": list(_numbers(before, after)),
+            "horizons": list(_horizons(before, after)),
+            "norms": list(_norms(before, after)),
+        }
+
+    def __getitem__(self, key: str) -> Any:
+        return self._content[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._content)
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def __repr__(self) -> str:
+        verdict, checks = self["verdict"], len(self["checks"])
+        return f"Difference({verdict['before']['name']} → {verdict['after']['name']}, {checks} checks changed)"
+
+    def __str__(self) -> str:
+        return "\n".join([self._headline(), *self._changes(), *self._largest()])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Every number of both reports, and the difference.
+
+        Returns
+        -------
+        DataFrame
+            ``section``, ``quantity``, ``unit``, ``before``, ``after`` and ``difference`` (after − before); NaN where
+            a report does not have it.
+        """
+        columns = ["section", "quantity", "unit", "before", "after", "difference"]
+        horizons = [{"section": "horizons", "quantity": one["name"], "unit": "steps"} | one for one in self["horizons"]]
+        frame = pd.DataFrame([*self["numbers"], *horizons], columns=columns)
+        return frame.astype(dict.fromkeys(columns[3:], "float64"))
+
+    def to_html(self, *, minimal: bool = False) -> str:
+        """One standalone page, as that of a report; ``minimal`` leaves the figure out."""
+        verdict = self["verdict"]
+        return render(
+            Page(
+                title=f"Stability before and after: {self.after['subject']['model']}",
+                badge=f"{verdict['before']['name']} → {verdict['after']['name']}",
+                severity=verdict["after"]["severity"],
+                reason=self._headline(),
+                tables=[self._verdict_table()],
+                advice=[],
+                sections=[
+                    Section("checks", "1 Checks", *self._checks_section()),
+                    Section(
+                        "numbers",
+                        "2 Numbers",
+                        "After − before; what one report lacks has no difference.",
+                        tables=[self._number_table()],
+                    ),
+                    Section(
+                        "horizons",
+                        "3 Horizons",
+                        "How far back each measure reaches, in steps.",
+                        tables=[self._horizon_table()],
+                    ),
+                    Section("norms", "4 Norms by lag", "Before is dashed.", [] if minimal else self._pictures()),
+                ],
+            )
+        )
+
+    def plot(self) -> Figure:
+        """The medians by lag of both reports, before dashed, after with its quartiles.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ValueError
+            If neither report has norms by lag.
+        """
+        reports = {"before": (self.before, "--"), "after": (self.after, "-")}
+        curves = [
+            (f"{name}, {when}", content[section], colour, linestyle)
+            for section, (_, name, colour, _) in CURVES.items()
+            for when, (content, linestyle) in reports.items()
+            if look_up(content, f"/{section}/quantiles")
+        ]
+        if not curves:
+            raise ValueError("Neither report has norms by lag: there is nothing to draw.")
+        drawing, axes = figure(width=WIDTH, height=4.4)
+        limits = limits_of([values for _, found, _, _ in curves for values in found["quantiles"].values()])
+        with matplotlib.rc_context(STYLE):
+            for label, found, colour, linestyle in curves:
+                draw_band(axes, found, label, colour, limits, linestyle)
+            axes.axhline(0.0, color=PALETTE["data"], linewidth=0.8)
+            mark_required_lag(axes, self.after["subject"]["required_lag"])
+            scale_by_lag(axes, max(max(found["lags"]) for _, found, _, _ in curves), limits)
+            axes.set(title="Norms by lag, medians", xlabel="lag, steps", ylabel="log10 of the norm")
+            legend_below(axes, columns=2)
+        return drawing
+
+    # --- its words ----------------------------------------------------------------------------------------------------
+
+    def _headline(self) -> str:
+        first, second = self["verdict"]["before"], self["verdict"]["after"]
+        names = f"{first['name']} → {second['name']}" if first["name"] != second["name"] else f"Still {first['name']}"
+        norms = f"went from {written(first['gradient'])} to {written(second['gradient'])}"
+        lag = _lags(self.before, self.after)
+        return f"{names}; log10 of the gradient at the required lag {lag} {norms}."
+
+    def _changes(self) -> list[str]:
+        changes = [f"{one['id']} {one['name']}: {one['before']} → {one['after']}" for one in self["checks"]]
+        return changes or ["No check changed its status."]
+
+    def _largest(self) -> list[str]:
+        """The numbers that moved, one a line."""
+        moved = [one for one in self["numbers"] if written(one["before"]) != written(one["after"])]
+        return [
+            f"{one['quantity']}: {written(one['before'])} → {written(one['after'])} {one['unit']}".rstrip()
+            for one in moved
+        ]
+
+    # --- its tables ---------------------------------------------------------------------------------------------------
+
+    def _verdict_table(self) -> Table:
+        both = {"before": self.before, "after": self.after}
+        rows = [
+            [
+                when,
+                content["verdict"]["name"],
+                Status(content["verdict"]["severity"]),
+                *(Number(look_up(content, f"/verdict/{key}/median")) for key in ("gradient", "product")),
+                content["verdict"]["reason"],
+            ]
+            for when, content in both.items()
+        ]
+        return Table(
+            "Verdicts", ["report", "verdict", "severity", "gradient L, log10", "product G, log10", "reason"], rows
+        )
+
+    def _checks_section(self) -> tuple[str, tuple[()], list[Table]]:
+        rows = [
+            [
+                one["id"],
+                one["name"],
+                *(_status(one[when]) for when in ("before", "after")),
+                *(Number(one[value]) for value in ("value_before", "value_after")),
+                one["unit"],
+            ]
+            for one in self["checks"]
+        ]
+        columns = ["id", "check", "before", "after", "value before", "value after", "unit"]
+        how = "Those whose status changed." if rows else "No check changed its status."
+        return how, (), [Table("Changed checks", columns, rows)] if rows else []
+
+    def _number_table(self) -> Table:
+        rows = [[one["quantity"], *map(Number, _three(one)), one["unit"]] for one in self["numbers"]]
+        return Table("Single numbers", ["quantity", "before", "after", "difference", "unit"], rows)
+
+    def _horizon_table(self) -> Table:
+        rows = [
+            [
+                one["name"],
+                Number(one["before"], "", "≥ " if one["at_least_before"] else ""),
+                Number(one["after"], "", "≥ " if one["at_least_after"] else ""),
+                Number(one["difference"]),
+                one["definition"],
+            ]
+            for one in self["horizons"]
+        ]
+        return Table("Horizons", ["name", "before, steps", "after, steps", "difference, steps", "definition"], rows)
+
+    def _pictures(self) -> list[Picture]:
+        if not self["norms"]:
+            return []
+        file = encode(self.plot)
+        return [Picture(file.uri, f"Medians of the norms by lag. {self._headline()}", file.width, file.height)]
+
+
+# --- what is compared -------------------------------------------------------------------------------------------------
+
+
+def _content(report: Any, name: str) -> Content:
+    found = getattr(report, "content", report)
+    if not isinstance(found, Mapping) or not {"subject", "verdict", "checks"} <= set(found):
+        raise TypeError(f"{name} must be a stability report, or its content, got {type(report).__name__}.")
+    return found
+
+
+def _verdicts(before: Content, after: Content) -> dict[str, dict[str, Any]]:
+    return {when: _verdict(content) for when, content in (("before", before), ("after", after))}
+
+
+def _verdict(content: Content) -> dict[str, Any]:
+    found = content["verdict"]
+    medians = {key: look_up(found, f"/{key}/median") for key in ("gradient", "product")}
+    return {key: found[key] for key in ("name", "severity", "reason")} | medians
+
+
+def _changed_checks(before: Content, after: Content) -> Iterator[dict[str, Any]]:
+    first, second = ({one["id"]: one for one in content["checks"]} for content in (before, after))
+    for name in sorted(first | second):
+        old, new = first.get(name, {}), second.get(name, {})
+        own = {"id": name} | {key: new.get(key, old.get(key)) for key in ("name", "unit")}
+        statuses = {"before": old.get("status", ABSENT), "after": new.get("status", ABSENT)}
+        if statuses["before"] != statuses["after"]:
+            yield own | statuses | {"value_before": old.get("value"), "value_after": new.get("value")}
+
+
+def _numbers(before: Content, after: Content) -> Iterator[dict[str, Any]]:
+    """The single numbers of a report, and those of each gate."""
+    places = [(one.pointer, one.label, unit_of(one, after) or unit_of(one, before)) for one in SCALARS]
+    names = {name for content in (before, after) for name in look_up(content, "/gates/named") or ()}
+    places += [
+        (pointer("gates", "named", name, key), f"{name}: {label}", "")
+        for name in sorted(names)
+        for key, label in GATES.items()
+    ]
+    for where, label, unit in places:
+        values = look_up(before, where), look_up(after, where)
+        if values != (None, None):
+            yield {"section": where.split("/")[1], "quantity": label, "unit": unit} | _pair(*values)
+
+
+def _horizons(before: Content, after: Content) -> Iterator[dict[str, Any]]:
+    first, second = ({one["name"]: one for one in content.get("horizons") or ()} for content in (before, after))
+    for name, one in (first | second).items():
+        old, new = first.get(name, {}), second.get(name, {})
+        bounds = {f"at_least_{when}": bool(own.get("at_least")) for when, own in (("before", old), ("after", new))}
+        yield {"name": name, "definition": one["definition"]} | _pair(old.get("steps"), new.get("steps")) | bounds
+
+
+def _norms(before: Content, after: Content) -> Iterator[dict[str, Any]]:
+    """The medians by lag, where either has one."""
+    for section in CURVES:
+        first, second = (_medians(content, section) for content in (before, after))
+        for lag in sorted(first | second):
+            yield {"quantity": CURVES[section][1], "lag": lag} | _pair(first.get(lag), second.get(lag))
+
+
+def _medians(content: Content, section: str) -> dict[int, float]:
+    lags, values = look_up(content, f"/{section}/lags"), look_up(content, f"/{section}/quantiles/p50")
+    return dict(zip(lags, values, strict=True)) if lags and values else {}
+
+
+def _pair(before: float | None, after: float | None) -> dict[str, Any]:
+    """Both, and after − before; what is infinite in the same way has not changed."""
+    if before is None or after is None:
+        return {"before": before, "after": after, "difference": None}
+    return {"before": before, "after": after, "difference": 0.0 if before == after else after - before}
+
+
+def _three(one: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    return one["before"], one["after"], one["difference"]
+
+
+def _status(word: str) -> Status | str:
+    return word if word == ABSENT else Status(word)
+
+
+def _lags(before: Content, after: Content) -> str:
+    first, second = (content["subject"]["required_lag"] for content in (before, after))
+    return str(first) if first == second else f"({first} before, {second} after)"

@@ -1,0 +1,220 @@
+"""All that a stability report measures, each instrument apart: one that fails does not take the others with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqdyn.dynamics.capacity import memory_capacity
+from seqdyn.dynamics.equilibria import FixedPoints, fixed_points
+from seqdyn.dynamics.gates import GateStatistics, Saturation, gate_statistics, saturation
+from seqdyn.dynamics.gradients import (
+    GradientByLag,
+    ParameterGradients,
+    accumulated_gradient,
+    gradient_by_lag,
+    parameter_gradients,
+)
+from seqdyn.dynamics.horizons import Horizon, horizons
+from seqdyn.dynamics.lyapunov import LyapunovSpectrum, lyapunov_spectrum
+from seqdyn.dynamics.norm_preservation import Omega, omega
+from seqdyn.dynamics.powers import Normality, normality
+from seqdyn.dynamics.singular_values import transition_singular_values
+from seqdyn.dynamics.spectrum import spectral_radius
+from seqdyn.dynamics.trajectory import Trajectory
+from seqdyn.dynamics.transitions import TransitionMap, TransitionNorms, transition_map, transition_norms
+from seqdyn.reports.stability.subject import Subject
+from seqdyn.state import map_leaves
+
+TIERS = ("fast", "standard", "full")
+
+ANCHORS, STARTS, SAMPLED = 32, 32, 64
+"""Errors followed back, starts of products at every lag, steps whose spectral radius is taken."""
+
+EXPONENTS, WHOLE = 8, 64
+"""Leading exponents, and the width up to which all of them are measured."""
+
+
+class Recurrence(NamedTuple):
+    """One step's Jacobian, the one whose spectral radius is the median of those looked at.
+
+    Attributes
+    ----------
+    at : str
+        Where it was taken.
+    matrix : Normality
+    radii : Tensor
+        The spectral radii along the trajectory.
+    """
+
+    at: str
+    matrix: Normality
+    radii: Tensor
+
+
+@dataclass
+class Measurements:
+    """What was measured; None where it was not, ``failed`` says why.
+
+    ``broken`` says what is not finite, and from where on; then nothing else is measured.
+    """
+
+    recurrence: Recurrence | None = None
+    products: TransitionNorms | None = None
+    map: TransitionMap | None = None
+    singular_values: Tensor | None = None
+    singular_steps: int = 0
+    gradient: GradientByLag | None = None
+    accumulated: Tensor | None = None
+    omega: Omega | None = None
+    parameters: ParameterGradients | None = None
+    lyapunov: LyapunovSpectrum | None = None
+    sum_rule: LyapunovSpectrum | None = None
+    gates: dict[str, GateStatistics] | None = None
+    saturation: dict[str, Saturation] | None = None
+    horizons: dict[str, Horizon] | None = None
+    fixed_points: FixedPoints | None = None
+    trajectory: Tensor | None = None
+    broken: str | None = None
+    failed: dict[str, str] = field(default_factory=dict)
+    omitted: list[str] = field(default_factory=list)
+
+
+def measure(subject: Subject, tier: str, seed: int) -> Measurements:
+    """Run every instrument of a tier on a subject.
+
+    Parameters
+    ----------
+    subject : Subject
+    tier : {"fast", "standard", "full"}
+        ``"fast"`` leaves out Lyapunov exponents, the map and singular values; ``"full"`` adds fixed points and all
+        exponents.
+    seed : int
+    """
+    found = Measurements(broken=_broken(subject))
+    if found.broken is not None:
+        found.omitted.append("everything else: the trajectory is not finite")
+        return found
+    cell, x, state = subject.cell, subject.x, subject.state
+    errors = [subject.steps - 1] if subject.at_end else min(ANCHORS, subject.steps)
+    lag = min(subject.required_lag, subject.steps)
+    attempt = _Attempts(found)
+    attempt("recurrence", lambda: recurrence(subject))
+    attempt("products", lambda: transition_norms(cell, x, state, lags=_lags(lag, subject.steps), starts=STARTS))
+    attempt(
+        "gradient",
+        lambda: gradient_by_lag(cell, x, subject.loss, state, anchors=errors, longest=max(lag, min(2000, 4 * lag))),
+    )
+    attempt("accumulated", lambda: accumulated_gradient(cell, x, subject.loss, state))
+    attempt("gates", lambda: gate_statistics(cell, x, state))
+    attempt("saturation", lambda: saturation(cell, x, state))
+    if tier == "fast":
+        found.omitted += ["Lyapunov exponents", "singular values of products", "the map over (s, t)", "fixed points"]
+        return found
+    attempt("omega", lambda: omega(cell, x, subject.loss, state))
+    if any(True for _ in cell.parameters()):
+        attempt("parameters", lambda: parameter_gradients(cell, x, subject.loss, state, anchors=errors))
+    attempt("map", lambda: transition_map(cell, x[:1], _rows(state, 1), anchors=min(48, subject.steps)))
+    found.singular_steps = min(lag, subject.steps)
+    attempt(
+        "singular_values",
+        lambda: transition_singular_values(cell, x[:2, : found.singular_steps], _rows(state, 2), seed=seed),
+    )
+    _exponents(subject, found, attempt, tier)
+    _memory(subject, found, attempt, seed)
+    if tier != "full":
+        found.omitted.append("fixed points (tier='full')")
+        return found
+    attempt("fixed_points", lambda: fixed_points(cell, x if cell.input_size else None, seed=seed))
+    attempt("trajectory", lambda: torch.cat([part.states() for part in Trajectory(cell, x, state).forward()], 1))
+    return found
+
+
+def recurrence(subject: Subject) -> Recurrence:
+    """The Jacobian of a typical step, and the spectral radii of some along the way."""
+    trajectory = Trajectory(subject.cell, subject.x, subject.state)
+    wanted = torch.linspace(0, trajectory.time - 1, min(SAMPLED, trajectory.time)).round().long().unique()
+    kept = []
+    for stretch in trajectory.forward():
+        here = wanted[(wanted >= stretch.start) & (wanted < stretch.stop)] - stretch.start
+        if len(here):
+            kept.append(stretch.jacobians()[:1, here])
+    matrices = torch.cat(kept, 1)[0]
+    radii = spectral_radius(matrices)
+    typical = int(radii.argsort()[(len(radii) - 1) // 2])
+    constant = bool((matrices == matrices[0]).all())
+    at = "every step" if constant else f"step {int(wanted[typical])} of the first sequence, of median spectral radius"
+    return Recurrence(at, normality(matrices[typical]), radii)
+
+
+def _exponents(subject: Subject, found: Measurements, attempt: _Attempts, tier: str) -> None:
+    """Lyapunov exponents, and the sum rule on a few steps where not all of them are measured."""
+    cell, x, state = subject.cell, subject.x, subject.state
+    width = Trajectory(cell, x[:, :1], state).width
+    count = width if tier == "full" or width <= WHOLE else EXPONENTS
+    attempt("lyapunov", lambda: lyapunov_spectrum(cell, x, state, k=count))
+    if count < width:
+        found.omitted.append(f"{width - count} of {width} Lyapunov exponents (tier='full')")
+        short = min(subject.steps, 32)
+        attempt("sum_rule", lambda: lyapunov_spectrum(cell, x[:1, :short], _rows(state, 1), burn_in=0))
+
+
+def _memory(subject: Subject, found: Measurements, attempt: _Attempts, seed: int) -> None:
+    """The memory capacity under inputs like those of the data, and the table of horizons."""
+    capacity = None
+    if subject.x.shape[2]:
+        mean, scale = subject.x.mean((0, 1)), subject.x.std((0, 1), correction=0)
+        capacity = attempt.value("capacity", lambda: memory_capacity(subject.cell, mean=mean, scale=scale, seed=seed))
+    products, leading = found.products, found.lyapunov
+    if products is not None:
+        exponent = float("nan") if leading is None else float(leading.exponents[0])
+        attempt(
+            "horizons",
+            lambda: horizons(products, exponent, found.gradient, found.accumulated, found.gates, capacity),
+        )
+
+
+class _Attempts:
+    """Runs one instrument after the other and writes down what they find, or why they could not."""
+
+    def __init__(self, found: Measurements):
+        self.found = found
+
+    def __call__(self, name: str, instrument: Callable[[], Any]) -> None:
+        """Keep what the instrument finds under its name."""
+        setattr(self.found, name, self.value(name, instrument))
+
+    def value(self, name: str, instrument: Callable[[], Any]) -> Any:
+        """What the instrument finds; None, and a line in ``failed``, where it cannot."""
+        try:
+            return instrument()
+        except (ValueError, RuntimeError, NotImplementedError, ArithmeticError, np.linalg.LinAlgError) as error:
+            self.found.failed[name] = f"{type(error).__name__}: {error}"
+            return None
+
+
+def _broken(subject: Subject) -> str | None:
+    """What along the trajectory is not finite, and from which step on."""
+    for stretch in Trajectory(subject.cell, subject.x, subject.state).forward():
+        for name, values in (("states", stretch.states()), ("outputs", stretch.output), ("J_t", stretch.jacobians())):
+            bad = ~values.flatten(2).isfinite().all(2)
+            if bool(bad.any()):
+                sequence, step = bad.nonzero()[0].tolist()
+                return f"The {name} are not finite from step {stretch.start + step} of sequence {sequence} on"
+    return None
+
+
+def _lags(required: int, steps: int) -> list[int]:
+    """Powers of two up to four times the required lag, and that itself."""
+    longest = min(steps, max(4 * required, 16))
+    return sorted({required, *(2**power for power in range(32) if 2**power <= longest)})
+
+
+def _rows(state: Any, count: int) -> Any:
+    """The states of the first sequences."""
+    return map_leaves(lambda leaf: leaf[:count], state)

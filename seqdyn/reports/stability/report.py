@@ -1,0 +1,370 @@
+"""Will this model's gradient vanish or explode, over which lags, why, and what should be changed?"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray
+from matplotlib.figure import Figure
+
+from seqdyn.cell import check_choice
+from seqdyn.dynamics.gradients import lower_quantiles
+from seqdyn.dynamics.products import one_thread
+from seqdyn.reports.stability.checks import all_checks
+from seqdyn.reports.stability.content import content_of
+from seqdyn.reports.stability.difference import Difference, compare
+from seqdyn.reports.stability.figures import overview
+from seqdyn.reports.stability.measurements import TIERS, Measurements, measure
+from seqdyn.reports.stability.page import to_html
+from seqdyn.reports.stability.recommendations import recommend
+from seqdyn.reports.stability.subject import SEQUENCES, STEPS, Loss, Subject, subject_of
+from seqdyn.reports.stability.tables import checks_frame, from_json, to_frame, to_json, to_xarray
+from seqdyn.reports.stability.verdict import Evidence, Thresholds, decide, estimate
+from seqdyn.state import State
+
+
+class StabilityReport:
+    """What :func:`stability_report` found, in every form it can be handed on.
+
+    All of them are made of one dictionary, so that they agree number for number.
+
+    Parameters
+    ----------
+    content : dict
+        As :func:`seqdyn.reports.stability.content.content_of` makes it.
+
+    Attributes
+    ----------
+    content : dict
+        Everything, as plain dictionaries, lists, numbers and strings; norms are log₁₀.
+    verdict : str
+        ``"OK"``, ``"VANISHING"``, ``"EXPLODING"``, ``"CHAOTIC"``, ``"TRANSIENT"``, ``"MIXED"`` or ``"INCONCLUSIVE"``.
+    severity : {"PASS", "WARN", "FAIL"}
+        How bad that is.
+    reason : str
+        The verdict in one sentence.
+    checks : DataFrame
+        One row a check: its id, status, value and threshold.
+    recommendations : list of str
+        What to change; each with its number.
+    """
+
+    def __init__(self, content: Mapping[str, Any]):
+        self.content = dict(content)
+
+    @property
+    def verdict(self) -> str:
+        return str(self.content["verdict"]["name"])
+
+    @property
+    def severity(self) -> str:
+        return str(self.content["verdict"]["severity"])
+
+    @property
+    def reason(self) -> str:
+        return str(self.content["verdict"]["reason"])
+
+    @property
+    def checks(self) -> pd.DataFrame:
+        return checks_frame(self.content)
+
+    @property
+    def recommendations(self) -> list[str]:
+        return [advice["text"] for advice in self.content["recommendations"]]
+
+    def passed(self, *, fail_on: str = "fail", not_run: bool = False) -> bool:
+        """Whether the verdict and all checks passed.
+
+        Parameters
+        ----------
+        fail_on : {"fail", "warn"}
+            The mildest finding that counts as failing.
+        not_run : bool
+            Whether a check that was skipped or could not be computed counts as failing, too.
+        """
+        check_choice("fail_on", fail_on, ["fail", "warn"])
+        bad = {"FAIL"} | ({"WARN"} if fail_on == "warn" else set()) | ({"SKIPPED", "ERROR"} if not_run else set())
+        return self.severity not in bad and not any(check["status"] in bad for check in self.content["checks"])
+
+    @property
+    def exit_code(self) -> int:
+        """0 if it passed, 1 if it did not, 2 if something could not be computed; see :meth:`passed` for warnings."""
+        return self.exit_code_of(fail_on="fail")
+
+    def exit_code_of(self, *, fail_on: str) -> int:
+        """The exit code where ``fail_on``, ``"fail"`` or ``"warn"``, is the mildest finding that counts."""
+        if not self.passed(fail_on=fail_on):
+            return 1
+        return 2 if self.content["counts"]["ERROR"] else 0
+
+    def to_html(self, path: str | Path | None = None, *, minimal: bool = False) -> str:
+        """One HTML file that stands alone: no network, no script, at most 2 MB.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write it.
+        minimal : bool
+            Leave out the figures.
+
+        Returns
+        -------
+        str
+            The page.
+        """
+        return _written(to_html(self.content, minimal=minimal), path)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The content as JSON, with the version of its schema; what is not finite as ``"inf"``, ``"-inf"``, ``"nan"``.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write it.
+        """
+        return _written(to_json(self.content), path)
+
+    @classmethod
+    def from_json(cls, text: str | Path) -> StabilityReport:
+        """The report that :meth:`to_json` wrote, from its text or its file."""
+        return cls(from_json(text.read_text(encoding="utf-8") if isinstance(text, Path) else text))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Every number, one a row."""
+        return to_frame(self.content)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The curves and spectra, with their axes named."""
+        return to_xarray(self.content)
+
+    def plot(self) -> Figure:
+        """The verdict and the four figures behind it."""
+        return overview(self.content)
+
+    def to_png(self, path: str | Path) -> None:
+        """Write :meth:`plot` to a file."""
+        self.plot().savefig(path, format="png")
+
+    def compare(self, other: StabilityReport, **options: Any) -> Difference:
+        """This report before, the other one after: what a training or a cure has changed.
+
+        Parameters
+        ----------
+        other : StabilityReport
+        options
+            Those of :func:`seqdyn.reports.stability.difference.compare`.
+        """
+        return compare(self.content, other.content, **options)
+
+    def __str__(self) -> str:
+        content = self.content
+        subject, verdict = content["subject"], content["verdict"]
+        counts = ", ".join(f"{number} {status}" for status, number in content["counts"].items() if number)
+        gradient = verdict["gradient"]
+        lines = [
+            f"{verdict['name']} ({verdict['severity']}): {verdict['reason']}",
+            f"{subject['model']}, state {subject['state']} of width {subject['width']}, {subject['sequences']} "
+            f"sequences of {subject['steps']} steps; required lag {subject['required_lag']}, said by "
+            f"{subject['required_lag_from']}",
+            f"gradient at that lag 10^{gradient['median']:.2f} [10^{gradient['low']:.2f}, 10^{gradient['high']:.2f}], "
+            f"product of Jacobians 10^{verdict['product']['median']:.2f}",
+            f"checks: {counts}",
+            *(f"- {advice}" for advice in self.recommendations),
+        ]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<StabilityReport {self.verdict} ({self.severity}) at lag {self.content['subject']['required_lag']}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def stability_report(
+    model: Any,
+    X: Any = None,
+    y: Any = None,
+    *,
+    required_lag: int | None = None,
+    loss: Loss | None = None,
+    initial_state: State | None = None,
+    tier: str = "standard",
+    max_sequences: int = SEQUENCES,
+    max_steps: int | None = STEPS,
+    steps: int = STEPS,
+    thresholds: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> StabilityReport:
+    """Will this recurrent model's gradient vanish or explode, over which lags, why, and what should I change?
+
+        L = median log₁₀ ‖∂E_t/∂h_{t-K}‖ / ‖∂E_t/∂h_{t-1}‖     decides, at the required lag K
+
+    Parameters
+    ----------
+    model : Cell, fitted estimator, or torch's RNN, LSTM or GRU
+        It is not changed: what is measured is a float64 copy on the CPU.
+    X : container of sequences, optional
+        For an estimator what its ``fit`` takes; for a cell an array (series, time, inputs), (time, inputs), or a list
+        of such. None runs a cell of no input by itself, and any other on its own output.
+    y : targets beside X, optional
+        Then the errors are those of the estimator's own loss, or ½(y − target)²; without targets ½‖y‖².
+    required_lag : int, optional
+        K, how far back the model has to learn from. ``bptt_length`` or ``window`` of an estimator if None, else the
+        length of the sequences, and a tenth of it where they are one or two.
+    loss : callable, optional
+        ``loss(output, target) -> errors``, elementwise, in place of those; ``loss(output)`` without y.
+    initial_state : State, optional
+        One row, the state before every series; the model's own if None.
+    tier : {"fast", "standard", "full"}
+        ``"fast"`` is gradient, products and gates; ``"full"`` adds all Lyapunov exponents and fixed points.
+    max_sequences, max_steps : int, int or None
+        How many sequences, and steps of each, are measured. A few long series are cut into as many stretches.
+    steps : int
+        Without X: how long the model runs.
+    thresholds : dict, optional
+        Others than those of :class:`~seqdyn.reports.stability.verdict.Thresholds`, by name.
+    seed : int
+        Of everything drawn. The same call gives the same report, to the last byte.
+
+    Returns
+    -------
+    StabilityReport
+        ``print`` it, or ``.to_html("report.html")``.
+
+    Raises
+    ------
+    ValueError
+        If data, model and options do not fit, or the model has no causal state or no memory.
+
+    Notes
+    -----
+    A long lag needs data: all sequences together must be three times as long as K, or the verdict is INCONCLUSIVE, as
+    it is where the bootstrap interval of L holds a threshold. The spectral radius is reported and decides nothing: a
+    radius of 0.9 may stand beside a growth of 39, and one of 1.1 beside a trajectory that contracts.
+
+    References
+    ----------
+    Hochreiter (1991); Bengio, Simard & Frasconi (1994); Pascanu, Mikolov & Bengio (2013); Engelken, Wolf & Abbott
+    (2023); Mikhaeil, Monfared & Durstewitz (2022).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn import Linear
+    >>> cell = Linear(1, 4).double()
+    >>> _ = torch.nn.init.orthogonal_(cell.transition, gain=0.8, generator=torch.Generator().manual_seed(0))
+    >>> report = stability_report(cell, torch.ones(8, 200, 1), required_lag=50)
+    >>> report.verdict, report.severity
+    ('VANISHING', 'WARN')
+    >>> round(report.content["verdict"]["gradient"]["median"], 2)  # 49 log10 0.8
+    -4.75
+    """
+    check_choice("tier", tier, TIERS)
+    limits = _limits(thresholds)
+    subject = subject_of(
+        model,
+        X,
+        y,
+        required_lag=required_lag,
+        loss=loss,
+        initial_state=initial_state,
+        max_sequences=max_sequences,
+        max_steps=max_steps,
+        steps=steps,
+    )
+    with one_thread():
+        found = measure(subject, tier, seed)
+    evidence = evidence_of(subject, found, seed)
+    verdict = decide(evidence, limits)
+    checks = all_checks(subject, found, evidence, limits)
+    advice = recommend(subject, found, evidence, limits, verdict, checks)
+    return StabilityReport(content_of(subject, found, evidence, limits, verdict, checks, advice, seed))
+
+
+def assert_stable(model: Any, X: Any = None, y: Any = None, *, required_lag: int, **options: Any) -> StabilityReport:
+    """For test suites: raise AssertionError unless gradients reach ``required_lag`` steps back without exploding.
+
+    Parameters
+    ----------
+    model, X, y, required_lag, options
+        As in :func:`stability_report`; ``tier`` is ``"fast"`` if nothing else is said.
+
+    Returns
+    -------
+    StabilityReport
+
+    Raises
+    ------
+    AssertionError
+        If the verdict is anything but OK, with the report as its message.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn import LSTM
+    >>> x = torch.randn(8, 60, 2, generator=torch.Generator().manual_seed(0))
+    >>> assert_stable(LSTM(2, 16, generator=torch.Generator().manual_seed(0)), x, required_lag=5)
+    <StabilityReport OK (PASS) at lag 5>
+    """
+    report = stability_report(model, X, y, required_lag=required_lag, **{"tier": "fast"} | options)
+    if report.verdict != "OK":
+        raise AssertionError(str(report))
+    return report
+
+
+def evidence_of(subject: Subject, found: Measurements, seed: int) -> Evidence:
+    """The numbers the verdict is made of; NaN where something was not measured."""
+    lag = subject.required_lag
+    gradient = np.full((1, 1), np.nan)
+    if found.gradient is not None and lag <= len(found.gradient.lags):
+        gradient = found.gradient.relative[..., lag - 1].numpy() / math.log(10)
+    product = np.full((1, 1), np.nan)
+    peak, peak_lag = math.nan, 0
+    if found.products is not None:
+        if lag in found.products.lags:
+            product = found.products.log_norms[found.products.lags.index(lag)].numpy() / math.log(10)
+        median = found.products.median.nan_to_num(-math.inf)
+        peak, peak_lag = float(median.max()) / math.log(10), found.products.lags[int(median.argmax())]
+    leading = found.lyapunov
+    return Evidence(
+        lag,
+        estimate(gradient, seed),
+        estimate(product, seed),
+        _spread(gradient),
+        subject.sequences * subject.steps,
+        subject.steps,
+        peak,
+        peak_lag,
+        math.nan if leading is None else float(leading.exponents[0]),
+        math.nan if leading is None else float(leading.standard_errors[0]),
+        subject.kind == "autonomous",
+        found.broken,
+    )
+
+
+def _spread(values: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """The 5 % and 95 % quantiles, of values that are there."""
+    low, high = lower_quantiles(torch.as_tensor(values).reshape(-1, 1), [0.05, 0.95])[0].tolist()
+    return low, high
+
+
+def _limits(thresholds: Mapping[str, float] | None) -> Thresholds:
+    names = {field.name for field in fields(Thresholds)}
+    unknown = sorted(set(thresholds or {}) - names)
+    if unknown:
+        raise ValueError(f"Unknown thresholds {unknown}; there are {sorted(names)}.")
+    return Thresholds(**thresholds or {})
+
+
+def _written(text: str, path: str | Path | None) -> str:
+    if path is not None:
+        Path(path).write_text(text, encoding="utf-8")
+    return text

@@ -1,0 +1,326 @@
+"""What a stability report is about: a cell, the inputs that drive it, and the errors whose gradients are followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from seqdyn.cell import Cell
+from seqdyn.conversion import from_torch
+from seqdyn.data.sequences import as_sequences
+from seqdyn.data.targets import as_targets, spread
+from seqdyn.dynamics.closed_loop import ClosedLoop
+from seqdyn.dynamics.trajectory import measured
+from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.estimators.tasks import as_numbers
+from seqdyn.forecasting.forecaster import Forecaster
+from seqdyn.scan import scan
+from seqdyn.state import State, leaves, map_leaves
+from seqdyn.training.batches import Rows
+
+SEQUENCES, STEPS = 8, 2000
+"""How many sequences, and steps of each, are measured unless asked for more."""
+
+Loss = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A cell on a trajectory.
+
+    Attributes
+    ----------
+    model : str
+        What the user handed in.
+    cell : Cell
+    x : Tensor, shape (sequences, steps, inputs)
+    state : State
+        h_{-1} of every sequence.
+    loss : callable
+        From outputs (sequences, steps, outputs) to errors; see :func:`seqdyn.dynamics.gradients.gradient_by_lag`.
+    errors : str
+        What those errors are, in words.
+    at_end : bool
+        Whether only the last step of a sequence has an error.
+    kind : {"driven", "autonomous"}
+    required_lag : int
+        K: how far back a gradient has to reach.
+    required_lag_from : str
+        Who says so.
+    bptt_length, clip_norm, history
+        Of the estimator, where there is one.
+    omitted : tuple of str
+        What of the data was not measured.
+    """
+
+    model: str
+    cell: Cell
+    x: Tensor
+    state: State
+    loss: Callable[[Tensor], Tensor]
+    errors: str
+    at_end: bool
+    kind: str
+    required_lag: int
+    required_lag_from: str
+    bptt_length: int | None = None
+    clip_norm: float | None = None
+    history: pd.DataFrame | None = None
+    omitted: tuple[str, ...] = ()
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences are measured."""
+        return len(self.x)
+
+    @property
+    def steps(self) -> int:
+        """How many steps each of them has."""
+        return int(self.x.shape[1])
+
+
+class Errors(NamedTuple):
+    """E_t from outputs and targets, elementwise, and what it is in words."""
+
+    of: Loss
+    name: str
+
+
+class _Source(NamedTuple):
+    """What a model and its data give, before it is decided how much of it is measured."""
+
+    cell: Cell
+    rows: Rows
+    errors: Errors
+    at_end: bool = False
+    kind: str = "driven"
+
+
+def subject_of(
+    model: Any,
+    X: Any = None,
+    y: Any = None,
+    *,
+    required_lag: int | None = None,
+    loss: Loss | None = None,
+    initial_state: State | None = None,
+    max_sequences: int = SEQUENCES,
+    max_steps: int | None = STEPS,
+    steps: int = STEPS,
+) -> Subject:
+    """Read a model and its data; the parameters are those of :func:`seqdyn.stability_report`.
+
+    Raises
+    ------
+    TypeError
+        If the model is neither a cell, a fitted estimator, nor one of torch's recurrent networks.
+    ValueError
+        If data and model do not fit, or the model has no causal state.
+    """
+    for name, value in (("required_lag", required_lag), ("max_sequences", max_sequences), ("max_steps", max_steps)):
+        if value is not None and (not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1):
+            raise ValueError(f"{name} must be an int of at least 1, got {value!r}.")
+    source = _source(model, X, y, loss, steps)
+    name, model = type(model).__name__, getattr(model, "estimator_", model)
+    lag, said = _required(model, required_lag, source.rows)
+    cut, omitted = _cut(source, lag, initial_state, max_sequences, max_steps)
+    x, target, weight, state = cut
+    return Subject(
+        name,
+        source.cell,
+        x,
+        state,
+        _error(source.errors.of, target, weight),
+        source.errors.name,
+        source.at_end,
+        source.kind,
+        lag,
+        said,
+        getattr(model, "bptt_length", None),
+        getattr(model, "clip_norm", None),
+        getattr(model, "history_", None),
+        omitted,
+    )
+
+
+# --- model and data ---------------------------------------------------------------------------------------------------
+
+
+def _source(model: Any, X: Any, y: Any, loss: Loss | None, steps: int) -> _Source:
+    """The cell, its rows in its own units, and its errors."""
+    if isinstance(model, Forecaster):
+        if X is None or y is not None:
+            raise ValueError(
+                "A Forecaster is measured on a frame like the one it was fitted on: give it as X, and no y."
+            )
+        X, y = model.sequences(X)
+        model = model.estimator_
+    if isinstance(model, SequenceEstimator):
+        return _of_estimator(model, X, y, loss)
+    if isinstance(model, nn.RNNBase | nn.RNNCellBase):
+        model = from_torch(model)
+    if not isinstance(model, Cell):
+        raise TypeError(
+            f"stability_report takes a Cell, a fitted estimator or forecaster, or torch's RNN, LSTM or GRU, got "
+            f"{type(model).__name__}. Your own recurrence becomes a Cell in ten lines; see seqdyn.Cell."
+        )
+    if X is None:
+        return _alone(model, y, loss, steps)
+    sequences = as_sequences(X.detach().cpu().numpy() if isinstance(X, Tensor) else X, "X")
+    x = torch.as_tensor(np.asarray(sequences.rows, dtype=np.float64))
+    if x.shape[1] != model.input_size:
+        raise ValueError(f"X has {x.shape[1]} features, but {type(model).__name__} takes {model.input_size} inputs.")
+    rows = Rows(x, x[:, :0], None, torch.as_tensor(sequences.starts), torch.as_tensor(sequences.lengths))
+    if y is None:
+        return _Source(model, rows, _untargeted(loss))
+    targets = as_targets(y.detach().cpu().numpy() if isinstance(y, Tensor) else y, sequences, per_step=True)
+    numbers = spread(as_numbers(targets.table), sequences, per_step=True)
+    if loss is None and numbers.shape[1] != model.output_size:
+        raise ValueError(f"y has {numbers.shape[1]} columns, but the model gives {model.output_size} outputs.")
+    known = torch.as_tensor(~np.isnan(numbers))
+    named = _given(loss) if loss is not None else Errors(lambda o, target: 0.5 * (o - target) ** 2, "½(y − target)²")
+    return _Source(model, _with_targets(rows, torch.as_tensor(np.nan_to_num(numbers)), known), named)
+
+
+def _of_estimator(model: SequenceEstimator, X: Any, y: Any, loss: Loss | None) -> _Source:
+    """A fitted estimator: its network, scaled rows, and the loss it was trained with."""
+    check_is_fitted(model)
+    model._check_unchanged()
+    cell = model._causal("stability_report")
+    if X is None:
+        raise ValueError(f"{type(model).__name__} is driven by inputs: give X, as its predict takes it.")
+    if y is None:
+        return _Source(cell, model._rows(model._read(X), model._lag), _untargeted(loss), not model._per_step)
+    rows = model._rows_and_targets(X, y)
+    own = getattr(model, "loss", None)
+    name = own if isinstance(own, str) else "the loss of the fit" if own is not None else "squared error"
+    errors = Errors(model._errors(), name) if loss is None else _given(loss)
+    return _Source(cell, rows, errors, not model._per_step)
+
+
+def _alone(cell: Cell, y: Any, loss: Loss | None, steps: int) -> _Source:
+    """A cell without inputs, or on its own output."""
+    if y is not None:
+        raise ValueError("y without X: targets stand beside the inputs that lead to them.")
+    if not isinstance(steps, int | np.integer) or steps < 2:
+        raise ValueError(f"steps must be an int of at least 2, got {steps!r}.")
+    if cell.input_size and cell.input_size != cell.output_size:
+        raise ValueError(
+            f"{type(cell).__name__} is driven by {cell.input_size} input(s): give X (series, time, {cell.input_size})."
+        )
+    x = torch.zeros(steps, 0, dtype=torch.float64)
+    rows = Rows(x, x, None, torch.tensor([0]), torch.tensor([steps]))
+    return _Source(ClosedLoop(cell) if cell.input_size else cell, rows, _untargeted(loss), kind="autonomous")
+
+
+def _untargeted(loss: Loss | None) -> Errors:
+    if loss is not None:
+        return _given(lambda output, _: loss(output))
+    return Errors(lambda output, _: 0.5 * output**2, "½‖y‖² of the outputs, for want of targets")
+
+
+def _given(loss: Loss) -> Errors:
+    if not callable(loss):
+        raise TypeError(f"loss must be a callable (output, target) -> errors, got {type(loss).__name__}.")
+    return Errors(loss, "the given loss")
+
+
+def _with_targets(rows: Rows, targets: Tensor, known: Tensor) -> Rows:
+    return Rows(rows.x, targets, known.to(targets.dtype), rows.starts, rows.lengths)
+
+
+def _error(of: Loss, target: Tensor, weight: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """From outputs to the errors that count."""
+
+    def error(output: Tensor) -> Tensor:
+        values = of(output, target)
+        return values if weight is None else values * weight
+
+    return error
+
+
+# --- the lag that matters, and how much is measured -------------------------------------------------------------------
+
+
+def _required(model: Any, required_lag: int | None, rows: Rows) -> tuple[int, str]:
+    """K, and who says so."""
+    if required_lag is not None:
+        return int(required_lag), "required_lag"
+    for name in ("bptt_length", "window"):
+        value = getattr(model, name, None)
+        if value:
+            return int(value), name
+    longest = int(rows.lengths.max())
+    if len(rows.lengths) >= 3:
+        return max(1, int(rows.lengths.float().median()) - 1), "the length of the sequences"
+    return max(1, longest // 10), "a tenth of the sequence"
+
+
+def _cut(
+    source: _Source, lag: int, initial_state: State | None, count: int, longest: int | None
+) -> tuple[tuple[Tensor, Tensor, Tensor | None, State], tuple[str, ...]]:
+    """Sequences of one length: some of many, or stretches of a few long ones, with the states they begin from."""
+    rows = source.rows
+    total, lengths = int(rows.lengths.sum()), rows.lengths
+    if len(lengths) < count and not source.at_end:
+        starts, steps = _stretches(rows, max(3 * lag, 2), count)
+    else:
+        enough = lengths >= lengths.float().median()
+        chosen = enough.nonzero().flatten()
+        chosen = chosen[torch.linspace(0, len(chosen) - 1, min(count, len(chosen))).round().long().unique()]
+        steps = int(lengths[chosen].min())
+        starts = rows.starts[chosen] + (lengths[chosen] - steps if source.at_end else 0)
+    kept = steps if longest is None else min(steps, longest)
+    if source.at_end:
+        starts = starts + steps - kept
+    states = _states(source, starts, initial_state)
+    index = starts[:, None] + torch.arange(kept)
+    omitted = () if len(starts) * kept == total else (f"{total - len(starts) * kept} of {total} rows of the data",)
+    weight = None if rows.weight is None else rows.weight.cpu()[index].double()
+    return (rows.x.cpu()[index].double(), rows.y.cpu()[index].double(), weight, states), omitted
+
+
+def _stretches(rows: Rows, shortest: int, count: int) -> tuple[Tensor, int]:
+    """The starts of equally long, disjoint stretches of the series, and their length: as many as are long enough."""
+    lengths = rows.lengths
+    wanted = int(lengths.sum()) // count
+    steps = int(min(max(shortest, wanted), int(lengths.max())))
+    starts = [
+        int(start) + piece * steps
+        for start, length in zip(rows.starts, lengths, strict=True)
+        for piece in range(int(length) // steps)
+    ]
+    return torch.tensor(starts[:count]), steps
+
+
+@torch.no_grad()
+def _states(source: _Source, starts: Tensor, initial_state: State | None) -> State:
+    """h before every stretch: the initial state at the beginning of a series, else what the rows before it lead to."""
+    rows, found = source.rows, []
+    cell = measured(source.cell)
+    fresh = cell.initial_state(1)
+    if initial_state is not None:
+        given = _one_row(initial_state)
+        fresh = cell.start_from(given) if isinstance(cell, ClosedLoop) else given
+    for start in starts.tolist():
+        begin = int(rows.starts[rows.starts <= start].max())
+        state = fresh
+        if begin < start:
+            state = scan(cell, rows.x[None, begin:start].double().cpu(), fresh).state
+        found.append(state)
+    return map_leaves(lambda *parts: torch.cat(parts), *found)
+
+
+def _one_row(state: State) -> State:
+    """A given state in the precision of the measurement."""
+    rows = {len(leaf) for leaf in leaves(state)}
+    if rows != {1}:
+        raise ValueError(f"initial_state has {sorted(rows)} rows, expected one: it begins every series.")
+    return map_leaves(lambda leaf: leaf.detach().to("cpu", torch.float64), state)

@@ -1,0 +1,219 @@
+"""The verdict: whether a gradient survives the lag that matters, and how sure that is.
+
+    L = median log₁₀ ‖g_{t-K}‖ / ‖g_{t-1}‖     what an error tells the state K steps before it
+    G = median log₁₀ ‖P_{t-K,t}‖               what any change of that state could do
+
+Decided by L at the required lag K; a spectral radius, which says nothing about a finite lag, decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+DRAWS, LEVEL = 2000, 0.95
+"""Resamples, and how much of them an interval holds."""
+
+ENOUGH = 3
+"""How many times K all sequences together must be long."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where a gradient counts as vanished or exploded; all of them are our own choice, and yours to change.
+
+    Attributes
+    ----------
+    vanishing_warn, vanishing_fail : float
+        log₁₀ of what is left of a gradient. Below −7 it is lost in the rounding of float32 sums.
+    exploding_warn, exploding_fail : float
+        log₁₀ of its growth.
+    transient : float
+        log₁₀ of a growth that dies again.
+    saturated, clipped : float in (0, 1)
+        Shares of gate values at their ends, and of training steps that were clipped.
+    truncated : float in (0, 1)
+        Share of the gradient that truncation leaves out.
+    """
+
+    vanishing_warn: float = -3.0
+    vanishing_fail: float = -7.0
+    exploding_warn: float = 2.0
+    exploding_fail: float = 4.0
+    transient: float = 2.0
+    saturated: float = 0.9
+    clipped: float = 0.5
+    truncated: float = 0.1
+
+    def __post_init__(self) -> None:
+        values = [getattr(self, field.name) for field in fields(self)]
+        if not all(np.isfinite(values)):
+            raise ValueError(f"Thresholds are finite numbers, got {self}.")
+        if not self.vanishing_fail <= self.vanishing_warn < self.exploding_warn <= self.exploding_fail:
+            raise ValueError(
+                "Thresholds must increase: vanishing_fail ≤ vanishing_warn < exploding_warn ≤ exploding_fail, got "
+                f"{self.vanishing_fail}, {self.vanishing_warn}, {self.exploding_warn}, {self.exploding_fail}."
+            )
+
+    def side(self, value: float) -> str:
+        """On which side of the thresholds a log₁₀ lies."""
+        if np.isnan(value) or value > self.exploding_warn:
+            return "EXPLODING"
+        return "VANISHING" if value < self.vanishing_warn else "OK"
+
+    def severity(self, value: float) -> str:
+        """PASS, WARN or FAIL."""
+        if self.side(value) == "OK":
+            return "PASS"
+        return "WARN" if self.vanishing_fail <= value <= self.exploding_fail else "FAIL"
+
+
+class Estimate(NamedTuple):
+    """A median with its bootstrap interval."""
+
+    median: float
+    low: float
+    high: float
+
+
+class Verdict(NamedTuple):
+    """The word, how bad it is, and why in one sentence."""
+
+    name: str
+    severity: str
+    reason: str
+
+
+class Evidence(NamedTuple):
+    """What the verdict is made of, norms as log₁₀.
+
+    Attributes
+    ----------
+    lag : int
+        K.
+    gradient, product : Estimate
+        L and G.
+    spread : tuple of float
+        The 5 % and 95 % quantiles of L over sequences and errors.
+    rows : int
+        Steps of all sequences together.
+    longest : int
+        The longest lag that could be measured.
+    peak, peak_lag
+        The largest median log₁₀ ‖P‖ over all lags.
+    exponent, exponent_error : float
+        λ₁ and its standard error; NaN where they were not computed.
+    autonomous : bool
+    broken : str or None
+        What was not finite, and from where on.
+    """
+
+    lag: int
+    gradient: Estimate
+    product: Estimate
+    spread: tuple[float, float]
+    rows: int
+    longest: int
+    peak: float
+    peak_lag: int
+    exponent: float
+    exponent_error: float
+    autonomous: bool
+    broken: str | None = None
+
+
+def estimate(values: Array, seed: int) -> Estimate:
+    """The median of values (sequences, errors) and its interval: sequences are drawn anew, NaN is left out.
+
+    A single sequence has nothing to be drawn but its errors, which follow each other and make the interval too narrow.
+    """
+    known = values[~np.isnan(values).all(axis=1)]
+    if not len(known):
+        return Estimate(np.nan, np.nan, np.nan)
+    rows = known if len(known) > 1 else known.T
+    rows = rows[~np.isnan(rows).all(axis=1)]
+    own = np.array([lower_median(row) for row in rows])
+    drawn = np.random.default_rng(seed).integers(len(own), size=(DRAWS, len(own)))
+    medians = np.sort(np.array([lower_median(own[index]) for index in drawn]))
+    low, high = (medians[round(share * (DRAWS - 1))] for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Estimate(lower_median(own), float(low), float(high))
+
+
+def lower_median(values: Array) -> float:
+    """The median of what is not NaN; infinities are values."""
+    known = np.sort(values[~np.isnan(values)])
+    if not len(known):
+        return float("nan")
+    below, above = known[(len(known) - 1) // 2], known[len(known) // 2]
+    return float(below if below == above else (below + above) / 2)
+
+
+def decide(evidence: Evidence, thresholds: Thresholds) -> Verdict:
+    """The verdict from the evidence, the gravest finding first."""
+    found = evidence
+    lag, median = found.lag, found.gradient.median
+    if found.broken is not None:
+        return Verdict("EXPLODING", "FAIL", f"{found.broken}: nothing that is not finite can be trained.")
+    if found.autonomous and found.exponent - 2 * found.exponent_error > 0:
+        return Verdict("CHAOTIC", "PASS", _chaotic(found))
+    if lag > found.longest or found.rows < ENOUGH * lag or np.isnan(median):
+        return Verdict("INCONCLUSIVE", "WARN", _too_little(found))
+    low, high = found.spread
+    if high > thresholds.exploding_warn and low < thresholds.vanishing_warn:
+        return Verdict(
+            "MIXED",
+            "WARN",
+            f"Over {lag} steps some gradients vanish and others explode: 5 % shrink below 10^{low:.1f}, 5 % grow "
+            f"beyond 10^{high:.1f}.",
+        )
+    sides = {thresholds.side(value) for value in found.gradient}
+    if len(sides) > 1:
+        return Verdict(
+            "INCONCLUSIVE",
+            "WARN",
+            f"Over {lag} steps gradients change by a factor of 10^{median:.2f} (median), and the interval of that, "
+            f"from 10^{found.gradient.low:.2f} to 10^{found.gradient.high:.2f}, holds a threshold.",
+        )
+    return _settled(found, sides.pop(), thresholds)
+
+
+def _settled(found: Evidence, side: str, thresholds: Thresholds) -> Verdict:
+    """The verdict where the interval lies on one side of the thresholds."""
+    median, lag = found.gradient.median, found.lag
+    severity = thresholds.severity(median)
+    if side == "EXPLODING":
+        return Verdict(side, severity, f"Over {lag} steps gradients grow by a factor of 10^{median:.1f} (median).")
+    if side == "VANISHING":
+        left = "nothing" if np.isinf(median) else f"a share of 10^{median:.1f}"
+        lost = ", less than float32 keeps beside the nearest steps" if severity == "FAIL" else ""
+        return Verdict(side, severity, f"Of a gradient {left} is left after {lag} steps (median){lost}.")
+    if found.peak > thresholds.transient and not found.exponent > 0:
+        return Verdict(
+            "TRANSIENT",
+            "WARN",
+            f"Perturbations grow by 10^{found.peak:.1f} over {found.peak_lag} steps before they decay; gradients over "
+            f"{lag} steps change by 10^{median:.1f}.",
+        )
+    return Verdict("OK", "PASS", f"Gradients reach {lag} steps back, changed by a factor of 10^{median:.1f} (median).")
+
+
+def _chaotic(found: Evidence) -> str:
+    return (
+        f"The system alone is chaotic, λ₁ = {found.exponent:.4g} ± {found.exponent_error:.2g} nats per step: gradients "
+        "of long closed loops explode in any model of it, and that is no defect."
+    )
+
+
+def _too_little(found: Evidence) -> str:
+    if found.lag > found.longest:
+        return f"The required lag is {found.lag} steps, but the sequences show only {found.longest}."
+    if found.rows < ENOUGH * found.lag:
+        return (
+            f"{found.rows} steps in all are too few to judge a lag of {found.lag}: at least {ENOUGH * found.lag} are "
+            "needed."
+        )
+    return "The errors have no gradient by the state at all."

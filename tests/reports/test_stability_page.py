@@ -1,0 +1,564 @@
+"""The stability report as it is shown: page, figures, frame, arrays, JSON and difference agree number for number."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from seqdyn.reports.stability import figures
+from seqdyn.reports.stability.captions import CAPTIONS
+from seqdyn.reports.stability.difference import compare
+from seqdyn.reports.stability.page import page_figures, to_html
+from seqdyn.reports.stability.sections import PLAN
+from seqdyn.reports.stability.tables import (
+    checks_frame,
+    exact,
+    from_json,
+    look_up,
+    pointer,
+    to_frame,
+    to_json,
+    to_xarray,
+    written,
+)
+from tests.reports.stability_content import EVIL, NAMES, bare, broken, changed, full, sparse
+
+CONTENTS = {"full": full, "sparse": sparse, "bare": bare, "broken": broken}
+LIMIT = 2_000_000
+"""Bytes of a page."""
+
+every_content = pytest.mark.parametrize("content", [make() for make in CONTENTS.values()], ids=list(CONTENTS))
+
+
+@cache
+def full_page() -> str:
+    """The page with all figures, which take a second or two."""
+    return to_html(full())
+
+
+class Reader(HTMLParser):
+    """What a page says: its numbers with their place, tags, headings, addresses and texts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.numbers: list[tuple[dict[str, str | None], str]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.cell: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        if tag == "data":
+            self.numbers.append((dict(attributes), ""))
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.text.append(data.strip())
+        if self.numbers and not self.numbers[-1][1]:
+            self.numbers[-1] = (self.numbers[-1][0], data)
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        """The attributes of all tags of this name."""
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, NaN to NaN, and of the same types."""
+    if isinstance(one, float) and isinstance(other, float):
+        return one == other or (math.isnan(one) and math.isnan(other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and one == other
+
+
+def single_numbers(value: Any, where: str = "") -> Iterator[str]:
+    """Where the JSON has a number that is not one of a row of numbers."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from single_numbers(one, where + pointer(key))
+    elif isinstance(value, list):
+        for place, one in enumerate(value):
+            if isinstance(one, dict):
+                yield from single_numbers(one, f"{where}/{place}")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield where
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+@every_content
+def test_every_number_of_the_page_is_that_of_the_json(content: dict[str, Any]) -> None:
+    """Shown with 4 digits, and carried with all of them."""
+    stored = from_json(to_json(content))
+    numbers = Reader(to_html(content, minimal=True)).numbers
+    assert len(numbers) > 20
+    for attributes, text in numbers:
+        value = look_up(stored, str(attributes["data-pointer"]))
+        assert attributes["data-value"] == exact(value), attributes
+        assert text.removeprefix("≥ ") == written(value), attributes
+
+
+@every_content
+def test_every_single_number_of_the_json_is_on_the_page(content: dict[str, Any]) -> None:
+    """Rows of numbers are drawn, and shown in part; all others stand in a table."""
+    shown = {attributes["data-pointer"] for attributes, _ in Reader(to_html(content, minimal=True)).numbers}
+    assert set(single_numbers(json.loads(to_json(content)))) - shown == set()
+
+
+def test_what_decides_stands_first() -> None:
+    """The badge, the reason and the norms with their interval come before everything else; three recommendations."""
+    content = full()
+    page = to_html(content, minimal=True)
+    wanted = [
+        "VANISHING",
+        content["verdict"]["reason"],
+        "−4.212",
+        "−4.61",
+        "−3.88",
+        "ln 64",
+        "Not computed",
+        '"recurrence">',
+    ]
+    places = [page.index(text, page.index("<body>")) for text in wanted]
+    assert places == sorted(places)
+    assert "R04" not in page[: page.index("Not computed")]
+
+
+def test_sections_keep_their_order_and_their_numbers() -> None:
+    """1 to 9; what was not computed is left out and said so."""
+    headings = re.findall(r'<h2 id="\w+">(.*?)</h2>', to_html(full(), minimal=True))
+    assert [heading[:1] for heading in headings[1:]] == list("123456789")
+    page = to_html(sparse(), minimal=True)
+    assert "1 Recurrence" in page and '<h2 id="recurrence">' not in page
+
+
+@pytest.mark.parametrize("make", [full_page, lambda: to_html(sparse())], ids=["full", "sparse"])
+def test_the_page_stands_alone(make: Any) -> None:
+    """No script, no address outside, no event handler."""
+    page = make()
+    reader = Reader(page)
+    assert not reader.of("script") and not reader.of("link") and not reader.of("iframe") and "@import" not in page
+    addresses = [tag[key] for _, tag in reader.tags for key in ("src", "href") if key in tag]
+    assert all(re.match(r"data:image/(png|svg\+xml);base64,|#", str(address)) for address in addresses)
+    assert "url(" not in page and "http" not in re.sub(r'"data:[^"]*"', "", page)
+    assert not [key for _, tag in reader.tags for key in tag if key.startswith("on")]
+    anchors = {tag["id"] for _, tag in reader.tags if "id" in tag}
+    assert {str(address)[1:] for address in addresses if str(address).startswith("#")} <= anchors
+
+
+def test_names_are_escaped() -> None:
+    """Names from the user, wherever they stand, come out as they went in, and make no tag."""
+    content = full(EVIL)
+    for section in ("gates", "gradient", "training"):
+        content[section] = json.loads(json.dumps(content[section]).replace("cell.bias", "@").replace('"forget"', '"@"'))
+        content[section] = _renamed(content[section])
+    content["subject"] |= {"cell": EVIL, "conventions": [EVIL], "not_computed": [EVIL], "versions": {EVIL: EVIL}}
+    content["checks"][0] |= {"name": EVIL, "message": EVIL, "section": EVIL, "unit": EVIL}
+    content["recommendations"][0]["text"] = content["verdict"]["reason"] = EVIL
+    page = to_html(content)
+    reader = Reader(page)
+    assert "<script" not in page and not reader.of("script")
+    assert reader.text.count(EVIL) >= 12
+    clean = {(name, key) for name, tag in Reader(full_page()).tags for key in tag}
+    assert {(name, key) for name, tag in reader.tags for key in tag} == clean
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {EVIL if key == "@" else key: _renamed(one) for key, one in value.items()}
+    return [_renamed(one) for one in value] if isinstance(value, list) else EVIL if value == "@" else value
+
+
+def test_the_page_can_be_heard() -> None:
+    """Headings in order, a text for every figure, headers for every row and column, statuses as words."""
+    reader = Reader(full_page())
+    levels = [int(name[1]) for name, _ in reader.tags if re.fullmatch(r"h\d", name)]
+    assert levels[0] == 1 and all(after - before <= 1 for before, after in pairwise(levels))
+    images = reader.of("img")
+    assert len(images) == len(figures.FIGURES) and all(len(str(image["alt"])) > 30 for image in images)
+    assert all(header["scope"] in ("col", "row") for header in reader.of("th"))
+    assert reader.of("html")[0]["lang"] == "en"
+    assert "width=device-width" in str([tag["content"] for tag in reader.of("meta") if tag.get("name") == "viewport"])
+    assert {"PASS", "WARN", "FAIL", "SKIPPED", "ERROR"} <= set(reader.text)
+
+
+def test_counts_sum_to_the_checks() -> None:
+    """What the page says of each status is what its table has, SKIPPED and ERROR included."""
+    content = full()
+    reader = Reader(to_html(content, minimal=True))
+    counts = {
+        str(attributes["data-pointer"]): int(str(attributes["data-value"]))
+        for attributes, _ in reader.numbers
+        if str(attributes["data-pointer"]).startswith("/counts/")
+    }
+    assert len(counts) == 5 and sum(counts.values()) == len(content["checks"]) == len(checks_frame(content))
+    assert checks_frame(content)["status"].value_counts().to_dict() == content["counts"]
+
+
+def large() -> dict[str, Any]:
+    """As much as a report can have."""
+    content, draw = full(), np.random.default_rng(1)
+    content["recurrence"]["eigenvalues"] = draw.normal(size=(1024, 2)).tolist()
+    content["recurrence"]["singular_values"] = draw.uniform(size=1024).tolist()
+    content["gradient"] |= {
+        "lags": list(range(1, 401)),
+        "quantiles": {k: draw.normal(size=400).tolist() for k in NAMES},
+    }
+    times = list(range(64))
+    content["products"]["map"] = {"times": times, "values": draw.normal(size=(64, 64)).tolist()}
+    named = {f"{layer}.gate": content["gates"]["named"]["forget"] for layer in range(12)}
+    content["gates"]["named"] = named
+    epochs = list(range(1, 5001))
+    curves = {key: draw.uniform(0.1, 1.0, size=5000).tolist() for key in ("loss", "gradient_norm", "clip_fraction")}
+    parameters = {
+        f"layers.{number}.weight": {key: draw.uniform(size=5000).tolist() for key in ("gradient_norm", "update_ratio")}
+        for number in range(30)
+    }
+    none = {"clip_coefficient": None, "steps_reached": None, "non_finite": []}
+    content["training"] |= {"epochs": epochs, "parameters": parameters, **curves, **none}
+    content["fixed_points"]["trajectory"] = draw.normal(size=(5000, 2)).tolist()
+    content["lyapunov"]["running"] = {"steps": epochs, "values": draw.normal(size=(5000, 32)).tolist()}
+    return content
+
+
+@pytest.mark.parametrize("make", [broken, large])
+def test_the_page_is_small(make: Any) -> None:
+    """Never above 2 MB, and far below without figures."""
+    content = make()
+    assert len(full_page().encode()) <= LIMIT
+    assert len(to_html(content).encode()) <= LIMIT
+    assert len(to_html(content, minimal=True).encode()) < 150_000
+    assert "<img" not in to_html(content, minimal=True)
+
+
+def test_the_same_content_gives_the_same_page() -> None:
+    """Byte for byte: again, through JSON, with sections in another order, and in another process."""
+    content = full()
+    page = full_page()
+    assert to_html(dict(reversed(from_json(to_json(content)).items()))) == page
+    assert to_html(copy.deepcopy(content), minimal=True) == to_html(content, minimal=True)
+    script = (
+        "import hashlib; from tests.reports.stability_content import full; from seqdyn.reports.stability.page import "
+        "to_html; print(hashlib.sha256(to_html(full()).encode()).hexdigest())"
+    )
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(root)}
+    other = subprocess.run([sys.executable, "-c", script], env=environment, cwd=root, capture_output=True, check=True)
+    assert other.stdout.decode().strip() == hashlib.sha256(page.encode()).hexdigest()
+
+
+def test_figures_can_stand_beside_the_page() -> None:
+    """``inline=False`` refers to exactly the files that ``page_figures`` gives."""
+    content = full()
+    files = page_figures(content)
+    sources = {str(image["src"]) for image in Reader(to_html(content, inline=False)).of("img")}
+    assert sources == set(files)
+    signatures = {"svg": b"<?xml", "png": b"\x89PNG"}
+    assert all(data.startswith(signatures[name[-3:]]) for name, data in files.items())
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+@every_content
+def test_figures_draw_and_leave_no_trace(content: dict[str, Any]) -> None:
+    """Also of infinities and NaN; nothing global changes, and the content neither."""
+    before, stored = dict(matplotlib.rcParams), copy.deepcopy(content)
+    drawings = [figures.FIGURES[name][1](content) for name in figures.drawable(content)]
+    for drawing in [*drawings, figures.overview(content)]:
+        assert isinstance(drawing, Figure)
+        FigureCanvasAgg(drawing).draw()
+    assert dict(matplotlib.rcParams) == before and same(content, stored)
+
+
+@pytest.mark.parametrize("name", [*figures.FIGURES, "overview"])
+def test_no_label_is_cut_off(name: str) -> None:
+    """All that is drawn lies inside its figure, with a long name of a parameter too."""
+    content = full()
+    sent = content["gradient"]["parameters"]["log10"]
+    sent["layers.0.cell.a_rather_long_name_of_a.recurrent_weight"] = sent["cell.bias"]
+    drawing = figures.overview(content) if name == "overview" else figures.FIGURES[name][1](content)
+    canvas = FigureCanvasAgg(drawing)
+    canvas.draw()
+    box, (width, height) = drawing.get_tightbbox(canvas.get_renderer()), drawing.get_size_inches()
+    assert box.x0 >= -0.01 and box.y0 >= -0.01 and box.x1 <= width + 0.01 and box.y1 <= height + 0.01
+
+
+def test_norms_show_what_the_content_says() -> None:
+    """Medians are drawn as they are, the required lag is a line, and a norm of 0 a triangle at the edge."""
+    (axes,) = figures.norms_by_lag(full()).axes
+    lines = {str(line.get_label()): line for line in axes.lines}
+    np.testing.assert_array_equal(lines["product ‖P‖ of states"].get_ydata(), full()["products"]["quantiles"]["p50"])
+    np.testing.assert_array_equal(lines["required lag 64"].get_xdata(), [64, 64])
+    assert "float32 rounding" in lines
+    (axes,) = figures.norms_by_lag(sparse()).axes
+    assert [len(np.asarray(line.get_xdata())) for line in axes.lines if line.get_marker() == "v"] == [8]
+
+
+def test_guides_are_powers() -> None:
+    """ρ^k, σ₁^k and e^{λ₁ k} are straight in the logarithm."""
+    content = full()
+    (axes,) = figures.norms_by_lag(content).axes
+    lines = {str(line.get_label()): line for line in axes.lines}
+    lags, values = (np.asarray(data) for data in lines["ρ$^k$, spectral radius"].get_data())
+    np.testing.assert_allclose(values, lags * np.log10(content["recurrence"]["spectral_radius"]))
+    lags, values = (np.asarray(data) for data in lines["e$^{λ_1 k}$, Lyapunov"].get_data())
+    np.testing.assert_allclose(values, lags * content["lyapunov"]["exponents"][0] / np.log(10))
+
+
+def test_the_map_is_centred() -> None:
+    """White is 0: what neither grows nor decays."""
+    axes = figures.product_map(full()).axes[0]
+    low, high = axes.collections[0].get_clim()
+    assert low == -high < 0
+
+
+def test_what_was_not_computed_cannot_be_drawn() -> None:
+    """It says what is missing; captions and sections know every figure."""
+    for name, (_, draw) in figures.FIGURES.items():
+        if name != "norms_by_lag":
+            with pytest.raises(ValueError, match="it was not computed"):
+                draw(sparse())
+    assert list(CAPTIONS) == list(figures.FIGURES)
+    assert {name for _, _, names in PLAN.values() for name in names} == set(figures.FIGURES)
+
+
+# --- frames and arrays ------------------------------------------------------------------------------------------------
+
+
+@every_content
+def test_the_frame_holds_the_content(content: dict[str, Any]) -> None:
+    """Products and gradients by lag in one frame, equal to the content."""
+    frame = to_frame(content)
+    assert frame.dtypes["lag"] == "Int64" and frame.dtypes["value"] == "float64"
+    for section, quantity in (("products", "product"), ("gradient", "gradient")):
+        if content[section]:
+            found = frame[frame["quantity"] == quantity].pivot(index="lag", columns="quantile", values="value")
+            for name, level in zip(NAMES, (0.05, 0.25, 0.5, 0.75, 0.95), strict=True):
+                np.testing.assert_array_equal(found[level], content[section]["quantiles"][name])
+
+
+def test_the_frame_has_every_section() -> None:
+    """Spectra, gates, training, horizons and single numbers."""
+    content, frame = full(), to_frame(full())
+    by_name = frame.set_index("quantity")
+    assert by_name.loc["spectral radius ρ", "value"] == content["recurrence"]["spectral_radius"]
+    assert len(by_name.loc["eigenvalue, real part"]) == 64 and len(by_name.loc["horizon"]) == 4
+    assert by_name.loc["Lyapunov exponent", "unit"].unique().tolist() == ["nats per step"]
+    assert set(by_name.loc["mean", "name"]) == set(content["gates"]["named"])
+    assert len(by_name.loc["update ratio"]) == 5 * 200
+    assert to_frame(bare()).columns.tolist() == frame.columns.tolist()
+
+
+def test_the_frame_of_checks() -> None:
+    """One row a check, missing values as NaN."""
+    frame = checks_frame(full())
+    assert frame.loc["GS002", "status"] == "WARN" and frame.loc["GS002", "value"] == -4.2123456789
+    assert math.isnan(frame.loc["GS006", "value"]) and len(checks_frame(bare())) == 0
+
+
+@every_content
+def test_arrays_hold_the_content(content: dict[str, Any], tmp_path: Path) -> None:
+    """By label, and through netCDF."""
+    dataset = to_xarray(content)
+    for section, name in (("products", "product"), ("gradient", "gradient")):
+        if content[section]:
+            found = dataset[name].sel(lag=content[section]["lags"], quantile=0.5)
+            np.testing.assert_array_equal(found, content[section]["quantiles"]["p50"])
+    assert dataset.attrs["verdict"] == content["verdict"]["name"]
+    dataset.to_netcdf(tmp_path / "report.nc", engine="scipy")
+    with xr.open_dataset(tmp_path / "report.nc", engine="scipy") as stored:
+        assert set(stored.data_vars) == set(dataset.data_vars)
+
+
+def test_arrays_have_names_for_their_axes() -> None:
+    """Exponents, gates and units, parameters and bands, epochs."""
+    content, dataset = full(), to_xarray(full())
+    assert {"lag", "quantile", "exponent", "gate", "unit", "parameter", "band", "epoch", "check"} <= set(dataset.dims)
+    assert float(dataset["exponents"].sel(exponent=1)) == content["lyapunov"]["exponents"][0]
+    assert dataset["exponents"].attrs["units"] == "nats per step"
+    np.testing.assert_array_equal(
+        dataset["unit_mean"].sel(gate="forget"), content["gates"]["named"]["forget"]["unit_means"]
+    )
+    assert float(dataset["lyapunov_lyapunov_time"]) == math.inf
+    assert dataset["product_map"].dims == ("time", "start")
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+@every_content
+@pytest.mark.parametrize("indent", [2, None])
+def test_json_comes_back_exactly(content: dict[str, Any], indent: int | None) -> None:
+    """Every number to the last bit, every type, every text."""
+    text = to_json(content, indent)
+    assert same(from_json(text), content)
+    assert to_json(from_json(text), indent) == text
+    json.loads(text, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("name", ["inf", "-inf", "nan", "\\inf", "\\\\nan", "NaN", "", EVIL, "名前\u2028"])
+def test_texts_that_read_like_numbers_stay_texts(name: str) -> None:
+    """A model may be called inf."""
+    content = full(name)
+    content["gates"]["named"][name] = content["gates"]["named"].pop("forget")
+    assert same(from_json(to_json(content)), content)
+
+
+def test_json_is_sorted_and_says_what_it_is() -> None:
+    """The order of the sections does not matter."""
+    content = full()
+    text = to_json(content)
+    assert to_json(dict(reversed(content.items()))) == text
+    assert json.loads(text)["schema"] == {"name": "seqdyn.stability_report", "version": 1}
+    assert json.loads(text)["lyapunov"]["lyapunov_time"] == "inf"
+
+
+REFUSED = [
+    ("", "not the JSON"),
+    ("{", "not the JSON"),
+    ("[" * 100_000, "not the JSON"),
+    ("[]", "got a list"),
+    ("3", "got a int"),
+    ("{}", "has a schema with the name"),
+    ('{"schema": 1}', "has a schema with the name"),
+    ('{"schema": {"name": "another.report", "version": 1}}', "another kind of file"),
+    ('{"schema": {"name": "seqdyn.stability_report", "version": 2}}', "install a newer one"),
+    ('{"schema": {"name": "seqdyn.stability_report", "version": "1"}}', "whole number from 1"),
+    ('{"schema": {"name": "seqdyn.stability_report", "version": true}}', "whole number from 1"),
+    ('{"schema": {"name": "seqdyn.stability_report"}}', "whole number from 1"),
+    ('{"schema": {"name": "seqdyn.stability_report", "version": 1}}', "damaged.*subject.*verdict"),
+    ('{"schema": {"name": "seqdyn.stability_report", "version": NaN}}', "bare word NaN"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED)
+def test_what_is_no_report_is_refused(text: str, message: str) -> None:
+    """With a ValueError that says why."""
+    with pytest.raises(ValueError, match=message):
+        from_json(text)
+
+
+def test_sections_of_the_wrong_kind_are_refused() -> None:
+    """A list is no recurrence."""
+    damaged = to_json(full() | {"recurrence": [1.0], "checks": {}})
+    with pytest.raises(ValueError, match="recurrence is a list, expected a dict; checks is a dict, expected a list"):
+        from_json(damaged)
+    with pytest.raises(TypeError, match="reads a text, got bytes"):
+        from_json(b"{}")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [np.float32(1.0), np.arange(3), (1, 2), {1: 2}, object()])
+def test_what_json_does_not_know_is_refused(value: Any) -> None:
+    """With its place."""
+    with pytest.raises(TypeError, match="/recurrence/henrici"):
+        to_json(changed(full(), recurrence={"henrici": value}))
+
+
+# --- two reports ------------------------------------------------------------------------------------------------------
+
+
+def better() -> dict[str, Any]:
+    """After a change: no longer vanishing."""
+    content = changed(full(), verdict={"name": "OK", "severity": "PASS", "reason": "It reaches 64 steps."})
+    content["verdict"]["gradient"] = {"median": -0.4, "low": -0.6, "high": -0.2}
+    content["checks"][1] |= {"status": "PASS", "value": -0.4}
+    del content["checks"][5]
+    content["horizons"][1]["steps"] = 120.0
+    content["lyapunov"] = None
+    return content
+
+
+def test_the_difference_says_what_changed() -> None:
+    """Verdict, checks, numbers and horizons."""
+    difference = compare(full(), better())
+    assert set(difference) == {"verdict", "checks", "numbers", "horizons", "norms"} and len(difference) == 5
+    assert [(one["id"], one["before"], one["after"]) for one in difference["checks"]] == [
+        ("GS002", "WARN", "PASS"),
+        ("GS006", "SKIPPED", "absent"),
+    ]
+    frame = difference.to_frame().set_index("quantity")
+    assert frame.loc["gradient at the required lag", "difference"] == -0.4 + 4.2123456789
+    assert frame.loc["gradient horizon", "difference"] == 90.0
+    assert math.isnan(frame.loc["largest Lyapunov exponent λ₁", "after"])
+    assert frame.loc["condition of the longest product", "difference"] == 0.0
+    text = str(difference)
+    assert text.startswith("VANISHING → OK") and "GS002 gradient at the required lag: WARN → PASS" in text
+    assert repr(difference) == "Difference(VANISHING → OK, 2 checks changed)"
+
+
+def test_nothing_changed() -> None:
+    """A report beside itself."""
+    difference = compare(full(), full())
+    assert str(difference).splitlines() == [
+        "Still VANISHING; log10 of the gradient at the required lag 64 went from −4.212 to −4.212.",
+        "No check changed its status.",
+    ]
+    assert (difference.to_frame()["difference"].dropna() == 0).all()
+
+
+def test_the_difference_is_a_page_and_a_figure() -> None:
+    """Before dashed; escaped; its numbers are those of the mapping."""
+    difference = compare(full(EVIL), changed(better(), subject={"model": EVIL}))
+    page = difference.to_html()
+    assert "<script" not in page and len(page) < 300_000 and page == difference.to_html()
+    reader = Reader(page)
+    values = [attributes["data-value"] for attributes, _ in reader.numbers]
+    for one in difference["numbers"]:
+        assert {exact(one["before"]), exact(one["after"]), exact(one["difference"])} <= set(values)
+    assert "<img" not in difference.to_html(minimal=True)
+    (axes,) = difference.plot().axes
+    styles = {str(line.get_label()): line.get_linestyle() for line in axes.lines}
+    assert styles["gradient, before"] == "--" and styles["gradient, after"] == "-"
+
+
+@pytest.mark.parametrize("before", CONTENTS.values())
+@pytest.mark.parametrize("after", CONTENTS.values())
+def test_any_two_reports_can_be_compared(before: Any, after: Any) -> None:
+    """Whatever was not computed."""
+    difference = compare(before(), after())
+    assert difference.to_html(minimal=True) and str(difference) and len(difference.to_frame()) >= 2
+
+
+def test_other_required_lags_are_refused() -> None:
+    """Unless asked for."""
+    other = changed(full(), subject={"required_lag": 128})
+    with pytest.raises(ValueError, match="required lag is 64 before and 128 after.*other_lag=True"):
+        compare(full(), other)
+    assert "(64 before, 128 after)" in str(compare(full(), other, other_lag=True))
+    with pytest.raises(TypeError, match="after must be a stability report"):
+        compare(full(), 3)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        compare(bare(), bare()).plot()
+
+
+def test_reports_are_taken_by_their_content() -> None:
+    """An object that has ``content`` will do."""
+
+    class Report:
+        content = full()
+
+    assert dict(compare(Report(), Report())["verdict"]) == compare(full(), full())["verdict"]

@@ -1,0 +1,324 @@
+"""The verdict on models whose gradients are known, and on evidence made by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from seqdyn import ElmanRegressor, LSTMRegressor, assert_stable, stability_report
+from seqdyn.cell import Cell, Readout
+from seqdyn.cells.elman import Elman
+from seqdyn.cells.gru import GRU
+from seqdyn.cells.linear import Linear
+from seqdyn.cells.lstm import LSTM
+from seqdyn.reports.stability.verdict import Estimate, Evidence, Thresholds, decide, estimate, lower_median
+from seqdyn.systems.henon import Henon
+from tests.dynamics.unchanged import unchanged
+
+LAG = 50
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def drive(inputs: int, series: int = 8, time: int = 200, scale: float = 1.0) -> Tensor:
+    return scale * torch.randn(series, time, inputs, generator=seeded(7), dtype=torch.float64)
+
+
+def linear(gain: float, width: int = 6) -> Linear:
+    """D = gain · Q: every gradient shrinks by exactly this factor a step."""
+    cell = Linear(2, width, generator=seeded()).double()
+    torch.nn.init.orthogonal_(cell.transition, gain=gain, generator=seeded(1))
+    return cell
+
+
+def elman(scale: float) -> Elman:
+    """An orthogonal recurrence, scaled."""
+    cell = Elman(2, 32, generator=seeded()).double()
+    with torch.no_grad():
+        cell.recurrent_weight *= scale
+    return cell
+
+
+def lstm(bias: float) -> LSTM:
+    cell = LSTM(2, 32, generator=seeded()).double()
+    torch.nn.init.constant_(cell.bias.data.chunk(4)[1], bias)
+    return cell
+
+
+class Case:
+    """A model, how strong its input is, and what must be said of it."""
+
+    def __init__(self, build: Any, verdict: str, severity: str, scale: float = 1.0):
+        self.build, self.verdict, self.severity, self.scale = build, verdict, severity, scale
+
+
+CASES = {
+    "linear, D = 0.5 Q": Case(lambda: linear(0.5), "VANISHING", "FAIL"),
+    "linear, D = 0.8 Q": Case(lambda: linear(0.8), "VANISHING", "WARN"),
+    "linear, D = Q": Case(lambda: linear(1.0), "OK", "PASS"),
+    "linear, D = 1.12 Q": Case(lambda: linear(1.12), "EXPLODING", "WARN"),
+    "linear, D = 1.3 Q": Case(lambda: linear(1.3), "EXPLODING", "FAIL"),
+    "elman, 0.5": Case(lambda: elman(0.5), "VANISHING", "FAIL", 0.1),
+    "elman, 1": Case(lambda: elman(1.0), "OK", "PASS", 0.1),
+    "elman, 2": Case(lambda: elman(2.0), "EXPLODING", "WARN", 0.1),
+    "lstm, forget bias -3": Case(lambda: lstm(-3.0), "VANISHING", "FAIL"),
+    "lstm, forget bias 3": Case(lambda: lstm(3.0), "OK", "PASS"),
+    "gru, update bias -3": Case(lambda: gru(-3.0), "VANISHING", "FAIL"),
+    "gru, update bias 3": Case(lambda: gru(3.0), "OK", "PASS"),
+}
+
+
+def gru(bias: float) -> GRU:
+    cell = GRU(2, 32, generator=seeded()).double()
+    torch.nn.init.constant_(cell.bias.data.chunk(3)[1], bias)
+    return cell
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_constructed_cells(name: str) -> None:
+    """Cells of known gradients get the verdict they were built for."""
+    case = CASES[name]
+    cell = case.build()
+    report = stability_report(cell, drive(2, scale=case.scale), required_lag=LAG, tier="fast")
+    assert (report.verdict, report.severity) == (case.verdict, case.severity), str(report)
+    assert report.exit_code == (1 if case.severity == "FAIL" else 0)
+    assert report.exit_code_of(fail_on="warn") == (0 if case.verdict == "OK" and report.passed(fail_on="warn") else 1)
+
+
+@pytest.mark.parametrize("gain", [0.5, 0.9, 1.0, 1.2])
+def test_the_number_is_the_one_known(gain: float) -> None:
+    """L = (K − 1) log₁₀ gain and G = K log₁₀ gain for D = gain · Q, exactly."""
+    verdict = stability_report(linear(gain), drive(2), required_lag=LAG, tier="fast").content["verdict"]
+    assert verdict["gradient"]["median"] == pytest.approx((LAG - 1) * math.log10(gain), abs=1e-9)
+    assert verdict["product"]["median"] == pytest.approx(LAG * math.log10(gain), abs=1e-9)
+
+
+def test_the_spectral_radius_decides_nothing() -> None:
+    """ρ = 0.9 would say vanishing after 66 steps; the gain peaks at 38.7 and a gradient over 30 steps is well alive."""
+    cell = Linear(2, 2, generator=seeded()).double()
+    with torch.no_grad():
+        cell.transition.copy_(torch.tensor([[0.9, 10.0], [0.0, 0.9]], dtype=torch.float64))
+        cell.readout.fill_(1.0)
+    report = stability_report(cell, drive(2), required_lag=80, thresholds={"transient": 1.5})
+    recurrence = report.content["recurrence"]
+    assert recurrence["spectral_radius"] == pytest.approx(0.9)
+    assert recurrence["peak"] == pytest.approx(38.745922717546996, abs=1e-9) and recurrence["peak_lag"] == 9
+    by_radius = 80 * math.log10(0.9)
+    assert by_radius < -3.6 and Thresholds().side(by_radius) == "VANISHING"
+    assert report.verdict == "TRANSIENT", str(report)
+
+
+def test_chaos_is_no_defect() -> None:
+    """The Hénon map alone: λ₁ = 0.42, and the recommendation says how often to force."""
+    report = stability_report(Henon().double(), steps=4000)
+    assert (report.verdict, report.severity) == ("CHAOTIC", "PASS")
+    forcing = next(advice for advice in report.content["recommendations"] if advice["id"] == "R07")
+    assert forcing["number"] == round(math.log(2) / 0.419)
+
+
+def test_what_is_not_finite_explodes() -> None:
+    """A recurrence that overflows is reported, not raised."""
+
+    class Runaway(Linear):
+        def forward(self, x: Tensor, state: Any) -> Any:
+            return super().forward(x, type(state)(state.h.exp()))
+
+        def unroll(self, x: Tensor, state: Any, mask: Tensor | None = None) -> Any:
+            return NotImplemented
+
+        def jacobian(self, x: Tensor, before: Any, output: Tensor, after: Any) -> Any:
+            return NotImplemented
+
+        def block(self, x: Tensor, before: Any, output: Tensor, after: Any) -> Any:
+            return NotImplemented
+
+    cell = Runaway(2, 2, generator=seeded()).double()
+    torch.nn.init.ones_(cell.transition)
+    report = stability_report(cell, drive(2))
+    assert (report.verdict, report.severity) == ("EXPLODING", "FAIL") and "not finite from step" in report.reason
+    assert report.exit_code == 1 and sum(report.content["counts"].values()) == len(report.checks)
+
+
+def test_too_little_data_is_never_a_pass() -> None:
+    report = stability_report(linear(1.0), drive(2, series=1, time=100), required_lag=60, tier="fast")
+    assert (report.verdict, report.severity) == ("INCONCLUSIVE", "WARN") and "at least 180" in report.reason
+    beyond = stability_report(linear(1.0), drive(2, series=8, time=100), required_lag=300, tier="fast")
+    assert beyond.verdict == "INCONCLUSIVE" and "show only 100" in beyond.reason
+    assert beyond.exit_code_of(fail_on="warn") == 1
+
+
+def test_errors_that_do_not_feel_the_state() -> None:
+    cell = linear(1.0)
+    torch.nn.init.zeros_(cell.readout)
+    report = stability_report(cell, drive(2), required_lag=20, tier="fast")
+    assert report.verdict == "INCONCLUSIVE" and "no gradient by the state" in report.reason
+
+
+# --- evidence made by hand --------------------------------------------------------------------------------------------
+
+
+def evidence(median: float, low: float | None = None, high: float | None = None, **more: Any) -> Evidence:
+    own = Estimate(median, median if low is None else low, median if high is None else high)
+    given = {
+        "lag": 50,
+        "gradient": own,
+        "product": own,
+        "spread": (median, median),
+        "rows": 1000,
+        "longest": 200,
+        "peak": 0.0,
+        "peak_lag": 1,
+        "exponent": -0.1,
+        "exponent_error": 0.01,
+        "autonomous": False,
+    }
+    return Evidence(**(given | more))
+
+
+@pytest.mark.parametrize(
+    ("found", "name", "severity"),
+    [
+        (evidence(0.0), "OK", "PASS"),
+        (evidence(-3.1), "VANISHING", "WARN"),
+        (evidence(-7.1), "VANISHING", "FAIL"),
+        (evidence(-math.inf), "VANISHING", "FAIL"),
+        (evidence(2.1), "EXPLODING", "WARN"),
+        (evidence(4.1), "EXPLODING", "FAIL"),
+        (evidence(-2.9, -3.5, -2.5), "INCONCLUSIVE", "WARN"),
+        (evidence(1.9, 1.0, 2.5), "INCONCLUSIVE", "WARN"),
+        (evidence(-8.0, -9.0, -4.0), "VANISHING", "FAIL"),
+        (evidence(0.0, spread=(-4.0, 3.0)), "MIXED", "WARN"),
+        (evidence(0.0, peak=2.5, peak_lag=7), "TRANSIENT", "WARN"),
+        (evidence(0.0, peak=2.5, exponent=0.1), "OK", "PASS"),
+        (evidence(9.0, autonomous=True, exponent=0.5), "CHAOTIC", "PASS"),
+        (evidence(9.0, autonomous=True, exponent=0.5, exponent_error=0.3), "EXPLODING", "FAIL"),
+        (evidence(0.0, rows=149), "INCONCLUSIVE", "WARN"),
+        (evidence(0.0, longest=49), "INCONCLUSIVE", "WARN"),
+        (evidence(math.nan), "INCONCLUSIVE", "WARN"),
+        (evidence(0.0, broken="The states are not finite from step 3 on"), "EXPLODING", "FAIL"),
+    ],
+)
+def test_the_rules(found: Evidence, name: str, severity: str) -> None:
+    verdict = decide(found, Thresholds())
+    assert (verdict.name, verdict.severity) == (name, severity)
+    assert verdict.reason.endswith(".")
+
+
+def test_the_interval_of_a_median() -> None:
+    """Of normal values the bootstrap interval covers the true median about as often as it says."""
+    generator = np.random.default_rng(0)
+    held = 0
+    for seed in range(200):
+        found = estimate(generator.normal(size=(30, 1)), seed)
+        held += found.low <= 0 <= found.high
+    assert 0.88 <= held / 200 <= 0.99  # 95 % ± 3 standard errors, and what a bootstrap of 30 medians falls short
+    assert estimate(np.full((4, 3), -np.inf), 0) == Estimate(-np.inf, -np.inf, -np.inf)
+    assert estimate(np.array([[np.nan, 1.0], [np.nan, np.nan]]), 0) == Estimate(1.0, 1.0, 1.0)
+    assert lower_median(np.array([-np.inf, 2.0])) == -np.inf
+
+
+def test_thresholds_are_checked() -> None:
+    with pytest.raises(ValueError, match="must increase"):
+        Thresholds(vanishing_warn=3.0)
+    with pytest.raises(ValueError, match="finite"):
+        Thresholds(exploding_fail=math.inf)
+    with pytest.raises(ValueError, match="Unknown thresholds"):
+        stability_report(linear(1.0), drive(2), thresholds={"explodes": 1.0})
+
+
+# --- models of every kind ---------------------------------------------------------------------------------------------
+
+
+def test_estimators_bring_their_loss_and_history() -> None:
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(600, 2))
+    y = X.sum(1)
+    model = LSTMRegressor(hidden_size=8, max_epochs=3, bptt_length=20, random_state=0).fit(X, y)
+    with unchanged(model.network_):
+        report = stability_report(model, X, y)
+    subject = report.content["subject"]
+    assert subject["required_lag"] == 20 and subject["required_lag_from"] == "bptt_length"
+    assert subject["errors"] == "mse" and report.content["training"]["epochs"] == [0, 1, 2]
+    status = {check["id"]: check["status"] for check in report.content["checks"]}
+    assert status["GS015"] != "SKIPPED" and status["GS021"] != "SKIPPED" and "ERROR" not in status.values()
+
+
+def test_one_output_a_sequence() -> None:
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(30, 25, 2))
+    model = ElmanRegressor(return_sequences=False, hidden_size=6, max_epochs=2, random_state=0).fit(X, X[:, 0, 0])
+    report = stability_report(model, X, X[:, 0, 0])
+    assert report.content["subject"]["required_lag"] == 24
+    assert report.verdict in ("VANISHING", "INCONCLUSIVE", "OK")
+
+
+class Leaky(Cell):
+    """A user's cell, in ten lines, without closed forms."""
+
+    def __init__(self, input_size: int, hidden_size: int):
+        super().__init__(input_size, hidden_size)
+        self.drive = torch.nn.Linear(input_size, hidden_size)
+
+    def initial_state(self, batch: int) -> tuple[Tensor]:
+        return (self.zeros(batch, self.hidden_size),)
+
+    def forward(self, x: Tensor, state: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
+        h = 0.98 * state[0] + 0.02 * torch.tanh(self.drive(x))
+        return h, (h,)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: Leaky(2, 3),
+        lambda: torch.nn.LSTM(2, 8, num_layers=2),
+        lambda: torch.nn.GRU(2, 8),
+        lambda: torch.nn.RNN(2, 8),
+        lambda: Readout(GRU(2, 4, reset_gate="before"), 1, activation="sigmoid"),
+    ],
+    ids=["own cell", "torch LSTM", "torch GRU", "torch RNN", "readout"],
+)
+def test_any_model(model: Any) -> None:
+    """In float32, with every instrument at work, and unchanged."""
+    own = model()
+    x = drive(2, time=80).float()
+    with unchanged(own):
+        report = stability_report(own, x, required_lag=10, tier="full")
+    assert not [check for check in report.content["checks"] if check["status"] == "ERROR"], report.checks
+    assert report.content["fixed_points"] is not None
+
+
+def test_assert_stable() -> None:
+    assert assert_stable(linear(1.0), drive(2), required_lag=LAG).verdict == "OK"
+    with pytest.raises(AssertionError, match=r"VANISHING \(FAIL\)"):
+        assert_stable(linear(0.5), drive(2), required_lag=LAG)
+
+
+def test_the_same_call_gives_the_same_report() -> None:
+    one, two = (stability_report(lstm(1.0), drive(2, time=80), required_lag=10) for _ in range(2))
+    assert one.to_json() == two.to_json() and one.to_html() == two.to_html()
+
+
+def test_errors_say_what_is_wrong() -> None:
+    with pytest.raises(TypeError, match="takes a Cell, a fitted estimator"):
+        stability_report(torch.nn.Linear(2, 2), drive(2))
+    with pytest.raises(ValueError, match="3 features"):
+        stability_report(linear(1.0), drive(3))
+    with pytest.raises(ValueError, match="required_lag must be"):
+        stability_report(linear(1.0), drive(2), required_lag=0)
+    with pytest.raises(ValueError, match="is driven by 2"):
+        stability_report(linear(1.0))
+    with pytest.raises(ValueError, match="y without X"):
+        stability_report(Henon(), y=drive(2))
+    with pytest.raises(ValueError, match="tier must be"):
+        stability_report(linear(1.0), drive(2), tier="everything")
+    model = LSTMRegressor(hidden_size=4, bidirectional=True, max_epochs=1).fit(np.zeros((30, 1)) + 1.0, np.arange(30.0))
+    with pytest.raises(ValueError, match="causal"):
+        stability_report(model, np.ones((30, 1)))
