@@ -139,6 +139,8 @@ def _vanishing(case: _Case) -> _Answer:
 def _exploding(case: _Case) -> _Answer:
     median, limits = case.evidence.gradient.median, case.limits
     text = f"log₁₀ of how much a gradient grows over {case.evidence.lag} steps."
+    if case.evidence.chaotic:
+        return _skipped("In a chaotic system gradients grow, and that is no defect.")
     if math.isnan(median):
         return _skipped("No gradient was measured at this lag.")
     status = "PASS" if median <= limits.exploding_warn else "WARN" if median <= limits.exploding_fail else "FAIL"
@@ -172,6 +174,8 @@ def _alike(case: _Case) -> _Answer:
 
 
 def _transient(case: _Case) -> _Answer:
+    if case.evidence.chaotic:
+        return _skipped("In a chaotic system disturbances grow, and that is no defect.")
     text = f"log₁₀ of the largest median growth over any lag, at {case.evidence.peak_lag} steps."
     return _at_most(case.evidence.peak, case.limits.transient, text)
 

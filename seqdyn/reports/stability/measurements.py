@@ -155,6 +155,8 @@ def recurrence(subject: Subject) -> Recurrence:
 def _exponents(subject: Subject, found: Measurements, attempt: _Attempts, tier: str) -> None:
     """Lyapunov exponents, and the sum rule on a few steps where not all of them are measured."""
     cell, x, state = subject.cell, subject.x, subject.state
+    if subject.kind == "autonomous":  # its stretches are one run, which has only one transient to leave out
+        x, state = x.flatten(0, 1)[None], _rows(state, 1)
     width = Trajectory(cell, x[:, :1], state).width
     count = width if tier == "full" or width <= WHOLE else EXPONENTS
     attempt("lyapunov", lambda: lyapunov_spectrum(cell, x, state, k=count))

@@ -22,11 +22,14 @@ from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.estimators.tasks import as_numbers
 from seqdyn.forecasting.forecaster import Forecaster
 from seqdyn.scan import scan
-from seqdyn.state import State, leaves, map_leaves
+from seqdyn.state import State, flatten, leaves, map_leaves, unflatten
 from seqdyn.training.batches import Rows
 
 SEQUENCES, STEPS = 8, 2000
 """How many sequences, and steps of each, are measured unless asked for more."""
+
+BALANCE = 1e-3
+"""A change of the state in one step below which a system counts as at rest."""
 
 Loss = Callable[..., Tensor]
 
@@ -270,7 +273,7 @@ def _cut(
     rows = source.rows
     total, lengths = int(rows.lengths.sum()), rows.lengths
     if len(lengths) < count and not source.at_end:
-        starts, steps = _stretches(rows, max(3 * lag, 2), count)
+        starts, steps = _stretches(rows, max(2 * lag, 2), count)
     else:
         enough = lengths >= lengths.float().median()
         chosen = enough.nonzero().flatten()
@@ -278,6 +281,10 @@ def _cut(
         steps = int(lengths[chosen].min())
         starts = rows.starts[chosen] + (lengths[chosen] - steps if source.at_end else 0)
     kept = steps if longest is None else min(steps, longest)
+    if kept < 2:
+        raise ValueError(
+            "Sequences of one step have no lag to look at: give at least two steps (series, time, inputs)."
+        )
     if source.at_end:
         starts = starts + steps - kept
     states = _states(source, starts, initial_state)
@@ -309,6 +316,8 @@ def _states(source: _Source, starts: Tensor, initial_state: State | None) -> Sta
     if initial_state is not None:
         given = _one_row(initial_state)
         fresh = cell.start_from(given) if isinstance(cell, ClosedLoop) else given
+    elif source.kind == "autonomous":
+        fresh = _off_balance(cell, fresh)
     for start in starts.tolist():
         begin = int(rows.starts[rows.starts <= start].max())
         state = fresh
@@ -316,6 +325,16 @@ def _states(source: _Source, starts: Tensor, initial_state: State | None) -> Sta
             state = scan(cell, rows.x[None, begin:start].double().cpu(), fresh).state
         found.append(state)
     return map_leaves(lambda *parts: torch.cat(parts), *found)
+
+
+def _off_balance(cell: Cell, state: State) -> State:
+    """A state a thousandth beside one where the cell rests: on an unstable point it would never be seen to leave."""
+    _, after = cell(torch.zeros(1, 0, dtype=torch.float64), state)
+    if bool((flatten(after) - flatten(state)).abs().max() > BALANCE):
+        return state
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(flatten(state).shape, generator=generator, dtype=torch.float64)
+    return unflatten(flatten(state) + BALANCE * drawn, state)
 
 
 def _one_row(state: State) -> State:

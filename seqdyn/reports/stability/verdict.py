@@ -125,6 +125,11 @@ class Evidence(NamedTuple):
     autonomous: bool
     broken: str | None = None
 
+    @property
+    def chaotic(self) -> bool:
+        """Whether the system alone parts neighbours: then gradients grow in any good model of it."""
+        return self.autonomous and self.exponent - 2 * self.exponent_error > 0
+
 
 def estimate(values: Array, seed: int) -> Estimate:
     """The median of values (sequences, errors) and its interval: sequences are drawn anew, NaN is left out.
@@ -158,7 +163,7 @@ def decide(evidence: Evidence, thresholds: Thresholds) -> Verdict:
     lag, median = found.lag, found.gradient.median
     if found.broken is not None:
         return Verdict("EXPLODING", "FAIL", f"{found.broken}: nothing that is not finite can be trained.")
-    if found.autonomous and found.exponent - 2 * found.exponent_error > 0:
+    if found.chaotic:
         return Verdict("CHAOTIC", "PASS", _chaotic(found))
     if lag > found.longest or found.rows < ENOUGH * lag or np.isnan(median):
         return Verdict("INCONCLUSIVE", "WARN", _too_little(found))
