@@ -21,8 +21,9 @@ from typer.testing import CliRunner, Result
 
 import seqdyn
 from seqdyn.cells.gru import GRU
-from seqdyn.cli.demo_cases import CASES, Case, baselines, co2, one_thread, run_case, sunspots
+from seqdyn.cli.demo_cases import CASES, Case, baselines, co2, run_case, sunspots
 from seqdyn.cli.main import app
+from seqdyn.cli.threads import one_thread
 from seqdyn.files import load, save
 
 ROOT = Path(__file__).parents[1]

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 import seqdyn
-from seqdyn.cli.demo_cases import one_thread
 from seqdyn.cli.forecasting import TRAINED, Model
+from seqdyn.cli.threads import one_thread
 from seqdyn.data.panels import Panel
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.forecasting.defaults import BASELINES

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seqdyn.cli.threads import one_thread
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -64,7 +66,7 @@ def _solve(seed: int, max_epochs: int | None) -> list[Outcome]:
     """All cases, with a progress bar on a terminal."""
     from tqdm import tqdm
 
-    from seqdyn.cli.demo_cases import CASES, one_thread, run_case
+    from seqdyn.cli.demo_cases import CASES, run_case
 
     with one_thread():
         return [run_case(make(), seed, max_epochs) for make in tqdm(CASES, unit="data set", leave=False, disable=None)]
@@ -131,7 +133,8 @@ def _diagnosed(outcomes: list[Outcome]) -> StabilityReport:
     from seqdyn.reports.stability.report import stability_report
 
     outcome = next(outcome for outcome in outcomes if outcome.case.name == "sunspots")
-    return stability_report(outcome.model, outcome.case.past, required_lag=outcome.case.season_length)
+    with one_thread():
+        return stability_report(outcome.model, outcome.case.past, required_lag=outcome.case.season_length)
 
 
 def _write(out: Path, outcomes: list[Outcome]) -> list[str]:

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -223,19 +222,6 @@ def baselines(case: Case) -> dict[str, PanelForecaster]:
 
     panel = read_panel(case.past)
     return default_baselines("auto", panel, case.horizon, case.windows, season_length=case.season_length).models
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Networks this small are no faster on many threads, and many times slower where the threads wait for a core."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _timed(work: Callable[[], Any]) -> float:

@@ -12,6 +12,7 @@ import typer
 
 from seqdyn.cli.inputs import inputs_of
 from seqdyn.cli.tables import check_numbers, check_readable, read_table
+from seqdyn.cli.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +67,8 @@ def diagnose(
         from seqdyn.reports.stability.report import stability_report
 
         read = _read(model, read_table(data, time_column), data)
-        report = stability_report(*read, required_lag=required_lag, tier=str(tier), seed=seed)
+        with one_thread():
+            report = stability_report(*read, required_lag=required_lag, tier=str(tier), seed=seed)
         for out, write in ((html, report.to_html), (json, report.to_json), (png, report.to_png)):
             if out is not None:
                 write(out)

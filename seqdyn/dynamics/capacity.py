@@ -8,7 +8,7 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor
 
-from seqdyn.dynamics.trajectory import Trajectory
+from seqdyn.dynamics.trajectory import Trajectory, check_cell
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
@@ -90,6 +90,7 @@ def memory_capacity(
     >>> round(memory_capacity(MovingAverage(1, window=5)).total, 6)
     4.0
     """
+    check_cell(cell)
     if not cell.input_size:
         raise ValueError(f"{type(cell).__name__} takes no input: there is nothing for it to remember.")
     width = Trajectory(cell, torch.zeros(1, 1, cell.input_size)).width

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Block, Cell
+from seqdyn.dynamics.trajectory import check_cell
 from seqdyn.state import State, leaves, map_leaves
 
 
@@ -131,6 +132,7 @@ def planned(
     ValueError
         If something is missing or does not fit; the message says what to give.
     """
+    check_cell(cell)
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise ValueError(f"steps must be an int of at least 1, got {steps!r}.")
     if x is None:

@@ -6,6 +6,7 @@ f(x*, h*) = h*,   q(h) = ½ ‖f(x*, h) − h‖²
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from seqdyn.dynamics.derivatives import jacobian
 from seqdyn.dynamics.spectrum import eigenvalues
-from seqdyn.dynamics.trajectory import Trajectory
+from seqdyn.dynamics.trajectory import Trajectory, check_cell
 from seqdyn.scan import hold, scan
 from seqdyn.state import State, flatten, map_leaves, unflatten
 
@@ -36,7 +37,7 @@ NUMBERS_AT_ONCE = 2**22
 """Entries of Jacobians that are held at a time: 32 MiB."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FixedPoints:
     """Fixed and slow points of f(x*, ·): fixed before slow ones, few unstable directions first, then by share.
 
@@ -71,6 +72,10 @@ class FixedPoints:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{number} {kind}" for kind, number in Counter(self.kinds).items()) or "none"
+        return f"<FixedPoints {counts}; {self.rejected} of {self.starts} starts arrived nowhere>"
 
     @property
     def stable(self) -> Tensor:
@@ -192,12 +197,14 @@ def fixed_points(
             raise ValueError(f"{name} must be positive, got {value!r}.")
     if not noise >= 0:
         raise ValueError(f"noise must be at least 0, got {noise!r}.")
+    check_cell(cell)
     field = _Field(cell, _held(cell, x))
     begin = _starts(field, x, starts, state, noise, torch.Generator().manual_seed(seed))
     arrived = torch.cat([_descended(field, chunk, tolerance, max_iterations) for chunk in field.chunks(begin)])
     gaps, paces = field.gap(arrived), field.gap(begin)
     fixed = gaps.abs().amax(1) <= tolerance * (1 + arrived.abs().amax(1))
-    kept = fixed | (_cost(gaps) < SLOW * _median(paces.square().sum(1)))
+    near = (arrived >= begin.amin(0) - _span(begin)).all(1) & (arrived <= begin.amax(0) + _span(begin)).all(1)
+    kept = fixed | (near & (_cost(gaps) < SLOW * _median(paces.square().sum(1))))
     leaders, counts = _distinct(arrived[kept], ~fixed[kept], gaps[kept].norm(dim=1), merge)
     found = FixedPoints(
         points=arrived[kept][leaders],
@@ -218,6 +225,11 @@ def _in_order(found: FixedPoints) -> FixedPoints:
     order = torch.tensor([row for _, row in sorted((key, row) for row, key in enumerate(keys))], dtype=torch.long)
     rows = {name: getattr(found, name)[order] for name in ("points", "eigenvalues", "speed", "slow", "share")}
     return replace(found, **rows)
+
+
+def _span(begin: Tensor) -> Tensor:
+    """How wide the starts lie, in every direction: a slow point further off is one of the search, not of the cell."""
+    return begin.amax(0) - begin.amin(0)
 
 
 def _median(values: Tensor) -> float:

@@ -179,10 +179,7 @@ def accumulated_gradient(cell: Cell, x: Tensor, loss: Loss, state: State | None 
         block = stretch.blocks()
         for t in reversed(range(stretch.start, stretch.stop)):
             own = slopes[:, t : t + 1] @ block.readout[:, t - stretch.start]
-            row = row @ block.transition[:, t - stretch.start]
-            common = torch.maximum(log, own.norm(dim=2).log())  # neither of the two may overflow beside the other
-            common = torch.where(common.isfinite(), common, 0)
-            row, log = _normalised(row * (log - common).exp()[..., None] + own * (-common).exp()[..., None], common)
+            row, log = summed(row @ block.transition[:, t - stretch.start], log, own)
             found[:, t] = log[:, 0]
     return found
 
@@ -240,6 +237,13 @@ def parameter_gradients(
         direct = slopes[:, stretch.start : stretch.stop] * (lags == 0).any(1)[:, None] * torch.exp(-scale)
         total += _sent(stretch, list(parameters.values()), by_state, direct, torch.bucketize(lags, bands), len(bands))
     return _in_bands(total, parameters, bands, scale)
+
+
+def summed(row: Tensor, log: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """e^log · row + own, (…, n) each, as a unit row and the logarithm of its length; neither may overflow the other."""
+    common = torch.maximum(log, own.norm(dim=-1).log())
+    common = torch.where(common.isfinite(), common, 0)
+    return _normalised(row * (log - common).exp().unsqueeze(-1) + own * (-common).exp().unsqueeze(-1), common)
 
 
 def output_gradient(trajectory: Trajectory, loss: Loss) -> Tensor:

@@ -56,7 +56,7 @@ class Check(NamedTuple):
     meaning: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LyapunovSpectrum:
     """Lyapunov exponents and how well they are known.
 
@@ -103,6 +103,12 @@ class LyapunovSpectrum:
     width: int
     sum_rule_residual: float
     adjoint_gap: float
+
+    def __repr__(self) -> str:
+        pairs = zip(self.exponents[:4].tolist(), self.standard_errors[:4].tolist(), strict=True)
+        shown = ", ".join(f"{value:.4g} ± {error:.2g}" for value, error in pairs)
+        more = f" and {len(self.exponents) - 4} more" if len(self.exponents) > 4 else ""
+        return f"<LyapunovSpectrum {self.kind}: {shown}{more} {self.unit}, {self.steps} steps>"
 
     @property
     def unit(self) -> str:

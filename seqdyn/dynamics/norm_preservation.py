@@ -7,14 +7,15 @@ It is 0 where a step back keeps the gradient's length, and near 1 where the sign
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from seqdyn.cell import check_choice
-from seqdyn.dynamics.reach import Loss, Swept, doubled, remembers, rows, sweep
-from seqdyn.dynamics.trajectory import measured
+from seqdyn.dynamics.reach import Loss, Swept, remembers, returned, sweep
+from seqdyn.dynamics.trajectory import rows_of
 from seqdyn.state import State, flatten, leaves, map_leaves, unflatten
 
 if TYPE_CHECKING:
@@ -90,10 +91,9 @@ def omega(cell: Cell, x: Any, loss: Loss, state: State | None = None, *, form: s
     (0.25, tensor([[0.2500, 0.2500,    nan]], dtype=torch.float64))
     """
     check_choice("form", form, FORMS)
-    copy = measured(cell)
-    run = sweep(copy, doubled(x), loss, doubled(state))
-    terms, counts = _terms(copy, run, form)
-    curve = terms.detach().where(counts, torch.nan)
+    log_norms, ratios = returned(cell, x, loss, state)
+    changes = ratios[:, 1:] if form == "norm" else ratios[:, 1:].square()
+    curve = (changes - 1).square().where(2 * log_norms[:, 1:] >= math.log(BOUND), torch.nan)
     return Omega(float(curve.nanmean()), curve)
 
 
@@ -146,7 +146,7 @@ def frozen_omega(cell: Cell, run: Swept, form: str = "norm") -> Tensor:
 @torch.enable_grad()
 def _terms(cell: Cell, run: Swept, form: str) -> tuple[Tensor, Tensor]:
     """Ω_k and whether it counts, each (batch, time − 1); 0 where it does not."""
-    x, before = (rows(map_leaves(lambda leaf: leaf[:, 1:], tree)) for tree in (run.x, run.before))
+    x, before = (rows_of(map_leaves(lambda leaf: leaf[:, 1:], tree)) for tree in (run.x, run.before))
     delta = run.gradient[:, 1:].flatten(0, 1)
     back = _pulled_back(cell, x, before, delta)
     squared = delta.square().sum(1)

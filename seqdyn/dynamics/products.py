@@ -7,8 +7,6 @@ Five hundred factors of norm 0.2 or 5 leave the range of float64. A :class:`Scal
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -16,17 +14,6 @@ from torch import Tensor
 
 SMALL = 1e-100
 """Sizes below it, and above its inverse, are not trusted: some of their squares are out of range."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Factorise small matrices on one thread: they gain nothing by two, and lose a hundredfold on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Scaled(NamedTuple):
@@ -157,6 +144,5 @@ def log_norm(product: Scaled, norm: str = "spectral") -> Tensor:
     if norm == "frobenius":
         return torch.where(finite, product.log, torch.nan)
     matrix = torch.where(finite[..., None, None], product.matrix, 0.0)
-    with one_thread():
-        largest = torch.linalg.eigvalsh(matrix.mT @ matrix)[..., -1].clamp(min=0)
+    largest = torch.linalg.eigvalsh(matrix.mT @ matrix)[..., -1].clamp(min=0)
     return torch.where(finite, largest.log() / 2 + product.log, torch.nan)

@@ -8,13 +8,15 @@ J_{k+1} over the whole state (h, c) counts no way twice. ∂⁺ is the immediate
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from seqdyn.dynamics.trajectory import measured
+from seqdyn.dynamics.gradients import output_gradient, summed
+from seqdyn.dynamics.trajectory import Trajectory, rows_of
 from seqdyn.scan import scan
 from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves, stack
 
@@ -96,7 +98,46 @@ def steps_reached(
     >>> steps_reached(half, torch.zeros(1, 100, 1), lambda output: output[:, -1].sum())
     0.34
     """
-    return reached(sweep(measured(cell), doubled(x), loss, doubled(state)), mask, threshold)
+    log_norms, _ = returned(cell, x, loss, state)
+    there = log_norms >= math.log(threshold)
+    return float(there.double().mean() if mask is None else (there & mask).sum() / mask.sum())
+
+
+def returned(cell: Cell, x: Any, loss: Loss, state: State | None = None) -> tuple[Tensor, Tensor]:
+    """What comes back along a trajectory, stretch by stretch: memory does not grow with the graph of all steps.
+
+    Parameters
+    ----------
+    cell, x, loss, state
+        As in :func:`steps_reached`.
+
+    Returns
+    -------
+    log_norms : Tensor, shape (batch, time)
+        ln ‖δ_t‖.
+    ratios : Tensor, shape (batch, time)
+        ‖δ_t J_t‖ / ‖δ_t‖; NaN where δ_t = 0.
+    """
+    trajectory = Trajectory(cell, x, state)
+    slopes = output_gradient(trajectory, loss)
+    log_norms = slopes.new_empty(trajectory.batch, trajectory.time)
+    ratios = torch.empty_like(log_norms)
+    later, scale = slopes.new_zeros(trajectory.batch, trajectory.width), slopes.new_zeros(trajectory.batch)
+    for stretch in trajectory.backward():
+        slope, block = slopes[:, stretch.start : stretch.stop], stretch.blocks()
+        own = _immediate(stretch.cell, stretch.x, stretch.before, slope)
+        seen = (slope.unsqueeze(2) @ block.readout).squeeze(2)  # by h_{t-1}, through h_t or not
+        for step in reversed(range(stretch.stop - stretch.start)):
+            J = block.transition[:, step]
+            delta, log_norms[:, stretch.start + step] = summed(later, scale, own[:, step])
+            ratios[:, stretch.start + step] = _times(delta, J).norm(dim=1) / delta.norm(dim=1)
+            later, scale = summed(_times(later, J), scale, seen[:, step])
+    return log_norms, ratios
+
+
+def _times(row: Tensor, matrix: Tensor) -> Tensor:
+    """(batch, n) times (batch, n, n)."""
+    return (row.unsqueeze(1) @ matrix).squeeze(1)
 
 
 def reached(run: Swept, mask: Tensor | None = None, threshold: float = 1e-10) -> float:
@@ -111,7 +152,7 @@ def sweep(cell: Cell, x: Any, loss: Loss, state: State | None = None, reset: Ten
     Parameters
     ----------
     cell : Cell
-        As it is: see :func:`~seqdyn.dynamics.trajectory.measured` for a copy.
+        As it is.
     x, loss, state
         As in :func:`steps_reached`.
     reset : Tensor of bool, shape (batch, time), optional
@@ -140,19 +181,9 @@ def sweep(cell: Cell, x: Any, loss: Loss, state: State | None = None, reset: Ten
     return Swept(x, before, later + _immediate(cell, x, before, slope))
 
 
-def doubled(tree: Any) -> Any:
-    """The same tree for a measured copy: its numbers in float64, on the CPU."""
-    return map_leaves(lambda leaf: leaf.detach().to("cpu", torch.float64 if leaf.is_floating_point() else None), tree)
-
-
 def remembers(state: State) -> bool:
     """Whether there is any number in a state."""
     return any(leaf.numel() for leaf in leaves(state))
-
-
-def rows(tree: Any) -> Any:
-    """(batch, time, …) as the rows of one batch: a step is pure, so that all steps can be taken side by side."""
-    return map_leaves(lambda leaf: leaf.flatten(0, 1), tree)
 
 
 def _slope(loss: Loss, output: Any) -> Any:
@@ -174,7 +205,7 @@ def _later(output: Any, slope: Any, nodes: list[State]) -> Tensor:
 def _immediate(cell: Cell, x: Any, before: State, slope: Any) -> Tensor:
     """∂⁺C/∂h_t through y_t alone, every leaf with the others held: what passes through one leaf stops there."""
     held = map_leaves(lambda leaf: leaf.flatten(0, 1).requires_grad_(), before)
-    output, after = cell(rows(x), held)
+    output, after = cell(rows_of(x), held)
     found = {name: torch.zeros_like(leaf) for name, leaf in named_leaves(after)}
 
     def stop(name: str) -> Callable[[Tensor], Tensor]:
@@ -187,7 +218,7 @@ def _immediate(cell: Cell, x: Any, before: State, slope: Any) -> Tensor:
     for name, leaf in named_leaves(after):
         if leaf.requires_grad:
             leaf.register_hook(stop(name))
-    _back(output, rows(slope), leaves(held))
+    _back(output, rows_of(slope), leaves(held))
     pieces = iter(found.values())
     batch, time = leaves(before)[0].shape[:2]
     return flatten(map_leaves(lambda _: next(pieces), after)).detach().view(batch, time, -1)

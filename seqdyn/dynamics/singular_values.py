@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqdyn.dynamics.products import Scaled, compose, log_norm, one_thread, scaled, total
+from seqdyn.dynamics.products import Scaled, compose, log_norm, scaled, total
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.state import State
 
@@ -75,10 +75,9 @@ def transition_singular_values(
     _check_positive("rounds", rounds)
     trajectory = Trajectory(cell, x, state)
     Q = _orthogonal(trajectory, seed)
-    with one_thread():
-        for _ in range(rounds):
-            Q = _turned_back(trajectory, Q)
-            Q, logs = _carried(trajectory, Q)
+    for _ in range(rounds):
+        Q = _turned_back(trajectory, Q)
+        Q, logs = _carried(trajectory, Q)
     return _merged(_leading(_product(trajectory)), logs.sort(1, descending=True).values)
 
 
@@ -200,8 +199,7 @@ def _orthogonal(trajectory: Trajectory, seed: int) -> Tensor:
     """A random orthogonal matrix a sequence, (batch, n, n)."""
     generator = torch.Generator().manual_seed(seed)
     shape = (trajectory.batch, trajectory.width, trajectory.width)
-    with one_thread():
-        return torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64)).Q
+    return torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64)).Q
 
 
 def _product(trajectory: Trajectory) -> Scaled:
@@ -217,8 +215,7 @@ def _product(trajectory: Trajectory) -> Scaled:
 def _leading(product: Scaled) -> Tensor:
     """The logarithms of the singular values that a product of matrices keeps, falling; NaN in place of the others."""
     finite = product.matrix.isfinite().all(-1).all(-1, keepdim=True)
-    with one_thread():
-        values = torch.linalg.svdvals(torch.where(finite.unsqueeze(-1), product.matrix, 0.0))
+    values = torch.linalg.svdvals(torch.where(finite.unsqueeze(-1), product.matrix, 0.0))
     kept = finite & (values > values[:, :1] * torch.finfo(values.dtype).eps ** 0.5)
     return torch.where(kept, values.log() + product.log.unsqueeze(1), torch.nan)
 

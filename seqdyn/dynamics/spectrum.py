@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from seqdyn.dynamics.trajectory import Trajectory
+from seqdyn.dynamics.trajectory import Trajectory, check_cell
 from seqdyn.state import State, leaves
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def eigenvalues(cell: Cell | Tensor, x: Any = None, state: State | None = None) 
     if x is not None:
         trajectory = Trajectory(cell, x, state)
         return torch.cat([_sorted_eigenvalues(stretch.jacobians()) for stretch in trajectory.forward()], 1)
+    check_cell(cell)
     rows = 1 if state is None else len(leaves(state)[0])
     still = torch.zeros(rows, 1, cell.input_size, dtype=cell.zeros(1, 1).dtype)
     found = _sorted_eigenvalues(next(Trajectory(cell, still, state).forward()).jacobians())[:, 0]

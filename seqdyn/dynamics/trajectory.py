@@ -24,12 +24,29 @@ NUMBERS_AT_ONCE = 2**19
 
 
 def measured(cell: Cell) -> Cell:
-    """The copy that is measured: float64, on the CPU, in evaluation mode, without gradients of its own."""
+    """The copy that is measured: float64, on the CPU, in evaluation mode, without gradients of its own.
+
+    Raises
+    ------
+    TypeError
+        If it is no cell; the message names the way to one.
+    """
+    check_cell(cell)
     own = copy.deepcopy(cell).to("cpu", torch.float64).eval().requires_grad_(False)
     for part in own.modules():
         if isinstance(part, Cell) and not [*part.parameters(), *part.buffers()]:  # nothing else tells its precision
             part.register_buffer("precision", torch.empty(0, dtype=torch.float64), persistent=False)
     return own
+
+
+def check_cell(cell: Any) -> None:
+    """Raise unless it is a cell, naming the way to one from what it is."""
+    if isinstance(cell, Cell):
+        return
+    way = "the one inside a fitted estimator is est.cell_" if hasattr(cell, "get_params") else "write one in ten lines"
+    if isinstance(cell, torch.nn.Module):
+        way = "seqdyn.from_torch makes one of torch's own RNN, LSTM or GRU"
+    raise TypeError(f"Instruments take a seqdyn.Cell, got {type(cell).__name__}: {way}.")
 
 
 class Stretch(NamedTuple):

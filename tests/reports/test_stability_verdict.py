@@ -308,7 +308,11 @@ def test_the_same_call_gives_the_same_report() -> None:
 
 def test_errors_say_what_is_wrong() -> None:
     with pytest.raises(TypeError, match="takes a Cell, a fitted estimator"):
+        stability_report("model.pt", drive(2))
+    with pytest.raises(TypeError, match=r"from_torch takes nn\.RNN"):
         stability_report(torch.nn.Linear(2, 2), drive(2))
+    with pytest.raises(TypeError, match="holds 0 \\(LSTM\\)"):
+        stability_report(torch.nn.Sequential(torch.nn.LSTM(2, 3), torch.nn.Linear(3, 1)), drive(2))
     with pytest.raises(ValueError, match="3 features"):
         stability_report(linear(1.0), drive(3))
     with pytest.raises(ValueError, match="required_lag must be"):

@@ -273,19 +273,33 @@ def slowest(found: Measurements) -> float:
     return max((float(gate.quantiles((0.9,))[0]) for gate in keeping(found).values()), default=math.nan)
 
 
+def needed_time_constant(lag: int, limits: Thresholds) -> float:
+    """τ with e^{−K/τ} = 10^vanishing_warn: a gate that holds this long keeps a gradient over K steps."""
+    return -lag / (limits.vanishing_warn * math.log(10)) if limits.vanishing_warn < 0 else float(lag)
+
+
 def _time_constants(case: _Case) -> _Answer:
     value = slowest(case.found)
     if math.isnan(value):
         return _skipped("No gate multiplies the memory.")
-    return _at_least(value, float(case.evidence.lag), "Time constant that a tenth of the units exceeds.")
+    text = f"Time constant that a tenth of the units exceeds, and the one that keeps 10^{case.limits.vanishing_warn:g}."
+    return _at_least(value, needed_time_constant(case.evidence.lag, case.limits), text)
+
+
+def most_closed(gates: dict[str, GateStatistics]) -> tuple[str, float]:
+    """The gate most often at an end of its range, and how often: a gate that keeps the memory may well be open."""
+    shares = {
+        name: gate.total_saturated if gate.time_constants is None else gate.total_low for name, gate in gates.items()
+    }
+    return max(shares.items(), key=lambda pair: pair[1])
 
 
 def _saturated(case: _Case) -> _Answer:
     gates = case.found.gates
     if not gates:
         return _skipped("The cell has no gates.")
-    name, share = max(((name, gate.total_saturated) for name, gate in gates.items()), key=lambda pair: pair[1])
-    return _at_most(share, case.limits.saturated, f"Share of the values of the gate {name!r} at either end.")
+    name, share = most_closed(gates)
+    return _at_most(share, case.limits.saturated, f"Share of the values of the gate {name!r} that pass no gradient.")
 
 
 def _units(case: _Case) -> _Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -24,6 +25,9 @@ from seqdyn.reports.stability.tables import GATES, SCALARS, Content, look_up, po
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+SHOWN = 8
+"""Numbers that ``str`` shows; the frame has them all."""
 
 ABSENT = "absent"
 """The status of a check that one of two reports does not have."""
@@ -120,8 +124,14 @@ class Difference(Mapping[str, Any]):
         frame = pd.DataFrame([*self["numbers"], *horizons], columns=columns)
         return frame.astype(dict.fromkeys(columns[3:], "float64"))
 
-    def to_html(self, *, minimal: bool = False) -> str:
-        """One standalone page, as that of a report; ``minimal`` leaves the figure out."""
+    def to_html(self, path: str | Path | None = None, *, minimal: bool = False) -> str:
+        """One standalone page, as that of a report, written to ``path``; ``minimal`` leaves the figure out."""
+        text = self._page(minimal)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def _page(self, minimal: bool) -> str:
         verdict = self["verdict"]
         return render(
             Page(
@@ -197,12 +207,13 @@ class Difference(Mapping[str, Any]):
         return changes or ["No check changed its status."]
 
     def _largest(self) -> list[str]:
-        """The numbers that moved, one a line."""
+        """The first of the numbers that moved, one a line."""
         moved = [one for one in self["numbers"] if written(one["before"]) != written(one["after"])]
-        return [
+        lines = [
             f"{one['quantity']}: {written(one['before'])} → {written(one['after'])} {one['unit']}".rstrip()
-            for one in moved
+            for one in moved[:SHOWN]
         ]
+        return lines + ([f"{len(moved) - SHOWN} more numbers moved: to_frame()"] if len(moved) > SHOWN else [])
 
     # --- its tables ---------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.dynamics.gates import forget_bias_for
-from seqdyn.reports.stability.checks import Check, beyond, keeping, slowest
+from seqdyn.reports.stability.checks import Check, beyond, keeping, most_closed, needed_time_constant, slowest
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
 from seqdyn.reports.stability.verdict import ENOUGH, Evidence, Thresholds, Verdict
@@ -81,9 +81,10 @@ def _hold_longer(case: _Case) -> Recommendation | None:
     bias = float(forget_bias_for(float(lag)))
     gate = "forget gate" if _has(case, LSTM) else "update gate"
     text = (
-        f"Nine of ten units forget within {tau:.3g} steps, but {lag} are needed. Begin with a bias of the {gate} of "
-        f"{bias:.2f}, which holds that long: initialise=('forget_bias', {bias:.2f}); or with time constants spread up "
-        f"to {lag} steps: initialise=('chrono', {max(lag, 3)})."
+        f"Nine of ten units forget with time constants up to {tau:.3g} steps; to keep "
+        f"10^{case.limits.vanishing_warn:g} over {lag} steps some need {needed_time_constant(lag, case.limits):.3g}. "
+        f"Begin with a bias of the {gate} of {bias:.2f}, which holds {lag} steps: initialise=('forget_bias', "
+        f"{bias:.2f}); or with time constants spread up to {lag}: initialise=('chrono', {max(lag, 3)})."
     )
     return Recommendation("R01", text, round(bias, 2), "bias", "GS017")
 
@@ -234,7 +235,7 @@ def _unsaturate(case: _Case) -> Recommendation | None:
     gates = case.found.gates
     if "GS018" not in case.failing or not gates:
         return None
-    name, share = max(((name, gate.total_saturated) for name, gate in gates.items()), key=lambda pair: pair[1])
+    name, share = most_closed(gates)
     text = (
         f"The gate {name!r} is at an end of its range at {share:.0%} of all steps and passes no gradient there. Scale "
         "the inputs to unit variance, bring its bias towards 0, or lower the learning rate."

@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 
 from seqdyn.cell import check_choice
 from seqdyn.dynamics.gradients import lower_quantiles
-from seqdyn.dynamics.products import one_thread
 from seqdyn.reports.stability.checks import all_checks
 from seqdyn.reports.stability.content import content_of
 from seqdyn.reports.stability.difference import Difference, compare
@@ -27,7 +26,7 @@ from seqdyn.reports.stability.page import to_html
 from seqdyn.reports.stability.recommendations import recommend
 from seqdyn.reports.stability.subject import SEQUENCES, STEPS, Loss, Subject, subject_of
 from seqdyn.reports.stability.tables import checks_frame, from_json, to_frame, to_json, to_xarray
-from seqdyn.reports.stability.verdict import Evidence, Thresholds, decide, estimate
+from seqdyn.reports.stability.verdict import Estimate, Evidence, Thresholds, decide, estimate
 from seqdyn.state import State
 
 
@@ -51,6 +50,11 @@ class StabilityReport:
         How bad that is.
     reason : str
         The verdict in one sentence.
+    required_lag : int
+        K, in steps.
+    gradient, product : Estimate
+        L and G, ``median``, ``low`` and ``high``: log₁₀ of what an error tells the state K steps before it, and of what
+        any disturbance of that state could do.
     checks : DataFrame
         One row a check: its id, status, value and threshold.
     recommendations : list of str
@@ -71,6 +75,18 @@ class StabilityReport:
     @property
     def reason(self) -> str:
         return str(self.content["verdict"]["reason"])
+
+    @property
+    def required_lag(self) -> int:
+        return int(self.content["subject"]["required_lag"])
+
+    @property
+    def gradient(self) -> Estimate:
+        return Estimate(**self.content["verdict"]["gradient"])
+
+    @property
+    def product(self) -> Estimate:
+        return Estimate(**self.content["verdict"]["product"])
 
     @property
     def checks(self) -> pd.DataFrame:
@@ -250,6 +266,9 @@ def stability_report(
     it is where the bootstrap interval of L holds a threshold. The spectral radius is reported and decides nothing: a
     radius of 0.9 may stand beside a growth of 39, and one of 1.1 beside a trajectory that contracts.
 
+    On a machine that is busy with other work, threads that share small factorisations wait for each other: there
+    ``torch.set_num_threads(1)`` or OMP_NUM_THREADS=1 makes it many times faster.
+
     References
     ----------
     Hochreiter (1991); Bengio, Simard & Frasconi (1994); Pascanu, Mikolov & Bengio (2013); Engelken, Wolf & Abbott
@@ -280,8 +299,7 @@ def stability_report(
         max_steps=max_steps,
         steps=steps,
     )
-    with one_thread():
-        found = measure(subject, tier, seed)
+    found = measure(subject, tier, seed)
     evidence = evidence_of(subject, found, seed)
     verdict = decide(evidence, limits)
     checks = all_checks(subject, found, evidence, limits)

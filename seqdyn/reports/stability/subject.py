@@ -167,8 +167,8 @@ def _source(model: Any, X: Any, y: Any, loss: Loss | None, steps: int) -> _Sourc
         model = model.estimator_
     if isinstance(model, SequenceEstimator):
         return _of_estimator(model, X, y, loss)
-    if isinstance(model, nn.RNNBase | nn.RNNCellBase):
-        model = from_torch(model)
+    if isinstance(model, nn.Module) and not isinstance(model, Cell):
+        model = from_torch(model)  # or it says which part of the module it takes
     if not isinstance(model, Cell):
         raise TypeError(
             f"stability_report takes a Cell, a fitted estimator or forecaster, or torch's RNN, LSTM or GRU, got "

@@ -196,7 +196,8 @@ def _settled(found: Evidence, side: str, thresholds: Thresholds) -> Verdict:
         left = "nothing" if np.isinf(median) else f"a share of 10^{median:.1f}"
         lost = ", less than float32 keeps beside the nearest steps" if severity == "FAIL" else ""
         return Verdict(side, severity, f"Of a gradient {left} is left after {lag} steps (median){lost}.")
-    if found.peak > thresholds.transient and not found.exponent > 0:
+    decays = found.peak_lag < lag if np.isnan(found.exponent) else found.exponent <= 0
+    if found.peak > thresholds.transient and decays:
         return Verdict(
             "TRANSIENT",
             "WARN",
