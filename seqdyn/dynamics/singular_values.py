@@ -78,7 +78,7 @@ def transition_singular_values(
     for _ in range(rounds):
         Q = _turned_back(trajectory, Q)
         Q, logs = _carried(trajectory, Q)
-    return _merged(_leading(_product(trajectory)), logs.sort(1, descending=True).values)
+    return merged(leading_of(_product(trajectory)), logs.sort(1, descending=True).values)
 
 
 def leading_singular_value(
@@ -212,7 +212,7 @@ def _product(trajectory: Trajectory) -> Scaled:
     return product
 
 
-def _leading(product: Scaled) -> Tensor:
+def leading_of(product: Scaled) -> Tensor:
     """The logarithms of the singular values that a product of matrices keeps, falling; NaN in place of the others."""
     finite = product.matrix.isfinite().all(-1).all(-1, keepdim=True)
     values = torch.linalg.svdvals(torch.where(finite.unsqueeze(-1), product.matrix, 0.0))
@@ -220,7 +220,7 @@ def _leading(product: Scaled) -> Tensor:
     return torch.where(kept, values.log() + product.log.unsqueeze(1), torch.nan)
 
 
-def _merged(exact: Tensor, found: Tensor) -> Tensor:
+def merged(exact: Tensor, found: Tensor) -> Tensor:
     """The exact values where there are any, after them the others, none above the one before it."""
     return torch.where(exact.isnan(), found, exact).cummin(1).values
 
