@@ -3,15 +3,17 @@
     g^{(t)}_s = ∂E_t/∂h_s = ∂E_t/∂y_t B_t J_{t-1} … J_{s+1}        one error, by lag t − s
     δ_s       = Σ_{t>s} g^{(t)}_s                                   all errors, what backpropagation accumulates
 
-The two coincide for one error at the end only: :func:`gradient_by_lag` and :func:`accumulated_gradient` are kept apart.
+δ_s holds the errors after s alone; an error E_s that y_s reads from h_s itself is not in it. The two coincide for one
+error at the end only: :func:`gradient_by_lag` and :func:`accumulated_gradient` are kept apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
@@ -55,7 +57,7 @@ class GradientByLag:
 
     def quantiles(self, levels: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> Tensor:
         """Quantiles of the relative norms over sequences and anchors, shape (lags, levels)."""
-        return lower_quantiles(self.relative.flatten(0, 1), levels)
+        return known_quantiles(self.relative.flatten(0, 1), levels)
 
 
 class ParameterGradients(NamedTuple):
@@ -105,7 +107,7 @@ def gradient_by_lag(
     anchors : int or sequence of int
         The steps t to follow, or how many of them: evenly spread over the second half.
     longest : int, optional
-        The longest lag; 2000 if None, and at most the number of steps.
+        The longest lag, at least 1; 2000 if None. Lags beyond the beginning of the sequence are left out.
 
     Returns
     -------
@@ -114,7 +116,9 @@ def gradient_by_lag(
     Raises
     ------
     ValueError
-        If anchors lie outside the sequence or the loss does not depend on the output.
+        If anchors lie outside the sequence, the longest lag is below 1, or the loss does not depend on the output.
+    TypeError
+        If the loss is no callable.
 
     Notes
     -----
@@ -139,7 +143,7 @@ def gradient_by_lag(
     trajectory = Trajectory(cell, x, state)
     slopes = output_gradient(trajectory, loss)
     times = _anchors(anchors, trajectory.time)
-    reach = max(1, min(LONGEST if longest is None else longest, trajectory.time))
+    reach = _reach(longest, trajectory.time)
     log_norms = slopes.new_full((trajectory.batch, len(times), reach), torch.nan)
     for stretch, _, logs in _sweep(trajectory, slopes, times, reach):
         lags = times - torch.arange(stretch.start - 1, stretch.stop - 1)[:, None]  # of h_{s-1}: (steps, anchors)
@@ -161,7 +165,13 @@ def accumulated_gradient(cell: Cell, x: Tensor, loss: Loss, state: State | None 
     Returns
     -------
     Tensor, shape (batch, time)
-        Natural logarithms.
+        Natural logarithms; at t stands ln ‖δ_{t-1}‖.
+
+    Notes
+    -----
+    δ_{t-1} holds the errors from t on, and not E_{t-1}: where y_{t-1} is read from h_{t-1} itself, that way is left
+    out. :func:`~seqdyn.dynamics.reach.steps_reached` and :func:`~seqdyn.dynamics.norm_preservation.omega` take
+    δ_t = ∂C/∂h_t with it, and so the two agree only for outputs that are read from h_{t-1}.
 
     Examples
     --------
@@ -174,7 +184,8 @@ def accumulated_gradient(cell: Cell, x: Tensor, loss: Loss, state: State | None 
     trajectory = Trajectory(cell, x, state)
     slopes = output_gradient(trajectory, loss)
     found = slopes.new_empty(trajectory.batch, trajectory.time)
-    row, log = slopes.new_zeros(trajectory.batch, 1, trajectory.width), slopes.new_zeros(trajectory.batch, 1)
+    row = slopes.new_zeros(trajectory.batch, 1, trajectory.width)
+    log = slopes.new_full((trajectory.batch, 1), -torch.inf)
     for stretch in trajectory.backward():
         block = stretch.blocks()
         for t in reversed(range(stretch.start, stretch.stop)):
@@ -241,14 +252,17 @@ def parameter_gradients(
 
 def summed(row: Tensor, log: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     """e^log · row + own, (…, n) each, as a unit row and the logarithm of its length; neither may overflow the other."""
-    common = torch.maximum(log, own.norm(dim=-1).log())
+    own, size = _normalised(own, torch.zeros_like(log))
+    common = torch.maximum(log, size)
     common = torch.where(common.isfinite(), common, 0)
-    return _normalised(row * (log - common).exp().unsqueeze(-1) + own * (-common).exp().unsqueeze(-1), common)
+    return _normalised(row * (log - common).exp().unsqueeze(-1) + own * (size - common).exp().unsqueeze(-1), common)
 
 
 def output_gradient(trajectory: Trajectory, loss: Loss) -> Tensor:
     """∂E_t/∂y_t along a trajectory, (batch, time, outputs)."""
     output = torch.cat([stretch.output for stretch in trajectory.forward()], 1).requires_grad_()
+    if not callable(loss):
+        raise TypeError(f"loss must be a callable, loss(output) -> errors, got {type(loss).__name__} ({loss!r}).")
     with torch.enable_grad():
         error = loss(output)
     if not isinstance(error, Tensor) or not error.requires_grad:
@@ -257,7 +271,7 @@ def output_gradient(trajectory: Trajectory, loss: Loss) -> Tensor:
     return slopes
 
 
-def lower_quantiles(values: Tensor, levels: Sequence[float]) -> Tensor:
+def known_quantiles(values: Tensor, levels: Sequence[float]) -> Tensor:
     """Quantiles (columns, levels) over the rows of values (rows, columns): NaN is left out, −inf is a value."""
     found = values.new_full((values.shape[1], len(levels)), torch.nan)
     for column, own in enumerate(values.unbind(1)):
@@ -266,26 +280,50 @@ def lower_quantiles(values: Tensor, levels: Sequence[float]) -> Tensor:
             places = torch.tensor(levels, dtype=torch.float64) * (len(known) - 1)
             below, above = known[places.floor().long()], known[places.ceil().long()]
             share = places - places.floor()
-            found[column] = torch.where((share == 0) | (below == above), below, below + share * (above - below))
+            found[column] = torch.where((share == 0) | (below == above), below, (1 - share) * below + share * above)
     return found
 
 
 def _anchors(anchors: int | Sequence[int], time: int) -> Tensor:
-    if isinstance(anchors, int):
-        if anchors < 1:
-            raise ValueError(f"anchors must be at least 1, got {anchors}.")
-        return torch.linspace(time // 2, time - 1, min(anchors, time - time // 2)).round().long().unique()
-    times = torch.as_tensor(list(anchors), dtype=torch.int64).unique()
+    if _is_int(plain := _plain(anchors)):
+        if plain < 1:
+            raise ValueError(f"anchors must be at least 1, got {plain}.")
+        return torch.linspace(time // 2, time - 1, min(plain, time - time // 2)).round().long().unique()
+    times = torch.tensor(_ints("anchors", anchors, "an int, how many, or a sequence of ints, the steps")).unique()
     if not len(times) or int(times.min()) < 0 or int(times.max()) >= time:
-        raise ValueError(f"anchors must be steps from 0 to {time - 1}, got {list(anchors)}.")
+        raise ValueError(f"anchors must be steps from 0 to {time - 1}, got {times.tolist()}.")
     return times
+
+
+def _reach(longest: int | None, time: int) -> int:
+    """How many lags are followed."""
+    if longest is not None and (not _is_int(longest) or longest < 1):
+        raise ValueError(f"longest, the longest lag, must be an int of at least 1, got {longest!r}.")
+    return min(LONGEST if longest is None else int(longest), time)
+
+
+def _is_int(value: Any) -> TypeGuard[int]:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> Any:
+    """Arrays, tensors and their numbers as Python's own."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _ints(name: str, values: Any, expected: str) -> list[int]:
+    """A sequence of ints as Python's own, or an error."""
+    given = [_plain(value) for value in values] if isinstance(_plain(values), Iterable) else None
+    if given is None or not all(map(_is_int, given)):
+        raise ValueError(f"{name} must be {expected}; got {values!r}.")
+    return [int(value) for value in given]
 
 
 def _edges(edges: Sequence[int] | None, last: int) -> Tensor:
     """The upper ends of the bands, the last of them at the longest lag that leads into the sequence."""
     if edges is None:
         edges = [0, *(2**power for power in range(64) if 2**power < last)]
-    given = list(edges)
+    given = _ints("edges", edges, "a sequence of ints, upper ends of bands of lags")
     if given[:1] != [0] or any(a >= b for a, b in pairwise(given)):
         raise ValueError(f"edges must increase from 0, got {given}.")
     return torch.tensor([*(edge for edge in given if edge < last), *([last] if last else []), *([] if last else [0])])
@@ -293,8 +331,16 @@ def _edges(edges: Sequence[int] | None, last: int) -> Tensor:
 
 def _normalised(rows: Tensor, logs: Tensor) -> tuple[Tensor, Tensor]:
     """Unit rows (…, n) and the logarithm of their length, on top of what it was; a zero row stays one, with −inf."""
-    norms = rows.norm(dim=-1)
-    return rows / torch.where(norms > 0, norms, 1).unsqueeze(-1), logs + norms.log()
+    peak = rows.abs().amax(-1, keepdim=True)  # squares of rows as they are may under- or overflow
+    rows = rows / torch.where((peak > 0) & peak.isfinite(), peak, 1)
+    norms = rows.norm(dim=-1, keepdim=True)
+    unit = rows / torch.where(norms > 0, norms, 1)
+    return unit, logs + torch.where(peak.isfinite(), peak.log() + norms.log(), norms.log()).squeeze(-1)
+
+
+def log_lengths(rows: Tensor) -> Tensor:
+    """ln ‖row‖ of rows (…, n), whatever their size."""
+    return _normalised(rows, rows.new_zeros(rows.shape[:-1]))[1]
 
 
 def _sweep(
@@ -327,7 +373,7 @@ def _sweep(
 def _largest(trajectory: Trajectory, slopes: Tensor, times: Tensor) -> Tensor:
     """The largest of all ln ‖g‖, or of ‖∂E_t/∂y_t‖: what everything is measured by, so that nothing overflows."""
     logs = [part.max() for _, _, part in _sweep(trajectory, slopes, times, trajectory.time)]
-    largest = torch.stack([*logs, slopes[:, times].norm(dim=2).log().max()]).max()
+    largest = torch.stack([*logs, log_lengths(slopes[:, times]).max()]).max()
     return largest if bool(largest.isfinite()) else torch.zeros_like(largest)
 
 
@@ -356,7 +402,7 @@ def _sent(
 
 def _in_bands(total: Tensor, parameters: dict[str, Tensor], bands: Tensor, scale: Tensor) -> ParameterGradients:
     pieces = total.split([p.numel() for p in parameters.values()], 1)
-    log_norms = {name: piece.norm(dim=1).log() + scale for name, piece in zip(parameters, pieces, strict=True)}
+    log_norms = {name: log_lengths(piece) + scale for name, piece in zip(parameters, pieces, strict=True)}
     norms = total.norm(dim=1)
     rest = torch.stack([total[band + 1 :].sum(0).norm() for band in range(len(bands))])
     apart = torch.stack([norms[band + 1 :].sum() for band in range(len(bands))])

@@ -12,7 +12,7 @@ from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.dynamics import trajectory
-from seqdyn.dynamics.gradients import accumulated_gradient, gradient_by_lag, lower_quantiles, parameter_gradients
+from seqdyn.dynamics.gradients import accumulated_gradient, gradient_by_lag, known_quantiles, parameter_gradients
 from seqdyn.scan import scan
 from seqdyn.state import State, detach, leaves, map_leaves
 from tests.dynamics.unchanged import unchanged
@@ -165,7 +165,7 @@ def test_an_error_nobody_feels() -> None:
 def test_quantiles_keep_what_never_arrives() -> None:
     """−inf is a value, the smallest; NaN is none."""
     values = torch.tensor([[-torch.inf, 0.0], [-torch.inf, torch.nan], [1.0, 2.0]])
-    found = lower_quantiles(values.double(), [0.5, 1.0])
+    found = known_quantiles(values.double(), [0.5, 1.0])
     assert found.tolist() == [[-torch.inf, 1.0], [1.0, 2.0]]
 
 

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from torch import Tensor
 
-from seqdyn import ElmanRegressor, LSTMRegressor, assert_stable, stability_report
+from seqdyn import (
+    ARXRegressor,
+    Autoregression,
+    ElmanRegressor,
+    GRURegressor,
+    LinearStateSpaceRegressor,
+    LSTMRegressor,
+    MovingAverageRegressor,
+    assert_stable,
+    stability_report,
+)
 from seqdyn.cell import Cell, Readout
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
-from seqdyn.reports.stability.verdict import Estimate, Evidence, Thresholds, decide, estimate, lower_median
+from seqdyn.estimators.parameters import check_parameters
+from seqdyn.reports.stability.subject import subject_of
+from seqdyn.reports.stability.verdict import Estimate, Evidence, Thresholds, decide, estimate, median
 from seqdyn.systems.henon import Henon
 from tests.dynamics.unchanged import unchanged
 
@@ -150,7 +165,8 @@ def test_too_little_data_is_never_a_pass() -> None:
     report = stability_report(linear(1.0), drive(2, series=1, time=100), required_lag=60, tier="fast")
     assert (report.verdict, report.severity) == ("INCONCLUSIVE", "WARN") and "at least 180" in report.reason
     beyond = stability_report(linear(1.0), drive(2, series=8, time=100), required_lag=300, tier="fast")
-    assert beyond.verdict == "INCONCLUSIVE" and "show only 100" in beyond.reason
+    assert beyond.verdict == "INCONCLUSIVE" and "have 100" in beyond.reason
+    assert beyond.exit_code == 2
     assert beyond.exit_code_of(fail_on="warn") == 1
 
 
@@ -158,7 +174,7 @@ def test_errors_that_do_not_feel_the_state() -> None:
     cell = linear(1.0)
     torch.nn.init.zeros_(cell.readout)
     report = stability_report(cell, drive(2), required_lag=20, tier="fast")
-    assert report.verdict == "INCONCLUSIVE" and "no gradient by the state" in report.reason
+    assert report.verdict == "INCONCLUSIVE" and "No error of a measured step" in report.reason
 
 
 # --- evidence made by hand --------------------------------------------------------------------------------------------
@@ -201,7 +217,11 @@ def evidence(median: float, low: float | None = None, high: float | None = None,
         (evidence(9.0, autonomous=True, exponent=0.5, exponent_error=0.3), "EXPLODING", "FAIL"),
         (evidence(0.0, rows=149), "INCONCLUSIVE", "WARN"),
         (evidence(0.0, longest=49), "INCONCLUSIVE", "WARN"),
-        (evidence(math.nan), "INCONCLUSIVE", "WARN"),
+        (evidence(math.nan, values=0), "INCONCLUSIVE", "WARN"),
+        (evidence(0.0, values=2), "INCONCLUSIVE", "WARN"),
+        (evidence(9.0, autonomous=True, exponent=0.01, growth=5.0), "EXPLODING", "FAIL"),
+        (evidence(0.0, peak=2.5, peak_lag=60, exponent=math.nan), "OK", "PASS"),
+        (evidence(0.0, peak=2.5, peak_lag=7, exponent=math.nan), "TRANSIENT", "WARN"),
         (evidence(0.0, broken="The states are not finite from step 3 on"), "EXPLODING", "FAIL"),
     ],
 )
@@ -221,7 +241,7 @@ def test_the_interval_of_a_median() -> None:
     assert 0.88 <= held / 200 <= 0.99  # 95 % ± 3 standard errors, and what a bootstrap of 30 medians falls short
     assert estimate(np.full((4, 3), -np.inf), 0) == Estimate(-np.inf, -np.inf, -np.inf)
     assert estimate(np.array([[np.nan, 1.0], [np.nan, np.nan]]), 0) == Estimate(1.0, 1.0, 1.0)
-    assert lower_median(np.array([-np.inf, 2.0])) == -np.inf
+    assert median(np.array([-np.inf, 2.0])) == -np.inf
 
 
 def test_thresholds_are_checked() -> None:
@@ -229,8 +249,135 @@ def test_thresholds_are_checked() -> None:
         Thresholds(vanishing_warn=3.0)
     with pytest.raises(ValueError, match="finite"):
         Thresholds(exploding_fail=math.inf)
+    with pytest.raises(ValueError, match="finite"):
+        Thresholds(clipped="a")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="shares in"):
+        Thresholds(clipped=-3.0)
     with pytest.raises(ValueError, match="Unknown thresholds"):
         stability_report(linear(1.0), drive(2), thresholds={"explodes": 1.0})
+
+
+# --- what a reviewer broke --------------------------------------------------------------------------------------------
+
+
+class Alone(Cell):
+    """h_t = g h_{t-1}, without input."""
+
+    def __init__(self, gain: float):
+        super().__init__(0, 1)
+        self.register_buffer("gain", torch.tensor(gain))
+
+    def initial_state(self, batch: int) -> tuple[Tensor]:
+        return (torch.ones_like(self.gain).expand(batch, 1),)
+
+    def forward(self, x: Tensor, state: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
+        return self.gain * state[0], (self.gain * state[0],)
+
+
+@pytest.mark.parametrize("tier", ["fast", "standard"])
+def test_growth_is_not_chaos(tier: str) -> None:
+    """A system alone whose states grow explodes; one that stays bounded is chaotic, in every tier."""
+    assert stability_report(Alone(1.05), steps=2000, tier=tier).verdict == "EXPLODING"
+    assert stability_report(Alone(0.9), steps=2000, tier=tier).verdict == "VANISHING"
+    assert stability_report(Henon().double(), steps=2000, tier=tier).verdict == "CHAOTIC"
+
+
+def test_a_lag_of_one_is_refused() -> None:
+    """Relative to lag 1 everything is 1 there."""
+    with pytest.raises(ValueError, match="at least 2, got 1: gradients are measured against those at lag 1"):
+        stability_report(linear(2.0), drive(2), required_lag=1)
+
+
+@pytest.mark.parametrize(("gain", "advice", "number"), [(1.5, "R06", 1 / 1.5), (0.7, "R03", 10 ** (-3 / 49))])
+def test_advice_counts_steps_as_the_verdict_does(gain: float, advice: str, number: float) -> None:
+    """L spans K − 1 steps: with D = 1.5 Q the growth is 1.5 a step, not 1.5^(49/50)."""
+    report = stability_report(linear(gain), drive(2), required_lag=LAG, tier="fast")
+    found = next(one for one in report.content["recommendations"] if one["id"] == advice)
+    assert found["number"] == pytest.approx(number, abs=6e-4)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "lag", "rows", "steps"),
+    [
+        ([390], 100, 390, 390),  # one stretch holds it all
+        ([3000], 50, 3000, 375),
+        ([20] * 6 + [500] * 4, 100, 2000, 250),  # the short ones cannot show the lag
+        ([100] * 40, 30, 800, 100),
+        ([7000], 3000, 7000, 7000),  # max_steps gives way to the lag
+        ([10, 20], 100, 20, 20),
+    ],
+)
+def test_as_much_of_the_data_as_can_show_the_lag(lengths: list[int], lag: int, rows: int, steps: int) -> None:
+    series = [drive(2, series=1, time=length)[0].numpy() for length in lengths]
+    subject = subject_of(linear(1.0), series, required_lag=lag)
+    assert (subject.sequences * subject.steps, subject.steps) == (rows, steps)
+    assert subject.unused == sum(lengths) - rows
+
+
+def test_errors_are_followed_where_there_are_any() -> None:
+    """Targets known in the first third only: anchors are found there."""
+    x = drive(2)
+    y = torch.full((8, 200, 6), math.nan, dtype=torch.float64)
+    y[:, :80] = 0.0
+    report = stability_report(linear(0.8), x, y, required_lag=LAG, tier="standard")
+    assert report.verdict == "VANISHING" and report.gradient.median == pytest.approx(49 * math.log10(0.8), abs=1e-9)
+
+
+def test_one_median() -> None:
+    """The verdict's median is that of the table and of the figure."""
+    x = drive(2, scale=1.0)
+    x[:3] *= 20
+    content = stability_report(elman(1.0), x, required_lag=16, tier="fast").content
+    for section, key in (("gradient", "gradient"), ("products", "product")):
+        shown = content[section]["quantiles"]["p50"][content[section]["lags"].index(16)]
+        assert content["verdict"][key]["median"] == pytest.approx(shown, abs=1e-12)
+
+
+def test_a_single_error_decides_nothing() -> None:
+    X = drive(1, series=1, time=30).numpy()
+    model = ElmanRegressor(return_sequences=False, hidden_size=4, max_epochs=1, random_state=0).fit(X, [1.0])
+    report = stability_report(model, X, [1.0], required_lag=9)
+    assert report.verdict == "INCONCLUSIVE" and "Only 1 errors" in report.reason and report.exit_code == 2
+
+
+def test_one_of_eight_that_vanishes_is_seen() -> None:
+    """The median is fine; GS007 warns of the one."""
+    cell = elman(1.0)
+    x = drive(2, scale=0.1)
+    x[0] *= 100
+    report = stability_report(cell, x, required_lag=LAG, tier="fast")
+    assert report.checks.loc["GS007", "status"] == "WARN"
+
+
+ADVISED = re.compile(r"(initialise|omega|clip_norm|bptt_length)=(\([^)]*\)|'[^']*'|[\d.]+)")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LSTMRegressor(hidden_size=4, max_epochs=2, random_state=0),
+        GRURegressor(hidden_size=4, max_epochs=2, bptt_length=20, random_state=0),
+        GRURegressor(hidden_size=4, max_epochs=2, autoregression=Autoregression(lags=2), random_state=0),
+        ElmanRegressor(hidden_size=4, max_epochs=2, random_state=0),
+        ElmanRegressor(hidden_size=4, max_epochs=2, clip_quantile=0.1, initialise=("orthogonal", 3.0), random_state=0),
+        LinearStateSpaceRegressor(order=2),
+        MovingAverageRegressor(window=3),
+        ARXRegressor(),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_advice_is_taken(model: Any) -> None:
+    """What the report tells an estimator to set, the estimator takes."""
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(400, 1))
+    y = np.convolve(X[:, 0], 0.5 ** np.arange(5))[:400]
+    model.fit(X, y)
+    report = stability_report(model, X, y, required_lag=40)
+    for advice in report.recommendations:
+        for name, value in ADVISED.findall(advice):
+            check_parameters(clone(model).set_params(**{name: ast.literal_eval(value)}))
+    if isinstance(model, MovingAverageRegressor | ARXRegressor | LinearStateSpaceRegressor):
+        assert not any("omega" in advice or "initialise" in advice for advice in report.recommendations)
 
 
 # --- models of every kind ---------------------------------------------------------------------------------------------

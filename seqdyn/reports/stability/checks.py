@@ -11,7 +11,7 @@ import numpy as np
 from seqdyn.dynamics.gates import GateStatistics
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
-from seqdyn.reports.stability.verdict import ENOUGH, Evidence, Thresholds
+from seqdyn.reports.stability.verdict import ENOUGH, FEWEST, Evidence, Thresholds
 
 STATUSES = ("PASS", "WARN", "FAIL", "SKIPPED", "ERROR")
 
@@ -162,20 +162,29 @@ def _enough(case: _Case) -> _Answer:
 
 def _decided(case: _Case) -> _Answer:
     sides = {case.limits.side(value) for value in case.evidence.gradient}
+    if case.evidence.values < FEWEST:
+        return _Answer(
+            "WARN", float(case.evidence.values), float(FEWEST), "Errors at this lag: too few for an interval."
+        )
     text = f"The interval of the median lies {'on one side' if len(sides) == 1 else 'across a threshold'}."
     return _Answer("PASS" if len(sides) == 1 else "WARN", None, None, text)
 
 
 def _alike(case: _Case) -> _Answer:
     low, high = case.evidence.spread
-    limits = case.limits
-    mixed = high > limits.exploding_warn and low < limits.vanishing_warn
-    return _Answer("WARN" if mixed else "PASS", high - low, None, "Decades between the 5 % and the 95 % quantile.")
+    if math.isnan(low):
+        return _skipped("No gradient was measured at this lag.")
+    sides = {case.limits.side(value) for value in (low, case.evidence.gradient.median, high)}
+    text = "Decades between the 5 % and the 95 % quantile, which lie on "
+    text += "one side of the thresholds." if len(sides) == 1 else "different sides of a threshold."
+    return _Answer("PASS" if len(sides) == 1 else "WARN", high - low, None, text)
 
 
 def _transient(case: _Case) -> _Answer:
     if case.evidence.chaotic:
         return _skipped("In a chaotic system disturbances grow, and that is no defect.")
+    if not case.evidence.decays:
+        return _skipped("What grows here does not die again; see GS003 and GS011.")
     text = f"log₁₀ of the largest median growth over any lag, at {case.evidence.peak_lag} steps."
     return _at_most(case.evidence.peak, case.limits.transient, text)
 
@@ -206,8 +215,8 @@ def _exponent(case: _Case) -> _Answer:
     leading, error = float(found.exponents[0]), float(found.standard_errors[0])
     kind = "autonomous" if case.evidence.autonomous else found.kind
     text = f"λ₁ − 2 SE of the {kind} exponent, λ₁ = {leading:.4g} ± {error:.2g} {found.unit}."
-    if case.evidence.autonomous:
-        return _Answer("PASS", leading - 2 * error, 0.0, text + " In an autonomous system chaos is no defect.")
+    if case.evidence.chaotic:
+        return _Answer("PASS", leading - 2 * error, 0.0, text + " In a system that runs alone chaos is no defect.")
     return _at_most(leading - 2 * error, 0.0, text)
 
 
@@ -323,6 +332,8 @@ def _clipped(case: _Case) -> _Answer:
     history = case.subject.history
     if history is None or "clip_fraction" not in history or not len(history):
         return _skipped("There is no history of a training.")
+    if getattr(case.subject.estimator, "clip_quantile", None) is not None:
+        return _skipped("clip_quantile clips a fixed share of the steps by itself.")
     share = float(history["clip_fraction"].mean())
     return _at_most(share, case.limits.clipped, "Share of the training steps whose gradient was clipped.")
 
@@ -363,7 +374,7 @@ RULES = (
     _Rule("GS008", "no transient growth", "log10", "products", ("products",), _transient),
     _Rule("GS009", "float32 can add it", "steps", "horizons", ("horizons",), _rounding),
     _Rule("GS010", "every parameter is reached", "parameters", "gradient", ("parameters",), _fed),
-    _Rule("GS011", "not chaotic", "nats per step", "lyapunov", ("lyapunov",), _exponent),
+    _Rule("GS011", "starts are forgotten", "nats per step", "lyapunov", ("lyapunov",), _exponent),
     _Rule("GS012", "sum rule", "nats", "lyapunov", ("lyapunov",), _sum_rule),
     _Rule("GS013", "adjoint", "nats per step", "lyapunov", ("lyapunov",), _self_check("adjoint")),
     _Rule("GS014", "exponents settled", "nats per step", "lyapunov", ("lyapunov",), _self_check("settled")),

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqdyn.dynamics.gradients import lower_quantiles
+from seqdyn.dynamics.gradients import known_quantiles
 from seqdyn.dynamics.singular_values import condition
 from seqdyn.reports.stability.checks import Check, counts
 from seqdyn.reports.stability.measurements import Measurements
@@ -72,7 +72,8 @@ def content_of(
 
 
 def _subject(subject: Subject, found: Measurements, limits: Thresholds, seed: int) -> dict[str, Any]:
-    omitted = [*subject.omitted, *found.omitted, *(f"{name}: {why}" for name, why in found.failed.items())]
+    left = [f"{subject.unused} rows of the data (max_sequences, max_steps)"] if subject.unused else []
+    omitted = [*left, *found.omitted, *(f"{name}: {why}" for name, why in found.failed.items())]
     return {
         "model": subject.model,
         "cell": " ".join(str(subject.cell).split()),
@@ -114,7 +115,7 @@ def _recurrence(found: Measurements) -> dict[str, Any] | None:
         "radius_along": dict(
             zip(
                 QUANTILES,
-                lower_quantiles(found.recurrence.radii[:, None], list(QUANTILES.values()))[0].tolist(),
+                known_quantiles(found.recurrence.radii[:, None], list(QUANTILES.values()))[0].tolist(),
                 strict=True,
             )
         ),
@@ -230,7 +231,7 @@ def _training(subject: Subject) -> dict[str, Any] | None:
     return {
         "epochs": [int(epoch) for epoch in history["epoch"]],
         **{name: [float(value) for value in history[name]] for name in columns if name in history},
-        "clip_norm": subject.clip_norm,
+        "clip_norm": getattr(subject.estimator, "clip_norm", None),
         "parameters": {
             name: {
                 measure: [float(value) for value in history[f"{measure}/{name}"]]
@@ -275,7 +276,7 @@ def _plane(points: Tensor) -> list[list[float]]:
 def _along(curves: Tensor) -> dict[str, Any]:
     """The median over sequences at some steps."""
     kept = _thinned(curves.shape[1], even=True)
-    return {"steps": kept.tolist(), "median": lower_quantiles(curves[:, kept], [0.5])[:, 0].tolist()}
+    return {"steps": kept.tolist(), "median": known_quantiles(curves[:, kept], [0.5])[:, 0].tolist()}
 
 
 def _quantiles(logs: Tensor) -> dict[str, list[float]]:

@@ -18,6 +18,7 @@ from seqdyn.dynamics.gradients import (
     ParameterGradients,
     accumulated_gradient,
     gradient_by_lag,
+    output_gradient,
     parameter_gradients,
 )
 from seqdyn.dynamics.horizons import Horizon, horizons
@@ -80,6 +81,7 @@ class Measurements:
     horizons: dict[str, Horizon] | None = None
     fixed_points: FixedPoints | None = None
     trajectory: Tensor | None = None
+    growth: float = 0.0
     broken: str | None = None
     failed: dict[str, str] = field(default_factory=dict)
     omitted: list[str] = field(default_factory=list)
@@ -101,23 +103,26 @@ def measure(subject: Subject, tier: str, seed: int) -> Measurements:
         found.omitted.append("everything else: the trajectory is not finite")
         return found
     cell, x, state = subject.cell, subject.x, subject.state
-    errors = [subject.steps - 1] if subject.at_end else min(ANCHORS, subject.steps)
+    errors = anchors(subject)
     lag = min(subject.required_lag, subject.steps)
     attempt = _Attempts(found)
     attempt("recurrence", lambda: recurrence(subject))
     attempt("products", lambda: transition_norms(cell, x, state, lags=_lags(lag, subject.steps), starts=STARTS))
-    attempt(
-        "gradient",
-        lambda: gradient_by_lag(cell, x, subject.loss, state, anchors=errors, longest=max(lag, min(2000, 4 * lag))),
-    )
+    if errors:
+        reach = max(lag, min(2000, 4 * lag))
+        attempt("gradient", lambda: gradient_by_lag(cell, x, subject.loss, state, anchors=errors, longest=reach))
     attempt("accumulated", lambda: accumulated_gradient(cell, x, subject.loss, state))
     attempt("gates", lambda: gate_statistics(cell, x, state))
     attempt("saturation", lambda: saturation(cell, x, state))
+    if subject.kind == "autonomous":
+        found.growth = growth(subject)
     if tier == "fast":
+        if subject.kind == "autonomous":
+            attempt("lyapunov", lambda: lyapunov_spectrum(cell, *_one_run(subject), k=1))
         found.omitted += ["Lyapunov exponents", "singular values of products", "the map over (s, t)", "fixed points"]
         return found
     attempt("omega", lambda: omega(cell, x, subject.loss, state))
-    if any(True for _ in cell.parameters()):
+    if errors and any(True for _ in cell.parameters()):
         attempt("parameters", lambda: parameter_gradients(cell, x, subject.loss, state, anchors=errors))
     attempt("map", lambda: transition_map(cell, x[:1], _rows(state, 1), anchors=min(48, subject.steps)))
     found.singular_steps = min(lag, subject.steps)
@@ -133,6 +138,24 @@ def measure(subject: Subject, tier: str, seed: int) -> Measurements:
     attempt("fixed_points", lambda: fixed_points(cell, x if cell.input_size else None, seed=seed))
     attempt("trajectory", lambda: torch.cat([part.states() for part in Trajectory(cell, x, state).forward()], 1))
     return found
+
+
+def anchors(subject: Subject) -> list[int]:
+    """The steps whose errors are followed: with an error at all, in the second half and K steps in if possible."""
+    slopes = output_gradient(Trajectory(subject.cell, subject.x, subject.state), subject.loss)
+    there = (slopes != 0).any(2).any(0).nonzero().flatten()
+    for earliest in (max(subject.required_lag - 1, subject.steps // 2), subject.required_lag - 1, 0):
+        late = there[there >= earliest]
+        if len(late):
+            return late[torch.linspace(0, len(late) - 1, min(ANCHORS, len(late))).round().long()].tolist()
+    return []
+
+
+def growth(subject: Subject) -> float:
+    """ln of how much larger the states of the second half of a run are than those of the first."""
+    sizes = torch.cat([part.states() for part in Trajectory(subject.cell, *_one_run(subject)).forward()], 1).norm(dim=2)
+    early, late = sizes[0].chunk(2)
+    return float((late.max() / early.max()).log()) if bool(early.any()) else 0.0
 
 
 def recurrence(subject: Subject) -> Recurrence:
@@ -155,8 +178,8 @@ def recurrence(subject: Subject) -> Recurrence:
 def _exponents(subject: Subject, found: Measurements, attempt: _Attempts, tier: str) -> None:
     """Lyapunov exponents, and the sum rule on a few steps where not all of them are measured."""
     cell, x, state = subject.cell, subject.x, subject.state
-    if subject.kind == "autonomous":  # its stretches are one run, which has only one transient to leave out
-        x, state = x.flatten(0, 1)[None], _rows(state, 1)
+    if subject.kind == "autonomous":
+        x, state = _one_run(subject)
     width = Trajectory(cell, x[:, :1], state).width
     count = width if tier == "full" or width <= WHOLE else EXPONENTS
     attempt("lyapunov", lambda: lyapunov_spectrum(cell, x, state, k=count))
@@ -215,6 +238,11 @@ def _lags(required: int, steps: int) -> list[int]:
     """Powers of two up to four times the required lag, and that itself."""
     longest = min(steps, max(4 * required, 16))
     return sorted({required, *(2**power for power in range(32) if 2**power <= longest)})
+
+
+def _one_run(subject: Subject) -> tuple[Tensor, Any]:
+    """The stretches of a system alone as the one run they are: it has only one transient to leave out."""
+    return subject.x.flatten(0, 1)[None], _rows(subject.state, 1)
 
 
 def _rows(state: Any, count: int) -> Any:

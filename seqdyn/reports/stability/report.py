@@ -16,7 +16,7 @@ import xarray
 from matplotlib.figure import Figure
 
 from seqdyn.cell import check_choice
-from seqdyn.dynamics.gradients import lower_quantiles
+from seqdyn.dynamics.gradients import known_quantiles
 from seqdyn.reports.stability.checks import all_checks
 from seqdyn.reports.stability.content import content_of
 from seqdyn.reports.stability.difference import Difference, compare
@@ -112,14 +112,14 @@ class StabilityReport:
 
     @property
     def exit_code(self) -> int:
-        """0 if it passed, 1 if it did not, 2 if something could not be computed; see :meth:`passed` for warnings."""
+        """0 if it passed, 1 if it did not, 2 if that was not decided; see :meth:`exit_code_of` for warnings."""
         return self.exit_code_of(fail_on="fail")
 
     def exit_code_of(self, *, fail_on: str) -> int:
         """The exit code where ``fail_on``, ``"fail"`` or ``"warn"``, is the mildest finding that counts."""
         if not self.passed(fail_on=fail_on):
             return 1
-        return 2 if self.content["counts"]["ERROR"] else 0
+        return 2 if self.verdict == "INCONCLUSIVE" or self.content["counts"]["ERROR"] else 0
 
     def to_html(self, path: str | Path | None = None, *, minimal: bool = False) -> str:
         """One HTML file that stands alone: no network, no script, at most 2 MB.
@@ -233,8 +233,8 @@ def stability_report(
     y : targets beside X, optional
         Then the errors are those of the estimator's own loss, or ½(y − target)²; without targets ½‖y‖².
     required_lag : int, optional
-        K, how far back the model has to learn from. ``bptt_length`` or ``window`` of an estimator if None, else the
-        length of the sequences, and a tenth of it where they are one or two.
+        K, how far back the model has to learn from, at least 2. ``bptt_length`` or ``window`` of an estimator if
+        None, else the length of the sequences, and a tenth of it where they are one or two.
     loss : callable, optional
         ``loss(output, target) -> errors``, elementwise, in place of those; ``loss(output)`` without y.
     initial_state : State, optional
@@ -242,7 +242,8 @@ def stability_report(
     tier : {"fast", "standard", "full"}
         ``"fast"`` is gradient, products and gates; ``"full"`` adds all Lyapunov exponents and fixed points.
     max_sequences, max_steps : int, int or None
-        How many sequences, and steps of each, are measured. A few long series are cut into as many stretches.
+        How many sequences, and steps of each, are measured; at least three times the required lag where there are so
+        many. Long series are cut into stretches.
     steps : int
         Without X: how long the model runs.
     thresholds : dict, optional
@@ -364,13 +365,15 @@ def evidence_of(subject: Subject, found: Measurements, seed: int) -> Evidence:
         math.nan if leading is None else float(leading.exponents[0]),
         math.nan if leading is None else float(leading.standard_errors[0]),
         subject.kind == "autonomous",
+        found.growth,
+        int(np.isfinite(gradient).sum() + np.isinf(gradient).sum()),
         found.broken,
     )
 
 
 def _spread(values: np.ndarray[Any, Any]) -> tuple[float, float]:
     """The 5 % and 95 % quantiles, of values that are there."""
-    low, high = lower_quantiles(torch.as_tensor(values).reshape(-1, 1), [0.05, 0.95])[0].tolist()
+    low, high = known_quantiles(torch.as_tensor(values).reshape(-1, 1), [0.05, 0.95])[0].tolist()
     return low, high
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from seqdyn.data.sequences import as_sequences
 from seqdyn.data.targets import as_targets, spread
 from seqdyn.dynamics.closed_loop import ClosedLoop
 from seqdyn.dynamics.trajectory import measured
+from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.estimators.tasks import as_numbers
 from seqdyn.forecasting.forecaster import Forecaster
@@ -57,10 +59,9 @@ class Subject:
         K: how far back a gradient has to reach.
     required_lag_from : str
         Who says so.
-    bptt_length, clip_norm, history
-        Of the estimator, where there is one.
-    omitted : tuple of str
-        What of the data was not measured.
+    estimator : fitted estimator or None
+    unused : int
+        Rows of the data that were not measured.
     """
 
     model: str
@@ -73,10 +74,30 @@ class Subject:
     kind: str
     required_lag: int
     required_lag_from: str
-    bptt_length: int | None = None
-    clip_norm: float | None = None
-    history: pd.DataFrame | None = None
-    omitted: tuple[str, ...] = ()
+    estimator: SequenceEstimator | None = None
+    unused: int = 0
+
+    @property
+    def bptt_length(self) -> int | None:
+        """Where backpropagation is cut; None if it is not."""
+        return getattr(self.estimator, "bptt_length", None)
+
+    @property
+    def history(self) -> pd.DataFrame | None:
+        """What its training wrote down."""
+        return getattr(self.estimator, "history_", None)
+
+    def accepts(self, **change: Any) -> bool:
+        """Whether the estimator would take these parameters; True for a bare cell, which has none to refuse."""
+        if self.estimator is None:
+            return True
+        if not set(change) <= set(self.estimator.get_params(deep=False)):
+            return False
+        try:
+            check_parameters(clone(self.estimator).set_params(**change))
+        except ValueError:
+            return False
+        return True
 
     @property
     def sequences(self) -> int:
@@ -127,13 +148,11 @@ def subject_of(
     ValueError
         If data and model do not fit, or the model has no causal state.
     """
-    for name, value in (("required_lag", required_lag), ("max_sequences", max_sequences), ("max_steps", max_steps)):
-        if value is not None and (not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1):
-            raise ValueError(f"{name} must be an int of at least 1, got {value!r}.")
+    _check_counts(required_lag=(required_lag, 2), max_sequences=(max_sequences, 1), max_steps=(max_steps, 2))
     source = _source(model, X, y, loss, steps)
     name, model = type(model).__name__, getattr(model, "estimator_", model)
     lag, said = _required(model, required_lag, source.rows)
-    cut, omitted = _cut(source, lag, initial_state, max_sequences, max_steps)
+    cut, unused = _cut(source, lag, initial_state, max_sequences, max_steps)
     x, target, weight, state = cut
     return Subject(
         name,
@@ -146,11 +165,16 @@ def subject_of(
         source.kind,
         lag,
         said,
-        getattr(model, "bptt_length", None),
-        getattr(model, "clip_norm", None),
-        getattr(model, "history_", None),
-        omitted,
+        model if isinstance(model, SequenceEstimator) else None,
+        unused,
     )
+
+
+def _check_counts(**given: tuple[Any, int]) -> None:
+    for name, (value, least) in given.items():
+        if value is not None and (not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least):
+            why = ": gradients are measured against those at lag 1" if name == "required_lag" else ""
+            raise ValueError(f"{name} must be an int of at least {least}, got {value!r}{why}.")
 
 
 # --- model and data ---------------------------------------------------------------------------------------------------
@@ -259,28 +283,20 @@ def _required(model: Any, required_lag: int | None, rows: Rows) -> tuple[int, st
     for name in ("bptt_length", "window"):
         value = getattr(model, name, None)
         if value:
-            return int(value), name
+            return max(2, int(value)), name
     longest = int(rows.lengths.max())
     if len(rows.lengths) >= 3:
-        return max(1, int(rows.lengths.float().median()) - 1), "the length of the sequences"
-    return max(1, longest // 10), "a tenth of the sequence"
+        return max(2, int(rows.lengths.float().median()) - 1), "the length of the sequences"
+    return max(2, longest // 10), "a tenth of the sequence"
 
 
 def _cut(
     source: _Source, lag: int, initial_state: State | None, count: int, longest: int | None
-) -> tuple[tuple[Tensor, Tensor, Tensor | None, State], tuple[str, ...]]:
-    """Sequences of one length: some of many, or stretches of a few long ones, with the states they begin from."""
+) -> tuple[tuple[Tensor, Tensor, Tensor | None, State], int]:
+    """Stretches of one length, disjoint, with the states they begin from; and how many rows are in none."""
     rows = source.rows
-    total, lengths = int(rows.lengths.sum()), rows.lengths
-    if len(lengths) < count and not source.at_end:
-        starts, steps = _stretches(rows, max(2 * lag, 2), count)
-    else:
-        enough = lengths >= lengths.float().median()
-        chosen = enough.nonzero().flatten()
-        chosen = chosen[torch.linspace(0, len(chosen) - 1, min(count, len(chosen))).round().long().unique()]
-        steps = int(lengths[chosen].min())
-        starts = rows.starts[chosen] + (lengths[chosen] - steps if source.at_end else 0)
-    kept = steps if longest is None else min(steps, longest)
+    starts, steps = (_ends if source.at_end else _stretches)(rows, lag, count)
+    kept = steps if longest is None else min(steps, max(longest, 3 * lag))
     if kept < 2:
         raise ValueError(
             "Sequences of one step have no lag to look at: give at least two steps (series, time, inputs)."
@@ -289,22 +305,44 @@ def _cut(
         starts = starts + steps - kept
     states = _states(source, starts, initial_state)
     index = starts[:, None] + torch.arange(kept)
-    omitted = () if len(starts) * kept == total else (f"{total - len(starts) * kept} of {total} rows of the data",)
+    unused = int(rows.lengths.sum()) - len(starts) * kept
     weight = None if rows.weight is None else rows.weight.cpu()[index].double()
-    return (rows.x.cpu()[index].double(), rows.y.cpu()[index].double(), weight, states), omitted
+    return (rows.x.cpu()[index].double(), rows.y.cpu()[index].double(), weight, states), unused
 
 
-def _stretches(rows: Rows, shortest: int, count: int) -> tuple[Tensor, int]:
-    """The starts of equally long, disjoint stretches of the series, and their length: as many as are long enough."""
+def _stretches(rows: Rows, lag: int, count: int) -> tuple[Tensor, int]:
+    """The starts of the stretches, and their length.
+
+    Of all lengths that are whole parts of a series, and long enough for the lag, the one that leaves out fewest rows;
+    of those the shortest, which makes most stretches. Of more stretches than are wanted, some evenly spread.
+    """
     lengths = rows.lengths
-    wanted = int(lengths.sum()) // count
-    steps = int(min(max(shortest, wanted), int(lengths.max())))
-    starts = [
-        int(start) + piece * steps
-        for start, length in zip(rows.starts, lengths, strict=True)
-        for piece in range(int(length) // steps)
-    ]
-    return torch.tensor(starts[:count]), steps
+    enough = min(2 * lag, int(lengths.max()))
+    lasting = torch.tensor(sorted({length // parts for length in lengths.tolist() for parts in range(1, count + 1)}))
+    lasting = lasting[lasting >= enough]
+    there = (lengths[:, None] // lasting).sum(0)
+    covered = there.clamp(max=count) * lasting
+    steps = int(lasting[covered.argmax()])
+    starts = torch.cat(
+        [start + steps * torch.arange(int(length) // steps) for start, length in zip(rows.starts, lengths, strict=True)]
+    )
+    return starts[_spread(len(starts), count)], steps
+
+
+def _ends(rows: Rows, lag: int, count: int) -> tuple[Tensor, int]:
+    """The ends of some series, which have one target each: of those longer than the lag and than half of all."""
+    lengths = rows.lengths
+    usual = float(lengths.float().median())
+    enough = (lengths >= usual) if usual > lag else lengths > min(lag, int(lengths.max()) - 1)
+    chosen = enough.nonzero().flatten()
+    chosen = chosen[_spread(len(chosen), count)]
+    steps = int(lengths[chosen].min())
+    return rows.starts[chosen] + lengths[chosen] - steps, steps
+
+
+def _spread(total: int, count: int) -> Tensor:
+    """At most ``count`` of so many places, evenly spread."""
+    return torch.linspace(0, total - 1, min(count, total)).round().long().unique()
 
 
 @torch.no_grad()

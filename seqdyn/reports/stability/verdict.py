@@ -9,14 +9,21 @@ Decided by L at the required lag K; a spectral radius, which says nothing about 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+
+from seqdyn.dynamics.gradients import known_quantiles
 
 Array = np.ndarray[Any, Any]
 
 DRAWS, LEVEL = 2000, 0.95
 """Resamples, and how much of them an interval holds."""
+
+FEWEST = 3
+"""Errors below which an interval says nothing."""
 
 ENOUGH = 3
 """How many times K all sequences together must be long."""
@@ -51,8 +58,13 @@ class Thresholds:
 
     def __post_init__(self) -> None:
         values = [getattr(self, field.name) for field in fields(self)]
-        if not all(np.isfinite(values)):
+        if not all(isinstance(value, Real) and np.isfinite(float(value)) for value in values):
             raise ValueError(f"Thresholds are finite numbers, got {self}.")
+        if not all(0 < share < 1 for share in (self.saturated, self.clipped, self.truncated)):
+            raise ValueError(
+                f"saturated, clipped and truncated are shares in (0, 1), got {self.saturated}, {self.clipped}, "
+                f"{self.truncated}."
+            )
         if not self.vanishing_fail <= self.vanishing_warn < self.exploding_warn <= self.exploding_fail:
             raise ValueError(
                 "Thresholds must increase: vanishing_fail ≤ vanishing_warn < exploding_warn ≤ exploding_fail, got "
@@ -108,6 +120,10 @@ class Evidence(NamedTuple):
     exponent, exponent_error : float
         λ₁ and its standard error; NaN where they were not computed.
     autonomous : bool
+    growth : float
+        ln of how much the states of a system that runs alone have grown from the first half of the run to the second.
+    values : int
+        Errors at the required lag, over all sequences.
     broken : str or None
         What was not finite, and from where on.
     """
@@ -123,38 +139,41 @@ class Evidence(NamedTuple):
     exponent: float
     exponent_error: float
     autonomous: bool
+    growth: float = 0.0
+    values: int = 1000
     broken: str | None = None
 
     @property
     def chaotic(self) -> bool:
-        """Whether the system alone parts neighbours: then gradients grow in any good model of it."""
-        return self.autonomous and self.exponent - 2 * self.exponent_error > 0
+        """Whether the system alone parts neighbours and yet stays bounded: gradients grow in any good model of it."""
+        parts = self.autonomous and self.exponent - 2 * self.exponent_error > 0
+        return parts and self.growth < self.exponent * self.rows / 4  # else the states themselves grow at that rate
+
+    @property
+    def decays(self) -> bool:
+        """Whether disturbances that have grown die again."""
+        return self.peak_lag < self.lag if np.isnan(self.exponent) else self.exponent <= 0
 
 
 def estimate(values: Array, seed: int) -> Estimate:
-    """The median of values (sequences, errors) and its interval: sequences are drawn anew, NaN is left out.
+    """The median of all values (sequences, errors) and its interval: sequences are drawn anew, NaN is left out.
 
     A single sequence has nothing to be drawn but its errors, which follow each other and make the interval too narrow.
     """
-    known = values[~np.isnan(values).all(axis=1)]
-    if not len(known):
-        return Estimate(np.nan, np.nan, np.nan)
-    rows = known if len(known) > 1 else known.T
+    rows = values if len(values) > 1 else values.T
     rows = rows[~np.isnan(rows).all(axis=1)]
-    own = np.array([lower_median(row) for row in rows])
-    drawn = np.random.default_rng(seed).integers(len(own), size=(DRAWS, len(own)))
-    medians = np.sort(np.array([lower_median(own[index]) for index in drawn]))
-    low, high = (medians[round(share * (DRAWS - 1))] for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return Estimate(lower_median(own), float(low), float(high))
+    if not len(rows):
+        return Estimate(np.nan, np.nan, np.nan)
+    drawn = np.random.default_rng(seed).integers(len(rows), size=(DRAWS, len(rows)))
+    pooled = torch.as_tensor(rows[drawn].reshape(DRAWS, -1).T)
+    medians = known_quantiles(pooled, [0.5])[:, 0].sort().values
+    low, high = (float(medians[round(share * (DRAWS - 1))]) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Estimate(median(rows), low, high)
 
 
-def lower_median(values: Array) -> float:
+def median(values: Array) -> float:
     """The median of what is not NaN; infinities are values."""
-    known = np.sort(values[~np.isnan(values)])
-    if not len(known):
-        return float("nan")
-    below, above = known[(len(known) - 1) // 2], known[len(known) // 2]
-    return float(below if below == above else (below + above) / 2)
+    return float(known_quantiles(torch.as_tensor(values).reshape(-1, 1), [0.5])[0, 0])
 
 
 def decide(evidence: Evidence, thresholds: Thresholds) -> Verdict:
@@ -165,7 +184,7 @@ def decide(evidence: Evidence, thresholds: Thresholds) -> Verdict:
         return Verdict("EXPLODING", "FAIL", f"{found.broken}: nothing that is not finite can be trained.")
     if found.chaotic:
         return Verdict("CHAOTIC", "PASS", _chaotic(found))
-    if lag > found.longest or found.rows < ENOUGH * lag or np.isnan(median):
+    if lag > found.longest or found.rows < ENOUGH * lag or found.values < FEWEST or np.isnan(median):
         return Verdict("INCONCLUSIVE", "WARN", _too_little(found))
     low, high = found.spread
     if high > thresholds.exploding_warn and low < thresholds.vanishing_warn:
@@ -196,8 +215,7 @@ def _settled(found: Evidence, side: str, thresholds: Thresholds) -> Verdict:
         left = "nothing" if np.isinf(median) else f"a share of 10^{median:.1f}"
         lost = ", less than float32 keeps beside the nearest steps" if severity == "FAIL" else ""
         return Verdict(side, severity, f"Of a gradient {left} is left after {lag} steps (median){lost}.")
-    decays = found.peak_lag < lag if np.isnan(found.exponent) else found.exponent <= 0
-    if found.peak > thresholds.transient and decays:
+    if found.peak > thresholds.transient and found.decays:
         return Verdict(
             "TRANSIENT",
             "WARN",
@@ -216,10 +234,12 @@ def _chaotic(found: Evidence) -> str:
 
 def _too_little(found: Evidence) -> str:
     if found.lag > found.longest:
-        return f"The required lag is {found.lag} steps, but the sequences show only {found.longest}."
+        return f"The required lag is {found.lag} steps, but the stretches that were measured have {found.longest}."
     if found.rows < ENOUGH * found.lag:
         return (
             f"{found.rows} steps in all are too few to judge a lag of {found.lag}: at least {ENOUGH * found.lag} are "
             "needed."
         )
-    return "The errors have no gradient by the state at all."
+    if found.values:
+        return f"Only {found.values} errors reach back {found.lag} steps: an interval needs at least {FEWEST}."
+    return f"No error of a measured step has a gradient by the state {found.lag} steps before it."
