@@ -1,4 +1,4 @@
-"""A smoke test of the installed package: fit, predict, stream, save and load, from outside the checkout."""
+"""A smoke test of the installed package: fit, predict, stream, save and load, report, from outside the checkout."""
 
 import tempfile
 from pathlib import Path
@@ -24,6 +24,13 @@ def main() -> None:
     pushed = [stream.push(row) for row in X.to_numpy()]
     np.testing.assert_allclose(pushed, model.predict(X), rtol=1e-4, atol=1e-3)
     assert stream.forecast(5).shape == (5,)
+    report = seqdyn.stability_report(model, X, y.to_numpy(), required_lag=11, tier="fast")
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        report.to_html(page)
+        text = page.read_text(encoding="utf-8")
+    assert report.verdict in text and "<script" not in text
+    assert seqdyn.StabilityReport.from_json(report.to_json()).to_json() == report.to_json()
     print(f"seqdyn {seqdyn.__version__} works from {home.name}")
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from seqdyn.dynamics.derivatives import jacobian
 from seqdyn.dynamics.spectrum import eigenvalues
-from seqdyn.dynamics.trajectory import Trajectory, check_cell
+from seqdyn.dynamics.trajectory import Trajectory, check_cell, check_driving, check_finite
 from seqdyn.scan import hold, scan
 from seqdyn.state import State, flatten, map_leaves, unflatten
 
@@ -280,8 +280,10 @@ def _held(cell: Cell, x: Tensor | None) -> Tensor:
             f"x must be a tensor ({cell.input_size},), the input to hold, or (batch, time, {cell.input_size}), got "
             f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}."
         )
-    if not x.isfinite().all():
-        raise ValueError("x holds NaN or inf.")
+    if x.dim() == 1:
+        check_finite("x", x, ["feature"])
+    else:
+        check_driving(cell, x)
     double = x.detach().to("cpu", torch.float64)
     return double if double.dim() == 1 else double.mean((0, 1))
 

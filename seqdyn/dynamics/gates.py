@@ -19,7 +19,7 @@ from seqdyn.state import State, named_leaves
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
-NUMBERS_AT_ONCE = 2**25
+RUN_AT_ONCE = 2**25
 """Steps times n² that are run at a time: no Jacobian is formed here."""
 KEEPING = ("forget", "update")
 """Gates that multiply the memory: the LSTM's f, the GRU's z."""
@@ -270,7 +270,7 @@ def forget_bias_for(time_constant: Tensor | float) -> Tensor:
 
 
 def _stretches(cell: Cell, x: Any, state: State | None) -> Iterator[Stretch]:
-    return Trajectory(cell, x, state, numbers=NUMBERS_AT_ONCE).forward()
+    return Trajectory(cell, x, state, numbers=RUN_AT_ONCE).forward()
 
 
 def _kind(name: str) -> str:

@@ -171,7 +171,7 @@ def accumulated_gradient(cell: Cell, x: Tensor, loss: Loss, state: State | None 
     -----
     δ_{t-1} holds the errors from t on, and not E_{t-1}: where y_{t-1} is read from h_{t-1} itself, that way is left
     out. :func:`~seqdyn.dynamics.reach.steps_reached` and :func:`~seqdyn.dynamics.norm_preservation.omega` take
-    δ_t = ∂C/∂h_t with it, and so the two agree only for outputs that are read from h_{t-1}.
+    δ_t = ∂C/∂h_t with it: they agree only where every y_t is read from x_t and h_{t-1}.
 
     Examples
     --------
@@ -339,8 +339,9 @@ def _normalised(rows: Tensor, logs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def log_lengths(rows: Tensor) -> Tensor:
-    """ln ‖row‖ of rows (…, n), whatever their size."""
-    return _normalised(rows, rows.new_zeros(rows.shape[:-1]))[1]
+    """ln ‖row‖ of rows (…, n), whatever their size; −inf for rows of no number."""
+    sizes = rows.new_zeros(rows.shape[:-1])
+    return _normalised(rows, sizes)[1] if rows.shape[-1] else sizes - torch.inf
 
 
 def _sweep(
@@ -374,7 +375,7 @@ def _largest(trajectory: Trajectory, slopes: Tensor, times: Tensor) -> Tensor:
     """The largest of all ln ‖g‖, or of ‖∂E_t/∂y_t‖: what everything is measured by, so that nothing overflows."""
     logs = [part.max() for _, _, part in _sweep(trajectory, slopes, times, trajectory.time)]
     largest = torch.stack([*logs, log_lengths(slopes[:, times]).max()]).max()
-    return largest if bool(largest.isfinite()) else torch.zeros_like(largest)
+    return largest.detach() if bool(largest.isfinite()) else torch.zeros_like(largest)
 
 
 def _sent(
@@ -403,7 +404,9 @@ def _sent(
 def _in_bands(total: Tensor, parameters: dict[str, Tensor], bands: Tensor, scale: Tensor) -> ParameterGradients:
     pieces = total.split([p.numel() for p in parameters.values()], 1)
     log_norms = {name: log_lengths(piece) + scale for name, piece in zip(parameters, pieces, strict=True)}
-    norms = total.norm(dim=1)
-    rest = torch.stack([total[band + 1 :].sum(0).norm() for band in range(len(bands))])
+    logs = log_lengths(total)
+    norms = (logs - logs.max()).exp()
+    rest = log_lengths(torch.stack([total[band + 1 :].sum(0) for band in range(len(bands))]))
+    beyond = (rest - log_lengths(total.sum(0))).exp()
     apart = torch.stack([norms[band + 1 :].sum() for band in range(len(bands))])
-    return ParameterGradients(tuple(bands.tolist()), log_norms, rest / total.sum(0).norm(), apart / norms.sum())
+    return ParameterGradients(tuple(bands.tolist()), log_norms, beyond, apart / norms.sum())

@@ -49,9 +49,9 @@ class Horizon(NamedTuple):
 def memory_horizons(
     cell: Cell,
     x: Any,
-    loss: Loss | None = None,
     state: State | None = None,
     *,
+    loss: Loss | None = None,
     epsilon: float = 0.01,
     seed: int = 0,
 ) -> dict[str, Horizon]:
@@ -62,10 +62,10 @@ def memory_horizons(
     cell : Cell
         It is not changed.
     x : Tensor, shape (batch, time, inputs)
-    loss : callable, optional
-        As in :func:`~seqdyn.dynamics.gradients.gradient_by_lag`; the horizons of its gradient are left out if None.
     state : State, optional
         h_{-1}; the cell's initial state if None.
+    loss : callable, optional
+        As in :func:`~seqdyn.dynamics.gradients.gradient_by_lag`; the horizons of its gradient are left out if None.
     epsilon : float in (0, 1)
         ε: what share still counts as remembered.
     seed : int
@@ -82,7 +82,7 @@ def memory_horizons(
 
     >>> import torch
     >>> from seqdyn.cells.moving_average import ExponentialMovingAverage
-    >>> found = memory_horizons(ExponentialMovingAverage(1, gamma=0.5), torch.ones(1, 64, 1), lambda y: y)
+    >>> found = memory_horizons(ExponentialMovingAverage(1, gamma=0.5), torch.ones(1, 64, 1), loss=lambda y: y)
     >>> round(found["products"].steps, 2), found["gradient"].steps, round(found["lyapunov"].steps, 2)
     (7.64, 7.0, 1.44)
     """
@@ -91,7 +91,8 @@ def memory_horizons(
     leading = lyapunov_spectrum(cell, x, state, k=1)
     capacity = None
     if cell.input_size:
-        capacity = memory_capacity(cell, mean=x.double().mean((0, 1)), scale=x.double().std((0, 1)), seed=seed)
+        mean, scale = x.double().mean((0, 1)), x.double().std((0, 1), correction=0)
+        capacity = memory_capacity(cell, mean=mean, scale=scale, seed=seed)
     time = leaves(x)[0].shape[1]
     lags = sorted({time, *(2**power for power in range(time.bit_length()))})
     return horizons(
@@ -130,9 +131,10 @@ def horizons(
     dict of Horizon
         ``lyapunov``, −1/λ₁; ``products``, the longest k with median ‖P_{s,s+k}‖ ≥ ε of that at k = 1, between measured
         lags on a straight line in ln ‖P‖; ``gradient``, the longest k with median ‖g_{t-k}‖ ≥ ε ‖g_{t-1}‖; both again
-        with the rounding of float32 and float64 in place of ε; ``reached``, how many steps have ‖δ‖ ≥ 1e-10;
-        ``centroid``, Σ k w_k / Σ w_k with w_k the median ‖g_{t-k}‖; ``<gate>``, the median of −1/ln f̄ over units, and
-        ``<gate>, slowest tenth``, what a tenth of them exceeds; ``capacity``, Σ_k r²(k).
+        with the rounding of float32 and float64 in place of ε; ``reached``, for how many steps t the
+        errors from t on bring ‖δ_{t-1}‖ ≥ 1e-10 to h_{t-1}, E_{t-1} not among them; ``centroid``, Σ k w_k / Σ w_k with
+        w_k the median ‖g_{t-k}‖; ``<gate>``, the median of −1/ln f̄ over units, and ``<gate>, slowest tenth``, what a
+        tenth of them exceeds; ``capacity``, Σ_k r²(k).
     """
     if not 0 < epsilon < 1:
         raise ValueError(f"epsilon must lie in (0, 1), got {epsilon}.")
@@ -170,8 +172,9 @@ def _of_gradient(gradient: GradientByLag, shares: dict[str, float]) -> dict[str,
 
 
 def _of_accumulated(accumulated: Tensor) -> dict[str, Horizon]:
+    text = "steps t with ‖δ_{t−1}‖ ≥ 1e-10 by the errors from t on, without E_{t−1} (after Pascanu)"
     reached = float((accumulated >= math.log(REACHED)).double().sum(1).mean())
-    return {"reached": Horizon(reached, reached == accumulated.shape[1], "steps with ‖δ‖ ≥ 1e-10 (Pascanu)")}
+    return {"reached": Horizon(reached, reached == accumulated.shape[1], text)}
 
 
 def _of_gates(gates: dict[str, GateStatistics]) -> dict[str, Horizon]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqdyn.dynamics.gradients import output_gradient, summed
+from seqdyn.dynamics.gradients import log_lengths, output_gradient, summed
 from seqdyn.dynamics.trajectory import Trajectory, rows_of
 from seqdyn.scan import scan
 from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves, stack
@@ -122,7 +122,8 @@ def returned(cell: Cell, x: Any, loss: Loss, state: State | None = None) -> tupl
     slopes = output_gradient(trajectory, loss)
     log_norms = slopes.new_empty(trajectory.batch, trajectory.time)
     ratios = torch.empty_like(log_norms)
-    later, scale = slopes.new_zeros(trajectory.batch, trajectory.width), slopes.new_zeros(trajectory.batch)
+    later = slopes.new_zeros(trajectory.batch, trajectory.width)
+    scale = slopes.new_full((trajectory.batch,), -torch.inf)
     for stretch in trajectory.backward():
         slope, block = slopes[:, stretch.start : stretch.stop], stretch.blocks()
         own = _immediate(stretch.cell, stretch.x, stretch.before, slope)
@@ -130,7 +131,8 @@ def returned(cell: Cell, x: Any, loss: Loss, state: State | None = None) -> tupl
         for step in reversed(range(stretch.stop - stretch.start)):
             J = block.transition[:, step]
             delta, log_norms[:, stretch.start + step] = summed(later, scale, own[:, step])
-            ratios[:, stretch.start + step] = _times(delta, J).norm(dim=1) / delta.norm(dim=1)
+            there = delta.any(1)
+            ratios[:, stretch.start + step] = torch.where(there, log_lengths(_times(delta, J)).exp(), torch.nan)
             later, scale = summed(_times(later, J), scale, seen[:, step])
     return log_norms, ratios
 

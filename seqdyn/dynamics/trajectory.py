@@ -8,7 +8,7 @@ What is measured is a copy in float64, on the CPU, in evaluation mode; the model
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -30,13 +30,47 @@ def measured(cell: Cell) -> Cell:
     ------
     TypeError
         If it is no cell; the message names the way to one.
+    ValueError
+        If it cannot be copied, because it keeps a tensor with a history as an attribute.
     """
     check_cell(cell)
-    own = copy.deepcopy(cell).to("cpu", torch.float64).eval().requires_grad_(False)
+    own = _copied(cell).to("cpu", torch.float64).eval().requires_grad_(False)
     for part in own.modules():
         if isinstance(part, Cell) and not [*part.parameters(), *part.buffers()]:  # nothing else tells its precision
             part.register_buffer("precision", torch.empty(0, dtype=torch.float64), persistent=False)
     return own
+
+
+def _copied(cell: Cell) -> Cell:
+    """A copy, or an error that names what stands in its way: torch copies no tensor that has a history."""
+    try:
+        return copy.deepcopy(cell)
+    except RuntimeError as error:
+        kept = list(_with_history(cell))
+        if not kept:
+            raise
+        raise ValueError(
+            f"{type(cell).__name__} keeps {', '.join(kept)}, computed with a history, and cannot be copied: store "
+            "value.detach(), or do not keep it. A step is pure: what it remembers is its state."
+        ) from error
+
+
+def _with_history(cell: Cell) -> Iterator[str]:
+    """The attributes of a cell and its parts that hold a tensor with a history, as "last" or "layers.0.last"."""
+    for part, module in cell.named_modules():
+        own = {name: value for name, value in vars(module).items() if name not in ("_parameters", "_modules")}
+        for name, value in (own | own.pop("_buffers")).items():
+            if any(not leaf.is_leaf for leaf in _tensors(value)):
+                yield f"{part}.{name}" if part else name
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors in whatever an attribute holds, so far as it is made of containers."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(part)
 
 
 def check_cell(cell: Any) -> None:
@@ -47,6 +81,40 @@ def check_cell(cell: Any) -> None:
     if isinstance(cell, torch.nn.Module):
         way = "seqdyn.from_torch makes one of torch's own RNN, LSTM or GRU"
     raise TypeError(f"Instruments take a seqdyn.Cell, got {type(cell).__name__}: {way}.")
+
+
+def check_driving(cell: Cell, x: Any) -> tuple[int, int]:
+    """The extents of batch and time of what drives a cell, after it has been found fit to be measured under.
+
+    Raises
+    ------
+    ValueError
+        If its shape does not fit the cell, there is no sequence in it, a single tensor is not floating point, or a
+        number is not finite.
+    """
+    batch, time = check_input(cell, x)
+    if isinstance(x, Tensor) and not x.is_floating_point():
+        raise ValueError(
+            f"x has dtype {x.dtype}, expected floating point: give x.double(). Indices, which are no quantities, may "
+            "stand in a tree."
+        )
+    if not batch:
+        raise ValueError(f"x has shape {tuple(leaves(x)[0].shape)}, expected at least one sequence: there is none.")
+    for name, leaf in named_leaves(x, "x"):
+        check_finite(name, leaf, ("sequence", "step", *["feature"] * (leaf.dim() - 2)))
+    return batch, time
+
+
+def check_finite(name: str, leaf: Tensor, axes: Sequence[str]) -> None:
+    """Raise if a number is NaN or infinite, and say where the first one stands."""
+    bad = ~leaf.isfinite()
+    if bad.any():
+        first = bad.nonzero()[0].tolist()
+        where = ", ".join(f"{axis} {place}" for axis, place in zip(axes, first, strict=True))
+        raise ValueError(
+            f"{name} holds {leaf[tuple(first)].item()} at {where}, expected finite numbers ({int(bad.sum())} of "
+            f"{bad.numel()} are not): fill the gaps, or leave these steps out."
+        )
 
 
 class Stretch(NamedTuple):
@@ -120,14 +188,17 @@ class Trajectory:
     Raises
     ------
     ValueError
-        If the input or the state does not fit the cell, or the cell has no memory.
+        If the input or the state does not fit the cell, the input is empty, not floating point or not finite, or the
+        cell has no memory. States that do not stay finite are no error but a finding.
     """
 
     def __init__(self, cell: Cell, x: Any, state: State | None = None, *, numbers: int | None = None):
         self.cell = measured(cell)
         self.x = x
-        self.batch, self.time = check_input(cell, x)
+        self.batch, self.time = check_driving(cell, x)
         first = _double(map_leaves(lambda leaf: leaf[:, :1], x))
+        if state is not None:
+            list(named_leaves(state, "state"))  # its check: a tree of tensors
         start = None if state is None else _double(state)
         with torch.no_grad():
             scan(self.cell, first, start)  # its checks

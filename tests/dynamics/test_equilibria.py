@@ -187,7 +187,7 @@ def test_the_seed_decides():
     ("call", "message"),
     [
         (lambda: fixed_points(Elman(2, 3), torch.zeros(3)), r"x must be a tensor \(2,\)"),
-        (lambda: fixed_points(Elman(2, 3), torch.full((2,), math.nan)), "NaN or inf"),
+        (lambda: fixed_points(Elman(2, 3), torch.full((2,), math.nan)), "x holds nan at feature 0"),
         (lambda: fixed_points(Elman(2, 3), starts=0), "starts must be an int of at least 1"),
         (lambda: fixed_points(Elman(2, 3), starts=torch.zeros(5, 2)), r"\(m, 3\), Elman's flattened states"),
         (lambda: fixed_points(Elman(2, 3), tolerance=0.0), "tolerance must be positive"),

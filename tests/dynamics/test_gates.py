@@ -149,7 +149,7 @@ def test_memory_does_not_grow_with_time(measure: Any, monkeypatch: pytest.Monkey
         return scan(cell, x, *rest, **options)
 
     monkeypatch.setattr(trajectory, "scan", watched)
-    monkeypatch.setattr(gates_module, "NUMBERS_AT_ONCE", 64 * 2 * 3**2)
+    monkeypatch.setattr(gates_module, "RUN_AT_ONCE", 64 * 2 * 3**2)
     measure(GRU(2, 3), torch.zeros(2, 1000, 2))
     assert max(seen) == 64 and sum(seen) == 1 + 1000  # the first step is tried before
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -191,3 +193,34 @@ def test_errors_say_what_is_wrong() -> None:
         parameter_gradients(cell, x, error, edges=[1, 2])
     with pytest.raises(ValueError, match=r"expects \(batch, time, 2\)"):
         gradient_by_lag(cell, torch.zeros(1, 10, 3), error)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-160, 1e160, 1e300])
+def test_no_square_leaves_the_range(factor: float) -> None:
+    """|J|² is 0 or ∞ in float64, |J| is not: every length is known all the same."""
+    cell = Linear(1, 1, output_size=1).double()
+    for weight in cell.parameters():
+        torch.nn.init.ones_(weight)
+    torch.nn.init.constant_(cell.transition, factor)
+    still, rate = torch.zeros(1, 5, 1), math.log(factor)
+    powers = rate * torch.arange(5, dtype=torch.float64)
+    found = gradient_by_lag(cell, still, lambda y: y, anchors=[4])
+    torch.testing.assert_close(found.log_norms[0, 0], powers, rtol=1e-12, atol=1e-12)
+    found = gradient_by_lag(cell, still, lambda y: factor * y, anchors=[4])
+    torch.testing.assert_close(found.log_norms[0, 0], powers + rate, rtol=1e-12, atol=1e-12)
+    largest = powers.flip(0) if factor > 1 else torch.zeros_like(powers)
+    torch.testing.assert_close(accumulated_gradient(cell, still, lambda y: y)[0], largest, rtol=1e-12, atol=1e-12)
+    shares = parameter_gradients(cell, torch.ones(1, 2, 1), lambda y: y, anchors=[1])
+    assert float(shares.log_norms["readout"][0]) == pytest.approx(0, abs=1e-12)  # h_0 = 1
+    assert float(shares.log_norms["input_map"][1]) == pytest.approx(0, abs=1e-12)
+    assert float(shares.beyond_apart[0]) == pytest.approx(1 / (1 + math.sqrt(2)))
+    assert not any(value.requires_grad for value in shares.log_norms.values())
+
+
+def test_a_parameter_of_no_number() -> None:
+    """Its gradient has the length 0."""
+    cell = Linear(0, 2, output_size=1).double()
+    state = cell.initial_state(1)._replace(**{cell.initial_state(1)._fields[0]: torch.ones(1, 2, dtype=torch.float64)})
+    found = parameter_gradients(cell, torch.zeros(1, 6, 0), lambda y: y, state)
+    assert bool((found.log_norms["input_map"] == -torch.inf).all())
+    assert not found.beyond_apart.isnan().any()

@@ -27,7 +27,7 @@ def output(y: Tensor) -> Tensor:
 @pytest.mark.parametrize("gamma", [0.5, 0.8, 0.9])
 def test_every_horizon_of_an_exponential_average(gamma: float) -> None:
     """J = γ everywhere: each definition has its own closed form, and no two need agree."""
-    found = memory_horizons(ExponentialMovingAverage(1, gamma=gamma).double(), drive(1), output)
+    found = memory_horizons(ExponentialMovingAverage(1, gamma=gamma).double(), drive(1), loss=output)
     rate = -math.log(gamma)
     assert found["lyapunov"].steps == pytest.approx(1 / rate, rel=1e-9)
     for name, share in {"": 0.01, **{f", {kind}": size for kind, size in ROUNDING.items()}}.items():
@@ -45,7 +45,7 @@ def test_a_memory_that_never_fades() -> None:
     """D orthogonal: every horizon ends where the measurement does, and says so; λ₁ = 0 has no time constant."""
     cell = Linear(1, 3).double()
     torch.nn.init.orthogonal_(cell.transition, generator=torch.Generator().manual_seed(0))
-    found = memory_horizons(cell, drive(1, time=64), output)
+    found = memory_horizons(cell, drive(1, time=64), loss=output)
     for name in ("products", "gradient", "products, float32", "gradient, float64"):
         assert found[name].at_least and found[name].steps == 64
     assert not found["lyapunov"].steps < 1e6  # NaN, or what rounding leaves of 1/0
@@ -53,7 +53,7 @@ def test_a_memory_that_never_fades() -> None:
 
 def test_a_memory_that_ends() -> None:
     """A window of 5 forgets everything at once: no interpolation into −∞."""
-    found = memory_horizons(MovingAverage(1, window=5).double(), drive(1), output)
+    found = memory_horizons(MovingAverage(1, window=5).double(), drive(1), loss=output)
     assert found["products"].steps == 2 and not found["products"].at_least  # the lags 1, 2 and 4: none is left at 4
     assert found["gradient"].steps == 4 and found["capacity"].steps == pytest.approx(4)
 
@@ -72,9 +72,25 @@ def test_gates_have_time_constants() -> None:
 def test_the_model_stays_as_it_is() -> None:
     cell = Readout(LSTM(2, 4), 1)
     with unchanged(cell):
-        memory_horizons(cell, drive(2, time=40), output)
+        memory_horizons(cell, drive(2, time=40), loss=output)
 
 
 def test_errors() -> None:
     with pytest.raises(ValueError, match="epsilon must lie"):
         memory_horizons(LSTM(2, 4), drive(2, time=40), epsilon=1.0)
+
+
+def test_a_single_row_of_data() -> None:
+    """One step of one sequence has no spread; that is no reason for NaN."""
+    found = memory_horizons(ExponentialMovingAverage(1, gamma=0.5), drive(1, time=2)[:1, :1], loss=output)
+    assert found["capacity"].steps == 0
+    many = memory_horizons(ExponentialMovingAverage(1, gamma=0.5), drive(1, time=2)[:1], loss=output)
+    assert many["capacity"].steps == pytest.approx(1, abs=0.25)
+
+
+def test_a_loss_is_named_and_the_state_comes_third() -> None:
+    """As in the other instruments."""
+    cell, x = ExponentialMovingAverage(1, gamma=0.5).double(), drive(1, time=40)
+    state = cell.initial_state(2)
+    assert memory_horizons(cell, x, state, loss=output) == memory_horizons(cell, x, state=state, loss=output)
+    assert "without E_{t−1}" in memory_horizons(cell, x, loss=output)["reached"].definition

@@ -481,7 +481,7 @@ def test_what_truncation_leaves_out_of_a_known_memory() -> None:
 def test_every_horizon_of_a_known_decay(decay: float) -> None:
     """h_t = w h_{t−1} + x_t: all of them in closed form."""
     rate, x = -math.log(decay), randn(1, 600, 1)
-    found = memory_horizons(scalar(decay, inputs=1.0), x, lambda y: y[:, -1:])
+    found = memory_horizons(scalar(decay, inputs=1.0), x, loss=lambda y: y[:, -1:])
     assert found["lyapunov"].steps == pytest.approx(1 / rate, rel=1e-9)
     for name, share in (("", 0.01), (", float32", 2.0**-23), (", float64", 2.0**-52)):
         exact = 1 - math.log(share) / rate  # w^{k−1} = ε
@@ -494,7 +494,7 @@ def test_every_horizon_of_a_known_decay(decay: float) -> None:
 
 def test_a_memory_that_never_ends_says_so() -> None:
     """w = 1: horizons end where the sequence does, and there is no time constant."""
-    found = memory_horizons(scalar(1.0, inputs=1.0), randn(1, 100, 1), lambda y: y[:, -1:])
+    found = memory_horizons(scalar(1.0, inputs=1.0), randn(1, 100, 1), loss=lambda y: y[:, -1:])
     assert math.isnan(found["lyapunov"].steps)
     assert found["products"].at_least and found["gradient"].at_least and found["reached"].at_least
     assert found["centroid"].steps == pytest.approx(50.5)

@@ -99,7 +99,7 @@ def _subject(model: str) -> dict[str, Any]:
         "required_lag": 64,
         "required_lag_from": "the caller",
         "seed": 0,
-        "thresholds": {"vanishing_warn": -3.0, "vanishing_fail": -7.0, "exploding_warn": 2.0, "peak_gain": 100.0},
+        "thresholds": {"vanishing_warn": -3.0, "vanishing_fail": -7.0, "exploding_warn": 2.0, "truncated": 0.1},
         "versions": {"seqdyn": "0.1.0", "torch": "2.13.0"},
         "conventions": ["P_{s,t} = ∂h_t/∂h_s, newest factor on the left", "norms are spectral, in log10"],
         "not_computed": ["fixed points of the closed loop: the model is driven"],

@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 
 from seqdyn.reports.stability import figures
 from seqdyn.reports.stability.captions import CAPTIONS
+from seqdyn.reports.stability.checks import needed_time_constant
 from seqdyn.reports.stability.difference import compare
 from seqdyn.reports.stability.page import page_figures, to_html
 from seqdyn.reports.stability.sections import PLAN
@@ -40,6 +41,7 @@ from seqdyn.reports.stability.tables import (
     to_xarray,
     written,
 )
+from seqdyn.reports.stability.verdict import Thresholds
 from tests.reports.stability_content import EVIL, NAMES, bare, broken, changed, full, sparse
 
 CONTENTS = {"full": full, "sparse": sparse, "bare": bare, "broken": broken}
@@ -344,6 +346,87 @@ def test_what_was_not_computed_cannot_be_drawn() -> None:
                 draw(sparse())
     assert list(CAPTIONS) == list(figures.FIGURES)
     assert {name for _, _, names in PLAN.values() for name in names} == set(figures.FIGURES)
+
+
+# --- captions and how to read them ------------------------------------------------------------------------------------
+
+
+def test_units_hold_as_long_as_the_check_of_the_gates_asks() -> None:
+    """Caption, figure and check GS017 hold the time constants against the same number."""
+    content = full()
+    content["subject"]["required_lag"] = 12
+    content["gates"]["named"] = {"forget": content["gates"]["named"]["forget"] | {"time_constants": [1.0, 2.0, 6.0]}}
+    needed = needed_time_constant(12, Thresholds(vanishing_warn=content["subject"]["thresholds"]["vanishing_warn"]))
+    assert needed == pytest.approx(12 / math.log(1000)) and 1 < needed < 2
+    caption = CAPTIONS["gate_time_constants"](content)
+    assert caption == (
+        "Time constants: 2 of 3 units at 1.737 steps or longer, which keeps 10^−3 over the required lag of 12 steps."
+    )
+    (axes,) = figures.gate_time_constants(content).axes
+    lines = {str(line.get_label()): line for line in axes.lines}
+    np.testing.assert_array_equal(lines["needed for it, 1.737"].get_ydata(), [needed, needed])
+    content["subject"]["thresholds"]["vanishing_warn"] = 0.0  # nothing may be lost
+    assert "at 12 steps or longer" in CAPTIONS["gate_time_constants"](content)
+    assert "vanishing warn" in PLAN["gates"][1]  # the name of the threshold in the table of them
+
+
+def test_unstable_is_what_leads_away() -> None:
+    """A slow point is none, and a marginal one neither: in caption, table and figure."""
+    content = full()
+    points = content["fixed_points"]
+    points["kinds"], points["index"] = ["stable node", "marginal", "saddle", "slow"], [0, 0, 1, 2]
+    points["stable"] = [True, False, False, False]
+    assert CAPTIONS["fixed_points"](content) == "4 points: 1 stable, 1 unstable, 1 marginal, 1 slow."
+    page = to_html(content, minimal=True)
+    rows = {kind: re.findall(rf"<tr>(?:(?!</tr>).)*{kind}.*?</tr>", page, re.DOTALL) for kind in ("marginal", "saddle")}
+    assert ["unstable" in "".join(found) for found in rows.values()] == [False, True]
+    (axes,) = figures.fixed_points(content).axes
+    labels = {str(line.get_label()) for line in axes.lines}
+    assert {"stable (1)", "unstable (1)", "marginal (1)", "slow (1)"} <= labels
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        (0.1, "falls to 10 % or less at lag 8."),
+        (0.5, "falls to 50 % or less at lag 1."),
+        (0.025, "falls to 2.5 % or less at lag 32."),
+        (-1.0, "stays above −100 % at every lag."),
+    ],
+)
+def test_truncation_is_held_against_its_threshold(most: float, expected: str) -> None:
+    """The number of check GS015."""
+    content = full()
+    content["subject"]["thresholds"]["truncated"] = most
+    assert CAPTIONS["truncation_share"](content).endswith(expected)
+
+
+def test_one_is_singular() -> None:
+    """One step, one unit, one epoch, one point; never "1 steps"."""
+    content = full()
+    content["subject"]["required_lag"] = 1
+    content["recurrence"] |= {"eigenvalues": [[0.5, 0.0]], "singular_values": [0.5]}
+    content["products"]["singular"]["steps"] = 1
+    content["lyapunov"]["exponents"] = content["lyapunov"]["exponents"][:1]
+    content["lyapunov"]["running"]["steps"][-1] = 1
+    content["lyapunov"]["finite_time"] = {"lag": 1, "values": [0.1]}
+    content["gates"]["named"]["forget"]["time_constants"] = [2.0]
+    content["training"]["epochs"] = content["training"]["epochs"][:1]
+    content["fixed_points"] |= {key: value[:1] for key, value in content["fixed_points"].items() if key != "trajectory"}
+    captions = {name: caption(content) for name, caption in CAPTIONS.items()}
+    for name, caption in captions.items():
+        assert not re.search(r"\b1 \w+s\b(?! of)", caption.replace("1 was", "")), (name, caption)
+    assert captions["training_timeline"].endswith("; 1 step was not finite.")
+    assert captions["finite_time_exponents"] == "Growth rates over 1 step: 1 of 1 stretch grows."
+    assert "At the required lag of 1 step<" in to_html(content, minimal=True)
+
+
+def test_growth_is_chaos_only_where_it_is_bounded_and_alone() -> None:
+    """A driven model with λ₁ > 0 is not called chaotic, and a linear one that grows neither."""
+    how = PLAN["lyapunov"][1]
+    assert "must explode" not in how
+    assert "driven model that two starts under the same input never meet" in how
+    assert "chaos where the state stays bounded, and plain growth where it does not" in how
 
 
 # --- frames and arrays ------------------------------------------------------------------------------------------------

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 
-from seqdyn.reports.stability.tables import Content, look_up, written
+from seqdyn.reports.stability.tables import (
+    STABILITIES,
+    Content,
+    counted,
+    look_up,
+    needed_time_constant,
+    stabilities,
+    written,
+)
 
 Caption = Callable[[Content], str]
 
@@ -15,12 +24,14 @@ def _spectrum(content: Content) -> str:
     values = np.asarray(look_up(content, "/recurrence/eigenvalues"), dtype=np.float64)
     outside = int((np.hypot(*values.T) > 1).sum())
     radius = written(look_up(content, "/recurrence/spectral_radius"))
-    return f"{len(values)} eigenvalues of one step, {outside} of them outside the unit circle; the radius is {radius}."
+    count = counted(len(values), "eigenvalue")
+    return f"{count} of one step, {outside} outside the unit circle; the radius is {radius}."
 
 
 def _singular_values(content: Content) -> str:
     found = look_up(content, "/recurrence/singular_values")
-    return f"{len(found)} singular values of the recurrence, from {written(max(found))} down to {written(min(found))}."
+    count = counted(len(found), "singular value")
+    return f"{count} of the recurrence, from {written(max(found))} down to {written(min(found))}."
 
 
 def _norms(content: Content) -> str:
@@ -42,7 +53,8 @@ def _map(content: Content) -> str:
 def _product_singular_values(content: Content) -> str:
     found = look_up(content, "/products/singular")
     spread, rank = written(found["condition"]), written(found["effective_rank"])
-    return f"Singular values after {found['steps']} steps: they span {spread} decades, the effective rank is {rank}."
+    steps = counted(found["steps"], "step")
+    return f"Singular values after {steps}: they span {spread} decades, the effective rank is {rank}."
 
 
 def _parameters(content: Content) -> str:
@@ -53,9 +65,10 @@ def _parameters(content: Content) -> str:
 
 
 def _truncation(content: Content) -> str:
-    found = look_up(content, "/gradient/parameters")
-    small = [edge for edge, share in zip(found["edges"], found["beyond_apart"], strict=True) if share < 0.1]
-    where = f"falls below 10 % at lag {small[0]}" if small else "stays above 10 % at every lag"
+    found, most = look_up(content, "/gradient/parameters"), content["subject"]["thresholds"]["truncated"]
+    small = [edge for edge, share in zip(found["edges"], found["beyond_apart"], strict=True) if share <= most]
+    limit = f"{written(100 * most)} %"
+    where = f"falls to {limit} or less at lag {small[0]}" if small else f"stays above {limit} at every lag"
     return f"The share of the gradient from beyond a lag, taken apart so that nothing cancels, {where}."
 
 
@@ -69,19 +82,22 @@ def _along_time(content: Content) -> str:
 def _exponents(content: Content) -> str:
     found = content["lyapunov"]
     first, error = written(found["exponents"][0]), written(found["standard_errors"][0])
-    return f"{len(found['exponents'])} {found['kind']} exponents; the largest is {first} ± {error} {found['unit']}."
+    count = counted(len(found["exponents"]), f"{found['kind']} exponent")
+    return f"{count}; the largest is {first} ± {error} {found['unit']}."
 
 
 def _running(content: Content) -> str:
     found = look_up(content, "/lyapunov/running")
     half, end = found["values"][len(found["values"]) // 2][0], found["values"][-1][0]
-    return f"The estimate of λ₁ was {written(half)} half-way and is {written(end)} after {found['steps'][-1]} steps."
+    steps = counted(found["steps"][-1], "step")
+    return f"The estimate of λ₁ was {written(half)} half-way and is {written(end)} after {steps}."
 
 
 def _finite_time(content: Content) -> str:
     found = look_up(content, "/lyapunov/finite_time")
     values = np.asarray(found["values"], dtype=np.float64)
-    return f"Growth rates over {found['lag']} steps: {int((values > 0).sum())} of {len(values)} stretches grow."
+    stretches = counted(len(values), "stretch grows", "stretches grow")
+    return f"Growth rates over {counted(found['lag'], 'step')}: {int((values > 0).sum())} of {stretches}."
 
 
 def _gate_means(content: Content) -> str:
@@ -91,27 +107,31 @@ def _gate_means(content: Content) -> str:
 
 
 def _time_constants(content: Content) -> str:
-    named, required = look_up(content, "/gates/named"), content["subject"]["required_lag"]
+    named, needed = look_up(content, "/gates/named"), needed_time_constant(content)
     values = [value for name in sorted(named) for value in named[name]["time_constants"] or ()]
-    reach = sum(value >= required for value in values)
-    return f"{reach} of {len(values)} units remember for the required lag of {required} steps or longer."
+    reach, lag = sum(value >= needed for value in values), counted(content["subject"]["required_lag"], "step")
+    units, kept = counted(len(values), "unit"), written(content["subject"]["thresholds"]["vanishing_warn"])
+    return (
+        f"Time constants: {reach} of {units} at {counted(needed, 'step')} or longer, which keeps 10^{kept} over the "
+        f"required lag of {lag}."
+    )
 
 
 def _training(content: Content) -> str:
     training = content["training"]
     loss, norms = training.get("loss") or [np.nan], training.get("gradient_norm") or [np.nan]
-    events = len(training["non_finite"])
+    events = counted(len(training["non_finite"]), "step was", "steps were")
+    epochs = counted(len(training["epochs"]), "epoch")
     return (
-        f"Over {len(training['epochs'])} epochs the loss went from {written(loss[0])} to {written(loss[-1])} and the "
-        f"norm of the gradient from {written(norms[0])} to {written(norms[-1])}; {events} steps were not finite."
+        f"Over {epochs} the loss went from {written(loss[0])} to {written(loss[-1])} and the norm of the gradient "
+        f"from {written(norms[0])} to {written(norms[-1])}; {events} not finite."
     )
 
 
 def _fixed_points(content: Content) -> str:
     found = content["fixed_points"]
-    stable, slow = sum(found["stable"]), sum(kind == "slow" for kind in found["kinds"])
-    count = len(found["points"])
-    return f"{count} points: {stable} stable, {count - stable} unstable; {slow} of them are slow points."
+    kinds = Counter(stabilities(found))
+    return f"{counted(len(found['points']), 'point')}: {', '.join(f'{kinds[kind]} {kind}' for kind in STABILITIES)}."
 
 
 CAPTIONS: dict[str, Caption] = {

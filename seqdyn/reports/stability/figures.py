@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from matplotlib.transforms import ScaledTranslation
 
 from seqdyn.figures import MODELS, PALETTE, STYLE, figure
-from seqdyn.reports.stability.tables import Content, look_up, written
+from seqdyn.reports.stability.tables import STABILITIES, Content, look_up, needed_time_constant, stabilities, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -502,6 +502,10 @@ def _draw_time_constants(axes: Axes, content: Content) -> None:
     required = look_up(content, "/subject/required_lag")
     if required:
         axes.axhline(required, color=PALETTE["data"], linestyle="--", linewidth=1.2, label=f"required lag {required}")
+    needed = needed_time_constant(content)
+    if np.isfinite(needed) and needed > 0:
+        label = f"needed for it, {written(needed)}"
+        axes.axhline(needed, color=PALETTE["data"], linestyle=":", linewidth=1.2, label=label)
     axes.set_yscale("log")
     axes.set(title="Memories of the units, sorted", xlabel="share of the units, %", ylabel="time constant, steps")
     axes.set_xlim(0, 100)
@@ -590,15 +594,10 @@ def _draw_fixed_points(axes: Axes, content: Content) -> None:
     found = _needed(content, "/fixed_points")
     way = _numbers(found["trajectory"] or []).reshape(-1, 2)[: 4 * POINTS]
     points = _numbers(found["points"]).reshape(-1, 2)
-    stable = np.asarray(found["stable"], dtype=bool)
-    slow = np.array([kind == "slow" for kind in found["kinds"]], dtype=bool)
+    kinds = np.array(stabilities(found))
     axes.plot(*way.T, color=PALETTE["baseline"], linewidth=0.6, alpha=0.6, label="trajectory", zorder=1)
-    for chosen, label, marker, colour in (
-        (stable & ~slow, "stable", "o", MODELS[0]),
-        (~stable & ~slow, "unstable", "X", MODELS[1]),
-        (slow, "slow", "D", MODELS[4]),
-    ):
-        if chosen.any():
+    for label, marker, colour in zip(STABILITIES, "oXsD", (MODELS[0], MODELS[1], MODELS[2], MODELS[4]), strict=True):
+        if (chosen := kinds == label).any():
             look: dict[str, Any] = {"marker": marker, "color": colour, "markersize": 8.0, "markeredgecolor": "white"}
             axes.plot(*points[chosen].T, linestyle="", zorder=3, label=f"{label} ({chosen.sum()})", **look)
     for point, index in zip(points, found["index"], strict=True):

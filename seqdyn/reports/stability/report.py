@@ -25,7 +25,7 @@ from seqdyn.reports.stability.measurements import TIERS, Measurements, measure
 from seqdyn.reports.stability.page import to_html
 from seqdyn.reports.stability.recommendations import recommend
 from seqdyn.reports.stability.subject import SEQUENCES, STEPS, Loss, Subject, subject_of
-from seqdyn.reports.stability.tables import checks_frame, from_json, to_frame, to_json, to_xarray
+from seqdyn.reports.stability.tables import checks_frame, from_json, to_frame, to_json, to_xarray, written
 from seqdyn.reports.stability.verdict import Estimate, Evidence, Thresholds, decide, estimate
 from seqdyn.state import State
 
@@ -193,6 +193,7 @@ class StabilityReport:
             f"gradient at that lag 10^{gradient['median']:.2f} [10^{gradient['low']:.2f}, 10^{gradient['high']:.2f}], "
             f"product of Jacobians 10^{verdict['product']['median']:.2f}",
             f"checks: {counts}",
+            *(_said(check) for check in content["checks"] if check["status"] not in ("PASS", "SKIPPED")),
             *(f"- {advice}" for advice in self.recommendations),
         ]
         return "\n".join(lines)
@@ -383,6 +384,14 @@ def _limits(thresholds: Mapping[str, float] | None) -> Thresholds:
     if unknown:
         raise ValueError(f"Unknown thresholds {unknown}; there are {sorted(names)}.")
     return Thresholds(**thresholds or {})
+
+
+def _said(check: Mapping[str, Any]) -> str:
+    """A check that did not pass, in one line."""
+    found = check["message"]
+    if check["value"] is not None and check["threshold"] is not None:
+        found = f"{written(check['value'])} against {written(check['threshold'])} {check['unit']}".rstrip()
+    return f"  {check['id']} {check['status']}, {check['name']}: {found}"
 
 
 def _written(text: str, path: str | Path | None) -> str:

@@ -12,15 +12,18 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from seqdyn.reports.stability.checks import STATUSES
 from seqdyn.reports.stability.tables import (
     GATES,
     QUANTILES,
     SCALARS,
     TRAINING,
     Content,
+    counted,
     exact,
     look_up,
     pointer,
+    stabilities,
     unit_of,
     written,
 )
@@ -30,8 +33,6 @@ ROWS = 20
 LEADING = 8
 """Rows of a table of a spectrum."""
 SPACE = "\N{NO-BREAK SPACE}"
-STATUSES = ("PASS", "WARN", "FAIL", "SKIPPED", "ERROR")
-"""What a check can come to, in the order they are counted."""
 
 
 @dataclass(frozen=True)
@@ -143,14 +144,15 @@ PLAN: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "lyapunov": (
         "4 Lyapunov exponents",
-        "Mean rates of growth along the trajectory: all below 0 forget their start, one above 0 is chaos, and then "
-        "gradients must explode.",
+        "Mean rates of growth along the trajectory: where all are below 0 the start is forgotten. One above 0 says of "
+        "a driven model that two starts under the same input never meet; of a model that runs alone it is chaos where "
+        "the state stays bounded, and plain growth where it does not.",
         ("lyapunov_exponents", "running_exponents", "finite_time_exponents"),
     ),
     "gates": (
         "5 Gates",
-        "A gate near the end of its range passes no gradient to its weights; a memory shorter than the required lag "
-        "cannot hold what is needed.",
+        "A gate near the end of its range passes no gradient to its weights. A unit holds what is needed if its time "
+        "constant keeps 10 to the power of the threshold “vanishing warn” over the required lag.",
         ("gate_means", "gate_time_constants"),
     ),
     "training": (
@@ -218,7 +220,7 @@ def _verdict_table(content: Content) -> Table:
         [label, *_numbers(content, f"/verdict/{key}", ("median", "low", "high"))] for key, label in names.items()
     ]
     columns = ["norm", "median, log10", "95 % from, log10", "to, log10"]
-    return Table(f"At the required lag of {lag} steps", columns, rows)
+    return Table(f"At the required lag of {counted(lag, 'step')}", columns, rows)
 
 
 SUBJECT = {
@@ -390,8 +392,9 @@ def _fixed_point_tables(content: Content) -> Iterator[Table]:
     found = content.get("fixed_points")
     if found:
         keys = ("index", "speed", "share", "time_constants")
+        stability = stabilities(found)
         rows: Rows = [
-            [found["kinds"][place], "stable" if found["stable"][place] else "unstable"]
+            [found["kinds"][place], stability[place]]
             + [_number(content, f"/fixed_points/{key}/{place}") for key in keys]
             for place in range(min(ROWS, len(found["points"])))
         ]

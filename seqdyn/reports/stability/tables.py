@@ -43,6 +43,9 @@ SECTIONS: dict[str, tuple[type, ...]] = {
 QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 """The quantiles a report knows, by name."""
 
+STABILITIES = ("stable", "unstable", "marginal", "slow")
+"""What a fixed point can be; a slow one is a place where little moves, and none of the others."""
+
 COLUMNS = ("section", "quantity", "name", "number", "lag", "step", "quantile", "value", "unit")
 """The columns of :func:`to_frame`."""
 
@@ -106,6 +109,31 @@ def written(value: Any) -> str:
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
     return f"{value:.4g}".replace("-", "−")
+
+
+def counted(number: float, one: str, many: str = "") -> str:
+    """A number of things.
+
+    Examples
+    --------
+    >>> counted(1, "step"), counted(12, "step"), counted(0, "step was", "steps were")
+    ('1 step', '12 steps', '0 steps were')
+    """
+    return f"{written(number)} {one if number == 1 else many or one + 's'}"
+
+
+def stabilities(found: Mapping[str, Any]) -> list[str]:
+    """Which of ``STABILITIES`` every fixed point is: unstable is only one with directions that lead away."""
+    return [
+        "slow" if kind == "slow" else "stable" if stable else "unstable" if index > 0 else "marginal"
+        for kind, stable, index in zip(found["kinds"], found["stable"], found["index"], strict=True)
+    ]
+
+
+def needed_time_constant(content: Content) -> float:
+    """τ with e^{−K/τ} = 10^vanishing_warn, as the check of the gates has it; K where nothing may be lost."""
+    lag, least = content["subject"]["required_lag"], content["subject"]["thresholds"]["vanishing_warn"]
+    return -lag / (least * math.log(10)) if least < 0 else float(lag)
 
 
 def exact(value: Any) -> str:
