@@ -32,7 +32,7 @@ def main() -> None:
     closed, opened = (found[bias].content["verdict"] for bias in (-3.0, 3.0))
     assert (closed["name"], closed["severity"]) == ("VANISHING", "FAIL") and opened["name"] == "OK"
     assert -35 < closed["gradient"]["median"] < -25 and -1.5 < opened["gradient"]["median"] < 0.5
-    assert "initialise=('forget_bias', 3.90)" in found[-3.0].recommendations[0]  # ln(1 / (e^{1/50} − 1))
+    assert "forget_bias(cell, 3.9)" in found[-3.0].recommendations[0]  # ln(1 / (e^{1/50} − 1))
     assert not found[-3.0].passed() and found[3.0].passed()
 
 
