@@ -105,8 +105,9 @@ class GradientEstimator(SequenceEstimator):
         One row an epoch of the last call: epoch, loss (with the weighted Ω), validation_loss, gradient_norm (before
         clipping), clip_coefficient, learning_rate, seconds; clip_fraction, the share of steps whose gradient was longer
         than the limit; steps_reached, the share of the steps of a sequence whose state receives a gradient of 1e-10 or
-        more (at epochs 0, 1, 2, 4, 8, … of ``fit``, NaN between), and for every parameter of the network, as means
-        over steps, gradient_norm/… (before clipping) and update_ratio/…, ‖Δθ‖/‖θ‖, NaN where θ = 0.
+        more (in the last epoch of ``fit``, and after 1,000, 4,000, … steps; NaN between), and for every parameter of
+        the network gradient_norm/… (before clipping, the mean over steps) and update_ratio/…, ‖Δθ‖/‖θ‖ of the first
+        step, NaN where θ = 0.
         ``history_.attrs["non_finite"]`` lists where the training met a loss, gradient or weight that is not finite, as
         dicts of epoch, batch and parameters.
     forgetting_time_ : float
@@ -213,6 +214,7 @@ class GradientEstimator(SequenceEstimator):
         trainer.observer = observer if watched else None
         try:
             self._train(trainer, fresh)
+            observer.measure(self.network_)
         finally:  # also after a NonFiniteError: the estimator keeps the last good weights
             self.history_ = _history(trainer, observer)
             self.n_iter_ = len(trainer.history)

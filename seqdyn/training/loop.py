@@ -246,7 +246,8 @@ class Trainer:
             self.check(epoch, index, row)
         self.keep()
         self.update()
-        return state, [torch.cat([row, self.monitor.ratios(self.before)])]
+        ratios = self.monitor.ratios(self.before) if index == 0 else self.monitor.unmeasured
+        return state, [torch.cat([row, ratios])]
 
     def copy(self) -> list[Tensor]:
         """The parameters as they are now."""

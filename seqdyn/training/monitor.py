@@ -1,7 +1,7 @@
 """What a training writes down: a row of numbers for every step, and their means by epoch.
 
     ‖g‖ = √Σ_p ‖g_p‖²        the gradient before clipping, over all parameters p
-    ‖Δθ_p‖ / ‖θ_p‖           what the optimizer changed, over what was there
+    ‖Δθ_p‖ / ‖θ_p‖           what the optimizer changed, over what was there: in the first step of every epoch
 
 Rows stay on the device until their epoch is over. Norms are taken in double precision: the square of a gradient of
 1e25 is no number of single precision, and a clip that believes its norm to be infinite would make it 0.
@@ -40,6 +40,7 @@ class Monitor:
         self.columns = (*LEADING, *by_parameter(self.names))
         known = self.parameters[0].device.type != "mps"  # which has no double precision
         self.precision = torch.float64 if known else torch.float32
+        self.unmeasured = self.parameters[0].new_full((len(self.names),), math.nan, dtype=self.precision)
 
     def gradients(self) -> list[Tensor]:
         """The gradient of every parameter; zeros where the loss does not depend on one."""
