@@ -337,7 +337,7 @@ def test_a_single_error_decides_nothing() -> None:
     X = drive(1, series=1, time=30).numpy()
     model = ElmanRegressor(return_sequences=False, hidden_size=4, max_epochs=1, random_state=0).fit(X, [1.0])
     report = stability_report(model, X, [1.0], required_lag=9)
-    assert report.verdict == "INCONCLUSIVE" and "Only 1 errors" in report.reason and report.exit_code == 2
+    assert report.verdict == "INCONCLUSIVE" and "Only one error" in report.reason and report.exit_code == 2
 
 
 def test_one_of_eight_that_vanishes_is_seen() -> None:

@@ -241,5 +241,6 @@ def _too_little(found: Evidence) -> str:
             "needed."
         )
     if found.values:
-        return f"Only {found.values} errors reach back {found.lag} steps: an interval needs at least {FEWEST}."
+        count = "one error reaches" if found.values == 1 else f"{found.values} errors reach"
+        return f"Only {count} back {found.lag} steps: an interval needs at least {FEWEST}."
     return f"No error of a measured step has a gradient by the state {found.lag} steps before it."
