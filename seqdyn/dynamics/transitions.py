@@ -64,10 +64,6 @@ class TransitionNorms(NamedTuple):
         """The median over starts and sequences together, (lags,), in nats."""
         return self.quantiles((0.5,))[:, 0]
 
-    def sequence_medians(self) -> Tensor:
-        """The median over starts of each sequence alone, (batch, lags), in nats: what a bootstrap draws from."""
-        return torch.stack([_quantiles(values, (0.5,))[..., 0] for values in self.log_norms], 1)
-
 
 def transition_norms(
     cell: Cell,

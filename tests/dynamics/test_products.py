@@ -185,15 +185,13 @@ def test_quantiles_are_over_starts_and_sequences() -> None:
     assert found.quantiles().shape == (5, 5)
     near(found.quantiles()[2], torch.quantile(values.flatten(), levels), 1e-14)
     near(found.median, found.quantiles()[:, 2], 0.0)
-    assert found.sequence_medians().shape == (4, 5)
-    near(found.sequence_medians()[:, 2], torch.quantile(values, 0.5, dim=1), 1e-14)
 
 
 def test_what_is_forgotten_is_minus_infinity() -> None:
     """A window of four forgets everything after three steps; quantiles know −∞, and no NaN appears."""
     found = transition_norms(MovingAverage(2, window=4), randn(2, 12, 2))
     assert found.median[:2].isfinite().all() and (found.median[2:] == -math.inf).all()
-    assert (found.quantiles()[2:] == -math.inf).all() and (found.sequence_medians()[:, 2:] == -math.inf).all()
+    assert (found.quantiles()[2:] == -math.inf).all()
     assert (transition_singular_values(MovingAverage(2, window=4), randn(2, 12, 2)) == -math.inf).all()
     assert (leading_singular_value(MovingAverage(2, window=4), randn(2, 12, 2)) == -math.inf).all()
 
