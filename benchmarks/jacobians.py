@@ -29,7 +29,7 @@ from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
 from seqdyn.dynamics.trajectory import Trajectory, measured
 from seqdyn.dynamics.transitions import transition_norms
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 from seqdyn.state import flatten, unflatten
 
 HIDDEN, BATCH = 64, 8

@@ -30,7 +30,7 @@ def truncated(cell: seqdyn.Cell, x: torch.Tensor, y: torch.Tensor, k: int) -> to
     """The sum over chunks of the gradient within each chunk; the state is carried from chunk to chunk."""
     total, state = torch.zeros(()), None
     for start in range(0, TIME, k):
-        output, state, _ = seqdyn.scan(cell, x[:, start : start + k], state)
+        output, state = seqdyn.scan(cell, x[:, start : start + k], state)[:2]
         total = total + gradient(cell, ((output - y[:, start : start + k]) ** 2).sum())
         state = detach(state)
     return total

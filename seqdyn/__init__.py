@@ -3,13 +3,17 @@
 The package is a house; each floor knows only those below it.
 
     floor 0   state             trees of tensors
+              checks            checks of arguments
               kernels           fused recurrences on raw tensors
-    floor 1   scan              scan and rollout: the only loops over time
+    floor 1   cell              the contract Cell
+              loops             scan and rollout: the only loops over time
               data              containers in, the same containers out
               metrics, figures, files
-    floor 2   cell              the contract Cell; Stack, Residual, Readout, Offset, Encoder
+    floor 2   composition       Stack, Residual, Readout, Offset
+              encoder           both directions
               initial_state     zero, random, learned, warm-up
-              autoregression    delay line, centring, and own predictions where nothing was seen
+              autoregression    own predictions where the past is not known, delay line, centring
+              teacher_forcing   how much of the true past a training sees
     floor 3   cells             one recurrence a file
               systems           known dynamics as cells
               training          losses and the loop: BPTT and truncated BPTT
@@ -32,16 +36,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names, for type checkers and editors
-    from seqdyn.autoregression import Autoregression, Autoregressive
-    from seqdyn.cell import Cell, Encoder, Offset, Readout, Residual, Stack
+    from seqdyn.autoregression import Autoregression, DelayLine, OwnPast, Past
+    from seqdyn.cell import Cell, Noisy
     from seqdyn.cells.elman import Elman
     from seqdyn.cells.gru import GRU
     from seqdyn.cells.linear import Linear
     from seqdyn.cells.lstm import LSTM
     from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+    from seqdyn.composition import Offset, Readout, Residual, Stack
     from seqdyn.conversion import from_torch
     from seqdyn.data.splits import PanelTimeSplit
     from seqdyn.dynamics.derivatives import jacobian
+    from seqdyn.encoder import Encoder
     from seqdyn.estimators.baselines import ARXRegressor, PersistenceRegressor
     from seqdyn.estimators.classifiers import ElmanClassifier, GRUClassifier, LSTMClassifier, RecurrentClassifier
     from seqdyn.estimators.linear import LinearStateSpaceRegressor
@@ -67,19 +73,25 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.identification.figures import plot_bode, plot_poles, plot_response, plot_singular_values
     from seqdyn.identification.system import LinearSystem
     from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
+    from seqdyn.loops import Scan, rollout, scan
     from seqdyn.reports.comparison import compare_models
     from seqdyn.reports.stability.report import StabilityReport, assert_stable, stability_report
-    from seqdyn.scan import Scan, hold, rollout, scan
+    from seqdyn.state import hold
     from seqdyn.stream import Stream
+    from seqdyn.teacher_forcing import TeacherForcing
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "scan": ("scan", "rollout", "hold", "Scan"),
+    "state": ("hold",),
+    "cell": ("Cell", "Noisy"),
+    "loops": ("scan", "rollout", "Scan"),
     "figures": ("plot_unrolled", "plot_history", "plot_forecast"),
     "files": ("load", "register"),
-    "cell": ("Cell", "Stack", "Residual", "Readout", "Offset", "Encoder"),
-    "autoregression": ("Autoregression", "Autoregressive"),
+    "composition": ("Stack", "Residual", "Readout", "Offset"),
+    "encoder": ("Encoder",),
+    "autoregression": ("Autoregression", "OwnPast", "Past", "DelayLine"),
+    "teacher_forcing": ("TeacherForcing",),
     "initial_state": ("Zero", "Random", "Learned", "Given", "Warmup"),
     "cells.moving_average": ("MovingAverage", "ExponentialMovingAverage"),
     "cells.linear": ("Linear",),

@@ -1,17 +1,17 @@
-"""What a model does with its targets' own past: delay line, centring, and its own predictions where nothing was seen.
+"""What a model does with its targets' own past: its own predictions where that is not known, a delay line, centring.
 
-    v_t = y_{t-1} where it is known, else ŷ_{t-1}
-    u_t = (v_t − c_t, v_{t-1} − c_t, …, v_{t-p+1} − c_t, other inputs),    c_t = v_t if centred, else 0
+    v_t = k_t y_{t-1} + (1 − k_t) ŷ_{t-1}                                        OwnPast
+    u_t = (v_t − c_t, v_{t-1} − c_t, …, v_{t-p+1} − c_t, other inputs)           DelayLine, c_t = v_t if centred, else 0
     o_t, h_t = cell(u_t, h_{t-1})
     ŷ_t = o_t + c_t
 
-So a gap, a forecast, scheduled teacher forcing and the training on free runs are all *data*: a row whose past value is
-not known.
+k_t in [0, 1] says how much of the last value is known. So a gap, a forecast, teacher forcing of every kind and the
+training on free runs are all *data*: rows whose past is not known, or not quite.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -19,26 +19,227 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Cell, Wrapper
-from seqdyn.scan import unroll
-from seqdyn.state import State, map_leaves
+from seqdyn.cell import Block, Cell, apart, noisy
+from seqdyn.checks import check_count
+from seqdyn.loops import unroll, walk
+from seqdyn.state import State, hold, leaves, map_leaves, steps
+from seqdyn.teacher_forcing import TeacherForcing, as_teacher_forcing
 
 
-class AutoregressiveState(NamedTuple):
+class Past(NamedTuple):
+    """The input of :class:`OwnPast`: a last value, how much of it is known, and what else comes in.
+
+    Attributes
+    ----------
+    value : Tensor, shape (batch, *shape)
+        y_{t-1}; what stands where it is not known is never read.
+    known : Tensor, shape (batch, *shape), or such that it broadcasts
+        k_t in [0, 1].
+    exogenous : tree, leaves (batch, …), or None
+        r_t, the other inputs.
+    """
+
+    value: Tensor
+    known: Tensor
+    exogenous: Any = None
+
+
+class OwnPastState(NamedTuple):
+    """``inner``: of the inner cell; ``last`` (batch, *shape): ŷ_{t-1}."""
+
+    inner: State
+    last: Tensor
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Some columns of an output: a point prediction among the numbers that describe it.
+
+    Examples
+    --------
+    >>> Columns((0, 2))(torch.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[1., 3.]])
+    """
+
+    places: tuple[int, ...]
+
+    def __call__(self, output: Tensor) -> Tensor:
+        return output[..., list(self.places)]
+
+
+def beside(value: Tensor, exogenous: Any) -> Tensor:
+    """The last value, and the other inputs beside it where there are any: what :class:`OwnPast` feeds by default."""
+    return value if exogenous is None else torch.cat([value, exogenous], -1)
+
+
+class OwnPast(Cell):
+    """A cell that sees the last value of what it predicts, and its own prediction where that is not known.
+
+        v_t = k_t y_{t-1} + (1 − k_t) ŷ_{t-1}
+        o_t, h_t = cell(feed(v_t, r_t), h_{t-1}),   ŷ_t = point(o_t)
+
+    Its input is a :class:`Past` (y_{t-1}, k_t, r_t), its output o_t, its state (h_t, ŷ_t). Run on :meth:`alone`,
+    nothing is known: that is the closed loop. Whole numbers (tokens) are never mixed: they are the true ones where
+    k_t > 0.
+
+    Parameters
+    ----------
+    cell : Cell
+    feed : callable, optional
+        ``feed(v, r) -> x`` makes the input of the inner cell, row by row. None: v, with r beside it where there is one.
+        To be saved it has to be a registered function or record.
+    point : callable, optional
+        ``point(output) -> ŷ``, what of an output stands for the value; all of it if None.
+
+    Raises
+    ------
+    ValueError
+        If the inner cell's output is a tree and no ``point`` says what of it is fed back.
+
+    Examples
+    --------
+    A step that is not known takes the last prediction:
+
+    >>> import torch
+    >>> from seqdyn.cells.linear import Linear
+    >>> from seqdyn.loops import scan
+    >>> double = Linear(1, 0, 1)
+    >>> _ = double.feedthrough.data.fill_(2.0)
+    >>> known = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1)
+    >>> scan(OwnPast(double), Past(torch.ones(1, 3, 1), known)).output.detach().squeeze()
+    tensor([2., 4., 8.])
+    """
+
+    input_shape = None
+
+    def __init__(
+        self,
+        cell: Cell,
+        feed: Callable[[Any, Any], Any] | None = None,
+        point: Callable[[Any], Tensor] | None = None,
+    ):
+        super().__init__(cell.input_size, cell.hidden_size, cell.output_size)
+        if cell.output_shape is None:
+            raise ValueError(f"{type(cell).__name__} gives a tree, and OwnPast feeds one tensor back: read it first.")
+        self.cell, self.feed, self.point = cell, feed, point
+        self.output_shape = cell.output_shape
+        like = self._point(torch.zeros(1, *cell.output_shape))
+        self.value_shape, self.whole = tuple(like.shape[1:]), not like.is_floating_point()
+
+    def initial_state(self, batch: int) -> OwnPastState:
+        return OwnPastState(self.cell.initial_state(batch), self._nothing(batch))
+
+    def primed(self, lead: Past, there: Tensor) -> OwnPastState:
+        known = _everywhere(lead.known > 0)
+        inner = self.cell.primed(self._rows(lead.value, lead.exogenous), there & known)
+        return OwnPastState(inner, self._nothing(len(there)))
+
+    def start_from(self, state: State | None = None, last: Tensor | None = None) -> OwnPastState:
+        """The state after the output ``last`` = y_{-1}, (batch, *shape), and in the cell's own state h_{-1}.
+
+        Each is that of a fresh start (zeros, the cell's initial state) if None.
+        """
+        if last is not None and (not isinstance(last, Tensor) or tuple(last.shape[1:]) != self.value_shape):
+            shape = tuple(last.shape) if isinstance(last, Tensor) else type(last).__name__
+            expected = ", ".join(map(str, ("batch", *self.value_shape)))
+            raise ValueError(f"last, the output before the first step, is ({expected}), got {shape}.")
+        given = leaves(state) + leaves(last)
+        fresh = self.initial_state(len(given[0]) if given else 1)
+        return OwnPastState(
+            fresh.inner if state is None else state, fresh.last if last is None else last.to(fresh.last)
+        )
+
+    def alone(self, batch: int, time: int, exogenous: Any = None) -> Past:
+        """The input of a closed loop: of the past nothing is known, the other inputs are the given ones, or zeros."""
+        nothing = self._nothing(batch)
+        beside = 0 if self.feed else self.input_size - nothing[0].numel()
+        if exogenous is None and beside:
+            exogenous = hold(self.zeros(batch, beside), time)
+        return Past(hold(nothing, time), hold(self.zeros(batch, *self.value_shape), time), exogenous)
+
+    def forward(self, x: Any, state: OwnPastState) -> tuple[Any, OwnPastState]:
+        u = self._meet(x, state.last)
+        output, inner = self.cell(u, state.inner)
+        return output, OwnPastState(inner, self._point(output))
+
+    def unroll(self, x: Any, state: OwnPastState, mask: Tensor | None = None) -> Any:
+        if mask is not None:
+            return NotImplemented
+        known = _past(apart(x)[0]).known
+        given = _everywhere(known >= 1).all(0)  # (time,): nobody runs on its own prediction
+        if bool(given.all()):
+            return self._driven(x, state)
+        outputs = []
+        for start, stop in pairwise(_borders(given)):
+            piece, driven = steps(x, start, stop), bool(given[start]) and stop - start > 1
+            output, state = self._driven(piece, state) if driven else walk(self, piece, state)
+            outputs.append(output)
+        return torch.cat(outputs, 1), state
+
+    def gates(self, x: Any, before: OwnPastState, output: Any, after: OwnPastState) -> dict[str, Tensor]:
+        return self.cell.gates(self._meet(x, before.last), before.inner, output, after.inner)
+
+    def block(self, x: Any, before: OwnPastState, output: Any, after: OwnPastState) -> Any:
+        """From the inner cell's block, through v_t: inputs are (value, known, exogenous), the state is (h, ŷ)."""
+        (value, known, _exogenous), _ = apart(x)
+        plain = self.feed is None and (self.point is None or isinstance(self.point, Columns))
+        if not plain or value.dim() != 2 or known.shape != value.shape:
+            return NotImplemented
+        inner = self.cell.block(self._meet(x, before.last), before.inner, output, after.inner)
+        if inner is NotImplemented:
+            return NotImplemented
+        by_known = (torch.where(known > 0, value, 0) - before.last) * (known < 1)
+        return _closed(inner, known, by_known, self.point if isinstance(self.point, Columns) else None)
+
+    def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
+        return self.cell.noise(batch, time, generator)
+
+    def _nothing(self, batch: int) -> Tensor:
+        """The value before any was predicted: zeros."""
+        zeros = self.zeros(batch, *self.value_shape)
+        return zeros.long() if self.whole else zeros
+
+    def _meet(self, x: Any, last: Tensor) -> Any:
+        """What the inner cell sees: u_t."""
+        past, noise = apart(x)
+        value, known, rest = _past(past)
+        return noisy(self._feed(_mixed(value, known, last), rest), noise)
+
+    def _driven(self, x: Any, state: OwnPastState) -> tuple[Any, OwnPastState]:
+        """All values known: they are fed as they are, and the inner cell's kernel runs."""
+        (value, _, rest), noise = apart(x)
+        output, inner = unroll(self.cell, noisy(self._rows(value, rest), noise), state.inner)
+        return output, OwnPastState(inner, self._point(output[:, -1]))
+
+    def _rows(self, value: Tensor, rest: Any) -> Any:
+        """Feed (batch, time, …) as rows of one batch: what feeds one step feeds them all."""
+        batch, time = value.shape[:2]
+        rows = self._feed(value.flatten(0, 1), map_leaves(lambda leaf: leaf.flatten(0, 1), rest))
+        return map_leaves(lambda leaf: leaf.unflatten(0, (batch, time)), rows)
+
+    def _feed(self, value: Tensor, rest: Any) -> Any:
+        return (self.feed or beside)(value, rest)
+
+    def _point(self, output: Any) -> Any:
+        return output if self.point is None else self.point(output)
+
+
+class DelayLineState(NamedTuple):
     """``inner``: of the inner cell; ``past`` (batch, p − 1, targets): v_{t-1}, v_{t-2}, …, and whether each was ever
-    ``seen`` (batch, p − 1), 1 or 0; ``last`` (batch, targets): ŷ_{t-1}."""
+    ``seen`` (batch, p − 1), 1 or 0."""
 
     inner: State
     past: Tensor
     seen: Tensor
-    last: Tensor
 
 
-class Autoregressive(Wrapper):
-    """A cell that sees its targets' own past, and its own predictions where the past is not known.
+class DelayLine(Cell):
+    """A cell that sees the last p values of its targets at once, and with centring only relative to the last one.
 
-    The input is x_t = (v, k, r): the last value of every target, whether it is known (1) or not (0), and the other
-    inputs. With centring, lags from before the series began count as equal to the present value.
+        u_t = (v_t − c_t, v_{t-1} − c_t, …, v_{t-p+1} − c_t, r_t),   o_t, h_t = cell(u_t, h_{t-1}),   y_t = o_t + c_t
+
+    The input is [v_t; r_t]. With centring c_t = v_t, so that a level that was never met does not matter, and lags from
+    before the series began count as equal to the present value; else c_t = 0.
 
     Parameters
     ----------
@@ -48,35 +249,22 @@ class Autoregressive(Wrapper):
     lags : int, at least 1
         p, how many of the last values it sees; at least 2 if centred.
     centred : bool
-        Whether values are seen, and predictions made, relative to the last value: ŷ_t = o_t + c_t.
     shifted : sequence of int, one an output
         The target whose last value is added to this output if centred; −1 for none (a standard deviation, say).
-    fed : sequence of int, one a target
-        The output that stands for the next value of this target; the first ``targets`` if None.
 
     Examples
     --------
-    A step that is not known takes the last prediction:
-
     >>> import torch
-    >>> from seqdyn.cells.linear import Linear
-    >>> from seqdyn.scan import scan
-    >>> double = Linear(1, 0, 1)
-    >>> _ = double.feedthrough.data.fill_(2.0)
-    >>> x = torch.tensor([[[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]])
-    >>> scan(Autoregressive(double, shifted=[0]), x).output.detach().squeeze()
-    tensor([2., 4., 8.])
+    >>> from seqdyn.cells.moving_average import MovingAverage
+    >>> from seqdyn.loops import scan
+    >>> line = DelayLine(MovingAverage(2, window=1), lags=2)
+    >>> scan(line, torch.arange(1.0, 4.0).view(1, 3, 1)).output[0]
+    tensor([[1., 0.],
+            [2., 1.],
+            [3., 2.]])
     """
 
-    def __init__(
-        self,
-        cell: Cell,
-        targets: int = 1,
-        lags: int = 1,
-        centred: bool = False,
-        shifted: Sequence[int] = (),
-        fed: Sequence[int] | None = None,
-    ):
+    def __init__(self, cell: Cell, targets: int = 1, lags: int = 1, centred: bool = False, shifted: Sequence[int] = ()):
         seen = targets * (lags - 1 if centred else lags)
         if targets < 1 or lags < 1 + centred or cell.input_size < seen:
             raise ValueError(
@@ -84,107 +272,69 @@ class Autoregressive(Wrapper):
                 f"{seen} inputs, and at least one lag (two if centred), but {type(cell).__name__} takes "
                 f"{cell.input_size}."
             )
-        super().__init__(cell)
+        super().__init__(cell.input_size - seen + targets, cell.hidden_size, cell.output_size)
         self.marks: Tensor
-        self.targets, self.lags, self.centred = targets, lags, centred
-        self.input_size = cell.input_size - seen + 2 * targets
+        self.cell, self.targets, self.lags, self.centred = cell, targets, lags, centred
         self.shifted = tuple(shifted) or (-1,) * self.output_size
-        self.fed = tuple(range(targets)) if fed is None else tuple(fed)
-        if len(self.shifted) != self.output_size or len(self.fed) != targets:
+        if len(self.shifted) != self.output_size:
             raise ValueError(
-                f"shifted needs one entry for each of the {self.output_size} outputs, fed one for each of the "
-                f"{targets} targets, got {len(self.shifted)} and {len(self.fed)}."
+                f"shifted needs one entry for each of the {self.output_size} outputs, got {len(self.shifted)}."
             )
         marks = [[float(target == own) for own in range(targets)] for target in self.shifted]
         self.register_buffer("marks", torch.tensor(marks).T, persistent=False)
 
-    def initial_state(self, batch: int) -> AutoregressiveState:
-        return AutoregressiveState(
+    def initial_state(self, batch: int) -> DelayLineState:
+        return DelayLineState(
             self.cell.initial_state(batch),
             self.zeros(batch, self.lags - 1, self.targets),
             self.zeros(batch, self.lags - 1),
-            self.zeros(batch, self.targets),
         )
 
-    def primed(self, lead: Tensor, there: Tensor) -> AutoregressiveState:
-        """The initial state with the delay line filled from the rows before: the inner cell begins anew.
+    def primed(self, lead: Tensor, there: Tensor) -> DelayLineState:
+        """The initial state with the delay line filled: the inner cell begins anew."""
+        rows = lead.shape[1]
+        seen = torch.nn.functional.pad(there.to(lead).flip(1), (0, self.lags - 1 - rows))
+        past = torch.nn.functional.pad(lead[..., : self.targets].flip(1), (0, 0, 0, self.lags - 1 - rows))
+        return self.initial_state(len(lead))._replace(past=past * seen.unsqueeze(2), seen=seen)
 
-        Parameters
-        ----------
-        lead : Tensor, shape (batch, p − 1, inputs)
-            The rows before the first step, oldest first.
-        there : Tensor of bool, shape (batch, p − 1)
-            Whether each belongs to the same series.
-        """
-        seen = (there & (lead[..., self.targets : 2 * self.targets] > 0).all(2)).to(lead).flip(1)
-        past = lead[..., : self.targets].flip(1) * seen.unsqueeze(2)
-        return self.initial_state(len(lead))._replace(past=past, seen=seen)
-
-    def forward(self, x: Any, state: AutoregressiveState) -> tuple[Tensor, AutoregressiveState]:
+    def forward(self, x: Any, state: DelayLineState) -> tuple[Tensor, DelayLineState]:
         value, u = self._meet(x, state)
         output, inner = self.cell(u, state.inner)
-        output = self._shift(output, value)
-        return output, AutoregressiveState(inner, *self._moved(value, state), output[:, self.fed])
+        return self._shift(output, value), DelayLineState(inner, *self._moved(value, state))
 
-    def unroll(self, x: Any, state: AutoregressiveState, mask: Tensor | None = None) -> Any:
+    def unroll(self, x: Any, state: DelayLineState, mask: Tensor | None = None) -> Any:
+        """The delay line is a sliding window over the values, and the inner cell's kernel runs."""
         if mask is not None:
             return NotImplemented
-        (_, known, _), _ = self._split(x)
-        given = (known > 0).all(2).all(0)  # (time,): nobody runs on its own prediction
-        if bool(given.all()):
-            return self._driven(x, state)
-        outputs = []
-        for start, stop in pairwise(_borders(given)):
-            piece = map_leaves(lambda leaf: leaf[:, start:stop], x)  # noqa: B023
-            driven = bool(given[start]) and stop - start > 1
-            output, state = self._driven(piece, state) if driven else self._alone(piece, state)
-            outputs.append(output)
-        return torch.cat(outputs, 1), state
-
-    def gates(self, x: Any, before: AutoregressiveState, output: Any, after: State) -> dict[str, Tensor]:
-        _, u = self._meet(x, before)
-        inner, _ = self.cell(u, before.inner)
-        return self.cell.gates(u, before.inner, inner, after.inner)
-
-    def jacobian(self, x: Any, before: State, output: Any, after: State) -> Any:
-        return NotImplemented  # the inner cell's is not the whole: the delay line is state, too
-
-    def _meet(self, x: Any, state: AutoregressiveState) -> tuple[Tensor, Any]:
-        """v_t, and what the inner cell sees of it: u_t."""
-        (value, known, rest), noise = self._split(x)
-        value = torch.where(known > 0, value, state.last)
-        present = value.unsqueeze(1)
-        windows = torch.cat([present, state.past], 1).unsqueeze(1)
-        return value, _with(self._seen(present, windows, state.seen.unsqueeze(1), rest), noise)
-
-    def _driven(self, x: Any, state: AutoregressiveState) -> tuple[Tensor, AutoregressiveState]:
-        """All values known: the delay line is a sliding window over them, and the inner cell's kernel runs."""
-        (value, _, rest), noise = self._split(x)
+        (value, rest), noise = self._split(x)
         values = torch.cat([state.past.flip(1), value], 1)  # (batch, p − 1 + time, targets)
         seen = torch.cat([state.seen.flip(1), torch.ones_like(value[..., 0])], 1)
         windows = values.unfold(1, self.lags, 1).transpose(2, 3).flip(2)  # (batch, time, p, targets), newest first
         marks = seen.unfold(1, self.lags, 1).flip(2)[..., 1:]
         u = self._seen(value, windows, marks, rest)
-        output, inner = unroll(self.cell, _with(u, noise), state.inner)
-        output = self._shift(output, value)
+        output, inner = unroll(self.cell, noisy(u, noise), state.inner)
         keep = values.shape[1] - self.lags + 1
-        return output, AutoregressiveState(
-            inner, values[:, keep:].flip(1), seen[:, keep:].flip(1), output[:, -1, self.fed]
-        )
+        return self._shift(output, value), DelayLineState(inner, values[:, keep:].flip(1), seen[:, keep:].flip(1))
 
-    def _alone(self, x: Any, state: AutoregressiveState) -> tuple[Tensor, AutoregressiveState]:
-        """The written step, repeated."""
-        outputs = []
-        for t in range(_value(x).shape[1]):
-            output, state = self(map_leaves(lambda leaf: leaf[:, t], x), state)  # noqa: B023
-            outputs.append(output)
-        return torch.stack(outputs, 1), state
+    def gates(self, x: Any, before: DelayLineState, output: Any, after: DelayLineState) -> dict[str, Tensor]:
+        _, u = self._meet(x, before)
+        inner, _ = self.cell(u, before.inner)
+        return self.cell.gates(u, before.inner, inner, after.inner)
 
-    def _split(self, x: Any) -> tuple[tuple[Tensor, Tensor, Tensor], Any]:
-        """(v, k, r), and the noise that may come with them."""
-        value, noise = x if isinstance(x, tuple) else (x, None)
-        parts = value.split([self.targets, self.targets, self.input_size - 2 * self.targets], -1)
-        return parts, noise
+    def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
+        return self.cell.noise(batch, time, generator)
+
+    def _meet(self, x: Any, state: DelayLineState) -> tuple[Tensor, Any]:
+        """v_t, and what the inner cell sees of it: u_t."""
+        (value, rest), noise = self._split(x)
+        present = value.unsqueeze(1)
+        windows = torch.cat([present, state.past], 1).unsqueeze(1)
+        return value, noisy(self._seen(present, windows, state.seen.unsqueeze(1), rest), noise)
+
+    def _split(self, x: Any) -> tuple[tuple[Tensor, ...], Any]:
+        """(v, r), and the noise that may come with them."""
+        value, noise = apart(x)
+        return value.split([self.targets, self.input_size - self.targets], -1), noise
 
     def _seen(self, value: Tensor, windows: Tensor, marks: Tensor, rest: Tensor) -> Tensor:
         """u from the delay line (batch, time, p, targets); of one step without its axis of time."""
@@ -196,7 +346,7 @@ class Autoregressive(Wrapper):
     def _shift(self, output: Tensor, value: Tensor) -> Tensor:
         return output + value @ self.marks if self.centred else output
 
-    def _moved(self, value: Tensor, state: AutoregressiveState) -> tuple[Tensor, Tensor]:
+    def _moved(self, value: Tensor, state: DelayLineState) -> tuple[Tensor, Tensor]:
         """The delay line one step on."""
         if self.lags == 1:
             return state.past, state.seen
@@ -222,10 +372,11 @@ class Autoregression:
         has never met does not matter. Needs ``lags`` of at least 2.
     horizon : int, at least 1
         Steps ahead in one row of y, one target's steps side by side: y_t, y_{t+1}, …, y_{t+H-1}.
-    teacher_forcing : float in [0, 1], or "linear"
+    teacher_forcing : float in [0, 1], the name of a schedule, or TeacherForcing
         In training, the share of steps that see the true last value; the others see the network's own prediction.
         ``"linear"`` goes from 1 to 0 along the training (scheduled sampling); since its loss rises on the way, the
-        training then stops early only with ``early_stopping``.
+        training then stops early only with ``early_stopping``. A :class:`~seqdyn.teacher_forcing.TeacherForcing` says
+        the rest: sparse and generalised forcing, other schedules.
     free_run : int, at least 0
         In training, the last so many steps of every sequence or window see the network's own predictions only.
 
@@ -250,28 +401,29 @@ class Autoregression:
     lags: int = 1
     centred: bool = False
     horizon: int = 1
-    teacher_forcing: float | str = 1.0
+    teacher_forcing: float | str | TeacherForcing = 1.0
     free_run: int = 0
 
     def __post_init__(self) -> None:
         for name in ("targets", "lags", "horizon"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be an int of at least 1, got {getattr(self, name)!r}.")
+            check_count(name, getattr(self, name))
         if self.centred and self.lags < 2:
             raise ValueError(
                 f"centred shows the lags relative to the last value: lags must be at least 2, got {self.lags}."
             )
-        share = self.teacher_forcing
-        if share != "linear" and not (isinstance(share, int | float) and 0 <= share <= 1):
-            raise ValueError(f"teacher_forcing must be a share in [0, 1] or 'linear', got {share!r}.")
-        if not isinstance(self.free_run, int) or self.free_run < 0:
-            raise ValueError(f"free_run must be an int of at least 0, got {self.free_run!r}.")
+        check_count("free_run", self.free_run, 0)
+        as_teacher_forcing(self.teacher_forcing, self.free_run)
+
+    @property
+    def forcing(self) -> TeacherForcing:
+        """Which past values a step of the training sees."""
+        return as_teacher_forcing(self.teacher_forcing, self.free_run)
 
     def width(self, inputs: int) -> int:
         """What the inner network takes, when X has so many features."""
         return inputs - self.targets + self.targets * (self.lags - self.centred)
 
-    def wrap(self, cell: Cell, heads: int, located: Sequence[int], middle: int) -> Autoregressive:
+    def wrap(self, cell: Cell, heads: int, located: Sequence[int], middle: int) -> OwnPast:
         """The network with its own past.
 
         Parameters
@@ -291,43 +443,76 @@ class Autoregression:
             for _ in range(self.horizon)
             for head in range(heads)
         ]
-        fed = [target * self.horizon * heads + middle for target in range(self.targets)]
-        return Autoregressive(cell, self.targets, self.lags, self.centred, shifted, fed)
+        fed = tuple(target * self.horizon * heads + middle for target in range(self.targets))
+        line = cell if self.lags == 1 else DelayLine(cell, self.targets, self.lags, self.centred, shifted)
+        return OwnPast(line, point=Columns(fed))
 
-    def hide(self, x: Tensor, lengths: Tensor | None, progress: float, generator: torch.Generator) -> Tensor:
-        """Inputs of training (batch, time, inputs) with some last values marked as not known.
+    def hide(self, x: Past, lengths: Tensor | None, progress: float, generator: torch.Generator) -> Past:
+        """Inputs of training (batch, time, …) with some last values marked as not known, or not quite.
 
         Parameters
         ----------
-        x : Tensor
+        x : Past
         lengths : Tensor of int64, shape (batch,), or None
             The length of every sequence; None: all of them fill the batch.
         progress : float in [0, 1]
             How much of the training is done.
         generator : torch.Generator
         """
-        share = 1.0 - progress if self.teacher_forcing == "linear" else float(self.teacher_forcing)
-        if share >= 1.0 and not self.free_run:
+        if self.forcing.is_full:
             return x
-        size, time = x.shape[:2]
-        shown = torch.rand(size, time, generator=generator) < share
-        ends = torch.full((size,), time) if lengths is None else lengths.cpu()
-        shown &= torch.arange(time) < (ends - self.free_run)[:, None]
-        x = x.clone()
-        x[..., self.targets : 2 * self.targets] *= shown.to(x)[..., None]
-        return x
+        batch, time = x.value.shape[:2]
+        shown = self.forcing.known(batch, time, lengths, progress, generator)
+        return x._replace(known=x.known * shown.to(x.known)[..., None])
+
+
+def _past(x: Any) -> Past:
+    """The input of a cell with its own past, or an error that says what it is."""
+    if not isinstance(x, Past):
+        raise TypeError(
+            f"OwnPast takes a seqdyn.autoregression.Past(value, known, exogenous), got {type(x).__name__}: say how "
+            "much of the last value is known. For a closed loop give cell.alone(batch, time)."
+        )
+    return x
+
+
+def _mixed(value: Tensor, known: Tensor, last: Tensor) -> Tensor:
+    """k v + (1 − k) ŷ; what is not known at all is never read, and what is known fully has no part of ŷ."""
+    if not value.is_floating_point():
+        return torch.where(known > 0, value, last)
+    mixed = known * torch.where(known > 0, value, 0) + (1 - known) * last
+    return torch.where(known >= 1, value, mixed)
+
+
+def _closed(inner: Block, known: Tensor, by_known: Tensor, point: Columns | None) -> Block:
+    """The block of a cell that sees v = k value + (1 − k) ŷ, from that of the inner cell by v and the other inputs."""
+    width = known.shape[1]
+
+    def by_inputs(slopes: Tensor) -> Tensor:
+        v, rest = slopes[..., :width], slopes[..., width:]
+        return torch.cat([v * known.unsqueeze(1), v * by_known.unsqueeze(1), rest], 2)
+
+    def by_state(own: Tensor, slopes: Tensor) -> Tensor:
+        return torch.cat([own, slopes[..., :width] * (1 - known).unsqueeze(1)], 2)
+
+    def fed(rows: Tensor) -> Tensor:
+        return rows if point is None else rows[:, list(point.places)]
+
+    feedthrough, readout = by_inputs(inner.feedthrough), by_state(inner.readout, inner.feedthrough)
+    return Block(
+        feedthrough,
+        readout,
+        torch.cat([by_inputs(inner.input_map), fed(feedthrough)], 1),
+        torch.cat([by_state(inner.transition, inner.input_map), fed(readout)], 1),
+    )
+
+
+def _everywhere(marks: Tensor) -> Tensor:
+    """Whether marks (batch, time, …) hold for the whole of each step, (batch, time)."""
+    return marks.reshape(*marks.shape[:2], -1).all(2)
 
 
 def _borders(given: Tensor) -> list[int]:
     """The instants at which a stretch of known or unknown values begins, and the end."""
     changes = (given[1:] != given[:-1]).nonzero().flatten() + 1
     return [0, *changes.tolist(), len(given)]
-
-
-def _value(x: Any) -> Tensor:
-    value: Tensor = x[0] if isinstance(x, tuple) else x
-    return value
-
-
-def _with(value: Tensor, noise: Any) -> Any:
-    return value if noise is None else (value, noise)

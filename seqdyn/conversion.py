@@ -11,12 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqdyn.cell import Cell, Readout, Stack, Wrapper
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
-from seqdyn.scan import unroll
-from seqdyn.state import State
+from seqdyn.composition import Readout, Stack, Wrapper
 
 KINDS: tuple[type[nn.Module], ...] = (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell)
 """What :func:`from_torch` takes."""
@@ -36,9 +35,9 @@ def from_torch(module: nn.Module, head: nn.Module | None = None) -> Cell:
     -------
     Cell
         An :class:`~seqdyn.cells.elman.Elman`, :class:`~seqdyn.cells.lstm.LSTM` or :class:`~seqdyn.cells.gru.GRU`, a
-        :class:`~seqdyn.cell.Stack` of them where there are several layers; around it a :class:`~seqdyn.cell.Readout`
-        where the head is an ``nn.Linear``, and a :class:`Headed` where it is something else. Dtype, device,
-        ``requires_grad`` and training mode are the module's.
+        :class:`~seqdyn.composition.Stack` of them where there are several layers; around it a
+        :class:`~seqdyn.composition.Readout` where the head is an ``nn.Linear``, and a :class:`Headed` where it is
+        something else. Dtype, device, ``requires_grad`` and training mode are the module's.
 
     Raises
     ------
@@ -58,7 +57,7 @@ def from_torch(module: nn.Module, head: nn.Module | None = None) -> Cell:
     Examples
     --------
     >>> import torch
-    >>> from seqdyn.scan import scan
+    >>> from seqdyn.loops import scan
     >>> lstm, head = torch.nn.LSTM(3, 8, num_layers=2, batch_first=True), torch.nn.Linear(8, 1)
     >>> cell, x = from_torch(lstm, head), torch.zeros(4, 10, 3)
     >>> torch.allclose(scan(cell, x).output, head(lstm(x)[0]), atol=1e-6)
@@ -95,7 +94,7 @@ class Headed(Wrapper):
     -----
     A step is pure, so the head always runs as in inference: its dropout drops nothing, its batch norm uses the
     averages it has. Its weights can be trained. A file holds no code: for a head other than nn.Linear, for which
-    :class:`~seqdyn.cell.Readout` stands, that is to be saved, write a cell of your own.
+    :class:`~seqdyn.composition.Readout` stands, that is to be saved, write a cell of your own.
 
     Examples
     --------
@@ -115,22 +114,15 @@ class Headed(Wrapper):
         self.head.eval()
         return self
 
-    def forward(self, x: Any, state: State) -> tuple[Tensor, State]:
-        output, state = self.cell(x, state)
-        return self.head(output), state
-
-    def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
-        output, state = unroll(self.cell, x, state, mask)
-        return self.head(output.flatten(0, 1)).unflatten(0, output.shape[:2]), state
+    def read(self, output: Tensor, x: Any) -> Tensor:
+        rows: Tensor = self.head(output.flatten(0, -2))
+        return rows.unflatten(0, output.shape[:-1])
 
     def constructor_arguments(self) -> dict[str, Any]:
         raise TypeError(
             f"The head is of the class {type(self.head).__name__}, and a file holds no code: use an nn.Linear as the "
             "head, or write the whole as a Cell of your own and decorate it with @seqdyn.register."
         )
-
-    def _inner(self, x: Any, before: State, output: Any) -> Any:
-        return self.cell(x, before)[0]
 
 
 def _check_module(module: Any) -> None:

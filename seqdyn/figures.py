@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqdyn.state import leaves, named_leaves
+from seqdyn.state import leaves, map_leaves, named_leaves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -286,17 +286,16 @@ def _dissect(cell: Any, x: Any) -> _Anatomy:
     """Run one step, layer by layer, and keep the shapes."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         state = cell.initial_state(1)
-        own = [*leaves(state), *cell.parameters(), torch.zeros(0)][0]
         if x is not None:
             rows, output = _rows(cell, x, state)
         else:
-            x = own.new_zeros(1, cell.input_size)
             try:
+                x = map_leaves(lambda leaf: leaf[:, 0], cell.alone(1, 1))
                 rows, output = _rows(cell, x, state)
             except Exception as error:
                 raise ValueError(
-                    f"{type(cell).__name__} takes no step on zeros {tuple(x.shape)} ({error}): give plot_unrolled "
-                    "the input of one step as x."
+                    f"{type(cell).__name__} takes no step on zeros ({error}): give plot_unrolled the input of one step "
+                    "as x."
                 ) from error
     inputs = [_shape(leaf) for leaf in leaves(x) if leaf[0].numel()]
     count = sum(parameter.numel() for parameter in cell.parameters())
@@ -312,7 +311,7 @@ def _rows(cell: Any, x: Any, state: Any) -> tuple[list[_Row], Any]:
             more, x = _rows(layer, x, before)
             rows += more
         return rows, x
-    if _is_cell(inner) and type(cell).forward.__qualname__ == "Wrapper.forward":  # it steps as the inner cell does
+    if _is_cell(inner) and getattr(cell, "steps_alike", False):
         return _rows(inner, x, state)
     output, _ = cell(x, state)
     shapes = [_shape(leaf) for leaf in leaves(output)]

@@ -37,8 +37,10 @@ FORMAT = 1
 REGISTRY: dict[str, str] = {
     name: module
     for module, names in {
-        "seqdyn.cell": "Stack Residual Readout Offset Encoder",
-        "seqdyn.autoregression": "Autoregression Autoregressive AutoregressiveState",
+        "seqdyn.composition": "Stack Residual Readout Offset",
+        "seqdyn.encoder": "Encoder",
+        "seqdyn.autoregression": "Autoregression Past OwnPast OwnPastState Columns DelayLine DelayLineState",
+        "seqdyn.teacher_forcing": "TeacherForcing",
         "seqdyn.initial_state": "Started Zero Random Learned Given Warmup",
         "seqdyn.cells.linear": "Linear LinearState",
         "seqdyn.cells.elman": "Elman ElmanState",

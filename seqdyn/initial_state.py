@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqdyn.cell import Cell, Wrapper
+from seqdyn.cell import Block, Cell
+from seqdyn.composition import Wrapper
 from seqdyn.state import State, expand, leaves, map_leaves, named_leaves
 
 
@@ -135,6 +136,8 @@ class Started(Wrapper):
         Seeds this cell's draws.
     """
 
+    steps_alike = True
+
     def __init__(
         self,
         cell: Cell,
@@ -154,6 +157,15 @@ class Started(Wrapper):
         self.learned = nn.ParameterList(
             nn.Parameter(leaf.detach().clone()) for _, leaf in named_leaves(start) if learned
         )
+
+    def primed(self, lead: Any, there: Tensor) -> State:
+        return self.initial_state(len(there))
+
+    def inner_output(self, x: Any, before: State, output: Any) -> Any:
+        return output
+
+    def outer_block(self, inner: Block, output: Any) -> Block:
+        return inner
 
     def initial_state(self, batch: int) -> State:
         start = self._mean(batch)

@@ -98,6 +98,82 @@ def select(condition: Tensor, tree: Any, other: Any) -> Any:
     return map_leaves(choose, tree, other)
 
 
+def take(tree: Any, rows: Any) -> Any:
+    """Rows of a state or a batch, in a new order: beams, samples, forks; a row may come several times, or never.
+
+    Parameters
+    ----------
+    tree : tree, leaves (batch, *shape)
+    rows : Tensor of int64 or bool, slice, or sequence of int
+        The number of every row that is taken, or which of them are.
+
+    Examples
+    --------
+    >>> take({"h": torch.tensor([[1.0], [2.0]])}, [1, 1, 0])["h"].flatten()
+    tensor([2., 2., 1.])
+    """
+    if isinstance(rows, slice):
+        return map_leaves(lambda leaf: leaf[rows], tree)
+    index = torch.as_tensor(rows)
+    return map_leaves(lambda leaf: leaf[index.to(leaf.device)], tree)
+
+
+def steps(tree: Any, start: int | None, stop: int | None = None) -> Any:
+    """A stretch of time, from ``start`` up to but not including ``stop``, without copying.
+
+    Parameters
+    ----------
+    tree : tree, leaves (batch, time, *shape)
+    start, stop : int or None
+        As in a slice.
+
+    Examples
+    --------
+    >>> steps(torch.arange(5)[None], 1, 3)
+    tensor([[1, 2]])
+    """
+    return map_leaves(lambda leaf: leaf[:, start:stop], tree)
+
+
+def hold(value: Any, time: int) -> Any:
+    """Make a constant an input that does not change: (batch, …) → (batch, time, …), without copying.
+
+    A loop over time reads a held leaf once, so that a constant costs nothing per step.
+
+    Examples
+    --------
+    >>> hold(torch.zeros(2, 3), 5).shape
+    torch.Size([2, 5, 3])
+    """
+    return map_leaves(lambda leaf: leaf.unsqueeze(1).expand(len(leaf), time, *leaf.shape[1:]), value)
+
+
+def is_held(leaf: Tensor) -> bool:
+    """Whether a leaf (batch, time, …) is the same at every step, because it takes no room in time.
+
+    One that gathers gradients itself, step by step, is not.
+
+    Examples
+    --------
+    >>> is_held(hold(torch.zeros(2, 3), 5)), is_held(torch.zeros(2, 5, 3))
+    (True, False)
+    """
+    gathers = leaf.requires_grad and leaf.is_leaf
+    return leaf.shape[1] > 1 and leaf.stride(1) == 0 and leaf.numel() > 0 and not gathers
+
+
+def unbind(tree: Any) -> Iterator[Any]:
+    """The trees of one step after the other. Every leaf is taken apart once, and a held one is read once."""
+    if isinstance(tree, Tensor) and not is_held(tree):
+        yield from tree.unbind(1)
+        return
+    time = leaves(tree)[0].shape[1]
+    columns = [[leaf[:, 0]] * time if is_held(leaf) else leaf.unbind(1) for leaf in leaves(tree)]
+    for row in zip(*columns, strict=True):
+        pieces = iter(row)
+        yield map_leaves(lambda _: next(pieces), tree)  # noqa: B023
+
+
 def stack(trees: Sequence[Any], dim: int = 1) -> Any:
     """Join trees of one structure along a new axis: a sequence of states becomes a state with a time axis."""
     return map_leaves(lambda *column: torch.stack(column, dim), *trees)

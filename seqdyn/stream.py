@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
-from seqdyn.scan import rollout
+from seqdyn.loops import rollout
 from seqdyn.state import State, detach, map_leaves, named_leaves
 
 Array = np.ndarray[Any, Any]
-Transform = Callable[[Array], Array]
 Feed = Callable[[Array, Array | None], Array]
 
 
@@ -28,9 +27,10 @@ class Stream:
     cell : Cell
     state : State, optional
         Of one row; the cell's own initial state if None.
-    encode, decode : callable, optional
-        Between the units of the data and those of the cell, on arrays: ``encode`` maps x (inputs,), ``decode`` maps
-        outputs (…, outputs) to y (…, targets).
+    encode : callable, optional
+        From rows of data (rows, inputs), an array, to the tensor or tree that the cell takes.
+    decode : callable, optional
+        From outputs (…, outputs), an array, to y (…, targets) in the units of the data.
     lag : int, at least 0
         τ: the answer to x_t comes with x_{t+τ}; the first τ pushes answer None.
     inputs : int, optional
@@ -51,15 +51,15 @@ class Stream:
         cell: Cell,
         state: State | None = None,
         *,
-        encode: Transform | None = None,
-        decode: Transform | None = None,
+        encode: Callable[[Array], Any] | None = None,
+        decode: Callable[[Array], Array] | None = None,
         lag: int = 0,
         inputs: int | None = None,
         finish: Callable[[Array], Any] | None = None,
     ):
         self.cell = cell
         self.lag = lag
-        self._encode = encode or _same
+        self._encode = encode or self._plain
         self._decode = decode or _same
         self._finish = finish or _same
         self._shape = (cell.input_size if inputs is None else inputs,)
@@ -102,7 +102,7 @@ class Stream:
         if row.shape != self._shape:
             raise ValueError(f"x has shape {row.shape}, expected {self._shape}: one number a feature.")
         with torch.inference_mode():
-            self._last, self._state = self.cell(self._tensor(self._encode(row)), self._state)
+            self._last, self._state = self.cell(self._encode(row[None]), self._state)
         self._pushed += 1
         return None if self._pushed <= self.lag else self._finish(self._decode(_array(self._last)))
 
@@ -146,8 +146,8 @@ class Stream:
         known = None if exogenous is None else np.asarray(exogenous, dtype=np.float64)
         self._check_feed(join, known)
 
-        def close(output: Tensor, u: Tensor | None) -> Tensor:
-            return self._tensor(self._encode(join(self._decode(_array(output)), None if u is None else _array(u))))
+        def close(output: Tensor, u: Tensor | None) -> Any:
+            return self._encode(join(self._decode(_array(output)), None if u is None else _array(u))[None])
 
         with torch.inference_mode():
             future = None if known is None else torch.as_tensor(known).unsqueeze(0)
@@ -175,8 +175,8 @@ class Stream:
                 "exogenous, or say with feed(y, exogenous) how an output becomes an input."
             )
 
-    def _tensor(self, row: Array) -> Tensor:
-        return torch.from_numpy(row[None].astype(self._precision)).to(self._device)
+    def _plain(self, rows: Array) -> Tensor:
+        return torch.from_numpy(rows.astype(self._precision)).to(self._device)
 
 
 def _array(output: Tensor) -> Array:

@@ -9,15 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seqdyn.cell import Affine, Cell, Encoder, Readout, Residual, Stack, Wrapper, check_choice, own_generator
+from seqdyn.cell import Cell, Noisy
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+from seqdyn.checks import check_choice
+from seqdyn.composition import Affine, Readout, Residual, Stack, Wrapper
+from seqdyn.encoder import Encoder
+from seqdyn.generators import own_generator
 from seqdyn.initial_state import Learned
-from seqdyn.scan import hold, scan
-from seqdyn.state import leaves, map_leaves
+from seqdyn.loops import scan
+from seqdyn.state import is_held, leaves, map_leaves
 from tests.laws.laws import close, gradients
 
 
@@ -32,11 +36,6 @@ def randn(*shape: int) -> Tensor:
 def by_hand(layer: Cell, x: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, Any]:
     """A layer alone, step by step."""
     return scan(layer, x, state, reverse=reverse, record=lambda x, before, output, after: None)[:2]
-
-
-def held_in_time(noise: Any, time: int) -> Any:
-    """What is drawn for one chunk, at each of its steps."""
-    return map_leaves(lambda leaf: hold(leaf, time), noise)
 
 
 # ---- the contract ----------------------------------------------------------------------------------------------------
@@ -71,7 +70,8 @@ def test_what_a_subclass_owes() -> None:
     assert half.unroll(torch.zeros(1, 1, 2), ()) is NotImplemented
     assert half.jacobian(None, None, None, None) is NotImplemented
     assert half.gates(None, None, None, None) == {}
-    assert half.noise(2, seeded()) is None
+    assert half.noise(2, 5, seeded()) is None
+    assert half.alone(2, 5).shape == (2, 5, 2)
 
 
 def test_zeros_follow_the_cell() -> None:
@@ -171,24 +171,24 @@ def test_stack_multiplies_by_its_masks() -> None:
     layers = [GRU(3, 4, generator=seeded(1)), GRU(4, 2, generator=seeded(2))]
     stacked = Stack(layers, dropout=0.5).double()
     x = randn(2, 7, 3)
-    noise = stacked.noise(2, seeded(5))
-    masks = leaves(noise)
+    held = stacked.noise(2, 7, seeded(5))
+    masks = [mask[:, 0] for mask in leaves(held)]
     below, _ = by_hand(layers[0], x)
     above, _ = by_hand(layers[1], below * masks[0][:, None])
-    held = held_in_time(noise, 7)
-    close(scan(stacked, (x, held)).output, above * masks[1][:, None], "output")
-    close(by_hand(stacked, (x, held))[0], above * masks[1][:, None], "output")
+    close(scan(stacked, Noisy(x, held)).output, above * masks[1][:, None], "output")
+    close(by_hand(stacked, Noisy(x, held))[0], above * masks[1][:, None], "output")
     ones = map_leaves(torch.ones_like, held)
-    close(scan(stacked, (x, ones)), scan(stacked, x), "all kept")
+    close(scan(stacked, Noisy(x, ones)), scan(stacked, x), "all kept")
     nothing = map_leaves(torch.zeros_like, held)
-    assert not scan(stacked, (x, nothing)).output.any()
+    assert not scan(stacked, Noisy(x, nothing)).output.any()
 
 
 def test_dropout_masks_mean_one() -> None:
-    """Masks are 0 or 1 / (1 − p), are 1 on average, differ between rows, and follow cell and generator."""
+    """Masks are 0 or 1 / (1 − p), are 1 on average, held in time, differ between rows, and follow the generator."""
     share, batch = 0.3, 4000
-    noise = Stack([GRU(3, 16), LSTM(16, 8)], dropout=share).double().noise(batch, seeded())
-    masks = leaves(noise)
+    noise = Stack([GRU(3, 16), LSTM(16, 8)], dropout=share).double().noise(batch, 6, seeded())
+    assert all(is_held(mask) and mask.shape[:2] == (batch, 6) for mask in leaves(noise))
+    masks = [mask[:, 0] for mask in leaves(noise)]
     assert [tuple(mask.shape) for mask in masks] == [(batch, 16), (batch, 8)]
     for mask in masks:
         assert mask.dtype == torch.float64
@@ -196,17 +196,18 @@ def test_dropout_masks_mean_one() -> None:
         error = np.sqrt(share / (1 - share) / mask.numel())
         assert abs(mask.mean().item() - 1) < 4 * error
         assert (mask[0] != mask[1:]).any()
-    again = Stack([GRU(3, 16), LSTM(16, 8)], dropout=share).double().noise(batch, seeded())
+    again = Stack([GRU(3, 16), LSTM(16, 8)], dropout=share).double().noise(batch, 6, seeded())
     close(again, noise, "the same seed", tolerance=0)
-    assert Stack([GRU(3, 16)]).noise(batch, seeded()) is None
-    assert [mask.shape for mask in leaves(Readout(Stack([GRU(3, 4)], dropout=share), 2).noise(5, seeded()))] == [(5, 4)]
+    assert Stack([GRU(3, 16)]).noise(batch, 6, seeded()) is None
+    read = Readout(Stack([GRU(3, 4)], dropout=share), 2)
+    assert [mask.shape for mask in leaves(read.noise(5, 2, seeded()))] == [(5, 2, 4)]
 
 
 def test_noise_stays_out_of_the_state() -> None:
     """No mask is a leaf of the state."""
     stacked = Stack([GRU(3, 4), LSTM(4, 2)], dropout=0.5)
-    held = held_in_time(stacked.noise(2, seeded()), 5)
-    state = scan(stacked, (torch.zeros(2, 5, 3), held)).state
+    held = stacked.noise(2, 5, seeded())
+    state = scan(stacked, Noisy(torch.zeros(2, 5, 3), held)).state
     assert [tuple(leaf.shape) for leaf in leaves(state)] == [(2, 4), (2, 2), (2, 2)]
 
 
@@ -215,9 +216,9 @@ def test_stack_names_the_gates_by_layer() -> None:
     layers = [GRU(3, 4, generator=seeded(1)), Elman(4, 4, generator=seeded(2)), LSTM(4, 2, generator=seeded(3))]
     stacked = Stack([layers[0], Stack(layers[1:], dropout=0.5)], dropout=0.4).double()
     x = randn(2, 6, 3)
-    noise = stacked.noise(2, seeded(4))
+    noise = stacked.noise(2, 6, seeded(4))
     (lowest, _), (_, ((middle, _), _)) = noise
-    gates = scan(stacked, (x, held_in_time(noise, 6)), record=lambda *step: stacked.gates(*step)).record
+    gates = scan(stacked, Noisy(x, noise), record=lambda *step: stacked.gates(*step)).record
     assert set(gates) == {
         "0.reset",
         "0.update",
@@ -228,7 +229,7 @@ def test_stack_names_the_gates_by_layer() -> None:
         "1.1.output",
     }
     below = scan(layers[0], x, record=lambda *step: layers[0].gates(*step))
-    seen = by_hand(layers[1], below.output * lowest[:, None])[0] * middle[:, None]
+    seen = by_hand(layers[1], below.output * lowest)[0] * middle
     above = scan(layers[2], seen, record=lambda *step: layers[2].gates(*step))
     close(gates["0.candidate"], below.record["candidate"], "gate below")
     close(gates["1.1.forget"], above.record["forget"], "gate above")
@@ -267,14 +268,17 @@ def test_readout_is_affine(activation: str) -> None:
     ("build", "words"),
     [
         (lambda: Stack([]), "Stack needs at least one layer"),
-        (lambda: Stack([GRU(3, 4), LSTM(5, 2)]), r"LSTM expects input_size=5.*\(GRU\) gives output_size=4"),
-        (lambda: Stack([GRU(3, 4), Readout(GRU(4, 4), 2), LSTM(4, 2)]), r"\(Readout\) gives output_size=2"),
+        (lambda: Stack([GRU(3, 4), LSTM(5, 2)]), r"LSTM expects inputs of the shape \(5,\).*\(GRU\) gives \(4,\)"),
+        (lambda: Stack([GRU(3, 4), Readout(GRU(4, 4), 2), LSTM(4, 2)]), r"\(Readout\) gives \(2,\)"),
         (lambda: Stack([GRU(3, 4)], dropout=1.0), r"dropout must be in \[0, 1\), got 1.0"),
         (lambda: Stack([GRU(3, 4)], dropout=-0.1), r"dropout must be in \[0, 1\), got -0.1"),
-        (lambda: Residual(GRU(3, 4)), r"GRU has input_size=3 and output_size=4.*Readout\(3\)"),
+        (lambda: Residual(GRU(3, 4)), r"GRU has input_shape=\(3,\) and output_shape=\(4,\).*Readout\(3\)"),
         (lambda: Encoder([]), "Encoder needs at least one layer"),
-        (lambda: Encoder([(GRU(3, 4), GRU(2, 4))]), "Layer 0 .GRU. expects input_size=2.*width 3"),
-        (lambda: Encoder([(GRU(3, 4), GRU(3, 4)), LSTM(4, 4)]), "Layer 1 .LSTM. expects input_size=4.*width 8"),
+        (lambda: Encoder([(GRU(3, 4), GRU(2, 4))]), r"Layer 0 .GRU. expects inputs of the shape \(2,\).* has \(3,\)"),
+        (
+            lambda: Encoder([(GRU(3, 4), GRU(3, 4)), LSTM(4, 4)]),
+            r"Layer 1 .LSTM. expects inputs of the shape \(4,\).* has \(8,\)",
+        ),
         (lambda: Encoder([GRU(3, 4)], dropout=1.5), r"dropout must be in \[0, 1\), got 1.5"),
     ],
 )
@@ -315,21 +319,21 @@ def test_residual_around_dropout() -> None:
     """A shortcut around a stack with dropout adds the input, not the pair of input and masks."""
     residual = Residual(Stack([GRU(3, 3, generator=seeded())], dropout=0.5)).double()
     x = randn(2, 4, 3)
-    held = held_in_time(residual.noise(2, seeded()), 4)
+    drawn = Noisy(x, residual.noise(2, 4, seeded()))
     for run in (scan, by_hand):
-        close(run(residual, (x, held))[0], x + scan(residual.cell, (x, held)).output, "output")
+        close(run(residual, drawn)[0], x + scan(residual.cell, drawn).output, "output")
 
 
 def test_dropout_inside_a_stack_is_not_lost() -> None:
     """An inner stack gets masks of its own, and they act: with all of its units dropped only the bias is read."""
     inner = Readout(Stack([GRU(3, 4, generator=seeded())], dropout=0.5), 3, generator=seeded(1))
     outer = Stack([inner, GRU(3, 2, generator=seeded(2))])
-    noise = outer.noise(2, seeded())
-    assert [mask.shape for mask in leaves(noise)] == [(2, 4)]
+    noise = outer.noise(2, 5, seeded())
+    assert [mask.shape for mask in leaves(noise)] == [(2, 5, 4)]
     torch.nn.init.ones_(inner.affine.bias)
-    nothing = held_in_time(map_leaves(torch.zeros_like, noise), 5)
+    nothing = map_leaves(torch.zeros_like, noise)
     for run in (scan, by_hand):
-        found = run(outer, (torch.ones(2, 5, 3), nothing))[0]
+        found = run(outer, Noisy(torch.ones(2, 5, 3), nothing))[0]
         close(found, scan(outer.layers[1], torch.ones(2, 5, 3)).output, "output", tolerance=1e-6)
 
 
@@ -473,13 +477,13 @@ def test_encoder_readout() -> None:
 def test_encoder_dropout() -> None:
     """One mask a layer and sequence, as wide as both directions; 1 on average; applied to output and summary."""
     encoder = Encoder([pair(3, 4), LSTM(8, 2, generator=seeded(3))], dropout=0.25).double()
-    masks = leaves(encoder.noise(6000, seeded()))
+    masks = [mask[:, 0] for mask in leaves(encoder.noise(6000, 6, seeded()))]
     assert [tuple(mask.shape) for mask in masks] == [(6000, 8), (6000, 2)]
     for mask in masks:
         assert abs(mask.mean().item() - 1) < 4 * np.sqrt(0.25 / 0.75 / mask.numel())
-    assert Encoder([LSTM(3, 2)]).noise(2, seeded()) is None
-    x, noise = randn(4, 6, 3), encoder.noise(4, seeded())
-    masks = leaves(noise)
+    assert Encoder([LSTM(3, 2)]).noise(2, 6, seeded()) is None
+    x, noise = randn(4, 6, 3), encoder.noise(4, 6, seeded())
+    masks = [mask[:, 0] for mask in leaves(noise)]
     (forth, back), (top,) = encoder.layers
     level = torch.cat([by_hand(forth, x)[0], by_hand(back, x, reverse=True)[0]], -1) * masks[0][:, None]
     level = by_hand(top, level)[0] * masks[1][:, None]
@@ -492,8 +496,8 @@ def test_encoder_of_stacks_with_dropout() -> None:
     """Each direction draws its own masks, and they act."""
     directions = tuple(Stack([GRU(3, 4, generator=seeded(seed))], dropout=0.5) for seed in (1, 2))
     encoder, x = Encoder([directions]).double(), randn(2, 6, 3)
-    noise = encoder.noise(2, seeded(3))
-    forth, back = leaves(noise)
+    noise = encoder.noise(2, 6, seeded(3))
+    forth, back = (mask[:, 0] for mask in leaves(noise))
     assert not torch.equal(forth, back)
     kept = torch.cat([forth, back], 1)
     close(encoder(x, noise=noise).output, encoder(x).output * kept[:, None], "output")

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seqdyn.cell import Readout, Stack
 from seqdyn.cells.elman import Elman
+from seqdyn.composition import Readout, Stack
 from seqdyn.conversion import Headed, from_torch
 from seqdyn.files import load, save
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 from seqdyn.state import leaves
 from tests.dynamics.unchanged import unchanged
 from tests.laws.laws import LAWS, check_closed_form, close

@@ -26,15 +26,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from seqdyn import files
-from seqdyn.cell import Cell, Encoder, Readout, Residual, Stack
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU, GRUState
 from seqdyn.cells.lstm import LSTM, LSTMState
 from seqdyn.cells.moving_average import ExponentialMovingAverage
+from seqdyn.composition import Readout, Residual, Stack
+from seqdyn.encoder import Encoder
 from seqdyn.files import FileFormatError
 from seqdyn.initial_state import Given, Learned, Random, Started, Warmup, Zero
-from seqdyn.scan import scan
-from seqdyn.state import map_leaves
+from seqdyn.loops import scan
 from tests.laws.cells import LAW_TABLE, Entry, prepare
 
 IN_ONE_FOLDER = settings(
@@ -444,7 +445,6 @@ def twins(cell: nn.Module, path: Path) -> Any:
 @pytest.mark.parametrize("entry", LAW_TABLE, ids=lambda entry: entry.name)
 def test_every_cell_comes_back_with_the_same_outputs(path: Path, entry: Entry, dtype: torch.dtype) -> None:
     cell, x = prepare(entry, dtype=dtype)
-    x = map_leaves(lambda leaf: leaf.to(dtype), x)
     back = twins(cell, path)
     one, other = scan(cell, x), scan(back, x)
     assert same(other.output.detach(), one.output.detach())

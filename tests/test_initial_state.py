@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Stack
 from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU, GRUState
 from seqdyn.cells.lstm import LSTM, LSTMState
+from seqdyn.composition import Stack
 from seqdyn.initial_state import Given, Learned, Random, Started, Warmup, Zero, as_strategy, drawing
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 from seqdyn.state import flatten, leaves
 from tests.laws.laws import close
 

@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Cell, Offset, Readout, Residual, Stack
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU, GRUState
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+from seqdyn.composition import Offset, Readout, Residual, Stack
 from seqdyn.dynamics.derivatives import autodiff_jacobian, jacobian
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 from seqdyn.state import flatten, unflatten
 from tests.laws.cells import LAW_TABLE, Entry, prepare
 from tests.laws.laws import close, some_state

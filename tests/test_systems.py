@@ -10,8 +10,8 @@ import torch
 from scipy.integrate import solve_ivp
 
 from seqdyn.dynamics.derivatives import autodiff_jacobian
-from seqdyn.scan import hold, scan
-from seqdyn.state import leaves, map_leaves
+from seqdyn.loops import scan
+from seqdyn.state import hold, leaves, map_leaves
 from seqdyn.systems.cascaded_tanks import CascadedTanks, CascadedTanksState
 from seqdyn.systems.henon import Henon, HenonState
 from seqdyn.systems.logistic import Logistic, LogisticState
@@ -41,7 +41,7 @@ def test_state_and_output_follow_the_dtype_and_keep_their_shape(make):
     for dtype in (torch.float32, torch.float64):
         system = make().to(dtype)
         state = system.initial_state(3)
-        output, after, _ = scan(system, drive(system, 5, batch=3), state)
+        output, after = scan(system, drive(system, 5, batch=3), state)[:2]
         assert output.shape == (3, 5, system.output_size) and output.dtype == dtype
         assert map_leaves(lambda leaf: (leaf.shape, leaf.dtype), after) == map_leaves(
             lambda leaf: (leaf.shape, leaf.dtype), state
@@ -292,7 +292,7 @@ def test_tanks_run_dry_with_finite_gradients():
     system = CascadedTanks().double()
     pump = voltage(0.0, 60).clone().requires_grad_()
     level = doubles([0.5, 0.0]).requires_grad_()
-    output, state, _ = scan(system, pump, CascadedTanksState(level))
+    output, state = scan(system, pump, CascadedTanksState(level))[:2]
     (output.sum() + state.level.sum()).backward()
     assert (state.level == 0).all()
     assert pump.grad.isfinite().all() and level.grad.isfinite().all()

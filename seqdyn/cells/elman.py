@@ -8,7 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from seqdyn.cell import ACTIVATIONS, Affine, Block, Cell, check_choice, own_generator, through
+from seqdyn.activations import ACTIVATIONS, through
+from seqdyn.cell import Block, Cell
+from seqdyn.checks import check_choice
+from seqdyn.composition import Affine
+from seqdyn.generators import own_generator
 
 RECURRENT = ("tanh", "relu", "sigmoid")
 """What σ_h may be."""
@@ -51,7 +55,7 @@ class Elman(Cell):
     Examples
     --------
     >>> import torch
-    >>> from seqdyn.scan import scan
+    >>> from seqdyn.loops import scan
     >>> scan(Elman(4, 3, output_size=4, output_activation="softmax"), torch.eye(4)[None]).output.shape
     torch.Size([1, 4, 4])
     """

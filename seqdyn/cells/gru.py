@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from seqdyn.cell import Block, Cell, check_choice, own_generator
+from seqdyn.cell import Block, Cell
+from seqdyn.checks import check_choice
+from seqdyn.generators import own_generator
 from seqdyn.kernels.gru import gru_recurrence
 
 
@@ -58,7 +60,7 @@ class GRU(Cell):
     Examples
     --------
     >>> import torch
-    >>> from seqdyn.scan import scan
+    >>> from seqdyn.loops import scan
     >>> scan(GRU(2, 3), torch.zeros(1, 5, 2)).output.shape
     torch.Size([1, 5, 3])
     """

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seqdyn.cell import Block, Cell, own_generator
+from seqdyn.cell import Block, Cell
+from seqdyn.generators import own_generator
 from seqdyn.kernels.linear import linear_recurrence
 
 
@@ -48,7 +49,7 @@ class Linear(Cell):
     An accumulator, h_t = h_{t-1} + x_t and y_t = h_{t-1} + x_t:
 
     >>> import torch
-    >>> from seqdyn.scan import scan
+    >>> from seqdyn.loops import scan
     >>> accumulator = Linear(1, 1)
     >>> for weight in accumulator.parameters():
     ...     _ = torch.nn.init.ones_(weight)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from seqdyn.cell import Block, Cell, own_generator
+from seqdyn.cell import Block, Cell
+from seqdyn.generators import own_generator
 
 
 class LSTMState(NamedTuple):
@@ -59,7 +60,7 @@ class LSTM(Cell):
     Examples
     --------
     >>> import torch
-    >>> from seqdyn.scan import scan
+    >>> from seqdyn.loops import scan
     >>> scan(LSTM(2, 3), torch.zeros(1, 5, 2)).state.c.shape
     torch.Size([1, 3])
     """

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seqdyn.cell import Block, Cell, check_choice
+from seqdyn.cell import Block, Cell
+from seqdyn.checks import check_choice
 from seqdyn.kernels.exponential import exponential_average
 
 
@@ -46,7 +47,7 @@ class MovingAverage(Cell):
     Examples
     --------
     >>> import torch
-    >>> from seqdyn.scan import scan
+    >>> from seqdyn.loops import scan
     >>> ramp = torch.arange(1.0, 5.0).view(1, 4, 1)
     >>> scan(MovingAverage(1, window=2), ramp).output.squeeze()
     tensor([0.5000, 1.5000, 2.5000, 3.5000])
@@ -112,7 +113,7 @@ class ExponentialMovingAverage(Cell):
     Examples
     --------
     >>> import torch
-    >>> from seqdyn.scan import scan
+    >>> from seqdyn.loops import scan
     >>> scan(ExponentialMovingAverage(1, gamma=0.9), torch.ones(1, 2, 1)).output.squeeze()
     tensor([0.1000, 0.1900])
     """

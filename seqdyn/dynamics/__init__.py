@@ -11,7 +11,7 @@
     reach              how far back a gradient still counts
     spectrum           eigenvalues of one step
     lyapunov           exponents, conditional and autonomous; finite_time: over stretches of one lag
-    closed_loop        a cell on its own output
+    closed_loop        how a cell is run: driven, alone, or on its own output
     equilibria         fixed and slow points
     gates              saturation, and the time constants gates imply
     capacity           how many past inputs a state holds
@@ -44,7 +44,6 @@ _HOME = {
     "spectrum": ("eigenvalues", "spectral_radius"),
     "lyapunov": ("lyapunov_spectrum", "LyapunovSpectrum"),
     "finite_time": ("finite_time_exponents", "divergence_exponent"),
-    "closed_loop": ("ClosedLoop",),
     "equilibria": ("fixed_points", "FixedPoints"),
     "gates": ("gate_statistics", "GateStatistics", "saturation", "time_constant", "forget_bias_for"),
     "capacity": ("memory_capacity", "MemoryCapacity"),

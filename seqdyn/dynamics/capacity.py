@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from scipy.stats import chi2
 from torch import Tensor
 
-from seqdyn.dynamics.trajectory import Trajectory, check_cell
+from seqdyn.dynamics.trajectory import Trajectory, check_cell, double
+from seqdyn.state import flatten, leaves, map_leaves, unflatten
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
@@ -91,26 +92,29 @@ def memory_capacity(
     4.0
     """
     check_cell(cell)
-    if not cell.input_size:
+    like = double(map_leaves(lambda leaf: leaf[:, 0], cell.alone(1, 1)))
+    if not all(leaf.is_floating_point() for leaf in leaves(like)):
+        raise ValueError(f"{type(cell).__name__} takes whole numbers: there is no correlation with them.")
+    inputs = flatten(like).shape[1]
+    if not inputs:
         raise ValueError(f"{type(cell).__name__} takes no input: there is nothing for it to remember.")
-    width = Trajectory(cell, torch.zeros(1, 1, cell.input_size)).width
+    width = Trajectory(cell, cell.alone(1, 1)).width
     steps = max(1000, ROWS_A_NUMBER * width) if steps is None else steps
     longest = max(100, 2 * width) if longest is None else longest
     if steps < 2 * width:
         raise ValueError(f"steps={steps} states cannot show what {width} numbers remember: take at least {2 * width}.")
-    drawn = torch.randn(
-        longest + steps, cell.input_size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
-    basis = _basis(cell, mean + scale * drawn, steps)
-    noise = float(chi2.isf(CHANCE / (longest * cell.input_size), basis.shape[1])) / steps
+    drawn = torch.randn(longest + steps, inputs, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    basis = _basis(cell, unflatten(mean + scale * drawn, like), steps)
+    noise = float(chi2.isf(CHANCE / (longest * inputs), basis.shape[1])) / steps
     pasts = (drawn[longest - lag : longest - lag + steps] for lag in range(longest))
     by_lag = torch.stack([_recall(basis, past, noise) for past in pasts], 1)
     return MemoryCapacity(by_lag, float(by_lag.sum()))
 
 
-def _basis(cell: Cell, x: Tensor, steps: int) -> Tensor:
-    """Orthonormal columns (steps, rank) that span the last states, each about its mean."""
-    states = torch.cat([stretch.states()[0] for stretch in Trajectory(cell, x[None]).forward()])[-steps:]
+def _basis(cell: Cell, x: Any, steps: int) -> Tensor:
+    """Orthonormal columns (steps, rank) that span the last states under x, a step a row, each about its mean."""
+    driving = map_leaves(lambda leaf: leaf.unsqueeze(0), x)
+    states = torch.cat([stretch.states()[0] for stretch in Trajectory(cell, driving).forward()])[-steps:]
     left, singular, _ = torch.linalg.svd(states - states.mean(0), full_matrices=False)
     return left[:, singular > RANK * singular.max()]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Block
-from seqdyn.scan import Record
-from seqdyn.state import State, flatten, leaves, unflatten
+from seqdyn.cell import Block, apart, noisy
+from seqdyn.loops import Record
+from seqdyn.state import State, flatten, leaves, map_leaves, unflatten
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
@@ -41,7 +41,7 @@ def jacobian(cell: Cell) -> Record:
     --------
     >>> import torch
     >>> from seqdyn.cells.moving_average import ExponentialMovingAverage
-    >>> from seqdyn.scan import scan
+    >>> from seqdyn.loops import scan
     >>> average = ExponentialMovingAverage(1, gamma=0.5)
     >>> scan(average, torch.zeros(1, 3, 1), record=jacobian(average)).record.flatten()
     tensor([0.5000, 0.5000, 0.5000])
@@ -60,7 +60,7 @@ def block(cell: Cell) -> Record:
     Parameters
     ----------
     cell : Cell
-        Takes and gives one row of numbers a step.
+        Of pictures and trees, inputs and outputs are flattened leaf after leaf.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def block(cell: Cell) -> Record:
     --------
     >>> import torch
     >>> from seqdyn.cells.moving_average import ExponentialMovingAverage
-    >>> from seqdyn.scan import scan
+    >>> from seqdyn.loops import scan
     >>> average = ExponentialMovingAverage(1, gamma=0.75)
     >>> scan(average, torch.zeros(1, 1, 1), record=block(average)).record.input_map
     tensor([[[[0.2500]]]])
@@ -84,28 +84,32 @@ def block(cell: Cell) -> Record:
     return record
 
 
-def autodiff_block(cell: Cell, x: Tensor, before: State) -> Block:
-    """[A B; C D] by reverse-mode differentiation of the written step, for any cell of one input and one output."""
-    if not isinstance(x, Tensor) or x.dim() != 2:
-        raise ValueError(f"{type(cell).__name__} does not take one row of numbers (batch, inputs) a step.")
-    inputs = x.shape[1]
-    here = _vector(before, x)
+def autodiff_block(cell: Cell, x: Any, before: State) -> Block:
+    """[A B; C D] by reverse-mode differentiation of the written step, for any cell.
+
+    Inputs and outputs are flattened leaf after leaf, as the state is; whole numbers and what is drawn are held.
+    """
+    value, noise = apart(x)
+    free = [leaf for leaf in leaves(value) if leaf.is_floating_point()]
+    like = next(iter([*leaves(before), *free]), torch.zeros(len(leaves(value)[0])))
+    seen, here = _vector(free, like), _vector(before, like)
+    inputs = seen.shape[1]
 
     def step(joined: Tensor) -> Tensor:
-        output, after = cell(joined[:, :inputs], unflatten(joined[:, inputs:], before))
-        if not isinstance(output, Tensor) or output.dim() != 2:
-            raise ValueError(f"{type(cell).__name__} does not give one row of numbers (batch, outputs) a step.")
-        return torch.cat([output, _vector(after, x)], 1).sum(0)
+        pieces = iter(unflatten(joined[:, :inputs], free))
+        moved = map_leaves(lambda leaf: next(pieces) if leaf.is_floating_point() else leaf, value)
+        output, after = cell(noisy(moved, noise), unflatten(joined[:, inputs:], before))
+        return torch.cat([flatten(output), _vector(after, like)], 1).sum(0)
 
-    slopes = torch.func.jacrev(step)(torch.cat([x, here], 1)).transpose(0, 1)
+    slopes = torch.func.jacrev(step)(torch.cat([seen, here], 1)).transpose(0, 1)
     outputs = slopes.shape[1] - here.shape[1]
     above, below = slopes[:, :outputs], slopes[:, outputs:]
     return Block(above[..., :inputs], above[..., inputs:], below[..., :inputs], below[..., inputs:])
 
 
-def _vector(state: State, like: Tensor) -> Tensor:
-    """The flattened state, of width 0 where there is none."""
-    return flatten(state) if leaves(state) else like.new_zeros(len(like), 0)
+def _vector(tree: Any, like: Tensor) -> Tensor:
+    """A flattened tree, of width 0 where there is nothing in it."""
+    return flatten(tree) if leaves(tree) else like.new_zeros(len(like), 0)
 
 
 def autodiff_jacobian(cell: Cell, x: Any, before: State) -> Tensor:

@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from scipy.spatial import cKDTree
@@ -17,9 +17,9 @@ from torch import Tensor
 
 from seqdyn.dynamics.derivatives import jacobian
 from seqdyn.dynamics.spectrum import eigenvalues
-from seqdyn.dynamics.trajectory import Trajectory, check_cell, check_driving, check_finite
-from seqdyn.scan import hold, scan
-from seqdyn.state import State, flatten, map_leaves, unflatten
+from seqdyn.dynamics.trajectory import Trajectory, check_cell, check_driving, check_finite, double
+from seqdyn.loops import scan
+from seqdyn.state import State, expand, flatten, hold, map_leaves, unflatten
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
@@ -121,7 +121,7 @@ class FixedPoints:
 
 def fixed_points(
     cell: Cell,
-    x: Tensor | None = None,
+    x: Any = None,
     starts: int | Tensor = 256,
     *,
     state: State | None = None,
@@ -139,10 +139,10 @@ def fixed_points(
     Parameters
     ----------
     cell : Cell
-        Any; it is not changed. A closed loop is ``ClosedLoop(cell)``.
-    x : Tensor, optional
-        (inputs,): x*. (batch, time, inputs): its mean over batch and time is x*, and the starts come from the
-        trajectory under x. None: zeros.
+        Any; it is not changed. A closed loop is ``seqdyn.OwnPast(cell)``, its state (h, y).
+    x : Tensor, or a tree of such, optional
+        (inputs,): x*. (batch, time, *inputs): its mean over batch and time is x*, and the starts come from the
+        trajectory under x. None: nothing comes in, zeros.
     starts : int, or Tensor, shape (m, n)
         Where to search from: flattened states, or how many to draw. Under a given trajectory these are states of it,
         with noise. Else half are states of walks of 200 steps from random states, with noise, and half are random.
@@ -199,7 +199,8 @@ def fixed_points(
         raise ValueError(f"noise must be at least 0, got {noise!r}.")
     check_cell(cell)
     field = _Field(cell, _held(cell, x))
-    begin = _starts(field, x, starts, state, noise, torch.Generator().manual_seed(seed))
+    driven = x is not None and not (isinstance(x, Tensor) and x.dim() == 1)
+    begin = _starts(field, x if driven else None, starts, state, noise, torch.Generator().manual_seed(seed))
     arrived = torch.cat([_descended(field, chunk, tolerance, max_iterations) for chunk in field.chunks(begin)])
     gaps, paces = field.gap(arrived), field.gap(begin)
     fixed = gaps.abs().amax(1) <= tolerance * (1 + arrived.abs().amax(1))
@@ -208,7 +209,7 @@ def fixed_points(
     leaders, counts = _distinct(arrived[kept], ~fixed[kept], gaps[kept].norm(dim=1), merge)
     found = FixedPoints(
         points=arrived[kept][leaders],
-        x=field.x,
+        x=flatten(field.x)[0],
         eigenvalues=_eigenvalues(field, arrived[kept][leaders]),
         speed=gaps[kept][leaders].norm(dim=1),
         slow=~fixed[kept][leaders],
@@ -240,13 +241,13 @@ def _median(values: Tensor) -> float:
 class _Field:
     """h ↦ f(x*, h) − h for rows of flattened states, on a float64 copy of the cell."""
 
-    def __init__(self, cell: Cell, x: Tensor):
-        trajectory = Trajectory(cell, x.expand(1, 1, -1))  # its copy and its checks
+    def __init__(self, cell: Cell, x: Any):
+        trajectory = Trajectory(cell, hold(x, 1))  # its copy and its checks
         self.cell, self.like, self.width, self.x = trajectory.cell, trajectory.start, trajectory.width, x
         self.name = type(cell).__name__
 
-    def rows(self, h: Tensor) -> tuple[Tensor, State]:
-        return self.x.expand(len(h), -1), unflatten(h, self.like)
+    def rows(self, h: Tensor) -> tuple[Any, State]:
+        return expand(self.x, len(h)), unflatten(h, self.like)
 
     @torch.no_grad()
     def gap(self, h: Tensor) -> Tensor:
@@ -265,33 +266,33 @@ class _Field:
         yield from h.split(max(1, NUMBERS_AT_ONCE // self.width**2))
 
     @torch.no_grad()
-    def walk(self, x: Tensor, state: State) -> Tensor:
+    def walk(self, x: Any, state: State) -> Tensor:
         """The states along the way, (batch · time, n), those that are finite."""
         record = scan(self.cell, x, state, record=lambda x, before, output, after: flatten(after)).record.flatten(0, 1)
         return record[record.isfinite().all(1) & (record.abs().amax(1) < 1e6)]
 
 
-def _held(cell: Cell, x: Tensor | None) -> Tensor:
-    """x*, (inputs,), in float64."""
+def _held(cell: Cell, x: Any) -> Any:
+    """x*, one row, in float64."""
     if x is None:
-        return torch.zeros(cell.input_size, dtype=torch.float64)
-    if not isinstance(x, Tensor) or x.dim() not in (1, 3) or x.shape[-1] != cell.input_size:
+        return double(map_leaves(lambda leaf: leaf[:, 0], cell.alone(1, 1)))
+    shape = cell.input_shape
+    if isinstance(x, Tensor) and (shape is None or len(shape) != 1 or x.shape[-1:] != shape or x.dim() not in (1, 3)):
+        inputs = ", ".join(map(str, shape)) if shape is not None else "…"
         raise ValueError(
-            f"x must be a tensor ({cell.input_size},), the input to hold, or (batch, time, {cell.input_size}), got "
-            f"{tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}."
+            f"x must be a tensor ({inputs},), the input to hold, or (batch, time, {inputs}), got {tuple(x.shape)}."
         )
-    if x.dim() == 1:
+    if isinstance(x, Tensor) and x.dim() == 1:
         check_finite("x", x, ["feature"])
-    else:
-        check_driving(cell, x)
-    double = x.detach().to("cpu", torch.float64)
-    return double if double.dim() == 1 else double.mean((0, 1))
+        return double(x[None])
+    check_driving(cell, x)
+    return map_leaves(lambda leaf: leaf.mean((0, 1)).unsqueeze(0), double(x))
 
 
 def _starts(
-    field: _Field, x: Tensor | None, starts: int | Tensor, state: State | None, noise: float, generator: torch.Generator
+    field: _Field, x: Any, starts: int | Tensor, state: State | None, noise: float, generator: torch.Generator
 ) -> Tensor:
-    """Flattened states to search from, (m, n)."""
+    """Flattened states to search from, (m, n); x is the trajectory they come from, if there is one."""
     if isinstance(starts, Tensor):
         if starts.dim() != 2 or starts.shape[1] != field.width or not starts.isfinite().all():
             raise ValueError(
@@ -301,9 +302,8 @@ def _starts(
         return starts.detach().to("cpu", torch.float64)
     if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
         raise ValueError(f"starts must be an int of at least 1 or a tensor (m, {field.width}), got {starts!r}.")
-    driven = x is not None and x.dim() == 3
-    count = starts if driven else (starts + 1) // 2
-    seen = _walks(field, count, generator) if x is None or x.dim() == 1 else _trajectory(field, x, state)
+    count = (starts + 1) // 2 if x is None else starts
+    seen = _walks(field, count, generator) if x is None else _trajectory(field, x, state)
     drawn = seen[torch.randint(len(seen), (count,), generator=generator)] if len(seen) else seen
     spread = seen.std(0) if len(seen) > 1 else torch.ones(field.width, dtype=torch.float64)
     normal = torch.randn(starts, field.width, generator=generator, dtype=torch.float64)
@@ -311,7 +311,7 @@ def _starts(
     return torch.cat([near, normal[len(drawn) :]])
 
 
-def _trajectory(field: _Field, x: Tensor, state: State | None) -> Tensor:
+def _trajectory(field: _Field, x: Any, state: State | None) -> Tensor:
     """The states under x."""
     trajectory = Trajectory(field.cell, x, state)
     return torch.cat([stretch.states().flatten(0, 1) for stretch in trajectory.forward()])
@@ -322,7 +322,7 @@ def _walks(field: _Field, count: int, generator: torch.Generator) -> Tensor:
     walkers = min(16, count)
     random = torch.randn(walkers, field.width, generator=generator, dtype=torch.float64)
     begin = torch.cat([flatten(field.like), random])
-    return field.walk(hold(field.x.expand(len(begin), -1), WALK), unflatten(begin, field.like))
+    return field.walk(hold(expand(field.x, len(begin)), WALK), unflatten(begin, field.like))
 
 
 def _descended(field: _Field, begin: Tensor, tolerance: float, max_iterations: int) -> Tensor:

@@ -12,7 +12,7 @@ from seqdyn.dynamics.lyapunov import Frame, Tally, checked_count, chosen_burn_in
 from seqdyn.dynamics.products import scaled, total
 from seqdyn.dynamics.singular_values import leading_of, merged
 from seqdyn.dynamics.trajectory import NUMBERS_AT_ONCE, Trajectory
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 from seqdyn.state import State, flatten, map_leaves, unflatten
 
 if TYPE_CHECKING:

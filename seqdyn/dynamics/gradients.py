@@ -85,7 +85,7 @@ class ParameterGradients(NamedTuple):
 
 def gradient_by_lag(
     cell: Cell,
-    x: Tensor,
+    x: Any,
     loss: Loss,
     state: State | None = None,
     *,
@@ -97,8 +97,8 @@ def gradient_by_lag(
     Parameters
     ----------
     cell : Cell
-        Any, of one row of inputs and outputs a step; it is not changed.
-    x : Tensor, shape (batch, time, inputs)
+        Any of one tensor a step as its output; it is not changed.
+    x : Tensor, shape (batch, time, *inputs), or a tree of such
     loss : callable
         ``loss(output)`` from (batch, time, outputs) to errors of any shape; each may depend on the output of its own
         step only. They are summed.
@@ -141,7 +141,7 @@ def gradient_by_lag(
     tensor([1.0000, 0.5000, 0.2500, 0.1250], dtype=torch.float64)
     """
     trajectory = Trajectory(cell, x, state)
-    slopes = output_gradient(trajectory, loss)
+    slopes = output_gradient(trajectory, loss).flatten(2)
     times = _anchors(anchors, trajectory.time)
     reach = _reach(longest, trajectory.time)
     log_norms = slopes.new_full((trajectory.batch, len(times), reach), torch.nan)
@@ -152,7 +152,7 @@ def gradient_by_lag(
     return GradientByLag(times, torch.arange(1, reach + 1), log_norms)
 
 
-def accumulated_gradient(cell: Cell, x: Tensor, loss: Loss, state: State | None = None) -> Tensor:
+def accumulated_gradient(cell: Cell, x: Any, loss: Loss, state: State | None = None) -> Tensor:
     """ln ‖δ_{t-1}‖ at every step: what backpropagation through time brings to h_{t-1} from all errors from t on.
 
         δ_{t-1} = δ_t J_t + ∂E_t/∂y_t B_t
@@ -182,7 +182,7 @@ def accumulated_gradient(cell: Cell, x: Tensor, loss: Loss, state: State | None 
     tensor([[0.8750, 0.7500, 0.5000]], dtype=torch.float64)
     """
     trajectory = Trajectory(cell, x, state)
-    slopes = output_gradient(trajectory, loss)
+    slopes = output_gradient(trajectory, loss).flatten(2)
     found = slopes.new_empty(trajectory.batch, trajectory.time)
     row = slopes.new_zeros(trajectory.batch, 1, trajectory.width)
     log = slopes.new_full((trajectory.batch, 1), -torch.inf)
@@ -197,7 +197,7 @@ def accumulated_gradient(cell: Cell, x: Tensor, loss: Loss, state: State | None 
 
 def parameter_gradients(
     cell: Cell,
-    x: Tensor,
+    x: Any,
     loss: Loss,
     state: State | None = None,
     *,
@@ -234,7 +234,7 @@ def parameter_gradients(
     ((0, 1, 2, 4, 8, 16, 32, 39), True)
     """
     trajectory = Trajectory(cell, x, state)
-    slopes = output_gradient(trajectory, loss)
+    slopes = output_gradient(trajectory, loss).flatten(2)
     times = _anchors(anchors, trajectory.time)
     bands = _edges(edges, int(times.max()))
     parameters = {name: p.requires_grad_() for name, p in trajectory.cell.named_parameters()}
@@ -259,7 +259,7 @@ def summed(row: Tensor, log: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def output_gradient(trajectory: Trajectory, loss: Loss) -> Tensor:
-    """∂E_t/∂y_t along a trajectory, (batch, time, outputs)."""
+    """∂E_t/∂y_t along a trajectory, (batch, time, *outputs)."""
     output = torch.cat([stretch.output for stretch in trajectory.forward()], 1).requires_grad_()
     if not callable(loss):
         raise TypeError(f"loss must be a callable, loss(output) -> errors, got {type(loss).__name__} ({loss!r}).")
@@ -388,7 +388,7 @@ def _sent(
     sent = []
     for band in range(count):
         if band == 0:
-            through, seeds = output, direct.flatten(0, 1)
+            through, seeds = output, direct.flatten(0, 1).view_as(output)
         else:
             through, seeds = after, (by_state * (bands == band)[:, :, None]).sum(2).flatten(0, 1)
         if not through.requires_grad or not bool(seeds.any()):

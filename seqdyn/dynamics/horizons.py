@@ -16,8 +16,9 @@ from seqdyn.dynamics.capacity import MemoryCapacity, memory_capacity
 from seqdyn.dynamics.gates import GateStatistics, gate_statistics
 from seqdyn.dynamics.gradients import GradientByLag, Loss, accumulated_gradient, gradient_by_lag
 from seqdyn.dynamics.lyapunov import lyapunov_spectrum
+from seqdyn.dynamics.trajectory import double, rows_of
 from seqdyn.dynamics.transitions import TransitionNorms, transition_norms
-from seqdyn.state import State, leaves
+from seqdyn.state import State, flatten, leaves
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
@@ -90,9 +91,9 @@ def memory_horizons(
     accumulated = None if loss is None else accumulated_gradient(cell, x, loss, state)
     leading = lyapunov_spectrum(cell, x, state, k=1)
     capacity = None
-    if cell.input_size:
-        mean, scale = x.double().mean((0, 1)), x.double().std((0, 1), correction=0)
-        capacity = memory_capacity(cell, mean=mean, scale=scale, seed=seed)
+    rows = flatten(rows_of(double(x)))
+    if rows.shape[1]:
+        capacity = memory_capacity(cell, mean=rows.mean(0), scale=rows.std(0, correction=0), seed=seed)
     time = leaves(x)[0].shape[1]
     lags = sorted({time, *(2**power for power in range(time.bit_length()))})
     return horizons(

@@ -185,7 +185,7 @@ def lyapunov_spectrum(
 
     Driven by x they are *conditional* ones (λ_1 < 0: the echo-state property, the state is forgotten). Without x they
     are *autonomous* ones: of a cell without input left to itself, else of the cell on its own output, x_t = y_{t-1},
-    whose state is then (h, y); see :class:`~seqdyn.dynamics.closed_loop.ClosedLoop`.
+    whose state is then (h, y); see :class:`~seqdyn.autoregression.OwnPast`.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqdyn.cell import check_choice
+from seqdyn.checks import check_choice
 from seqdyn.dynamics.reach import Loss, Swept, remembers, returned, sweep
 from seqdyn.dynamics.trajectory import rows_of
 from seqdyn.state import State, flatten, leaves, map_leaves, unflatten

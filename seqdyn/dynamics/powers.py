@@ -19,11 +19,13 @@ from scipy.ndimage import maximum_filter
 from scipy.optimize import minimize
 from torch import Tensor
 
-from seqdyn.cell import check_choice
+from seqdyn.checks import check_choice
 
 Array = np.ndarray[Any, Any]
 
 EPSILON = float(np.finfo(np.float64).eps)
+ROUNDING = 10
+"""In units of n ε ‖D‖: eigenvalues are computed to within it, by different processors differently."""
 EVERY_LAG = 1024
 """Lags up to here are looked at one by one, later ones on a grid that grows by 2^(1/16)."""
 LAST_LAG = 2**40
@@ -102,9 +104,9 @@ def normality(matrix: Tensor | Array) -> Normality:
     -----
     - ρ > 1: the powers grow without bound, ``peak`` and ``kreiss`` are infinite, ``peak_lag`` and ``first_below_one``
       None.
-    - ρ = 1 up to rounding (n ε ‖D‖): the powers are bounded if the eigenvalues on the circle are not defective, as of
-      an orthogonal matrix. Whether they are is read from their growth between the lags 2^19 and 2^20. If so, ``peak``
-      is the largest up to 2^20 and ``first_below_one`` None, as ‖D^k‖ ≥ ρ^k; if not, it is as above.
+    - ρ = 1 up to rounding (10 n ε ‖D‖): the powers are bounded if the eigenvalues on the circle are not defective, as
+      of an orthogonal matrix. Whether they are is read from their growth between the lags 2^19 and 2^20. If so,
+      ``peak`` is the largest up to 2^20 and ``first_below_one`` None, as ‖D^k‖ ≥ ρ^k; if not, it is as above.
     - ρ < 1: after a lag with ‖D^k‖ < 1 no later power exceeds the earlier ones, so the search ends there. Every lag up
       to 1024 is looked at. Later ones lie on a grid that grows by 2^(1/16) a point and is refined around what was
       found: a peak or a dip narrower than 4 % of its lag may be missed there.
@@ -280,7 +282,7 @@ UNBOUNDED = _Growth(math.inf, None, None)
 
 def _growth(powers: _Powers, radius: float, gain: float) -> _Growth:
     """The peak of ‖D^k‖ over k ≥ 1, its lag, and the first lag at which the norm is below 1."""
-    margin = len(powers.one.matrix) * EPSILON * max(1.0, gain)
+    margin = ROUNDING * len(powers.one.matrix) * EPSILON * max(1.0, gain)
     if radius > 1 + margin:
         return UNBOUNDED
     if radius < 1 - margin:
@@ -297,7 +299,7 @@ def _search(powers: _Powers, decays: bool) -> _Growth:
     for lag, power in powers.walk(list(_grid(last))):
         if power.log > best or (decays and _may_be_below_one(power)):
             norm = _log_spectral(power)
-            if norm > best + size * EPSILON * lag:  # else it is the same peak again, up to rounding
+            if norm > best + ROUNDING * size * EPSILON * lag:  # else it is the same peak again, up to rounding
                 best, peak_lag = norm, lag
             if decays and norm < 0:
                 return _refined(powers, best, peak_lag, before, lag)
@@ -352,7 +354,8 @@ def _eigenvector_condition(transition: Array, triangle: Array) -> float:
 
 
 def _is_normal(triangle: Array) -> bool:
-    return _henrici(triangle) <= 10 * len(triangle) * EPSILON * float(np.linalg.norm(triangle))
+    size = float(np.linalg.norm(triangle))
+    return _henrici(triangle) <= ROUNDING * len(triangle) * EPSILON * size
 
 
 def _numerical_radius(transition: Array) -> float:

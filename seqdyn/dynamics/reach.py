@@ -17,7 +17,7 @@ from torch import Tensor
 
 from seqdyn.dynamics.gradients import log_lengths, output_gradient, summed
 from seqdyn.dynamics.trajectory import Trajectory, rows_of
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves, stack
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def returned(cell: Cell, x: Any, loss: Loss, state: State | None = None) -> tupl
     for stretch in trajectory.backward():
         slope, block = slopes[:, stretch.start : stretch.stop], stretch.blocks()
         own = _immediate(stretch.cell, stretch.x, stretch.before, slope)
-        seen = (slope.unsqueeze(2) @ block.readout).squeeze(2)  # by h_{t-1}, through h_t or not
+        seen = (slope.flatten(2).unsqueeze(2) @ block.readout).squeeze(2)  # by h_{t-1}, through h_t or not
         for step in reversed(range(stretch.stop - stretch.start)):
             J = block.transition[:, step]
             delta, log_norms[:, stretch.start + step] = summed(later, scale, own[:, step])
@@ -158,7 +158,7 @@ def sweep(cell: Cell, x: Any, loss: Loss, state: State | None = None, reset: Ten
     x, loss, state
         As in :func:`steps_reached`.
     reset : Tensor of bool, shape (batch, time), optional
-        As in :func:`~seqdyn.scan.scan`; no gradient comes back across one.
+        As in :func:`~seqdyn.loops.scan`; no gradient comes back across one.
 
     Returns
     -------

@@ -55,8 +55,7 @@ def eigenvalues(cell: Cell | Tensor, x: Any = None, state: State | None = None) 
         return torch.cat([_sorted_eigenvalues(stretch.jacobians()) for stretch in trajectory.forward()], 1)
     check_cell(cell)
     rows = 1 if state is None else len(leaves(state)[0])
-    still = torch.zeros(rows, 1, cell.input_size, dtype=cell.zeros(1, 1).dtype)
-    found = _sorted_eigenvalues(next(Trajectory(cell, still, state).forward()).jacobians())[:, 0]
+    found = _sorted_eigenvalues(next(Trajectory(cell, cell.alone(rows, 1), state).forward()).jacobians())[:, 0]
     return found[0] if state is None else found
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seqdyn.cell import Block, Cell
 from seqdyn.dynamics.derivatives import block, jacobian
-from seqdyn.scan import Record, check_input, scan
+from seqdyn.loops import Record, check_input, scan
 from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves
 
 NUMBERS_AT_ONCE = 2**19
@@ -93,7 +93,7 @@ def check_driving(cell: Cell, x: Any) -> tuple[int, int]:
         number is not finite.
     """
     batch, time = check_input(cell, x)
-    if isinstance(x, Tensor) and not x.is_floating_point():
+    if isinstance(x, Tensor) and not x.is_floating_point() and cell.input_shape != ():
         raise ValueError(
             f"x has dtype {x.dtype}, expected floating point: give x.double(). Indices, which are no quantities, may "
             "stand in a tree."
@@ -196,10 +196,10 @@ class Trajectory:
         self.cell = measured(cell)
         self.x = x
         self.batch, self.time = check_driving(cell, x)
-        first = _double(map_leaves(lambda leaf: leaf[:, :1], x))
+        first = double(map_leaves(lambda leaf: leaf[:, :1], x))
         if state is not None:
             list(named_leaves(state, "state"))  # its check: a tree of tensors
-        start = None if state is None else _double(state)
+        start = None if state is None else double(state)
         with torch.no_grad():
             scan(self.cell, first, start)  # its checks
             self.start = self.cell.initial_state(self.batch) if start is None else start
@@ -234,8 +234,9 @@ class Trajectory:
 
     @torch.no_grad()
     def _stretch(self, begin: int, state: State) -> Stretch:
-        x = _double(map_leaves(lambda leaf: leaf[:, begin : begin + self.steps], self.x))
-        output, _, after = scan(self.cell, x, state, record=lambda x, before, output, after: after)
+        x = double(map_leaves(lambda leaf: leaf[:, begin : begin + self.steps], self.x))
+        run = scan(self.cell, x, state, record=lambda x, before, output, after: after)
+        output, after = run.output, run.record
         before = map_leaves(lambda first, rest: torch.cat([first.unsqueeze(1), rest[:, :-1]], 1), state, after)
         return Stretch(self.cell, begin, x, before, output, after)
 
@@ -301,7 +302,7 @@ def input_jacobians(cell: Cell, x: Tensor, state: State | None = None) -> Tensor
     return torch.cat([stretch.blocks().input_map for stretch in Trajectory(cell, x, state).forward()], 1)
 
 
-def _double(tree: Any) -> Any:
+def double(tree: Any) -> Any:
     """The same tree, its floating-point leaves in float64 and all of it on the CPU, without history."""
     return map_leaves(
         lambda leaf: leaf.detach().to("cpu", torch.float64 if leaf.is_floating_point() else leaf.dtype), tree

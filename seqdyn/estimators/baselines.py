@@ -10,8 +10,8 @@ import torch
 from sklearn.utils import Tags
 from torch import nn
 
-from seqdyn.cell import Offset
 from seqdyn.cells.linear import Linear
+from seqdyn.composition import Offset
 from seqdyn.data.scaling import Scaling
 from seqdyn.estimators.closed_form import ClosedFormEstimator, least_squares
 from seqdyn.estimators.linear_model import LinearModel

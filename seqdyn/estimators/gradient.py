@@ -11,7 +11,6 @@ from typing import Any, Self, cast
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from seqdyn.autoregression import Autoregression
@@ -23,7 +22,9 @@ from seqdyn.dynamics.norm_preservation import omega_penalty
 from seqdyn.estimators.observers import ReachObserver
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator, unchanged_on_error
+from seqdyn.generators import generator_of
 from seqdyn.initial_state import Strategy, Warmup, as_strategy
+from seqdyn.state import map_leaves
 from seqdyn.training.batches import Batch, Rows, Spanned, Spans, Streams, heard, windows
 from seqdyn.training.forward import forgetting_time, run
 from seqdyn.training.initialisation import as_start
@@ -409,7 +410,7 @@ class GradientEstimator(SequenceEstimator):
         """Scaled tensors; targets come τ rows late, those of weight 0 are 0."""
         rows = self._rows(sequences, self._lag)
         place = sequences.places(self._lag) + self._lag
-        y, counts = np.zeros((len(rows.x), raw.shape[1])), np.zeros((len(rows.x), weight.shape[1]))
+        y, counts = np.zeros((len(rows), raw.shape[1])), np.zeros((len(rows), weight.shape[1]))
         y[place] = np.where(weight > 0, self.target_scaling_.apply(raw), 0.0)
         counts[place] = weight
         alike = bool((counts == counts[0, 0]).all())
@@ -417,11 +418,11 @@ class GradientEstimator(SequenceEstimator):
 
     def _validation(self, rows: Rows, train: Array) -> Callable[[], float]:
         """The loss on what was held out; the state comes from running over everything before it."""
-        held = torch.zeros(len(rows.x), 1)
+        held = torch.zeros(len(rows), 1)
         trained = np.where(train > 0, train + self._lag, 0).tolist()
         for start, length, used in zip(rows.starts.tolist(), rows.lengths.tolist(), trained, strict=True):
             held[start + used : start + length] = 1
-        held = held.to(rows.x)
+        held = held.to(rows.device, rows.dtype)
         weight = held if rows.weight is None else held * rows.weight
         if not bool(weight.any()):
             raise ValueError("No target is known in the part held out for early_stopping.")
@@ -446,13 +447,7 @@ class GradientEstimator(SequenceEstimator):
 
     def _generator(self, state: Tensor | None = None) -> torch.Generator:
         """All randomness of a fit, from ``random_state`` or going on from a state; the global ones are left alone."""
-        if state is not None:
-            return torch.Generator().set_state(state)
-        if self.random_state is None:
-            seed = np.random.default_rng().integers(2**31)
-        else:
-            seed = check_random_state(self.random_state).randint(2**31 - 1)
-        return torch.Generator().manual_seed(int(seed))
+        return generator_of(self.random_state) if state is None else torch.Generator().set_state(state)
 
     def _fresh_network(self, generator: torch.Generator) -> nn.Module:
         """Build the network; cells of users that draw from torch's global generator find it seeded, and unchanged."""
@@ -500,7 +495,8 @@ class GradientEstimator(SequenceEstimator):
     def _forgetting_time(self, rows: Rows, generator: torch.Generator) -> float:
         """Steps until two starts agree to 1 %, on the first series."""
         first = slice(int(rows.starts[0]), int(rows.starts[0] + rows.lengths[0]))
-        return forgetting_time(cast(Cell, self.network_), rows.x[None, first], generator)
+        x = map_leaves(lambda leaf: leaf[None, first], rows.x)
+        return forgetting_time(cast(Cell, self.network_), x, generator)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

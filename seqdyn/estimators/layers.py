@@ -11,10 +11,12 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from seqdyn.cell import Cell, Encoder, Readout, Residual, Stack
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
+from seqdyn.composition import Readout, Residual, Stack
+from seqdyn.encoder import Encoder
 from seqdyn.estimators.gradient import GradientEstimator
 from seqdyn.estimators.linear_start import start_linear, start_recurrence
 from seqdyn.initial_state import Given, as_strategy

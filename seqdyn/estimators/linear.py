@@ -13,8 +13,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from seqdyn.cell import Offset
 from seqdyn.cells.linear import Linear, LinearState
+from seqdyn.composition import Offset
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside

@@ -17,10 +17,12 @@ import torch
 from sklearn.base import clone
 from torch import Tensor
 
-from seqdyn.autoregression import Autoregression, Autoregressive
-from seqdyn.cell import Cell, Readout
+from seqdyn.autoregression import Autoregression, DelayLine, Past, beside
+from seqdyn.cell import Cell
 from seqdyn.cells.moving_average import MovingAverage
+from seqdyn.composition import Readout
 from seqdyn.identification.recurrent_start import start_from
+from seqdyn.state import take
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run
 
@@ -35,7 +37,7 @@ def start_linear(network: Cell, rows: Rows, penalty: float, own: Autoregression 
     Parameters
     ----------
     network : Cell
-        With a :class:`~seqdyn.cell.Readout` that has ``skip``.
+        With a :class:`~seqdyn.composition.Readout` that has ``skip``.
     rows : Rows
         The training part, scaled; steps with a target of no weight are left out.
     penalty : float, at least 0
@@ -98,21 +100,23 @@ def _parts(rows: Rows) -> Iterator[Rows]:
             begin, end = int(rows.starts[first]), int(ends[number])
             piece, chosen = slice(begin, end), slice(first, number + 1)
             weight = None if rows.weight is None else rows.weight[piece]
-            yield Rows(rows.x[piece], rows.y[piece], weight, rows.starts[chosen] - begin, rows.lengths[chosen])
+            x = take(rows.x, piece)
+            yield Rows(x, rows.y[piece], weight, rows.starts[chosen] - begin, rows.lengths[chosen])
             first = number + 1
 
 
 def _pairs(network: Cell, rows: Rows, inputs: int, own: Autoregression | None) -> tuple[Tensor, Tensor]:
     """What the readout sees, with a 1, and what it should answer; weighted, in float64 on the CPU."""
-    through: Cell = MovingAverage(inputs, window=1).to(rows.x)  # passes its input on
     x, wanted = rows.x, rows.y
+    through: Cell = MovingAverage(inputs, window=1).to(wanted)  # passes its input on
     counts = torch.ones_like(wanted) if rows.weight is None else rows.weight.expand_as(wanted)
     if own is not None:
-        through = Autoregressive(through, own.targets, own.lags, own.centred, fed=[0] * own.targets).to(rows.x)
-        counts = counts * x[:, own.targets : 2 * own.targets].amin(1, keepdim=True)
-        x = _filled(rows, own.targets)
+        through = DelayLine(through, own.targets, own.lags, own.centred).to(wanted)
+        counts = counts * x.known.amin(1, keepdim=True)
+        value = _filled(x, rows.starts)
+        x = beside(value, x.exogenous)
         if own.centred:
-            wanted = wanted - x[:, : own.targets].repeat_interleave(own.horizon, 1)
+            wanted = wanted - value.repeat_interleave(own.horizon, 1)
     seen, _ = run(through, replace(rows, x=x))
     inside = torch.zeros(len(seen), dtype=torch.bool)
     for start, length in zip(rows.starts.tolist(), rows.lengths.tolist(), strict=True):
@@ -124,13 +128,9 @@ def _pairs(network: Cell, rows: Rows, inputs: int, own: Autoregression | None) -
     return torch.nn.functional.pad(seen, (0, 1), value=1.0) * root, wanted * root
 
 
-def _filled(rows: Rows, targets: int) -> Tensor:
-    """Inputs in which last values that are not known repeat the ones before."""
-    x = rows.x.clone()
-    place = torch.arange(len(x), device=x.device).unsqueeze(1)
-    known = x[:, targets : 2 * targets] > 0
-    known[rows.starts.to(x.device)] = True
-    source = torch.where(known, place, 0).cummax(0).values
-    x[:, :targets] = x[:, :targets].gather(0, source)
-    x[:, targets : 2 * targets] = 1.0
-    return x
+def _filled(x: Past, starts: Tensor) -> Tensor:
+    """Last values (total, targets), of which those that are not known repeat the ones before."""
+    place = torch.arange(len(x.value), device=x.value.device).unsqueeze(1)
+    known = x.known > 0
+    known[starts.to(known.device)] = True
+    return x.value.gather(0, torch.where(known, place, 0).cummax(0).values)

@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from seqdyn.cell import Cell, Wrapper
+from seqdyn.cell import Cell
+from seqdyn.composition import Wrapper
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.identification.linearisation import about, along
@@ -91,12 +92,8 @@ class _Point(Wrapper):
         super().__init__(cell, outputs)
         self.point = point
 
-    def forward(self, x: Any, state: State) -> tuple[Tensor, State]:
-        output, state = self.cell(x, state)
-        return self.point(output), state
-
-    def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
-        return NotImplemented
+    def read(self, output: Tensor, x: Any) -> Tensor:
+        return self.point(output)
 
 
 def _dispatch(cell: Cell, x: Array, state: State | None, dt: float) -> LinearSystem | list[LinearSystem]:

@@ -11,8 +11,8 @@ from scipy.optimize import minimize_scalar
 from sklearn.utils import Tags
 from torch import Tensor, nn
 
-from seqdyn.cell import Readout
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+from seqdyn.composition import Readout
 from seqdyn.estimators.closed_form import ClosedFormEstimator, least_squares
 from seqdyn.estimators.parameters import Rule, at_least
 from seqdyn.training.batches import Rows

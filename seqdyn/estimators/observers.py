@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from seqdyn.autoregression import Autoregressive
 from seqdyn.cell import Cell
 from seqdyn.dynamics.reach import reached, remembers, sweep
-from seqdyn.scan import scan
-from seqdyn.state import State, detach, map_leaves
+from seqdyn.loops import scan
+from seqdyn.state import detach, leaves, map_leaves, steps, take
 from seqdyn.training.batches import Batch
 
 FIRST = 1000
@@ -61,44 +60,32 @@ class ReachObserver:
 
 def _reach(cell: Cell, batch: Batch, slope: Tensor) -> float:
     """The share of the last steps of these rows that the gradient of the loss reaches."""
-    head = max(batch.x.shape[1] - STEPS, 0)
-    state = _start(cell, batch)
+    size, time = leaves(batch.x)[0].shape[:2]
+    head = max(time - STEPS, 0)
+    state = cell.initial_state(size) if batch.lead is None else cell.primed(*batch.lead)
     if not remembers(state):
         return math.nan
-    reset = batch.reset
+    before, after = (
+        Batch(steps(batch.x, *span), None, reset=steps(batch.reset, *span), mask=steps(batch.mask, *span))
+        for span in ((0, head), (head, time))
+    )
     with torch.no_grad():
         if head:
-            state = scan(cell, batch.x[:, :head], state, reset=None if reset is None else reset[:, :head]).state
-    run = sweep(
-        cell,
-        batch.x[:, head:],
-        lambda output: (output * slope[:, head:]).sum(),
-        detach(state),
-        None if reset is None else reset[:, head:],
-    )
-    return reached(run, None if batch.mask is None else batch.mask[:, head:])
-
-
-def _start(cell: Cell, batch: Batch) -> State:
-    if batch.lead is not None and isinstance(cell, Autoregressive):
-        return cell.primed(*batch.lead)
-    return cell.initial_state(len(batch.x))
+            state = scan(cell, before.x, state, reset=before.reset).state
+    end = steps(slope, head)
+    run = sweep(cell, after.x, lambda output: (output * end).sum(), detach(state), after.reset)
+    return reached(run, after.mask)
 
 
 def _excerpt(batch: Batch, slope: Tensor) -> tuple[Batch, Tensor]:
     """The longest few rows of a batch, and ∂C/∂y of them, on the CPU."""
-    lengths = torch.full((len(batch.x),), batch.x.shape[1]) if batch.mask is None else batch.mask.sum(1).cpu()
+    size, time = leaves(batch.x)[0].shape[:2]
+    lengths = torch.full((size,), time) if batch.mask is None else batch.mask.sum(1).cpu()
     rows = lengths.argsort(descending=True, stable=True)[:ROWS]
     longest = int(lengths[rows].max())
 
-    def taken(value: Tensor) -> Tensor:
-        return value.detach()[rows.to(value.device), :longest].cpu()
+    def taken(tree: Any) -> Any:
+        return map_leaves(lambda leaf: leaf.detach().cpu(), take(tree, rows))
 
-    lead = None if batch.lead is None else tuple(part[rows.to(part.device)].cpu() for part in batch.lead)
-    seen = batch._replace(
-        x=taken(batch.x),
-        mask=map_leaves(taken, batch.mask),
-        reset=map_leaves(taken, batch.reset),
-        lead=cast(tuple[Tensor, Tensor] | None, lead),
-    )
-    return seen, taken(slope)
+    seen = Batch(*(steps(taken(part), 0, longest) for part in (batch.x, None, None, batch.mask, batch.reset)))
+    return seen._replace(lead=taken(batch.lead)), steps(taken(slope), 0, longest)

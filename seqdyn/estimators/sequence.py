@@ -15,7 +15,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from seqdyn.autoregression import Autoregression
+from seqdyn.autoregression import Autoregression, Past
 from seqdyn.cell import Cell
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences, as_sequences, check_finite, is_flat, series_lengths
@@ -169,7 +169,7 @@ class SequenceEstimator(BaseEstimator):
         return Stream(
             cell,
             one,
-            encode=self._scaled,
+            encode=self._encoded,
             decode=self._decoder(),
             lag=self._lag,
             inputs=self.n_features_in_,
@@ -213,24 +213,24 @@ class SequenceEstimator(BaseEstimator):
 
     def _rows(self, sequences: Sequences, lag: int = 0) -> Rows:
         """Scaled inputs on the device, every series continued by ``lag`` mean rows."""
-        x = self._scaled(sequences.rows)
-        starts, lengths = sequences.starts, sequences.lengths
+        x, starts, lengths = sequences.rows, sequences.starts, sequences.lengths
         if lag:
-            longer = np.tile(self._scaled(self.input_mean_), (len(x) + lag * len(lengths), 1))
+            longer = np.tile(np.asarray(self.input_mean_, dtype=np.float64), (len(x) + lag * len(lengths), 1))
             longer[sequences.places(lag)] = x
             x, starts, lengths = longer, starts + lag * np.arange(len(lengths)), lengths + lag
-        inputs = self._tensor(x)
-        nothing = inputs.new_zeros(len(inputs), 0)
+        inputs = self._encoded(x)
+        nothing = torch.zeros(len(x), 0, dtype=self._precision, device=self._device)
         return Rows(inputs, nothing, None, torch.as_tensor(starts), torch.as_tensor(lengths))
 
-    def _scaled(self, rows: Array) -> Array:
-        """Rows as the network takes them: scaled, and last values (…, targets) followed by whether they are known."""
+    def _encoded(self, rows: Array) -> Any:
+        """Rows (…, features) as the network takes them: scaled, and last values apart, with whether they are known."""
         x = self.input_scaling_.apply(rows)
         if self._own_past is None:
-            return x
+            return self._tensor(x)
         value, rest = np.split(x, [self._own_past.targets], axis=-1)
         known = ~np.isnan(value)
-        return np.concatenate([np.where(known, value, 0.0), known, rest], axis=-1)
+        exogenous = self._tensor(rest) if rest.shape[-1] else None
+        return Past(self._tensor(np.where(known, value, 0.0)), self._tensor(known), exogenous)
 
     def _share_scaling(self) -> None:
         """Give targets the scaling of their last values: what is predicted is fed back."""

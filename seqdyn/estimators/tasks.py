@@ -22,7 +22,7 @@ from seqdyn.data.targets import Targets, as_targets, as_weights
 from seqdyn.estimators.gradient import GradientEstimator
 from seqdyn.estimators.parameters import Rule, loss_of
 from seqdyn.estimators.sequence import SequenceEstimator
-from seqdyn.state import State
+from seqdyn.state import State, map_leaves
 from seqdyn.training.losses import POINTWISE, CrossEntropy, Loss, regression_loss
 from seqdyn.training.state_estimation import estimate_state
 
@@ -75,7 +75,7 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
         rows = self._rows(sequences)
         return estimate_state(
             cell,
-            rows.x.view(len(sequences.lengths), -1, rows.x.shape[1]),
+            map_leaves(lambda leaf: leaf.view(len(sequences.lengths), -1, *leaf.shape[1:]), rows.x),
             self._tensor(scaled).view(shape),
             self._tensor(known.astype(np.float64)).view(shape),
             self._point,

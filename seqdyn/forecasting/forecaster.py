@@ -19,12 +19,11 @@ import pandas as pd
 import torch
 import xarray
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from seqdyn.autoregression import Autoregression
-from seqdyn.cell import check_choice
+from seqdyn.checks import check_choice
 from seqdyn.data.calendar import calendar_names
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.estimators.closed_form import ClosedFormEstimator
@@ -38,7 +37,8 @@ from seqdyn.forecasting.paths import Sampler, sample_paths, spread_by_series
 from seqdyn.forecasting.states import at_origins, outputs_ahead
 from seqdyn.forecasting.transform import SCALINGS, SeriesTransform
 from seqdyn.forecasting.windows import Windows, check_grid
-from seqdyn.state import State, from_xarray, leaves, map_leaves, to_xarray
+from seqdyn.generators import generator_of
+from seqdyn.state import State, from_xarray, leaves, map_leaves, take, to_xarray
 
 if TYPE_CHECKING:
     pass
@@ -385,7 +385,7 @@ class Forecaster(PanelForecaster):
         z = transform.forward(new, self.recent_[owner])
         X = self.inputs_.rows(self._with_static(new), shifted(z, new, self.last_[owner]), self.known_.future[owner])
         place = torch.as_tensor(owner)
-        before = map_leaves(lambda leaf: leaf[place.to(leaf.device)], self.state_)
+        before = take(self.state_, place)
         said, after = self.estimator_.predict(np.split(X, new.starts[1:]), initial_state=before, return_state=True)
         self.state_ = map_leaves(lambda old, now: old.index_copy(0, place.to(old.device), now), self.state_, after)
         self.last_[owner] = z[new.ends - 1]
@@ -486,7 +486,7 @@ class Forecaster(PanelForecaster):
 
     def _set_out(
         self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array
-    ) -> tuple[Tensor, Array, State, Array]:
+    ) -> tuple[Any, Array, State, Array]:
         """Everything a forecast from origins of a panel starts from."""
         panel = self._with_static(panel)
         owner = self.known_.names.get_indexer(panel.names)
@@ -515,17 +515,15 @@ class Forecaster(PanelForecaster):
         read = self.estimator_._rows(self.estimator_._read(np.split(X, panel.starts[1:])))
         return at_origins(self.estimator_.cell_, read, series, rows, self.context_length)
 
-    def _future_rows(
-        self, last: Array, times: list[pd.Index], future: Array, constants: Array, before: Array
-    ) -> Tensor:
+    def _future_rows(self, last: Array, times: list[pd.Index], future: Array, constants: Array, before: Array) -> Any:
         """Inputs of the steps ahead: the last value in the first, and no values after it."""
         beside = self.inputs_.ahead(times, future, constants, before)
         past = np.full((len(last), beside.shape[1], last.shape[1]), np.nan)
         past[:, 0] = last
-        return self.estimator_._tensor(self.estimator_._scaled(np.concatenate([past, beside], axis=2)))
+        return self.estimator_._encoded(np.concatenate([past, beside], axis=2))
 
     def _finished(
-        self, state: State, x: Tensor, series: Array, tails: Array, horizon: int, levels: Array | None
+        self, state: State, x: Any, series: Array, tails: Array, horizon: int, levels: Array | None
     ) -> Forecasts:
         """From states and rows ahead to forecasts in the units of the data."""
         self._check_reach(horizon)
@@ -578,13 +576,13 @@ class Forecaster(PanelForecaster):
         scaling = self.estimator_.target_scaling_
         return values[:, : self._steps] * scaling.scale[0] + scaling.mean[0]
 
-    def _sampled(self, state: State, x: Tensor, series: Array, tails: Array, levels: Array) -> Array:
+    def _sampled(self, state: State, x: Any, series: Array, tails: Array, levels: Array) -> Array:
         """Quantiles of sample paths, (origins, horizon, quantiles)."""
         paths = self._paths(state, x, series, tails, self.n_samples)
         return np.moveaxis(np.quantile(paths, levels, axis=1), 0, -1)
 
     @torch.inference_mode()
-    def _paths(self, state: State, x: Tensor, series: Array, tails: Array, count: int) -> Array:
+    def _paths(self, state: State, x: Any, series: Array, tails: Array, count: int) -> Array:
         """Sample paths in the units of the data, (origins, paths, horizon)."""
         if self._steps > 1:
             raise ValueError(
@@ -592,18 +590,18 @@ class Forecaster(PanelForecaster):
             )
         estimator, scaling = self.estimator_, self.estimator_.target_scaling_
         columns = self.last_.shape[1]
-        pool, size = np.zeros((1, columns)), np.ones((len(x), columns))
+        origins = len(leaves(x)[0])
+        pool, size = np.zeros((1, columns)), np.ones((origins, columns))
         if self.residuals_ is not None and self.roughness_ is not None:
             pool, size = self.residuals_, self.roughness_[series] / scaling.scale
-        generator = self._generator()
+        generator = generator_of(self.random_state)
         step = max(1, 100_000 // count)
         pieces = []
-        for begin in range(0, len(x), step):
+        for begin in range(0, origins, step):
             part = slice(begin, begin + step)
-            own = map_leaves(lambda leaf: leaf[part], state)  # noqa: B023
             widths = estimator._tensor(np.repeat(size[part], count, axis=0))
             draw = Sampler(self._loss, columns, estimator._tensor(pool), widths, generator)
-            drawn = sample_paths(estimator.cell_, own, x[part], count, draw)
+            drawn = sample_paths(estimator.cell_, take(state, part), take(x, part), count, draw)
             pieces.append(drawn[..., 0].double().cpu().numpy() * scaling.scale[0] + scaling.mean[0])
         z = np.concatenate(pieces)
         return np.moveaxis(self.transform_.backward(np.moveaxis(z, 1, 2), series, tails), 2, 1)
@@ -633,12 +631,6 @@ class Forecaster(PanelForecaster):
         values = self._paths(self._start(), x, everyone, self.tails_, check_count("n_samples", n_samples))
         labels = {"series": np.asarray(self.known_.names), "step": np.arange(1, horizon + 1)}
         return xarray.DataArray(values, labels, ("series", "sample", "step"))
-
-    def _generator(self) -> torch.Generator:
-        """Draws sample paths; the global generators are left alone."""
-        if self.random_state is None:
-            return torch.Generator().manual_seed(int(np.random.default_rng().integers(2**31)))
-        return torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31 - 1)))
 
     @property
     def _loss(self) -> Any:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.autoregression import Past
 from seqdyn.cell import Cell
-from seqdyn.scan import rollout, scan
-from seqdyn.state import State, map_leaves
+from seqdyn.loops import rollout, scan
+from seqdyn.state import State, map_leaves, steps
 from seqdyn.training.losses import Gaussian, Quantile
 
 Array = np.ndarray[Any, Any]
@@ -63,7 +64,7 @@ class Sampler:
         return start + (stop - start) * (drawn - low) / (high - low)
 
 
-def sample_paths(cell: Cell, state: State, x: Tensor, count: int, draw: Sampler) -> Tensor:
+def sample_paths(cell: Cell, state: State, x: Past, count: int, draw: Sampler) -> Tensor:
     """Paths of the targets from every origin, (origins, count, horizon, targets), in network units.
 
     Parameters
@@ -72,25 +73,25 @@ def sample_paths(cell: Cell, state: State, x: Tensor, count: int, draw: Sampler)
         An autoregressive one.
     state : State
         At the origins.
-    x : Tensor, shape (origins, horizon, inputs)
+    x : Past, leaves (origins, horizon, …)
         The first row holds the last value; the others only what is known ahead.
     count : int
         Paths an origin.
     draw : Sampler
     """
-    origins, horizon = x.shape[:2]
-    x = x.repeat_interleave(count, 0)
-    state = map_leaves(lambda leaf: leaf.repeat_interleave(count, 0), state)
-    first = scan(cell, x[:, :1], state)
+    origins, horizon = x.value.shape[:2]
+    x, state = (map_leaves(lambda leaf: leaf.repeat_interleave(count, 0), tree) for tree in (x, state))
+    first = scan(cell, steps(x, 0, 1), state)
     drawn: list[Tensor] = []
 
-    def feed(output: Tensor, row: Tensor) -> Tensor:
+    def feed(output: Tensor, row: Past) -> Past:
         drawn.append(draw(output))
-        return torch.cat([drawn[-1], torch.ones_like(drawn[-1]), row[:, 2 * draw.targets :]], 1)
+        return row._replace(value=drawn[-1], known=torch.ones_like(drawn[-1]))
 
     last = first.output[:, 0]
     if horizon > 1:
-        last = rollout(cell, first.state, horizon - 1, last=last, feed=feed, exogenous=x[:, 1:]).output[:, -1]
+        ahead = rollout(cell, first.state, horizon - 1, last=last, feed=feed, exogenous=steps(x, 1))
+        last = ahead.output[:, -1]
     drawn.append(draw(last))
     return torch.stack(drawn, 1).unflatten(0, (origins, count))
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
-from seqdyn.scan import scan
-from seqdyn.state import State, map_leaves
+from seqdyn.loops import scan
+from seqdyn.state import State, leaves, map_leaves, take
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import ROWS_AT_ONCE, run
 
@@ -52,17 +52,17 @@ def at_origins(cell: Cell, rows: Rows, series: Array, origins: Array, context_le
         for chosen, state in _passed(cell, rows, series[block], offsets[block]):
             found.append(state)
             places.append(block[chosen])
-    back = torch.as_tensor(np.argsort(np.concatenate(places)))
-    return map_leaves(lambda *leaves: torch.cat(leaves)[back.to(leaves[0].device)], *found)
+    joined = map_leaves(lambda *parts: torch.cat(parts), *found)
+    return take(joined, np.argsort(np.concatenate(places)))
 
 
 @torch.inference_mode()
-def outputs_ahead(cell: Cell, state: State, x: Tensor) -> Tensor:
+def outputs_ahead(cell: Cell, state: State, x: Any) -> Tensor:
     """Outputs of the steps after every origin, (origins, steps, outputs)."""
     pieces = []
-    for begin in range(0, len(x), ORIGINS_AT_ONCE):
+    for begin in range(0, len(leaves(x)[0]), ORIGINS_AT_ONCE):
         part = slice(begin, begin + ORIGINS_AT_ONCE)
-        pieces.append(scan(cell, x[part], map_leaves(lambda leaf: leaf[part], state)).output)  # noqa: B023
+        pieces.append(scan(cell, take(x, part), take(state, part)).output)
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
@@ -85,15 +85,15 @@ def _passed(cell: Cell, rows: Rows, series: Array, offsets: Array) -> Iterator[t
         state = _walked(cell, rows.x, starts, last, int(begin), int(cut), state)
         here = np.flatnonzero(offsets == cut)
         place = torch.as_tensor(row[here])
-        yield here, map_leaves(lambda leaf: leaf[place.to(leaf.device)], state)  # noqa: B023
+        yield here, take(state, place)
 
 
-def _walked(cell: Cell, x: Tensor, starts: Tensor, last: Tensor, begin: int, cut: int, state: State) -> State:
+def _walked(cell: Cell, x: Any, starts: Tensor, last: Tensor, begin: int, cut: int, state: State) -> State:
     """The states after the steps from ``begin`` to ``cut``; series that have ended before hold theirs."""
     size = max(1, ROWS_AT_ONCE // len(starts))
     for first in range(begin, cut, size):
         steps = torch.arange(first, min(first + size, cut))
-        mask = None if bool((last > steps[-1]).all()) else (steps < last[:, None]).to(x.device)
-        index = (starts[:, None] + torch.minimum(steps, last[:, None] - 1)).to(x.device)
-        state = scan(cell, x[index], state, mask=mask).state
+        mask = None if bool((last > steps[-1]).all()) else (steps < last[:, None]).to(leaves(x)[0].device)
+        index = starts[:, None] + torch.minimum(steps, last[:, None] - 1)
+        state = scan(cell, take(x, index), state, mask=mask).state
     return state

@@ -17,8 +17,8 @@ from seqdyn.cell import Block
 from seqdyn.dynamics.derivatives import autodiff_jacobian, block
 from seqdyn.dynamics.trajectory import measured
 from seqdyn.identification.system import LinearSystem
-from seqdyn.scan import hold, scan
-from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves, unflatten
+from seqdyn.loops import scan
+from seqdyn.state import State, flatten, hold, leaves, map_leaves, named_leaves, unflatten
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell

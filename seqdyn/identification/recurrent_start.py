@@ -22,10 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Cell, Readout, Stack
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
+from seqdyn.composition import Readout, Stack
 from seqdyn.identification.system import LinearSystem
 from seqdyn.initial_state import Started
 
@@ -65,7 +66,7 @@ def start_from(
     ----------
     network : Cell
         One :class:`~seqdyn.cells.elman.Elman` (tanh), :class:`~seqdyn.cells.gru.GRU` or
-        :class:`~seqdyn.cells.lstm.LSTM` under a :class:`~seqdyn.cell.Readout`. Changed in place.
+        :class:`~seqdyn.cells.lstm.LSTM` under a :class:`~seqdyn.composition.Readout`. Changed in place.
     system : LinearSystem
         Between inputs and outputs in network units.
     x : Tensor, shape (time, inputs) or (series, time, inputs), or list of (time, inputs)
@@ -96,7 +97,7 @@ def start_from(
     Examples
     --------
     >>> import torch
-    >>> from seqdyn.scan import scan
+    >>> from seqdyn.loops import scan
     >>> echo = LinearSystem.from_block([[1.0]], [[0.5]], [[1.0]], [[0.5]])
     >>> x = torch.zeros(4, 1)
     >>> x[0] = 1.0

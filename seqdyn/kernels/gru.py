@@ -7,6 +7,7 @@
 
 What does not depend on h_{t-1} is computed for all steps at once: a_t = W x_t + b before the loop, and afterwards the
 gradients of all weights, each one product of matrices. A step of the loops is one product and some elementwise lines.
+Where the gradient itself is to be differentiated, it is that of the written steps, recorded by autograd.
 """
 
 from __future__ import annotations
@@ -15,37 +16,40 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 
 class _Recurrence(torch.autograd.Function):
-    """From a (time, 3 · hidden, batch), h_{-1} (hidden, batch), U and c to all h_t (time, hidden, batch).
+    """From x, h_{-1}, W, U, b and c to all h_t (time, hidden, batch).
 
     The batch comes last, so that the gates, which lie below each other, are contiguous.
     """
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, h: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
+        x, h, weight, recurrent, bias, inner_bias = inputs
+        a = linear(x, weight, bias).permute(1, 2, 0).contiguous()  # (time, 3 hidden, batch)
         time, _, batch = a.shape
-        size = len(h)
+        size = h.shape[1]
         gates = torch.empty_like(a)  # r, z, n
         inner, states = a.new_empty(time, size, batch), a.new_empty(time + 1, size, batch)
-        states[0] = h
-        pushed, c = a.new_empty(3 * size, batch), bias.unsqueeze(1)
+        states[0] = h.T
+        pushed, c = a.new_empty(3 * size, batch), inner_bias.unsqueeze(1)
         for t in range(time):
             torch.mm(recurrent, states[t], out=pushed)
             both = torch.add(a[t, : 2 * size], pushed[: 2 * size], out=gates[t, : 2 * size]).sigmoid_()
             q = torch.add(pushed[2 * size :], c, out=inner[t])
             n = torch.addcmul(a[t, 2 * size :], both[:size], q, out=gates[t, 2 * size :]).tanh_()
             torch.lerp(n, states[t], both[size:], out=states[t + 1])
-        ctx.save_for_backward(gates, inner, states, recurrent)
+        ctx.save_for_backward(*inputs, gates, inner, states)
         return states[1:]
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        gates, inner, states, recurrent = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        *inputs, gates, inner, states = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _differentiable(inputs, gradient)
+        x, _, weight, recurrent, _, _ = inputs
         before, size = states[:-1], states.shape[1]
         r, z, n = gates.split(size, 1)
         to_n = (1 - z) * (1 - n * n)
@@ -61,14 +65,41 @@ class _Recurrence(torch.autograd.Function):
             torch.mul(dn, r[t], out=pushed[t, 2 * size :])
             dh = torch.addmm(dh * z[t], transposed, pushed[t])
         direct[:, : 2 * size] = pushed[:, : 2 * size]
-        weight = pushed.transpose(0, 1).flatten(1) @ before.transpose(0, 1).flatten(1).T
-        return direct, dh, weight, pushed[:, 2 * size :].sum((0, 2))
+        by_recurrent = _outer(pushed, before.transpose(1, 2))
+        by_weight = _outer(direct, x.transpose(0, 1))
+        by_x = (direct.transpose(1, 2) @ weight).transpose(0, 1) if ctx.needs_input_grad[0] else None
+        return by_x, dh.T, by_weight, by_recurrent, direct.sum((0, 2)), pushed[:, 2 * size :].sum((0, 2))
+
+
+def _outer(left: Tensor, right: Tensor) -> Tensor:
+    """Σ l rᵀ over time and batch, of (time, m, batch) and (time, batch, n)."""
+    return left.transpose(0, 1).flatten(1) @ right.flatten(0, 1)
+
+
+def _differentiable(inputs: list[Tensor], gradient: Tensor) -> tuple[Tensor | None, ...]:
+    """The same gradient with a history, by the written steps."""
+    own = [value.view_as(value) for value in inputs]  # one input may be computed from another: they are held apart
+    wanted = [value for value in own if value.requires_grad]
+    found = iter(torch.autograd.grad(_written(*own), wanted, gradient, create_graph=True))
+    return tuple(next(found) if value.requires_grad else None for value in own)
+
+
+def _written(x: Tensor, h: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor, inner_bias: Tensor) -> Tensor:
+    """All h_t (time, hidden, batch), step by step and recorded by autograd."""
+    states = []
+    for a in linear(x, weight, bias).unbind(1):
+        a_r, a_z, a_n = a.chunk(3, 1)
+        q_r, q_z, q_n = linear(h, recurrent).chunk(3, 1)
+        n = torch.tanh(a_n + torch.sigmoid(a_r + q_r) * (q_n + inner_bias))
+        h = torch.lerp(n, h, torch.sigmoid(a_z + q_z))
+        states.append(h)
+    return torch.stack(states).transpose(1, 2)
 
 
 def gru_recurrence(
     x: Tensor, h: Tensor, input_weight: Tensor, recurrent: Tensor, bias: Tensor, inner: Tensor
 ) -> Tensor:
-    """All states of a GRU whose reset acts after the product, with a gradient that can be taken once.
+    """All states of a GRU whose reset acts after the product, with a gradient of its own.
 
     Parameters
     ----------
@@ -85,6 +116,5 @@ def gru_recurrence(
     -------
     Tensor, shape (batch, time, hidden)
     """
-    a = linear(x, input_weight, bias).permute(1, 2, 0).contiguous()
-    states: Tensor = _Recurrence.apply(a, h.T, recurrent, inner)
+    states: Tensor = _Recurrence.apply(x, h, input_weight, recurrent, bias, inner)
     return states.permute(2, 0, 1)

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 CHUNK = 2**15
 """Rows, batch × time, that are computed at once."""
@@ -43,7 +42,7 @@ LOOP = 32
 def linear_recurrence(
     x: Tensor, h: Tensor, feedthrough: Tensor, readout: Tensor, input_map: Tensor, transition: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """All outputs and the last state of the linear recurrence, with a gradient that can be taken once.
+    """All outputs and the last state of the linear recurrence, with a gradient of its own.
 
     Parameters
     ----------
@@ -114,9 +113,10 @@ class _Recurrence(torch.autograd.Function):
         return output, borders[-1]
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, e: Tensor, g: Tensor) -> tuple[Tensor | None, ...]:
         x, A, B, C, D, *borders = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _differentiable(x, borders[0], A, B, C, D, e, g)
         to_x, to_h, to_A, to_B, to_C, to_D = ctx.needs_input_grad
         steps = _chunk(x)
         states = _states(C, D, len(x), steps) if to_B or to_D else None
@@ -137,6 +137,17 @@ class _Recurrence(torch.autograd.Function):
             if to_x:
                 dx.append(e_t @ A + g_t @ C)
         return torch.cat(dx[::-1], 1) if to_x else None, g, dA, dB, dC, dD
+
+
+def _differentiable(
+    x: Tensor, h: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, e: Tensor, g: Tensor
+) -> tuple[Tensor, ...]:
+    """The same gradient with a history: the states and the adjoint are linear recurrences themselves."""
+    identity = _identity(D)
+    before, _ = linear_recurrence(x, h, torch.zeros_like(C), identity, C, D)
+    after, first = linear_recurrence(e.flip(1), g, torch.zeros_like(B.T), identity, B.T, D.T)
+    g_t = after.flip(1)
+    return e @ A + g_t @ C, first, _outer(e, x), _outer(e, before), _outer(g_t, x), _outer(g_t, before)
 
 
 def _outer(left: Tensor, right: Tensor) -> Tensor:

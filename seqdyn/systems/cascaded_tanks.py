@@ -60,7 +60,7 @@ class CascadedTanks(Cell):
     The pump is switched off, and the tanks run dry:
 
     >>> import torch
-    >>> from seqdyn.scan import scan
+    >>> from seqdyn.loops import scan
     >>> scan(CascadedTanks(), torch.zeros(1, 100, 1)).output[0, ::33, 0]
     tensor([4.9917, 0.2943, 0.0000, 0.0000])
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from seqdyn.cell import Cell
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 from seqdyn.state import State, leaves
 
 

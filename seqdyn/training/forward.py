@@ -5,15 +5,16 @@ A network is a :class:`~seqdyn.cell.Cell`, or an :class:`Annotator` around a bid
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from seqdyn.autoregression import Autoregressive
-from seqdyn.cell import Cell, Encoder
-from seqdyn.scan import hold, scan
-from seqdyn.state import State, detach, flatten, map_leaves
+from seqdyn.cell import Cell, noisy
+from seqdyn.encoder import Encoder
+from seqdyn.loops import blanked, scan
+from seqdyn.state import State, detach, expand, flatten, hold, leaves, map_leaves, steps, take
 from seqdyn.training.batches import Batch, Rows
 
 ROWS_AT_ONCE = 2**14
@@ -37,30 +38,46 @@ class Annotator(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None, noise: Any = None) -> Tensor:
         output, summary = self.encoder(x, mask, noise)
-        return output if self.sequences else hold(summary, x.shape[1])
+        marks: Tensor = output if self.sequences else hold(summary, x.shape[1])
+        return marks
 
 
 def forward(
     network: nn.Module, batch: Batch, state: State | None, generator: torch.Generator
-) -> tuple[Tensor, State | None]:
-    """The training pass of one batch: outputs (batch, time, outputs), and the state to carry on.
+) -> tuple[Any, State | None]:
+    """The training pass of one batch: outputs (batch, time, *outputs), and the state to carry on, detached.
 
-    A causal network needs no mask here: padding comes after the last valid step of its row, and has no weight.
+    Parameters
+    ----------
+    network : Cell or Annotator
+    batch : Batch
+    state : State or None
+        From the batch before, if this one follows it.
+    generator : torch.Generator
+        Draws the noise.
+
+    Notes
+    -----
+    Padding behind the last step of a row needs no mask in a causal network: it is blanked, carries no weight, and the
+    state after it is given to nobody.
     """
-    size, time = batch.x.shape[:2]
+    size, time = leaves(batch.x)[0].shape[:2]
     if isinstance(network, Annotator):
-        return network(batch.x, batch.mask, network.encoder.noise(size, generator)), None
+        return network(batch.x, batch.mask, network.encoder.noise(size, time, generator)), None
     assert isinstance(network, Cell)
-    noise = network.noise(size, generator)
-    if batch.lead is not None and isinstance(network, Autoregressive):
+    noise = network.noise(size, time, generator)
+    if batch.lead is not None:
         state = network.primed(*batch.lead)
-    x = batch.x if noise is None else (batch.x, map_leaves(lambda mask: hold(mask, time), noise))
-    output, after, _ = scan(network, x, state, reset=batch.reset)
-    return output, detach(after)
+    x, mask = batch.x, batch.mask
+    padded = mask is not None and bool((mask[:, 1:] <= mask[:, :-1]).all())
+    if mask is not None and padded:
+        x, mask = blanked(x, mask), None
+    run = scan(network, noisy(x, noise), state, mask=mask, reset=batch.reset)
+    return run.output, None if padded else detach(run.state)
 
 
 @torch.no_grad()
-def run(network: nn.Module, rows: Rows, state: State | None = None) -> tuple[Tensor, State | None]:
+def run(network: nn.Module, rows: Rows, state: State | None = None) -> tuple[Any, State | None]:
     """Run a network over all rows.
 
     Parameters
@@ -73,7 +90,7 @@ def run(network: nn.Module, rows: Rows, state: State | None = None) -> tuple[Ten
 
     Returns
     -------
-    output : Tensor, shape (total, outputs)
+    output : tree, leaves (total, *outputs)
         In the order of the rows; rows outside every series are 0.
     state : State or None
         After each series' last row; None for an Annotator.
@@ -82,19 +99,19 @@ def run(network: nn.Module, rows: Rows, state: State | None = None) -> tuple[Ten
     outputs, states = None, []
     for chosen in _groups(rows.lengths[order]):
         series = order[chosen]
-        start = None if state is None else map_leaves(lambda leaf: leaf[series.to(leaf.device)], state)  # noqa: B023
-        for step in _walk(network, rows, series, start):
-            index, mask, output, after = step
+        start = None if state is None else take(state, series)
+        for index, mask, output, state_now in _walk(network, rows, series, start):
+            after = state_now
             if outputs is None:
-                outputs = rows.x.new_zeros(len(rows.x), output.shape[-1])
-            outputs[index if mask is None else index[mask]] = output if mask is None else output[mask]
+                outputs = map_leaves(lambda leaf: leaf.new_zeros(len(rows), *leaf.shape[2:]), output)
+            for whole, part in zip(leaves(outputs), leaves(output), strict=True):
+                whole[index if mask is None else index[mask]] = part if mask is None else part[mask]
         states.append(after)
     assert outputs is not None
     if isinstance(network, Annotator):
         return outputs, None
     back = torch.argsort(order)
-    joined = map_leaves(lambda *leaves: torch.cat(leaves)[back.to(leaves[0].device)], *states)
-    return outputs, joined
+    return outputs, take(map_leaves(lambda *parts: torch.cat(parts), *states), back)
 
 
 def _groups(lengths: Tensor) -> list[Tensor]:
@@ -107,31 +124,34 @@ def _groups(lengths: Tensor) -> list[Tensor]:
     return [torch.tensor(group) for group in groups]
 
 
-def _walk(network: nn.Module, rows: Rows, series: Tensor, state: State | None) -> Any:
+def _walk(
+    network: nn.Module, rows: Rows, series: Tensor, state: State | None
+) -> Iterator[tuple[Tensor, Tensor | None, Any, State]]:
     """Walk along a group of series in chunks: yields row numbers, mask, output and state."""
     starts, lengths = rows.starts[series], rows.lengths[series]
     longest = int(lengths.max())
     whole = isinstance(network, Annotator)
     chunk = longest if whole else max(1, ROWS_AT_ONCE // len(series))
     for begin in range(0, longest, chunk):
-        steps = torch.arange(begin, min(begin + chunk, longest))
-        mask = None if bool((lengths > steps[-1]).all()) else (steps < lengths[:, None]).to(rows.x.device)
-        index = (starts[:, None] + torch.minimum(steps, lengths[:, None] - 1)).to(rows.x.device)
+        places = torch.arange(begin, min(begin + chunk, longest))
+        mask = None if bool((lengths > places[-1]).all()) else (places < lengths[:, None]).to(rows.device)
+        index = (starts[:, None] + torch.minimum(places, lengths[:, None] - 1)).to(rows.device)
+        x = take(rows.x, index)
         if whole:
-            output = network(rows.x[index], mask)
+            output = network(x, mask)
         else:
             assert isinstance(network, Cell)
-            output, state, _ = scan(network, rows.x[index], state, mask=mask)
+            output, state = scan(network, x, state, mask=mask)[:2]
         yield index, mask, output, state
 
 
-def forgetting_time(cell: Cell, x: Tensor, generator: torch.Generator, limit: int = 500) -> float:
+def forgetting_time(cell: Cell, x: Any, generator: torch.Generator, limit: int = 500) -> float:
     """Steps until two initial states agree to 1 %: how long the start is remembered on this input.
 
     Parameters
     ----------
     cell : Cell
-    x : Tensor, shape (1, time, inputs)
+    x : tree, leaves (1, time, *inputs)
     generator : torch.Generator
         Draws the second start, a unit normal step away from the first.
     limit : int
@@ -153,7 +173,7 @@ def forgetting_time(cell: Cell, x: Tensor, generator: torch.Generator, limit: in
 
     with torch.inference_mode():
         begin = distance(None, None, None, both)
-        gaps = scan(cell, x[:, :limit].expand(2, -1, -1), both, record=distance).record[0]
+        gaps = scan(cell, expand(steps(x, 0, limit), 2), both, record=distance).record[0]
     apart = (gaps > 0.01 * begin).nonzero().flatten()
     if not len(apart):
         return 1.0 if float(begin) > 0 else 0.0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
-from seqdyn.scan import scan
-from seqdyn.state import State, detach, flatten, map_leaves, unflatten
+from seqdyn.loops import scan
+from seqdyn.state import State, detach, flatten, map_leaves, take, unflatten
 
 STEP = 1e-6
 """Of the differences in double precision that stand for derivatives."""
@@ -33,7 +33,7 @@ class _Place(NamedTuple):
 @torch.no_grad()
 def estimate_state(
     cell: Cell,
-    x: Tensor,
+    x: Any,
     y: Tensor,
     weight: Tensor,
     point: Callable[[Tensor], Tensor],
@@ -48,7 +48,7 @@ def estimate_state(
     Parameters
     ----------
     cell : Cell
-    x : Tensor, shape (batch, time, inputs)
+    x : tree, leaves (batch, time, *inputs)
     y, weight : Tensor, shape (batch, time, targets)
         Weight 0 where a target is missing.
     point : callable
@@ -65,13 +65,14 @@ def estimate_state(
     ----------
     Marquardt (1963), An Algorithm for Least-Squares Estimation of Nonlinear Parameters.
     """
-    like = cell.initial_state(len(x))
+    like = cell.initial_state(len(y))
     start = flatten(like)
     if not start.numel():  # no memory
         return like
     exact = copy.deepcopy(cell).double()
     some = max(1, ROWS_AT_ONCE // start.shape[1])
-    groups = zip(*(values.double().split(some) for values in (start, x, y, weight)), strict=True)
+    data = map_leaves(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf, (start, x, y, weight))
+    groups = [take(data, slice(begin, begin + some)) for begin in range(0, len(y), some)]
     found = torch.cat([_descended(exact, like, point, iterations, *group) for group in groups])
     return detach(unflatten(found.to(start), like))
 
@@ -82,7 +83,7 @@ def _descended(
     point: Callable[[Tensor], Tensor],
     iterations: int,
     state: Tensor,
-    x: Tensor,
+    x: Any,
     y: Tensor,
     weight: Tensor,
 ) -> Tensor:
@@ -91,12 +92,12 @@ def _descended(
 
     def at(state: Tensor, records: Tensor) -> _Place:
         rows = records.repeat(len(state) // len(records))
-        output = scan(cell, x[rows], unflatten(state, like)).output
+        output = scan(cell, take(x, rows), unflatten(state, like)).output
         errors = (weight[rows].sqrt() * (point(output) - y[rows])).flatten(1)
         return _Place(state, errors, (errors**2).sum(1).nan_to_num(torch.inf))
 
-    open_ = torch.arange(len(x), device=x.device)
-    place, damping = at(state, open_), torch.full((len(x),), 1e-3, dtype=state.dtype, device=state.device)
+    open_ = torch.arange(len(y), device=y.device)
+    place, damping = at(state, open_), torch.full((len(y),), 1e-3, dtype=state.dtype, device=state.device)
     found = state.clone()
     for _ in range(iterations):
         trial = at(place.state - _step(at, place, damping, open_), open_)

@@ -101,6 +101,8 @@ class Memory(NamedTuple):
 class Chosen(Cell):
     """Reads a row of a table by its number, which stands in a tree beside what is measured."""
 
+    input_shape = None
+
     def __init__(self) -> None:
         super().__init__(2, 2)
         self.table = torch.nn.Parameter(torch.eye(2))

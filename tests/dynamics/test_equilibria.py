@@ -7,16 +7,17 @@ import math
 import pytest
 import torch
 
-from seqdyn.cell import Cell, Readout, Stack
+from seqdyn.autoregression import OwnPast
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
-from seqdyn.dynamics.closed_loop import ClosedLoop
+from seqdyn.composition import Readout, Stack
 from seqdyn.dynamics.equilibria import fixed_points
 from seqdyn.dynamics.trajectory import jacobians
-from seqdyn.scan import hold, scan
-from seqdyn.state import flatten
+from seqdyn.loops import scan
+from seqdyn.state import flatten, hold
 from seqdyn.systems.logistic import Logistic
 from tests.dynamics.unchanged import unchanged
 
@@ -170,7 +171,7 @@ def test_the_fixed_points_of_a_closed_loop():
     with torch.no_grad():
         for weight, value in zip(cell.parameters(), (0.5, 0.1, 0.25, 0.5), strict=True):
             weight.fill_(value)
-    found = fixed_points(ClosedLoop(cell))
+    found = fixed_points(OwnPast(cell))
     assert len(found) == 1 and found.points.abs().max() < 1e-12
     moduli = torch.linalg.eigvals(torch.tensor([[0.5, 0.25], [0.1, 0.5]], dtype=torch.float64)).abs()
     assert sorted(found.eigenvalues[0].abs().tolist()) == pytest.approx(sorted(moduli.tolist()))

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 import seqdyn.dynamics.gates as gates_module
-from seqdyn.cell import Cell, Readout, Stack
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM, LSTMState
+from seqdyn.composition import Readout, Stack
 from seqdyn.dynamics import trajectory
 from seqdyn.dynamics.gates import forget_bias_for, gate_statistics, saturation, time_constant
-from seqdyn.scan import Scan, scan
+from seqdyn.loops import Scan, scan
 from seqdyn.state import leaves
 from tests.dynamics.unchanged import unchanged
 from tests.laws.laws import close

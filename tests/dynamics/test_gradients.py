@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Cell, Readout, Stack
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
+from seqdyn.composition import Readout, Stack
 from seqdyn.dynamics import trajectory
 from seqdyn.dynamics.gradients import accumulated_gradient, gradient_by_lag, known_quantiles, parameter_gradients
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 from seqdyn.state import State, detach, leaves, map_leaves
 from tests.dynamics.unchanged import unchanged
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Readout
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+from seqdyn.composition import Readout
 from seqdyn.dynamics.horizons import ROUNDING, memory_horizons
 from tests.dynamics.unchanged import unchanged
 

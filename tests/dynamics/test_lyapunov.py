@@ -9,19 +9,21 @@ import tracemalloc
 import pytest
 import torch
 
-from seqdyn.cell import Cell, Readout
+from seqdyn.autoregression import OwnPast
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import MovingAverage
-from seqdyn.dynamics.closed_loop import ClosedLoop
+from seqdyn.composition import Readout
 from seqdyn.dynamics.derivatives import autodiff_jacobian
 from seqdyn.dynamics.finite_time import divergence_exponent, finite_time_exponents
 from seqdyn.dynamics.lyapunov import Tally, lyapunov_spectrum
 from seqdyn.dynamics.spectrum import eigenvalues, spectral_radius
 from seqdyn.dynamics.trajectory import jacobians
-from seqdyn.scan import rollout, scan
+from seqdyn.loops import rollout, scan
+from seqdyn.state import unbind
 from seqdyn.systems.henon import Henon, HenonState
 from seqdyn.systems.logistic import Logistic
 from tests.dynamics.unchanged import unchanged
@@ -94,22 +96,22 @@ def test_a_cell_of_ones_own_driven_and_alone():
 def test_the_closed_loop_is_the_rollout():
     cell = Readout(LSTM(2, 3, generator=seeded()), 2, generator=seeded(1)).double()
     last, state = noise(2, 2), scan(cell, noise(2, 7, 2)).state
-    loop = ClosedLoop(cell)
+    loop = OwnPast(cell)
     start = loop.start_from(state, last)
     expected = rollout(cell, state, 9, last=last, feed=lambda y, _: y)
-    found = scan(loop, torch.zeros(2, 9, 0).double(), start)
+    found = scan(loop, loop.alone(2, 9), start)
     torch.testing.assert_close(found.output, expected.output)
-    torch.testing.assert_close(found.state.state, expected.state)
-    torch.testing.assert_close(found.state.output, expected.output[:, -1])
+    torch.testing.assert_close(found.state.inner, expected.state)
+    torch.testing.assert_close(found.state.last, expected.output[:, -1])
 
 
 @pytest.mark.parametrize("cell", [Linear(2, 3, 2), Readout(GRU(2, 3), 2), Leaky(2)], ids=["linear", "gru", "own"])
 def test_the_jacobian_of_the_closed_loop(cell):
-    loop = ClosedLoop(cell.double())
+    loop = OwnPast(cell.double())
     start = loop.start_from(None, noise(4, 2))
-    empty = torch.zeros(4, 1, 0).double()
-    found = jacobians(loop, empty, start)[:, 0]
-    torch.testing.assert_close(found, autodiff_jacobian(loop, empty[:, 0], start).detach())
+    alone = loop.alone(4, 1)
+    found = jacobians(loop, alone, start)[:, 0]
+    torch.testing.assert_close(found, autodiff_jacobian(loop, next(unbind(alone)), start).detach())
 
 
 def test_dead_directions_are_minus_infinity_not_nan():

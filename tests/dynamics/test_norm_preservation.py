@@ -13,15 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn import ElmanRegressor, GRURegressor, LSTMRegressor, RecurrentRegressor
-from seqdyn.cell import Cell, Readout, Stack
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import MovingAverage
+from seqdyn.composition import Readout, Stack
 from seqdyn.dynamics.norm_preservation import frozen_omega, omega, omega_penalty
 from seqdyn.dynamics.reach import steps_reached, sweep
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 from seqdyn.state import flatten, leaves, stack, unflatten
 
 Array = np.ndarray[Any, Any]

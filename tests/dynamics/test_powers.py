@@ -114,6 +114,14 @@ def test_orthogonal_matrices(size: int) -> None:
     assert (found.peak_lag, found.first_below_one) == (1, None)
 
 
+@pytest.mark.parametrize("off", [-1e-15, 0.0, 1e-15, 5e-15])
+def test_a_radius_of_one_is_one_up_to_rounding(off: float) -> None:
+    """What another processor rounds otherwise does not make bounded powers unbounded."""
+    found = normality(orthogonal(7) * (1 + off))
+    assert (found.kreiss, found.peak_lag) == (1, 1)
+    assert found.peak == pytest.approx(1, abs=1e-12)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_normal_matrices(seed: int) -> None:
     """Rotations, scaled, in a random basis: Henrici 0, K 1, w = ρ = σ_1, and powers ρ^k."""

@@ -12,7 +12,6 @@ from sklearn.linear_model import Ridge
 from seqdyn import (
     ARXRegressor,
     Autoregression,
-    Autoregressive,
     ElmanRegressor,
     GRURegressor,
     LinearStateSpaceRegressor,
@@ -20,8 +19,10 @@ from seqdyn import (
     LSTMRegressor,
     load,
 )
+from seqdyn.autoregression import DelayLine, Past
 from seqdyn.cells.linear import Linear
-from seqdyn.scan import scan
+from seqdyn.loops import scan
+from seqdyn.teacher_forcing import TeacherForcing
 
 QUICK: dict[str, Any] = {"hidden_size": 4, "max_epochs": 3, "random_state": 0, "dtype": "float64"}
 WALK = np.cumsum(np.random.default_rng(0).normal(size=300))
@@ -81,17 +82,19 @@ def test_scheduled_sampling_is_not_stopped_by_its_rising_loss() -> None:
 
 
 def test_hide_shows_the_share_that_is_asked_for() -> None:
-    x = torch.ones(50, 200, 3)
+    x = Past(torch.ones(50, 200, 1), torch.ones(50, 200, 1))
     generator = torch.Generator().manual_seed(0)
-    shown = Autoregression(teacher_forcing=0.3).hide(x, None, 0.0, generator)[..., 1].mean()
+    shown = Autoregression(teacher_forcing=0.3).hide(x, None, 0.0, generator).known.mean()
     assert float(shown) == pytest.approx(0.3, abs=0.02)
-    late = Autoregression(teacher_forcing="linear").hide(x, None, 0.75, generator)[..., 1].mean()
+    late = Autoregression(teacher_forcing="linear").hide(x, None, 0.75, generator).known.mean()
     assert float(late) == pytest.approx(0.25, abs=0.02)
     lengths = torch.full((50,), 100)
-    ends = Autoregression(free_run=7).hide(x, lengths, 0.0, generator)[..., 1]
+    ends = Autoregression(free_run=7).hide(x, lengths, 0.0, generator).known
     assert (ends[:, :93] == 1).all()
     assert (ends[:, 93:] == 0).all()
-    assert x[..., 1].min() == 1
+    assert x.known.min() == 1
+    sparse = TeacherForcing(every=10, alpha=0.5)
+    assert Autoregression(teacher_forcing=sparse).hide(x, None, 0.0, generator).known.sum() == 50 * 20 * 0.5
 
 
 @pytest.mark.parametrize("centred", [True, False])
@@ -112,7 +115,7 @@ def test_a_linear_start_is_the_ridge_solution(centred: bool, loss: str) -> None:
         rows.append(lag[1:] - lag[0] if centred else lag)
         wanted.append(z[t + 1] - (lag[0] if centred else 0.0))
     ridge = Ridge(alpha=penalty).fit(rows, wanted)
-    readout = model.network_.cell
+    readout = model.network_.cell.cell
     heads = model._loss().located
     for head in heads:
         np.testing.assert_allclose(readout.direct[head].detach(), ridge.coef_, rtol=1e-5, atol=1e-9)
@@ -207,9 +210,9 @@ def test_what_does_not_go_together() -> None:
 
 def test_a_cell_of_the_wrong_width_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 4 inputs"):
-        Autoregressive(Linear(3, 2), targets=2, lags=2)
+        DelayLine(Linear(3, 2), targets=2, lags=2)
     with pytest.raises(ValueError, match="shifted"):
-        Autoregressive(Linear(3, 2), lags=2, shifted=[0])
+        DelayLine(Linear(3, 2), lags=2, shifted=[0])
 
 
 def test_the_delay_line_is_a_sliding_window() -> None:
@@ -217,8 +220,7 @@ def test_the_delay_line_is_a_sliding_window() -> None:
     total = Linear(3, 0, 1).double()
     total.feedthrough.data.fill_(1.0)
     values = torch.randn(2, 10, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    x = torch.cat([values, torch.ones_like(values)], 2)
-    found = scan(Autoregressive(total, lags=3).double(), x).output[..., 0].detach()
+    found = scan(DelayLine(total, lags=3).double(), values).output[..., 0].detach()
     padded = torch.nn.functional.pad(values[..., 0], (2, 0))
     np.testing.assert_allclose(found, padded.unfold(1, 3, 1).sum(2), rtol=1e-12)
 

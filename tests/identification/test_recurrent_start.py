@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Cell, Readout, Residual, Stack
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
+from seqdyn.composition import Readout, Residual, Stack
 from seqdyn.identification.recurrent_start import start_from
 from seqdyn.identification.system import LinearSystem
 from seqdyn.initial_state import Learned
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 
 HIDDEN = 16
 

@@ -6,44 +6,89 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
-from seqdyn.autoregression import Autoregressive
-from seqdyn.cell import Cell, Offset, Readout, Residual, Stack
+from seqdyn.autoregression import Columns, DelayLine, OwnPast, Past
+from seqdyn.cell import Cell, Noisy
 from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM, LSTMState
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+from seqdyn.composition import Offset, Readout, Residual, Stack
+from seqdyn.files import register
 from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
-from seqdyn.scan import hold
-from seqdyn.state import map_leaves
+from seqdyn.state import hold, map_leaves
 from seqdyn.systems.cascaded_tanks import CascadedTanks
 from seqdyn.systems.henon import Henon
 from seqdyn.systems.logistic import Logistic
 from seqdyn.systems.lorenz import Lorenz
 from seqdyn.systems.mackey_glass import MackeyGlass
+from tests.laws.kinds import Asked, Attends, Latent, Memory, Pictures, Tokens
 
 BATCH, TIME = 4, 40
 """Long enough for scan to cut at masks and resets, and for the linear kernel to need a second block."""
 
 
 def plain(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
-    """An input (batch, time, inputs) of unit variance."""
-    return torch.randn(batch, time, cell.input_size, generator=generator, dtype=torch.float64)
+    """An input (batch, time, *inputs) of unit variance."""
+    shape = cell.input_shape or (cell.input_size,)
+    return torch.randn(batch, time, *shape, generator=generator, dtype=torch.float64)
 
 
 def with_noise(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
-    """The pair (x, dropout masks held in time)."""
-    noise = map_leaves(lambda mask: hold(mask, time), cell.noise(batch, generator))
-    return plain(cell, batch, time, generator), noise
+    """x with what is drawn for it: dropout masks held in time, a latent variable new at every step."""
+    return Noisy(plain(cell, batch, time, generator), cell.noise(batch, time, generator))
 
 
-def all_known(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
-    """An input whose last values are all known: nobody runs on its own prediction."""
-    x = plain(cell, batch, time, generator)
-    targets = cell.targets
-    x[..., targets : 2 * targets] = 1.0
-    return x
+def tokens(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
+    """Whole numbers (batch, time)."""
+    return torch.randint(cell.input_size, (batch, time), generator=generator)
+
+
+def asked(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
+    """A query at every step, and a memory that is held."""
+    width = next(part for part in cell.modules() if isinstance(part, Attends)).memory_size
+    keys, values = (torch.randn(batch, 5, width, generator=generator, dtype=torch.float64) for _ in range(2))
+    return Asked(plain(cell, batch, time, generator), hold(Memory(keys, values), time))
+
+
+def past(exogenous: Callable[..., Any] | None = None, share: float = 0.5, noise: bool = False) -> Callable[..., Any]:
+    """Last values, some of them known, some half known; beside them what a function makes of the cell."""
+
+    def inputs(cell: OwnPast, batch: int, time: int, generator: torch.Generator) -> Any:
+        value = torch.randn(batch, time, *cell.value_shape, generator=generator, dtype=torch.float64)
+        coins = torch.rand(batch, time, generator=generator, dtype=torch.float64)
+        known = torch.where(coins < share, 1.0, torch.where(coins < (1 + share) / 2, 0.0, 0.3))
+        known = known.reshape(batch, time, *[1] * (value.dim() - 2)).expand_as(value).clone()
+        x = Past(value, known, exogenous and exogenous(cell, batch, time, generator))
+        return Noisy(x, cell.noise(batch, time, generator)) if noise else x
+
+    return inputs
+
+
+def others(width: int) -> Callable[..., Any]:
+    """Inputs (batch, time, width) beside the past."""
+    return lambda cell, batch, time, generator: torch.randn(
+        batch, time, width, generator=generator, dtype=torch.float64
+    )
+
+
+def memory(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
+    """The held memory alone."""
+    return asked(cell, batch, time, generator).memory
+
+
+@register
+def most_likely(value: Tensor, _: Any) -> Tensor:
+    """Scores as the token they stand for."""
+    return value.argmax(-1)
+
+
+@register
+def asking(value: Tensor, memory: Any) -> Asked:
+    """The last value as the query."""
+    return Asked(value, memory)
 
 
 class Entry(NamedTuple):
@@ -109,10 +154,17 @@ def dropout_inside(g: torch.Generator | None) -> Stack:
     return Stack([Residual(inner), LSTM(3, 2, generator=g)], dropout=0.2)
 
 
-def centred(g: torch.Generator | None) -> Autoregressive:
+def centred(g: torch.Generator | None) -> OwnPast:
     """Two targets relative to their last values, one output without a level, an input beside them."""
     inner = Readout(LSTM(5, 3, generator=g), 4, generator=g, skip=True)
-    return Autoregressive(inner, targets=2, lags=3, centred=True, shifted=[0, -1, 1, 1], fed=[0, 2])
+    return OwnPast(DelayLine(inner, 2, 3, centred=True, shifted=[0, -1, 1, 1]), point=Columns((0, 2)))
+
+
+def seeded(g: torch.Generator | None, build: Callable[[], Cell]) -> Cell:
+    """A cell that draws from torch's global generator, as users' cells do, with that seeded and left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0 if g is None else g.initial_seed())
+        return build()
 
 
 LAW_TABLE: list[Entry] = [
@@ -141,10 +193,34 @@ LAW_TABLE: list[Entry] = [
     Entry("readout of dropout", lambda g: Readout(three_unlike(g, 0.3), 3, generator=g), inputs=with_noise),
     Entry("dropout within dropout", dropout_inside, inputs=with_noise),
     Entry("readout, skip", lambda g: Readout(LSTM(3, 4, generator=g), 2, generator=g, skip=True)),
-    Entry("own past", lambda g: Autoregressive(GRU(3, 4, generator=g), lags=2, fed=[1])),
-    Entry("own past, all known", lambda g: Autoregressive(GRU(4, 3, generator=g), lags=3), inputs=all_known),
-    Entry("own past, centred", centred),
-    Entry("own past, centred, all known", centred, inputs=all_known),
+    Entry("delay line", lambda g: DelayLine(GRU(4, 3, generator=g), lags=3)),
+    Entry("delay line, centred", lambda g: DelayLine(GRU(3, 2, generator=g), lags=3, centred=True, shifted=[0, -1])),
+    Entry("own past", lambda g: OwnPast(GRU(3, 4, generator=g), point=Columns((1,))), inputs=past(others(2))),
+    Entry("own past, nothing beside", lambda g: OwnPast(Readout(GRU(2, 3, generator=g), 2, generator=g)), past()),
+    Entry(
+        "own past, all known",
+        lambda g: OwnPast(DelayLine(GRU(4, 3, generator=g), lags=3), point=Columns((1,))),
+        inputs=past(others(1), share=1.0),
+    ),
+    Entry("own past, centred", centred, inputs=past(others(1))),
+    Entry("own past, centred, all known", centred, inputs=past(others(1), share=1.0)),
+    Entry("own past, noise", lambda g: OwnPast(Readout(three_unlike(g, 0.3), 3, generator=g)), past(noise=True)),
+    Entry("tokens", lambda g: seeded(g, lambda: Tokens(7, 4)), inputs=tokens),
+    Entry("tokens, own past", lambda g: OwnPast(seeded(g, lambda: Tokens(7, 4)), most_likely), inputs=past()),
+    Entry("tokens, stack", lambda g: Stack([seeded(g, lambda: Tokens(7, 4)), GRU(7, 3, generator=g)]), inputs=tokens),
+    Entry("pictures", lambda g: seeded(g, lambda: Pictures(2, 4, 3))),
+    Entry("pictures, own past", lambda g: OwnPast(seeded(g, lambda: Pictures(2, 4, 3))), inputs=past()),
+    Entry("pictures, residual", lambda g: Residual(seeded(g, lambda: Pictures(2, 4, 3)))),
+    Entry(
+        "pictures, stack, masks", lambda g: Stack([seeded(g, lambda: Pictures(1, 3, 2)) for _ in "ab"], 0.3), with_noise
+    ),
+    Entry("memory", lambda g: seeded(g, lambda: Attends(3, 3, 4)), inputs=asked),
+    Entry("memory, stack", lambda g: Stack([seeded(g, lambda: Attends(3, 3, 4)), GRU(3, 3, generator=g)]), asked),
+    Entry("memory, readout", lambda g: Readout(seeded(g, lambda: Attends(3, 3, 4)), 2, generator=g), inputs=asked),
+    Entry("memory, own past", lambda g: OwnPast(seeded(g, lambda: Attends(4, 4, 4)), asking), inputs=past(memory)),
+    Entry("latent", lambda g: seeded(g, lambda: Latent(3, 4)), inputs=with_noise),
+    Entry("latent, stack", lambda g: Stack([seeded(g, lambda: Latent(3, 4)), GRU(3, 2, generator=g)]), with_noise),
+    Entry("latent, own past", lambda g: OwnPast(seeded(g, lambda: Latent(3, 4))), inputs=past(noise=True)),
     Entry("offset", lambda g: Offset(GRU(4, 3, generator=g))),
     Entry("zero start", lambda g: Zero()(GRU(3, 4, generator=g))),
     Entry("random start", lambda g: Random(2.0)(GRU(3, 4, generator=g))),

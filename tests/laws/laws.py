@@ -21,12 +21,12 @@ from torch import Tensor
 
 from seqdyn.cell import Cell
 from seqdyn.dynamics.derivatives import autodiff_block, autodiff_jacobian, jacobian
-from seqdyn.scan import Scan, rollout, scan
-from seqdyn.scan import unroll as unroll_or_loop
-from seqdyn.state import State, detach, flatten, leaves, map_leaves, named_leaves, stack, unflatten
+from seqdyn.loops import Scan, rollout, scan
+from seqdyn.loops import unroll as unroll_or_loop
+from seqdyn.state import State, detach, flatten, hold, is_held, leaves, map_leaves, named_leaves, stack, unflatten
 
-HUGE = 1e30
-"""What stands in the padding: finite, and ruinous if it is ever read."""
+NOTHING = torch.nan
+"""What stands in the padding: ruinous if it is ever read. Of whole numbers it is −1."""
 
 
 def check_split(cell: Cell, x: Any) -> None:
@@ -65,7 +65,7 @@ def check_padding(cell: Cell, x: Any) -> None:
     start = some_state(cell, batch)
     for mask in (ragged(batch, time), ragged(batch, time).flip(1), holes(batch, time), at_random(batch, time)):
         outputs, state = alone(cell, x, start, mask)
-        for padded in (x, fill(x, mask, HUGE)):
+        for padded in (x, fill(x, mask, NOTHING)):
             for run in (scan, loop):
                 result = run(cell, padded, start, mask=mask)
                 close(valid(result.output, mask), outputs, "output at the steps that are there")
@@ -81,7 +81,7 @@ def check_padding_gradients(cell: Cell, x: Any) -> None:
     batch, time = extents(x)
     start = some_state(cell, batch)
     mask = ragged(batch, time)
-    x = fill(x, mask, HUGE)
+    x = fill(x, mask, NOTHING)
 
     def separately(x: Any, start: State) -> tuple[Any, State]:
         return alone(cell, x, start, mask)
@@ -122,12 +122,15 @@ def check_batch(cell: Cell, x: Any) -> None:
         for mask in (None, ragged(batch, time)):
             for run in (scan, loop):
                 whole = run(cell, x, start, mask=mask)
-                moved = run(cell, rows(x, order), rows(start, order), mask=rows(mask, order))
-                close(moved.output, rows(whole.output, order), "output, rows in another order")
+                there = rows(mask, order)
+                moved = run(cell, rows(x, order), rows(start, order), mask=there)
+                close(valid(moved.output, there), valid(rows(whole.output, order), there), "output, another order")
                 close(moved.state, rows(whole.state, order), "state, rows in another order")
                 ruined = run(cell, poison(x), poison(start), mask=mask)
                 others = torch.arange(1, batch)
-                close(rows(ruined.output, others), rows(whole.output, others), "output of the others")
+                for output in (ruined.output, whole.output):
+                    seen = valid(rows(output, others), rows(mask, others))
+                    close(seen, valid(rows(whole.output, others), rows(mask, others)), "output of the others")
                 close(rows(ruined.state, others), rows(whole.state, others), "state of the others")
     first = cell.initial_state(1)
     for row in range(batch):
@@ -147,8 +150,9 @@ def check_causality(cell: Cell, x: Any) -> None:
         def past(x: Any, state: State, run: Run = run) -> tuple[Any, State]:
             return steps(run(cell, x, state).output, 0, time // 2), ()
 
+        leaves_in_time = {name for name, leaf in named_leaves((x,)) if not is_held(leaf)}  # the state's come second
         for name, slope in gradients(cell, x, some_state(cell, batch), past).items():
-            if name == "x" or name.startswith("x."):
+            if name in leaves_in_time:
                 close(slope[:, time // 2 :], torch.zeros_like(slope[:, time // 2 :]), f"gradient of {name}")
 
 
@@ -292,8 +296,9 @@ def check_record(cell: Cell, x: Any) -> None:
     close(valid(seen.output, mask), valid(blind.output, mask), "output")
     close(seen.state, blind.state, "state")
     assert blind.record is None
-    close(seen.record["x"], x, "recorded input", tolerance=0)
+    close(valid(seen.record["x"], mask), valid(x, mask), "recorded input", tolerance=0)
     close(seen.record["output"], seen.output, "recorded output", tolerance=0)
+    assert torch.equal(seen.mask, mask) and blind.mask is mask
     first = map_leaves(lambda leaf: leaf[:, 0], seen.record["before"])
     close(first, start, "the state before the first step", tolerance=0)
     for t in range(1, time):
@@ -344,10 +349,7 @@ def check_closed_form(cell: Cell, x: Any) -> None:
             close(closed, autodiff_jacobian(cell, now, before), "closed form")
         block = cell.block(now, before, output, after)
         if block is not NotImplemented:
-            own = autodiff_block(cell, now, before) if isinstance(now, Tensor) else None
-            close(block.transition, autodiff_jacobian(cell, now, before), "D")
-            if own is not None:
-                close(block, own, "[A B; C D]")
+            close(block, autodiff_block(cell, now, before), "[A B; C D]")
         before = after
 
 
@@ -361,17 +363,19 @@ def check_closed_loop(cell: Cell, x: Any) -> None:
     mix = 0.3 * torch.randn(len(flatten(last)[0]), width, generator=generator, dtype=torch.float64).to(flatten(last))
 
     def feed(y: Any, known: Any) -> Any:
-        """The first leaf of the input is the known one plus a mixture of the last output."""
+        """The first leaf of the input is the known one plus a mixture of the last output; of tokens it is another."""
         inputs = iter(leaves(known))
         back = flatten(y) @ mix
         first = next(inputs)
-        inputs = iter([first + back.view_as(first), *inputs])
+        moved = first + back.view_as(first) if first.is_floating_point() else torch.where(back[:, 0] > 0, first, 0)
+        inputs = iter([moved, *inputs])
         return map_leaves(lambda _: next(inputs), known)
 
     check_rollout(cell, start, last, feed, x, time)
-    if isinstance(x, Tensor):
+    check_until(cell, start, last, feed, x, time)
+    if isinstance(x, Tensor) and x.is_floating_point():
         check_rollout(cell, start, last, lambda y, known: (flatten(y) @ mix).view(batch, *x.shape[2:]), None, time)
-        if cell.input_size == cell.output_size:
+        if cell.input_shape == cell.output_shape:
             check_rollout(cell, start, last, lambda y, known: y, None, time)
 
 
@@ -390,7 +394,29 @@ def check_rollout(cell: Cell, start: State, last: Any, feed: Any, exogenous: Any
         teacher = scan(cell, stack(made), start, force=force)
         close(closed.output, teacher.output, "output of the closed loop")
         close(closed.state, teacher.state, "state of the closed loop")
-        assert closed.record is None
+        assert closed.record is None and closed.mask is None
+
+
+def check_until(cell: Cell, start: State, last: Any, feed: Any, exogenous: Any, time: int) -> None:
+    """Rows that are over are held: each is its own rollout of so many steps, and all over is the end of the loop."""
+    batch = extents(exogenous)[0]
+    ends = torch.tensor([time // 4, 2, 1, time // 2])[:batch]
+    taken = iter(range(1, time + 1))
+
+    def over(output: Any) -> Tensor:
+        return ends <= next(taken)
+
+    def keep(x: Any, before: State, output: Any, after: State) -> Any:
+        return {"x": x, "before": before, "output": output, "after": after}
+
+    free = rollout(cell, start, time, last=last, feed=feed, exogenous=exogenous, record=keep)
+    result = rollout(cell, start, time, last=last, feed=feed, exogenous=exogenous, record=keep, until=over)
+    longest = int(ends.max())
+    assert torch.equal(result.mask, torch.arange(longest) < ends[:, None])
+    close(valid(result.output, result.mask), valid(steps(free.output, 0, longest), result.mask), "output until the end")
+    close(valid(result.record, result.mask), valid(steps(free.record, 0, longest), result.mask), "record until the end")
+    at_end = map_leaves(lambda leaf: leaf[torch.arange(batch), ends - 1], free.record["after"])
+    close(result.state, at_end, "state after each row's last step")
 
 
 def check_constancy(cell: Cell, x: Any) -> None:
@@ -444,6 +470,36 @@ def check_gates(cell: Cell, x: Any) -> None:
         assert gate.min() >= lowest and gate.max() <= 1, f"{name} leaves its range"
 
 
+def check_second_derivatives(cell: Cell, x: Any) -> None:
+    """Gradients can be differentiated again on both paths alike, or the fast path says that it cannot."""
+    batch, time = extents(x)
+    x = steps(x, 0, min(time, 36))  # the linear kernel has a block and a rest
+    for mask in (None, ragged(batch, time)[:, :36]):
+        slow = hessian_product(cell, x, lambda *given, mask=mask: loop(cell, *given, mask=mask), mask)
+        try:
+            fast = hessian_product(cell, x, lambda *given, mask=mask: scan(cell, *given, mask=mask), mask)
+        except RuntimeError as refusal:
+            assert "differentia" in str(refusal), refusal
+            continue
+        close(fast, slow, "second derivative", tolerance=1e-9)
+
+
+def hessian_product(cell: Cell, x: Any, run: Callable[..., Scan], mask: Tensor | None) -> dict[str, Tensor]:
+    """∂²L v of a smooth functional L of outputs and state, by input, start and parameters, with one fixed v."""
+    (x, start), wanted = differentiable(cell, x, some_state(cell, extents(x)[0]))
+    result, generator = run(x, start), torch.Generator().manual_seed(3)
+    parts = [*leaves(valid(result.output, mask)), *leaves(result.state)]
+    loss = sum((torch.sin(leaf) * noise_like(leaf, generator)).sum() for leaf in parts)
+    options = {"allow_unused": True, "materialize_grads": True}
+    if not loss.requires_grad:
+        return {}
+    slopes = torch.autograd.grad(loss, list(wanted.values()), create_graph=True, **options)
+    along = sum((slope * noise_like(slope, generator)).sum() for slope in slopes)
+    if not along.requires_grad:
+        return {name: torch.zeros_like(leaf) for name, leaf in wanted.items()}
+    return dict(zip(wanted, torch.autograd.grad(along, list(wanted.values()), **options), strict=True))
+
+
 LAWS = (
     check_split,
     check_stream,
@@ -464,6 +520,7 @@ LAWS = (
     check_purity,
     check_parameters,
     check_gates,
+    check_second_derivatives,
 )
 """All of them, for parametrising."""
 
@@ -499,15 +556,27 @@ def alone(
 
 def gradients(cell: Cell, x: Any, start: State, run: Callable[[Any, State], tuple[Any, State]]) -> dict[str, Tensor]:
     """All gradients of one fixed random functional of output and state, by name."""
-    x, start = (map_leaves(lambda leaf: leaf.detach().requires_grad_(leaf.is_floating_point()), t) for t in (x, start))
+    (x, start), wanted = differentiable(cell, x, start)
     generator = torch.Generator().manual_seed(3)
     loss = sum((leaf * noise_like(leaf, generator)).sum() for leaf in leaves(run(x, start)))
-    named = {**dict(cell.named_parameters()), **dict(named_leaves(x, "x")), **dict(named_leaves(start, "state"))}
-    wanted = {name: leaf for name, leaf in named.items() if leaf.requires_grad}
     if not loss.requires_grad:  # e.g. an autonomous cell without parameters, from its own start
         return {name: torch.zeros_like(leaf) for name, leaf in wanted.items()}
     found = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True, materialize_grads=True)
     return dict(zip(wanted, found, strict=True))
+
+
+def differentiable(cell: Cell, x: Any, start: State) -> tuple[tuple[Any, State], dict[str, Tensor]]:
+    """Input and start with gradients, and by name all there is to differentiate by; of what is held, the constant."""
+    wanted = {name: parameter for name, parameter in cell.named_parameters() if parameter.requires_grad}
+
+    def free(name: str, leaf: Tensor) -> Tensor:
+        held = name.startswith("0") and is_held(leaf)
+        wanted[name] = (leaf[:, 0] if held else leaf).detach().requires_grad_(leaf.is_floating_point())
+        return hold(wanted[name], leaf.shape[1]) if held else wanted[name]
+
+    pieces = iter([free(name, leaf) for name, leaf in named_leaves((x, start))])
+    given = map_leaves(lambda _: next(pieces), (x, start))
+    return given, {name: leaf for name, leaf in wanted.items() if leaf.requires_grad}
 
 
 def ragged(batch: int, time: int) -> Tensor:
@@ -570,9 +639,9 @@ def valid(output: Any, mask: Tensor | None) -> Any:
 
 
 def fill(x: Any, mask: Tensor, value: float) -> Any:
-    """Write a value wherever a step is not there."""
+    """Write a value wherever a step is not there; of whole numbers −1."""
     return map_leaves(
-        lambda leaf: where(mask, leaf, torch.full_like(leaf, value)) if leaf.is_floating_point() else leaf, x
+        lambda leaf: where(mask, leaf, torch.full_like(leaf, value if leaf.is_floating_point() else -1)), x
     )
 
 

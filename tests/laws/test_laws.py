@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seqdyn.cell import Cell, Wrapper
+from seqdyn.cell import Cell
+from seqdyn.composition import Wrapper
 from seqdyn.initial_state import drawing
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 from seqdyn.state import leaves, map_leaves
 from tests.laws.cells import LAW_TABLE, Entry, prepare
 from tests.laws.laws import LAWS, check_constancy, check_fast_path, close
@@ -155,7 +156,7 @@ def test_global_generator_is_untouched(entry: Entry) -> None:
     entry.build(None)
     cell, x = prepare(entry)
     scan(cell, x)
-    cell.noise(2, torch.Generator())
+    cell.noise(2, 3, torch.Generator())
     with drawing(cell, torch.Generator()):
         scan(cell, x, record=lambda x, before, output, after: None)
     assert torch.equal(torch.get_rng_state(), before)
@@ -185,6 +186,32 @@ class Talking(Wrapper):
         return NotImplemented
 
 
+class _Once(torch.autograd.Function):
+    """h_t = tanh(x_t) for all steps, with a gradient that is silently 0 when it is differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        h = torch.tanh(x)
+        ctx.save_for_backward(h)
+        return h
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        (h,) = ctx.saved_tensors
+        return slope * (1 - h * h)
+
+
+class Once(Wrapper):
+    """Its fast path has the right gradient, and none of the second order."""
+
+    def forward(self, x: Tensor, state: Any) -> tuple[Any, Any]:
+        return torch.tanh(x), state
+
+    def unroll(self, x: Any, state: Any, mask: Tensor | None = None) -> Any:
+        return NotImplemented if mask is not None else (_Once.apply(x), state)
+
+
 class Forgetful(Wrapper):
     """Changes itself with every step."""
 
@@ -211,6 +238,7 @@ class Widening(Wrapper):
         (Peeking, {"causality", "fast_path", "kernel", "stream", "split", "padding"}),
         (Talking, {"batch", "padding", "padding_gradients"}),
         (Forgetful, {"purity", "stream", "split"}),
+        (Once, {"second_derivatives"}),
     ],
 )
 def test_laws_catch_a_wrong_cell(wrong: type[Wrapper], broken: set[str]) -> None:
@@ -226,7 +254,7 @@ def test_laws_catch_a_wrong_cell(wrong: type[Wrapper], broken: set[str]) -> None
 
 
 def test_constancy_catches_a_growing_dtype() -> None:
-    """A state that turns into float64 breaks the law in float32."""
+    """A state that turns into float64 breaks the law in float32: the loop says so."""
     entry = next(entry for entry in LAW_TABLE if entry.name == "exponential average")
-    with pytest.raises(AssertionError):
+    with pytest.raises(ValueError, match=r"Widening.forward\(x, state\) gave a state .*float64, but it started from"):
         check_constancy(*prepare(Entry("widening", lambda g: Widening(entry.build(g))), dtype=torch.float32))

@@ -19,11 +19,12 @@ from scipy.optimize import brentq
 from torch import Tensor, nn
 
 from seqdyn import stability_report
-from seqdyn.cell import Cell, Readout, Stack
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear, LinearState
 from seqdyn.cells.lstm import LSTM
+from seqdyn.composition import Readout, Stack
 from seqdyn.conversion import from_torch
 from seqdyn.dynamics.finite_time import finite_time_exponents
 from seqdyn.dynamics.gates import gate_statistics
@@ -34,7 +35,7 @@ from seqdyn.dynamics.products import scaled, total
 from seqdyn.dynamics.singular_values import leading_singular_value, transition_singular_values
 from seqdyn.dynamics.trajectory import Trajectory, input_jacobians, jacobians
 from seqdyn.dynamics.transitions import transition_norms
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 from seqdyn.systems.henon import Henon, HenonState
 from tests.learning.test_adding import adding
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqdyn.cells.elman import Elman, ElmanState
-from seqdyn.scan import rollout, scan
+from seqdyn.loops import rollout, scan
 
 VOCABULARY = "helo"
 Array = NDArray[np.float64]

@@ -10,12 +10,13 @@ import torch
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from seqdyn.cell import Cell, Stack
+from seqdyn.autoregression import OwnPast
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
-from seqdyn.dynamics.closed_loop import ClosedLoop
+from seqdyn.composition import Stack
 from seqdyn.dynamics.equilibria import fixed_points
 from seqdyn.dynamics.finite_time import divergence_exponent, finite_time_exponents
 from seqdyn.dynamics.lyapunov import lyapunov_spectrum
@@ -276,7 +277,7 @@ def test_a_closed_loop_is_its_block_matrix():
     spectrum = lyapunov_spectrum(cell, steps=5000, last=torch.ones(1, 2).double(), k_adjoint=0)
     assert spectrum.exponents.exp().tolist() == pytest.approx(moduli.tolist(), abs=2e-3)
     assert spectrum.kind == "autonomous" and spectrum.width == 5
-    assert float(spectral_radius(ClosedLoop(cell))) == pytest.approx(moduli[0], abs=1e-12)
+    assert float(spectral_radius(OwnPast(cell))) == pytest.approx(moduli[0], abs=1e-12)
 
 
 # Finite times

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seqdyn.cells.linear import Linear, LinearState
 from seqdyn.cells.moving_average import AverageState, ExponentialMovingAverage, MovingAverage, WindowState
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 
 
 def step_by_step(cell: Any, x: Tensor, state: Any = None) -> Any:

@@ -14,7 +14,7 @@ from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM, LSTMState
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 from seqdyn.state import leaves
 
 INPUTS, HIDDEN, BATCH, TIME = 3, 5, 4, 12

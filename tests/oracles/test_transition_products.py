@@ -9,16 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Cell, Stack
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
+from seqdyn.composition import Stack
 from seqdyn.dynamics.products import compose, log_norm, scaled, total
 from seqdyn.dynamics.singular_values import leading_singular_value, transition_singular_values
 from seqdyn.dynamics.trajectory import jacobians
 from seqdyn.dynamics.transitions import transition_map, transition_norms
-from seqdyn.scan import scan
+from seqdyn.loops import scan
 from seqdyn.state import flatten, unflatten
 
 

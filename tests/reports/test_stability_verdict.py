@@ -24,11 +24,12 @@ from seqdyn import (
     assert_stable,
     stability_report,
 )
-from seqdyn.cell import Cell, Readout
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
+from seqdyn.composition import Readout
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.reports.stability.subject import subject_of
 from seqdyn.reports.stability.verdict import Estimate, Evidence, Thresholds, decide, estimate, median

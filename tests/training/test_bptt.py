@@ -18,11 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seqdyn.cell import Cell, Readout, Stack
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
+from seqdyn.composition import Readout, Stack
 from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor
 from seqdyn.initial_state import Learned
 from seqdyn.state import State, detach

@@ -20,12 +20,14 @@ from seqdyn import (
     LSTMRegressor,
     RecurrentRegressor,
 )
-from seqdyn.cell import Cell, Encoder, Offset, Readout, Residual, Stack
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import MovingAverage
+from seqdyn.composition import Offset, Readout, Residual, Stack
+from seqdyn.encoder import Encoder
 from seqdyn.files import register
 from seqdyn.initial_state import Learned
 from seqdyn.training.initialisation import as_start, chrono, forget_bias, identity, orthogonal

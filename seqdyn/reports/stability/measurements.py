@@ -27,10 +27,10 @@ from seqdyn.dynamics.norm_preservation import Omega, omega
 from seqdyn.dynamics.powers import Normality, normality
 from seqdyn.dynamics.singular_values import transition_singular_values
 from seqdyn.dynamics.spectrum import spectral_radius
-from seqdyn.dynamics.trajectory import Trajectory
+from seqdyn.dynamics.trajectory import Trajectory, rows_of
 from seqdyn.dynamics.transitions import TransitionMap, TransitionNorms, transition_map, transition_norms
 from seqdyn.reports.stability.subject import Subject
-from seqdyn.state import map_leaves
+from seqdyn.state import flatten, map_leaves, steps, take
 
 TIERS = ("fast", "standard", "full")
 
@@ -124,18 +124,20 @@ def measure(subject: Subject, tier: str, seed: int) -> Measurements:
     attempt("omega", lambda: omega(cell, x, subject.loss, state))
     if errors and any(True for _ in cell.parameters()):
         attempt("parameters", lambda: parameter_gradients(cell, x, subject.loss, state, anchors=errors))
-    attempt("map", lambda: transition_map(cell, x[:1], _rows(state, 1), anchors=min(48, subject.steps)))
+    attempt("map", lambda: transition_map(cell, _rows(x, 1), _rows(state, 1), anchors=min(48, subject.steps)))
     found.singular_steps = min(lag, subject.steps)
     attempt(
         "singular_values",
-        lambda: transition_singular_values(cell, x[:2, : found.singular_steps], _rows(state, 2), seed=seed),
+        lambda: transition_singular_values(
+            cell, steps(_rows(x, 2), 0, found.singular_steps), _rows(state, 2), seed=seed
+        ),
     )
     _exponents(subject, found, attempt, tier)
     _memory(subject, found, attempt, seed)
     if tier != "full":
         found.omitted.append("fixed points (tier='full')")
         return found
-    attempt("fixed_points", lambda: fixed_points(cell, x if cell.input_size else None, seed=seed))
+    attempt("fixed_points", lambda: fixed_points(cell, None if subject.kind == "autonomous" else x, seed=seed))
     attempt("trajectory", lambda: torch.cat([part.states() for part in Trajectory(cell, x, state).forward()], 1))
     return found
 
@@ -143,7 +145,7 @@ def measure(subject: Subject, tier: str, seed: int) -> Measurements:
 def anchors(subject: Subject) -> list[int]:
     """The steps whose errors are followed: with an error at all, in the second half and K steps in if possible."""
     slopes = output_gradient(Trajectory(subject.cell, subject.x, subject.state), subject.loss)
-    there = (slopes != 0).any(2).any(0).nonzero().flatten()
+    there = (slopes != 0).flatten(2).any(2).any(0).nonzero().flatten()
     for earliest in (max(subject.required_lag - 1, subject.steps // 2), subject.required_lag - 1, 0):
         late = there[there >= earliest]
         if len(late):
@@ -180,20 +182,21 @@ def _exponents(subject: Subject, found: Measurements, attempt: _Attempts, tier: 
     cell, x, state = subject.cell, subject.x, subject.state
     if subject.kind == "autonomous":
         x, state = _one_run(subject)
-    width = Trajectory(cell, x[:, :1], state).width
+    width = Trajectory(cell, steps(x, 0, 1), state).width
     count = width if tier == "full" or width <= WHOLE else EXPONENTS
     attempt("lyapunov", lambda: lyapunov_spectrum(cell, x, state, k=count))
     if count < width:
         found.omitted.append(f"{width - count} of {width} Lyapunov exponents (tier='full')")
         short = min(subject.steps, 32)
-        attempt("sum_rule", lambda: lyapunov_spectrum(cell, x[:1, :short], _rows(state, 1), burn_in=0))
+        attempt("sum_rule", lambda: lyapunov_spectrum(cell, steps(_rows(x, 1), 0, short), _rows(state, 1), burn_in=0))
 
 
 def _memory(subject: Subject, found: Measurements, attempt: _Attempts, seed: int) -> None:
     """The memory capacity under inputs like those of the data, and the table of horizons."""
     capacity = None
-    if subject.x.shape[2]:
-        mean, scale = subject.x.mean((0, 1)), subject.x.std((0, 1), correction=0)
+    inputs = flatten(rows_of(subject.x))
+    if subject.kind == "driven" and inputs.shape[1]:
+        mean, scale = inputs.mean(0), inputs.std(0, correction=0)
         capacity = attempt.value("capacity", lambda: memory_capacity(subject.cell, mean=mean, scale=scale, seed=seed))
     products, leading = found.products, found.lyapunov
     if products is not None:
@@ -240,11 +243,11 @@ def _lags(required: int, steps: int) -> list[int]:
     return sorted({required, *(2**power for power in range(32) if 2**power <= longest)})
 
 
-def _one_run(subject: Subject) -> tuple[Tensor, Any]:
+def _one_run(subject: Subject) -> tuple[Any, Any]:
     """The stretches of a system alone as the one run they are: it has only one transient to leave out."""
-    return subject.x.flatten(0, 1)[None], _rows(subject.state, 1)
+    return map_leaves(lambda leaf: leaf[None], rows_of(subject.x)), _rows(subject.state, 1)
 
 
-def _rows(state: Any, count: int) -> Any:
-    """The states of the first sequences."""
-    return map_leaves(lambda leaf: leaf[:count], state)
+def _rows(tree: Any, count: int) -> Any:
+    """The first sequences."""
+    return take(tree, slice(count))

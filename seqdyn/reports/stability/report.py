@@ -15,7 +15,7 @@ import torch
 import xarray
 from matplotlib.figure import Figure
 
-from seqdyn.cell import check_choice
+from seqdyn.checks import check_choice
 from seqdyn.dynamics.gradients import known_quantiles
 from seqdyn.reports.stability.checks import all_checks
 from seqdyn.reports.stability.content import content_of

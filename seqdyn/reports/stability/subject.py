@@ -13,18 +13,19 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from seqdyn.autoregression import OwnPast
 from seqdyn.cell import Cell
 from seqdyn.conversion import from_torch
 from seqdyn.data.sequences import as_sequences
 from seqdyn.data.targets import as_targets, spread
-from seqdyn.dynamics.closed_loop import ClosedLoop
-from seqdyn.dynamics.trajectory import measured
+from seqdyn.dynamics.closed_loop import closed
+from seqdyn.dynamics.trajectory import double, measured
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.estimators.tasks import as_numbers
 from seqdyn.forecasting.forecaster import Forecaster
-from seqdyn.scan import scan
-from seqdyn.state import State, flatten, leaves, map_leaves, unflatten
+from seqdyn.loops import scan
+from seqdyn.state import State, flatten, leaves, map_leaves, take, unflatten
 from seqdyn.training.batches import Rows
 
 SEQUENCES, STEPS = 8, 2000
@@ -45,7 +46,7 @@ class Subject:
     model : str
         What the user handed in.
     cell : Cell
-    x : Tensor, shape (sequences, steps, inputs)
+    x : tree, leaves (sequences, steps, *inputs)
     state : State
         h_{-1} of every sequence.
     loss : callable
@@ -66,7 +67,7 @@ class Subject:
 
     model: str
     cell: Cell
-    x: Tensor
+    x: Any
     state: State
     loss: Callable[[Tensor], Tensor]
     errors: str
@@ -102,12 +103,12 @@ class Subject:
     @property
     def sequences(self) -> int:
         """How many sequences are measured."""
-        return len(self.x)
+        return len(leaves(self.x)[0])
 
     @property
     def steps(self) -> int:
         """How many steps each of them has."""
-        return int(self.x.shape[1])
+        return int(leaves(self.x)[0].shape[1])
 
 
 class Errors(NamedTuple):
@@ -238,13 +239,15 @@ def _alone(cell: Cell, y: Any, loss: Loss | None, steps: int) -> _Source:
         raise ValueError("y without X: targets stand beside the inputs that lead to them.")
     if not isinstance(steps, int | np.integer) or steps < 2:
         raise ValueError(f"steps must be an int of at least 2, got {steps!r}.")
-    if cell.input_size and cell.input_size != cell.output_size:
+    if cell.input_size and cell.input_shape != cell.output_shape:
         raise ValueError(
             f"{type(cell).__name__} is driven by {cell.input_size} input(s): give X (series, time, {cell.input_size})."
         )
-    x = torch.zeros(steps, 0, dtype=torch.float64)
-    rows = Rows(x, x, None, torch.tensor([0]), torch.tensor([steps]))
-    return _Source(ClosedLoop(cell) if cell.input_size else cell, rows, _untargeted(loss), kind="autonomous")
+    cell = closed(cell) if cell.input_size else cell
+    x = map_leaves(lambda leaf: leaf[0], cell.alone(1, steps))
+    nothing = torch.zeros(steps, 0, dtype=torch.float64)
+    rows = Rows(x, nothing, None, torch.tensor([0]), torch.tensor([steps]))
+    return _Source(cell, rows, _untargeted(loss), kind="autonomous")
 
 
 def _untargeted(loss: Loss | None) -> Errors:
@@ -292,7 +295,7 @@ def _required(model: Any, required_lag: int | None, rows: Rows) -> tuple[int, st
 
 def _cut(
     source: _Source, lag: int, initial_state: State | None, count: int, longest: int | None
-) -> tuple[tuple[Tensor, Tensor, Tensor | None, State], int]:
+) -> tuple[tuple[Any, Tensor, Tensor | None, State], int]:
     """Stretches of one length, disjoint, with the states they begin from; and how many rows are in none."""
     rows = source.rows
     starts, steps = (_ends if source.at_end else _stretches)(rows, lag, count)
@@ -307,7 +310,7 @@ def _cut(
     index = starts[:, None] + torch.arange(kept)
     unused = int(rows.lengths.sum()) - len(starts) * kept
     weight = None if rows.weight is None else rows.weight.cpu()[index].double()
-    return (rows.x.cpu()[index].double(), rows.y.cpu()[index].double(), weight, states), unused
+    return (take(double(rows.x), index), rows.y.cpu()[index].double(), weight, states), unused
 
 
 def _stretches(rows: Rows, lag: int, count: int) -> tuple[Tensor, int]:
@@ -353,21 +356,22 @@ def _states(source: _Source, starts: Tensor, initial_state: State | None) -> Sta
     fresh = cell.initial_state(1)
     if initial_state is not None:
         given = _one_row(initial_state)
-        fresh = cell.start_from(given) if isinstance(cell, ClosedLoop) else given
+        fresh = cell.start_from(given) if source.kind == "autonomous" and isinstance(cell, OwnPast) else given
     elif source.kind == "autonomous":
-        fresh = _off_balance(cell, fresh)
+        fresh = _off_balance(cell, map_leaves(lambda leaf: leaf[:1], double(rows.x)), fresh)
     for start in starts.tolist():
         begin = int(rows.starts[rows.starts <= start].max())
         state = fresh
         if begin < start:
-            state = scan(cell, rows.x[None, begin:start].double().cpu(), fresh).state
+            before = map_leaves(lambda leaf: leaf[None, begin:start], rows.x)  # noqa: B023
+            state = scan(cell, double(before), fresh).state
         found.append(state)
     return map_leaves(lambda *parts: torch.cat(parts), *found)
 
 
-def _off_balance(cell: Cell, state: State) -> State:
+def _off_balance(cell: Cell, x: Any, state: State) -> State:
     """A state a thousandth beside one where the cell rests: on an unstable point it would never be seen to leave."""
-    _, after = cell(torch.zeros(1, 0, dtype=torch.float64), state)
+    _, after = cell(x, state)
     if bool((flatten(after) - flatten(state)).abs().max() > BALANCE):
         return state
     generator = torch.Generator().manual_seed(0)

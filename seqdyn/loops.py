@@ -8,22 +8,21 @@ Order inside a step: reset → force → forward → mask.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from itertools import pairwise
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import pairwise, repeat
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from seqdyn.state import State, leaves, map_leaves, named_leaves, select, stack
-
-if TYPE_CHECKING:
-    from seqdyn.cell import Cell
+from seqdyn.cell import Cell, Noisy
+from seqdyn.checks import check_count
+from seqdyn.state import State, is_held, leaves, map_leaves, named_leaves, select, stack, steps, take, unbind
 
 Force = Callable[[int, State], State]
 Record = Callable[[Any, State, Any, State], Any]
+Feed = Callable[[Any, Any], Any]
+Until = Callable[[Any], Tensor]
 
 
 class Scan(NamedTuple):
@@ -36,11 +35,14 @@ class Scan(NamedTuple):
         After each row's last valid step.
     record : tree, leaves (batch, time, …), or None
         What ``record`` returned at every step.
+    mask : Tensor of bool, shape (batch, time), or None
+        Which steps are there; None: all of them.
     """
 
     output: Any
     state: State
     record: Any = None
+    mask: Tensor | None = None
 
 
 def scan(
@@ -59,12 +61,12 @@ def scan(
     Parameters
     ----------
     cell : Cell
-    x : Tensor, shape (batch, time, *inputs), or a tree of such
+    x : Tensor, shape (batch, time, *input_shape), a tree of such, or Noisy
     state : State, optional
         h_{-1}; ``cell.initial_state(batch)`` if None.
     mask : Tensor of bool, shape (batch, time), optional
-        False marks a step that is not there: the state is held, and its reset and force do not happen. Outputs
-        at such steps are finite and mean nothing.
+        False marks a step that is not there: the state is held, and its reset and force do not happen. Nothing that
+        stands in x there is ever read: the cell meets zeros. Outputs at such steps are finite and mean nothing.
     reset : Tensor of bool, shape (batch, time), optional
         True starts again from ``cell.initial_state`` before this step.
     force : callable, optional
@@ -77,17 +79,20 @@ def scan(
     Returns
     -------
     Scan
-        Always ``(output, state, record)``.
+        Always ``(output, state, record, mask)``.
 
     Raises
     ------
     ValueError
         If shapes or dtypes do not fit the cell; the message says which.
+    TypeError
+        If the cell does not give a pair (output, state).
 
     Notes
     -----
     Without ``force`` and ``record`` the cell's fast path ``unroll`` is used where it has one. A kernel that knows
-    no masks or resets is run on the stretches of time between them.
+    no masks or resets is run on the stretches of time between them. Under autocast, in transforms of ``torch.func``
+    and where torch traces the program (``torch.compile``, ``torch.export``), the written step takes over.
 
     Examples
     --------
@@ -103,20 +108,39 @@ def scan(
     own = cell.initial_state(batch)
     state = own if state is None else _check_state(cell, state, own)
     _check_dtype(cell, x, state)
+    if mask is not None:
+        x = blanked(x, mask)
     if reverse:
-        backward = scan(cell, _flip(x), state, mask=_flip(mask), reset=_flip(reset), force=force, record=record)
-        return Scan(_flip(backward.output), backward.state, _flip(backward.record))
+        backward = _scanned(cell, _flip(x), state, _flip(mask), _flip(reset), force, record)
+        return Scan(_flip(backward.output), backward.state, _flip(backward.record), mask)
+    return _scanned(cell, x, state, mask, reset, force, record)._replace(mask=mask)
+
+
+def _scanned(
+    cell: Cell,
+    x: Any,
+    state: State,
+    mask: Tensor | None,
+    reset: Tensor | None,
+    force: Force | None,
+    record: Record | None,
+) -> Scan:
+    """The fast path where nobody looks into the steps, else the loop."""
     if force is None and record is None:
         fast = _unroll(cell, x, state, mask, reset)
         if fast is not NotImplemented:
             return Scan(*fast)
-    return _loop(cell, x, state, mask, reset, force, record)
+    return _loop(cell, unbind(x), state, mask=mask, reset=reset, force=force, record=record)
 
 
 def unroll(cell: Cell, x: Any, state: State, mask: Tensor | None = None) -> tuple[Any, State]:
     """What :func:`scan` does between its checks, for composite cells: the fast path, or else the loop."""
-    fast = _unroll(cell, x, state, mask, None)
-    return fast if fast is not NotImplemented else _loop(cell, x, state, mask, None, None, None)[:2]
+    return _scanned(cell, x, state, mask, None, None, None)[:2]
+
+
+def walk(cell: Cell, x: Any, state: State) -> tuple[Any, State]:
+    """The written step, repeated, for composite cells whose kernel does not apply: (output, state)."""
+    return _loop(cell, unbind(x), state)[:2]
 
 
 def rollout(
@@ -125,9 +149,11 @@ def rollout(
     steps: int,
     *,
     last: Any,
-    feed: Callable[[Any, Any], Any],
+    feed: Feed,
     exogenous: Any = None,
     force: Force | None = None,
+    record: Record | None = None,
+    until: Until | None = None,
 ) -> Scan:
     """Run a cell on its own output: x_t = feed(y_{t-1}, exogenous_t).
 
@@ -137,8 +163,8 @@ def rollout(
     state : State
         Where to start, e.g. ``scan(cell, past).state``.
     steps : int
-        How many steps to take, at least 1.
-    last : Tensor, shape (batch, *outputs)
+        How many steps to take at most, at least 1.
+    last : tree, leaves (batch, *outputs)
         y_{-1}: the previous *output*.
     feed : callable
         ``feed(y, exogenous_t) -> x`` makes the next input; ``exogenous_t`` is None if there is none.
@@ -146,11 +172,26 @@ def rollout(
         What is known of the future; exactly ``steps`` rows.
     force : callable, optional
         As in :func:`scan`.
+    record : callable, optional
+        As in :func:`scan`: it sees the cell's own input and state.
+    until : callable, optional
+        ``until(output) -> (batch,) bool``: a row is over after the step at which it holds; later ones are masked. When
+        all rows are over the loop ends.
 
     Returns
     -------
     Scan
-        ``output`` is ``(batch, steps, *outputs)``, ``record`` is None.
+        ``output`` is ``(batch, steps taken, *outputs)``, ``state`` that after each row's last step, ``mask`` says which
+        steps belong to each row (None without ``until``).
+
+    Raises
+    ------
+    ValueError
+        If ``steps``, ``exogenous`` or the state do not fit; the message says which.
+
+    Notes
+    -----
+    A rollout can be taken in pieces: the next one starts from ``state`` and from the last output.
 
     Examples
     --------
@@ -161,75 +202,96 @@ def rollout(
     >>> rollout(average, start, 3, last=torch.ones(1, 1), feed=lambda y, _: y).output.squeeze()
     tensor([0.5000, 0.5000, 0.5000])
     """
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}.")
+    check_count("steps", steps)
     batch = len(leaves(last)[0])
     _check_state(cell, state, cell.initial_state(batch))
-    known = exogenous if exogenous is not None else leaves(last)[0].new_zeros(batch, steps, 0)
-    for name, leaf in named_leaves(known):
+    for name, leaf in named_leaves(exogenous, "exogenous"):
         if tuple(leaf.shape[:2]) != (batch, steps):
             raise ValueError(
-                f"exogenous{'.' + name if name else ''} has shape {tuple(leaf.shape)}: {leaf.shape[1]} rows in time "
-                f"for {leaf.shape[0]} series, expected exactly steps={steps} for {batch}, one row for every step ahead."
+                f"{name} has shape {tuple(leaf.shape)}: {leaf.shape[1]} rows in time for {leaf.shape[0]} series, "
+                f"expected exactly steps={steps} for {batch}, one row for every step ahead."
             )
-    closed = _ClosedLoop(cell, feed, known=exogenous is not None)
-    steer = None if force is None else lambda t, loop: _Loop(force(t, loop.state), loop.last)
-    result = _loop(closed, known, _Loop(state, last), None, None, steer, None)
-    return Scan(result.output, result.state.state)
+    known = repeat(None, steps) if exogenous is None else unbind(exogenous)
+    return _loop(cell, known, state, force=force, record=record, closed=_Closed(feed, last), until=until)
 
 
-def hold(value: Tensor, time: int) -> Tensor:
-    """Make a constant an input that does not change: (batch, …) → (batch, time, …), without copying.
+class _Closed(NamedTuple):
+    """How a closed loop makes its input, and the output before its first step."""
 
-    Examples
-    --------
-    >>> import torch
-    >>> hold(torch.zeros(2, 3), 5).shape
-    torch.Size([2, 5, 3])
-    """
-    return value.unsqueeze(1).expand(len(value), time, *value.shape[1:])
-
-
-class _Loop(NamedTuple):
-    state: State
+    feed: Feed
     last: Any
 
 
-class _ClosedLoop:
-    """The cell whose state includes its last output, which it feeds to itself."""
-
-    def __init__(self, cell: Cell, feed: Callable[[Any, Any], Any], known: bool):
-        self.cell, self.feed, self.known = cell, feed, known
-
-    def __call__(self, x: Any, loop: _Loop) -> tuple[Any, _Loop]:
-        output, state = self.cell(self.feed(loop.last, x if self.known else None), loop.state)
-        return output, _Loop(state, output)
-
-
 def _loop(
-    cell: Any,
-    x: Any,
+    cell: Cell,
+    inputs: Iterator[Any],
     state: State,
-    mask: Tensor | None,
-    reset: Tensor | None,
-    force: Force | None,
-    record: Record | None,
+    *,
+    mask: Tensor | None = None,
+    reset: Tensor | None = None,
+    force: Force | None = None,
+    record: Record | None = None,
+    closed: _Closed | None = None,
+    until: Until | None = None,
 ) -> Scan:
-    """The written step, repeated: this is the definition of a scan."""
+    """The written step, repeated: this is the definition of a scan and of a rollout."""
     initial = None if reset is None else cell.initial_state(len(reset))
-    outputs, records = [], []
-    for t, x_t in enumerate(_steps(x)):
+    mixed = any(torch.is_autocast_enabled(leaf.device.type) for leaf in leaves(state)[:1])
+    last, there = None if closed is None else closed.last, None
+    outputs, records, present = [], [], []
+    for t, x_t in enumerate(inputs):
+        there = mask[:, t] if mask is not None else there
+        if closed is not None:
+            x_t = closed.feed(last, x_t)
         before = state
         if reset is not None:
             before = select(reset[:, t], initial, before)
         if force is not None:
             before = _forced(force, t, before)
-        output, after = cell(x_t, before)
-        state = after if mask is None else select(mask[:, t], after, state)
+        output, after = cell(x_t, before) if t else _first_step(cell, x_t, before, mixed)
+        if mixed:
+            after = map_leaves(lambda new, old: new.to(old.dtype), after, before)
+        state = after if there is None else select(there, after, state)
         outputs.append(output)
         if record is not None:
             records.append(record(x_t, before, output, after))
-    return Scan(stack(outputs), state, stack(records) if record is not None else None)
+        if closed is not None:
+            last = output if there is None else select(there, output, last)
+        if until is not None:
+            over = until(output)
+            present.append(torch.ones_like(over) if there is None else there)
+            there = present[-1] & ~over
+            if not bool(there.any()):
+                break
+    kept = stack(records) if record is not None else None
+    return Scan(stack(outputs), state, kept, torch.stack(present, 1) if until is not None else mask)
+
+
+def _first_step(cell: Cell, x: Any, before: State, mixed: bool) -> tuple[Any, State]:
+    """The first step of a loop, after which a cell that does not keep the contract is named."""
+    result: Any = cell(x, before)
+    if not isinstance(result, tuple) or len(result) != 2:
+        what = f"{type(result).__name__} of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+        raise TypeError(
+            f"{type(cell).__name__}.forward(x, state) gave {what}, expected the pair (output, state): "
+            "return output, NewState(…)."
+        )
+    given, expected = (
+        {name: (tuple(leaf.shape), None if mixed else leaf.dtype) for name, leaf in named_leaves(state, "state")}
+        for state in (result[1], before)
+    )
+    if given != expected:
+        raise ValueError(
+            f"{type(cell).__name__}.forward(x, state) gave a state with {_spoken(given)}, but it started from "
+            f"{_spoken(expected)}: structure, shapes and dtypes of a state stay as initial_state made them."
+        )
+    return result
+
+
+def _spoken(signature: dict[str, Any]) -> str:
+    return (
+        ", ".join(f"{name} {shape} {dtype or ''}".strip() for name, (shape, dtype) in signature.items()) or "no leaves"
+    )
 
 
 def _forced(force: Force, t: int, state: State) -> State:
@@ -239,10 +301,21 @@ def _forced(force: Force, t: int, state: State) -> State:
     return forced
 
 
+def _kernel(cell: Cell, x: Any, state: State, mask: Tensor | None) -> Any:
+    """The cell's kernel, where one may run: transforms and tracers see the written step only."""
+    if (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch.is_autocast_enabled(leaves(x)[0].device.type)
+    ):
+        return NotImplemented
+    return cell.unroll(x, state, mask)
+
+
 def _unroll(cell: Cell, x: Any, state: State, mask: Tensor | None, reset: Tensor | None) -> Any:
     """The cell's kernel over the whole time axis, or over stretches in which no row starts, ends or is reset."""
     if reset is None:
-        whole = cell.unroll(x, state, mask)
+        whole = _kernel(cell, x, state, mask)
         if mask is None or whole is not NotImplemented:
             return whole
     cuts = _cuts(mask, reset, leaves(x)[0].shape[1])
@@ -255,7 +328,7 @@ def _unroll(cell: Cell, x: Any, state: State, mask: Tensor | None, reset: Tensor
         if reset is not None:
             fresh = reset[:, start] if present is None else reset[:, start] & present
             state = select(fresh, initial, state)
-        piece = _stretch(cell, map_leaves(lambda leaf: leaf[:, start:stop], x), state, present)  # noqa: B023
+        piece = _stretch(cell, steps(x, start, stop), state, present)
         if piece is NotImplemented:
             return NotImplemented
         output, state = piece
@@ -266,12 +339,12 @@ def _unroll(cell: Cell, x: Any, state: State, mask: Tensor | None, reset: Tensor
 def _stretch(cell: Cell, x: Any, state: State, present: Tensor | None) -> Any:
     """Run the kernel on the rows that are present; the others hold their state."""
     if present is None or bool(present.all()):
-        return cell.unroll(x, state, None)
+        return _kernel(cell, x, state, None)
     rows = present.nonzero().flatten()
     if not len(rows):  # nobody is there: run anyway, so that the outputs have their shape, and keep the state
-        nobody = cell.unroll(x, state, None)
+        nobody = _kernel(cell, x, state, None)
         return nobody if nobody is NotImplemented else (nobody[0], state)
-    piece = cell.unroll(map_leaves(lambda leaf: leaf[rows], x), map_leaves(lambda leaf: leaf[rows], state), None)
+    piece = _kernel(cell, take(x, rows), take(state, rows), None)
     if piece is NotImplemented:
         return NotImplemented
     output, after = piece
@@ -292,18 +365,26 @@ def _cuts(mask: Tensor | None, reset: Tensor | None, time: int) -> list[int]:
     return [0, *inner, time]
 
 
-def _steps(x: Any) -> Iterator[Any]:
-    """The inputs of one step after the other."""
-    if isinstance(x, Tensor):
-        yield from x.unbind(1)
-        return
-    columns = map_leaves(lambda leaf: leaf.movedim(1, 0), x)
-    for t in range(leaves(x)[0].shape[1]):
-        yield map_leaves(lambda leaf: leaf[t], columns)  # noqa: B023
+def blanked(x: Any, mask: Tensor) -> Any:
+    """x with zeros at the steps that are not there; what is held stays held, in rows without any step it is zero."""
+
+    def blank(leaf: Tensor) -> Tensor:
+        if is_held(leaf):
+            row = leaf[:, 0]
+            return torch.where(_beside(mask.any(1), row), row, 0).unsqueeze(1).expand_as(leaf)
+        return torch.where(_beside(mask, leaf), leaf, 0)
+
+    return map_leaves(blank, x)
+
+
+def _beside(marks: Tensor, leaf: Tensor) -> Tensor:
+    """Marks (batch, …) with as many axes as a leaf, on its device."""
+    return marks.to(leaf.device).reshape(*marks.shape, *[1] * (leaf.dim() - marks.dim()))
 
 
 def _flip(tree: Any) -> Any:
-    return map_leaves(lambda leaf: leaf.flip(1), tree)
+    """The same steps from the last to the first; what is held stays as it is."""
+    return map_leaves(lambda leaf: leaf if is_held(leaf) else leaf.flip(1), tree)
 
 
 def check_input(cell: Cell, x: Any) -> tuple[int, int]:
@@ -324,11 +405,24 @@ def check_input(cell: Cell, x: Any) -> tuple[int, int]:
                 f"{name} has shape {tuple(leaf.shape)}, but {found[0][0]} has {tuple(found[0][1].shape)}: all "
                 "inputs need the same (batch, time). Constants become inputs with hold(value, time)."
             )
-    size = getattr(cell, "input_size", None)
-    first = found[0][1]
-    if size is not None and isinstance(x, Tensor) and (first.dim() != 3 or first.shape[2] != size):
-        raise ValueError(f"x has shape {tuple(first.shape)}, but {type(cell).__name__} expects (batch, time, {size}).")
-    return first.shape[0], first.shape[1]
+    if cell.input_shape is not None:
+        _check_shape(cell, x.x if isinstance(x, Noisy) else x, cell.input_shape)
+    batch, time = found[0][1].shape[:2]
+    return batch, time
+
+
+def _check_shape(cell: Cell, x: Any, shape: tuple[int, ...]) -> None:
+    """Raise unless x is one tensor of the shape that the cell takes."""
+    expected = f"{type(cell).__name__} expects (batch, time{''.join(f', {extent}' for extent in shape)})"
+    if not isinstance(x, Tensor):
+        raise ValueError(
+            f"x is a {type(x).__name__} with the leaves {[name for name, _ in named_leaves(x)]}, but {expected}, one "
+            "tensor. What is drawn comes as seqdyn.cell.Noisy(x, noise); a cell of a tree says input_shape = None."
+        )
+    if tuple(x.shape[2:]) != tuple(shape):
+        raise ValueError(f"x has shape {tuple(x.shape)}, but {expected}.")
+    if not shape and x.dtype != torch.int64:
+        raise ValueError(f"x has dtype {x.dtype}, but {expected} of torch.int64, tokens by number: give x.long().")
 
 
 def _check_marks(name: str, marks: Tensor | None, batch: int, time: int) -> None:
@@ -369,13 +463,3 @@ def _check_state(cell: Cell, state: State, own: State) -> State:
                 f"{shape} and {expected[name].dtype}."
             )
     return state
-
-
-class _CallableModule(ModuleType):
-    """``seqdyn.scan`` names this module and its function: calling the module calls the function."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Scan:
-        return scan(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _CallableModule

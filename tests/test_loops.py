@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import pickle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,16 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seqdyn.cell import Cell, Stack
+import seqdyn
+from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU, GRUState
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM, LSTMState
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+from seqdyn.composition import Stack
 from seqdyn.initial_state import Learned
-from seqdyn.scan import hold, rollout, scan
-from seqdyn.state import map_leaves
+from seqdyn.loops import rollout, scan
+from seqdyn.state import hold, is_held, leaves, map_leaves
 from tests.laws.cells import Entry, prepare
+from tests.laws.kinds import Pictures, Tokens
 from tests.laws.laws import alone, close, gradients, some_state, valid
 
 KERNELS = [
@@ -100,12 +105,12 @@ def test_kernels_run_between_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sizes == [(3, 9, 2), (1, 15, 2)]
 
 
-def test_the_result_has_always_three_parts() -> None:
-    """(output, state, record), whatever was asked for."""
+def test_the_result_has_always_four_parts() -> None:
+    """(output, state, record, mask), whatever was asked for."""
     cell, x = prepare(KERNELS[3], batch=2, time=3)
     for options in ({}, {"reverse": True}, {"record": lambda x, before, output, after: {"h": after.h}}):
-        output, state, record = scan(cell, x, **options)
-        assert output.shape == (2, 3, 1) and state.h.shape == (2, 3)
+        output, state, record, mask = scan(cell, x, **options)
+        assert mask is None and output.shape == (2, 3, 1) and state.h.shape == (2, 3)
         assert (record is None) == ("record" not in options)
     assert record["h"].shape == (2, 3, 3)
 
@@ -114,6 +119,8 @@ def test_inputs_may_be_trees() -> None:
     """x may be a dict of tensors with any further axes; a step sees all of them at one instant."""
 
     class Camera(Cell):
+        input_shape = None
+
         def initial_state(self, batch: int) -> tuple[Tensor]:
             return (torch.zeros(batch, 1),)
 
@@ -238,7 +245,7 @@ def test_rollout_wants_a_row_a_step() -> None:
 @pytest.mark.parametrize("steps", [0, -1])
 def test_rollout_wants_a_step(steps: int) -> None:
     """Zero steps are no rollout."""
-    with says(ValueError, "steps must be at least 1", f"got {steps}"):
+    with says(ValueError, "steps must be an int of at least 1", f"got {steps}"):
         rollout(reader, reader.initial_state(2), steps, last=torch.zeros(2, 2), feed=feed)
 
 
@@ -276,7 +283,7 @@ def test_rollout_calls() -> None:
         return torch.cat([y, y[:, :1]], 1)
 
     rollout(reader, reader.initial_state(2), 2, last=torch.zeros(2, 2), feed=note, force=force)
-    assert seen == [(0, ElmanState), None, (1, ElmanState), None]
+    assert seen == [None, (0, ElmanState), None, (1, ElmanState)]
 
 
 def test_rollout_carries_gradients() -> None:
@@ -335,3 +342,250 @@ def test_states_may_hold_integers() -> None:
     state = scan(Counted(3, 3), torch.ones(2, 5, 3), mask=mask, reset=reset).state
     assert state.steps.tolist() == [2, 3] and state.steps.dtype == torch.long
     assert state.h[:, 0].tolist() == [2.0, 3.0]
+
+
+# ---- rollout, until and record ---------------------------------------------------------------------------------------
+
+
+def test_a_rollout_can_be_taken_in_pieces() -> None:
+    """Five steps are two and three: an iterator that yields as it goes is nothing else."""
+    cell, start, last = reader.double(), reader.double().initial_state(2), torch.ones(2, 2, dtype=torch.float64)
+    known = torch.randn(2, 5, 1, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    whole = rollout(cell, start, 5, last=last, feed=feed, exogenous=known)
+    first = rollout(cell, start, 2, last=last, feed=feed, exogenous=known[:, :2])
+    second = rollout(cell, first.state, 3, last=first.output[:, -1], feed=feed, exogenous=known[:, 2:])
+    close(torch.cat([first.output, second.output], 1), whole.output, "output")
+    close(second.state, whole.state, "state")
+    reader.float()
+
+
+def test_until_stops_row_by_row() -> None:
+    """Counting up from different starts to 5: the step that reaches it still counts, the last row ends the loop."""
+    counter = Linear(1, 0, 1)
+    torch.nn.init.ones_(counter.feedthrough)
+    calls: list[int] = []
+
+    def over(output: Tensor) -> Tensor:
+        calls.append(len(calls))
+        return output[:, 0] >= 5
+
+    start = torch.tensor([[3.0], [0.0], [4.0]])
+    result = rollout(counter, counter.initial_state(3), 99, last=start, feed=lambda y, _: y + 1, until=over)
+    assert result.mask.tolist() == [[True] * 2 + [False] * 3, [True] * 5, [True] + [False] * 4]
+    assert [row[there].tolist() for row, there in zip(result.output[..., 0], result.mask, strict=True)] == [
+        [4, 5],
+        [1, 2, 3, 4, 5],
+        [5],
+    ]
+    assert len(calls) == 5
+    assert rollout(counter, counter.initial_state(3), 2, last=start, feed=lambda y, _: y).mask is None
+
+
+def test_force_and_record_see_the_cells_own_input_and_state() -> None:
+    """Not the state of the loop around it, and the input as it was fed."""
+    seen: list[Any] = []
+
+    def keep(x: Tensor, before: ElmanState, output: Tensor, after: ElmanState) -> Tensor:
+        seen.append((x.shape, type(before), type(after)))
+        return x
+
+    start, last = reader.initial_state(2), torch.zeros(2, 2)
+    result = rollout(reader, start, 3, last=last, feed=lambda y, _: torch.cat([y, y[:, :1]], 1), record=keep)
+    assert set(seen) == {((2, 3), ElmanState, ElmanState)}
+    assert torch.equal(result.record[:, 1:, :2], result.output[:, :-1])
+
+
+# ---- what is held, and what is not there -----------------------------------------------------------------------------
+
+
+class Sum(Cell):
+    """h_t = h_{t-1} + memory, which comes in held; counts how often its leaf is made."""
+
+    input_shape = None
+
+    def initial_state(self, batch: int) -> tuple[Tensor]:
+        return (self.zeros(batch, 2),)
+
+    def forward(self, x: dict[str, Tensor], state: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
+        h = state[0] + x["memory"].sum(1) + x["now"]
+        return h, (h,)
+
+
+def test_a_held_leaf_is_read_once() -> None:
+    """Every step meets one and the same tensor, and its gradient is the sum over all steps."""
+    memory, now = torch.randn(3, 4, 2, requires_grad=True), torch.randn(3, 50, 2)
+    seen: list[int] = []
+    record = lambda x, *_: seen.append(id(x["memory"])) or x["now"]  # noqa: E731
+    held = scan(Sum(0, 2), {"memory": hold(memory, 50), "now": now}, record=record).output
+    assert len(set(seen)) == 1
+    copied = hold(memory, 50).contiguous()
+    plain = scan(Sum(0, 2), {"memory": copied, "now": now}).output
+    close(held, plain, "output", tolerance=0)
+    slopes = [torch.autograd.grad(output[:, -1].sum(), memory, retain_graph=True)[0] for output in (held, plain)]
+    close(slopes[0], slopes[1], "gradient")
+    assert torch.equal(slopes[0], torch.full_like(memory, 50.0))
+
+
+def test_a_leaf_that_gathers_gradients_is_not_held() -> None:
+    """Stride 0 in time or not: whoever asks for its gradient gets one for every step."""
+    x = hold(torch.randn(2, 3), 4).requires_grad_()
+    assert not is_held(x) and is_held(x.detach())
+    cell = GRU(3, 2)
+    scan(cell, x).output.sum().backward()
+    own = torch.autograd.functional.jacobian(lambda v: scan(cell, v).output.sum(), x.detach().contiguous())
+    close(x.grad, own, "gradient by step", tolerance=1e-6)
+
+
+@pytest.mark.parametrize("build", [Elman, GRU, LSTM, Linear])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_padding_is_never_read(build: Any, value: float) -> None:
+    """Whatever stands in padding, values and gradients are those of zeros there, as torch's packed sequences are."""
+    cell = build(2, 3)
+    mask = torch.arange(6) < torch.tensor([6, 3, 0])[:, None]
+    outcomes = []
+    for filling in (0.0, value):
+        for record in (None, lambda *step: None):
+            cell.zero_grad()
+            x = torch.randn(3, 6, 2, generator=torch.Generator().manual_seed(0))
+            x[~mask] = filling
+            result = scan(cell, x.requires_grad_(), mask=mask, record=record)
+            (result.output[mask].sum() + sum(leaf.sum() for leaf in result.state)).backward()
+            assert result.output.isfinite().all()
+            outcomes.append((result.output[mask], result.state, x.grad, [p.grad.clone() for p in cell.parameters()]))
+    for other in outcomes[1:]:
+        close(other, outcomes[0], "outcome", tolerance=1e-5)
+    assert not outcomes[-1][2][~mask].any()
+
+
+def test_a_held_memory_of_rows_that_are_not_there_is_never_read() -> None:
+    """A row without any step may hold anything."""
+    memory = torch.ones(2, 3, 2)
+    memory[1] = torch.nan
+    memory.requires_grad_()
+    x = {"memory": hold(memory, 4), "now": torch.zeros(2, 4, 2)}
+    result = scan(Sum(0, 2), x, mask=torch.tensor([[True] * 4, [False] * 4]))
+    result.output[0].sum().backward()
+    assert result.output.isfinite().all() and memory.grad.isfinite().all() and not memory.grad[1].any()
+
+
+def test_tokens_that_are_not_there_may_be_any_number() -> None:
+    """−1, as padding often is, is no row of an embedding."""
+    cell = Tokens(5, 3)
+    tokens, mask = torch.tensor([[1, 2, -1], [3, -1, -1]]), torch.tensor([[True, True, False], [True, False, False]])
+    alone_, _ = scan(cell, tokens[:1, :2])[:2]
+    close(scan(cell, tokens, mask=mask).output[0, :2], alone_[0], "output", tolerance=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("cell", "wrong", "words"),
+    [
+        (Tokens(5, 3), torch.zeros(2, 4), ["float32", r"Tokens expects \(batch, time\)", r"x\.long\(\)"]),
+        (Tokens(5, 3), torch.zeros(2, 4, 5), [r"x has shape \(2, 4, 5\)", r"\(batch, time\)"]),
+        (Pictures(3, 4, 4), torch.zeros(2, 4, 48), [r"\(2, 4, 48\)", r"\(batch, time, 3, 4, 4\)"]),
+        (GRU(3, 4), (torch.zeros(2, 4, 3), torch.zeros(2, 4, 3)), ["a tuple", r"\['0', '1'\]", "Noisy", "one tensor"]),
+    ],
+)
+def test_inputs_of_another_kind_are_named(cell: Cell, wrong: Any, words: list[str]) -> None:
+    with says(ValueError, *words):
+        scan(cell, wrong)
+
+
+def test_a_step_that_keeps_no_contract_is_named() -> None:
+    """A cell whose forward forgets the state, or changes its shape: the message says which class it is."""
+
+    class Forgetful(Elman):
+        def forward(self, x: Tensor, state: Any) -> Any:
+            return super().forward(x, state)[0]
+
+        def unroll(self, x: Tensor, state: Any, mask: Any = None) -> Any:
+            return NotImplemented
+
+    class Growing(Forgetful):
+        def forward(self, x: Tensor, state: Any) -> Any:
+            return x, ElmanState(torch.cat([state.h, state.h], 1))
+
+    with says(TypeError, r"Forgetful.forward\(x, state\) gave Tensor", r"the pair \(output, state\)"):
+        scan(Forgetful(3, 2), torch.zeros(2, 4, 3))
+    with says(
+        ValueError, r"Growing.forward\(x, state\) gave a state with state\.h \(2, 4\)", r"from state\.h \(2, 2\)"
+    ):
+        scan(Growing(3, 2), torch.zeros(2, 4, 3))
+
+
+# ---- scan beside the rest of torch -----------------------------------------------------------------------------------
+
+FAST = pytest.mark.parametrize("build", [Elman, LSTM, GRU, Linear])
+
+
+@FAST
+@pytest.mark.parametrize("time", [6, 40])
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own, in jacfwd
+def test_functional_transforms_take_the_written_step(build: Any, time: int) -> None:
+    """torch.func differentiates and maps a scan; the answer is autograd's."""
+    cell, x = build(3, 4).double(), torch.randn(2, time, 3, dtype=torch.float64)
+    last = lambda v: scan(cell, v).output[:, -1]  # noqa: E731
+    expected = torch.autograd.functional.jacobian(last, x)
+    close(torch.func.jacrev(last)(x), expected, "jacrev")
+    close(torch.func.jacfwd(last)(x), expected, "jacfwd")
+    each = torch.func.vmap(lambda v: scan(cell, v[None]).output[0])(x)
+    close(each, scan(cell, x).output, "vmap")
+
+
+@FAST
+def test_second_derivatives_in_single_precision(build: Any) -> None:
+    """Right, or refused in words: torch's own kernels know some of them only once."""
+    cell, x, v = build(2, 3), torch.randn(1, 40, 2), torch.randn(1, 40, 2)
+
+    def product(record: Any) -> Tensor:
+        return torch.autograd.functional.hvp(lambda x: scan(cell, x, record=record).output.tanh().pow(2).sum(), x, v)[1]
+
+    right = product(lambda *step: None)
+    assert right.abs().max() > 1e-3
+    try:
+        close(product(None), right, "second derivative", tolerance=1e-4)
+    except RuntimeError as refusal:
+        assert "differentia" in str(refusal) or "derivative" in str(refusal)
+
+
+@FAST
+def test_autocast_takes_the_written_step(build: Any) -> None:
+    """Under autocast products are in half precision, the state stays as it is, and gradients arrive."""
+    cell, x = build(3, 4), torch.randn(2, 20, 3)
+    exact = scan(cell, x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = scan(cell, x)
+        masked = scan(cell, x, mask=torch.arange(20) < torch.tensor([20, 7])[:, None])
+    assert all(leaf.dtype == torch.float32 for leaf in (*leaves(mixed.state), *leaves(masked.state)))
+    close(mixed.output.float(), exact.output, "output", tolerance=0.1)
+    mixed.output.float().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in cell.parameters())
+
+
+class Scanned(torch.nn.Module):
+    """A scan as the model that is exported."""
+
+    def __init__(self, cell: Cell):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = scan(self.cell, x).output
+        return output
+
+
+@FAST
+def test_a_scan_can_be_exported(build: Any) -> None:
+    """torch.export traces the written step, and the exported program is the scan."""
+    model, x = Scanned(build(3, 4)).eval(), torch.randn(2, 5, 3)
+    program = torch.export.export(model, (x,))
+    close(program.module()(x), model(x), "output", tolerance=1e-5)
+
+
+def test_scan_is_a_plain_function() -> None:
+    """It has a signature, pickles, and can be compiled."""
+    assert inspect.isfunction(seqdyn.scan)
+    assert list(inspect.signature(seqdyn.scan).parameters)[:3] == ["cell", "x", "state"]
+    assert pickle.loads(pickle.dumps(seqdyn.scan)) is seqdyn.scan
+    cell, x = Elman(3, 4), torch.randn(2, 5, 3)
+    compiled = torch.compile(seqdyn.scan, backend="eager")
+    close(compiled(cell, x).output, scan(cell, x).output, "output", tolerance=1e-5)

@@ -1,0 +1,400 @@
+"""How recurrences are put together: a readout, a shortcut, a constant input, cells on top of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from seqdyn.activations import ACTIVATIONS, through
+from seqdyn.cell import Block, Cell, apart, noisy
+from seqdyn.checks import check_choice
+from seqdyn.generators import own_generator
+from seqdyn.loops import unroll
+from seqdyn.state import State, hold
+
+
+class Wrapper(Cell):
+    """A cell around another one, with the same memory.
+
+        o_t, h_t = cell(see(x_t), h_{t-1}),   y_t = read(o_t, x_t)
+
+    A subclass says what the inner cell sees and how its output is read, and gets the step, the fast path and the
+    Jacobian for it. Both work on one step as on a whole sequence: on the last axes alone.
+
+    Parameters
+    ----------
+    cell : Cell
+    output_size : int, optional
+        Width of y_t, if it is not that of o_t.
+
+    Attributes
+    ----------
+    steps_alike : bool
+        Whether a step is that of the inner cell, which is then all that a figure shows.
+    """
+
+    steps_alike = False
+
+    def __init__(self, cell: Cell, output_size: int | None = None):
+        super().__init__(cell.input_size, cell.hidden_size, cell.output_size if output_size is None else output_size)
+        self.cell = cell
+        self.input_shape = cell.input_shape
+        self.output_shape = cell.output_shape if output_size is None else (output_size,)
+
+    def see(self, x: Any) -> Any:
+        """What the inner cell takes, from x (it may be :class:`~seqdyn.cell.Noisy`)."""
+        return x
+
+    def read(self, output: Any, x: Any) -> Any:
+        """y from the inner cell's output, and x as it came."""
+        return output
+
+    def initial_state(self, batch: int) -> State:
+        return self.cell.initial_state(batch)
+
+    def primed(self, lead: Any, there: Tensor) -> State:
+        return self.cell.primed(self.see(lead), there)
+
+    def forward(self, x: Any, state: State) -> tuple[Any, State]:
+        output, state = self.cell(self.see(x), state)
+        return self.read(output, x), state
+
+    def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
+        output, state = unroll(self.cell, self.see(x), state, mask)
+        return self.read(output, x), state
+
+    def jacobian(self, x: Any, before: State, output: Any, after: State) -> Any:
+        return self.cell.jacobian(self.see(x), before, self.inner_output(x, before, output), after)
+
+    def block(self, x: Any, before: State, output: Any, after: State) -> Any:
+        inner = self.cell.block(self.see(x), before, self.inner_output(x, before, output), after)
+        return inner if inner is NotImplemented else self.outer_block(inner, output)
+
+    def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
+        return self.cell.gates(self.see(x), before, self.inner_output(x, before, output), after)
+
+    def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
+        return self.cell.noise(batch, time, generator)
+
+    def inner_output(self, x: Any, before: State, output: Any) -> Any:
+        """The inner cell's own output o_t at this step."""
+        return self.cell(self.see(x), before)[0]
+
+    def outer_block(self, inner: Block, output: Any) -> Any:
+        """The derivative of this cell's step from that of the inner one, or ``NotImplemented``."""
+        return NotImplemented
+
+
+class Readout(Wrapper):
+    """A cell read through an affine map: y_t = σ_y(W_y o_t + b_y), with o_t the inner cell's output.
+
+    Parameters
+    ----------
+    cell : Cell
+        With outputs (batch, outputs).
+    output_size : int
+        Width of y_t.
+    activation : {"identity", "tanh", "relu", "sigmoid", "softmax"}
+        σ_y.
+    generator : torch.Generator, optional
+        Draws W_y (Glorot uniform); a fresh one if None. b_y starts at 0.
+    skip : bool
+        Let it read the input, too: y_t = σ_y(W_y o_t + W_x x_t + b_y), a linear model beside the cell. W_x starts at 0.
+
+    Raises
+    ------
+    ValueError
+        If the cell does not give a row of numbers, or with ``skip`` does not take one.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.elman import Elman
+    >>> Readout(Elman(3, 8), 2).output_size
+    2
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        output_size: int,
+        activation: str = "identity",
+        generator: torch.Generator | None = None,
+        skip: bool = False,
+    ):
+        _check_row("Readout reads", cell, cell.output_shape)
+        if skip:
+            _check_row("skip reads", cell, cell.input_shape)
+        super().__init__(cell, output_size)
+        self.activation = check_choice("activation", activation, list(ACTIVATIONS))
+        self.affine = Affine(cell.output_size, output_size, generator)
+        self.skip = skip
+        self.direct = nn.Parameter(torch.zeros(output_size, cell.input_size)) if skip else None
+
+    def read(self, output: Tensor, x: Any) -> Tensor:
+        value = self.affine(output)
+        if self.direct is not None:
+            value = value + nn.functional.linear(apart(x)[0], self.direct)
+        return ACTIVATIONS[self.activation](value)
+
+    def outer_block(self, inner: Block, output: Tensor) -> Block:
+        feedthrough, readout = self.affine.weight @ inner.feedthrough, self.affine.weight @ inner.readout
+        if self.direct is not None:
+            feedthrough = feedthrough + self.direct
+        return inner._replace(
+            feedthrough=through(self.activation, output, feedthrough),
+            readout=through(self.activation, output, readout),
+        )
+
+
+class Residual(Wrapper):
+    """A cell with a shortcut around it: y_t = x_t + o_t, with o_t the inner cell's output.
+
+    Parameters
+    ----------
+    cell : Cell
+        Its outputs have the shape of its inputs.
+
+    References
+    ----------
+    Wu et al. (2016), Google's Neural Machine Translation System, eq. (6).
+    """
+
+    def __init__(self, cell: Cell):
+        if cell.input_shape != cell.output_shape or not cell.input_shape:
+            raise ValueError(
+                f"Residual adds input and output, but {type(cell).__name__} has input_shape={cell.input_shape} and "
+                f"output_shape={cell.output_shape}: make them equal, or put a Readout({cell.input_size}) around the "
+                "cell."
+            )
+        super().__init__(cell)
+
+    def read(self, output: Tensor, x: Any) -> Tensor:
+        shortcut: Tensor = apart(x)[0]
+        return shortcut + output
+
+    def inner_output(self, x: Any, before: State, output: Tensor) -> Tensor:
+        shortcut: Tensor = apart(x)[0]
+        return output - shortcut
+
+    def outer_block(self, inner: Block, output: Tensor) -> Block:
+        return inner._replace(feedthrough=inner.feedthrough + torch.eye(self.input_size).to(inner.feedthrough))
+
+
+class Offset(Wrapper):
+    """A cell whose last input is the constant 1: y_t, h_t = f([x_t; 1], h_{t-1}). It gives a linear cell its offsets.
+
+    Parameters
+    ----------
+    cell : Cell
+        Takes one input more than comes in.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.linear import Linear
+    >>> Offset(Linear(3, 8)).input_size
+    2
+    """
+
+    def __init__(self, cell: Cell):
+        _check_row("Offset gives", cell, cell.input_shape)
+        if cell.input_size < 1:
+            raise ValueError(f"Offset needs a cell with an input to hold at 1, but {type(cell).__name__} takes none.")
+        super().__init__(cell)
+        self.input_size = cell.input_size - 1
+        self.input_shape = (self.input_size,)
+
+    def see(self, x: Any) -> Any:
+        value, noise = apart(x)
+        return noisy(torch.nn.functional.pad(value, (0, 1), value=1.0), noise)
+
+    def inner_output(self, x: Any, before: State, output: Any) -> Any:
+        return output
+
+    def outer_block(self, inner: Block, output: Any) -> Block:
+        """The input held at 1 is no input of this cell."""
+        return inner._replace(feedthrough=inner.feedthrough[..., :-1], input_map=inner.input_map[..., :-1])
+
+
+class LayerNoise(NamedTuple):
+    """What is drawn for one layer of a stack: its dropout mask (batch, time, *outputs), and the layer's own noise."""
+
+    mask: Tensor | None
+    own: Any
+
+
+class Stack(Cell):
+    """Cells on top of each other: the output of each is the input of the next, in the same step.
+
+    The state is a tuple with one entry a layer. Dropout is drawn once a pass and held in time, so that a step stays
+    pure: in training x is ``Noisy(x, noise)``, with one :class:`LayerNoise` a layer as :meth:`noise` draws them.
+
+    Parameters
+    ----------
+    layers : sequence of Cell
+        From input to output; each takes the shape the one before gives.
+    dropout : float in [0, 1)
+        Share of every layer's outputs that is dropped in training.
+
+    References
+    ----------
+    Gal & Ghahramani (2016), A Theoretically Grounded Application of Dropout in Recurrent Neural Networks.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.cells.gru import GRU
+    >>> from seqdyn.loops import scan
+    >>> two = Stack([GRU(3, 8), GRU(8, 4)])
+    >>> scan(two, torch.zeros(1, 5, 3)).output.shape
+    torch.Size([1, 5, 4])
+    """
+
+    def __init__(self, layers: Sequence[Cell], dropout: float = 0.0):
+        layers = list(layers)
+        if not layers:
+            raise ValueError("Stack needs at least one layer, got none.")
+        for below, above in pairwise(layers):
+            if above.input_shape is not None and below.output_shape != above.input_shape:
+                raise ValueError(
+                    f"{type(above).__name__} expects inputs of the shape {above.input_shape}, but the layer below it "
+                    f"({type(below).__name__}) gives {below.output_shape}."
+                )
+        super().__init__(layers[0].input_size, sum(layer.hidden_size for layer in layers), layers[-1].output_size)
+        self.input_shape, self.output_shape = layers[0].input_shape, layers[-1].output_shape
+        self.layers = nn.ModuleList(layers)
+        self.dropout = check_share("dropout", dropout)
+
+    def initial_state(self, batch: int) -> State:
+        return tuple(cell.initial_state(batch) for cell in self._cells())
+
+    def primed(self, lead: Any, there: Tensor) -> State:
+        first, *others = self._cells()
+        return (first.primed(lead, there), *(cell.initial_state(len(there)) for cell in others))
+
+    def forward(self, x: Any, state: State) -> tuple[Any, State]:
+        x, noise = self._split(x)
+        states = []
+        for layer, before, (mask, own) in zip(self.layers, state, noise, strict=True):
+            output, after = layer(noisy(x, own), before)
+            x = output if mask is None else output * mask
+            states.append(after)
+        return x, tuple(states)
+
+    def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
+        x, noise = self._split(x)
+        states = []
+        for layer, before, (dropped, own) in zip(self._cells(), state, noise, strict=True):
+            output, after = unroll(layer, noisy(x, own), before, mask)
+            x = output if dropped is None else output * dropped
+            states.append(after)
+        return x, tuple(states)
+
+    def block(self, x: Any, before: State, output: Any, after: State) -> Any:
+        whole = None
+        for layer, step, mask in self._passes(x, before, after):
+            own = layer.block(*step)
+            if own is NotImplemented:
+                return NotImplemented
+            if mask is not None:
+                rows = mask.unsqueeze(2)
+                own = own._replace(feedthrough=rows * own.feedthrough, readout=rows * own.readout)
+            whole = own if whole is None else whole.feeding(own)
+        return whole
+
+    def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
+        return {
+            f"{index}.{name}": gate
+            for index, (layer, step, _) in enumerate(self._passes(x, before, after))
+            for name, gate in layer.gates(*step).items()
+        }
+
+    def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
+        return layer_noise([(cell,) for cell in self._cells()], self.dropout, batch, time, generator)
+
+    def _cells(self) -> list[Cell]:
+        return cast(list[Cell], list(self.layers))
+
+    def _passes(self, x: Any, before: State, after: State) -> Iterator[tuple[Cell, tuple[Any, State, Any, State], Any]]:
+        """Every layer with its own (x, before, output, after) at this step, and the mask on what it gives."""
+        x, noise = self._split(x)
+        for index, (layer, (mask, own)) in enumerate(zip(self._cells(), noise, strict=True)):
+            seen = noisy(x, own)
+            output, _ = layer(seen, before[index])
+            yield layer, (seen, before[index], output, after[index]), mask
+            x = output if mask is None else output * mask
+
+    def _split(self, x: Any) -> tuple[Any, tuple[LayerNoise, ...]]:
+        """The input, and what was drawn for every layer."""
+        x, noise = apart(x)
+        return x, noise or (LayerNoise(None, None),) * len(self.layers)
+
+
+class Affine(nn.Module):
+    """W o + b, with W drawn by the caller's generator (Glorot uniform) and b = 0."""
+
+    def __init__(self, input_size: int, output_size: int, generator: torch.Generator | None = None):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(output_size, input_size))
+        self.bias = nn.Parameter(torch.zeros(output_size))
+        self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw W anew and set b to 0."""
+        nn.init.xavier_uniform_(self.weight, generator=own_generator(generator))
+        nn.init.zeros_(self.bias)
+
+    def forward(self, value: Tensor) -> Tensor:
+        return nn.functional.linear(value, self.weight, self.bias)
+
+
+def layer_noise(
+    layers: Sequence[Sequence[Cell]], dropout: float, batch: int, time: int, generator: torch.Generator
+) -> tuple[LayerNoise, ...] | None:
+    """One :class:`LayerNoise` a layer; None if there is none at all.
+
+    A mask is 0 with probability ``dropout``, else 1 / (1 − dropout), and held in time. A layer of two directions has
+    the pair of their own noises.
+    """
+
+    def mask(layer: Sequence[Cell]) -> Tensor | None:
+        if not dropout:
+            return None
+        like = layer[0].zeros(batch, *_joint_shape(layer))
+        drawn = torch.empty(like.shape, dtype=like.dtype, device=generator.device)
+        held: Tensor = hold(drawn.bernoulli_(1 - dropout, generator=generator).div_(1 - dropout).to(like.device), time)
+        return held
+
+    def own(layer: Sequence[Cell]) -> Any:
+        drawn = tuple(cell.noise(batch, time, generator) for cell in layer)
+        return drawn[0] if len(drawn) == 1 else None if all(part is None for part in drawn) else drawn
+
+    noise = tuple(LayerNoise(mask(layer), own(layer)) for layer in layers)
+    return noise if any(part is not None for entry in noise for part in entry) else None
+
+
+def _joint_shape(layer: Sequence[Cell]) -> tuple[int, ...]:
+    """The shape of what a layer gives: of two directions the rows side by side."""
+    shape = layer[0].output_shape
+    if shape is None:
+        raise ValueError(f"{type(layer[0]).__name__} gives a tree, of which dropout does not know what to drop.")
+    return shape if len(layer) == 1 else (sum(cell.output_size for cell in layer),)
+
+
+def check_share(name: str, value: float) -> float:
+    """The value, if it is a share in [0, 1)."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {value}.")
+    return value
+
+
+def _check_row(what: str, cell: Cell, shape: tuple[int, ...] | None) -> None:
+    """Raise unless a cell takes or gives one row of numbers a step."""
+    if shape is None or len(shape) != 1:
+        raise ValueError(
+            f"{what} a row of numbers (batch, ·), but for {type(cell).__name__} the shape is {shape}: put a cell of "
+            "your own between them."
+        )

@@ -1,0 +1,143 @@
+"""Layers that may look in both directions, for whole sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from seqdyn.cell import Cell, noisy
+from seqdyn.composition import Affine, LayerNoise, check_share, layer_noise
+from seqdyn.loops import scan
+
+
+class Encoding(NamedTuple):
+    """What an :class:`Encoder` returns: ``output`` (batch, time, outputs) and ``summary`` (batch, outputs)."""
+
+    output: Tensor
+    summary: Tensor
+
+
+class Encoder(nn.Module):
+    """Layers that may look in both directions, for whole sequences: (x, mask) → (output, summary).
+
+    A layer is a :class:`~seqdyn.cell.Cell`, or a pair of cells of which the second walks backwards; a pair's output is
+    [→o_t; ←o_t]. It is not a Cell: the past alone does not determine its state.
+
+    Parameters
+    ----------
+    layers : sequence of Cell or (Cell, Cell)
+        From input to output.
+    residual : bool
+        Add a layer's input to its output where the widths agree.
+    dropout : float in [0, 1)
+        Share of every layer's outputs dropped in training, one mask a sequence.
+    output_size : int, optional
+        Read output and summary through y = W_y o + b_y.
+    generator : torch.Generator, optional
+        Draws W_y.
+
+    Notes
+    -----
+    The summary joins what each direction has seen last: →o at the last valid step, ←o at the first.
+
+    References
+    ----------
+    Schuster & Paliwal (1997), Bidirectional Recurrent Neural Networks; Wu et al. (2016) for the first layer
+    bidirectional and residual layers above it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.cells.lstm import LSTM
+    >>> google = Encoder([(LSTM(3, 4), LSTM(3, 4)), LSTM(8, 8), LSTM(8, 8)], residual=True)
+    >>> output, summary = google(torch.zeros(2, 5, 3))
+    >>> output.shape, summary.shape
+    (torch.Size([2, 5, 8]), torch.Size([2, 8]))
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Cell | tuple[Cell, Cell]],
+        residual: bool = False,
+        dropout: float = 0.0,
+        output_size: int | None = None,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        if not layers:
+            raise ValueError("Encoder needs at least one layer, got none.")
+        pairs = [tuple(layer) if isinstance(layer, tuple | list) else (layer,) for layer in layers]
+        if any(len(pair) not in (1, 2) for pair in pairs):
+            raise ValueError(f"A layer is one cell or a pair of cells, got {max(map(len, pairs))} of them.")
+        self.input_size, self.input_shape = pairs[0][0].input_size, pairs[0][0].input_shape
+        shape = self.input_shape
+        for index, pair in enumerate(pairs):
+            for cell in pair:
+                if cell.input_shape != shape:
+                    raise ValueError(
+                        f"Layer {index} ({type(cell).__name__}) expects inputs of the shape {cell.input_shape}, but "
+                        f"what comes to it has {shape}."
+                    )
+                if cell.output_shape != (cell.output_size,):
+                    raise ValueError(
+                        f"Layer {index} ({type(cell).__name__}) gives {cell.output_shape}, expected a row of numbers."
+                    )
+            shape = (sum(cell.output_size for cell in pair),)
+        width = sum(cell.output_size for cell in pairs[-1])
+        self.layers = nn.ModuleList(nn.ModuleList(pair) for pair in pairs)
+        self.residual = residual
+        self.dropout = check_share("dropout", dropout)
+        self.output_size = width if output_size is None else output_size
+        self.affine = None if output_size is None else Affine(width, output_size, generator)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, noise: tuple[LayerNoise, ...] | None = None) -> Encoding:
+        """Encode x (batch, time, *input_shape); ``noise`` is what :meth:`noise` drew, in training."""
+        nothing = (LayerNoise(None, None),) * len(self.layers)
+        for layer, (dropped, own) in zip(self._pairs(), noise or nothing, strict=True):
+            output, summary = _both_directions(layer, x, mask, own)
+            if self.residual and output.shape == x.shape:
+                output, summary = output + x, summary + _ends(layer, x, mask)
+            if dropped is not None:
+                output, summary = output * dropped, summary * dropped[:, 0]
+            x = output
+        return Encoding(x, summary) if self.affine is None else Encoding(self.affine(x), self.affine(summary))
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """The constructor arguments, for files, that no attribute of the same name tells."""
+        return {"output_size": None} if self.affine is None else {}
+
+    def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
+        """One :class:`~seqdyn.composition.LayerNoise` a layer, for one batch; None if there is none."""
+        return layer_noise(self._pairs(), self.dropout, batch, time, generator)
+
+    def _pairs(self) -> list[Sequence[Cell]]:
+        return cast(list[Sequence[Cell]], list(self.layers))
+
+
+def _both_directions(layer: Sequence[Cell], x: Tensor, mask: Tensor | None, noise: Any) -> tuple[Tensor, Tensor]:
+    noises = (noise,) if len(layer) == 1 else noise or (None, None)
+    outputs = [
+        scan(cell, noisy(x, own), mask=mask, reverse=index == 1).output
+        for index, (cell, own) in enumerate(zip(layer, noises, strict=True))
+    ]
+    ends = [_end(output, mask, first=index == 1) for index, output in enumerate(outputs)]
+    return torch.cat(outputs, dim=-1), torch.cat(ends, dim=-1)
+
+
+def _ends(layer: Sequence[Cell], x: Tensor, mask: Tensor | None) -> Tensor:
+    """The input at the step each part of the summary was taken from, for the residual shortcut."""
+    pieces = x.split([cell.output_size for cell in layer], dim=-1)
+    return torch.cat([_end(piece, mask, first=index == 1) for index, piece in enumerate(pieces)], dim=-1)
+
+
+def _end(output: Tensor, mask: Tensor | None, first: bool) -> Tensor:
+    """The value at each row's first or last valid step."""
+    if mask is None:
+        return output[:, 0 if first else -1]
+    steps = torch.arange(mask.shape[1], device=mask.device)
+    step = torch.where(mask, steps, mask.shape[1]).amin(1) if first else torch.where(mask, steps, -1).amax(1)
+    step = step.clamp(0, mask.shape[1] - 1)
+    return output[torch.arange(len(output), device=output.device), step]

@@ -1,0 +1,34 @@
+"""Whose random numbers are drawn: a caller's generator, or one of our own, and never torch's global one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def own_generator(generator: torch.Generator | None) -> torch.Generator:
+    """The caller's generator, or a new one seeded by the operating system."""
+    if generator is not None:
+        return generator
+    fresh = torch.Generator()
+    fresh.seed()
+    return fresh
+
+
+def generator_of(random_state: Any) -> torch.Generator:
+    """A generator seeded by scikit-learn's ``random_state``: None, an int or a RandomState.
+
+    Examples
+    --------
+    >>> generator_of(3).initial_seed() == generator_of(3).initial_seed()
+    True
+    """
+    from sklearn.utils import check_random_state  # cells, which only want a generator, need not wait for it
+
+    if random_state is None:
+        seed = np.random.default_rng().integers(2**31)
+    else:
+        seed = check_random_state(random_state).randint(2**31 - 1)
+    return torch.Generator().manual_seed(int(seed))
