@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.checks import check_count
 from seqdyn.state import leaves, map_leaves, named_leaves
 
 if TYPE_CHECKING:
@@ -251,8 +252,7 @@ def plot_unrolled(cell: Any, steps: int = 3, *, x: Any = None) -> Figure:
     """
     import matplotlib
 
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise ValueError(f"steps must be an int of at least 1, got {steps!r}.")
+    check_count("steps", steps)
     if isinstance(cell, type) or not callable(cell) or not hasattr(cell, "initial_state"):
         raise TypeError(
             f"plot_unrolled draws a built Cell, which has an initial_state and steps forward; got "

@@ -17,7 +17,20 @@ from torch import Tensor
 
 from seqdyn.cell import Cell, Noisy
 from seqdyn.checks import check_count
-from seqdyn.state import State, is_held, leaves, map_leaves, named_leaves, select, stack, steps, take, unbind
+from seqdyn.state import (
+    State,
+    constant,
+    hold,
+    is_held,
+    leaves,
+    map_leaves,
+    named_leaves,
+    select,
+    stack,
+    steps,
+    take,
+    unbind,
+)
 
 Force = Callable[[int, State], State]
 Record = Callable[[Any, State, Any, State], Any]
@@ -370,8 +383,9 @@ def blanked(x: Any, mask: Tensor) -> Any:
 
     def blank(leaf: Tensor) -> Tensor:
         if is_held(leaf):
-            row = leaf[:, 0]
-            return torch.where(_beside(mask.any(1), row), row, 0).unsqueeze(1).expand_as(leaf)
+            row = constant(leaf)
+            held: Tensor = hold(torch.where(_beside(mask.any(1), row), row, 0), leaf.shape[1])
+            return held
         return torch.where(_beside(mask, leaf), leaf, 0)
 
     return map_leaves(blank, x)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
+from seqdyn.checks import check_count
+
 Array = np.ndarray[Any, Any]
 
 
@@ -501,8 +503,7 @@ def _interval(y: Array, lower: Array, upper: Array, level: float) -> Array:
 
 def _naive_error(training: Any, season_length: int, power: int, outputs: int) -> Array:
     """mean_{t>m} |y_t − y_{t−m}|^p of every output; 0 or NaN where it cannot scale anything."""
-    if not isinstance(season_length, int | np.integer) or season_length < 1:
-        raise ValueError(f"season_length must be an int of at least 1, got {season_length!r}.")
+    check_count("season_length", season_length)
     past = _columns(training)
     if past.shape[1] != outputs:
         raise ValueError(f"training has {past.shape[1]} outputs, y has {outputs}: they must be of the same series.")

@@ -145,7 +145,13 @@ def hold(value: Any, time: int) -> Any:
     >>> hold(torch.zeros(2, 3), 5).shape
     torch.Size([2, 5, 3])
     """
-    return map_leaves(lambda leaf: leaf.unsqueeze(1).expand(len(leaf), time, *leaf.shape[1:]), value)
+
+    def held(leaf: Tensor) -> Tensor:
+        long = leaf.unsqueeze(1).expand(len(leaf), time, *leaf.shape[1:])
+        long.constant = leaf  # type: ignore[attr-defined]  # so that its gradient need not come back through all steps
+        return long
+
+    return map_leaves(held, value)
 
 
 def is_held(leaf: Tensor) -> bool:
@@ -162,13 +168,19 @@ def is_held(leaf: Tensor) -> bool:
     return leaf.shape[1] > 1 and leaf.stride(1) == 0 and leaf.numel() > 0 and not gathers
 
 
+def constant(leaf: Tensor) -> Tensor:
+    """What a held leaf holds, (batch, …)."""
+    own: Tensor | None = getattr(leaf, "constant", None)
+    return leaf[:, 0] if own is None or own.requires_grad != leaf.requires_grad else own
+
+
 def unbind(tree: Any) -> Iterator[Any]:
     """The trees of one step after the other. Every leaf is taken apart once, and a held one is read once."""
     if isinstance(tree, Tensor) and not is_held(tree):
         yield from tree.unbind(1)
         return
     time = leaves(tree)[0].shape[1]
-    columns = [[leaf[:, 0]] * time if is_held(leaf) else leaf.unbind(1) for leaf in leaves(tree)]
+    columns = [[constant(leaf)] * time if is_held(leaf) else leaf.unbind(1) for leaf in leaves(tree)]
     for row in zip(*columns, strict=True):
         pieces = iter(row)
         yield map_leaves(lambda _: next(pieces), tree)  # noqa: B023

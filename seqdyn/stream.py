@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
+from seqdyn.checks import check_count
 from seqdyn.loops import rollout
 from seqdyn.state import State, detach, map_leaves, named_leaves
 
@@ -136,8 +137,7 @@ class Stream:
         ValueError
             Before the first push, with a lag, or if output and exogenous features do not make up an input.
         """
-        if horizon < 1:
-            raise ValueError(f"horizon must be at least 1, got {horizon}.")
+        check_count("horizon", horizon)
         if self._last is None:
             raise ValueError("Nothing has been pushed since the state was set: push the last known step first.")
         if self.lag:

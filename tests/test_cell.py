@@ -101,7 +101,7 @@ def test_choices_are_listed() -> None:
 
 def test_averages_check_their_parameters() -> None:
     """A window holds a step, and γ lies inside (0, 1)."""
-    with pytest.raises(ValueError, match="window must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="window must be an int of at least 1, got 0"):
         MovingAverage(2, window=0)
     for gamma in (0.0, 1.0, -0.5, 2.0):
         with pytest.raises(ValueError, match=f"gamma must lie strictly between 0 and 1, got {gamma}"):

@@ -426,6 +426,19 @@ def test_a_held_leaf_is_read_once() -> None:
     assert torch.equal(slopes[0], torch.full_like(memory, 50.0))
 
 
+def test_what_is_held_without_a_history_has_no_gradient() -> None:
+    """The constant behind a held leaf is used in its place only where both have a history."""
+    memory, now = torch.randn(1, 4, 2, requires_grad=True), torch.randn(1, 5, 2, requires_grad=True)
+    with torch.no_grad():
+        blind = hold(memory, 5)
+    for held in (blind, hold(memory.detach(), 5)):
+        scan(Sum(0, 2), {"memory": held, "now": now}).output.sum().backward()
+        assert memory.grad is None
+    spread = memory.unsqueeze(1).expand(1, 5, 4, 2)  # held by somebody else
+    scan(Sum(0, 2), {"memory": spread, "now": now}).output.sum().backward()
+    assert torch.equal(memory.grad, torch.full_like(memory, 15.0))
+
+
 def test_a_leaf_that_gathers_gradients_is_not_held() -> None:
     """Stride 0 in time or not: whoever asks for its gradient gets one for every step."""
     x = hold(torch.randn(2, 3), 4).requires_grad_()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Block, Cell
-from seqdyn.checks import check_choice
+from seqdyn.checks import check_choice, check_count
 from seqdyn.kernels.exponential import exponential_average
 
 
@@ -54,8 +54,7 @@ class MovingAverage(Cell):
     """
 
     def __init__(self, input_size: int, window: int = 5, weights: str = "uniform"):
-        if window < 1:
-            raise ValueError(f"window must be at least 1, got {window}.")
+        check_count("window", window)
         super().__init__(input_size, hidden_size=(window - 1) * input_size, output_size=input_size)
         self.window = window
         self.weights = check_choice("weights", weights, ("uniform", "learned"))

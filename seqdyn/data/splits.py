@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_consistent_length, indexable
 
+from seqdyn.checks import check_count
 from seqdyn.data.sequences import rank
 
 Array = np.ndarray[Any, Any]
@@ -66,11 +67,7 @@ class PanelTimeSplit(BaseCrossValidator):
     ):
         self.n_splits, self.test_size, self.gap, self.max_train_size = n_splits, test_size, gap, max_train_size
         for name, least in (("n_splits", 2), ("test_size", 1), ("gap", 0), ("max_train_size", 1)):
-            value = getattr(self, name)
-            optional = name in ("test_size", "max_train_size")
-            if not (value is None and optional) and not (isinstance(value, int | np.integer) and value >= least):
-                expected = f"an int of at least {least}{', or None' if optional else ''}"
-                raise ValueError(f"{name} must be {expected}, got {value!r}.")
+            check_count(name, getattr(self, name), least, (None,) if name in ("test_size", "max_train_size") else ())
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """The number of folds; the arguments are ignored."""

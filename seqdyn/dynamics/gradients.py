@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from seqdyn.checks import check_count, is_int
 from seqdyn.dynamics.trajectory import Stretch, Trajectory, rows_of
 from seqdyn.state import State, flatten
 
@@ -285,9 +285,8 @@ def known_quantiles(values: Tensor, levels: Sequence[float]) -> Tensor:
 
 
 def _anchors(anchors: int | Sequence[int], time: int) -> Tensor:
-    if _is_int(plain := _plain(anchors)):
-        if plain < 1:
-            raise ValueError(f"anchors must be at least 1, got {plain}.")
+    if is_int(plain := _plain(anchors)):
+        check_count("anchors", plain)
         return torch.linspace(time // 2, time - 1, min(plain, time - time // 2)).round().long().unique()
     times = torch.tensor(_ints("anchors", anchors, "an int, how many, or a sequence of ints, the steps")).unique()
     if not len(times) or int(times.min()) < 0 or int(times.max()) >= time:
@@ -297,13 +296,8 @@ def _anchors(anchors: int | Sequence[int], time: int) -> Tensor:
 
 def _reach(longest: int | None, time: int) -> int:
     """How many lags are followed."""
-    if longest is not None and (not _is_int(longest) or longest < 1):
-        raise ValueError(f"longest, the longest lag, must be an int of at least 1, got {longest!r}.")
+    check_count("longest, the longest lag,", longest, others=(None,))
     return min(LONGEST if longest is None else int(longest), time)
-
-
-def _is_int(value: Any) -> TypeGuard[int]:
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _plain(value: Any) -> Any:
@@ -314,7 +308,7 @@ def _plain(value: Any) -> Any:
 def _ints(name: str, values: Any, expected: str) -> list[int]:
     """A sequence of ints as Python's own, or an error."""
     given = [_plain(value) for value in values] if isinstance(_plain(values), Iterable) else None
-    if given is None or not all(map(_is_int, given)):
+    if given is None or not all(map(is_int, given)):
         raise ValueError(f"{name} must be {expected}; got {values!r}.")
     return [int(value) for value in given]
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from seqdyn.checks import is_int
 from seqdyn.dynamics.closed_loop import planned
 from seqdyn.dynamics.trajectory import Stretch, Trajectory
 from seqdyn.state import State
@@ -378,7 +378,7 @@ def checked_count(name: str, value: int | None, low: int, high: int, default: in
     """An int within bounds, or the default for None."""
     if value is None:
         return default
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
+    if not is_int(value) or not low <= value <= high:
         raise ValueError(f"{name} must be an int from {low} to {high}, got {value!r}.")
     return int(value)
 

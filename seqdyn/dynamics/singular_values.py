@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from seqdyn.checks import check_count
 from seqdyn.dynamics.products import Scaled, compose, log_norm, scaled, total
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.state import State
@@ -72,7 +73,7 @@ def transition_singular_values(
     >>> transition_singular_values(halving, torch.zeros(1, 2000, 2)) / 2000
     tensor([[-0.6931, -0.6931]], dtype=torch.float64)
     """
-    _check_positive("rounds", rounds)
+    check_count("rounds", rounds)
     trajectory = Trajectory(cell, x, state)
     Q = _orthogonal(trajectory, seed)
     for _ in range(rounds):
@@ -124,7 +125,7 @@ def leading_singular_value(
     >>> leading_singular_value(cell, torch.zeros(1, 2000, 1)) / 2000
     tensor([-0.6931], dtype=torch.float64)
     """
-    _check_positive("iterations", iterations)
+    check_count("iterations", iterations)
     trajectory = Trajectory(cell, x, state)
     if trajectory.time <= SHORT:
         return log_norm(_product(trajectory))
@@ -188,11 +189,6 @@ def condition(log_singular_values: Tensor) -> Condition:
     shares = torch.softmax(torch.where(gone.unsqueeze(-1), 0.0, relative), -1)
     rank = torch.special.entr(shares).sum(-1).exp()
     return Condition(torch.where(gone, torch.inf, largest - smallest), torch.where(gone, 0.0, rank))
-
-
-def _check_positive(name: str, count: int) -> None:
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ValueError(f"{name} must be an int of at least 1, got {count!r}.")
 
 
 def _orthogonal(trajectory: Trajectory, seed: int) -> Tensor:

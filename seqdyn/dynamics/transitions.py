@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqdyn.checks import check_choice
+from seqdyn.checks import check_choice, check_count
 from seqdyn.dynamics.ladder import Ladder
 from seqdyn.dynamics.products import Scaled, compose, joined, log_norm, scaled, total
 from seqdyn.dynamics.trajectory import Trajectory
@@ -132,7 +132,7 @@ def transition_norms(
     trajectory = Trajectory(cell, x, state, numbers=numbers // 32)  # what is held is copied once a stretch: seldom
     wanted = _checked_lags(lags, trajectory.time)
     if starts is not None:
-        _check_count("starts", starts, 1)
+        check_count("starts", starts, 1)
     ladder = Ladder(wanted, trajectory, starts, numbers)
     chosen = {lag: ladder.starts(lag, starts) for lag in wanted}
     values = {lag: torch.empty(trajectory.batch, len(at), dtype=torch.float64) for lag, at in chosen.items()}
@@ -155,11 +155,6 @@ def _checked_lags(lags: str | Sequence[int], time: int) -> tuple[int, ...]:
     if whole[-1] > time:
         raise ValueError(f"lags reach {whole[-1]}, but x has only {time} steps: leave out those above {time}.")
     return tuple(int(lag) for lag in whole)
-
-
-def _check_count(name: str, count: int, least: int) -> None:
-    if not isinstance(count, Integral) or isinstance(count, bool) or count < least:
-        raise ValueError(f"{name} must be an int of at least {least}, got {count!r}.")
 
 
 def _quantiles(values: Tensor, levels: Sequence[float]) -> Tensor:
@@ -228,7 +223,7 @@ def transition_map(cell: Cell, x: Any, state: State | None = None, *, anchors: i
             [   nan, 1.0000, 0.2500],
             [   nan,    nan, 1.0000]], dtype=torch.float64)
     """
-    _check_count("anchors", anchors, 2)
+    check_count("anchors", anchors, 2)
     trajectory = Trajectory(cell, x, state)
     times = torch.linspace(-1, trajectory.time - 1, min(anchors, trajectory.time + 1), dtype=torch.float64)
     times = times.round().long()

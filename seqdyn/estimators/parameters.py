@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
-import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
 from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
+from seqdyn.checks import is_int, is_one_of
 from seqdyn.initial_state import NAMED, as_strategy
 from seqdyn.training.initialisation import STARTS, as_start
 from seqdyn.training.loop import OPTIMIZERS
@@ -22,17 +22,13 @@ from seqdyn.training.schedules import SHAPES, as_schedule
 Rule = tuple[Callable[[Any], bool], str]
 
 
-def _is_int(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
 def _is_real(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(float(value))
 
 
 def at_least(least: int) -> Rule:
     """An int not below ``least``."""
-    return lambda value: _is_int(value) and value >= least, f"an int of at least {least}"
+    return lambda value: is_int(value) and value >= least, f"an int of at least {least}"
 
 
 def positive() -> Rule:
@@ -53,12 +49,8 @@ def share(zero: bool) -> Rule:
 
 def one_of(*choices: Any) -> Rule:
     """One of some names or truth values; numpy's own count as Python's."""
-
-    def allowed(value: Any) -> bool:
-        value = value.item() if isinstance(value, np.generic) else value
-        return any(type(value) is type(choice) and value == choice for choice in choices)
-
-    return allowed, ("one of " if len(choices) > 1 else "") + ", ".join(map(repr, choices))
+    text = ("one of " if len(choices) > 1 else "") + ", ".join(map(repr, choices))
+    return lambda value: is_one_of(value, choices), text
 
 
 def accepted(read: Callable[[Any], Any], text: str) -> Rule:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.conformal import Conformal, held_out, spread
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster, check_count, check_horizon
+from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.transform import SeriesTransform
 
 Array = np.ndarray[Any, Any]
@@ -61,7 +62,7 @@ class ConformalForecaster(PanelForecaster):
     def _learn(self, panel: Panel) -> None:
         if not isinstance(self.forecaster, PanelForecaster):
             raise TypeError(f"forecaster must be a forecaster of seqdyn, got {type(self.forecaster).__name__}.")
-        horizon = check_horizon(self.horizon)
+        horizon = check_count("horizon", self.horizon)
         windows, before = held_out(panel, horizon, check_count("calibration", self.calibration))
         self._fit_inner(before)
         self._remember(before)

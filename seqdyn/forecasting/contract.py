@@ -14,6 +14,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from seqdyn.checks import check_count
 from seqdyn.data.labels import quoted
 from seqdyn.data.panel_additions import read_future, read_more, static_frame
 from seqdyn.data.panel_reading import read_panel
@@ -148,9 +149,7 @@ class PanelForecaster(BaseEstimator):
         season = self.season_length
         if season is None:
             return panel.grid.season_length()
-        if isinstance(season, bool) or not isinstance(season, int | np.integer) or season < 1:
-            raise ValueError(f"season_length must be None or an int of at least 1, got {season!r}.")
-        return int(season)
+        return int(check_count("season_length", season, others=(None,)))
 
     def _roles(self) -> Roles:
         def names(given: Sequence[str]) -> tuple[str, ...]:
@@ -189,7 +188,7 @@ class PanelForecaster(BaseEstimator):
         """
         check_is_fitted(self)
         panel, names = self.known_, list(self.known_.roles.future)
-        times = panel.ahead(check_horizon(horizon))
+        times = panel.ahead(check_count("horizon", horizon))
         series, time = panel.layout.names[1:]
         if panel.layout.kind in ("wide", "series") or panel.layout.single:
             union = times[0].append(times[1:]).unique().sort_values().rename(time)
@@ -290,7 +289,7 @@ class PanelForecaster(BaseEstimator):
         return {name: model._fitted_to(panel)._ahead(horizon, known, None).mean for name, model in models}
 
     def _horizon(self, horizon: int | None) -> int:
-        return check_horizon(getattr(self, "horizon", None) if horizon is None else horizon)
+        return check_count("horizon", getattr(self, "horizon", None) if horizon is None else horizon)
 
     def _known(self, future: Any, horizon: int) -> Array:
         """Covariates known ahead, (series, horizon, covariates)."""
@@ -489,20 +488,6 @@ class PanelForecaster(BaseEstimator):
         forecaster = cls(**content["params"])
         forecaster.__dict__.update(content["fitted"])
         return forecaster
-
-
-def check_horizon(horizon: Any) -> int:
-    """The horizon, if it is an int of at least 1."""
-    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
-        raise ValueError(f"horizon must be an int of at least 1, got {horizon!r}.")
-    return int(horizon)
-
-
-def check_count(name: str, value: Any) -> int:
-    """The value, if it is an int of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be an int of at least 1, got {value!r}.")
-    return int(value)
 
 
 def as_levels(quantiles: Sequence[float] | None, level: float | Sequence[float] | None) -> Array | None:

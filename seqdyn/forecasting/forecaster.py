@@ -23,14 +23,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from seqdyn.autoregression import Autoregression
-from seqdyn.checks import check_choice
+from seqdyn.checks import check_choice, check_count
 from seqdyn.data.calendar import calendar_names
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.estimators.closed_form import ClosedFormEstimator
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.forecasting.conformal import Conformal, held_out, spread
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster, check_count
+from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.defaults import default_baselines
 from seqdyn.forecasting.inputs import Inputs, scale_features, shifted, targets
 from seqdyn.forecasting.paths import Sampler, sample_paths, spread_by_series
@@ -296,13 +296,9 @@ class Forecaster(PanelForecaster):
         check_choice("centred", self.centred, (True, False))
         check_count("n_samples", self.n_samples)
         for name in ("horizon", "context_length", "lags"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
-                raise ValueError(f"{name} must be None or an int of at least 1, got {value!r}.")
+            check_count(name, getattr(self, name), others=(None,))
         for name in ("difference", "seasonal_difference", "free_run", "calibration"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-                raise ValueError(f"{name} must be an int of at least 0, got {value!r}.")
+            check_count(name, getattr(self, name), 0)
         if self.strategy == "direct" and self.horizon is None:
             raise ValueError("strategy='direct' predicts a fixed number of steps: give horizon.")
 

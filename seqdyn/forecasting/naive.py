@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
+from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 
@@ -174,8 +175,7 @@ class MovingAverageForecaster(PanelForecaster):
 
     def _learn(self, panel: Panel) -> None:
         check_season(self._season(panel))
-        if self.window is not None and (not isinstance(self.window, int | np.integer) or self.window < 1):
-            raise ValueError(f"window must be None or an int of at least 1, got {self.window!r}.")
+        check_count("window", self.window, others=(None,))
 
     def _roll(
         self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None

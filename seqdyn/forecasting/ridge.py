@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.stats import norm
 
+from seqdyn.checks import check_choice, check_count
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.naive import check_season, root_mean_square
@@ -146,14 +147,14 @@ class RidgeForecaster(PanelForecaster):
 
     def _check(self, panel: Panel) -> None:
         check_season(self._season(panel))
-        _check_choice("strategy", self.strategy, ("recursive", "direct"))
-        _check_choice("scale", self.scale, ("seasonal", "deviation", "level", None))
-        _check_choice("selection", self.selection, ("global", "series"))
-        _check_choice("log", self.log, ("auto", True, False))
-        _check_count("lags", self.lags, 1, (None, "auto"))
-        _check_count("difference", self.difference, 0)
-        _check_count("horizon", self.horizon, 1, (None,))
-        _check_count("calibration", self.calibration, 1)
+        check_choice("strategy", self.strategy, ("recursive", "direct"))
+        check_choice("scale", self.scale, ("seasonal", "deviation", "level", None))
+        check_choice("selection", self.selection, ("global", "series"))
+        check_choice("log", self.log, ("auto", True, False))
+        check_count("lags", self.lags, 1, (None, "auto"))
+        check_count("difference", self.difference, 0)
+        check_count("horizon", self.horizon, 1, (None,))
+        check_count("calibration", self.calibration, 1)
         if self.penalty != "auto" and (isinstance(self.penalty, str) or not 0 <= self.penalty < np.inf):
             raise ValueError(f"penalty must be 'auto' or a number of at least 0, got {self.penalty!r}.")
 
@@ -581,16 +582,3 @@ def _total(grams: list[tuple[Array, Array]]) -> tuple[Array, Array]:
         left += own[0]
         right += own[1]
     return left, right
-
-
-def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
-    if not any(type(value) is type(choice) and value == choice for choice in choices):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
-
-
-def _check_count(name: str, value: Any, least: int, others: tuple[Any, ...] = ()) -> None:
-    if any(value is other or (isinstance(value, str) and value == other) for other in others):
-        return
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        also = "".join(f"{other!r}, " for other in others)
-        raise ValueError(f"{name} must be {also}{'or ' if also else ''}an int of at least {least}, got {value!r}.")

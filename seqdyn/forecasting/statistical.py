@@ -11,6 +11,7 @@ from joblib import Parallel, delayed
 from statsmodels.tsa.ar_model import AutoReg
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
+from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.naive import check_season, gaussian, root_mean_square
@@ -300,8 +301,7 @@ class AutoRegForecaster(PanelForecaster):
 
     def _learn(self, panel: Panel) -> None:
         season = check_season(self._season(panel))
-        if self.lags is not None and (not isinstance(self.lags, int | np.integer) or self.lags < 1):
-            raise ValueError(f"lags must be None or an int of at least 1, got {self.lags!r}.")
+        check_count("lags", self.lags, others=(None,))
         units = Units.of(panel, season, self.log, "deviation")
         values = units.of_panel(panel, np.arange(len(panel.names)))
         blocks = [values[panel.rows(i)] for i in range(len(panel.names))]

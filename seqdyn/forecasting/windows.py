@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from seqdyn.checks import check_count
 from seqdyn.data.labels import quoted
 from seqdyn.data.panel_additions import check_zone
 from seqdyn.data.panels import Panel
@@ -58,9 +59,8 @@ class Windows:
         >>> Windows.of(read_panel(pd.Series(range(10))), 3, 2, 1).rows
         array([6, 7])
         """
-        for name, value in (("n_windows", n_windows), ("step_size", step_size)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"{name} must be an int of at least 1, got {value!r}.")
+        check_count("n_windows", n_windows)
+        check_count("step_size", step_size)
         rows = panel.ends[:, None] - horizon - np.arange(n_windows)[::-1] * step_size
         good = rows - panel.starts[:, None] >= 2
         if not good.any():

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.linalg import schur
 
+from seqdyn.checks import check_count
+
 Array = np.ndarray[Any, Any]
 
 EPSILON = float(np.finfo(np.float64).eps)
@@ -228,7 +230,7 @@ class Analysis:
         >>> LinearSystem.from_block([[3.0]], [[1.0]], [[1.0]], [[0.5]]).markov_parameters(4).ravel()
         array([3.  , 1.  , 0.5 , 0.25])
         """
-        _check_count("count", count)
+        check_count("count", count)
         found, reached = [self.feedthrough], self.input_map
         for _ in range(count - 1):
             found.append(self.readout @ reached)
@@ -253,7 +255,7 @@ class Analysis:
         >>> LinearSystem.from_block([[0.0]], [[1.0]], [[1.0]], [[0.5]]).impulse_response(3).ravel()
         array([0. , 1. , 0.5])
         """
-        _check_count("time", time)
+        check_count("time", time)
         return self.markov_parameters(time)
 
     def step_response(self, time: int) -> Array:
@@ -275,7 +277,7 @@ class Analysis:
         >>> LinearSystem.from_block([[0.0]], [[1.0]], [[1.0]], [[0.5]]).step_response(4).ravel()
         array([0.  , 1.  , 1.5 , 1.75])
         """
-        _check_count("time", time)
+        check_count("time", time)
         return self.markov_parameters(time).cumsum(axis=0)
 
     def dc_gain(self) -> Array:
@@ -485,11 +487,6 @@ def _sorted(values: Array) -> Array:
 def _away_from_zero(values: Array) -> Array:
     """The values, none of them closer to 0 than rounding."""
     return np.where(np.abs(values) < EPSILON, EPSILON, values)
-
-
-def _check_count(name: str, count: Any) -> None:
-    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
-        raise ValueError(f"{name} must be an int of at least 1, got {count!r}.")
 
 
 def _summed(transition: Array, driven: Array) -> Array:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from seqdyn.checks import check_count, is_int
 from seqdyn.data.sequences import Sequences, as_sequences
 from seqdyn.data.targets import as_targets, check_no_infinity, target_names
 from seqdyn.estimators.tasks import as_numbers
@@ -149,11 +150,6 @@ def _check_rows(split: Split) -> None:
 
 def _horizons(horizons: Any) -> tuple[int, ...]:
     steps = [horizons] if isinstance(horizons, Integral) else list(horizons)
-    if not steps or not all(isinstance(k, Integral) and not isinstance(k, bool) and int(k) >= 1 for k in steps):
+    if not steps or not all(is_int(k) and k >= 1 for k in steps):
         raise ValueError(f"horizons must be ints of at least 1, such as (1, 5, 20), got {horizons!r}.")
     return tuple(sorted({int(k) for k in steps}))
-
-
-def check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
-        raise ValueError(f"{name} must be an int of at least 1, got {value!r}.")

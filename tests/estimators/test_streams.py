@@ -226,7 +226,9 @@ def test_forecasts_that_cannot_be() -> None:
         stream.forecast(3)
     with pytest.raises(ValueError, match="exogenous has .*2 rows in time.* expected exactly steps=3"):
         stream.forecast(3, exogenous=np.zeros((2, 1)))
-    with pytest.raises(ValueError, match=r"steps must be at least 1, got 0|horizon must be at least 1, got 0"):
+    with pytest.raises(
+        ValueError, match=r"steps must be at least 1, got 0|horizon must be an int of at least 1, got 0"
+    ):
         stream.forecast(0, exogenous=np.zeros((0, 1)))
     stream.reset()
     with pytest.raises(ValueError, match="Nothing has been pushed"):

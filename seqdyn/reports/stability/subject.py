@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from seqdyn.autoregression import OwnPast
 from seqdyn.cell import Cell
+from seqdyn.checks import check_count
 from seqdyn.conversion import from_torch
 from seqdyn.data.sequences import as_sequences
 from seqdyn.data.targets import as_targets, spread
@@ -149,7 +150,9 @@ def subject_of(
     ValueError
         If data and model do not fit, or the model has no causal state.
     """
-    _check_counts(required_lag=(required_lag, 2), max_sequences=(max_sequences, 1), max_steps=(max_steps, 2))
+    check_count("required_lag", required_lag, 2, (None,), "gradients are measured against those at lag 1")
+    check_count("max_sequences", max_sequences)
+    check_count("max_steps", max_steps, 2, (None,))
     source = _source(model, X, y, loss, steps)
     name, model = type(model).__name__, getattr(model, "estimator_", model)
     lag, said = _required(model, required_lag, source.rows)
@@ -169,13 +172,6 @@ def subject_of(
         model if isinstance(model, SequenceEstimator) else None,
         unused,
     )
-
-
-def _check_counts(**given: tuple[Any, int]) -> None:
-    for name, (value, least) in given.items():
-        if value is not None and (not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least):
-            why = ": gradients are measured against those at lag 1" if name == "required_lag" else ""
-            raise ValueError(f"{name} must be an int of at least {least}, got {value!r}{why}.")
 
 
 # --- model and data ---------------------------------------------------------------------------------------------------
@@ -237,8 +233,7 @@ def _alone(cell: Cell, y: Any, loss: Loss | None, steps: int) -> _Source:
     """A cell without inputs, or on its own output."""
     if y is not None:
         raise ValueError("y without X: targets stand beside the inputs that lead to them.")
-    if not isinstance(steps, int | np.integer) or steps < 2:
-        raise ValueError(f"steps must be an int of at least 2, got {steps!r}.")
+    check_count("steps", steps, 2)
     if cell.input_size and cell.input_shape != cell.output_shape:
         raise ValueError(
             f"{type(cell).__name__} is driven by {cell.input_size} input(s): give X (series, time, {cell.input_size})."
