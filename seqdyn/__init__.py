@@ -16,11 +16,13 @@ The package is a house; each floor knows only those below it.
               teacher_forcing   how much of the true past a training sees
     floor 3   cells             one recurrence a file
               systems           known dynamics as cells
-              training          losses and the loop: BPTT and truncated BPTT
+              training          objectives, heads, batches, and the loop: BPTT and truncated BPTT
               dynamics          measurements of any cell
+              codecs            between the units of the data and those of a network
               stream            the one mutable object
     floor 4   identification    linear systems from data, and what they do
               conversion        torch's own networks as cells
+              predictor         a fitted network with all that is needed to use it
     floor 5   estimators        scikit-learn estimators
     floor 6   forecasting       forecasters of frames, their baselines and backtests
     floor 7   reports           comparisons of models, the stability of gradients
@@ -130,7 +132,19 @@ _HOME = {
 """Where each public name lives, floor by floor."""
 
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-_SUBMODULES = ("state", "metrics", "datasets", "systems", "training", "dynamics", "initial_state", "cells", "data")
+_SUBMODULES = (
+    "state",
+    "metrics",
+    "datasets",
+    "systems",
+    "training",
+    "dynamics",
+    "initial_state",
+    "cells",
+    "codecs",
+    "data",
+    "predictor",
+)
 
 __all__ = ["__version__", *_MODULE_OF]
 

@@ -389,7 +389,7 @@ class Autoregression:
     >>> import numpy as np
     >>> from seqdyn import Autoregression, ElmanRegressor
     >>> wave = np.sin(0.3 * np.arange(300))
-    >>> model = ElmanRegressor(autoregression=Autoregression(lags=3), hidden_size=8, random_state=0)
+    >>> model = ElmanRegressor(autoregression=Autoregression(lags=3), max_epochs=20, random_state=0)
     >>> model = model.fit(wave[:-1, None], wave[1:])
     >>> ahead = np.full((5, 1), np.nan)
     >>> ahead[0] = wave[-1]

@@ -189,7 +189,7 @@ class Cell(nn.Module):
         """The random inputs of one pass, leaves (batch, time, …), for ``Noisy(x, noise)``; None if there are none.
 
         What belongs to a whole sequence, as a dropout mask does, is drawn once and held; what is new at every step, as
-        a latent variable is, is drawn for all of them.
+        a latent variable is, is drawn for all of them. Dropout is drawn in training mode only.
         """
         return None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from numbers import Integral
+from types import FrameType
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -81,3 +83,12 @@ def check_count(name: str, value: Any, least: int = 1, others: Sequence[Any] = (
         also = "".join(f"{other!r} or " for other in others)
         raise ValueError(f"{name} must be {also}an int of at least {least}, got {value!r}{why and ': '}{why}.")
     return int(value)
+
+
+def outside() -> int:
+    """The ``stacklevel`` with which a warning points at the line of the user's that led to it."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "seqdyn":
+        frame, level = frame.f_back, level + 1
+    return level

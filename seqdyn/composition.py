@@ -313,7 +313,8 @@ class Stack(Cell):
         }
 
     def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
-        return layer_noise([(cell,) for cell in self._cells()], self.dropout, batch, time, generator)
+        dropout = self.dropout if self.training else 0.0
+        return layer_noise([(cell,) for cell in self._cells()], dropout, batch, time, generator)
 
     def _cells(self) -> list[Cell]:
         return cast(list[Cell], list(self.layers))

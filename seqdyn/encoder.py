@@ -111,7 +111,7 @@ class Encoder(nn.Module):
 
     def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
         """One :class:`~seqdyn.composition.LayerNoise` a layer, for one batch; None if there is none."""
-        return layer_noise(self._pairs(), self.dropout, batch, time, generator)
+        return layer_noise(self._pairs(), self.dropout if self.training else 0.0, batch, time, generator)
 
     def _pairs(self) -> list[Sequence[Cell]]:
         return cast(list[Sequence[Cell]], list(self.layers))

@@ -2,7 +2,8 @@
 
     file    = length of the header (8 bytes) | header | tensors
     header  = {"__metadata__": {"seqdyn": text}, name of a tensor: {dtype, shape, offsets}, …}
-    text    = {"format": 1, "sha256": digest of the file with the digest's 64 characters at 0, "content": tree}
+    text    = {"format": 1, "sha256": digest of the file with the digest's 64 characters at 0, "written": {"seqdyn":
+              version, "at": instant}, "content": tree}
 
 Loading a file nobody trusts can fail, never execute: a file holds values and names, and names are looked up in a
 static registry. Every later format keeps the beginning of the text, so that an old seqdyn can say what it has met.
@@ -20,13 +21,20 @@ import math
 import os
 import re
 import secrets
+import sys
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+
+try:
+    from fcntl import LOCK_EX, LOCK_NB, flock
+except ImportError:  # Windows, where a file that is open cannot be removed
+    flock = None  # type: ignore[assignment]
 
 Path = str | os.PathLike[str]
 Named = TypeVar("Named", bound=Callable[..., Any])
@@ -54,6 +62,10 @@ REGISTRY: dict[str, str] = {
         "seqdyn.systems.cascaded_tanks": "CascadedTanks CascadedTanksState",
         "seqdyn.conversion": "Headed",
         "seqdyn.data.scaling": "Scaling",
+        "seqdyn.training.heads": "Squared Absolute Huber Quantile Gaussian CrossEntropy Bernoulli Custom",
+        "seqdyn.training.forward": "Annotator",
+        "seqdyn.codecs": "NumberInputs NumberTargets ClassTargets Codec Plain",
+        "seqdyn.predictor": "Predictor",
         "seqdyn.data.grids": "Grid",
         "seqdyn.data.panels": "Panel Layout Roles",
         "seqdyn.forecasting.forecaster": "Forecaster",
@@ -215,7 +227,7 @@ def write(path: Path, content: Any) -> None:
     if not os.path.isdir(os.path.dirname(target)):
         raise FileNotFoundError(f"There is no folder {os.path.dirname(target)} to write {os.path.basename(target)} in.")
     encoder = _Encoder()
-    tree = {"format": FORMAT, "sha256": _BLANK.decode(), "content": encoder.encode(content, "")}
+    tree = {"format": FORMAT, "sha256": _BLANK.decode(), "written": _now(), "content": encoder.encode(content, "")}
     text = json.dumps(tree, allow_nan=False, separators=(",", ":"))
     data = bytearray(safetensors.torch.save(encoder.tensors, {"seqdyn": text}))
     if int.from_bytes(data[:8], "little") > _MAX_HEADER:
@@ -243,6 +255,46 @@ def read(path: Path) -> Any:
     FileNotFoundError, IsADirectoryError
         If there is no such file.
     """
+    data = _checked(path)
+    try:
+        with torch.random.fork_rng(devices=[]):  # a constructor may draw; reading may not
+            return _Decoder(safetensors.torch.load(data)).decode(_text(data)["content"])
+    except FileFormatError as error:
+        raise FileFormatError(f"{os.fspath(path)} {error}") from error.__cause__
+    except Exception as error:
+        raise FileFormatError(
+            f"{os.fspath(path)} holds what this seqdyn cannot rebuild: {type(error).__name__}: {error}"
+        ) from error
+
+
+def written(path: Path) -> dict[str, str]:
+    """Who wrote a file, and when; nothing of its content is rebuilt.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    dict
+        ``"seqdyn"``: the version of the library; ``"at"``: the instant, in UTC. Empty where a file does not tell.
+
+    Raises
+    ------
+    FileFormatError, FileNotFoundError, IsADirectoryError
+        As :func:`read`.
+    """
+    data = _checked(path)
+    try:
+        return {str(key): str(value) for key, value in _text(data).get("written", {}).items()}
+    except Exception as error:
+        raise FileFormatError(
+            f"{os.fspath(path)} does not say who wrote it: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _checked(path: Path) -> bytes:
+    """The bytes of a file, if it is whole and this seqdyn knows its format."""
     with open(path, "rb") as file:
         data = file.read()
     seal = _SEAL.search(data)
@@ -255,17 +307,20 @@ def read(path: Path) -> Any:
             f"{os.fspath(path)} was written by a newer seqdyn (format {int(seal[1])}; this one reads up to {FORMAT}): "
             "upgrade with pip install --upgrade seqdyn."
         )
-    try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        tree = json.loads(header["__metadata__"]["seqdyn"])
-        with torch.random.fork_rng(devices=[]):  # a constructor may draw; reading may not
-            return _Decoder(safetensors.torch.load(data)).decode(tree["content"])
-    except FileFormatError as error:
-        raise FileFormatError(f"{os.fspath(path)} {error}") from error.__cause__
-    except Exception as error:
-        raise FileFormatError(
-            f"{os.fspath(path)} holds what this seqdyn cannot rebuild: {type(error).__name__}: {error}"
-        ) from error
+    return data
+
+
+def _now() -> dict[str, str]:
+    """Who writes, and when; SOURCE_DATE_EPOCH, where it is set, makes the same file twice."""
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.now(UTC) if seconds is None else datetime.fromtimestamp(int(seconds), UTC)
+    return {"seqdyn": sys.modules["seqdyn"].__version__, "at": now.isoformat(timespec="seconds")}
+
+
+def _text(data: bytes) -> Any:
+    """The configuration in the header."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return json.loads(header["__metadata__"]["seqdyn"])
 
 
 class _Encoder:
@@ -605,15 +660,47 @@ def _foreign(data: bytes) -> str:
 def _replace(target: str, data: bytes | bytearray) -> None:
     """Write beside the target, then take its place; on failure the target is as it was and nothing is left."""
     folder, name = os.path.split(target)
-    beside = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    _clear(folder, name)
+    beside, descriptor = _beside(folder, name)
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, target)
+            if flock is not None:
+                os.replace(beside, target)  # still locked: nobody takes it for a file that was left over
+        if flock is None:
+            os.replace(beside, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(beside)
         raise
+
+
+def _beside(folder: str, name: str) -> tuple[str, int]:
+    """A new file beside the target, locked while it is written."""
+    while True:
+        path = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        if flock is not None:
+            flock(descriptor, LOCK_EX)
+        if os.path.exists(path):
+            return path, descriptor
+        os.close(descriptor)  # cleared away before it was locked
+
+
+def _clear(folder: str, name: str) -> None:
+    """Remove what writers of this target that were killed have left: files that nobody holds."""
+    left = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.tmp")
+    for entry in filter(left.fullmatch, os.listdir(folder)):
+        path = os.path.join(folder, entry)
+        with contextlib.suppress(OSError):  # somebody is writing it
+            if flock is None:
+                os.unlink(path)
+                continue
+            descriptor = os.open(path, os.O_WRONLY)
+            try:
+                flock(descriptor, LOCK_EX | LOCK_NB)
+                os.unlink(path)
+            finally:
+                os.close(descriptor)

@@ -131,7 +131,7 @@ class Started(Wrapper):
     learned : bool
         Make μ a parameter.
     scale : float, at least 0
-        s. Draws happen only inside :func:`drawing`; elsewhere h_{-1} = μ.
+        s. Draws happen only inside :func:`drawing`, in training mode; elsewhere h_{-1} = μ.
     seed : int, optional
         Seeds this cell's draws.
     """
@@ -169,7 +169,7 @@ class Started(Wrapper):
 
     def initial_state(self, batch: int) -> State:
         start = self._mean(batch)
-        if self.generator is None or not self.scale:
+        if self.generator is None or not self.scale or not self.training:
             return start
         return map_leaves(lambda leaf: leaf + self.scale * self._noise(leaf), start)
 
@@ -209,6 +209,12 @@ def drawing(network: nn.Module, generator: torch.Generator) -> Iterator[None]:
     finally:
         for start in starts:
             start.generator = None
+
+
+def seeded_generators(network: nn.Module) -> list[torch.Generator]:
+    """The generators of random starts with a seed of their own, while they are :func:`drawing`."""
+    starts = [module for module in network.modules() if isinstance(module, Started) and module.seed is not None]
+    return [start.generator for start in starts if start.generator is not None]
 
 
 def _fitting(state: State, template: State, cell: Cell) -> State:

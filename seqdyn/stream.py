@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from seqdyn.cell import Cell
 from seqdyn.checks import check_count
+from seqdyn.codecs import Plain
 from seqdyn.loops import rollout
 from seqdyn.state import State, detach, map_leaves, named_leaves
 
@@ -21,23 +23,19 @@ Feed = Callable[[Array, Array | None], Array]
 class Stream:
     """A cell with its current state: y_t, h_t = f(x_t, h_{t-1}), one step a call.
 
-    Pushing the rows of a sequence one by one gives what a scan over the whole gives.
+    Pushing the rows of a sequence one by one gives what a scan over the whole gives. It pickles, with its place.
 
     Parameters
     ----------
     cell : Cell
     state : State, optional
         Of one row; the cell's own initial state if None.
-    encode : callable, optional
-        From rows of data (rows, inputs), an array, to the tensor or tree that the cell takes.
-    decode : callable, optional
-        From outputs (…, outputs), an array, to y (…, targets) in the units of the data.
+    codec : Codec, optional
+        Between the units of the data and those of the cell, see :mod:`seqdyn.codecs`; the cell's own units if None.
     lag : int, at least 0
         τ: the answer to x_t comes with x_{t+τ}; the first τ pushes answer None.
-    inputs : int, optional
-        How many numbers a push takes, if ``encode`` makes others of them; the cell's own number if None.
-    finish : callable, optional
-        What :meth:`push` and :meth:`forecast` make of decoded values (…, targets); class labels, say.
+    flat : bool
+        Answer one number or label, rather than an array (targets,).
 
     Examples
     --------
@@ -45,27 +43,14 @@ class Stream:
     >>> stream = Stream(ExponentialMovingAverage(1, gamma=0.5))
     >>> stream.push([1.0]), stream.push([1.0])
     (array([0.5], dtype=float32), array([0.75], dtype=float32))
+    >>> stream
+    <Stream of ExponentialMovingAverage: 1 input, 2 pushed, state h (1, 1)>
     """
 
-    def __init__(
-        self,
-        cell: Cell,
-        state: State | None = None,
-        *,
-        encode: Callable[[Array], Any] | None = None,
-        decode: Callable[[Array], Array] | None = None,
-        lag: int = 0,
-        inputs: int | None = None,
-        finish: Callable[[Array], Any] | None = None,
-    ):
-        self.cell = cell
-        self.lag = lag
-        self._encode = encode or self._plain
-        self._decode = decode or _same
-        self._finish = finish or _same
-        self._shape = (cell.input_size if inputs is None else inputs,)
-        own = cell.zeros(1)
-        self._precision, self._device = np.float64 if own.dtype == torch.float64 else np.float32, own.device
+    def __init__(self, cell: Cell, state: State | None = None, *, codec: Any = None, lag: int = 0, flat: bool = False):
+        self.cell, self.lag, self.flat = cell, lag, flat
+        self.codec = Plain(cell.input_size) if codec is None else codec
+        self._like = cell.zeros(1)
         self.state = cell.initial_state(1) if state is None else state
 
     @property
@@ -98,14 +83,47 @@ class Stream:
         -------
         array, shape (outputs,), or None
             y_t; with a lag τ, y_{t-τ}, and None for the first τ pushes.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit, or a number is NaN or infinite. The stream then stays where it was.
         """
-        row = np.asarray(x, dtype=np.float64)
-        if row.shape != self._shape:
-            raise ValueError(f"x has shape {row.shape}, expected {self._shape}: one number a feature.")
+        row = np.array(x, dtype=np.float64)
+        if row.shape != (self.codec.inputs.width,):
+            raise ValueError(f"x has shape {row.shape}, expected ({self.codec.inputs.width},): one number a feature.")
+        self.codec.inputs.check(row)
         with torch.inference_mode():
-            self._last, self._state = self.cell(self._encode(row[None]), self._state)
+            self._last, self._state = self.cell(self.codec.inputs.encode(row[None], self._like), self._state)
         self._pushed += 1
-        return None if self._pushed <= self.lag else self._finish(self._decode(_array(self._last)))
+        return None if self._pushed <= self.lag else self._answer(self._last)
+
+    def probabilities(self) -> Array:
+        """The probability of every class in the answer to the last push, (classes,), in the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If the model predicts numbers, or there is no answer yet.
+        """
+        probabilities: Array = self.codec.targets.probabilities(self._answered())[0]
+        return probabilities
+
+    def quantiles(self, levels: Sequence[float] | None = None) -> Array:
+        """Quantiles of the answer to the last push, (outputs, levels), or (levels,) of one target.
+
+        Parameters
+        ----------
+        levels : sequence of float in (0, 1), increasing, optional
+            Those of the fit if None.
+
+        Raises
+        ------
+        ValueError
+            If the model's loss says nothing of quantiles, or there is no answer yet.
+        """
+        found: Array = self.codec.targets.quantiles(self._answered(), levels)[0]
+        return found[0] if self.flat else found
 
     def forecast(
         self,
@@ -147,50 +165,61 @@ class Stream:
         self._check_feed(join, known)
 
         def close(output: Tensor, u: Tensor | None) -> Any:
-            return self._encode(join(self._decode(_array(output)), None if u is None else _array(u))[None])
+            x = join(self.codec.targets.decode(output)[0], None if u is None else u.numpy()[0])
+            return self.codec.inputs.encode(x[None], self._like)
 
         with torch.inference_mode():
             future = None if known is None else torch.as_tensor(known).unsqueeze(0)
             ahead = rollout(self.cell, self._state, horizon, last=self._last, feed=close, exogenous=future)
-        return self._finish(self._decode(_array(ahead.output)))
+            return self._answer(ahead.output)
 
     def fork(self) -> Stream:
         """An independent stream at the same place, over the same weights."""
-        twin = Stream.__new__(Stream)
-        twin.__dict__ |= self.__dict__
-        return twin
+        return copy.copy(self)
 
     def reset(self) -> None:
         """Go back to the cell's initial state."""
         self.state = self.cell.initial_state(1)
 
+    def __repr__(self) -> str:
+        width = self.codec.inputs.width
+        state = ", ".join(f"{name} {tuple(leaf.shape)}" for name, leaf in named_leaves(self._state)) or "nothing"
+        lag = f", answers {self.lag} steps late" if self.lag else ""
+        return (
+            f"<Stream of {_name(self.cell)}: {width} input{'' if width == 1 else 's'}, {self._pushed} pushed, state "
+            f"{state}{lag}>"
+        )
+
+    def _answer(self, output: Tensor) -> Any:
+        """What users get of outputs (1, …, outputs)."""
+        values = self.codec.targets.finish(self.codec.targets.decode(output)[0])
+        return values[..., 0][()] if self.flat else values
+
+    def _answered(self) -> Tensor:
+        if self._last is None or self._pushed <= self.lag:
+            raise ValueError("There is no answer yet: push a step first.")
+        return self._last
+
     def _check_feed(self, join: Feed, known: Array | None) -> None:
         assert self._last is not None
         if known is not None and known.ndim != 2:
             raise ValueError(f"exogenous has shape {known.shape}, expected (horizon, features).")
-        first = np.shape(join(self._decode(_array(self._last)), None if known is None else known[0]))
-        if first != self._shape:
+        first = np.shape(join(self.codec.targets.decode(self._last)[0], None if known is None else known[0]))
+        if first != (self.codec.inputs.width,):
             raise ValueError(
-                f"The next input would have shape {first}, but {self._shape} is needed: give the other features as "
-                "exogenous, or say with feed(y, exogenous) how an output becomes an input."
+                f"The next input would have shape {first}, but ({self.codec.inputs.width},) is needed: give the other "
+                "features as exogenous, or say with feed(y, exogenous) how an output becomes an input."
             )
-
-    def _plain(self, rows: Array) -> Tensor:
-        return torch.from_numpy(rows.astype(self._precision)).to(self._device)
-
-
-def _array(output: Tensor) -> Array:
-    """The only row of a batch, as an array."""
-    values: Array = output.cpu().numpy()[0]
-    return values
 
 
 def _join(y: Array, exogenous: Array | None) -> Array:
     return y if exogenous is None else np.concatenate([y, exogenous])
 
 
-def _same(value: Any) -> Any:
-    return value
+def _name(cell: Cell) -> str:
+    """The name of a cell, with the one inside a wrapper."""
+    inner = getattr(cell, "cell", None)
+    return f"{type(cell).__name__}({_name(inner)})" if isinstance(inner, Cell) else type(cell).__name__
 
 
 def _spoken(leaves: dict[str, Any]) -> str:

@@ -422,10 +422,17 @@ def test_files_that_are_no_estimators(folder: Path) -> None:
 # --- the demonstration
 
 
-def test_demo(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What `seqdyn demo --quick` says, and the folder it writes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("demo"))
+        return succeed("demo --quick --seed 3"), Path("seqdyn-demo").resolve()
+
+
+def test_demo(demonstration: tuple[str, Path]) -> None:
     """`seqdyn demo --quick` writes all it says, marks the best, and says so if the network loses."""
-    output = succeed("demo --quick --seed 3")
-    out = Path("seqdyn-demo")
+    output, out = demonstration
     listed = re.findall(r"^  (\S+\.(?:csv|png|html|safetensors))$", output, re.MULTILINE)
     assert sorted(path.name for path in out.iterdir()) == sorted(listed) and len(listed) == 10
     table = pd.read_csv(out / "table.csv").set_index(["data", "model"])
@@ -444,16 +451,16 @@ def test_demo(folder: Path) -> None:
         assert (out / name).read_bytes().startswith(b"\x89PNG") and (out / name).stat().st_size > 50_000
 
 
-def test_what_the_demo_saved_goes_on(folder: Path) -> None:
+def test_what_the_demo_saved_goes_on(demonstration: tuple[str, Path]) -> None:
     """A saved forecaster has read all rows: it forecasts what the demo wrote, and takes in the next ones."""
-    succeed("demo --quick")
-    written = pd.read_csv("seqdyn-demo/co2-forecast.csv", parse_dates=["time"]).set_index("time")
-    model = seqdyn.load("seqdyn-demo/co2.safetensors")
+    _, out = demonstration
+    written = pd.read_csv(out / "co2-forecast.csv", parse_dates=["time"]).set_index("time")
+    model = seqdyn.load(out / "co2.safetensors")
     again = model.forecast(12, level=[80, 95])
     np.testing.assert_allclose(again, written)
     assert list(again.columns) == ["mean", "0.025", "0.1", "0.9", "0.975"] and again.index[0] == pd.Timestamp("2002-01")
     assert model.update(again["mean"].rename("co2")).forecast(1).index[0] == pd.Timestamp("2003-01")
-    economy = pd.read_csv("seqdyn-demo/economy-forecast.csv")
+    economy = pd.read_csv(out / "economy-forecast.csv")
     assert economy.groupby("series").size().to_dict() == dict.fromkeys(economy["series"].unique(), 8)
     assert economy["series"].nunique() == 5
 

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 from collections import OrderedDict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import seqdyn
 from seqdyn import files
 from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
@@ -350,7 +352,25 @@ def test_the_file_is_plain_safetensors_with_readable_names(path: Path) -> None:
         assert json.loads(file.metadata()["seqdyn"])["format"] == files.FORMAT
 
 
-def test_the_same_content_makes_the_same_bytes_in_another_process(path: Path) -> None:
+def test_a_file_says_who_wrote_it_and_when(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version, and an instant between before and after; neither is part of what is read back."""
+    before = datetime.now(UTC).replace(microsecond=0)
+    files.save(path, GRU(2, 3))
+    found = files.written(path)
+    assert found["seqdyn"] == seqdyn.__version__ and set(found) == {"seqdyn", "at"}
+    assert before <= datetime.fromisoformat(found["at"]) <= datetime.now(UTC)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    files.save(path, GRU(2, 3))
+    assert files.written(path)["at"] == "1970-01-02T00:00:00+00:00"
+    forge(path, None)
+    assert files.written(path) == {}
+    path.write_bytes(b"")
+    with pytest.raises(FileFormatError, match="is empty"):
+        files.written(path)
+
+
+def test_the_same_content_makes_the_same_bytes_in_another_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     content = {"b": np.arange(3), "a": [1.5, "x"], "state": LSTMState(torch.zeros(1, 2), torch.ones(1, 2))}
     files.write(path, content)
     script = (
@@ -730,6 +750,41 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
     assert files.read(path) == "old"
     files.write(path, "new")
     assert files.read(path) == "new"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks are POSIX's")
+def test_what_killed_writers_left_is_cleared_away(path: Path) -> None:
+    """Files of this target that nobody holds; not those of a writer who lives, of other targets, or of the user's."""
+    import fcntl
+
+    name = path.name
+    left, held, others, own = (
+        f".{name}.0123abcd.tmp",
+        f".{name}.ffffffff.tmp",
+        ".other.0123abcd.tmp",
+        f".{name}.my.tmp",
+    )
+    for entry in (left, held, others, own):
+        path.with_name(entry).write_bytes(b"half")
+    with open(path.with_name(held), "r+b") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        files.write(path, "new")
+    assert sorted(os.listdir(path.parent)) == sorted([name, held, others, own])
+    files.write(path, "newer")
+    assert sorted(os.listdir(path.parent)) == sorted([name, others, own])
+    assert files.read(path) == "newer"
+
+
+def test_many_writers_of_one_file(path: Path) -> None:
+    """Side by side: each file that is read is whole, and nothing is left."""
+    script = "import sys; from seqdyn import files\nfor k in range(60): files.write(sys.argv[1], [sys.argv[2]] * 1000)"
+    command = [sys.executable, "-c", script, str(path)]
+    writers = [subprocess.Popen([*command, who], cwd=Path(files.__file__).parents[1]) for who in "ab"]
+    while any(writer.poll() is None for writer in writers):
+        if path.exists():
+            assert files.read(path) in (["a"] * 1000, ["b"] * 1000)
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert os.listdir(path.parent) == [path.name]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")

@@ -7,7 +7,8 @@ of whole series, of windows or of streams is then one gather of rows.
 |-------------------------------------|-------------------------------------|
 | 2-D array ``(time, features)``      | one sequence                        |
 | 3-D array ``(series, time, features)`` | many sequences of one length     |
-| list of 2-D arrays                  | many sequences of unlike lengths    |
+| list or object array of arrays ``(time, features)`` or ``(time,)`` | many sequences of unlike lengths |
+| nested lists of unlike lengths      | the same                            |
 | DataFrame indexed by time           | one sequence, its labels kept       |
 | DataFrame indexed by (series, time) | many sequences of unlike lengths, their labels kept |
 | xarray with dims (time, feature)    | one sequence, its coordinates kept  |
@@ -51,6 +52,8 @@ class Sequences:
         The steps of a 3-D array; series that are shorter are padded with NaN.
     template : xarray.DataArray or None
         An xarray that came in, without its features: dims (time,) or (series, time).
+    times : tuple of (pandas.Index or None), or None
+        The labels of each part of a list, where it is a frame.
     """
 
     rows: Array
@@ -60,6 +63,7 @@ class Sequences:
     features: Array | None = None
     width: int | None = None
     template: Any = None
+    times: tuple[pd.Index | None, ...] | None = None
 
     @property
     def starts(self) -> Array:
@@ -201,8 +205,9 @@ def as_sequences(X: Any, name: str = "X", missing: int = 0) -> Sequences:
     Parameters
     ----------
     X : array, list of arrays, DataFrame, or xarray.DataArray
-        See the table of this module. The dims of an xarray are found by name, in any order: ``time``, and one of
-        ``feature``, ``features``, ``input``, ``inputs``; other names must stand in the order (series, time, feature).
+        See the table of this module; series ``(time,)`` have one feature. The dims of an xarray are found by name, in
+        any order: ``time``, and one of ``feature``, ``features``, ``input``, ``inputs``; other names must stand in the
+        order (series, time, feature).
     name : str
         How errors call it.
     missing : int
@@ -218,7 +223,7 @@ def as_sequences(X: Any, name: str = "X", missing: int = 0) -> Sequences:
         If the shape is not one of the table, a row is NaN or infinite, the time index is unsorted, has duplicates or
         holes, the rows of a series do not stand together, or the dims of an xarray cannot be told apart.
     TypeError
-        For an xarray Dataset.
+        For an xarray Dataset, and for a column of a frame that holds no numbers.
 
     Examples
     --------
@@ -242,7 +247,7 @@ def is_xarray(X: Any) -> bool:
 
 def is_flat(X: Any) -> bool:
     """Whether a container is one 2-D table, as scikit-learn knows it, rather than many series or an xarray."""
-    return not is_xarray(X) and not _is_ragged(X) and rank(X) != 3
+    return not is_xarray(X) and series_of(X) is None and rank(X) != 3
 
 
 def rank(values: Any) -> int:
@@ -418,12 +423,14 @@ def _read(X: Any, name: str, missing: int) -> Sequences:
     if is_xarray(X):
         return _read_xarray(X, name, missing)
     if isinstance(X, pd.DataFrame):
+        check_columns(X, name)
         features = np.array([str(column) for column in X.columns], dtype=object)
         return Sequences(_numeric(X, name, ndim=2), series_lengths(X.index, name), "frame", X.index, features)
     if isinstance(X, pd.Series):
         raise ValueError(f"{name} is a Series; make it a frame of one feature with {name}.to_frame().")
-    if _is_ragged(X):
-        return _read_list(X, name)
+    parts = series_of(X)
+    if parts is not None:
+        return _read_list(parts, name)
     if rank(X) == 3:
         values = _numeric(X, name, ndim=3)
         series, time, features = values.shape
@@ -474,15 +481,19 @@ def _dims(X: Any, name: str) -> list[Any]:
     return [*(dim for dim in dims if dim not in (time, named)), time, named]
 
 
-def _read_list(X: Any, name: str) -> Sequences:
-    """A list of 2-D arrays: ragged series."""
+def _read_list(X: list[Any], name: str) -> Sequences:
+    """Ragged series; those of one feature may come without its axis."""
     for i, part in enumerate(X):
-        if isinstance(part, pd.DataFrame):
+        if isinstance(part, pd.DataFrame | pd.Series):
             check_time_index(part.index, f"{name}[{i}]")
+        if isinstance(part, pd.DataFrame):
+            check_columns(part, f"{name}[{i}]")
     columns = {tuple(map(str, part.columns)) for part in X if isinstance(part, pd.DataFrame)}
     if len(columns) > 1:
         raise ValueError(f"The frames of {name} have unlike columns: {sorted(columns)[:2]}.")
     features = np.array(columns.pop(), dtype=object) if columns else None
+    times = tuple(part.index if isinstance(part, pd.DataFrame | pd.Series) else None for part in X)
+    X = [np.asarray(part)[:, None] if rank(part) == 1 else part for part in X]
     parts = [_numeric(part, f"{name}[{i}]", ndim=2) for i, part in enumerate(X)]
     widths = {part.shape[1] for part in parts}
     if len(widths) > 1:
@@ -491,11 +502,56 @@ def _read_list(X: Any, name: str) -> Sequences:
             f"The series of {name} have {sorted(widths)} features, expected one number; the first shapes are "
             f"{shapes[:4]}."
         )
-    return Sequences(np.concatenate(parts), np.array([len(part) for part in parts]), "list", None, features)
+    lengths = np.array([len(part) for part in parts])
+    return Sequences(np.concatenate(parts), lengths, "list", None, features, times=times)
 
 
-def _is_ragged(X: Any) -> bool:
-    return isinstance(X, list | tuple) and len(X) > 0 and all(getattr(part, "ndim", None) == 2 for part in X)
+def series_of(X: Any) -> list[Any] | None:
+    """The series of a ragged container, each (time, …); None where X is one array or table.
+
+    A list of arrays holds a series in each. Nested lists are what numpy makes of them, as in scikit-learn, and ragged
+    where it makes nothing of them.
+
+    Examples
+    --------
+    >>> series_of([[1.0, 2.0], [3.0, 4.0]]), series_of([[1.0, 2.0], [3.0]])
+    (None, [array([1., 2.]), array([3.])])
+    """
+    own = isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1
+    if not (own or isinstance(X, list | tuple)) or len(X) == 0:
+        return None
+    ranks = {getattr(part, "ndim", None) for part in X}
+    if ranks <= {1, 2}:
+        return list(X)
+    try:
+        parts = [np.asarray(part) for part in X]
+    except ValueError:  # a part is ragged in itself
+        return None
+    found = [part.ndim for part in parts]
+    if max(found) == 0 or (len({part.shape for part in parts}) == 1 and not own):
+        return None
+    for i, axes in enumerate(found):
+        if axes not in (1, 2):
+            raise ValueError(
+                f"Item {i} of a ragged container is {str(X[i])[:40]!r}, with {axes} axes: expected series, each "
+                "(time, features) or (time,)."
+            )
+    return parts
+
+
+def check_columns(frame: pd.DataFrame, name: str) -> None:
+    """Raise if a column holds no numbers, naming it, with a way out."""
+    for column in frame.columns[[not pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]]:
+        values = frame[column]
+        if values.dtype == object and pd.to_numeric(values, errors="coerce").notna().equals(values.notna()):
+            continue
+        way = f"encode it, e.g. pd.get_dummies({name}, columns=[{column!r}], dtype=float)"
+        if values.dtype.kind in "mM":
+            way = f"make it the index, {name}.set_index({column!r}), or a number of its own"
+        raise TypeError(
+            f"Column {column!r} of {name} is of dtype {values.dtype} and holds no numbers (the first is "
+            f"{str(values.iloc[0])!r}): {way}; or leave it out."
+        )
 
 
 def _scatter(values: Array, series: Array, place: Array, shape: tuple[int, int]) -> Array:

@@ -8,8 +8,8 @@
 | list                     | list of ``(time,)`` or ``(time, outputs)`` | ``(series,)``, ``(series, outputs)`` |
 | xarray                   | the dims of X without features, and ``outputs`` | the same without time |
 
-One-to-many: X with one step a series and a longer y; the input is held. Labels of series must be those of X, in its
-order. Labels of time are not compared: in one-step forecasts y is shifted on purpose.
+One-to-many: X with one step a series and a longer y; the input is held. Where both X and y have labels, rows are joined
+by them: y is put in the order of X, and labels that are not those of X are an error.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import check_consistent_length
+from sklearn.utils import check_array, check_consistent_length
 
-from seqdyn.data.sequences import Sequences, is_xarray, rank
+from seqdyn.data.sequences import Sequences, is_xarray, rank, series_of
 
 Array = np.ndarray[Any, Any]
 
@@ -65,7 +65,7 @@ def as_targets(y: Any, sequences: Sequences, per_step: bool, name: str = "y") ->
     ValueError
         If lengths, shapes, dims or labels of series do not fit the inputs; the message says which.
     """
-    _check_series(y, sequences, per_step, name)
+    y = _in_order(y, sequences, per_step, name)
     y = _by_name(y, sequences, per_step, name)
     if not per_step:
         return _one_a_sequence(y, sequences, name)
@@ -80,24 +80,35 @@ def as_targets(y: Any, sequences: Sequences, per_step: bool, name: str = "y") ->
     return Targets(values.reshape(len(values), -1), values.ndim == 1, sequences)
 
 
-def _check_series(y: Any, sequences: Sequences, per_step: bool, name: str) -> None:
-    """Raise if y names other series than X, or the same in another order."""
-    if not isinstance(sequences.index, pd.MultiIndex) or not isinstance(y, pd.Series | pd.DataFrame):
-        return
-    if not per_step:
-        labels, found = sequences.series_labels(), y.index
-        unlike = not found.equals(labels) and set(found) == set(labels)
-    else:
-        two = y.index.nlevels == 2 and len(y) == len(sequences.rows)
-        labels = sequences.index.get_level_values(0)
-        found = y.index.get_level_values(0) if two else labels
-        unlike = not found.equals(labels)
-    if unlike:
-        row = int(np.argmax(np.asarray(found) != np.asarray(labels)))
-        raise ValueError(
-            f"Row {row} of {name} belongs to series {found[row]!s}, that of X to series {labels[row]!s}: both must "
-            f"have the same series in the same order, e.g. {name}.loc[X.index{'' if per_step else '.unique(0)'}]."
+def _in_order(y: Any, sequences: Sequences, per_step: bool, name: str) -> Any:
+    """y in the order of X, where both have labels: rows are joined by these, never by position."""
+    if sequences.times is not None and per_step and isinstance(y, list | tuple):
+        parts = enumerate(zip(y, sequences.times, strict=False))
+        return [_along(part, labels, f"{name}[{i}]", f"X[{i}]") for i, (part, labels) in parts] + list(
+            y[len(sequences.times) :]
         )
+    if per_step or not isinstance(sequences.index, pd.MultiIndex):
+        return _along(y, sequences.index if per_step else None, name, "X")
+    return _along(y, sequences.series_labels(), name, "the series of X")
+
+
+def _along(y: Any, labels: pd.Index | None, name: str, beside: str) -> Any:
+    """A Series or frame in the order of these labels."""
+    if labels is None or not isinstance(y, pd.Series | pd.DataFrame) or y.index.equals(labels):
+        return y
+    alike = y.index.nlevels == labels.nlevels and len(y) == len(labels) and y.index.is_unique
+    if alike and labels.isin(y.index).all():
+        return y.reindex(labels)
+    if len(y) == len(labels):
+        row = next(i for i, (one, other) in enumerate(zip(y.index, labels, strict=True)) if one != other)
+        what = f"the label {y.index[row]!s} in row {row}, where {beside} has {labels[row]!s}"
+    else:
+        what = f"{len(y)} labels, {beside} {len(labels)}"
+    raise ValueError(
+        f"{name} has {what}: rows are joined by their labels, never by position. Give both the same index. A target "
+        f"that lies ahead is shifted to the row it is predicted at, as in {name} = series.shift(-1), whose last value, "
+        f"NaN, is a missing target. If the rows do belong together as they stand, give {name}.to_numpy()."
+    )
 
 
 def _by_name(y: Any, sequences: Sequences, per_step: bool, name: str) -> Any:
@@ -112,12 +123,17 @@ def _by_name(y: Any, sequences: Sequences, per_step: bool, name: str) -> Any:
             f"{name} has the dims {tuple(y.dims)}, expected {tuple(shared)} as X, and for many outputs one named "
             f"'outputs' (or one of {OUTPUTS})."
         )
-    for dim in template.dims[:-1]:
-        if dim in y.indexes and dim in template.indexes and not y.indexes[dim].equals(template.indexes[dim]):
+    for dim in shared:
+        own, wanted = y.indexes.get(dim), template.indexes.get(dim)
+        held = dim == template.dims[-1] and template.sizes[dim] == 1
+        if own is None or wanted is None or held or own.equals(wanted):
+            continue
+        if len(own) != len(wanted) or not own.is_unique or not wanted.isin(own).all():
             raise ValueError(
-                f"The coordinate {dim!r} of {name} is not that of X: both must have the same series in the same order, "
-                f"e.g. {name}.sel({dim}=X[{dim!r}])."
+                f"The coordinate {dim!r} of {name} is not that of X, and values are joined by their coordinates, never "
+                f"by position: give both the same, or {name}.drop_vars({dim!r}) if they belong together as they stand."
             )
+        y = y.sel({dim: wanted})
     return y.transpose(*shared, *others).to_numpy()
 
 
@@ -164,11 +180,38 @@ def _one_a_sequence(y: Any, sequences: Sequences, name: str) -> Targets:
     if values.ndim not in (1, 2) or len(values) != series:
         one = sequences.container in ("array", "frame") and series == 1
         hint = " A 2-D X is one sequence; many need a 3-D X, a list or a MultiIndex (series, time)." if one else ""
+        if one and values.shape[:1] == (len(sequences.rows),):
+            frame = sequences.container == "frame"
+            hint += (
+                f" X has as many rows as {name} has targets: if every row is a sequence of its own (the layout of the "
+                f"UCR archive), give X{'.to_numpy()' if frame else ''}[:, :, None]."
+            )
         raise ValueError(
             f"{name} has shape {values.shape}, expected ({series},) or ({series}, outputs): with "
             f"return_sequences=False every sequence of X has one target.{hint}"
         )
     return Targets(values.reshape(series, -1), values.ndim == 1, sequences)
+
+
+def as_numbers(table: Any) -> Array:
+    """Targets as finite numbers or NaN."""
+    numbers: Array = check_array(
+        table, dtype=np.float64, ensure_all_finite="allow-nan", ensure_2d=True, input_name="y", ensure_min_samples=1
+    )
+    return numbers
+
+
+def as_labels(table: Array) -> Array:
+    """Labels from a table of one column."""
+    if table.shape[1] != 1:
+        raise ValueError(f"y has {table.shape[1]} columns; a classifier predicts one label: give one column.")
+    return table[:, 0]
+
+
+def is_missing(values: Any) -> Array:
+    """Which targets are not known: NaN, None or NaT."""
+    missing: Array = np.asarray(pd.isna(values))
+    return missing
 
 
 def spread(table: Array, sequences: Sequences, per_step: bool) -> Array:
@@ -219,11 +262,16 @@ def as_weights(sample_weight: Any, sequences: Sequences) -> Array | None:
         return None
     total, lengths = len(sequences.rows), sequences.lengths
     series = len(lengths)
-    if isinstance(sample_weight, list | tuple) and any(isinstance(part, np.ndarray) for part in sample_weight):
+    ragged = sequences.container == "list" and series_of(sample_weight) is not None
+    if ragged or isinstance(sample_weight, pd.Series | pd.DataFrame):
+        per_step = ragged or len(sample_weight) == total
+        sample_weight = _in_order(sample_weight, sequences, per_step, "sample_weight")
+    if ragged:
         parts = [np.asarray(part, dtype=np.float64) for part in sample_weight]
         if [part.shape for part in parts] != [(length,) for length in lengths]:
             raise ValueError(
-                f"sample_weight has the lengths {[len(part) for part in parts]}, expected {lengths.tolist()}, as X."
+                f"sample_weight has the shapes {[part.shape for part in parts]}, expected one number a step: the "
+                f"lengths of X are {lengths.tolist()}."
             )
         values = np.concatenate(parts)
     else:

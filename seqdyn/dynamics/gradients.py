@@ -273,15 +273,15 @@ def output_gradient(trajectory: Trajectory, loss: Loss) -> Tensor:
 
 def known_quantiles(values: Tensor, levels: Sequence[float]) -> Tensor:
     """Quantiles (columns, levels) over the rows of values (rows, columns): NaN is left out, −inf is a value."""
-    found = values.new_full((values.shape[1], len(levels)), torch.nan)
-    for column, own in enumerate(values.unbind(1)):
-        known = own[~own.isnan()].sort().values
-        if len(known):
-            places = torch.tensor(levels, dtype=torch.float64) * (len(known) - 1)
-            below, above = known[places.floor().long()], known[places.ceil().long()]
-            share = places - places.floor()
-            found[column] = torch.where((share == 0) | (below == above), below, (1 - share) * below + share * above)
-    return found
+    if not len(values):
+        return values.new_full((values.shape[1], len(levels)), torch.nan)
+    ordered = values.sort(0).values  # NaN comes last
+    last = ((~values.isnan()).sum(0) - 1).clamp(min=0)
+    places = torch.tensor(levels, dtype=torch.float64, device=values.device)[:, None] * last
+    below, above = ordered.gather(0, places.floor().long()), ordered.gather(0, places.ceil().long())
+    share = places - places.floor()
+    found = torch.where((share == 0) | (below == above), below, (1 - share) * below + share * above)
+    return found.T.to(values.dtype)
 
 
 def _anchors(anchors: int | Sequence[int], time: int) -> Tensor:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from seqdyn.autoregression import Autoregression
+from seqdyn.codecs import tensor
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.data.targets import as_targets, as_weights, check_no_infinity, spread, target_names
+from seqdyn.data.targets import as_numbers, as_weights, check_no_infinity, spread, target_names
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import unchanged_on_error
-from seqdyn.estimators.tasks import NumberEstimator, as_numbers
+from seqdyn.estimators.tasks import NumberEstimator
+from seqdyn.predictor import warmup_steps
 from seqdyn.state import State
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run
+from seqdyn.training.heads import Head, Squared
 
 Array = np.ndarray[Any, Any]
 
@@ -93,8 +95,8 @@ class ClosedFormEstimator(NumberEstimator):
         weight = weight if given is None else weight * given
         self._check_own_past(numbers.shape[1])
         weight = weight * ~np.isnan(sequences.rows).any(axis=1)
-        steps = np.arange(len(numbers)) - np.repeat(sequences.starts, sequences.lengths)
-        weight = weight * (steps >= np.repeat(self._warmup_steps(sequences.lengths), sequences.lengths))
+        warmup = warmup_steps(self._warmup, None, sequences.lengths)
+        weight = weight * (sequences.steps >= np.repeat(warmup, sequences.lengths))
         if np.count_nonzero(weight) < 2:
             raise ValueError(
                 f"Only {np.count_nonzero(weight)} of n_samples={len(weight)} steps have a known target after the "
@@ -112,27 +114,18 @@ class ClosedFormEstimator(NumberEstimator):
         with torch.no_grad():
             self._solve(self._solving_rows(sequences), scaled, weight)
         self.network_ = self._closed(self.network_).eval()
-        self.state_: State = run(self.network_, self._rows(sequences))[1]
+        self.state_: State = run(self.network_, self.predictor_.rows(sequences))[1]
 
-    def _rows_and_targets(self, X: Any, y: Any) -> Rows:
-        """Rows as the solved cell sees them, with scaled targets; those that are missing have weight 0."""
-        sequences = self._read(X)
-        numbers = spread(as_numbers(as_targets(y, sequences, per_step=True).table), sequences, per_step=True)
-        known = ~np.isnan(numbers)
-        scaled = np.where(known, self.target_scaling_.apply(numbers), 0.0)
-        return replace(self._rows(sequences), y=self._tensor(scaled), weight=self._tensor(known.astype(np.float64)))
-
-    def _errors(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """What the solution minimises."""
-        return lambda output, target: (output - target) ** 2
+    def _head(self) -> Head:
+        return Squared()
 
     def _solving_rows(self, sequences: Sequences) -> Rows:
         """Scaled inputs of the inner cell; last values that are not known repeat the one before."""
         if self._own_past is None:
-            return self._rows(sequences)
+            return self.predictor_.rows(sequences)
         series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
         filled = pd.DataFrame(sequences.rows).groupby(series).ffill().fillna(pd.Series(self.input_mean_))
-        x = self._tensor(self.input_scaling_.apply(filled.to_numpy()))
+        x = tensor(self.input_scaling_.apply(filled.to_numpy()), self.predictor_.like)
         starts, lengths = torch.as_tensor(sequences.starts), torch.as_tensor(sequences.lengths)
         return Rows(x, x.new_zeros(len(x), 0), None, starts, lengths)
 

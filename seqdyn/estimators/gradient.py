@@ -15,23 +15,29 @@ from torch import Tensor, nn
 
 from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
+from seqdyn.checks import outside
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.data.targets import Targets, as_targets, as_weights, check_no_infinity, spread, target_names
+from seqdyn.data.targets import Targets, as_weights, check_no_infinity, spread, target_names
 from seqdyn.dynamics.norm_preservation import omega_penalty
 from seqdyn.estimators.observers import ReachObserver
 from seqdyn.estimators.parameters import check_parameters
-from seqdyn.estimators.sequence import SequenceEstimator, unchanged_on_error
+from seqdyn.estimators.sequence import SequenceEstimator, storable, unchanged_on_error
 from seqdyn.generators import generator_of
 from seqdyn.initial_state import Strategy, Warmup, as_strategy
-from seqdyn.state import map_leaves
+from seqdyn.predictor import warmup_steps
+from seqdyn.state import leaves, map_leaves
 from seqdyn.training.batches import Batch, Rows, Spanned, Spans, Streams, heard, windows
+from seqdyn.training.checkpoint import Checkpoint, described, digest
 from seqdyn.training.forward import forgetting_time, run
 from seqdyn.training.initialisation import as_start
 from seqdyn.training.loop import HISTORY, Recipe, Trainer
-from seqdyn.training.losses import elementwise, weighted_mean
+from seqdyn.training.objective import Supervised, elementwise, weighted_mean
 
 Array = np.ndarray[Any, Any]
+
+UNMARKED = ("checkpoint", "checkpoint_every", "verbose")
+"""Parameters that a training does not depend on."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -75,24 +81,33 @@ class GradientEstimator(SequenceEstimator):
         ``(cell, generator) -> None``. None leaves a cell's own start. It comes before ``linear_start``.
     weight_average : float in [0, 1)
         Keep the exponential average of the weights, w̄ ← a w̄ + (1 − a) w after every step; 0 keeps the last weights.
-    max_epochs, max_steps, max_time : int, int or None, float or None
-        Budgets: passes over the data, optimizer steps, seconds.
+    max_epochs, max_steps, max_time : int, int or float, or None
+        Budgets: passes over the data, optimizer steps, seconds. Without ``max_epochs``: 200 epochs, or as many as 1,000
+        steps take, or as ``max_steps`` asks for.
     batch_size : int
-        Sequences or windows in one step, padded and masked.
-    early_stopping, validation_fraction, n_iter_no_change, tol
-        As in scikit-learn's MLP: with ``early_stopping`` the last ``validation_fraction`` of every sequence is held
-        out (of the sequences, with ``return_sequences=False``) and the best weights are restored; without it the
-        training loss is watched.
+        Sequences or windows in one step, padded and masked; those of like lengths together.
+    early_stopping, validation_fraction : bool, float in (0, 1)
+        Hold out the last ``validation_fraction`` of every sequence (of the sequences, with ``return_sequences=False``,
+        and of each class its share), watch the loss there, and restore the best weights. Otherwise the training loss is
+        watched.
+    n_iter_no_change, tol : int, float
+        A training ends once the watched loss has not improved by ``tol`` for more than ``n_iter_no_change`` epochs and
+        for 500 optimizer steps.
     scale : bool
         Standardise inputs and targets inside, fitted on the training part only.
     warm_start : bool
         ``fit`` goes on from the weights and scaling of the last one.
-    device : "auto" or a torch device
+    device : "auto", str or torch.device
         ``"auto"`` takes the GPU where there is one.
     dtype : {"float32", "float64"}
     random_state : int, RandomState or None
-    verbose : int
-        1 shows a progress bar.
+    verbose : bool or int
+        Whether to show a progress bar.
+    checkpoint : path or None
+        A file where ``fit`` keeps the training while it runs. If the file is there already, the same call goes on from
+        it, to the bit; a call with other data or parameters is refused. ``partial_fit`` leaves it alone.
+    checkpoint_every : float, at least 0
+        Seconds between two writings: what is lost at most.
     autoregression : Autoregression or None
         How the leading columns of X, the last values of the targets, are used; they may then be NaN.
 
@@ -103,12 +118,12 @@ class GradientEstimator(SequenceEstimator):
     state_ : State
         After the last row of the training data, with the final weights; one row a series.
     history_ : DataFrame
-        One row an epoch of the last call: epoch, loss (with the weighted Ω), validation_loss, gradient_norm (before
-        clipping), clip_coefficient, learning_rate, seconds; clip_fraction, the share of steps whose gradient was longer
-        than the limit; steps_reached, the share of the steps of a sequence whose state receives a gradient of 1e-10 or
-        more (in the last epoch of ``fit``, and after 1,000, 4,000, … steps; NaN between), and for every parameter of
-        the network gradient_norm/… (before clipping, the mean over steps) and update_ratio/…, ‖Δθ‖/‖θ‖ of the first
-        step, NaN where θ = 0.
+        One row an epoch of the last call: epoch, loss (with the weighted Ω, which stands alone in omega),
+        validation_loss, gradient_norm (before clipping), clip_coefficient, learning_rate, seconds; clip_fraction, the
+        share of steps whose gradient was longer than the limit; steps_reached, the share of the steps of a sequence
+        whose state receives a gradient of 1e-10 or more (in the last epoch of ``fit``, and after 1,000, 4,000, … steps;
+        NaN between), and for every parameter of the network gradient_norm/… (before clipping, the mean over steps) and
+        update_ratio/…, ‖Δθ‖/‖θ‖ of the first step, NaN where θ = 0.
         ``history_.attrs["non_finite"]`` lists where the training met a loss, gradient or weight that is not finite, as
         dicts of epoch, batch and parameters.
     forgetting_time_ : float
@@ -132,7 +147,7 @@ class GradientEstimator(SequenceEstimator):
     omega: float = 0.0
     initialise: Any = None
     weight_average: float = 0.0
-    max_epochs: int = 200
+    max_epochs: int | None = None
     max_steps: int | None = None
     max_time: float | None = None
     batch_size: int = 32
@@ -145,7 +160,9 @@ class GradientEstimator(SequenceEstimator):
     device: Any = "auto"
     dtype: str = "float32"
     random_state: Any = None
-    verbose: int = 0
+    verbose: int | bool = 0
+    checkpoint: Any = None
+    checkpoint_every: float = 60.0
     autoregression: Autoregression | None = None
 
     # ---------------------------------------------------------------- what subclasses owe
@@ -156,9 +173,6 @@ class GradientEstimator(SequenceEstimator):
 
     def _encode(self, targets: Targets, first: bool) -> tuple[Array, Array | None]:
         """Targets as numbers, one row a target, and what each row counts by its class."""
-        raise NotImplementedError
-
-    def _loss(self) -> Any:
         raise NotImplementedError
 
     # ---------------------------------------------------------------- fitting
@@ -186,9 +200,14 @@ class GradientEstimator(SequenceEstimator):
         NonFiniteError
             If loss or gradient explode; it has the ``epoch``, the ``batch`` and the ``parameters``, and the estimator
             keeps the last good weights and the history up to there.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a budget was spent while the loss still fell; the message says which, and what to set.
         """
         fresh = not (self.warm_start and "network_" in vars(self))
-        return self._learn(X, y, sample_weight, fresh, self._recipe(), self.early_stopping)
+        return self._learn(X, y, sample_weight, fresh, whole=True)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one more epoch on new data, at a constant rate; scaling and optimizer go on from the last call.
@@ -196,23 +215,23 @@ class GradientEstimator(SequenceEstimator):
         Parameters
         ----------
         X, y, sample_weight
-            As in :meth:`fit`.
+            As in :meth:`fit`; after a first call one row is enough.
 
         Returns
         -------
         self
         """
         fresh = "network_" not in vars(self)
-        recipe = replace(self._recipe(), max_epochs=1, schedule=None)
-        return self._learn(X, y, sample_weight, fresh, recipe, False, watched=False)
+        return self._learn(X, y, sample_weight, fresh, whole=False)
 
-    def _learn(
-        self, X: Any, y: Any, sample_weight: Any, fresh: bool, recipe: Recipe, hold_out: bool, watched: bool = True
-    ) -> Self:
-        with unchanged_on_error(self):
-            sequences, trainer = self._prepare(X, y, sample_weight, fresh, recipe, hold_out)
+    def _learn(self, X: Any, y: Any, sample_weight: Any, fresh: bool, whole: bool) -> Self:
+        """A whole training, which is watched and may be kept in a checkpoint, or one more epoch."""
         observer = ReachObserver()
-        trainer.observer = observer if watched else None
+        with unchanged_on_error(self):
+            sequences, trainer = self._prepare(X, y, sample_weight, fresh, whole)
+            if whole:
+                trainer.observer = observer
+                trainer.checkpoint = self._checkpoint(trainer, fresh, observer)
         try:
             self._train(trainer, fresh)
             observer.measure(self.network_)
@@ -231,61 +250,79 @@ class GradientEstimator(SequenceEstimator):
         """All steps of a fit; none where the beginning of a fresh one has solved it."""
         trainer.run()
 
-    def _prepare(
-        self, X: Any, y: Any, sample_weight: Any, fresh: bool, recipe: Recipe, hold_out: bool
-    ) -> tuple[Sequences, Trainer]:
+    def _prepare(self, X: Any, y: Any, sample_weight: Any, fresh: bool, whole: bool) -> tuple[Sequences, Trainer]:
         """Everything up to the first step: data checked and scaled, network built, batches planned."""
         check_parameters(self)
+        hold_out = self.early_stopping and whole
         if fresh:
             self.fitted_params_ = self.get_params(deep=False)
         else:
             self._check_unchanged()
-        self._loss_now = self._loss()
         sequences = self._read_inputs(X, reset=fresh)
         targets = self._read_targets(y, sequences)
         sequences = targets.sequences
         check_no_infinity(targets.table, sequences, self._per_step)
         numbers, class_weight = self._encode(targets, fresh)
         self._check_own_past(numbers.shape[1])
-        self._check_extent(sequences, numbers)
+        self._check_extent(sequences, numbers, fresh)
         self.flat_targets_ = targets.flat
         self.target_names_ = target_names(y)
         raw = spread(numbers, sequences, self._per_step)
         weight = _product(as_weights(sample_weight, sequences), _steps(class_weight, sequences, self._per_step))
-        weight = ~np.isnan(raw) * (np.ones(1) if weight is None else weight[:, None])
-        train = self._training_lengths(sequences.lengths, hold_out)
+        known = ~np.isnan(raw) * (np.ones(1) if weight is None else weight[:, None])
+        train = self._training_lengths(sequences.lengths, numbers, hold_out)
         spans = self._spans(sequences, train)
         learnt = heard(*spans, total=len(raw) + self._lag * len(train)).numpy()[sequences.places(self._lag) + self._lag]
-        if fresh:
-            self._fit_scaling(sequences, raw, train, learnt[:, None] & (weight > 0))
-        rows = self._training_rows(sequences, raw, weight)
-        batches = self._batches(rows.part(spans.starts, spans.lengths), spans.warmup, rows.starts)
-        validate = self._validation(rows, train) if hold_out else None
         memory = {} if fresh else vars(self).get("_memory", {})
         generator = self._generator(memory.get("generator"))
-        name, moments = memory.get("optimizer", (None, None))
         if fresh:
+            self._fit_scaling(sequences, raw, train, learnt[:, None] & (known > 0))
             self.network_ = self._fresh_network(generator)
+        rows = self._training_rows(sequences, targets.table, weight)
+        batches = self._batches(rows.part(spans.starts, spans.lengths), spans.warmup, rows.starts)
+        validate = self._validation(rows, train) if hold_out else None
+        if fresh:
             self._initialise(generator)
             self._begin(rows.part(rows.starts[train > 0], torch.as_tensor(train[train > 0] + self._lag)))
+        name, moments = memory.get("optimizer", (None, None))
         return sequences, Trainer(
             self.network_,
             batches,
-            self._loss_now,
-            recipe,
+            self._objective(),
+            self._recipe() if whole else replace(self._recipe(), max_epochs=1, schedule=None),
             generator,
             validate,
-            penalty=self._penalty if self.omega else None,
-            prepare=None if self._own_past is None else self._hide,
             optimizer_state=moments if name == self.optimizer else None,
             norms=memory.get("norms"),
         )
 
+    def _objective(self) -> Supervised:
+        """What the training minimises."""
+        return Supervised(
+            self._head(),
+            {"omega": self._penalty} if self.omega else {},
+            None if self._own_past is None else self._hide,
+        )
+
+    def _checkpoint(self, trainer: Trainer, fresh: bool, observer: ReachObserver) -> Checkpoint | None:
+        """Where the training is kept, marked with all that it is of."""
+        if self.checkpoint is None:
+            return None
+        given = self.get_params(deep=False)
+        mark = {name: described(storable(value)) for name, value in given.items() if name not in UNMARKED}
+        rows = cast("Spans | Streams", trainer.batches).rows
+        tensors = (*leaves(rows.x), rows.y, *([] if rows.weight is None else [rows.weight]), rows.starts, rows.lengths)
+        mark |= {"estimator": type(self).__name__, "data": digest(*tensors)}
+        if not fresh:
+            mark |= {"start": digest(*self.network_.state_dict().values())}
+        return Checkpoint(self.checkpoint, self.checkpoint_every, mark, {"observer": observer})
+
     def _penalty(self, network: nn.Module, batch: Batch) -> Tensor:
         """Ω of the trajectory of a batch, as the loss summed over what counts sees it."""
+        head = self._head()
 
         def cost(output: Tensor) -> Tensor:
-            values: Tensor = elementwise(self._loss_now(output, batch.y), batch.y)
+            values = elementwise(head.loss(output, batch.y), batch.y)
             return values if batch.weight is None else values * batch.weight
 
         return float(self.omega) * omega_penalty(cast(Cell, network), batch.x, cost)
@@ -303,8 +340,9 @@ class GradientEstimator(SequenceEstimator):
         return batch._replace(x=self._own_past.hide(batch.x, lengths, progress, generator))
 
     def _recipe(self) -> Recipe:
-        recipe = Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
-        harder = getattr(self._own_past, "teacher_forcing", 1.0) == "linear" and not self.early_stopping
+        own = self.get_params(deep=False)
+        recipe = Recipe(**{field.name: own[field.name] for field in fields(Recipe) if field.name in own})
+        harder = self._own_past is not None and self._own_past.forcing.gets_harder and not self.early_stopping
         return replace(recipe, n_iter_no_change=math.inf) if harder else recipe  # its loss rises along the schedule
 
     def _spans(self, sequences: Sequences, train: Array) -> Spanned:
@@ -314,7 +352,7 @@ class GradientEstimator(SequenceEstimator):
         begin, length = torch.as_tensor(starts[kept]), torch.as_tensor(train[kept] + self._lag)
         if self.window is not None:
             begin, length = windows(begin, length, self.window + self._lag, self.stride)
-        warmup = torch.as_tensor(self._warmup_steps(length.numpy() - self._lag))
+        warmup = torch.as_tensor(warmup_steps(self._warmup, self._window, length.numpy() - self._lag))
         if bool((warmup >= length - self._lag).any()):
             raise ValueError(
                 f"warmup={int(warmup.max())} leaves no step with a loss in a sequence or window of "
@@ -340,30 +378,33 @@ class GradientEstimator(SequenceEstimator):
         borders = series[torch.searchsorted(series, seen.starts, right=True) - 1]
         return Spans(seen, self.batch_size, warmup, lead if bool((borders < seen.starts).any()) else 0, borders)
 
-    def _warmup_steps(self, lengths: Array) -> Array:
-        strategy = self._strategy
-        steps = self.warmup
-        if steps is None and isinstance(strategy, Warmup):
-            steps = strategy.steps
-            if steps is None:
-                sizes = np.minimum(lengths, self.window or lengths)
-                return np.maximum(1, sizes // 10)
-        return np.full(len(lengths), steps or 0, dtype=np.int64)
+    @property
+    def _warmup(self) -> int | None:
+        if self.warmup is not None or not isinstance(self._strategy, Warmup):
+            return self.warmup or 0
+        return self._strategy.steps
+
+    @property
+    def _window(self) -> int | None:
+        return self.window
 
     # ---------------------------------------------------------------- data
 
-    def _training_lengths(self, lengths: Array, hold_out: bool) -> Array:
+    def _training_lengths(self, lengths: Array, numbers: Array, hold_out: bool) -> Array:
         """The leading steps of every series that are trained on; 0 for a series held out whole."""
         if not hold_out:
             return lengths
         if self._per_step:
             return lengths - np.maximum(1, np.round(self.validation_fraction * lengths).astype(np.int64))
-        held = max(1, round(self.validation_fraction * len(lengths)))
-        return np.where(np.arange(len(lengths)) < len(lengths) - held, lengths, 0)
+        return np.where(_last_of_each(self._kinds(numbers), self.validation_fraction), 0, lengths)
 
-    def _check_extent(self, sequences: Sequences, numbers: Array) -> None:
+    def _kinds(self, numbers: Array) -> Array:
+        """The kind of every sequence, of which a part that is held out takes its share: all are of one kind."""
+        return np.zeros(len(numbers))
+
+    def _check_extent(self, sequences: Sequences, numbers: Array, fresh: bool) -> None:
         """Enough steps to learn from, and at least one target."""
-        if self._per_step and len(sequences.rows) < 2:
+        if fresh and self._per_step and len(sequences.rows) < 2:
             raise ValueError(f"X has n_samples=1 step: {type(self).__name__} needs at least 2 to fit.")
         if self.early_stopping and int(sequences.lengths.min() if self._per_step else len(sequences.lengths)) < 2:
             raise ValueError(
@@ -390,31 +431,13 @@ class GradientEstimator(SequenceEstimator):
         self.target_scaling_ = Scaling.fit(known) if self._scales_targets else Scaling.identity(raw.shape[1])
         self._share_scaling()
 
-    def _rows_and_targets(self, X: Any, y: Any) -> Rows:
-        """Rows as the trained network sees them, with scaled targets; those that are missing have weight 0."""
-        sequences = self._read(X)
-        targets = as_targets(y, sequences, self._per_step)
-        raw = spread(self._encode(targets, first=False)[0], targets.sequences, self._per_step)
-        return self._training_rows(targets.sequences, raw, (~np.isnan(raw)).astype(np.float64))
-
-    def _errors(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """What the fit averages over what counts: an error for every target."""
-        loss = self._loss()
-        return lambda output, target: elementwise(loss(output, target), target)
-
     @property
     def _scales_targets(self) -> bool:
         return self.scale
 
-    def _training_rows(self, sequences: Sequences, raw: Array, weight: Array) -> Rows:
-        """Scaled tensors; targets come τ rows late, those of weight 0 are 0."""
-        rows = self._rows(sequences, self._lag)
-        place = sequences.places(self._lag) + self._lag
-        y, counts = np.zeros((len(rows), raw.shape[1])), np.zeros((len(rows), weight.shape[1]))
-        y[place] = np.where(weight > 0, self.target_scaling_.apply(raw), 0.0)
-        counts[place] = weight
-        alike = bool((counts == counts[0, 0]).all())
-        return replace(rows, y=self._tensor(y), weight=None if alike else self._tensor(counts))
+    def _training_rows(self, sequences: Sequences, table: Array, weight: Array | None) -> Rows:
+        """Scaled tensors with their targets."""
+        return self.predictor_.rows(sequences, table, None if weight is None else weight[:, None])
 
     def _validation(self, rows: Rows, train: Array) -> Callable[[], float]:
         """The loss on what was held out; the state comes from running over everything before it."""
@@ -427,9 +450,11 @@ class GradientEstimator(SequenceEstimator):
         if not bool(weight.any()):
             raise ValueError("No target is known in the part held out for early_stopping.")
 
+        head = self._head()
+
         def validate() -> float:
             output, _ = run(self.network_, rows)
-            return float(weighted_mean(self._loss_now(output.unsqueeze(0), rows.y.unsqueeze(0)), weight.unsqueeze(0)))
+            return float(weighted_mean(elementwise(head.loss(output[None], rows.y[None]), rows.y[None]), weight[None]))
 
         return validate
 
@@ -459,10 +484,10 @@ class GradientEstimator(SequenceEstimator):
         """What is done with a fresh network and the rows it will be trained on, before the first step."""
 
     def _rebuild(self, generator: torch.Generator | None = None) -> nn.Module:
-        loss, own, inputs = self._loss(), self._own_past, self.n_features_in_
+        head, own, inputs = self._head(), self._own_past, self.n_features_in_
         width = inputs if own is None else own.width(inputs)
-        network = self._network(width, self.n_outputs_ * loss.heads, generator or torch.Generator())
-        return network if own is None else own.wrap(cast(Cell, network), loss.heads, loss.located, loss.middle)
+        network = self._network(width, self.n_outputs_ * head.outputs, generator or torch.Generator())
+        return network if own is None else own.wrap(cast(Cell, network), head.outputs, head.located, head.middle)
 
     def _start(self, cell: Cell) -> Cell:
         """The cell with its initial-state strategy."""
@@ -481,15 +506,16 @@ class GradientEstimator(SequenceEstimator):
             self.__dict__.pop("state_", None)
             self.__dict__.pop("forgetting_time_", None)
             return
-        rows = self._rows(sequences)
+        predictor = self.predictor_
+        rows = predictor.rows(sequences, lag=0)
         _, self.state_ = run(self.network_, rows)
         self.forgetting_time_ = self._forgetting_time(rows, generator)
-        warmup = int(self._warmup_steps(sequences.lengths).min())
+        warmup = int(predictor.warmup_steps(sequences.lengths).min())
         if 0 < warmup < self.forgetting_time_:
             warnings.warn(
                 f"warmup={warmup} is shorter than the {self.forgetting_time_:g} steps this model remembers its start: "
                 "predictions after the warm-up still depend on it. Set a longer warmup.",
-                stacklevel=4,
+                stacklevel=outside(),
             )
 
     def _forgetting_time(self, rows: Rows, generator: torch.Generator) -> float:
@@ -497,11 +523,6 @@ class GradientEstimator(SequenceEstimator):
         first = slice(int(rows.starts[0]), int(rows.starts[0] + rows.lengths[0]))
         x = map_leaves(lambda leaf: leaf[None, first], rows.x)
         return forgetting_time(cast(Cell, self.network_), x, generator)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        state.pop("_loss_now", None)
-        return state
 
 
 def _history(trainer: Trainer, observer: ReachObserver) -> pd.DataFrame:
@@ -511,6 +532,22 @@ def _history(trainer: Trainer, observer: ReachObserver) -> pd.DataFrame:
     frame.insert(len(HISTORY), "steps_reached", np.array(reach, dtype=float))
     frame.attrs["non_finite"] = trainer.non_finite
     return frame
+
+
+def _last_of_each(kinds: Array, fraction: float) -> Array:
+    """The last share of every kind, at least one of each that has two: bool, shape (sequences,).
+
+    Examples
+    --------
+    >>> _last_of_each(np.array([0, 0, 0, 1, 1, 2]), 0.1).astype(int)
+    array([0, 0, 1, 0, 1, 0])
+    """
+    last = np.zeros(len(kinds), dtype=bool)
+    for kind in np.unique(kinds):
+        members = np.flatnonzero(kinds == kind)
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        last[members[len(members) - count :]] = True
+    return last
 
 
 def _steps(weight: Array | None, sequences: Sequences, per_step: bool) -> Array | None:

@@ -63,9 +63,9 @@ class Layered(GradientEstimator):
     def _begin(self, rows: Rows) -> None:
         network = cast(Cell, self.network_)
         if hasattr(self.linear_start, "get_params"):
-            start_recurrence(network, rows, self.linear_start, self._loss())
+            start_recurrence(network, rows, self.linear_start, self._head())
         elif self.linear_start is not None:
-            start_linear(network, rows, self.linear_start, self._own_past, self._loss())
+            start_linear(network, rows, self.linear_start, self._own_past, self._head())
 
     def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
         """One layer: a cell of these widths."""

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 from seqdyn.cells.linear import Linear, LinearState
+from seqdyn.checks import outside
+from seqdyn.codecs import tensor
 from seqdyn.composition import Offset
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
@@ -309,7 +311,7 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
             self.method_ = "subspace+training"
         self._adopt(found.system)
         if self._estimates_starts:
-            self.starts_ = LinearState(self._tensor(found.starts))
+            self.starts_ = LinearState(tensor(found.starts, self.predictor_.like))
 
     def _adopt(self, system: LinearSystem) -> None:
         """Make the network this system, in network units."""
@@ -335,16 +337,16 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         for place in np.flatnonzero(np.nanmax(outputs, axis=0) == np.nanmin(outputs, axis=0)):
             warnings.warn(
                 f"Output {place} never changes: the model is this constant. Check the sensor, or leave it out.",
-                stacklevel=6,
+                stacklevel=outside(),
             )
         for message in found.excitation.messages if found.excitation else ():
-            warnings.warn(message, stacklevel=6)
+            warnings.warn(message, stacklevel=outside())
         if found.trials and found.system.order == LARGEST_ORDER:
             seen = found.excitation.delay.tolist() if found.excitation else []
             warnings.warn(
                 f"order='auto' took the largest order it tries, {LARGEST_ORDER}. A long delay may be the cause ({seen} "
                 "steps are seen): shift the input by it. Else give a higher order.",
-                stacklevel=6,
+                stacklevel=outside(),
             )
         radius, longest = found.system.spectral_radius(), max(len(record.x) for record in self._seen)
         grew = found.spectral_radius_before > 1.0 + 1e-6  # an integrator or an undamped mode does not
@@ -353,7 +355,7 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
                 f"The closed-form estimate was unstable (spectral radius {found.spectral_radius_before:.4g}) and was "
                 f"kept inside the unit circle, at {radius:.4g}. If the system itself is unstable, set stable=False; if "
                 "not, the data are too few or too noisy for this order: lower it.",
-                stacklevel=6,
+                stacklevel=outside(),
             )
 
     def _fit_scaling(self, sequences: Sequences, raw: Array, train: Array, counts: Array) -> None:
@@ -364,14 +366,14 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
             self.input_scaling_ = _plain_mean(self.input_scaling_, rows)
             self.target_scaling_ = _plain_mean(self.target_scaling_, rows)
 
-    def _training_rows(self, sequences: Sequences, raw: Array, weight: Array) -> Rows:
-        rows = super()._training_rows(sequences, raw, weight)
+    def _training_rows(self, sequences: Sequences, table: Array, weight: Array | None) -> Rows:
+        rows = super()._training_rows(sequences, table, weight)
         self._seen = self._records(rows) if self._identifiable else []
         return rows
 
     def _records(self, rows: Rows) -> list[Record]:
         """The scaled training data as experiments; targets in the warm-up are not looked at."""
-        warmup = self._warmup_steps(rows.lengths.numpy())
+        warmup = self.predictor_.warmup_steps(rows.lengths.numpy())
         x, y = rows.x.cpu().double().numpy(), rows.y.cpu().double().numpy()
         weight = (
             np.ones_like(y) if rows.weight is None else np.broadcast_to(rows.weight.cpu().double().numpy(), y.shape)
@@ -398,7 +400,7 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
                 f"The training led to an unstable model (spectral radius {spectral_radius(transition):.4g}), which was "
                 "moved inside the unit circle: what it predicts changes. Train with a smaller learning_rate, or set "
                 "stable=False.",
-                stacklevel=5,
+                stacklevel=outside(),
             )
             with torch.no_grad():
                 linear.transition.copy_(torch.as_tensor(pulled_inside(transition, LARGEST_TRAINED_RADIUS)))
@@ -409,7 +411,7 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         if self.method_.endswith("training"):
             self.starts_ = self.cell_.initial_state(len(sequences.lengths))
         elif self._estimates_starts:
-            self.state_ = run(self.network_, self._rows(sequences), self.starts_)[1]
+            self.state_ = run(self.network_, self.predictor_.rows(sequences), self.starts_)[1]
         if records and self.method_.endswith("training"):
             found = noise_of(_system_of(self._linear), records, self.block_rows)
             if found.noise_gain is not None or not self._still_filters():
@@ -443,7 +445,7 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
 
     @property
     def _heads(self) -> int:
-        return int(self._loss().heads)
+        return self._head().outputs
 
     def _scale(self) -> Array:
         """The scale of every input of the linear cell: of X, or of its delay line."""

@@ -13,6 +13,7 @@ from scipy.signal import dlti
 from sklearn.utils.validation import check_is_fitted
 
 from seqdyn.cells.linear import Linear
+from seqdyn.codecs import tensor
 from seqdyn.estimators.parameters import at_least
 from seqdyn.estimators.residual_tests import residual_tests
 from seqdyn.estimators.tasks import NumberEstimator
@@ -204,7 +205,7 @@ class LinearModel(NumberEstimator):
             states.append(filtered(system, *seen)[-1])
         values = self._container(np.concatenate(outputs), sequences)
         like = self.cell_.initial_state(1)
-        return (values, unflatten(self._tensor(np.array(states)), like)) if return_state else values
+        return (values, unflatten(tensor(np.array(states), flatten(like)), like)) if return_state else values
 
     def _noisy_system(self) -> LinearSystem:
         """The system, if k-step predictions can be made with it."""
@@ -226,7 +227,7 @@ class LinearModel(NumberEstimator):
         """One row of numbers a series."""
         if state is None:
             state = self.cell_.initial_state(series)
-        flat = flatten(self._as_state(state, series))
+        flat = flatten(self.predictor_.as_state(state, series))
         if flat.shape[1] != self._linear.hidden_size:
             raise ValueError(
                 f"initial_state has {flat.shape[1]} numbers a row, the model has {self._linear.hidden_size}."
@@ -259,7 +260,8 @@ class LinearModel(NumberEstimator):
             for first, length in zip(sequences.starts, sequences.lengths, strict=True)
         ]
         starts = least_squares_starts(self.system_, records)
-        return unflatten(self._tensor(starts), self.cell_.initial_state(1))
+        like = self.cell_.initial_state(1)
+        return unflatten(tensor(starts, flatten(like)), like)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R² of the free run from rest, the mean over outputs; warm-up rows and missing targets are left out.

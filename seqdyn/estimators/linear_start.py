@@ -25,13 +25,14 @@ from seqdyn.identification.recurrent_start import start_from
 from seqdyn.state import take
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run
+from seqdyn.training.heads import Head
 
 ROWS_AT_ONCE = 2**17
 """Rows whose inputs are held at once; series are taken together up to it."""
 
 
 @torch.no_grad()
-def start_linear(network: Cell, rows: Rows, penalty: float, own: Autoregression | None, loss: Any) -> None:
+def start_linear(network: Cell, rows: Rows, penalty: float, own: Autoregression | None, head: Head) -> None:
     """Set W_x and b of a network's readout by ridge regression, and W_y to 0.
 
     Parameters
@@ -44,7 +45,7 @@ def start_linear(network: Cell, rows: Rows, penalty: float, own: Autoregression 
         λ, for inputs and targets in network units.
     own : Autoregression or None
         How the targets' own past is seen.
-    loss : Loss
+    head : Head
         Says which outputs stand for a level; the others begin at 0.
 
     References
@@ -64,12 +65,12 @@ def start_linear(network: Cell, rows: Rows, penalty: float, own: Autoregression 
     assert readout.direct is not None
     for parameter in (readout.direct, readout.affine.weight, readout.affine.bias):
         parameter.zero_()
-    for head in loss.located:
-        readout.direct[head :: loss.heads] = solution[:, :-1].to(readout.direct)
-        readout.affine.bias[head :: loss.heads] = solution[:, -1].to(readout.direct)
+    for place in head.located:
+        readout.direct[place :: head.outputs] = solution[:, :-1].to(readout.direct)
+        readout.affine.bias[place :: head.outputs] = solution[:, -1].to(readout.direct)
 
 
-def start_recurrence(network: Cell, rows: Rows, linear: Any, loss: Any) -> None:
+def start_recurrence(network: Cell, rows: Rows, linear: Any, head: Head) -> None:
     """Fit a clone of a linear model on the training rows, in network units, and begin the recurrence as its system.
 
     Parameters
@@ -79,15 +80,15 @@ def start_recurrence(network: Cell, rows: Rows, linear: Any, loss: Any) -> None:
     rows : Rows
         The training part, scaled.
     linear : LinearStateSpaceRegressor
-    loss : Loss
+    head : Head
         Says which outputs stand for a level; the others begin at 0.
     """
     spans = [slice(first, first + n) for first, n in zip(rows.starts.tolist(), rows.lengths.tolist(), strict=True)]
     wanted = rows.y if rows.weight is None else torch.where(rows.weight > 0, rows.y, torch.nan)
     x, y = ([values[span].cpu().double() for span in spans] for values in (rows.x, wanted))
     system = clone(linear).fit([part.numpy() for part in x], [part.numpy() for part in y]).system_
-    level = torch.zeros(loss.heads, 1)
-    level[list(loss.located)] = 1.0
+    level = torch.zeros(head.outputs, 1)
+    level[list(head.located)] = 1.0
     start_from(network, system, x, heads=torch.kron(torch.eye(system.outputs), level))
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from seqdyn.cell import Cell
@@ -15,6 +14,7 @@ from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.identification.linearisation import about, along
 from seqdyn.identification.system import LinearSystem
+from seqdyn.predictor import Predictor
 from seqdyn.state import State
 
 Array = np.ndarray[Any, Any]
@@ -77,11 +77,12 @@ def linearise(
     if isinstance(model, Cell):
         values = np.zeros(model.input_size) if x is None else np.asarray(x, dtype=np.float64)
         return _dispatch(model, values, state, dt)
-    cell = _causal_cell(model)
-    values = _inputs(model, x)
-    scaling = model.input_scaling_
-    found = _dispatch(cell, scaling.apply(values), state, dt)
-    units = (scaling.mean, scaling.scale, model.target_scaling_.mean, model.target_scaling_.scale)
+    predictor = _predictor(model)
+    codec, cell = predictor.codec, predictor.causal("linearise")
+    inputs, targets = codec.inputs.scaling, codec.targets.scaling
+    point = _Point(cell, codec.targets.head.point, len(targets.mean))
+    found = _dispatch(point, inputs.apply(_inputs(model, x)), state, dt)
+    units = (inputs.mean, inputs.scale, targets.mean, targets.scale)
     return [system.in_units(*units) for system in found] if isinstance(found, list) else found.in_units(*units)
 
 
@@ -104,29 +105,28 @@ def _dispatch(cell: Cell, x: Array, state: State | None, dt: float) -> LinearSys
     return about(cell, x, state, dt) if x.ndim == 1 else along(cell, x, state, dt)
 
 
-def _causal_cell(model: Any) -> Cell:
-    """The network from inputs to point predictions, or what stands against it in words."""
+def _predictor(model: Any) -> Predictor:
+    """The predictor of a regressor that has a system from inputs to targets, or what stands against it in words."""
     if not isinstance(model, SequenceEstimator):
         raise TypeError(f"linearise takes a fitted regressor of this library or a Cell, got {type(model).__name__}.")
-    check_is_fitted(model)
-    model._check_unchanged()
+    predictor = model.predictor_
     if not isinstance(model, NumberEstimator):
         raise TypeError(
             f"{type(model).__name__} does not predict numbers. The scores of its classes can be linearised, in the "
             "units of the network: linearise(model.cell_)."
         )
-    cell = model._causal("linearise")
-    if model._own_past is not None:
+    if predictor.codec.inputs.own is not None:
         raise ValueError(
             "With autoregression the model feeds its own past to itself, and a past value that is not known is "
             "replaced: it has no one linear system from inputs to targets. Fit without autoregression."
         )
-    if model._lag:
+    if predictor.lag:
         raise ValueError(
-            f"With output_lag={model._lag} y_t is read after x_{{t+{model._lag}}} was seen: no causal system leads "
-            f"from x to y. The one to y_{{t-{model._lag}}}, in the units of the network, is linearise(model.cell_)."
+            f"With output_lag={predictor.lag} y_t is read after x_{{t+{predictor.lag}}} was seen: no causal system "
+            f"leads from x to y. The one to y_{{t-{predictor.lag}}}, in the units of the network, is "
+            "linearise(model.cell_)."
         )
-    return cast(Cell, _Point(cell, lambda output: model._point(output), model.n_outputs_))
+    return predictor
 
 
 def _inputs(model: Any, x: Any) -> Array:
@@ -141,7 +141,7 @@ def _inputs(model: Any, x: Any) -> Array:
                 f"or (time, {model.n_features_in_}) for a trajectory."
             )
         return values
-    sequences = model._read(x)
+    sequences = model.read(x)
     if len(sequences.lengths) != 1:
         raise ValueError(f"x holds {len(sequences.lengths)} series, expected one trajectory.")
     return np.asarray(sequences.rows, dtype=np.float64)

@@ -51,6 +51,21 @@ class ReachObserver:
             self.due = 4 * self.steps
             self.measure(network)
 
+    def state(self) -> dict[str, Any]:
+        """All that :meth:`load_state` needs to go on, as a tree that files can hold."""
+        first = None if self.first is None else _excerpt(*self.first)
+        return {
+            "found": dict(self.found),
+            "counters": {"epoch": self.epoch, "steps": self.steps, "due": self.due},
+            "first": None if first is None else (tuple(first[0]), first[1]),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self.found, first = dict(state["found"]), state["first"]
+        self.first = None if first is None else (Batch(*first[0]), first[1])
+        vars(self).update(state["counters"])
+
     def measure(self, network: nn.Module) -> None:
         """Measure on the first batch of the epoch that is going on, or of the last one after the training."""
         if self.first is not None and self.epoch not in self.found and isinstance(network, Cell):

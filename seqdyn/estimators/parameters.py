@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
@@ -14,9 +15,9 @@ from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.checks import is_int, is_one_of
 from seqdyn.initial_state import NAMED, as_strategy
+from seqdyn.training.heads import check_quantiles
 from seqdyn.training.initialisation import STARTS, as_start
 from seqdyn.training.loop import OPTIMIZERS
-from seqdyn.training.losses import check_quantiles
 from seqdyn.training.schedules import SHAPES, as_schedule
 
 Rule = tuple[Callable[[Any], bool], str]
@@ -89,9 +90,9 @@ def either(*rules: Rule) -> Rule:
     return lambda value: any(allowed(value) for allowed, _ in rules), " or ".join(text for _, text in rules)
 
 
-def instance(cls: type) -> Rule:
+def instance_of(cls: type, text: str) -> Rule:
     """An object of a class."""
-    return lambda value: isinstance(value, cls), f"a seqdyn.{cls.__name__}"
+    return lambda value: isinstance(value, cls), text
 
 
 def widths() -> Rule:
@@ -136,7 +137,7 @@ RULES: dict[str, Rule] = {
     "omega": non_negative(),
     "initialise": accepted(as_start, STARTS),
     "weight_average": share(zero=True),
-    "max_epochs": at_least(1),
+    "max_epochs": optional(at_least(1)),
     "max_steps": optional(at_least(1)),
     "max_time": optional(positive()),
     "batch_size": at_least(1),
@@ -153,13 +154,15 @@ RULES: dict[str, Rule] = {
     "weights": one_of("uniform", "learned"),
     "schedule": accepted(as_schedule, f"None, one of {', '.join(map(repr, [*SHAPES, 'plateau']))}, or a callable"),
     "initial_state": accepted(as_strategy, f"one of {', '.join(map(repr, NAMED))}, a strategy, or a State"),
-    "autoregression": optional(instance(Autoregression)),
+    "autoregression": optional(instance_of(Autoregression, "a seqdyn.Autoregression")),
     "skip": one_of(False, True),
     "linear_start": optional(either(non_negative(), linear_model())),
     "quantiles": accepted(check_quantiles, "increasing numbers in (0, 1)"),
     "device": accepted(_device, "'auto' or a device that is here"),
     "random_state": accepted(check_random_state, "None, an int from 0 to 2**32 - 1, or a RandomState"),
-    "verbose": at_least(0),
+    "verbose": either(one_of(False, True), at_least(0)),
+    "checkpoint": optional(accepted(os.fspath, "the path of a file")),
+    "checkpoint_every": non_negative(),
 }
 
 

@@ -19,6 +19,7 @@ from seqdyn.data.sequences import Sequences, directly_follows
 from seqdyn.data.targets import Targets, as_targets
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.metrics import fit_percent, mae, mape, rmse, smape
+from seqdyn.predictor import Predictor
 from seqdyn.state import State, map_leaves
 
 Array = np.ndarray[Any, Any]
@@ -36,13 +37,12 @@ class TimeScorer:
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
         """sign · the mean of the metric over outputs, on known targets after the warm-up."""
         model, X = _final(estimator, X)
-        sequences = model._read(X)
-        targets = as_targets(y, sequences, model._per_step)
+        sequences, predictor = model.read(X), model.predictor_
+        targets = as_targets(y, sequences, predictor.per_step)
         follows = _following(model, targets.sequences) if self.carry_state else np.zeros(len(sequences.lengths), bool)
         state = _carried(model, targets.sequences, follows) if follows.any() else None
-        output, _ = model._run(targets.sequences, state, keep_state=False)
-        predicted = np.asarray(model._finish(model._decoder()(output.cpu().numpy())))
-        return self.sign * self._mean(targets, predicted, _heard(model, targets.sequences, follows))
+        predicted = predictor.predicted(predictor.run(targets.sequences, state).output)
+        return self.sign * self._mean(targets, predicted, _heard(predictor, targets.sequences, follows))
 
     def _mean(self, targets: Targets, predicted: Array, heard: Array) -> float:
         if targets.table.shape[1] != predicted.shape[1]:
@@ -135,18 +135,18 @@ def _final(estimator: Any, X: Any) -> tuple[SequenceEstimator, Any]:
     return estimator, X
 
 
-def _heard(model: SequenceEstimator, sequences: Sequences, follows: Array) -> Array:
+def _heard(predictor: Predictor, sequences: Sequences, follows: Array) -> Array:
     """Which predictions are scored: those after the warm-up, which a state that is carried on does not need."""
-    if not model._per_step:
+    if not predictor.per_step:
         return np.ones(len(sequences.lengths), dtype=bool)
-    warmup = np.where(follows, 0, model._warmup_steps(sequences.lengths))
+    warmup = np.where(follows, 0, predictor.warmup_steps(sequences.lengths))
     heard: Array = sequences.steps >= np.repeat(warmup, sequences.lengths)
     return heard
 
 
 def _following(model: SequenceEstimator, sequences: Sequences) -> Array:
     """Which series begin where their training ended, shape (series,)."""
-    ends, begins = vars(model).get("_training_end"), sequences.beginnings()
+    ends, begins = model.training_end_, sequences.beginnings()
     if ends is None or begins is None:
         missing = "X" if begins is None else "what the estimator was fitted on"
         raise ValueError(
@@ -158,8 +158,8 @@ def _following(model: SequenceEstimator, sequences: Sequences) -> Array:
 
 def _carried(model: SequenceEstimator, sequences: Sequences, follows: Array) -> State:
     """The state after the training data for series that follow it, that of the strategy for the others."""
-    cell = model._causal("carry_state=True")
-    keys, trained = list(sequences.beginnings() or ()), list(vars(model)["_training_end"])
+    cell = model.predictor_.causal("carry_state=True")
+    keys, trained = list(sequences.beginnings() or ()), list(model.training_end_ or ())
     place = torch.as_tensor([trained.index(key) if one else 0 for key, one in zip(keys, follows, strict=True)])
     chosen = torch.as_tensor(follows)
 

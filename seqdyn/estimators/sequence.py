@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Self, cast
@@ -13,18 +14,19 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor, nn
+from torch import nn
 
-from seqdyn.autoregression import Autoregression, Past
+from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
+from seqdyn.codecs import Codec, NumberInputs
 from seqdyn.data.scaling import Scaling
-from seqdyn.data.sequences import Sequences, as_sequences, check_finite, is_flat, series_lengths
+from seqdyn.data.sequences import Sequences, as_sequences, check_columns, check_finite, is_flat, series_lengths
 from seqdyn.data.targets import Targets, as_targets
 from seqdyn.files import save as save_file
-from seqdyn.state import State, expand, leaves, map_leaves
+from seqdyn.predictor import Predictor
+from seqdyn.state import State
 from seqdyn.stream import Stream
-from seqdyn.training.batches import Rows
-from seqdyn.training.forward import run
+from seqdyn.training.heads import Head
 
 Array = np.ndarray[Any, Any]
 
@@ -33,7 +35,7 @@ FREE = {
     "warmup", "window", "stride", "bptt_length", "streams", "optimizer", "learning_rate", "schedule", "weight_decay",
     "clip_norm", "clip_quantile", "omega", "initialise", "weight_average", "max_epochs", "max_steps", "max_time",
     "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol", "warm_start", "device",
-    "random_state", "verbose", "class_weight",
+    "random_state", "verbose", "checkpoint", "checkpoint_every", "class_weight",
 }  # fmt: skip
 """Parameters of training alone: they may change after a fit."""
 
@@ -42,8 +44,8 @@ FREE = {
 class SequenceEstimator(BaseEstimator):
     """A fitted network between two scalings: y = s_y f((x − m_x) / s_x) + m_y.
 
-    Subclasses owe ``fit``, ``_rebuild`` (an untrained network of the fitted widths), ``_decoder`` (from outputs to
-    predictions) and ``_finish`` (from predictions to what users get).
+    Subclasses owe ``fit``, ``_rebuild`` (an untrained network of the fitted widths), ``_head`` (what its outputs mean)
+    and ``_target_codec`` (how they become predictions).
     """
 
     # ---------------------------------------------------------------- what subclasses say of themselves
@@ -74,25 +76,30 @@ class SequenceEstimator(BaseEstimator):
         """How the leading columns of X, the targets' last values, are used; None: X is just inputs."""
         return getattr(self, "autoregression", None)
 
-    def _decoder(self) -> Callable[[Array], Array]:
-        """The map from network outputs (…, heads) to predictions (…, targets), in the units of the data."""
+    def _head(self) -> Head:
+        """What the outputs of the network mean."""
         raise NotImplementedError
 
-    def _finish(self, values: Array) -> Any:
-        """From decoded values (…, targets) to what users get."""
+    def _target_codec(self) -> Any:
+        """From outputs to predictions, see :mod:`seqdyn.codecs`."""
         raise NotImplementedError
 
-    def _warmup_steps(self, lengths: Array) -> Array:
-        """Leading steps of every series that carry no loss and no score."""
-        steps = getattr(self, "warmup", None) or 0
-        return np.full(len(lengths), steps, dtype=np.int64)
+    @property
+    def _warmup(self) -> int | None:
+        """Leading steps of every series that carry no loss and no score; None: a tenth of it."""
+        return getattr(self, "warmup", None) or 0
+
+    @property
+    def _window(self) -> int | None:
+        """The longest sequence of which such a tenth is taken."""
+        return None
 
     def _rules(self) -> dict[str, Any]:
         """What parameters of this class must be, beside the common rules."""
         return {}
 
     def _alike(self, fitted: Any, now: Any) -> bool:
-        """Whether two losses read the network's outputs in the same way."""
+        """Whether two losses say the same of the network's outputs."""
         return fitted is now
 
     def _check_unchanged(self) -> None:
@@ -122,6 +129,20 @@ class SequenceEstimator(BaseEstimator):
             )
         return cast(Cell, self.network_)
 
+    @property
+    def predictor_(self) -> Predictor:
+        """The fitted network with all that is needed to use it: its start, its scalings, its lag and warm-up."""
+        check_is_fitted(self)
+        self._check_unchanged()
+        codec = Codec(NumberInputs(self.input_scaling_, self.input_mean_, self._own_past), self._target_codec())
+        ways = (self._lag, self._per_step, self._warmup, self._window, self.flat_targets_)
+        return Predictor(self.network_, codec, *ways)
+
+    @property
+    def training_end_(self) -> dict[Any, pd.Index] | None:
+        """The last labels of time of every series of the fit, by its label; None without labels, or from a file."""
+        return cast("dict[Any, pd.Index] | None", vars(self).get("_training_end"))
+
     # ---------------------------------------------------------------- predicting
 
     def predict(self, X: Any, *, initial_state: State | None = None, return_state: bool = False) -> Any:
@@ -149,9 +170,9 @@ class SequenceEstimator(BaseEstimator):
         ValueError
             If X has other features than in ``fit``, holds NaN or inf, or the state does not fit.
         """
-        sequences = self._read(X)
-        output, state = self._run(sequences, initial_state, keep_state=return_state)
-        values = self._container(self._finish(self._decoder()(output.cpu().numpy())), sequences)
+        sequences, predictor = self.read(X), self.predictor_
+        output, state = predictor.run(sequences, initial_state, keep_state=return_state)
+        values = self._container(predictor.predicted(output), sequences)
         return (values, state) if return_state else values
 
     def stream(self, initial_state: State | None = None) -> Stream:
@@ -162,19 +183,7 @@ class SequenceEstimator(BaseEstimator):
         initial_state : State, optional
             Where to begin; ``est.state_`` continues the training data. The estimator's own strategy if None.
         """
-        check_is_fitted(self)
-        self._check_unchanged()
-        cell = self._causal("stream")
-        one = None if initial_state is None else self._as_state(initial_state, 1)
-        return Stream(
-            cell,
-            one,
-            encode=self._encoded,
-            decode=self._decoder(),
-            lag=self._lag,
-            inputs=self.n_features_in_,
-            finish=lambda values: self._squeeze(self._finish(values)),
-        )
+        return self.predictor_.stream(initial_state)
 
     def set_predict_output(self, container: str = "default") -> Self:
         """Choose what ``predict`` returns.
@@ -194,43 +203,6 @@ class SequenceEstimator(BaseEstimator):
             raise ValueError(f"container must be 'default', 'pandas' or 'xarray', got {container!r}.")
         self._sklearn_output_config = {"predict": container}  # under this name scikit-learn's clone keeps it
         return self
-
-    def _run(self, sequences: Sequences, initial_state: State | None, keep_state: bool) -> tuple[Tensor, State | None]:
-        """Outputs as one row a prediction, the lag taken out, and the state after the last known step."""
-        if initial_state is not None or keep_state:
-            self._causal("initial_state=State" if initial_state is not None else "return_state=True")
-        state = None if initial_state is None else self._as_state(initial_state, len(sequences.lengths))
-        rows = self._rows(sequences)
-        late = rows if not self._lag else self._rows(sequences, self._lag)
-        output, after = run(self.network_, late, state)
-        if self._lag and keep_state:
-            _, after = run(self.network_, rows, state)
-        if not self._per_step:
-            return output[(late.starts + late.lengths - 1).to(output.device)], after
-        if self._lag:
-            output = output[torch.as_tensor(sequences.places(self._lag) + self._lag).to(output.device)]
-        return output, after
-
-    def _rows(self, sequences: Sequences, lag: int = 0) -> Rows:
-        """Scaled inputs on the device, every series continued by ``lag`` mean rows."""
-        x, starts, lengths = sequences.rows, sequences.starts, sequences.lengths
-        if lag:
-            longer = np.tile(np.asarray(self.input_mean_, dtype=np.float64), (len(x) + lag * len(lengths), 1))
-            longer[sequences.places(lag)] = x
-            x, starts, lengths = longer, starts + lag * np.arange(len(lengths)), lengths + lag
-        inputs = self._encoded(x)
-        nothing = torch.zeros(len(x), 0, dtype=self._precision, device=self._device)
-        return Rows(inputs, nothing, None, torch.as_tensor(starts), torch.as_tensor(lengths))
-
-    def _encoded(self, rows: Array) -> Any:
-        """Rows (…, features) as the network takes them: scaled, and last values apart, with whether they are known."""
-        x = self.input_scaling_.apply(rows)
-        if self._own_past is None:
-            return self._tensor(x)
-        value, rest = np.split(x, [self._own_past.targets], axis=-1)
-        known = ~np.isnan(value)
-        exogenous = self._tensor(rest) if rest.shape[-1] else None
-        return Past(self._tensor(np.where(known, value, 0.0)), self._tensor(known), exogenous)
 
     def _share_scaling(self) -> None:
         """Give targets the scaling of their last values: what is predicted is fed back."""
@@ -252,13 +224,27 @@ class SequenceEstimator(BaseEstimator):
                 f"{self.n_features_in_} and y {outputs}."
             )
 
-    def _tensor(self, values: Array) -> Tensor:
-        return torch.as_tensor(np.ascontiguousarray(values)).to(self._device, self._precision)
-
     # ---------------------------------------------------------------- containers
 
-    def _read(self, X: Any) -> Sequences:
-        """Read what is to be predicted; the inputs of a one-to-many fit are held as long as its targets were."""
+    def read(self, X: Any) -> Sequences:
+        """What is to be predicted as sequences, checked against the fit: for :attr:`predictor_`.
+
+        The inputs of a one-to-many fit are held as long as its targets were.
+
+        Parameters
+        ----------
+        X : array, list of arrays, DataFrame, or xarray.DataArray
+            In any container ``fit`` takes.
+
+        Returns
+        -------
+        Sequences
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in ``fit``, or holds NaN or inf.
+        """
         check_is_fitted(self)
         self._check_unchanged()
         sequences = self._read_inputs(X, reset=False)
@@ -297,6 +283,8 @@ class SequenceEstimator(BaseEstimator):
         """One 2-D array or frame, checked in scikit-learn's way."""
         if isinstance(X, pd.Series):
             raise ValueError("X is a Series; make it a frame of one feature with X.to_frame().")
+        if isinstance(X, pd.DataFrame):
+            check_columns(X, "X")
         index = X.index if isinstance(X, pd.DataFrame) else None
         lengths = None if index is None else series_lengths(index, "X")
         if (
@@ -349,31 +337,6 @@ class SequenceEstimator(BaseEstimator):
             return labelled.isel(outputs=0).rename(names[0] if self.target_names_ else None)
         return labelled.assign_coords(outputs=names)
 
-    # ---------------------------------------------------------------- states
-
-    def _causal(self, what: str) -> Cell:
-        """The network as a Cell, or an error for a bidirectional one."""
-        if isinstance(self.network_, Cell):
-            return self.network_
-        raise ValueError(
-            f"{what} needs a causal model, whose state depends on the past alone, but bidirectional="
-            f"{getattr(self, 'bidirectional', None)!r} also reads the future. Fit with bidirectional=False."
-        )
-
-    def _as_state(self, state: State, series: int) -> State:
-        """A given state on the device, one row for every series."""
-        found = leaves(state)
-        if not found:
-            raise ValueError("initial_state holds no tensors; give est.state_ or the state predict returned.")
-        rows = {len(leaf) if leaf.dim() else 0 for leaf in found}
-        if rows == {1} and series > 1:
-            state = expand(state, series)
-        elif rows != {series}:
-            raise ValueError(
-                f"initial_state has {sorted(rows)} rows, expected 1 or one for each of the {series} series of X."
-            )
-        return map_leaves(lambda leaf: leaf.to(self._device), state)
-
     # ---------------------------------------------------------------- files
 
     def save(self, path: Any) -> None:
@@ -394,12 +357,13 @@ class SequenceEstimator(BaseEstimator):
         save_file(path, self)
 
     def to_content(self) -> dict[str, Any]:
-        """Parameters and fitted attributes as a tree that files can hold."""
-        params = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Parameters, fitted attributes, and where a training goes on, as a tree that files can hold."""
+        params = {field.name: storable(getattr(self, field.name)) for field in fields(self)}
         if not self.__sklearn_is_fitted__():  # it may be a parameter of something that is
             return {"params": params, "fitted": None, "predict_output": self._predict_output}
         fitted = {name: value for name, value in vars(self).items() if name.endswith("_") and name != "network_"}
         fitted |= {"network": dict(self.network_.state_dict())}
+        fitted["memory"] = vars(self).get("_memory")
         del fitted["fitted_params_"]
         if "history_" in fitted:
             fitted["history_"] = {str(name): column.to_numpy() for name, column in self.history_.items()}
@@ -413,7 +377,7 @@ class SequenceEstimator(BaseEstimator):
         if content["fitted"] is None:
             return estimator.set_predict_output(content["predict_output"])
         fitted = dict(content["fitted"])
-        weights = fitted.pop("network")
+        weights, memory = fitted.pop("network"), fitted.pop("memory", None)
         if "history_" in fitted:
             fitted["history_"] = pd.DataFrame(fitted["history_"])
             fitted["history_"].attrs["non_finite"] = fitted.pop("history_events", [])
@@ -421,6 +385,8 @@ class SequenceEstimator(BaseEstimator):
         estimator.fitted_params_ = estimator.get_params(deep=False)
         estimator.network_ = estimator._rebuild().to(estimator._device, estimator._precision).eval()
         estimator.network_.load_state_dict(weights)
+        if memory is not None:
+            estimator._memory = memory
         return estimator.set_predict_output(content["predict_output"])
 
     def _rebuild(self) -> nn.Module:
@@ -432,6 +398,13 @@ class SequenceEstimator(BaseEstimator):
         tags.input_tags.three_d_array = False
         tags.non_deterministic = False
         return tags
+
+
+def storable(value: Any) -> Any:
+    """A parameter as files hold it: devices and paths by their names."""
+    if isinstance(value, torch.device):
+        return str(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 @contextmanager

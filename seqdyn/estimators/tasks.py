@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import Tags, check_array, column_or_1d
+from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from torch import Tensor
 
+from seqdyn.codecs import ClassTargets, NumberTargets
 from seqdyn.data.sequences import Sequences, rank
-from seqdyn.data.targets import Targets, as_targets, as_weights
+from seqdyn.data.targets import Targets, as_labels, as_numbers, as_targets, as_weights, is_missing
 from seqdyn.estimators.gradient import GradientEstimator
-from seqdyn.estimators.parameters import Rule, loss_of
+from seqdyn.estimators.parameters import Rule, either, instance_of, loss_of, one_of, optional
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.state import State, map_leaves
-from seqdyn.training.losses import POINTWISE, CrossEntropy, Loss, regression_loss
+from seqdyn.training.heads import POINTWISE, CrossEntropy, Custom, Head, check_quantiles, regression_head
 from seqdyn.training.state_estimation import estimate_state
 
 Array = np.ndarray[Any, Any]
@@ -33,11 +33,8 @@ Array = np.ndarray[Any, Any]
 class NumberEstimator(RegressorMixin, SequenceEstimator):
     """Predicting numbers: what regressors share, however they are trained."""
 
-    def _decoder(self) -> Callable[[Array], Array]:
-        return self.target_scaling_.invert
-
-    def _finish(self, values: Array) -> Any:
-        return values
+    def _target_codec(self) -> NumberTargets:
+        return NumberTargets(self.target_scaling_, self._head(), check_quantiles(getattr(self, "quantiles", (0.5,))))
 
     def estimate_state(self, X: Any, y: Any) -> State:
         """The state at the start of a record, from its first rows: the one whose free run fits them best.
@@ -64,26 +61,23 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
         True
         """
         sequences, numbers = self._measured(X, y)
-        cell = self._causal("estimate_state")
+        predictor = self.predictor_
+        cell = predictor.causal("estimate_state")
+        series = len(sequences.lengths)
         if len(set(sequences.lengths.tolist())) > 1:
             raise ValueError(
                 f"estimate_state needs records of one length, got {sequences.lengths.tolist()[:5]} … rows."
             )
-        shape = (len(sequences.lengths), -1, numbers.shape[1])
-        known = ~np.isnan(numbers)
-        scaled = np.where(known, self.target_scaling_.apply(numbers), 0.0)
-        rows = self._rows(sequences)
-        return estimate_state(
-            cell,
-            map_leaves(lambda leaf: leaf.view(len(sequences.lengths), -1, *leaf.shape[1:]), rows.x),
-            self._tensor(scaled).view(shape),
-            self._tensor(known.astype(np.float64)).view(shape),
-            self._point,
+        rows = predictor.rows(sequences, numbers)
+        known = torch.ones_like(rows.y) if rows.weight is None else rows.weight
+        x, wanted, weight = (
+            map_leaves(lambda leaf: leaf.view(series, -1, *leaf.shape[1:]), tree) for tree in (rows.x, rows.y, known)
         )
+        return estimate_state(cell, x, wanted, weight, self._head().point)
 
     def _measured(self, X: Any, y: Any) -> tuple[Sequences, Array]:
         """Inputs, and the targets measured beside every one of them."""
-        sequences = self._read(X)
+        sequences = self.read(X)
         if not self._per_step or self._lag:
             raise ValueError(
                 "Every output is compared with a target of the same step here: that needs return_sequences=True and "
@@ -96,10 +90,6 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
         if np.isnan(numbers).all():
             raise ValueError("y is NaN everywhere: at least one target must be known.")
         return sequences, numbers
-
-    def _point(self, output: Tensor) -> Tensor:
-        """From network outputs to the predicted targets, in network units."""
-        return output
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R², the mean over outputs; warm-up rows and missing targets are left out.
@@ -157,13 +147,10 @@ class NumberTask(NumberEstimator, GradientEstimator):
         array
             Shaped as the prediction, with a last axis of the quantiles.
         """
-        sequences = self._read(X)
-        loss = self._loss()
-        if not hasattr(loss, "quantile"):
+        sequences, predictor = self.read(X), self.predictor_
+        if "quantiles" not in predictor.codec.targets.head.knows:
             raise ValueError(f"loss={self.loss!r} knows no quantiles: fit with loss='quantile' or loss='gaussian'.")
-        output, _ = self._run(sequences, None, keep_state=False)
-        spread = loss.quantile(output).cpu().numpy().astype(np.float64)  # (rows, targets, quantiles)
-        values = spread * self.target_scaling_.scale[:, None] + self.target_scaling_.mean[:, None]
+        values = predictor.codec.targets.quantiles(predictor.run(sequences).output)  # (rows, targets, quantiles)
         values = values[:, 0] if self.flat_targets_ else values
         return sequences.restore(values) if self._per_step else values
 
@@ -172,20 +159,11 @@ class NumberTask(NumberEstimator, GradientEstimator):
         return super()._rules() | {"loss": loss_of(*POINTWISE, "quantile", "gaussian")}
 
     def _alike(self, fitted: Any, now: Any) -> bool:
-        return type(regression_loss(fitted, self.quantiles)) is type(regression_loss(now, self.quantiles))
+        one, other = (regression_head(loss, self.quantiles) for loss in (fitted, now))
+        return one.outputs == other.outputs and one.knows == other.knows
 
-    def _loss(self) -> Any:
-        return regression_loss(self.loss, self.quantiles)
-
-    def _point(self, output: Tensor) -> Tensor:
-        point: Tensor = self._loss().point(output)
-        return point
-
-    def _decoder(self) -> Callable[[Array], Array]:
-        loss, invert = self._loss(), self.target_scaling_.invert
-        if loss.heads == 1:
-            return invert
-        return lambda output: invert(loss.point(torch.as_tensor(output)).numpy())
+    def _head(self) -> Head:
+        return regression_head(self.loss, self.quantiles)
 
     def _encode(self, targets: Targets, first: bool) -> tuple[Array, Array | None]:
         numbers = as_numbers(targets.table)
@@ -230,8 +208,11 @@ class ClassTask(ClassifierMixin, GradientEstimator):
         -------
         self
         """
+        announced = None if classes is None else np.unique(np.asarray(classes))
         if "network_" not in vars(self):
-            self._announced = None if classes is None else np.unique(np.asarray(classes))
+            self._announced = announced
+        elif announced is not None and not np.array_equal(announced, self.classes_):
+            raise ValueError(f"classes is {announced!r}, but the first call was of {self.classes_!r}.")
         try:
             return super().partial_fit(X, y, sample_weight)
         finally:
@@ -250,9 +231,26 @@ class ClassTask(ClassifierMixin, GradientEstimator):
         array
             Shaped as the prediction, with a last axis of the classes, in the order of ``classes_``.
         """
-        sequences = self._read(X)
-        output, _ = self._run(sequences, None, keep_state=False)
-        values = self._decoder()(output.cpu().numpy())
+        return self._of_classes(X, "probabilities")
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """The logarithm of the probability of every class, exact also where that is too small for a number.
+
+        Parameters
+        ----------
+        X : array, list of arrays, or DataFrame
+            As in ``predict``.
+
+        Returns
+        -------
+        array
+            Shaped as the prediction, with a last axis of the classes, in the order of ``classes_``.
+        """
+        return self._of_classes(X, "log_probabilities")
+
+    def _of_classes(self, X: Any, what: str) -> Any:
+        sequences, predictor = self.read(X), self.predictor_
+        values = getattr(predictor.codec.targets, what)(predictor.run(sequences).output)
         return sequences.restore(values) if self._per_step else values
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -270,64 +268,49 @@ class ClassTask(ClassifierMixin, GradientEstimator):
         """
         predicted, targets, weight = _scored(self, X, y, sample_weight)
         labels = targets.table[:, 0]
-        known = ~_missing(labels) & (weight > 0)
+        known = ~is_missing(labels) & (weight > 0)
         return float(accuracy_score(labels[known], predicted[known, 0], sample_weight=weight[known]))
 
     def _rules(self) -> dict[str, Rule]:
-        """What ``loss`` must be."""
-        return super()._rules() | {"loss": loss_of("cross_entropy")}
+        """What ``loss`` and ``class_weight`` must be."""
+        weights = optional(either(one_of("balanced"), instance_of(dict, "a dict from classes to weights")))
+        return super()._rules() | {"loss": loss_of("cross_entropy"), "class_weight": weights}
 
     def _alike(self, fitted: Any, now: Any) -> bool:
         return True  # always one output a class
 
-    def _loss(self) -> Any:
-        if callable(self.loss):
-            return _CallableClassLoss(self.loss, self._count())
-        return CrossEntropy(self._count())
+    def _head(self) -> Head:
+        count = len(self.classes_)
+        return Custom(self.loss, count) if callable(self.loss) else CrossEntropy(count)
 
-    def _count(self) -> int:
-        return len(getattr(self, "classes_", ()))
+    def _target_codec(self) -> ClassTargets:
+        return ClassTargets(self.classes_, self._head())
 
     @property
     def _scales_targets(self) -> bool:
         return False
 
-    def _decoder(self) -> Callable[[Array], Array]:
-        return lambda output: softmax(output.astype(np.float64), axis=-1)
-
-    def _finish(self, values: Array) -> Any:
-        return np.asarray(self.classes_[values.argmax(-1)])[..., None]
-
     def _encode(self, targets: Targets, first: bool) -> tuple[Array, Array | None]:
-        labels = self._labels(targets)
-        known = ~_missing(labels)
+        labels = as_labels(targets.table)
+        known = ~is_missing(labels)
         if not known.any():
             raise ValueError("y is NaN everywhere: at least one target must be known.")
         check_classification_targets(labels[known])
-        found = np.unique(labels[known])
         if first:
-            announced = getattr(self, "_announced", None)
-            self.classes_ = found if announced is None else announced
-            if len(self.classes_) < 2:
-                raise ValueError(
-                    f"{type(self).__name__} needs two classes or more, but y holds one class: {found[0]!r}."
-                )
-        unknown = np.setdiff1d(found, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y holds {unknown[:5]!r}, which the first fit did not know: classes_ is {self.classes_!r}."
-            )
-        self._loss_now = self._loss()
-        numbers = np.full((len(labels), 1), np.nan)
-        numbers[known, 0] = np.searchsorted(self.classes_, labels[known])
+            self.classes_ = self._all_classes(np.unique(labels[known]))
+        numbers = self._target_codec().encode(targets.table)
         return numbers, self._counts(labels, known, numbers)
 
-    def _labels(self, targets: Targets) -> Array:
-        if targets.table.shape[1] != 1:
-            raise ValueError(
-                f"y has {targets.table.shape[1]} columns; a classifier predicts one label: give one column."
-            )
-        return targets.table[:, 0]
+    def _kinds(self, numbers: Array) -> Array:
+        return np.nan_to_num(numbers[:, 0], nan=-1.0)
+
+    def _all_classes(self, found: Array) -> Array:
+        """The classes of a first fit: those found in y, or those announced to ``partial_fit``."""
+        announced = vars(self).get("_announced")
+        classes: Array = found if announced is None else announced
+        if len(classes) < 2:
+            raise ValueError(f"{type(self).__name__} needs two classes or more, but y holds one class: {found[0]!r}.")
+        return classes
 
     def _read_targets(self, y: Any, sequences: Sequences) -> Targets:
         if y is not None and sequences.container in ("array", "frame") and rank(y) == 2:
@@ -338,6 +321,8 @@ class ClassTask(ClassifierMixin, GradientEstimator):
     def _counts(self, labels: Array, known: Array, numbers: Array) -> Array | None:
         if self.class_weight is None:
             return None
+        if isinstance(self.class_weight, dict):
+            _check_weights(self.class_weight, self.classes_)
         present = np.unique(labels[known])
         by_class = np.ones(len(self.classes_))
         by_class[np.searchsorted(self.classes_, present)] = compute_class_weight(
@@ -354,26 +339,6 @@ class ClassTask(ClassifierMixin, GradientEstimator):
         return tags
 
 
-class _CallableClassLoss(Loss):
-    """A user's loss on class outputs; targets are class numbers, shape (batch, time, 1)."""
-
-    def __init__(self, function: Any, classes: int):
-        super().__init__(function)
-        object.__setattr__(self, "classes", classes)
-
-    @property
-    def heads(self) -> int:
-        return int(self.classes)  # type: ignore[attr-defined]
-
-
-def as_numbers(table: Any) -> Array:
-    """Targets as finite numbers or NaN."""
-    numbers: Array = check_array(
-        table, dtype=np.float64, ensure_all_finite="allow-nan", ensure_2d=True, input_name="y", ensure_min_samples=1
-    )
-    return numbers
-
-
 def _check_names(estimator: SequenceEstimator, y: Any) -> None:
     """Raise if a frame names other targets than the fit, or the same in another order."""
     fitted = getattr(estimator, "target_names_", None)
@@ -385,21 +350,20 @@ def _check_names(estimator: SequenceEstimator, y: Any) -> None:
 
 def _scored(estimator: SequenceEstimator, X: Any, y: Any, sample_weight: Any) -> tuple[Array, Targets, Array]:
     """Predictions (rows, targets), the targets beside them, and weights that are 0 where nothing is scored."""
-    sequences = estimator._read(X)
+    sequences, predictor = estimator.read(X), estimator.predictor_
     _check_names(estimator, y)
-    targets = as_targets(y, sequences, estimator._per_step)
-    output, _ = estimator._run(targets.sequences, None, keep_state=False)
-    predicted = np.asarray(estimator._finish(estimator._decoder()(output.cpu().numpy())))
+    targets = as_targets(y, sequences, predictor.per_step)
+    predicted = predictor.predicted(predictor.run(targets.sequences).output)
     if targets.table.shape[1] != predicted.shape[1]:
         raise ValueError(f"y has {targets.table.shape[1]} outputs, but the model predicts {predicted.shape[1]}.")
     weight = as_weights(sample_weight, targets.sequences)
     weight = np.ones(len(targets.sequences.rows)) if weight is None else weight
-    known = ~_missing(targets.table).all(axis=1)
-    if not estimator._per_step:
+    known = ~is_missing(targets.table).all(axis=1)
+    if not predictor.per_step:
         return predicted, targets, _left(weight[sequences.starts], known)
     lengths = targets.sequences.lengths
     steps = np.arange(len(weight)) - np.repeat(targets.sequences.starts, lengths)
-    heard = steps >= np.repeat(estimator._warmup_steps(lengths), lengths)
+    heard = steps >= np.repeat(predictor.warmup_steps(lengths), lengths)
     return predicted, targets, _left(weight * heard, known)
 
 
@@ -410,9 +374,15 @@ def _left(weight: Array, known: Any) -> Array:
     return weight
 
 
-def _missing(labels: Array) -> Array:
-    missing: Array = pd.isna(labels)
-    return missing
+def _check_weights(weights: dict[Any, float], classes: Array) -> None:
+    """Raise if a weight is of no class, or no weight."""
+    known = classes.tolist()
+    unknown = [label for label in weights if label not in known]
+    if unknown:
+        raise ValueError(f"class_weight names {unknown[0]!r}, which is no class: classes_ is {known}.")
+    for label, weight in weights.items():
+        if not (isinstance(weight, Real) and math.isfinite(weight) and weight >= 0):
+            raise ValueError(f"class_weight[{label!r}] is {weight!r}, expected a number of at least 0.")
 
 
 def _present(weights: dict[Any, float], present: Array) -> dict[Any, float]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.checks import outside
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.windows import Windows, following
 
@@ -87,7 +88,7 @@ def held_out(panel: Panel, horizon: int, calibration: int) -> tuple[Windows, Pan
             "Lower calibration or horizon."
         )
     for note in windows.notes:
-        warnings.warn(f"Calibration: {note}", stacklevel=5)
+        warnings.warn(f"Calibration: {note}", stacklevel=outside())
     return windows, before
 
 

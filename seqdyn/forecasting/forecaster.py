@@ -24,6 +24,7 @@ from torch import Tensor
 
 from seqdyn.autoregression import Autoregression
 from seqdyn.checks import check_choice, check_count
+from seqdyn.codecs import tensor
 from seqdyn.data.calendar import calendar_names
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.estimators.closed_form import ClosedFormEstimator
@@ -39,6 +40,7 @@ from seqdyn.forecasting.transform import SCALINGS, SeriesTransform
 from seqdyn.forecasting.windows import Windows, check_grid
 from seqdyn.generators import generator_of
 from seqdyn.state import State, from_xarray, leaves, map_leaves, take, to_xarray
+from seqdyn.training.heads import Head
 
 if TYPE_CHECKING:
     pass
@@ -266,7 +268,7 @@ class Forecaster(PanelForecaster):
 
         They are divided by their spread in each series, which is returned beside them, (series, columns).
         """
-        if self._steps > 1 or hasattr(self._loss, "quantile"):
+        if self._steps > 1 or "quantiles" in self._head.knows:
             return None, None
         few = panel.steps < max(100, RESIDUALS // len(panel.names))
         owner = panel.series[few]
@@ -355,7 +357,7 @@ class Forecaster(PanelForecaster):
             whole = self._checked_state(state)
             beside = {own: whole[name].to_numpy().copy() for name, own in BESIDE.items()}
             state = from_xarray(whole, self.state_)
-        network = self.estimator_._as_state(state, len(self.known_.names))
+        network = self.estimator_.predictor_.as_state(state, len(self.known_.names))
         if not all(bool(leaf.isfinite().all()) for leaf in leaves(network)):
             raise ValueError("The state holds values that are not finite (NaN or inf).")
         self.__dict__.update(beside, state_=network)
@@ -508,7 +510,7 @@ class Forecaster(PanelForecaster):
             owner = self.known_.names.get_indexer(panel.names)
             z = self.transform_.select(owner).forward(panel)
         X = self.inputs_.rows(self._with_static(panel), shifted(z, panel))
-        read = self.estimator_._rows(self.estimator_._read(np.split(X, panel.starts[1:])))
+        read = self.estimator_.predictor_.rows(self.estimator_.read(np.split(X, panel.starts[1:])))
         return at_origins(self.estimator_.cell_, read, series, rows, self.context_length)
 
     def _future_rows(self, last: Array, times: list[pd.Index], future: Array, constants: Array, before: Array) -> Any:
@@ -516,7 +518,7 @@ class Forecaster(PanelForecaster):
         beside = self.inputs_.ahead(times, future, constants, before)
         past = np.full((len(last), beside.shape[1], last.shape[1]), np.nan)
         past[:, 0] = last
-        return self.estimator_._encoded(np.concatenate([past, beside], axis=2))
+        return self.estimator_.predictor_.encode(np.concatenate([past, beside], axis=2))
 
     def _finished(
         self, state: State, x: Any, series: Array, tails: Array, horizon: int, levels: Array | None
@@ -540,7 +542,7 @@ class Forecaster(PanelForecaster):
 
     def _points(self, output: Tensor, horizon: int) -> Array:
         """ẑ of the target, (origins, horizon)."""
-        decoded = self.estimator_._decoder()(output.cpu().numpy())  # (origins, steps, columns · H)
+        decoded = self.estimator_.predictor_.decode(output)  # (origins, steps, columns · H)
         return decoded[:, 0, :horizon] if self._steps > 1 else decoded[:, :, 0]
 
     def _around(self, values: Array, z: Array, series: Array, tails: Array) -> Array:
@@ -552,25 +554,13 @@ class Forecaster(PanelForecaster):
 
     def _heads(self, output: Tensor, levels: Array) -> Array:
         """Quantiles of z as the heads of a direct model say, (origins, H, quantiles)."""
-        loss = self._loss
-        if not hasattr(loss, "quantile"):
+        if "quantiles" not in self._head.knows:
             raise ValueError(
                 f"A direct model with loss={self.estimator_.loss!r} says nothing of its errors: set calibration to the "
                 "number of origins to measure them on, or fit with loss='quantile' or 'gaussian'."
             )
-        own = np.array(loss.quantiles)
-        if hasattr(loss, "parameters"):
-            values = type(loss)(tuple(levels)).quantile(output[:, 0]).cpu().numpy()
-        else:
-            if levels[0] < own[0] - 1e-9 or levels[-1] > own[-1] + 1e-9:
-                raise ValueError(
-                    f"The model was fitted for the quantiles {own.tolist()}, which do not reach "
-                    f"{levels[[0, -1]].tolist()}: give the estimator quantiles=…"
-                )
-            heads = loss.quantile(output[:, 0]).cpu().numpy()
-            values = _interpolated(heads, own, levels)
-        scaling = self.estimator_.target_scaling_
-        return values[:, : self._steps] * scaling.scale[0] + scaling.mean[0]
+        values = self.estimator_.predictor_.codec.targets.quantiles(output[:, 0], tuple(levels))
+        return values[:, : self._steps]
 
     def _sampled(self, state: State, x: Any, series: Array, tails: Array, levels: Array) -> Array:
         """Quantiles of sample paths, (origins, horizon, quantiles)."""
@@ -584,7 +574,8 @@ class Forecaster(PanelForecaster):
             raise ValueError(
                 "Sample paths need strategy='recursive': a direct model says nothing of how steps go together."
             )
-        estimator, scaling = self.estimator_, self.estimator_.target_scaling_
+        predictor = self.estimator_.predictor_
+        scaling = predictor.codec.targets.scaling
         columns = self.last_.shape[1]
         origins = len(leaves(x)[0])
         pool, size = np.zeros((1, columns)), np.ones((origins, columns))
@@ -595,9 +586,9 @@ class Forecaster(PanelForecaster):
         pieces = []
         for begin in range(0, origins, step):
             part = slice(begin, begin + step)
-            widths = estimator._tensor(np.repeat(size[part], count, axis=0))
-            draw = Sampler(self._loss, columns, estimator._tensor(pool), widths, generator)
-            drawn = sample_paths(estimator.cell_, take(state, part), take(x, part), count, draw)
+            widths = tensor(np.repeat(size[part], count, axis=0), predictor.like)
+            draw = Sampler(self._head, columns, tensor(pool, predictor.like), widths, generator)
+            drawn = sample_paths(self.estimator_.cell_, take(state, part), take(x, part), count, draw)
             pieces.append(drawn[..., 0].double().cpu().numpy() * scaling.scale[0] + scaling.mean[0])
         z = np.concatenate(pieces)
         return np.moveaxis(self.transform_.backward(np.moveaxis(z, 1, 2), series, tails), 2, 1)
@@ -629,9 +620,10 @@ class Forecaster(PanelForecaster):
         return xarray.DataArray(values, labels, ("series", "sample", "step"))
 
     @property
-    def _loss(self) -> Any:
-        found = getattr(self.estimator_, "_loss", None)
-        return found() if found is not None else _POINT
+    def _head(self) -> Head:
+        """What the outputs of the network mean."""
+        head: Head = self.estimator_.predictor_.codec.targets.head
+        return head
 
     def _check_reach(self, horizon: int) -> None:
         if self.strategy == "direct" and horizon > self._steps:
@@ -731,16 +723,6 @@ def describe(model: Forecaster, panel: Panel) -> list[str]:
     return lines
 
 
-class _Point:
-    """The loss of estimators that are solved for: one output is one prediction."""
-
-    def point(self, output: Tensor) -> Tensor:
-        return output
-
-
-_POINT = _Point()
-
-
 @contextmanager
 def _own_start() -> Iterator[None]:
     """No word about a short warm-up: a forecaster carries its state through the whole history."""
@@ -757,12 +739,3 @@ def _instants(panel: Panel, rows: Array, horizon: int) -> list[pd.Index]:
         if last not in known:
             known[last] = panel.grid.after(last, horizon)
     return [known[last] for last in lasts]
-
-
-def _interpolated(heads: Array, own: Array, levels: Array) -> Array:
-    """Quantiles between those a model was fitted for, on straight lines."""
-    right = np.clip(np.searchsorted(own, levels), 1, max(1, len(own) - 1))
-    if len(own) == 1:
-        return np.repeat(heads, len(levels), axis=-1)
-    share = (levels - own[right - 1]) / (own[right] - own[right - 1])
-    return heads[..., right - 1] + share * (heads[..., right] - heads[..., right - 1])

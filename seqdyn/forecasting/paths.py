@@ -13,7 +13,7 @@ from seqdyn.autoregression import Past
 from seqdyn.cell import Cell
 from seqdyn.loops import rollout, scan
 from seqdyn.state import State, map_leaves, steps
-from seqdyn.training.losses import Gaussian, Quantile
+from seqdyn.training.heads import Head
 
 Array = np.ndarray[Any, Any]
 
@@ -24,8 +24,8 @@ class Sampler:
 
     Attributes
     ----------
-    loss : Loss
-        Gaussian heads are drawn from N(μ, σ²), quantile heads by inversion; others are a point plus a residual.
+    head : Head
+        One that knows quantiles is drawn from; others are a point plus a residual.
     targets : int
         Values drawn together.
     residuals : Tensor, shape (count, targets)
@@ -35,33 +35,18 @@ class Sampler:
     generator : torch.Generator
     """
 
-    loss: Any
+    head: Head
     targets: int
     residuals: Tensor
     widths: Tensor
     generator: torch.Generator
 
     def __call__(self, output: Tensor) -> Tensor:
-        """Values (batch, targets) from network outputs (batch, targets · heads)."""
-        if isinstance(self.loss, Gaussian):
-            mean, scale = self.loss.parameters(output)
-            return mean + scale * torch.randn(mean.shape, generator=self.generator, dtype=mean.dtype)
-        if isinstance(self.loss, Quantile):
-            return self._invert(self.loss.quantile(output))
+        """Values (batch, targets) from network outputs (batch, targets · outputs)."""
+        if "quantiles" in self.head.knows:
+            return self.head.sample(output, self.generator)
         row = torch.randint(len(self.residuals), (len(output),), generator=self.generator)
-        return self.loss.point(output) + self.widths * self.residuals[row]
-
-    def _invert(self, spread: Tensor) -> Tensor:
-        """Values at uniform levels on the polygon through the quantiles, continued straight at its ends."""
-        levels = torch.tensor(self.loss.quantiles, dtype=spread.dtype)
-        if len(levels) == 1:
-            return spread[..., 0]
-        drawn = torch.rand(spread.shape[:-1], generator=self.generator, dtype=spread.dtype)
-        right = torch.searchsorted(levels, drawn.contiguous()).clamp(1, len(levels) - 1)
-        low, high = levels[right - 1], levels[right]
-        start = spread.gather(-1, (right - 1).unsqueeze(-1)).squeeze(-1)
-        stop = spread.gather(-1, right.unsqueeze(-1)).squeeze(-1)
-        return start + (stop - start) * (drawn - low) / (high - low)
+        return self.head.point(output) + self.widths * self.residuals[row]
 
 
 def sample_paths(cell: Cell, state: State, x: Past, count: int, draw: Sampler) -> Tensor:

@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 from statsmodels.tsa.ar_model import AutoReg
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
-from seqdyn.checks import check_count
+from seqdyn.checks import check_count, outside
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.naive import check_season, gaussian, root_mean_square
@@ -449,5 +449,5 @@ def _notes(model: str, names: list[str], faults: list[str]) -> list[str]:
     ]
     if notes:
         also = f" The same holds for {len(notes) - 1} other series; see notes_." if len(notes) > 1 else ""
-        warnings.warn(notes[0] + also, stacklevel=5)
+        warnings.warn(notes[0] + also, stacklevel=outside())
     return notes

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from seqdyn.checks import check_count
+from seqdyn.checks import check_count, outside
 from seqdyn.data.labels import quoted
 from seqdyn.data.panel_additions import check_zone
 from seqdyn.data.panels import Panel
@@ -184,7 +184,7 @@ class Windows:
                     f"The model was fitted on rows up to {until!s}, after the first origin of this backtest "
                     f"({panel.times[row - 1]!s} in series {quoted(series)}): the test is in-sample. Give refit=True, "
                     "or fit on earlier rows.",
-                    stacklevel=4,
+                    stacklevel=outside(),
                 )
                 return
 

@@ -12,8 +12,7 @@ import pandas as pd
 
 from seqdyn.checks import check_count, is_int
 from seqdyn.data.sequences import Sequences, as_sequences
-from seqdyn.data.targets import as_targets, check_no_infinity, target_names
-from seqdyn.estimators.tasks import as_numbers
+from seqdyn.data.targets import as_numbers, as_targets, check_no_infinity, target_names
 
 Array = np.ndarray[Any, Any]
 

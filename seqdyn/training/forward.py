@@ -36,6 +36,10 @@ class Annotator(nn.Module):
         self.encoder = encoder
         self.sequences = sequences
 
+    def constructor_arguments(self) -> dict[str, Any]:
+        """What files need beside the attributes: nothing."""
+        return {}
+
     def forward(self, x: Tensor, mask: Tensor | None = None, noise: Any = None) -> Tensor:
         output, summary = self.encoder(x, mask, noise)
         marks: Tensor = output if self.sequences else hold(summary, x.shape[1])

@@ -1,31 +1,37 @@
-"""The training loop: backpropagation through time, full or truncated.
+"""The training loop: backpropagation through time, full or truncated, of whatever an objective says.
 
-Nothing in an epoch waits for the device: losses and norms stay there until the epoch is over. (On the CPU, where
-waiting costs nothing, every step is checked before it changes a weight.)
+It knows no models and no losses. Nothing in an epoch waits for the device: losses and norms stay there until the epoch
+is over. (On the CPU, where waiting costs nothing, every step is checked before it changes a weight.)
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from seqdyn.initial_state import drawing
-from seqdyn.state import State
-from seqdyn.training.batches import Batch, Spans, Streams
+from seqdyn.checks import outside
+from seqdyn.initial_state import drawing, seeded_generators
+from seqdyn.state import State, leaves
+from seqdyn.training.batches import Batch, Batches
+from seqdyn.training.checkpoint import Checkpoint
 from seqdyn.training.clipping import Clipping
-from seqdyn.training.forward import forward
-from seqdyn.training.losses import elementwise, weighted_mean
+from seqdyn.training.ledger import Ledger
 from seqdyn.training.monitor import Monitor, by_parameter
+from seqdyn.training.objective import Objective, Pass
+from seqdyn.training.patience import EPOCHS, STEPS, STILL_FALLING, Patience, copied, gained_at_the_end
 from seqdyn.training.schedules import Schedule, as_schedule
+from seqdyn.training.workers import Workers
 
 HISTORY = (
     "epoch",
@@ -37,7 +43,7 @@ HISTORY = (
     "seconds",
     "clip_fraction",
 )
-"""What is written down of every epoch; :attr:`Trainer.columns` adds what is written down of every parameter."""
+"""What is written down of every epoch; :attr:`Trainer.columns` adds the parts of the loss, and every parameter."""
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -45,9 +51,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
 }
 
-Observer = Callable[[int, Batch, nn.Module, Tensor], None]
-Penalty = Callable[[nn.Module, Batch], Tensor]
-Prepare = Callable[[Batch, float, torch.Generator], Batch]
+Observer = Callable[[int, Batch, nn.Module, Any], None]
 
 
 class NonFiniteError(FloatingPointError):
@@ -84,15 +88,16 @@ class Recipe:
         Gradients longer than this, over all parameters together, are shortened to it.
     clip_quantile : float in (0, 1), or None
         q: those longer than the q-quantile of the norms of all steps so far are shortened to that.
-    max_epochs : int
+    max_epochs : int or None
+        None: 200, or as many as 1,000 steps take, or as ``max_steps`` asks for.
     max_steps : int or None
         Optimizer steps in all.
     max_time : float or None
         Seconds in all.
     weight_average : float in [0, 1)
         a: what is validated and kept is the exponential average of the weights, w̄ ← a w̄ + (1 − a) w after every step.
-    n_iter_no_change, tol
-        Stop when the monitored loss has not improved by ``tol`` for so many epochs.
+    n_iter_no_change, patience_steps, tol
+        Stop when the monitored loss has not improved by ``tol`` for more than so many epochs and for so many steps.
     verbose : int
         1 shows a progress bar.
     """
@@ -103,37 +108,54 @@ class Recipe:
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
     clip_quantile: float | None = None
-    max_epochs: int = 200
+    max_epochs: int | None = None
     max_steps: int | None = None
     max_time: float | None = None
     weight_average: float = 0.0
     n_iter_no_change: float = 10
+    patience_steps: int = 500
     tol: float = 1e-4
     verbose: int = 0
+
+    def epochs(self, batches: int) -> int:
+        """How many epochs of so many batches there may be.
+
+        Examples
+        --------
+        >>> Recipe().epochs(1), Recipe().epochs(10), Recipe(max_steps=30).epochs(10), Recipe(max_epochs=5).epochs(1)
+        (1000, 200, 3, 5)
+        """
+        if self.max_epochs is not None:
+            return self.max_epochs
+        if self.max_steps is not None:
+            return -(-self.max_steps // batches)
+        return max(EPOCHS, -(-STEPS // batches))
 
 
 @dataclass
 class Trainer:
-    """Train a network on batches.
+    """Train a network on batches by an objective.
 
     Parameters
     ----------
-    network : Cell or Annotator
-    batches : Spans or Streams
-    loss : Loss
+    network : nn.Module
+    batches : Batches
+    objective : Objective
+        ``objective(network, batch, state, generator, progress) -> Pass``. If it is a module, its parameters are trained
+        with those of the network, and its buffers are kept.
     recipe : Recipe
     generator : torch.Generator
-        Orders the batches and draws dropout and random starts.
+        Orders the batches and draws what the objective draws.
     validate : callable, optional
         ``validate() -> float``; if given, it is monitored instead of the training loss, and the best weights are
         restored at the end.
-    penalty : callable, optional
-        ``penalty(network, batch) -> scalar`` joins the loss.
-    prepare : callable, optional
-        ``prepare(batch, progress, generator) -> batch`` may change what a step sees, such as hiding inputs.
     observer : callable, optional
         ``observer(epoch, batch, network, output)`` sees every step after its backward pass, before clipping and
-        update; ``output.grad`` is ∂C/∂y of the loss without the penalty.
+        update; ``output.grad`` is ∂loss/∂output.
+    checkpoint : Checkpoint, optional
+        Where the training is kept while it runs; if there is one already, it goes on from there, to the bit.
+    workers : Workers, optional
+        Others that train the same network on other rows of the same batches.
     optimizer_state : dict, optional
         ``optimizer.state_dict()`` of an earlier training of this network, to go on from.
     norms : Tensor, optional
@@ -145,24 +167,33 @@ class Trainer:
         One entry an epoch.
     non_finite : list of dict
         Where a loss, gradient or weight was not finite: epoch, batch, parameters.
+    ended : {"patience", "max_steps", "max_time", "max_epochs"} or None
+        Why the training ended; None while it has not.
     """
 
     network: nn.Module
-    batches: Spans | Streams
-    loss: Any
+    batches: Batches
+    objective: Objective
     recipe: Recipe
     generator: torch.Generator
     validate: Callable[[], float] | None = None
-    penalty: Penalty | None = None
-    prepare: Prepare | None = None
     observer: Observer | None = None
+    checkpoint: Checkpoint | None = None
+    workers: Workers | None = None
     optimizer_state: dict[str, Any] | None = None
     norms: Tensor | None = None
     history: list[dict[str, float]] = field(default_factory=list)
     non_finite: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.parameters = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        own = [("objective.", self.objective)] if isinstance(self.objective, nn.Module) else []
+        self.modules = [self.network, *(module for _, module in own)]
+        self.parameters = {
+            prefix + name: parameter
+            for prefix, module in [("", self.network), *own]
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad
+        }
         self.optimizer = OPTIMIZERS[self.recipe.optimizer](
             self.parameters.values(),
             lr=self.recipe.learning_rate,
@@ -172,82 +203,164 @@ class Trainer:
         if self.optimizer_state is not None:
             self.optimizer.load_state_dict(self.optimizer_state)
         self.schedule: Schedule = as_schedule(self.recipe.schedule)
+        self.epochs = self.recipe.epochs(len(self.batches))
+        self.number = self.index = 0  # of the epoch, and of the batch in it, that come next
         self.steps = self.batches_done = 0
-        self.patience = Patience(self.recipe.tol, self.recipe.n_iter_no_change)
+        self.elapsed = 0.0
+        self.ended: str | None = None
+        self.opening = self.generator.get_state()
+        self.noise = self.generator if self.workers is None else torch.Generator()
+        if self.workers is not None and self.recipe.max_time is not None:
+            raise ValueError("max_time would end the training of every worker at another step: set max_steps.")
+        self.starts: list[Tensor] = []  # where the generators of random starts stand when the run begins
+        self.carried: State | None = None
+        self.ledger = Ledger()
+        self.patience = Patience(self.recipe.tol, self.recipe.n_iter_no_change, self.recipe.patience_steps)
         self.checks_every_step = next(iter(self.parameters.values())).device.type == "cpu"
         self.monitor = Monitor(self.parameters)
         self.clipping = Clipping(self.recipe.clip_norm, self.recipe.clip_quantile, self.norms)
         self.before = self.copy()
+        self.begin = self.copy()
         self.good = self.before if self.checks_every_step else self.copy()
         self.average = self.copy() if self.recipe.weight_average else []
 
     @property
     def columns(self) -> tuple[str, ...]:
         """What is written down of every epoch."""
-        return (*HISTORY, *by_parameter(self.monitor.names))
+        known = (*HISTORY, *by_parameter(self.monitor.names))
+        parts = dict.fromkeys(name for entry in self.history for name in entry if name not in known)
+        return (*HISTORY, *parts, *by_parameter(self.monitor.names))
 
     def run(self) -> list[dict[str, float]]:
-        """Train until a budget is spent or the loss stops improving; Ctrl-C ends it early and keeps what is learnt."""
-        self.began = time.monotonic()
-        self.network.train()
+        """Train until a budget is spent or the loss stops improving; Ctrl-C ends it early and keeps what is learnt.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a budget was spent while the loss still fell.
+        """
+        if self.checkpoint is not None:
+            self.checkpoint.restore(self)
+        finished = self.ended is not None
+        self.began = time.monotonic() - self.elapsed
+        self.set_mode(training=True)
         try:
-            with drawing(self.network, self.generator), _bar(self.recipe) as bar:
-                for number in range(self.recipe.max_epochs):
-                    entry = self.epoch(number)
+            with drawing(self.network, self.noise), _bar(self.recipe, self.epochs, self.number) as bar:
+                for own, begun in zip(seeded_generators(self.network), self.starts, strict=False):
+                    own.set_state(begun)
+                while self.ended is None:
+                    entry = self.epoch()
                     if bar is not None:
                         _show(bar, entry)
-                    if self.spent() or self.patience.exhausted():
-                        break
                 self.check_weights()
+            if self.checkpoint is not None and self.leads and not finished:
+                self.checkpoint.write(self)
         except KeyboardInterrupt:
             warnings.warn(
                 f"Training was interrupted in epoch {len(self.history)}, after {self.steps} steps; the estimator "
                 "keeps the weights learnt so far.",
-                stacklevel=2,
+                stacklevel=outside(),
             )
         finally:
-            self.network.eval()
+            self.set_mode(training=False)
             self.exchange()
-            self.patience.restore(self.network)
+            self.patience.restore(self.modules)
+        self.warn_of_an_early_end()
         return self.history
 
-    def epoch(self, number: int) -> dict[str, float]:
-        """All batches once; returns the entry of the history."""
-        ledger: list[Tensor] = []
-        state: State | None = None
-        self.begin = self.good if self.checks_every_step else self.copy()
-        for index, batch in enumerate(self.batches.epoch(self.generator)):
-            state, measured = self.step(number, index, batch, state if batch.follows else None)
-            ledger.extend(measured)
+    def epoch(self) -> dict[str, float]:
+        """The batches of this epoch that are still to come; returns its entry in the history."""
+        if self.index == 0:
+            self.begin = self.good if self.checks_every_step else self.copy()
+        for batch in self.coming():
+            self.step(batch)
             self.batches_done += 1
+            self.index += 1
+            if self.checkpoint is not None and self.leads:
+                self.checkpoint.offer(self)
             if self.spent():
                 break
-        return self.close(number, ledger)
+        entry = self.close()
+        self.ended = self.reason()
+        return entry
 
-    def step(self, epoch: int, index: int, batch: Batch, state: State | None) -> tuple[State | None, list[Tensor]]:
-        """Forward, backward, clip, update; returns the state to carry on and the row of the monitor, if any."""
-        if not batch.counts:
+    def coming(self) -> Iterator[Batch]:
+        """The rest of the epoch: what it draws is drawn from where the generator stood at its beginning."""
+        if self.index == 0:
+            self.opening = self.generator.get_state()
+            yield from self.batches.epoch(self.generator)
+            return
+        now = self.generator.get_state()
+        self.generator.set_state(self.opening)
+        rest = self.batches.epoch(self.generator, self.index)
+        first = next(rest, None)
+        self.generator.set_state(now)
+        if first is not None:
+            yield first
+            yield from rest
+
+    def step(self, batch: Batch) -> None:
+        """Forward, backward, clip, update; what was measured goes to the ledger."""
+        state = self.carried if batch.follows else None
+        if not batch.counts and self.workers is None:
             with torch.no_grad():
-                return forward(self.network, batch, state, self.generator)[1], []
+                self.carried = self.passed(batch, state).state
+            return
         self.optimizer.zero_grad(set_to_none=True)
-        if self.prepare is not None:
-            batch = self.prepare(batch, self.progress(), self.generator)
-        output, state = forward(self.network, batch, state, self.generator)
-        loss = weighted_mean(elementwise(self.loss(output, batch.y), batch.y), batch.weight)
-        if self.penalty is not None:
-            loss = loss + self.penalty(self.network, batch)
-        if self.observer is not None:
-            output.retain_grad()
-        loss.backward()
-        if self.observer is not None:
-            self.observer(epoch, batch, self.network, output)
-        row = self.clip(loss.detach())
+        passed = self.passed(batch, state)
+        self.carried = passed.state
+        loss, weight = self.differentiated(batch, passed)
+        if self.workers is not None and float(weight) == 0:
+            return  # nobody has a target in this batch
+        row = self.clip(loss)
         if self.checks_every_step:
-            self.check(epoch, index, row)
+            self.check(row, self.index)
         self.keep()
         self.update()
-        ratios = self.monitor.ratios(self.before) if index == 0 else self.monitor.unmeasured
-        return state, [torch.cat([row, ratios])]
+        ratios = self.monitor.ratios(self.before) if self.index == 0 else self.monitor.unmeasured
+        self.ledger.add(torch.cat([row, ratios]), weight, passed.parts)
+
+    def differentiated(self, batch: Batch, passed: Pass) -> tuple[Tensor, Tensor | float]:
+        """Backpropagation, seen by the observer and summed over workers: the loss, and what it counts."""
+        if self.observer is not None:
+            for leaf in leaves(passed.output):
+                leaf.retain_grad()
+        passed.loss.backward()
+        if self.observer is not None:
+            self.observer(self.number, batch if passed.batch is None else passed.batch, self.network, passed.output)
+        loss, weight = passed.loss.detach(), passed.weight if batch.counts else 0.0
+        if self.workers is None:
+            return loss, weight
+        gradients = self.monitor.gradients()
+        for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
+            parameter.grad = gradient
+        return self.workers.share(gradients, loss, weight)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the checkpoints."""
+        return self.workers is None or self.workers.rank == 0
+
+    def passed(self, batch: Batch, state: State | None) -> Pass:
+        """What the objective makes of a batch."""
+        if self.workers is not None:
+            self.workers.seed(self.noise, self.generator.initial_seed(), self.batches_done)
+        found = self.objective(self.network, batch, state, self.noise, self.progress())
+        if not isinstance(found, Pass) or not isinstance(found.loss, Tensor) or found.loss.dim():
+            given = type(found).__name__ if not isinstance(found, Pass) else f"loss={_spoken(found.loss)}"
+            raise TypeError(
+                f"The objective gave {given}, expected a seqdyn.training.objective.Pass whose loss is a scalar tensor: "
+                "the mean over `weight` items."
+            )
+        taken = set(found.parts) & {*HISTORY, "steps_reached"}
+        if taken:
+            raise ValueError(f"The objective's parts {sorted(taken)} are columns of the history: name them otherwise.")
+        return found
+
+    def set_mode(self, training: bool) -> None:
+        """Training or evaluation, of the network and of an objective that is a module."""
+        for module in self.modules:
+            module.train(training)
 
     def copy(self) -> list[Tensor]:
         """The parameters as they are now."""
@@ -303,17 +416,59 @@ class Trainer:
             parameter.copy_(average)
             average.copy_(kept)
 
+    # --- how far it is ------------------------------------------------------------------------------------------------
+
     def progress(self) -> float:
         """How much of the longest possible training is done, in [0, 1]."""
-        done = self.batches_done / (self.recipe.max_epochs * len(self.batches))
+        done = self.batches_done / (self.epochs * len(self.batches))
         if self.recipe.max_steps is not None:
             done = max(done, self.steps / self.recipe.max_steps)
         if self.recipe.max_time is not None:
             done = max(done, (time.monotonic() - self.began) / self.recipe.max_time)
         return min(done, 1.0)
 
-    def check(self, epoch: int, index: int, row: Tensor) -> None:
-        """Raise if loss or gradient norm is not finite."""
+    def spent(self) -> bool:
+        """Whether the budget of steps or of seconds is used up."""
+        return self._out_of_steps() or self._out_of_time()
+
+    def reason(self) -> str | None:
+        """Why the training is over; None if it goes on."""
+        reasons = {
+            "max_steps": self._out_of_steps(),
+            "max_time": self._out_of_time(),
+            "patience": self.patience.exhausted(),
+            "max_epochs": self.number >= self.epochs,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), None)
+
+    def _out_of_steps(self) -> bool:
+        return self.recipe.max_steps is not None and self.steps >= self.recipe.max_steps
+
+    def _out_of_time(self) -> bool:
+        return self.recipe.max_time is not None and time.monotonic() - self.began >= self.recipe.max_time
+
+    def warn_of_an_early_end(self) -> None:
+        """Say that a budget was spent while the loss still fell, and what to set."""
+        column = "loss" if self.validate is None else "validation_loss"
+        gained = gained_at_the_end([entry[column] for entry in self.history])
+        if self.ended in (None, "patience") or gained <= STILL_FALLING:
+            return
+        now = {
+            "max_steps": f"max_steps={self.recipe.max_steps}",
+            "max_time": f"max_time={self.recipe.max_time}",
+            "max_epochs": f"{self.epochs} epochs",
+        }[self.ended]
+        warnings.warn(
+            f"The training ended after {now} ({self.steps} steps) while the loss still fell: its last tenth brought "
+            f"{gained:.0%} of all that was gained. Set a larger {self.ended} to learn on.",
+            ConvergenceWarning,
+            stacklevel=outside(),
+        )
+
+    # --- what is not finite -------------------------------------------------------------------------------------------
+
+    def check(self, row: Tensor, index: int) -> None:
+        """Raise if loss or gradient norm of a step of this epoch is not finite."""
         loss, norm = row[:2].tolist()
         if math.isfinite(loss) and math.isfinite(norm):
             return
@@ -321,9 +476,9 @@ class Trainer:
         where = f"first in {_named(bad)}" if bad else "in the loss itself"
         limit = "set clip_norm" if self.recipe.clip_norm is None else f"lower clip_norm (now {self.recipe.clip_norm:g})"
         self.fail(
-            f"Not finite in epoch {epoch}, batch {index}: loss {loss:g}, gradient norm {norm:g}, {where}.",
+            f"Not finite in epoch {self.number}, batch {index}: loss {loss:g}, gradient norm {norm:g}, {where}.",
             f", {limit}, or look at the data of this batch.",
-            (epoch, index, bad),
+            (self.number, index, bad),
         )
 
     def check_weights(self) -> None:
@@ -337,12 +492,14 @@ class Trainer:
                 (epoch, index, bad),
             )
 
-    def check_validation(self, epoch: int, loss: float) -> None:
+    def check_validation(self, loss: float) -> None:
         """Raise if the loss on the part held out is not finite."""
         if self.validate is not None and not math.isfinite(loss):
             index = len(self.batches) - 1
             self.fail(
-                f"The validation loss in epoch {epoch}, after batch {index}, is {loss:g}.", ".", (epoch, index, ())
+                f"The validation loss in epoch {self.number}, after batch {index}, is {loss:g}.",
+                ".",
+                (self.number, index, ()),
             )
 
     def fail(self, what: str, way_out: str, place: tuple[int, int, tuple[str, ...]]) -> NoReturn:
@@ -354,91 +511,122 @@ class Trainer:
             f"{what} The last good weights are kept. Lower learning_rate (now {rate:g}){way_out}", *place
         )
 
-    def close(self, number: int, ledger: list[Tensor]) -> dict[str, float]:
+    # --- the end of an epoch ------------------------------------------------------------------------------------------
+
+    def close(self) -> dict[str, float]:
         """Bring the epoch's measurements to the host, validate, and write the history."""
-        width = len(self.monitor.columns)
-        table = torch.stack(ledger).cpu().double() if ledger else torch.full((1, width), math.nan)
-        broken = ~table[:, :2].isfinite().all(1)
-        if not self.checks_every_step and ledger and bool(broken.any()):
-            first = int(broken.nonzero()[0])
-            self.good = self.begin if first > 0 else self.good
-            self.check(number, first, table[first])
+        table = self.ledger.table(len(self.monitor.columns))
+        if not self.checks_every_step and self.ledger.rows:
+            self.check_late(table)
         self.good = self.good if self.checks_every_step else self.begin
-        means = self.monitor.means(table)
+        means = self.monitor.means(table) | {"loss": self.ledger.mean_loss()}
         self.exchange()
         entry = {
-            "epoch": number,
+            "epoch": self.number,
             "loss": means.pop("loss"),
             "validation_loss": self.validation_loss(),
             "gradient_norm": means.pop("gradient_norm"),
             "clip_coefficient": means.pop("clip_coefficient"),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "seconds": time.monotonic() - self.began,
+            "clip_fraction": means.pop("clip_fraction"),
+            **self.ledger.mean_parts(),
             **means,
         }
         self.history.append(entry)
-        self.check_validation(number, entry["validation_loss"])
+        self.check_validation(entry["validation_loss"])
         monitored = entry["loss"] if self.validate is None else entry["validation_loss"]
         self.schedule.observe(monitored)
-        self.patience.observe(monitored, self.network if self.validate is not None else None)
+        self.patience.observe(monitored, len(self.ledger.rows), self.modules if self.validate is not None else ())
         self.exchange()
+        self.number, self.index, self.carried, self.ledger = self.number + 1, 0, None, Ledger()
         return entry
+
+    def check_late(self, table: Tensor) -> None:
+        """Look through an epoch whose steps were not checked one by one."""
+        broken = ~table[:, :2].isfinite().all(1)
+        if bool(broken.any()):
+            first = int(broken.nonzero()[0])
+            self.good = self.begin if first > 0 else self.good
+            self.check(table[first], first)
 
     def validation_loss(self) -> float:
         """The loss on the part held out in time; NaN if there is none."""
         if self.validate is None:
             return math.nan
-        self.network.eval()
+        self.set_mode(training=False)
         try:
             return self.validate()
         finally:
-            self.network.train()
+            self.set_mode(training=True)
 
-    def spent(self) -> bool:
-        """Whether the budget of steps or of seconds is used up."""
-        steps, seconds = self.recipe.max_steps, self.recipe.max_time
-        out_of_steps = steps is not None and self.steps >= steps
-        return out_of_steps or (seconds is not None and time.monotonic() - self.began >= seconds)
+    # --- going on later -----------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Everything the next step depends on, as a tree that files can hold; going on from it is bit-equal.
+
+        With ``max_time`` the clock has a say in the progress, which no state can repeat.
+        """
+        return {
+            "modules": [copied(module) for module in self.modules],
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "schedule": self.schedule.state(),
+            "patience": copy.deepcopy(self.patience.state()),
+            "ledger": self.ledger.state(),
+            "generator": {"opening": self.opening.clone(), "now": self.generator.get_state()},
+            "starts": [own.get_state() for own in seeded_generators(self.network)] or self.starts,
+            "carried": self.carried,
+            "weights": {name: [weight.clone() for weight in getattr(self, name)] for name in self._kept()},
+            "norms": self.clipping.seen,
+            "counters": {name: getattr(self, name) for name in COUNTERS} | {"elapsed": self._elapsed()},
+            "history": [dict(entry) for entry in self.history],
+            "non_finite": copy.deepcopy(self.non_finite),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave, in a trainer that was made as that one was."""
+        device = next(iter(self.parameters.values())).device
+        for module, weights in zip(self.modules, state["modules"], strict=True):
+            module.load_state_dict(weights)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state(state["schedule"])
+        self.patience.load_state(state["patience"])
+        self.ledger = Ledger()
+        self.ledger.load_state(state["ledger"], device)
+        self.opening = state["generator"]["opening"].cpu()
+        self.generator.set_state(state["generator"]["now"].cpu())
+        self.starts = [begun.cpu() for begun in state["starts"]]
+        self.carried = state["carried"]
+        for name, kept in state["weights"].items():
+            setattr(self, name, [weight.to(device) for weight in kept])
+        self.good = self.before if self.checks_every_step else self.good
+        self.clipping.seen = state["norms"]
+        vars(self).update(state["counters"])
+        self.history, self.non_finite = list(state["history"]), list(state["non_finite"])
+
+    def _kept(self) -> tuple[str, ...]:
+        """The copies of the weights that the next step may go back to."""
+        return ("before", "average", *(() if self.checks_every_step else ("begin", "good")))
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self.began if "began" in vars(self) else self.elapsed
 
 
-@dataclass
-class Patience:
-    """Counts the epochs since the loss improved by ``tol``, and keeps the best weights if asked to."""
-
-    tol: float
-    epochs: float
-    best: float = math.inf
-    waited: int = 0
-    weights: dict[str, Tensor] | None = None
-
-    def observe(self, loss: float, network: nn.Module | None) -> None:
-        """See the loss of an epoch; remember the network's weights if it is the best so far."""
-        self.waited = 0 if loss <= self.best - self.tol or math.isinf(self.best) else self.waited + 1
-        if loss < self.best:
-            self.best = loss
-            self.weights = None if network is None else _weights(network)
-
-    def exhausted(self) -> bool:
-        """Whether the loss has not improved for too long."""
-        return self.waited > self.epochs
-
-    def restore(self, network: nn.Module) -> None:
-        """Give the network its best weights back."""
-        if self.weights is not None:
-            network.load_state_dict(self.weights)
+COUNTERS = ("number", "index", "steps", "batches_done", "ended")
+"""Where a training stands."""
 
 
 def _named(parameters: tuple[str, ...]) -> str:
     return f"the parameter{'s' if len(parameters) > 1 else ''} {', '.join(map(repr, parameters))}"
 
 
-def _weights(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+def _spoken(loss: Any) -> str:
+    return f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
 
 
-def _bar(recipe: Recipe) -> AbstractContextManager[tqdm[Any] | None]:
+def _bar(recipe: Recipe, epochs: int, done: int) -> AbstractContextManager[tqdm[Any] | None]:
     """A progress bar with ``verbose``; nothing otherwise, since even a disabled bar starts a thread."""
-    return tqdm(total=recipe.max_epochs, unit="epoch") if recipe.verbose else nullcontext()
+    return tqdm(total=epochs, initial=done, unit="epoch") if recipe.verbose else nullcontext()
 
 
 def _show(bar: tqdm[Any], entry: dict[str, float]) -> None:

@@ -17,6 +17,12 @@ class Schedule(Protocol):
     def observe(self, loss: float) -> None:
         """See the monitored loss of an epoch."""
 
+    def state(self) -> dict[str, Any]:
+        """What it has seen, to go on from later."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+
 
 @dataclass
 class Timed:
@@ -29,6 +35,13 @@ class Timed:
 
     def observe(self, loss: float) -> None:
         """Ignored."""
+
+    def state(self) -> dict[str, Any]:
+        """Nothing: the progress says all."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Nothing to do."""
 
 
 @dataclass
@@ -50,6 +63,14 @@ class Plateau:
         self.waited = 0 if improved else self.waited + 1
         if self.waited >= self.patience:
             self.rate, self.waited = max(self.rate / 2, 1e-3), 0
+
+    def state(self) -> dict[str, Any]:
+        """The rate, and what it waits for."""
+        return {"rate": self.rate, "best": self.best, "waited": self.waited}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        vars(self).update(state)
 
 
 def cosine(progress: float) -> float:

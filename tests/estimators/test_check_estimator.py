@@ -46,10 +46,10 @@ from seqdyn.forecasting.contract import PanelForecaster
 Array = np.ndarray[Any, Any]
 
 REGRESSORS = [
-    RecurrentRegressor(max_epochs=25),
-    ElmanRegressor(max_epochs=25),
-    LSTMRegressor(max_epochs=25),
-    GRURegressor(max_epochs=25),
+    RecurrentRegressor(max_epochs=10, learning_rate=0.05),
+    ElmanRegressor(max_epochs=10, learning_rate=0.05),
+    LSTMRegressor(max_epochs=10, learning_rate=0.05),
+    GRURegressor(max_epochs=10, learning_rate=0.05),
     LinearStateSpaceRegressor(),
     LinearStateSpaceRegressor(
         method="gradient", stable=False, max_epochs=25, learning_rate=0.1
@@ -61,10 +61,10 @@ REGRESSORS = [
     ARXRegressor(),
 ]
 CLASSIFIERS = [
-    RecurrentClassifier(max_epochs=25),
-    ElmanClassifier(max_epochs=25),
-    LSTMClassifier(max_epochs=25),
-    GRUClassifier(max_epochs=25),
+    RecurrentClassifier(max_epochs=10, learning_rate=0.05),
+    ElmanClassifier(max_epochs=10, learning_rate=0.05),
+    LSTMClassifier(max_epochs=10, learning_rate=0.05),
+    GRUClassifier(max_epochs=10, learning_rate=0.05),
 ]
 EVERY = [*REGRESSORS, *CLASSIFIERS]
 

@@ -93,8 +93,10 @@ def test_one_target_a_series() -> None:
     found = model.set_predict_output("pandas").predict(X)
     assert found.index.tolist() == NAMES and found.index.name == "station"
     assert model.set_predict_output("xarray").predict(X)["series"].values.tolist() == NAMES
-    with pytest.raises(ValueError, match=r"Row 0 of y belongs to series east, that of X to series north"):
-        lstm(return_sequences=False).fit(X, last.sort_index())
+    again = lstm(return_sequences=False).fit(X, last.sort_index())
+    np.testing.assert_array_equal(again.predict(X), model.set_predict_output().predict(X))
+    with pytest.raises(ValueError, match=r"y has the label 0 in row 0, where the series of X has north"):
+        lstm(return_sequences=False).fit(X, last.reset_index(drop=True))
 
 
 def test_classes_of_a_panel() -> None:
@@ -155,15 +157,40 @@ def test_panels_that_are_none(change: Any, message: str) -> None:
         model.predict(change(X))
 
 
-def test_targets_of_other_series() -> None:
-    """Series of y are those of X; its labels of time are not compared, as in one-step forecasts they are shifted."""
+def test_rows_are_joined_by_their_labels() -> None:
+    """The labels of y are those of X, in any order; others, by series or by time, are an error."""
     X, y = labelled()
-    with pytest.raises(ValueError, match=r"Row 9 of y belongs to series east, that of X to series west"):
-        lstm().fit(X, y.loc[["north", "east", "west"]])
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    plain = lstm().fit(X, y)
+    other = y.loc[["north", "east", "west"]]
+    assert lstm().fit(X, other).score(X, other) == plain.score(X, y)
+    np.testing.assert_array_equal(
+        lstm().fit(X, other, sample_weight=other.abs()).predict(X), lstm().fit(X, y, sample_weight=y.abs()).predict(X)
+    )
+    with pytest.raises(ValueError, match="y has 24 labels, X 25: rows are joined by their labels, never by position"):
         lstm().fit(X, y.iloc[:-1])
     shifted = y.set_axis(y.index.set_levels(y.index.levels[1] + pd.Timedelta("1D"), level=1))
-    assert lstm().fit(X, shifted).score(X, shifted) == lstm().fit(X, y).score(X, y)
+    with pytest.raises(ValueError, match=r"y has the label .* in row 0, where X has .*series.shift\(-1\)"):
+        lstm().fit(X, shifted)
+    assert lstm().fit(X, shifted.to_numpy()).score(X, y.to_numpy()) == plain.score(X, y)
+
+
+def test_the_labels_of_a_frame_and_of_a_list_of_frames() -> None:
+    """One series, and one each."""
+    times = pd.date_range("2024", periods=9, freq="D")
+    X = pd.DataFrame({"a": np.arange(9.0) ** 2}, times)
+    y = X["a"].shift(-1)
+    plain = lstm().fit(X, y)
+    np.testing.assert_array_equal(lstm().fit(X, y[::-1]).predict(X), plain.predict(X))
+    np.testing.assert_array_equal(
+        lstm().fit([X, X], [y, y[::-1]]).predict([X])[0], lstm().fit([X, X], [y, y]).predict(X)
+    )
+    for one in (X["a"].iloc[1:], y.reset_index(drop=True), y.set_axis(times.tz_localize("UTC"))):
+        with pytest.raises(ValueError, match="y has .*never by position"):
+            lstm().fit(X, one)
+        with pytest.raises(ValueError, match=r"y\[1\] has .*never by position"):
+            lstm().fit([X, X], [y, one])
+    with pytest.raises(ValueError, match="sample_weight has .*never by position"):
+        lstm().fit(X, y, sample_weight=y.abs().reset_index(drop=True))
 
 
 @pytest.mark.parametrize(
@@ -300,8 +327,9 @@ def test_xarray_targets_that_do_not_fit() -> None:
         lstm().fit(X, y.rename(time="hour"))
     with pytest.raises(ValueError, match=r"y has the dims .*'outputs'"):
         lstm().fit(X, y.expand_dims("colour", axis=2))
-    with pytest.raises(ValueError, match=r"coordinate 'station' of y is not that of X"):
-        lstm().fit(X, y[::-1])
+    np.testing.assert_array_equal(lstm().fit(X, y[::-1]).predict(X), lstm().fit(X, y).predict(X))
+    with pytest.raises(ValueError, match=r"coordinate 'time' of y is not that of X.*y.drop_vars\('time'\)"):
+        lstm().fit(X, y.assign_coords(time=y["time"] + 1))
 
 
 def test_all_containers_are_one_fit() -> None:

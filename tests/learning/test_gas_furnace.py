@@ -58,9 +58,9 @@ def free_run(model: Any, gas: Array, co2: Array) -> float:
     ids=["linear state space", "GRU"],
 )
 def test_free_run_on_the_gas_furnace(furnace: tuple[Array, Array], model: Any) -> None:
-    """The median R² over 5 seeds is at least 0.65 on 96 rows the fit has not seen."""
+    """The median R² over 3 seeds is at least 0.65 on 96 rows the fit has not seen."""
     model.set_params(initial_state="warmup", n_iter_no_change=1000)
-    scores = [free_run(model.set_params(random_state=seed), *furnace) for seed in range(5)]
+    scores = [free_run(model.set_params(random_state=seed), *furnace) for seed in range(3)]
     arx = free_run(ARXRegressor(), *furnace)
     print(f"\n{type(model).__name__}: R² {np.round(scores, 3)}, median {np.median(scores):.3f}; ARX {arx:.3f}")
     assert np.median(scores) >= 0.65

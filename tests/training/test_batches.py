@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from seqdyn.training.batches import Batch, Rows, Spans, Streams, windows
+from seqdyn.state import leaves
+from seqdyn.training.batches import ORDERS, Batch, Batches, Padded, Pairs, Rows, Spans, Streams, windows
 from tests.training.series import noise, numbered
 
 Lengths = st.lists(st.integers(1, 12), min_size=1, max_size=7)
@@ -181,3 +186,149 @@ def test_more_streams_than_rows(streams: int) -> None:
     """An error that says how many there may be."""
     with pytest.raises(ValueError, match=f"between 1 and the 15 rows of the training data, got {streams}"):
         Streams(numbered([5, 4, 6]).rows(), streams, 3, torch.zeros(3, dtype=torch.long))
+
+
+# --- buckets -------------------------------------------------------------------------------------------------------
+
+
+def log_normal(seed: int, count: int = 2000) -> Tensor:
+    """Lengths as those of sentences: log-normal, 3 to 100."""
+    draws = np.random.default_rng(seed).lognormal(3.0, 0.6, count)
+    return torch.as_tensor(draws.clip(3, 100).astype(np.int64))
+
+
+def padded_share(batches: list[tuple[int, int, int]]) -> float:
+    """The share of padding, from (rows, steps, steps that are there) of each batch."""
+    return 1 - sum(there for _, _, there in batches) / sum(size * time for size, time, _ in batches)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_buckets_leave_little_padding(seed: int) -> None:
+    """Of sequences of log-normal lengths below 5 % of the rows of an epoch, in batches of 32; shuffled, over half."""
+    lengths = log_normal(seed)
+    own = Rows.of([torch.zeros(int(n), 1) for n in lengths])
+    shares = {}
+    for order in ORDERS:
+        epoch = list(Spans(own, 32, order=order).epoch(torch.Generator().manual_seed(seed)))
+        shares[order] = padded_share([(*b.x.shape[:2], int(b.mask.sum())) for b in epoch if b.mask is not None])
+    assert shares["bucketed"] < 0.05 < 0.5 < shares["shuffled"]
+
+
+def test_buckets_of_pairs_leave_little_padding_on_both_sides() -> None:
+    """Targets about as long as their sources; the mean of both sides stays below 12 %, shuffled it is over half."""
+    lengths = log_normal(0)
+    scatter = np.random.default_rng(1).lognormal(0.0, 0.2, len(lengths))
+    others = torch.as_tensor((lengths.numpy() * scatter).clip(2, 110).astype(np.int64))
+    source, target = (Rows.of([torch.zeros(int(n), 1) for n in side]) for side in (lengths, others))
+    shares = {}
+    for order in ORDERS:
+        epoch = list(Pairs(source, target, 32, order).epoch(torch.Generator().manual_seed(0)))
+        sides = [
+            (*mask.shape, int(mask.sum())) for batch in epoch for mask in (batch.mask, batch.y.mask) if mask is not None
+        ]
+        shares[order] = padded_share(sides)
+    assert shares["bucketed"] < 0.12 < 0.5 < shares["shuffled"]
+
+
+def test_buckets_differ_from_epoch_to_epoch() -> None:
+    """Batches of one epoch are others in the next (a few extremes aside), and long ones do not come last."""
+    lengths = log_normal(0)
+    plan = Spans(Rows.of([torch.full((int(n), 1), float(i)) for i, n in enumerate(lengths)]), 32)
+    generator = torch.Generator().manual_seed(0)
+    epochs = [[frozenset(batch.x[:, 0, 0].tolist()) for batch in plan.epoch(generator)] for _ in range(2)]
+    assert len(set(epochs[0]) & set(epochs[1])) < 0.1 * len(plan)
+    assert {i for batch in epochs[1] for i in batch} == set(range(len(lengths)))
+    longest = [max(int(lengths[int(i)]) for i in batch) for batch in epochs[0]]
+    assert abs(np.corrcoef(np.arange(len(longest)), longest)[0, 1]) < 0.4
+
+
+# --- trees, pictures, tokens, pairs --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lengths", [[6, 6], [6, 4]])
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), ()])
+def test_leaves_of_any_shape_keep_it(lengths: list[int], shape: tuple[int, ...]) -> None:
+    """Pictures (batch, time, height, width) and tokens (batch, time), in trees, of like and of unlike lengths."""
+    total = sum(lengths)
+    x = torch.arange(total * math.prod(shape)).view(total, *shape)
+    rows = Rows.of(list(x.split(lengths)), [{"next": part.float(), "all": (part,)} for part in x.split(lengths)])
+    assert rows.dtype == torch.float32 and len(rows) == total
+    batch = next(iter(Spans(rows, 2).epoch(torch.Generator())))
+    chunk = next(iter(Streams(rows, 1, 5).epoch(torch.Generator())))
+    assert batch.x.shape == (2, 6, *shape) and chunk.x.shape == (1, 5, *shape)
+    order = [0, 1] if torch.equal(batch.x[0, 0], x[0]) else [1, 0]
+    for row, number in enumerate(order):
+        own = x.split(lengths)[number]
+        assert torch.equal(batch.x[row, : len(own)], own)
+        assert torch.equal(batch.y["next"][row, : len(own)], own.float())
+        assert torch.equal(batch.y["all"][0][row, : len(own)], own)
+
+
+def test_pairs_have_a_mask_on_both_sides() -> None:
+    """Every pair once, each side whole, behind it padding without weight."""
+    sources = [torch.arange(n) + 100 * n for n in (3, 1, 5, 2)]
+    targets = [torch.arange(n) + 1000 * n for n in (2, 6, 1, 4)]
+    weight = [torch.full((len(part),), float(i)) for i, part in enumerate(targets)]
+    found = {}
+    for batch in Pairs(Rows.of(sources), Rows.of(targets, weight=weight), 3).epoch(torch.Generator().manual_seed(1)):
+        assert isinstance(batch.y, Padded) and batch.mask is not None and batch.weight is not None
+        for x, mask, y, there, counts in zip(
+            batch.x, batch.mask, batch.y.value, batch.y.mask, batch.weight, strict=True
+        ):
+            assert not counts[~there].any()
+            found[tuple(x[mask].tolist())] = (y[there].tolist(), counts[there].tolist())
+    assert found == {
+        tuple(x.tolist()): (y.tolist(), w.tolist()) for x, y, w in zip(sources, targets, weight, strict=True)
+    }
+    with pytest.raises(ValueError, match="4 sources stand beside 3 targets"):
+        Pairs(Rows.of(sources), Rows.of(targets[:3]), 2)
+
+
+# --- an epoch from its middle, and shares of workers ---------------------------------------------------------------
+
+
+PLANS: dict[str, Callable[[], Batches]] = {
+    "spans": lambda: Spans(rows([3, 7, 2, 9, 4, 4, 1], True), 3),
+    "one batch": lambda: Spans(rows([3, 7, 2], False), 8),
+    "shuffled": lambda: Spans(rows([5] * 7, False), 2, order="shuffled"),
+    "streams": lambda: Streams(rows([3, 7, 2, 9, 4, 4, 1], True), 4, 3),
+    "pairs": lambda: Pairs(rows([3, 7, 2, 9, 4], False), rows([2, 2, 8, 1, 5], True), 2),
+}
+
+
+def tensors(batch: Batch) -> list[Tensor]:
+    """All of a batch."""
+    return [leaf for leaf in (*leaves(batch[:2]), batch.weight, batch.mask, batch.reset) if leaf is not None]
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_an_epoch_goes_on_from_its_middle(name: str) -> None:
+    """From any batch on, with the generator as it was at the beginning; it is left where a whole epoch leaves it."""
+    plan, whole = PLANS[name](), torch.Generator().manual_seed(3)
+    batches = list(plan.epoch(whole))
+    assert len(batches) == len(plan)
+    for start in range(len(plan) + 1):
+        generator = torch.Generator().manual_seed(3)
+        rest = list(plan.epoch(generator, start))
+        assert len(rest) == len(plan) - start and [b.follows for b in rest] == [b.follows for b in batches[start:]]
+        for one, other in zip(rest, batches[start:], strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(other), strict=True))
+        assert torch.equal(generator.get_state(), whole.get_state())
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("name", PLANS)
+def test_workers_share_the_rows_of_every_batch(name: str, world: int) -> None:
+    """As many batches, in the same order; together the same inputs, each once; for an idle worker nothing counts."""
+
+    def shown(batch: Batch) -> list[Any]:
+        there = torch.ones(batch.x.shape[:2], dtype=torch.bool) if batch.mask is None else batch.mask
+        return [x[mask].tolist() for x, mask in zip(batch.x, there, strict=True)] if batch.counts else []
+
+    plan = PLANS[name]()
+    shares = [list(plan.shard(rank, world).epoch(torch.Generator().manual_seed(3))) for rank in range(world)]
+    for whole, *parts in zip(plan.epoch(torch.Generator().manual_seed(3)), *shares, strict=True):
+        together = [row for part in parts for row in shown(part)]
+        assert sorted(map(str, together)) == sorted(map(str, shown(whole)))
+    with pytest.raises(ValueError, match=f"rank must lie between 0 and world - 1 = {world - 1}"):
+        plan.shard(world, world)

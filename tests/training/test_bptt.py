@@ -28,8 +28,9 @@ from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor
 from seqdyn.initial_state import Learned
 from seqdyn.state import State, detach
 from seqdyn.training.batches import Batch, Spans, Streams
+from seqdyn.training.heads import Squared
 from seqdyn.training.loop import Recipe, Trainer
-from seqdyn.training.losses import Loss
+from seqdyn.training.objective import Supervised
 from tests.training.series import Series, noise
 
 Gradients = dict[str, Tensor]
@@ -73,7 +74,7 @@ def trained(network: Cell, batches: Spans | Streams, epochs: int = 1) -> list[Gr
     Trainer(
         network,
         batches,
-        Loss(squared),
+        Supervised(Squared()),
         recipe,
         torch.Generator().manual_seed(0),
         observer=lambda epoch, batch, network, output: seen.append(gradient(network)),
@@ -177,7 +178,7 @@ def test_batches_of_sequences_are_averaged_each_for_itself() -> None:
 
     recipe = Recipe(optimizer="sgd", learning_rate=RATE, clip_norm=None, max_epochs=2)
     batches = Spans(series.rows(), 2, steps_of(0, series))
-    Trainer(network, batches, Loss(squared), recipe, torch.Generator().manual_seed(3), observer=observe).run()
+    Trainer(network, batches, Supervised(Squared()), recipe, torch.Generator().manual_seed(3), observer=observe).run()
     assert sorted(compared) == sorted([*range(5), *range(5)])
 
 
@@ -266,16 +267,15 @@ def test_a_penalty_joins_the_loss() -> None:
     """Its gradient is added at every step, and its value is in the history."""
     series = noise([23])
 
-    def trainer(penalty: Any) -> tuple[Trainer, list[Gradients]]:
+    def trainer(**penalties: Any) -> tuple[Trainer, list[Gradients]]:
         seen: list[Gradients] = []
         recipe = Recipe(optimizer="sgd", learning_rate=RATE, clip_norm=None, max_epochs=1)
         made = Trainer(
             build("elman"),
             Spans(series.rows(), 1, steps_of(0, series)),
-            Loss(squared),
+            Supervised(Squared(), penalties),
             recipe,
             torch.Generator(),
-            penalty=penalty,
             observer=lambda epoch, batch, network, output: seen.append(gradient(network)),
         )
         made.run()
@@ -284,12 +284,14 @@ def test_a_penalty_joins_the_loss() -> None:
     def ridge(network: nn.Module, batch: Batch | None = None) -> Tensor:
         return 0.5 * sum((p**2).sum() for p in network.parameters())
 
-    plain, without = trainer(None)
-    shrunk, added = trainer(ridge)
+    plain, without = trainer()
+    shrunk, added = trainer(ridge=ridge)
     begin = build("elman")
     for name, parameter in begin.named_parameters():
         torch.testing.assert_close(added[0][name], without[0][name] + parameter.detach())
+    assert shrunk.history[0]["ridge"] == pytest.approx(ridge(begin).item())
     assert shrunk.history[0]["loss"] == pytest.approx(plain.history[0]["loss"] + ridge(begin).item())
+    assert "ridge" in shrunk.columns and "ridge" not in plain.columns
 
 
 def test_the_observer_sees_epoch_batch_and_network() -> None:
@@ -308,7 +310,7 @@ def test_the_observer_sees_epoch_batch_and_network() -> None:
 
     recipe = Recipe(max_epochs=2)
     batches = Spans(series.rows(), 2, steps_of(0, series))
-    Trainer(network, batches, Loss(squared), recipe, torch.Generator(), observer=observe).run()
+    Trainer(network, batches, Supervised(Squared()), recipe, torch.Generator(), observer=observe).run()
     assert calls == [(epoch, torch.Size([2, 10, 2])) for epoch in (0, 0, 1, 1)]
 
 

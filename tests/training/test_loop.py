@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -28,8 +29,9 @@ from seqdyn.cells.elman import Elman
 from seqdyn.state import flatten
 from seqdyn.training import loop
 from seqdyn.training.batches import Batch, Spans, Streams
+from seqdyn.training.heads import Custom, Squared
 from seqdyn.training.loop import NonFiniteError, Recipe, Trainer
-from seqdyn.training.losses import Loss, regression_loss
+from seqdyn.training.objective import Supervised
 from tests.training.series import noise
 
 Array = np.ndarray[Any, Any]
@@ -54,12 +56,12 @@ def small(**changes: Any) -> LSTMRegressor:
 
 def trainer(network: nn.Module, *, lengths: tuple[int, ...] = (9,) * 6, **changes: Any) -> Trainer:
     """A trainer over random series, three steps an epoch unless told."""
-    plan = {name: changes.pop(name) for name in ("validate", "observer", "penalty") if name in changes}
+    plan = {name: changes.pop(name) for name in ("validate", "observer", "checkpoint") if name in changes}
     series = noise(list(lengths))
     batches = Spans(series.rows(), changes.pop("batch_size", 2), torch.zeros(len(lengths), dtype=torch.long))
-    loss = changes.pop("loss", regression_loss("mse", ()))
+    objective = Supervised(Custom(changes.pop("loss")) if "loss" in changes else Squared())
     recipe = Recipe(**{"max_epochs": 4, "clip_norm": None} | changes)
-    return Trainer(network, batches, loss, recipe, torch.Generator().manual_seed(0), **plan)
+    return Trainer(network, batches, objective, recipe, torch.Generator().manual_seed(0), **plan)
 
 
 def elman() -> Cell:
@@ -173,7 +175,7 @@ def test_where_steps_are_checked_once_an_epoch() -> None:
     """As on a GPU: the weights go back to the beginning of the epoch, whose loss was finite there."""
     network, good = elman(), elman()
     trainer(good, max_epochs=2).run()
-    late = trainer(network, loss=Loss(After(7, lambda output, target: output * math.nan)))
+    late = trainer(network, loss=After(7, lambda output, target: output * math.nan))
     late.checks_every_step = False
     with pytest.raises(NonFiniteError, match="epoch 2, batch 1"):
         late.run()
@@ -253,16 +255,16 @@ def test_early_stopping_restores_the_best_weights() -> None:
     by_hand = np.mean(((model.predict(X)[45:] - y[45:]) / scale) ** 2)
     assert by_hand == pytest.approx(losses.min(), rel=1e-4)
     assert losses[-1] > losses.min() * 1.01
-    assert len(losses) == stopping_epoch(losses, patience=15, tol=1e-4) < 200
+    assert len(losses) == stopping_epoch(losses, patience=15, tol=1e-4, steps=1) < 1000
 
 
-def stopping_epoch(losses: Array, patience: int, tol: float) -> int:
-    """scikit-learn's rule: stop when more than ``patience`` epochs in a row are not below the best one by ``tol``."""
-    best, waited = math.inf, 0
+def stopping_epoch(losses: Array, patience: int, tol: float, steps: int) -> int:
+    """Stop when more than ``patience`` epochs, and 500 steps, have brought the loss down by less than ``tol``."""
+    reached, since = math.inf, 0
     for epoch, loss in enumerate(losses, start=1):
-        waited = waited + 1 if loss > best - tol else 0
-        best = min(best, loss)
-        if waited > patience:
+        if reached - loss >= tol:
+            reached, since = loss, epoch
+        if epoch - since > patience and (epoch - since) * steps >= 500:
             return epoch
     return len(losses)
 
@@ -310,12 +312,18 @@ def test_early_stopping_sees_the_whole_of_a_validation_part_of_ragged_series() -
 
 
 def test_without_early_stopping_the_training_loss_is_watched() -> None:
-    """A loss that cannot fall stops the training after ``n_iter_no_change`` epochs, and keeps the last weights."""
+    """A loss that cannot fall stops the training, after ``n_iter_no_change`` epochs or 500 steps, whichever is more."""
     X, y = six_series()
-    model = small(loss=lambda output, target: output * 0 + 1.0, n_iter_no_change=3, max_epochs=50).fit(X, y)
-    assert len(model.history_) == stopping_epoch(np.ones(50), patience=3, tol=1e-4) == 5
-    assert model.history_["validation_loss"].isna().all()
-    assert model.n_iter_ == 5
+    for patience, epochs in ((3, 1 + 167), (180, 1 + 181)):  # three steps an epoch
+        model = small(loss=flat, n_iter_no_change=patience, max_epochs=300).fit(X, y)
+        assert len(model.history_) == stopping_epoch(np.ones(300), patience, tol=1e-4, steps=3) == epochs
+        assert model.history_["validation_loss"].isna().all()
+        assert model.n_iter_ == epochs
+
+
+def flat(output: Tensor, target: Tensor) -> Tensor:
+    """A loss that nothing can lower."""
+    return output * 0 + 1.0
 
 
 @pytest.mark.parametrize("bptt_length", [None, 3])
@@ -340,6 +348,8 @@ def test_max_time(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small(loss=slow, max_time=7.5, max_epochs=50).fit(X, y)
     assert now[0] == 108.0
     assert model.history_["seconds"].tolist() == [3.0, 6.0, 8.0]
+    with pytest.warns(ConvergenceWarning, match=r"after max_time=14.5 \(15 steps\).*Set a larger max_time"):
+        small(loss=slow, max_time=14.5, max_epochs=50, learning_rate=0.03).fit(X, y)
 
 
 def test_max_epochs() -> None:
@@ -596,8 +606,7 @@ def test_no_graph_outlives_its_chunk() -> None:
     series = noise([40])
     network = elman()
     batches = Streams(series.rows(), 1, 10, torch.zeros(1, dtype=torch.long))
-    made = Trainer(network, batches, regression_loss("mse", ()), Recipe(max_epochs=1), torch.Generator())
-    state = None
-    for index, batch in enumerate(batches.epoch(made.generator)):
-        state, _ = made.step(0, index, batch, state)
-        assert state is not None and not state.h.requires_grad
+    made = Trainer(network, batches, Supervised(Squared()), Recipe(max_epochs=1), torch.Generator())
+    for batch in batches.epoch(made.generator):
+        made.step(batch)
+        assert made.carried is not None and not made.carried.h.requires_grad

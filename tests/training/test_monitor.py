@@ -33,8 +33,10 @@ from seqdyn.dynamics.reach import steps_reached
 from seqdyn.estimators import observers
 from seqdyn.training.batches import Batch
 from seqdyn.training.clipping import Clipping
+from seqdyn.training.heads import Custom
 from seqdyn.training.loop import NonFiniteError
 from seqdyn.training.monitor import Monitor
+from seqdyn.training.objective import Supervised
 from tests.training.test_loop import After, elman, six_series, small, trainer
 
 Array = np.ndarray[Any, Any]
@@ -107,7 +109,8 @@ def test_norms_of_huge_and_tiny_gradients(scale: float) -> None:
     made.batches.rows = made.batches.rows.part(made.batches.rows.starts, made.batches.rows.lengths)
     for name in ("x", "y"):
         object.__setattr__(made.batches.rows, name, getattr(made.batches.rows, name).float())
-    made.observer, made.loss = watch, lambda output, target: scale * (output - target).abs()
+    made.observer = watch
+    made.objective = Supervised(Custom(lambda output, target: scale * (output - target).abs()))
     entry = made.run()[0]
     exact = {name: gradient.double() for name, gradient in watch.gradients[0].items()}
     norm = math.sqrt(sum(float(g.square().sum()) for g in exact.values()))
@@ -298,13 +301,13 @@ def test_the_reach_of_every_plan(name: str) -> None:
     model.set_params(random_state=0).fit(X, y)
     assert 0 < model.history_["steps_reached"].iloc[-1] <= 1
     unwatched = copy.deepcopy(model)
-    unwatched._learn = lambda *given: _unwatched(unwatched, *given)
+    unwatched._learn = lambda *given, **told: _unwatched(unwatched, *given, **told)
     unwatched.fit(X, y)
     np.testing.assert_array_equal(np.concatenate(unwatched.predict(X)), np.concatenate(model.predict(X)))
 
 
-def _unwatched(model: Any, X: Any, y: Any, weight: Any, fresh: bool, recipe: Any, hold_out: bool) -> Any:
-    sequences, made = model._prepare(X, y, weight, fresh, recipe, hold_out)
+def _unwatched(model: Any, X: Any, y: Any, weight: Any, fresh: bool, whole: bool) -> Any:
+    sequences, made = model._prepare(X, y, weight, fresh, whole)
     made.run()
     model._close(sequences, made.generator)
     return model
@@ -394,15 +397,15 @@ def test_no_step_waits(changes: dict[str, Any]) -> None:
     """With torch's own watch set to raise, over steps that follow the first epoch."""
     X, y = six_series()
     model = GRURegressor(hidden_size=4, batch_size=2, random_state=0, device="cuda", **changes)
-    _, made = model._prepare(X, y, None, True, model._recipe(), False)
+    _, made = model._prepare(X, y, None, True, True)
     made.began = time.monotonic()
     made.network.train()
-    made.epoch(0)
+    made.epoch()
     batches = list(made.batches.epoch(made.generator))
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for index, batch in enumerate(batches):
-            made.step(1, index, batch, None)
+        for batch in batches:
+            made.step(batch)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert model.fit(X, y).history_["steps_reached"].iloc[-1] > 0

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from seqdyn.cells.elman import Elman
 from seqdyn.training.batches import Spans
+from seqdyn.training.heads import Custom, Squared
 from seqdyn.training.loop import Recipe, Trainer
-from seqdyn.training.losses import regression_loss
+from seqdyn.training.objective import Supervised
 from seqdyn.training.schedules import Plateau, as_schedule
 from tests.training.series import noise
 
@@ -26,7 +27,7 @@ def rates(schedule: Any, epochs: int = 40, **recipe: Any) -> list[float]:
     trainer = Trainer(
         Elman(2, 2).double(),
         Spans(series.rows(), 1, torch.zeros(1, dtype=torch.long)),
-        regression_loss("mse", ()),
+        Supervised(Squared()),
         Recipe(schedule=schedule, learning_rate=0.5, max_epochs=epochs, n_iter_no_change=1000, **recipe),
         torch.Generator(),
     )
@@ -95,7 +96,7 @@ def test_plateau_in_a_training_that_does_not_improve() -> None:
     trainer = Trainer(
         Elman(2, 2).double(),
         Spans(series.rows(), 1, torch.zeros(1, dtype=torch.long)),
-        regression_loss(lambda output, target: output * 0 + 1.0, ()),
+        Supervised(Custom(lambda output, target: output * 0 + 1.0)),
         Recipe(schedule="plateau", learning_rate=1.0, max_epochs=13, n_iter_no_change=1000, clip_norm=None),
         torch.Generator(),
     )

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from seqdyn.autoregression import OwnPast
@@ -18,12 +17,11 @@ from seqdyn.cell import Cell
 from seqdyn.checks import check_count
 from seqdyn.conversion import from_torch
 from seqdyn.data.sequences import as_sequences
-from seqdyn.data.targets import as_targets, spread
+from seqdyn.data.targets import as_numbers, as_targets, spread
 from seqdyn.dynamics.closed_loop import closed
 from seqdyn.dynamics.trajectory import double, measured
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator
-from seqdyn.estimators.tasks import as_numbers
 from seqdyn.forecasting.forecaster import Forecaster
 from seqdyn.loops import scan
 from seqdyn.state import State, flatten, leaves, map_leaves, take, unflatten
@@ -215,18 +213,18 @@ def _source(model: Any, X: Any, y: Any, loss: Loss | None, steps: int) -> _Sourc
 
 def _of_estimator(model: SequenceEstimator, X: Any, y: Any, loss: Loss | None) -> _Source:
     """A fitted estimator: its network, scaled rows, and the loss it was trained with."""
-    check_is_fitted(model)
-    model._check_unchanged()
-    cell = model._causal("stability_report")
+    predictor = model.predictor_
+    cell = predictor.causal("stability_report")
     if X is None:
         raise ValueError(f"{type(model).__name__} is driven by inputs: give X, as its predict takes it.")
     if y is None:
-        return _Source(cell, model._rows(model._read(X), model._lag), _untargeted(loss), not model._per_step)
-    rows = model._rows_and_targets(X, y)
+        return _Source(cell, predictor.rows(model.read(X)), _untargeted(loss), not predictor.per_step)
+    targets = as_targets(y, model.read(X), predictor.per_step)
+    rows = predictor.rows(targets.sequences, targets.table)
     own = getattr(model, "loss", None)
     name = own if isinstance(own, str) else "the loss of the fit" if own is not None else "squared error"
-    errors = Errors(model._errors(), name) if loss is None else _given(loss)
-    return _Source(cell, rows, errors, not model._per_step)
+    errors = Errors(predictor.codec.targets.head.loss, name) if loss is None else _given(loss)
+    return _Source(cell, rows, errors, not predictor.per_step)
 
 
 def _alone(cell: Cell, y: Any, loss: Loss | None, steps: int) -> _Source:

@@ -1,4 +1,4 @@
-"""Losses against torch, scipy and scikit-learn; quantiles never cross; weights are weights."""
+"""Heads against torch, scipy and scikit-learn; quantiles never cross; weights are weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from sklearn.metrics import log_loss, mean_pinball_loss
 from torch import Tensor
 from torch.nn import functional
 
-from seqdyn.training.losses import CrossEntropy, Gaussian, Loss, Quantile, regression_loss, weighted_mean
+from seqdyn.training.heads import CrossEntropy, Custom, Gaussian, Head, Quantile, regression_head
+from seqdyn.training.objective import weighted_mean
 
 LEVELS = (0.1, 0.25, 0.5, 0.9)
 
@@ -38,24 +39,25 @@ def draw(*shape: int, seed: int = 0, scale: float = 2.0) -> Tensor:
 def test_pointwise_losses_are_those_of_torch(name: str, oracle: Callable[..., Tensor]) -> None:
     """Step by step and target by target; one output a target, which is the prediction."""
     output, target = draw(4, 7, 3, seed=1), draw(4, 7, 3, seed=2)
-    loss = regression_loss(name, ())
-    assert torch.equal(loss(output, target), oracle(output, target, reduction="none"))
-    assert loss.heads == 1 and torch.equal(loss.point(output), output)
+    head = regression_head(name, ())
+    assert torch.equal(head.loss(output, target), oracle(output, target, reduction="none"))
+    assert head.outputs == 1 and torch.equal(head.point(output), output)
 
 
-def test_a_callable_is_a_loss() -> None:
+def test_a_callable_is_a_head() -> None:
     """It is called with output and target, and its values are used as they are."""
-    loss = regression_loss(lambda output, target: (output - target).abs() ** 3, ())
-    assert isinstance(loss, Loss)
-    assert torch.equal(loss(draw(2, 3, 1), draw(2, 3, 1, seed=1)), (draw(2, 3, 1) - draw(2, 3, 1, seed=1)).abs() ** 3)
+    head = regression_head(lambda output, target: (output - target).abs() ** 3, ())
+    output, target = draw(2, 3, 1), draw(2, 3, 1, seed=1)
+    assert isinstance(head, Custom) and head.knows == frozenset() and head.outputs == 1
+    assert torch.equal(head.loss(output, target), (output - target).abs() ** 3)
 
 
 def test_pinball_loss_is_that_of_scikit_learn() -> None:
     """The mean over quantiles of the mean pinball loss, for every target."""
-    loss = regression_loss("quantile", LEVELS)
+    head = regression_head("quantile", LEVELS)
     output, target = draw(3, 5, 2 * len(LEVELS), seed=1), draw(3, 5, 2, seed=2)
-    values = loss(output, target)
-    assert values.shape == target.shape and loss.heads == len(LEVELS)
+    values = head.loss(output, target)
+    assert values.shape == target.shape and head.outputs == len(LEVELS)
     spread = output.reshape(3, 5, 2, len(LEVELS)).numpy()
     for column in range(2):
         true = target[..., column].reshape(-1).numpy()
@@ -70,10 +72,10 @@ def test_pinball_loss_is_least_at_the_quantiles() -> None:
     """Over a sample, no other constants cost less than the sample's quantiles."""
     sample = np.random.default_rng(0).gumbel(size=1001)
     target = torch.from_numpy(sample).view(1, -1, 1)
-    loss = Quantile(LEVELS)
+    head = Quantile(LEVELS)
 
     def cost(levels: np.ndarray) -> float:
-        return loss(torch.from_numpy(levels).expand(1, len(sample), -1), target).mean().item()
+        return head.loss(torch.from_numpy(levels).expand(1, len(sample), -1), target).mean().item()
 
     best = np.quantile(sample, LEVELS)
     for place in range(len(LEVELS)):
@@ -86,21 +88,21 @@ def test_pinball_loss_is_least_at_the_quantiles() -> None:
 def test_gaussian_loss_is_the_density_of_scipy() -> None:
     """−log density of a normal distribution; σ is a softplus above 0."""
     output, target = draw(3, 5, 4, seed=1), draw(3, 5, 2, seed=2)
-    loss = Gaussian((0.1, 0.9))
-    assert loss.heads == 2
+    head = Gaussian()
+    assert head.outputs == 2
     mean, raw = output.reshape(3, 5, 2, 2).numpy()[..., 0], output.reshape(3, 5, 2, 2).numpy()[..., 1]
     scale = np.log1p(np.exp(raw)) + 1e-4
-    np.testing.assert_allclose(loss(output, target), -stats.norm.logpdf(target.numpy(), mean, scale), rtol=1e-12)
-    np.testing.assert_array_equal(loss.point(output), mean)
+    np.testing.assert_allclose(head.loss(output, target), -stats.norm.logpdf(target.numpy(), mean, scale), rtol=1e-12)
+    np.testing.assert_array_equal(head.point(output), mean)
     expected = stats.norm.ppf(np.array([0.1, 0.9]), mean[..., None], scale[..., None])
-    np.testing.assert_allclose(loss.quantile(output), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(head.quantile(output, (0.1, 0.9)), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gaussian_loss_survives_extremes(dtype: torch.dtype) -> None:
     """A scale that wants to vanish or to explode gives finite losses and gradients."""
     raw = torch.tensor([[0.0, -1e4, 0.0, 1e4]], dtype=dtype).requires_grad_()
-    value = Gaussian((0.5,))(raw, torch.ones(1, 2, dtype=dtype)).sum()
+    value = Gaussian().loss(raw, torch.ones(1, 2, dtype=dtype)).sum()
     value.backward()
     assert value.isfinite() and raw.grad is not None and raw.grad.isfinite().all()
 
@@ -109,23 +111,25 @@ def test_cross_entropy_is_that_of_torch_and_scikit_learn() -> None:
     """−log softmax at the true class, one number a step."""
     output = draw(3, 5, 4, seed=1)
     target = torch.randint(4, (3, 5, 1), generator=torch.Generator().manual_seed(2))
-    loss = CrossEntropy(4)
-    values = loss(output, target.double())
-    assert values.shape == target.shape and loss.heads == 4
+    head = CrossEntropy(4)
+    values = head.loss(output, target.double())
+    assert values.shape == target.shape and head.outputs == 4
     expected = functional.cross_entropy(output.flatten(0, 1), target.flatten(), reduction="none")
     torch.testing.assert_close(values.flatten(), expected)
-    probabilities = loss.point(output)
-    torch.testing.assert_close(probabilities.sum(-1), torch.ones(3, 5, dtype=torch.float64))
-    assert values.mean().item() == pytest.approx(log_loss(target.flatten(), probabilities.flatten(0, 1).numpy()))
+    probabilities = head.probabilities(output)
+    assert probabilities.shape == (3, 5, 1, 4)
+    torch.testing.assert_close(probabilities.sum(-1), torch.ones(3, 5, 1, dtype=torch.float64))
+    assert values.mean().item() == pytest.approx(log_loss(target.flatten(), probabilities.view(-1, 4).numpy()))
+    assert torch.equal(head.point(output), probabilities.argmax(-1))
 
 
 @pytest.mark.parametrize("name", ["mse", "mae", "huber", "quantile", "gaussian"])
 def test_losses_have_the_gradient_of_their_values(name: str) -> None:
     """Autograd against finite differences."""
-    loss = regression_loss(name, LEVELS)
+    head = regression_head(name, LEVELS)
     target = draw(2, 3, 2, seed=2)
-    output = draw(2, 3, 2 * loss.heads, seed=1).requires_grad_()
-    assert torch.autograd.gradcheck(lambda value: loss(value, target), output)
+    output = draw(2, 3, 2 * head.outputs, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda value: head.loss(value, target), output)
 
 
 # --- quantiles -----------------------------------------------------------------------------------------------------
@@ -134,20 +138,20 @@ def test_losses_have_the_gradient_of_their_values(name: str) -> None:
 @settings(deadline=None, max_examples=200)
 @given(
     st.lists(st.floats(0.01, 0.99), min_size=1, max_size=6, unique=True).map(sorted),
-    st.sampled_from([Quantile, Gaussian]),
+    st.booleans(),
     st.integers(0, 2**31),
     st.floats(1e-3, 1e4),
 )
-def test_quantiles_never_cross(levels: list[float], kind: type, seed: int, scale: float) -> None:
+def test_quantiles_never_cross(levels: list[float], fitted: bool, seed: int, scale: float) -> None:
     """Whatever the network puts out, the quantiles are in order, one a level; the point lies among them."""
-    loss = kind(tuple(levels))
-    output = draw(2, 5, 3 * loss.heads, seed=seed, scale=scale).float()
-    quantiles = loss.quantile(output)
+    head: Head = Quantile(tuple(levels)) if fitted else Gaussian()
+    output = draw(2, 5, 3 * head.outputs, seed=seed, scale=scale).float()
+    quantiles = head.quantile(output, levels)
     assert quantiles.shape == (2, 5, 3, len(levels))
     assert (quantiles.diff(dim=-1) >= 0).all()
-    point = loss.point(output)
+    point = head.point(output)
     assert point.shape == (2, 5, 3)
-    if kind is Quantile:
+    if fitted:
         nearest = int(np.argmin(np.abs(np.array(levels) - 0.5)))
         assert torch.equal(point, quantiles[..., nearest])
 
@@ -157,13 +161,13 @@ def test_quantiles_never_cross(levels: list[float], kind: type, seed: int, scale
 def test_quantiles_that_are_none(name: str, levels: tuple[float, ...]) -> None:
     """Levels outside (0, 1) or out of order are refused."""
     with pytest.raises(ValueError, match=r"quantiles must be increasing numbers in \(0, 1\), got"):
-        regression_loss(name, levels)
+        regression_head(name, levels)
 
 
 def test_an_unknown_loss_is_named() -> None:
     """With what there is instead."""
     with pytest.raises(ValueError, match=r"'mse', 'mae', 'huber', 'quantile', 'gaussian', or a callable.*got 'l2'"):
-        regression_loss("l2", ())
+        regression_head("l2", ())
 
 
 # --- weights -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,154 @@
+"""Objectives: what a step of a training minimises. The loop knows no other models and no other losses.
+
+    objective(network, batch, state, generator, progress) → Pass(loss, weight, state, output, parts)
+
+:class:`Supervised` is one: predict the targets. A latent model with a KL part, an encoder–decoder on pairs, a policy
+gradient are others, each a function or a module of some ten lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from seqdyn.state import State
+from seqdyn.training.batches import Batch, Batches
+from seqdyn.training.forward import forward
+from seqdyn.training.heads import Head
+
+Penalty = Callable[[nn.Module, Batch], Tensor]
+Prepare = Callable[[Batch, float, torch.Generator], Batch]
+
+
+class Pass(NamedTuple):
+    """What an objective makes of one batch.
+
+    Attributes
+    ----------
+    loss : Tensor
+        A scalar, the mean over ``weight`` items: parts of a batch, workers and batches of a validation part then add
+        up. Its gradient is what the step follows.
+    weight : Tensor or float
+        How many items, or how much weight, it is the mean of.
+    state : State or None
+        To carry on to the next batch, if that one follows; detached.
+    output : tree or None
+        What an observer may look at; ∂loss/∂output is kept for it.
+    parts : mapping of str to Tensor
+        What the loss is made of, or anything else that is worth a column in the history; means over ``weight`` items.
+    batch : Batch or None
+        What the network saw, where that is not the batch as it came.
+    """
+
+    loss: Tensor
+    weight: Tensor | float
+    state: State | None = None
+    output: Any = None
+    parts: Mapping[str, Tensor] = MappingProxyType({})
+    batch: Batch | None = None
+
+
+class Objective(Protocol):
+    """What a training minimises. It may be a module: its parameters are trained, its buffers are kept."""
+
+    def __call__(
+        self, network: Any, batch: Batch, state: State | None, generator: torch.Generator, progress: float
+    ) -> Pass:
+        """One pass over a batch: all that is random is drawn from ``generator``; ``progress`` goes from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """Predict the targets: Σ w ℓ(f(x), y) / Σ w, and penalties where there are any.
+
+    Parameters
+    ----------
+    head : Head
+        What the outputs mean, and what they cost.
+    penalties : mapping of str to callable
+        Each ``penalty(network, batch) -> scalar`` joins the loss, and stands in the history under its name.
+    prepare : callable, optional
+        ``prepare(batch, progress, generator) -> batch`` may change what a step sees, such as hiding inputs.
+    """
+
+    head: Head
+    penalties: Mapping[str, Penalty] = field(default_factory=dict)
+    prepare: Prepare | None = None
+
+    def __call__(
+        self, network: nn.Module, batch: Batch, state: State | None, generator: torch.Generator, progress: float
+    ) -> Pass:
+        if self.prepare is not None:
+            batch = self.prepare(batch, progress, generator)
+        output, after = forward(network, batch, state, generator)
+        values = elementwise(self.head.loss(output, batch.y), batch.y)
+        parts = {name: penalty(network, batch) for name, penalty in self.penalties.items()}
+        loss = sum(parts.values(), weighted_mean(values, batch.weight))
+        return Pass(loss, total_weight(values, batch.weight), after, output, parts, batch)
+
+
+def elementwise(values: Any, target: Tensor) -> Tensor:
+    """A loss's values, if it has not averaged them already."""
+    if not isinstance(values, Tensor) or values.shape != target.shape:
+        came = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+        raise ValueError(
+            f"loss(output, target) gave {came}, expected a tensor of the target's shape {tuple(target.shape)}: it "
+            "must be elementwise, as torch's losses are with reduction='none'; the trainer averages over what counts."
+        )
+    return values
+
+
+def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    """Σ w ℓ / Σ w; the plain mean where there are no weights."""
+    if weight is None:
+        return values.mean()
+    weight = weight.expand_as(values)
+    return (values * weight).sum() / weight.sum().clamp(min=torch.finfo(values.dtype).tiny)
+
+
+def total_weight(values: Tensor, weight: Tensor | None) -> Tensor | float:
+    """Σ w; the number of values where there are no weights."""
+    return float(values.numel()) if weight is None else weight.expand_as(values).sum()
+
+
+@torch.no_grad()
+def evaluated(network: nn.Module, batches: Batches, objective: Objective, seed: int = 0) -> dict[str, float]:
+    """The loss and its parts over all batches, without learning: Σ w ℓ / Σ w.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Evaluated as it is used: without dropout, a random start at its mean.
+    batches : Batches
+        In their order; the state is carried on where one follows the other.
+    objective : Objective
+        At progress 1.
+    seed : int
+        Of what it draws.
+
+    Returns
+    -------
+    dict
+        ``"loss"``, and every part by its name.
+    """
+    generator, state = torch.Generator().manual_seed(seed), None
+    sums: dict[str, Tensor] = {}
+    total: Tensor | float = 0.0
+    training = network.training
+    network.eval()
+    try:
+        for batch in batches.epoch(generator):
+            found = objective(network, batch, state if batch.follows else None, generator, 1.0)
+            state = found.state
+            if batch.counts:
+                total = total + found.weight
+                for name, value in {"loss": found.loss, **found.parts}.items():
+                    sums[name] = sums.get(name, 0.0) + value * found.weight
+    finally:
+        network.train(training)
+    return {name: float(value / total) for name, value in sums.items()}
