@@ -17,7 +17,9 @@ def main() -> None:
     co2 = load_co2()["co2"].resample("MS").mean()
     fitted, later = co2[:"1989-12"], co2["1990-01":"1999-12"].copy()
     later["1999-03":"1999-08"] = np.nan
-    network = GRURegressor(hidden_size=16, skip=True, linear_start=1.0, max_epochs=60, random_state=0)
+    network = GRURegressor(
+        hidden_size=16, skip=True, linear_start=1.0, window=96, stride=24, max_epochs=100, random_state=0
+    )
     model = Forecaster(network).fit(fitted)
 
     at_once = copy.deepcopy(model).update(later)

@@ -43,7 +43,9 @@ def main(out: str | None = None) -> None:
     }
     models = {"autoregression, 11 years": seqdyn.MovingAverageRegressor(window=11, weights="learned")}
     for seed in range(3):
-        models[f"GRU, seed {seed}"] = seqdyn.GRURegressor(hidden_size=16, early_stopping=True, random_state=seed)
+        models[f"GRU, seed {seed}"] = seqdyn.GRURegressor(
+            hidden_size=16, bptt_length=50, max_epochs=100, early_stopping=True, random_state=seed
+        )
     for name, model in models.items():
         model.fit(X[:TRAIN], y[:TRAIN])
         errors[name] = rmse(y[TRAIN:], model.predict(X)[TRAIN:]), rmse(future, free_run(model, values))
