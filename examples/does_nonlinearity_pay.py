@@ -21,12 +21,12 @@ def heater(steps: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    u, y = heater(800)
+    u, y = heater(500)
     models = {
         "moving average": seqdyn.MovingAverageRegressor(window=20, weights="learned"),
         "persistence": "persistence",
         "ARX": seqdyn.ARXRegressor(),
-        "linear state space": seqdyn.LinearStateSpaceRegressor(),
+        "linear state space": seqdyn.LinearStateSpaceRegressor(order=2),
         "GRU": seqdyn.GRURegressor(hidden_size=8, max_epochs=150, schedule="cosine"),
     }
     options = {"models": models, "horizons": (1, 5, 20), "window": 40, "seeds": 2}

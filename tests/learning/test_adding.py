@@ -56,11 +56,10 @@ def test_lstm_solves_the_adding_problem(problem: tuple[Array, Array, Array, Arra
     assert np.mean((model.predict(fresh_X) - fresh_y) ** 2) < 0.01
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_elman_does_not_at_the_same_budget(problem: tuple[Array, Array, Array, Array], seed: int) -> None:
+def test_elman_does_not_at_the_same_budget(problem: tuple[Array, Array, Array, Array]) -> None:
     """The plain recurrence, of the same width and with the same steps, stays near chance."""
     X, y, fresh_X, fresh_y = problem
-    model = ElmanRegressor(**BUDGET, random_state=seed).fit(X, y)
+    model = ElmanRegressor(**BUDGET, random_state=0).fit(X, y)
     error = np.mean((model.predict(fresh_X) - fresh_y) ** 2)
     assert 0.05 < error < 1.5 * CHANCE
 
