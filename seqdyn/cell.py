@@ -8,6 +8,7 @@ step.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -221,6 +222,6 @@ class Cell(nn.Module):
 
     def zeros(self, batch: int, *shape: int) -> Tensor:
         """Zeros (batch, *shape) on the device and in the dtype of this cell's own parameters or buffers."""
-        for own in (*self.parameters(), *self.buffers()):
+        for own in chain(self.parameters(), self.buffers()):
             return own.new_zeros(batch, *shape)
         return torch.zeros(batch, *shape)
