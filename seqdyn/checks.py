@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from types import FrameType
 from typing import Any, TypeGuard
 
@@ -21,6 +21,17 @@ def is_int(value: Any) -> TypeGuard[int]:
     (True, True, False, False)
     """
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value is a real number of any library, and no truth value.
+
+    Examples
+    --------
+    >>> is_number(3), is_number(0.5), is_number(True), is_number("3")
+    (True, True, False, False)
+    """
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_one_of(value: Any, choices: Sequence[Any]) -> bool:

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from seqdyn.autoregression import Autoregression, Past
 from seqdyn.data.scaling import Scaling
+from seqdyn.data.sequences import as_row
 from seqdyn.data.targets import as_labels, as_numbers, is_missing
-from seqdyn.training.heads import Head
+from seqdyn.training.heads import Head, check_quantiles
 
 Array = np.ndarray[Any, Any]
 
@@ -36,42 +37,51 @@ class NumberInputs:
         The mean of the training inputs, in their units: what stands where nothing is known.
     own : Autoregression or None
         How the leading features, the targets' last values, are used; these may be NaN.
+    names : tuple of str, or None
+        What the features are called, where they came with names.
     """
 
     scaling: Scaling
     mean: Array
     own: Autoregression | None = None
+    names: tuple[str, ...] | None = None
 
     @property
-    def width(self) -> int:
-        """How many features there are."""
-        return len(self.mean)
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.mean),)
 
-    @property
-    def missing(self) -> int:
-        """How many leading features may be NaN."""
-        return 0 if self.own is None else self.own.targets
+    def read(self, x: Any) -> Array:
+        """A row of features; a Series with names has to have those of the fit, and is put in their order."""
+        return as_row(x, len(self.mean), self.names)
 
     def encode(self, rows: Array, like: Tensor) -> Any:
         """Rows (…, features) as the network takes them, in the dtype and on the device of ``like``."""
+        if np.shape(rows)[-1:] != self.shape:
+            raise ValueError(f"x has {np.shape(rows)[-1]} features, but the model expects {len(self.mean)}.")
         x = self.scaling.apply(rows)
         if self.own is None:
-            return tensor(x, like)
+            return usable(tensor(x, like), rows)
         value, rest = np.split(x, [self.own.targets], axis=-1)
         known = ~np.isnan(value)
-        exogenous = tensor(rest, like) if rest.shape[-1] else None
-        return Past(tensor(np.where(known, value, 0.0), like), tensor(known, like), exogenous)
+        past = usable(tensor(np.where(known, value, 0.0), like), rows)
+        exogenous = (
+            usable(tensor(rest, like), rows[..., self.own.targets :], self.own.targets) if rest.shape[-1] else None
+        )
+        return Past(past, tensor(known, like), exogenous)
 
-    def check(self, row: Array) -> None:
-        """Raise if a row that comes in cannot be used: it would spoil the memory for good."""
-        wrong = ~np.isfinite(row)
-        wrong[: self.missing] &= np.isinf(row[: self.missing])
-        if wrong.any():
-            feature = int(np.argmax(wrong))
-            raise ValueError(
-                f"The input is {row[feature]} in feature {feature}: the memory would be spoilt for good, so the stream "
-                "stays where it was. Push a finite row, such as the last one again, or leave the step out."
-            )
+
+class Inputs(Protocol):
+    """One side: what comes in."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one step as :meth:`read` gives it: ``(features,)``, ``()`` of a token, of a picture its own."""
+
+    def read(self, x: Any) -> Array:
+        """One step as users give it, as an array of this shape; an error if it is none."""
+
+    def encode(self, rows: Array, like: Tensor) -> Any:
+        """Steps (…, *shape) as the network takes them; an error if they would spoil its memory."""
 
 
 class Targets(Protocol):
@@ -127,7 +137,7 @@ class NumberTargets:
         return values
 
     def quantiles(self, output: Tensor, levels: Sequence[float] | None = None) -> Array:
-        spread = self.head.quantile(output, self.levels if levels is None else levels)
+        spread = self.head.quantile(output, self.levels if levels is None else check_quantiles(levels))
         values = spread.cpu().numpy().astype(np.float64)
         return values * self.scaling.scale[:, None] + self.scaling.mean[:, None]
 
@@ -172,7 +182,7 @@ class ClassTargets:
         return np.asarray(self.classes[values.argmax(-1)])[..., None]
 
     def quantiles(self, output: Tensor, levels: Sequence[float] | None = None) -> Array:
-        return self.head.quantile(output, levels or ()).cpu().numpy()
+        raise ValueError("A classifier knows no quantiles; ask for probabilities.")
 
     def log_probabilities(self, output: Tensor) -> Array:
         return self.head.log_probabilities(output.double()).squeeze(-2).cpu().numpy()
@@ -201,11 +211,11 @@ class Plain:
 
     Parameters
     ----------
-    width : int
-        How many numbers come in.
+    shape : tuple of int
+        Of what comes in at a step; ``()`` is a token, a whole number.
     """
 
-    width: int
+    shape: tuple[int, ...]
 
     @property
     def inputs(self) -> Plain:
@@ -217,11 +227,17 @@ class Plain:
         """Outputs go out as they are."""
         return self
 
-    def encode(self, rows: Array, like: Tensor) -> Tensor:
-        return tensor(rows, like)
+    def read(self, x: Any) -> Array:
+        row = np.asarray(x, dtype=np.float64 if self.shape else None)
+        if row.shape != self.shape or not (self.shape or row.dtype.kind in "iu"):
+            wanted = f"{self.shape}: one number a feature" if self.shape else "a token, which is a whole number"
+            raise ValueError(f"x has shape {row.shape} and dtype {row.dtype}, expected {wanted}.")
+        return row
 
-    def check(self, row: Array) -> None:
-        NumberInputs(Scaling.identity(self.width), np.zeros(self.width)).check(row)
+    def encode(self, rows: Array, like: Tensor) -> Tensor:
+        if not self.shape:
+            return torch.as_tensor(rows, dtype=torch.int64, device=like.device)
+        return usable(tensor(rows, like), rows)
 
     def decode(self, output: Tensor) -> Array:
         values: Array = output.cpu().numpy()
@@ -243,3 +259,24 @@ class Plain:
 def tensor(values: Array, like: Tensor) -> Tensor:
     """An array as a tensor of this dtype and device."""
     return torch.as_tensor(np.ascontiguousarray(values)).to(like.device, like.dtype)
+
+
+def usable(encoded: Tensor, rows: Array, first: int = 0) -> Tensor:
+    """What a network may see: finite, else its memory would be spoilt for good.
+
+    Parameters
+    ----------
+    encoded : Tensor, shape (…, features)
+    rows : array
+        The same in the units of the data, for the error.
+    first : int
+        The number of the first feature.
+    """
+    if bool(torch.isfinite(encoded).all()):
+        return encoded
+    place = tuple(torch.nonzero(~torch.isfinite(encoded))[0].tolist())
+    why = f", more than {encoded.dtype} holds once it is scaled" if np.isfinite(rows[place]) else ""
+    raise ValueError(
+        f"The input is {rows[place]} in feature {first + place[-1]}{why}: the memory would be spoilt for good. Give a "
+        "finite row; a stream stays where it was, and may be given the last row again, or leave the step out."
+    )

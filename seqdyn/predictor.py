@@ -111,6 +111,7 @@ class Predictor:
             The predictor's own if None.
         """
         lag = self.lag if lag is None else lag
+        self._check_names(sequences)
         x, starts, lengths = sequences.rows, sequences.starts, sequences.lengths
         if lag:
             longer = np.tile(np.asarray(self.codec.inputs.mean, dtype=np.float64), (len(x) + lag * len(lengths), 1))
@@ -119,6 +120,12 @@ class Predictor:
         nothing = self.like.new_zeros(len(x), 0)
         rows = Rows(self.encode(x), nothing, None, torch.as_tensor(starts), torch.as_tensor(lengths))
         return rows if table is None else self._with_targets(rows, sequences, table, weight, lag)
+
+    def _check_names(self, sequences: Sequences) -> None:
+        """Raise if features have other names than those of the fit, or the same in another order."""
+        given, fitted = sequences.features, getattr(self.codec.inputs, "names", None)
+        if given is not None and fitted is not None and tuple(map(str, given)) != fitted:
+            raise ValueError(f"The features are {list(given)}, those of the fit were {list(fitted)}, in this order.")
 
     def _with_targets(self, rows: Rows, sequences: Sequences, table: Array, weight: Array | None, lag: int) -> Rows:
         numbers = spread(self.codec.targets.encode(table), sequences, self.per_step)

@@ -14,7 +14,7 @@ from seqdyn.cell import Cell
 from seqdyn.checks import check_count
 from seqdyn.codecs import Plain
 from seqdyn.loops import rollout
-from seqdyn.state import State, detach, map_leaves, named_leaves
+from seqdyn.state import State, detach, leaves, map_leaves, named_leaves
 
 Array = np.ndarray[Any, Any]
 Feed = Callable[[Array, Array | None], Array]
@@ -49,7 +49,7 @@ class Stream:
 
     def __init__(self, cell: Cell, state: State | None = None, *, codec: Any = None, lag: int = 0, flat: bool = False):
         self.cell, self.lag, self.flat = cell, lag, flat
-        self.codec = Plain(cell.input_size) if codec is None else codec
+        self.codec = _plain(cell) if codec is None else codec
         self._like = cell.zeros(1)
         self.state = cell.initial_state(1) if state is None else state
 
@@ -67,6 +67,8 @@ class Stream:
                 f"The state has the leaves {_spoken(given)}, but a stream of {type(self.cell).__name__} needs "
                 f"{_spoken(expected)}: one row."
             )
+        if not all(bool(torch.isfinite(leaf).all()) for leaf in leaves(state) if leaf.is_floating_point()):
+            raise ValueError("The state is NaN or infinite somewhere: no step leads out of that. Give a finite one.")
         self._state = detach(state)
         self._last: Tensor | None = None
         self._pushed = 0
@@ -77,7 +79,7 @@ class Stream:
         Parameters
         ----------
         x : array-like, shape (inputs,)
-            The input of this instant.
+            The input of this instant; what else the codec reads, such as a token.
 
         Returns
         -------
@@ -89,10 +91,7 @@ class Stream:
         ValueError
             If the shape does not fit, or a number is NaN or infinite. The stream then stays where it was.
         """
-        row = np.array(x, dtype=np.float64)
-        if row.shape != (self.codec.inputs.width,):
-            raise ValueError(f"x has shape {row.shape}, expected ({self.codec.inputs.width},): one number a feature.")
-        self.codec.inputs.check(row)
+        row = self.codec.inputs.read(x)
         with torch.inference_mode():
             self._last, self._state = self.cell(self.codec.inputs.encode(row[None], self._like), self._state)
         self._pushed += 1
@@ -162,7 +161,7 @@ class Stream:
             raise ValueError(f"A stream with output_lag={self.lag} answers late: it cannot feed its output back.")
         join = feed or _join
         known = None if exogenous is None else np.asarray(exogenous, dtype=np.float64)
-        self._check_feed(join, known)
+        self._check_feed(join, known, horizon)
 
         def close(output: Tensor, u: Tensor | None) -> Any:
             x = join(self.codec.targets.decode(output)[0], None if u is None else u.numpy()[0])
@@ -182,12 +181,11 @@ class Stream:
         self.state = self.cell.initial_state(1)
 
     def __repr__(self) -> str:
-        width = self.codec.inputs.width
         state = ", ".join(f"{name} {tuple(leaf.shape)}" for name, leaf in named_leaves(self._state)) or "nothing"
         lag = f", answers {self.lag} steps late" if self.lag else ""
         return (
-            f"<Stream of {_name(self.cell)}: {width} input{'' if width == 1 else 's'}, {self._pushed} pushed, state "
-            f"{state}{lag}>"
+            f"<Stream of {_name(self.cell)}: {_inputs(self.codec.inputs.shape)}, {self._pushed} pushed, state {state}"
+            f"{lag}>"
         )
 
     def _answer(self, output: Tensor) -> Any:
@@ -200,20 +198,33 @@ class Stream:
             raise ValueError("There is no answer yet: push a step first.")
         return self._last
 
-    def _check_feed(self, join: Feed, known: Array | None) -> None:
+    def _check_feed(self, join: Feed, known: Array | None, horizon: int) -> None:
         assert self._last is not None
-        if known is not None and known.ndim != 2:
-            raise ValueError(f"exogenous has shape {known.shape}, expected (horizon, features).")
+        if known is not None and (known.ndim != 2 or not len(known)):
+            raise ValueError(f"exogenous has shape {known.shape}, expected ({horizon}, features): one row a step.")
         first = np.shape(join(self.codec.targets.decode(self._last)[0], None if known is None else known[0]))
-        if first != (self.codec.inputs.width,):
+        if first != self.codec.inputs.shape:
             raise ValueError(
-                f"The next input would have shape {first}, but ({self.codec.inputs.width},) is needed: give the other "
+                f"The next input would have shape {first}, but {self.codec.inputs.shape} is needed: give the other "
                 "features as exogenous, or say with feed(y, exogenous) how an output becomes an input."
             )
 
 
 def _join(y: Array, exogenous: Array | None) -> Array:
     return y if exogenous is None else np.concatenate([y, exogenous])
+
+
+def _plain(cell: Cell) -> Plain:
+    if cell.input_shape is None:
+        raise ValueError(f"{type(cell).__name__} takes a tree: a stream of it needs a codec, to read it by.")
+    return Plain(cell.input_shape)
+
+
+def _inputs(shape: tuple[int, ...]) -> str:
+    """What comes in at a step, in words."""
+    if len(shape) == 1:
+        return f"{shape[0]} input{'' if shape[0] == 1 else 's'}"
+    return f"inputs {shape}" if shape else "tokens"
 
 
 def _name(cell: Cell) -> str:

@@ -17,6 +17,7 @@ of whole series, of windows or of streams is then one gather of rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -248,6 +249,32 @@ def is_xarray(X: Any) -> bool:
 def is_flat(X: Any) -> bool:
     """Whether a container is one 2-D table, as scikit-learn knows it, rather than many series or an xarray."""
     return not is_xarray(X) and series_of(X) is None and rank(X) != 3
+
+
+def as_row(x: Any, features: int, names: Sequence[str] | None = None) -> Array:
+    """One step of features, shape (features,).
+
+    Parameters
+    ----------
+    x : array-like or Series
+    features : int
+        How many there have to be.
+    names : sequence of str, optional
+        What they are called: a Series with names is put in this order.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer, or other names.
+    """
+    if isinstance(x, pd.Series) and names is not None and not isinstance(x.index, pd.RangeIndex):
+        if len(x) != len(names) or set(x.index) != set(names):
+            raise ValueError(f"x has the features {list(x.index)}, but those of the fit were {list(names)}.")
+        x = x[list(names)]
+    row = np.array(x, dtype=np.float64)
+    if row.shape != (features,):
+        raise ValueError(f"x has shape {row.shape}, expected ({features},): one number a feature.")
+    return row
 
 
 def rank(values: Any) -> int:

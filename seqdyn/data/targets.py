@@ -82,14 +82,38 @@ def as_targets(y: Any, sequences: Sequences, per_step: bool, name: str = "y") ->
 
 def _in_order(y: Any, sequences: Sequences, per_step: bool, name: str) -> Any:
     """y in the order of X, where both have labels: rows are joined by these, never by position."""
-    if sequences.times is not None and per_step and isinstance(y, list | tuple):
-        parts = enumerate(zip(y, sequences.times, strict=False))
-        return [_along(part, labels, f"{name}[{i}]", f"X[{i}]") for i, (part, labels) in parts] + list(
-            y[len(sequences.times) :]
-        )
+    if sequences.times is not None and per_step and (parts := series_of(y)) is not None:
+        beside = [*sequences.times, *[None] * (len(parts) - len(sequences.times))]
+        return [
+            _along(part, labels, f"{name}[{i}]", f"X[{i}]")
+            for i, (part, labels) in enumerate(zip(parts, beside, strict=False))
+        ]
+    if sequences.template is not None:
+        return _beside_xarray(y, sequences.template, per_step, name)
+    if is_xarray(y) and sequences.index is not None:
+        y = _as_frame(y, list(sequences.index.names))
     if per_step or not isinstance(sequences.index, pd.MultiIndex):
         return _along(y, sequences.index if per_step else None, name, "X")
     return _along(y, sequences.series_labels(), name, "the series of X")
+
+
+def _beside_xarray(y: Any, template: Any, per_step: bool, name: str) -> Any:
+    """A Series or frame in the order of an xarray: its rows are the first dim, the columns of a table the second."""
+    if not isinstance(y, pd.Series | pd.DataFrame):
+        return y
+    y = _along(y, template.indexes.get(template.dims[0]), name, "X")
+    table = per_step and template.ndim == 2 and isinstance(y, pd.DataFrame)
+    return _along(y.T, template.indexes.get(template.dims[1]), f"{name}.T", "X").T if table else y
+
+
+def _as_frame(y: Any, levels: list[Any]) -> Any:
+    """An xarray as a Series or frame whose rows have the labels of its dims; as it is where it has none."""
+    base = [dim for dim in y.dims if dim not in OUTPUTS]
+    base = levels if set(base) == set(levels) else base
+    if not base or len(y.dims) - len(base) > 1 or any(dim not in y.indexes for dim in base):
+        return y
+    rows = y.stack(rows=base) if len(base) > 1 else y.rename({base[0]: "rows"})
+    return rows.transpose("rows", ...).to_pandas()
 
 
 def _along(y: Any, labels: pd.Index | None, name: str, beside: str) -> Any:
@@ -158,7 +182,7 @@ def _ragged(y: Any, sequences: Sequences, name: str) -> Targets:
     if len(parts) != len(sequences.lengths):
         raise ValueError(
             f"{name} must be a list of {len(sequences.lengths)} arrays, one a series of X, got {type(y).__name__} of "
-            f"length {len(parts)}. For one target a sequence set return_sequences=False."
+            f"length {len(y)}. For one target a sequence set return_sequences=False."
         )
     hint = "" if parts[0].ndim else " For one target a sequence set return_sequences=False."
     for i, (part, length) in enumerate(zip(parts, sequences.lengths, strict=True)):

@@ -31,7 +31,7 @@ from seqdyn.training.batches import Batch, Rows, Spanned, Spans, Streams, heard,
 from seqdyn.training.checkpoint import Checkpoint, described, digest
 from seqdyn.training.forward import forgetting_time, run
 from seqdyn.training.initialisation import as_start
-from seqdyn.training.loop import HISTORY, Recipe, Trainer
+from seqdyn.training.loop import BUDGETS, HISTORY, NonFiniteError, Recipe, Trainer
 from seqdyn.training.objective import Supervised, elementwise, weighted_mean
 
 Array = np.ndarray[Any, Any]
@@ -227,24 +227,30 @@ class GradientEstimator(SequenceEstimator):
     def _learn(self, X: Any, y: Any, sample_weight: Any, fresh: bool, whole: bool) -> Self:
         """A whole training, which is watched and may be kept in a checkpoint, or one more epoch."""
         observer = ReachObserver()
-        with unchanged_on_error(self):
+        with unchanged_on_error(self, but=NonFiniteError):
             sequences, trainer = self._prepare(X, y, sample_weight, fresh, whole)
             if whole:
                 trainer.observer = observer
                 trainer.checkpoint = self._checkpoint(trainer, fresh, observer)
-        try:
-            self._train(trainer, fresh)
-            observer.measure(self.network_)
-        finally:  # also after a NonFiniteError: the estimator keeps the last good weights
-            self.history_ = _history(trainer, observer)
-            self.n_iter_ = len(trainer.history)
-            self._memory = {
-                "generator": trainer.generator.get_state(),
-                "optimizer": (self.optimizer, trainer.optimizer.state_dict()),
-                "norms": trainer.clipping.seen,
-            }
-            self._close(sequences, trainer.generator)
+            try:
+                self._train(trainer, fresh)
+                observer.measure(self.network_)
+            except NonFiniteError:
+                self._conclude(sequences, trainer, observer)  # with the last good weights
+                raise
+            self._conclude(sequences, trainer, observer)
         return self
+
+    def _conclude(self, sequences: Sequences, trainer: Trainer, observer: ReachObserver) -> None:
+        """What is known after the last step."""
+        self.history_ = _history(trainer, observer)
+        self.n_iter_ = len(trainer.history)
+        self._memory = {
+            "generator": trainer.generator.get_state(),
+            "optimizer": (self.optimizer, trainer.optimizer.state_dict()),
+            "norms": trainer.clipping.seen,
+        }
+        self._close(sequences, trainer.generator)
 
     def _train(self, trainer: Trainer, fresh: bool) -> None:
         """All steps of a fit; none where the beginning of a fresh one has solved it."""
@@ -264,7 +270,7 @@ class GradientEstimator(SequenceEstimator):
         check_no_infinity(targets.table, sequences, self._per_step)
         numbers, class_weight = self._encode(targets, fresh)
         self._check_own_past(numbers.shape[1])
-        self._check_extent(sequences, numbers, fresh)
+        self._check_extent(sequences, numbers, fresh, hold_out)
         self.flat_targets_ = targets.flat
         self.target_names_ = target_names(y)
         raw = spread(numbers, sequences, self._per_step)
@@ -309,7 +315,8 @@ class GradientEstimator(SequenceEstimator):
         if self.checkpoint is None:
             return None
         given = self.get_params(deep=False)
-        mark = {name: described(storable(value)) for name, value in given.items() if name not in UNMARKED}
+        free = UNMARKED if self.schedule is not None or self._own_past is not None else (*UNMARKED, *BUDGETS)
+        mark = {name: described(storable(value)) for name, value in given.items() if name not in free}
         rows = cast("Spans | Streams", trainer.batches).rows
         tensors = (*leaves(rows.x), rows.y, *([] if rows.weight is None else [rows.weight]), rows.starts, rows.lengths)
         mark |= {"estimator": type(self).__name__, "data": digest(*tensors)}
@@ -402,11 +409,11 @@ class GradientEstimator(SequenceEstimator):
         """The kind of every sequence, of which a part that is held out takes its share: all are of one kind."""
         return np.zeros(len(numbers))
 
-    def _check_extent(self, sequences: Sequences, numbers: Array, fresh: bool) -> None:
+    def _check_extent(self, sequences: Sequences, numbers: Array, fresh: bool, hold_out: bool) -> None:
         """Enough steps to learn from, and at least one target."""
         if fresh and self._per_step and len(sequences.rows) < 2:
             raise ValueError(f"X has n_samples=1 step: {type(self).__name__} needs at least 2 to fit.")
-        if self.early_stopping and int(sequences.lengths.min() if self._per_step else len(sequences.lengths)) < 2:
+        if hold_out and int(sequences.lengths.min() if self._per_step else len(sequences.lengths)) < 2:
             raise ValueError(
                 "early_stopping holds a part out, but there is only one sequence with one target, or a sequence of one "
                 "step."
@@ -416,8 +423,7 @@ class GradientEstimator(SequenceEstimator):
 
     def _fit_scaling(self, sequences: Sequences, raw: Array, train: Array, counts: Array) -> None:
         """Scalings from the training part only; of the targets, from those that count in the loss."""
-        steps = np.arange(len(raw)) - np.repeat(sequences.starts, sequences.lengths)
-        seen = sequences.rows[steps < np.repeat(train, sequences.lengths)]
+        seen = sequences.rows[sequences.steps < np.repeat(train, sequences.lengths)]
         known = np.where(counts, raw, np.nan)
         if np.isnan(known).all(axis=0).any():
             column = int(np.argmax(np.isnan(known).all(axis=0)))

@@ -20,13 +20,14 @@ from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.codecs import Codec, NumberInputs
 from seqdyn.data.scaling import Scaling
-from seqdyn.data.sequences import Sequences, as_sequences, check_columns, check_finite, is_flat, series_lengths
+from seqdyn.data.sequences import Sequences, as_sequences, check_columns, check_finite, is_flat, rank, series_lengths
 from seqdyn.data.targets import Targets, as_targets
 from seqdyn.files import save as save_file
 from seqdyn.predictor import Predictor
 from seqdyn.state import State
 from seqdyn.stream import Stream
 from seqdyn.training.heads import Head
+from seqdyn.training.patience import copied
 
 Array = np.ndarray[Any, Any]
 
@@ -134,7 +135,9 @@ class SequenceEstimator(BaseEstimator):
         """The fitted network with all that is needed to use it: its start, its scalings, its lag and warm-up."""
         check_is_fitted(self)
         self._check_unchanged()
-        codec = Codec(NumberInputs(self.input_scaling_, self.input_mean_, self._own_past), self._target_codec())
+        names = vars(self).get("feature_names_in_")
+        named = None if names is None else tuple(map(str, names))
+        codec = Codec(NumberInputs(self.input_scaling_, self.input_mean_, self._own_past, named), self._target_codec())
         ways = (self._lag, self._per_step, self._warmup, self._window, self.flat_targets_)
         return Predictor(self.network_, codec, *ways)
 
@@ -247,9 +250,20 @@ class SequenceEstimator(BaseEstimator):
         """
         check_is_fitted(self)
         self._check_unchanged()
+        self._check_layout(X)
         sequences = self._read_inputs(X, reset=False)
         held = self.held_length_
         return sequences.held(held) if held and (sequences.lengths == 1).all() else sequences
+
+    def _check_layout(self, X: Any) -> None:
+        """Raise if a table of sequences was meant, one a row, where a fit was of one feature."""
+        if self._per_step or self.n_features_in_ != 1 or not is_flat(X) or rank(X) != 2 or np.shape(X)[1] == 1:
+            return
+        rows, steps = np.shape(X)
+        raise ValueError(
+            f"X has shape ({rows}, {steps}): one sequence of {steps} features, but {type(self).__name__} was fitted on "
+            f"sequences of one feature. If every row is a sequence of its own, give X[:, :, None], an array."
+        )
 
     def _read_inputs(self, X: Any, reset: bool) -> Sequences:
         """Check a container against what the fit has seen, or remember what it is."""
@@ -408,12 +422,27 @@ def storable(value: Any) -> Any:
 
 
 @contextmanager
-def unchanged_on_error(estimator: SequenceEstimator) -> Iterator[None]:
-    """Leave the estimator as it was if the block raises: a fit that fails has fitted nothing, and spoilt nothing."""
-    before = dict(vars(estimator))
+def unchanged_on_error(
+    estimator: SequenceEstimator, but: type[Exception] | tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Leave the estimator as it was if the block raises: a fit that fails has fitted nothing, and spoilt nothing.
+
+    Parameters
+    ----------
+    estimator : SequenceEstimator
+        Its attributes and weights are put back.
+    but : exception classes
+        After these it stays as the block left it.
+    """
+    before, network = dict(vars(estimator)), vars(estimator).get("network_")
+    weights = None if network is None else copied(network)
     try:
         yield
-    except Exception:
+    except but:
+        raise
+    except BaseException:
         estimator.__dict__.clear()
         estimator.__dict__.update(before)
+        if network is not None:
+            network.load_state_dict(weights)
         raise

@@ -314,8 +314,10 @@ class ClassTask(ClassifierMixin, GradientEstimator):
 
     def _read_targets(self, y: Any, sequences: Sequences) -> Targets:
         if y is not None and sequences.container in ("array", "frame") and rank(y) == 2:
-            y = np.asarray(y)
-            y = column_or_1d(y, warn=True) if y.shape[1] == 1 else y
+            values = np.asarray(y)
+            if values.shape[1] == 1:
+                column = column_or_1d(values, warn=True)
+                y = y.iloc[:, 0] if isinstance(y, pd.DataFrame) else column
         return super()._read_targets(y, sequences)
 
     def _counts(self, labels: Array, known: Array, numbers: Array) -> Array | None:
@@ -362,8 +364,7 @@ def _scored(estimator: SequenceEstimator, X: Any, y: Any, sample_weight: Any) ->
     if not predictor.per_step:
         return predicted, targets, _left(weight[sequences.starts], known)
     lengths = targets.sequences.lengths
-    steps = np.arange(len(weight)) - np.repeat(targets.sequences.starts, lengths)
-    heard = steps >= np.repeat(predictor.warmup_steps(lengths), lengths)
+    heard = targets.sequences.steps >= np.repeat(predictor.warmup_steps(lengths), lengths)
     return predicted, targets, _left(weight * heard, known)
 
 

@@ -117,7 +117,24 @@ class Rows:
         ----------
         x, y, weight : sequence of trees, or a tensor (series, time, …)
             Without y the targets are x itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no sequence, one has no steps, or its leaves, targets and weights are not of one length.
         """
+        if not len(x):
+            raise ValueError("x holds no sequence: give one at least.")
+        beside = [("y", y), ("weight", weight)]
+        for name, other in beside:
+            if other is not None and len(other) != len(x):
+                raise ValueError(f"{name} holds {len(other)} sequences, x {len(x)}: give one for each.")
+        for i, one in enumerate(x):
+            found = {"x": one} | {name: other[i] for name, other in beside if other is not None}
+            steps = {name: {len(leaf) for leaf in leaves(tree)} for name, tree in found.items()}
+            if len(set().union(*steps.values())) != 1 or 0 in steps["x"]:
+                told = ", ".join(f"{name} {' and '.join(map(str, sorted(own)))}" for name, own in steps.items())
+                raise ValueError(f"Sequence {i} has unlike numbers of steps, or none: {told}. They must agree.")
         lengths = torch.tensor([len(leaves(one)[0]) for one in x])
         joined = map_leaves(lambda *parts: torch.cat(parts), *x)
         return cls(

@@ -68,7 +68,11 @@ def forward(
     size, time = leaves(batch.x)[0].shape[:2]
     if isinstance(network, Annotator):
         return network(batch.x, batch.mask, network.encoder.noise(size, time, generator)), None
-    assert isinstance(network, Cell)
+    if not isinstance(network, Cell):
+        raise TypeError(
+            f"The network is a {type(network).__name__}, which is neither a Cell nor an Annotator: nobody knows how to "
+            "run it over time. Make it a Cell, or give an objective that runs it."
+        )
     noise = network.noise(size, time, generator)
     if batch.lead is not None:
         state = network.primed(*batch.lead)

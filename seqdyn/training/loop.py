@@ -10,9 +10,9 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn
 
 import torch
@@ -20,11 +20,11 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from seqdyn.checks import outside
+from seqdyn.checks import is_number, outside
 from seqdyn.initial_state import drawing, seeded_generators
 from seqdyn.state import State, leaves
 from seqdyn.training.batches import Batch, Batches
-from seqdyn.training.checkpoint import Checkpoint
+from seqdyn.training.checkpoint import Checkpoint, described
 from seqdyn.training.clipping import Clipping
 from seqdyn.training.ledger import Ledger
 from seqdyn.training.monitor import Monitor, by_parameter
@@ -188,12 +188,14 @@ class Trainer:
     def __post_init__(self) -> None:
         own = [("objective.", self.objective)] if isinstance(self.objective, nn.Module) else []
         self.modules = [self.network, *(module for _, module in own)]
-        self.parameters = {
-            prefix + name: parameter
+        named = [
+            (prefix + name, parameter)
             for prefix, module in [("", self.network), *own]
             for name, parameter in module.named_parameters()
             if parameter.requires_grad
-        }
+        ]
+        first = {parameter: name for name, parameter in reversed(named)}  # one that both hold is trained once
+        self.parameters = {name: parameter for name, parameter in named if first[parameter] == name}
         self.optimizer = OPTIMIZERS[self.recipe.optimizer](
             self.parameters.values(),
             lr=self.recipe.learning_rate,
@@ -201,7 +203,7 @@ class Trainer:
             fused=True,
         )
         if self.optimizer_state is not None:
-            self.optimizer.load_state_dict(self.optimizer_state)
+            self.optimizer.load_state_dict(copy.deepcopy(self.optimizer_state))
         self.schedule: Schedule = as_schedule(self.recipe.schedule)
         self.epochs = self.recipe.epochs(len(self.batches))
         self.number = self.index = 0  # of the epoch, and of the batch in it, that come next
@@ -223,6 +225,7 @@ class Trainer:
         self.begin = self.copy()
         self.good = self.before if self.checks_every_step else self.copy()
         self.average = self.copy() if self.recipe.weight_average else []
+        self.settled = False  # whether the average stands in the place of the weights
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -242,6 +245,9 @@ class Trainer:
         if self.checkpoint is not None:
             self.checkpoint.restore(self)
         finished = self.ended is not None
+        if finished and self.settled:
+            return self.history
+        self.settle(False)
         self.began = time.monotonic() - self.elapsed
         self.set_mode(training=True)
         try:
@@ -253,7 +259,7 @@ class Trainer:
                     if bar is not None:
                         _show(bar, entry)
                 self.check_weights()
-            if self.checkpoint is not None and self.leads and not finished:
+            if self.checkpoint is not None and not finished:
                 self.checkpoint.write(self)
         except KeyboardInterrupt:
             warnings.warn(
@@ -263,7 +269,7 @@ class Trainer:
             )
         finally:
             self.set_mode(training=False)
-            self.exchange()
+            self.settle(True)
             self.patience.restore(self.modules)
         self.warn_of_an_early_end()
         return self.history
@@ -276,7 +282,7 @@ class Trainer:
             self.step(batch)
             self.batches_done += 1
             self.index += 1
-            if self.checkpoint is not None and self.leads:
+            if self.checkpoint is not None:
                 self.checkpoint.offer(self)
             if self.spent():
                 break
@@ -324,7 +330,8 @@ class Trainer:
         """Backpropagation, seen by the observer and summed over workers: the loss, and what it counts."""
         if self.observer is not None:
             for leaf in leaves(passed.output):
-                leaf.retain_grad()
+                if leaf.requires_grad:
+                    leaf.retain_grad()
         passed.loss.backward()
         if self.observer is not None:
             self.observer(self.number, batch if passed.batch is None else passed.batch, self.network, passed.output)
@@ -335,11 +342,6 @@ class Trainer:
         for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
             parameter.grad = gradient
         return self.workers.share(gradients, loss, weight)
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process writes the checkpoints."""
-        return self.workers is None or self.workers.rank == 0
 
     def passed(self, batch: Batch, state: State | None) -> Pass:
         """What the objective makes of a batch."""
@@ -352,10 +354,28 @@ class Trainer:
                 f"The objective gave {given}, expected a seqdyn.training.objective.Pass whose loss is a scalar tensor: "
                 "the mean over `weight` items."
             )
-        taken = set(found.parts) & {*HISTORY, "steps_reached"}
+        self.check_pass(found)
+        taken = set(found.parts) & {*HISTORY, "steps_reached", *by_parameter(self.monitor.names)}
         if taken:
             raise ValueError(f"The objective's parts {sorted(taken)} are columns of the history: name them otherwise.")
         return found
+
+    def check_pass(self, found: Pass) -> None:
+        """Raise if the weight is no weight, or a part no scalar. (What lies on a GPU is not waited for.)"""
+        weight = found.weight
+        there = isinstance(weight, Tensor) and weight.device.type != "cpu"
+        if not is_scalar(weight) or not (there or 0 <= float(weight) < math.inf):
+            raise ValueError(
+                f"The objective gave weight={_told(weight)}, expected a number of at least 0: how many items its loss "
+                "is the mean of."
+            )
+        if not isinstance(found.parts, Mapping):
+            raise TypeError(f"The objective gave parts={found.parts!r}, expected a dict of names to scalar tensors.")
+        for name, part in found.parts.items():
+            if not is_scalar(part):
+                raise ValueError(
+                    f"The part {name!r} of the objective is {_told(part)}, expected a scalar: a mean over the batch."
+                )
 
     def set_mode(self, training: bool) -> None:
         """Training or evaluation, of the network and of an objective that is a module."""
@@ -407,6 +427,12 @@ class Trainer:
         if self.average:
             share = 1 - min(self.recipe.weight_average, (1 + self.steps) / (10 + self.steps))
             torch._foreach_lerp_(self.average, list(self.parameters.values()), share)
+
+    def settle(self, over: bool) -> None:
+        """Put the average in the place of the weights, where one is kept, or the weights back in theirs."""
+        if over != self.settled:
+            self.exchange()
+            self.settled = over
 
     @torch.no_grad()
     def exchange(self) -> None:
@@ -562,11 +588,30 @@ class Trainer:
 
     # --- going on later -----------------------------------------------------------------------------------------------
 
+    def mark(self) -> dict[str, str]:
+        """What a training is of, as far as the trainer knows: its recipe, the shapes of its weights, its batches.
+
+        Where nothing depends on the progress, the budget is left out: one that was spent may be raised.
+        """
+        free = {"verbose", *(BUDGETS if self.recipe.schedule is None else ())}
+        recipe = {part.name: getattr(self.recipe, part.name) for part in fields(self.recipe) if part.name not in free}
+        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in self.parameters.items())
+        own = {"weights": shapes, "batches": f"{len(self.batches)} an epoch"}
+        return {name: described(value) for name, value in recipe.items()} | own
+
     def state(self) -> dict[str, Any]:
         """Everything the next step depends on, as a tree that files can hold; going on from it is bit-equal.
 
         With ``max_time`` the clock has a say in the progress, which no state can repeat.
         """
+        over = self.settled
+        self.settle(False)
+        try:
+            return self._state()
+        finally:
+            self.settle(over)
+
+    def _state(self) -> dict[str, Any]:
         return {
             "modules": [copied(module) for module in self.modules],
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
@@ -588,9 +633,10 @@ class Trainer:
         device = next(iter(self.parameters.values())).device
         for module, weights in zip(self.modules, state["modules"], strict=True):
             module.load_state_dict(weights)
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.settled = False
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.schedule.load_state(state["schedule"])
-        self.patience.load_state(state["patience"])
+        self.patience.load_state(copy.deepcopy(state["patience"]))
         self.ledger = Ledger()
         self.ledger.load_state(state["ledger"], device)
         self.opening = state["generator"]["opening"].cpu()
@@ -598,11 +644,15 @@ class Trainer:
         self.starts = [begun.cpu() for begun in state["starts"]]
         self.carried = state["carried"]
         for name, kept in state["weights"].items():
-            setattr(self, name, [weight.to(device) for weight in kept])
+            setattr(self, name, [weight.to(device, copy=True) for weight in kept])
         self.good = self.before if self.checks_every_step else self.good
         self.clipping.seen = state["norms"]
         vars(self).update(state["counters"])
-        self.history, self.non_finite = list(state["history"]), list(state["non_finite"])
+        self.history = [dict(entry) for entry in state["history"]]
+        self.non_finite = copy.deepcopy(state["non_finite"])
+        self.began = time.monotonic() - self.elapsed
+        if self.index == 0 and self.number:
+            self.ended = self.reason()  # a budget may be larger now
 
     def _kept(self) -> tuple[str, ...]:
         """The copies of the weights that the next step may go back to."""
@@ -611,6 +661,9 @@ class Trainer:
     def _elapsed(self) -> float:
         return time.monotonic() - self.began if "began" in vars(self) else self.elapsed
 
+
+BUDGETS = ("max_epochs", "max_steps", "max_time")
+"""What says how long a training may be."""
 
 COUNTERS = ("number", "index", "steps", "batches_done", "ended")
 """Where a training stands."""
@@ -622,6 +675,15 @@ def _named(parameters: tuple[str, ...]) -> str:
 
 def _spoken(loss: Any) -> str:
     return f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether a value is one number, in a tensor or by itself."""
+    return value.dim() == 0 if isinstance(value, Tensor) else is_number(value)
+
+
+def _told(value: Any) -> str:
+    return _spoken(value) if isinstance(value, Tensor) and value.dim() else repr(value)
 
 
 def _bar(recipe: Recipe, epochs: int, done: int) -> AbstractContextManager[tqdm[Any] | None]:

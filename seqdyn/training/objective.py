@@ -8,6 +8,7 @@ gradient are others, each a function or a module of some ten lines.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -86,10 +87,23 @@ class Supervised:
         if self.prepare is not None:
             batch = self.prepare(batch, progress, generator)
         output, after = forward(network, batch, state, generator)
+        check_width(self.head, output, batch.y)
         values = elementwise(self.head.loss(output, batch.y), batch.y)
         parts = {name: penalty(network, batch) for name, penalty in self.penalties.items()}
         loss = sum(parts.values(), weighted_mean(values, batch.weight))
         return Pass(loss, total_weight(values, batch.weight), after, output, parts, batch)
+
+
+def check_width(head: Head, output: Any, target: Any) -> None:
+    """Raise if a network does not give as many outputs as the head describes the targets by."""
+    if not (isinstance(output, Tensor) and isinstance(target, Tensor) and output.dim() and target.dim()):
+        return
+    given, needed = output.shape[-1], target.shape[-1] * head.outputs
+    if given != needed:
+        raise ValueError(
+            f"The network gives {given} outputs a step, but {type(head).__name__} needs {needed}: {head.outputs} for "
+            f"each of {target.shape[-1]} targets. Give the network as many, as in Readout(cell, {needed})."
+        )
 
 
 def elementwise(values: Any, target: Tensor) -> Tensor:
@@ -134,13 +148,15 @@ def evaluated(network: nn.Module, batches: Batches, objective: Objective, seed: 
     Returns
     -------
     dict
-        ``"loss"``, and every part by its name.
+        ``"loss"``, and every part by its name; the loss is NaN where nothing counts.
     """
     generator, state = torch.Generator().manual_seed(seed), None
     sums: dict[str, Tensor] = {}
     total: Tensor | float = 0.0
-    training = network.training
-    network.eval()
+    own = [network, *([objective] if isinstance(objective, nn.Module) else [])]
+    before = {module: module.training for one in own for module in one.modules()}
+    for one in own:
+        one.eval()
     try:
         for batch in batches.epoch(generator):
             found = objective(network, batch, state if batch.follows else None, generator, 1.0)
@@ -150,5 +166,6 @@ def evaluated(network: nn.Module, batches: Batches, objective: Objective, seed: 
                 for name, value in {"loss": found.loss, **found.parts}.items():
                     sums[name] = sums.get(name, 0.0) + value * found.weight
     finally:
-        network.train(training)
-    return {name: float(value / total) for name, value in sums.items()}
+        for module, training in before.items():
+            module.training = training
+    return {"loss": math.nan} | {name: float(value / total) for name, value in sums.items()}

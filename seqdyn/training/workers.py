@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.distributed as distributed
@@ -39,6 +40,19 @@ class Workers:
     def seed(self, generator: torch.Generator, base: int, step: int) -> None:
         """Seed this worker's noise of one step: other workers and other steps draw other numbers."""
         generator.manual_seed((base + 0x9E3779B97F4A7C15 * (step * self.world + self.rank + 1)) % 2**63)
+
+    def agreed(self, due: bool) -> bool:
+        """What the first worker says, whose clock counts."""
+        flag = torch.tensor([float(due)])
+        flag = flag.cuda() if distributed.get_backend() == "nccl" else flag
+        distributed.broadcast(flag, 0)
+        return bool(flag)
+
+    def gathered(self, value: Any) -> list[Any]:
+        """The value of every worker, in the order of their ranks."""
+        found: list[Any] = [None] * self.world
+        distributed.all_gather_object(found, value)
+        return found
 
     @torch.no_grad()
     def share(self, gradients: Sequence[Tensor], loss: Tensor, weight: Tensor | float) -> tuple[Tensor, Tensor]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from sklearn.exceptions import DataConversionWarning
 from sklearn.model_selection import GridSearchCV
 
 import seqdyn
@@ -191,6 +193,61 @@ def test_the_labels_of_a_frame_and_of_a_list_of_frames() -> None:
             lstm().fit([X, X], [y, one])
     with pytest.raises(ValueError, match="sample_weight has .*never by position"):
         lstm().fit(X, y, sample_weight=y.abs().reset_index(drop=True))
+
+
+def shuffled(y: Any) -> Any:
+    """The same labels in another order."""
+    return y.sample(frac=1, random_state=0)
+
+
+def test_labels_count_in_every_container() -> None:
+    """Of frames of classes, of object arrays of series, and between pandas and xarray: in order, or an error."""
+    times = pd.date_range("2024", periods=12, freq="D", name="time")
+    X = pd.DataFrame({"a": np.arange(12.0) % 5, "b": np.arange(12.0) ** 2}, times)
+    y = X["a"].shift(-1).fillna(0.0)
+    expected = lstm().fit(X, y).predict(X)
+    moved = y.set_axis(times + pd.Timedelta("1D"))
+    array = xr.DataArray(X, dims=("time", "feature"))
+    objects, weights = (np.empty(2, dtype=object) for _ in range(2))
+    for i in range(2):
+        objects[i], weights[i] = shuffled(y), shuffled(y + 1)
+    np.testing.assert_array_equal(
+        lstm().fit([X, X], objects, sample_weight=weights).predict(X),
+        lstm().fit([X, X], [y, y], sample_weight=[y + 1, y + 1]).predict(X),
+    )
+    np.testing.assert_array_equal(lstm().fit(array, shuffled(y)).predict(X), expected)
+    np.testing.assert_array_equal(lstm().fit(X, xr.DataArray(shuffled(y))).predict(X), expected)
+    labels = pd.DataFrame({"label": X["a"] > 2})
+    with pytest.warns(DataConversionWarning):
+        classifier = GRUClassifier(max_epochs=3, random_state=0).fit(X, shuffled(labels))
+    np.testing.assert_array_equal(
+        classifier.predict_proba(X),
+        GRUClassifier(max_epochs=3, random_state=0).fit(X, labels["label"]).predict_proba(X),
+    )
+    for fit in (
+        lambda: lstm().fit(array, moved),
+        lambda: lstm().fit(X, xr.DataArray(moved)),
+        lambda: lstm().fit([X, X], [y, moved]),
+        lambda: GRUClassifier(max_epochs=3).fit(X, moved.to_frame() > 2),
+    ):
+        with pytest.raises(ValueError, match="never by position"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataConversionWarning)
+            fit()
+
+
+def test_series_of_an_xarray_beside_pandas() -> None:
+    """A table (station, time) of targets, one target a station, and an xarray beside a frame with both levels."""
+    X, y = cube()
+    table = y.to_pandas()
+    expected = lstm().fit(X, y).predict(X)
+    np.testing.assert_array_equal(lstm().fit(X, shuffled(table)).predict(X), expected)
+    np.testing.assert_array_equal(lstm().fit(X, table[table.columns[::-1]]).predict(X), expected)
+    with pytest.raises(ValueError, match="never by position"):
+        lstm().fit(X, table.set_axis([f"{name}!" for name in table.index]))
+    frame, flow = labelled((9, 9, 9), (0, 0, 0))
+    np.testing.assert_array_equal(
+        lstm().fit(frame, flow.to_xarray().transpose()).predict(frame), lstm().fit(frame, flow).predict(frame)
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import seqdyn
-from seqdyn import Autoregression, ExponentialMovingAverage, GRURegressor, LSTMClassifier, PersistenceRegressor, Stream
+from seqdyn import (
+    Autoregression,
+    ElmanRegressor,
+    ExponentialMovingAverage,
+    GRURegressor,
+    LSTMClassifier,
+    LSTMRegressor,
+    PersistenceRegressor,
+    Stream,
+)
+from seqdyn.codecs import Codec, Plain
+from seqdyn.data.sequences import as_sequences
+from seqdyn.loops import scan
 from seqdyn.state import flatten, map_leaves
 from tests.estimators.models import CAUSAL, CLOSED, close, lstm, panel, table
+from tests.laws.kinds import Pictures, Tokens
 
 Array = np.ndarray[Any, Any]
 
@@ -290,7 +304,7 @@ def test_probabilities_step_by_step() -> None:
             if step >= lag:
                 close(stream.probabilities(), expected[step - lag], 1e-6)
                 assert answer == model.classes_[stream.probabilities().argmax()]
-        with pytest.raises(ValueError, match="CrossEntropy knows no quantiles: fit with loss='quantile'"):
+        with pytest.raises(ValueError, match="A classifier knows no quantiles; ask for probabilities"):
             stream.quantiles()
 
 
@@ -355,3 +369,85 @@ def test_a_stream_of_a_bare_cell_has_no_units() -> None:
         stream.quantiles((0.5,))
     with pytest.raises(ValueError, match="The input is nan in feature 1"):
         stream.push([1.0, np.nan])
+
+
+@pytest.mark.parametrize("kind", [GRURegressor, LSTMRegressor, ElmanRegressor])
+def test_a_number_beyond_the_precision_is_refused(kind: Any) -> None:
+    """It would be infinite in the network: no stream takes it, no prediction, and no state that is not finite."""
+    X, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40.0)
+    model = kind(hidden_size=3, max_epochs=2, random_state=0).fit(X, y)
+    stream = model.stream()
+    first = stream.push(X[0])
+    before = flatten(stream.state)
+    for call in (lambda: stream.push([1e39, 0.0]), lambda: model.predict([[1e39, 0.0]])):
+        with pytest.raises(
+            ValueError, match=r"is 1e\+39 in feature 0, more than torch.float32 holds once it is scaled"
+        ):
+            call()
+    torch.testing.assert_close(flatten(stream.state), before, rtol=0, atol=0)
+    assert np.isfinite(stream.push(X[1])) and np.isfinite(first)
+    with pytest.raises(ValueError, match="state is NaN or infinite"):
+        stream.state = map_leaves(lambda leaf: leaf * torch.nan, stream.state)
+    with pytest.raises(ValueError, match="The input is nan in feature 1"):
+        stream.forecast(3, exogenous=[[0.0], [np.nan], [1.0]])
+
+
+def test_a_row_with_names_is_put_in_order() -> None:
+    """A Series goes by its labels, and other labels are an error; so do the columns of what a predictor runs."""
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["a", "b"])
+    model = GRURegressor(hidden_size=3, max_epochs=2, random_state=0).fit(X, np.arange(40.0))
+    row = X.iloc[0]
+    assert model.stream().push(row[["b", "a"]]) == model.stream().push(row) == model.stream().push(row.to_numpy())
+    with pytest.raises(ValueError, match=r"x has the features \['a', 'c'\], but those of the fit were \['a', 'b'\]"):
+        model.stream().push(row.rename({"b": "c"}))
+    run = model.predictor_.run
+    with pytest.raises(ValueError, match="x has 1 features, but the model expects 2"):
+        run(as_sequences(X.to_numpy()[:, :1]))
+    with pytest.raises(ValueError, match=r"those of the fit were \['a', 'b'\], in this order"):
+        run(as_sequences([X[["b", "a"]]]))
+
+
+def test_quantiles_are_checked() -> None:
+    """Levels lie in (0, 1), and increase."""
+    X, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40.0)
+    stream = GRURegressor(hidden_size=3, max_epochs=2, loss="gaussian", random_state=0).fit(X, y).stream()
+    stream.push(X[0])
+    for levels in ([1.5], [0.9, 0.1], []):
+        with pytest.raises(ValueError, match="quantiles"):
+            stream.quantiles(levels)
+
+
+def test_streams_of_tokens_and_of_pictures() -> None:
+    """A bare cell is pushed what its steps take."""
+    tokens = Tokens(5, 4)
+    stream, sequence = Stream(tokens), torch.tensor([[3, 0, 4]])
+    pushed = [stream.push(int(token)) for token in sequence[0]]
+    np.testing.assert_array_equal(pushed, scan(tokens, sequence).output[0].detach().numpy())
+    assert "tokens, 3 pushed" in repr(stream)
+    with pytest.raises(ValueError, match="expected a token, which is a whole number"):
+        stream.push(0.5)
+    pictures = Pictures(1, 4, 4)
+    stream, film = Stream(pictures), torch.rand(1, 3, *pictures.input_shape)
+    pushed = [stream.push(frame) for frame in film[0].numpy()]
+    np.testing.assert_allclose(pushed, scan(pictures, film).output[0].detach().numpy(), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="x has shape"):
+        stream.push(np.zeros((2, 2)))
+
+
+class Vocabulary:
+    """Letters in, numbers for the network."""
+
+    shape = ()
+
+    def read(self, x: str) -> Any:
+        return np.array("abcde".index(x))
+
+    def encode(self, rows: Any, like: Any) -> Any:
+        return torch.as_tensor(rows)
+
+
+def test_a_vocabulary_takes_the_place_of_a_scaling() -> None:
+    """What is pushed is what the codec reads."""
+    tokens = Tokens(5, 4)
+    spelt = Stream(tokens, codec=Codec(Vocabulary(), Plain(())))
+    np.testing.assert_array_equal(spelt.push("d"), Stream(tokens).push(3))

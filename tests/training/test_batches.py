@@ -332,3 +332,21 @@ def test_workers_share_the_rows_of_every_batch(name: str, world: int) -> None:
         assert sorted(map(str, together)) == sorted(map(str, shown(whole)))
     with pytest.raises(ValueError, match=f"rank must lie between 0 and world - 1 = {world - 1}"):
         plan.shard(world, world)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "weight", "message"),
+    [
+        ([], None, None, "x holds no sequence"),
+        ([3, 5], [5, 3], None, "Sequence 0 has unlike numbers of steps, or none: x 3, y 5"),
+        ([3, 5], [3], None, "y holds 1 sequences, x 2"),
+        ([3, 0], [3, 0], None, "Sequence 1 has unlike numbers of steps, or none: x 0, y 0"),
+        ([3, 5], [3, 5], [3, 4], "Sequence 1 .* x 5, y 5, weight 4"),
+    ],
+    ids=["nothing", "swapped", "fewer", "empty", "weight"],
+)
+def test_rows_of_unlike_lengths(x: Any, y: Any, weight: Any, message: str) -> None:
+    """Errors name the sequence, and all its lengths."""
+    parts = (None if own is None else [torch.zeros(length, 2) for length in own] for own in (x, y, weight))
+    with pytest.raises(ValueError, match=message):
+        Rows.of(*parts)

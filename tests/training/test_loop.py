@@ -26,12 +26,14 @@ from tqdm import tqdm
 from seqdyn import ElmanRegressor, GRURegressor, LSTMClassifier, LSTMRegressor, RecurrentRegressor
 from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
+from seqdyn.cells.gru import GRU
+from seqdyn.composition import Readout
 from seqdyn.state import flatten
 from seqdyn.training import loop
-from seqdyn.training.batches import Batch, Spans, Streams
+from seqdyn.training.batches import Batch, Rows, Spans, Streams
 from seqdyn.training.heads import Custom, Squared
 from seqdyn.training.loop import NonFiniteError, Recipe, Trainer
-from seqdyn.training.objective import Supervised
+from seqdyn.training.objective import Pass, Supervised, evaluated
 from tests.training.series import noise
 
 Array = np.ndarray[Any, Any]
@@ -84,6 +86,9 @@ class After:
 
     def __init__(self, calls: int, happens: Callable[[Tensor, Tensor], Tensor]):
         self.calls, self.happens, self.seen = calls, happens, 0
+
+    def __repr__(self) -> str:
+        return f"After({self.happens.__name__})"
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         self.seen += 1
@@ -610,3 +615,124 @@ def test_no_graph_outlives_its_chunk() -> None:
     for batch in batches.epoch(made.generator):
         made.step(batch)
         assert made.carried is not None and not made.carried.h.requires_grad
+
+
+# --- objectives that are wrong ---------------------------------------------------------------------------------------
+
+
+def with_pass(change: Callable[[Pass], Any], network: nn.Module | None = None) -> Trainer:
+    """A training whose objective gives something else."""
+    draw = torch.Generator().manual_seed(0)
+    plain = Supervised(Squared())
+    rows = Rows.of([torch.randn(6, 2, generator=draw)], [torch.randn(6, 1, generator=draw)])
+    made = Readout(GRU(2, 3, generator=draw), 1, generator=draw) if network is None else network
+    return Trainer(made, Spans(rows, 1), lambda *given: change(plain(*given)), Recipe(max_epochs=2), draw)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda p: p.loss, TypeError, "The objective gave Tensor, expected a .*Pass"),
+        (lambda p: p._replace(loss=p.loss.expand(3)), TypeError, "whose loss is a scalar"),
+        (lambda p: p._replace(weight=math.nan), ValueError, "weight=nan, expected a number of at least 0"),
+        (lambda p: p._replace(weight=-1.0), ValueError, "weight=-1.0"),
+        (lambda p: p._replace(weight=None), ValueError, "weight=None"),
+        (lambda p: p._replace(weight=torch.ones(3)), ValueError, r"weight=a tensor of shape \(3,\)"),
+        (lambda p: p._replace(parts=None), TypeError, "parts=None, expected a dict"),
+        (lambda p: p._replace(parts={"v": torch.ones(3)}), ValueError, "part 'v' .* is a tensor of shape"),
+        (lambda p: p._replace(parts={"loss": p.loss}), ValueError, "are columns of the history"),
+        (
+            lambda p: p._replace(parts={"gradient_norm/affine.weight": p.loss}),
+            ValueError,
+            "are columns of the history",
+        ),
+    ],
+)
+def test_objectives_that_are_wrong(change: Any, error: Any, message: str) -> None:
+    """Said before the first weight has moved."""
+    trainer = with_pass(change)
+    before = trainer.copy()
+    with pytest.raises(error, match=message):
+        trainer.run()
+    assert all(map(torch.equal, before, trainer.copy()))
+
+
+def test_a_network_of_another_width_or_kind() -> None:
+    """The head needs as many outputs as it describes a target by; what is no cell needs an objective of its own."""
+    with pytest.raises(ValueError, match="gives 2 outputs a step, but Squared needs 1: 1 for each of 1 targets"):
+        with_pass(lambda p: p, Readout(GRU(2, 3), 2)).run()
+    with pytest.raises(TypeError, match="The network is a Linear, which is neither a Cell nor an Annotator"):
+        with_pass(lambda p: p, nn.Linear(2, 1)).run()
+
+
+def test_an_observer_may_look_at_what_has_no_gradient() -> None:
+    """Such as symbols that were drawn."""
+    seen = []
+    trainer = with_pass(lambda p: p._replace(output={"y": p.output, "drawn": torch.arange(3)}))
+    trainer.observer = lambda epoch, batch, network, output: seen.append(output["y"].grad is not None)
+    trainer.run()
+    assert seen == [True, True]
+
+
+class Holding(nn.Module):
+    """An objective that holds the network, too, and a dropout."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network, self.dropout, self.seen = network, nn.Dropout(0.5), []
+
+    def forward(self, network: Any, batch: Any, state: Any, generator: Any, progress: float) -> Pass:
+        self.seen.append(self.dropout.training)
+        return Supervised(Squared())(network, batch, state, generator, progress)
+
+
+def test_a_parameter_that_both_hold_is_trained_once() -> None:
+    """The same steps as without, and the same norms."""
+    plain, held = with_pass(lambda p: p), with_pass(lambda p: p)
+    held.objective = Holding(held.network)
+    again = Trainer(held.network, held.batches, held.objective, held.recipe, held.generator)
+    assert len(again.parameters) == len(plain.parameters)
+    again.run()
+    plain.run()
+    assert all(map(torch.equal, plain.copy(), again.copy()))
+    assert plain.history[-1]["gradient_norm"] == again.history[-1]["gradient_norm"]
+
+
+def test_evaluation_is_without_dropout_and_leaves_the_modes_as_they_were() -> None:
+    """Of the objective too, and of a part of the network that its user holds still."""
+    trainer = with_pass(lambda p: p)
+    objective = Holding(trainer.network)
+    trainer.network.train()
+    trainer.network.affine.eval()
+    found = evaluated(trainer.network, trainer.batches, objective)
+    assert objective.seen == [False] and objective.dropout.training
+    assert trainer.network.training and not trainer.network.affine.training and found["loss"] > 0
+    rows = trainer.batches.rows
+    nothing = Spans(Rows(rows.x, rows.y, torch.zeros(6, 1), rows.starts, rows.lengths), 1)
+    assert math.isnan(evaluated(trainer.network, nothing, objective)["loss"])
+
+
+def test_a_fit_that_fails_has_fitted_nothing() -> None:
+    """Neither a first one, nor one after another, whose weights had begun to move."""
+    X, y = six_series()
+
+    def fails(output: Tensor, target: Tensor) -> Tensor:
+        raise RuntimeError("what a user's loss may do")
+
+    broken = small(loss=After(3, fails))
+    with pytest.raises(RuntimeError, match="what a user's loss"):
+        broken.fit(X, y)
+    assert not broken.__sklearn_is_fitted__()
+    model = small(loss=After(10**9, fails)).fit(X, y)
+    before = model.predict(X)
+    model.set_params(warm_start=True).loss.calls = model.loss.seen + 3
+    with pytest.raises(RuntimeError, match="what a user's loss"):
+        model.fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), before)
+
+
+def test_one_row_after_early_stopping() -> None:
+    """``partial_fit`` holds nothing out."""
+    X, y = six_series()
+    model = small(early_stopping=True).fit(X, y)
+    assert len(model.partial_fit(X[:1, :1], y[:1, :1]).history_) == 1

@@ -76,27 +76,26 @@ def work(rank: int, folder: str, meeting: str) -> None:
         trainer = training(plan, Workers())
         trainer.run()
         found[plan] = ended(trainer)
-    for again in range(2):  # with noise of their own, from their beginning and from a checkpoint
-        trainer = training("spans", Workers(), dropout=0.3)
-        trainer.checkpoint = Checkpoint(Path(folder) / "kept", every=0.0)
-        stopped = trainer.step
+    for plan in PLANS:  # with noise of their own, from their beginning and from a checkpoint in mid-epoch
+        stopped = training(plan, Workers(), dropout=0.3)
+        stopped.checkpoint = Checkpoint(Path(folder) / f"{plan} kept", every=0.0)
+        own = stopped.step
 
-        def step(batch: Any, trainer: Trainer = trainer, stopped: Any = stopped) -> None:
+        def step(batch: Any, trainer: Trainer = stopped, own: Any = own) -> None:
             if trainer.batches_done == 4:
                 raise KeyboardInterrupt
-            stopped(batch)
+            own(batch)
 
-        if again == 0:
-            trainer.step = step  # type: ignore[method-assign]
-            with pytest.warns(UserWarning, match="interrupted"):
-                trainer.run()
-            distributed.barrier()
-        else:
-            trainer.run()
-            found["resumed"] = ended(trainer)
-    whole = training("spans", Workers(), dropout=0.3)
-    whole.run()
-    found["whole"] = ended(whole)
+        stopped.step = step  # type: ignore[method-assign]
+        with pytest.warns(UserWarning, match="interrupted"):
+            stopped.run()
+        distributed.barrier()
+        resumed = training(plan, Workers(), dropout=0.3)
+        resumed.checkpoint = Checkpoint(Path(folder) / f"{plan} kept", every=0.0)
+        resumed.run()
+        whole = training(plan, Workers(), dropout=0.3)
+        whole.run()
+        found[f"{plan} resumed"], found[f"{plan} whole"] = ended(resumed), ended(whole)
     with pytest.raises(ValueError, match="max_time would end the training of every worker at another step"):
         training("spans", Workers(), max_time=1.0)
     wild = training("spans", Workers(), optimizer="sgd", learning_rate=1e300, clip_norm=None)
@@ -145,9 +144,10 @@ def test_workers_agree_to_the_bit(found: list[Any]) -> None:
         assert one["history"] == other["history"]
 
 
-def test_workers_go_on_from_a_checkpoint(found: list[Any]) -> None:
-    """One of them writes it, all read it; the end is that of one training, to the bit."""
-    resumed, whole = found[0]["resumed"], found[0]["whole"]
+@pytest.mark.parametrize("plan", PLANS)
+def test_workers_go_on_from_a_checkpoint(found: list[Any], plan: str) -> None:
+    """One of them writes it for all, all read it; the end is that of one training, to the bit."""
+    resumed, whole = found[0][f"{plan} resumed"], found[0][f"{plan} whole"]
     assert all(torch.equal(a, b) for a, b in zip(resumed["weights"], whole["weights"], strict=True))
     assert resumed["history"] == whole["history"]
 
