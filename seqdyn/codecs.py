@@ -56,17 +56,15 @@ class NumberInputs:
 
     def encode(self, rows: Array, like: Tensor) -> Any:
         """Rows (…, features) as the network takes them, in the dtype and on the device of ``like``."""
-        if np.shape(rows)[-1:] != self.shape:
-            raise ValueError(f"x has {np.shape(rows)[-1]} features, but the model expects {len(self.mean)}.")
+        if rows.shape[-1] != len(self.mean):
+            raise ValueError(f"x has {rows.shape[-1]} features, but the model expects {len(self.mean)}.")
         x = self.scaling.apply(rows)
         if self.own is None:
-            return usable(tensor(x, like), rows)
+            return usable(x, rows, like)
         value, rest = np.split(x, [self.own.targets], axis=-1)
         known = ~np.isnan(value)
-        past = usable(tensor(np.where(known, value, 0.0), like), rows)
-        exogenous = (
-            usable(tensor(rest, like), rows[..., self.own.targets :], self.own.targets) if rest.shape[-1] else None
-        )
+        past = usable(np.where(known, value, 0.0), rows, like)
+        exogenous = usable(rest, rows[..., self.own.targets :], like, self.own.targets) if rest.shape[-1] else None
         return Past(past, tensor(known, like), exogenous)
 
 
@@ -131,7 +129,7 @@ class NumberTargets:
         return self.scaling.apply(numbers)
 
     def decode(self, output: Tensor) -> Array:
-        return self.scaling.invert(self.head.point(output).cpu().numpy())
+        return self.scaling.invert(self.head.point(output).cpu().numpy().astype(np.float64))
 
     def finish(self, values: Array) -> Any:
         return values
@@ -237,7 +235,7 @@ class Plain:
     def encode(self, rows: Array, like: Tensor) -> Tensor:
         if not self.shape:
             return torch.as_tensor(rows, dtype=torch.int64, device=like.device)
-        return usable(tensor(rows, like), rows)
+        return usable(rows, rows, like)
 
     def decode(self, output: Tensor) -> Array:
         values: Array = output.cpu().numpy()
@@ -258,25 +256,30 @@ class Plain:
 
 def tensor(values: Array, like: Tensor) -> Tensor:
     """An array as a tensor of this dtype and device."""
+    if like.dtype == torch.float32:  # numpy converts a row faster than torch
+        return torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(like.device)
     return torch.as_tensor(np.ascontiguousarray(values)).to(like.device, like.dtype)
 
 
-def usable(encoded: Tensor, rows: Array, first: int = 0) -> Tensor:
-    """What a network may see: finite, else its memory would be spoilt for good.
+def usable(values: Array, rows: Array, like: Tensor, first: int = 0) -> Tensor:
+    """An array as a network may see it: finite in its precision, else its memory would be spoilt for good.
 
     Parameters
     ----------
-    encoded : Tensor, shape (…, features)
+    values : array, shape (…, features)
     rows : array
         The same in the units of the data, for the error.
+    like : Tensor
+        Its dtype and device are taken.
     first : int
         The number of the first feature.
     """
-    if bool(torch.isfinite(encoded).all()):
-        return encoded
-    place = tuple(torch.nonzero(~torch.isfinite(encoded))[0].tolist())
-    why = f", more than {encoded.dtype} holds once it is scaled" if np.isfinite(rows[place]) else ""
-    raise ValueError(
-        f"The input is {rows[place]} in feature {first + place[-1]}{why}: the memory would be spoilt for good. Give a "
-        "finite row; a stream stays where it was, and may be given the last row again, or leave the step out."
-    )
+    limit = torch.finfo(like.dtype).max
+    if values.size and not np.abs(values).max() <= limit:
+        place = tuple(np.argwhere(~(np.abs(values) <= limit))[0])
+        why = f", more than {like.dtype} holds once it is scaled" if np.isfinite(rows[place]) else ""
+        raise ValueError(
+            f"The input is {rows[place]} in feature {first + place[-1]}{why}: it would spoil the memory for good. "
+            "Give a finite row; a stream stays where it was, and may be given the last row again, or leave the step out."
+        )
+    return tensor(values, like)

@@ -268,7 +268,7 @@ def test_what_is_not_finite_is_refused(name: str, bad: float) -> None:
     for row in X[:5]:
         stream.push(row), twin.push(row)
     before = repr(stream)
-    with pytest.raises(ValueError, match=f"The input is {bad} in feature 1: the memory would be spoilt for good"):
+    with pytest.raises(ValueError, match=f"The input is {bad} in feature 1: it would spoil the memory for good"):
         stream.push([0.0, bad, *X[0, 2:]])
     assert repr(stream) == before and torch.equal(flatten(stream.state), flatten(twin.state))
     close([stream.push(row) for row in X[5:]], [twin.push(row) for row in X[5:]], 0)
