@@ -280,6 +280,6 @@ def usable(values: Array, rows: Array, like: Tensor, first: int = 0) -> Tensor:
         why = f", more than {like.dtype} holds once it is scaled" if np.isfinite(rows[place]) else ""
         raise ValueError(
             f"The input is {rows[place]} in feature {first + place[-1]}{why}: it would spoil the memory for good. "
-            "Give a finite row; a stream stays where it was, and may be given the last row again, or leave the step out."
+            "Give a finite row; a stream stays where it was, and may be given the last row again or leave the step out."
         )
     return tensor(values, like)
