@@ -123,7 +123,7 @@ class Predictor:
 
     def _check_names(self, sequences: Sequences) -> None:
         """Raise if features have other names than those of the fit, or the same in another order."""
-        given, fitted = sequences.features, getattr(self.codec.inputs, "names", None)
+        given, fitted = sequences.features, self.codec.inputs.names
         if given is not None and fitted is not None and tuple(map(str, given)) != fitted:
             raise ValueError(f"The features are {list(given)}, those of the fit were {list(fitted)}, in this order.")
 
