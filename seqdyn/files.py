@@ -62,6 +62,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.systems.cascaded_tanks": "CascadedTanks CascadedTanksState",
         "seqdyn.conversion": "Headed",
         "seqdyn.data.scaling": "Scaling",
+        "seqdyn.data.text": "Vocabulary",
         "seqdyn.training.heads": "Squared Absolute Huber Quantile Gaussian CrossEntropy Bernoulli Custom",
         "seqdyn.training.forward": "Annotator",
         "seqdyn.codecs": "NumberInputs NumberTargets ClassTargets Codec Plain",
