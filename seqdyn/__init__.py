@@ -20,6 +20,7 @@ The package is a house; each floor knows only those below it.
               dynamics          measurements of any cell
               codecs            between the units of the data and those of a network
               stream            the one mutable object
+              decoding          symbols drawn from scores, over any cell
     floor 4   identification    linear systems from data, and what they do
               conversion        torch's own networks as cells
               predictor         a fitted network with all that is needed to use it
@@ -143,6 +144,7 @@ _SUBMODULES = (
     "cells",
     "codecs",
     "data",
+    "decoding",
     "predictor",
 )
 

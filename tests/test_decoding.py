@@ -1,0 +1,232 @@
+"""Decoding: what is drawn has the probabilities that are said, whatever the batch, and however the steps are taken."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from seqdyn.cell import Noisy
+from seqdyn.cells.gru import GRU
+from seqdyn.composition import Readout, Stack
+from seqdyn.decoding import Chance, Draw, Drawn, Strategy, drawn
+from seqdyn.files import load, save
+from seqdyn.loops import rollout, scan
+from seqdyn.state import take
+from tests.laws.kinds import Pictures, Tokens
+
+SCORES = torch.tensor([2.0, -1.0, 0.5, 0.5, -3.0, 1.0], dtype=torch.float64)
+STRATEGIES = [
+    Strategy(),
+    Strategy(temperature=0.5),
+    Strategy(temperature=3.0, top_k=4),
+    Strategy(top_p=0.7),
+    Strategy(temperature=2.0, top_k=5, top_p=0.8),
+    Strategy("greedy"),
+]
+
+
+def tokens() -> Tokens:
+    """Five symbols, weights that are always the same."""
+    cell = Tokens(5, 4)
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in cell.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=draw))
+    return cell.double()
+
+
+def by_hand(strategy: Strategy, p: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """q, symbol by symbol, in numpy."""
+    if strategy.name == "greedy":
+        return np.eye(len(p))[p.argmax()]
+    q = p ** (1 / strategy.temperature)
+    q = q / q.sum()
+    order = np.argsort(-q, kind="stable")
+    if strategy.top_k is not None:
+        q[order[strategy.top_k :]] = 0.0
+        q = q / q.sum()
+    if strategy.top_p is not None:
+        before = 0.0
+        for symbol in order:
+            now, before = before, before + q[symbol]
+            if now >= strategy.top_p:
+                q[symbol] = 0.0
+        q = q / q.sum()
+    return q
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+def test_the_distribution_is_that_of_its_definition(strategy: Strategy) -> None:
+    """In numpy, and by 100,000 draws within four standard errors."""
+    p = torch.softmax(SCORES, 0).numpy()
+    q = by_hand(strategy, p)
+    found = strategy.log_probabilities(torch.log_softmax(SCORES, 0))
+    np.testing.assert_allclose(found.exp(), q, atol=1e-12)
+    count = 100_000
+    uniform = torch.rand(count, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    shares = torch.bincount(drawn(found.expand(count, -1), uniform), minlength=len(q)).numpy() / count
+    assert (np.abs(shares - q) <= 4 * np.sqrt(q * (1 - q) / count) + 1e-12).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-30, 30), min_size=2, max_size=9), st.floats(0.2, 5), st.integers(1, 12))
+def test_what_changes_nothing(scores: list[float], temperature: float, k: int) -> None:
+    """τ = 1, k of all symbols and m = 1 are p itself; ties do not change how many are kept; one is always kept."""
+    log_p = torch.log_softmax(torch.tensor(scores, dtype=torch.float64), 0)
+    plain = Strategy().log_probabilities(log_p)
+    torch.testing.assert_close(plain, log_p)
+    for strategy in (Strategy(top_k=len(scores)), Strategy(top_p=1.0)):
+        torch.testing.assert_close(strategy.log_probabilities(log_p).exp(), log_p.exp())
+    kept = Strategy(temperature=temperature, top_k=k).log_probabilities(log_p) > -math.inf
+    assert int(kept.sum()) == min(k, len(scores)) and bool(kept[log_p.argmax()])
+    equal = torch.full((5,), -math.log(5))
+    assert int((Strategy(top_k=2).log_probabilities(equal) > -math.inf).sum()) == 2
+    assert int((Strategy(top_p=1e-9).log_probabilities(log_p) > -math.inf).sum()) == 1
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1, exclude_max=True))
+def test_what_is_impossible_is_never_drawn(uniform: float) -> None:
+    """Nor at the borders of its neighbours."""
+    log_q = torch.tensor([-math.inf, 0.25, -math.inf, 0.75, -math.inf])
+    log_q[[1, 3]] = log_q[[1, 3]].log()
+    symbol = int(drawn(log_q, torch.tensor(uniform, dtype=torch.float64)))
+    assert symbol == (1 if uniform < 0.25 else 3)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+def test_all_at_once_is_step_by_step(strategy: Strategy) -> None:
+    """Teacher-forced, and in closed loop, in one piece or in two: the same symbols, and the same probabilities."""
+    cell = tokens()
+    model = Drawn(cell, strategy)
+    x, chance = torch.tensor([[0, 3, 1, 4], [2, 2, 0, 1]]), model.seeded([5, 6], 4)
+    found = scan(model, Noisy(x, chance)).output
+    log_p = torch.log_softmax(scan(cell, x).output, -1)
+    torch.testing.assert_close(found.log_probability, log_p.gather(-1, found.symbol[..., None])[..., 0])
+    log_q = strategy.log_probabilities(log_p)
+    torch.testing.assert_close(found.sampler_log_probability, log_q.gather(-1, found.symbol[..., None])[..., 0])
+    written, chance = written_by(model, [5, 6, 7], 12)
+    again = scan(model, Noisy(torch.cat([torch.zeros(3, 1).long(), written.symbol[:, :-1]], 1), chance)).output
+    for one, other in zip(written, again, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def written_by(model: Drawn, seeds: list[int], time: int) -> tuple[Draw, Chance]:
+    """What a model writes after symbol 0, in two pieces."""
+    batch, chance = len(seeds), model.seeded(seeds, time)
+    nothing = torch.zeros(batch, dtype=torch.float64)
+    last, state, pieces = Draw(nothing.long(), nothing, nothing), model.initial_state(batch), []
+    for part in (slice(0, 5), slice(5, time)):
+        now = Chance(chance.uniform[:, part], None)
+        run = rollout(
+            model, state, now.uniform.shape[1], last=last, feed=lambda draw, c: Noisy(draw.symbol, c), exogenous=now
+        )
+        pieces.append(run.output)
+        state, last = run.state, Draw(*(leaf[:, -1] for leaf in run.output))
+    return Draw(*(torch.cat(leaves, 1) for leaves in zip(*pieces, strict=True))), chance
+
+
+def test_a_sequence_does_not_depend_on_its_batch() -> None:
+    """Its seed says all: alone, with others, in another order."""
+    model = Drawn(tokens(), Strategy(temperature=2.0))
+    together, _ = written_by(model, [1, 2, 3], 30)
+    for row, seed in enumerate([1, 2, 3]):
+        assert torch.equal(written_by(model, [seed], 30)[0].symbol[0], together.symbol[row])
+    assert torch.equal(written_by(model, [3, 1, 2], 30)[0].symbol, take(together.symbol, torch.tensor([2, 0, 1])))
+    assert not torch.equal(together.symbol[0], together.symbol[1])
+
+
+def test_a_row_ends_at_its_symbol() -> None:
+    """``until`` masks what would come after it."""
+    model = Drawn(tokens(), Strategy(temperature=3.0))
+    nothing, chance = torch.zeros(4, dtype=torch.float64), model.seeded([1, 2, 3, 4], 50)
+    run = rollout(
+        model,
+        model.initial_state(4),
+        50,
+        last=Draw(nothing.long(), nothing, nothing),
+        feed=lambda draw, c: Noisy(draw.symbol, c),
+        exogenous=chance,
+        until=lambda draw: draw.symbol == 2,
+    )
+    lengths = run.mask.sum(1)
+    assert run.mask.shape[1] == int(lengths.max()) < 50
+    for row, length in enumerate(lengths.tolist()):
+        assert run.output.symbol[row, length - 1] == 2 and 2 not in run.output.symbol[row, : length - 1]
+
+
+def test_the_probabilities_of_all_texts_sum_to_one() -> None:
+    """Three symbols, four steps: the mass of the 81 texts, each teacher-forced through the greedy model, is 1."""
+    cell = Readout(GRU(3, 4, generator=torch.Generator().manual_seed(0)), 3).double()
+    texts = torch.cartesian_prod(*[torch.arange(3)] * 4)
+    x = torch.nn.functional.one_hot(torch.cat([torch.zeros(81, 1).long(), texts[:, :-1]], 1), 3).double()
+    log_p = torch.log_softmax(scan(cell, x).output, -1).gather(-1, texts[..., None])[..., 0]
+    assert float(log_p.detach().sum(1).exp().sum()) == pytest.approx(1, abs=1e-12)
+
+
+def test_noise_of_the_inner_cell_comes_along() -> None:
+    """Dropout masks of a stack, and the draw's own numbers, from one generator."""
+    draw = torch.Generator().manual_seed(0)
+    stack = Readout(Stack([GRU(3, 8, generator=draw), GRU(8, 8, generator=draw)], dropout=0.5), 4, generator=draw)
+    model, x = Drawn(stack, Strategy()), torch.randn(2, 6, 3, generator=draw)
+    one, other = (model.noise(2, 6, torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    first = scan(model, Noisy(x, one)).output
+    torch.testing.assert_close(first, scan(model, Noisy(x, one)).output)
+    assert not torch.equal(first.log_probability, scan(model, Noisy(x, other)).output.log_probability)
+    without = scan(model, Noisy(x, Chance(one.uniform, None))).output
+    assert not torch.equal(first.log_probability, without.log_probability)
+    alone = model.seeded([8], 6)
+    torch.testing.assert_close(
+        scan(model, Noisy(x[1:], alone)).output.log_probability[0],
+        scan(model, Noisy(x, model.seeded([9, 8], 6))).output.log_probability[1],
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Strategy("beams"), "strategy must be one of 'sample', 'greedy', got 'beams'"),
+        (lambda: Strategy(temperature=0), "temperature must be a finite number above 0, got 0; .*strategy='greedy'"),
+        (lambda: Strategy(temperature=math.nan), "temperature must be"),
+        (lambda: Strategy(temperature="hot"), "temperature must be"),
+        (lambda: Strategy(top_k=0), "top_k"),
+        (lambda: Strategy(top_p=0.0), r"top_p must be a number in \(0, 1\], got 0.0"),
+        (lambda: Strategy(top_p=1.5), "top_p must be"),
+        (lambda: Strategy("greedy", top_k=3), "strategy='greedy' always takes the likeliest"),
+        (lambda: Drawn(Pictures(1, 4, 4)), r"Pictures gives outputs of shape \(1, 4, 4\), and symbols are drawn"),
+        (lambda: Drawn(Drawn(Tokens(5, 4))), "Drawn gives outputs of shape None"),
+        (lambda: scan(Drawn(Tokens(5, 4)), torch.zeros(1, 3).long()), "Drawn draws nothing itself: give its input as"),
+        (lambda: Drawn(Tokens(5, 4)).seeded([1], 0), "time must be"),
+    ],
+)
+def test_what_cannot_be_decoded(call: Any, message: str) -> None:
+    """The message says what was given, and the way out."""
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_greedy_needs_no_chance() -> None:
+    """And takes the first of equals."""
+    found = scan(Drawn(tokens(), Strategy("greedy")), torch.zeros(1, 3).long()).output
+    assert found.symbol.shape == (1, 3) and bool((found.sampler_log_probability == 0).all())
+    equal: Tensor = torch.zeros(4)
+    assert int(Strategy("greedy").log_probabilities(equal).argmax()) == 0
+
+
+def test_a_decoder_goes_through_a_file(tmp_path: Path) -> None:
+    """With its strategy, and the cell inside."""
+    cell = Readout(GRU(3, 4, generator=torch.Generator().manual_seed(0)), 3, generator=torch.Generator().manual_seed(1))
+    model, x = Drawn(cell, Strategy(temperature=2.0, top_k=2)), torch.randn(2, 5, 3)
+    save(tmp_path / "decoder", model)
+    loaded, chance = load(tmp_path / "decoder"), model.seeded([1, 2], 5)
+    assert loaded.strategy == model.strategy
+    for one, other in zip(scan(model, Noisy(x, chance)).output, scan(loaded, Noisy(x, chance)).output, strict=True):
+        assert torch.equal(one, other)
