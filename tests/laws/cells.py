@@ -16,6 +16,7 @@ from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM, LSTMState
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
 from seqdyn.composition import Offset, Readout, Residual, Stack
+from seqdyn.decoding import Drawn, Strategy
 from seqdyn.files import register
 from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
 from seqdyn.state import hold, map_leaves
@@ -44,6 +45,11 @@ def with_noise(cell: Cell, batch: int, time: int, generator: torch.Generator) ->
 def tokens(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
     """Whole numbers (batch, time)."""
     return torch.randint(cell.input_size, (batch, time), generator=generator)
+
+
+def drawing(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
+    """Tokens, and the numbers by which the next ones are drawn."""
+    return Noisy(tokens(cell, batch, time, generator), cell.noise(batch, time, generator))
 
 
 def asked(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
@@ -206,6 +212,11 @@ LAW_TABLE: list[Entry] = [
     Entry("own past, centred, all known", centred, inputs=past(others(1), share=1.0)),
     Entry("own past, noise", lambda g: OwnPast(Readout(three_unlike(g, 0.3), 3, generator=g)), past(noise=True)),
     Entry("tokens", lambda g: seeded(g, lambda: Tokens(7, 4)), inputs=tokens),
+    Entry(
+        "tokens, drawn",
+        lambda g: Drawn(seeded(g, lambda: Tokens(7, 4)), Strategy(temperature=2.0, top_k=5)),
+        inputs=drawing,
+    ),
     Entry("tokens, own past", lambda g: OwnPast(seeded(g, lambda: Tokens(7, 4)), most_likely), inputs=past()),
     Entry("tokens, stack", lambda g: Stack([seeded(g, lambda: Tokens(7, 4)), GRU(7, 3, generator=g)]), inputs=tokens),
     Entry("pictures", lambda g: seeded(g, lambda: Pictures(2, 4, 3))),
