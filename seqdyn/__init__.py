@@ -9,7 +9,7 @@ The package is a house; each floor knows only those below it.
               loops             scan and rollout: the only loops over time
               data              containers in, the same containers out
               metrics, figures, files
-    floor 2   composition       Stack, Residual, Readout, Offset
+    floor 2   composition       Stack, Residual, Readout, Offset, Embedding
               encoder           both directions
               initial_state     zero, random, learned, warm-up
               autoregression    own predictions where the past is not known, delay line, centring
@@ -46,7 +46,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.cells.linear import Linear
     from seqdyn.cells.lstm import LSTM
     from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
-    from seqdyn.composition import Offset, Readout, Residual, Stack
+    from seqdyn.composition import Embedding, Offset, Readout, Residual, Stack
     from seqdyn.conversion import from_torch
     from seqdyn.data.splits import PanelTimeSplit
     from seqdyn.dynamics.derivatives import jacobian
@@ -91,7 +91,7 @@ _HOME = {
     "loops": ("scan", "rollout", "Scan"),
     "figures": ("plot_unrolled", "plot_history", "plot_forecast"),
     "files": ("load", "register"),
-    "composition": ("Stack", "Residual", "Readout", "Offset"),
+    "composition": ("Stack", "Residual", "Readout", "Offset", "Embedding"),
     "encoder": ("Encoder",),
     "autoregression": ("Autoregression", "OwnPast", "Past", "DelayLine"),
     "teacher_forcing": ("TeacherForcing",),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seqdyn.activations import ACTIVATIONS, through
 from seqdyn.cell import Block, Cell, apart, noisy
-from seqdyn.checks import check_choice
+from seqdyn.checks import check_choice, check_count
 from seqdyn.generators import own_generator
 from seqdyn.loops import unroll
 from seqdyn.state import State, hold
@@ -217,6 +217,59 @@ class Offset(Wrapper):
     def outer_block(self, inner: Block, output: Any) -> Block:
         """The input held at 1 is no input of this cell."""
         return inner._replace(feedthrough=inner.feedthrough[..., :-1], input_map=inner.input_map[..., :-1])
+
+
+class Embedding(Wrapper):
+    """A cell that is given tokens: y_t, h_t = f(E_{s_t}, h_{t-1}), with a row of E for every symbol.
+
+    It is the same as one-hot vectors times E, without the zeros; the vectors are learnt.
+
+    Parameters
+    ----------
+    cell : Cell
+        Takes rows of numbers, as wide as the vectors shall be.
+    symbols : int, at least 1
+        Tokens are whole numbers from 0 to symbols − 1.
+    generator : torch.Generator, optional
+        Draws E from N(0, 1); a fresh one if None.
+
+    Raises
+    ------
+    ValueError
+        If the cell does not take a row of numbers; in a step, if a token is none of the symbols.
+
+    References
+    ----------
+    Bengio et al. (2003), A neural probabilistic language model.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.gru import GRU
+    >>> from seqdyn.loops import scan
+    >>> scan(Embedding(GRU(3, 8), symbols=65), torch.tensor([[7, 0, 64]])).output.shape
+    torch.Size([1, 3, 8])
+    """
+
+    def __init__(self, cell: Cell, symbols: int, generator: torch.Generator | None = None):
+        _check_row("Embedding gives", cell, cell.input_shape)
+        super().__init__(cell)
+        self.symbols = self.input_size = check_count("symbols", symbols)
+        self.input_shape = ()
+        self.weight = nn.Parameter(torch.empty(self.symbols, cell.input_size))
+        nn.init.normal_(self.weight, generator=own_generator(generator))
+
+    def see(self, x: Any) -> Any:
+        token, noise = apart(x)
+        try:
+            return noisy(nn.functional.embedding(token, self.weight), noise)
+        except IndexError:
+            raise ValueError(
+                f"The tokens lie between {int(token.min())} and {int(token.max())}, but there are {self.symbols} "
+                f"symbols, from 0 to {self.symbols - 1}."
+            ) from None
+
+    def inner_output(self, x: Any, before: State, output: Any) -> Any:
+        return output
 
 
 class LayerNoise(NamedTuple):

@@ -125,6 +125,7 @@ class Drawn(Wrapper):
 
     Its output is a :class:`Draw`. It draws nothing itself: the uniform numbers come as noise (:meth:`noise`, or
     :meth:`seeded` with a seed for every sequence), and s_t is the first symbol at which the sum of q passes them.
+    Without noise s_t is the likeliest symbol, as dropout without noise is off.
 
     Parameters
     ----------
@@ -176,14 +177,8 @@ class Drawn(Wrapper):
         _, chance = apart(x)
         log_p = torch.log_softmax(output, -1)
         log_q = self.strategy.log_probabilities(log_p)
-        if self.strategy.name == "greedy":
-            symbol = log_q.argmax(-1, keepdim=True)
-        elif chance is None:
-            raise ValueError(
-                "Drawn draws nothing itself: give its input as Noisy(x, chance), from Drawn.noise or chances."
-            )
-        else:
-            symbol = drawn(log_q, chance.uniform).unsqueeze(-1)
+        greedy = chance is None or self.strategy.name == "greedy"
+        symbol = log_q.argmax(-1, keepdim=True) if greedy else drawn(log_q, chance.uniform).unsqueeze(-1)
         return Draw(*(tree.squeeze(-1) for tree in (symbol, log_p.gather(-1, symbol), log_q.gather(-1, symbol))))
 
     def noise(self, batch: int, time: int, generator: torch.Generator) -> Chance:

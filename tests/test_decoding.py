@@ -15,7 +15,8 @@ from torch import Tensor
 
 from seqdyn.cell import Noisy
 from seqdyn.cells.gru import GRU
-from seqdyn.composition import Readout, Stack
+from seqdyn.composition import Embedding, Readout, Stack
+from seqdyn.data.text import Vocabulary
 from seqdyn.decoding import Chance, Draw, Drawn, Strategy, drawn
 from seqdyn.files import load, save
 from seqdyn.loops import rollout, scan
@@ -203,7 +204,6 @@ def test_noise_of_the_inner_cell_comes_along() -> None:
         (lambda: Strategy("greedy", top_k=3), "strategy='greedy' always takes the likeliest"),
         (lambda: Drawn(Pictures(1, 4, 4)), r"Pictures gives outputs of shape \(1, 4, 4\), and symbols are drawn"),
         (lambda: Drawn(Drawn(Tokens(5, 4))), "Drawn gives outputs of shape None"),
-        (lambda: scan(Drawn(Tokens(5, 4)), torch.zeros(1, 3).long()), "Drawn draws nothing itself: give its input as"),
         (lambda: Drawn(Tokens(5, 4)).seeded([1], 0), "time must be"),
     ],
 )
@@ -217,6 +217,8 @@ def test_greedy_needs_no_chance() -> None:
     """And takes the first of equals."""
     found = scan(Drawn(tokens(), Strategy("greedy")), torch.zeros(1, 3).long()).output
     assert found.symbol.shape == (1, 3) and bool((found.sampler_log_probability == 0).all())
+    without = scan(Drawn(tokens(), Strategy(temperature=2.0)), torch.zeros(1, 3).long()).output
+    assert torch.equal(without.symbol, found.symbol)
     equal: Tensor = torch.zeros(4)
     assert int(Strategy("greedy").log_probabilities(equal).argmax()) == 0
 
@@ -230,3 +232,21 @@ def test_a_decoder_goes_through_a_file(tmp_path: Path) -> None:
     assert loaded.strategy == model.strategy
     for one, other in zip(scan(model, Noisy(x, chance)).output, scan(loaded, Noisy(x, chance)).output, strict=True):
         assert torch.equal(one, other)
+
+
+def test_an_embedding_is_one_hot_times_its_weights() -> None:
+    """Values, and gradients too; a token that is no symbol is named."""
+    draw = torch.Generator().manual_seed(0)
+    cell = GRU(3, 4, generator=draw).double()
+    model, x = Embedding(cell, 5, generator=draw).double(), torch.tensor([[0, 4, 4, 2]])
+    plain = model.weight.detach().clone().requires_grad_()
+    vectors = torch.as_tensor(Vocabulary.of("abcde").one_hot(x[0].numpy()))[None]
+    one, other = scan(model, x).output, scan(cell, vectors @ plain).output
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-14)
+    one.square().sum().backward()
+    other.square().sum().backward()
+    torch.testing.assert_close(model.weight.grad, plain.grad, rtol=0, atol=1e-13)
+    with pytest.raises(ValueError, match="The tokens lie between 0 and 5, but there are 5 symbols, from 0 to 4"):
+        scan(model, torch.tensor([[0, 5]]))
+    with pytest.raises(ValueError, match="Embedding gives"):
+        Embedding(Tokens(5, 4), 5)

@@ -15,7 +15,7 @@ from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM, LSTMState
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
-from seqdyn.composition import Offset, Readout, Residual, Stack
+from seqdyn.composition import Embedding, Offset, Readout, Residual, Stack
 from seqdyn.decoding import Drawn, Strategy
 from seqdyn.files import register
 from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
@@ -212,6 +212,7 @@ LAW_TABLE: list[Entry] = [
     Entry("own past, centred, all known", centred, inputs=past(others(1), share=1.0)),
     Entry("own past, noise", lambda g: OwnPast(Readout(three_unlike(g, 0.3), 3, generator=g)), past(noise=True)),
     Entry("tokens", lambda g: seeded(g, lambda: Tokens(7, 4)), inputs=tokens),
+    Entry("embedding", lambda g: Embedding(GRU(3, 4, generator=g), 7, generator=g), inputs=tokens),
     Entry(
         "tokens, drawn",
         lambda g: Drawn(seeded(g, lambda: Tokens(7, 4)), Strategy(temperature=2.0, top_k=5)),
