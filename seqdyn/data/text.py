@@ -2,7 +2,8 @@
 
     text → symbols → numbers → (one-hot or an embedding) → network → numbers → symbols → text
 
-A symbol is a character or a word. Joined again, the symbols of a text are the text: nothing is lost, in any language.
+A symbol is a character, a word, or a sub-word. Joined again, the symbols of a text are the text: nothing is lost, in
+any language.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seqdyn.checks import check_choice, check_count
+from seqdyn.data.subwords import Subwords, learn
 
 Array = np.ndarray[Any, Any]
 Source = str | os.PathLike[str] | Iterable[os.PathLike[str]]
 
-UNITS = ("character", "word")
+UNITS = ("character", "word", "subword")
 MARKS = ("padding", "begin", "end", "unknown")
 """Symbols that no text holds: behind a shorter text, before one, after one, and for what is not in the vocabulary."""
 
@@ -33,6 +36,8 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 WORD = re.compile(r" ?\w+| ?[^\w\s]|\s")
 """A word or a sign, with the space before it, or any other white space: every character belongs to exactly one."""
+
+EMPTY = "The corpus is empty: there is no symbol to be learnt."
 
 PIECE = 1 << 20
 """Characters or bytes that are read at once."""
@@ -46,10 +51,13 @@ class Vocabulary:
     ----------
     symbols : tuple of str
         In the order of their numbers, each once.
-    unit : {"character", "word"}
-        A word has the space before it with it, so that the words of a text, joined, are the text.
+    unit : {"character", "word", "subword"}
+        A word has the space before it with it, so that the words of a text, joined, are the text. Sub-words are made
+        of bytes, see :mod:`seqdyn.data.subwords`.
     marks : tuple of {"padding", "begin", "end", "unknown"}
         Which marks there are, in the order of their numbers.
+    merges : tuple of str
+        How sub-words are made.
 
     Examples
     --------
@@ -68,6 +76,7 @@ class Vocabulary:
     symbols: tuple[str, ...]
     unit: str = "character"
     marks: tuple[str, ...] = ()
+    merges: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_choice("unit", self.unit, UNITS)
@@ -97,9 +106,10 @@ class Vocabulary:
         unit, marks
             As above.
         size : int, optional
-            Keep so many symbols, the most frequent; all if None. The others are unknown.
+            Keep so many symbols, the most frequent; all if None. The others are unknown. Of sub-words: learn so many,
+            at least 256; 4,096 if None.
         least : int, at least 1
-            Keep those that appear so often.
+            Keep those that appear so often; of sub-words, the pairs.
         encoding : str
             Of files.
 
@@ -110,11 +120,13 @@ class Vocabulary:
         """
         check_count("size", size, others=(None,))
         check_count("least", least)
+        if check_choice("unit", unit, UNITS) == "subword":
+            return cls._of_subwords(source, tuple(marks), size, least, encoding)
         counts: Counter[str] = Counter()
-        for piece in symbols_of(source, unit, encoding):
-            counts.update(piece)
+        for piece in pieces(source, unit, encoding):
+            counts.update(split(piece, unit))
         if not counts:
-            raise ValueError("The corpus is empty: there is no symbol to be learnt.")
+            raise ValueError(EMPTY)
         often = {symbol for symbol, count in counts.most_common(size) if count >= least}
         if not often or (len(often) < len(counts) and "unknown" not in marks):
             raise ValueError(
@@ -122,6 +134,17 @@ class Vocabulary:
                 "keep more, or give marks=('unknown',) for the others."
             )
         return cls(tuple(symbol for symbol in counts if symbol in often), unit, tuple(marks))
+
+    @classmethod
+    def _of_subwords(
+        cls, source: Source, marks: tuple[str, ...], size: int | None, least: int, encoding: str
+    ) -> Vocabulary:
+        found = pieces(source, "subword", encoding)
+        first = next(found, None)
+        if first is None:
+            raise ValueError(EMPTY)
+        symbols, merges = learn(chain([first], found), size, least)
+        return cls(symbols, "subword", marks, merges)
 
     def __len__(self) -> int:
         return len(self.marks) + len(self.symbols)
@@ -150,7 +173,21 @@ class Vocabulary:
         ValueError
             If a symbol is not in the vocabulary, which has no mark for such; the message says which, and where.
         """
-        return self._look_up(split(text, self.unit))
+        return self._look_up(self.split(text))
+
+    def split(self, text: str) -> list[str]:
+        """The symbols of a text.
+
+        Examples
+        --------
+        >>> Vocabulary.of("to be or not to be", "word").split("not to be")
+        ['not', ' to', ' be']
+        """
+        return split(text, self.unit) if self.unit != "subword" else self._subwords.split(text)
+
+    @cached_property
+    def _subwords(self) -> Subwords:
+        return Subwords(self.symbols, self.merges)
 
     def _look_up(self, symbols: Sequence[str], before: int = 0) -> Array:
         unknown = self.marks.index("unknown") if "unknown" in self.marks else -1
@@ -180,6 +217,9 @@ class Vocabulary:
         if wrong.any():
             place = int(np.argmax(wrong))
             raise ValueError(f"Number {numbers[place]} at {place} is none of the {len(self)} of the vocabulary.")
+        if self.unit == "subword":
+            first = len(self.marks)
+            return self._subwords.join([self.symbols[n - first] for n in numbers.tolist() if n >= first])
         return "".join(self._written[number] for number in numbers.tolist())
 
     @cached_property
@@ -206,28 +246,34 @@ class Vocabulary:
 
 
 def split(text: str, unit: str) -> list[str]:
-    """The symbols of a text; joined, they are the text.
+    """The characters or words of a text; joined, they are the text.
 
     Examples
     --------
     >>> split("To be, or not.", "word")
     ['To', ' be', ',', ' or', ' not', '.']
     """
-    return list(text) if check_choice("unit", unit, UNITS) == "character" else WORD.findall(text)
+    return list(text) if check_choice("unit", unit, UNITS[:2]) == "character" else WORD.findall(text)
 
 
-def symbols_of(source: Source, unit: str, encoding: str = "utf-8") -> Iterator[list[str]]:
-    """The symbols of a corpus, piece by piece: as many as :data:`PIECE` characters hold."""
+def pieces(source: Source, unit: str, encoding: str = "utf-8") -> Iterator[str]:
+    """A corpus in pieces of some :data:`PIECE` characters, none empty, cut where no symbol goes on."""
     check_choice("unit", unit, UNITS)
     for text in texts(source, encoding):
-        if unit == "character":
-            yield from (list(piece) for piece in text)
-            continue
         rest = ""
         for piece in text:
-            *found, rest = WORD.findall(rest + piece) or [""]  # the last one may go on in the next piece
-            yield found
-        yield [rest] if rest else []
+            rest += piece
+            cut = len(rest) if unit == "character" else _last_border(rest)
+            if cut:
+                yield rest[:cut]
+                rest = rest[cut:]
+        if rest:
+            yield rest
+
+
+def _last_border(text: str) -> int:
+    """Where the last space behind a letter or digit stands, which neither words nor sub-words cross; 0 without one."""
+    return next((i for i in range(len(text) - 1, 0, -1) if text[i] in " \n" and text[i - 1].isalnum()), 0)
 
 
 def texts(source: Source, encoding: str = "utf-8") -> Iterator[Iterator[str]]:
@@ -297,12 +343,12 @@ def encode_corpus(
     >>> encode_corpus("hello", Vocabulary.of("hello"))
     array([0, 1, 2, 2, 3], dtype=uint8)
     """
-    pieces = _encoded(source, vocabulary, encoding)
+    encoded = _encoded(source, vocabulary, encoding)
     if path is None:
-        return np.concatenate([np.empty(0, vocabulary.dtype), *pieces])
+        return np.concatenate([np.empty(0, vocabulary.dtype), *encoded])
     beside = Path(f"{os.fspath(path)}.part")
     with beside.open("wb") as file:
-        for piece in pieces:
+        for piece in encoded:
             piece.tofile(file)
     beside.replace(path)
     empty = not Path(path).stat().st_size
@@ -311,6 +357,7 @@ def encode_corpus(
 
 def _encoded(source: Source, vocabulary: Vocabulary, encoding: str) -> Iterator[Array]:
     done = 0
-    for symbols in symbols_of(source, vocabulary.unit, encoding):
+    for piece in pieces(source, vocabulary.unit, encoding):
+        symbols = vocabulary.split(piece)
         yield vocabulary._look_up(symbols, done).astype(vocabulary.dtype)
         done += len(symbols)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import tracemalloc
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +14,70 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import seqdyn.data.text as module
-from seqdyn.data.text import MARKS, UNITS, Vocabulary, encode_corpus, split, symbols_of
+from seqdyn.data.text import MARKS, UNITS, Vocabulary, encode_corpus, pieces, split
 from seqdyn.files import read, write
 
 anything = st.text(st.characters(), max_size=80)
 """All of Unicode, half characters too."""
 
 
-@given(anything, st.sampled_from(UNITS), st.sets(st.sampled_from(MARKS)))
+whole = st.text(st.characters(codec="utf-8"), max_size=80)
+"""What UTF-8 can write."""
+
+
+@given(anything, st.sampled_from(UNITS[:2]), st.sets(st.sampled_from(MARKS)))
 def test_nothing_is_lost(text: str, unit: str, marks: set[str]) -> None:
     """Joined, the symbols are the text; so are their numbers, decoded."""
     assert "".join(split(text, unit)) == text
     if text:
         vocabulary = Vocabulary.of(text, unit, sorted(marks))
+        assert "".join(vocabulary.split(text)) == text
         numbers = vocabulary.encode(text)
         assert vocabulary.decode(numbers) == text
         assert numbers.min() >= len(marks) and numbers.max() == len(vocabulary) - 1
         np.testing.assert_array_equal(encode_corpus(text, vocabulary), numbers)
 
 
-@given(st.lists(anything, min_size=1, max_size=4), st.sampled_from(UNITS), st.integers(1, 9))
+@given(whole, whole, st.sets(st.sampled_from(MARKS)))
+def test_nothing_is_lost_by_subwords(corpus: str, text: str, marks: set[str]) -> None:
+    """Learnt on one text, they write every other."""
+    pytest.importorskip("tokenizers")
+    vocabulary = Vocabulary.of(corpus + "x", "subword", sorted(marks), size=300)
+    numbers = vocabulary.encode(text)
+    assert vocabulary.decode(numbers) == text and len(vocabulary) <= 300 + len(marks)
+    assert all(numbers >= len(marks)) and vocabulary.decode([*range(len(marks)), *numbers]) == text
+    np.testing.assert_array_equal(encode_corpus(text, vocabulary), numbers)
+
+
+def test_subwords_are_learnt() -> None:
+    """What is frequent becomes one symbol; what was never seen falls into bytes."""
+    pytest.importorskip("tokenizers")
+    vocabulary = Vocabulary.of("the cat and the hat and the rat " * 20, "subword", size=280)
+    assert vocabulary.split(" and the") == ["Ġand", "Ġthe"] and vocabulary.decode(vocabulary.encode(" the")) == " the"
+    assert len(vocabulary.split("ü")) == 2 and vocabulary.decode(vocabulary.encode("ü")[:1]) == "�"
+    with pytest.raises(ValueError, match=r"Character 1 of the text is '\\ud800', half a character"):
+        vocabulary.encode("a\ud800")
+
+
+@given(st.lists(whole, min_size=1, max_size=4), st.sampled_from(UNITS), st.integers(1, 9))
 def test_pieces_make_no_difference(texts: list[str], unit: str, piece: int) -> None:
     """A corpus in files, read a few bytes at a time, has the symbols of its texts."""
-    texts = [text.encode("utf-8", "ignore").decode() for text in texts]
+    size = 300 if unit == "subword" else None
+    if size:
+        pytest.importorskip("tokenizers")
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PIECE", piece)
         paths = [Path(folder) / f"{i}.txt" for i in range(len(texts))]
         for path, text in zip(paths, texts, strict=True):
             path.write_bytes(text.encode())
-        expected = [symbol for text in texts for symbol in split(text, unit)]
-        assert [symbol for found in symbols_of(texts[0], unit) for symbol in found] == split(texts[0], unit)
-        if expected:
-            vocabulary = Vocabulary.of(paths, unit)
+        assert "".join(pieces(texts[0], unit)) == texts[0]
+        if any(texts):
+            vocabulary = Vocabulary.of(paths, unit, size=size)
             numbers = encode_corpus(paths, vocabulary, Path(folder) / "numbers")
             assert vocabulary.decode(numbers) == "".join(texts)
+            expected = [symbol for text in texts for symbol in vocabulary.split(text)]
+            assert [vocabulary.split(vocabulary.decode([n]))[0] for n in numbers] == expected or size
+            np.testing.assert_array_equal(numbers, np.concatenate([vocabulary.encode(text) for text in texts]))
 
 
 def test_the_example_of_the_lectures() -> None:
@@ -77,10 +108,13 @@ def test_a_text_that_spells_a_mark_is_text() -> None:
 
 def test_a_vocabulary_goes_through_a_file(tmp_path: Path) -> None:
     """With its unit and its marks."""
-    vocabulary = Vocabulary.of("to be or not", "word", ("end",))
-    vocabulary.encode("to be")
-    write(tmp_path / "v", {"vocabulary": vocabulary})
-    assert read(tmp_path / "v")["vocabulary"] == vocabulary
+    for unit in UNITS if find_spec("tokenizers") else UNITS[:2]:
+        vocabulary = Vocabulary.of("to be or not", unit, ("end",))
+        numbers = vocabulary.encode("to be")
+        write(tmp_path / "v", {"vocabulary": vocabulary})
+        again = read(tmp_path / "v")["vocabulary"]
+        assert again == vocabulary
+        np.testing.assert_array_equal(again.encode("to be"), numbers)
 
 
 def test_a_corpus_larger_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +148,10 @@ def test_a_text_too_long_for_a_path() -> None:
         (
             lambda: Vocabulary.of("ab", "syllable"),
             ValueError,
-            "unit must be one of 'character', 'word', got 'syl",
+            "unit must be one of 'character', 'word', 'subword', got 'syl",
         ),
+        (lambda: Vocabulary.of("ab", "subword", size=100), ValueError, "size=100 is less than the 256 bytes"),
+        (lambda: Vocabulary.of("", "subword"), ValueError, "The corpus is empty"),
         (lambda: Vocabulary.of("ab", marks=("stop",)), ValueError, "a mark must be one of"),
         (lambda: Vocabulary(("a", "a")), ValueError, "The symbols hold 'a' twice"),
         (lambda: Vocabulary(("a",), marks=("end", "end")), ValueError, "The marks hold 'end' twice"),
