@@ -60,7 +60,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.systems.lorenz": "Lorenz LorenzState",
         "seqdyn.systems.mackey_glass": "MackeyGlass MackeyGlassState",
         "seqdyn.systems.cascaded_tanks": "CascadedTanks CascadedTanksState",
-        "seqdyn.decoding": "Drawn Strategy",
+        "seqdyn.decoding": "Drawn Strategy Beam BeamState Ended",
         "seqdyn.conversion": "Headed",
         "seqdyn.data.scaling": "Scaling",
         "seqdyn.data.text": "Vocabulary",

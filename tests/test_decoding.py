@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from seqdyn.cell import Noisy
 from seqdyn.cells.gru import GRU
 from seqdyn.composition import Embedding, Readout, Stack
 from seqdyn.data.text import Vocabulary
-from seqdyn.decoding import Chance, Draw, Drawn, Strategy, drawn
+from seqdyn.decoding import Beam, Chance, Draw, Drawn, Hypothesis, Strategy, drawn, hypotheses
 from seqdyn.files import load, save
 from seqdyn.loops import rollout, scan
 from seqdyn.state import take
@@ -250,3 +251,116 @@ def test_an_embedding_is_one_hot_times_its_weights() -> None:
         scan(model, torch.tensor([[0, 5]]))
     with pytest.raises(ValueError, match="Embedding gives"):
         Embedding(Tokens(5, 4), 5)
+
+
+# --- beams ------------------------------------------------------------------------------------------------------------
+
+
+def searched(steps: int, width: int, rows: list[int] | None = None, **options: Any) -> list[list[Hypothesis]]:
+    """A search from one start a row, each after its own symbol."""
+    cell = tokens()
+    beam = Beam(cell, width, longest=steps, **options)
+    last = torch.tensor([0, 1, 2, 3] if rows is None else rows)
+    begun = beam.fanned(scan(cell, last[:, None]).state)
+    run = rollout(
+        beam, begun, steps, last=beam.first(last), feed=lambda y, _: y.symbol, until=lambda output: output.over
+    )
+    return hypotheses(beam, run)
+
+
+def log_probability(first: int, symbols: tuple[int, ...]) -> float:
+    """ln p of symbols after a first one, which the cell has seen twice: teacher-forced, in one pass."""
+    cell = tokens()
+    x = torch.tensor([[first, first, *symbols[:-1]]])
+    log_p = torch.log_softmax(scan(cell, x).output, -1)[0, 1:]
+    return float(log_p[range(len(symbols)), list(symbols)].sum().detach())
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.7])
+@pytest.mark.parametrize("end", [None, 2])
+def test_every_hypothesis_has_the_score_of_its_text(end: int | None, alpha: float) -> None:
+    """Scored again with the symbols given, each has the probability that the search says."""
+    for first, found in enumerate(searched(6, 4, end=end, length_penalty=alpha)):
+        assert len({hypothesis.symbols for hypothesis in found}) == len(found) >= 4
+        for hypothesis in found:
+            expected = log_probability(first, hypothesis.symbols)
+            assert hypothesis.log_probability == pytest.approx(expected, rel=1e-9)
+            penalty = ((5 + len(hypothesis.symbols)) / 6) ** alpha
+            assert hypothesis.score == pytest.approx(expected / penalty, rel=1e-9)
+            assert hypothesis.ended == (end is not None and hypothesis.symbols[-1] == end)
+            assert end not in hypothesis.symbols[:-1]
+
+
+def test_one_beam_is_the_greedy_search() -> None:
+    """Symbol by symbol, until it ends."""
+    for first, found in enumerate(searched(8, 1, end=2)):
+        cell = tokens()
+        greedy = Drawn(cell, Strategy("greedy"))
+        begun = scan(cell, torch.tensor([[first]])).state
+        last = Draw(torch.tensor([first]), torch.zeros(1), torch.zeros(1))
+        run = rollout(greedy, begun, 8, last=last, feed=lambda y, _: y.symbol, until=lambda y: y.symbol == 2)
+        assert found[0].symbols == tuple(run.output.symbol[0].tolist())
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
+def test_a_beam_for_every_text_is_exhaustive(alpha: float) -> None:
+    """Five symbols, one of which ends, at most four of them: all 341 that end, the best first."""
+    ended = [
+        (*begin, 2) for length in range(4) for begin in itertools.product([0, 1, 3, 4], repeat=length)
+    ]  # fmt: skip
+    for first, found in enumerate(searched(4, 341, end=2, length_penalty=alpha)):
+        scores = {text: log_probability(first, text) / ((5 + len(text)) / 6) ** alpha for text in ended}
+        best = sorted(ended, key=scores.__getitem__, reverse=True)
+        those = [hypothesis for hypothesis in found if hypothesis.ended]
+        assert [hypothesis.symbols for hypothesis in those[:50]] == best[:50]
+        assert [hypothesis.score for hypothesis in those] == pytest.approx(
+            [scores[text] for text in best[: len(those)]]
+        )
+
+
+def test_a_search_does_not_depend_on_the_others() -> None:
+    """Alone, in another order, or beside searches that are over sooner."""
+    together = searched(7, 3, end=2, length_penalty=0.5)
+    for first in range(4):
+        assert searched(7, 3, [first], end=2, length_penalty=0.5) == [together[first]]
+    assert searched(7, 3, [3, 1], end=2, length_penalty=0.5) == [together[3], together[1]]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+def test_it_stops_as_soon_as_nothing_can_change(alpha: float) -> None:
+    """What it finds is what it finds without the early end."""
+    cell, found = tokens(), []
+    for until in (lambda output: output.over, None):
+        beam = Beam(cell, 3, end=3, length_penalty=alpha, longest=40)
+        last = torch.tensor([0, 1, 3])
+        run = rollout(
+            beam, beam.initial_state(3), 40, last=beam.first(last), feed=lambda y, _: y.symbol, until=until
+        )  # fmt: skip
+        steps = 40 if run.mask is None else int(run.mask.sum(1).min())
+        found.append(([[h for h in row if h.ended] for row in hypotheses(beam, run)], steps))
+    assert found[0][0] == found[1][0] and found[0][1] < found[1][1] == 40
+
+
+def test_what_is_forbidden_never_comes() -> None:
+    """On beams, and in draws of every kind."""
+    for found in searched(5, 4, forbidden=(1, 3)):
+        assert not {1, 3} & {symbol for hypothesis in found for symbol in hypothesis.symbols}
+    log_p = torch.log_softmax(SCORES, 0)
+    for strategy in (Strategy("greedy", forbidden=(0,)), Strategy(top_k=2, forbidden=(0, 5)), Strategy(forbidden=(0,))):
+        q = strategy.log_probabilities(log_p).exp()
+        assert float(q.sum()) == pytest.approx(1) and not q[list(strategy.forbidden)].any()
+    assert int(Strategy("greedy", forbidden=(0,)).log_probabilities(log_p).argmax()) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 0}, "width must be"),
+        ({"width": 2, "length_penalty": -1.0}, "length_penalty must be a number of at least 0, got -1.0"),
+        ({"width": 2, "longest": 0}, "longest must be"),
+    ],
+)
+def test_what_is_no_beam(options: dict[str, Any], message: str) -> None:
+    """The message names it."""
+    with pytest.raises(ValueError, match=message):
+        Beam(tokens(), **options)

@@ -28,7 +28,8 @@ def randn(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(*shape, generator=seeded(seed), dtype=torch.float64)
 
 
-SMOOTH = [entry for entry in LAW_TABLE if "relu" not in entry.name and "window 1" not in entry.name]
+SMOOTH = [entry for entry in LAW_TABLE if not any(kind in entry.name for kind in ("relu", "window 1", "beam"))]
+"""Not where a step has corners, or where a state of -1e9 leaves a difference no digits."""
 
 
 @pytest.mark.parametrize("entry", SMOOTH, ids=lambda entry: entry.name)

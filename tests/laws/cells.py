@@ -16,7 +16,7 @@ from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM, LSTMState
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
 from seqdyn.composition import Embedding, Offset, Readout, Residual, Stack
-from seqdyn.decoding import Drawn, Strategy
+from seqdyn.decoding import Beam, Drawn, Strategy
 from seqdyn.files import register
 from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
 from seqdyn.state import hold, map_leaves
@@ -50,6 +50,13 @@ def tokens(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any
 def drawing(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
     """Tokens, and the numbers by which the next ones are drawn."""
     return Noisy(tokens(cell, batch, time, generator), cell.noise(batch, time, generator))
+
+
+def several(width: int) -> Callable[..., Any]:
+    """Tokens (batch, time, width)."""
+    return lambda cell, batch, time, generator: torch.randint(
+        cell.input_size, (batch, time, width), generator=generator
+    )
 
 
 def asked(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
@@ -218,6 +225,7 @@ LAW_TABLE: list[Entry] = [
         lambda g: Drawn(seeded(g, lambda: Tokens(7, 4)), Strategy(temperature=2.0, top_k=5)),
         inputs=drawing,
     ),
+    Entry("tokens, beam", lambda g: Beam(seeded(g, lambda: Tokens(7, 4)), 3, end=2), inputs=several(3)),
     Entry("tokens, own past", lambda g: OwnPast(seeded(g, lambda: Tokens(7, 4)), most_likely), inputs=past()),
     Entry("tokens, stack", lambda g: Stack([seeded(g, lambda: Tokens(7, 4)), GRU(7, 3, generator=g)]), inputs=tokens),
     Entry("pictures", lambda g: seeded(g, lambda: Pictures(2, 4, 3))),

@@ -366,7 +366,8 @@ def check_closed_loop(cell: Cell, x: Any) -> None:
         inputs = iter(leaves(known))
         back = flatten(y) @ mix
         first = next(inputs)
-        moved = first + back.view_as(first) if first.is_floating_point() else torch.where(back[:, 0] > 0, first, 0)
+        stays = (back[:, 0] > 0).view(-1, *[1] * (first.dim() - 1))
+        moved = first + back.view_as(first) if first.is_floating_point() else torch.where(stays, first, 0)
         inputs = iter([moved, *inputs])
         return map_leaves(lambda _: next(inputs), known)
 
@@ -431,7 +432,7 @@ def check_constancy(cell: Cell, x: Any) -> None:
                 assert signature(result.state) == signature(start)
                 assert structure(result.state) == structure(start)
                 assert all(leaf.shape[:2] == (batch, time) for leaf in leaves(result.output))
-                assert {leaf.dtype for leaf in leaves(result.output)} <= {dtype, torch.int64}
+                assert {leaf.dtype for leaf in leaves(result.output)} <= {dtype, torch.int64, torch.bool}
     assert signature(cell.initial_state(1)) == [(name, shape, dtype) for name, shape, dtype in signature(start)]
 
 
