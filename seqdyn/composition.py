@@ -219,6 +219,54 @@ class Offset(Wrapper):
         return inner._replace(feedthrough=inner.feedthrough[..., :-1], input_map=inner.input_map[..., :-1])
 
 
+class IdentityState(NamedTuple):
+    """``h`` (batch, 0): nothing is remembered."""
+
+    h: Tensor
+
+
+class Identity(Cell):
+    """A cell without memory that gives what it takes, y_t = x_t: the place of a layer where none is needed.
+
+    Parameters
+    ----------
+    input_size : int
+
+    Examples
+    --------
+    The vectors of tokens as the lowest layer of a stack:
+
+    >>> from seqdyn.cells.lstm import LSTM
+    >>> Stack([Embedding(Identity(8), symbols=65), LSTM(8, 16)]).input_shape
+    ()
+    """
+
+    def __init__(self, input_size: int):
+        super().__init__(input_size, 0, input_size)
+        self.register_buffer("like", torch.zeros(0), persistent=False)  # it has no parameter to tell dtype and device
+
+    def initial_state(self, batch: int) -> IdentityState:
+        return IdentityState(self.zeros(batch, 0))
+
+    def forward(self, x: Tensor, state: IdentityState) -> tuple[Tensor, IdentityState]:
+        return x, state
+
+    def unroll(self, x: Tensor, state: IdentityState, mask: Tensor | None = None) -> Any:
+        return x, state
+
+    def block(self, x: Tensor, before: IdentityState, output: Tensor, after: IdentityState) -> Block:
+        whole = torch.eye(self.input_size).to(x).expand(len(x), -1, -1)
+        nothing = x.new_zeros(len(x), self.input_size, 0)
+        return Block(whole, nothing, nothing.mT, x.new_zeros(len(x), 0, 0))
+
+
+class LayerNoise(NamedTuple):
+    """What is drawn for one layer: the dropout mask on what it gives, (batch, time, *outputs), and its own noise."""
+
+    mask: Tensor | None
+    own: Any
+
+
 class Embedding(Wrapper):
     """A cell that is given tokens: y_t, h_t = f(E_{s_t}, h_{t-1}), with a row of E for every symbol.
 
@@ -231,16 +279,23 @@ class Embedding(Wrapper):
     symbols : int, at least 1
         Tokens are whole numbers from 0 to symbols − 1.
     generator : torch.Generator, optional
-        Draws E from N(0, 1); a fresh one if None.
+        Draws E, N(0, 1) (with ``tied``: N(0, 1 / width)); a fresh one if None.
+    dropout : float in [0, 1)
+        Share of the entries of E_{s_t} dropped in training, one mask a sequence.
+    tied : int, optional
+        Score so many of the symbols, the first, by their own vectors: y_t = E_{:tied} o_t + b, with o_t the inner
+        cell's output, as wide as the vectors.
 
     Raises
     ------
     ValueError
-        If the cell does not take a row of numbers; in a step, if a token is none of the symbols.
+        If the cell does not take a row of numbers, or with ``tied`` gives one of another width; in a step, if a token
+        is none of the symbols.
 
     References
     ----------
-    Bengio et al. (2003), A neural probabilistic language model.
+    Bengio et al. (2003), A neural probabilistic language model; Press & Wolf (2017), Using the output embedding to
+    improve language models (tied).
 
     Examples
     --------
@@ -248,35 +303,56 @@ class Embedding(Wrapper):
     >>> from seqdyn.loops import scan
     >>> scan(Embedding(GRU(3, 8), symbols=65), torch.tensor([[7, 0, 64]])).output.shape
     torch.Size([1, 3, 8])
+    >>> Embedding(GRU(8, 8), symbols=66, tied=65).output_shape
+    (65,)
     """
 
-    def __init__(self, cell: Cell, symbols: int, generator: torch.Generator | None = None):
+    def __init__(
+        self,
+        cell: Cell,
+        symbols: int,
+        generator: torch.Generator | None = None,
+        dropout: float = 0.0,
+        tied: int | None = None,
+    ):
         _check_row("Embedding gives", cell, cell.input_shape)
-        super().__init__(cell)
+        super().__init__(cell, check_count("tied", tied, others=(None,)))
         self.symbols = self.input_size = check_count("symbols", symbols)
         self.input_shape = ()
+        self.dropout = check_share("dropout", dropout)
+        self.tied = tied
+        if tied is not None and (tied > symbols or cell.output_shape != (cell.input_size,)):
+            raise ValueError(
+                f"tied={tied} reads outputs by the vectors of that many of {symbols} symbols, {cell.input_size} wide, "
+                f"but {type(cell).__name__} gives {cell.output_shape}: make its outputs as wide as its inputs."
+            )
         self.weight = nn.Parameter(torch.empty(self.symbols, cell.input_size))
-        nn.init.normal_(self.weight, generator=own_generator(generator))
+        scale = 1.0 if tied is None else cell.input_size**-0.5
+        nn.init.normal_(self.weight, 0.0, scale, generator=own_generator(generator))
+        self.bias = None if tied is None else nn.Parameter(torch.zeros(tied))
 
     def see(self, x: Any) -> Any:
         token, noise = apart(x)
+        mask, own = (None, None) if noise is None else noise
         try:
-            return noisy(nn.functional.embedding(token, self.weight), noise)
+            vector = nn.functional.embedding(token, self.weight)
         except IndexError:
             raise ValueError(
                 f"The tokens lie between {int(token.min())} and {int(token.max())}, but there are {self.symbols} "
                 f"symbols, from 0 to {self.symbols - 1}."
             ) from None
+        return noisy(vector if mask is None else vector * mask, own)
+
+    def read(self, output: Any, x: Any) -> Any:
+        return output if self.tied is None else nn.functional.linear(output, self.weight[: self.tied], self.bias)
+
+    def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
+        dropout, own = self.dropout if self.training else 0.0, self.cell.noise(batch, time, generator)
+        mask = dropout_mask(self.zeros(batch, self.weight.shape[1]), dropout, time, generator)
+        return None if mask is None and own is None else LayerNoise(mask, own)
 
     def inner_output(self, x: Any, before: State, output: Any) -> Any:
-        return output
-
-
-class LayerNoise(NamedTuple):
-    """What is drawn for one layer of a stack: its dropout mask (batch, time, *outputs), and the layer's own noise."""
-
-    mask: Tensor | None
-    own: Any
+        return output if self.tied is None else super().inner_output(x, before, output)
 
 
 class Stack(Cell):
@@ -410,17 +486,11 @@ def layer_noise(
 ) -> tuple[LayerNoise, ...] | None:
     """One :class:`LayerNoise` a layer; None if there is none at all.
 
-    A mask is 0 with probability ``dropout``, else 1 / (1 − dropout), and held in time. A layer of two directions has
-    the pair of their own noises.
+    A layer of two directions has the pair of their own noises.
     """
 
     def mask(layer: Sequence[Cell]) -> Tensor | None:
-        if not dropout:
-            return None
-        like = layer[0].zeros(batch, *_joint_shape(layer))
-        drawn = torch.empty(like.shape, dtype=like.dtype, device=generator.device)
-        held: Tensor = hold(drawn.bernoulli_(1 - dropout, generator=generator).div_(1 - dropout).to(like.device), time)
-        return held
+        return dropout_mask(layer[0].zeros(batch, *_joint_shape(layer)), dropout, time, generator) if dropout else None
 
     def own(layer: Sequence[Cell]) -> Any:
         drawn = tuple(cell.noise(batch, time, generator) for cell in layer)
@@ -428,6 +498,16 @@ def layer_noise(
 
     noise = tuple(LayerNoise(mask(layer), own(layer)) for layer in layers)
     return noise if any(part is not None for entry in noise for part in entry) else None
+
+
+def dropout_mask(like: Tensor, dropout: float, time: int, generator: torch.Generator) -> Tensor | None:
+    """0 with probability ``dropout``, else 1 / (1 − dropout), one for every entry of ``like``, held in time; None
+    without dropout."""
+    if not dropout:
+        return None
+    drawn = torch.empty(like.shape, dtype=like.dtype, device=generator.device)
+    held: Tensor = hold(drawn.bernoulli_(1 - dropout, generator=generator).div_(1 - dropout).to(like.device), time)
+    return held
 
 
 def _joint_shape(layer: Sequence[Cell]) -> tuple[int, ...]:

@@ -45,7 +45,7 @@ FORMAT = 1
 REGISTRY: dict[str, str] = {
     name: module
     for module, names in {
-        "seqdyn.composition": "Stack Residual Readout Offset Embedding",
+        "seqdyn.composition": "Stack Residual Readout Offset Embedding Identity IdentityState",
         "seqdyn.encoder": "Encoder",
         "seqdyn.autoregression": "Autoregression Past OwnPast OwnPastState Columns DelayLine DelayLineState",
         "seqdyn.teacher_forcing": "TeacherForcing",

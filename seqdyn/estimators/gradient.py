@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self, cast
 
 import numpy as np
@@ -23,7 +23,7 @@ from seqdyn.dynamics.norm_preservation import omega_penalty
 from seqdyn.estimators.observers import ReachObserver
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator, storable, unchanged_on_error
-from seqdyn.generators import generator_of
+from seqdyn.estimators.trained import UNMARKED, Trained, history
 from seqdyn.initial_state import Strategy, Warmup, as_strategy
 from seqdyn.predictor import warmup_steps
 from seqdyn.state import leaves, map_leaves
@@ -36,16 +36,15 @@ from seqdyn.training.objective import Supervised, elementwise, weighted_mean
 
 Array = np.ndarray[Any, Any]
 
-UNMARKED = ("checkpoint", "checkpoint_every", "verbose")
-"""Parameters that a training does not depend on."""
-
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class GradientEstimator(SequenceEstimator):
+class GradientEstimator(Trained, SequenceEstimator):
     """An estimator trained by backpropagation through time, full or truncated.
 
     Parameters
     ----------
+    **others
+        As in :class:`~seqdyn.estimators.trained.Trained`.
     return_sequences : bool
         True: one output a step; False: one output a sequence (many-to-one).
     initial_state : {"zero", "random", "learned", "warmup"}, strategy or State
@@ -61,16 +60,6 @@ class GradientEstimator(SequenceEstimator):
     bptt_length, streams : int or None, int
         None is full BPTT. k is truncated BPTT: the sequences lie end to end on ``streams`` streams, one training step
         is one chunk of k steps, and the state is carried on without end.
-    optimizer : {"adam", "adamw", "sgd"}
-    learning_rate : float
-    schedule : None, "constant", "cosine", "plateau", "warmup", "warmup_cosine" or callable
-        Factor on the learning rate, by the progress of the training.
-    weight_decay : float
-    clip_norm : float or None
-        Longest gradient, over all parameters together.
-    clip_quantile : float in (0, 1), or None
-        Longest gradient as a quantile of the norms of all steps so far (AutoClip; 0.1 is usual); at most ``clip_norm``
-        where that is given, too.
     omega : float of at least 0
         Weight of Pascanu's Ω in the loss, which keeps the length of the gradient on its way back, see
         :func:`~seqdyn.dynamics.norm_preservation.omega_penalty`: 2 to 4 on sequences with one target at their end. A
@@ -79,35 +68,16 @@ class GradientEstimator(SequenceEstimator):
         Where the recurrent weights start, see :mod:`seqdyn.training.initialisation`: ``("orthogonal", gain)``,
         ``("identity", gain)``, ``("forget_bias", value)`` and ``("chrono", longest)``, or a callable
         ``(cell, generator) -> None``. None leaves a cell's own start. It comes before ``linear_start``.
-    weight_average : float in [0, 1)
-        Keep the exponential average of the weights, w̄ ← a w̄ + (1 − a) w after every step; 0 keeps the last weights.
-    max_epochs, max_steps, max_time : int, int or float, or None
-        Budgets: passes over the data, optimizer steps, seconds. Without ``max_epochs``: 200 epochs, or as many as 1,000
-        steps take, or as ``max_steps`` asks for.
     batch_size : int
         Sequences or windows in one step, padded and masked; those of like lengths together.
     early_stopping, validation_fraction : bool, float in (0, 1)
         Hold out the last ``validation_fraction`` of every sequence (of the sequences, with ``return_sequences=False``,
         and of each class its share), watch the loss there, and restore the best weights. Otherwise the training loss is
         watched.
-    n_iter_no_change, tol : int, float
-        A training ends once the watched loss has not improved by ``tol`` for more than ``n_iter_no_change`` epochs and
-        for 500 optimizer steps.
     scale : bool
         Standardise inputs and targets inside, fitted on the training part only.
     warm_start : bool
         ``fit`` goes on from the weights and scaling of the last one.
-    device : "auto", str or torch.device
-        ``"auto"`` takes the GPU where there is one.
-    dtype : {"float32", "float64"}
-    random_state : int, RandomState or None
-    verbose : bool or int
-        Whether to show a progress bar.
-    checkpoint : path or None
-        A file where ``fit`` keeps the training while it runs. If the file is there already, the same call goes on from
-        it, to the bit; a call with other data or parameters is refused. ``partial_fit`` leaves it alone.
-    checkpoint_every : float, at least 0
-        Seconds between two writings: what is lost at most.
     autoregression : Autoregression or None
         How the leading columns of X, the last values of the targets, are used; they may then be NaN.
 
@@ -138,31 +108,11 @@ class GradientEstimator(SequenceEstimator):
     stride: int = 1
     bptt_length: int | None = None
     streams: int = 1
-    optimizer: str = "adam"
-    learning_rate: float = 1e-2
-    schedule: Any = None
-    weight_decay: float = 0.0
-    clip_norm: float | None = 1.0
-    clip_quantile: float | None = None
     omega: float = 0.0
     initialise: Any = None
-    weight_average: float = 0.0
-    max_epochs: int | None = None
-    max_steps: int | None = None
-    max_time: float | None = None
     batch_size: int = 32
-    early_stopping: bool = False
-    validation_fraction: float = 0.1
-    n_iter_no_change: int = 10
-    tol: float = 1e-4
     scale: bool = True
     warm_start: bool = False
-    device: Any = "auto"
-    dtype: str = "float32"
-    random_state: Any = None
-    verbose: int | bool = 0
-    checkpoint: Any = None
-    checkpoint_every: float = 60.0
     autoregression: Autoregression | None = None
 
     # ---------------------------------------------------------------- what subclasses owe
@@ -347,8 +297,7 @@ class GradientEstimator(SequenceEstimator):
         return batch._replace(x=self._own_past.hide(batch.x, lengths, progress, generator))
 
     def _recipe(self) -> Recipe:
-        own = self.get_params(deep=False)
-        recipe = Recipe(**{field.name: own[field.name] for field in fields(Recipe) if field.name in own})
+        recipe = super()._recipe()
         harder = self._own_past is not None and self._own_past.forcing.gets_harder and not self.early_stopping
         return replace(recipe, n_iter_no_change=math.inf) if harder else recipe  # its loss rises along the schedule
 
@@ -466,20 +415,6 @@ class GradientEstimator(SequenceEstimator):
 
     # ---------------------------------------------------------------- network
 
-    @property
-    def _precision(self) -> torch.dtype:
-        return torch.float64 if self.dtype == "float64" else torch.float32
-
-    @property
-    def _device(self) -> torch.device:
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
-
-    def _generator(self, state: Tensor | None = None) -> torch.Generator:
-        """All randomness of a fit, from ``random_state`` or going on from a state; the global ones are left alone."""
-        return generator_of(self.random_state) if state is None else torch.Generator().set_state(state)
-
     def _fresh_network(self, generator: torch.Generator) -> nn.Module:
         """Build the network; cells of users that draw from torch's global generator find it seeded, and unchanged."""
         with torch.random.fork_rng(devices=[]):
@@ -533,10 +468,9 @@ class GradientEstimator(SequenceEstimator):
 
 def _history(trainer: Trainer, observer: ReachObserver) -> pd.DataFrame:
     """The frame of a training: what the trainer wrote down, and what was observed."""
-    frame = pd.DataFrame(trainer.history, columns=list(trainer.columns))
+    frame = history(trainer)
     reach = [observer.found.get(int(entry["epoch"]), math.nan) for entry in trainer.history]
     frame.insert(len(HISTORY), "steps_reached", np.array(reach, dtype=float))
-    frame.attrs["non_finite"] = trainer.non_finite
     return frame
 
 

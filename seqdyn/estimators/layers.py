@@ -119,22 +119,7 @@ class AnyLayers(Layered):
     cell: Any = GRU
 
     def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
-        if isinstance(self.cell, Cell):
-            return _checked(copy.deepcopy(self.cell), inputs)
-        if not callable(self.cell):
-            raise ValueError(
-                f"cell must be a Cell, or a class called as cell(input_size, hidden_size), got {self.cell!r}."
-            )
-        names = list(inspect.signature(self.cell).parameters)
-        own_class = inspect.isclass(self.cell) and issubclass(self.cell, Cell)
-        if own_class and not any(name.startswith("hidden") for name in names):
-            raise ValueError(
-                f"{self.cell.__name__} takes no hidden_size, but {names}: give a function of both widths, such as "
-                f"cell=lambda inputs, hidden: {self.cell.__name__}(inputs), or a built cell."
-            )
-        draws = "generator" in names
-        own = {"generator": generator} if draws else {}
-        return _checked(self.cell(inputs, hidden, **own), inputs)
+        return layer_of(self.cell, inputs, hidden, generator)
 
     def _widths(self) -> tuple[int, ...]:
         return (self.cell.hidden_size,) if isinstance(self.cell, Cell) else super()._widths()
@@ -186,6 +171,37 @@ class GRULayers(Layered):
 
     def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
         return GRU(inputs, hidden, self.reset_gate, generator)
+
+
+def layer_of(cell: Any, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
+    """A layer of these widths, of a cell that is given.
+
+    Parameters
+    ----------
+    cell : callable or Cell
+        A class (or function) called as ``cell(input_size, hidden_size)``, with the generator if it takes one; or one
+        built cell, which is copied.
+    inputs, hidden : int
+    generator : torch.Generator
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or has other widths.
+    """
+    if isinstance(cell, Cell):
+        return _checked(copy.deepcopy(cell), inputs)
+    if not callable(cell):
+        raise ValueError(f"cell must be a Cell, or a class called as cell(input_size, hidden_size), got {cell!r}.")
+    names = list(inspect.signature(cell).parameters)
+    own_class = inspect.isclass(cell) and issubclass(cell, Cell)
+    if own_class and not any(name.startswith("hidden") for name in names):
+        raise ValueError(
+            f"{cell.__name__} takes no hidden_size, but {names}: give a function of both widths, such as "
+            f"cell=lambda inputs, hidden: {cell.__name__}(inputs), or a built cell."
+        )
+    own = {"generator": generator} if "generator" in names else {}
+    return _checked(cell(inputs, hidden, **own), inputs)
 
 
 def _checked(cell: Cell, inputs: int) -> Cell:

@@ -15,7 +15,7 @@ from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM, LSTMState
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
-from seqdyn.composition import Embedding, Offset, Readout, Residual, Stack
+from seqdyn.composition import Embedding, Identity, Offset, Readout, Residual, Stack
 from seqdyn.decoding import Beam, Drawn, Strategy
 from seqdyn.files import register
 from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
@@ -220,6 +220,18 @@ LAW_TABLE: list[Entry] = [
     Entry("own past, noise", lambda g: OwnPast(Readout(three_unlike(g, 0.3), 3, generator=g)), past(noise=True)),
     Entry("tokens", lambda g: seeded(g, lambda: Tokens(7, 4)), inputs=tokens),
     Entry("embedding", lambda g: Embedding(GRU(3, 4, generator=g), 7, generator=g), inputs=tokens),
+    Entry("embedding, tied", lambda g: Embedding(GRU(4, 4, generator=g), 8, generator=g, tied=7), inputs=tokens),
+    Entry(
+        "embedding, masks",
+        lambda g: Embedding(Stack([GRU(3, 4, generator=g)], 0.3), 7, generator=g, dropout=0.3),
+        inputs=drawing,
+    ),
+    Entry("identity, stack", lambda g: Stack([Identity(3), GRU(3, 4, generator=g)])),
+    Entry(
+        "embedding as a layer",
+        lambda g: Stack([Embedding(Identity(3), 7, generator=g), LSTM(3, 4, generator=g)]),
+        inputs=tokens,
+    ),
     Entry(
         "tokens, drawn",
         lambda g: Drawn(seeded(g, lambda: Tokens(7, 4)), Strategy(temperature=2.0, top_k=5)),
