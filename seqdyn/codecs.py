@@ -3,8 +3,8 @@
     x (data) → encode → network → outputs → decode → y (data) → finish → what users get
 
 :class:`NumberInputs` scales features, :class:`NumberTargets` undoes a scaling through a head, :class:`ClassTargets`
-turns scores into probabilities and labels; :class:`Codec` joins both sides. Text has a vocabulary in their place,
-pictures a scaling of their own.
+turns scores into probabilities and labels; :class:`SymbolInputs` looks text up in a vocabulary; :class:`Codec` joins
+both sides. Pictures have a scaling of their own.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from seqdyn.autoregression import Autoregression, Past
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import as_row
 from seqdyn.data.targets import as_labels, as_numbers, is_missing
+from seqdyn.data.text import Vocabulary
 from seqdyn.training.heads import Head, check_quantiles
 
 Array = np.ndarray[Any, Any]
@@ -66,6 +67,39 @@ class NumberInputs:
         past = usable(np.where(known, value, 0.0), rows, like)
         exogenous = usable(rest, rows[..., self.own.targets :], like, self.own.targets) if rest.shape[-1] else None
         return Past(past, tensor(known, like), exogenous)
+
+
+@dataclass(frozen=True)
+class SymbolInputs:
+    """Symbols of text as a network takes them: their numbers.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    begin : int, optional
+        A number that stands for no symbol, but for the beginning of a text; it may be given, too.
+    """
+
+    vocabulary: Vocabulary
+    begin: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return ()
+
+    def read(self, x: Any) -> Array:
+        """The number of one symbol, given as text or as its number."""
+        numbers = self.vocabulary.encode(x) if isinstance(x, str) else np.atleast_1d(np.asarray(x))
+        if numbers.shape != (1,) or numbers.dtype.kind not in "iu":
+            what = f"{len(numbers)} {self.vocabulary.unit}s" if isinstance(x, str) else f"{x!r}"
+            raise ValueError(f"x is {x!r}: {what}, expected one {self.vocabulary.unit}: push them one by one.")
+        if not (0 <= numbers[0] < len(self.vocabulary) or numbers[0] == self.begin):
+            raise ValueError(f"x is number {numbers[0]}, expected one from 0 to {len(self.vocabulary) - 1}.")
+        return numbers[0]
+
+    def encode(self, rows: Array, like: Tensor) -> Tensor:
+        """Numbers (…) as int64, on the device of ``like``."""
+        return torch.as_tensor(rows, dtype=torch.int64, device=like.device)
 
 
 class Inputs(Protocol):

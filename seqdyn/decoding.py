@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -427,8 +428,8 @@ class Hypothesis:
     ----------
     symbols : tuple of int
         With its end, if it has ended.
-    log_probability : float
-        ln p of all its symbols.
+    log_probabilities : tuple of float
+        ln p of every symbol, given those before it.
     score : float
         ln p divided by the length penalty, by which hypotheses are ordered.
     ended : bool
@@ -436,9 +437,14 @@ class Hypothesis:
     """
 
     symbols: tuple[int, ...]
-    log_probability: float
+    log_probabilities: tuple[float, ...]
     score: float
     ended: bool
+
+    @property
+    def log_probability(self) -> float:
+        """ln p of all its symbols."""
+        return sum(self.log_probabilities)
 
 
 def hypotheses(beam: Beam, run: Scan) -> list[list[Hypothesis]]:
@@ -450,9 +456,9 @@ def hypotheses(beam: Beam, run: Scan) -> list[list[Hypothesis]]:
     run : Scan
         What :func:`~seqdyn.loops.rollout` gave, ``until`` or not.
     """
-    state, output = run.state, map_leaves(lambda leaf: leaf.cpu(), run.output)
-    return [_of_row(beam, map_leaves(lambda leaf: leaf[row].cpu(), state), map_leaves(lambda leaf: leaf[row], output))  # noqa: B023
-            for row in range(len(state.time))]  # fmt: skip
+    state, output = (map_leaves(lambda leaf: leaf.detach().cpu(), tree) for tree in (run.state, run.output))
+    rows = range(len(state.time))
+    return [_of_row(beam, *(map_leaves(lambda leaf: leaf[row], tree) for tree in (state, output))) for row in rows]  # noqa: B023
 
 
 def _of_row(beam: Beam, state: BeamState, output: Extension) -> list[Hypothesis]:
@@ -460,22 +466,27 @@ def _of_row(beam: Beam, state: BeamState, output: Extension) -> list[Hypothesis]
     taken, found = int(state.time), []
     for score, log_p, step, parent in zip(*(leaf.tolist() for leaf in state.ended), strict=True):
         if score > NEVER:
-            symbols = (*_back(output, int(step) - 1, int(parent)), cast(int, beam.end))
-            found.append(Hypothesis(symbols, log_p, score, True))
+            symbols, totals = _back(output, int(step) - 1, int(parent))
+            found.append(_hypothesis([*symbols, cast(int, beam.end)], [*totals, log_p], score, True))
     for place, log_p in enumerate(state.log_probability.tolist()):
         if log_p > NEVER:
-            symbols = _back(output, taken - 1, place)
-            found.append(Hypothesis(symbols, log_p, log_p / beam.penalty(taken), False))
+            found.append(_hypothesis(*_back(output, taken - 1, place), log_p / beam.penalty(taken), False))
     return found
 
 
-def _back(output: Extension, step: int, place: int) -> tuple[int, ...]:
-    """The symbols that lead to a beam after a step, along the back-pointers."""
-    symbols = []
+def _hypothesis(symbols: list[int], totals: list[float], score: float, ended: bool) -> Hypothesis:
+    """From the sums of ln p after every symbol."""
+    return Hypothesis(tuple(symbols), tuple(after - before for before, after in pairwise([0.0, *totals])), score, ended)
+
+
+def _back(output: Extension, step: int, place: int) -> tuple[list[int], list[float]]:
+    """The symbols that lead to a beam after a step, along the back-pointers, and ln p of all up to each."""
+    symbols, totals = [], []
     for t in range(step, -1, -1):
         symbols.append(int(output.symbol[t, place]))
+        totals.append(float(output.log_probability[t, place]))
         place = int(output.parent[t, place])
-    return tuple(reversed(symbols))
+    return symbols[::-1], totals[::-1]
 
 
 def _largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -66,7 +66,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.data.text": "Vocabulary",
         "seqdyn.training.heads": "Squared Absolute Huber Quantile Gaussian CrossEntropy Bernoulli Custom",
         "seqdyn.training.forward": "Annotator",
-        "seqdyn.codecs": "NumberInputs NumberTargets ClassTargets Codec Plain",
+        "seqdyn.codecs": "NumberInputs NumberTargets ClassTargets SymbolInputs Codec Plain",
         "seqdyn.predictor": "Predictor",
         "seqdyn.data.grids": "Grid",
         "seqdyn.data.panels": "Panel Layout Roles",
@@ -85,6 +85,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.estimators.classifiers": "RecurrentClassifier ElmanClassifier LSTMClassifier GRUClassifier",
         "seqdyn.estimators.linear": "LinearStateSpaceRegressor",
         "seqdyn.estimators.moving_average": "MovingAverageRegressor ExponentialMovingAverageRegressor",
+        "seqdyn.language.model": "LanguageModel",
         "seqdyn.estimators.baselines": "PersistenceRegressor ARXRegressor",
     }.items()
     for name in names.split()
@@ -237,6 +238,13 @@ def write(path: Path, content: Any) -> None:
     start, stop = cast(re.Match[bytes], _SEAL.search(data)).span(2)
     data[start:stop] = _digest(data, start, stop)
     _replace(target, data)
+
+
+def storable(value: Any) -> Any:
+    """A parameter of a model as files hold it: devices and paths by their names."""
+    if isinstance(value, torch.device):
+        return str(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def read(path: Path) -> Any:

@@ -223,6 +223,18 @@ class Vocabulary:
         return "".join(self._written[number] for number in numbers.tolist())
 
     @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """What every number is called, in the order of the numbers: marks as ⟨mark⟩.
+
+        Examples
+        --------
+        >>> Vocabulary.of("no", marks=("unknown",)).labels
+        ('⟨unknown⟩', 'n', 'o')
+        """
+        symbols = self.symbols if self.unit != "subword" else [self._subwords.join([one]) for one in self.symbols]
+        return (*(f"⟨{mark}⟩" for mark in self.marks), *symbols)
+
+    @cached_property
     def _written(self) -> tuple[str, ...]:
         """What stands for every number in a text."""
         return (*(REPLACEMENT if mark == "unknown" else "" for mark in self.marks), *self.symbols)

@@ -22,16 +22,16 @@ from seqdyn.data.targets import Targets, as_weights, check_no_infinity, spread, 
 from seqdyn.dynamics.norm_preservation import omega_penalty
 from seqdyn.estimators.observers import ReachObserver
 from seqdyn.estimators.parameters import check_parameters
-from seqdyn.estimators.sequence import SequenceEstimator, storable, unchanged_on_error
-from seqdyn.estimators.trained import UNMARKED, Trained, history
+from seqdyn.estimators.sequence import SequenceEstimator, unchanged_on_error
+from seqdyn.estimators.trained import Trained, history
 from seqdyn.initial_state import Strategy, Warmup, as_strategy
 from seqdyn.predictor import warmup_steps
 from seqdyn.state import leaves, map_leaves
 from seqdyn.training.batches import Batch, Rows, Spanned, Spans, Streams, heard, windows
-from seqdyn.training.checkpoint import Checkpoint, described, digest
+from seqdyn.training.checkpoint import Checkpoint, digest
 from seqdyn.training.forward import forgetting_time, run
 from seqdyn.training.initialisation import as_start
-from seqdyn.training.loop import BUDGETS, HISTORY, NonFiniteError, Recipe, Trainer
+from seqdyn.training.loop import HISTORY, NonFiniteError, Recipe, Trainer
 from seqdyn.training.objective import Supervised, elementwise, weighted_mean
 
 Array = np.ndarray[Any, Any]
@@ -264,15 +264,10 @@ class GradientEstimator(Trained, SequenceEstimator):
         """Where the training is kept, marked with all that it is of."""
         if self.checkpoint is None:
             return None
-        given = self.get_params(deep=False)
-        free = UNMARKED if self.schedule is not None or self._own_past is not None else (*UNMARKED, *BUDGETS)
-        mark = {name: described(storable(value)) for name, value in given.items() if name not in free}
         rows = cast("Spans | Streams", trainer.batches).rows
         tensors = (*leaves(rows.x), rows.y, *([] if rows.weight is None else [rows.weight]), rows.starts, rows.lengths)
-        mark |= {"estimator": type(self).__name__, "data": digest(*tensors)}
-        if not fresh:
-            mark |= {"start": digest(*self.network_.state_dict().values())}
-        return Checkpoint(self.checkpoint, self.checkpoint_every, mark, {"observer": observer})
+        mark = {"data": digest(*tensors)} | ({} if fresh else {"start": digest(*self.network_.state_dict().values())})
+        return self._kept(mark, self.schedule is not None or self._own_past is not None, {"observer": observer})
 
     def _penalty(self, network: nn.Module, batch: Batch) -> Tensor:
         """Ω of the trajectory of a batch, as the loss summed over what counts sees it."""

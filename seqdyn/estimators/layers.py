@@ -100,9 +100,7 @@ class Layered(GradientEstimator):
         return Annotator(encoder, self.return_sequences)
 
     def _widths(self) -> tuple[int, ...]:
-        if isinstance(self.hidden_size, tuple | list):
-            return tuple(self.hidden_size)
-        return (self.hidden_size,) * self.num_layers
+        return widths_of(self.hidden_size, self.num_layers)
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -122,7 +120,7 @@ class AnyLayers(Layered):
         return layer_of(self.cell, inputs, hidden, generator)
 
     def _widths(self) -> tuple[int, ...]:
-        return (self.cell.hidden_size,) if isinstance(self.cell, Cell) else super()._widths()
+        return widths_of(self.hidden_size, self.num_layers, self.cell)
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -171,6 +169,13 @@ class GRULayers(Layered):
 
     def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
         return GRU(inputs, hidden, self.reset_gate, generator)
+
+
+def widths_of(hidden_size: Any, num_layers: int, cell: Any = None) -> tuple[int, ...]:
+    """The width of every layer; of a built cell, its own."""
+    if isinstance(cell, Cell):
+        return (cell.hidden_size,)
+    return tuple(hidden_size) if isinstance(hidden_size, tuple | list) else (hidden_size,) * num_layers
 
 
 def layer_of(cell: Any, inputs: int, hidden: int, generator: torch.Generator) -> Cell:

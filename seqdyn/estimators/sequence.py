@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -23,6 +22,7 @@ from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences, as_sequences, check_columns, check_finite, is_flat, rank, series_lengths
 from seqdyn.data.targets import Targets, as_targets
 from seqdyn.files import save as save_file
+from seqdyn.files import storable
 from seqdyn.predictor import Predictor
 from seqdyn.state import State
 from seqdyn.stream import Stream
@@ -412,13 +412,6 @@ class SequenceEstimator(BaseEstimator):
         tags.input_tags.three_d_array = False
         tags.non_deterministic = False
         return tags
-
-
-def storable(value: Any) -> Any:
-    """A parameter as files hold it: devices and paths by their names."""
-    if isinstance(value, torch.device):
-        return str(value)
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 @contextmanager

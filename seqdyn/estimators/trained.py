@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,8 +11,10 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from seqdyn.files import storable
 from seqdyn.generators import generator_of
-from seqdyn.training.loop import Recipe, Trainer
+from seqdyn.training.checkpoint import Checkpoint, described
+from seqdyn.training.loop import BUDGETS, Recipe, Trainer
 
 UNMARKED = ("checkpoint", "checkpoint_every", "verbose")
 """Parameters that a training does not depend on."""
@@ -82,6 +85,23 @@ class Trained(BaseEstimator):
         """How to train."""
         own = self.get_params(deep=False)
         return Recipe(**{field.name: own[field.name] for field in fields(Recipe) if field.name in own})
+
+    def _kept(self, mark: Mapping[str, str], by_progress: bool, beside: Mapping[str, Any]) -> Checkpoint:
+        """Where a training is kept, marked with the parameters it depends on.
+
+        Parameters
+        ----------
+        mark : mapping of str to str
+            What else it is of.
+        by_progress : bool
+            Whether a step depends on how much is still to come: the budget is then part of the mark.
+        beside : mapping of str to Resumable
+            What goes on with it.
+        """
+        free = UNMARKED if by_progress else (*UNMARKED, *BUDGETS)
+        given = {name: described(storable(v)) for name, v in self.get_params(deep=False).items() if name not in free}
+        own = given | {"estimator": type(self).__name__} | dict(mark)
+        return Checkpoint(self.checkpoint, self.checkpoint_every, own, beside)
 
     @property
     def _precision(self) -> torch.dtype:

@@ -295,7 +295,7 @@ class Spans:
     def shard(self, rank: int, world: int) -> Self:
         """Every ``world``-th sequence of each batch."""
         mine = copy.copy(self)
-        mine.share, mine.only = _checked(rank, world), None
+        mine.share, mine.only = checked_share(rank, world), None
         return mine
 
     def _counts(self) -> Tensor | None:
@@ -399,7 +399,7 @@ class Streams:
         """Every ``world``-th stream."""
         if world > self.streams:
             raise ValueError(f"{self.streams} streams cannot be shared by {world} workers: set streams={world}.")
-        rank, world = _checked(rank, world)
+        rank, world = checked_share(rank, world)
         mine = copy.copy(self)
         mine.firsts = self.firsts[rank::world]
         return mine
@@ -472,7 +472,7 @@ class Pairs:
     def shard(self, rank: int, world: int) -> Self:
         """Every ``world``-th pair of each batch."""
         mine = copy.copy(self)
-        mine.share = _checked(rank, world)
+        mine.share = checked_share(rank, world)
         return mine
 
     def _gather(self, chosen: Tensor) -> Batch:
@@ -511,7 +511,7 @@ def _weighted(heard: Tensor, weight: Tensor | None, y: Any) -> Tensor:
     return marks if weight is None else weight * marks
 
 
-def _checked(rank: int, world: int) -> tuple[int, int]:
+def checked_share(rank: int, world: int) -> tuple[int, int]:
     """The share of one worker, which takes every ``world``-th row from number ``rank`` on."""
     if not 0 <= rank < world:
         raise ValueError(f"rank must lie between 0 and world - 1 = {world - 1}, got {rank}.")

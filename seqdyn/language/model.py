@@ -1,0 +1,583 @@
+"""Language models: the next symbol of a text from all those before it, by any cell."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from seqdyn.cell import Cell
+from seqdyn.cells.elman import Elman
+from seqdyn.cells.gru import GRU
+from seqdyn.cells.lstm import LSTM
+from seqdyn.checks import check_choice, check_count
+from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
+from seqdyn.composition import Embedding, Readout, Residual, Stack
+from seqdyn.data.text import Source, Vocabulary, encode_corpus, pieces
+from seqdyn.decoding import STRATEGIES, Strategy
+from seqdyn.estimators.layers import layer_of, widths_of
+from seqdyn.estimators.parameters import (
+    Rule,
+    accepted,
+    at_least,
+    check_parameters,
+    either,
+    instance_of,
+    one_of,
+    optional,
+    share,
+)
+from seqdyn.estimators.trained import Trained, history
+from seqdyn.files import save, storable
+from seqdyn.language.generation import (
+    Begun,
+    Generation,
+    Stop,
+    begun,
+    drawn_pieces,
+    drawn_texts,
+    searched_texts,
+    unwritten,
+)
+from seqdyn.language.scoring import NOTHING, Scored, Totals, scored
+from seqdyn.predictor import Predictor
+from seqdyn.stream import Stream
+from seqdyn.training.batches import Rows
+from seqdyn.training.checkpoint import digest
+from seqdyn.training.corpus import TokenStreams, begun_with
+from seqdyn.training.heads import CrossEntropy
+from seqdyn.training.loop import Recipe, Trainer
+from seqdyn.training.objective import Supervised, evaluated
+
+Array = np.ndarray[Any, Any]
+
+CELLS: dict[str, type[Cell]] = {"lstm": LSTM, "gru": GRU, "elman": Elman}
+"""Cells that may be given by name."""
+
+EPOCHS, STEPS = 20, 1000
+"""A training without a budget has so many epochs, or as many as so many steps take."""
+
+BEAMS = 5
+"""The width of a search unless one is given."""
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class LanguageModel(Trained):
+    """The probability of every next symbol of a text, given all before it: p(s_t | s_1 … s_{t-1}) = softmax(y_t).
+
+        x_t = E_{s_{t-1}},   y_t, h_t = f(x_t, h_{t-1}),   loss = −(1/N) Σ ln p(s_t | s_1 … s_{t-1})
+
+    A symbol is a character, a word or a sub-word. Before the first one stands a token of its own, so that every symbol
+    of a text is scored, and a model can write without a prompt. It is trained by truncated backpropagation through
+    time: the corpus lies on parallel streams, which are walked in chunks, and the state is carried on without end.
+
+    Parameters
+    ----------
+    unit : {"character", "word", "subword"}
+        Sub-words need the library ``tokenizers``: ``pip install seqdyn[text]``.
+    cell : {"lstm", "gru", "elman"}, callable or Cell
+        Or a class called as ``cell(input_size, hidden_size)`` for every layer, or one built cell.
+    hidden_size : int or tuple of int
+        Width of the memory; a tuple gives one a layer.
+    num_layers : int
+        Layers of ``hidden_size``, when that is an int.
+    residual : bool
+        Add each layer's input to its output where the widths agree.
+    embedding_size : int, optional
+        Width of the vectors E of symbols; None: 64, or with ``tied`` that of the top layer.
+    tied : bool
+        Score symbols by their own vectors: y_t = E o_t + b.
+    dropout, embedding_dropout : float in [0, 1)
+        Share of every layer's outputs, and of the vectors' entries, dropped in training. A mask is drawn once a chunk
+        and stream, and held in time (locked dropout).
+    vocabulary_size : int, optional
+        Keep so many symbols, the most frequent; of sub-words: learn so many. The others are unknown.
+    least : int
+        Keep symbols that appear so often. With 2 or more, or with ``vocabulary_size``, there is a mark for what is
+        unknown; else a text with a symbol that the corpus does not have is an error.
+    encoding : str
+        Of files.
+    bptt_length, streams : int
+        k, the symbols the gradient goes back, and the streams side by side; fewer where a short corpus would not fill
+        a chunk of each.
+    **others
+        As in :class:`~seqdyn.estimators.trained.Trained`. Without a budget: 20 epochs, or as many as 1,000 steps take.
+        ``early_stopping`` holds the end of the corpus out.
+
+    Attributes
+    ----------
+    vocabulary_ : Vocabulary
+    network_ : Cell
+        From tokens to scores.
+    history_ : DataFrame
+        One row an epoch: epoch, loss (nats a symbol), validation_loss, gradient_norm, and more, see
+        :class:`~seqdyn.estimators.gradient.GradientEstimator`.
+
+    References
+    ----------
+    Mikolov et al. (2010), Recurrent neural network based language model; Graves (2013), Generating sequences with
+    recurrent neural networks; Gal & Ghahramani (2016) for locked dropout.
+
+    Examples
+    --------
+    >>> model = LanguageModel(hidden_size=16, max_steps=300, n_iter_no_change=300, random_state=0).fit("hello " * 30)
+    >>> model.generate("hel", 9, strategy="greedy")
+    'lo hello '
+    >>> round(model.evaluate("hello hello")["nats_per_character"], 1)
+    0.3
+    """
+
+    unit: str = "character"
+    cell: Any = "lstm"
+    hidden_size: Any = 256
+    num_layers: int = 1
+    residual: bool = False
+    embedding_size: int | None = None
+    tied: bool = False
+    dropout: float = 0.0
+    embedding_dropout: float = 0.0
+    vocabulary_size: int | None = None
+    least: int = 1
+    encoding: str = "utf-8"
+    bptt_length: int = 64
+    streams: int = 64
+    learning_rate: float = 3e-3
+    schedule: Any = "warmup_cosine"
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(self, corpus: Source, y: None = None) -> Self:
+        """Learn a corpus.
+
+        Parameters
+        ----------
+        corpus : str, path, or iterable of paths
+            A str is the text itself. Files are read one after the other as one text; their numbers are written to a
+            temporary file and mapped from there, so that a corpus may be larger than memory.
+        y : None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the corpus is empty or has one symbol only, a file has another encoding (named with its offset), or
+            parameters do not fit.
+        NonFiniteError
+            If loss or gradient explode; the model keeps the last good weights.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a budget was spent while the loss still fell.
+        """
+        check_parameters(self)
+        corpus = corpus if isinstance(corpus, str | os.PathLike) else list(corpus)
+        marks = ("unknown",) if self._forgets else ()
+        vocabulary = Vocabulary.of(corpus, self.unit, marks, self.vocabulary_size, self.least, self.encoding)
+        if len(vocabulary.symbols) < 2:
+            raise ValueError(
+                f"The corpus has one symbol only, {vocabulary.symbols[0]!r}: whatever comes next is certain. Give a "
+                "text with two symbols or more."
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            path = None if isinstance(corpus, str) else os.path.join(folder, "corpus")
+            self._learn(vocabulary, encode_corpus(corpus, vocabulary, path, self.encoding))
+        return self
+
+    def _learn(self, vocabulary: Vocabulary, tokens: Array) -> None:
+        """Train on the numbers of a corpus."""
+        train = len(tokens) - max(1, round(self.validation_fraction * len(tokens))) * self.early_stopping
+        if train < 2:
+            raise ValueError(f"The corpus has {len(tokens)} symbols, of which {train} are trained on: give more.")
+        generator = self._generator()
+        network = self._network(vocabulary, generator).to(self._device, self._precision)
+        objective, begin = Supervised(CrossEntropy(len(vocabulary))), len(vocabulary)
+        streams = max(1, min(self.streams, train // self.bptt_length))
+        batches = TokenStreams(tokens[:train], streams, self.bptt_length, begin, self._device)
+        held = TokenStreams(tokens[train:], 1, 1024, begin, self._device) if self.early_stopping else None
+        validate = None if held is None else lambda: evaluated(network, held, objective)["loss"]
+        trainer = Trainer(network, batches, objective, self._recipe(len(batches)), generator, validate)
+        if self.checkpoint is not None:
+            mark = {"data": digest(torch.from_numpy(np.asarray(tokens, np.int32)))}
+            trainer.checkpoint = self._kept(mark, self.schedule is not None, {})
+        self.vocabulary_, self.network_ = vocabulary, network
+        self.fitted_params_ = self.get_params(deep=False)
+        try:
+            trainer.run()
+        finally:
+            network.eval()
+            self.history_, self.n_iter_ = history(trainer), len(trainer.history)
+
+    @property
+    def _forgets(self) -> bool:
+        """Whether there are symbols that the vocabulary leaves out."""
+        return self.unit != "subword" and (self.least > 1 or self.vocabulary_size is not None)
+
+    def _recipe(self, batches: int = 1) -> Recipe:
+        recipe = super()._recipe()
+        free = self.max_epochs is None and self.max_steps is None
+        return replace(recipe, max_epochs=max(EPOCHS, -(-STEPS // batches))) if free else recipe
+
+    def _network(self, vocabulary: Vocabulary, generator: torch.Generator) -> Cell:
+        """From tokens to scores, with the token of the beginning as the last."""
+        symbols, widths = len(vocabulary), widths_of(self.hidden_size, self.num_layers, self.cell)
+        width = self.embedding_size or (widths[-1] if self.tied else 64)
+        cell = CELLS[self.cell] if isinstance(self.cell, str) else self.cell
+        layers: list[Cell] = []
+        below = width
+        for hidden in widths:
+            layer = layer_of(cell, below, hidden, generator)
+            layers.append(Residual(layer) if self.residual and layer.output_size == below else layer)
+            below = layer.output_size
+        stack = layers[0] if len(layers) == 1 and not self.dropout else Stack(layers, self.dropout)
+        inner = stack if self.tied else Readout(stack, symbols, generator=generator)
+        return Embedding(inner, symbols + 1, generator, self.embedding_dropout, symbols if self.tied else None)
+
+    def _rules(self) -> dict[str, Rule]:
+        cell = either(one_of(*CELLS), (callable, "a class called as cell(input_size, hidden_size)"),
+                      instance_of(Cell, "a built Cell"))  # fmt: skip
+        return {
+            "unit": one_of("character", "word", "subword"),
+            "cell": cell,
+            "embedding_size": optional(at_least(1)),
+            "tied": one_of(False, True),
+            "embedding_dropout": share(zero=True),
+            "vocabulary_size": optional(at_least(1)),
+            "least": at_least(1),
+            "bptt_length": at_least(1),
+            "encoding": accepted(lambda name: "".encode(name), "the name of an encoding"),
+        }
+
+    # ---------------------------------------------------------------- fitted attributes
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "network_" in vars(self)
+
+    @property
+    def predictor_(self) -> Predictor:
+        """The fitted network between text and probabilities."""
+        check_is_fitted(self)
+        symbols = len(self.vocabulary_)
+        targets = ClassTargets(np.array(self.vocabulary_.labels, dtype=object), CrossEntropy(symbols))
+        return Predictor(self.network_, Codec(SymbolInputs(self.vocabulary_, symbols), targets), flat=True)
+
+    @property
+    def embedding_(self) -> Array:
+        """The learnt vectors, (symbols, embedding_size), in the order of ``vocabulary_.labels``."""
+        check_is_fitted(self)
+        table = cast(Embedding, self.network_).weight[:-1]
+        return np.asarray(table.detach().cpu())
+
+    def nearest(self, symbol: str, n: int = 5) -> list[tuple[str, float]]:
+        """The symbols whose vectors point most nearly the same way, with the cosine, nearest first.
+
+        Parameters
+        ----------
+        symbol : str
+            One symbol; of words with the space before it, unless only that is known.
+        n : int
+        """
+        check_count("n", n)
+        vectors = self.embedding_ / np.linalg.norm(self.embedding_, axis=1, keepdims=True)
+        own = int(self.predictor_.codec.inputs.read(self._known(symbol)))
+        cosine = vectors @ vectors[own]
+        order = [k for k in np.argsort(-cosine, kind="stable").tolist() if k != own][:n]
+        return [(self.vocabulary_.labels[k], float(cosine[k])) for k in order]
+
+    def _known(self, symbol: str) -> str:
+        """A word, with the space before it where the corpus knows it so only."""
+        spaced = f" {symbol}"
+        words = self.unit == "word" and symbol not in self.vocabulary_.symbols
+        return spaced if words and spaced in self.vocabulary_.symbols else symbol
+
+    # ---------------------------------------------------------------- scoring
+
+    def log_probabilities(self, text: str) -> Array:
+        """ln p of every symbol of a text, given those before it: shape (symbols,).
+
+        Parameters
+        ----------
+        text : str
+
+        Raises
+        ------
+        ValueError
+            If the text is empty, or a symbol is unknown and there is no mark for such.
+        """
+        if not text:
+            raise ValueError(NOTHING)
+        return np.concatenate([piece.log_p for piece in self._scored(text)])
+
+    def score(self, corpus: Source, y: None = None) -> float:
+        """The mean log-likelihood of a symbol, in nats: higher is better.
+
+        Parameters
+        ----------
+        corpus : str, path, or iterable of paths
+        y : None
+        """
+        return Totals.of(self._scored(corpus), self.vocabulary_).mean
+
+    def evaluate(self, corpus: Source) -> dict[str, float]:
+        """How well a text is predicted, in units that can be compared.
+
+        Parameters
+        ----------
+        corpus : str, path, or iterable of paths
+
+        Returns
+        -------
+        dict
+            ``nats_per_character``, ``bits_per_character``; ``bits_per_byte``, of UTF-8; ``perplexity_per_word``, where
+            words are what white space divides; ``symbols_scored``, all of them, also the first; and
+            ``unknown_symbols``, whose probability is that of being unknown: where there are any, models of other
+            vocabularies cannot be compared.
+        """
+        return Totals.of(self._scored(corpus), self.vocabulary_).figures()
+
+    def _scored(self, corpus: Source) -> Iterator[Scored]:
+        """ln p of the symbols of a corpus, in pieces that are cut between words."""
+        check_is_fitted(self)
+        unit = "word" if self.unit == "character" else self.unit
+        return scored(self.network_, self.vocabulary_, pieces(corpus, unit, self.encoding))
+
+    def rows(self, text: str) -> Rows:
+        """A text as the network is trained on it: tokens (time,), and beside each the one that comes next."""
+        numbers = torch.as_tensor(self.vocabulary_.encode(text), device=self.network_.zeros(1).device)
+        if not len(numbers):
+            raise ValueError(NOTHING)
+        return Rows.of([begun_with(len(self.vocabulary_), numbers)], [numbers[:, None]])
+
+    def stream(self) -> Stream:
+        """A text that comes symbol by symbol: ``push(symbol)`` answers the likeliest next one.
+
+        ``stream.probabilities()`` are those of every symbol, in the order of ``vocabulary_.labels``; before the first
+        push they are those of a first symbol. ``fork()`` goes on twice from the middle of a sentence.
+        """
+        stream = self.predictor_.stream()
+        stream.push(len(self.vocabulary_))
+        return stream
+
+    # ---------------------------------------------------------------- writing
+
+    def generate(
+        self,
+        prompt: str | Sequence[str] = "",
+        length: int = 200,
+        strategy: str = "sample",
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        stop: str | Sequence[str] | None = None,
+        random_state: Any = None,
+        beam_width: int | None = None,
+        length_penalty: float = 0.0,
+        return_log_probabilities: bool = False,
+    ) -> Any:
+        """Write on.
+
+        Parameters
+        ----------
+        prompt : str, or sequence of str
+            What comes before; a sequence is written on side by side.
+        length : int, at least 1
+            Symbols at most.
+        strategy : {"sample", "greedy", "beam"}
+            ``"beam"`` searches for the likeliest text, see :class:`~seqdyn.decoding.Beam`.
+        temperature, top_k, top_p
+            Of ``"sample"``, see :class:`~seqdyn.decoding.Strategy`.
+        stop : str or sequence of str, optional
+            A text is over with the symbol that completes one of these; it stays in the text. For ``"beam"`` one symbol.
+        random_state : int, RandomState, sequence of int, or None
+            Of a sequence of prompts each has a seed of its own: what is drawn does not depend on the others. A
+            sequence gives the seeds themselves.
+        beam_width, length_penalty : int, float
+            Of ``"beam"``: 5 and 0 unless given.
+        return_log_probabilities : bool
+            Give back a :class:`~seqdyn.language.generation.Generation`, which has ln p and ln q of every symbol.
+
+        Returns
+        -------
+        str, Generation, or list of those
+            What was written, without the prompt.
+
+        Raises
+        ------
+        ValueError
+            If options contradict each other, or a prompt holds an unknown symbol.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        drawn = self._strategy(strategy, temperature, top_k, top_p, beam_width, length_penalty)
+        check_count("length", length)
+        if drawn is None:
+            found = [best[0] for best in self._searched(prompts, length, beam_width or BEAMS, length_penalty, stop)]
+        else:
+            seeds = _seeds(random_state, len(prompts))
+            ends = Stop(self.vocabulary_, _stops(stop))
+            found = drawn_texts(self.network_, self.vocabulary_, self._begun(prompts), length, drawn, seeds, ends)
+        given = found if return_log_probabilities else [generation.text for generation in found]
+        return given[0] if isinstance(prompt, str) else given
+
+    def generate_iter(
+        self,
+        prompt: str = "",
+        length: int = 200,
+        strategy: str = "sample",
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        stop: str | Sequence[str] | None = None,
+        random_state: Any = None,
+    ) -> Iterator[str]:
+        """Write on, and hand on what is written as it goes: joined, the pieces are what :meth:`generate` gives.
+
+        Parameters
+        ----------
+        prompt, length, strategy, temperature, top_k, top_p, stop, random_state
+            As in :meth:`generate`, without ``"beam"``.
+
+        Yields
+        ------
+        str
+            Some symbols.
+        """
+        if strategy == "beam":
+            raise ValueError("strategy='beam' knows its text at the end only: take generate, or another strategy.")
+        drawn = self._strategy(strategy, temperature, top_k, top_p, None, 0.0)
+        assert drawn is not None
+        check_count("length", length)
+        (seed,), start, ends = _seeds(random_state, 1), self._begun([prompt]), Stop(self.vocabulary_, _stops(stop))
+        return drawn_pieces(self.network_, self.vocabulary_, start, length, drawn, seed, ends)
+
+    def search(
+        self,
+        prompt: str = "",
+        length: int = 200,
+        beam_width: int = BEAMS,
+        n_best: int | None = None,
+        length_penalty: float = 0.0,
+        stop: str | None = None,
+    ) -> list[Generation]:
+        """The likeliest texts that a beam search finds after a prompt, best first.
+
+        Parameters
+        ----------
+        prompt, length, beam_width, length_penalty, stop
+            As in :meth:`generate`.
+        n_best : int, at most ``beam_width``, optional
+            How many of them; all if None.
+
+        Returns
+        -------
+        list of Generation
+            Those that ended with ``stop`` come first.
+        """
+        check_count("length", length)
+        check_count("n_best", n_best, others=(None,))
+        if n_best is not None and n_best > beam_width:
+            raise ValueError(f"n_best={n_best} texts do not stand on beam_width={beam_width} beams: widen the search.")
+        return self._searched([prompt], length, beam_width, length_penalty, stop)[0][:n_best]
+
+    def _searched(
+        self, prompts: Sequence[str], length: int, width: int, length_penalty: float, stop: Any
+    ) -> list[list[Generation]]:
+        ends = _stops(stop)
+        numbers = self.vocabulary_.encode(ends[0]) if len(ends) == 1 else np.empty(0, np.int64)
+        if ends and len(numbers) != 1:
+            raise ValueError(f"stop={stop!r}: a beam search ends at one {self.unit}, such as stop='\\n'.")
+        end = int(numbers[0]) if ends else None
+        return searched_texts(
+            self.network_, self.vocabulary_, self._begun(prompts), length, width, length_penalty, end
+        )  # fmt: skip
+
+    def _strategy(
+        self,
+        strategy: str,
+        temperature: float,
+        top_k: int | None,
+        top_p: float | None,
+        beam_width: int | None,
+        length_penalty: float,
+    ) -> Strategy | None:
+        """How symbols are drawn; None: they are searched for."""
+        check_is_fitted(self)
+        check_choice("strategy", strategy, (*STRATEGIES, "beam"))
+        if strategy != "beam":
+            if beam_width is not None or length_penalty:
+                raise ValueError(f"beam_width and length_penalty belong to strategy='beam', not to {strategy!r}.")
+            return Strategy(strategy, temperature, top_k, top_p, unwritten(self.vocabulary_))
+        if temperature != 1 or top_k is not None or top_p is not None:
+            raise ValueError(
+                "strategy='beam' draws nothing: temperature, top_k and top_p change nothing. Leave them out, or take "
+                "strategy='sample'."
+            )
+        return None
+
+    def _begun(self, prompts: Sequence[str]) -> Begun:
+        """The network after the prompts."""
+        if not prompts:
+            raise ValueError("prompt holds no text: give one at least, which may be empty.")
+        with torch.inference_mode():
+            return begun(self.network_, [self.vocabulary_.encode(prompt) for prompt in prompts], len(self.vocabulary_))
+
+    # ---------------------------------------------------------------- files
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to one ``.safetensors`` file; ``seqdyn.load(path)`` reads it back."""
+        check_is_fitted(self)
+        save(path, self)
+
+    def to_content(self) -> dict[str, Any]:
+        """Parameters, vocabulary, weights and history, as a tree that files can hold."""
+        params = {field.name: storable(getattr(self, field.name)) for field in fields(self)}
+        if not self.__sklearn_is_fitted__():
+            return {"params": params, "fitted": None}
+        columns = {str(name): column.to_numpy() for name, column in self.history_.items()}
+        fitted = {"vocabulary": self.vocabulary_, "network": dict(self.network_.state_dict()), "history": columns,
+                  "events": self.history_.attrs["non_finite"], "n_iter": self.n_iter_}  # fmt: skip
+        return {"params": params, "fitted": fitted}
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_content`."""
+        model, fitted = cls(**content["params"]), content["fitted"]
+        if fitted is None:
+            return model
+        model.vocabulary_, model.n_iter_ = fitted["vocabulary"], fitted["n_iter"]
+        network = model._network(model.vocabulary_, torch.Generator()).to(model._device, model._precision)
+        network.load_state_dict(fitted["network"])
+        model.network_ = network.eval()
+        model.history_ = pd.DataFrame(fitted["history"])
+        model.history_.attrs["non_finite"] = fitted["events"]
+        return model
+
+
+def _stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The texts that end a text."""
+    stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    if not all(isinstance(text, str) and text for text in stops):
+        raise ValueError(f"stop is {stop!r}, expected a text of a symbol or more, or several.")
+    return stops
+
+
+def _seeds(random_state: Any, count: int) -> list[int]:
+    """A seed for every sequence: the first is the same however many there are."""
+    if isinstance(random_state, list | tuple | np.ndarray):
+        seeds = [int(seed) for seed in random_state]
+        if len(seeds) != count:
+            raise ValueError(f"random_state holds {len(seeds)} seeds for {count} prompts: give one for each.")
+        return seeds
+    if random_state is None:
+        return np.random.default_rng().integers(2**31, size=count).tolist()
+    return [int(seed) for seed in check_random_state(random_state).randint(2**31 - 1, size=count)]

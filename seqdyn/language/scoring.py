@@ -1,0 +1,104 @@
+"""How well a text is predicted: ln p of every symbol, read in chunks with the state carried on, and sums of it.
+
+    ln p(text) = Σ ln p(s_t | s_1 … s_{t-1})
+
+Sums of nats and counts are kept apart until the end, so that no mean is a mean of means.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from seqdyn.cell import Cell
+from seqdyn.data.text import Vocabulary
+from seqdyn.loops import scan
+from seqdyn.training.corpus import begun_with
+
+Array = np.ndarray[Any, Any]
+
+STEPS_AT_ONCE = 4096
+SCORES_AT_ONCE = 1 << 22
+"""What is held in memory when a text is read: steps, and scores of all symbols in all steps."""
+
+
+class Scored(NamedTuple):
+    """A piece of a text: the ``text``, its ``numbers``, and ``log_p`` of each, (symbols,) both."""
+
+    text: str
+    numbers: Array
+    log_p: Array
+
+
+def scored(network: Cell, vocabulary: Vocabulary, texts: Iterable[str]) -> Iterator[Scored]:
+    """ln p of the symbols of one text that comes in pieces."""
+    last, state = len(vocabulary), None
+    chunk = max(1, min(STEPS_AT_ONCE, SCORES_AT_ONCE // len(vocabulary)))
+    device = network.zeros(1).device
+    for text in texts:
+        numbers, found = vocabulary.encode(text), []
+        with torch.inference_mode():
+            for now in torch.as_tensor(numbers, device=device).split(chunk):
+                scores, state, *_ = scan(network, begun_with(last, now)[None], state)
+                log_p = torch.log_softmax(scores[0].double(), -1)
+                found.append(log_p.gather(1, now[:, None]).squeeze(1).cpu().numpy())
+                last = int(now[-1])
+        yield Scored(text, numbers, np.concatenate(found) if found else np.empty(0))
+
+
+@dataclass
+class Totals:
+    """Sums over a text: nats of its log-likelihood, and counts."""
+
+    log_likelihood: float = 0.0
+    symbols: int = 0
+    unknown: int = 0
+    characters: int = 0
+    bytes: int = 0
+    words: int = 0
+
+    @classmethod
+    def of(cls, pieces: Iterable[Scored], vocabulary: Vocabulary) -> Totals:
+        """The sums over pieces that are cut between words.
+
+        Raises
+        ------
+        ValueError
+            If there is no symbol.
+        """
+        total, unknown = cls(), vocabulary.marks.index("unknown") if "unknown" in vocabulary.marks else -1
+        for text, numbers, log_p in pieces:
+            total.log_likelihood += float(log_p.sum())
+            total.symbols += len(numbers)
+            total.unknown += int((numbers == unknown).sum())
+            total.characters += len(text)
+            total.bytes += len(text.encode("utf-8", "surrogatepass"))
+            total.words += len(text.split())
+        if not total.symbols:
+            raise ValueError(NOTHING)
+        return total
+
+    @property
+    def mean(self) -> float:
+        """The mean log-likelihood of a symbol."""
+        return self.log_likelihood / self.symbols
+
+    def figures(self) -> dict[str, float]:
+        """The sums in units that can be compared."""
+        nats = -self.log_likelihood
+        return {
+            "nats_per_character": nats / self.characters,
+            "bits_per_character": nats / self.characters / math.log(2),
+            "bits_per_byte": nats / self.bytes / math.log(2),
+            "perplexity_per_word": math.exp(min(nats / self.words, 700.0)) if self.words else math.nan,
+            "symbols_scored": self.symbols,
+            "unknown_symbols": self.unknown,
+        }
+
+
+NOTHING = "The text is empty: there is no symbol to be scored. Give one of a symbol or more."
