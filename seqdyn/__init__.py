@@ -9,7 +9,7 @@ The package is a house; each floor knows only those below it.
               loops             scan and rollout: the only loops over time
               data              containers in, the same containers out
               metrics, figures, files
-    floor 2   composition       Stack, Residual, Readout, Offset, Embedding
+    floor 2   composition       Stack, Residual, Readout, Offset, Embedding, Identity
               encoder           both directions
               initial_state     zero, random, learned, warm-up
               autoregression    own predictions where the past is not known, delay line, centring
@@ -26,6 +26,7 @@ The package is a house; each floor knows only those below it.
               predictor         a fitted network with all that is needed to use it
     floor 5   estimators        scikit-learn estimators
     floor 6   forecasting       forecasters of frames, their baselines and backtests
+              language          language models and classifiers of texts
     floor 7   reports           comparisons of models, the stability of gradients
               datasets          load_* and fetch_*
     floor 8   cli               the command line
@@ -46,7 +47,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.cells.linear import Linear
     from seqdyn.cells.lstm import LSTM
     from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
-    from seqdyn.composition import Embedding, Offset, Readout, Residual, Stack
+    from seqdyn.composition import Embedding, Identity, Offset, Readout, Residual, Stack
     from seqdyn.conversion import from_torch
     from seqdyn.data.splits import PanelTimeSplit
     from seqdyn.dynamics.derivatives import jacobian
@@ -76,6 +77,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.identification.figures import plot_bode, plot_poles, plot_response, plot_singular_values
     from seqdyn.identification.system import LinearSystem
     from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
+    from seqdyn.language.model import LanguageModel
     from seqdyn.loops import Scan, rollout, scan
     from seqdyn.reports.comparison import compare_models
     from seqdyn.reports.stability.report import StabilityReport, assert_stable, stability_report
@@ -91,7 +93,7 @@ _HOME = {
     "loops": ("scan", "rollout", "Scan"),
     "figures": ("plot_unrolled", "plot_history", "plot_forecast"),
     "files": ("load", "register"),
-    "composition": ("Stack", "Residual", "Readout", "Offset", "Embedding"),
+    "composition": ("Stack", "Residual", "Readout", "Offset", "Embedding", "Identity"),
     "encoder": ("Encoder",),
     "autoregression": ("Autoregression", "OwnPast", "Past", "DelayLine"),
     "teacher_forcing": ("TeacherForcing",),
@@ -127,6 +129,7 @@ _HOME = {
     "forecasting.ridge": ("RidgeForecaster",),
     "forecasting.combination": ("CombinedForecaster",),
     "forecasting.calibrated": ("ConformalForecaster",),
+    "language.model": ("LanguageModel",),
     "reports.comparison": ("compare_models",),
     "reports.stability.report": ("stability_report", "StabilityReport", "assert_stable"),
 }

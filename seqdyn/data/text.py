@@ -168,12 +168,17 @@ class Vocabulary:
     def encode(self, text: str) -> Array:
         """The numbers of the symbols of a text, int64, shape (time,).
 
+        A first word that the vocabulary knows only with a space before it is read as that one.
+
         Raises
         ------
         ValueError
             If a symbol is not in the vocabulary, which has no mark for such; the message says which, and where.
         """
-        return self._look_up(self.split(text))
+        symbols = self.split(text)
+        if self.unit == "word" and symbols and symbols[0] not in self._numbers and f" {symbols[0]}" in self._numbers:
+            symbols[0] = f" {symbols[0]}"
+        return self._look_up(symbols)
 
     def split(self, text: str) -> list[str]:
         """The symbols of a text.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,6 @@ from seqdyn.decoding import STRATEGIES, Strategy
 from seqdyn.estimators.layers import layer_of, widths_of
 from seqdyn.estimators.parameters import (
     Rule,
-    accepted,
     at_least,
     check_parameters,
     either,
@@ -131,8 +131,8 @@ class LanguageModel(Trained):
     >>> model = LanguageModel(hidden_size=16, max_steps=300, n_iter_no_change=300, random_state=0).fit("hello " * 30)
     >>> model.generate("hel", 9, strategy="greedy")
     'lo hello '
-    >>> round(model.evaluate("hello hello")["nats_per_character"], 1)
-    0.3
+    >>> model.evaluate("hello hello")["nats_per_character"] < 0.2
+    True
     """
 
     unit: str = "character"
@@ -256,7 +256,7 @@ class LanguageModel(Trained):
             "vocabulary_size": optional(at_least(1)),
             "least": at_least(1),
             "bptt_length": at_least(1),
-            "encoding": accepted(lambda name: "".encode(name), "the name of an encoding"),
+            "encoding": (_is_encoding, "the name of an encoding"),
         }
 
     # ---------------------------------------------------------------- fitted attributes
@@ -285,21 +285,15 @@ class LanguageModel(Trained):
         Parameters
         ----------
         symbol : str
-            One symbol; of words with the space before it, unless only that is known.
+            One symbol.
         n : int
         """
         check_count("n", n)
         vectors = self.embedding_ / np.linalg.norm(self.embedding_, axis=1, keepdims=True)
-        own = int(self.predictor_.codec.inputs.read(self._known(symbol)))
+        own = int(self.predictor_.codec.inputs.read(symbol))
         cosine = vectors @ vectors[own]
         order = [k for k in np.argsort(-cosine, kind="stable").tolist() if k != own][:n]
         return [(self.vocabulary_.labels[k], float(cosine[k])) for k in order]
-
-    def _known(self, symbol: str) -> str:
-        """A word, with the space before it where the corpus knows it so only."""
-        spaced = f" {symbol}"
-        words = self.unit == "word" and symbol not in self.vocabulary_.symbols
-        return spaced if words and spaced in self.vocabulary_.symbols else symbol
 
     # ---------------------------------------------------------------- scoring
 
@@ -561,6 +555,13 @@ class LanguageModel(Trained):
         model.history_ = pd.DataFrame(fitted["history"])
         model.history_.attrs["non_finite"] = fitted["events"]
         return model
+
+
+def _is_encoding(name: Any) -> bool:
+    try:
+        return bool(codecs.lookup(name))
+    except (LookupError, TypeError):
+        return False
 
 
 def _stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:

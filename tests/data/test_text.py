@@ -94,10 +94,19 @@ def test_marks_and_what_is_unknown() -> None:
     vocabulary = Vocabulary.of("a rose is a rose is a rose", "word", MARKS, least=2)
     assert vocabulary.symbols == (" rose", " is", " a") and [vocabulary.mark(mark) for mark in MARKS] == [0, 1, 2, 3]
     numbers = vocabulary.encode("a rose is red")
-    assert numbers.tolist() == [3, 4, 5, 3] and vocabulary.decode([1, *numbers, 2, 0]) == "� rose is�"
+    assert numbers.tolist() == [6, 4, 5, 3] and vocabulary.decode([1, *numbers, 2, 0]) == " a rose is�"
     assert len(Vocabulary.of("aabbbc", marks=("unknown",), size=2)) == 3
     with pytest.raises(ValueError, match="The vocabulary has no mark 'end'; it has none"):
         Vocabulary.of("ab").mark("end")
+
+
+def test_a_first_word_has_no_space_before_it() -> None:
+    """It is the word that the vocabulary knows; where it knows both, they are two."""
+    vocabulary = Vocabulary.of("the cat and the dog", "word")
+    assert vocabulary.decode(vocabulary.encode("cat and")) == " cat and"
+    assert vocabulary.decode(vocabulary.encode("the cat")) == "the cat"
+    with pytest.raises(ValueError, match="'fox', word 0, is not in the vocabulary of 5 words"):
+        vocabulary.encode("fox and")
 
 
 def test_a_text_that_spells_a_mark_is_text() -> None:

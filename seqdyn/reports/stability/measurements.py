@@ -195,7 +195,9 @@ def _memory(subject: Subject, found: Measurements, attempt: _Attempts, seed: int
     """The memory capacity under inputs like those of the data, and the table of horizons."""
     capacity = None
     inputs = flatten(rows_of(subject.x))
-    if subject.kind == "driven" and inputs.shape[1]:
+    if not inputs.is_floating_point():
+        found.omitted.append("memory capacity: with tokens there is no correlation")
+    elif subject.kind == "driven" and inputs.shape[1]:
         mean, scale = inputs.mean(0), inputs.std(0, correction=0)
         capacity = attempt.value("capacity", lambda: memory_capacity(subject.cell, mean=mean, scale=scale, seed=seed))
     products, leading = found.products, found.lyapunov

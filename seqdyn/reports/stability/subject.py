@@ -23,6 +23,7 @@ from seqdyn.dynamics.trajectory import double, measured
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.forecasting.forecaster import Forecaster
+from seqdyn.language.model import LanguageModel
 from seqdyn.loops import scan
 from seqdyn.state import State, flatten, leaves, map_leaves, take, unflatten
 from seqdyn.training.batches import Rows
@@ -186,6 +187,8 @@ def _source(model: Any, X: Any, y: Any, loss: Loss | None, steps: int) -> _Sourc
         model = model.estimator_
     if isinstance(model, SequenceEstimator):
         return _of_estimator(model, X, y, loss)
+    if isinstance(model, LanguageModel):
+        return _of_language_model(model, X, y, loss)
     if isinstance(model, nn.Module) and not isinstance(model, Cell):
         model = from_torch(model)  # or it says which part of the module it takes
     if not isinstance(model, Cell):
@@ -225,6 +228,15 @@ def _of_estimator(model: SequenceEstimator, X: Any, y: Any, loss: Loss | None) -
     name = own if isinstance(own, str) else "the loss of the fit" if own is not None else "squared error"
     errors = Errors(predictor.codec.targets.head.loss, name) if loss is None else _given(loss)
     return _Source(cell, rows, errors, not predictor.per_step)
+
+
+def _of_language_model(model: LanguageModel, X: Any, y: Any, loss: Loss | None) -> _Source:
+    """A language model on a text: its network, the text in tokens, and −ln p of every symbol."""
+    if not isinstance(X, str) or y is not None:
+        raise ValueError("A LanguageModel is measured on a text: give it as X, a str, and no y.")
+    own = Errors(model.predictor_.codec.targets.head.loss, "−ln p of every symbol")
+    cell = model.predictor_.causal("stability_report")
+    return _Source(cell, model.rows(X), own if loss is None else _given(loss))
 
 
 def _alone(cell: Cell, y: Any, loss: Loss | None, steps: int) -> _Source:
