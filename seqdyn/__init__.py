@@ -27,7 +27,7 @@ The package is a house; each floor knows only those below it.
     floor 5   estimators        scikit-learn estimators
     floor 6   forecasting       forecasters of frames, their baselines and backtests
               language          language models and classifiers of texts
-    floor 7   reports           comparisons of models, the stability of gradients
+    floor 7   reports           comparisons of models, the stability of gradients, audits
               datasets          load_* and fetch_*
     floor 8   cli               the command line
 
@@ -79,6 +79,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
     from seqdyn.language.model import LanguageModel
     from seqdyn.loops import Scan, rollout, scan
+    from seqdyn.reports.audits import check_causal, check_likelihood, check_padding
     from seqdyn.reports.comparison import compare_models
     from seqdyn.reports.stability.report import StabilityReport, assert_stable, stability_report
     from seqdyn.state import hold
@@ -130,6 +131,7 @@ _HOME = {
     "forecasting.combination": ("CombinedForecaster",),
     "forecasting.calibrated": ("ConformalForecaster",),
     "language.model": ("LanguageModel",),
+    "reports.audits": ("check_causal", "check_padding", "check_likelihood"),
     "reports.comparison": ("compare_models",),
     "reports.stability.report": ("stability_report", "StabilityReport", "assert_stable"),
 }

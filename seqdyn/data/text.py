@@ -213,15 +213,7 @@ class Vocabulary:
         ValueError
             If a number is none of a symbol.
         """
-        numbers = np.asarray(numbers)
-        if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
-            raise ValueError(
-                f"numbers has shape {numbers.shape} and dtype {numbers.dtype}, expected whole numbers (time,)."
-            )
-        wrong = (numbers < 0) | (numbers >= len(self))
-        if wrong.any():
-            place = int(np.argmax(wrong))
-            raise ValueError(f"Number {numbers[place]} at {place} is none of the {len(self)} of the vocabulary.")
+        numbers = check_numbers(numbers, len(self))
         if self.unit == "subword":
             first = len(self.marks)
             return self._subwords.join([self.symbols[n - first] for n in numbers.tolist() if n >= first])
@@ -260,6 +252,20 @@ class Vocabulary:
     def dtype(self) -> np.dtype[Any]:
         """The smallest type that holds every number."""
         return np.min_scalar_type(len(self) - 1)
+
+
+def check_numbers(numbers: Any, symbols: int) -> Array:
+    """Numbers (time,) as an array, if each is one of so many symbols."""
+    numbers = np.asarray(numbers)
+    if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+        raise ValueError(
+            f"numbers has shape {numbers.shape} and dtype {numbers.dtype}, expected whole numbers (time,)."
+        )
+    wrong = (numbers < 0) | (numbers >= symbols)
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        raise ValueError(f"Number {numbers[place]} at {place} is none of the {symbols} of the vocabulary.")
+    return numbers
 
 
 def split(text: str, unit: str) -> list[str]:

@@ -22,7 +22,7 @@ from seqdyn.cells.lstm import LSTM
 from seqdyn.checks import check_choice, check_count
 from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
 from seqdyn.composition import Embedding, Readout, Residual, Stack
-from seqdyn.data.text import Source, Vocabulary, encode_corpus, pieces
+from seqdyn.data.text import Source, Vocabulary, check_numbers, encode_corpus, pieces
 from seqdyn.decoding import STRATEGIES, Strategy
 from seqdyn.estimators.layers import layer_of, widths_of
 from seqdyn.estimators.parameters import (
@@ -47,7 +47,7 @@ from seqdyn.language.generation import (
     searched_texts,
     unwritten,
 )
-from seqdyn.language.scoring import NOTHING, Scored, Totals, scored
+from seqdyn.language.scoring import NOTHING, Reading, Scored, Totals, scored
 from seqdyn.predictor import Predictor
 from seqdyn.stream import Stream
 from seqdyn.training.batches import Rows
@@ -297,21 +297,24 @@ class LanguageModel(Trained):
 
     # ---------------------------------------------------------------- scoring
 
-    def log_probabilities(self, text: str) -> Array:
+    def log_probabilities(self, text: str | Array) -> Array:
         """ln p of every symbol of a text, given those before it: shape (symbols,).
 
         Parameters
         ----------
-        text : str
+        text : str, or array of int, shape (symbols,)
+            The text, or the numbers of its symbols.
 
         Raises
         ------
         ValueError
             If the text is empty, or a symbol is unknown and there is no mark for such.
         """
-        if not text:
+        check_is_fitted(self)
+        numbers = self.vocabulary_.encode(text) if isinstance(text, str) else check_numbers(text, len(self.vocabulary_))
+        if not len(numbers):
             raise ValueError(NOTHING)
-        return np.concatenate([piece.log_p for piece in self._scored(text)])
+        return Reading(self.network_, len(self.vocabulary_)).log_probabilities(numbers)
 
     def score(self, corpus: Source, y: None = None) -> float:
         """The mean log-likelihood of a symbol, in nats: higher is better.

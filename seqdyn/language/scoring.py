@@ -18,6 +18,7 @@ import torch
 from seqdyn.cell import Cell
 from seqdyn.data.text import Vocabulary
 from seqdyn.loops import scan
+from seqdyn.state import State
 from seqdyn.training.corpus import begun_with
 
 Array = np.ndarray[Any, Any]
@@ -35,20 +36,40 @@ class Scored(NamedTuple):
     log_p: Array
 
 
-def scored(network: Cell, vocabulary: Vocabulary, texts: Iterable[str]) -> Iterator[Scored]:
-    """ln p of the symbols of one text that comes in pieces."""
-    last, state = len(vocabulary), None
-    chunk = max(1, min(STEPS_AT_ONCE, SCORES_AT_ONCE // len(vocabulary)))
-    device = network.zeros(1).device
-    for text in texts:
-        numbers, found = vocabulary.encode(text), []
+class Reading:
+    """A network that reads one text, piece by piece.
+
+    Parameters
+    ----------
+    network : Cell
+        From tokens to scores.
+    begin : int
+        The token before the first; symbols are the numbers below it.
+    """
+
+    def __init__(self, network: Cell, begin: int):
+        self.network, self.symbols, self.last = network, begin, begin
+        self.state: State | None = None
+
+    def log_probabilities(self, numbers: Array) -> Array:
+        """ln p of each of the symbols that come next, (symbols,)."""
+        chunk, found = max(1, min(STEPS_AT_ONCE, SCORES_AT_ONCE // self.symbols)), [np.empty(0)]
+        tokens = torch.as_tensor(numbers, dtype=torch.int64, device=self.network.zeros(1).device)
         with torch.inference_mode():
-            for now in torch.as_tensor(numbers, device=device).split(chunk):
-                scores, state, *_ = scan(network, begun_with(last, now)[None], state)
+            for now in tokens.split(chunk) if len(tokens) else ():
+                scores, self.state, *_ = scan(self.network, begun_with(self.last, now)[None], self.state)
                 log_p = torch.log_softmax(scores[0].double(), -1)
                 found.append(log_p.gather(1, now[:, None]).squeeze(1).cpu().numpy())
-                last = int(now[-1])
-        yield Scored(text, numbers, np.concatenate(found) if found else np.empty(0))
+                self.last = int(now[-1])
+        return np.concatenate(found)
+
+
+def scored(network: Cell, vocabulary: Vocabulary, texts: Iterable[str]) -> Iterator[Scored]:
+    """ln p of the symbols of one text that comes in pieces."""
+    reading = Reading(network, len(vocabulary))
+    for text in texts:
+        numbers = vocabulary.encode(text)
+        yield Scored(text, numbers, reading.log_probabilities(numbers))
 
 
 @dataclass

@@ -1,0 +1,311 @@
+"""Audits: does a model do what it must never fail to do?
+
+    causality     the output at step i does not depend on an input at step j > i
+    padding       a sequence gives the same outputs alone and in a batch of longer ones
+    likelihood    ln p of a text is the same by one pass, symbol by symbol, and as its writer says
+
+They run the model on inputs made for the purpose, and say where it fails.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seqdyn.cell import Cell
+from seqdyn.checks import check_count
+from seqdyn.dynamics.trajectory import double
+from seqdyn.encoder import Encoder
+from seqdyn.language.model import LanguageModel
+from seqdyn.loops import scan
+from seqdyn.state import is_held, leaves, map_leaves
+from seqdyn.training.forward import Annotator
+
+Run = Callable[[Any, Tensor | None], Any]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found; it is true where it passed.
+
+    Attributes
+    ----------
+    name : str
+    passed : bool
+    reason : str
+        The finding in one sentence.
+    places : tuple of pairs of int
+        Where it failed: of causality the steps (i, j) at which output i saw input j; of padding (sequence, step); of
+        the likelihood (text, symbol).
+    largest : float
+        The largest difference that was found.
+    """
+
+    name: str
+    passed: bool
+    reason: str
+    places: tuple[tuple[int, int], ...] = ()
+    largest: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __str__(self) -> str:
+        return f"{self.name}: {'PASS' if self.passed else 'FAIL'}. {self.reason}"
+
+
+def check_causal(model: Any, X: Any = None, *, steps: int = 12, seed: int = 0) -> Audit:
+    """Whether no output of a model depends on an input that comes later.
+
+    Every step is changed in turn; all outputs before it have to stay as they were, to the bit.
+
+    Parameters
+    ----------
+    model : Cell, Encoder, fitted estimator, LanguageModel, or callable
+        A callable is ``(x, mask) -> outputs``, with x as in X.
+    X : Tensor, shape (batch, time, *inputs), or a tree of such, optional
+        Inputs in the units of the network; drawn for it if None, of shape (2, steps, *input_shape).
+    steps : int, at least 2
+    seed : int
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    TypeError
+        If the model is none of those.
+    ValueError
+        If no X can be drawn for it.
+
+    Examples
+    --------
+    >>> import seqdyn
+    >>> from seqdyn.cells.gru import GRU
+    >>> print(check_causal(GRU(3, 4)))
+    causality: PASS. No output of 12 steps changed with an input after it.
+    >>> check_causal(seqdyn.Encoder([(GRU(3, 4), GRU(3, 4))]), steps=3).places
+    ((0, 1), (0, 2), (1, 2))
+    """
+    run, x, generator = _prepared(model, X, check_count("steps", steps, 2), seed)
+    before = run(x, None)
+    time, places, largest = leaves(x)[0].shape[1], [], 0.0
+    for j in range(1, time):
+        after = run(_changed(x, j, _symbols(model), generator), None)
+        gaps = _gaps(after, before)[:, :j].amax(0)
+        places += [(i, j) for i in (gaps != 0).nonzero().flatten().tolist()]
+        largest = max(largest, float(gaps.max()))
+    if not places:
+        return Audit("causality", True, f"No output of {time} steps changed with an input after it.")
+    (i, j), many = places[0], f"{len(places)} pair{'s' if len(places) > 1 else ''} in all"
+    reason = f"The output at step {i} changed with the input at step {j}, by up to {largest:.2g}; {many}."
+    return Audit("causality", False, reason, tuple(places), largest)
+
+
+def check_padding(model: Any, X: Any = None, *, steps: int = 12, seed: int = 0, tolerance: float = 1e-9) -> Audit:
+    """Whether a sequence gives the same outputs alone, and beside longer ones with anything in the padding.
+
+    Parameters
+    ----------
+    model, X, steps, seed
+        As in :func:`check_causal`; sequences are cut to unlike lengths.
+    tolerance : float
+        Of the largest difference, relative to the largest output.
+
+    Returns
+    -------
+    Audit
+
+    Examples
+    --------
+    >>> from seqdyn.cells.lstm import LSTM
+    >>> print(check_padding(LSTM(3, 4)))
+    padding: PASS. 4 sequences of 1 to 12 steps give alone what they give side by side.
+    """
+    run, x, generator = _prepared(model, X, check_count("steps", steps, 2), seed, batch=4)
+    batch, time = leaves(x)[0].shape[:2]
+    lengths = torch.linspace(1, time, batch).round().long()
+    mask = torch.arange(time) < lengths[:, None]
+    places, largest, size = [], 0.0, 0.0
+    for padded in (x, _scrambled(x, mask, _symbols(model), generator)):
+        together = run(padded, mask)
+        for row, length in enumerate(lengths.tolist()):
+            own = map_leaves(lambda leaf: leaf[row : row + 1, :length], x)  # noqa: B023
+            alone = run(own, torch.ones(1, length, dtype=torch.bool))
+            gaps = _gaps(map_leaves(lambda leaf: leaf[row : row + 1, :length], together), alone)[0]  # noqa: B023
+            size = max(size, *(float(leaf.abs().max()) for leaf in leaves(alone)))
+            places += [(row, step) for step in (gaps > tolerance * max(size, 1e-300)).nonzero().flatten().tolist()]
+            largest = max(largest, float(gaps.max()))
+    told = f"{batch} sequence{'s' if batch > 1 else ''} of {int(lengths[0])} to {time} steps"
+    if not places:
+        return Audit("padding", True, f"{told} give alone what they give side by side.", largest=largest)
+    row, step = places[0]
+    reason = f"Of {told}, number {row} gives another output at step {step} beside longer ones, by up to {largest:.2g}."
+    return Audit("padding", False, reason, tuple(dict.fromkeys(places)), largest)
+
+
+def check_likelihood(
+    model: Any, texts: Any = None, *, length: int = 20, seed: int = 0, tolerance: float | None = None
+) -> Audit:
+    """Whether ln p of a text is one number: by one pass, symbol by symbol, and as ``generate`` says of what it wrote.
+
+    And whether the probabilities of all symbols that may follow sum to 1, each scored as the end of a text: a model
+    that sees the symbol it predicts does not pass.
+
+    Parameters
+    ----------
+    model : LanguageModel, fitted
+    texts : list of str, optional
+        Texts to be scored; three that the model writes if None.
+    length : int, at least 1
+        Symbols it writes.
+    seed : int
+    tolerance : float, optional
+        Of the largest difference in nats; 1e-9 in double precision, else 1e-4, if None.
+
+    Returns
+    -------
+    Audit
+
+    Examples
+    --------
+    >>> from seqdyn import LanguageModel
+    >>> model = LanguageModel(hidden_size=4, max_steps=2, random_state=0).fit("hello")
+    >>> print(check_likelihood(model))
+    likelihood: PASS. ln p of 3 texts is the same in one pass, symbol by symbol and as written.
+    """
+    if not isinstance(model, LanguageModel):
+        raise TypeError(f"check_likelihood takes a fitted LanguageModel, got {type(model).__name__}.")
+    double_precision = model.dtype == "float64"
+    tolerance = (1e-9 if double_precision else 1e-4) if tolerance is None else tolerance
+    written = model.generate([""] * 3, length, random_state=seed, return_log_probabilities=True)
+    given = (
+        [np.array(text.symbols) for text in written] if texts is None else [model.vocabulary_.encode(t) for t in texts]
+    )
+    gaps: dict[tuple[int, int], float] = {}
+    for number, symbols in enumerate(given):
+        once = model.log_probabilities(symbols)
+        others = [_stepwise(model, symbols)] + ([written[number].log_probabilities] if texts is None else [])
+        for other in others:
+            gaps |= {(number, k): gap for k, gap in enumerate(np.abs(other - once).tolist()) if gap > tolerance}
+        last = [model.log_probabilities(np.append(symbols[:-1], k))[-1] for k in _some(len(model.vocabulary_))]
+        total = float(np.exp(last).sum())
+        if len(last) == len(model.vocabulary_) and abs(total - 1) > tolerance:
+            gaps[number, len(symbols) - 1] = abs(total - 1)
+    if not gaps:
+        reason = f"ln p of {len(given)} texts is the same in one pass, symbol by symbol and as written."
+        return Audit("likelihood", True, reason)
+    (number, symbol), largest = next(iter(gaps)), max(gaps.values())
+    reason = f"ln p of symbol {symbol} of text {number} depends on the way it is found, by up to {largest:.2g}."
+    return Audit("likelihood", False, reason, tuple(gaps), largest)
+
+
+ALL = 500
+"""Vocabularies up to this size are summed over."""
+
+
+def _some(symbols: int) -> range:
+    """All symbols of a vocabulary, where there are not too many."""
+    return range(symbols if symbols <= ALL else 1)
+
+
+def _stepwise(model: LanguageModel, symbols: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """ln p symbol by symbol, from a stream."""
+    stream, found = model.stream(), []
+    for symbol in symbols.tolist():
+        found.append(float(np.log(stream.probabilities()[symbol])))
+        stream.push(symbol)
+    return np.array(found)
+
+
+def _network(model: Any) -> Any:
+    """The network of a model, as a copy in double precision on the CPU; a callable that is none stays as it is."""
+    network = model.predictor_.network if hasattr(model, "predictor_") else model
+    if isinstance(network, nn.Module):
+        return copy.deepcopy(network).double().cpu().eval()
+    if not callable(network):
+        raise TypeError(
+            f"An audit takes a Cell, an Encoder, a fitted estimator or a callable (x, mask) -> outputs, got "
+            f"{type(model).__name__}."
+        )
+    return network
+
+
+def _prepared(model: Any, X: Any, steps: int, seed: int, batch: int = 2) -> tuple[Run, Any, torch.Generator]:
+    """How to run the model, and on what."""
+    network, generator = _network(model), torch.Generator().manual_seed(seed)
+    if X is None:
+        shape = getattr(network.encoder if isinstance(network, Annotator) else network, "input_shape", None)
+        if shape is None:
+            raise ValueError(f"{type(model).__name__} does not say what it takes: give X (batch, time, *inputs).")
+        symbols = _symbols(model) or 2
+        X = (
+            torch.randn(batch, steps, *shape, generator=generator, dtype=torch.float64)
+            if shape
+            else torch.randint(symbols, (batch, steps), generator=generator)
+        )
+    x = double(map_leaves(torch.as_tensor, X)).detach() if isinstance(X, Tensor | np.ndarray) else double(X)
+
+    @torch.no_grad()
+    def run(x: Any, mask: Tensor | None) -> Any:
+        if isinstance(network, Cell):
+            return scan(network, x, mask=mask).output
+        return network(x, mask).output if isinstance(network, Encoder) else network(x, mask)
+
+    return run, x, generator
+
+
+def _symbols(model: Any) -> int | None:
+    """How many symbols a model of tokens knows."""
+    network = model.predictor_.network if hasattr(model, "predictor_") else model
+    network = network.encoder if isinstance(network, Annotator) else network
+    return cast("int | None", getattr(network, "input_size", None))
+
+
+def _changed(x: Any, step: int, symbols: int | None, generator: torch.Generator) -> Any:
+    """x with another value at one step; what is held in time stays."""
+
+    def change(leaf: Tensor) -> Tensor:
+        if is_held(leaf):
+            return leaf
+        leaf = leaf.clone()
+        leaf[:, step] = _other(leaf[:, step], symbols, generator)
+        return leaf
+
+    return map_leaves(change, x)
+
+
+def _scrambled(x: Any, mask: Tensor, symbols: int | None, generator: torch.Generator) -> Any:
+    """x with other values in the padding."""
+
+    def scramble(leaf: Tensor) -> Tensor:
+        marks = mask.reshape(*mask.shape, *[1] * (leaf.dim() - 2))
+        return leaf if is_held(leaf) else torch.where(marks, leaf, _other(leaf, symbols, generator))
+
+    return map_leaves(scramble, x)
+
+
+def _other(values: Tensor, symbols: int | None, generator: torch.Generator) -> Tensor:
+    """Numbers a unit normal step away, or other tokens."""
+    if values.is_floating_point():
+        return values + torch.randn(values.shape, generator=generator, dtype=values.dtype)
+    count = symbols or int(values.max()) + 1
+    return (values + torch.randint(1, max(count, 2), values.shape, generator=generator)) % count
+
+
+def _gaps(one: Any, other: Any) -> Tensor:
+    """The largest difference of two outputs at every step, (batch, time); NaN beside a number is infinite."""
+    found = [
+        torch.nan_to_num((a.double() - b.double()).abs(), nan=torch.inf).flatten(2).amax(2)
+        if a.dim() > 2
+        else (a.double() - b.double()).abs()
+        for a, b in zip(leaves(one), leaves(other), strict=True)
+    ]
+    return torch.stack(found).amax(0)
