@@ -77,6 +77,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.identification.figures import plot_bode, plot_poles, plot_response, plot_singular_values
     from seqdyn.identification.system import LinearSystem
     from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
+    from seqdyn.language.classifier import TextClassifier
     from seqdyn.language.model import LanguageModel
     from seqdyn.loops import Scan, rollout, scan
     from seqdyn.reports.audits import check_causal, check_likelihood, check_padding
@@ -131,6 +132,7 @@ _HOME = {
     "forecasting.combination": ("CombinedForecaster",),
     "forecasting.calibrated": ("ConformalForecaster",),
     "language.model": ("LanguageModel",),
+    "language.classifier": ("TextClassifier",),
     "reports.audits": ("check_causal", "check_padding", "check_likelihood"),
     "reports.comparison": ("compare_models",),
     "reports.stability.report": ("stability_report", "StabilityReport", "assert_stable"),

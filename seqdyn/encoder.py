@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell, noisy
+from seqdyn.checks import check_choice
 from seqdyn.composition import Affine, LayerNoise, check_share, layer_noise
 from seqdyn.loops import scan
 
@@ -18,6 +19,62 @@ class Encoding(NamedTuple):
 
     output: Tensor
     summary: Tensor
+
+
+POOLINGS = ("last", "mean", "max", "attention")
+"""How a sequence is summed up in one row."""
+
+
+class Pooling(nn.Module):
+    """A sequence of rows o_1 … o_T as one row.
+
+        last         what each direction has seen last
+        mean, max    over the steps that are there
+        attention    Σ α_t o_t,   α = softmax(vᵀ tanh(W o_t + b))
+
+    Parameters
+    ----------
+    kind : {"last", "mean", "max", "attention"}
+    size : int
+        Width of the rows.
+    generator : torch.Generator, optional
+        Draws W and v.
+
+    References
+    ----------
+    Bahdanau, Cho & Bengio (2015), eq. (6), for the form of the scores; Yang et al. (2016), Hierarchical attention
+    networks for document classification, eqs. (5)–(7).
+
+    Examples
+    --------
+    >>> rows = torch.tensor([[[1.0], [2.0], [9.0]]])
+    >>> Pooling("mean", 1)(rows, rows[:, 1], torch.tensor([[True, True, False]]))
+    tensor([[1.5000]])
+    """
+
+    def __init__(self, kind: str, size: int, generator: torch.Generator | None = None):
+        super().__init__()
+        self.kind = check_choice("pooling", kind, POOLINGS)
+        self.hidden = Affine(size, size, generator) if kind == "attention" else None
+        self.score = Affine(size, 1, generator) if kind == "attention" else None
+
+    def forward(self, output: Tensor, last: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The row of outputs (batch, time, size), of which the last of each direction are ``last`` (batch, size)."""
+        if self.kind == "last":
+            return last
+        if self.kind == "max":
+            there = output if mask is None else output.masked_fill(~mask.unsqueeze(2), -torch.inf)
+            return there.amax(1)
+        row: Tensor = (self.weights(output, mask).unsqueeze(2) * output).sum(1)
+        return row
+
+    def weights(self, output: Tensor, mask: Tensor | None = None) -> Tensor:
+        """α (batch, time), which sum to 1 over the steps that are there; of the mean, equal ones."""
+        if self.hidden is None or self.score is None:
+            scores = output.new_zeros(output.shape[:2])
+        else:
+            scores = self.score(torch.tanh(self.hidden(output))).squeeze(2)
+        return torch.softmax(scores if mask is None else scores.masked_fill(~mask, -torch.inf), 1)
 
 
 class Encoder(nn.Module):
@@ -37,11 +94,10 @@ class Encoder(nn.Module):
     output_size : int, optional
         Read output and summary through y = W_y o + b_y.
     generator : torch.Generator, optional
-        Draws W_y.
-
-    Notes
-    -----
-    The summary joins what each direction has seen last: →o at the last valid step, ←o at the first.
+        Draws W_y, and what the pooling has.
+    pooling : {"last", "mean", "max", "attention"}
+        How the summary is made, see :class:`Pooling`. ``"last"`` joins what each direction has seen last: →o at the
+        last valid step, ←o at the first.
 
     References
     ----------
@@ -65,6 +121,7 @@ class Encoder(nn.Module):
         dropout: float = 0.0,
         output_size: int | None = None,
         generator: torch.Generator | None = None,
+        pooling: str = "last",
     ):
         super().__init__()
         if not layers:
@@ -92,18 +149,17 @@ class Encoder(nn.Module):
         self.dropout = check_share("dropout", dropout)
         self.output_size = width if output_size is None else output_size
         self.affine = None if output_size is None else Affine(width, output_size, generator)
+        self.pooling, self.pool = pooling, Pooling(pooling, width, generator)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, noise: tuple[LayerNoise, ...] | None = None) -> Encoding:
         """Encode x (batch, time, *input_shape); ``noise`` is what :meth:`noise` drew, in training."""
-        nothing = (LayerNoise(None, None),) * len(self.layers)
-        for layer, (dropped, own) in zip(self._pairs(), noise or nothing, strict=True):
-            output, summary = _both_directions(layer, x, mask, own)
-            if self.residual and output.shape == x.shape:
-                output, summary = output + x, summary + _ends(layer, x, mask)
-            if dropped is not None:
-                output, summary = output * dropped, summary * dropped[:, 0]
-            x = output
+        x, last = self._layered(x, mask, noise)
+        summary = self.pool(x, last, mask)
         return Encoding(x, summary) if self.affine is None else Encoding(self.affine(x), self.affine(summary))
+
+    def attention(self, x: Any, mask: Tensor | None = None) -> Tensor:
+        """What every step weighs in the summary, (batch, time); see :meth:`Pooling.weights`."""
+        return self.pool.weights(self._layered(x, mask, None)[0], mask)
 
     def constructor_arguments(self) -> dict[str, Any]:
         """The constructor arguments, for files, that no attribute of the same name tells."""
@@ -112,6 +168,18 @@ class Encoder(nn.Module):
     def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
         """One :class:`~seqdyn.composition.LayerNoise` a layer, for one batch; None if there is none."""
         return layer_noise(self._pairs(), self.dropout if self.training else 0.0, batch, time, generator)
+
+    def _layered(self, x: Any, mask: Tensor | None, noise: tuple[LayerNoise, ...] | None) -> tuple[Tensor, Tensor]:
+        """The output of the top layer, and what each of its directions has seen last."""
+        nothing = (LayerNoise(None, None),) * len(self.layers)
+        for layer, (dropped, own) in zip(self._pairs(), noise or nothing, strict=True):
+            output, summary = _both_directions(layer, x, mask, own)
+            if self.residual and output.shape == x.shape:
+                output, summary = output + x, summary + _ends(layer, x, mask)
+            if dropped is not None:
+                output, summary = output * dropped, summary * dropped[:, 0]
+            x = output
+        return x, summary
 
     def _pairs(self) -> list[Sequence[Cell]]:
         return cast(list[Sequence[Cell]], list(self.layers))

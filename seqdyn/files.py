@@ -46,7 +46,7 @@ REGISTRY: dict[str, str] = {
     name: module
     for module, names in {
         "seqdyn.composition": "Stack Residual Readout Offset Embedding Identity IdentityState",
-        "seqdyn.encoder": "Encoder",
+        "seqdyn.encoder": "Encoder Pooling",
         "seqdyn.autoregression": "Autoregression Past OwnPast OwnPastState Columns DelayLine DelayLineState",
         "seqdyn.teacher_forcing": "TeacherForcing",
         "seqdyn.initial_state": "Started Zero Random Learned Given Warmup",
@@ -86,6 +86,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.estimators.linear": "LinearStateSpaceRegressor",
         "seqdyn.estimators.moving_average": "MovingAverageRegressor ExponentialMovingAverageRegressor",
         "seqdyn.language.model": "LanguageModel",
+        "seqdyn.language.classifier": "TextClassifier",
         "seqdyn.estimators.baselines": "PersistenceRegressor ARXRegressor",
     }.items()
     for name in names.split()

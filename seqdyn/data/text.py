@@ -178,7 +178,7 @@ class Vocabulary:
         symbols = self.split(text)
         if self.unit == "word" and symbols and symbols[0] not in self._numbers and f" {symbols[0]}" in self._numbers:
             symbols[0] = f" {symbols[0]}"
-        return self._look_up(symbols)
+        return self.numbers(symbols)
 
     def split(self, text: str) -> list[str]:
         """The symbols of a text.
@@ -194,7 +194,8 @@ class Vocabulary:
     def _subwords(self) -> Subwords:
         return Subwords(self.symbols, self.merges)
 
-    def _look_up(self, symbols: Sequence[str], before: int = 0) -> Array:
+    def numbers(self, symbols: Sequence[str], before: int = 0) -> Array:
+        """The numbers of symbols (time,), which :meth:`split` gave; ``before`` is where they begin in their text."""
         unknown = self.marks.index("unknown") if "unknown" in self.marks else -1
         found = np.fromiter((self._numbers.get(symbol, unknown) for symbol in symbols), np.int64, len(symbols))
         if unknown < 0 and (found < 0).any():
@@ -382,5 +383,5 @@ def _encoded(source: Source, vocabulary: Vocabulary, encoding: str) -> Iterator[
     done = 0
     for piece in pieces(source, vocabulary.unit, encoding):
         symbols = vocabulary.split(piece)
-        yield vocabulary._look_up(symbols, done).astype(vocabulary.dtype)
+        yield vocabulary.numbers(symbols, done).astype(vocabulary.dtype)
         done += len(symbols)

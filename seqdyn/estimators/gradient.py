@@ -347,7 +347,7 @@ class GradientEstimator(Trained, SequenceEstimator):
             return lengths
         if self._per_step:
             return lengths - np.maximum(1, np.round(self.validation_fraction * lengths).astype(np.int64))
-        return np.where(_last_of_each(self._kinds(numbers), self.validation_fraction), 0, lengths)
+        return np.where(last_of_each(self._kinds(numbers), self.validation_fraction), 0, lengths)
 
     def _kinds(self, numbers: Array) -> Array:
         """The kind of every sequence, of which a part that is held out takes its share: all are of one kind."""
@@ -469,12 +469,12 @@ def _history(trainer: Trainer, observer: ReachObserver) -> pd.DataFrame:
     return frame
 
 
-def _last_of_each(kinds: Array, fraction: float) -> Array:
+def last_of_each(kinds: Array, fraction: float) -> Array:
     """The last share of every kind, at least one of each that has two: bool, shape (sequences,).
 
     Examples
     --------
-    >>> _last_of_each(np.array([0, 0, 0, 1, 1, 2]), 0.1).astype(int)
+    >>> last_of_each(np.array([0, 0, 0, 1, 1, 2]), 0.1).astype(int)
     array([0, 0, 1, 0, 1, 0])
     """
     last = np.zeros(len(kinds), dtype=bool)

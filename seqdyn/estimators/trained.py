@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pandas as pd
@@ -123,3 +123,15 @@ def history(trainer: Trainer) -> pd.DataFrame:
     frame = pd.DataFrame(trainer.history, columns=list(trainer.columns))
     frame.attrs["non_finite"] = trainer.non_finite
     return frame
+
+
+def with_budget(recipe: Recipe, batches: int, epochs: int, steps: int) -> Recipe:
+    """The recipe with a budget, where none is given: so many epochs, or as many as so many steps take.
+
+    Examples
+    --------
+    >>> with_budget(Recipe(), batches=10, epochs=3, steps=500).max_epochs
+    50
+    """
+    free = recipe.max_epochs is None and recipe.max_steps is None and recipe.max_time is None
+    return replace(recipe, max_epochs=max(epochs, -(-steps // batches))) if free else recipe

@@ -6,7 +6,7 @@ import codecs
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Self, cast
 
 import numpy as np
@@ -35,7 +35,7 @@ from seqdyn.estimators.parameters import (
     optional,
     share,
 )
-from seqdyn.estimators.trained import Trained, history
+from seqdyn.estimators.trained import Trained, history, with_budget
 from seqdyn.files import save, storable
 from seqdyn.language.generation import (
     Begun,
@@ -54,7 +54,7 @@ from seqdyn.training.batches import Rows
 from seqdyn.training.checkpoint import digest
 from seqdyn.training.corpus import TokenStreams, begun_with
 from seqdyn.training.heads import CrossEntropy
-from seqdyn.training.loop import Recipe, Trainer
+from seqdyn.training.loop import Trainer
 from seqdyn.training.objective import Supervised, evaluated
 
 Array = np.ndarray[Any, Any]
@@ -207,7 +207,8 @@ class LanguageModel(Trained):
         batches = TokenStreams(tokens[:train], streams, self.bptt_length, begin, self._device)
         held = TokenStreams(tokens[train:], 1, 1024, begin, self._device) if self.early_stopping else None
         validate = None if held is None else lambda: evaluated(network, held, objective)["loss"]
-        trainer = Trainer(network, batches, objective, self._recipe(len(batches)), generator, validate)
+        recipe = with_budget(self._recipe(), len(batches), EPOCHS, STEPS)
+        trainer = Trainer(network, batches, objective, recipe, generator, validate)
         if self.checkpoint is not None:
             mark = {"data": digest(torch.from_numpy(np.asarray(tokens, np.int32)))}
             trainer.checkpoint = self._kept(mark, self.schedule is not None, {})
@@ -223,11 +224,6 @@ class LanguageModel(Trained):
     def _forgets(self) -> bool:
         """Whether there are symbols that the vocabulary leaves out."""
         return self.unit != "subword" and (self.least > 1 or self.vocabulary_size is not None)
-
-    def _recipe(self, batches: int = 1) -> Recipe:
-        recipe = super()._recipe()
-        free = self.max_epochs is None and self.max_steps is None
-        return replace(recipe, max_epochs=max(EPOCHS, -(-STEPS // batches))) if free else recipe
 
     def _network(self, vocabulary: Vocabulary, generator: torch.Generator) -> Cell:
         """From tokens to scores, with the token of the beginning as the last."""
@@ -245,11 +241,9 @@ class LanguageModel(Trained):
         return Embedding(inner, symbols + 1, generator, self.embedding_dropout, symbols if self.tied else None)
 
     def _rules(self) -> dict[str, Rule]:
-        cell = either(one_of(*CELLS), (callable, "a class called as cell(input_size, hidden_size)"),
-                      instance_of(Cell, "a built Cell"))  # fmt: skip
         return {
             "unit": one_of("character", "word", "subword"),
-            "cell": cell,
+            "cell": cell_rule(),
             "embedding_size": optional(at_least(1)),
             "tied": one_of(False, True),
             "embedding_dropout": share(zero=True),
@@ -271,6 +265,15 @@ class LanguageModel(Trained):
         symbols = len(self.vocabulary_)
         targets = ClassTargets(np.array(self.vocabulary_.labels, dtype=object), CrossEntropy(symbols))
         return Predictor(self.network_, Codec(SymbolInputs(self.vocabulary_, symbols), targets), flat=True)
+
+    @property
+    def layers_(self) -> list[Cell]:
+        """The recurrent layers, from the lowest."""
+        check_is_fitted(self)
+        inner = cast(Embedding, self.network_).cell
+        inner = inner.cell if isinstance(inner, Readout) else inner
+        stacked = list(inner.layers) if isinstance(inner, Stack) else [inner]
+        return [layer.cell if isinstance(layer, Residual) else cast(Cell, layer) for layer in stacked]
 
     @property
     def embedding_(self) -> Array:
@@ -558,6 +561,12 @@ class LanguageModel(Trained):
         model.history_ = pd.DataFrame(fitted["history"])
         model.history_.attrs["non_finite"] = fitted["events"]
         return model
+
+
+def cell_rule() -> Rule:
+    """What ``cell`` may be."""
+    made = (callable, "a class called as cell(input_size, hidden_size)")
+    return either(one_of(*CELLS), made, instance_of(Cell, "a built Cell"))
 
 
 def _is_encoding(name: Any) -> bool:

@@ -1,0 +1,465 @@
+"""Classifiers of texts: one label a text, or one a token."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import ClassifierMixin, clone
+from sklearn.utils import Tags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from seqdyn.cell import Cell
+from seqdyn.checks import is_number
+from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
+from seqdyn.composition import Embedding, Identity
+from seqdyn.data.text import Vocabulary
+from seqdyn.encoder import POOLINGS, Encoder
+from seqdyn.estimators.gradient import last_of_each
+from seqdyn.estimators.layers import layer_of, widths_of
+from seqdyn.estimators.parameters import Rule, at_least, check_parameters, instance_of, one_of, optional, share
+from seqdyn.estimators.trained import Trained, history, with_budget
+from seqdyn.files import save, storable
+from seqdyn.language.explanation import Explanation, occluded
+from seqdyn.language.model import CELLS, LanguageModel, cell_rule
+from seqdyn.predictor import Predictor
+from seqdyn.training.batches import Batch, Rows, Spans
+from seqdyn.training.checkpoint import digest
+from seqdyn.training.forward import Annotator, run
+from seqdyn.training.heads import CrossEntropy
+from seqdyn.training.loop import Trainer
+from seqdyn.training.objective import Supervised, evaluated
+
+Array = np.ndarray[Any, Any]
+Text = str | Sequence[str]
+
+EPOCHS, STEPS = 3, 500
+"""A training without a budget has so many epochs, or as many as so many steps take."""
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class TextClassifier(ClassifierMixin, Trained):
+    """The probability of every class of a text, read by recurrent layers: P(y) = softmax(W pool(o_1 … o_T) + b).
+
+        x_t = E_{s_t},   o_t, h_t = f(x_t, h_{t-1}) in one direction or both,   pool: last, mean, max or attention
+
+    Parameters
+    ----------
+    unit : {"word", "character", "subword"}
+        Of texts; a list of tokens is taken as it is.
+    lowercase : bool
+        Read texts in lower case.
+    cell : {"lstm", "gru", "elman"}, callable or Cell
+        Or a class called as ``cell(input_size, hidden_size)`` for every layer, or one built cell.
+    hidden_size : int or tuple of int
+        Width of the memory of each direction; a tuple gives one a layer.
+    num_layers : int
+        Layers of ``hidden_size``, when that is an int.
+    bidirectional : {True, False, "first"}
+        Whether every layer reads both directions, none, or the first.
+    residual : bool
+        Add each layer's input to its output where the widths agree.
+    embedding_size : int
+        Width of the vectors of symbols.
+    pooling : {"attention", "last", "mean", "max"}
+        How a text becomes one row, see :class:`~seqdyn.encoder.Pooling`.
+    return_sequences : bool
+        One label a token, rather than one a text.
+    dropout : float in [0, 1)
+        Share of the vectors' entries, and of every layer's outputs, dropped in training, one mask a text.
+    word_dropout : float in [0, 1)
+        Share of symbols that a training step sees as unknown.
+    least : int
+        Learn symbols that appear so often in the training texts; others are unknown.
+    vocabulary_size : int, optional
+        Learn so many symbols at most, the most frequent.
+    pretraining : LanguageModel, optional
+        A clone of it is fitted on the training texts first; its vectors, and the recurrence of the layers that have
+        the same shape, are where the training begins.
+    batch_size : int
+        Texts in a step; those of like lengths together.
+    **others
+        As in :class:`~seqdyn.estimators.trained.Trained`. Without a budget: 3 epochs, or as many as 500 steps take;
+        small data are learnt by heart in more. ``early_stopping`` holds out the last texts of each class.
+
+    Attributes
+    ----------
+    classes_ : array, shape (classes,)
+    vocabulary_ : Vocabulary
+    network_ : Annotator
+    history_ : DataFrame
+        One row an epoch, see :class:`~seqdyn.estimators.gradient.GradientEstimator`.
+    language_model_ : LanguageModel
+        With ``pretraining`` only.
+
+    References
+    ----------
+    Dai & Le (2015), Semi-supervised sequence learning, for the start from a language model.
+
+    Examples
+    --------
+    >>> texts = ["a good film", "good and clever", "a bad film", "bad and boring"] * 8
+    >>> model = TextClassifier(hidden_size=8, max_epochs=30, random_state=0).fit(texts, [1, 1, 0, 0] * 8)
+    >>> model.predict(["good", "a boring film"])
+    array([1, 0])
+    """
+
+    unit: str = "word"
+    lowercase: bool = True
+    cell: Any = "lstm"
+    hidden_size: Any = 64
+    num_layers: int = 1
+    bidirectional: Any = True
+    residual: bool = False
+    embedding_size: int = 64
+    pooling: str = "attention"
+    return_sequences: bool = False
+    dropout: float = 0.5
+    word_dropout: float = 0.1
+    least: int = 1
+    vocabulary_size: int | None = None
+    pretraining: Any = None
+    batch_size: int = 64
+    optimizer: str = "adamw"
+    learning_rate: float = 5e-3
+    schedule: Any = "warmup_cosine"
+    weight_average: float = 0.99
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(self, X: Sequence[Text], y: Any, sample_weight: Any = None) -> Self:
+        """Train on texts.
+
+        Parameters
+        ----------
+        X : sequence of str, or of lists of str
+            Texts, or their tokens.
+        y : array, shape (texts,); with ``return_sequences`` a list of sequences, one label a token
+        sample_weight : array, shape (texts,), optional
+            What every text counts in the loss.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there are not as many labels as texts (or tokens), a text is empty, there is one class only, or
+            parameters do not fit; the message says where.
+        NonFiniteError
+            If loss or gradient explode.
+        """
+        check_parameters(self)
+        X = _texts(X)
+        model = None if self.pretraining is None else self._pretrained(X)
+        vocabulary = self._vocabulary(X) if model is None else model.vocabulary_
+        tokens, generator = self._tokens(X, vocabulary), self._generator()
+        labels = self._labels(y, tokens)
+        classes = np.unique(np.concatenate(labels) if self.return_sequences else labels)
+        if len(classes) < 2:
+            raise ValueError(f"TextClassifier needs two classes or more, but y holds one class: {classes[0]!r}.")
+        network = self._network(vocabulary, len(classes), generator)
+        if model is not None:
+            self.language_model_ = model
+            begin_as(network.encoder, model)
+        self.vocabulary_, self.classes_, self.network_ = vocabulary, classes, network.to(self._device, self._precision)
+        rows = self._rows(tokens, labels, _weights(sample_weight, len(tokens)))
+        self._train(rows, labels, generator)
+        return self
+
+    def _train(self, rows: Rows, labels: Any, generator: torch.Generator) -> None:
+        """All steps, on all texts or without those that are held out."""
+        objective = Supervised(CrossEntropy(len(self.classes_)), prepare=self._hide if self.word_dropout else None)
+        held = torch.zeros(len(rows.starts), dtype=torch.bool)
+        if self.early_stopping:
+            kinds = np.zeros(len(held)) if self.return_sequences else np.searchsorted(self.classes_, labels)
+            held = torch.as_tensor(last_of_each(kinds, self.validation_fraction))
+        batches = Spans(rows.part(rows.starts[~held], rows.lengths[~held]), self.batch_size)
+        apart = Spans(rows.part(rows.starts[held], rows.lengths[held]), 256) if bool(held.any()) else None
+        scored = Supervised(objective.head)
+        validate = None if apart is None else lambda: evaluated(self.network_, apart, scored)["loss"]
+        recipe = with_budget(self._recipe(), len(batches), EPOCHS, STEPS)
+        trainer = Trainer(self.network_, batches, objective, recipe, generator, validate)
+        if self.checkpoint is not None:
+            mark = {"data": digest(rows.x, rows.y, rows.starts), "start": digest(*self.network_.state_dict().values())}
+            trainer.checkpoint = self._kept(mark, self.schedule is not None, {})
+        try:
+            trainer.run()
+        finally:
+            self.network_.eval()
+            self.history_, self.n_iter_ = history(trainer), len(trainer.history)
+
+    def _hide(self, batch: Batch, progress: float, generator: torch.Generator) -> Batch:
+        """The batch with some symbols unknown."""
+        hidden = torch.rand(batch.x.shape, generator=generator).to(batch.x.device) < self.word_dropout
+        return batch._replace(x=batch.x.masked_fill(hidden, self.vocabulary_.mark("unknown")))
+
+    def _pretrained(self, X: Sequence[Text]) -> LanguageModel:
+        """A language model of the texts, one a line."""
+        if self.pretraining.unit != self.unit:
+            raise ValueError(f"pretraining has unit={self.pretraining.unit!r}, the classifier {self.unit!r}.")
+        texts = [text for text in X if isinstance(text, str)]
+        if len(texts) < len(X):
+            raise ValueError("pretraining learns texts, but X holds lists of tokens: join them, or leave it out.")
+        model = clone(self.pretraining).fit("".join(f"{self._read(text)}\n" for text in texts))
+        if "unknown" not in model.vocabulary_.marks:
+            raise ValueError("pretraining knows no mark for what is unknown: give it least=2, or a vocabulary_size.")
+        return model
+
+    def _vocabulary(self, X: Sequence[Text]) -> Vocabulary:
+        """The symbols of the texts."""
+        if self.unit == "subword":
+            whole = "\n".join(self._read(text) if isinstance(text, str) else " ".join(text) for text in X)
+            return Vocabulary.of(whole, "subword", ("unknown",), self.vocabulary_size)
+        counts = Counter(symbol for text in self._tokens(X, Vocabulary((), self.unit)) for symbol in text)
+        often = tuple(symbol for symbol, count in counts.most_common(self.vocabulary_size) if count >= self.least)
+        return Vocabulary(often, self.unit, ("unknown",))
+
+    def _network(self, vocabulary: Vocabulary, classes: int, generator: torch.Generator) -> Annotator:
+        cell = CELLS[self.cell] if isinstance(self.cell, str) else self.cell
+        embedding = Embedding(Identity(self.embedding_size), len(vocabulary), generator)
+        with torch.no_grad():
+            embedding.weight.mul_(0.1)  # small vectors generalise: what is rare stays near nothing
+        layers: list[Cell | tuple[Cell, Cell]] = [embedding]
+        below = self.embedding_size
+        for index, hidden in enumerate(widths_of(self.hidden_size, self.num_layers, self.cell)):
+            both = self.bidirectional is True or (self.bidirectional == "first" and index == 0)
+            cells = [layer_of(cell, below, hidden, generator) for _ in range(2 if both else 1)]
+            layers.append((cells[0], cells[1]) if both else cells[0])
+            below = sum(layer.output_size for layer in cells)
+        encoder = Encoder(layers, self.residual, self.dropout, classes, generator, self.pooling)
+        return Annotator(encoder, self.return_sequences)
+
+    # ---------------------------------------------------------------- texts and labels
+
+    def _read(self, text: str) -> str:
+        """A text as it is split: every word with a space before it."""
+        text = text.lower() if self.lowercase else text
+        return f" {text.strip()}" if self.unit == "word" else text
+
+    def _tokens(self, X: Sequence[Text], vocabulary: Vocabulary) -> list[list[str]]:
+        """The symbols of every text."""
+        tokens = [self._split(text, number, vocabulary) for number, text in enumerate(X)]
+        empty = [number for number, text in enumerate(tokens) if not text]
+        if empty:
+            raise ValueError(f"Text {empty[0]} of X is empty ({len(empty)} are): leave them out, with their labels.")
+        return tokens
+
+    def _split(self, text: Any, number: int, vocabulary: Vocabulary) -> list[str]:
+        if isinstance(text, str):
+            return vocabulary.split(self._read(text)) if text.strip() or self.unit != "word" else []
+        if isinstance(text, list | tuple | np.ndarray) and all(isinstance(token, str) for token in text):
+            return [str(token).lower() if self.lowercase else str(token) for token in text]
+        raise ValueError(f"Text {number} of X is {text!r:.60}, expected a str, or a list of tokens.")
+
+    def _given(self, X: Any) -> list[list[str]]:
+        """The symbols of texts, by the vocabulary of the fit."""
+        check_is_fitted(self)
+        return self._tokens(_texts(X), self.vocabulary_)
+
+    def _labels(self, y: Any, tokens: list[list[str]]) -> Any:
+        """Labels beside the texts: an array, or an array a text."""
+        if y is None or len(y) != len(tokens):
+            found = "None" if y is None else f"{len(y)} labels"
+            raise ValueError(f"X holds {len(tokens)} texts, y {found}: give one for each.")
+        if not self.return_sequences:
+            labels = np.asarray(y)
+            if labels.ndim != 1:
+                raise ValueError(
+                    f"y has shape {labels.shape}, expected one label a text; for one a token set return_sequences=True."
+                )
+            check_classification_targets(labels)
+            return labels
+        rows = [np.asarray(own) for own in y]
+        for number, (own, text) in enumerate(zip(rows, tokens, strict=True)):
+            if own.shape != (len(text),):
+                raise ValueError(
+                    f"Text {number} has {len(text)} tokens, {' '.join(text)[:60]!r}, but labels of shape {own.shape}: "
+                    "give one for each token."
+                )
+        return rows
+
+    def _numbers(self, tokens: list[list[str]]) -> list[Tensor]:
+        """Texts as numbers."""
+        return [torch.as_tensor(self.vocabulary_.numbers(text)) for text in tokens]
+
+    def _rows(self, tokens: list[list[str]], labels: Any, weight: Array) -> Rows:
+        """Texts end to end with their labels; of one a text, the last step has it."""
+        x, device = self._numbers(tokens), self._device
+        targets, weights = [], []
+        for number, text in enumerate(x):
+            own = labels[number] if self.return_sequences else np.full(len(text), labels[number])
+            targets.append(torch.as_tensor(np.searchsorted(self.classes_, own))[:, None])
+            counts = torch.full((len(text), 1), float(weight[number]), dtype=self._precision)
+            if not self.return_sequences:
+                counts[:-1] = 0
+            weights.append(counts)
+        x, targets, weights = ([own.to(device) for own in column] for column in (x, targets, weights))
+        return Rows.of(x, targets, weights)
+
+    # ---------------------------------------------------------------- predicting
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "history_" in vars(self)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string, tags.input_tags.two_d_array = True, False
+        return tags
+
+    @property
+    def predictor_(self) -> Predictor:
+        """The fitted network between texts and probabilities."""
+        check_is_fitted(self)
+        codec = Codec(SymbolInputs(self.vocabulary_), ClassTargets(self.classes_, CrossEntropy(len(self.classes_))))
+        return Predictor(self.network_, codec, per_step=self.return_sequences, flat=True)
+
+    def predict_proba(self, X: Sequence[Text]) -> Any:
+        """The probability of every class: (texts, classes), or a list of (tokens, classes)."""
+        return self._probabilities(self._numbers(self._given(X)))
+
+    def predict(self, X: Sequence[Text]) -> Any:
+        """The likeliest class of every text, (texts,), or a list of those of its tokens."""
+        found = self.predict_proba(X)
+        if self.return_sequences:
+            return [self.classes_[p.argmax(1)] for p in found]
+        return self.classes_[found.argmax(1)]
+
+    def score(self, X: Sequence[Text], y: Any, sample_weight: Any = None) -> float:
+        """The share of texts, or of tokens, whose label is right."""
+        labels, weight = self._labels(y, self._given(X)), _weights(sample_weight, len(X))
+        predicted = self.predict(X)
+        if self.return_sequences:
+            weight = np.repeat(weight, [len(own) for own in labels])
+            predicted, labels = np.concatenate(predicted), np.concatenate(labels)
+        return float(np.average(predicted == labels, weights=weight))
+
+    def explain(self, text: Text) -> Explanation:
+        """The words that mattered: what the log-odds of the predicted class lose when one of them is unknown.
+
+        Parameters
+        ----------
+        text : str, or list of str
+
+        Returns
+        -------
+        Explanation
+            With ``to_frame()``, ``to_html()`` and ``plot()``.
+        """
+        if self.return_sequences:
+            raise ValueError("explain tells the words behind the one label of a text, not behind one a token.")
+        (tokens,) = self._given([text])
+        (numbers,), unknown = self._numbers([tokens]), self.vocabulary_.mark("unknown")
+        return occluded(tokens, numbers, unknown, self._probabilities, self.classes_, self._attention)
+
+    def _probabilities(self, numbers: list[Tensor]) -> Any:
+        """The probability of every class of texts as numbers."""
+        rows = Rows.of([text.to(self._device) for text in numbers])
+        with torch.inference_mode():
+            output, _ = run(self.network_, rows)
+        found = self.predictor_.decode(output)
+        if self.return_sequences:
+            return np.split(found, rows.starts[1:].numpy())
+        return found[(rows.starts + rows.lengths - 1).numpy()]
+
+    def _attention(self, numbers: Tensor) -> Array | None:
+        """What every step weighs; None where there is no attention."""
+        if self.pooling != "attention":
+            return None
+        with torch.inference_mode():
+            return np.asarray(self.network_.encoder.attention(numbers[None].to(self._device))[0].cpu())
+
+    # ---------------------------------------------------------------- parameters and files
+
+    def _rules(self) -> dict[str, Rule]:
+        return {
+            "unit": one_of("word", "character", "subword"),
+            "lowercase": one_of(False, True),
+            "cell": cell_rule(),
+            "embedding_size": at_least(1),
+            "pooling": one_of(*POOLINGS),
+            "word_dropout": share(zero=True),
+            "least": at_least(1),
+            "vocabulary_size": optional(at_least(1)),
+            "pretraining": optional(instance_of(LanguageModel, "a LanguageModel")),
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to one ``.safetensors`` file; ``seqdyn.load(path)`` reads it back."""
+        check_is_fitted(self)
+        save(path, self)
+
+    def to_content(self) -> dict[str, Any]:
+        """Parameters, vocabulary, classes, weights and history, as a tree that files can hold."""
+        params = {field.name: storable(getattr(self, field.name)) for field in fields(self)}
+        if not self.__sklearn_is_fitted__():
+            return {"params": params, "fitted": None}
+        columns = {str(name): column.to_numpy() for name, column in self.history_.items()}
+        fitted = {"vocabulary": self.vocabulary_, "classes": self.classes_, "n_iter": self.n_iter_,
+                  "network": dict(self.network_.state_dict()), "history": columns,
+                  "events": self.history_.attrs["non_finite"]}  # fmt: skip
+        return {"params": params, "fitted": fitted}
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_content`."""
+        model, fitted = cls(**content["params"]), content["fitted"]
+        if fitted is None:
+            return model
+        model.vocabulary_, model.classes_, model.n_iter_ = fitted["vocabulary"], fitted["classes"], fitted["n_iter"]
+        network = model._network(model.vocabulary_, len(model.classes_), torch.Generator())
+        network.load_state_dict(fitted["network"])
+        model.network_ = network.to(model._device, model._precision).eval()
+        model.history_ = pd.DataFrame(fitted["history"])
+        model.history_.attrs["non_finite"] = fitted["events"]
+        return model
+
+
+def begin_as(encoder: Encoder, model: LanguageModel) -> None:
+    """Let an encoder of tokens begin with the vectors and the recurrence of a language model, as far as they fit."""
+    embedding, *layers = (cast(nn.ModuleList, pair)[0] for pair in encoder.layers)
+    assert isinstance(embedding, Embedding)
+    if embedding.weight.shape != model.embedding_.shape:
+        raise ValueError(
+            f"pretraining has vectors {model.embedding_.shape[1]} wide, the classifier {embedding.weight.shape[1]}: "
+            "set one embedding_size."
+        )
+    with torch.no_grad():
+        embedding.weight.copy_(torch.as_tensor(model.embedding_))
+    for layer, learnt in zip(layers, model.layers_, strict=False):
+        own, other = layer.state_dict(), learnt.state_dict()
+        if type(layer) is type(learnt) and all(own[name].shape == value.shape for name, value in other.items()):
+            layer.load_state_dict(other)
+
+
+def _texts(X: Any) -> list[Text]:
+    """X as a list of texts."""
+    if isinstance(X, str):
+        raise ValueError(f"X is one text, {X[:40]!r}: give a list of texts, such as [text].")
+    texts = list(X)
+    if not texts:
+        raise ValueError("X holds no text: give one at least.")
+    return texts
+
+
+def _weights(sample_weight: Any, count: int) -> Array:
+    """What every text counts."""
+    if sample_weight is None:
+        return np.ones(count)
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.shape != (count,) or not (np.isfinite(weight) & (weight >= 0)).all() or not weight.any():
+        told = f"{weight.min()} to {weight.max()}" if weight.size and is_number(weight.min()) else "none"
+        raise ValueError(
+            f"sample_weight has shape {weight.shape} and values {told}, expected one number of at least 0 for each of "
+            f"{count} texts, and one above."
+        )
+    return weight
