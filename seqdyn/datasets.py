@@ -304,6 +304,30 @@ def load_moving_digits(
     return Films(_paste(images[shown], corner, canvas).reshape(n_films, time, -1), labels[shown])
 
 
+def load_python_documentation() -> str:
+    """The reference of the Python language, as the interpreter's own ``help`` prints it: a corpus that is always there.
+
+    Returns
+    -------
+    str
+        Some 465,000 characters of English and code, by topics in alphabetical order; the text is that of the Python
+        that runs, and differs from version to version.
+
+    References
+    ----------
+    The Python Software Foundation, through the standard library (``pydoc_data.topics``); PSF licence.
+
+    Examples
+    --------
+    >>> text = load_python_documentation()
+    >>> len(text) > 400_000, text[:22]
+    (True, 'The "assert" statement')
+    """
+    from pydoc_data.topics import topics
+
+    return "\n".join(topics[name] for name in sorted(topics))
+
+
 def load_logistic(steps: int = 1000, *, r: float = 3.9, discard: int = 100) -> pd.DataFrame:
     """A trajectory of the logistic map, x_t = r x_{t-1} (1 − x_{t-1}), free of noise.
 

@@ -21,6 +21,7 @@ from seqdyn.cli.diagnose import diagnose
 from seqdyn.cli.fit import fit
 from seqdyn.cli.forecast import forecast
 from seqdyn.cli.predict import predict
+from seqdyn.cli.text import app as text
 
 EXPECTED = (ValueError, TypeError, OSError, ImportError, FloatingPointError)
 """Errors that say all there is to say by their message; FileFormatError and NonFiniteError are among them."""
@@ -59,6 +60,7 @@ class Commands(TyperGroup):
 app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 for command in (demo, fit, predict, forecast, backtest, diagnose):
     app.command()(command)
+app.add_typer(text, name="text")
 
 
 @app.callback(invoke_without_command=True)
@@ -85,6 +87,12 @@ def commands(
 
     \b
       seqdyn diagnose model.safetensors data.csv --required-lag 50 --html report.html
+
+    Or learn a text, and let it write on:
+
+    \b
+      seqdyn text fit corpus.txt --out model.safetensors
+      seqdyn text generate model.safetensors --prompt "To be" --length 400
     """
     if version:
         typer.echo(f"seqdyn {sys.modules['seqdyn'].__version__}")

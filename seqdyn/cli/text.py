@@ -1,0 +1,176 @@
+"""`seqdyn text fit | generate | evaluate`: language models from files of text."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seqdyn.cli.fit import check_device, run_training
+from seqdyn.cli.tables import check_readable
+
+if TYPE_CHECKING:
+    from seqdyn.language.model import LanguageModel
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+class Unit(StrEnum):
+    """What a symbol is."""
+
+    CHARACTER = "character"
+    WORD = "word"
+    SUBWORD = "subword"
+
+
+class CellName(StrEnum):
+    """The recurrence."""
+
+    LSTM = "lstm"
+    GRU = "gru"
+    ELMAN = "elman"
+
+
+@app.callback(invoke_without_command=True)
+def commands(context: typer.Context) -> None:
+    """Language models: learn a text, write on from a prompt, say how well a text is predicted.
+
+    \b
+      seqdyn text fit corpus.txt --out model.safetensors
+      seqdyn text generate model.safetensors --prompt "To be" --length 400
+      seqdyn text evaluate model.safetensors unseen.txt
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+@app.command()
+def fit(
+    corpus: Annotated[list[Path], typer.Argument(metavar="CORPUS.txt…", help="Files of text, read as one.")],
+    out: Annotated[Path, typer.Option(help="The model file to write, *.safetensors.")],
+    unit: Annotated[Unit, typer.Option(help="What a symbol is.")] = Unit.CHARACTER,
+    cell: Annotated[CellName, typer.Option(help="The recurrence.")] = CellName.LSTM,
+    hidden_size: Annotated[int, typer.Option(min=1, help="Width of the memory.")] = 256,
+    layers: Annotated[int, typer.Option(min=1, help="Layers of that width.")] = 1,
+    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of outputs dropped in training.")] = 0.0,
+    least: Annotated[
+        int | None, typer.Option(min=1, help="Learn symbols that appear so often. Default: 1; of words 2.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the text. Default: 20, or as many as 1,000 steps take.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="How long to train at most.")] = None,
+    test_fraction: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of the text, its end, kept for the score.")
+    ] = 0.1,
+    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
+    seed: Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")] = 0,
+    device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show a progress bar.")] = False,
+) -> None:
+    """Learn to predict the next symbol of a text.
+
+    The end of the text is held out; the loss there is watched, and the best weights are kept. Ctrl-C ends the training
+    early and keeps what is learnt.
+
+    \b
+    Example:
+      seqdyn text fit corpus.txt --out model.safetensors
+    """
+    if not out.absolute().parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {out.absolute().parent} to write {out.name} in: make it first.")
+    for path in corpus:
+        check_readable(path)
+    check_device(device)
+    from seqdyn.language.model import LanguageModel
+
+    least = least or (2 if unit is Unit.WORD else 1)
+    budget: dict[str, Any] = {"max_epochs": epochs, "max_time": None if minutes is None else 60 * minutes}
+    held: dict[str, Any] = {"early_stopping": True, "validation_fraction": test_fraction} if test_fraction else {}
+    model = LanguageModel(unit=str(unit), cell=str(cell), hidden_size=hidden_size, num_layers=layers, dropout=dropout,
+                          least=least, encoding=encoding, random_state=seed, device=device, verbose=verbose, **budget,
+                          **held)  # fmt: skip
+    typer.echo(f"corpus      {', '.join(map(str, corpus))}")
+    typer.echo(f"model       {model}")
+    began = time.monotonic()
+    interrupted = run_training(lambda: model.fit(corpus))
+    _report(model, time.monotonic() - began)
+    model.save(out)
+    typer.echo(f"saved       {out}; write with: seqdyn text generate {out} --prompt '…'")
+    if interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
+def generate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn text fit`.")],
+    prompt: Annotated[str, typer.Option(help="What comes before.")] = "",
+    length: Annotated[int, typer.Option(min=1, help="Symbols at most.")] = 400,
+    temperature: Annotated[float, typer.Option(help="Below 1 bolder, above 1 more even.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Draw from the k likeliest only.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest of this mass only.")] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Always take the likeliest symbol.")] = False,
+    stop: Annotated[str | None, typer.Option(help="A text that ends it; \\n is the end of a line.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed writes the same text.")] = None,
+) -> None:
+    """Write on from a prompt; the text is printed as it goes.
+
+    \b
+    Example:
+      seqdyn text generate model.safetensors --prompt "To be" --length 400 --temperature 0.8
+    """
+    language = _load(model)
+    options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    stop = None if stop is None else stop.replace("\\n", "\n")
+    pieces = language.generate_iter(
+        prompt, length, "greedy" if greedy else "sample", stop=stop, random_state=seed, **options
+    )
+    typer.echo(prompt, nl=False)
+    for piece in pieces:
+        typer.echo(piece, nl=False)
+    typer.echo()
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn text fit`.")],
+    texts: Annotated[list[Path], typer.Argument(metavar="TEXT.txt…", help="Files of text, read as one.")],
+) -> None:
+    """Say how well a text is predicted, in units that can be compared.
+
+    \b
+    Example:
+      seqdyn text evaluate model.safetensors unseen.txt
+    """
+    for path in texts:
+        check_readable(path)
+    language = _load(model)
+    for name, value in language.evaluate(texts).items():
+        typer.echo(f"{name:<20} {value:,}" if isinstance(value, int) else f"{name:<20} {value:.4f}")
+
+
+def _load(path: Path) -> LanguageModel:
+    """A language model from a file."""
+    check_readable(path)
+    from seqdyn.files import load
+    from seqdyn.language.model import LanguageModel
+
+    model = load(path)
+    if not isinstance(model, LanguageModel):
+        raise TypeError(f"{path} holds a {type(model).__name__}, not a language model: seqdyn text fit writes one.")
+    return model
+
+
+def _report(model: LanguageModel, seconds: float) -> None:
+    """What was learnt."""
+    entry = model.history_.iloc[-1] if len(model.history_) else None
+    loss = "cut short before the first epoch was over" if entry is None else f"{entry['loss']:.4f} nats a symbol"
+    typer.echo(f"symbols     {len(model.vocabulary_.symbols)} {model.unit}s")
+    typer.echo(f"training    {len(model.history_)} epochs, {loss}; {seconds:.1f} s")
+    if model.early_stopping and entry is not None:
+        best = model.history_["validation_loss"].min()
+        typer.echo(f"held out    {best:.4f} nats a symbol, the last {model.validation_fraction:.0%} of the text")
