@@ -1,33 +1,41 @@
 """A character-level language model of the word "hello": vocabulary h, e, l, o; the next character is the target.
 
 The letter l is followed once by l and once by o, so the network has to remember what came before it. It learns
-all four answers to certainty. Then it spells: it is given h, and its own likeliest answer becomes its next input.
+all answers to certainty. Then it spells: it is given h, and its own likeliest answer becomes its next input.
+
+    python examples/hello.py [picture.png]
 """
 
-import seqdyn
-from seqdyn.data.text import Vocabulary
+import sys
+
+import numpy as np
+
+from seqdyn import LanguageModel
 
 
 def main() -> None:
-    vocabulary = Vocabulary.of("hello")
-    X, y = vocabulary.one_hot("hell"), vocabulary.encode("ello")  # (time, inputs) and (time,)
-    model = seqdyn.ElmanClassifier(hidden_size=8, max_epochs=400, n_iter_no_change=400, random_state=0).fit(X, y)
-    probability = model.predict_proba(X)[model.classes_ == y[:, None]]  # h never is a target: three classes
-    for seen, target, p in zip("hell", "ello", probability, strict=True):
-        print(f"after {seen}: P({target}) = {p:.4f}")
+    options = {"max_epochs": 400, "n_iter_no_change": 400, "learning_rate": 0.03, "random_state": 0}
+    model = LanguageModel(cell="elman", hidden_size=8, **options).fit("hello")
+    print("vocabulary:", *model.vocabulary_.symbols)
+    print("a letter is a vector with a single 1: l =", model.vocabulary_.one_hot("l")[0].astype(int))
+    for letter, log_p in zip("hello", model.log_probabilities("hello"), strict=True):
+        print(f"P({letter} | what came before) = {np.exp(log_p):.4f}")
 
-    stream = model.stream()
-    spelt = "h"
-    for _ in range(4):
-        spelt += vocabulary.decode([stream.push(vocabulary.one_hot(spelt[-1])[0])])
-    print(f"fed with its own characters: {spelt}")
+    spelt = "h" + model.generate("h", 4, strategy="greedy")
+    print(f"fed with its own letters: {spelt}")
 
-    # forecast does the same in one call; feed says how probabilities become the next input
+    # the same by hand: a stream remembers what was pushed
     stream = model.stream()
-    second = stream.push(vocabulary.one_hot("h")[0])
-    rest = stream.forecast(3, feed=lambda p, _: vocabulary.one_hot([model.classes_[p.argmax()]])[0])
-    assert "h" + vocabulary.decode([second, *rest]) == spelt == "hello"
-    assert probability.min() > 0.99
+    for letter in spelt[:3]:
+        answer = stream.push(letter)
+    other = stream.fork()  # two ways to go on from "hel"
+    print(f"after hel: {answer}; after hell: {other.push('l')}; and hel again: {stream.probabilities().round(2)}")
+
+    picture = model.plot("hello")  # one-hot in, state, P(next), the likeliest next letter
+    if sys.argv[1:]:
+        picture.savefig(sys.argv[1])
+    assert spelt == "hello" and answer == "l"
+    assert np.exp(model.log_probabilities("hello")).min() > 0.99
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,7 @@ from seqdyn.estimators.parameters import (
 )
 from seqdyn.estimators.trained import Trained, history, with_budget
 from seqdyn.files import save, storable
+from seqdyn.language.figures import reading
 from seqdyn.language.generation import (
     Begun,
     Generation,
@@ -56,6 +57,9 @@ from seqdyn.training.corpus import TokenStreams, begun_with
 from seqdyn.training.heads import CrossEntropy
 from seqdyn.training.loop import Trainer
 from seqdyn.training.objective import Supervised, evaluated
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 
@@ -368,6 +372,23 @@ class LanguageModel(Trained):
         stream = self.predictor_.stream()
         stream.push(len(self.vocabulary_))
         return stream
+
+    def plot(self, text: str) -> Figure:
+        """What the network does with a text: one-hot vectors in, its state, the probabilities of the next symbol.
+
+        Parameters
+        ----------
+        text : str
+            A short one: every symbol is a column.
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        numbers = self.vocabulary_.encode(text)
+        if not len(numbers):
+            raise ValueError(NOTHING)
+        return reading(self.network_, numbers, self.vocabulary_.labels)
 
     # ---------------------------------------------------------------- writing
 
