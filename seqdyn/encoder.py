@@ -185,6 +185,53 @@ class Encoder(nn.Module):
         return cast(list[Sequence[Cell]], list(self.layers))
 
 
+class Ensemble(nn.Module):
+    """Encoders side by side that read the same: (x, mask) → (outputs, summaries), one behind the other.
+
+    Parameters
+    ----------
+    members : sequence of Encoder
+        Of the same inputs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.cells.gru import GRU
+    >>> Ensemble([Encoder([GRU(3, 4)]) for _ in range(2)])(torch.zeros(2, 5, 3)).summary.shape
+    torch.Size([2, 8])
+    """
+
+    def __init__(self, members: Sequence[Encoder]):
+        super().__init__()
+        if not members:
+            raise ValueError("An Ensemble needs one member at least, got none.")
+        self.members = nn.ModuleList(members)
+        self.input_size, self.input_shape = members[0].input_size, members[0].input_shape
+        self.output_size = sum(member.output_size for member in members)
+
+    def forward(self, x: Any, mask: Tensor | None = None, noise: Any = None) -> Encoding:
+        """Encode x (batch, time, *input_shape); ``noise`` is what :meth:`noise` drew, in training."""
+        drawn = (None,) * len(self.members) if noise is None else noise
+        found = [member(x, mask, own) for member, own in zip(self.members, drawn, strict=True)]
+        return Encoding(*(torch.cat(parts, dim=-1) for parts in zip(*found, strict=True)))
+
+    def attention(self, x: Any, mask: Tensor | None = None) -> Tensor:
+        """What every step weighs in the summaries, (batch, time), on average."""
+        return torch.stack([member.attention(x, mask) for member in self._each()]).mean(0)
+
+    def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
+        """What is drawn for every member; None if there is none."""
+        drawn = tuple(member.noise(batch, time, generator) for member in self._each())
+        return None if all(own is None for own in drawn) else drawn
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """The constructor arguments, for files, that no attribute of the same name tells."""
+        return {}
+
+    def _each(self) -> list[Encoder]:
+        return cast(list[Encoder], list(self.members))
+
+
 def _both_directions(layer: Sequence[Cell], x: Tensor, mask: Tensor | None, noise: Any) -> tuple[Tensor, Tensor]:
     noises = (noise,) if len(layer) == 1 else noise or (None, None)
     outputs = [

@@ -46,7 +46,7 @@ REGISTRY: dict[str, str] = {
     name: module
     for module, names in {
         "seqdyn.composition": "Stack Residual Readout Offset Embedding Identity IdentityState",
-        "seqdyn.encoder": "Encoder Pooling",
+        "seqdyn.encoder": "Encoder Pooling Ensemble",
         "seqdyn.autoregression": "Autoregression Past OwnPast OwnPastState Columns DelayLine DelayLineState",
         "seqdyn.teacher_forcing": "TeacherForcing",
         "seqdyn.initial_state": "Started Zero Random Learned Given Warmup",
@@ -64,7 +64,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.conversion": "Headed",
         "seqdyn.data.scaling": "Scaling",
         "seqdyn.data.text": "Vocabulary",
-        "seqdyn.training.heads": "Squared Absolute Huber Quantile Gaussian CrossEntropy Bernoulli Custom",
+        "seqdyn.training.heads": "Squared Absolute Huber Quantile Gaussian CrossEntropy Averaged Bernoulli Custom",
         "seqdyn.training.forward": "Annotator",
         "seqdyn.codecs": "NumberInputs NumberTargets ClassTargets SymbolInputs Codec Plain",
         "seqdyn.predictor": "Predictor",

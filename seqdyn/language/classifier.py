@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from seqdyn.checks import is_number
 from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
 from seqdyn.composition import Embedding, Identity
 from seqdyn.data.text import Vocabulary
-from seqdyn.encoder import POOLINGS, Encoder
+from seqdyn.encoder import POOLINGS, Encoder, Ensemble
 from seqdyn.estimators.gradient import last_of_each
 from seqdyn.estimators.layers import layer_of, widths_of
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, instance_of, one_of, optional, share
@@ -34,7 +34,7 @@ from seqdyn.predictor import Predictor
 from seqdyn.training.batches import Batch, Rows, Spans
 from seqdyn.training.checkpoint import digest
 from seqdyn.training.forward import Annotator, run
-from seqdyn.training.heads import CrossEntropy
+from seqdyn.training.heads import Averaged, CrossEntropy, Head
 from seqdyn.training.loop import Trainer
 from seqdyn.training.objective import Supervised, evaluated
 
@@ -81,9 +81,10 @@ class TextClassifier(ClassifierMixin, Trained):
         Learn symbols that appear so often in the training texts; others are unknown.
     vocabulary_size : int, optional
         Learn so many symbols at most, the most frequent.
+    members : int
+        Networks that begin differently, are trained side by side, and whose probabilities are averaged.
     pretraining : LanguageModel, optional
-        A clone of it is fitted on the training texts first; its vectors, and the recurrence of the layers that have
-        the same shape, are where the training begins.
+        A clone of it is fitted on the training texts first; its vectors are where the training begins.
     batch_size : int
         Texts in a step; those of like lengths together.
     **others
@@ -102,7 +103,8 @@ class TextClassifier(ClassifierMixin, Trained):
 
     References
     ----------
-    Dai & Le (2015), Semi-supervised sequence learning, for the start from a language model.
+    Dai & Le (2015), Semi-supervised sequence learning, for the start from a language model; Lakshminarayanan, Pritzel &
+    Blundell (2017) for the average of several.
 
     Examples
     --------
@@ -126,10 +128,12 @@ class TextClassifier(ClassifierMixin, Trained):
     word_dropout: float = 0.1
     least: int = 1
     vocabulary_size: int | None = None
+    members: int = 3
     pretraining: Any = None
     batch_size: int = 64
     optimizer: str = "adamw"
     learning_rate: float = 5e-3
+    weight_decay: float = 3.0
     schedule: Any = "warmup_cosine"
     weight_average: float = 0.99
 
@@ -170,7 +174,7 @@ class TextClassifier(ClassifierMixin, Trained):
         network = self._network(vocabulary, len(classes), generator)
         if model is not None:
             self.language_model_ = model
-            begin_as(network.encoder, model)
+            begin_with(network.encoder, model)
         self.vocabulary_, self.classes_, self.network_ = vocabulary, classes, network.to(self._device, self._precision)
         rows = self._rows(tokens, labels, _weights(sample_weight, len(tokens)))
         self._train(rows, labels, generator)
@@ -178,7 +182,7 @@ class TextClassifier(ClassifierMixin, Trained):
 
     def _train(self, rows: Rows, labels: Any, generator: torch.Generator) -> None:
         """All steps, on all texts or without those that are held out."""
-        objective = Supervised(CrossEntropy(len(self.classes_)), prepare=self._hide if self.word_dropout else None)
+        objective = Supervised(self._head(), prepare=self._hide if self.word_dropout else None)
         held = torch.zeros(len(rows.starts), dtype=torch.bool)
         if self.early_stopping:
             kinds = np.zeros(len(held)) if self.return_sequences else np.searchsorted(self.classes_, labels)
@@ -225,6 +229,11 @@ class TextClassifier(ClassifierMixin, Trained):
         return Vocabulary(often, self.unit, ("unknown",))
 
     def _network(self, vocabulary: Vocabulary, classes: int, generator: torch.Generator) -> Annotator:
+        members = [self._member(vocabulary, classes, generator) for _ in range(self.members)]
+        return Annotator(members[0] if len(members) == 1 else Ensemble(members), self.return_sequences)
+
+    def _member(self, vocabulary: Vocabulary, classes: int, generator: torch.Generator) -> Encoder:
+        """One network: from tokens to the scores of classes."""
         cell = CELLS[self.cell] if isinstance(self.cell, str) else self.cell
         embedding = Embedding(Identity(self.embedding_size), len(vocabulary), generator)
         with torch.no_grad():
@@ -236,8 +245,11 @@ class TextClassifier(ClassifierMixin, Trained):
             cells = [layer_of(cell, below, hidden, generator) for _ in range(2 if both else 1)]
             layers.append((cells[0], cells[1]) if both else cells[0])
             below = sum(layer.output_size for layer in cells)
-        encoder = Encoder(layers, self.residual, self.dropout, classes, generator, self.pooling)
-        return Annotator(encoder, self.return_sequences)
+        return Encoder(layers, self.residual, self.dropout, classes, generator, self.pooling)
+
+    def _head(self) -> Head:
+        one = CrossEntropy(len(self.classes_))
+        return one if self.members == 1 else Averaged(one, self.members)
 
     # ---------------------------------------------------------------- texts and labels
 
@@ -320,7 +332,7 @@ class TextClassifier(ClassifierMixin, Trained):
     def predictor_(self) -> Predictor:
         """The fitted network between texts and probabilities."""
         check_is_fitted(self)
-        codec = Codec(SymbolInputs(self.vocabulary_), ClassTargets(self.classes_, CrossEntropy(len(self.classes_))))
+        codec = Codec(SymbolInputs(self.vocabulary_), ClassTargets(self.classes_, self._head()))
         return Predictor(self.network_, codec, per_step=self.return_sequences, flat=True)
 
     def predict_proba(self, X: Sequence[Text]) -> Any:
@@ -390,6 +402,7 @@ class TextClassifier(ClassifierMixin, Trained):
             "word_dropout": share(zero=True),
             "least": at_least(1),
             "vocabulary_size": optional(at_least(1)),
+            "members": at_least(1),
             "pretraining": optional(instance_of(LanguageModel, "a LanguageModel")),
         }
 
@@ -424,21 +437,17 @@ class TextClassifier(ClassifierMixin, Trained):
         return model
 
 
-def begin_as(encoder: Encoder, model: LanguageModel) -> None:
-    """Let an encoder of tokens begin with the vectors and the recurrence of a language model, as far as they fit."""
-    embedding, *layers = (cast(nn.ModuleList, pair)[0] for pair in encoder.layers)
-    assert isinstance(embedding, Embedding)
-    if embedding.weight.shape != model.embedding_.shape:
-        raise ValueError(
-            f"pretraining has vectors {model.embedding_.shape[1]} wide, the classifier {embedding.weight.shape[1]}: "
-            "set one embedding_size."
-        )
-    with torch.no_grad():
-        embedding.weight.copy_(torch.as_tensor(model.embedding_))
-    for layer, learnt in zip(layers, model.layers_, strict=False):
-        own, other = layer.state_dict(), learnt.state_dict()
-        if type(layer) is type(learnt) and all(own[name].shape == value.shape for name, value in other.items()):
-            layer.load_state_dict(other)
+def begin_with(encoder: nn.Module, model: LanguageModel) -> None:
+    """Let encoders of tokens begin with the vectors of a language model."""
+    vectors = torch.as_tensor(model.embedding_)
+    for embedding in (module for module in encoder.modules() if isinstance(module, Embedding)):
+        if embedding.weight.shape != vectors.shape:
+            raise ValueError(
+                f"pretraining has vectors {vectors.shape[1]} wide, the classifier {embedding.weight.shape[1]}: set one "
+                "embedding_size."
+            )
+        with torch.no_grad():
+            embedding.weight.copy_(vectors)
 
 
 def _texts(X: Any) -> list[Text]:

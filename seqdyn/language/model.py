@@ -271,15 +271,6 @@ class LanguageModel(Trained):
         return Predictor(self.network_, Codec(SymbolInputs(self.vocabulary_, symbols), targets), flat=True)
 
     @property
-    def layers_(self) -> list[Cell]:
-        """The recurrent layers, from the lowest."""
-        check_is_fitted(self)
-        inner = cast(Embedding, self.network_).cell
-        inner = inner.cell if isinstance(inner, Readout) else inner
-        stacked = list(inner.layers) if isinstance(inner, Stack) else [inner]
-        return [layer.cell if isinstance(layer, Residual) else cast(Cell, layer) for layer in stacked]
-
-    @property
     def embedding_(self) -> Array:
         """The learnt vectors, (symbols, embedding_size), in the order of ``vocabulary_.labels``."""
         check_is_fitted(self)

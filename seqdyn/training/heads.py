@@ -11,6 +11,7 @@ probabilities they stand for, and what they cost beside the truth:
 | :class:`Quantile` | ŷ_q | Σ_q max(q e, (q − 1) e) / Q | quantiles, samples |
 | :class:`Gaussian` | μ, σ | −ln N(y; μ, σ²) | all of the distribution |
 | :class:`CrossEntropy` | a score a class | −ln softmax(scores)_y | the probability of every class |
+| :class:`Averaged` | those of several networks | the mean of theirs | the mean of their probabilities |
 | :class:`Bernoulli` | a logit | −ln P(y) | the probability of 1 |
 | :class:`Custom` | ŷ, or scores | a user's function | the point |
 
@@ -291,6 +292,54 @@ class CrossEntropy(Head):
 
     def probabilities(self, output: Tensor) -> Tensor:
         return output.unflatten(-1, (-1, self.classes)).softmax(-1)
+
+
+@dataclass(frozen=True)
+class Averaged(Head):
+    """Several networks side by side: ℓ is the mean of theirs, and so is the probability of every class.
+
+    Parameters
+    ----------
+    head : CrossEntropy
+        Of each of them.
+    members : int, at least 1
+
+    References
+    ----------
+    Lakshminarayanan, Pritzel & Blundell (2017), Simple and scalable predictive uncertainty estimation using deep
+    ensembles, section 2.4.
+
+    Examples
+    --------
+    >>> scores = torch.tensor([[9.0, -9.0, 0.0, 0.0]])  # one is sure, the other knows nothing
+    >>> Averaged(CrossEntropy(2), members=2).probabilities(scores)
+    tensor([[[0.7500, 0.2500]]])
+    """
+
+    head: CrossEntropy
+    members: int
+    knows = frozenset({"classes", "density"})
+
+    @property
+    def outputs(self) -> int:
+        return self.members * self.head.outputs
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        return torch.stack([self.head.loss(own, target) for own in self._each(output)]).mean(0)
+
+    def point(self, output: Tensor) -> Tensor:
+        """The number of the likeliest class."""
+        return self.log_probabilities(output).argmax(-1)
+
+    def log_probability(self, output: Tensor, target: Tensor) -> Tensor:
+        return self.log_probabilities(output).gather(-1, target.long().unsqueeze(-1)).squeeze(-1)
+
+    def log_probabilities(self, output: Tensor) -> Tensor:
+        each = torch.stack([self.head.log_probabilities(own) for own in self._each(output)])
+        return each.logsumexp(0) - math.log(self.members)
+
+    def _each(self, output: Tensor) -> tuple[Tensor, ...]:
+        return output.chunk(self.members, dim=-1)
 
 
 @dataclass(frozen=True)

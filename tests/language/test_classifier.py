@@ -19,6 +19,7 @@ from seqdyn import LanguageModel, TextClassifier, check_causal, check_padding, l
 GOOD, BAD = ["good", "clever", "moving", "fine"], ["bad", "boring", "long", "dull"]
 SMALL: dict[str, Any] = {
     "hidden_size": 8, "embedding_size": 8, "batch_size": 16, "learning_rate": 0.02, "max_epochs": 12, "random_state": 0,
+    "members": 1, "weight_decay": 0.1,
 }  # fmt: skip
 
 
@@ -112,24 +113,25 @@ def test_a_part_is_held_out() -> None:
 
 
 def test_a_start_from_a_language_model() -> None:
-    """Of the training texts alone: its vectors and the recurrence that fits, before a step is taken."""
+    """Of the training texts alone: its vectors, in every member, before a step is taken."""
     reader = LanguageModel(unit="word", least=2, hidden_size=8, embedding_size=8, max_epochs=3, random_state=0)
-    options = SMALL | {
-        "pretraining": reader,
-        "learning_rate": 1e-12,
-        "word_dropout": 0.0,
-        "dropout": 0.0,
-        "max_epochs": 1,
-    }
-    model = TextClassifier(**options).fit(TEXTS, LABELS)
-    embedding, (forward, backward) = model.network_.encoder.layers[0][0], model.network_.encoder.layers[1]
-    np.testing.assert_allclose(embedding.weight.detach(), model.language_model_.embedding_, atol=1e-9)
-    learnt = model.language_model_.layers_[0]
-    torch.testing.assert_close(forward.recurrent_weight, learnt.recurrent_weight, atol=1e-9, rtol=0)
-    assert not torch.equal(backward.recurrent_weight, learnt.recurrent_weight)
+    options = SMALL | {"pretraining": reader, "max_epochs": 1, "members": 2}
+    model = TextClassifier(**(options | {"learning_rate": 1e-12})).fit(TEXTS, LABELS)
+    for member in model.network_.encoder.members:
+        np.testing.assert_allclose(member.layers[0][0].weight.detach(), model.language_model_.embedding_, atol=1e-9)
     assert not hasattr(reader, "vocabulary_") and model.vocabulary_ is model.language_model_.vocabulary_
     trained = TextClassifier(**(SMALL | {"pretraining": reader, "max_epochs": 40})).fit(TEXTS, LABELS)
     assert trained.score(*reviews(100, 1)) > 0.95
+
+
+def test_members_are_averaged() -> None:
+    """Each gives a probability of its own; the mean is what is said, in a file too."""
+    model = TextClassifier(**(SMALL | {"members": 3})).fit(TEXTS, LABELS)
+    x = model.vocabulary_.numbers([" good"])
+    each = [torch.softmax(member(torch.as_tensor(x)[None]).summary, -1) for member in model.network_.encoder.members]
+    assert not torch.allclose(each[0], each[1])
+    np.testing.assert_allclose(model.predict_proba(["good"]), torch.stack(each).mean(0).detach(), rtol=1e-5)
+    assert check_padding(model) and model.explain("good film").attention.sum() == pytest.approx(1, abs=1e-5)
 
 
 # --- scikit-learn's manners -------------------------------------------------------------------------------------------
