@@ -460,3 +460,42 @@ def test_a_loss_that_explodes() -> None:
     with pytest.raises(NonFiniteError):
         model.fit(TEXT)
     assert all(bool(weight.isfinite().all()) for weight in model.network_.state_dict().values())
+
+
+# --- the picture ------------------------------------------------------------------------------------------------------
+
+
+def test_the_picture_of_a_text(model: LanguageModel) -> None:
+    """Vectors in, states, probabilities: what is drawn is what the network does."""
+    figure = model.plot("the cat")
+    one_hot, states, probabilities = (axes.images[0].get_array() for axes in figure.axes)
+    numbers = model.vocabulary_.encode("the cat")
+    x = torch.as_tensor([[len(model.vocabulary_), *numbers[:-1]]])
+    run = seqdyn.scan(model.network_, x, record=lambda x, before, output, after: torch.cat([after.h, after.c], 1))
+    np.testing.assert_allclose(states.T, run.record[0].detach(), rtol=1e-12)
+    assert (one_hot.sum(0) == 1).all() and one_hot.shape[1] == 7
+    named = [tick.get_text() for tick in figure.axes[2].get_yticklabels()]
+    p = torch.softmax(run.output[0], -1).detach().numpy()
+    row = named.index("h")
+    np.testing.assert_allclose(probabilities[row], p[:, model.vocabulary_.encode("h")[0]], rtol=1e-12)
+    best = [tick.get_text() for tick in figure.axes[2].get_xticklabels()]
+    assert best == [{" ": "␣"}.get(model.vocabulary_.labels[k], model.vocabulary_.labels[k]) for k in p.argmax(1)]
+    with pytest.raises(ValueError, match="The text is empty"):
+        model.plot("")
+
+
+def test_numbers_are_texts_too(model: LanguageModel) -> None:
+    """A text as the numbers of its symbols has the same probability; others are refused."""
+    numbers = model.vocabulary_.encode("the dog")
+    np.testing.assert_array_equal(model.log_probabilities(numbers), model.log_probabilities("the dog"))
+    with pytest.raises(ValueError, match="none of the"):
+        model.log_probabilities(np.array([99]))
+
+
+def test_a_report_on_its_gradients(model: LanguageModel) -> None:
+    """Tokens in, −ln p of the next symbol as the error."""
+    report = seqdyn.stability_report(model, TEXT[:300], required_lag=5, tier="fast")
+    assert report.content["subject"]["model"] == "LanguageModel" and "ln p" in report.content["subject"]["errors"]
+    for X, y in ((None, None), (3, None), ("the", "cat")):
+        with pytest.raises(ValueError, match="A LanguageModel is measured on a text"):
+            seqdyn.stability_report(model, X, y)
