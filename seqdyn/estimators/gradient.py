@@ -233,7 +233,7 @@ class GradientEstimator(Trained, SequenceEstimator):
         generator = self._generator(memory.get("generator"))
         if fresh:
             self._fit_scaling(sequences, raw, train, learnt[:, None] & (known > 0))
-            self.network_ = self._fresh_network(generator)
+            self.network_ = self._fresh(self._rebuild, generator)
         rows = self._training_rows(sequences, targets.table, weight)
         batches = self._batches(rows.part(spans.starts, spans.lengths), spans.warmup, rows.starts)
         validate = self._validation(rows, train) if hold_out else None
@@ -267,7 +267,7 @@ class GradientEstimator(Trained, SequenceEstimator):
         rows = cast("Spans | Streams", trainer.batches).rows
         tensors = (*leaves(rows.x), rows.y, *([] if rows.weight is None else [rows.weight]), rows.starts, rows.lengths)
         mark = {"data": digest(*tensors)} | ({} if fresh else {"start": digest(*self.network_.state_dict().values())})
-        return self._kept(mark, self.schedule is not None or self._own_past is not None, {"observer": observer})
+        return self._checkpointed(mark, self.schedule is not None or self._own_past is not None, {"observer": observer})
 
     def _penalty(self, network: nn.Module, batch: Batch) -> Tensor:
         """Ω of the trajectory of a batch, as the loss summed over what counts sees it."""
@@ -409,12 +409,6 @@ class GradientEstimator(Trained, SequenceEstimator):
         return validate
 
     # ---------------------------------------------------------------- network
-
-    def _fresh_network(self, generator: torch.Generator) -> nn.Module:
-        """Build the network; cells of users that draw from torch's global generator find it seeded, and unchanged."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(generator.initial_seed())  # manual_seed would seed every GPU, too
-            return self._rebuild(generator).to(self._device, self._precision)
 
     def _begin(self, rows: Rows) -> None:
         """What is done with a fresh network and the rows it will be trained on, before the first step."""

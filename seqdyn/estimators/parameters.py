@@ -166,6 +166,15 @@ RULES: dict[str, Rule] = {
 }
 
 
+FREE = {
+    "warmup", "window", "stride", "bptt_length", "streams", "optimizer", "learning_rate", "schedule", "weight_decay",
+    "clip_norm", "clip_quantile", "omega", "initialise", "weight_average", "max_epochs", "max_steps", "max_time",
+    "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol", "warm_start", "device",
+    "random_state", "verbose", "checkpoint", "checkpoint_every", "class_weight", "encoding",
+}  # fmt: skip
+"""Parameters of training alone: they may change after a fit."""
+
+
 def check_parameters(estimator: Any) -> None:
     """Raise one ValueError that lists every bad argument of an estimator, and every pair that does not go together."""
     given = estimator.get_params(deep=False)
@@ -259,3 +268,25 @@ def _conflicts_of_start(given: dict[str, Any]) -> list[str]:
     clash += [] if given.get("return_sequences", True) else ["return_sequences=False"]
     text = "a linear model starts a causal recurrence with inputs of its own and a target at every step: leave out "
     return [text + ", ".join(clash) + "."] if clash else []
+
+
+def check_unchanged(estimator: Any, alike: Callable[[Any, Any], bool] = lambda fitted, now: fitted is now) -> None:
+    """Raise if a parameter that shapes the network was set to something else after the fit.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With ``fitted_params_``.
+    alike : callable
+        Whether two values of ``loss`` say the same of the outputs.
+    """
+    for name, fitted in estimator.fitted_params_.items():
+        now = getattr(estimator, name)
+        if name == "loss" and alike(fitted, now):
+            continue
+        plain = isinstance(now, int | float | str | tuple | list | None)
+        if name not in FREE and now is not fitted and not (plain and type(now) is type(fitted) and now == fitted):
+            raise ValueError(
+                f"{name} was {fitted!r} in fit and is {now!r} now: the fitted model cannot follow. Fit again (with "
+                "warm_start=False), or set it back."
+            )

@@ -21,6 +21,7 @@ from seqdyn.codecs import Codec, NumberInputs
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences, as_sequences, check_columns, check_finite, is_flat, rank, series_lengths
 from seqdyn.data.targets import Targets, as_targets
+from seqdyn.estimators.parameters import check_unchanged
 from seqdyn.files import save as save_file
 from seqdyn.files import storable
 from seqdyn.predictor import Predictor
@@ -30,15 +31,6 @@ from seqdyn.training.heads import Head
 from seqdyn.training.patience import copied
 
 Array = np.ndarray[Any, Any]
-
-
-FREE = {
-    "warmup", "window", "stride", "bptt_length", "streams", "optimizer", "learning_rate", "schedule", "weight_decay",
-    "clip_norm", "clip_quantile", "omega", "initialise", "weight_average", "max_epochs", "max_steps", "max_time",
-    "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol", "warm_start", "device",
-    "random_state", "verbose", "checkpoint", "checkpoint_every", "class_weight",
-}  # fmt: skip
-"""Parameters of training alone: they may change after a fit."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -105,16 +97,7 @@ class SequenceEstimator(BaseEstimator):
 
     def _check_unchanged(self) -> None:
         """Raise if a parameter that shapes the network was set to something else after the fit."""
-        for name, fitted in self.fitted_params_.items():
-            now = getattr(self, name)
-            if name == "loss" and self._alike(fitted, now):
-                continue
-            plain = isinstance(now, int | float | str | tuple | list | None)
-            if name not in FREE and now is not fitted and not (plain and type(now) is type(fitted) and now == fitted):
-                raise ValueError(
-                    f"{name} was {fitted!r} in fit and is {now!r} now: the fitted model cannot follow. Fit again (with "
-                    "warm_start=False), or set it back."
-                )
+        check_unchanged(self, self._alike)
 
     # ---------------------------------------------------------------- fitted attributes
 

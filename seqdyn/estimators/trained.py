@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqdyn.files import storable
 from seqdyn.generators import generator_of
@@ -86,7 +86,7 @@ class Trained(BaseEstimator):
         own = self.get_params(deep=False)
         return Recipe(**{field.name: own[field.name] for field in fields(Recipe) if field.name in own})
 
-    def _kept(self, mark: Mapping[str, str], by_progress: bool, beside: Mapping[str, Any]) -> Checkpoint:
+    def _checkpointed(self, mark: Mapping[str, str], by_progress: bool, beside: Mapping[str, Any]) -> Checkpoint:
         """Where a training is kept, marked with the parameters it depends on.
 
         Parameters
@@ -116,6 +116,12 @@ class Trained(BaseEstimator):
     def _generator(self, state: Tensor | None = None) -> torch.Generator:
         """All randomness of a fit, from ``random_state`` or going on from a state; the global ones are left alone."""
         return generator_of(self.random_state) if state is None else torch.Generator().set_state(state)
+
+    def _fresh(self, build: Callable[[torch.Generator], nn.Module], generator: torch.Generator) -> nn.Module:
+        """A new network; cells of users that draw from torch's global generator find it seeded, and unchanged."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(generator.initial_seed())  # manual_seed would seed every GPU, too
+            return build(generator).to(self._device, self._precision)
 
 
 def history(trainer: Trainer) -> pd.DataFrame:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell
@@ -26,10 +23,10 @@ from seqdyn.encoder import POOLINGS, Encoder, Ensemble
 from seqdyn.estimators.gradient import last_of_each
 from seqdyn.estimators.layers import layer_of, widths_of
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, instance_of, one_of, optional, share
-from seqdyn.estimators.trained import Trained, history, with_budget
-from seqdyn.files import save, storable
+from seqdyn.estimators.trained import with_budget
+from seqdyn.language.estimator import TextEstimator
 from seqdyn.language.explanation import Explanation, occluded
-from seqdyn.language.model import CELLS, LanguageModel, cell_rule
+from seqdyn.language.model import LanguageModel
 from seqdyn.predictor import Predictor
 from seqdyn.training.batches import Batch, Rows, Spans
 from seqdyn.training.checkpoint import digest
@@ -46,7 +43,7 @@ EPOCHS, STEPS = 3, 500
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class TextClassifier(ClassifierMixin, Trained):
+class TextClassifier(ClassifierMixin, TextEstimator):
     """The probability of every class of a text, read by recurrent layers: P(y) = softmax(W pool(o_1 … o_T) + b).
 
         x_t = E_{s_t},   o_t, h_t = f(x_t, h_{t-1}) in one direction or both,   pool: last, mean, max or attention
@@ -114,9 +111,10 @@ class TextClassifier(ClassifierMixin, Trained):
     array([1, 0])
     """
 
+    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "classes_")
+
     unit: str = "word"
     lowercase: bool = True
-    cell: Any = "lstm"
     hidden_size: Any = 64
     num_layers: int = 1
     bidirectional: Any = True
@@ -126,8 +124,6 @@ class TextClassifier(ClassifierMixin, Trained):
     return_sequences: bool = False
     dropout: float = 0.5
     word_dropout: float = 0.1
-    least: int = 1
-    vocabulary_size: int | None = None
     members: int = 3
     pretraining: Any = None
     batch_size: int = 64
@@ -166,16 +162,16 @@ class TextClassifier(ClassifierMixin, Trained):
         X = _texts(X)
         model = None if self.pretraining is None else self._pretrained(X)
         vocabulary = self._vocabulary(X) if model is None else model.vocabulary_
-        tokens, generator = self._tokens(X, vocabulary), self._generator()
+        tokens = self._tokens(X, vocabulary)
         labels = self._labels(y, tokens)
         classes = np.unique(np.concatenate(labels) if self.return_sequences else labels)
         if len(classes) < 2:
             raise ValueError(f"TextClassifier needs two classes or more, but y holds one class: {classes[0]!r}.")
-        network = self._network(vocabulary, len(classes), generator)
+        generator = self._generator()
+        network = self._new(generator, vocabulary_=vocabulary, classes_=classes)
         if model is not None:
             self.language_model_ = model
-            begin_with(network.encoder, model)
-        self.vocabulary_, self.classes_, self.network_ = vocabulary, classes, network.to(self._device, self._precision)
+            begin_with(network, model)
         rows = self._rows(tokens, labels, _weights(sample_weight, len(tokens)))
         self._train(rows, labels, generator)
         return self
@@ -195,12 +191,8 @@ class TextClassifier(ClassifierMixin, Trained):
         trainer = Trainer(self.network_, batches, objective, recipe, generator, validate)
         if self.checkpoint is not None:
             mark = {"data": digest(rows.x, rows.y, rows.starts), "start": digest(*self.network_.state_dict().values())}
-            trainer.checkpoint = self._kept(mark, self.schedule is not None, {})
-        try:
-            trainer.run()
-        finally:
-            self.network_.eval()
-            self.history_, self.n_iter_ = history(trainer), len(trainer.history)
+            trainer.checkpoint = self._checkpointed(mark, self.schedule is not None, {})
+        self._run(trainer)
 
     def _hide(self, batch: Batch, progress: float, generator: torch.Generator) -> Batch:
         """The batch with some symbols unknown."""
@@ -228,21 +220,21 @@ class TextClassifier(ClassifierMixin, Trained):
         often = tuple(symbol for symbol, count in counts.most_common(self.vocabulary_size) if count >= self.least)
         return Vocabulary(often, self.unit, ("unknown",))
 
-    def _network(self, vocabulary: Vocabulary, classes: int, generator: torch.Generator) -> Annotator:
-        members = [self._member(vocabulary, classes, generator) for _ in range(self.members)]
+    def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> Annotator:
+        symbols, classes = len(fitted["vocabulary_"]), len(fitted["classes_"])
+        members = [self._member(symbols, classes, generator) for _ in range(self.members)]
         return Annotator(members[0] if len(members) == 1 else Ensemble(members), self.return_sequences)
 
-    def _member(self, vocabulary: Vocabulary, classes: int, generator: torch.Generator) -> Encoder:
+    def _member(self, symbols: int, classes: int, generator: torch.Generator) -> Encoder:
         """One network: from tokens to the scores of classes."""
-        cell = CELLS[self.cell] if isinstance(self.cell, str) else self.cell
-        embedding = Embedding(Identity(self.embedding_size), len(vocabulary), generator)
+        embedding = Embedding(Identity(self.embedding_size), symbols, generator)
         with torch.no_grad():
             embedding.weight.mul_(0.1)  # small vectors generalise: what is rare stays near nothing
         layers: list[Cell | tuple[Cell, Cell]] = [embedding]
         below = self.embedding_size
         for index, hidden in enumerate(widths_of(self.hidden_size, self.num_layers, self.cell)):
             both = self.bidirectional is True or (self.bidirectional == "first" and index == 0)
-            cells = [layer_of(cell, below, hidden, generator) for _ in range(2 if both else 1)]
+            cells = [layer_of(self._cell, below, hidden, generator) for _ in range(2 if both else 1)]
             layers.append((cells[0], cells[1]) if both else cells[0])
             below = sum(layer.output_size for layer in cells)
         return Encoder(layers, self.residual, self.dropout, classes, generator, self.pooling)
@@ -275,7 +267,7 @@ class TextClassifier(ClassifierMixin, Trained):
 
     def _given(self, X: Any) -> list[list[str]]:
         """The symbols of texts, by the vocabulary of the fit."""
-        check_is_fitted(self)
+        self._check()
         return self._tokens(_texts(X), self.vocabulary_)
 
     def _labels(self, y: Any, tokens: list[list[str]]) -> Any:
@@ -320,9 +312,6 @@ class TextClassifier(ClassifierMixin, Trained):
 
     # ---------------------------------------------------------------- predicting
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return "history_" in vars(self)
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.string, tags.input_tags.two_d_array = True, False
@@ -331,7 +320,7 @@ class TextClassifier(ClassifierMixin, Trained):
     @property
     def predictor_(self) -> Predictor:
         """The fitted network between texts and probabilities."""
-        check_is_fitted(self)
+        self._check()
         codec = Codec(SymbolInputs(self.vocabulary_), ClassTargets(self.classes_, self._head()))
         return Predictor(self.network_, codec, per_step=self.return_sequences, flat=True)
 
@@ -390,57 +379,23 @@ class TextClassifier(ClassifierMixin, Trained):
         with torch.inference_mode():
             return np.asarray(self.network_.encoder.attention(numbers[None].to(self._device))[0].cpu())
 
-    # ---------------------------------------------------------------- parameters and files
+    # ---------------------------------------------------------------- parameters
 
     def _rules(self) -> dict[str, Rule]:
-        return {
-            "unit": one_of("word", "character", "subword"),
+        return super()._rules() | {
             "lowercase": one_of(False, True),
-            "cell": cell_rule(),
             "embedding_size": at_least(1),
             "pooling": one_of(*POOLINGS),
             "word_dropout": share(zero=True),
-            "least": at_least(1),
-            "vocabulary_size": optional(at_least(1)),
             "members": at_least(1),
             "pretraining": optional(instance_of(LanguageModel, "a LanguageModel")),
         }
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to one ``.safetensors`` file; ``seqdyn.load(path)`` reads it back."""
-        check_is_fitted(self)
-        save(path, self)
 
-    def to_content(self) -> dict[str, Any]:
-        """Parameters, vocabulary, classes, weights and history, as a tree that files can hold."""
-        params = {field.name: storable(getattr(self, field.name)) for field in fields(self)}
-        if not self.__sklearn_is_fitted__():
-            return {"params": params, "fitted": None}
-        columns = {str(name): column.to_numpy() for name, column in self.history_.items()}
-        fitted = {"vocabulary": self.vocabulary_, "classes": self.classes_, "n_iter": self.n_iter_,
-                  "network": dict(self.network_.state_dict()), "history": columns,
-                  "events": self.history_.attrs["non_finite"]}  # fmt: skip
-        return {"params": params, "fitted": fitted}
-
-    @classmethod
-    def from_content(cls, content: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_content`."""
-        model, fitted = cls(**content["params"]), content["fitted"]
-        if fitted is None:
-            return model
-        model.vocabulary_, model.classes_, model.n_iter_ = fitted["vocabulary"], fitted["classes"], fitted["n_iter"]
-        network = model._network(model.vocabulary_, len(model.classes_), torch.Generator())
-        network.load_state_dict(fitted["network"])
-        model.network_ = network.to(model._device, model._precision).eval()
-        model.history_ = pd.DataFrame(fitted["history"])
-        model.history_.attrs["non_finite"] = fitted["events"]
-        return model
-
-
-def begin_with(encoder: nn.Module, model: LanguageModel) -> None:
-    """Let encoders of tokens begin with the vectors of a language model."""
+def begin_with(network: nn.Module, model: LanguageModel) -> None:
+    """Let a network of tokens begin with the vectors of a language model."""
     vectors = torch.as_tensor(model.embedding_)
-    for embedding in (module for module in encoder.modules() if isinstance(module, Embedding)):
+    for embedding in (module for module in network.modules() if isinstance(module, Embedding)):
         if embedding.weight.shape != vectors.shape:
             raise ValueError(
                 f"pretraining has vectors {vectors.shape[1]} wide, the classifier {embedding.weight.shape[1]}: set one "

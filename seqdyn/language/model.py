@@ -5,20 +5,15 @@ from __future__ import annotations
 import codecs
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from seqdyn.cell import Cell
-from seqdyn.cells.elman import Elman
-from seqdyn.cells.gru import GRU
-from seqdyn.cells.lstm import LSTM
 from seqdyn.checks import check_choice, check_count
 from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
 from seqdyn.composition import Embedding, Readout, Residual, Stack
@@ -29,14 +24,12 @@ from seqdyn.estimators.parameters import (
     Rule,
     at_least,
     check_parameters,
-    either,
-    instance_of,
     one_of,
     optional,
     share,
 )
-from seqdyn.estimators.trained import Trained, history, with_budget
-from seqdyn.files import save, storable
+from seqdyn.estimators.trained import with_budget
+from seqdyn.language.estimator import TextEstimator
 from seqdyn.language.figures import reading
 from seqdyn.language.generation import (
     Begun,
@@ -52,7 +45,6 @@ from seqdyn.language.scoring import NOTHING, Reading, Scored, Totals, scored
 from seqdyn.predictor import Predictor
 from seqdyn.stream import Stream
 from seqdyn.training.batches import Rows
-from seqdyn.training.checkpoint import digest
 from seqdyn.training.corpus import TokenStreams, begun_with
 from seqdyn.training.heads import CrossEntropy
 from seqdyn.training.loop import Trainer
@@ -63,9 +55,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-CELLS: dict[str, type[Cell]] = {"lstm": LSTM, "gru": GRU, "elman": Elman}
-"""Cells that may be given by name."""
-
 EPOCHS, STEPS = 20, 1000
 """A training without a budget has so many epochs, or as many as so many steps take."""
 
@@ -74,7 +63,7 @@ BEAMS = 5
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class LanguageModel(Trained):
+class LanguageModel(TextEstimator):
     """The probability of every next symbol of a text, given all before it: p(s_t | s_1 … s_{t-1}) = softmax(y_t).
 
         x_t = E_{s_{t-1}},   y_t, h_t = f(x_t, h_{t-1}),   loss = −(1/N) Σ ln p(s_t | s_1 … s_{t-1})
@@ -139,8 +128,6 @@ class LanguageModel(Trained):
     True
     """
 
-    unit: str = "character"
-    cell: Any = "lstm"
     hidden_size: Any = 256
     num_layers: int = 1
     residual: bool = False
@@ -148,8 +135,6 @@ class LanguageModel(Trained):
     tied: bool = False
     dropout: float = 0.0
     embedding_dropout: float = 0.0
-    vocabulary_size: int | None = None
-    least: int = 1
     encoding: str = "utf-8"
     bptt_length: int = 64
     streams: int = 64
@@ -186,7 +171,8 @@ class LanguageModel(Trained):
             If a budget was spent while the loss still fell.
         """
         check_parameters(self)
-        corpus = corpus if isinstance(corpus, str | os.PathLike) else list(corpus)
+        if isinstance(corpus, Iterator):
+            corpus = list(corpus)  # it is read twice
         marks = ("unknown",) if self._forgets else ()
         vocabulary = Vocabulary.of(corpus, self.unit, marks, self.vocabulary_size, self.least, self.encoding)
         if len(vocabulary.symbols) < 2:
@@ -205,7 +191,7 @@ class LanguageModel(Trained):
         if train < 2:
             raise ValueError(f"The corpus has {len(tokens)} symbols, of which {train} are trained on: give more.")
         generator = self._generator()
-        network = self._network(vocabulary, generator).to(self._device, self._precision)
+        network = self._new(generator, vocabulary_=vocabulary)
         objective, begin = Supervised(CrossEntropy(len(vocabulary))), len(vocabulary)
         streams = max(1, min(self.streams, train // self.bptt_length))
         batches = TokenStreams(tokens[:train], streams, self.bptt_length, begin, self._device)
@@ -214,30 +200,21 @@ class LanguageModel(Trained):
         recipe = with_budget(self._recipe(), len(batches), EPOCHS, STEPS)
         trainer = Trainer(network, batches, objective, recipe, generator, validate)
         if self.checkpoint is not None:
-            mark = {"data": digest(torch.from_numpy(np.asarray(tokens, np.int32)))}
-            trainer.checkpoint = self._kept(mark, self.schedule is not None, {})
-        self.vocabulary_, self.network_ = vocabulary, network
-        self.fitted_params_ = self.get_params(deep=False)
-        try:
-            trainer.run()
-        finally:
-            network.eval()
-            self.history_, self.n_iter_ = history(trainer), len(trainer.history)
+            trainer.checkpoint = self._checkpointed({"data": batches.digest()}, self.schedule is not None, {})
+        self._run(trainer)
 
     @property
     def _forgets(self) -> bool:
         """Whether there are symbols that the vocabulary leaves out."""
         return self.unit != "subword" and (self.least > 1 or self.vocabulary_size is not None)
 
-    def _network(self, vocabulary: Vocabulary, generator: torch.Generator) -> Cell:
+    def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> Cell:
         """From tokens to scores, with the token of the beginning as the last."""
-        symbols, widths = len(vocabulary), widths_of(self.hidden_size, self.num_layers, self.cell)
-        width = self.embedding_size or (widths[-1] if self.tied else 64)
-        cell = CELLS[self.cell] if isinstance(self.cell, str) else self.cell
+        symbols, widths = len(fitted["vocabulary_"]), widths_of(self.hidden_size, self.num_layers, self.cell)
+        below = self.embedding_size or (widths[-1] if self.tied else 64)
         layers: list[Cell] = []
-        below = width
         for hidden in widths:
-            layer = layer_of(cell, below, hidden, generator)
+            layer = layer_of(self._cell, below, hidden, generator)
             layers.append(Residual(layer) if self.residual and layer.output_size == below else layer)
             below = layer.output_size
         stack = layers[0] if len(layers) == 1 and not self.dropout else Stack(layers, self.dropout)
@@ -245,27 +222,20 @@ class LanguageModel(Trained):
         return Embedding(inner, symbols + 1, generator, self.embedding_dropout, symbols if self.tied else None)
 
     def _rules(self) -> dict[str, Rule]:
-        return {
-            "unit": one_of("character", "word", "subword"),
-            "cell": cell_rule(),
+        return super()._rules() | {
             "embedding_size": optional(at_least(1)),
             "tied": one_of(False, True),
             "embedding_dropout": share(zero=True),
-            "vocabulary_size": optional(at_least(1)),
-            "least": at_least(1),
             "bptt_length": at_least(1),
             "encoding": (_is_encoding, "the name of an encoding"),
         }
 
     # ---------------------------------------------------------------- fitted attributes
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return "network_" in vars(self)
-
     @property
     def predictor_(self) -> Predictor:
         """The fitted network between text and probabilities."""
-        check_is_fitted(self)
+        self._check()
         symbols = len(self.vocabulary_)
         targets = ClassTargets(np.array(self.vocabulary_.labels, dtype=object), CrossEntropy(symbols))
         return Predictor(self.network_, Codec(SymbolInputs(self.vocabulary_, symbols), targets), flat=True)
@@ -273,7 +243,7 @@ class LanguageModel(Trained):
     @property
     def embedding_(self) -> Array:
         """The learnt vectors, (symbols, embedding_size), in the order of ``vocabulary_.labels``."""
-        check_is_fitted(self)
+        self._check()
         table = cast(Embedding, self.network_).weight[:-1]
         return np.asarray(table.detach().cpu())
 
@@ -308,7 +278,7 @@ class LanguageModel(Trained):
         ValueError
             If the text is empty, or a symbol is unknown and there is no mark for such.
         """
-        check_is_fitted(self)
+        self._check()
         numbers = self.vocabulary_.encode(text) if isinstance(text, str) else check_numbers(text, len(self.vocabulary_))
         if not len(numbers):
             raise ValueError(NOTHING)
@@ -343,8 +313,8 @@ class LanguageModel(Trained):
 
     def _scored(self, corpus: Source) -> Iterator[Scored]:
         """ln p of the symbols of a corpus, in pieces that are cut between words."""
-        check_is_fitted(self)
-        unit = "word" if self.unit == "character" else self.unit
+        self._check()
+        unit = "word" if self.vocabulary_.unit == "character" else self.vocabulary_.unit
         return scored(self.network_, self.vocabulary_, pieces(corpus, unit, self.encoding))
 
     def rows(self, text: str) -> Rows:
@@ -523,7 +493,7 @@ class LanguageModel(Trained):
         length_penalty: float,
     ) -> Strategy | None:
         """How symbols are drawn; None: they are searched for."""
-        check_is_fitted(self)
+        self._check()
         check_choice("strategy", strategy, (*STRATEGIES, "beam"))
         if strategy != "beam":
             if beam_width is not None or length_penalty:
@@ -542,43 +512,6 @@ class LanguageModel(Trained):
             raise ValueError("prompt holds no text: give one at least, which may be empty.")
         with torch.inference_mode():
             return begun(self.network_, [self.vocabulary_.encode(prompt) for prompt in prompts], len(self.vocabulary_))
-
-    # ---------------------------------------------------------------- files
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to one ``.safetensors`` file; ``seqdyn.load(path)`` reads it back."""
-        check_is_fitted(self)
-        save(path, self)
-
-    def to_content(self) -> dict[str, Any]:
-        """Parameters, vocabulary, weights and history, as a tree that files can hold."""
-        params = {field.name: storable(getattr(self, field.name)) for field in fields(self)}
-        if not self.__sklearn_is_fitted__():
-            return {"params": params, "fitted": None}
-        columns = {str(name): column.to_numpy() for name, column in self.history_.items()}
-        fitted = {"vocabulary": self.vocabulary_, "network": dict(self.network_.state_dict()), "history": columns,
-                  "events": self.history_.attrs["non_finite"], "n_iter": self.n_iter_}  # fmt: skip
-        return {"params": params, "fitted": fitted}
-
-    @classmethod
-    def from_content(cls, content: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_content`."""
-        model, fitted = cls(**content["params"]), content["fitted"]
-        if fitted is None:
-            return model
-        model.vocabulary_, model.n_iter_ = fitted["vocabulary"], fitted["n_iter"]
-        network = model._network(model.vocabulary_, torch.Generator()).to(model._device, model._precision)
-        network.load_state_dict(fitted["network"])
-        model.network_ = network.eval()
-        model.history_ = pd.DataFrame(fitted["history"])
-        model.history_.attrs["non_finite"] = fitted["events"]
-        return model
-
-
-def cell_rule() -> Rule:
-    """What ``cell`` may be."""
-    made = (callable, "a class called as cell(input_size, hidden_size)")
-    return either(one_of(*CELLS), made, instance_of(Cell, "a built Cell"))
 
 
 def _is_encoding(name: Any) -> bool:

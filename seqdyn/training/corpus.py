@@ -10,6 +10,7 @@ Only a chunk is in memory, so that the row may be mapped from a file.
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -21,6 +22,9 @@ from seqdyn.checks import check_count
 from seqdyn.training.batches import Batch, checked_share
 
 Array = np.ndarray[Any, Any]
+
+PIECE = 1 << 20
+"""Tokens that are read at once."""
 
 
 class TokenStreams:
@@ -80,6 +84,13 @@ class TokenStreams:
         mine = copy.copy(self)
         mine.firsts = self.firsts[rank::world]
         return mine
+
+    def digest(self) -> str:
+        """What the tokens are, in 64 characters; they are read in pieces."""
+        found = hashlib.sha256(str(self.tokens.dtype).encode())
+        for start in range(0, len(self.tokens), PIECE):
+            found.update(np.ascontiguousarray(self.tokens[start : start + PIECE]).tobytes())
+        return found.hexdigest()
 
     def _read(self, row: Array, first: int, place: int, stop: int) -> int:
         """Fill a row with the tokens before and at steps ``place`` to ``stop`` of a stream; how many there are."""

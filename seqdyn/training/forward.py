@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell, noisy
-from seqdyn.encoder import Encoder
+from seqdyn.encoder import Encoder, Ensemble
 from seqdyn.loops import blanked, scan
 from seqdyn.state import State, detach, expand, flatten, hold, leaves, map_leaves, steps, take
 from seqdyn.training.batches import Batch, Rows
@@ -26,12 +26,12 @@ class Annotator(nn.Module):
 
     Parameters
     ----------
-    encoder : Encoder
+    encoder : Encoder or Ensemble
     sequences : bool
         True reads the encoder's output at every step; False its summary, repeated at every step.
     """
 
-    def __init__(self, encoder: Encoder, sequences: bool):
+    def __init__(self, encoder: Encoder | Ensemble, sequences: bool):
         super().__init__()
         self.encoder = encoder
         self.sequences = sequences

@@ -1,0 +1,124 @@
+"""What models of texts share: a network that is built from a vocabulary, trained, and kept in a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import pandas as pd
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from seqdyn.cell import Cell
+from seqdyn.cells.elman import Elman
+from seqdyn.cells.gru import GRU
+from seqdyn.cells.lstm import LSTM
+from seqdyn.data.text import UNITS
+from seqdyn.estimators.parameters import Rule, at_least, check_unchanged, either, instance_of, one_of, optional
+from seqdyn.estimators.trained import Trained, history
+from seqdyn.files import save, storable
+from seqdyn.training.loop import Trainer
+
+CELLS: dict[str, type[Cell]] = {"lstm": LSTM, "gru": GRU, "elman": Elman}
+"""Cells that may be given by name."""
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class TextEstimator(Trained):
+    """An estimator whose network is built from a vocabulary.
+
+    A subclass owes :meth:`_build`, and names in ``_kept`` what a file holds beside the weights.
+
+    Attributes
+    ----------
+    vocabulary_ : Vocabulary
+    network_ : nn.Module
+    history_ : DataFrame
+    n_iter_ : int
+        Epochs.
+    """
+
+    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_",)
+
+    unit: str = "character"
+    cell: Any = "lstm"
+    vocabulary_size: int | None = None
+    least: int = 1
+
+    def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
+        """An untrained network, from what is kept."""
+        raise NotImplementedError
+
+    def _new(self, generator: torch.Generator, **fitted: Any) -> nn.Module:
+        """A fresh network for what was learnt of the data; all that is fitted is set."""
+        network = self._fresh(lambda generator: self._build(fitted, generator), generator)
+        self.__dict__.update(fitted, network_=network, fitted_params_=self.get_params(deep=False))
+        return network
+
+    def _run(self, trainer: Trainer) -> None:
+        """Train, and write down how it went, also where it breaks off."""
+        try:
+            trainer.run()
+        finally:
+            trainer.network.eval()
+            self.history_, self.n_iter_ = history(trainer), len(trainer.history)
+
+    @property
+    def _cell(self) -> Any:
+        """The class of the layers, or one built."""
+        return CELLS[self.cell] if isinstance(self.cell, str) else self.cell
+
+    def _rules(self) -> dict[str, Rule]:
+        made = (callable, "a class called as cell(input_size, hidden_size)")
+        return {
+            "unit": one_of(*UNITS),
+            "cell": either(one_of(*CELLS), made, instance_of(Cell, "a built Cell")),
+            "vocabulary_size": optional(at_least(1)),
+            "least": at_least(1),
+        }
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "history_" in vars(self)
+
+    def _check(self) -> None:
+        """Raise if it is not fitted, or a parameter that shapes the network was changed since."""
+        check_is_fitted(self)
+        check_unchanged(self)
+
+    # ---------------------------------------------------------------- files
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to one ``.safetensors`` file; ``seqdyn.load(path)`` reads it back.
+
+        Raises
+        ------
+        TypeError
+            If something cannot be stored, such as a cell that is not registered; the message says what.
+        """
+        self._check()
+        save(path, self)
+
+    def to_content(self) -> dict[str, Any]:
+        """Parameters, what was learnt, weights and history, as a tree that files can hold."""
+        params = {name: storable(value) for name, value in self.get_params(deep=False).items()}
+        if not self.__sklearn_is_fitted__():
+            return {"params": params, "fitted": None}
+        columns = {str(name): column.to_numpy() for name, column in self.history_.items()}
+        kept = {name: getattr(self, name) for name in (*self._kept, "n_iter_")}
+        written = {"columns": columns, "events": self.history_.attrs["non_finite"]}
+        return {"params": params, "fitted": {"kept": kept, "weights": dict(self.network_.state_dict()), **written}}
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_content`."""
+        model, fitted = cls(**content["params"]), content["fitted"]
+        if fitted is None:
+            return model
+        model._new(torch.Generator(), **fitted["kept"]).load_state_dict(fitted["weights"])
+        model.network_.eval()
+        model.history_ = pd.DataFrame(fitted["columns"])
+        model.history_.attrs["non_finite"] = fitted["events"]
+        return model
