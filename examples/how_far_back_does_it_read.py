@@ -1,7 +1,7 @@
 """How many characters back does a character model read? Cut its context, and look at the price; follow its gradients.
 
 A model of Python's documentation is scored with the last k characters only. Each doubling of k helps less, and beyond
-some 30 characters nothing is gained: what a state could hold, and what a gradient could reach, lies further back.
+some ten characters nothing is gained by so small a model: its gradients reach further than its reading does.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ def main() -> None:
     report = stability_report(model, test[:2000], required_lag=enough, tier="fast", max_sequences=2, max_steps=256)
     print(f"an error reaches the state {enough} characters before it with 10^{report.gradient.median:.1f} of its size")
     print(report.reason)
-    assert found[1] > found[4] > found[16] > best - 0.02 and enough <= 32 and report.passed()
+    assert found[1] > found[2] > found[4] > best + 0.1 and enough <= 32 and report.passed()
 
 
 if __name__ == "__main__":

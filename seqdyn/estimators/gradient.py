@@ -233,7 +233,7 @@ class GradientEstimator(Trained, SequenceEstimator):
         generator = self._generator(memory.get("generator"))
         if fresh:
             self._fit_scaling(sequences, raw, train, learnt[:, None] & (known > 0))
-            self.network_ = self._fresh(self._rebuild, generator)
+            self.network_ = self._fresh_network(generator)
         rows = self._training_rows(sequences, targets.table, weight)
         batches = self._batches(rows.part(spans.starts, spans.lengths), spans.warmup, rows.starts)
         validate = self._validation(rows, train) if hold_out else None
@@ -409,6 +409,10 @@ class GradientEstimator(Trained, SequenceEstimator):
         return validate
 
     # ---------------------------------------------------------------- network
+
+    def _fresh_network(self, generator: torch.Generator) -> nn.Module:
+        """An untrained network of the fitted widths."""
+        return self._fresh(self._rebuild, generator)
 
     def _begin(self, rows: Rows) -> None:
         """What is done with a fresh network and the rows it will be trained on, before the first step."""

@@ -122,14 +122,14 @@ class TextClassifier(ClassifierMixin, TextEstimator):
     embedding_size: int = 64
     pooling: str = "attention"
     return_sequences: bool = False
-    dropout: float = 0.5
+    dropout: float = 0.3
     word_dropout: float = 0.1
     members: int = 3
     pretraining: Any = None
     batch_size: int = 64
     optimizer: str = "adamw"
     learning_rate: float = 5e-3
-    weight_decay: float = 3.0
+    weight_decay: float = 1.0
     schedule: Any = "warmup_cosine"
     weight_average: float = 0.99
 
