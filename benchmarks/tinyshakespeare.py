@@ -28,6 +28,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=19.5)
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--dropout", type=float, default=0.5)
+    parser.add_argument("--embedding-dropout", type=float, default=0.1)
+    parser.add_argument("--weight-decay", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-floors", action="store_true")
     given = parser.parse_args()
@@ -43,8 +45,9 @@ def main() -> None:
         seconds = time.monotonic() - began
         print(f"| Witten–Bell, order {order} | {nats:.3f} | {nats / math.log(2):.3f} | {seconds:.0f} |", flush=True)
     model = LanguageModel(
-        hidden_size=given.hidden, dropout=given.dropout, max_time=60 * given.minutes, max_epochs=1000,
-        n_iter_no_change=1000, random_state=given.seed,
+        hidden_size=given.hidden, dropout=given.dropout, embedding_dropout=given.embedding_dropout, optimizer="adamw",
+        weight_decay=given.weight_decay, max_time=60 * given.minutes, max_epochs=1000, n_iter_no_change=1000,
+        random_state=given.seed,
     )  # fmt: skip
     began = time.monotonic()
     with warnings.catch_warnings():
@@ -52,7 +55,8 @@ def main() -> None:
         model.fit(train)
     seconds = time.monotonic() - began
     found = model.evaluate(test)
-    name = f"LSTM {given.hidden}, dropout {given.dropout}, seed {given.seed}, {len(model.history_)} epochs"
+    dropped = f"dropout {given.dropout} and {given.embedding_dropout}, weight decay {given.weight_decay}"
+    name = f"LSTM {given.hidden}, {dropped}, seed {given.seed}, {len(model.history_)} epochs"
     print(f"| {name} | **{found['nats_per_character']:.4f}** | {found['bits_per_character']:.3f} | {seconds:.0f} |")
     print(f"\n{found}\nbar {BAR}: {'reached' if found['nats_per_character'] <= BAR else 'missed'}")
     print(model.history_[["loss", "gradient_norm", "learning_rate", "seconds"]].round(4).to_string())

@@ -344,6 +344,24 @@ class TextClassifier(ClassifierMixin, TextEstimator):
             predicted, labels = np.concatenate(predicted), np.concatenate(labels)
         return float(np.average(predicted == labels, weights=weight))
 
+    def evaluate(self, X: Sequence[Text], y: Any) -> dict[str, float]:
+        """How well labels are predicted.
+
+        Returns
+        -------
+        dict
+            ``accuracy``; ``nats_per_label``, the mean of −ln P(y), which also counts how sure it was; and
+            ``labels_scored``. A label that the fit did not know has the probability 0.
+        """
+        labels, found = self._labels(y, self._given(X)), self.predict_proba(X)
+        if self.return_sequences:
+            labels, found = np.concatenate(labels), np.concatenate(found)
+        p = (found * (labels[:, None] == self.classes_)).sum(1)
+        right = self.classes_[found.argmax(1)] == labels
+        with np.errstate(divide="ignore"):
+            nats = float(-np.log(p).mean())
+        return {"accuracy": float(right.mean()), "nats_per_label": nats, "labels_scored": len(labels)}
+
     def explain(self, text: Text) -> Explanation:
         """The words that mattered: what the log-odds of the predicted class lose when one of them is unknown.
 

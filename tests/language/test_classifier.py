@@ -134,6 +134,31 @@ def test_members_are_averaged() -> None:
     assert check_padding(model) and model.explain("good film").attention.sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_figures_by_their_definition(model: TextClassifier) -> None:
+    """Accuracy is the score; nats are of the probability of the right label; an unknown label cannot be right."""
+    texts, labels = reviews(50, 4)
+    found, p = model.evaluate(texts, labels), model.predict_proba(texts)
+    assert found["accuracy"] == model.score(texts, labels) and found["labels_scored"] == 50
+    right = p[range(50), np.searchsorted(model.classes_, labels)]
+    assert found["nats_per_label"] == pytest.approx(-np.log(right).mean())
+    assert model.evaluate(["good"], ["middling"]) == {"accuracy": 0.0, "nats_per_label": np.inf, "labels_scored": 1}
+    tagger = TextClassifier(**(SMALL | {"max_epochs": 1}), return_sequences=True)
+    tagger.fit([["a", "b"], ["b"]] * 4, [[0, 1], [1]] * 4)
+    assert tagger.evaluate([["a", "b"], ["b"]], [[0, 1], [1]])["labels_scored"] == 3
+
+
+def test_a_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    """To the bit; other labels are refused."""
+    options = SMALL | {"schedule": None, "checkpoint_every": 0.0}
+    whole = TextClassifier(**(options | {"max_epochs": 4})).fit(TEXTS, LABELS)
+    path = tmp_path / "checkpoint"
+    for epochs in (2, 4):
+        resumed = TextClassifier(**(options | {"max_epochs": epochs, "checkpoint": path})).fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(resumed.predict_proba(TEXTS), whole.predict_proba(TEXTS))
+    with pytest.raises(ValueError, match="data"):
+        TextClassifier(**(options | {"max_epochs": 4, "checkpoint": path})).fit(TEXTS, LABELS[::-1])
+
+
 # --- scikit-learn's manners -------------------------------------------------------------------------------------------
 
 
