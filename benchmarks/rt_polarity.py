@@ -38,8 +38,8 @@ def sentences() -> tuple[list[str], np.ndarray, np.ndarray]:
 def reader(seed: int) -> LanguageModel:
     """A language model of words, as wide as the classifier's vectors."""
     return LanguageModel(
-        unit="word", least=2, hidden_size=64, tied=True, dropout=0.3, embedding_dropout=0.3, streams=32, bptt_length=32,
-        max_epochs=6, random_state=seed,
+        unit="word", min_count=2, hidden_size=64, tied=True, dropout=0.3, embedding_dropout=0.3, streams=32,
+        bptt_length=32, max_epochs=6, random_state=seed,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """A character-level language model of the word "hello": vocabulary h, e, l, o; the next character is the target.
 
-The letter l is followed once by l and once by o, so the network has to remember what came before it. It learns
-all answers to certainty. Then it spells: it is given h, and its own likeliest answer becomes its next input.
+The letter l is followed once by l and once by o, so the network has to remember what came before it. It becomes
+sure of every answer. Then it spells: it is given h, and its own likeliest answer becomes its next input.
 
     python examples/hello.py [picture.png]
 """

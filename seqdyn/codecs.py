@@ -91,7 +91,7 @@ class SymbolInputs:
         """The number of one symbol, given as text or as its number."""
         numbers = self.vocabulary.encode(x) if isinstance(x, str) else np.atleast_1d(np.asarray(x))
         if numbers.shape != (1,) or numbers.dtype.kind not in "iu":
-            what = f"{len(numbers)} {self.vocabulary.unit}s" if isinstance(x, str) else f"{x!r}"
+            what = f"{len(numbers)} {self.vocabulary.unit}s" if isinstance(x, str) else type(x).__name__
             raise ValueError(f"x is {x!r}: {what}, expected one {self.vocabulary.unit}: push them one by one.")
         if not (0 <= numbers[0] < len(self.vocabulary) or numbers[0] == self.begin):
             raise ValueError(f"x is number {numbers[0]}, expected one from 0 to {len(self.vocabulary) - 1}.")
@@ -211,7 +211,7 @@ class ClassTargets:
         return self.head.probabilities(output.double()).squeeze(-2).cpu().numpy()
 
     def finish(self, values: Array) -> Any:
-        return np.asarray(self.classes[values.argmax(-1)])[..., None]
+        return np.asarray(self.classes[values.argmax(-1)], dtype=self.classes.dtype)[..., None]
 
     def quantiles(self, output: Tensor, levels: Sequence[float] | None = None) -> Array:
         raise ValueError("A classifier knows no quantiles; ask for probabilities.")

@@ -45,7 +45,7 @@ class Strategy:
     ----------
     name : {"sample", "greedy"}
     temperature : float > 0
-        τ: below 1 bolder, above 1 more even; 1 is p itself.
+        τ: below 1 likely symbols become likelier, above 1 all more alike; 1 is p itself.
     top_k : int, at least 1, optional
         k.
     top_p : float in (0, 1], optional
@@ -93,7 +93,7 @@ class Strategy:
         log_p = without(log_p, self.forbidden)
         if self.name == "greedy":
             return torch.full_like(log_p, -math.inf).scatter(-1, log_p.argmax(-1, keepdim=True), 0.0)
-        log_q = torch.log_softmax(log_p / self.temperature, -1)
+        log_q = torch.log_softmax((log_p - log_p.amax(-1, keepdim=True)) / self.temperature, -1)
         if self.top_k is None and self.top_p is None:
             return log_q
         ordered, place = log_q.sort(dim=-1, descending=True, stable=True)
@@ -192,12 +192,13 @@ class Drawn(Wrapper):
         like, inner = self.zeros(1), self.cell.noise(batch, time, generator)
         return Chance(torch.rand(batch, time, generator=generator, dtype=like.dtype).to(like.device), inner)
 
-    def seeded(self, seeds: Sequence[int], time: int) -> Chance:
+    def seeded(self, seeds: Sequence[int | torch.Generator], time: int) -> Chance:
         """The noise of a seed for every sequence: what is drawn does not depend on the batch.
 
         Parameters
         ----------
-        seeds : sequence of int, one a sequence
+        seeds : sequence of int or torch.Generator, one a sequence
+            A generator goes on from where it is, so that noise can be drawn in pieces.
         time : int, at least 1
 
         Examples
@@ -208,7 +209,8 @@ class Drawn(Wrapper):
         True
         """
         check_count("time", time)
-        rows = [self.noise(1, time, torch.Generator().manual_seed(int(seed))) for seed in seeds]
+        own = (s if isinstance(s, torch.Generator) else torch.Generator().manual_seed(int(s)) for s in seeds)
+        rows = [self.noise(1, time, generator) for generator in own]
         joined: Chance = map_leaves(lambda *parts: torch.cat(parts), *rows)
         return joined
 

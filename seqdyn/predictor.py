@@ -53,6 +53,8 @@ class Predictor:
         The longest sequence of which a tenth is taken, as long as those it was trained on; None: any.
     flat : bool
         Whether targets have no axis of their own.
+    first : optional
+        What the network sees before the first step of a sequence that comes alone.
 
     Examples
     --------
@@ -73,6 +75,7 @@ class Predictor:
     warmup: int | None = 0
     window: int | None = None
     flat: bool = False
+    first: Any = None
 
     @property
     def like(self) -> Tensor:
@@ -199,7 +202,9 @@ class Predictor:
     def stream(self, state: State | None = None) -> Stream:
         """A :class:`~seqdyn.stream.Stream`, in the units of the data."""
         start = None if state is None else self.as_state(state, 1)
-        return Stream(self.causal("stream"), start, codec=self.codec, lag=self.lag, flat=self.flat)
+        return Stream(
+            self.causal("stream"), start, codec=self.codec, lag=self.lag, flat=self.flat, first=self.first
+        )  # fmt: skip
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the predictor alone, without what it was trained by; ``seqdyn.load(path)`` reads it back.

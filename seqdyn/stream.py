@@ -36,6 +36,8 @@ class Stream:
         τ: the answer to x_t comes with x_{t+τ}; the first τ pushes answer None.
     flat : bool
         Answer one number or label, rather than an array (targets,).
+    first : optional
+        What the model sees before the first step: it is pushed at the beginning, and after every :meth:`reset`.
 
     Examples
     --------
@@ -47,11 +49,23 @@ class Stream:
     <Stream of ExponentialMovingAverage: 1 input, 2 pushed, state h (1, 1)>
     """
 
-    def __init__(self, cell: Cell, state: State | None = None, *, codec: Any = None, lag: int = 0, flat: bool = False):
-        self.cell, self.lag, self.flat = cell, lag, flat
+    def __init__(
+        self,
+        cell: Cell,
+        state: State | None = None,
+        *,
+        codec: Any = None,
+        lag: int = 0,
+        flat: bool = False,
+        first: Any = None,
+    ):
+        self.cell, self.lag, self.flat, self.first = cell, lag, flat, first
         self.codec = _plain(cell) if codec is None else codec
         self._like = cell.zeros(1)
-        self.state = cell.initial_state(1) if state is None else state
+        if state is None:
+            self.reset()
+        else:
+            self.state = state
 
     @property
     def state(self) -> State:
@@ -177,8 +191,11 @@ class Stream:
         return copy.copy(self)
 
     def reset(self) -> None:
-        """Go back to the cell's initial state."""
+        """Go back to the beginning: the cell's initial state, and what it sees before the first step."""
         self.state = self.cell.initial_state(1)
+        if self.first is not None:
+            self.push(self.first)
+            self._pushed = 0
 
     def __repr__(self) -> str:
         state = ", ".join(f"{name} {tuple(leaf.shape)}" for name, leaf in named_leaves(self._state)) or "nothing"
@@ -194,7 +211,7 @@ class Stream:
         return values[..., 0][()] if self.flat else values
 
     def _answered(self) -> Tensor:
-        if self._last is None or self._pushed <= self.lag:
+        if self._last is None or (self.lag and self._pushed <= self.lag):
             raise ValueError("There is no answer yet: push a step first.")
         return self._last
 

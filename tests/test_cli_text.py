@@ -59,7 +59,7 @@ def test_words_without_a_held_out_part(folder: Path) -> None:
     told = succeed("text fit corpus.txt more.txt --out w.safetensors --unit word --cell gru --hidden-size 4 --epochs 1 "
                    "--test-fraction 0 --layers 2 --dropout 0.1")  # fmt: skip
     model = load("w.safetensors")
-    assert model.unit == "word" and model.least == 2 and model.num_layers == 2 and not model.early_stopping
+    assert model.unit == "word" and model.min_count == 2 and model.num_layers == 2 and not model.early_stopping
     assert "held out" not in told and " yorick" not in model.vocabulary_.symbols
     assert "unknown_symbols" in succeed("text evaluate w.safetensors more.txt")
 

@@ -57,7 +57,7 @@ def fit(
     hidden_size: Annotated[int, typer.Option(min=1, help="Width of the memory.")] = 256,
     layers: Annotated[int, typer.Option(min=1, help="Layers of that width.")] = 1,
     dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of outputs dropped in training.")] = 0.0,
-    least: Annotated[
+    min_count: Annotated[
         int | None, typer.Option(min=1, help="Learn symbols that appear so often. Default: 1; of words 2.")
     ] = None,
     epochs: Annotated[
@@ -88,12 +88,12 @@ def fit(
     check_device(device)
     from seqdyn.language.model import LanguageModel
 
-    least = least or (2 if unit is Unit.WORD else 1)
+    min_count = min_count or (2 if unit is Unit.WORD else 1)
     budget: dict[str, Any] = {"max_epochs": epochs, "max_time": None if minutes is None else 60 * minutes}
     held: dict[str, Any] = {"early_stopping": True, "validation_fraction": test_fraction} if test_fraction else {}
     model = LanguageModel(unit=str(unit), cell=str(cell), hidden_size=hidden_size, num_layers=layers, dropout=dropout,
-                          least=least, encoding=encoding, random_state=seed, device=device, verbose=verbose, **budget,
-                          **held)  # fmt: skip
+                          min_count=min_count, encoding=encoding, random_state=seed, device=device,
+                          verbose=verbose, **budget, **held)  # fmt: skip
     typer.echo(f"corpus      {', '.join(map(str, corpus))}")
     typer.echo(f"model       {model}")
     began = time.monotonic()
@@ -108,9 +108,9 @@ def fit(
 @app.command()
 def generate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn text fit`.")],
-    prompt: Annotated[str, typer.Option(help="What comes before.")] = "",
+    prompt: Annotated[str, typer.Option(help="What comes before; \\n is the end of a line.")] = "",
     length: Annotated[int, typer.Option(min=1, help="Symbols at most.")] = 400,
-    temperature: Annotated[float, typer.Option(help="Below 1 bolder, above 1 more even.")] = 1.0,
+    temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 wilder.")] = 1.0,
     top_k: Annotated[int | None, typer.Option(min=1, help="Draw from the k likeliest only.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest of this mass only.")] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always take the likeliest symbol.")] = False,
@@ -125,7 +125,7 @@ def generate(
     """
     language = _load(model)
     options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    stop = None if stop is None else stop.replace("\\n", "\n")
+    prompt, stop = prompt.replace("\\n", "\n"), None if stop is None else stop.replace("\\n", "\n")
     pieces = language.generate_iter(
         prompt, length, "greedy" if greedy else "sample", stop=stop, random_state=seed, **options
     )

@@ -67,7 +67,7 @@ class Subwords:
         return text
 
 
-def learn(texts: Iterable[str], size: int | None = None, least: int = 1) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def learn(texts: Iterable[str], size: int | None = None, min_count: int = 1) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The sub-words of texts, and the merges that make them.
 
     Parameters
@@ -75,7 +75,7 @@ def learn(texts: Iterable[str], size: int | None = None, least: int = 1) -> tupl
     texts : iterable of str
     size : int, at least 256
         Symbols at most; :data:`SIZE` if None.
-    least : int
+    min_count : int
         How often a pair has to be seen.
     """
     size = SIZE if size is None else size
@@ -85,7 +85,7 @@ def learn(texts: Iterable[str], size: int | None = None, least: int = 1) -> tupl
     tokenizer = _by_bytes(library, library.models.BPE())
     alphabet = sorted(library.pre_tokenizers.ByteLevel.alphabet())
     trainer = library.trainers.BpeTrainer(
-        vocab_size=size, min_frequency=least, initial_alphabet=alphabet, show_progress=False
+        vocab_size=size, min_frequency=min_count, initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
     numbers = tokenizer.get_vocab()

@@ -94,7 +94,7 @@ class Vocabulary:
         unit: str = "character",
         marks: Sequence[str] = (),
         size: int | None = None,
-        least: int = 1,
+        min_count: int = 1,
         encoding: str = "utf-8",
     ) -> Vocabulary:
         """The vocabulary of a corpus, in the order in which its symbols appear.
@@ -108,7 +108,7 @@ class Vocabulary:
         size : int, optional
             Keep so many symbols, the most frequent; all if None. The others are unknown. Of sub-words: learn so many,
             at least 256; 4,096 if None.
-        least : int, at least 1
+        min_count : int, at least 1
             Keep those that appear so often; of sub-words, the pairs.
         encoding : str
             Of files.
@@ -119,31 +119,31 @@ class Vocabulary:
             If the corpus is empty, or symbols are left out and there is no mark for what is unknown.
         """
         check_count("size", size, others=(None,))
-        check_count("least", least)
+        check_count("min_count", min_count)
         if check_choice("unit", unit, UNITS) == "subword":
-            return cls._of_subwords(source, tuple(marks), size, least, encoding)
+            return cls._of_subwords(source, tuple(marks), size, min_count, encoding)
         counts: Counter[str] = Counter()
         for piece in pieces(source, unit, encoding):
             counts.update(split(piece, unit))
         if not counts:
             raise ValueError(EMPTY)
-        often = {symbol for symbol, count in counts.most_common(size) if count >= least}
+        often = {symbol for symbol, count in counts.most_common(size) if count >= min_count}
         if not often or (len(often) < len(counts) and "unknown" not in marks):
             raise ValueError(
-                f"Of {len(counts)} symbols {len(counts) - len(often)} are left out by size={size} and least={least}: "
-                "keep more, or give marks=('unknown',) for the others."
+                f"Of {len(counts)} symbols {len(counts) - len(often)} are left out by size={size} and "
+                f"min_count={min_count}: keep more, or give marks=('unknown',) for the others."
             )
         return cls(tuple(symbol for symbol in counts if symbol in often), unit, tuple(marks))
 
     @classmethod
     def _of_subwords(
-        cls, source: Source, marks: tuple[str, ...], size: int | None, least: int, encoding: str
+        cls, source: Source, marks: tuple[str, ...], size: int | None, min_count: int, encoding: str
     ) -> Vocabulary:
         found = pieces(source, "subword", encoding)
         first = next(found, None)
         if first is None:
             raise ValueError(EMPTY)
-        symbols, merges = learn(chain([first], found), size, least)
+        symbols, merges = learn(chain([first], found), size, min_count)
         return cls(symbols, "subword", marks, merges)
 
     def __len__(self) -> int:
@@ -202,7 +202,8 @@ class Vocabulary:
             place = int(np.argmax(found < 0))
             raise ValueError(
                 f"{symbols[place]!r}, {self.unit} {before + place}, is not in the vocabulary of {len(self.symbols)} "
-                f"{self.unit}s: leave it out, or make the vocabulary with marks=('unknown',)."
+                f"{self.unit}s: leave it out, or give the vocabulary a mark for what is unknown, marks=('unknown',); a "
+                "LanguageModel has one with min_count=2."
             )
         return found
 
@@ -222,15 +223,20 @@ class Vocabulary:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """What every number is called, in the order of the numbers: marks as ⟨mark⟩.
+        """What every number is called, in the order of the numbers: marks as ⟨mark⟩, half characters as ⟨bytes⟩.
 
         Examples
         --------
         >>> Vocabulary.of("no", marks=("unknown",)).labels
         ('⟨unknown⟩', 'n', 'o')
         """
-        symbols = self.symbols if self.unit != "subword" else [self._subwords.join([one]) for one in self.symbols]
+        symbols = self.symbols if self.unit != "subword" else [self._spelt(symbol) for symbol in self.symbols]
         return (*(f"⟨{mark}⟩" for mark in self.marks), *symbols)
+
+    def _spelt(self, subword: str) -> str:
+        """The text of a sub-word; of half a character, its bytes as the library writes them."""
+        text = self._subwords.join([subword])
+        return f"⟨{subword}⟩" if REPLACEMENT in text else text
 
     @cached_property
     def _written(self) -> tuple[str, ...]:
@@ -246,7 +252,7 @@ class Vocabulary:
         ----------
         text : str, or array of int, shape (time,)
         """
-        numbers = self.encode(text) if isinstance(text, str) else np.asarray(text)
+        numbers = self.encode(text) if isinstance(text, str) else check_numbers(text, len(self))
         return np.eye(len(self))[numbers]
 
     @property
@@ -287,7 +293,7 @@ def pieces(source: Source, unit: str, encoding: str = "utf-8") -> Iterator[str]:
         rest = ""
         for piece in text:
             rest += piece
-            cut = len(rest) if unit == "character" else _last_border(rest)
+            cut = len(rest) if unit == "character" else _last_border(rest, len(rest) - len(piece))
             if cut:
                 yield rest[:cut]
                 rest = rest[cut:]
@@ -295,9 +301,10 @@ def pieces(source: Source, unit: str, encoding: str = "utf-8") -> Iterator[str]:
             yield rest
 
 
-def _last_border(text: str) -> int:
-    """Where the last space behind a letter or digit stands, which neither words nor sub-words cross; 0 without one."""
-    return next((i for i in range(len(text) - 1, 0, -1) if text[i] in " \n" and text[i - 1].isalnum()), 0)
+def _last_border(text: str, start: int) -> int:
+    """Where the last space behind a sign stands, from ``start`` on: neither words nor sub-words cross it; 0 without."""
+    places = range(len(text) - 1, max(start, 1) - 1, -1)
+    return next((i for i in places if text[i] in " \n" and not text[i - 1].isspace()), 0)
 
 
 def texts(source: Source, encoding: str = "utf-8") -> Iterator[Iterator[str]]:
@@ -371,10 +378,13 @@ def encode_corpus(
     if path is None:
         return np.concatenate([np.empty(0, vocabulary.dtype), *encoded])
     beside = Path(f"{os.fspath(path)}.part")
-    with beside.open("wb") as file:
-        for piece in encoded:
-            piece.tofile(file)
-    beside.replace(path)
+    try:
+        with beside.open("wb") as file:
+            for piece in encoded:
+                piece.tofile(file)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
     empty = not Path(path).stat().st_size
     return np.empty(0, vocabulary.dtype) if empty else np.memmap(path, vocabulary.dtype, "r")
 

@@ -92,7 +92,7 @@ def memory_horizons(
     leading = lyapunov_spectrum(cell, x, state, k=1)
     capacity = None
     rows = flatten(rows_of(double(x)))
-    if rows.shape[1]:
+    if rows.shape[1] and rows.is_floating_point():  # with tokens there is no correlation
         capacity = memory_capacity(cell, mean=rows.mean(0), scale=rows.std(0, correction=0), seed=seed)
     time = leaves(x)[0].shape[1]
     lags = sorted({time, *(2**power for power in range(time.bit_length()))})

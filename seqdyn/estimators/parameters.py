@@ -27,9 +27,9 @@ def _is_real(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(float(value))
 
 
-def at_least(least: int) -> Rule:
+def at_least(min_count: int) -> Rule:
     """An int not below ``least``."""
-    return lambda value: is_int(value) and value >= least, f"an int of at least {least}"
+    return lambda value: is_int(value) and value >= min_count, f"an int of at least {min_count}"
 
 
 def positive() -> Rule:
@@ -171,6 +171,7 @@ FREE = {
     "clip_norm", "clip_quantile", "omega", "initialise", "weight_average", "max_epochs", "max_steps", "max_time",
     "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol", "warm_start", "device",
     "random_state", "verbose", "checkpoint", "checkpoint_every", "class_weight", "encoding",
+    "word_dropout", "pretraining",
 }  # fmt: skip
 """Parameters of training alone: they may change after a fit."""
 
@@ -287,6 +288,6 @@ def check_unchanged(estimator: Any, alike: Callable[[Any, Any], bool] = lambda f
         plain = isinstance(now, int | float | str | tuple | list | None)
         if name not in FREE and now is not fitted and not (plain and type(now) is type(fitted) and now == fitted):
             raise ValueError(
-                f"{name} was {fitted!r} in fit and is {now!r} now: the fitted model cannot follow. Fit again (with "
-                "warm_start=False), or set it back."
+                f"{name} was {fitted!r} in fit and is {now!r} now: the fitted model cannot follow. Fit again"
+                f"{' (with warm_start=False)' if hasattr(estimator, 'warm_start') else ''}, or set it back."
             )

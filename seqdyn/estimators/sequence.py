@@ -399,13 +399,13 @@ class SequenceEstimator(BaseEstimator):
 
 @contextmanager
 def unchanged_on_error(
-    estimator: SequenceEstimator, but: type[Exception] | tuple[type[Exception], ...] = ()
+    estimator: BaseEstimator, but: type[Exception] | tuple[type[Exception], ...] = ()
 ) -> Iterator[None]:
     """Leave the estimator as it was if the block raises: a fit that fails has fitted nothing, and spoilt nothing.
 
     Parameters
     ----------
-    estimator : SequenceEstimator
+    estimator : estimator
         Its attributes and weights are put back.
     but : exception classes
         After these it stays as the block left it.

@@ -18,11 +18,13 @@ from seqdyn.cell import Cell
 from seqdyn.checks import is_number
 from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
 from seqdyn.composition import Embedding, Identity
+from seqdyn.data.targets import is_missing
 from seqdyn.data.text import Vocabulary
 from seqdyn.encoder import POOLINGS, Encoder, Ensemble
 from seqdyn.estimators.gradient import last_of_each
 from seqdyn.estimators.layers import layer_of, widths_of
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, instance_of, one_of, optional, share
+from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.trained import with_budget
 from seqdyn.language.estimator import TextEstimator
 from seqdyn.language.explanation import Explanation, occluded
@@ -32,7 +34,7 @@ from seqdyn.training.batches import Batch, Rows, Spans
 from seqdyn.training.checkpoint import digest
 from seqdyn.training.forward import Annotator, run
 from seqdyn.training.heads import Averaged, CrossEntropy, Head
-from seqdyn.training.loop import Trainer
+from seqdyn.training.loop import NonFiniteError, Trainer
 from seqdyn.training.objective import Supervised, evaluated
 
 Array = np.ndarray[Any, Any]
@@ -69,19 +71,21 @@ class TextClassifier(ClassifierMixin, TextEstimator):
     pooling : {"attention", "last", "mean", "max"}
         How a text becomes one row, see :class:`~seqdyn.encoder.Pooling`.
     return_sequences : bool
-        One label a token, rather than one a text.
+        One label a token, rather than one a text; give scikit-learn's cross-validation ``cv=KFold(…)``, since it does
+        not know how to stratify them.
     dropout : float in [0, 1)
         Share of the vectors' entries, and of every layer's outputs, dropped in training, one mask a text.
     word_dropout : float in [0, 1)
         Share of symbols that a training step sees as unknown.
-    least : int
+    min_count : int
         Learn symbols that appear so often in the training texts; others are unknown.
     vocabulary_size : int, optional
         Learn so many symbols at most, the most frequent.
     members : int
         Networks that begin differently, are trained side by side, and whose probabilities are averaged.
     pretraining : LanguageModel, optional
-        A clone of it is fitted on the training texts first; its vectors are where the training begins.
+        A clone of it is fitted on the training texts first, one a line, by characters or words. Its vocabulary is
+        taken, and its vectors are where the training begins.
     batch_size : int
         Texts in a step; those of like lengths together.
     **others
@@ -95,8 +99,8 @@ class TextClassifier(ClassifierMixin, TextEstimator):
     network_ : Annotator
     history_ : DataFrame
         One row an epoch, see :class:`~seqdyn.estimators.gradient.GradientEstimator`.
-    language_model_ : LanguageModel
-        With ``pretraining`` only.
+    language_model_ : LanguageModel or None
+        With ``pretraining``.
 
     References
     ----------
@@ -111,7 +115,7 @@ class TextClassifier(ClassifierMixin, TextEstimator):
     array([1, 0])
     """
 
-    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "classes_")
+    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "classes_", "language_model_")
 
     unit: str = "word"
     lowercase: bool = True
@@ -158,23 +162,26 @@ class TextClassifier(ClassifierMixin, TextEstimator):
         NonFiniteError
             If loss or gradient explode.
         """
-        check_parameters(self)
-        X = _texts(X)
+        with unchanged_on_error(self, but=NonFiniteError):
+            check_parameters(self)
+            self._learn(_texts(X), y, sample_weight)
+        return self
+
+    def _learn(self, X: list[Text], y: Any, sample_weight: Any) -> None:
+        """Everything up to the first step, and the training."""
         model = None if self.pretraining is None else self._pretrained(X)
         vocabulary = self._vocabulary(X) if model is None else model.vocabulary_
         tokens = self._tokens(X, vocabulary)
         labels = self._labels(y, tokens)
         classes = np.unique(np.concatenate(labels) if self.return_sequences else labels)
         if len(classes) < 2:
-            raise ValueError(f"TextClassifier needs two classes or more, but y holds one class: {classes[0]!r}.")
+            raise ValueError(f"TextClassifier needs two classes or more, but y holds one: {classes.tolist()[0]!r}.")
         generator = self._generator()
-        network = self._new(generator, vocabulary_=vocabulary, classes_=classes)
+        network = self._new(generator, vocabulary_=vocabulary, classes_=classes, language_model_=model)
         if model is not None:
-            self.language_model_ = model
-            begin_with(network, model)
+            copy_vectors(network, model)
         rows = self._rows(tokens, labels, _weights(sample_weight, len(tokens)))
         self._train(rows, labels, generator)
-        return self
 
     def _train(self, rows: Rows, labels: Any, generator: torch.Generator) -> None:
         """All steps, on all texts or without those that are held out."""
@@ -190,7 +197,9 @@ class TextClassifier(ClassifierMixin, TextEstimator):
         recipe = with_budget(self._recipe(), len(batches), EPOCHS, STEPS)
         trainer = Trainer(self.network_, batches, objective, recipe, generator, validate)
         if self.checkpoint is not None:
-            mark = {"data": digest(rows.x, rows.y, rows.starts), "start": digest(*self.network_.state_dict().values())}
+            assert rows.weight is not None
+            data = digest(rows.x, rows.y, rows.weight, rows.starts)
+            mark = {"data": data, "start": digest(*self.network_.state_dict().values())}
             trainer.checkpoint = self._checkpointed(mark, self.schedule is not None, {})
         self._run(trainer)
 
@@ -206,18 +215,25 @@ class TextClassifier(ClassifierMixin, TextEstimator):
         texts = [text for text in X if isinstance(text, str)]
         if len(texts) < len(X):
             raise ValueError("pretraining learns texts, but X holds lists of tokens: join them, or leave it out.")
-        model = clone(self.pretraining).fit("".join(f"{self._read(text)}\n" for text in texts))
-        if "unknown" not in model.vocabulary_.marks:
-            raise ValueError("pretraining knows no mark for what is unknown: give it least=2, or a vocabulary_size.")
-        return model
+        model = clone(self.pretraining)
+        if self.unit == "subword" or (model.min_count == 1 and model.vocabulary_size is None):
+            raise ValueError(
+                "pretraining needs a mark for what is unknown: characters or words, with min_count=2 or a "
+                "vocabulary_size."
+            )
+        if model.random_state is None:
+            model.set_params(random_state=self.random_state)
+        return model.fit("".join(f"{self._read(text)}\n" for text in texts))
 
     def _vocabulary(self, X: Sequence[Text]) -> Vocabulary:
         """The symbols of the texts."""
         if self.unit == "subword":
             whole = "\n".join(self._read(text) if isinstance(text, str) else " ".join(text) for text in X)
-            return Vocabulary.of(whole, "subword", ("unknown",), self.vocabulary_size)
+            return Vocabulary.of(whole, "subword", ("unknown",), self.vocabulary_size, self.min_count)
         counts = Counter(symbol for text in self._tokens(X, Vocabulary((), self.unit)) for symbol in text)
-        often = tuple(symbol for symbol, count in counts.most_common(self.vocabulary_size) if count >= self.least)
+        often = tuple(symbol for symbol, count in counts.most_common(self.vocabulary_size) if count >= self.min_count)
+        if not often:
+            raise ValueError(f"No {self.unit} of the texts appears min_count={self.min_count} times: keep more.")
         return Vocabulary(often, self.unit, ("unknown",))
 
     def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> Annotator:
@@ -261,8 +277,11 @@ class TextClassifier(ClassifierMixin, TextEstimator):
     def _split(self, text: Any, number: int, vocabulary: Vocabulary) -> list[str]:
         if isinstance(text, str):
             return vocabulary.split(self._read(text)) if text.strip() or self.unit != "word" else []
-        if isinstance(text, list | tuple | np.ndarray) and all(isinstance(token, str) for token in text):
-            return [str(token).lower() if self.lowercase else str(token) for token in text]
+        if isinstance(text, list | tuple) and all(isinstance(token, str) for token in text):
+            if self.unit == "word" and any(len(token.split()) != 1 for token in text):
+                raise ValueError(f"Text {number} of X is {text!r:.60}: a token is one word. Several texts are a list.")
+            read = [token.lower() if self.lowercase else token for token in text]
+            return [f" {token}" for token in read] if self.unit == "word" else read
         raise ValueError(f"Text {number} of X is {text!r:.60}, expected a str, or a list of tokens.")
 
     def _given(self, X: Any) -> list[list[str]]:
@@ -281,6 +300,9 @@ class TextClassifier(ClassifierMixin, TextEstimator):
                 raise ValueError(
                     f"y has shape {labels.shape}, expected one label a text; for one a token set return_sequences=True."
                 )
+            missing = is_missing(labels)
+            if missing.any():
+                raise ValueError(f"The label of text {int(np.argmax(missing))} is missing: leave the text out.")
             check_classification_targets(labels)
             return labels
         rows = [np.asarray(own) for own in y]
@@ -337,6 +359,7 @@ class TextClassifier(ClassifierMixin, TextEstimator):
 
     def score(self, X: Sequence[Text], y: Any, sample_weight: Any = None) -> float:
         """The share of texts, or of tokens, whose label is right."""
+        X = _texts(X)
         labels, weight = self._labels(y, self._given(X)), _weights(sample_weight, len(X))
         predicted = self.predict(X)
         if self.return_sequences:
@@ -353,6 +376,7 @@ class TextClassifier(ClassifierMixin, TextEstimator):
             ``accuracy``; ``nats_per_label``, the mean of −ln P(y), which also counts how sure it was; and
             ``labels_scored``. A label that the fit did not know has the probability 0.
         """
+        X = _texts(X)
         labels, found = self._labels(y, self._given(X)), self.predict_proba(X)
         if self.return_sequences:
             labels, found = np.concatenate(labels), np.concatenate(found)
@@ -410,7 +434,7 @@ class TextClassifier(ClassifierMixin, TextEstimator):
         }
 
 
-def begin_with(network: nn.Module, model: LanguageModel) -> None:
+def copy_vectors(network: nn.Module, model: LanguageModel) -> None:
     """Let a network of tokens begin with the vectors of a language model."""
     vectors = torch.as_tensor(model.embedding_)
     for embedding in (module for module in network.modules() if isinstance(module, Embedding)):
@@ -427,6 +451,8 @@ def _texts(X: Any) -> list[Text]:
     """X as a list of texts."""
     if isinstance(X, str):
         raise ValueError(f"X is one text, {X[:40]!r}: give a list of texts, such as [text].")
+    if hasattr(X, "columns") or isinstance(X, dict) or (isinstance(X, np.ndarray) and X.ndim != 1):
+        raise ValueError(f"X is a {type(X).__name__} of shape {np.shape(X)}: give a list or one column of texts.")
     texts = list(X)
     if not texts:
         raise ValueError("X holds no text: give one at least.")

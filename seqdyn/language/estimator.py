@@ -46,7 +46,7 @@ class TextEstimator(Trained):
     unit: str = "character"
     cell: Any = "lstm"
     vocabulary_size: int | None = None
-    least: int = 1
+    min_count: int = 1
 
     def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
         """An untrained network, from what is kept."""
@@ -77,7 +77,7 @@ class TextEstimator(Trained):
             "unit": one_of(*UNITS),
             "cell": either(one_of(*CELLS), made, instance_of(Cell, "a built Cell")),
             "vocabulary_size": optional(at_least(1)),
-            "least": at_least(1),
+            "min_count": at_least(1),
         }
 
     def __sklearn_is_fitted__(self) -> bool:

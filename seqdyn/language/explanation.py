@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from seqdyn.figures import PALETTE, figure
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
+
+AT_ONCE = 64
+"""Words that are taken away side by side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +97,11 @@ class Explanation:
         colours = [PALETTE["model 1" if value > 0 else "model 2"] for value in self.contributions]
         axes.barh(places, self.contributions, color=colours)
         axes.axvline(0, color=PALETTE["note"], linewidth=0.8)
-        axes.set_yticks(places, [word.strip() or repr(word) for word in self.words])
+        axes.set_yticks(places, [_plain(word.strip() or repr(word)) for word in self.words])
         axes.invert_yaxis()
         axes.grid(False, axis="y")
-        axes.set_xlabel(f"contribution to the log-odds of {self.label!s}")
-        axes.set_title(f"{self.label!s}, probability {self.probability:.2f}")
+        axes.set_xlabel(f"contribution to the log-odds of {_plain(str(self.label))}")
+        axes.set_title(f"{_plain(str(self.label))}, probability {self.probability:.2f}")
         return drawing
 
 
@@ -123,8 +127,12 @@ def occluded(
     attention : callable
         From numbers to what every word weighs, or None.
     """
-    without = numbers.repeat(len(numbers), 1).fill_diagonal_(unknown)
-    whole, *others = probabilities([numbers, *without])
+    whole = probabilities([numbers])[0]
+    others: list[Array] = []
+    for places in torch.arange(len(numbers)).split(AT_ONCE):
+        without = numbers.repeat(len(places), 1)
+        without[torch.arange(len(places)), places] = unknown
+        others += list(probabilities(list(without)))
     best = int(np.argmax(whole))
     odds = [_log_odds(p[best]) for p in (whole, *others)]
     contributions = odds[0] - np.array(odds[1:])
@@ -139,3 +147,8 @@ def _log_odds(p: float) -> float:
 def _colour(share: float) -> str:
     """From red over white to blue, −1 to 1."""
     return f"rgba({'30,110,200' if share > 0 else '210,60,50'},{0.75 * abs(share):.2f})"
+
+
+def _plain(text: str) -> str:
+    """A text that matplotlib does not read as a formula."""
+    return text.replace("$", r"\$")

@@ -12,7 +12,7 @@ from seqdyn.cell import Cell
 from seqdyn.figures import MODELS, PALETTE, figure
 from seqdyn.loops import scan
 from seqdyn.state import flatten
-from seqdyn.training.corpus import begun_with
+from seqdyn.training.corpus import shifted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ FEW = 12
 """Up to so many rows and columns every number is written into the picture."""
 
 
-def reading(network: Cell, numbers: Array, labels: tuple[str, ...]) -> Figure:
+def picture(network: Cell, numbers: Array, labels: tuple[str, ...]) -> Figure:
     """The inputs, the state and the probabilities of the next symbol, one column a symbol.
 
     Parameters
@@ -40,7 +40,7 @@ def reading(network: Cell, numbers: Array, labels: tuple[str, ...]) -> Figure:
     -------
     Figure
     """
-    x = begun_with(len(labels), torch.as_tensor(numbers, device=network.zeros(1).device))
+    x = shifted(len(labels), torch.as_tensor(numbers, device=network.zeros(1).device))
 
     def state(x: Any, before: Any, output: Any, after: Any) -> Tensor:
         return flatten(after)
@@ -103,4 +103,4 @@ def _around_zero(values: Array) -> tuple[float, float]:
 
 def _visible(name: str) -> str:
     """A symbol that can be seen."""
-    return {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(name, name)
+    return {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(name, name.replace("$", r"\$"))

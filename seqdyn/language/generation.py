@@ -16,15 +16,18 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell, Noisy
-from seqdyn.data.text import Vocabulary
-from seqdyn.decoding import Beam, Draw, Drawn, Hypothesis, Strategy, hypotheses
-from seqdyn.loops import Until, rollout, scan
-from seqdyn.state import State, map_leaves, steps
+from seqdyn.data.text import REPLACEMENT, Vocabulary
+from seqdyn.decoding import Beam, Draw, Drawn, Hypothesis, hypotheses
+from seqdyn.loops import rollout, scan
+from seqdyn.state import State, map_leaves
 
 Array = np.ndarray[Any, Any]
 
 AT_ONCE = 16
 """Symbols that are drawn before an iterator hands them on."""
+
+IN_ALL = 1024
+"""Symbols that are drawn before it is asked whether all texts are over."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,14 @@ class Generation:
     score: float
 
 
-class Begun(NamedTuple):
+class Primed(NamedTuple):
     """Prompts that a network has seen all but the last symbol of: its ``state``, and that symbol, ``last`` (batch,)."""
 
     state: State
     last: Tensor
 
 
-def begun(network: Cell, prompts: Sequence[Array], begin: int) -> Begun:
+def primed(network: Cell, prompts: Sequence[Array], begin: int) -> Primed:
     """Let a network see prompts, each the numbers of its symbols; it may be empty.
 
     Parameters
@@ -75,72 +78,50 @@ def begun(network: Cell, prompts: Sequence[Array], begin: int) -> Begun:
     last = torch.stack([row[-1] for row in rows])
     seen = torch.tensor([len(row) - 1 for row in rows], device=device)
     if not int(seen.max()):
-        return Begun(network.initial_state(len(rows)), last)
+        return Primed(network.initial_state(len(rows)), last)
     x = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)[:, :-1]
     mask = torch.arange(x.shape[1], device=device) < seen[:, None]
-    return Begun(scan(network, x, mask=None if bool(mask.all()) else mask).state, last)
+    return Primed(scan(network, x, mask=None if bool(mask.all()) else mask).state, last)
 
 
 def drawn_texts(
-    network: Cell,
-    vocabulary: Vocabulary,
-    start: Begun,
-    length: int,
-    strategy: Strategy,
-    seeds: Sequence[int],
-    stop: Stop,
+    drawn: Drawn, vocabulary: Vocabulary, start: Primed, length: int, seeds: Sequence[int], stops: Sequence[str]
 ) -> list[Generation]:
     """Draw a text for every prompt, of at most so many symbols."""
-    drawn = Drawn(network, strategy)
-    run = _run(drawn, start.state, start.last, _chance(drawn, seeds, length), length, stop.until(len(start.last)))
-    lengths = [length] * len(start.last) if run.mask is None else run.mask.sum(1).tolist()
-    return [_generation(vocabulary, row, count) for row, count in zip(_rows(run.output), lengths, strict=True)]
+    rows: list[list[Draw]] = [[] for _ in seeds]
+    for pieces in _written(drawn, start, length, seeds, Endings(vocabulary, stops, len(seeds)), IN_ALL):
+        for row, piece in zip(rows, pieces, strict=True):
+            row.append(piece)
+    return [_generation(vocabulary, map_leaves(lambda *parts: torch.cat(parts), *row)) for row in rows]
 
 
 def drawn_pieces(
-    network: Cell, vocabulary: Vocabulary, start: Begun, length: int, strategy: Strategy, seed: int, stop: Stop
+    drawn: Drawn, vocabulary: Vocabulary, start: Primed, length: int, seed: int, stops: Sequence[str]
 ) -> Iterator[str]:
-    """Draw one text, handed on in pieces as it goes."""
-    drawn = Drawn(network, strategy)
-    chance, (state, last) = _chance(drawn, [seed], length), start
-    until, symbols, told = stop.until(1), [], ""
-    for place in range(0, length, AT_ONCE):
-        count = min(AT_ONCE, length - place)
-        part = None if chance is None else steps(chance, place, place + count)
-        run = _run(drawn, state, last, part, count, until)
-        taken = count if run.mask is None else int(run.mask.sum())
-        state, last = run.state, run.output.symbol[:, taken - 1]
-        symbols += run.output.symbol[0, :taken].tolist()
-        text = vocabulary.decode(np.array(symbols))
-        whole = text.removesuffix("\N{REPLACEMENT CHARACTER}")  # a character whose last bytes are still to come
-        yield whole[len(told) :]
-        told = whole
-        if until is not None and stop.over:
-            return
+    """Draw one text, handed on in pieces as it goes; half a character waits for its other half."""
+    waiting: list[int] = []
+    for ((symbols, *_),) in _written(drawn, start, length, [seed], Endings(vocabulary, stops, 1), AT_ONCE):
+        waiting += symbols.tolist()
+        text = vocabulary.decode(np.array(waiting))
+        if vocabulary.unit != "subword" or not text.endswith(REPLACEMENT):
+            waiting = []
+            yield text
+    if waiting:
+        yield vocabulary.decode(np.array(waiting))
 
 
-def searched_texts(
-    network: Cell,
-    vocabulary: Vocabulary,
-    start: Begun,
-    length: int,
-    width: int,
-    length_penalty: float,
-    end: int | None,
-) -> list[list[Generation]]:
+def searched_texts(beam: Beam, vocabulary: Vocabulary, start: Primed, length: int) -> list[list[Generation]]:
     """Search for the likeliest texts after every prompt, best first."""
-    beam = Beam(network, width, end, length_penalty, length, unwritten(vocabulary))
-    last = beam.first(start.last)
     with torch.inference_mode():
         run = rollout(
             beam,
             beam.fanned(start.state),
             length,
-            last=last,
+            last=beam.first(start.last),
             feed=lambda extension, _: extension.symbol,
-            until=None if end is None else lambda extension: extension.over,
+            until=None if beam.end is None else lambda extension: extension.over,
         )
-    return [[_of_hypothesis(vocabulary, hypothesis) for hypothesis in found[:width]] for found in hypotheses(beam, run)]
+    return [[_of_hypothesis(vocabulary, found) for found in row[: beam.width]] for row in hypotheses(beam, run)]
 
 
 def unwritten(vocabulary: Vocabulary) -> tuple[int, ...]:
@@ -148,72 +129,69 @@ def unwritten(vocabulary: Vocabulary) -> tuple[int, ...]:
     return tuple(range(len(vocabulary.marks)))
 
 
-class Stop:
-    """When a text is over: as soon as it holds one of some strings.
+class Endings:
+    """Which of several texts are over: each as soon as it holds one of some strings. It is asked after every step.
 
     Parameters
     ----------
     vocabulary : Vocabulary
-    texts : sequence of str
-        Texts that end it; with none it goes on.
+    stops : sequence of str
+        With none of them a text goes on.
+    rows : int
+        Texts side by side.
+
+    Attributes
+    ----------
+    over : list of bool
     """
 
-    def __init__(self, vocabulary: Vocabulary, texts: Sequence[str]):
-        self.texts, self.written = tuple(texts), vocabulary.labels
-        self.over = False
+    def __init__(self, vocabulary: Vocabulary, stops: Sequence[str], rows: int):
+        self.vocabulary, self.stops = vocabulary, tuple(stops)
+        self.longest = max((len(stop.encode()) for stop in stops), default=0)  # a symbol has a byte at least
+        self.tails: list[list[int]] = [[] for _ in range(rows)]
+        self.over = [False] * rows
 
-    def until(self, rows: int) -> Until | None:
-        """What :func:`~seqdyn.loops.rollout` asks after every step."""
-        if not self.texts:
-            return None
-        longest = max(map(len, self.texts)) - 1
-        tails = [""] * rows
-
-        def until(draw: Draw) -> Tensor:
-            ended = []
-            for row, symbol in enumerate(draw.symbol.tolist()):
-                text = tails[row] + self.written[symbol]
-                ended.append(any(stop in text for stop in self.texts))
-                tails[row] = text[-longest:] if longest else ""
-            self.over = all(ended)
-            return torch.tensor(ended, device=draw.symbol.device)
-
-        return until
+    def __call__(self, draw: Draw) -> Tensor:
+        for row, symbol in enumerate(draw.symbol.tolist()):
+            if not self.over[row]:
+                self.tails[row] = [*self.tails[row][-self.longest :], symbol]
+                text = self.vocabulary.decode(np.array(self.tails[row]))
+                self.over[row] = any(stop in text for stop in self.stops)
+        return torch.tensor(self.over, device=draw.symbol.device)
 
 
-def _chance(drawn: Drawn, seeds: Sequence[int], length: int) -> Any:
-    """The noise of every sequence; None where nothing is drawn."""
-    return None if drawn.strategy.name == "greedy" else drawn.seeded(seeds, length)
+def _written(
+    drawn: Drawn, start: Primed, length: int, seeds: Sequence[int], endings: Endings, at_once: int
+) -> Iterator[list[Draw]]:
+    """A rollout on its own symbols, in pieces: of every row, what was drawn, leaves (symbols,)."""
+    generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+    greedy, (state, last) = drawn.strategy.name == "greedy", start
+    for place in range(0, length, at_once):
+        count, nothing, over = min(at_once, length - place), drawn.zeros(len(last)), list(endings.over)
+        with torch.inference_mode():
+            run = rollout(
+                drawn,
+                state,
+                count,
+                last=Draw(last, nothing, nothing),
+                feed=lambda draw, noise: draw.symbol if noise is None else Noisy(draw.symbol, noise),
+                exogenous=None if greedy else drawn.seeded(generators, count),
+                until=endings if endings.stops else None,
+            )
+        state, last = run.state, run.output.symbol[:, -1]
+        there = [run.output.symbol.shape[1]] * len(seeds) if run.mask is None else run.mask.sum(1).tolist()
+        lengths = [0 if ended else steps for ended, steps in zip(over, there, strict=True)]
+        output = map_leaves(lambda leaf: leaf.cpu(), run.output)
+        yield [map_leaves(lambda leaf: leaf[row, :stop], output) for row, stop in enumerate(lengths)]  # noqa: B023
+        if all(endings.over):
+            return
 
 
-def _run(drawn: Drawn, state: State, last: Tensor, chance: Any, length: int, until: Until | None) -> Any:
-    """A rollout on its own symbols."""
-    nothing = drawn.zeros(len(last))
-    with torch.inference_mode():
-        return rollout(
-            drawn,
-            state,
-            length,
-            last=Draw(last, nothing, nothing),
-            feed=lambda draw, noise: draw.symbol if noise is None else Noisy(draw.symbol, noise),
-            exogenous=chance,
-            until=until,
-        )
-
-
-def _rows(output: Draw) -> list[Draw]:
-    """What was drawn for every sequence."""
-    there = map_leaves(lambda leaf: leaf.cpu(), output)
-    return [map_leaves(lambda leaf: leaf[row], there) for row in range(len(there.symbol))]  # noqa: B023
-
-
-def _generation(vocabulary: Vocabulary, row: Draw, count: int) -> Generation:
-    symbols, log_p, log_q = (leaf[:count].numpy() for leaf in row)
+def _generation(vocabulary: Vocabulary, row: Draw) -> Generation:
+    symbols, log_p, log_q = (leaf.numpy() for leaf in row)
     return Generation(vocabulary.decode(symbols), tuple(symbols.tolist()), log_p, log_q, float(log_p.sum()))
 
 
 def _of_hypothesis(vocabulary: Vocabulary, found: Hypothesis) -> Generation:
-    log_p = np.array(found.log_probabilities)
-    return Generation(
-        vocabulary.decode(np.array(found.symbols)), found.symbols, log_p, np.zeros(len(log_p)), found.score
-    )
+    text, log_p = vocabulary.decode(np.array(found.symbols)), np.array(found.log_probabilities)
+    return Generation(text, found.symbols, log_p, np.zeros(len(log_p)), found.score)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -14,11 +14,11 @@ import torch
 from sklearn.utils import check_random_state
 
 from seqdyn.cell import Cell
-from seqdyn.checks import check_choice, check_count
+from seqdyn.checks import check_choice, check_count, is_int
 from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
 from seqdyn.composition import Embedding, Readout, Residual, Stack
 from seqdyn.data.text import Source, Vocabulary, check_numbers, encode_corpus, pieces
-from seqdyn.decoding import STRATEGIES, Strategy
+from seqdyn.decoding import STRATEGIES, Beam, Drawn, Strategy
 from seqdyn.estimators.layers import layer_of, widths_of
 from seqdyn.estimators.parameters import (
     Rule,
@@ -28,16 +28,16 @@ from seqdyn.estimators.parameters import (
     optional,
     share,
 )
+from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.trained import with_budget
 from seqdyn.language.estimator import TextEstimator
-from seqdyn.language.figures import reading
+from seqdyn.language.figures import picture
 from seqdyn.language.generation import (
-    Begun,
     Generation,
-    Stop,
-    begun,
+    Primed,
     drawn_pieces,
     drawn_texts,
+    primed,
     searched_texts,
     unwritten,
 )
@@ -45,9 +45,9 @@ from seqdyn.language.scoring import NOTHING, Reading, Scored, Totals, scored
 from seqdyn.predictor import Predictor
 from seqdyn.stream import Stream
 from seqdyn.training.batches import Rows
-from seqdyn.training.corpus import TokenStreams, begun_with
+from seqdyn.training.corpus import TokenStreams, shifted
 from seqdyn.training.heads import CrossEntropy
-from seqdyn.training.loop import Trainer
+from seqdyn.training.loop import NonFiniteError, Trainer
 from seqdyn.training.objective import Supervised, evaluated
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class LanguageModel(TextEstimator):
         and stream, and held in time (locked dropout).
     vocabulary_size : int, optional
         Keep so many symbols, the most frequent; of sub-words: learn so many. The others are unknown.
-    least : int
+    min_count : int
         Keep symbols that appear so often. With 2 or more, or with ``vocabulary_size``, there is a mark for what is
         unknown; else a text with a symbol that the corpus does not have is an error.
     encoding : str
@@ -170,19 +170,20 @@ class LanguageModel(TextEstimator):
         ConvergenceWarning
             If a budget was spent while the loss still fell.
         """
-        check_parameters(self)
-        if isinstance(corpus, Iterator):
-            corpus = list(corpus)  # it is read twice
-        marks = ("unknown",) if self._forgets else ()
-        vocabulary = Vocabulary.of(corpus, self.unit, marks, self.vocabulary_size, self.least, self.encoding)
-        if len(vocabulary.symbols) < 2:
-            raise ValueError(
-                f"The corpus has one symbol only, {vocabulary.symbols[0]!r}: whatever comes next is certain. Give a "
-                "text with two symbols or more."
-            )
-        with tempfile.TemporaryDirectory() as folder:
-            path = None if isinstance(corpus, str) else os.path.join(folder, "corpus")
-            self._learn(vocabulary, encode_corpus(corpus, vocabulary, path, self.encoding))
+        with unchanged_on_error(self, but=NonFiniteError):
+            check_parameters(self)
+            if isinstance(corpus, Iterator):
+                corpus = list(corpus)  # it is read twice
+            marks = ("unknown",) if self._leaves_out else ()
+            vocabulary = Vocabulary.of(corpus, self.unit, marks, self.vocabulary_size, self.min_count, self.encoding)
+            if len(vocabulary.symbols) < 2:
+                raise ValueError(
+                    f"The corpus has one symbol only, {vocabulary.symbols[0]!r}: whatever comes next is certain. Give "
+                    "a text with two symbols or more."
+                )
+            with tempfile.TemporaryDirectory() as folder:
+                path = None if isinstance(corpus, str) else os.path.join(folder, "corpus")
+                self._learn(vocabulary, encode_corpus(corpus, vocabulary, path, self.encoding))
         return self
 
     def _learn(self, vocabulary: Vocabulary, tokens: Array) -> None:
@@ -204,9 +205,9 @@ class LanguageModel(TextEstimator):
         self._run(trainer)
 
     @property
-    def _forgets(self) -> bool:
+    def _leaves_out(self) -> bool:
         """Whether there are symbols that the vocabulary leaves out."""
-        return self.unit != "subword" and (self.least > 1 or self.vocabulary_size is not None)
+        return self.unit != "subword" and (self.min_count > 1 or self.vocabulary_size is not None)
 
     def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> Cell:
         """From tokens to scores, with the token of the beginning as the last."""
@@ -238,7 +239,8 @@ class LanguageModel(TextEstimator):
         self._check()
         symbols = len(self.vocabulary_)
         targets = ClassTargets(np.array(self.vocabulary_.labels, dtype=object), CrossEntropy(symbols))
-        return Predictor(self.network_, Codec(SymbolInputs(self.vocabulary_, symbols), targets), flat=True)
+        codec = Codec(SymbolInputs(self.vocabulary_, symbols), targets)
+        return Predictor(self.network_, codec, flat=True, first=symbols)
 
     @property
     def embedding_(self) -> Array:
@@ -312,17 +314,16 @@ class LanguageModel(TextEstimator):
         return Totals.of(self._scored(corpus), self.vocabulary_).figures()
 
     def _scored(self, corpus: Source) -> Iterator[Scored]:
-        """ln p of the symbols of a corpus, in pieces that are cut between words."""
+        """ln p of the symbols of a corpus, piece by piece."""
         self._check()
-        unit = "word" if self.vocabulary_.unit == "character" else self.vocabulary_.unit
-        return scored(self.network_, self.vocabulary_, pieces(corpus, unit, self.encoding))
+        return scored(self.network_, self.vocabulary_, pieces(corpus, self.vocabulary_.unit, self.encoding))
 
     def rows(self, text: str) -> Rows:
         """A text as the network is trained on it: tokens (time,), and beside each the one that comes next."""
         numbers = torch.as_tensor(self.vocabulary_.encode(text), device=self.network_.zeros(1).device)
         if not len(numbers):
             raise ValueError(NOTHING)
-        return Rows.of([begun_with(len(self.vocabulary_), numbers)], [numbers[:, None]])
+        return Rows.of([shifted(len(self.vocabulary_), numbers)], [numbers[:, None]])
 
     def stream(self) -> Stream:
         """A text that comes symbol by symbol: ``push(symbol)`` answers the likeliest next one.
@@ -330,9 +331,7 @@ class LanguageModel(TextEstimator):
         ``stream.probabilities()`` are those of every symbol, in the order of ``vocabulary_.labels``; before the first
         push they are those of a first symbol. ``fork()`` goes on twice from the middle of a sentence.
         """
-        stream = self.predictor_.stream()
-        stream.push(len(self.vocabulary_))
-        return stream
+        return self.predictor_.stream()
 
     def plot(self, text: str) -> Figure:
         """What the network does with a text: one-hot vectors in, its state, the probabilities of the next symbol.
@@ -349,7 +348,7 @@ class LanguageModel(TextEstimator):
         numbers = self.vocabulary_.encode(text)
         if not len(numbers):
             raise ValueError(NOTHING)
-        return reading(self.network_, numbers, self.vocabulary_.labels)
+        return picture(self.network_, numbers, self.vocabulary_.labels)
 
     # ---------------------------------------------------------------- writing
 
@@ -372,7 +371,8 @@ class LanguageModel(TextEstimator):
         Parameters
         ----------
         prompt : str, or sequence of str
-            What comes before; a sequence is written on side by side.
+            What comes before; a sequence is written on side by side. With words, leave out a space at the end: a word
+            has the space before it with it.
         length : int, at least 1
             Symbols at most.
         strategy : {"sample", "greedy", "beam"}
@@ -399,15 +399,22 @@ class LanguageModel(TextEstimator):
         ValueError
             If options contradict each other, or a prompt holds an unknown symbol.
         """
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        drawn = self._strategy(strategy, temperature, top_k, top_p, beam_width, length_penalty)
+        check_choice("strategy", strategy, (*STRATEGIES, "beam"))
         check_count("length", length)
-        if drawn is None:
-            found = [best[0] for best in self._searched(prompts, length, beam_width or BEAMS, length_penalty, stop)]
+        start, stops = self._primed([prompt] if isinstance(prompt, str) else prompt), _stops(stop)
+        if strategy == "beam":
+            if temperature != 1 or top_k is not None or top_p is not None:
+                raise ValueError(
+                    "strategy='beam' draws nothing: temperature, top_k and top_p change nothing. Leave them out, or "
+                    "take strategy='sample'."
+                )
+            beam = self._beam(BEAMS if beam_width is None else beam_width, length, length_penalty, stops)
+            found = [best[0] for best in searched_texts(beam, self.vocabulary_, start, length)]
+        elif beam_width is not None or length_penalty:
+            raise ValueError(f"beam_width and length_penalty belong to strategy='beam', not to {strategy!r}.")
         else:
-            seeds = _seeds(random_state, len(prompts))
-            ends = Stop(self.vocabulary_, _stops(stop))
-            found = drawn_texts(self.network_, self.vocabulary_, self._begun(prompts), length, drawn, seeds, ends)
+            drawn, seeds = self._drawn(strategy, temperature, top_k, top_p), _seeds(random_state, len(start.last))
+            found = drawn_texts(drawn, self.vocabulary_, start, length, seeds, stops)
         given = found if return_log_probabilities else [generation.text for generation in found]
         return given[0] if isinstance(prompt, str) else given
 
@@ -436,11 +443,13 @@ class LanguageModel(TextEstimator):
         """
         if strategy == "beam":
             raise ValueError("strategy='beam' knows its text at the end only: take generate, or another strategy.")
-        drawn = self._strategy(strategy, temperature, top_k, top_p, None, 0.0)
-        assert drawn is not None
+        if not isinstance(prompt, str):
+            raise ValueError(f"prompt is {prompt!r:.60}, expected one text: several are written on by generate.")
         check_count("length", length)
-        (seed,), start, ends = _seeds(random_state, 1), self._begun([prompt]), Stop(self.vocabulary_, _stops(stop))
-        return drawn_pieces(self.network_, self.vocabulary_, start, length, drawn, seed, ends)
+        drawn, start, (seed,) = (
+            self._drawn(strategy, temperature, top_k, top_p), self._primed([prompt]), _seeds(random_state, 1)
+        )  # fmt: skip
+        return drawn_pieces(drawn, self.vocabulary_, start, length, seed, _stops(stop))
 
     def search(
         self,
@@ -466,57 +475,41 @@ class LanguageModel(TextEstimator):
             Those that ended with ``stop`` come first.
         """
         check_count("length", length)
+        check_count("beam_width", beam_width)
         check_count("n_best", n_best, others=(None,))
         if n_best is not None and n_best > beam_width:
-            raise ValueError(f"n_best={n_best} texts do not stand on beam_width={beam_width} beams: widen the search.")
-        return self._searched([prompt], length, beam_width, length_penalty, stop)[0][:n_best]
+            raise ValueError(f"n_best={n_best} is more than beam_width={beam_width}: widen the search.")
+        start, beam = self._primed([prompt]), self._beam(beam_width, length, length_penalty, _stops(stop))
+        return searched_texts(beam, self.vocabulary_, start, length)[0][:n_best]
 
-    def _searched(
-        self, prompts: Sequence[str], length: int, width: int, length_penalty: float, stop: Any
-    ) -> list[list[Generation]]:
-        ends = _stops(stop)
-        numbers = self.vocabulary_.encode(ends[0]) if len(ends) == 1 else np.empty(0, np.int64)
-        if ends and len(numbers) != 1:
-            raise ValueError(f"stop={stop!r}: a beam search ends at one {self.unit}, such as stop='\\n'.")
-        end = int(numbers[0]) if ends else None
-        return searched_texts(
-            self.network_, self.vocabulary_, self._begun(prompts), length, width, length_penalty, end
-        )  # fmt: skip
+    def _drawn(self, strategy: str, temperature: float, top_k: int | None, top_p: float | None) -> Drawn:
+        """The network, read through a draw."""
+        return Drawn(self.network_, Strategy(strategy, temperature, top_k, top_p, unwritten(self.vocabulary_)))
 
-    def _strategy(
-        self,
-        strategy: str,
-        temperature: float,
-        top_k: int | None,
-        top_p: float | None,
-        beam_width: int | None,
-        length_penalty: float,
-    ) -> Strategy | None:
-        """How symbols are drawn; None: they are searched for."""
-        self._check()
-        check_choice("strategy", strategy, (*STRATEGIES, "beam"))
-        if strategy != "beam":
-            if beam_width is not None or length_penalty:
-                raise ValueError(f"beam_width and length_penalty belong to strategy='beam', not to {strategy!r}.")
-            return Strategy(strategy, temperature, top_k, top_p, unwritten(self.vocabulary_))
-        if temperature != 1 or top_k is not None or top_p is not None:
-            raise ValueError(
-                "strategy='beam' draws nothing: temperature, top_k and top_p change nothing. Leave them out, or take "
-                "strategy='sample'."
-            )
-        return None
+    def _beam(self, width: int, length: int, length_penalty: float, stops: Sequence[str]) -> Beam:
+        """The network on several beginnings at once."""
+        numbers = self.vocabulary_.encode(stops[0]) if len(stops) == 1 else np.empty(0, np.int64)
+        if stops and len(numbers) != 1:
+            raise ValueError(f"stop={stops!r}: a beam search ends at one {self.unit}, such as stop='\\n'.")
+        end = int(numbers[0]) if stops else None
+        return Beam(self.network_, width, end, length_penalty, length, unwritten(self.vocabulary_))
 
-    def _begun(self, prompts: Sequence[str]) -> Begun:
+    def _primed(self, prompts: Iterable[str]) -> Primed:
         """The network after the prompts."""
-        if not prompts:
+        self._check()
+        texts = list(prompts) if isinstance(prompts, Iterable) and not isinstance(prompts, bytes) else [prompts]
+        if not texts:
             raise ValueError("prompt holds no text: give one at least, which may be empty.")
+        for text in texts:
+            if not isinstance(text, str):
+                raise ValueError(f"prompt is {text!r:.60}, expected a text, or a list of texts.")
         with torch.inference_mode():
-            return begun(self.network_, [self.vocabulary_.encode(prompt) for prompt in prompts], len(self.vocabulary_))
+            return primed(self.network_, [self.vocabulary_.encode(text) for text in texts], len(self.vocabulary_))
 
 
 def _is_encoding(name: Any) -> bool:
     try:
-        return bool(codecs.lookup(name))
+        return bool(codecs.lookup(name)._is_text_encoding)
     except (LookupError, TypeError):
         return False
 
@@ -532,10 +525,10 @@ def _stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
 def _seeds(random_state: Any, count: int) -> list[int]:
     """A seed for every sequence: the first is the same however many there are."""
     if isinstance(random_state, list | tuple | np.ndarray):
-        seeds = [int(seed) for seed in random_state]
-        if len(seeds) != count:
-            raise ValueError(f"random_state holds {len(seeds)} seeds for {count} prompts: give one for each.")
-        return seeds
+        seeds = list(random_state)
+        if len(seeds) != count or not all(is_int(seed) for seed in seeds):
+            raise ValueError(f"random_state holds {len(seeds)} seeds for {count} prompts: give one int for each.")
+        return [int(seed) for seed in seeds]
     if random_state is None:
         return np.random.default_rng().integers(2**31, size=count).tolist()
     return [int(seed) for seed in check_random_state(random_state).randint(2**31 - 1, size=count)]

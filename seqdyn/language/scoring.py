@@ -19,7 +19,7 @@ from seqdyn.cell import Cell
 from seqdyn.data.text import Vocabulary
 from seqdyn.loops import scan
 from seqdyn.state import State
-from seqdyn.training.corpus import begun_with
+from seqdyn.training.corpus import shifted
 
 Array = np.ndarray[Any, Any]
 
@@ -57,7 +57,7 @@ class Reading:
         tokens = torch.as_tensor(numbers, dtype=torch.int64, device=self.network.zeros(1).device)
         with torch.inference_mode():
             for now in tokens.split(chunk) if len(tokens) else ():
-                scores, self.state, *_ = scan(self.network, begun_with(self.last, now)[None], self.state)
+                scores, self.state, *_ = scan(self.network, shifted(self.last, now)[None], self.state)
                 log_p = torch.log_softmax(scores[0].double(), -1)
                 found.append(log_p.gather(1, now[:, None]).squeeze(1).cpu().numpy())
                 self.last = int(now[-1])
@@ -85,13 +85,14 @@ class Totals:
 
     @classmethod
     def of(cls, pieces: Iterable[Scored], vocabulary: Vocabulary) -> Totals:
-        """The sums over pieces that are cut between words.
+        """The sums over the pieces of a text.
 
         Raises
         ------
         ValueError
             If there is no symbol.
         """
+        inside = False
         total, unknown = cls(), vocabulary.marks.index("unknown") if "unknown" in vocabulary.marks else -1
         for text, numbers, log_p in pieces:
             total.log_likelihood += float(log_p.sum())
@@ -99,7 +100,8 @@ class Totals:
             total.unknown += int((numbers == unknown).sum())
             total.characters += len(text)
             total.bytes += len(text.encode("utf-8", "surrogatepass"))
-            total.words += len(text.split())
+            total.words += len(text.split()) - (inside and not text[:1].isspace())
+            inside = not text[-1:].isspace()
         if not total.symbols:
             raise ValueError(NOTHING)
         return total
@@ -116,10 +118,14 @@ class Totals:
             "nats_per_character": nats / self.characters,
             "bits_per_character": nats / self.characters / math.log(2),
             "bits_per_byte": nats / self.bytes / math.log(2),
-            "perplexity_per_word": math.exp(min(nats / self.words, 700.0)) if self.words else math.nan,
+            "perplexity_per_word": _exponential(nats / self.words) if self.words else math.nan,
             "symbols_scored": self.symbols,
             "unknown_symbols": self.unknown,
         }
+
+
+def _exponential(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
 
 
 NOTHING = "The text is empty: there is no symbol to be scored. Give one of a symbol or more."

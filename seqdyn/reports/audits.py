@@ -21,12 +21,16 @@ from torch import Tensor, nn
 from seqdyn.cell import Cell
 from seqdyn.checks import check_count
 from seqdyn.dynamics.trajectory import double
-from seqdyn.encoder import Encoder
+from seqdyn.encoder import Encoder, Ensemble
+from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.language.estimator import TextEstimator
+from seqdyn.language.generation import Generation
 from seqdyn.language.model import LanguageModel
 from seqdyn.loops import scan
 from seqdyn.state import is_held, leaves, map_leaves
 from seqdyn.training.forward import Annotator
 
+Array = np.ndarray[Any, Any]
 Run = Callable[[Any, Tensor | None], Any]
 
 
@@ -157,7 +161,7 @@ def check_likelihood(
     """Whether ln p of a text is one number: by one pass, symbol by symbol, and as ``generate`` says of what it wrote.
 
     And whether the probabilities of all symbols that may follow sum to 1, each scored as the end of a text: a model
-    that sees the symbol it predicts does not pass.
+    that sees the symbol it predicts does not pass. (Not of more than 500 symbols.)
 
     Parameters
     ----------
@@ -186,37 +190,41 @@ def check_likelihood(
     double_precision = model.dtype == "float64"
     tolerance = (1e-9 if double_precision else 1e-4) if tolerance is None else tolerance
     written = model.generate([""] * 3, length, random_state=seed, return_log_probabilities=True)
-    given = (
-        [np.array(text.symbols) for text in written] if texts is None else [model.vocabulary_.encode(t) for t in texts]
-    )
-    gaps: dict[tuple[int, int], float] = {}
-    for number, symbols in enumerate(given):
-        once = model.log_probabilities(symbols)
-        others = [_stepwise(model, symbols)] + ([written[number].log_probabilities] if texts is None else [])
-        for other in others:
-            gaps |= {(number, k): gap for k, gap in enumerate(np.abs(other - once).tolist()) if gap > tolerance}
-        last = [model.log_probabilities(np.append(symbols[:-1], k))[-1] for k in _some(len(model.vocabulary_))]
-        total = float(np.exp(last).sum())
-        if len(last) == len(model.vocabulary_) and abs(total - 1) > tolerance:
-            gaps[number, len(symbols) - 1] = abs(total - 1)
-    if not gaps:
-        reason = f"ln p of {len(given)} texts is the same in one pass, symbol by symbol and as written."
-        return Audit("likelihood", True, reason)
-    (number, symbol), largest = next(iter(gaps)), max(gaps.values())
+    given = [np.array(text.symbols) for text in written]
+    if texts is not None:
+        given = [model.vocabulary_.encode(text) for text in ([texts] if isinstance(texts, str) else texts)]
+    gaps = {
+        (number, symbol): gap
+        for number, symbols in enumerate(given)
+        for symbol, gap in enumerate(_disagreement(model, symbols, written[number] if texts is None else None))
+    }
+    places, largest = tuple(place for place, gap in gaps.items() if gap > tolerance), max(gaps.values())
+    if not places:
+        many = len(model.vocabulary_)
+        untold = f" (the sum over {many:,} symbols was not taken)" if many > ALL else ""
+        reason = f"ln p of {len(given)} texts is the same in one pass, symbol by symbol and as written{untold}."
+        return Audit("likelihood", True, reason, largest=largest)
+    number, symbol = places[0]
     reason = f"ln p of symbol {symbol} of text {number} depends on the way it is found, by up to {largest:.2g}."
-    return Audit("likelihood", False, reason, tuple(gaps), largest)
+    return Audit("likelihood", False, reason, places, largest)
 
 
 ALL = 500
-"""Vocabularies up to this size are summed over."""
+"""Vocabularies up to this size are summed over: a text is scored once for every symbol."""
 
 
-def _some(symbols: int) -> range:
-    """All symbols of a vocabulary, where there are not too many."""
-    return range(symbols if symbols <= ALL else 1)
+def _disagreement(model: LanguageModel, symbols: Array, written: Generation | None) -> list[float]:
+    """How far the ways to ln p of every symbol are apart; of the last one, also how far the sum over all is from 1."""
+    once = model.log_probabilities(symbols)
+    others = [_stepwise(model, symbols), *([] if written is None else [written.log_probabilities])]
+    gaps: list[float] = np.abs(np.array(others) - once).max(0).tolist()
+    if len(model.vocabulary_) <= ALL:
+        ends = [model.log_probabilities(np.append(symbols[:-1], k))[-1] for k in range(len(model.vocabulary_))]
+        gaps[-1] = max(gaps[-1], abs(float(np.exp(ends).sum()) - 1))
+    return gaps
 
 
-def _stepwise(model: LanguageModel, symbols: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _stepwise(model: LanguageModel, symbols: Array) -> Array:
     """ln p symbol by symbol, from a stream."""
     stream, found = model.stream(), []
     for symbol in symbols.tolist():
@@ -226,10 +234,8 @@ def _stepwise(model: LanguageModel, symbols: np.ndarray[Any, Any]) -> np.ndarray
 
 
 def _network(model: Any) -> Any:
-    """The network of a model, as a copy in double precision on the CPU; a callable that is none stays as it is."""
-    network = model.predictor_.network if hasattr(model, "predictor_") else model
-    if isinstance(network, nn.Module):
-        return copy.deepcopy(network).double().cpu().eval()
+    """What runs: the network of a fitted model, or what was given."""
+    network = model.predictor_.network if isinstance(model, SequenceEstimator | TextEstimator) else model
     if not callable(network):
         raise TypeError(
             f"An audit takes a Cell, an Encoder, a fitted estimator or a callable (x, mask) -> outputs, got "
@@ -239,32 +245,39 @@ def _network(model: Any) -> Any:
 
 
 def _prepared(model: Any, X: Any, steps: int, seed: int, batch: int = 2) -> tuple[Run, Any, torch.Generator]:
-    """How to run the model, and on what."""
+    """How to run the model, as a copy in double precision on the CPU, and on what."""
     network, generator = _network(model), torch.Generator().manual_seed(seed)
+    if isinstance(network, nn.Module):
+        network = copy.deepcopy(network).double().cpu().eval()
     if X is None:
-        shape = getattr(network.encoder if isinstance(network, Annotator) else network, "input_shape", None)
-        if shape is None:
-            raise ValueError(f"{type(model).__name__} does not say what it takes: give X (batch, time, *inputs).")
-        symbols = _symbols(model) or 2
-        X = (
-            torch.randn(batch, steps, *shape, generator=generator, dtype=torch.float64)
-            if shape
-            else torch.randint(symbols, (batch, steps), generator=generator)
-        )
-    x = double(map_leaves(torch.as_tensor, X)).detach() if isinstance(X, Tensor | np.ndarray) else double(X)
+        X = _drawn(model, network, batch, steps, generator)
+    elif isinstance(model, LanguageModel) and isinstance(X, str):
+        X = model.rows(X).x[None]
+    x = double(torch.as_tensor(X) if isinstance(X, np.ndarray) else X)
 
     @torch.no_grad()
     def run(x: Any, mask: Tensor | None) -> Any:
         if isinstance(network, Cell):
             return scan(network, x, mask=mask).output
-        return network(x, mask).output if isinstance(network, Encoder) else network(x, mask)
+        return network(x, mask).output if isinstance(network, Encoder | Ensemble) else network(x, mask)
 
     return run, x, generator
 
 
+def _drawn(model: Any, network: Any, batch: int, steps: int, generator: torch.Generator) -> Tensor:
+    """Inputs for a network that says what it takes."""
+    inner = network.encoder if isinstance(network, Annotator) else network
+    shape = getattr(inner, "input_shape", None)
+    if shape is None:
+        raise ValueError(f"{type(model).__name__} does not say what it takes: give X (batch, time, *inputs).")
+    if shape:
+        return torch.randn(batch, steps, *shape, generator=generator, dtype=torch.float64)
+    return torch.randint(inner.input_size, (batch, steps), generator=generator)
+
+
 def _symbols(model: Any) -> int | None:
     """How many symbols a model of tokens knows."""
-    network = model.predictor_.network if hasattr(model, "predictor_") else model
+    network = _network(model)
     network = network.encoder if isinstance(network, Annotator) else network
     return cast("int | None", getattr(network, "input_size", None))
 

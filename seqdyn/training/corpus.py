@@ -105,12 +105,12 @@ class TokenStreams:
         return present.unsqueeze(2).to(torch.get_default_dtype()).to(self.device)
 
 
-def begun_with(begin: int, tokens: Tensor) -> Tensor:
+def shifted(begin: int, tokens: Tensor) -> Tensor:
     """What a network sees when tokens (time,) are its targets: the one before each, ``begin`` before the first.
 
     Examples
     --------
-    >>> begun_with(9, torch.tensor([4, 5, 6]))
+    >>> shifted(9, torch.tensor([4, 5, 6]))
     tensor([9, 4, 5])
     """
     return torch.cat([tokens.new_tensor([begin]), tokens[:-1]])

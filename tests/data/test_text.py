@@ -91,7 +91,7 @@ def test_the_example_of_the_lectures() -> None:
 
 def test_marks_and_what_is_unknown() -> None:
     """Marks come first, are read as nothing, and what is left out has one of its own."""
-    vocabulary = Vocabulary.of("a rose is a rose is a rose", "word", MARKS, least=2)
+    vocabulary = Vocabulary.of("a rose is a rose is a rose", "word", MARKS, min_count=2)
     assert vocabulary.symbols == (" rose", " is", " a") and [vocabulary.mark(mark) for mark in MARKS] == [0, 1, 2, 3]
     numbers = vocabulary.encode("a rose is red")
     assert numbers.tolist() == [6, 4, 5, 3] and vocabulary.decode([1, *numbers, 2, 0]) == " a rose is�"
@@ -142,6 +142,13 @@ def test_a_corpus_larger_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert peak < 1e6  # a piece's characters and their numbers; those of the whole would be 35 MB
 
 
+def test_a_corpus_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    """No half file beside the one that was asked for."""
+    with pytest.raises(ValueError, match="not in the vocabulary"):
+        encode_corpus("abc", Vocabulary.of("ab"), tmp_path / "numbers")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_text_too_long_for_a_path() -> None:
     """It is a text."""
     assert len(Vocabulary.of("x" * 300 + "\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 400)) == 2
@@ -152,8 +159,8 @@ def test_a_text_too_long_for_a_path() -> None:
     [
         (lambda: Vocabulary.of(""), ValueError, "The corpus is empty"),
         (lambda: Vocabulary.of([]), ValueError, "The corpus is empty"),
-        (lambda: Vocabulary.of("aab", size=1), ValueError, "Of 2 symbols 1 are left out by size=1 and least=1"),
-        (lambda: Vocabulary.of("ab", marks=("unknown",), least=9), ValueError, "Of 2 symbols 2 are left out"),
+        (lambda: Vocabulary.of("aab", size=1), ValueError, "Of 2 symbols 1 are left out by size=1 and min_count=1"),
+        (lambda: Vocabulary.of("ab", marks=("unknown",), min_count=9), ValueError, "Of 2 symbols 2 are left out"),
         (
             lambda: Vocabulary.of("ab", "syllable"),
             ValueError,
@@ -167,6 +174,7 @@ def test_a_text_too_long_for_a_path() -> None:
         (lambda: Vocabulary.of("ab").encode("abc"), ValueError, "'c', character 2, is not in the vocabulary of 2 char"),
         (lambda: Vocabulary.of("ab").decode([0, 2]), ValueError, "Number 2 at 1 is none of the 2 of the vocabulary"),
         (lambda: Vocabulary.of("ab").decode([0.5]), ValueError, "expected whole numbers"),
+        (lambda: Vocabulary.of("ab").one_hot([-1]), ValueError, "Number -1 at 0 is none of the 2"),
         (lambda: Vocabulary.of(b"ab"), TypeError, "A corpus is a str, a path or an iterable of paths, got bytes"),
         (lambda: Vocabulary.of(["ab"]), TypeError, "made of paths, got str"),
         (lambda: Vocabulary.of(3), TypeError, "got int"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -95,6 +96,15 @@ def test_neither_padding_nor_company_matters(model: TextClassifier) -> None:
         [text.split() for text in TEXTS], [[k % 2 for k, _ in enumerate(text.split())] for text in TEXTS]))  # fmt: skip
 
 
+def test_tokens_are_words() -> None:
+    """A text and its tokens are the same."""
+    tokens = [text.lower().replace(".", " .").split() for text in TEXTS]
+    first, second = (TextClassifier(**(SMALL | {"max_epochs": 2})).fit(X, LABELS) for X in (TEXTS, tokens))
+    assert set(second.vocabulary_.symbols) - set(first.vocabulary_.symbols) == {" ."}
+    clean = [text.rstrip(".") for text in TEXTS]
+    np.testing.assert_array_equal(first.predict_proba(clean), first.predict_proba([text.split() for text in clean]))
+
+
 def test_weights_of_texts() -> None:
     """One of weight 0 is not there; its words are known, though."""
     texts, labels = reviews(60, 3)
@@ -112,9 +122,9 @@ def test_a_part_is_held_out() -> None:
     assert np.isfinite(model.history_["validation_loss"]).all()
 
 
-def test_a_start_from_a_language_model() -> None:
+def test_a_start_from_a_language_model(tmp_path: Path) -> None:
     """Of the training texts alone: its vectors, in every member, before a step is taken."""
-    reader = LanguageModel(unit="word", least=2, hidden_size=8, embedding_size=8, max_epochs=3, random_state=0)
+    reader = LanguageModel(unit="word", min_count=2, hidden_size=8, embedding_size=8, max_epochs=3, random_state=0)
     options = SMALL | {"pretraining": reader, "max_epochs": 1, "members": 2}
     model = TextClassifier(**(options | {"learning_rate": 1e-12})).fit(TEXTS, LABELS)
     for member in model.network_.encoder.members:
@@ -122,6 +132,23 @@ def test_a_start_from_a_language_model() -> None:
     assert not hasattr(reader, "vocabulary_") and model.vocabulary_ is model.language_model_.vocabulary_
     trained = TextClassifier(**(SMALL | {"pretraining": reader, "max_epochs": 40})).fit(TEXTS, LABELS)
     assert trained.score(*reviews(100, 1)) > 0.95
+    free = clone(reader).set_params(random_state=None)
+    again = [TextClassifier(**(SMALL | {"pretraining": free, "max_epochs": 1})).fit(TEXTS, LABELS) for _ in "ab"]
+    np.testing.assert_array_equal(again[0].predict_proba(TEXTS), again[1].predict_proba(TEXTS))
+    again[0].save(tmp_path / "m.safetensors")
+    kept = load(tmp_path / "m.safetensors")
+    assert kept.language_model_.score(" good") == again[0].language_model_.score(" good")
+    assert again[0].set_params(pretraining=None).fit(TEXTS, LABELS).language_model_ is None
+
+
+def test_a_fit_that_fails_spoils_nothing(model: TextClassifier) -> None:
+    """The model of before stays."""
+    model = clone(model).fit(TEXTS, LABELS)
+    before = model.predict_proba(TEXTS)
+    reader = LanguageModel(unit="word", min_count=2, embedding_size=5, max_steps=1)
+    with pytest.raises(ValueError, match="5 wide"):
+        model.set_params(pretraining=reader).fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(model.predict_proba(TEXTS), before)
 
 
 def test_members_are_averaged() -> None:
@@ -155,8 +182,9 @@ def test_a_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     for epochs in (2, 4):
         resumed = TextClassifier(**(options | {"max_epochs": epochs, "checkpoint": path})).fit(TEXTS, LABELS)
     np.testing.assert_array_equal(resumed.predict_proba(TEXTS), whole.predict_proba(TEXTS))
-    with pytest.raises(ValueError, match="data"):
-        TextClassifier(**(options | {"max_epochs": 4, "checkpoint": path})).fit(TEXTS, LABELS[::-1])
+    for y, weight in ((LABELS[::-1], None), (LABELS, np.arange(1.0, 121.0))):
+        with pytest.raises(ValueError, match="data"):
+            TextClassifier(**(options | {"max_epochs": 4, "checkpoint": path})).fit(TEXTS, y, weight)
 
 
 # --- scikit-learn's manners -------------------------------------------------------------------------------------------
@@ -213,6 +241,10 @@ def test_the_words_that_mattered(model: TextClassifier, tmp_path: Path) -> None:
     assert page in (tmp_path / "words.html").read_text(encoding="utf-8")
     bars = found.plot().axes[0]
     assert [label.get_text() for label in bars.get_yticklabels()] == frame["word"].tolist()
+    formula = model.explain("$x^$ is good")
+    formula.plot().savefig(tmp_path / "formula.png")
+    long = model.explain(" ".join(["film"] * 200 + ["good"])).to_frame()
+    assert len(long) == 201
     mean = TextClassifier(**(SMALL | {"max_epochs": 1}), pooling="mean").fit(TEXTS, LABELS).explain("good film")
     assert mean.attention is None and list(mean.to_frame()) == ["word", "contribution"]
 
@@ -231,6 +263,11 @@ def test_the_words_that_mattered(model: TextClassifier, tmp_path: Path) -> None:
         (["a", "  "], [0, 1], {}, "Text 1 of X is empty"),
         (["a", 3], [0, 1], {}, "Text 1 of X is 3, expected a str, or a list of tokens"),
         (["a", None], [0, 1], {}, "Text 1 of X is None, expected"),
+        (np.array([["a"], ["b"]]), [0, 1], {}, r"X is a ndarray of shape \(2, 1\)"),
+        (pd.DataFrame({"text": ["a", "b"]}), [0, 1], {}, "X is a DataFrame of shape"),
+        (["a", "b"], ["x", None], {}, "The label of text 1 is missing"),
+        ([["a b", "c"], ["d"]], [0, 1], {}, "a token is one word"),
+        (["a", "b"], [0, 1], {"min_count": 99}, "No word of the texts appears min_count=99 times"),
         (["a", "b"], [1, 1], {}, "two classes or more, but y holds one class: .*1"),
         (["a", "b"], [[1, 2], [3, 4]], {}, "one label a text; for one a token set return_sequences=True"),
         (["a b", "b"], [[1], [2]], {"return_sequences": True}, r"Text 0 has 2 tokens, .* but labels of shape \(1,\)"),
@@ -244,8 +281,8 @@ def test_the_words_that_mattered(model: TextClassifier, tmp_path: Path) -> None:
             {"pretraining": LanguageModel()},
             "pretraining has unit='character', the classifier 'word'",
         ),
-        (["a", "b"], [0, 1], {"pretraining": LanguageModel(unit="word", max_steps=1)}, "knows no mark for what is unk"),
-        ([["a"], ["b"]], [0, 1], {"pretraining": LanguageModel(unit="word")}, "X holds lists of tokens"),
+        (["a", "b"], [0, 1], {"pretraining": LanguageModel(unit="word", max_steps=1)}, "needs a mark for what is unk"),
+        ([["a"], ["b"]], [0, 1], {"pretraining": LanguageModel(unit="word", min_count=2)}, "X holds lists of tokens"),
     ],
 )
 def test_what_cannot_be_learnt(X: Any, y: Any, options: dict[str, Any], message: str) -> None:
@@ -265,7 +302,7 @@ def test_weights_that_are_none() -> None:
 
 def test_widths_that_do_not_meet() -> None:
     """Both are named."""
-    reader = LanguageModel(unit="word", least=2, embedding_size=5, max_steps=1)
+    reader = LanguageModel(unit="word", min_count=2, embedding_size=5, max_steps=1)
     with pytest.raises(ValueError, match="pretraining has vectors 5 wide, the classifier 8"):
         TextClassifier(**SMALL, pretraining=reader).fit(TEXTS, LABELS)
 

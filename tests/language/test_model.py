@@ -102,7 +102,7 @@ def test_figures_in_units_that_compare(model: LanguageModel) -> None:
     assert found["bits_per_character"] == found["bits_per_byte"] == pytest.approx(nats / 21 / math.log(2))
     assert found["perplexity_per_word"] == pytest.approx(math.exp(nats / 6))
     assert found["symbols_scored"] == 21 and found["unknown_symbols"] == 0
-    words = fitted(unit="word", least=3)
+    words = fitted(unit="word", min_count=3)
     found = words.evaluate("the zebra sat.")
     nats = -words.log_probabilities("the zebra sat.").sum()
     assert found["symbols_scored"] == 4 and found["unknown_symbols"] == 1
@@ -171,11 +171,70 @@ def test_pieces_joined_are_the_text(unit: str) -> None:
         options: dict[str, Any] = {"random_state": 2, "temperature": 1.5, "stop": stop}
         pieces = list(model.generate_iter("the cat", 70, **options))
         text = model.generate("the cat", 70, **options)
-        assert "".join(pieces) == text.removesuffix("\N{REPLACEMENT CHARACTER}")
+        assert "".join(pieces) == text
         if stop is None:
             assert len(pieces) > 3
     greedy = "".join(model.generate_iter("the", 20, "greedy"))
     assert greedy == model.generate("the", 20, "greedy")
+
+
+@pytest.mark.skipif("subword" not in UNITS, reason="tokenizers is not installed")
+def test_half_characters_wait_for_their_other_half() -> None:
+    """Stops are found across symbols; pieces joined are the text, also where it ends inside a character."""
+    model = LanguageModel(**(SMALL | {"unit": "subword", "vocabulary_size": 256, "random_state": 0}))
+    model.fit("日本 € " * 60)
+    assert len(set(model.vocabulary_.labels)) == 256
+    found = model.generate("日", 200, stop="本", random_state=0)
+    assert found.endswith("本") and "本" not in found[:-1]
+    for length in range(1, 12):
+        pieces = model.generate_iter("日", length, random_state=1)
+        assert "".join(pieces) == model.generate("日", length, random_state=1)
+
+
+def test_long_limits_cost_nothing(model: LanguageModel) -> None:
+    """What is not written is not drawn."""
+    assert model.generate("the c", 10**9, stop=".", random_state=0).endswith(".")
+    texts = model.generate(["the c", "a d"] * 3, 5000, stop=".", random_state=0)
+    assert all(text.endswith(".") and text.count(".") == 1 for text in texts)
+
+
+def test_small_temperatures_are_greedy(model: LanguageModel) -> None:
+    """Down to where numbers end."""
+    for temperature in (1e-3, 1e-40, 1e-300):
+        assert model.generate("the", 20, temperature=temperature, random_state=0) == model.generate("the", 20, "greedy")
+
+
+def test_a_reset_goes_back_to_the_beginning(model: LanguageModel) -> None:
+    """To where nothing is known of the text, with the probabilities of a first symbol."""
+    stream, fresh = model.stream(), model.stream()
+    for letter in "the c":
+        stream.push(letter)
+    stream.reset()
+    np.testing.assert_array_equal(stream.probabilities(), fresh.probabilities())
+    np.testing.assert_array_equal(model.predictor_.stream().probabilities(), fresh.probabilities())
+    assert stream.push("t") == fresh.push("t") and type(stream.push("h")) is str
+    np.testing.assert_array_equal(stream.fork().probabilities(), stream.probabilities())
+
+
+def test_a_fit_that_fails_spoils_nothing(tmp_path: Path) -> None:
+    """The model of before stays, with its vocabulary."""
+    model = fitted(checkpoint=tmp_path / "checkpoint")
+    before = model.score("the cat")
+    with pytest.raises(ValueError, match="data"):
+        model.fit("another text " * 40)
+    with pytest.raises(ValueError, match="one symbol only"):
+        model.fit("aaaa")
+    assert model.score("the cat") == before and len(model.history_) == 4
+
+
+def test_texts_without_spaces_are_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bounded memory, and words are counted across the cuts."""
+    model = LanguageModel(**SMALL, random_state=0).fit("abcab " * 60)
+    text = "abcababc" * 20 + " ab  abc a"
+    whole = model.evaluate(text)
+    monkeypatch.setattr("seqdyn.data.text.PIECE", 7)
+    cut = model.evaluate(text)
+    assert cut == pytest.approx(whole, rel=1e-9)
 
 
 def test_it_stops(model: LanguageModel) -> None:
@@ -205,7 +264,7 @@ def test_searches(model: LanguageModel) -> None:
 
 def test_marks_are_never_written() -> None:
     """What is unknown has a probability, and no letters."""
-    model = LanguageModel(**(SMALL | {"least": 30, "random_state": 0})).fit("ab" * 60 + "qwxyz" * 20)
+    model = LanguageModel(**(SMALL | {"min_count": 30, "random_state": 0})).fit("ab" * 60 + "qwxyz" * 20)
     assert model.vocabulary_.labels[0] == "⟨unknown⟩"
     for options in ({"random_state": 0}, {"strategy": "greedy"}, {"strategy": "beam"}):
         assert set(model.generate("", 60, **options)) <= {"a", "b"}
@@ -387,6 +446,7 @@ def test_it_is_an_estimator() -> None:
         (TEXT, {"dropout": 1.0}, ValueError, r"dropout must be a number in \[0, 1\)"),
         (TEXT, {"embedding_dropout": -0.1}, ValueError, "embedding_dropout must be"),
         (TEXT, {"tied": True, "embedding_size": 5}, ValueError, "make its outputs as wide as its inputs"),
+        (TEXT, {"encoding": "base64"}, ValueError, "encoding must be the name of an encoding"),
         (TEXT, {"encoding": "latin-99"}, ValueError, "encoding must be the name of an encoding"),
         (TEXT, {"streams": 0}, ValueError, "streams must be an int of at least 1"),
         (TEXT, {"unit": "word", "vocabulary_size": 0}, ValueError, "vocabulary_size must be"),
@@ -425,8 +485,15 @@ def test_a_file_in_another_encoding(tmp_path: Path) -> None:
         (lambda m: m.generate("the", stop=""), "stop is '', expected a text"),
         (lambda m: m.generate([]), "prompt holds no text"),
         (lambda m: m.generate(["a", "b"], random_state=[1]), "random_state holds 1 seeds for 2 prompts"),
+        (lambda m: m.generate(["a"], random_state=[1.7]), "give one int for each"),
+        (lambda m: m.generate(None), "prompt is None, expected a text"),
+        (lambda m: m.generate(5), "prompt is 5, expected a text"),
+        (lambda m: m.generate(b"the"), "prompt is b'the', expected a text"),
+        (lambda m: m.generate(["the", 1]), "prompt is 1, expected a text"),
+        (lambda m: m.generate_iter(["the"]), "expected one text: several are written on by generate"),
+        (lambda m: m.generate("the", strategy="beam", beam_width=0), "width must be"),
         (lambda m: m.generate_iter("the", strategy="beam"), "knows its text at the end only"),
-        (lambda m: m.search("the", beam_width=2, n_best=3), "n_best=3 texts do not stand on beam_width=2"),
+        (lambda m: m.search("the", beam_width=2, n_best=3), "n_best=3 is more than beam_width=2"),
         (lambda m: m.log_probabilities(""), "The text is empty"),
         (lambda m: m.score(""), "The text is empty"),
         (lambda m: m.evaluate([]), "The text is empty"),

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 import seqdyn
 from seqdyn import GRU, LSTM, Encoder, LanguageModel, check_causal, check_likelihood, check_padding
-from seqdyn.language.scoring import Reading
+from seqdyn.language import scoring
 from seqdyn.state import map_leaves
 from tests.laws.cells import LAW_TABLE, Entry, prepare
 
@@ -84,11 +85,22 @@ def test_the_likelihood_is_one_number(model: LanguageModel) -> None:
 
 
 def test_a_leak_is_told(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that sees what it predicts: its own scores are higher, and do not sum to 1."""
-    honest = Reading.log_probabilities
-    monkeypatch.setattr(Reading, "log_probabilities", lambda self, numbers: honest(self, numbers) / 2)
+    """A model that is shown what it predicts: one pass disagrees with the steps, and its probabilities do not sum."""
+    monkeypatch.setattr(scoring, "shifted", lambda begin, tokens: tokens)
     found = check_likelihood(model)
-    assert not found and found.largest > 0.1 and "ln p of symbol 0 of text 0 depends on the way" in str(found)
+    assert not found and found.largest > 0.01 and {text for text, _ in found.places} == {0, 1, 2}
+    assert "ln p of symbol 0 of text 0 depends on the way" in str(found)
+
+
+def test_inputs_of_every_form(model: LanguageModel) -> None:
+    """A text, numbers in an array, one text for the likelihood; what passes says how near it came."""
+    numbers = np.array([model.vocabulary_.encode("to be or"), model.vocabulary_.encode("not to b")])
+    assert check_causal(model, "to be or not") and check_causal(model, numbers) and check_padding(model, numbers)
+    assert 0 < check_likelihood(model, "to be").largest < 1e-9
+    words = LanguageModel(unit="word", hidden_size=6, max_steps=1).fit(" ".join(f"w{k} w{k}" for k in range(600)))
+    assert "the sum over 601 symbols was not taken" in str(check_likelihood(words, length=3))
+    with pytest.raises(NotFittedError):
+        check_causal(LanguageModel())
 
 
 def test_trees_and_held_inputs() -> None:
