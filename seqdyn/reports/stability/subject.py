@@ -23,6 +23,7 @@ from seqdyn.dynamics.trajectory import double, measured
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.forecasting.forecaster import Forecaster
+from seqdyn.language.estimator import TextEstimator
 from seqdyn.language.model import LanguageModel
 from seqdyn.loops import scan
 from seqdyn.state import State, flatten, leaves, map_leaves, take, unflatten
@@ -189,6 +190,11 @@ def _source(model: Any, X: Any, y: Any, loss: Loss | None, steps: int) -> _Sourc
         return _of_estimator(model, X, y, loss)
     if isinstance(model, LanguageModel):
         return _of_language_model(model, X, y, loss)
+    if isinstance(model, TextEstimator):
+        raise ValueError(
+            f"{type(model).__name__} sums a whole text up in one row, and has no causal state whose gradients could be "
+            "followed from step to step. Measure a LanguageModel of the same texts."
+        )
     if isinstance(model, nn.Module) and not isinstance(model, Cell):
         model = from_torch(model)  # or it says which part of the module it takes
     if not isinstance(model, Cell):
