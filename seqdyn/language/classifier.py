@@ -126,7 +126,7 @@ class TextClassifier(ClassifierMixin, TextEstimator):
     embedding_size: int = 64
     pooling: str = "attention"
     return_sequences: bool = False
-    dropout: float = 0.3
+    dropout: float = 0.5
     word_dropout: float = 0.1
     members: int = 3
     pretraining: Any = None
