@@ -31,9 +31,7 @@ def sentences(count: int, seed: int) -> tuple[list[str], np.ndarray]:
 def main() -> None:
     (texts, labels), (unseen, truth) = sentences(600, 0), sentences(300, 1)
     counts = make_pipeline(CountVectorizer(), MultinomialNB()).fit(texts, labels).score(unseen, truth)
-    model = TextClassifier(
-        hidden_size=16, embedding_size=16, members=1, max_epochs=30, weight_decay=0.1, random_state=0
-    )
+    model = TextClassifier(hidden_size=32, embedding_size=32, members=1, dropout=0.2, random_state=0)
     read = model.fit(texts, labels).score(unseen, truth)
     print(f"counting words {counts:.2f}, reading {read:.2f} of {len(unseen)} sentences right")
     why = model.explain("this film is not really at all boring.")

@@ -366,8 +366,10 @@ def check_closed_loop(cell: Cell, x: Any) -> None:
         inputs = iter(leaves(known))
         back = flatten(y) @ mix
         first = next(inputs)
-        stays = (back[:, 0] > 0).view(-1, *[1] * (first.dim() - 1))
-        moved = first + back.view_as(first) if first.is_floating_point() else torch.where(stays, first, 0)
+        if first.is_floating_point():
+            moved = first + back.view_as(first)
+        else:
+            moved = torch.where((back[:, 0] > 0).view(-1, *[1] * (first.dim() - 1)), first, 0)
         inputs = iter([moved, *inputs])
         return map_leaves(lambda _: next(inputs), known)
 
