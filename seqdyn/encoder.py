@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seqdyn.cell import Cell, noisy
 from seqdyn.checks import check_choice
-from seqdyn.composition import Affine, LayerNoise, check_share, layer_noise
+from seqdyn.composition import Affine, LayerNoise, Readout, Residual, Stack, check_share, layer_noise
 from seqdyn.loops import scan
 
 
@@ -161,6 +161,27 @@ class Encoder(nn.Module):
         """What every step weighs in the summary, (batch, time); see :meth:`Pooling.weights`."""
         return self.pool.weights(self._layered(x, mask, None)[0], mask)
 
+    def as_cell(self) -> Cell:
+        """The same layers and weights as a Cell, whose outputs are those of every step.
+
+        Raises
+        ------
+        ValueError
+            If a layer is bidirectional.
+        """
+        if any(len(layer) > 1 for layer in self._pairs()):
+            raise ValueError("it is bidirectional and also reads the future. Fit with bidirectional=False.")
+        cells = [
+            Residual(cell) if self.residual and cell.input_shape == cell.output_shape else cell
+            for (cell,) in self._pairs()
+        ]
+        stack = Stack(cells, self.dropout)
+        if self.affine is None:
+            return stack
+        readout = Readout(stack, self.output_size)
+        readout.affine = self.affine
+        return readout
+
     def constructor_arguments(self) -> dict[str, Any]:
         """The constructor arguments, for files, that no attribute of the same name tells."""
         return {"output_size": None} if self.affine is None else {}
@@ -223,6 +244,10 @@ class Ensemble(nn.Module):
         """What is drawn for every member; None if there is none."""
         drawn = tuple(member.noise(batch, time, generator) for member in self._each())
         return None if all(own is None for own in drawn) else drawn
+
+    def as_cell(self) -> Cell:
+        """Nothing: several networks have no one state."""
+        raise ValueError(f"it is {len(self.members)} networks side by side. Fit with members=1.")
 
     def constructor_arguments(self) -> dict[str, Any]:
         """The constructor arguments, for files, that no attribute of the same name tells."""

@@ -22,7 +22,7 @@ from seqdyn.files import save
 from seqdyn.state import State, expand, leaves, map_leaves
 from seqdyn.stream import Stream
 from seqdyn.training.batches import Rows
-from seqdyn.training.forward import run
+from seqdyn.training.forward import Annotator, run
 
 Array = np.ndarray[Any, Any]
 
@@ -84,7 +84,7 @@ class Predictor:
         return next((value for value in own if value.is_floating_point()), torch.zeros(0))
 
     def causal(self, what: str) -> Cell:
-        """The network as a Cell, or an error for one that also reads the future.
+        """The network as a Cell, or an error for one whose state does not depend on the past alone.
 
         Parameters
         ----------
@@ -93,10 +93,12 @@ class Predictor:
         """
         if isinstance(self.network, Cell):
             return self.network
-        raise ValueError(
-            f"{what} needs a causal model, whose state depends on the past alone, but this one is bidirectional and "
-            "also reads the future. Fit with bidirectional=False."
-        )
+        try:
+            return cast(Annotator, self.network).as_cell()
+        except ValueError as reason:
+            raise ValueError(
+                f"{what} needs a causal model, whose state depends on the past alone, but {reason}"
+            ) from None
 
     def rows(
         self, sequences: Sequences, table: Array | None = None, weight: Array | None = None, lag: int | None = None
@@ -159,13 +161,14 @@ class Predictor:
         ValueError
             If the state does not fit, or the network is not causal and a state is given or asked for.
         """
+        network = self.network
         if state is not None or keep_state:
-            self.causal("initial_state=State" if state is not None else "return_state=True")
+            network = self.causal("initial_state=State" if state is not None else "return_state=True")
         start = None if state is None else self.as_state(state, len(sequences.lengths))
         late = self.rows(sequences)
-        output, after = run(self.network, late, start)
+        output, after = run(network, late, start)
         if self.lag and keep_state:
-            _, after = run(self.network, self.rows(sequences, lag=0), start)
+            _, after = run(network, self.rows(sequences, lag=0), start)
         after = after if keep_state else None
         if not self.per_step:
             return Ran(output[(late.starts + late.lengths - 1).to(output.device)], after)

@@ -30,6 +30,7 @@ from seqdyn.language.estimator import TextEstimator
 from seqdyn.language.explanation import Explanation, occluded
 from seqdyn.language.model import LanguageModel
 from seqdyn.predictor import Predictor
+from seqdyn.stream import Stream
 from seqdyn.training.batches import Batch, Rows, Spans
 from seqdyn.training.checkpoint import digest
 from seqdyn.training.forward import Annotator, run
@@ -318,6 +319,21 @@ class TextClassifier(ClassifierMixin, TextEstimator):
         """Texts as numbers."""
         return [torch.as_tensor(self.vocabulary_.numbers(text)) for text in tokens]
 
+    def rows(self, X: Sequence[Text], y: Any) -> Rows:
+        """Texts as the network is trained on them: tokens, and their labels as numbers.
+
+        Raises
+        ------
+        ValueError
+            If a label is none of ``classes_``, or they are not as many as texts or tokens.
+        """
+        tokens = self._given(X)
+        labels = self._labels(y, tokens)
+        found = np.unique(np.concatenate(labels) if self.return_sequences else labels)
+        if not np.isin(found, self.classes_).all():
+            raise ValueError(f"y holds {found.tolist()}, the fit knew {self.classes_.tolist()}: leave the others out.")
+        return self._rows(tokens, labels, np.ones(len(tokens)))
+
     def _rows(self, tokens: list[list[str]], labels: Any, weight: Array) -> Rows:
         """Texts end to end with their labels; of one a text, the last step has it."""
         x, device = self._numbers(tokens), self._device
@@ -403,6 +419,19 @@ class TextClassifier(ClassifierMixin, TextEstimator):
         (tokens,) = self._given([text])
         (numbers,), unknown = self._numbers([tokens]), self.vocabulary_.mark("unknown")
         return occluded(tokens, numbers, unknown, self._probabilities, self.classes_, self._attention)
+
+    def stream(self) -> Stream:
+        """A text that comes symbol by symbol: ``push(symbol)`` answers the class of what has come so far.
+
+        ``stream.probabilities()`` are those of all classes. A word is pushed with the space before it.
+
+        Raises
+        ------
+        ValueError
+            If the network is not causal: it needs ``bidirectional=False, members=1``, and for one label a text
+            ``pooling="last"``.
+        """
+        return self.predictor_.stream()
 
     def _probabilities(self, numbers: list[Tensor]) -> Any:
         """The probability of every class of texts as numbers."""

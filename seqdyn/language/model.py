@@ -97,7 +97,7 @@ class LanguageModel(TextEstimator):
         Keep symbols that appear so often. With 2 or more, or with ``vocabulary_size``, there is a mark for what is
         unknown; else a text with a symbol that the corpus does not have is an error.
     encoding : str
-        Of files.
+        Of files; ``"utf-8-sig"`` leaves out a byte-order mark, which is else the first symbol.
     bptt_length, streams : int
         k, the symbols the gradient goes back, and the streams side by side; fewer where a short corpus would not fill
         a chunk of each.

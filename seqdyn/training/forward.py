@@ -6,7 +6,7 @@ A network is a :class:`~seqdyn.cell.Cell`, or an :class:`Annotator` around a bid
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,20 @@ class Annotator(nn.Module):
         output, summary = self.encoder(x, mask, noise)
         marks: Tensor = output if self.sequences else hold(summary, x.shape[1])
         return marks
+
+    def as_cell(self) -> Cell:
+        """The same network as a Cell: its output at the last step is the mark of the sequence.
+
+        Raises
+        ------
+        ValueError
+            If a mark depends on more than the last state of the past: with two directions, several members, or another
+            pooling than the last step.
+        """
+        cell = self.encoder.as_cell()
+        if not self.sequences and (pooling := cast(Encoder, self.encoder).pooling) != "last":
+            raise ValueError(f'it sums all steps up by pooling={pooling!r}. Fit with pooling="last".')
+        return cell
 
 
 def forward(

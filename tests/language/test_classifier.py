@@ -45,6 +45,43 @@ def model() -> TextClassifier:
     return TextClassifier(**(SMALL | {"max_epochs": 40})).fit(TEXTS, LABELS)
 
 
+# --- its network as a cell --------------------------------------------------------------------------------------------
+
+FORWARD = SMALL | {"bidirectional": False, "pooling": "last", "max_epochs": 3}
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "residual": True}, {"return_sequences": True}], ids=str)
+def test_in_one_direction_it_is_a_cell(options: dict[str, Any]) -> None:
+    """Step by step it gives the same probabilities, and has a report on its gradients."""
+    texts = [text.lower().rstrip(".").split() for text in TEXTS]
+    a_token = "return_sequences" in options
+    labels = [[int(token in GOOD) for token in text] for text in texts] if a_token else LABELS
+    forward = TextClassifier(**FORWARD, **options).fit(texts, labels)
+    stream = forward.stream()
+    for word in texts[0]:
+        stream.push(f" {word}")
+    expected = forward.predict_proba(texts[:1])[0]
+    np.testing.assert_allclose(stream.probabilities(), expected[-1] if a_token else expected, atol=1e-6)
+    report = stability_report(forward, texts, labels, required_lag=3, tier="fast")
+    assert report.content["subject"]["errors"] == "−ln P of the labels"
+
+
+def test_what_is_no_cell() -> None:
+    """The error says why, and how to fit one that is."""
+    for options, reason in (
+        ({"bidirectional": True}, "it is bidirectional and also reads the future"),
+        ({"members": 2}, "it is 2 networks side by side. Fit with members=1"),
+        ({"pooling": "mean"}, "it sums all steps up by pooling='mean'"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            stability_report(TextClassifier(**(FORWARD | options)).fit(TEXTS, LABELS), TEXTS, LABELS)
+    forward = TextClassifier(**FORWARD).fit(TEXTS, LABELS)
+    with pytest.raises(ValueError, match="measured on texts and their labels"):
+        stability_report(forward, TEXTS)
+    with pytest.raises(ValueError, match="the fit knew"):
+        stability_report(forward, TEXTS, ["fair"] * len(TEXTS))
+
+
 # --- learning ---------------------------------------------------------------------------------------------------------
 
 
@@ -316,5 +353,3 @@ def test_what_cannot_be_asked(model: TextClassifier) -> None:
     tagger = TextClassifier(**(SMALL | {"max_epochs": 1}), return_sequences=True).fit([["a", "b"]] * 4, [[0, 1]] * 4)
     with pytest.raises(ValueError, match="not behind one a token"):
         tagger.explain("a b")
-    with pytest.raises(ValueError, match="has no causal state whose gradients"):
-        stability_report(model, TEXTS)

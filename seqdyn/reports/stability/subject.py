@@ -23,7 +23,7 @@ from seqdyn.dynamics.trajectory import double, measured
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.forecasting.forecaster import Forecaster
-from seqdyn.language.estimator import TextEstimator
+from seqdyn.language.classifier import TextClassifier
 from seqdyn.language.model import LanguageModel
 from seqdyn.loops import scan
 from seqdyn.state import State, flatten, leaves, map_leaves, take, unflatten
@@ -190,11 +190,8 @@ def _source(model: Any, X: Any, y: Any, loss: Loss | None, steps: int) -> _Sourc
         return _of_estimator(model, X, y, loss)
     if isinstance(model, LanguageModel):
         return _of_language_model(model, X, y, loss)
-    if isinstance(model, TextEstimator):
-        raise ValueError(
-            f"{type(model).__name__} sums a whole text up in one row, and has no causal state whose gradients could be "
-            "followed from step to step. Measure a LanguageModel of the same texts."
-        )
+    if isinstance(model, TextClassifier):
+        return _of_text_classifier(model, X, y, loss)
     if isinstance(model, nn.Module) and not isinstance(model, Cell):
         model = from_torch(model)  # or it says which part of the module it takes
     if not isinstance(model, Cell):
@@ -243,6 +240,16 @@ def _of_language_model(model: LanguageModel, X: Any, y: Any, loss: Loss | None) 
     own = Errors(model.predictor_.codec.targets.head.loss, "−ln p of every symbol")
     cell = model.predictor_.causal("stability_report")
     return _Source(cell, model.rows(X), own if loss is None else _given(loss))
+
+
+def _of_text_classifier(model: TextClassifier, X: Any, y: Any, loss: Loss | None) -> _Source:
+    """A classifier on texts: its network, the texts in tokens, and −ln P of their labels."""
+    if X is None or y is None:
+        raise ValueError("A TextClassifier is measured on texts and their labels: give both, as its fit takes them.")
+    predictor = model.predictor_
+    cell = predictor.causal("stability_report")
+    own = Errors(predictor.codec.targets.head.loss, "−ln P of the labels")
+    return _Source(cell, model.rows(X, y), own if loss is None else _given(loss), not predictor.per_step)
 
 
 def _alone(cell: Cell, y: Any, loss: Loss | None, steps: int) -> _Source:
