@@ -11,6 +11,7 @@ The package is a house; each floor knows only those below it.
               metrics, figures, files
     floor 2   composition       Stack, Residual, Readout, Offset, Embedding, Identity
               encoder           both directions
+              scores            attention: how much each row of a memory matters to a query
               initial_state     zero, random, learned, warm-up
               autoregression    own predictions where the past is not known, delay line, centring
               teacher_forcing   how much of the true past a training sees
@@ -21,12 +22,15 @@ The package is a house; each floor knows only those below it.
               codecs            between the units of the data and those of a network
               stream            the one mutable object
               decoding          symbols drawn from scores, over any cell
+              encoder_decoder   one sequence becomes another
+              autoencoder       a sequence becomes a vector, and a sequence again
     floor 4   identification    linear systems from data, and what they do
               conversion        torch's own networks as cells
               predictor         a fitted network with all that is needed to use it
+              sentences         what a decoder writes, searched for and scored
     floor 5   estimators        scikit-learn estimators
     floor 6   forecasting       forecasters of frames, their baselines and backtests
-              language          language models and classifiers of texts
+              language          language models, classifiers of texts, translators
     floor 7   reports           comparisons of models, the stability of gradients, audits
               datasets          load_* and fetch_*
     floor 8   cli               the command line
@@ -41,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.autoregression import Autoregression, DelayLine, OwnPast, Past
-    from seqdyn.cell import Cell, Noisy
+    from seqdyn.cell import Attending, Cell, Noisy
     from seqdyn.cells.elman import Elman
     from seqdyn.cells.gru import GRU
     from seqdyn.cells.linear import Linear
@@ -52,6 +56,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.data.splits import PanelTimeSplit
     from seqdyn.dynamics.derivatives import jacobian
     from seqdyn.encoder import Encoder
+    from seqdyn.estimators.autoencoder import SequenceAutoencoder
     from seqdyn.estimators.baselines import ARXRegressor, PersistenceRegressor
     from seqdyn.estimators.classifiers import ElmanClassifier, GRUClassifier, LSTMClassifier, RecurrentClassifier
     from seqdyn.estimators.linear import LinearStateSpaceRegressor
@@ -79,6 +84,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
     from seqdyn.language.classifier import TextClassifier
     from seqdyn.language.model import LanguageModel
+    from seqdyn.language.translation import Translator
     from seqdyn.loops import Scan, rollout, scan
     from seqdyn.reports.audits import check_causal, check_likelihood, check_padding
     from seqdyn.reports.comparison import compare_models
@@ -91,7 +97,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "state": ("hold",),
-    "cell": ("Cell", "Noisy"),
+    "cell": ("Cell", "Noisy", "Attending"),
     "loops": ("scan", "rollout", "Scan"),
     "figures": ("plot_unrolled", "plot_history", "plot_forecast"),
     "files": ("load", "register"),
@@ -115,6 +121,7 @@ _HOME = {
     "estimators.linear": ("LinearStateSpaceRegressor",),
     "estimators.linearise": ("linearise",),
     "estimators.moving_average": ("MovingAverageRegressor", "ExponentialMovingAverageRegressor"),
+    "estimators.autoencoder": ("SequenceAutoencoder",),
     "estimators.baselines": ("PersistenceRegressor", "ARXRegressor"),
     "data.splits": ("PanelTimeSplit",),
     "estimators.scorers": ("time_scorer",),
@@ -133,6 +140,7 @@ _HOME = {
     "forecasting.calibrated": ("ConformalForecaster",),
     "language.model": ("LanguageModel",),
     "language.classifier": ("TextClassifier",),
+    "language.translation": ("Translator",),
     "reports.audits": ("check_causal", "check_padding", "check_likelihood"),
     "reports.comparison": ("compare_models",),
     "reports.stability.report": ("stability_report", "StabilityReport", "assert_stable"),
@@ -152,7 +160,11 @@ _SUBMODULES = (
     "codecs",
     "data",
     "decoding",
+    "scores",
+    "encoder_decoder",
+    "autoencoder",
     "predictor",
+    "sentences",
 )
 
 __all__ = ["__version__", *_MODULE_OF]

@@ -2,8 +2,8 @@
 
     y_t, h_t = f_θ(x_t, h_{t-1})
 
-:class:`Cell` is the contract, :class:`Noisy` an input with what is drawn for it, :class:`Block` the derivative of one
-step.
+:class:`Cell` is the contract, :class:`Noisy` an input with what is drawn for it, :class:`Attending` one with a memory
+beside it, :class:`Block` the derivative of one step.
 """
 
 from __future__ import annotations
@@ -53,6 +53,22 @@ def apart(x: Any) -> tuple[Any, Any]:
     (('x', 'z'), ('x', None))
     """
     return (x.x, x.noise) if isinstance(x, Noisy) else (x, None)
+
+
+class Attending(NamedTuple):
+    """An input with the memory that a cell reads beside it. It is known by its type, as :class:`Noisy` is.
+
+    Attributes
+    ----------
+    x : tree, leaves (batch, *shape), or (batch, time, *shape) along a sequence
+        The input itself.
+    memory : tree
+        What does not change in time, such as what an encoder made of a sentence: held along a sequence,
+        see :func:`seqdyn.hold`.
+    """
+
+    x: Any
+    memory: Any
 
 
 class Block(NamedTuple):
@@ -117,6 +133,9 @@ class Cell(nn.Module):
         The shape of x_t and of y_t without the batch, ``(input_size,)`` and ``(output_size,)`` unless a subclass says
         otherwise: ``()`` for tokens, whole numbers of int64; ``(channels, height, width)`` for pictures; None for a
         tree of tensors, which the cell checks itself.
+    attends : bool
+        Whether the cell reads a memory beside its input: x_t is then :class:`Attending`, and ``input_shape`` that of
+        its ``x``.
 
     Notes
     -----
@@ -150,6 +169,7 @@ class Cell(nn.Module):
     output_size: int
     input_shape: tuple[int, ...] | None
     output_shape: tuple[int, ...] | None
+    attends: bool = False
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int | None = None):
         super().__init__()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.activations import ACTIVATIONS, through
-from seqdyn.cell import Block, Cell, apart, noisy
+from seqdyn.cell import Attending, Block, Cell, apart, noisy
 from seqdyn.checks import check_choice, check_count
 from seqdyn.generators import own_generator
 from seqdyn.loops import unroll
@@ -42,7 +42,7 @@ class Wrapper(Cell):
     def __init__(self, cell: Cell, output_size: int | None = None):
         super().__init__(cell.input_size, cell.hidden_size, cell.output_size if output_size is None else output_size)
         self.cell = cell
-        self.input_shape = cell.input_shape
+        self.input_shape, self.attends = cell.input_shape, cell.attends
         self.output_shape = cell.output_shape if output_size is None else (output_size,)
 
     def see(self, x: Any) -> Any:
@@ -332,8 +332,9 @@ class Embedding(Wrapper):
         self.bias = None if tied is None else nn.Parameter(torch.zeros(tied))
 
     def see(self, x: Any) -> Any:
-        token, noise = apart(x)
+        given, noise = apart(x)
         mask, own = (None, None) if noise is None else noise
+        token = given.x if self.attends else given
         try:
             vector = nn.functional.embedding(token, self.weight)
         except IndexError:
@@ -341,7 +342,8 @@ class Embedding(Wrapper):
                 f"The tokens lie between {int(token.min())} and {int(token.max())}, but there are {self.symbols} "
                 f"symbols, from 0 to {self.symbols - 1}."
             ) from None
-        return noisy(vector if mask is None else vector * mask, own)
+        vector = vector if mask is None else vector * mask
+        return noisy(Attending(vector, given.memory) if self.attends else vector, own)
 
     def read(self, output: Any, x: Any) -> Any:
         return output if self.tied is None else nn.functional.linear(output, self.weight[: self.tied], self.bias)
@@ -394,6 +396,7 @@ class Stack(Cell):
                 )
         super().__init__(layers[0].input_size, sum(layer.hidden_size for layer in layers), layers[-1].output_size)
         self.input_shape, self.output_shape = layers[0].input_shape, layers[-1].output_shape
+        self.attends = layers[0].attends
         self.layers = nn.ModuleList(layers)
         self.dropout = check_share("dropout", dropout)
 

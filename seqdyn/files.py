@@ -55,6 +55,12 @@ REGISTRY: dict[str, str] = {
         "seqdyn.cells.lstm": "LSTM LSTMState",
         "seqdyn.cells.gru": "GRU GRUState",
         "seqdyn.cells.moving_average": "MovingAverage WindowState ExponentialMovingAverage AverageState",
+        "seqdyn.cells.attention": "AttentionDecoder AttentionState InputFeeding InputFeedingState",
+        "seqdyn.cells.hard_attention": "HardAttention",
+        "seqdyn.cells.window_attention": "WindowAttention AttentionWindow",
+        "seqdyn.scores": "Attention MultiHead",
+        "seqdyn.encoder_decoder": "EncoderDecoder",
+        "seqdyn.autoencoder": "Autoencoder",
         "seqdyn.systems.logistic": "Logistic LogisticState",
         "seqdyn.systems.henon": "Henon HenonState",
         "seqdyn.systems.lorenz": "Lorenz LorenzState",
@@ -87,6 +93,8 @@ REGISTRY: dict[str, str] = {
         "seqdyn.estimators.moving_average": "MovingAverageRegressor ExponentialMovingAverageRegressor",
         "seqdyn.language.model": "LanguageModel",
         "seqdyn.language.classifier": "TextClassifier",
+        "seqdyn.language.translation": "Translator",
+        "seqdyn.estimators.autoencoder": "SequenceAutoencoder",
         "seqdyn.estimators.baselines": "PersistenceRegressor ARXRegressor",
     }.items()
     for name in names.split()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Cell, Noisy
+from seqdyn.cell import Attending, Cell, apart
 from seqdyn.checks import check_count
 from seqdyn.state import (
     State,
@@ -357,13 +357,25 @@ def _stretch(cell: Cell, x: Any, state: State, present: Tensor | None) -> Any:
     if not len(rows):  # nobody is there: run anyway, so that the outputs have their shape, and keep the state
         nobody = _kernel(cell, x, state, None)
         return nobody if nobody is NotImplemented else (nobody[0], state)
-    piece = _kernel(cell, take(x, rows), take(state, rows), None)
+    piece = _kernel(cell, _chosen(x, rows), take(state, rows), None)
     if piece is NotImplemented:
         return NotImplemented
     output, after = piece
     state = map_leaves(lambda old, new: old.index_copy(0, rows, new), state, after)
     spread = map_leaves(lambda leaf: leaf.new_zeros(len(present), *leaf.shape[1:]).index_copy(0, rows, leaf), output)
     return spread, state
+
+
+def _chosen(x: Any, rows: Tensor) -> Any:
+    """Some rows of x; what is held stays held."""
+
+    def choose(leaf: Tensor) -> Tensor:
+        if not is_held(leaf):
+            return leaf[rows]
+        held: Tensor = hold(constant(leaf)[rows], leaf.shape[1])
+        return held
+
+    return map_leaves(choose, x)
 
 
 def _cuts(mask: Tensor | None, reset: Tensor | None, time: int) -> list[int]:
@@ -384,9 +396,9 @@ def blanked(x: Any, mask: Tensor) -> Any:
     def blank(leaf: Tensor) -> Tensor:
         if is_held(leaf):
             row = constant(leaf)
-            held: Tensor = hold(torch.where(_beside(mask.any(1), row), row, 0), leaf.shape[1])
+            held: Tensor = hold(torch.where(_beside(mask.any(1), row), row, row.new_zeros(())), leaf.shape[1])
             return held
-        return torch.where(_beside(mask, leaf), leaf, 0)
+        return torch.where(_beside(mask, leaf), leaf, leaf.new_zeros(()))
 
     return map_leaves(blank, x)
 
@@ -420,9 +432,17 @@ def check_input(cell: Cell, x: Any) -> tuple[int, int]:
                 "inputs need the same (batch, time). Constants become inputs with hold(value, time)."
             )
     if cell.input_shape is not None:
-        _check_shape(cell, x.x if isinstance(x, Noisy) else x, cell.input_shape)
+        _check_shape(cell, _attending(cell, apart(x)[0]), cell.input_shape)
     batch, time = found[0][1].shape[:2]
     return batch, time
+
+
+def _attending(cell: Cell, x: Any) -> Any:
+    """The input itself, of a cell that reads a memory without it."""
+    if cell.attends != isinstance(x, Attending):
+        expected = "seqdyn.cell.Attending(x, hold(memory, time))" if cell.attends else "no memory"
+        raise ValueError(f"x is a {type(x).__name__}, but {type(cell).__name__} expects {expected}.")
+    return x.x if cell.attends else x
 
 
 def _check_shape(cell: Cell, x: Any, shape: tuple[int, ...]) -> None:

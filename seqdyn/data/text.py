@@ -118,13 +118,37 @@ class Vocabulary:
         ValueError
             If the corpus is empty, or symbols are left out and there is no mark for what is unknown.
         """
+        return cls.of_texts(pieces(source, unit, encoding), unit, marks, size, min_count)
+
+    @classmethod
+    def of_texts(
+        cls,
+        texts: Iterable[str],
+        unit: str = "character",
+        marks: Sequence[str] = (),
+        size: int | None = None,
+        min_count: int = 1,
+    ) -> Vocabulary:
+        """The vocabulary of many texts, of which no symbol reaches from one into the next.
+
+        Parameters
+        ----------
+        texts : iterable of str
+        unit, marks, size, min_count
+            As in :meth:`of`.
+
+        Examples
+        --------
+        >>> Vocabulary.of_texts(["to", "be"]).symbols
+        ('t', 'o', 'b', 'e')
+        """
         check_count("size", size, others=(None,))
         check_count("min_count", min_count)
         if check_choice("unit", unit, UNITS) == "subword":
-            return cls._of_subwords(source, tuple(marks), size, min_count, encoding)
+            return cls._of_subwords(iter(texts), tuple(marks), size, min_count)
         counts: Counter[str] = Counter()
-        for piece in pieces(source, unit, encoding):
-            counts.update(split(piece, unit))
+        for text in texts:
+            counts.update(split(text, unit))
         if not counts:
             raise ValueError(EMPTY)
         often = {symbol for symbol, count in counts.most_common(size) if count >= min_count}
@@ -136,14 +160,11 @@ class Vocabulary:
         return cls(tuple(symbol for symbol in counts if symbol in often), unit, tuple(marks))
 
     @classmethod
-    def _of_subwords(
-        cls, source: Source, marks: tuple[str, ...], size: int | None, min_count: int, encoding: str
-    ) -> Vocabulary:
-        found = pieces(source, "subword", encoding)
-        first = next(found, None)
+    def _of_subwords(cls, texts: Iterator[str], marks: tuple[str, ...], size: int | None, min_count: int) -> Vocabulary:
+        first = next(texts, None)
         if first is None:
             raise ValueError(EMPTY)
-        symbols, merges = learn(chain([first], found), size, min_count)
+        symbols, merges = learn(chain([first], texts), size, min_count)
         return cls(symbols, "subword", marks, merges)
 
     def __len__(self) -> int:

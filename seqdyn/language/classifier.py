@@ -21,12 +21,12 @@ from seqdyn.composition import Embedding, Identity
 from seqdyn.data.targets import is_missing
 from seqdyn.data.text import Vocabulary
 from seqdyn.encoder import POOLINGS, Encoder, Ensemble
+from seqdyn.estimators.built import Built
 from seqdyn.estimators.gradient import last_of_each
 from seqdyn.estimators.layers import layer_of, widths_of
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, instance_of, one_of, optional, share
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.trained import with_budget
-from seqdyn.language.estimator import TextEstimator
 from seqdyn.language.explanation import Explanation, occluded
 from seqdyn.language.model import LanguageModel
 from seqdyn.predictor import Predictor
@@ -46,7 +46,7 @@ EPOCHS, STEPS = 3, 500
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class TextClassifier(ClassifierMixin, TextEstimator):
+class TextClassifier(ClassifierMixin, Built):
     """The probability of every class of a text, read by recurrent layers: P(y) = softmax(W pool(o_1 … o_T) + b).
 
         x_t = E_{s_t},   o_t, h_t = f(x_t, h_{t-1}) in one direction or both,   pool: last, mean, max or attention

@@ -1,4 +1,4 @@
-"""What a language model does with a text, letter by letter, in one picture."""
+"""What a model does with a text in one picture: a language model letter by letter, a translator word by word."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from seqdyn.training.corpus import shifted
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from xarray import DataArray
 
 Array = np.ndarray[Any, Any]
 
@@ -71,6 +72,26 @@ def picture(network: Cell, numbers: Array, labels: tuple[str, ...]) -> Figure:
     place = np.searchsorted(likely, numbers)
     axes[2].scatter(range(len(x)), place, s=150, marker="s", facecolors="none", edgecolors=MODELS[1], linewidths=1.5)
     axes[2].set_xlabel("the likeliest next symbol; squares: what came")
+    return drawing
+
+
+def alignment(weights: DataArray) -> Figure:
+    """What every symbol of a target attended to, one row a symbol.
+
+    Parameters
+    ----------
+    weights : DataArray, dims (target, source)
+    """
+    target, source = (
+        [_visible(str(name).strip() or str(name)) for name in weights[dim].values] for dim in weights.dims
+    )
+    wide, high = len(source), len(target)
+    drawing, axes = figure(1, width=max(3.5, 1.8 + 0.36 * wide), height=max(2.5, 1.3 + 0.3 * high))
+    _table(axes, weights.values.T, "what is written", "Greys", (0, 1), target)
+    axes.set_xticks(range(wide), source, rotation=90 if max(map(len, source)) > 2 else 0)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel("what is attended to")
     return drawing
 
 

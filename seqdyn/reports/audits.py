@@ -22,8 +22,8 @@ from seqdyn.cell import Cell
 from seqdyn.checks import check_count
 from seqdyn.dynamics.trajectory import double
 from seqdyn.encoder import Encoder, Ensemble
+from seqdyn.estimators.built import Built
 from seqdyn.estimators.sequence import SequenceEstimator
-from seqdyn.language.estimator import TextEstimator
 from seqdyn.language.generation import Generation
 from seqdyn.language.model import LanguageModel
 from seqdyn.loops import scan
@@ -235,7 +235,7 @@ def _stepwise(model: LanguageModel, symbols: Array) -> Array:
 
 def _network(model: Any) -> Any:
     """What runs: the network of a fitted model, or what was given."""
-    network = model.predictor_.network if isinstance(model, SequenceEstimator | TextEstimator) else model
+    network = model.predictor_.network if isinstance(model, SequenceEstimator | Built) else model
     if not callable(network):
         raise TypeError(
             f"An audit takes a Cell, an Encoder, a fitted estimator or a callable (x, mask) -> outputs, got "

@@ -254,6 +254,16 @@ class Gaussian(Head):
 class CrossEntropy(Head):
     """The negative log-probability of the true class: ℓ = −log softmax(scores)_y; targets are class numbers.
 
+    Parameters
+    ----------
+    classes : int
+    smoothing : float in [0, 1)
+        ε: the loss is (1 − ε) ℓ and ε of the mean of −log p over all classes; probabilities are as they are.
+
+    References
+    ----------
+    Szegedy et al. (2016), Rethinking the Inception architecture for computer vision, section 7 (smoothing).
+
     Examples
     --------
     >>> head = CrossEntropy(3)
@@ -263,6 +273,7 @@ class CrossEntropy(Head):
     """
 
     classes: int
+    smoothing: float = 0.0
     knows = frozenset({"classes", "density"})
 
     @property
@@ -270,9 +281,7 @@ class CrossEntropy(Head):
         return self.classes
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        scores = output.reshape(-1, self.classes)
-        rows = functional.cross_entropy(scores, target.reshape(-1).long(), reduction="none")
-        return rows.view(target.shape)
+        return self._nats(output, target, self.smoothing)
 
     def point(self, output: Tensor) -> Tensor:
         """The number of the likeliest class."""
@@ -285,13 +294,18 @@ class CrossEntropy(Head):
         return drawn.view(shares.shape[:-1])
 
     def log_probability(self, output: Tensor, target: Tensor) -> Tensor:
-        return -self.loss(output, target)
+        return -self._nats(output, target, 0.0)
 
     def log_probabilities(self, output: Tensor) -> Tensor:
         return output.unflatten(-1, (-1, self.classes)).log_softmax(-1)
 
     def probabilities(self, output: Tensor) -> Tensor:
         return output.unflatten(-1, (-1, self.classes)).softmax(-1)
+
+    def _nats(self, output: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        scores, classes = output.reshape(-1, self.classes), target.reshape(-1).long()
+        rows = functional.cross_entropy(scores, classes, reduction="none", label_smoothing=smoothing)
+        return rows.view(target.shape)
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,8 @@ from seqdyn import (
     RecurrentClassifier,
     RecurrentRegressor,
 )
+from seqdyn.estimators.built import Built
 from seqdyn.forecasting.contract import PanelForecaster
-from seqdyn.language.estimator import TextEstimator
 
 Array = np.ndarray[Any, Any]
 
@@ -131,7 +131,7 @@ def test_every_public_estimator_is_checked() -> None:
         for name in seqdyn.__all__
         if isinstance(value := getattr(seqdyn, name), type)
         and issubclass(value, BaseEstimator)
-        and not issubclass(value, PanelForecaster | TextEstimator)  # they take frames or texts, not arrays
+        and not issubclass(value, PanelForecaster | Built)  # they take frames or texts, not arrays
     }
     assert public == {type(estimator).__name__ for estimator in EVERY}
 

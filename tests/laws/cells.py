@@ -9,17 +9,21 @@ import torch
 from torch import Tensor
 
 from seqdyn.autoregression import Columns, DelayLine, OwnPast, Past
-from seqdyn.cell import Cell, Noisy
+from seqdyn.cell import Attending, Cell, Noisy
+from seqdyn.cells.attention import AttentionDecoder, InputFeeding
 from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU
+from seqdyn.cells.hard_attention import HardAttention
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM, LSTMState
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+from seqdyn.cells.window_attention import WindowAttention
 from seqdyn.composition import Embedding, Identity, Offset, Readout, Residual, Stack
 from seqdyn.decoding import Beam, Drawn, Strategy
 from seqdyn.files import register
 from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
-from seqdyn.state import hold, map_leaves
+from seqdyn.scores import Attention, Attentive, attention_of
+from seqdyn.state import detach, hold, map_leaves
 from seqdyn.systems.cascaded_tanks import CascadedTanks
 from seqdyn.systems.henon import Henon
 from seqdyn.systems.logistic import Logistic
@@ -64,6 +68,20 @@ def asked(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
     width = next(part for part in cell.modules() if isinstance(part, Attends)).memory_size
     keys, values = (torch.randn(batch, 5, width, generator=generator, dtype=torch.float64) for _ in range(2))
     return Asked(plain(cell, batch, time, generator), hold(Memory(keys, values), time))
+
+
+def attending(inputs: Callable[..., Any] = plain) -> Callable[..., Any]:
+    """An input at every step, and a memory that is held, of five rows of which some are not there."""
+
+    def both(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
+        attention = next(part.attention for part in cell.modules() if isinstance(part, Attentive))
+        rows = torch.randn(batch, 5, attention.memory_size, generator=generator, dtype=cell.zeros(1).dtype)
+        there = torch.arange(5) < torch.randint(1, 6, (batch, 1), generator=generator)
+        x = Attending(inputs(cell, batch, time, generator), hold(attention.memory(rows, there), time))
+        drawn = cell.noise(batch, time, generator)
+        return detach(x if drawn is None else Noisy(x, drawn))
+
+    return both
 
 
 def past(exogenous: Callable[..., Any] | None = None, share: float = 0.5, noise: bool = False) -> Callable[..., Any]:
@@ -180,6 +198,20 @@ def seeded(g: torch.Generator | None, build: Callable[[], Cell]) -> Cell:
         return build()
 
 
+def google(g: torch.Generator | None, attention: str = "additive", dropout: float = 0.0) -> AttentionDecoder:
+    """A decoder of three layers, of which two see the context."""
+    reader = attention_of(attention, 4, 3, 2, g)
+    upper = [LSTM(4 + reader.context_size, 4, generator=g), GRU(4 + reader.context_size, 3, generator=g)]
+    return AttentionDecoder(LSTM(3, 4, generator=g), reader, upper, True, 2, dropout, g)
+
+
+def feeding(g: torch.Generator | None) -> InputFeeding:
+    """A decoder that sees what it gave."""
+    return InputFeeding(
+        AttentionDecoder(GRU(5, 4, generator=g), Attention("scaled_dot", 4, 4), output_size=2, generator=g)
+    )
+
+
 LAW_TABLE: list[Entry] = [
     Entry("moving average", lambda g: MovingAverage(3, window=4)),
     Entry("moving average, learned", lambda g: MovingAverage(3, window=3, weights="learned")),
@@ -250,6 +282,22 @@ LAW_TABLE: list[Entry] = [
     Entry("memory, stack", lambda g: Stack([seeded(g, lambda: Attends(3, 3, 4)), GRU(3, 3, generator=g)]), asked),
     Entry("memory, readout", lambda g: Readout(seeded(g, lambda: Attends(3, 3, 4)), 2, generator=g), inputs=asked),
     Entry("memory, own past", lambda g: OwnPast(seeded(g, lambda: Attends(4, 4, 4)), asking), inputs=past(memory)),
+    Entry("attention, general, three layers", lambda g: google(g, "general"), inputs=attending()),
+    Entry("attention, additive, masks", lambda g: google(g, dropout=0.3), inputs=attending()),
+    Entry("attention, several heads", lambda g: google(g, "multi_head"), inputs=attending()),
+    Entry("attention, input feeding", feeding, inputs=attending()),
+    Entry(
+        "attention, tokens",
+        lambda g: Embedding(google(g, dropout=0.3), 7, g, dropout=0.2),
+        inputs=attending(tokens),
+    ),
+    Entry(
+        "hard attention",
+        lambda g: HardAttention(GRU(3, 4, generator=g), Attention("general", 4, 3, g), 5, g),
+        inputs=attending(),
+    ),
+    Entry("window attention", lambda g: WindowAttention(4, window=6, heads=2, generator=g)),
+    Entry("window attention, stack", lambda g: Stack([WindowAttention(2, 3, generator=g) for _ in "ab"])),
     Entry("latent", lambda g: seeded(g, lambda: Latent(3, 4)), inputs=with_noise),
     Entry("latent, stack", lambda g: Stack([seeded(g, lambda: Latent(3, 4)), GRU(3, 2, generator=g)]), with_noise),
     Entry("latent, own past", lambda g: OwnPast(seeded(g, lambda: Latent(3, 4))), inputs=past(noise=True)),

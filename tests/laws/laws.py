@@ -23,6 +23,7 @@ from seqdyn.cell import Cell
 from seqdyn.dynamics.derivatives import autodiff_block, autodiff_jacobian, jacobian
 from seqdyn.loops import Scan, rollout, scan
 from seqdyn.loops import unroll as unroll_or_loop
+from seqdyn.scores import Attentive
 from seqdyn.state import State, detach, flatten, hold, is_held, leaves, map_leaves, named_leaves, stack, unflatten
 
 NOTHING = torch.nan
@@ -452,11 +453,12 @@ def check_purity(cell: Cell, x: Any) -> None:
 
 
 def check_parameters(cell: Cell, x: Any) -> None:
-    """Every parameter gets a gradient that is finite and not zero, on both paths."""
+    """Every parameter gets a gradient that is finite and not zero, on both paths; those of a memory in making it."""
+    before = makes_memory(cell)
     for run in (scan, loop):
         found = gradients(cell, x, cell.initial_state(extents(x)[0]), lambda x, _, run=run: tuple(run(cell, x)[:2]))
         for name, parameter in cell.named_parameters():
-            if parameter.numel():
+            if parameter.numel() and name not in before:
                 gradient = found[name]
                 assert gradient.isfinite().all(), f"the gradient of {name} is not finite"
                 assert gradient.abs().max() > 0, f"{name} gets no gradient"
@@ -555,6 +557,20 @@ def alone(
             outputs.append(output)
         states.append(state)
     return map_leaves(lambda *all_: torch.cat(all_), *outputs), map_leaves(lambda *all_: torch.cat(all_), *states)
+
+
+def makes_memory(cell: Cell) -> set[str]:
+    """The parameters by which a memory is made, before the recurrence begins."""
+    names = {parameter: name for name, parameter in cell.named_parameters()}
+    found: set[str] = set()
+    for part in cell.modules():
+        if isinstance(part, Attentive):
+            own = list(part.attention.parameters())
+            memory = part.attention.memory(part.zeros(1, 2, part.attention.memory_size) + 1.0)
+            made = [leaf.sum() for leaf in leaves(memory) if leaf.requires_grad]
+            grads = torch.autograd.grad(sum(made), own, allow_unused=True) if made else [None] * len(own)
+            found |= {names[one] for one, gradient in zip(own, grads, strict=True) if gradient is not None}
+    return found
 
 
 def gradients(cell: Cell, x: Any, start: State, run: Callable[[Any, State], tuple[Any, State]]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What models of texts share: a network that is built from a vocabulary, trained, and kept in a file."""
+"""Estimators whose network is built from what they learnt of the data, and kept in a file with it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,13 @@ CELLS: dict[str, type[Cell]] = {"lstm": LSTM, "gru": GRU, "elman": Elman}
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class TextEstimator(Trained):
-    """An estimator whose network is built from a vocabulary.
+class Built(Trained):
+    """An estimator whose network is built from what was learnt of the data, such as a vocabulary.
 
     A subclass owes :meth:`_build`, and names in ``_kept`` what a file holds beside the weights.
 
     Attributes
     ----------
-    vocabulary_ : Vocabulary
     network_ : nn.Module
     history_ : DataFrame
     n_iter_ : int

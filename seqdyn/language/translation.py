@@ -1,0 +1,511 @@
+"""Translators: a sentence becomes a sentence, by an encoder, attention and a decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+import xarray
+from torch import Tensor
+
+from seqdyn.cell import Cell
+from seqdyn.cells.attention import AttentionDecoder, InputFeeding
+from seqdyn.cells.hard_attention import HardAttention
+from seqdyn.checks import check_count
+from seqdyn.composition import Embedding, Identity
+from seqdyn.data.text import Vocabulary
+from seqdyn.encoder import Encoder
+from seqdyn.encoder_decoder import EncoderDecoder
+from seqdyn.estimators.built import Built
+from seqdyn.estimators.layers import layer_of, widths_of
+from seqdyn.estimators.parameters import (
+    Rule,
+    accepted,
+    at_least,
+    check_parameters,
+    non_negative,
+    one_of,
+    optional,
+    share,
+)
+from seqdyn.estimators.sequence import unchanged_on_error
+from seqdyn.estimators.trained import with_budget
+from seqdyn.language.figures import alignment
+from seqdyn.scores import SCORES, Attention, attention_of
+from seqdyn.sentences import Sentence, SentencePredictor, beside, read, spaced
+from seqdyn.teacher_forcing import as_teacher_forcing
+from seqdyn.training.batches import Pairs, Rows
+from seqdyn.training.checkpoint import digest
+from seqdyn.training.forced import Forced
+from seqdyn.training.heads import CrossEntropy
+from seqdyn.training.loop import NonFiniteError, Trainer
+from seqdyn.training.objective import Objective, evaluated
+from seqdyn.training.reinforce import Reinforce
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = np.ndarray[Any, Any]
+Languages = str | Sequence[str] | None
+
+EPOCHS, STEPS = 10, 1000
+"""A training without a budget has so many epochs, or as many as so many steps take."""
+
+ATTENTIONS = (*SCORES, "multi_head", "hard", None)
+"""What a decoder may look at its source by."""
+
+AT_ONCE = 64
+"""Sentences that are translated side by side."""
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Translator(Built):
+    """The probability of a target sentence, given its source: p(y | x) = ∏ p(y_t | y_1 … y_{t-1}, x).
+
+        h_1 … h_S, s = encoder(x)                          one direction or both
+        s_t = f(E y_{t-1}, s_{t-1}),   s_0 from s
+        c_t = Σ_j α_tj h_j,   α_t = softmax_j(score(s_t, h_j))
+        p(y_t) = softmax(E tanh(W_c [s_t; c_t]) + b)       the last y_t is the end mark
+
+    Parameters
+    ----------
+    attention : {"general", "additive", "dot", "scaled_dot", "multi_head", "hard"} or None
+        How the decoder looks at its source, see :mod:`seqdyn.scores`. ``"hard"`` looks at one place at a time, see
+        :class:`~seqdyn.cells.hard_attention.HardAttention`. None: it sees one summary of the source, at every step.
+    bidirectional : {True, False, "first"}
+        Whether every layer of the encoder reads both directions, none, or the first.
+    residual : bool
+        Add a layer's input to its output where the widths agree.
+    num_layers : int
+        Layers of the encoder.
+    decoder_layers : int, optional
+        Layers of the decoder, as many as the encoder's if None. Those above the first see c_t beside what comes from
+        below.
+    hidden_size : int
+        Width of every layer.
+    embedding_size : int
+        Width of the vectors of symbols, and of what scores are read from.
+    heads : int
+        Of ``"multi_head"``.
+    input_feeding : bool
+        Let the recurrence see what was attended to before; the decoder is then run step by step, which is slower.
+    hard_training : {"marginal", "reinforce"}
+        How ``"hard"`` attention is trained: by the exact likelihood, or by looking at random, with a learnt baseline.
+    teacher_forcing : float, {"constant", "linear", "exponential", "inverse_sigmoid"} or TeacherForcing
+        How many steps of a training see the true symbol before: a share, or how it falls along the training.
+    unit : {"subword", "word", "character"}
+        Of both languages. Sub-words need the library ``tokenizers``: ``pip install seqdyn[text]``.
+    vocabulary_size, min_count : int
+        Of either language, see :class:`~seqdyn.data.text.Vocabulary`.
+    lowercase : bool
+        Read sources and targets in lower case.
+    smoothing : float in [0, 1)
+        Label smoothing of the loss.
+    dropout : float in [0, 1)
+        Share dropped in training of the vectors, behind every layer, and of what scores are read from; one mask a
+        sentence.
+    beam_width, length_penalty, coverage_penalty : int, float, float
+        Of ``predict``: beams, α and β of :class:`~seqdyn.sentences.SentencePredictor`.
+    max_length : int, optional
+        Symbols a translation may have; twice the longest target of the training if None.
+    batch_size : int
+        Pairs in a step; those of like lengths together.
+    **others
+        As in :class:`~seqdyn.estimators.trained.Trained`. Without a budget: 10 epochs, or as many as 1,000 steps take.
+        ``early_stopping`` holds the last pairs out.
+
+    Attributes
+    ----------
+    vocabulary_, source_vocabulary_ : Vocabulary
+        Of targets, and of sources.
+    languages_ : tuple of str
+        Those that were given to ``fit``.
+    network_ : EncoderDecoder
+    longest_ : int
+        Symbols a translation may have.
+    history_ : DataFrame
+
+    References
+    ----------
+    Sutskever, Vinyals & Le (2014); Bahdanau, Cho & Bengio (2015); Luong, Pham & Manning (2015); Wu et al. (2016);
+    Johnson et al. (2017), Google's multilingual neural machine translation system (a mark for the language).
+
+    Examples
+    --------
+    >>> model = Translator(unit="word", hidden_size=16, embedding_size=16, max_steps=150, learning_rate=0.02,
+    ...                    random_state=0)
+    >>> model = model.fit(["ein Hund", "eine Katze"] * 8, ["a dog", "a cat"] * 8)
+    >>> model.predict(["eine Katze", "ein Hund"])
+    ['a cat', 'a dog']
+    """
+
+    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "source_vocabulary_", "languages_", "longest_")
+
+    unit: str = "subword"
+    attention: Any = "general"
+    bidirectional: Any = True
+    residual: bool = True
+    num_layers: int = 1
+    decoder_layers: int | None = None
+    hidden_size: int = 256
+    embedding_size: int = 256
+    heads: int = 4
+    input_feeding: bool = False
+    hard_training: str = "marginal"
+    teacher_forcing: Any = 1.0
+    lowercase: bool = False
+    smoothing: float = 0.1
+    dropout: float = 0.2
+    beam_width: int = 5
+    length_penalty: float = 1.0
+    coverage_penalty: float = 0.0
+    max_length: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    schedule: Any = "warmup_cosine"
+
+    @classmethod
+    def google(cls, **parameters: Any) -> Self:
+        """Google's network: the first layer bidirectional, residual layers above, all of the decoder's see the context.
+
+        Parameters
+        ----------
+        **parameters
+            Others than those of the preset: ``num_layers=4, bidirectional="first", residual=True,
+            attention="additive"``.
+        """
+        preset: dict[str, Any] = {"num_layers": 4, "bidirectional": "first", "residual": True, "attention": "additive"}
+        return cls(**(preset | parameters))
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(self, sources: Sequence[str], targets: Sequence[str], languages: Sequence[str] | None = None) -> Self:
+        """Train on pairs of sentences.
+
+        Parameters
+        ----------
+        sources, targets : sequence of str
+        languages : sequence of str, optional
+            The language of every target: it becomes a mark before the source, and one model serves them all.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there are not as many sources as targets, a sentence is empty, or parameters do not fit.
+        NonFiniteError
+            If loss or gradient explode; the model keeps the last good weights.
+        """
+        with unchanged_on_error(self, but=NonFiniteError):
+            check_parameters(self)
+            self._learn(_sentences(sources, "sources"), _sentences(targets, "targets"), languages)
+        return self
+
+    def _learn(self, sources: list[str], targets: list[str], languages: Sequence[str] | None) -> None:
+        if len(sources) != len(targets):
+            raise ValueError(f"{len(sources)} sources stand beside {len(targets)} targets: give pairs.")
+        marked = None if languages is None else list(languages)
+        if marked is not None and len(marked) != len(targets):
+            raise ValueError(f"{len(marked)} languages stand beside {len(targets)} targets: give one for each.")
+        vocabulary, source_vocabulary = self._vocabulary(targets, True), self._vocabulary(sources, False)
+        rows = [torch.as_tensor([*read(vocabulary, self._case(t)), vocabulary.mark("end")]) for t in targets]
+        longest = self.max_length or 2 * max(map(len, rows))
+        generator = self._generator()
+        self._new(
+            generator,
+            vocabulary_=vocabulary,
+            source_vocabulary_=source_vocabulary,
+            languages_=tuple(sorted(set(marked or ()))),
+            longest_=longest,
+        )
+        self._train(self._sources(sources, marked), [row.to(self._device) for row in rows], generator)
+
+    def _train(self, x: list[Tensor], y: list[Tensor], generator: torch.Generator) -> None:
+        train = len(x) - max(1, round(self.validation_fraction * len(x))) * self.early_stopping
+        if train < 1:
+            raise ValueError(f"{len(x)} pairs are too few to hold any out: give more, or early_stopping=False.")
+        batches = Pairs(Rows.of(x[:train]), Rows.of(y[:train]), self.batch_size)
+        held = Pairs(Rows.of(x[train:]), Rows.of(y[train:]), AT_ONCE) if self.early_stopping else None
+        plain = Forced(CrossEntropy(len(self.vocabulary_)), len(self.vocabulary_))
+        validate = None if held is None else lambda: evaluated(self.network_, held, plain)["loss"]
+        recipe = with_budget(self._recipe(), len(batches), EPOCHS, STEPS)
+        trainer = Trainer(self.network_, batches, self._objective(generator), recipe, generator, validate)
+        if self.checkpoint is not None:
+            mark = {"data": digest(*x, *y), "start": digest(*self.network_.state_dict().values())}
+            trainer.checkpoint = self._checkpointed(mark, self.schedule is not None, {})
+        self._run(trainer)
+
+    def _objective(self, generator: torch.Generator) -> Objective:
+        """What a step minimises."""
+        head, begin = CrossEntropy(len(self.vocabulary_), self.smoothing), len(self.vocabulary_)
+        if self.attention == "hard" and self.hard_training == "reinforce":
+            objective = Reinforce(head, begin, self.hidden_size, generator)
+            return objective.to(self._device, self._precision)
+        return Forced(head, begin, as_teacher_forcing(self.teacher_forcing))
+
+    def _vocabulary(self, texts: list[str], target: bool) -> Vocabulary:
+        """The symbols of one side, with the marks that it needs."""
+        unknown = () if self.unit == "subword" else ("unknown",)
+        marks = (*unknown, *(("end",) if target else ()))
+        whole = [spaced(self._case(text), self.unit) for text in texts]
+        return Vocabulary.of_texts(whole, self.unit, marks, self.vocabulary_size, self.min_count)
+
+    def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> EncoderDecoder:
+        symbols, sources = len(fitted["vocabulary_"]), len(fitted["source_vocabulary_"]) + len(fitted["languages_"])
+        encoder = self._encoder(sources, generator)
+        decoder = self._decoder(encoder.output_size, symbols, generator)
+        return EncoderDecoder(encoder, decoder, self.attention is None, generator)
+
+    def _encoder(self, symbols: int, generator: torch.Generator) -> Encoder:
+        """From tokens to the rows that the decoder looks at."""
+        layers: list[Cell | tuple[Cell, Cell]] = [
+            Embedding(Identity(self.embedding_size), symbols, generator, self.dropout)
+        ]
+        below = self.embedding_size
+        for index, hidden in enumerate(widths_of(self.hidden_size, self.num_layers, self.cell)):
+            both = self.bidirectional is True or (self.bidirectional == "first" and index == 0)
+            cells = [layer_of(self._cell, below, hidden, generator) for _ in range(2 if both else 1)]
+            layers.append((cells[0], cells[1]) if both else cells[0])
+            below = sum(layer.output_size for layer in cells)
+        matched = self.hidden_size if self.attention in ("dot", "scaled_dot") and below != self.hidden_size else None
+        return Encoder(layers, self.residual, self.dropout, matched, generator)
+
+    def _decoder(self, memory_size: int, symbols: int, generator: torch.Generator) -> Embedding:
+        """From the token before, and what is looked at, to the scores of the next one."""
+        width, hidden = self.embedding_size, self.hidden_size
+        lower = layer_of(self._cell, width * (1 + self.input_feeding), hidden, generator)
+        if self.attention == "hard":
+            cell: Cell = HardAttention(lower, Attention("general", hidden, memory_size, generator), symbols, generator)
+            return Embedding(cell, symbols + 1, generator, self.dropout)
+        reader = attention_of(self.attention or "general", hidden, memory_size, self.heads, generator)
+        above = range((self.decoder_layers or self.num_layers) - 1)
+        upper = [layer_of(self._cell, hidden + reader.context_size, hidden, generator) for _ in above]
+        cell = AttentionDecoder(lower, reader, upper, self.residual, width, self.dropout, generator)
+        return Embedding(
+            InputFeeding(cell) if self.input_feeding else cell, symbols + 1, generator, self.dropout, symbols
+        )
+
+    # ---------------------------------------------------------------- predicting
+
+    @property
+    def predictor_(self) -> SentencePredictor:
+        """The fitted network with the vocabulary of its targets."""
+        self._check()
+        return SentencePredictor(self.network_, self.vocabulary_, self.longest_)
+
+    def predict(self, sentences: Sequence[str], language: Languages = None) -> list[str]:
+        """The likeliest translation that the beam search finds for every sentence.
+
+        A sentence longer than any of the training is translated, too, though only ``longest_`` symbols of it.
+
+        Parameters
+        ----------
+        sentences : sequence of str
+        language : str, or sequence of str, optional
+            Into which language, where ``fit`` was given several.
+
+        Raises
+        ------
+        ValueError
+            If a sentence is empty, or a language unknown.
+        """
+        return [found[0].text for found in self.search(sentences, 1, language)]
+
+    def search(
+        self, sentences: Sequence[str], n_best: int | None = None, language: Languages = None
+    ) -> list[list[Sentence]]:
+        """The likeliest translations of every sentence, best first.
+
+        Parameters
+        ----------
+        sentences : sequence of str
+        n_best : int, at most ``beam_width``, optional
+            How many; all if None.
+        language : str, or sequence of str, optional
+
+        Returns
+        -------
+        list of lists of Sentence
+        """
+        check_count("n_best", n_best, others=(None,))
+        if n_best is not None and n_best > self.beam_width:
+            raise ValueError(f"n_best={n_best} is more than beam_width={self.beam_width}: widen the search.")
+        self._check()
+        x = self._sources(_sentences(sentences, "sentences"), self._asked(language, len(sentences)))
+        predictor, options = self.predictor_, (self.beam_width, self.length_penalty, self.coverage_penalty)
+        found: list[list[Sentence]] = [[] for _ in x]
+        for chosen in _alike(x):
+            best = predictor.search(beside([x[i] for i in chosen]), *options)
+            for i, row in zip(chosen, best, strict=True):
+                found[i] = row[:n_best]
+        return found
+
+    def log_probabilities(
+        self, sources: Sequence[str], targets: Sequence[str], language: Languages = None
+    ) -> list[Array]:
+        """ln p of every symbol of each target, the end mark the last: arrays (symbols,)."""
+        x, y = self._pairs(sources, targets, language)
+        found: list[Array] = [np.empty(0)] * len(x)
+        for chosen in _alike(x):
+            own = self.predictor_.log_probabilities(beside([x[i] for i in chosen]), [y[i] for i in chosen])
+            for i, row in zip(chosen, own, strict=True):
+                found[i] = row
+        return found
+
+    def score(self, sources: Sequence[str], targets: Sequence[str], language: Languages = None) -> float:
+        """BLEU of the predictions, from 0 to 100, by sacrebleu; see :meth:`evaluate` for its signature."""
+        return float(self.evaluate(sources, targets, language)["bleu"])
+
+    def evaluate(self, sources: Sequence[str], targets: Sequence[str], language: Languages = None) -> dict[str, Any]:
+        """How well sentences are translated, and how likely the true ones are.
+
+        Returns
+        -------
+        dict
+            ``bleu``, cased, of the sentences as they are written, and its ``signature``; ``exact``, the share of
+            sentences that are right to the letter; ``nats_per_symbol`` of the true targets, with the end;
+            ``symbols_scored``.
+        """
+        targets = _sentences(targets, "targets")
+        log_p = np.concatenate(self.log_probabilities(sources, targets, language))
+        predicted = self.predict(sources, language)
+        bleu, signature = _bleu(predicted, targets)
+        exact = float(np.mean([one == other for one, other in zip(predicted, targets, strict=True)]))
+        return {
+            "bleu": bleu,
+            "signature": signature,
+            "exact": exact,
+            "nats_per_symbol": -float(log_p.mean()),
+            "symbols_scored": len(log_p),
+        }
+
+    def attention_weights(
+        self, source: str, target: str | None = None, language: str | None = None
+    ) -> xarray.DataArray:
+        """What every symbol of a target attended to, (target, source).
+
+        Parameters
+        ----------
+        source : str
+        target : str, optional
+            The best translation if None.
+        language : str, optional
+        """
+        self._check()
+        (x,) = self._sources(_sentences([source], "source"), self._asked(language, 1))
+        if target is None:
+            symbols = list(self.search([source], 1, language)[0][0].symbols)
+        else:
+            symbols = [*read(self.vocabulary_, self._case(_sentences([target], "target")[0])), self.predictor_.end]
+        (alpha,) = self.predictor_.weights(beside([x]), [torch.tensor(symbols, device=x.device)])
+        labels = (*self.source_vocabulary_.labels, *(f"⟨{name}⟩" for name in self.languages_))
+        seen = ["⟨summary⟩"] if self.attention is None else [labels[number] for number in x.tolist()]
+        return xarray.DataArray(
+            alpha,
+            dims=("target", "source"),
+            coords={"target": [self.vocabulary_.labels[number] for number in symbols], "source": seen},
+            name="attention",
+        )
+
+    def plot_attention(self, source: str, target: str | None = None, language: str | None = None) -> Figure:
+        """The weights as a picture, one row a symbol of the target; see :meth:`attention_weights`."""
+        return alignment(self.attention_weights(source, target, language))
+
+    # ---------------------------------------------------------------- sentences as numbers
+
+    def _case(self, text: str) -> str:
+        return text.lower() if self.lowercase else text
+
+    def _sources(self, texts: list[str], languages: list[str] | None) -> list[Tensor]:
+        """Sources as numbers, with the mark of the language before them."""
+        rows = [read(self.source_vocabulary_, self._case(text)) for text in texts]
+        if languages is not None:
+            unknown = sorted(set(languages) - set(self.languages_))
+            if unknown:
+                raise ValueError(f"language {unknown[0]!r} is none of those of the fit, {list(self.languages_)}.")
+            first = len(self.source_vocabulary_)
+            rows = [
+                np.append(first + self.languages_.index(own), row) for own, row in zip(languages, rows, strict=True)
+            ]
+        return [torch.as_tensor(row, device=self._device) for row in rows]
+
+    def _asked(self, language: Languages, count: int) -> list[str] | None:
+        """The language of every target."""
+        if language is None:
+            if self.languages_:
+                raise ValueError(f"The model knows several languages, {list(self.languages_)}: give language=….")
+            return None
+        asked = [language] * count if isinstance(language, str) else list(language)
+        if len(asked) != count:
+            raise ValueError(f"language holds {len(asked)} for {count} sentences: give one for each, or one for all.")
+        return asked
+
+    def _pairs(
+        self, sources: Sequence[str], targets: Sequence[str], language: Languages
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Sources and targets as numbers."""
+        self._check()
+        left, right = _sentences(sources, "sources"), _sentences(targets, "targets")
+        if len(left) != len(right):
+            raise ValueError(f"{len(left)} sources stand beside {len(right)} targets: give pairs.")
+        end = self.predictor_.end
+        y = [torch.tensor([*read(self.vocabulary_, self._case(text)), end], device=self._device) for text in right]
+        return self._sources(left, self._asked(language, len(left))), y
+
+    # ---------------------------------------------------------------- parameters
+
+    def _rules(self) -> dict[str, Rule]:
+        return super()._rules() | {
+            "attention": one_of(*ATTENTIONS),
+            "hidden_size": at_least(1),
+            "decoder_layers": optional(at_least(1)),
+            "embedding_size": at_least(1),
+            "heads": at_least(1),
+            "input_feeding": one_of(False, True),
+            "hard_training": one_of("marginal", "reinforce"),
+            "teacher_forcing": accepted(as_teacher_forcing, "a share, the name of a schedule, or a TeacherForcing"),
+            "lowercase": one_of(False, True),
+            "smoothing": share(zero=True),
+            "beam_width": at_least(1),
+            "length_penalty": non_negative(),
+            "coverage_penalty": non_negative(),
+            "max_length": optional(at_least(1)),
+        }
+
+
+def _sentences(texts: Any, name: str) -> list[str]:
+    """Sentences as a list, none of them empty."""
+    if isinstance(texts, str):
+        raise ValueError(f"{name} is one text, {texts[:40]!r}: give a list of sentences, such as [text].")
+    found = list(texts)
+    if not found:
+        raise ValueError(f"{name} holds no sentence: give one at least.")
+    for number, text in enumerate(found):
+        if not isinstance(text, str):
+            raise ValueError(f"Sentence {number} of {name} is {text!r:.60}, expected a str.")
+        if not text.strip():
+            raise ValueError(f"Sentence {number} of {name} is empty: leave the pair out.")
+    return found
+
+
+def _alike(x: list[Tensor]) -> Iterator[list[int]]:
+    """The numbers of some sequences of like lengths, until all have been there."""
+    order = sorted(range(len(x)), key=lambda i: len(x[i]))
+    for start in range(0, len(order), AT_ONCE):
+        yield order[start : start + AT_ONCE]
+
+
+def _bleu(predicted: list[str], targets: list[str]) -> tuple[float, str]:
+    """BLEU of a corpus, and how it was counted."""
+    try:
+        from sacrebleu.metrics import BLEU
+    except ImportError:
+        raise ImportError("BLEU needs the library sacrebleu: pip install 'seqdyn[text]'.") from None
+    metric = BLEU()
+    return float(metric.corpus_score(predicted, [targets]).score), str(metric.get_signature())

@@ -1,0 +1,169 @@
+"""Sentences that a decoder writes about what an encoder has read: searched for, scored, and what they attended to.
+
+ŷ = argmax_y ln p(y | x) / lp(|y|) + β Σ_j ln min(Σ_t α_tj, 1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqdyn.data.text import Vocabulary
+from seqdyn.decoding import Beam, Hypothesis
+from seqdyn.encoder_decoder import EncoderDecoder, searched
+from seqdyn.state import leaves, map_leaves
+from seqdyn.training.batches import Padded
+from seqdyn.training.forced import following
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence that a search has found.
+
+    Attributes
+    ----------
+    text : str
+    symbols : tuple of int
+        With the end mark, if it has ended.
+    log_probabilities : tuple of float
+        ln p of every symbol, given the source and those before it.
+    score : float
+        By which the sentences of a source are ordered: ln p over the length penalty, and the coverage penalty.
+    ended : bool
+        Whether it ends with the end mark, or was cut off.
+    """
+
+    text: str
+    symbols: tuple[int, ...]
+    log_probabilities: tuple[float, ...]
+    score: float
+    ended: bool
+
+    @property
+    def log_probability(self) -> float:
+        """ln p of the whole sentence."""
+        return sum(self.log_probabilities)
+
+
+@dataclass(frozen=True)
+class SentencePredictor:
+    """An encoder and a decoder with the vocabulary of what is written.
+
+    Parameters
+    ----------
+    network : EncoderDecoder
+        Its decoder takes tokens, and gives scores of the symbols.
+    vocabulary : Vocabulary
+        With the mark ``"end"``; the token after its last is the beginning.
+    longest : int
+        Symbols a sentence may have, with its end.
+    """
+
+    network: EncoderDecoder
+    vocabulary: Vocabulary
+    longest: int
+
+    @property
+    def begin(self) -> int:
+        """The token that stands before a sentence."""
+        return len(self.vocabulary)
+
+    @property
+    def end(self) -> int:
+        """The mark behind it."""
+        return self.vocabulary.mark("end")
+
+    def search(
+        self, source: Padded, width: int, length_penalty: float = 0.0, coverage_penalty: float = 0.0
+    ) -> list[list[Sentence]]:
+        """The likeliest sentences for every source, best first: those that ended, then the others.
+
+        Parameters
+        ----------
+        source : Padded
+        width : int, at least 1
+            Beams.
+        length_penalty : float, at least 0
+            α of lp(n) = ((5 + n) / 6)^α, n with the end.
+        coverage_penalty : float, at least 0
+            β: what is found is put in order again by what no symbol attended to.
+        """
+        others = tuple(number for number, mark in enumerate(self.vocabulary.marks) if mark != "end")
+        beam = Beam(self.network.decoder, width, self.end, length_penalty, self.longest, others)
+        with torch.inference_mode():
+            found = searched(self.network, self.network.encode(source.value, _mask(source)), self.begin, beam)
+        sentences = [[self._sentence(hypothesis) for hypothesis in row] for row in found]
+        return self._covered(source, sentences, coverage_penalty) if coverage_penalty else sentences
+
+    def log_probabilities(self, source: Padded, targets: Sequence[Tensor]) -> list[Array]:
+        """ln p of every symbol of a target for each source, with its end where that is one of them."""
+        padded = torch.nn.utils.rnn.pad_sequence(list(targets), batch_first=True)
+        with torch.inference_mode():
+            scores = self.network.forced(source.value, _mask(source), following(self.begin, padded))
+            log_p = torch.log_softmax(scores.double(), -1).gather(2, padded.unsqueeze(2)).squeeze(2).cpu().numpy()
+        return [row[: len(target)] for row, target in zip(log_p, targets, strict=True)]
+
+    def weights(self, source: Padded, targets: Sequence[Tensor]) -> list[Array]:
+        """α of every symbol of a target for each source, (target, source)."""
+        padded = torch.nn.utils.rnn.pad_sequence(list(targets), batch_first=True)
+        alpha = self.network.weights(source.value, _mask(source), following(self.begin, padded)).cpu().numpy()
+        lengths = source.mask.sum(1).tolist() if not self.network.summarised else [1] * len(targets)
+        return [row[: len(target), :length] for row, target, length in zip(alpha, targets, lengths, strict=True)]
+
+    def _covered(self, source: Padded, rows: list[list[Sentence]], coverage_penalty: float) -> list[list[Sentence]]:
+        """The sentences of every source, with the coverage penalty in their score, in its order."""
+        numbers = torch.tensor([number for number, row in enumerate(rows) for _ in row])
+        flat = [sentence for row in rows for sentence in row]
+        repeated = Padded(*(map_leaves(lambda leaf: leaf[numbers.to(leaf.device)], part) for part in source))
+        targets = [torch.tensor(sentence.symbols, device=leaves(source)[0].device) for sentence in flat]
+        seen = [np.log(np.clip(alpha.sum(0), 1e-9, 1.0)).sum() for alpha in self.weights(repeated, targets)]
+        scored = [
+            replace(one, score=one.score + coverage_penalty * float(own)) for one, own in zip(flat, seen, strict=True)
+        ]
+        places = iter(scored)
+        again = [[next(places) for _ in row] for row in rows]
+        return [sorted(row, key=lambda sentence: (not sentence.ended, -sentence.score)) for row in again]
+
+    def _sentence(self, found: Hypothesis) -> Sentence:
+        text = written(self.vocabulary, found.symbols)
+        return Sentence(text, found.symbols, found.log_probabilities, found.score, found.ended)
+
+
+def read(vocabulary: Vocabulary, text: str) -> Array:
+    """The numbers of a sentence; its first word, too, has a space before it, so that a word is one symbol anywhere."""
+    return vocabulary.encode(spaced(text, vocabulary.unit))
+
+
+def spaced(text: str, unit: str) -> str:
+    """A sentence as it is split.
+
+    Examples
+    --------
+    >>> spaced("a word ", "word"), spaced("a word ", "character")
+    (' a word', 'a word ')
+    """
+    return text if unit == "character" else f" {text.strip()}"
+
+
+def written(vocabulary: Vocabulary, symbols: Sequence[int]) -> str:
+    """The sentence of some symbols, without its marks and the space before the first word."""
+    text = vocabulary.decode(np.array(symbols, dtype=np.int64))
+    return text if vocabulary.unit == "character" else text.removeprefix(" ")
+
+
+def beside(rows: Sequence[Tensor]) -> Padded:
+    """Sequences of unlike lengths side by side."""
+    lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
+    value = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+    return Padded(value, torch.arange(value.shape[1], device=value.device) < lengths[:, None])
+
+
+def _mask(source: Padded) -> Tensor | None:
+    return None if bool(source.mask.all()) else source.mask

@@ -1,0 +1,145 @@
+"""Sequence autoencoders: numbers and texts become one vector and come back, with their ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from seqdyn import SequenceAutoencoder, load
+
+SMALL: dict[str, Any] = {"code_size": 8, "hidden_size": 32, "embedding_size": 8, "random_state": 0}
+
+
+def sines(count: int, seed: int = 0) -> list[np.ndarray]:
+    """Of two features, of unlike lengths, in units of their own."""
+    draw, found = np.random.default_rng(seed), []
+    for _ in range(count):
+        t, phase = np.arange(draw.integers(8, 16)), draw.uniform(0, 6)
+        found.append(100 + 20 * np.stack([np.sin(0.5 * t + phase), np.cos(0.5 * t + phase)], 1))
+    return found
+
+
+WORDS = ["to", "be", "or", "not", "that", "is", "the", "question"]
+
+
+@pytest.fixture(scope="module")
+def waves() -> SequenceAutoencoder:
+    return SequenceAutoencoder(**SMALL, max_steps=700).fit(sines(300))
+
+
+@pytest.fixture(scope="module")
+def letters() -> SequenceAutoencoder:
+    return SequenceAutoencoder(**SMALL, max_steps=300).fit(WORDS * 4)
+
+
+def test_numbers_come_back(waves: SequenceAutoencoder) -> None:
+    """Sequences it has not seen, in their units; of unlike lengths, which it tells within a step of most."""
+    unseen = sines(100, 1)
+    figures = waves.evaluate(unseen)
+    assert figures["r2"] > 0.95 and waves.score(unseen) == figures["r2"]
+    codes = waves.transform(unseen)
+    assert codes.shape == (100, 8)
+    made = waves.inverse_transform(codes, [len(one) for one in unseen])
+    residual = np.concatenate(made) - np.concatenate(unseen)
+    assert figures["rmse"] == pytest.approx(np.sqrt((residual**2).mean()), rel=1e-4)
+    own = [len(one) for one in waves.inverse_transform(codes)]
+    assert figures["length"] == np.mean(np.array(own) == [len(one) for one in unseen]) > 0.8
+
+
+def test_texts_come_back(letters: SequenceAutoencoder) -> None:
+    """To the letter, with their ends."""
+    assert letters.inverse_transform(letters.transform(WORDS)) == WORDS
+    assert letters.evaluate(WORDS) == {"exact": 1.0, "symbols": 1.0, "length": 1.0}
+    assert letters.score(["to", "bq"]) == 0.5
+
+
+def test_a_vector_does_not_depend_on_the_others(waves: SequenceAutoencoder) -> None:
+    """Alone, in any order, beside longer ones."""
+    some = sines(20, 2)
+    codes = waves.transform(some)
+    for number in (0, 7, 19):
+        np.testing.assert_allclose(waves.transform([some[number]])[0], codes[number], atol=1e-5)
+    np.testing.assert_allclose(waves.transform(some[::-1]), codes[::-1], atol=1e-5)
+
+
+def test_containers() -> None:
+    """An array of series, a frame of them: the same vectors; an array comes back where lengths agree."""
+    X = np.stack([one[:8] for one in sines(30)])
+    model = SequenceAutoencoder(**SMALL, max_steps=20).fit(X)
+    codes = model.transform(X)
+    index = pd.MultiIndex.from_product([range(30), range(8)], names=["series", "time"])
+    np.testing.assert_array_equal(model.transform(pd.DataFrame(X.reshape(-1, 2), index)), codes)
+    assert model.inverse_transform(codes, [8] * 30).shape == (30, 8, 2)
+    assert [len(one) for one in model.inverse_transform(codes[:2], [3, 5])] == [3, 5]
+
+
+def test_in_a_pipeline() -> None:
+    """Vectors as features: the frequency of a wave is read from them."""
+    draw = np.random.default_rng(0)
+    slow = draw.random(120) < 0.5
+    X = [np.sin(np.where(s, 0.3, 0.9) * np.arange(12) + draw.uniform(0, 6))[:, None] for s in slow]
+    model = make_pipeline(SequenceAutoencoder(**SMALL, max_steps=400), LogisticRegression(max_iter=1000))
+    assert model.fit(X[:80], slow[:80]).score(X[80:], slow[80:]) > 0.9
+
+
+@pytest.mark.parametrize("options", [{"cell": "gru", "num_layers": 2, "residual": True}, {"bidirectional": False}])
+def test_other_layers_and_files(options: dict[str, Any], tmp_path: Path) -> None:
+    """They learn, a file holds them, a clone becomes the same."""
+    model = SequenceAutoencoder(**SMALL, **options, max_steps=400).fit(sines(200))
+    assert model.score(sines(50, 1)) > 0.8
+    model.save(tmp_path / "model.safetensors")
+    again = load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(again.transform(sines(5)), model.transform(sines(5)))
+    np.testing.assert_array_equal(clone(model).fit(sines(200)).transform(sines(5)), model.transform(sines(5)))
+    text = SequenceAutoencoder(**SMALL, **options, max_steps=2).fit(WORDS)
+    text.save(tmp_path / "text.safetensors")
+    assert load(tmp_path / "text.safetensors").inverse_transform(text.transform(WORDS)) == text.inverse_transform(
+        text.transform(WORDS)
+    )
+
+
+def test_the_history_has_the_parts(waves: SequenceAutoencoder) -> None:
+    """The loss is their sum."""
+    parts = waves.history_.reconstruction + waves.history_.end
+    np.testing.assert_allclose(waves.history_.loss, parts, rtol=1e-5)
+
+
+def test_bad_input(waves: SequenceAutoencoder, letters: SequenceAutoencoder) -> None:
+    """What is wrong, and where."""
+    broken = sines(3)
+    broken[1][2, 0] = np.nan
+    for X, message in (
+        (broken, "NaN"),
+        ([], "X holds no sequence"),
+        ("abc", "X is one text"),
+        (["a", ""], "Text 1 of X is ''"),
+        (["a", 3], "Text 1 of X is 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            SequenceAutoencoder(**SMALL).fit(X)
+    with pytest.raises(ValueError, match="X has 3 features, but the fit had 2"):
+        waves.transform([np.zeros((4, 3))])
+    with pytest.raises(ValueError, match="X holds texts, but the fit learnt numbers"):
+        waves.transform(["a"])
+    with pytest.raises(ValueError, match="the fit learnt texts: give a list of str"):
+        letters.transform(np.zeros((1, 2, 1)))
+    with pytest.raises(ValueError, match="Z has shape \\(2, 3\\), expected \\(series, 8\\)"):
+        waves.inverse_transform(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="NaN or infinity in row 1"):
+        waves.inverse_transform(np.array([np.zeros(8), np.full(8, np.nan)]))
+    with pytest.raises(ValueError, match="lengths holds \\[3\\] for 2 vectors"):
+        waves.inverse_transform(np.zeros((2, 8)), [3])
+    with pytest.raises(ValueError, match="code_size must be an int"):
+        SequenceAutoencoder(code_size=0).fit(sines(3))
+    with pytest.raises(NotFittedError):
+        SequenceAutoencoder().transform(sines(3))
+    with pytest.raises(ValueError, match="too few to hold any out"):
+        SequenceAutoencoder(early_stopping=True).fit(sines(1))

@@ -1,0 +1,119 @@
+"""Policy gradients of hard attention: against exact enumeration, with and without a baseline."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from seqdyn.cells.gru import GRU
+from seqdyn.cells.hard_attention import HardAttention
+from seqdyn.composition import Embedding, Identity
+from seqdyn.encoder import Encoder
+from seqdyn.encoder_decoder import EncoderDecoder
+from seqdyn.scores import Attention
+from seqdyn.training.batches import Batch, Pairs, Rows
+from seqdyn.training.forced import Forced, following
+from seqdyn.training.heads import CrossEntropy
+from seqdyn.training.reinforce import Reinforce
+
+BEGIN, SYMBOLS, HEAD = 4, 4, CrossEntropy(4)
+LENGTH = 3
+
+
+def setting() -> tuple[EncoderDecoder, Batch]:
+    """Three places to look at, three steps, in double precision."""
+    g = torch.Generator().manual_seed(3)
+    encoder = Encoder([Embedding(Identity(3), 6, g), GRU(3, 3, generator=g)])
+    hard = HardAttention(GRU(3, 4, generator=g), Attention("general", 4, 3, g), SYMBOLS, g)
+    network = EncoderDecoder(encoder, Embedding(hard, 5, g), generator=g).double()
+    for parameter in network.parameters():
+        parameter.data.normal_(0, 0.9, generator=g)
+    pairs = Pairs(Rows.of([torch.tensor([1, 5, 2])]), Rows.of([torch.tensor([3, 1, 0])]), 1)
+    return network, next(iter(pairs.epoch(g)))
+
+
+def flat(loss: Tensor, network: EncoderDecoder) -> Tensor:
+    """The gradient as one row."""
+    own = list(network.parameters())
+    found = torch.autograd.grad(loss, own, retain_graph=True, allow_unused=True, materialize_grads=True)
+    return torch.cat([one.flatten() for one in found])
+
+
+def explored(network: EncoderDecoder, batch: Batch, path: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """C_t, ln α_t and s_t along a path, by uniform numbers that lead there."""
+    seen = following(BEGIN, batch.y.value)
+    middle = torch.full((1, LENGTH), 0.5, dtype=torch.float64)
+    query = network.explored(batch.x, None, seen, middle, None).query
+    alpha = network.attention(query, network.encode(batch.x).memory).weights.detach()
+    place = torch.tensor(path)[None, :, None]
+    uniform = (alpha.cumsum(2).gather(2, place) - alpha.gather(2, place) / 2).squeeze(2)
+    found = network.explored(batch.x, None, seen, uniform, None)
+    assert found.position[0].tolist() == list(path)
+    return HEAD.loss(found.scores, batch.y.value), found.log_weight, found.query
+
+
+PATHS = list(itertools.product(range(3), repeat=LENGTH))
+
+
+def test_the_expected_gradient_is_that_of_the_expected_cost() -> None:
+    """Over all 27 paths Σ p ĝ = ∂ Σ p C, with no baseline and with any that does not see the choice; no tolerance of
+    chance. The sign of the score part is tested alone, too: it is not small."""
+    network, batch = setting()
+    walked = [explored(network, batch, path) for path in PATHS]
+    p = [log_weight.sum().exp() for _, log_weight, _ in walked]
+    assert sum(p).item() == pytest.approx(1.0)
+    expected = flat(sum(own * cost.mean() for own, (cost, _, _) in zip(p, walked, strict=True)), network)
+    pathwise = flat(sum(own.detach() * cost.mean() for own, (cost, _, _) in zip(p, walked, strict=True)), network)
+    for baseline in (0.0, 1.7):
+        terms = [
+            own.detach() * ((cost - baseline).detach() * w).mean() for own, (cost, w, _) in zip(p, walked, strict=True)
+        ]
+        score = flat(sum(terms), network)
+        torch.testing.assert_close(pathwise + score, expected, rtol=1e-8, atol=1e-10)
+        assert score.norm() > 0.05 * expected.norm()
+
+
+def estimates(baseline: bool, count: int = 3000) -> tuple[Tensor, EncoderDecoder, Batch]:
+    """Gradients of the objective as the trainer draws them, one row a draw; the baseline learnt before."""
+    network, batch = setting()
+    objective = Reinforce(HEAD, BEGIN, 4 if baseline else None, torch.Generator().manual_seed(0)).double()
+    generator = torch.Generator().manual_seed(1)
+    if baseline:
+        learn = torch.optim.Adam(objective.parameters(), 0.05)
+        for _ in range(400):
+            learn.zero_grad()
+            objective(network, batch, None, generator, 0.0).loss.backward()
+            learn.step()
+    rows = [flat(objective(network, batch, None, generator, 0.0).loss, network) for _ in range(count)]
+    return torch.stack(rows), network, batch
+
+
+def test_reinforce_is_unbiased_and_a_baseline_halves_its_variance() -> None:
+    """Of 3,000 draws the mean lies within four standard errors of the truth in every coordinate."""
+    plain, network, batch = estimates(False)
+    learnt, *_ = estimates(True)
+    walked = [explored(network, batch, path) for path in PATHS]
+    truth = flat(sum(w.sum().exp() * cost.mean() for cost, w, _ in walked), network)
+    for drawn in (plain, learnt):
+        error = drawn.std(0) / len(drawn) ** 0.5
+        live = error > 1e-12
+        assert ((drawn.mean(0) - truth)[~live].abs() < 1e-10).all()
+        assert float(((drawn.mean(0) - truth)[live] / error[live]).abs().max()) < 4.0
+    assert float(learnt.var(0).sum()) < 0.5 * float(plain.var(0).sum())
+
+
+def test_the_cost_bounds_the_likelihood() -> None:
+    """E[C] ≥ −ln Σ p(y | j): the exact marginal is never above what REINFORCE minimises."""
+    network, batch = setting()
+    walked = [explored(network, batch, path) for path in PATHS]
+    cost = sum(w.sum().exp().item() * c.mean().item() for c, w, _ in walked)
+    exact = Forced(HEAD, BEGIN)(network, batch, None, torch.Generator(), 0.0).loss.item()
+    assert exact < cost
+    objective = Reinforce(HEAD, BEGIN, None)
+    generator = torch.Generator().manual_seed(0)
+    drawn = [float(objective(network, batch, None, generator, 0.0).parts["cost"]) for _ in range(600)]
+    error = torch.tensor(drawn).std() / len(drawn) ** 0.5
+    assert abs(torch.tensor(drawn).mean() - cost) < 4 * error
