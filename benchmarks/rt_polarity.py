@@ -72,7 +72,7 @@ def main() -> None:
     mean, error = np.mean(rows, 0), np.std(rows, 0, ddof=1) / len(rows) ** 0.5
     print(f"| mean | {mean[0]:.4f} | {mean[1]:.4f} | **{mean[2]:.4f}** ± {error[2]:.4f} | {mean[3]:.0f} |")
     print(f"bar {BAR}: {'reached' if mean[2] >= BAR else 'missed'}")
-    raise SystemExit(mean[2] < BAR)
+    raise SystemExit(int(mean[2] < BAR))
 
 
 if __name__ == "__main__":
