@@ -230,6 +230,8 @@ class Cell(nn.Module):
         """The input (batch, time, *input_shape) of a cell left to itself: zeros."""
         if self.input_shape is None:
             raise ValueError(f"{type(self).__name__} takes a tree, and does not say what it is when nothing comes in.")
+        if self.attends:
+            raise ValueError(f"{type(self).__name__} reads a memory, and nothing stands for one: give it an input.")
         nothing = self.zeros(batch, *self.input_shape)
         return hold(nothing if self.input_shape else nothing.long(), time)
 

@@ -56,7 +56,7 @@ def boxes(drawing: Figure) -> list[FancyBboxPatch]:
 @pytest.mark.parametrize("entry", LAW_TABLE, ids=lambda entry: entry.name)
 def test_nothing_overlaps_and_all_is_on_the_page(entry: Entry) -> None:
     cell, x = prepare(entry, 1, 1)
-    asked = cell.input_shape is None and (not isinstance(cell, OwnPast) or cell.feed is not None)
+    asked = cell.attends or (cell.input_shape is None and (not isinstance(cell, OwnPast) or cell.feed is not None))
     drawing = plot_unrolled(cell, steps=4, x=map_leaves(lambda leaf: leaf[:, 0], x) if asked else None)
     renderer = FigureCanvasAgg(drawing).get_renderer()
     extents = {text: text.get_window_extent(renderer) for text in written(drawing)}
