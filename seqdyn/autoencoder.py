@@ -66,9 +66,12 @@ class Autoencoder(Annotator):
 
     def decode(self, z: Tensor, time: int) -> Tensor:
         """The outputs (batch, time, outputs) of vectors (batch, code)."""
-        start = unflatten(torch.tanh(self.start(z)), self.decoder.initial_state(len(z)))
-        output: Tensor = scan(self.decoder, hold(z, time), start).output
+        output: Tensor = scan(self.decoder, hold(z, time), self.state(z)).output
         return output
+
+    def state(self, z: Tensor) -> State:
+        """The state that the decoder starts from, of vectors (batch, code)."""
+        return unflatten(torch.tanh(self.start(z)), self.decoder.initial_state(len(z)))
 
 
 @dataclass(frozen=True)

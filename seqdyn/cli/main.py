@@ -22,6 +22,7 @@ from seqdyn.cli.fit import fit
 from seqdyn.cli.forecast import forecast
 from seqdyn.cli.predict import predict
 from seqdyn.cli.text import app as text
+from seqdyn.cli.translate import app as translate
 
 EXPECTED = (ValueError, TypeError, OSError, ImportError, FloatingPointError)
 """Errors that say all there is to say by their message; FileFormatError and NonFiniteError are among them."""
@@ -61,6 +62,7 @@ app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=F
 for command in (demo, fit, predict, forecast, backtest, diagnose):
     app.command()(command)
 app.add_typer(text, name="text")
+app.add_typer(translate, name="translate")
 
 
 @app.callback(invoke_without_command=True)
@@ -93,6 +95,12 @@ def commands(
     \b
       seqdyn text fit corpus.txt --out model.safetensors
       seqdyn text generate model.safetensors --prompt "To be" --length 400
+
+    Or learn to translate, from two files of sentences:
+
+    \b
+      seqdyn translate fit sources.txt targets.txt --out model.safetensors
+      seqdyn translate predict model.safetensors sentences.txt
     """
     if version:
         typer.echo(f"seqdyn {sys.modules['seqdyn'].__version__}")

@@ -156,7 +156,7 @@ class SequenceAutoencoder(TransformerMixin, Built):
         held = max(1, round(self.validation_fraction * len(x))) * self.early_stopping
         if len(x) - held < 1:
             raise ValueError(f"{len(x)} sequences are too few to hold any out: give more, or early_stopping=False.")
-        batches, objective = Spans(_rows(x[: len(x) - held]), self.batch_size), Reconstruction(self._head())
+        batches, objective = Spans(_rows(x[: len(x) - held]), self.batch_size), Reconstruction(self.head_)
         apart = Spans(_rows(x[len(x) - held :]), self.batch_size) if held else None
         validate = None if apart is None else lambda: evaluated(self.network_, apart, objective)["loss"]
         recipe = with_budget(self._recipe(), len(batches), EPOCHS, STEPS)
@@ -186,7 +186,9 @@ class SequenceAutoencoder(TransformerMixin, Built):
         outputs = (features if vocabulary is None else len(vocabulary)) + 1
         return Autoencoder(encoder, Readout(Stack(upper), outputs, generator=generator), generator)
 
-    def _head(self) -> Head:
+    @property
+    def head_(self) -> Head:
+        """What the outputs of the network, but the last, mean."""
         return Squared() if self.vocabulary_ is None else CrossEntropy(len(self.vocabulary_))
 
     # ---------------------------------------------------------------- there and back
@@ -229,7 +231,7 @@ class SequenceAutoencoder(TransformerMixin, Built):
         with torch.inference_mode():
             output = self.network_.decode(torch.as_tensor(z, dtype=self._precision, device=self._device), steps)
         stops = _ends(output[..., -1]) if lengths is None else list(lengths)
-        point = self._head().point(output[..., :-1]).cpu().numpy()
+        point = self.head_.point(output[..., :-1]).cpu().numpy()
         rows = [row[:stop] for row, stop in zip(point, stops, strict=True)]
         if self.vocabulary_ is not None:
             return [self.vocabulary_.decode(row[:, 0]) for row in rows]
@@ -258,7 +260,7 @@ class SequenceAutoencoder(TransformerMixin, Built):
                 torch.as_tensor(codes, dtype=self._precision, device=self._device), max(*lengths, self.longest_)
             )
         length = np.array(_ends(output[:, : self.longest_, -1])) == lengths
-        point = self._head().point(output[..., :-1]).cpu().numpy()
+        point = self.head_.point(output[..., :-1]).cpu().numpy()
         made = [row[:stop] for row, stop in zip(point, lengths, strict=True)]
         if self.vocabulary_ is not None:
             right = [row[:, 0] == own for row, own in zip(made, true, strict=True)]
@@ -271,6 +273,11 @@ class SequenceAutoencoder(TransformerMixin, Built):
         return {"r2": r2, "rmse": rmse, "length": float(length.mean())}
 
     # ---------------------------------------------------------------- sequences
+
+    def rows(self, X: Any) -> Spans:
+        """Sequences as the network is trained on them, in one batch."""
+        x = self._given(X)
+        return Spans(_rows(x), len(x))
 
     def _given(self, X: Any) -> list[Tensor]:
         """Sequences as the network takes them."""

@@ -90,7 +90,7 @@ def either(*rules: Rule) -> Rule:
     return lambda value: any(allowed(value) for allowed, _ in rules), " or ".join(text for _, text in rules)
 
 
-def instance_of(cls: type, text: str) -> Rule:
+def instance_of(cls: Any, text: str) -> Rule:
     """An object of a class."""
     return lambda value: isinstance(value, cls), text
 
@@ -171,9 +171,10 @@ FREE = {
     "clip_norm", "clip_quantile", "omega", "initialise", "weight_average", "max_epochs", "max_steps", "max_time",
     "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol", "warm_start", "device",
     "random_state", "verbose", "checkpoint", "checkpoint_every", "class_weight", "encoding",
-    "word_dropout", "pretraining",
+    "word_dropout", "pretraining", "smoothing", "teacher_forcing", "hard_training", "beam_width", "length_penalty",
+    "coverage_penalty",
 }  # fmt: skip
-"""Parameters of training alone: they may change after a fit."""
+"""Parameters of training or of a search alone: they may change after a fit."""
 
 
 def check_parameters(estimator: Any) -> None:

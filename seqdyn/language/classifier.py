@@ -12,7 +12,7 @@ import torch
 from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqdyn.cell import Cell
 from seqdyn.checks import is_number
@@ -21,10 +21,12 @@ from seqdyn.composition import Embedding, Identity
 from seqdyn.data.targets import is_missing
 from seqdyn.data.text import Vocabulary
 from seqdyn.encoder import POOLINGS, Encoder, Ensemble
+from seqdyn.estimators.autoencoder import SequenceAutoencoder
 from seqdyn.estimators.built import Built
 from seqdyn.estimators.gradient import last_of_each
 from seqdyn.estimators.layers import layer_of, widths_of
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, instance_of, one_of, optional, share
+from seqdyn.estimators.pretraining import copy_layers, copy_vectors
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.trained import with_budget
 from seqdyn.language.explanation import Explanation, occluded
@@ -84,9 +86,10 @@ class TextClassifier(ClassifierMixin, Built):
         Learn so many symbols at most, the most frequent.
     members : int
         Networks that begin differently, are trained side by side, and whose probabilities are averaged.
-    pretraining : LanguageModel, optional
-        A clone of it is fitted on the training texts first, one a line, by characters or words. Its vocabulary is
-        taken, and its vectors are where the training begins.
+    pretraining : LanguageModel or SequenceAutoencoder, optional
+        A clone of it is fitted on the training texts first, and its vocabulary is taken. Of a language model, which
+        reads one text a line, by characters or words, the vectors are where the training begins; of an autoencoder all
+        its layers.
     batch_size : int
         Texts in a step; those of like lengths together.
     **others
@@ -100,7 +103,7 @@ class TextClassifier(ClassifierMixin, Built):
     network_ : Annotator
     history_ : DataFrame
         One row an epoch, see :class:`~seqdyn.estimators.gradient.GradientEstimator`.
-    language_model_ : LanguageModel or None
+    language_model_ : LanguageModel, SequenceAutoencoder or None
         With ``pretraining``.
 
     References
@@ -179,8 +182,11 @@ class TextClassifier(ClassifierMixin, Built):
             raise ValueError(f"TextClassifier needs two classes or more, but y holds one: {classes.tolist()[0]!r}.")
         generator = self._generator()
         network = self._new(generator, vocabulary_=vocabulary, classes_=classes, language_model_=model)
-        if model is not None:
-            copy_vectors(network, model)
+        if isinstance(model, LanguageModel):
+            copy_vectors(network, torch.as_tensor(model.embedding_))
+        if isinstance(model, SequenceAutoencoder):
+            for encoder in (part for part in network.modules() if isinstance(part, Encoder)):
+                copy_layers(encoder, model.network_.encoder)
         rows = self._rows(tokens, labels, _weights(sample_weight, len(tokens)))
         self._train(rows, labels, generator)
 
@@ -209,14 +215,16 @@ class TextClassifier(ClassifierMixin, Built):
         hidden = torch.rand(batch.x.shape, generator=generator).to(batch.x.device) < self.word_dropout
         return batch._replace(x=batch.x.masked_fill(hidden, self.vocabulary_.mark("unknown")))
 
-    def _pretrained(self, X: Sequence[Text]) -> LanguageModel:
-        """A language model of the texts, one a line."""
+    def _pretrained(self, X: Sequence[Text]) -> LanguageModel | SequenceAutoencoder:
+        """A language model of the texts, one a line, or an autoencoder of them."""
         if self.pretraining.unit != self.unit:
             raise ValueError(f"pretraining has unit={self.pretraining.unit!r}, the classifier {self.unit!r}.")
         texts = [text for text in X if isinstance(text, str)]
         if len(texts) < len(X):
             raise ValueError("pretraining learns texts, but X holds lists of tokens: join them, or leave it out.")
         model = clone(self.pretraining)
+        if isinstance(model, SequenceAutoencoder):
+            return model.fit([self._read(text) for text in texts])
         if self.unit == "subword" or (model.min_count == 1 and model.vocabulary_size is None):
             raise ValueError(
                 "pretraining needs a mark for what is unknown: characters or words, with min_count=2 or a "
@@ -459,21 +467,10 @@ class TextClassifier(ClassifierMixin, Built):
             "pooling": one_of(*POOLINGS),
             "word_dropout": share(zero=True),
             "members": at_least(1),
-            "pretraining": optional(instance_of(LanguageModel, "a LanguageModel")),
+            "pretraining": optional(
+                instance_of(LanguageModel | SequenceAutoencoder, "a LanguageModel or a SequenceAutoencoder")
+            ),
         }
-
-
-def copy_vectors(network: nn.Module, model: LanguageModel) -> None:
-    """Let a network of tokens begin with the vectors of a language model."""
-    vectors = torch.as_tensor(model.embedding_)
-    for embedding in (module for module in network.modules() if isinstance(module, Embedding)):
-        if embedding.weight.shape != vectors.shape:
-            raise ValueError(
-                f"pretraining has vectors {vectors.shape[1]} wide, the classifier {embedding.weight.shape[1]}: set one "
-                "embedding_size."
-            )
-        with torch.no_grad():
-            embedding.weight.copy_(vectors)
 
 
 def _texts(X: Any) -> list[Text]:

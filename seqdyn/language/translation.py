@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
 import xarray
+from sklearn.base import clone
 from torch import Tensor
 
 from seqdyn.cell import Cell
@@ -19,6 +20,7 @@ from seqdyn.composition import Embedding, Identity
 from seqdyn.data.text import Vocabulary
 from seqdyn.encoder import Encoder
 from seqdyn.encoder_decoder import EncoderDecoder
+from seqdyn.estimators.autoencoder import SequenceAutoencoder
 from seqdyn.estimators.built import Built
 from seqdyn.estimators.layers import layer_of, widths_of
 from seqdyn.estimators.parameters import (
@@ -26,11 +28,13 @@ from seqdyn.estimators.parameters import (
     accepted,
     at_least,
     check_parameters,
+    instance_of,
     non_negative,
     one_of,
     optional,
     share,
 )
+from seqdyn.estimators.pretraining import copy_layers
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.trained import with_budget
 from seqdyn.language.figures import alignment
@@ -111,6 +115,9 @@ class Translator(Built):
         Of ``predict``: beams, α and β of :class:`~seqdyn.sentences.SentencePredictor`.
     max_length : int, optional
         Symbols a translation may have; twice the longest target of the training if None.
+    pretraining : SequenceAutoencoder, optional
+        A clone of it is fitted on the sources first; its vocabulary is taken, and its layers are where the encoder
+        begins.
     batch_size : int
         Pairs in a step; those of like lengths together.
     **others
@@ -163,6 +170,7 @@ class Translator(Built):
     length_penalty: float = 1.0
     coverage_penalty: float = 0.0
     max_length: int | None = None
+    pretraining: Any = None
     batch_size: int = 64
     learning_rate: float = 2e-3
     schedule: Any = "warmup_cosine"
@@ -213,17 +221,21 @@ class Translator(Built):
         marked = None if languages is None else list(languages)
         if marked is not None and len(marked) != len(targets):
             raise ValueError(f"{len(marked)} languages stand beside {len(targets)} targets: give one for each.")
-        vocabulary, source_vocabulary = self._vocabulary(targets, True), self._vocabulary(sources, False)
+        known = None if self.pretraining is None else self._pretrained(sources)
+        vocabulary = self._vocabulary(targets, True)
+        source_vocabulary = self._vocabulary(sources, False) if known is None else known.vocabulary_
         rows = [torch.as_tensor([*read(vocabulary, self._case(t)), vocabulary.mark("end")]) for t in targets]
         longest = self.max_length or 2 * max(map(len, rows))
         generator = self._generator()
-        self._new(
+        network = self._new(
             generator,
             vocabulary_=vocabulary,
             source_vocabulary_=source_vocabulary,
             languages_=tuple(sorted(set(marked or ()))),
             longest_=longest,
         )
+        if known is not None:
+            copy_layers(cast(Encoder, cast(EncoderDecoder, network).encoder), known.network_.encoder)
         self._train(self._sources(sources, marked), [row.to(self._device) for row in rows], generator)
 
     def _train(self, x: list[Tensor], y: list[Tensor], generator: torch.Generator) -> None:
@@ -240,6 +252,15 @@ class Translator(Built):
             mark = {"data": digest(*x, *y), "start": digest(*self.network_.state_dict().values())}
             trainer.checkpoint = self._checkpointed(mark, self.schedule is not None, {})
         self._run(trainer)
+
+    def _pretrained(self, sources: list[str]) -> SequenceAutoencoder:
+        """An autoencoder of the sources."""
+        if self.pretraining.unit != self.unit:
+            raise ValueError(f"pretraining has unit={self.pretraining.unit!r}, the translator {self.unit!r}.")
+        model = clone(self.pretraining)
+        if model.random_state is None:
+            model.set_params(random_state=self.random_state)
+        return model.fit([spaced(self._case(text), self.unit) for text in sources])
 
     def _objective(self, generator: torch.Generator) -> Objective:
         """What a step minimises."""
@@ -336,8 +357,7 @@ class Translator(Built):
         check_count("n_best", n_best, others=(None,))
         if n_best is not None and n_best > self.beam_width:
             raise ValueError(f"n_best={n_best} is more than beam_width={self.beam_width}: widen the search.")
-        self._check()
-        x = self._sources(_sentences(sentences, "sentences"), self._asked(language, len(sentences)))
+        x = self.sources(sentences, language)
         predictor, options = self.predictor_, (self.beam_width, self.length_penalty, self.coverage_penalty)
         found: list[list[Sentence]] = [[] for _ in x]
         for chosen in _alike(x):
@@ -397,8 +417,7 @@ class Translator(Built):
             The best translation if None.
         language : str, optional
         """
-        self._check()
-        (x,) = self._sources(_sentences([source], "source"), self._asked(language, 1))
+        (x,) = self.sources([source], language)
         if target is None:
             symbols = list(self.search([source], 1, language)[0][0].symbols)
         else:
@@ -435,6 +454,17 @@ class Translator(Built):
             ]
         return [torch.as_tensor(row, device=self._device) for row in rows]
 
+    def sources(self, sentences: Sequence[str], language: Languages = None) -> list[Tensor]:
+        """Sentences as the encoder takes them: the numbers of their symbols, the mark of the language before them."""
+        self._check()
+        texts = _sentences(sentences, "sentences")
+        return self._sources(texts, self._asked(language, len(texts)))
+
+    def pairs(self, sources: Sequence[str], targets: Sequence[str], language: Languages = None) -> Pairs:
+        """Pairs of sentences as the network is trained on them, in one batch."""
+        x, y = self._pairs(sources, targets, language)
+        return Pairs(Rows.of(x), Rows.of(y), len(x))
+
     def _asked(self, language: Languages, count: int) -> list[str] | None:
         """The language of every target."""
         if language is None:
@@ -450,13 +480,13 @@ class Translator(Built):
         self, sources: Sequence[str], targets: Sequence[str], language: Languages
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Sources and targets as numbers."""
-        self._check()
-        left, right = _sentences(sources, "sources"), _sentences(targets, "targets")
-        if len(left) != len(right):
-            raise ValueError(f"{len(left)} sources stand beside {len(right)} targets: give pairs.")
+        x, right = self.sources(sources, language), _sentences(targets, "targets")
+        if len(x) != len(right):
+            raise ValueError(f"{len(x)} sources stand beside {len(right)} targets: give pairs.")
         end = self.predictor_.end
-        y = [torch.tensor([*read(self.vocabulary_, self._case(text)), end], device=self._device) for text in right]
-        return self._sources(left, self._asked(language, len(left))), y
+        return x, [
+            torch.tensor([*read(self.vocabulary_, self._case(text)), end], device=self._device) for text in right
+        ]
 
     # ---------------------------------------------------------------- parameters
 
@@ -476,6 +506,7 @@ class Translator(Built):
             "length_penalty": non_negative(),
             "coverage_penalty": non_negative(),
             "max_length": optional(at_least(1)),
+            "pretraining": optional(instance_of(SequenceAutoencoder, "a SequenceAutoencoder")),
         }
 
 

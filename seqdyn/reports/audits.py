@@ -18,15 +18,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seqdyn.cell import Cell
+from seqdyn.cell import Attending, Cell
 from seqdyn.checks import check_count
 from seqdyn.dynamics.trajectory import double
 from seqdyn.encoder import Encoder, Ensemble
+from seqdyn.encoder_decoder import EncoderDecoder
+from seqdyn.estimators.autoencoder import SequenceAutoencoder
 from seqdyn.estimators.built import Built
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.language.generation import Generation
 from seqdyn.language.model import LanguageModel
+from seqdyn.language.translation import Translator
 from seqdyn.loops import scan
+from seqdyn.sentences import SentencePredictor, beside
 from seqdyn.state import is_held, leaves, map_leaves
 from seqdyn.training.forward import Annotator
 
@@ -71,7 +75,7 @@ def check_causal(model: Any, X: Any = None, *, steps: int = 12, seed: int = 0) -
 
     Parameters
     ----------
-    model : Cell, Encoder, fitted estimator, LanguageModel, or callable
+    model : Cell, Encoder, EncoderDecoder, fitted estimator, model of texts, or callable
         A callable is ``(x, mask) -> outputs``, with x as in X.
     X : Tensor, shape (batch, time, *inputs), or a tree of such, optional
         Inputs in the units of the network; drawn for it if None, of shape (2, steps, *input_shape).
@@ -165,9 +169,10 @@ def check_likelihood(
 
     Parameters
     ----------
-    model : LanguageModel, fitted
+    model : LanguageModel or Translator, fitted
     texts : list of str, optional
-        Texts to be scored; three that the model writes if None.
+        Texts to be scored; three that the model writes if None. Of a translator sources, of which the translations that
+        it finds are scored; three that are drawn from its symbols if None.
     length : int, at least 1
         Symbols it writes.
     seed : int
@@ -185,8 +190,10 @@ def check_likelihood(
     >>> print(check_likelihood(model))
     likelihood: PASS. ln p of 3 texts is the same in one pass, symbol by symbol and as written.
     """
+    if isinstance(model, Translator):
+        return _of_translator(model, texts, seed, tolerance)
     if not isinstance(model, LanguageModel):
-        raise TypeError(f"check_likelihood takes a fitted LanguageModel, got {type(model).__name__}.")
+        raise TypeError(f"check_likelihood takes a fitted LanguageModel or Translator, got {type(model).__name__}.")
     double_precision = model.dtype == "float64"
     tolerance = (1e-9 if double_precision else 1e-4) if tolerance is None else tolerance
     written = model.generate([""] * 3, length, random_state=seed, return_log_probabilities=True)
@@ -207,6 +214,40 @@ def check_likelihood(
     number, symbol = places[0]
     reason = f"ln p of symbol {symbol} of text {number} depends on the way it is found, by up to {largest:.2g}."
     return Audit("likelihood", False, reason, places, largest)
+
+
+def _of_translator(model: Translator, sources: Any, seed: int, tolerance: float | None) -> Audit:
+    """ln p of what a search has found: as it says, in one forced pass, and step by step."""
+    tolerance = (1e-9 if model.dtype == "float64" else 1e-4) if tolerance is None else tolerance
+    draw, known = np.random.default_rng(seed), model.source_vocabulary_.symbols
+    some = sources or ["".join(draw.choice(known, 5)).strip() or known[0] for _ in range(3)]
+    language, predictor = model.languages_[0] if model.languages_ else None, model.predictor_
+    gaps: dict[tuple[int, int], float] = {}
+    for number, source in enumerate(some):
+        best, x = model.search([source], 1, language)[0][0], beside(model.sources([source], language))
+        (forced,) = predictor.log_probabilities(x, [torch.tensor(best.symbols, device=x.value.device)])
+        others = np.array([best.log_probabilities, _walked(predictor, x.value, best.symbols)])
+        gaps |= {(number, symbol): float(gap) for symbol, gap in enumerate(np.abs(others - forced).max(0))}
+    places, largest = tuple(place for place, gap in gaps.items() if gap > tolerance), max(gaps.values())
+    if not places:
+        reason = f"ln p of {len(some)} translations is the same in one pass, symbol by symbol and as the search says."
+        return Audit("likelihood", True, reason, largest=largest)
+    number, symbol = places[0]
+    reason = f"ln p of symbol {symbol} of translation {number} depends on the way it is found, by up to {largest:.2g}."
+    return Audit("likelihood", False, reason, places, largest)
+
+
+@torch.no_grad()
+def _walked(predictor: SentencePredictor, source: Tensor, symbols: tuple[int, ...]) -> list[float]:
+    """ln p symbol by symbol, the decoder run by hand."""
+    memory, state = predictor.network.encode(source)
+    last, found = predictor.begin, []
+    for symbol in symbols:
+        given = Attending(torch.tensor([last], device=source.device), memory)
+        scores, state = predictor.network.decoder(given, state)
+        found.append(float(torch.log_softmax(scores[0].double(), -1)[symbol]))
+        last = symbol
+    return found
 
 
 ALL = 500
@@ -233,9 +274,16 @@ def _stepwise(model: LanguageModel, symbols: Array) -> Array:
     return np.array(found)
 
 
+def _fitted(model: Any) -> Any:
+    """The network of a fitted model, or what was given."""
+    if isinstance(model, SequenceAutoencoder):
+        return model.network_
+    return model.predictor_.network if isinstance(model, SequenceEstimator | Built) else model
+
+
 def _network(model: Any) -> Any:
     """What runs: the network of a fitted model, or what was given."""
-    network = model.predictor_.network if isinstance(model, SequenceEstimator | Built) else model
+    network = _fitted(model)
     if not callable(network):
         raise TypeError(
             f"An audit takes a Cell, an Encoder, a fitted estimator or a callable (x, mask) -> outputs, got "
@@ -259,14 +307,29 @@ def _prepared(model: Any, X: Any, steps: int, seed: int, batch: int = 2) -> tupl
     def run(x: Any, mask: Tensor | None) -> Any:
         if isinstance(network, Cell):
             return scan(network, x, mask=mask).output
+        if isinstance(network, EncoderDecoder):
+            return _decoded(network, x, mask)
         return network(x, mask).output if isinstance(network, Encoder | Ensemble) else network(x, mask)
 
     return run, x, generator
 
 
+def _decoded(network: EncoderDecoder, x: Tensor, mask: Tensor | None) -> Tensor:
+    """What a decoder gives: on x, of which nothing is hidden, or about x, where it is padded and masked.
+
+    Without a mask x is what the decoder sees, about a fixed source; with one it is the source, and all that the decoder
+    gives for fixed symbols stands at every step.
+    """
+    some = torch.arange(5).expand(len(x), 5)
+    if mask is None:
+        return cast(Tensor, network.forced(some % cast(int, network.encoder.input_size), None, x))
+    given = network.forced(x, mask, some % network.decoder.input_size)
+    return given.flatten(1).unsqueeze(1).expand(-1, x.shape[1], -1)
+
+
 def _drawn(model: Any, network: Any, batch: int, steps: int, generator: torch.Generator) -> Tensor:
     """Inputs for a network that says what it takes."""
-    inner = network.encoder if isinstance(network, Annotator) else network
+    inner = _taking(network)
     shape = getattr(inner, "input_shape", None)
     if shape is None:
         raise ValueError(f"{type(model).__name__} does not say what it takes: give X (batch, time, *inputs).")
@@ -277,9 +340,15 @@ def _drawn(model: Any, network: Any, batch: int, steps: int, generator: torch.Ge
 
 def _symbols(model: Any) -> int | None:
     """How many symbols a model of tokens knows."""
-    network = _network(model)
-    network = network.encoder if isinstance(network, Annotator) else network
-    return cast("int | None", getattr(network, "input_size", None))
+    return cast("int | None", getattr(_taking(_network(model)), "input_size", None))
+
+
+def _taking(network: Any) -> Any:
+    """The part of a network that takes its inputs: of an encoder and a decoder the one that knows fewer symbols."""
+    if isinstance(network, EncoderDecoder):
+        few = cast(int, network.encoder.input_size) < network.decoder.input_size
+        return network.encoder if few else network.decoder
+    return network.encoder if isinstance(network, Annotator) else network
 
 
 def _changed(x: Any, step: int, symbols: int | None, generator: torch.Generator) -> Any:

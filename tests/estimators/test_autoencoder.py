@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from seqdyn import SequenceAutoencoder, load
+from seqdyn import SequenceAutoencoder, check_padding, load, stability_report
 
 SMALL: dict[str, Any] = {"code_size": 8, "hidden_size": 32, "embedding_size": 8, "random_state": 0}
 
@@ -110,6 +110,16 @@ def test_the_history_has_the_parts(waves: SequenceAutoencoder) -> None:
     """The loss is their sum."""
     parts = waves.history_.reconstruction + waves.history_.end
     np.testing.assert_allclose(waves.history_.loss, parts, rtol=1e-5)
+
+
+def test_audit_and_report(waves: SequenceAutoencoder, letters: SequenceAutoencoder) -> None:
+    """Padding changes nothing; the gradients of the decoder are followed, each sequence from its own vector."""
+    for model, X in ((waves, sines(20)), (letters, WORDS)):
+        assert check_padding(model), check_padding(model)
+        report = stability_report(model, X, required_lag=2, tier="fast")
+        assert report.content["subject"]["errors"] == "the error of what is made again"
+    with pytest.raises(ValueError, match="give them as X, and no y"):
+        stability_report(waves, sines(3), sines(3))
 
 
 def test_bad_input(waves: SequenceAutoencoder, letters: SequenceAutoencoder) -> None:

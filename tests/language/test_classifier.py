@@ -15,7 +15,15 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from seqdyn import LanguageModel, TextClassifier, check_causal, check_padding, load, stability_report
+from seqdyn import (
+    LanguageModel,
+    SequenceAutoencoder,
+    TextClassifier,
+    check_causal,
+    check_padding,
+    load,
+    stability_report,
+)
 
 GOOD, BAD = ["good", "clever", "moving", "fine"], ["bad", "boring", "long", "dull"]
 SMALL: dict[str, Any] = {
@@ -353,3 +361,27 @@ def test_what_cannot_be_asked(model: TextClassifier) -> None:
     tagger = TextClassifier(**(SMALL | {"max_epochs": 1}), return_sequences=True).fit([["a", "b"]] * 4, [[0, 1]] * 4)
     with pytest.raises(ValueError, match="not behind one a token"):
         tagger.explain("a b")
+
+
+def test_a_start_from_an_autoencoder() -> None:
+    """All layers of every member begin as those of an autoencoder of the texts; the model keeps it, also in a file."""
+    reader = SequenceAutoencoder(unit="word", hidden_size=8, embedding_size=8, max_steps=5)
+    options = SMALL | {"pretraining": reader, "max_steps": 1, "learning_rate": 1e-12, "members": 2, "max_epochs": None}
+    model = TextClassifier(**options).fit(TEXTS, LABELS)
+    known = model.language_model_
+    assert isinstance(known, SequenceAutoencoder) and model.vocabulary_ == known.vocabulary_
+    for member in model.network_.encoder.members:
+        for name, weight in known.network_.encoder.layers.named_parameters():
+            torch.testing.assert_close(member.layers.get_parameter(name), weight, rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="pretraining has 0.0.weight"):
+        TextClassifier(**options | {"embedding_size": 4}).fit(TEXTS, LABELS)
+
+
+def test_it_is_kept_in_a_file(tmp_path: Path) -> None:
+    """With its autoencoder."""
+    reader = SequenceAutoencoder(unit="word", hidden_size=8, embedding_size=8, max_steps=5)
+    model = TextClassifier(**(SMALL | {"pretraining": reader, "max_epochs": 1})).fit(TEXTS, LABELS)
+    model.save(tmp_path / "model.safetensors")
+    again = load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))
+    assert isinstance(again.language_model_, SequenceAutoencoder)

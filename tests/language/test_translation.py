@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,17 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from seqdyn import Translator, load
+from seqdyn import (
+    SequenceAutoencoder,
+    Translator,
+    check_causal,
+    check_likelihood,
+    check_padding,
+    load,
+    stability_report,
+)
+from seqdyn.encoder_decoder import EncoderDecoder
+from seqdyn.sentences import SentencePredictor
 
 KINDS = ["additive", "dot", "general", "scaled_dot", "multi_head", "hard", None]
 SMALL: dict[str, Any] = {
@@ -255,3 +266,62 @@ def test_what_it_does_not_know(model: Translator) -> None:
     assert len(model.predict(["aZb"])) == 1
     assert np.isfinite(model.log_probabilities(["ab"], ["Zb"])[0]).all()
     assert "�" not in model.predict(["ZZZZ"])[0]
+
+
+# --- audits and reports -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"attention": kind} for kind in KINDS] + [{"input_feeding": True}], ids=str)
+def test_the_audits_pass(options: dict[str, Any]) -> None:
+    """No symbol is seen before its time, padding changes nothing, ln p is one number; in double precision."""
+    model = fitted(**options, max_steps=20, max_epochs=None, dtype="float64")
+    for audit in (check_causal(model), check_padding(model), check_likelihood(model)):
+        assert audit, audit
+    assert check_likelihood(model).largest < 1e-9
+    assert check_likelihood(model, ["abc", "fa"])
+
+
+def test_a_model_that_cheats_is_found(model: Translator) -> None:
+    """A search that says more than the network holds true, a decoder that looks ahead."""
+    search = SentencePredictor.search
+
+    def boasting(self: SentencePredictor, *args: Any) -> Any:
+        return [
+            [replace(one, log_probabilities=tuple(p / 2 for p in one.log_probabilities)) for one in row]
+            for row in search(self, *args)
+        ]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SentencePredictor, "search", boasting)
+        assert not check_likelihood(model)
+
+    def ahead(self: EncoderDecoder, x: Any, mask: Any, seen: Any, noise: Any = None) -> Any:
+        return seen.flip(1).unsqueeze(2).double()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EncoderDecoder, "forced", ahead)
+        assert not check_causal(model)
+
+
+def test_a_report_on_its_gradients(model: Translator) -> None:
+    """Of the decoder, every sentence from its own source; with the loss of the fit."""
+    report = stability_report(model, *UNSEEN, required_lag=3, tier="fast")
+    assert report.content["subject"]["model"] == "Translator" and "ln p" in report.content["subject"]["errors"]
+    with pytest.raises(ValueError, match="measured on sources and targets"):
+        stability_report(model, UNSEEN[0])
+
+
+def test_the_encoder_begins_where_an_autoencoder_ended() -> None:
+    """Its vocabulary and its weights; others than its own widths are named."""
+    reader = SequenceAutoencoder(hidden_size=32, embedding_size=16, code_size=8, max_steps=20)
+    options = SMALL | {"max_steps": 1, "learning_rate": 1e-12, "max_epochs": None}
+    model = Translator(**options, pretraining=reader).fit(SOURCES, TARGETS)
+    known = clone(reader).set_params(random_state=0).fit(SOURCES)
+    assert model.source_vocabulary_ == known.vocabulary_
+    for name, weight in known.network_.encoder.layers.named_parameters():
+        torch.testing.assert_close(model.network_.encoder.layers.get_parameter(name), weight, rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="pretraining has 0.0.weight of shape .*, the encoder .*same cell"):
+        Translator(**options | {"embedding_size": 8}, pretraining=reader).fit(SOURCES, TARGETS)
+    with pytest.raises(ValueError, match="pretraining has unit='character', the translator 'word'"):
+        Translator(**options | {"unit": "word"}, pretraining=reader).fit(SOURCES, TARGETS)
+    assert fitted(pretraining=reader).evaluate(*UNSEEN)["exact"] > 0.9

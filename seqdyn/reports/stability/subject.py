@@ -13,21 +13,25 @@ from sklearn.base import clone
 from torch import Tensor, nn
 
 from seqdyn.autoregression import OwnPast
-from seqdyn.cell import Cell
+from seqdyn.cell import Attending, Cell
 from seqdyn.checks import check_count
 from seqdyn.conversion import from_torch
 from seqdyn.data.sequences import as_sequences
 from seqdyn.data.targets import as_numbers, as_targets, spread
 from seqdyn.dynamics.closed_loop import closed
 from seqdyn.dynamics.trajectory import double, measured
+from seqdyn.estimators.autoencoder import SequenceAutoencoder
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.forecasting.forecaster import Forecaster
 from seqdyn.language.classifier import TextClassifier
 from seqdyn.language.model import LanguageModel
+from seqdyn.language.translation import Translator
 from seqdyn.loops import scan
-from seqdyn.state import State, flatten, leaves, map_leaves, take, unflatten
+from seqdyn.state import State, flatten, hold, leaves, map_leaves, take, unflatten
 from seqdyn.training.batches import Rows
+from seqdyn.training.forced import following
+from seqdyn.training.heads import CrossEntropy
 
 SEQUENCES, STEPS = 8, 2000
 """How many sequences, and steps of each, are measured unless asked for more."""
@@ -120,13 +124,15 @@ class Errors(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """What a model and its data give, before it is decided how much of it is measured."""
+    """What a model and its data give, before it is decided how much of it is measured; ``states`` are those of every
+    sequence at its start, where they are not the cell's own."""
 
     cell: Cell
     rows: Rows
     errors: Errors
     at_end: bool = False
     kind: str = "driven"
+    states: State | None = None
 
 
 def subject_of(
@@ -192,6 +198,10 @@ def _source(model: Any, X: Any, y: Any, loss: Loss | None, steps: int) -> _Sourc
         return _of_language_model(model, X, y, loss)
     if isinstance(model, TextClassifier):
         return _of_text_classifier(model, X, y, loss)
+    if isinstance(model, Translator):
+        return _of_translator(model, X, y, loss)
+    if isinstance(model, SequenceAutoencoder):
+        return _of_autoencoder(model, X, y, loss)
     if isinstance(model, nn.Module) and not isinstance(model, Cell):
         model = from_torch(model)  # or it says which part of the module it takes
     if not isinstance(model, Cell):
@@ -250,6 +260,41 @@ def _of_text_classifier(model: TextClassifier, X: Any, y: Any, loss: Loss | None
     cell = predictor.causal("stability_report")
     own = Errors(predictor.codec.targets.head.loss, "−ln P of the labels")
     return _Source(cell, model.rows(X, y), own if loss is None else _given(loss), not predictor.per_step)
+
+
+@torch.no_grad()
+def _of_translator(model: Translator, X: Any, y: Any, loss: Loss | None) -> _Source:
+    """A translator on pairs: its decoder, each sentence from the state and on the memory that its source leads to."""
+    if X is None or y is None:
+        raise ValueError("A Translator is measured on sources and targets: give both, as its fit takes them.")
+    batch = next(iter(model.pairs(X, y).epoch(torch.Generator())))
+    target, there = batch.y
+    memory, states = model.network_.encode(batch.x, batch.mask)
+    given = Attending(following(len(model.vocabulary_), target), hold(memory, target.shape[1]))
+    rows = Rows.of(*(_unpadded(tree, there) for tree in (given, target.unsqueeze(2))))
+    own = Errors(CrossEntropy(len(model.vocabulary_)).loss, "−ln p of every symbol")
+    return _Source(model.network_.decoder, rows, own if loss is None else _given(loss), states=states)
+
+
+@torch.no_grad()
+def _of_autoencoder(model: SequenceAutoencoder, X: Any, y: Any, loss: Loss | None) -> _Source:
+    """An autoencoder on sequences: its decoder, each from the state and on the vector that they lead to."""
+    if X is None or y is not None:
+        raise ValueError("A SequenceAutoencoder is measured on sequences, its targets: give them as X, and no y.")
+    batch, head = next(iter(model.rows(X).epoch(torch.Generator()))), model.head_
+    there = torch.ones(batch.y.shape[:2], dtype=torch.bool) if batch.mask is None else batch.mask
+    codes = model.network_.encode(batch.x, batch.mask)
+    rows = Rows.of(*(_unpadded(tree, there) for tree in (hold(codes, there.shape[1]), batch.y)))
+    own = Errors(lambda output, target: head.loss(output[..., :-1], target), "the error of what is made again")
+    return _Source(
+        model.network_.decoder, rows, own if loss is None else _given(loss), states=model.network_.state(codes)
+    )
+
+
+def _unpadded(tree: Any, there: Tensor) -> list[Any]:
+    """The sequences of a padded batch, each as long as it is."""
+    lengths = there.sum(1).tolist()
+    return [map_leaves(lambda leaf: leaf[row, :length], tree) for row, length in enumerate(lengths)]  # noqa: B023
 
 
 def _alone(cell: Cell, y: Any, loss: Loss | None, steps: int) -> _Source:
@@ -380,6 +425,9 @@ def _states(source: _Source, starts: Tensor, initial_state: State | None) -> Sta
     for start in starts.tolist():
         begin = int(rows.starts[rows.starts <= start].max())
         state = fresh
+        if source.states is not None and initial_state is None:
+            number = int((rows.starts == begin).nonzero())
+            state = map_leaves(lambda leaf: leaf[number : number + 1].to("cpu", torch.float64), source.states)  # noqa: B023
         if begin < start:
             before = map_leaves(lambda leaf: leaf[None, begin:start], rows.x)  # noqa: B023
             state = scan(cell, double(before), fresh).state

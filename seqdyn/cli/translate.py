@@ -1,0 +1,158 @@
+"""`seqdyn translate fit | predict`: translators from two files of sentences, one a line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seqdyn.cli.fit import check_device, run_training
+from seqdyn.cli.tables import check_readable
+from seqdyn.cli.text import CellName, Unit
+
+if TYPE_CHECKING:
+    from seqdyn.language.translation import Translator
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+class AttentionName(StrEnum):
+    """How a decoder looks at its source."""
+
+    GENERAL = "general"
+    ADDITIVE = "additive"
+    DOT = "dot"
+    SCALED_DOT = "scaled_dot"
+    MULTI_HEAD = "multi_head"
+    HARD = "hard"
+    NONE = "none"
+
+
+@app.callback(invoke_without_command=True)
+def commands(context: typer.Context) -> None:
+    """Translators: learn from pairs of sentences, and translate others.
+
+    \b
+      seqdyn translate fit sources.txt targets.txt --out model.safetensors
+      seqdyn translate predict model.safetensors sentences.txt
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+@app.command()
+def fit(
+    sources: Annotated[Path, typer.Argument(metavar="SOURCES.txt", help="Sentences, one a line.")],
+    targets: Annotated[Path, typer.Argument(metavar="TARGETS.txt", help="Their translations, line by line.")],
+    out: Annotated[Path, typer.Option(help="The model file to write, *.safetensors.")],
+    unit: Annotated[Unit, typer.Option(help="What a symbol is.")] = Unit.SUBWORD,
+    attention: Annotated[
+        AttentionName, typer.Option(help="How the decoder looks at its source.")
+    ] = AttentionName.GENERAL,
+    cell: Annotated[CellName, typer.Option(help="The recurrence.")] = CellName.LSTM,
+    hidden_size: Annotated[int, typer.Option(min=1, help="Width of every layer.")] = 256,
+    embedding_size: Annotated[int, typer.Option(min=1, help="Width of the vectors of symbols.")] = 256,
+    layers: Annotated[int, typer.Option(min=1, help="Layers of the encoder, and of the decoder.")] = 1,
+    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share dropped in training.")] = 0.2,
+    vocabulary_size: Annotated[int | None, typer.Option(min=1, help="Symbols of each side at most.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the pairs. Default: 10, or as many as 1,000 steps take.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="How long to train at most.")] = None,
+    test_fraction: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of the pairs, the last, kept for the score.")
+    ] = 0.1,
+    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
+    seed: Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")] = 0,
+    device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show a progress bar.")] = False,
+) -> None:
+    """Learn to translate, from two files that belong together line by line.
+
+    The last pairs are held out; they are translated at the end, for the score. Ctrl-C ends the training early and keeps
+    what is learnt.
+
+    \b
+    Example:
+      seqdyn translate fit de.txt en.txt --out model.safetensors --minutes 25
+    """
+    if not out.absolute().parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {out.absolute().parent} to write {out.name} in: make it first.")
+    left, right = (_lines(path, encoding) for path in (sources, targets))
+    if len(left) != len(right):
+        raise ValueError(f"{sources} has {len(left)} lines, {targets} {len(right)}: they belong together line by line.")
+    check_device(device)
+    from seqdyn.language.translation import Translator
+
+    held = min(round(test_fraction * len(left)), len(left) - 1)
+    budget: dict[str, Any] = {"max_epochs": epochs, "max_time": None if minutes is None else 60 * minutes}
+    model = Translator(unit=str(unit), cell=str(cell), hidden_size=hidden_size, num_layers=layers, dropout=dropout,
+                       embedding_size=embedding_size, vocabulary_size=vocabulary_size, random_state=seed, device=device,
+                       attention=None if attention is AttentionName.NONE else str(attention), verbose=verbose,
+                       **budget)  # fmt: skip
+    typer.echo(f"pairs       {len(left)}, of which the last {held} are held out")
+    typer.echo(f"model       {model}")
+    began = time.monotonic()
+    cut = len(left) - held
+    interrupted = run_training(lambda: model.fit(left[:cut], right[:cut]))
+    loss = "cut short" if not len(model.history_) else f"{model.history_['loss'].iloc[-1]:.4f}, smoothed"
+    typer.echo(f"symbols     {len(model.source_vocabulary_)} and {len(model.vocabulary_)} {model.unit}s")
+    typer.echo(f"training    {len(model.history_)} epochs, loss {loss}; {time.monotonic() - began:.1f} s")
+    model.save(out)
+    if held and not interrupted:
+        figures = model.evaluate(left[cut:], right[cut:])
+        typer.echo(f"held out    BLEU {figures['bleu']:.1f}, {figures['exact']:.1%} exact ({figures['signature']})")
+    typer.echo(f"saved       {out}; translate with: seqdyn translate predict {out} sentences.txt")
+    if interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn translate fit`.")],
+    sentences: Annotated[
+        Path | None, typer.Argument(metavar="[SENTENCES.txt]", help="One a line; standard input if left out.")
+    ] = None,
+    beam_width: Annotated[int, typer.Option(min=1, help="Translations that are followed side by side.")] = 5,
+    language: Annotated[str | None, typer.Option(help="Into which, where the model knows several.")] = None,
+    encoding: Annotated[str, typer.Option(help="Of the file.")] = "utf-8",
+) -> None:
+    """Translate sentences, one a line, to standard output.
+
+    \b
+    Example:
+      seqdyn translate predict model.safetensors sentences.txt > translated.txt
+    """
+    translator = _load(model)
+    lines = sys.stdin.read().splitlines() if sentences is None else _lines(sentences, encoding)
+    for line in translator.set_params(beam_width=beam_width).predict(lines, language):
+        typer.echo(line)
+
+
+def _lines(path: Path, encoding: str) -> list[str]:
+    """The lines of a file; a wrong encoding is named with its offset."""
+    check_readable(path)
+    from seqdyn.data.text import texts
+
+    (pieces,) = texts(path, encoding)
+    lines = "".join(pieces).splitlines()
+    if not lines:
+        raise ValueError(f"{path} is empty: give one sentence a line.")
+    return lines
+
+
+def _load(path: Path) -> Translator:
+    """A translator from a file."""
+    check_readable(path)
+    from seqdyn.files import load
+    from seqdyn.language.translation import Translator
+
+    model = load(path)
+    if not isinstance(model, Translator):
+        raise TypeError(f"{path} holds a {type(model).__name__}, not a translator: seqdyn translate fit writes one.")
+    return model
