@@ -55,7 +55,8 @@ REGISTRY: dict[str, str] = {
         "seqdyn.cells.lstm": "LSTM LSTMState",
         "seqdyn.cells.gru": "GRU GRUState",
         "seqdyn.cells.moving_average": "MovingAverage WindowState ExponentialMovingAverage AverageState",
-        "seqdyn.cells.attention": "AttentionDecoder AttentionState InputFeeding InputFeedingState",
+        "seqdyn.cells.attention": "AttentionDecoder AttentionState ContextInput ContextInputState "
+        "InputFeeding InputFeedingState",
         "seqdyn.cells.hard_attention": "HardAttention",
         "seqdyn.cells.window_attention": "WindowAttention AttentionWindow",
         "seqdyn.scores": "Attention MultiHead",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Attending
-from seqdyn.cells.attention import AttentionDecoder, InputFeeding
+from seqdyn.cells.attention import AttentionDecoder, ContextInput, InputFeeding
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.hard_attention import HardAttention, drawn_position
 from seqdyn.cells.lstm import LSTM
@@ -53,6 +53,26 @@ def test_a_step_is_its_equations() -> None:
     torch.testing.assert_close((after.lower.h, after.upper[0].c), (lower.h, upper.c))
     gates = decoder.gates(Attending(x, memory), state, output, after)
     torch.testing.assert_close(gates["attention"], alpha)
+
+
+def test_the_context_as_an_input_is_its_equations() -> None:
+    """The state before asks, the step sees the answer, and what is read sees both."""
+    attention = attention_of("additive", 4, 3)
+    cell = random(ContextInput(GRU(5, 4), attention, output_size=2))
+    x, memory, last = rows(2, 5, 2), attention.memory(rows(2, 6, 3, seed=2)), torch.zeros(2, 4).double()
+    state, outputs, maps = cell.cell.initial_state(2), [], []
+    for t in range(5):
+        hidden = torch.tanh((last @ attention.score.query.weight.T + attention.score.query.bias)[:, None] + memory.keys)
+        alpha = torch.softmax(hidden @ attention.score.score[0], 1)
+        c = torch.einsum("bj,bjm->bm", alpha, memory.values)
+        last, state = cell.cell(torch.cat([x[:, t], c], 1), state)
+        outputs.append(torch.tanh(torch.cat([last, c], 1) @ cell.join.weight.T + cell.join.bias))
+        maps.append(alpha)
+    run = scan(cell, Attending(x, hold(memory, 5)), record=cell.gates)
+    torch.testing.assert_close(run.output, torch.stack(outputs, 1))
+    torch.testing.assert_close(run.record["attention"], torch.stack(maps, 1))
+    with pytest.raises(ValueError, match="it must take its inputs, and the 3 of the context"):
+        ContextInput(GRU(2, 4), Attention("general", 4, 3))
 
 
 def test_input_feeding_is_its_equation() -> None:

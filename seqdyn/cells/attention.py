@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell, apart, noisy
-from seqdyn.composition import Affine, check_share, dropout_mask
+from seqdyn.composition import Affine, LayerNoise, check_share, dropout_mask
 from seqdyn.loops import unroll
 from seqdyn.scores import Attentive, Reader, check_queries, read_once
 from seqdyn.state import State
@@ -161,6 +161,88 @@ class AttentionDecoder(Attentive):
 
     def _layers(self) -> list[Cell]:
         return [self.lower, *cast(list[Cell], list(self.upper))]
+
+
+class ContextInputState(NamedTuple):
+    """``inner``: of the inner cell; ``query`` (batch, outputs): s_{t-1}, with which the next step asks."""
+
+    inner: State
+    query: Tensor
+
+
+class ContextInput(Attentive):
+    """A recurrence into which the context goes: the state before a step asks, and the step sees the answer.
+
+        α_t = softmax_j(score(s_{t-1}, k_j)),   c_t = Σ_j α_tj v_j
+        s_t, h_t = f([x_t; c_t], h_{t-1}),   y_t = tanh(W_c [s_t; c_t] + b_c)
+
+    It is run step by step. Its input is :class:`~seqdyn.cell.Attending` (x_t, memory), as that of
+    :class:`AttentionDecoder`.
+
+    Parameters
+    ----------
+    cell : Cell
+        Takes c_t behind its inputs.
+    attention : Attention or MultiHead
+        Its queries are as wide as the outputs of ``cell``.
+    output_size : int, optional
+        Width of y_t; that of s_t if None.
+    dropout : float in [0, 1)
+        Share of y_t that is dropped in training, one mask a sequence.
+    generator : torch.Generator, optional
+        Draws W_c.
+
+    References
+    ----------
+    Bahdanau, Cho & Bengio (2015), eqs. (4) to (6), with a tanh layer for their maxout.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.gru import GRU
+    >>> from seqdyn.scores import Attention
+    >>> ContextInput(GRU(9, 8), Attention("additive", 8, 6)).input_size
+    3
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        attention: Reader,
+        output_size: int | None = None,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ):
+        check_queries(cell, attention)
+        context = attention.context_size
+        if cell.input_shape != (cell.input_size,) or cell.input_size < context:
+            raise ValueError(
+                f"{type(cell).__name__} takes {cell.input_shape}: it must take its inputs, and the {context} of the "
+                "context behind them."
+            )
+        width = cell.output_size if output_size is None else output_size
+        super().__init__(cell.input_size - context, cell.hidden_size, width)
+        self.cell, self.attention, self.dropout = cell, attention, check_share("dropout", dropout)
+        self.join = Affine(cell.output_size + context, self.output_size, generator)
+
+    def initial_state(self, batch: int) -> ContextInputState:
+        return ContextInputState(self.cell.initial_state(batch), self.zeros(batch, self.cell.output_size))
+
+    def forward(self, x: Any, state: ContextInputState) -> tuple[Tensor, ContextInputState]:
+        (value, memory), noise = apart(x)
+        mask, own = noise or (None, None)
+        context = self.attention(state.query, memory).context
+        query, inner = self.cell(noisy(torch.cat([value, context], 1), own), state.inner)
+        y = torch.tanh(self.join(torch.cat([query, context], 1)))
+        return dropped(y, mask), ContextInputState(inner, query)
+
+    def gates(self, x: Any, before: ContextInputState, output: Any, after: ContextInputState) -> dict[str, Tensor]:
+        """``"attention"``: α_t, (batch, source)."""
+        return {"attention": self.attention(before.query, apart(x)[0].memory).weights}
+
+    def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
+        own, dropout = self.cell.noise(batch, time, generator), self.dropout if self.training else 0.0
+        mask = dropout_mask(self.zeros(batch, self.output_size), dropout, time, generator)
+        return None if mask is None and own is None else LayerNoise(mask, own)
 
 
 class InputFeedingState(NamedTuple):

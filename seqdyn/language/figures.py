@@ -105,7 +105,8 @@ def _table(axes: Axes, values: Array, name: str, colours: str, limits: tuple[flo
         return
     middle = sum(limits) / 2
     for (t, row), value in np.ndenumerate(values):
-        dark = abs(value - middle) > 0.35 * (limits[1] - limits[0]) and (colours == "RdBu" or value > middle)
+        far = abs(value - middle) / (limits[1] - limits[0])
+        dark = far > 0.35 if colours == "RdBu" else far > 0.1 and value > middle
         axes.text(
             t,
             row,

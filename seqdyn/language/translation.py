@@ -13,10 +13,10 @@ from sklearn.base import clone
 from torch import Tensor
 
 from seqdyn.cell import Cell
-from seqdyn.cells.attention import AttentionDecoder, InputFeeding
+from seqdyn.cells.attention import AttentionDecoder, ContextInput, InputFeeding
 from seqdyn.cells.hard_attention import HardAttention
 from seqdyn.checks import check_count
-from seqdyn.composition import Embedding, Identity
+from seqdyn.composition import Embedding, Identity, Residual, Stack
 from seqdyn.data.text import Vocabulary
 from seqdyn.encoder import Encoder
 from seqdyn.encoder_decoder import EncoderDecoder
@@ -94,8 +94,11 @@ class Translator(Built):
         Width of the vectors of symbols, and of what scores are read from.
     heads : int
         Of ``"multi_head"``.
+    context : {"output", "input"}
+        Where c_t goes: behind the recurrence, as above (Luong), or into it, where the state before the step asks
+        (Bahdanau): s_t = f([E y_{t-1}; c_t], s_{t-1}). The decoder is then run step by step, which is slower.
     input_feeding : bool
-        Let the recurrence see what was attended to before; the decoder is then run step by step, which is slower.
+        With ``context="output"``, let the recurrence see what was attended to before; step by step, too.
     hard_training : {"marginal", "reinforce"}
         How ``"hard"`` attention is trained: by the exact likelihood, or by looking at random, with a learnt baseline.
     teacher_forcing : float, {"constant", "linear", "exponential", "inverse_sigmoid"} or TeacherForcing
@@ -160,6 +163,7 @@ class Translator(Built):
     hidden_size: int = 256
     embedding_size: int = 256
     heads: int = 4
+    context: str = "output"
     input_feeding: bool = False
     hard_training: str = "marginal"
     teacher_forcing: Any = 1.0
@@ -212,6 +216,11 @@ class Translator(Built):
         """
         with unchanged_on_error(self, but=NonFiniteError):
             check_parameters(self)
+            if self.context == "input" and (self.input_feeding or self.attention == "hard"):
+                raise ValueError(
+                    'context="input" feeds the context itself, and hard attention feeds nothing back: leave out '
+                    "input_feeding, or take another attention."
+                )
             self._learn(_sentences(sources, "sources"), _sentences(targets, "targets"), languages)
         return self
 
@@ -306,6 +315,13 @@ class Translator(Built):
             return Embedding(cell, symbols + 1, generator, self.dropout)
         reader = attention_of(self.attention or "general", hidden, memory_size, self.heads, generator)
         above = range((self.decoder_layers or self.num_layers) - 1)
+        if self.context == "input":
+            cells = [layer_of(self._cell, width + reader.context_size, hidden, generator)]
+            for _ in above:
+                layer = layer_of(self._cell, hidden, hidden, generator)
+                cells.append(Residual(layer) if self.residual else layer)
+            inner = ContextInput(Stack(cells, self.dropout), reader, width, self.dropout, generator)
+            return Embedding(inner, symbols + 1, generator, self.dropout, symbols)
         upper = [layer_of(self._cell, hidden + reader.context_size, hidden, generator) for _ in above]
         cell = AttentionDecoder(lower, reader, upper, self.residual, width, self.dropout, generator)
         return Embedding(
@@ -497,6 +513,7 @@ class Translator(Built):
             "decoder_layers": optional(at_least(1)),
             "embedding_size": at_least(1),
             "heads": at_least(1),
+            "context": one_of("output", "input"),
             "input_feeding": one_of(False, True),
             "hard_training": one_of("marginal", "reinforce"),
             "teacher_forcing": accepted(as_teacher_forcing, "a share, the name of a schedule, or a TeacherForcing"),

@@ -77,6 +77,7 @@ def test_every_attention_learns_to_reverse(attention: str | None) -> None:
     [
         {"attention": "hard", "hard_training": "reinforce", "max_epochs": 14},
         {"input_feeding": True},
+        {"context": "input", "attention": "additive", "decoder_layers": 2},
         {"teacher_forcing": "inverse_sigmoid"},
         {"cell": "gru", "decoder_layers": 2, "bidirectional": False, "learning_rate": 0.01, "max_epochs": 16},
         {"coverage_penalty": 0.2, "unit": "character"},
@@ -248,6 +249,9 @@ def test_parameters_that_are_none() -> None:
     """All at once, with what would do."""
     with pytest.raises(ValueError, match="attention must be one of 'additive'.*beam_width must be an int"):
         Translator(attention="soft", beam_width=0).fit(SOURCES, TARGETS)
+    for other in ({"input_feeding": True}, {"attention": "hard"}):
+        with pytest.raises(ValueError, match='context="input" feeds the context itself'):
+            Translator(context="input", **other).fit(SOURCES, TARGETS)
     with pytest.raises(ValueError, match="teacher_forcing must be a share"):
         Translator(teacher_forcing=2.0).fit(SOURCES, TARGETS)
     with pytest.raises(ValueError, match="n_best=9 is more than beam_width=5"):
@@ -271,7 +275,9 @@ def test_what_it_does_not_know(model: Translator) -> None:
 # --- audits and reports -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{"attention": kind} for kind in KINDS] + [{"input_feeding": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"attention": kind} for kind in KINDS] + [{"input_feeding": True}, {"context": "input"}], ids=str
+)
 def test_the_audits_pass(options: dict[str, Any]) -> None:
     """No symbol is seen before its time, padding changes nothing, ln p is one number; in double precision."""
     model = fitted(**options, max_steps=20, max_epochs=None, dtype="float64")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqdyn.autoregression import Columns, DelayLine, OwnPast, Past
 from seqdyn.cell import Attending, Cell, Noisy
-from seqdyn.cells.attention import AttentionDecoder, InputFeeding
+from seqdyn.cells.attention import AttentionDecoder, ContextInput, InputFeeding
 from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.hard_attention import HardAttention
@@ -286,6 +286,11 @@ LAW_TABLE: list[Entry] = [
     Entry("attention, additive, masks", lambda g: google(g, dropout=0.3), inputs=attending()),
     Entry("attention, several heads", lambda g: google(g, "multi_head"), inputs=attending()),
     Entry("attention, input feeding", feeding, inputs=attending()),
+    Entry(
+        "attention, context as input",
+        lambda g: ContextInput(LSTM(5, 4, generator=g), Attention("additive", 4, 3, g), 2, 0.3, g),
+        inputs=attending(),
+    ),
     Entry(
         "attention, tokens",
         lambda g: Embedding(google(g, dropout=0.3), 7, g, dropout=0.2),
