@@ -21,7 +21,7 @@ from seqdyn.data.sequences import as_sequences
 from seqdyn.data.text import Vocabulary
 from seqdyn.encoder import Encoder
 from seqdyn.estimators.built import Built
-from seqdyn.estimators.layers import layer_of, widths_of
+from seqdyn.estimators.layers import directed, widths_of
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.trained import with_budget
@@ -168,20 +168,14 @@ class SequenceAutoencoder(TransformerMixin, Built):
 
     def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> Autoencoder:
         vocabulary, features = fitted["vocabulary_"], fitted["features_"]
-        below, layers = features, list[Any]()
-        if vocabulary is not None:
-            below = self.embedding_size
-            layers.append(Embedding(Identity(below), len(vocabulary), generator))
-        widths = widths_of(self.hidden_size, self.num_layers, self.cell)
-        for index, hidden in enumerate(widths):
-            both = self.bidirectional is True or (self.bidirectional == "first" and index == 0)
-            cells = [layer_of(self._cell, below, hidden, generator) for _ in range(2 if both else 1)]
-            layers.append((cells[0], cells[1]) if both else cells[0])
-            below = sum(layer.output_size for layer in cells)
-        encoder = Encoder(layers, self.residual, self.dropout)
+        layer, widths = self._layer(generator), widths_of(self.hidden_size, self.num_layers, self.cell)
+        below = features if vocabulary is None else self.embedding_size
+        vectors = [] if vocabulary is None else [Embedding(Identity(below), len(vocabulary), generator)]
+        layers, _ = directed(layer, below, widths, self.bidirectional)
+        encoder = Encoder([*vectors, *layers], self.residual, self.dropout)
         below, upper = self.code_size, list[Cell]()
         for hidden in widths:
-            upper.append(layer_of(self._cell, below, hidden, generator))
+            upper.append(layer(below, hidden))
             below = upper[-1].output_size
         outputs = (features if vocabulary is None else len(vocabulary)) + 1
         return Autoencoder(encoder, Readout(Stack(upper), outputs, generator=generator), generator)

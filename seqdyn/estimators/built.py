@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -17,6 +17,7 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
 from seqdyn.data.text import UNITS
+from seqdyn.estimators.layers import layer_of
 from seqdyn.estimators.parameters import Rule, at_least, check_unchanged, either, instance_of, one_of, optional
 from seqdyn.estimators.trained import Trained, history
 from seqdyn.files import save, storable
@@ -69,6 +70,10 @@ class Built(Trained):
     def _cell(self) -> Any:
         """The class of the layers, or one built."""
         return CELLS[self.cell] if isinstance(self.cell, str) else self.cell
+
+    def _layer(self, generator: torch.Generator) -> Callable[[int, int], Cell]:
+        """What makes a layer of some widths."""
+        return lambda inputs, hidden: layer_of(self._cell, inputs, hidden, generator)
 
     def _rules(self) -> dict[str, Rule]:
         made = (callable, "a class called as cell(input_size, hidden_size)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -89,13 +89,11 @@ class Layered(GradientEstimator):
             raise ValueError(
                 "initial_state=State needs a causal model; with bidirectional use 'zero', 'random' or 'learned'."
             )
-        layers: list[Cell | tuple[Cell, Cell]] = []
-        width = inputs
-        for index, hidden in enumerate(self._widths()):
-            both = self.bidirectional is True or index == 0
-            cells = [self._start(self._layer(width, hidden, generator)) for _ in range(2 if both else 1)]
-            layers.append((cells[0], cells[1]) if both else cells[0])
-            width = sum(cell.output_size for cell in cells)
+
+        def layer(width: int, hidden: int) -> Cell:
+            return self._start(self._layer(width, hidden, generator))
+
+        layers, _ = directed(layer, inputs, self._widths(), self.bidirectional)
         encoder = Encoder(layers, self.residual, self.dropout, outputs, generator)
         return Annotator(encoder, self.return_sequences)
 
@@ -169,6 +167,36 @@ class GRULayers(Layered):
 
     def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
         return GRU(inputs, hidden, self.reset_gate, generator)
+
+
+def directed(
+    layer: Callable[[int, int], Cell], inputs: int, widths: Sequence[int], bidirectional: bool | str
+) -> tuple[list[Cell | tuple[Cell, Cell]], int]:
+    """Layers of one direction or two, for an :class:`~seqdyn.encoder.Encoder`, and the width of the last.
+
+    Parameters
+    ----------
+    layer : callable
+        ``layer(inputs, hidden) -> Cell``.
+    inputs : int
+        What comes to the first.
+    widths : sequence of int
+        Of every layer's memory.
+    bidirectional : {True, False, "first"}
+
+    Examples
+    --------
+    >>> layers, width = directed(GRU, 3, (4, 5), "first")
+    >>> len(layers[0]), layers[1].input_size, width
+    (2, 8, 5)
+    """
+    found: list[Cell | tuple[Cell, Cell]] = []
+    for index, hidden in enumerate(widths):
+        both = bidirectional is True or (bidirectional == "first" and index == 0)
+        cells = [layer(inputs, hidden) for _ in range(2 if both else 1)]
+        found.append((cells[0], cells[1]) if both else cells[0])
+        inputs = sum(cell.output_size for cell in cells)
+    return found, inputs
 
 
 def widths_of(hidden_size: Any, num_layers: int, cell: Any = None) -> tuple[int, ...]:

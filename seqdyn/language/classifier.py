@@ -14,7 +14,6 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 
-from seqdyn.cell import Cell
 from seqdyn.checks import is_number
 from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
 from seqdyn.composition import Embedding, Identity
@@ -24,7 +23,7 @@ from seqdyn.encoder import POOLINGS, Encoder, Ensemble
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
 from seqdyn.estimators.built import Built
 from seqdyn.estimators.gradient import last_of_each
-from seqdyn.estimators.layers import layer_of, widths_of
+from seqdyn.estimators.layers import directed, widths_of
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, instance_of, one_of, optional, share
 from seqdyn.estimators.pretraining import copy_layers, copy_vectors
 from seqdyn.estimators.sequence import unchanged_on_error
@@ -255,14 +254,9 @@ class TextClassifier(ClassifierMixin, Built):
         embedding = Embedding(Identity(self.embedding_size), symbols, generator)
         with torch.no_grad():
             embedding.weight.mul_(0.1)  # small vectors generalise: what is rare stays near nothing
-        layers: list[Cell | tuple[Cell, Cell]] = [embedding]
-        below = self.embedding_size
-        for index, hidden in enumerate(widths_of(self.hidden_size, self.num_layers, self.cell)):
-            both = self.bidirectional is True or (self.bidirectional == "first" and index == 0)
-            cells = [layer_of(self._cell, below, hidden, generator) for _ in range(2 if both else 1)]
-            layers.append((cells[0], cells[1]) if both else cells[0])
-            below = sum(layer.output_size for layer in cells)
-        return Encoder(layers, self.residual, self.dropout, classes, generator, self.pooling)
+        widths = widths_of(self.hidden_size, self.num_layers, self.cell)
+        layers, _ = directed(self._layer(generator), self.embedding_size, widths, self.bidirectional)
+        return Encoder([embedding, *layers], self.residual, self.dropout, classes, generator, self.pooling)
 
     def _head(self) -> Head:
         one = CrossEntropy(len(self.classes_))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
@@ -12,17 +12,15 @@ import xarray
 from sklearn.base import clone
 from torch import Tensor
 
-from seqdyn.cell import Cell
-from seqdyn.cells.attention import AttentionDecoder, ContextInput, InputFeeding
-from seqdyn.cells.hard_attention import HardAttention
 from seqdyn.checks import check_count
-from seqdyn.composition import Embedding, Identity, Residual, Stack
+from seqdyn.composition import Embedding, Identity
 from seqdyn.data.text import Vocabulary
 from seqdyn.encoder import Encoder
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
 from seqdyn.estimators.built import Built
-from seqdyn.estimators.layers import layer_of, widths_of
+from seqdyn.estimators.decoders import DecoderPlan
+from seqdyn.estimators.layers import directed, widths_of
 from seqdyn.estimators.parameters import (
     Rule,
     accepted,
@@ -38,7 +36,7 @@ from seqdyn.estimators.pretraining import copy_layers
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.trained import with_budget
 from seqdyn.language.figures import alignment
-from seqdyn.scores import SCORES, Attention, attention_of
+from seqdyn.scores import SCORES
 from seqdyn.sentences import Sentence, SentencePredictor, beside, read, spaced
 from seqdyn.teacher_forcing import as_teacher_forcing
 from seqdyn.training.batches import Pairs, Rows
@@ -216,10 +214,10 @@ class Translator(Built):
         """
         with unchanged_on_error(self, but=NonFiniteError):
             check_parameters(self)
-            if self.context == "input" and (self.input_feeding or self.attention == "hard"):
+            if (self.context == "input") + self.input_feeding + (self.attention == "hard") > 1:
                 raise ValueError(
-                    'context="input" feeds the context itself, and hard attention feeds nothing back: leave out '
-                    "input_feeding, or take another attention."
+                    'context="input" feeds the context itself, input_feeding=True what was made of it, and '
+                    'attention="hard" feeds nothing back: choose one.'
                 )
             self._learn(_sentences(sources, "sources"), _sentences(targets, "targets"), languages)
         return self
@@ -294,39 +292,17 @@ class Translator(Built):
 
     def _encoder(self, symbols: int, generator: torch.Generator) -> Encoder:
         """From tokens to the rows that the decoder looks at."""
-        layers: list[Cell | tuple[Cell, Cell]] = [
-            Embedding(Identity(self.embedding_size), symbols, generator, self.dropout)
-        ]
-        below = self.embedding_size
-        for index, hidden in enumerate(widths_of(self.hidden_size, self.num_layers, self.cell)):
-            both = self.bidirectional is True or (self.bidirectional == "first" and index == 0)
-            cells = [layer_of(self._cell, below, hidden, generator) for _ in range(2 if both else 1)]
-            layers.append((cells[0], cells[1]) if both else cells[0])
-            below = sum(layer.output_size for layer in cells)
+        vectors = Embedding(Identity(self.embedding_size), symbols, generator, self.dropout)
+        widths = widths_of(self.hidden_size, self.num_layers, self.cell)
+        layers, below = directed(self._layer(generator), self.embedding_size, widths, self.bidirectional)
         matched = self.hidden_size if self.attention in ("dot", "scaled_dot") and below != self.hidden_size else None
-        return Encoder(layers, self.residual, self.dropout, matched, generator)
+        return Encoder([vectors, *layers], self.residual, self.dropout, matched, generator)
 
     def _decoder(self, memory_size: int, symbols: int, generator: torch.Generator) -> Embedding:
         """From the token before, and what is looked at, to the scores of the next one."""
-        width, hidden = self.embedding_size, self.hidden_size
-        lower = layer_of(self._cell, width * (1 + self.input_feeding), hidden, generator)
-        if self.attention == "hard":
-            cell: Cell = HardAttention(lower, Attention("general", hidden, memory_size, generator), symbols, generator)
-            return Embedding(cell, symbols + 1, generator, self.dropout)
-        reader = attention_of(self.attention or "general", hidden, memory_size, self.heads, generator)
-        above = range((self.decoder_layers or self.num_layers) - 1)
-        if self.context == "input":
-            cells = [layer_of(self._cell, width + reader.context_size, hidden, generator)]
-            for _ in above:
-                layer = layer_of(self._cell, hidden, hidden, generator)
-                cells.append(Residual(layer) if self.residual else layer)
-            inner = ContextInput(Stack(cells, self.dropout), reader, width, self.dropout, generator)
-            return Embedding(inner, symbols + 1, generator, self.dropout, symbols)
-        upper = [layer_of(self._cell, hidden + reader.context_size, hidden, generator) for _ in above]
-        cell = AttentionDecoder(lower, reader, upper, self.residual, width, self.dropout, generator)
-        return Embedding(
-            InputFeeding(cell) if self.input_feeding else cell, symbols + 1, generator, self.dropout, symbols
-        )
+        own = self.get_params(deep=False) | {"layers": self.decoder_layers or self.num_layers}
+        plan = DecoderPlan(**{field.name: own[field.name] for field in fields(DecoderPlan)})
+        return plan.build(self._layer(generator), memory_size, symbols, generator)
 
     # ---------------------------------------------------------------- predicting
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -76,6 +77,7 @@ def test_every_attention_learns_to_reverse(attention: str | None) -> None:
     "options",
     [
         {"attention": "hard", "hard_training": "reinforce", "max_epochs": 14},
+        {"attention": "hard", "decoder_layers": 2},
         {"input_feeding": True},
         {"context": "input", "attention": "additive", "decoder_layers": 2},
         {"teacher_forcing": "inverse_sigmoid"},
@@ -249,9 +251,10 @@ def test_parameters_that_are_none() -> None:
     """All at once, with what would do."""
     with pytest.raises(ValueError, match="attention must be one of 'additive'.*beam_width must be an int"):
         Translator(attention="soft", beam_width=0).fit(SOURCES, TARGETS)
-    for other in ({"input_feeding": True}, {"attention": "hard"}):
-        with pytest.raises(ValueError, match='context="input" feeds the context itself'):
-            Translator(context="input", **other).fit(SOURCES, TARGETS)
+    feeding = [{"context": "input"}, {"input_feeding": True}, {"attention": "hard"}]
+    for one, other in itertools.combinations(feeding, 2):
+        with pytest.raises(ValueError, match='context="input" feeds the context itself.*choose one'):
+            Translator(**one, **other).fit(SOURCES, TARGETS)
     with pytest.raises(ValueError, match="teacher_forcing must be a share"):
         Translator(teacher_forcing=2.0).fit(SOURCES, TARGETS)
     with pytest.raises(ValueError, match="n_best=9 is more than beam_width=5"):

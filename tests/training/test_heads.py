@@ -164,6 +164,17 @@ def test_quantiles_that_are_none(name: str, levels: tuple[float, ...]) -> None:
         regression_head(name, levels)
 
 
+def test_smoothing_is_that_of_torch_and_changes_no_probability() -> None:
+    """(1 − ε) ℓ + ε Σ −ln p / K in the loss; ln p of a class is what it was."""
+    scores, target = draw(2, 5, 4), torch.randint(4, (2, 5, 1), generator=torch.Generator().manual_seed(0))
+    smooth, plain = CrossEntropy(4, 0.2), CrossEntropy(4)
+    mean = -torch.log_softmax(scores, -1).mean(-1, keepdim=True)
+    torch.testing.assert_close(smooth.loss(scores, target), 0.8 * plain.loss(scores, target) + 0.2 * mean)
+    expected = torch.nn.functional.cross_entropy(scores.flatten(0, 1), target.flatten(), label_smoothing=0.2)
+    torch.testing.assert_close(smooth.loss(scores, target).mean(), expected)
+    assert torch.equal(smooth.log_probability(scores, target), -plain.loss(scores, target))
+
+
 def test_an_unknown_loss_is_named() -> None:
     """With what there is instead."""
     with pytest.raises(ValueError, match=r"'mse', 'mae', 'huber', 'quantile', 'gaussian', or a callable.*got 'l2'"):

@@ -76,7 +76,7 @@ def test_the_expected_gradient_is_that_of_the_expected_cost() -> None:
         assert score.norm() > 0.05 * expected.norm()
 
 
-def estimates(baseline: bool, count: int = 3000) -> tuple[Tensor, EncoderDecoder, Batch]:
+def estimates(baseline: bool, count: int = 1500) -> tuple[Tensor, EncoderDecoder, Batch]:
     """Gradients of the objective as the trainer draws them, one row a draw; the baseline learnt before."""
     network, batch = setting()
     objective = Reinforce(HEAD, BEGIN, 4 if baseline else None, torch.Generator().manual_seed(0)).double()
@@ -92,7 +92,7 @@ def estimates(baseline: bool, count: int = 3000) -> tuple[Tensor, EncoderDecoder
 
 
 def test_reinforce_is_unbiased_and_a_baseline_halves_its_variance() -> None:
-    """Of 3,000 draws the mean lies within four standard errors of the truth in every coordinate."""
+    """Of 1,500 draws the mean lies within four standard errors of the truth in every coordinate."""
     plain, network, batch = estimates(False)
     learnt, *_ = estimates(True)
     walked = [explored(network, batch, path) for path in PATHS]
