@@ -3,7 +3,8 @@
 BLEU by sacrebleu of the test part of 2016, cased and detokenised: greedy, and with five beams. Beside it word for word,
 by IBM model 1 of the same training part (see translation_floors.py).
 
-    SEQDYN_DATA=… python benchmarks/multi30k.py [--attention general|none|…] [--minutes 28] [--threads 2] [--seed 0]
+    SEQDYN_DATA=… python benchmarks/multi30k.py [--attention general|none|…]
+        [--minutes 28 | --steps 7800] [--threads 2] [--seed 0]
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ def sentences(part: str, language: str) -> list[str]:
         return file.read().strip("\n").split("\n")
 
 
-def translator(attention: str | None, minutes: float, seed: int) -> Translator:
+def translator(attention: str | None, budget: dict[str, Any], seed: int) -> Translator:
     """What is measured."""
     return Translator(
-        attention=attention, decoder_layers=2, vocabulary_size=4000, max_time=60 * minutes, max_epochs=1000,
-        n_iter_no_change=1000, dropout=0.2, random_state=seed,
+        attention=attention, decoder_layers=2, vocabulary_size=4000, max_epochs=1000, n_iter_no_change=1000,
+        dropout=0.2, random_state=seed, **budget,
     )  # fmt: skip
 
 
@@ -41,13 +42,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--attention", default="general")
     parser.add_argument("--minutes", type=float, default=28.0)
+    parser.add_argument("--steps", type=int, help="Instead of minutes.")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     print(machine(), flush=True)
     source, target = (sentences("train", language) for language in ("de", "en"))
-    model = translator(None if given.attention == "none" else given.attention, given.minutes, given.seed)
+    budget = {"max_steps": given.steps} if given.steps else {"max_time": 60 * given.minutes}
+    model = translator(None if given.attention == "none" else given.attention, budget, given.seed)
     began = time.monotonic()
     model.fit(source, target)
     seconds = time.monotonic() - began

@@ -17,8 +17,8 @@ def pairs(count: int, seed: int) -> tuple[list[str], list[str]]:
 
 
 def main() -> None:
-    (sources, targets), (unseen, truth) = pairs(2500, 0), pairs(200, 1)
-    small = {"unit": "character", "hidden_size": 48, "embedding_size": 32, "dropout": 0.0, "smoothing": 0.0,
+    (sources, targets), (unseen, truth) = pairs(2000, 0), pairs(200, 1)
+    small = {"unit": "character", "hidden_size": 32, "embedding_size": 32, "dropout": 0.0, "smoothing": 0.0,
              "learning_rate": 1e-2, "max_epochs": 14, "random_state": 0}  # fmt: skip
     models = {
         "soft": Translator(attention="additive", **small),

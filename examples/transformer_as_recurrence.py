@@ -22,7 +22,7 @@ def main() -> None:
     draw = torch.Generator().manual_seed(0)
     layers = Stack([WindowAttention(32, window=16, heads=4, generator=draw) for _ in range(2)])
     model = LanguageModel(
-        cell=layers, embedding_size=32, streams=16, bptt_length=64, max_steps=900, learning_rate=3e-3, random_state=0
+        cell=layers, embedding_size=32, streams=16, bptt_length=64, max_steps=600, learning_rate=3e-3, random_state=0
     )
     model.fit(text(3000, 0))
     unseen = text(100, 1)
