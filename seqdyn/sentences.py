@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.checks import is_number
 from seqdyn.data.text import Vocabulary
 from seqdyn.decoding import Beam, Hypothesis
 from seqdyn.encoder_decoder import EncoderDecoder, searched
@@ -95,6 +96,8 @@ class SentencePredictor:
         coverage_penalty : float, at least 0
             β: what is found is put in order again by what no symbol attended to.
         """
+        if not is_number(coverage_penalty) or coverage_penalty < 0:
+            raise ValueError(f"coverage_penalty must be a number of at least 0, got {coverage_penalty!r}.")
         others = tuple(number for number, mark in enumerate(self.vocabulary.marks) if mark != "end")
         beam = Beam(self.network.decoder, width, self.end, length_penalty, self.longest, others)
         with torch.inference_mode():

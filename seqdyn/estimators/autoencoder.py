@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import TransformerMixin
 from sklearn.metrics import r2_score
@@ -309,9 +310,9 @@ def is_text(X: Any) -> bool:
     """Whether these are texts: a list, or one column, of str."""
     if isinstance(X, str):
         raise ValueError(f"X is one text, {X[:40]!r}: give a list of texts, such as [text].")
-    if isinstance(X, np.ndarray):
-        return X.ndim == 1 and X.dtype.kind in "OUT" and len(X) > 0 and isinstance(X[0], str)
-    return isinstance(X, list | tuple) and len(X) > 0 and isinstance(X[0], str)
+    if hasattr(X, "columns") or getattr(X, "ndim", 1) != 1 or not len(X):
+        return False
+    return isinstance(X, np.ndarray | list | tuple | pd.Series) and isinstance(next(iter(X)), str)
 
 
 def _checked(X: Any) -> list[str]:

@@ -347,6 +347,7 @@ class Translator(Built):
         list of lists of Sentence
         """
         check_count("n_best", n_best, others=(None,))
+        check_count("beam_width", self.beam_width)
         if n_best is not None and n_best > self.beam_width:
             raise ValueError(f"n_best={n_best} is more than beam_width={self.beam_width}: widen the search.")
         x = self.sources(sentences, language)

@@ -61,6 +61,12 @@ def test_texts_come_back(letters: SequenceAutoencoder) -> None:
     assert letters.score(["to", "bq"]) == 0.5
 
 
+@pytest.mark.parametrize("kind", [tuple, np.array, pd.Series])
+def test_texts_in_any_column(letters: SequenceAutoencoder, kind: Any) -> None:
+    """A tuple, an array or a Series of them."""
+    np.testing.assert_array_equal(letters.transform(kind(WORDS)), letters.transform(WORDS))
+
+
 def test_a_vector_does_not_depend_on_the_others(waves: SequenceAutoencoder) -> None:
     """Alone, in any order, beside longer ones."""
     some = sines(20, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from dataclasses import replace
 from importlib.util import find_spec
@@ -257,8 +258,17 @@ def test_parameters_that_are_none() -> None:
             Translator(**one, **other).fit(SOURCES, TARGETS)
     with pytest.raises(ValueError, match="teacher_forcing must be a share"):
         Translator(teacher_forcing=2.0).fit(SOURCES, TARGETS)
+    short = fitted(max_epochs=1, hidden_size=4)
+    for name, value in (("beam_width", 0), ("length_penalty", -1.0), ("coverage_penalty", -1.0)):
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            clone_of(short, name, value).predict(["ab"])
     with pytest.raises(ValueError, match="n_best=9 is more than beam_width=5"):
-        fitted(max_epochs=1, hidden_size=4).search(["ab"], 9)
+        short.search(["ab"], 9)
+
+
+def clone_of(model: Translator, name: str, value: Any) -> Translator:
+    """A fitted copy with another parameter of the search."""
+    return copy.copy(model).set_params(**{name: value})
 
 
 def test_before_it_is_fitted() -> None:
