@@ -1,7 +1,7 @@
-"""How well does Translator() translate Multi30k from German, with attention and without, in the same minutes?
+"""How well does Translator() translate Multi30k from German, with attention and without, by the same budget?
 
 BLEU by sacrebleu of the test part of 2016, cased and detokenised: greedy, and with five beams. Beside it word for word,
-by IBM model 1 of the same training part (see translation_floors.py).
+by IBM model 1 of the same training part, which translation_floors.py scores in seconds.
 
     SEQDYN_DATA=… python benchmarks/multi30k.py [--attention general|none|…]
         [--minutes 28 | --steps 7800] [--threads 2] [--seed 0]

@@ -1,8 +1,8 @@
 """What attention costs as sequences grow: scores that are computed, rows that are read, and milliseconds.
 
-Soft attention compares every step with every row of the source, and reads them all: T · S. A window compares with the
-last n steps: T · n. Hard attention reads one row a step, but to choose it compares them all: it reads less, and is no
-faster.
+Soft attention compares every step with every row of the source, and reads them all: T · S. A window needs the last n
+steps: T · n (computed in blocks, which cost up to five times that here). Hard attention reads one row a step, but to
+choose it compares them all: it reads less, and is no faster.
 """
 
 import time

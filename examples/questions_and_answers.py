@@ -1,7 +1,8 @@
-"""Questions about a short story that is made here: the answer is one of its words, and the question decides which.
+"""Questions about a short story that is made here: the answer is in the story, and the question decides where.
 
-The commonest answer is right once in seven times, any word of the right kind once in two. What the decoder looks at is
-mostly the question: the encoder reads in both directions, and has brought the answer there.
+The commonest answer is right once in eight times, any answer of the right kind once in two. What every word of an
+answer looked at is printed behind it: often the question itself, since the encoder reads in both directions and can
+bring the answer there.
 """
 
 import numpy as np

@@ -59,6 +59,10 @@ class Autoencoder(Annotator):
     def forward(self, x: Any, mask: Tensor | None = None, noise: Any = None) -> Tensor:
         return self.decode(self.encode(x, mask, noise), leaves(x)[0].shape[1])
 
+    def as_cell(self) -> Cell:
+        """Nothing: what it writes depends on all that it has read."""
+        raise ValueError("it reads a whole sequence before it writes one.")
+
     def encode(self, x: Any, mask: Tensor | None = None, noise: Any = None) -> Tensor:
         """z (batch, code) of sequences."""
         z: Tensor = self.code(self.encoder(x, mask, noise).summary)

@@ -127,7 +127,7 @@ class Readout(Wrapper):
     ):
         _check_row("Readout reads", cell, cell.output_shape)
         if skip:
-            _check_row("skip reads", cell, cell.input_shape)
+            _check_row("skip reads", cell, None if cell.attends else cell.input_shape)
         super().__init__(cell, output_size)
         self.activation = check_choice("activation", activation, list(ACTIVATIONS))
         self.affine = Affine(cell.output_size, output_size, generator)
@@ -164,7 +164,7 @@ class Residual(Wrapper):
     """
 
     def __init__(self, cell: Cell):
-        if cell.input_shape != cell.output_shape or not cell.input_shape:
+        if cell.attends or cell.input_shape != cell.output_shape or not cell.input_shape:
             raise ValueError(
                 f"Residual adds input and output, but {type(cell).__name__} has input_shape={cell.input_shape} and "
                 f"output_shape={cell.output_shape}: make them equal, or put a Readout({cell.input_size}) around the "
@@ -200,7 +200,7 @@ class Offset(Wrapper):
     """
 
     def __init__(self, cell: Cell):
-        _check_row("Offset gives", cell, cell.input_shape)
+        _check_row("Offset gives", cell, None if cell.attends else cell.input_shape)
         if cell.input_size < 1:
             raise ValueError(f"Offset needs a cell with an input to hold at 1, but {type(cell).__name__} takes none.")
         super().__init__(cell)
@@ -389,6 +389,8 @@ class Stack(Cell):
         if not layers:
             raise ValueError("Stack needs at least one layer, got none.")
         for below, above in pairwise(layers):
+            if above.attends:
+                raise ValueError(f"{type(above).__name__} reads a memory: only the lowest layer of a Stack can.")
             if above.input_shape is not None and below.output_shape != above.input_shape:
                 raise ValueError(
                     f"{type(above).__name__} expects inputs of the shape {above.input_shape}, but the layer below it "

@@ -113,7 +113,9 @@ class EncoderDecoder(nn.Module):
         given, cell = noisy(Attending(seen, hold(memory, seen.shape[1])), drawn.decoder), self.decoder
         while isinstance(cell, Wrapper):
             given, cell = cell.see(given), cell.cell
-        return cast(HardAttention, cell).explore(given, state, uniform)
+        if not isinstance(cell, HardAttention):
+            raise TypeError(f"{type(cell).__name__} does not look at one row at a time: take HardAttention.")
+        return cell.explore(given, state, uniform)
 
     def partly_forced(self, x: Any, mask: Tensor | None, seen: Tensor, known: Tensor, noise: PairNoise | None) -> Any:
         """The same where of the tokens (batch, time) only some are ``known``: else it sees its own likeliest one."""

@@ -156,20 +156,30 @@ class Attention(nn.Module):
 
     def memory(self, rows: Tensor, there: Tensor | None = None) -> Memory:
         """The memory of rows (batch, source, memory_size), of which those that are not ``there`` weigh nothing."""
-        return Memory(self.score.keys(rows), rows, everywhere(rows) if there is None else there)
+        rows, there = _read_rows(rows, there)
+        return Memory(self.score.keys(rows), rows, there)
 
     def forward(self, query: Tensor, memory: Memory) -> Read:
         """Read with queries (batch, query_size), or with those of many steps, (batch, time, query_size)."""
         alone = query.dim() == 2
-        weights = softmax_over(
-            self.score(query.unsqueeze(1) if alone else query, memory.keys), memory.there.unsqueeze(1)
-        )
+        scores = self._scores(query.unsqueeze(1) if alone else query, memory)
+        weights = softmax_over(scores, memory.there.unsqueeze(1))
         context = weights @ memory.values
         return Read(context.squeeze(1), weights.squeeze(1)) if alone else Read(context, weights)
+
+    def log_weights(self, query: Tensor, memory: Memory) -> Tensor:
+        """ln α (batch, time, source), from queries (batch, time, query_size); lower than any other where nothing is."""
+        scores = self._scores(query, memory)
+        return torch.log_softmax(scores.masked_fill(~memory.there.unsqueeze(1), torch.finfo(scores.dtype).min), -1)
 
     def constructor_arguments(self) -> dict[str, Any]:
         """The constructor arguments, for files, that no attribute of the same name tells."""
         return {}
+
+    def _scores(self, query: Tensor, memory: Memory) -> Tensor:
+        check_memory(memory)
+        found: Tensor = self.score(query, memory.keys)
+        return found
 
 
 class MultiHead(nn.Module):
@@ -204,16 +214,20 @@ class MultiHead(nn.Module):
         if query_size % heads:
             raise ValueError(f"{heads} heads do not divide queries {query_size} wide: give widths that they divide.")
         self.query_size, self.memory_size, self.context_size = query_size, memory_size, query_size
-        self.query, self.key, self.value, self.output = (
-            Affine(width, query_size, generator) for width in (query_size, memory_size, memory_size, query_size)
+        self.query, self.value, self.output = (
+            Affine(width, query_size, generator) for width in (query_size, memory_size, query_size)
         )
+        self.key = nn.Parameter(torch.empty(query_size, memory_size))  # a bias would shift all scores alike
+        nn.init.xavier_uniform_(self.key, generator=own_generator(generator))
 
     def memory(self, rows: Tensor, there: Tensor | None = None) -> Memory:
         """The memory of rows (batch, source, memory_size)."""
-        return Memory(self.key(rows), self.value(rows), everywhere(rows) if there is None else there)
+        rows, there = _read_rows(rows, there)
+        return Memory(nn.functional.linear(rows, self.key), self.value(rows), there)
 
     def forward(self, query: Tensor, memory: Memory) -> Read:
         alone = query.dim() == 2
+        check_memory(memory)
         weights = self.each(query.unsqueeze(1) if alone else query, memory)
         parts = weights @ split_heads(memory.values, self.heads)
         context, mean = self.output(parts.transpose(1, 2).flatten(2)), weights.mean(1)
@@ -263,6 +277,22 @@ def softmax_over(scores: Tensor, there: Tensor) -> Tensor:
 def split_heads(rows: Tensor, heads: int) -> Tensor:
     """Rows (batch, time, heads · width) as (batch, heads, time, width)."""
     return rows.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+def check_memory(memory: Memory) -> None:
+    """Raise unless a memory has rows: (batch, source, ·) in a step."""
+    if memory.keys.dim() != 3:
+        raise ValueError(
+            f"In a step the memory has keys of shape {tuple(memory.keys.shape)}, expected (batch, source, ·): along a "
+            "sequence hold it, as in Attending(x, hold(memory, time))."
+        )
+
+
+def _read_rows(rows: Tensor, there: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Rows, and which are there; what is not is never read."""
+    if there is None:
+        return rows, everywhere(rows)
+    return torch.where(there.unsqueeze(2), rows, rows.new_zeros(())), there
 
 
 def everywhere(rows: Tensor) -> Tensor:

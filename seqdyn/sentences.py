@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,7 +101,7 @@ class SentencePredictor:
         others = tuple(number for number, mark in enumerate(self.vocabulary.marks) if mark != "end")
         beam = Beam(self.network.decoder, width, self.end, length_penalty, self.longest, others)
         with torch.inference_mode():
-            found = searched(self.network, self.network.encode(source.value, _mask(source)), self.begin, beam)
+            found = searched(self.network, self.network.encode(source.value, source.gaps), self.begin, beam)
         sentences = [[self._sentence(hypothesis) for hypothesis in row] for row in found]
         return self._covered(source, sentences, coverage_penalty) if coverage_penalty else sentences
 
@@ -109,14 +109,14 @@ class SentencePredictor:
         """ln p of every symbol of a target for each source, with its end where that is one of them."""
         padded = torch.nn.utils.rnn.pad_sequence(list(targets), batch_first=True)
         with torch.inference_mode():
-            scores = self.network.forced(source.value, _mask(source), following(self.begin, padded))
+            scores = self.network.forced(source.value, source.gaps, following(self.begin, padded))
             log_p = torch.log_softmax(scores.double(), -1).gather(2, padded.unsqueeze(2)).squeeze(2).cpu().numpy()
         return [row[: len(target)] for row, target in zip(log_p, targets, strict=True)]
 
     def weights(self, source: Padded, targets: Sequence[Tensor]) -> list[Array]:
         """α of every symbol of a target for each source, (target, source)."""
         padded = torch.nn.utils.rnn.pad_sequence(list(targets), batch_first=True)
-        alpha = self.network.weights(source.value, _mask(source), following(self.begin, padded)).cpu().numpy()
+        alpha = self.network.weights(source.value, source.gaps, following(self.begin, padded)).cpu().numpy()
         lengths = source.mask.sum(1).tolist() if not self.network.summarised else [1] * len(targets)
         return [row[: len(target), :length] for row, target, length in zip(alpha, targets, lengths, strict=True)]
 
@@ -168,5 +168,18 @@ def beside(rows: Sequence[Tensor]) -> Padded:
     return Padded(value, torch.arange(value.shape[1], device=value.device) < lengths[:, None])
 
 
-def _mask(source: Padded) -> Tensor | None:
-    return None if bool(source.mask.all()) else source.mask
+AT_ONCE = 64
+"""Sequences that are run side by side."""
+
+
+def alike(rows: Sequence[Tensor]) -> Iterator[list[int]]:
+    """The numbers of some sequences of like lengths, until all have been there.
+
+    Examples
+    --------
+    >>> list(alike([torch.zeros(3), torch.zeros(1), torch.zeros(2)]))
+    [[1, 2, 0]]
+    """
+    order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
+    for start in range(0, len(order), AT_ONCE):
+        yield order[start : start + AT_ONCE]

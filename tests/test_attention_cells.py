@@ -15,7 +15,7 @@ from seqdyn.cells.gru import GRU
 from seqdyn.cells.hard_attention import HardAttention, drawn_position
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.window_attention import WindowAttention
-from seqdyn.composition import Stack
+from seqdyn.composition import Offset, Readout, Residual, Stack
 from seqdyn.loops import scan
 from seqdyn.scores import Attention, attention_of
 from seqdyn.state import detach, hold
@@ -95,6 +95,15 @@ def test_what_does_not_fit() -> None:
         AttentionDecoder(GRU(2, 4), attention, [GRU(4, 4)])
     with pytest.raises(ValueError, match="outputs behind them"):
         InputFeeding(GRU(2, 4))
+    square = AttentionDecoder(GRU(4, 4), attention)
+    for build in (
+        lambda: Residual(square),
+        lambda: Offset(square),
+        lambda: Readout(square, 2, skip=True),
+        lambda: Stack([GRU(2, 4), square]),
+    ):
+        with pytest.raises(ValueError):
+            build()
     decoder = AttentionDecoder(GRU(2, 4), attention)
     with pytest.raises(ValueError, match=r"AttentionDecoder expects seqdyn.cell.Attending\(x, hold\(memory, time\)\)"):
         scan(decoder, torch.zeros(1, 3, 2))
@@ -115,8 +124,8 @@ def test_a_transformer_layer_is_a_recurrence() -> None:
     cell.position.data.zero_()  # torch's layer has no positions
     peer = nn.TransformerEncoderLayer(size, heads, 10, 0.0, batch_first=True, norm_first=True).double()
     own = peer.self_attn
-    own.in_proj_weight.data.copy_(torch.cat([part.weight for part in (cell.query, cell.key, cell.value)]))
-    own.in_proj_bias.data.copy_(torch.cat([part.bias for part in (cell.query, cell.key, cell.value)]))
+    own.in_proj_weight.data.copy_(torch.cat([cell.query.weight, cell.key, cell.value.weight]))
+    own.in_proj_bias.data.copy_(torch.cat([cell.query.bias, torch.zeros(size), cell.value.bias]))
     copies = [
         (own.out_proj, cell.join), (peer.linear1, cell.rise), (peer.linear2, cell.fall),
         (peer.norm1, cell.before), (peer.norm2, cell.between),
@@ -183,6 +192,22 @@ def test_the_marginal_is_the_sum_over_all_paths() -> None:
         own = log_p.gather(2, target.unsqueeze(2)).squeeze(2)
         total += (alpha.gather(2, chosen.unsqueeze(2)).squeeze(2).log() + own).sum(1).exp()
     torch.testing.assert_close(found, total.log())
+
+
+def test_padding_is_not_in_the_marginal() -> None:
+    """Not even where what is there is very unlikely: in single precision the rest would be e^−87."""
+    attention = Attention("general", 5, 3)
+    cell = random(HardAttention(GRU(2, 5), attention, 4)).float()
+    for parameter in cell.parameters():
+        parameter.data.mul_(60)
+    there, found = torch.tensor([[True, True, False]]), []
+    for padding in (0.0, 40.0):
+        memory = rows(1, 3, 3, seed=2).float()
+        memory[0, 2] = padding
+        x = Attending(rows(1, 3, 2).float(), hold(attention.memory(memory, there), 3))
+        found.append(scan(cell, x).output)
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+    assert found[0].isfinite().all()
 
 
 def test_what_is_explored_is_drawn_from_the_weights() -> None:

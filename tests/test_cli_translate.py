@@ -14,7 +14,7 @@ from seqdyn.cli.main import app
 from seqdyn.files import load, save
 
 FIT = (
-    "translate fit de.txt en.txt --out m.safetensors --unit word --hidden-size 16 --embedding-size 8 --epochs 12 "
+    "translate fit de.txt en.txt --out m.safetensors --unit word --hidden-size 16 --embedding-size 8 --epochs 60 "
     "--dropout 0"
 )
 
@@ -52,6 +52,11 @@ def test_fit_and_predict(folder: Path) -> None:
     assert succeed("translate predict m.safetensors de.txt").splitlines() == model.predict(lines)
     narrow = model.set_params(beam_width=1).predict(["zwei eins"])
     assert succeed("translate predict m.safetensors --beam-width 1", "zwei eins\n").splitlines() == narrow
+    assert succeed("translate predict m.safetensors", "zwei\n\n \neins\n").splitlines() == ["two", "", "", "one"]
+    model.set_params(beam_width=1).save("narrow.safetensors")
+    assert load("narrow.safetensors").beam_width == 1
+    (folder / "one.txt").write_text("eins\u2028zwei\x0cdrei\r\nzwei\r\n")
+    assert len(succeed("translate predict narrow.safetensors one.txt").split("\n")) == 3
     whole = succeed(f"{FIT} --attention none --test-fraction 0")
     assert "held out    " not in whole and load("m.safetensors").attention is None
 

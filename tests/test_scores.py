@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seqdyn.scores import SCORES, Additive, Attention, Dot, General, MultiHead, Reader, attention_of, softmax_over
+from seqdyn.scores import (
+    SCORES,
+    Additive,
+    Attention,
+    Dot,
+    General,
+    MultiHead,
+    Reader,
+    attention_of,
+    softmax_over,
+)
 
 KINDS = [*SCORES, "multi_head"]
 
@@ -59,9 +69,13 @@ def test_several_heads_are_torchs() -> None:
     attention, query, memory = reader("multi_head", 6), rows(2, 3, 4), rows(2, 5, 6, seed=2)
     there = torch.arange(5) < torch.tensor([[5], [3]])
     peer = nn.MultiheadAttention(4, 2, kdim=6, vdim=6, batch_first=True).double()
-    for name, own in (("q_proj_weight", "query"), ("k_proj_weight", "key"), ("v_proj_weight", "value")):
-        getattr(peer, name).data.copy_(getattr(attention, own).weight)
-    peer.in_proj_bias.data.copy_(torch.cat([getattr(attention, own).bias for own in ("query", "key", "value")]))
+    for name, own in (
+        ("q_proj_weight", attention.query.weight),
+        ("k_proj_weight", attention.key),
+        ("v_proj_weight", attention.value.weight),
+    ):
+        getattr(peer, name).data.copy_(own)
+    peer.in_proj_bias.data.copy_(torch.cat([attention.query.bias, torch.zeros(4), attention.value.bias]))
     peer.out_proj.weight.data.copy_(attention.output.weight)
     peer.out_proj.bias.data.copy_(attention.output.bias)
     context, weights = peer(query, memory, memory, key_padding_mask=~there)
@@ -78,8 +92,11 @@ def test_weights_sum_to_one_over_what_is_there(kind: str) -> None:
     found = attention(query, attention.memory(memory, there))
     torch.testing.assert_close(found.weights.sum(2), torch.tensor([[1.0], [1.0], [0.0]]).expand(3, 2).double())
     assert found.weights[1:, :, 1:].eq(0).all() and found.weights[2].eq(0).all()
-    other = torch.where(there.unsqueeze(2), memory, 1e3)
-    torch.testing.assert_close(attention(query, attention.memory(other, there)).context, found.context, rtol=0, atol=0)
+    for padding in (1e3, torch.nan):
+        other = torch.where(there.unsqueeze(2), memory, padding).requires_grad_()
+        context = attention(query, attention.memory(other, there)).context
+        torch.testing.assert_close(context, found.context, rtol=0, atol=0)
+        assert torch.autograd.grad(context.sum(), other)[0].isfinite().all()
     if kind != "multi_head":
         torch.testing.assert_close(found.context[1], memory[1, :1].expand(2, 4))
 
@@ -109,6 +126,16 @@ def test_one_query_or_many(kind: str) -> None:
         return attention(query, attention.memory(memory, there)).context
 
     assert torch.autograd.gradcheck(context, (query.requires_grad_(), memory.requires_grad_()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_memory_that_is_not_held_is_named(kind: str) -> None:
+    """Read step by step it would be one row."""
+    attention, memory = reader(kind), rows(1, 4, 4)
+    with pytest.raises(
+        ValueError, match=r"keys of shape \(1, 4\), expected \(batch, source, ·\).*hold\(memory, time\)"
+    ):
+        attention(rows(1, 4), type(attention.memory(memory))(*(leaf[:, 0] for leaf in attention.memory(memory))))
 
 
 def test_nothing_there_has_no_gradient_that_is_not_finite() -> None:

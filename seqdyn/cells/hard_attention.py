@@ -73,6 +73,8 @@ class HardAttention(Attentive):
     20
     """
 
+    attention: Attention
+
     def __init__(self, lower: Cell, attention: Attention, output_size: int, generator: torch.Generator | None = None):
         check_queries(lower, attention)
         super().__init__(lower.input_size, lower.hidden_size, output_size)
@@ -110,9 +112,9 @@ class HardAttention(Attentive):
         """
         (value, memory), drawn = apart(read_once(x))
         query, _ = unroll(self.lower, noisy(value, drawn), state)
-        weights = self.attention(query, memory).weights
-        position = drawn_position(weights, uniform).unsqueeze(2)
-        log_weight = weights.gather(2, position).log().squeeze(2)
+        log_weights = self.attention.log_weights(query, memory)
+        position = drawn_position(log_weights.exp(), uniform).unsqueeze(2)
+        log_weight = log_weights.gather(2, position).squeeze(2)
         rows = memory.values.gather(1, position.expand(-1, -1, memory.values.shape[2]))
         scores = self._read(self.ask(query), self.look(rows))
         return Explored(scores, log_weight, position.squeeze(2), query)
@@ -128,10 +130,8 @@ class HardAttention(Attentive):
 
     def _marginal(self, query: Tensor, memory: Memory) -> Tensor:
         """ln Σ_j α_tj p(y_t | j), (batch, time, symbols), from queries (batch, time, ·)."""
-        weights = self.attention(query, memory).weights
         log_p = self._read(self.ask(query).unsqueeze(2), self.look(memory.values).unsqueeze(1))
-        tiny = torch.finfo(weights.dtype).tiny
-        return torch.logsumexp(weights.clamp(min=tiny).log().unsqueeze(3) + log_p, 2)
+        return torch.logsumexp(self.attention.log_weights(query, memory).unsqueeze(3) + log_p, 2)
 
     def _read(self, asked: Tensor, seen: Tensor) -> Tensor:
         return torch.log_softmax(self.readout(torch.tanh(asked + seen)), -1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from seqdyn.cell import Cell
 from seqdyn.checks import check_count
 from seqdyn.composition import Affine
+from seqdyn.generators import own_generator
 from seqdyn.scores import softmax_over, split_heads
 from seqdyn.state import steps
 
@@ -79,7 +80,9 @@ class WindowAttention(Cell):
         if size % heads:
             raise ValueError(f"{heads} heads do not divide a size of {size}: give numbers that divide.")
         self.inner_size = 4 * size if inner_size is None else check_count("inner_size", inner_size)
-        self.query, self.key, self.value, self.join = (Affine(size, size, generator) for _ in range(4))
+        self.query, self.value, self.join = (Affine(size, size, generator) for _ in range(3))
+        self.key = nn.Parameter(torch.empty(size, size))  # a bias would shift all scores alike
+        nn.init.xavier_uniform_(self.key, generator=own_generator(generator))
         self.position = nn.Parameter(torch.zeros(heads, window))
         self.before, self.between = nn.LayerNorm(size), nn.LayerNorm(size)
         self.rise, self.fall = Affine(size, self.inner_size, generator), Affine(self.inner_size, size, generator)
@@ -123,7 +126,7 @@ class WindowAttention(Cell):
     def _asked(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q, k and v of rows (batch, time, size)."""
         u = self.before(x)
-        return self.query(u), self.key(u), self.value(u)
+        return self.query(u), nn.functional.linear(u, self.key), self.value(u)
 
     def _context(self, query: Tensor, keys: Tensor, values: Tensor, position: Tensor, there: Tensor) -> Tensor:
         """Σ α v of all heads side by side, (batch, time, size); marks (batch, time, source) say what is seen."""

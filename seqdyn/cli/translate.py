@@ -118,7 +118,10 @@ def predict(
     sentences: Annotated[
         Path | None, typer.Argument(metavar="[SENTENCES.txt]", help="One a line; standard input if left out.")
     ] = None,
-    beam_width: Annotated[int, typer.Option(min=1, help="Translations that are followed side by side.")] = 5,
+    beam_width: Annotated[
+        int | None,
+        typer.Option(min=1, help="Beams; as many as the model was made with if left out."),
+    ] = None,
     language: Annotated[str | None, typer.Option(help="Into which, where the model knows several.")] = None,
     encoding: Annotated[str, typer.Option(help="Of the file.")] = "utf-8",
 ) -> None:
@@ -129,9 +132,13 @@ def predict(
       seqdyn translate predict model.safetensors sentences.txt > translated.txt
     """
     translator = _load(model)
-    lines = sys.stdin.read().splitlines() if sentences is None else _lines(sentences, encoding)
-    for line in translator.set_params(beam_width=beam_width).predict(lines, language):
-        typer.echo(line)
+    lines = _cut(sys.stdin.read()) if sentences is None else _lines(sentences, encoding)
+    if beam_width is not None:
+        translator.set_params(beam_width=beam_width)
+    there = [line for line in lines if line.strip()]
+    found = iter(translator.predict(there, language) if there else ())
+    for line in lines:
+        typer.echo(next(found) if line.strip() else "")
 
 
 def _lines(path: Path, encoding: str) -> list[str]:
@@ -140,10 +147,15 @@ def _lines(path: Path, encoding: str) -> list[str]:
     from seqdyn.data.text import texts
 
     (pieces,) = texts(path, encoding)
-    lines = "".join(pieces).splitlines()
+    lines = _cut("".join(pieces))
     if not lines:
         raise ValueError(f"{path} is empty: give one sentence a line.")
     return lines
+
+
+def _cut(text: str) -> list[str]:
+    """The lines of a text, at line feeds alone: other separators may stand in a sentence."""
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
 
 
 def _load(path: Path) -> Translator:

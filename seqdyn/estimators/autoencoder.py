@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -16,20 +16,20 @@ from torch import Tensor
 
 from seqdyn.autoencoder import Autoencoder, Reconstruction
 from seqdyn.cell import Cell
+from seqdyn.checks import is_int
 from seqdyn.composition import Embedding, Identity, Readout, Stack
 from seqdyn.data.scaling import Scaling
-from seqdyn.data.sequences import as_sequences
+from seqdyn.data.sequences import Sequences, as_sequences
 from seqdyn.data.text import Vocabulary
 from seqdyn.encoder import Encoder
-from seqdyn.estimators.built import Built
+from seqdyn.estimators.built import BY_WIDTHS, Built
 from seqdyn.estimators.layers import directed, widths_of
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.trained import with_budget
-from seqdyn.sentences import beside
+from seqdyn.sentences import AT_ONCE, alike, beside
 from seqdyn.training.batches import Rows, Spans
 from seqdyn.training.checkpoint import digest
-from seqdyn.training.forward import ROWS_AT_ONCE
 from seqdyn.training.heads import CrossEntropy, Head, Squared
 from seqdyn.training.loop import NonFiniteError, Trainer
 from seqdyn.training.objective import evaluated
@@ -53,8 +53,8 @@ class SequenceAutoencoder(TransformerMixin, Built):
     ----------
     code_size : int
         Width of z.
-    cell : {"lstm", "gru", "elman"}, callable or Cell
-        Or a class called as ``cell(input_size, hidden_size)`` for every layer, or one built cell.
+    cell : {"lstm", "gru", "elman"} or callable
+        Or a class called as ``cell(input_size, hidden_size)`` for every layer.
     hidden_size : int or tuple of int
         Width of the memory; a tuple gives one a layer.
     num_layers : int
@@ -99,7 +99,7 @@ class SequenceAutoencoder(TransformerMixin, Built):
     ((2, 4), ['be', 'not'])
     """
 
-    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "scaling_", "features_", "longest_")
+    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "scaling_", "features_", "names_", "longest_")
 
     code_size: int = 32
     hidden_size: Any = 64
@@ -137,6 +137,8 @@ class SequenceAutoencoder(TransformerMixin, Built):
         """
         with unchanged_on_error(self, but=NonFiniteError):
             check_parameters(self)
+            if not hasattr(X, "__len__"):
+                raise ValueError(f"X is a {type(X).__name__}: give an array, a list or a frame of sequences.")
             if not len(X):
                 raise ValueError("X holds no sequence: give one at least.")
             self._learn(X)
@@ -146,17 +148,18 @@ class SequenceAutoencoder(TransformerMixin, Built):
         generator = self._generator()
         if is_text(X):
             size, count = self.vocabulary_size, self.min_count
-            vocabulary = Vocabulary.of_texts(_checked(X), self.unit, ("unknown",), size, count)
-            fitted: dict[str, Any] = {"vocabulary_": vocabulary, "scaling_": None, "features_": 1}
+            train = _checked(X)[: len(X) - self._held(len(X))]
+            vocabulary = Vocabulary.of_texts(train, self.unit, ("unknown",), size, count)
+            fitted: dict[str, Any] = {"vocabulary_": vocabulary, "scaling_": None, "features_": 1, "names_": None}
         else:
-            rows = as_sequences(X).rows
-            scaling = Scaling.fit(rows) if self.scale else Scaling.identity(rows.shape[1])
-            fitted = {"vocabulary_": None, "scaling_": scaling, "features_": rows.shape[1]}
+            sequences = as_sequences(X)
+            seen, width = len(sequences.lengths) - self._held(len(sequences.lengths)), sequences.rows.shape[1]
+            rows = sequences.rows[: int(sequences.lengths[:seen].sum())]
+            scaling = Scaling.fit(rows) if self.scale else Scaling.identity(width)
+            fitted = {"vocabulary_": None, "scaling_": scaling, "features_": width, "names_": _names(sequences)}
         x = self._sequences(X, **fitted)
-        self._new(generator, longest_=max(map(len, x)), **fitted)
-        held = max(1, round(self.validation_fraction * len(x))) * self.early_stopping
-        if len(x) - held < 1:
-            raise ValueError(f"{len(x)} sequences are too few to hold any out: give more, or early_stopping=False.")
+        held = self._held(len(x))
+        self._new(generator, longest_=max(map(len, x[: len(x) - held])), **fitted)
         batches, objective = Spans(_rows(x[: len(x) - held]), self.batch_size), Reconstruction(self.head_)
         apart = Spans(_rows(x[len(x) - held :]), self.batch_size) if held else None
         validate = None if apart is None else lambda: evaluated(self.network_, apart, objective)["loss"]
@@ -193,10 +196,10 @@ class SequenceAutoencoder(TransformerMixin, Built):
         self._check()
         x = self._given(X)
         codes: list[Tensor] = [torch.empty(0)] * len(x)
-        for chosen in _alike(x):
-            value, mask = beside([x[i] for i in chosen])
+        for chosen in alike(x):
+            padded = beside([x[i] for i in chosen])
             with torch.inference_mode():
-                z = self.network_.encode(value, None if bool(mask.all()) else mask).cpu()
+                z = self.network_.encode(padded.value, padded.gaps).cpu()
             for i, row in zip(chosen, z, strict=True):
                 codes[i] = row
         found: Array = torch.stack(codes).numpy()
@@ -218,15 +221,13 @@ class SequenceAutoencoder(TransformerMixin, Built):
         """
         self._check()
         z = np.asarray(Z, dtype=np.float64)
-        if z.ndim != 2 or z.shape[1] != self.code_size:
+        if z.ndim != 2 or z.shape[1] != self.code_size or not len(z):
             raise ValueError(f"Z has shape {z.shape}, expected (series, {self.code_size}).")
         if not np.isfinite(z).all():
             raise ValueError(f"Z holds NaN or infinity in row {int(np.argmin(np.isfinite(z).all(1)))}.")
-        steps = self.longest_ if lengths is None else max(_lengths(lengths, len(z)))
-        with torch.inference_mode():
-            output = self.network_.decode(torch.as_tensor(z, dtype=self._precision, device=self._device), steps)
-        stops = _ends(output[..., -1]) if lengths is None else list(lengths)
-        point = self.head_.point(output[..., :-1]).cpu().numpy()
+        given = None if lengths is None else _lengths(lengths, len(z))
+        point, ends = self._decoded(z, self.longest_ if given is None else max(given))
+        stops = ends if given is None else given
         rows = [row[:stop] for row, stop in zip(point, stops, strict=True)]
         if self.vocabulary_ is not None:
             return [self.vocabulary_.decode(row[:, 0]) for row in rows]
@@ -250,15 +251,12 @@ class SequenceAutoencoder(TransformerMixin, Built):
         """
         x, codes = self._given(X), self.transform(X)
         true, lengths = [row.cpu().numpy() for row in x], [len(row) for row in x]
-        with torch.inference_mode():
-            output = self.network_.decode(
-                torch.as_tensor(codes, dtype=self._precision, device=self._device), max(*lengths, self.longest_)
-            )
-        length = np.array(_ends(output[:, : self.longest_, -1])) == lengths
-        point = self.head_.point(output[..., :-1]).cpu().numpy()
+        point, _ = self._decoded(codes, max(*lengths, self.longest_))
+        length = np.array(self._decoded(codes, self.longest_)[1]) == lengths
         made = [row[:stop] for row, stop in zip(point, lengths, strict=True)]
         if self.vocabulary_ is not None:
-            right = [row[:, 0] == own for row, own in zip(made, true, strict=True)]
+            unknown = self.vocabulary_.mark("unknown")
+            right = [(row[:, 0] == own) & (own != unknown) for row, own in zip(made, true, strict=True)]
             exact = np.array([bool(own.all()) for own in right]) & length
             symbols = float(np.concatenate(right).mean())
             return {"exact": float(exact.mean()), "symbols": symbols, "length": float(length.mean())}
@@ -266,6 +264,16 @@ class SequenceAutoencoder(TransformerMixin, Built):
         rmse = float(np.sqrt(np.mean((joined - given) ** 2)))
         r2 = float(r2_score(given, joined, multioutput="variance_weighted"))
         return {"r2": r2, "rmse": rmse, "length": float(length.mean())}
+
+    def _decoded(self, z: Array, steps: int) -> tuple[Array, list[int]]:
+        """What vectors stand for, (series, steps, targets), and how long each is."""
+        codes, points, ends = torch.as_tensor(z, dtype=self._precision, device=self._device), [], list[int]()
+        with torch.inference_mode():
+            for some in codes.split(AT_ONCE):
+                output = self.network_.decode(some, steps)
+                points.append(self.head_.point(output[..., :-1]).cpu().numpy())
+                ends += _ends(output[..., -1])
+        return np.concatenate(points), ends
 
     # ---------------------------------------------------------------- sequences
 
@@ -277,10 +285,10 @@ class SequenceAutoencoder(TransformerMixin, Built):
     def _given(self, X: Any) -> list[Tensor]:
         """Sequences as the network takes them."""
         self._check()
-        return self._sequences(X, self.vocabulary_, self.scaling_, self.features_)
+        return self._sequences(X, self.vocabulary_, self.scaling_, self.features_, self.names_)
 
     def _sequences(
-        self, X: Any, vocabulary_: Vocabulary | None, scaling_: Scaling | None, features_: int
+        self, X: Any, vocabulary_: Vocabulary | None, scaling_: Scaling | None, features_: int, names_: Any
     ) -> list[Tensor]:
         if vocabulary_ is not None:
             if not is_text(X):
@@ -292,13 +300,15 @@ class SequenceAutoencoder(TransformerMixin, Built):
         sequences = as_sequences(X)
         if sequences.rows.shape[1] != features_:
             raise ValueError(f"X has {sequences.rows.shape[1]} features, but the fit had {features_}.")
+        if names_ is not None and _names(sequences) not in (None, names_):
+            raise ValueError(f"The features are {_names(sequences)}, those of the fit were {names_}, in this order.")
         rows = torch.as_tensor(scaling_.apply(sequences.rows), dtype=self._precision, device=self._device)
         return list(rows.split(sequences.lengths.tolist()))
 
     # ---------------------------------------------------------------- scikit-learn and files
 
     def _rules(self) -> dict[str, Rule]:
-        return super()._rules() | {"code_size": at_least(1), "embedding_size": at_least(1)}
+        return super()._rules() | {"cell": BY_WIDTHS, "code_size": at_least(1), "embedding_size": at_least(1)}
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -310,9 +320,14 @@ def is_text(X: Any) -> bool:
     """Whether these are texts: a list, or one column, of str."""
     if isinstance(X, str):
         raise ValueError(f"X is one text, {X[:40]!r}: give a list of texts, such as [text].")
-    if hasattr(X, "columns") or getattr(X, "ndim", 1) != 1 or not len(X):
+    if hasattr(X, "columns") or getattr(X, "ndim", 1) != 1 or not isinstance(X, np.ndarray | list | tuple | pd.Series):
         return False
-    return isinstance(X, np.ndarray | list | tuple | pd.Series) and isinstance(next(iter(X)), str)
+    return any(isinstance(one, str) for one in X)
+
+
+def _names(sequences: Sequences) -> tuple[str, ...] | None:
+    """What the features are called, where they have names."""
+    return None if sequences.features is None else tuple(map(str, sequences.features))
 
 
 def _checked(X: Any) -> list[str]:
@@ -325,10 +340,10 @@ def _checked(X: Any) -> list[str]:
 
 def _lengths(lengths: Sequence[int], count: int) -> list[int]:
     """Given lengths, if there is one of at least 1 for every vector."""
-    found = [int(length) for length in lengths]
-    if len(found) != count or min(found) < 1:
-        raise ValueError(f"lengths holds {found[:5]} for {count} vectors: give one of at least 1 for each.")
-    return found
+    found = list(lengths)
+    if len(found) != count or not all(is_int(length) and length >= 1 for length in found):
+        raise ValueError(f"lengths holds {found[:5]} for {count} vectors: give an int of at least 1 for each.")
+    return [int(length) for length in found]
 
 
 def _ends(logits: Tensor) -> list[int]:
@@ -341,13 +356,3 @@ def _ends(logits: Tensor) -> list[int]:
 def _rows(x: list[Tensor]) -> Rows:
     """Sequences with themselves as targets."""
     return Rows.of(x, [row.reshape(len(row), -1) for row in x])
-
-
-def _alike(x: list[Tensor]) -> Iterator[list[int]]:
-    """The numbers of some sequences of like lengths, until all have been there."""
-    order = sorted(range(len(x)), key=lambda i: len(x[i]))
-    start = 0
-    while start < len(order):
-        count = max(1, ROWS_AT_ONCE // len(x[order[min(start + 255, len(order) - 1)]]))
-        yield order[start : start + min(count, 256)]
-        start += min(count, 256)

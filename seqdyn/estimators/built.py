@@ -27,6 +27,13 @@ CELLS: dict[str, type[Cell]] = {"lstm": LSTM, "gru": GRU, "elman": Elman}
 """Cells that may be given by name."""
 
 
+BY_WIDTHS: Rule = (
+    lambda value: (isinstance(value, str) and value in CELLS) or (callable(value) and not isinstance(value, Cell)),
+    f"one of {', '.join(map(repr, CELLS))}, or a class called as cell(input_size, hidden_size)",
+)
+"""A cell for layers of several widths: one that is built has one."""
+
+
 @dataclass(kw_only=True, repr=False, eq=False)
 class Built(Trained):
     """An estimator whose network is built from what was learnt of the data, such as a vocabulary.
@@ -74,6 +81,13 @@ class Built(Trained):
     def _layer(self, generator: torch.Generator) -> Callable[[int, int], Cell]:
         """What makes a layer of some widths."""
         return lambda inputs, hidden: layer_of(self._cell, inputs, hidden, generator)
+
+    def _held(self, count: int) -> int:
+        """How many of the last examples are held out."""
+        held = max(1, round(self.validation_fraction * count)) * self.early_stopping
+        if count - held < 1:
+            raise ValueError(f"{count} examples are too few to hold any out: give more, or early_stopping=False.")
+        return held
 
     def _rules(self) -> dict[str, Rule]:
         made = (callable, "a class called as cell(input_size, hidden_size)")

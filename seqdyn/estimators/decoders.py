@@ -74,7 +74,7 @@ class DecoderPlan:
     def _stack(self, layer: Callable[[int, int], Cell], inputs: int) -> Cell:
         """All layers as one recurrence."""
         lowest = layer(inputs, self.hidden_size)
-        if self.layers == 1:
+        if self.layers == 1 and not self.dropout:
             return lowest
         above = [layer(self.hidden_size, self.hidden_size) for _ in range(self.layers - 1)]
         return Stack([lowest, *(Residual(cell) if self.residual else cell for cell in above)], self.dropout)

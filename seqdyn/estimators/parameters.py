@@ -172,7 +172,7 @@ FREE = {
     "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol", "warm_start", "device",
     "random_state", "verbose", "checkpoint", "checkpoint_every", "class_weight", "encoding",
     "word_dropout", "pretraining", "smoothing", "teacher_forcing", "hard_training", "beam_width", "length_penalty",
-    "coverage_penalty",
+    "coverage_penalty", "max_length",
 }  # fmt: skip
 """Parameters of training or of a search alone: they may change after a fit."""
 

@@ -39,14 +39,16 @@ def copy_layers(encoder: Encoder, known: Encoder) -> None:
     """
     own: dict[str, Any] = dict(encoder.layers.named_parameters())
     others: dict[str, Any] = dict(known.layers.named_parameters())
+    parts = [[type(part).__name__ for part in one.layers.modules()] for one in (encoder, known)]
+    tables = {f"{name}.weight" for name, part in encoder.layers.named_modules() if isinstance(part, Embedding)}
     for name in sorted(own.keys() | others.keys()):
-        mine, theirs = (found[name].shape if name in found else None for found in (own, others))
-        if mine is None or theirs is None or mine[1:] != theirs[1:] or mine[0] < theirs[0]:
-            there, here = (None if shape is None else tuple(shape) for shape in (theirs, mine))
+        mine, theirs = (tuple(found[name].shape) if name in found else None for found in (own, others))
+        grown = name in tables and mine and theirs and mine[1:] == theirs[1:] and mine[0] >= theirs[0]
+        if parts[0] != parts[1] or not (mine == theirs or grown):
             raise ValueError(
-                f"pretraining has {name} of shape {there}, the encoder {here}: give both the same cell, hidden_size, "
+                f"pretraining has {name} of shape {theirs}, the encoder {mine}: give both the same cell, hidden_size, "
                 "num_layers, bidirectional and embedding_size."
             )
     with torch.no_grad():
-        for name, theirs in others.items():
-            own[name][: len(theirs)].copy_(theirs)
+        for name, weight in others.items():
+            own[name][: len(weight)].copy_(weight)

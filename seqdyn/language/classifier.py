@@ -88,7 +88,7 @@ class TextClassifier(ClassifierMixin, Built):
     pretraining : LanguageModel or SequenceAutoencoder, optional
         A clone of it is fitted on the training texts first, and its vocabulary is taken. Of a language model, which
         reads one text a line, by characters or words, the vectors are where the training begins; of an autoencoder all
-        its layers.
+        its layers. What it was fitted on before is left behind.
     batch_size : int
         Texts in a step; those of like lengths together.
     **others
@@ -222,6 +222,8 @@ class TextClassifier(ClassifierMixin, Built):
         if len(texts) < len(X):
             raise ValueError("pretraining learns texts, but X holds lists of tokens: join them, or leave it out.")
         model = clone(self.pretraining)
+        if model.random_state is None:
+            model.set_params(random_state=self.random_state)
         if isinstance(model, SequenceAutoencoder):
             return model.fit([self._read(text) for text in texts])
         if self.unit == "subword" or (model.min_count == 1 and model.vocabulary_size is None):
@@ -229,8 +231,6 @@ class TextClassifier(ClassifierMixin, Built):
                 "pretraining needs a mark for what is unknown: characters or words, with min_count=2 or a "
                 "vocabulary_size."
             )
-        if model.random_state is None:
-            model.set_params(random_state=self.random_state)
         return model.fit("".join(f"{self._read(text)}\n" for text in texts))
 
     def _vocabulary(self, X: Sequence[Text]) -> Vocabulary:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
@@ -18,7 +19,7 @@ from seqdyn.data.text import Vocabulary
 from seqdyn.encoder import Encoder
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
-from seqdyn.estimators.built import Built
+from seqdyn.estimators.built import BY_WIDTHS, Built
 from seqdyn.estimators.decoders import DecoderPlan
 from seqdyn.estimators.layers import directed, widths_of
 from seqdyn.estimators.parameters import (
@@ -37,7 +38,7 @@ from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.trained import with_budget
 from seqdyn.language.figures import alignment
 from seqdyn.scores import SCORES
-from seqdyn.sentences import Sentence, SentencePredictor, beside, read, spaced
+from seqdyn.sentences import AT_ONCE, Sentence, SentencePredictor, alike, beside, read, spaced
 from seqdyn.teacher_forcing import as_teacher_forcing
 from seqdyn.training.batches import Pairs, Rows
 from seqdyn.training.checkpoint import digest
@@ -58,9 +59,6 @@ EPOCHS, STEPS = 10, 1000
 
 ATTENTIONS = (*SCORES, "multi_head", "hard", None)
 """What a decoder may look at its source by."""
-
-AT_ONCE = 64
-"""Sentences that are translated side by side."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -84,8 +82,10 @@ class Translator(Built):
     num_layers : int
         Layers of the encoder.
     decoder_layers : int, optional
-        Layers of the decoder, as many as the encoder's if None. Those above the first see c_t beside what comes from
-        below.
+        Layers of the decoder, as many as the encoder's if None. With ``context="output"`` and soft attention those
+        above the first see c_t beside what comes from below.
+    cell : {"lstm", "gru", "elman"} or callable
+        Or a class called as ``cell(input_size, hidden_size)`` for every layer.
     hidden_size : int
         Width of every layer.
     embedding_size : int
@@ -133,7 +133,7 @@ class Translator(Built):
         Those that were given to ``fit``.
     network_ : EncoderDecoder
     longest_ : int
-        Symbols a translation may have.
+        Symbols a translation may have, unless ``max_length`` is given.
     history_ : DataFrame
 
     References
@@ -179,7 +179,7 @@ class Translator(Built):
 
     @classmethod
     def google(cls, **parameters: Any) -> Self:
-        """Google's network: the first layer bidirectional, residual layers above, all of the decoder's see the context.
+        """Google's network: the first layer bidirectional, residual layers above, the decoder's upper ones see c_t.
 
         Parameters
         ----------
@@ -192,14 +192,14 @@ class Translator(Built):
 
     # ---------------------------------------------------------------- fitting
 
-    def fit(self, sources: Sequence[str], targets: Sequence[str], languages: Sequence[str] | None = None) -> Self:
+    def fit(self, sources: Sequence[str], targets: Sequence[str], languages: Languages = None) -> Self:
         """Train on pairs of sentences.
 
         Parameters
         ----------
         sources, targets : sequence of str
-        languages : sequence of str, optional
-            The language of every target: it becomes a mark before the source, and one model serves them all.
+        languages : str, or sequence of str, optional
+            The language of every target, or of all: it becomes a mark before the source, and one model serves them all.
 
         Returns
         -------
@@ -219,41 +219,45 @@ class Translator(Built):
                     'context="input" feeds the context itself, input_feeding=True what was made of it, and '
                     'attention="hard" feeds nothing back: choose one.'
                 )
+            forcing = as_teacher_forcing(self.teacher_forcing)
+            if forcing.alpha < 1 or (self.hard_training == "reinforce" and not forcing.is_full):
+                raise ValueError(
+                    f"teacher_forcing={self.teacher_forcing!r}: symbols cannot be mixed, so alpha has to be 1, and "
+                    'hard_training="reinforce" sees every true symbol: leave it at 1.0.'
+                )
             self._learn(_sentences(sources, "sources"), _sentences(targets, "targets"), languages)
         return self
 
-    def _learn(self, sources: list[str], targets: list[str], languages: Sequence[str] | None) -> None:
+    def _learn(self, sources: list[str], targets: list[str], languages: Languages) -> None:
         if len(sources) != len(targets):
             raise ValueError(f"{len(sources)} sources stand beside {len(targets)} targets: give pairs.")
-        marked = None if languages is None else list(languages)
-        if marked is not None and len(marked) != len(targets):
-            raise ValueError(f"{len(marked)} languages stand beside {len(targets)} targets: give one for each.")
-        known = None if self.pretraining is None else self._pretrained(sources)
-        vocabulary = self._vocabulary(targets, True)
-        source_vocabulary = self._vocabulary(sources, False) if known is None else known.vocabulary_
+        marked = None if languages is None else _named(languages, len(targets), "languages")
+        train = len(targets) - self._held(len(targets))
+        known = None if self.pretraining is None else self._pretrained(sources[:train])
+        vocabulary = self._vocabulary(targets[:train], True)
+        source_vocabulary = self._vocabulary(sources[:train], False) if known is None else known.vocabulary_
         rows = [torch.as_tensor([*read(vocabulary, self._case(t)), vocabulary.mark("end")]) for t in targets]
-        longest = self.max_length or 2 * max(map(len, rows))
         generator = self._generator()
         network = self._new(
             generator,
             vocabulary_=vocabulary,
             source_vocabulary_=source_vocabulary,
             languages_=tuple(sorted(set(marked or ()))),
-            longest_=longest,
+            longest_=2 * max(map(len, rows[:train])),
         )
         if known is not None:
             copy_layers(cast(Encoder, cast(EncoderDecoder, network).encoder), known.network_.encoder)
         self._train(self._sources(sources, marked), [row.to(self._device) for row in rows], generator)
 
     def _train(self, x: list[Tensor], y: list[Tensor], generator: torch.Generator) -> None:
-        train = len(x) - max(1, round(self.validation_fraction * len(x))) * self.early_stopping
-        if train < 1:
-            raise ValueError(f"{len(x)} pairs are too few to hold any out: give more, or early_stopping=False.")
+        train = len(x) - self._held(len(x))
         batches = Pairs(Rows.of(x[:train]), Rows.of(y[:train]), self.batch_size)
         held = Pairs(Rows.of(x[train:]), Rows.of(y[train:]), AT_ONCE) if self.early_stopping else None
         plain = Forced(CrossEntropy(len(self.vocabulary_)), len(self.vocabulary_))
         validate = None if held is None else lambda: evaluated(self.network_, held, plain)["loss"]
         recipe = with_budget(self._recipe(), len(batches), EPOCHS, STEPS)
+        if as_teacher_forcing(self.teacher_forcing).gets_harder:
+            recipe = replace(recipe, n_iter_no_change=math.inf)  # the loss rises with the task
         trainer = Trainer(self.network_, batches, self._objective(generator), recipe, generator, validate)
         if self.checkpoint is not None:
             mark = {"data": digest(*x, *y), "start": digest(*self.network_.state_dict().values())}
@@ -310,7 +314,7 @@ class Translator(Built):
     def predictor_(self) -> SentencePredictor:
         """The fitted network with the vocabulary of its targets."""
         self._check()
-        return SentencePredictor(self.network_, self.vocabulary_, self.longest_)
+        return SentencePredictor(self.network_, self.vocabulary_, self.max_length or self.longest_)
 
     def predict(self, sentences: Sequence[str], language: Languages = None) -> list[str]:
         """The likeliest translation that the beam search finds for every sentence.
@@ -353,7 +357,7 @@ class Translator(Built):
         x = self.sources(sentences, language)
         predictor, options = self.predictor_, (self.beam_width, self.length_penalty, self.coverage_penalty)
         found: list[list[Sentence]] = [[] for _ in x]
-        for chosen in _alike(x):
+        for chosen in alike(x):
             best = predictor.search(beside([x[i] for i in chosen]), *options)
             for i, row in zip(chosen, best, strict=True):
                 found[i] = row[:n_best]
@@ -365,7 +369,7 @@ class Translator(Built):
         """ln p of every symbol of each target, the end mark the last: arrays (symbols,)."""
         x, y = self._pairs(sources, targets, language)
         found: list[Array] = [np.empty(0)] * len(x)
-        for chosen in _alike(x):
+        for chosen in alike(x):
             own = self.predictor_.log_probabilities(beside([x[i] for i in chosen]), [y[i] for i in chosen])
             for i, row in zip(chosen, own, strict=True):
                 found[i] = row
@@ -381,18 +385,18 @@ class Translator(Built):
         Returns
         -------
         dict
-            ``bleu``, cased, of the sentences as they are written, and its ``signature``; ``exact``, the share of
-            sentences that are right to the letter; ``nats_per_symbol`` of the true targets, with the end;
-            ``symbols_scored``.
+            ``bleu`` of the sentences as they are written (with ``lowercase`` in lower case), and its ``signature``;
+            ``exact``, the share of sentences that are right to the letter; ``nats_per_symbol`` of the true targets,
+            with the end; ``symbols_scored``.
         """
-        targets = _sentences(targets, "targets")
+        metric = _bleu(self.lowercase)
+        targets = [spaced(self._case(text), self.unit).removeprefix(" ") for text in _sentences(targets, "targets")]
         log_p = np.concatenate(self.log_probabilities(sources, targets, language))
         predicted = self.predict(sources, language)
-        bleu, signature = _bleu(predicted, targets)
         exact = float(np.mean([one == other for one, other in zip(predicted, targets, strict=True)]))
         return {
-            "bleu": bleu,
-            "signature": signature,
+            "bleu": float(metric.corpus_score(predicted, [targets]).score),
+            "signature": str(metric.get_signature()),
             "exact": exact,
             "nats_per_symbol": -float(log_p.mean()),
             "symbols_scored": len(log_p),
@@ -464,10 +468,7 @@ class Translator(Built):
             if self.languages_:
                 raise ValueError(f"The model knows several languages, {list(self.languages_)}: give language=….")
             return None
-        asked = [language] * count if isinstance(language, str) else list(language)
-        if len(asked) != count:
-            raise ValueError(f"language holds {len(asked)} for {count} sentences: give one for each, or one for all.")
-        return asked
+        return _named(language, count, "language")
 
     def _pairs(
         self, sources: Sequence[str], targets: Sequence[str], language: Languages
@@ -486,6 +487,7 @@ class Translator(Built):
     def _rules(self) -> dict[str, Rule]:
         return super()._rules() | {
             "attention": one_of(*ATTENTIONS),
+            "cell": BY_WIDTHS,
             "hidden_size": at_least(1),
             "decoder_layers": optional(at_least(1)),
             "embedding_size": at_least(1),
@@ -508,6 +510,8 @@ def _sentences(texts: Any, name: str) -> list[str]:
     """Sentences as a list, none of them empty."""
     if isinstance(texts, str):
         raise ValueError(f"{name} is one text, {texts[:40]!r}: give a list of sentences, such as [text].")
+    if hasattr(texts, "columns") or isinstance(texts, dict) or getattr(texts, "ndim", 1) != 1:
+        raise ValueError(f"{name} is a {type(texts).__name__} of shape {np.shape(texts)}: give a list or one column.")
     found = list(texts)
     if not found:
         raise ValueError(f"{name} holds no sentence: give one at least.")
@@ -519,18 +523,21 @@ def _sentences(texts: Any, name: str) -> list[str]:
     return found
 
 
-def _alike(x: list[Tensor]) -> Iterator[list[int]]:
-    """The numbers of some sequences of like lengths, until all have been there."""
-    order = sorted(range(len(x)), key=lambda i: len(x[i]))
-    for start in range(0, len(order), AT_ONCE):
-        yield order[start : start + AT_ONCE]
+def _named(languages: Any, count: int, name: str) -> list[str]:
+    """A language for every sentence, or one for all."""
+    given = [languages] * count if isinstance(languages, str) else languages
+    found = list(given) if isinstance(given, Iterable) else [given]
+    if not all(isinstance(one, str) for one in found):
+        raise ValueError(f"{name} is {languages!r:.60}, expected a str, or one for each sentence.")
+    if len(found) != count:
+        raise ValueError(f"{name} holds {len(found)} for {count} sentences: give one for each, or one for all.")
+    return found
 
 
-def _bleu(predicted: list[str], targets: list[str]) -> tuple[float, str]:
-    """BLEU of a corpus, and how it was counted."""
+def _bleu(lowercase: bool) -> Any:
+    """The metric BLEU, which also says how it counts."""
     try:
         from sacrebleu.metrics import BLEU
     except ImportError:
         raise ImportError("BLEU needs the library sacrebleu: pip install 'seqdyn[text]'.") from None
-    metric = BLEU()
-    return float(metric.corpus_score(predicted, [targets]).score), str(metric.get_signature())
+    return BLEU(lowercase=lowercase)

@@ -220,7 +220,8 @@ def _of_translator(model: Translator, sources: Any, seed: int, tolerance: float 
     """ln p of what a search has found: as it says, in one forced pass, and step by step."""
     tolerance = (1e-9 if model.dtype == "float64" else 1e-4) if tolerance is None else tolerance
     draw, known = np.random.default_rng(seed), model.source_vocabulary_.symbols
-    some = sources or ["".join(draw.choice(known, 5)).strip() or known[0] for _ in range(3)]
+    given = [sources] if isinstance(sources, str) else None if sources is None else list(sources)
+    some = given or ["".join(draw.choice(known, 5)).strip() or known[0] for _ in range(3)]
     language, predictor = model.languages_[0] if model.languages_ else None, model.predictor_
     gaps: dict[tuple[int, int], float] = {}
     for number, source in enumerate(some):
@@ -228,6 +229,8 @@ def _of_translator(model: Translator, sources: Any, seed: int, tolerance: float 
         (forced,) = predictor.log_probabilities(x, [torch.tensor(best.symbols, device=x.value.device)])
         others = np.array([best.log_probabilities, _walked(predictor, x.value, best.symbols)])
         gaps |= {(number, symbol): float(gap) for symbol, gap in enumerate(np.abs(others - forced).max(0))}
+        last = (number, len(forced) - 1)
+        gaps[last] = max(gaps[last], _from_one(predictor, x.value, best.symbols))
     places, largest = tuple(place for place, gap in gaps.items() if gap > tolerance), max(gaps.values())
     if not places:
         reason = f"ln p of {len(some)} translations is the same in one pass, symbol by symbol and as the search says."
@@ -235,6 +238,16 @@ def _of_translator(model: Translator, sources: Any, seed: int, tolerance: float 
     number, symbol = places[0]
     reason = f"ln p of symbol {symbol} of translation {number} depends on the way it is found, by up to {largest:.2g}."
     return Audit("likelihood", False, reason, places, largest)
+
+
+def _from_one(predictor: SentencePredictor, source: Tensor, symbols: tuple[int, ...]) -> float:
+    """How far the sum of p over all that may stand last is from 1; not of more than :data:`ALL` symbols."""
+    count = len(predictor.vocabulary)
+    if count > ALL:
+        return 0.0
+    ends = [torch.tensor([*symbols[:-1], k], device=source.device) for k in range(count)]
+    log_p = predictor.log_probabilities(beside([source[0]] * count), ends)
+    return abs(float(sum(np.exp(row[-1]) for row in log_p)) - 1)
 
 
 @torch.no_grad()

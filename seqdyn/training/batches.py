@@ -69,6 +69,11 @@ class Padded(NamedTuple):
     value: Any
     mask: Tensor
 
+    @property
+    def gaps(self) -> Tensor | None:
+        """The mask, or None where everything is there: what a network need not be told."""
+        return None if bool(self.mask.all()) else self.mask
+
 
 class Batches(Protocol):
     """What the trainer asks of the plan of an epoch."""

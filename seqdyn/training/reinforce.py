@@ -1,6 +1,6 @@
 """Policy gradients: what is chosen at random is trained by what it cost.
 
-    loss = Σ_t C_t + sg(C_t − b_t) ln α_t(j_t) + (sg(C_t) − b_t)²       over the choices j_t ~ α_t
+    ĝ = ∇ Σ_t C_t + sg(C_t − b_t) ln α_t(j_t) + (sg(C_t) − b_t)²       over the choices j_t ~ α_t
 
 sg stops the gradient. The second term is the score function, whose expectation is the gradient of E[C] by α; a baseline
 b_t that does not depend on j_t takes nothing from it but variance.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from seqdyn.cells.hard_attention import Explored
 from seqdyn.composition import Affine
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.state import State
@@ -24,7 +25,8 @@ class Reinforce(nn.Module):
     """Train hard attention by looking: the cost E_{j~α}[Σ_t −ln p(y_t | j_t)], one drawn path a sequence.
 
     What is looked at does not change the recurrence, so that a choice costs its own step alone. The cost bounds the
-    negative log-likelihood −ln Σ_j α_j p(y | j) from above.
+    negative log-likelihood −ln Σ_j α_j p(y | j) from above; with smoothing it is that of the smoothed targets, and the
+    part ``nats`` is without.
 
     Parameters
     ----------
@@ -56,13 +58,17 @@ class Reinforce(nn.Module):
         noise = network.noise(len(target), batch.x.shape[1], target.shape[1], generator)
         uniform = torch.rand(target.shape, generator=generator).to(target.device)
         explored = network.explored(batch.x, mask, seen, uniform, noise)
-        cost = self.head.loss(explored.scores, target)
-        baseline = self.expected(explored.query)
-        score = (cost - baseline).detach() * explored.log_weight
-        values = cost + score + (cost.detach() - baseline) ** 2
-        parts = {"cost": weighted_mean(cost.detach(), batch.weight)}
+        values = self.values(explored, target)
+        parts = {"nats": weighted_mean(-self.head.log_probability(explored.scores, target).detach(), batch.weight)}
         loss = weighted_mean(values, batch.weight)
         return Pass(loss, total_weight(values, batch.weight), None, explored.scores, parts, batch)
+
+    def values(self, explored: Explored, target: Tensor) -> Tensor:
+        """C_t (batch, time), whose gradient is the estimate, and that of the baseline's error."""
+        cost = self.head.loss(explored.scores, target)
+        baseline = self.expected(explored.query)
+        score = (cost - baseline).detach() * explored.log_weight + (cost.detach() - baseline) ** 2
+        return cost + score - score.detach()
 
     def expected(self, query: Tensor) -> Tensor:
         """b_t (batch, time), from queries (batch, time, ·); their gradient stops here."""

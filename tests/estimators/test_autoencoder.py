@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from seqdyn import SequenceAutoencoder, check_padding, load, stability_report
+from seqdyn import GRU, SequenceAutoencoder, check_padding, load, stability_report
 
 SMALL: dict[str, Any] = {"code_size": 8, "hidden_size": 32, "embedding_size": 8, "random_state": 0}
 
@@ -112,6 +113,24 @@ def test_other_layers_and_files(options: dict[str, Any], tmp_path: Path) -> None
     )
 
 
+def test_what_is_held_out_teaches_no_scale() -> None:
+    """Nor the longest length, nor the symbols; the loss there is watched."""
+    X = [np.ones((4, 1)) + 0.1 * np.arange(4)[:, None]] * 9 + [np.full((30, 1), 1000.0)]
+    model = SequenceAutoencoder(**SMALL, early_stopping=True, max_steps=4).fit(X)
+    assert model.scaling_.mean[0] < 2 and model.longest_ == 4 and model.history_.validation_loss.notna().all()
+    text = SequenceAutoencoder(**SMALL, early_stopping=True, max_steps=4).fit(["ab"] * 9 + ["zz"])
+    assert "z" not in text.vocabulary_.symbols
+    raw = SequenceAutoencoder(**SMALL, scale=False, dropout=0.5, max_steps=4).fit(X)
+    assert raw.scaling_.mean[0] == 0
+    assert raw.network_.encoder.train().noise(2, 3, torch.Generator()) is not None
+
+
+def test_what_is_unknown_is_not_exact() -> None:
+    """A letter that the fit left out cannot come back."""
+    model = SequenceAutoencoder(**SMALL, min_count=16, max_steps=200).fit(["ab"] * 16 + ["az"])
+    assert model.evaluate(["az"])["exact"] == 0.0 and model.evaluate(["ab"])["exact"] == 1.0
+
+
 def test_the_history_has_the_parts(waves: SequenceAutoencoder) -> None:
     """The loss is their sum."""
     parts = waves.history_.reconstruction + waves.history_.end
@@ -151,8 +170,21 @@ def test_bad_input(waves: SequenceAutoencoder, letters: SequenceAutoencoder) -> 
         waves.inverse_transform(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="NaN or infinity in row 1"):
         waves.inverse_transform(np.array([np.zeros(8), np.full(8, np.nan)]))
-    with pytest.raises(ValueError, match="lengths holds \\[3\\] for 2 vectors"):
-        waves.inverse_transform(np.zeros((2, 8)), [3])
+    for lengths in ([3], [3.0, 5.0], [3, True]):
+        with pytest.raises(ValueError, match="lengths holds .* for 2 vectors: give an int of at least 1"):
+            waves.inverse_transform(np.zeros((2, 8)), lengths)
+    with pytest.raises(ValueError, match="Z has shape \\(0, 8\\)"):
+        waves.inverse_transform(np.zeros((0, 8)))
+    with pytest.raises(ValueError, match="X is a generator: give an array"):
+        SequenceAutoencoder(**SMALL).fit(one for one in sines(3))
+    with pytest.raises(ValueError, match="Text 0 of X is None"):
+        SequenceAutoencoder(**SMALL).fit([None, "a"])
+    with pytest.raises(ValueError, match="cell must be one of"):
+        SequenceAutoencoder(cell=GRU(2, 8)).fit(sines(3))
+    frames = [pd.DataFrame(one, columns=["a", "b"]) for one in sines(6)]
+    named = SequenceAutoencoder(**SMALL, max_steps=2).fit(frames)
+    with pytest.raises(ValueError, match="The features are \\('b', 'a'\\), those of the fit were \\('a', 'b'\\)"):
+        named.transform([frame[["b", "a"]] for frame in frames])
     with pytest.raises(ValueError, match="code_size must be an int"):
         SequenceAutoencoder(code_size=0).fit(sines(3))
     with pytest.raises(NotFittedError):

@@ -348,7 +348,7 @@ def test_weights_that_are_none() -> None:
 def test_widths_that_do_not_meet() -> None:
     """Both are named."""
     reader = LanguageModel(unit="word", min_count=2, embedding_size=5, max_steps=1)
-    with pytest.raises(ValueError, match="pretraining has vectors 5 wide, the classifier 8"):
+    with pytest.raises(ValueError, match="pretraining has vectors 5 wide, the network 8"):
         TextClassifier(**SMALL, pretraining=reader).fit(TEXTS, LABELS)
 
 
@@ -375,6 +375,8 @@ def test_a_start_from_an_autoencoder() -> None:
             torch.testing.assert_close(member.layers.get_parameter(name), weight, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match="pretraining has 0.0.weight"):
         TextClassifier(**options | {"embedding_size": 4}).fit(TEXTS, LABELS)
+    twin = TextClassifier(**options).fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(twin.predict_proba(TEXTS), model.predict_proba(TEXTS))
 
 
 def test_it_is_kept_in_a_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -24,8 +25,11 @@ from seqdyn import (
     load,
     stability_report,
 )
+from seqdyn.cells.lstm import LSTM
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.sentences import SentencePredictor
+from seqdyn.state import leaves
+from seqdyn.teacher_forcing import TeacherForcing
 
 KINDS = ["additive", "dot", "general", "scaled_dot", "multi_head", "hard", None]
 SMALL: dict[str, Any] = {
@@ -131,8 +135,14 @@ def test_one_model_for_several_languages() -> None:
         model.predict(["abc"])
     with pytest.raises(ValueError, match="language holds 2 for 1"):
         model.predict(["abc"], ["back", "back"])
-    with pytest.raises(ValueError, match="2 languages stand beside 3 targets"):
+    with pytest.raises(ValueError, match="languages holds 2 for 3"):
         Translator(**SMALL).fit(sources[:3], backwards[:3], ["a", "b"])
+    with pytest.raises(ValueError, match="languages is .*expected a str"):
+        Translator(**SMALL).fit(sources[:2], backwards[:2], ["a", None])
+    with pytest.raises(ValueError, match="language is 5, expected a str"):
+        model.predict(["abc"], 5)
+    assert Translator(**SMALL, max_steps=1).fit(sources[:2], backwards[:2], "en").languages_ == ("en",)
+    assert stability_report(model, sources[:5], backwards[:5], required_lag=2, tier="fast")
 
 
 # --- predicting -------------------------------------------------------------------------------------------------------
@@ -221,10 +231,53 @@ def test_a_checkpoint_goes_on(tmp_path: Path) -> None:
         assert torch.equal(value, again.network_.state_dict()[name]), name
 
 
-def test_held_out_pairs_stop_it() -> None:
-    """A column of the history, without smoothing."""
-    model = fitted(early_stopping=True, validation_fraction=0.2, max_epochs=2, smoothing=0.2)
-    assert model.history_.validation_loss.notna().all()
+def test_held_out_pairs_are_scored_without_smoothing() -> None:
+    """The best weights are those of the least −ln p of the last pairs, which taught no vocabulary."""
+    sources, targets = [*SOURCES[:80], *["zz"] * 20], [*TARGETS[:80], *["zz"] * 20]
+    options = {"early_stopping": True, "validation_fraction": 0.2, "max_epochs": 4, "smoothing": 0.3}
+    model = Translator(**SMALL | options).fit(sources, targets)
+    assert "z" not in model.source_vocabulary_.symbols and "z" not in model.vocabulary_.symbols
+    log_p = np.concatenate(model.log_probabilities(sources[80:], targets[80:]))
+    assert model.history_.validation_loss.min() == pytest.approx(-log_p.mean(), rel=1e-4)
+
+
+def test_case_and_the_space_around_do_not_count_where_they_are_not_read() -> None:
+    """In lower case, and by words; the signature says so."""
+    upper, lower = ["EINS ZWEI EINS ZWEI ", "ZWEI EINS"] * 9, ["One two one two\n", "two ONE"] * 9
+    options = SMALL | {"unit": "word", "lowercase": True, "max_steps": 200, "max_epochs": None}
+    figures = Translator(**options).fit(upper, lower).evaluate(upper, lower)
+    assert figures["exact"] == 1.0 and figures["bleu"] > 0 and "case:lc" in figures["signature"]
+
+
+def test_what_a_search_is_asked_for_reaches_it(model: Translator) -> None:
+    """Both penalties change scores; the length can be changed after the fit."""
+    plain = clone_of(clone_of(model, "length_penalty", 0.0), "coverage_penalty", 0.0)
+    scores = [one.search(UNSEEN[0][:4])[0][0].score for one in (
+        plain, clone_of(plain, "length_penalty", 2.0), clone_of(plain, "coverage_penalty", 3.0)
+    )]  # fmt: skip
+    assert len(set(scores)) == 3
+    assert len(clone_of(model, "max_length", 2).search(["abcdef"])[0][0].symbols) <= 2
+
+
+@pytest.mark.parametrize("options", [{}, {"attention": "hard"}, {"context": "input"}, {"input_feeding": True}], ids=str)
+def test_dropout_reaches_every_part(options: dict[str, Any]) -> None:
+    """In training vectors, layers and, of soft attention, what is read; afterwards nothing is dropped."""
+    model = fitted(**options, dropout=0.5, decoder_layers=2, max_steps=1, max_epochs=None)
+    assert model.network_.noise(2, 3, 4, torch.Generator()) == (None, None)
+    noise = model.network_.train().noise(2, 3, 4, torch.Generator().manual_seed(0))
+    masks = [leaf for leaf in leaves(noise) if leaf is not None]
+    assert len(masks) >= 5 - ("attention" in options) and all(
+        0.2 < float((m == 0).double().mean()) < 0.8 for m in masks
+    )
+    layers = [part for part in model.network_.decoder.modules() if isinstance(part, LSTM)]
+    assert len(layers) == 2
+
+
+def test_a_schedule_is_followed_to_its_end() -> None:
+    """The loss may rise with the task, which ends no training."""
+    options = {"teacher_forcing": "linear", "max_epochs": 700, "batch_size": 100, "n_iter_no_change": 2}
+    model = Translator(**SMALL | options | {"hidden_size": 4, "embedding_size": 4}).fit(SOURCES[:20], TARGETS[:20])
+    assert len(model.history_) == 700
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -235,6 +288,8 @@ BAD: dict[str, tuple[Any, Any, str]] = {
     "an empty target": (["a"], [""], "Sentence 0 of targets is empty"),
     "no sentence": ([], [], "sources holds no sentence"),
     "one text": ("abc", ["a"], "sources is one text, 'abc'"),
+    "a frame": (pd.DataFrame({"de": ["a"]}), ["b"], "sources is a DataFrame of shape"),
+    "a dict": ({"a": 1}, ["b"], "sources is a dict"),
     "no text": (["a", 3], ["a", "b"], "Sentence 1 of sources is 3"),
     "missing": (["a", None], ["a", "b"], "Sentence 1 of sources is None"),
 }
@@ -256,6 +311,14 @@ def test_parameters_that_are_none() -> None:
     for one, other in itertools.combinations(feeding, 2):
         with pytest.raises(ValueError, match='context="input" feeds the context itself.*choose one'):
             Translator(**one, **other).fit(SOURCES, TARGETS)
+    for forcing in (
+        {"teacher_forcing": TeacherForcing(alpha=0.5)},
+        {"teacher_forcing": 0.5, "hard_training": "reinforce"},
+    ):
+        with pytest.raises(ValueError, match="symbols cannot be mixed.*sees every true symbol"):
+            Translator(**forcing).fit(SOURCES, TARGETS)
+    with pytest.raises(ValueError, match="cell must be one of 'lstm'"):
+        Translator(cell=LSTM(16, 32)).fit(SOURCES, TARGETS)
     with pytest.raises(ValueError, match="teacher_forcing must be a share"):
         Translator(teacher_forcing=2.0).fit(SOURCES, TARGETS)
     short = fitted(max_epochs=1, hidden_size=4)
@@ -341,6 +404,9 @@ def test_the_encoder_begins_where_an_autoencoder_ended() -> None:
         torch.testing.assert_close(model.network_.encoder.layers.get_parameter(name), weight, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match="pretraining has 0.0.weight of shape .*, the encoder .*same cell"):
         Translator(**options | {"embedding_size": 8}, pretraining=reader).fit(SOURCES, TARGETS)
+    elman = clone(reader).set_params(cell="elman")
+    with pytest.raises(ValueError, match="give both the same cell"):
+        Translator(**options, pretraining=elman).fit(SOURCES, TARGETS)
     with pytest.raises(ValueError, match="pretraining has unit='character', the translator 'word'"):
         Translator(**options | {"unit": "word"}, pretraining=reader).fit(SOURCES, TARGETS)
     assert fitted(pretraining=reader).evaluate(*UNSEEN)["exact"] > 0.9

@@ -267,7 +267,8 @@ def _of_translator(model: Translator, X: Any, y: Any, loss: Loss | None) -> _Sou
     """A translator on pairs: its decoder, each sentence from the state and on the memory that its source leads to."""
     if X is None or y is None:
         raise ValueError("A Translator is measured on sources and targets: give both, as its fit takes them.")
-    batch = next(iter(model.pairs(X, y).epoch(torch.Generator())))
+    language = model.languages_[0] if model.languages_ else None
+    batch = next(iter(model.pairs(X, y, language).epoch(torch.Generator())))
     target, there = batch.y
     memory, states = model.network_.encode(batch.x, batch.mask)
     given = Attending(following(len(model.vocabulary_), target), hold(memory, target.shape[1]))
