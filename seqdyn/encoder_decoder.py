@@ -49,7 +49,8 @@ class EncoderDecoder(nn.Module):
         ``(x, mask, noise) -> Encoding``: rows (batch, source, ·) and a summary (batch, ·), such as an
         :class:`~seqdyn.encoder.Encoder`.
     decoder : Cell
-        Around one that attends, such as an :class:`~seqdyn.cells.attention.AttentionDecoder`.
+        Around one that attends, such as an :class:`~seqdyn.cells.attention.AttentionDecoder`. Any numbers between −1
+        and 1 have to be a state of it: an LSTM's are, a window with marks of what was seen is not.
     summarised : bool
         Remember the summary alone, as one row, rather than every row: no attention, since there is one place to look
         at.

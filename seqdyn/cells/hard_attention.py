@@ -47,6 +47,8 @@ class HardAttention(Attentive):
         p(y_t | j) = softmax(W_y tanh(W_c [s_t; v_j] + b_c) + b_y)
         y_t = ln Σ_j α_tj p(y_t | j)
 
+    Along a sequence the sum over all rows takes memory for batch · time · source · symbols numbers.
+
     The recurrence does not see which row was looked at, so that the sum over all rows is exact, step by step: the
     scores are log-probabilities, and their cross-entropy is the likelihood. :meth:`explore` looks at rows that are
     drawn, for the gradient estimate of :class:`~seqdyn.training.reinforce.Reinforce`.

@@ -41,7 +41,7 @@ EPOCHS, STEPS = 50, 2000
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class SequenceAutoencoder(TransformerMixin, Built):
+class SequenceAutoencoder(TransformerMixin, Built, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """One dense vector for a sequence of any length, from which the sequence can be made again.
 
         z = W_z s + b_z,   s = encoder(x_1 … x_T)
@@ -84,6 +84,8 @@ class SequenceAutoencoder(TransformerMixin, Built):
         Of texts.
     scaling_ : Scaling or None
         Of numbers.
+    n_features_in_ : int
+        Features of a step; 1 for texts.
     longest_ : int
         Steps of the longest sequence of the training: what is made from a vector has at most as many.
     network_ : Autoencoder
@@ -99,7 +101,7 @@ class SequenceAutoencoder(TransformerMixin, Built):
     ((2, 4), ['be', 'not'])
     """
 
-    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "scaling_", "features_", "names_", "longest_")
+    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "scaling_", "n_features_in_", "names_", "longest_")
 
     code_size: int = 32
     hidden_size: Any = 64
@@ -150,13 +152,15 @@ class SequenceAutoencoder(TransformerMixin, Built):
             size, count = self.vocabulary_size, self.min_count
             train = _checked(X)[: len(X) - self._held(len(X))]
             vocabulary = Vocabulary.of_texts(train, self.unit, ("unknown",), size, count)
-            fitted: dict[str, Any] = {"vocabulary_": vocabulary, "scaling_": None, "features_": 1, "names_": None}
+            fitted: dict[str, Any] = {"vocabulary_": vocabulary, "scaling_": None, "n_features_in_": 1, "names_": None}
         else:
             sequences = as_sequences(X)
             seen, width = len(sequences.lengths) - self._held(len(sequences.lengths)), sequences.rows.shape[1]
+            if not width:
+                raise ValueError(f"X has 0 feature(s) (shape={np.shape(X)}) while a minimum of 1 is required.")
             rows = sequences.rows[: int(sequences.lengths[:seen].sum())]
             scaling = Scaling.fit(rows) if self.scale else Scaling.identity(width)
-            fitted = {"vocabulary_": None, "scaling_": scaling, "features_": width, "names_": _names(sequences)}
+            fitted = {"vocabulary_": None, "scaling_": scaling, "n_features_in_": width, "names_": _names(sequences)}
         x = self._sequences(X, **fitted)
         held = self._held(len(x))
         self._new(generator, longest_=max(map(len, x[: len(x) - held])), **fitted)
@@ -171,7 +175,7 @@ class SequenceAutoencoder(TransformerMixin, Built):
         self._run(trainer)
 
     def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> Autoencoder:
-        vocabulary, features = fitted["vocabulary_"], fitted["features_"]
+        vocabulary, features = fitted["vocabulary_"], fitted["n_features_in_"]
         layer, widths = self._layer(generator), widths_of(self.hidden_size, self.num_layers, self.cell)
         below = features if vocabulary is None else self.embedding_size
         vectors = [] if vocabulary is None else [Embedding(Identity(below), len(vocabulary), generator)]
@@ -204,6 +208,11 @@ class SequenceAutoencoder(TransformerMixin, Built):
                 codes[i] = row
         found: Array = torch.stack(codes).numpy()
         return found
+
+    def get_feature_names_out(self, input_features: Any = None) -> Array:
+        """What the entries of a vector are called."""
+        self._check()
+        return np.array([f"{type(self).__name__.lower()}{number}" for number in range(self.code_size)], dtype=object)
 
     def inverse_transform(self, Z: Any, lengths: Sequence[int] | None = None) -> Any:
         """The sequences that vectors stand for.
@@ -285,10 +294,10 @@ class SequenceAutoencoder(TransformerMixin, Built):
     def _given(self, X: Any) -> list[Tensor]:
         """Sequences as the network takes them."""
         self._check()
-        return self._sequences(X, self.vocabulary_, self.scaling_, self.features_, self.names_)
+        return self._sequences(X, self.vocabulary_, self.scaling_, self.n_features_in_, self.names_)
 
     def _sequences(
-        self, X: Any, vocabulary_: Vocabulary | None, scaling_: Scaling | None, features_: int, names_: Any
+        self, X: Any, vocabulary_: Vocabulary | None, scaling_: Scaling | None, n_features_in_: int, names_: Any
     ) -> list[Tensor]:
         if vocabulary_ is not None:
             if not is_text(X):
@@ -298,8 +307,11 @@ class SequenceAutoencoder(TransformerMixin, Built):
             raise ValueError("X holds texts, but the fit learnt numbers.")
         assert scaling_ is not None
         sequences = as_sequences(X)
-        if sequences.rows.shape[1] != features_:
-            raise ValueError(f"X has {sequences.rows.shape[1]} features, but the fit had {features_}.")
+        if sequences.rows.shape[1] != n_features_in_:
+            raise ValueError(
+                f"X has {sequences.rows.shape[1]} features, but {type(self).__name__} is expecting {n_features_in_} "
+                "features as input."
+            )
         if names_ is not None and _names(sequences) not in (None, names_):
             raise ValueError(f"The features are {_names(sequences)}, those of the fit were {names_}, in this order.")
         rows = torch.as_tensor(scaling_.apply(sequences.rows), dtype=self._precision, device=self._device)

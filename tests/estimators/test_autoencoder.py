@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import check_estimator
 
 from seqdyn import GRU, SequenceAutoencoder, check_padding, load, stability_report
 
@@ -95,17 +97,18 @@ def test_in_a_pipeline() -> None:
     X = [np.sin(np.where(s, 0.3, 0.9) * np.arange(12) + draw.uniform(0, 6))[:, None] for s in slow]
     model = make_pipeline(SequenceAutoencoder(**SMALL, max_steps=400), LogisticRegression(max_iter=1000))
     assert model.fit(X[:80], slow[:80]).score(X[80:], slow[80:]) > 0.9
+    assert model[0].n_features_in_ == 1 and model[:-1].get_feature_names_out().tolist()[:1] == ["sequenceautoencoder0"]
 
 
 @pytest.mark.parametrize("options", [{"cell": "gru", "num_layers": 2, "residual": True}, {"bidirectional": False}])
 def test_other_layers_and_files(options: dict[str, Any], tmp_path: Path) -> None:
     """They learn, a file holds them, a clone becomes the same."""
-    model = SequenceAutoencoder(**SMALL, **options, max_steps=400).fit(sines(200))
+    model = SequenceAutoencoder(**SMALL, **options, max_steps=200).fit(sines(100))
     assert model.score(sines(50, 1)) > 0.8
     model.save(tmp_path / "model.safetensors")
     again = load(tmp_path / "model.safetensors")
     np.testing.assert_array_equal(again.transform(sines(5)), model.transform(sines(5)))
-    np.testing.assert_array_equal(clone(model).fit(sines(200)).transform(sines(5)), model.transform(sines(5)))
+    np.testing.assert_array_equal(clone(model).fit(sines(100)).transform(sines(5)), model.transform(sines(5)))
     text = SequenceAutoencoder(**SMALL, **options, max_steps=2).fit(WORDS)
     text.save(tmp_path / "text.safetensors")
     assert load(tmp_path / "text.safetensors").inverse_transform(text.transform(WORDS)) == text.inverse_transform(
@@ -147,6 +150,24 @@ def test_audit_and_report(waves: SequenceAutoencoder, letters: SequenceAutoencod
         stability_report(waves, sines(3), sines(3))
 
 
+EXPECTED = {
+    "check_methods_sample_order_invariance": "rows are steps of one sequence",
+    "check_methods_subset_invariance": "rows are steps of one sequence",
+    "check_transformer_general": "one vector a sequence, not a row",
+    "check_transformer_data_not_an_array": "a list of sequences has to have a length",
+    "check_transformer_preserve_dtypes": "dtype= says the precision",
+}
+
+
+def test_scikit_learns_own_checks() -> None:
+    """All but those that take rows for examples."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = check_estimator(SequenceAutoencoder(code_size=3, hidden_size=4, max_epochs=2), on_fail=None)
+    failed = {result["check_name"] for result in results if result["status"] == "failed"}
+    assert failed <= set(EXPECTED)
+
+
 def test_bad_input(waves: SequenceAutoencoder, letters: SequenceAutoencoder) -> None:
     """What is wrong, and where."""
     broken = sines(3)
@@ -160,7 +181,7 @@ def test_bad_input(waves: SequenceAutoencoder, letters: SequenceAutoencoder) -> 
     ):
         with pytest.raises(ValueError, match=message):
             SequenceAutoencoder(**SMALL).fit(X)
-    with pytest.raises(ValueError, match="X has 3 features, but the fit had 2"):
+    with pytest.raises(ValueError, match="X has 3 features, but SequenceAutoencoder is expecting 2"):
         waves.transform([np.zeros((4, 3))])
     with pytest.raises(ValueError, match="X holds texts, but the fit learnt numbers"):
         waves.transform(["a"])
