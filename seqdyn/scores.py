@@ -120,8 +120,8 @@ SCORES = ("additive", "dot", "general", "scaled_dot")
 class Attention(nn.Module):
     """Soft attention by one of the scores: c_t = Σ_j softmax_j(score(q_t, k_j)) v_j.
 
-    Along a sequence the products take memory for batch · time · source numbers, the additive score for ``query_size`` as
-    many.
+    Along a sequence the products take memory for batch · time · source numbers, the additive score for ``query_size``
+    times as many.
 
     Parameters
     ----------
