@@ -89,8 +89,8 @@ def words(seed: int, count: int, epochs: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--words", type=int, default=30_000)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--words", type=int, default=200_000)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
