@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqdyn.cell import Cell
 from seqdyn.composition import Affine
@@ -20,12 +20,11 @@ from seqdyn.encoder import Encoder
 from seqdyn.loops import scan
 from seqdyn.state import State, flatten, hold, leaves, unflatten
 from seqdyn.training.batches import Batch
-from seqdyn.training.forward import Annotator, forward
 from seqdyn.training.heads import Bernoulli, Head
 from seqdyn.training.objective import Pass, elementwise, total_weight, weighted_mean
 
 
-class Autoencoder(Annotator):
+class Autoencoder(nn.Module):
     """An encoder, a vector, a decoder: (x, mask) → (batch, time, outputs), the last output says whether it ends.
 
     Parameters
@@ -51,17 +50,17 @@ class Autoencoder(Annotator):
     """
 
     def __init__(self, encoder: Encoder, decoder: Cell, generator: torch.Generator | None = None):
-        super().__init__(encoder, sequences=True)
-        self.decoder = decoder
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
         self.code = Affine(encoder.output_size, decoder.input_size, generator)
         self.start = Affine(decoder.input_size, flatten(decoder.initial_state(1)).shape[1], generator)
 
+    def constructor_arguments(self) -> dict[str, Any]:
+        """What files need beside the attributes: nothing."""
+        return {}
+
     def forward(self, x: Any, mask: Tensor | None = None, noise: Any = None) -> Tensor:
         return self.decode(self.encode(x, mask, noise), leaves(x)[0].shape[1])
-
-    def as_cell(self) -> Cell:
-        """Nothing: what it writes depends on all that it has read."""
-        raise ValueError("it reads a whole sequence before it writes one.")
 
     def encode(self, x: Any, mask: Tensor | None = None, noise: Any = None) -> Tensor:
         """z (batch, code) of sequences."""
@@ -93,7 +92,8 @@ class Reconstruction:
     def __call__(
         self, network: Autoencoder, batch: Batch, state: State | None, generator: torch.Generator, progress: float
     ) -> Pass:
-        output, _ = forward(network, batch, None, generator)
+        size, time = leaves(batch.x)[0].shape[:2]
+        output = network(batch.x, batch.mask, network.encoder.noise(size, time, generator))
         there = batch.mask if batch.mask is not None else torch.ones_like(output[..., 0], dtype=torch.bool)
         values = elementwise(self.head.loss(output[..., :-1], batch.y), batch.y)
         ends = Bernoulli().loss(output[..., -1], last_steps(there))

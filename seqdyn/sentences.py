@@ -25,32 +25,16 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Sentence:
-    """A sentence that a search has found.
+class Sentence(Hypothesis):
+    """A hypothesis about a source, with its text; its ``score`` holds the coverage penalty, too.
 
     Attributes
     ----------
     text : str
-    symbols : tuple of int
-        With the end mark, if it has ended.
-    log_probabilities : tuple of float
-        ln p of every symbol, given the source and those before it.
-    score : float
-        By which the sentences of a source are ordered: ln p over the length penalty, and the coverage penalty.
-    ended : bool
-        Whether it ends with the end mark, or was cut off.
+        Without marks.
     """
 
     text: str
-    symbols: tuple[int, ...]
-    log_probabilities: tuple[float, ...]
-    score: float
-    ended: bool
-
-    @property
-    def log_probability(self) -> float:
-        """ln p of the whole sentence."""
-        return sum(self.log_probabilities)
 
 
 @dataclass(frozen=True)
@@ -135,8 +119,7 @@ class SentencePredictor:
         return [sorted(row, key=lambda sentence: (not sentence.ended, -sentence.score)) for row in again]
 
     def _sentence(self, found: Hypothesis) -> Sentence:
-        text = written(self.vocabulary, found.symbols)
-        return Sentence(text, found.symbols, found.log_probabilities, found.score, found.ended)
+        return Sentence(**vars(found), text=written(self.vocabulary, found.symbols))
 
 
 def read(vocabulary: Vocabulary, text: str) -> Array:

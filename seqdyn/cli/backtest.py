@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from seqdyn.cli.fit import run_training
 from seqdyn.cli.forecasting import (
     Options,
     build_model,
@@ -22,6 +21,7 @@ from seqdyn.cli.forecasting import (
     takes_options,
 )
 from seqdyn.cli.series import choose_series, counted, describe_data, read_grid, read_series, say
+from seqdyn.cli.training import run_training
 
 
 @takes_options

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from seqdyn.cli.tables import add_own_past, check_columns, check_numbers, own_past, place, read_table, spoken
+from seqdyn.cli.training import check_device, check_folder, run_training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,8 +84,7 @@ def fit(
     Example:
       seqdyn fit gas.csv --target co2 --features gas_rate --model gru --out gas.safetensors
     """
-    if not out.absolute().parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {out.absolute().parent} to write {out.name} in: make it first.")
+    check_folder(out)
     frame = read_table(data, time_column)
     check_device(device)
     task = _task(frame, data, target, features, test_fraction, model)
@@ -101,16 +99,6 @@ def fit(
     typer.echo(f"saved       {out}; predict --continue-state goes on after {last}")
     if interrupted:
         raise typer.Exit(130)
-
-
-def check_device(device: str) -> None:
-    """Raise if there is no such device here."""
-    import torch
-
-    if device not in ("auto", "cpu") and not device.startswith("cuda"):
-        raise ValueError(f"--device must be auto, cpu or cuda, got {device!r}.")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"--device {device}: torch finds no GPU here. Use --device auto or cpu.")
 
 
 def _task(
@@ -186,15 +174,6 @@ def _estimator(
         return LinearStateSpaceRegressor(order=hidden_size or "auto", method=method, stable=stable, **training)
     recurrent: dict[Model, Any] = {Model.LSTM: LSTMRegressor, Model.GRU: GRURegressor, Model.ELMAN: ElmanRegressor}
     return recurrent[model](hidden_size=hidden_size or 32, **training)
-
-
-def run_training(train: Callable[[], Any]) -> bool:
-    """Train; returns whether Ctrl-C cut it short."""
-    with warnings.catch_warnings(record=True) as caught:
-        train()
-    for warning in caught:
-        warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)
-    return any("interrupted" in str(warning.message) for warning in caught)
 
 
 def _announce(frame: pd.DataFrame, path: Path, target: str, task: Task, estimator: Any) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from seqdyn.cli.fit import run_training
 from seqdyn.cli.forecasting import (
     Options,
     build_model,
@@ -37,6 +36,7 @@ from seqdyn.cli.series import (
     with_times,
 )
 from seqdyn.cli.tables import check_columns, check_numbers, check_readable, read_rows
+from seqdyn.cli.training import run_training
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from seqdyn.cli.fit import check_device
 from seqdyn.cli.series import ROW, Columns, counted, names, say
+from seqdyn.cli.training import check_device, check_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -266,10 +266,8 @@ def parse_levels(text: str) -> list[float]:
 def check_writable(*paths: Path | None, picture: Path | None = None) -> None:
     """Raise before anything is computed, if a file cannot be written in the end."""
     for path in (*paths, picture):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise FileNotFoundError(
-                f"There is no folder {path.absolute().parent} to write {path.name} in: make it first."
-            )
+        if path is not None:
+            check_folder(path)
     if picture is not None and picture.suffix.lower() not in PICTURES:
         raise ValueError(f"--plot writes {', '.join(PICTURES)}, got {picture.name!r}: change its ending.")
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqdyn.cli.fit import check_device, run_training
 from seqdyn.cli.tables import check_readable
+from seqdyn.cli.training import check_device, check_folder, load_kind, run_training
 
 if TYPE_CHECKING:
     from seqdyn.language.model import LanguageModel
@@ -81,8 +81,7 @@ def fit(
     Example:
       seqdyn text fit corpus.txt --out model.safetensors
     """
-    if not out.absolute().parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {out.absolute().parent} to write {out.name} in: make it first.")
+    check_folder(out)
     for path in corpus:
         check_readable(path)
     check_device(device)
@@ -156,13 +155,9 @@ def evaluate(
 def _load(path: Path) -> LanguageModel:
     """A language model from a file."""
     check_readable(path)
-    from seqdyn.files import load
     from seqdyn.language.model import LanguageModel
 
-    model = load(path)
-    if not isinstance(model, LanguageModel):
-        raise TypeError(f"{path} holds a {type(model).__name__}, not a language model: seqdyn text fit writes one.")
-    return model
+    return load_kind(path, LanguageModel, "language model", "seqdyn text fit")
 
 
 def _report(model: LanguageModel, seconds: float) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqdyn.cli.fit import check_device, run_training
 from seqdyn.cli.tables import check_readable
 from seqdyn.cli.text import CellName, Unit
+from seqdyn.cli.training import check_device, check_folder, load_kind, run_training
 
 if TYPE_CHECKING:
     from seqdyn.language.translation import Translator
@@ -81,8 +81,7 @@ def fit(
     Example:
       seqdyn translate fit de.txt en.txt --out model.safetensors --minutes 25
     """
-    if not out.absolute().parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {out.absolute().parent} to write {out.name} in: make it first.")
+    check_folder(out)
     left, right = (_lines(path, encoding) for path in (sources, targets))
     if len(left) != len(right):
         raise ValueError(f"{sources} has {len(left)} lines, {targets} {len(right)}: they belong together line by line.")
@@ -161,10 +160,6 @@ def _cut(text: str) -> list[str]:
 def _load(path: Path) -> Translator:
     """A translator from a file."""
     check_readable(path)
-    from seqdyn.files import load
     from seqdyn.language.translation import Translator
 
-    model = load(path)
-    if not isinstance(model, Translator):
-        raise TypeError(f"{path} holds a {type(model).__name__}, not a translator: seqdyn translate fit writes one.")
-    return model
+    return load_kind(path, Translator, "translator", "seqdyn translate fit")

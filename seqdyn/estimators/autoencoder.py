@@ -26,18 +26,13 @@ from seqdyn.estimators.built import BY_WIDTHS, Built
 from seqdyn.estimators.layers import directed, widths_of
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters
 from seqdyn.estimators.sequence import unchanged_on_error
-from seqdyn.estimators.trained import with_budget
 from seqdyn.sentences import AT_ONCE, alike, beside
 from seqdyn.training.batches import Rows, Spans
 from seqdyn.training.checkpoint import digest
 from seqdyn.training.heads import CrossEntropy, Head, Squared
-from seqdyn.training.loop import NonFiniteError, Trainer
-from seqdyn.training.objective import evaluated
+from seqdyn.training.loop import NonFiniteError
 
 Array = np.ndarray[Any, Any]
-
-EPOCHS, STEPS = 50, 2000
-"""A training without a budget has so many epochs, or as many as so many steps take."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -102,6 +97,7 @@ class SequenceAutoencoder(TransformerMixin, Built, auto_wrap_output_keys=None): 
     """
 
     _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "scaling_", "n_features_in_", "names_", "longest_")
+    _budget: ClassVar[tuple[int, int]] = 50, 2000
 
     code_size: int = 32
     hidden_size: Any = 64
@@ -166,13 +162,7 @@ class SequenceAutoencoder(TransformerMixin, Built, auto_wrap_output_keys=None): 
         self._new(generator, longest_=max(map(len, x[: len(x) - held])), **fitted)
         batches, objective = Spans(_rows(x[: len(x) - held]), self.batch_size), Reconstruction(self.head_)
         apart = Spans(_rows(x[len(x) - held :]), self.batch_size) if held else None
-        validate = None if apart is None else lambda: evaluated(self.network_, apart, objective)["loss"]
-        recipe = with_budget(self._recipe(), len(batches), EPOCHS, STEPS)
-        trainer = Trainer(self.network_, batches, objective, recipe, generator, validate)
-        if self.checkpoint is not None:
-            mark = {"data": digest(*x), "start": digest(*self.network_.state_dict().values())}
-            trainer.checkpoint = self._checkpointed(mark, self.schedule is not None, {})
-        self._run(trainer)
+        self._teach(batches, apart, (objective, objective), generator, lambda: digest(*x))
 
     def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> Autoencoder:
         vocabulary, features = fitted["vocabulary_"], fitted["n_features_in_"]

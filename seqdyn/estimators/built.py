@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import pandas as pd
@@ -19,9 +20,12 @@ from seqdyn.cells.lstm import LSTM
 from seqdyn.data.text import UNITS
 from seqdyn.estimators.layers import layer_of
 from seqdyn.estimators.parameters import Rule, at_least, check_unchanged, either, instance_of, one_of, optional
-from seqdyn.estimators.trained import Trained, history
+from seqdyn.estimators.trained import Trained, history, with_budget
 from seqdyn.files import save, storable
+from seqdyn.training.batches import Batches
+from seqdyn.training.checkpoint import digest
 from seqdyn.training.loop import Trainer
+from seqdyn.training.objective import Objective, evaluated
 
 CELLS: dict[str, type[Cell]] = {"lstm": LSTM, "gru": GRU, "elman": Elman}
 """Cells that may be given by name."""
@@ -38,7 +42,8 @@ BY_WIDTHS: Rule = (
 class Built(Trained):
     """An estimator whose network is built from what was learnt of the data, such as a vocabulary.
 
-    A subclass owes :meth:`_build`, and names in ``_kept`` what a file holds beside the weights.
+    A subclass owes :meth:`_build`, names in ``_kept`` what a file holds beside the weights, and says in ``_budget`` for
+    how many epochs, or as many as how many steps take, it is trained where no budget is given.
 
     Attributes
     ----------
@@ -49,6 +54,7 @@ class Built(Trained):
     """
 
     _kept: ClassVar[tuple[str, ...]] = ("vocabulary_",)
+    _budget: ClassVar[tuple[int, int]]
 
     unit: str = "character"
     cell: Any = "lstm"
@@ -65,12 +71,40 @@ class Built(Trained):
         self.__dict__.update(fitted, network_=network, fitted_params_=self.get_params(deep=False))
         return network
 
-    def _run(self, trainer: Trainer) -> None:
-        """Train, and write down how it went, also where it breaks off."""
+    def _teach(
+        self,
+        batches: Batches,
+        apart: Batches | None,
+        objectives: tuple[Objective, Objective],
+        generator: torch.Generator,
+        data: Callable[[], str],
+        changes: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Train the network, and write down how it went, also where it breaks off.
+
+        Parameters
+        ----------
+        batches, apart : Batches, Batches or None
+            To train on; to watch.
+        objectives : pair of Objective
+            What a step minimises, and what is watched of the batches apart.
+        generator : torch.Generator
+        data : callable
+            A digest of the data, to know them again by.
+        changes : mapping, optional
+            What differs from the parameters in the recipe.
+        """
+        objective, watched = objectives
+        validate = None if apart is None else lambda: evaluated(self.network_, apart, watched)["loss"]
+        recipe = replace(with_budget(self._recipe(), len(batches), *self._budget), **changes)
+        trainer = Trainer(self.network_, batches, objective, recipe, generator, validate)
+        if self.checkpoint is not None:
+            mark = {"data": data(), "start": digest(*self.network_.state_dict().values())}
+            trainer.checkpoint = self._checkpointed(mark, self.schedule is not None, {})
         try:
             trainer.run()
         finally:
-            trainer.network.eval()
+            self.network_.eval()
             self.history_, self.n_iter_ = history(trainer), len(trainer.history)
 
     @property

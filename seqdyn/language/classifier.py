@@ -27,7 +27,6 @@ from seqdyn.estimators.layers import directed, widths_of
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, instance_of, one_of, optional, share
 from seqdyn.estimators.pretraining import copy_layers, copy_vectors
 from seqdyn.estimators.sequence import unchanged_on_error
-from seqdyn.estimators.trained import with_budget
 from seqdyn.language.explanation import Explanation, occluded
 from seqdyn.language.model import LanguageModel
 from seqdyn.predictor import Predictor
@@ -36,14 +35,11 @@ from seqdyn.training.batches import Batch, Rows, Spans
 from seqdyn.training.checkpoint import digest
 from seqdyn.training.forward import Annotator, run
 from seqdyn.training.heads import Averaged, CrossEntropy, Head
-from seqdyn.training.loop import NonFiniteError, Trainer
-from seqdyn.training.objective import Supervised, evaluated
+from seqdyn.training.loop import NonFiniteError
+from seqdyn.training.objective import Supervised
 
 Array = np.ndarray[Any, Any]
 Text = str | Sequence[str]
-
-EPOCHS, STEPS = 3, 500
-"""A training without a budget has so many epochs, or as many as so many steps take."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -119,6 +115,7 @@ class TextClassifier(ClassifierMixin, Built):
     """
 
     _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "classes_", "language_model_")
+    _budget: ClassVar[tuple[int, int]] = 3, 500
 
     unit: str = "word"
     lowercase: bool = True
@@ -198,16 +195,8 @@ class TextClassifier(ClassifierMixin, Built):
             held = torch.as_tensor(last_of_each(kinds, self.validation_fraction))
         batches = Spans(rows.part(rows.starts[~held], rows.lengths[~held]), self.batch_size)
         apart = Spans(rows.part(rows.starts[held], rows.lengths[held]), 256) if bool(held.any()) else None
-        scored = Supervised(objective.head)
-        validate = None if apart is None else lambda: evaluated(self.network_, apart, scored)["loss"]
-        recipe = with_budget(self._recipe(), len(batches), EPOCHS, STEPS)
-        trainer = Trainer(self.network_, batches, objective, recipe, generator, validate)
-        if self.checkpoint is not None:
-            assert rows.weight is not None
-            data = digest(rows.x, rows.y, rows.weight, rows.starts)
-            mark = {"data": data, "start": digest(*self.network_.state_dict().values())}
-            trainer.checkpoint = self._checkpointed(mark, self.schedule is not None, {})
-        self._run(trainer)
+        parts = rows.x, rows.y, rows.weight, rows.starts
+        self._teach(batches, apart, (objective, Supervised(objective.head)), generator, lambda: digest(*parts))
 
     def _hide(self, batch: Batch, progress: float, generator: torch.Generator) -> Batch:
         """The batch with some symbols unknown."""

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -30,7 +30,6 @@ from seqdyn.estimators.parameters import (
     share,
 )
 from seqdyn.estimators.sequence import unchanged_on_error
-from seqdyn.estimators.trained import with_budget
 from seqdyn.language.figures import picture
 from seqdyn.language.generation import (
     Generation,
@@ -47,16 +46,13 @@ from seqdyn.stream import Stream
 from seqdyn.training.batches import Rows
 from seqdyn.training.corpus import TokenStreams, shifted
 from seqdyn.training.heads import CrossEntropy
-from seqdyn.training.loop import NonFiniteError, Trainer
-from seqdyn.training.objective import Supervised, evaluated
+from seqdyn.training.loop import NonFiniteError
+from seqdyn.training.objective import Supervised
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
-
-EPOCHS, STEPS = 20, 1000
-"""A training without a budget has so many epochs, or as many as so many steps take."""
 
 BEAMS = 5
 """The width of a search unless one is given."""
@@ -128,6 +124,8 @@ class LanguageModel(Built):
     True
     """
 
+    _budget: ClassVar[tuple[int, int]] = 20, 1000
+
     hidden_size: Any = 256
     num_layers: int = 1
     residual: bool = False
@@ -192,17 +190,12 @@ class LanguageModel(Built):
         if train < 2:
             raise ValueError(f"The corpus has {len(tokens)} symbols, of which {train} are trained on: give more.")
         generator = self._generator()
-        network = self._new(generator, vocabulary_=vocabulary)
+        self._new(generator, vocabulary_=vocabulary)
         objective, begin = Supervised(CrossEntropy(len(vocabulary))), len(vocabulary)
         streams = max(1, min(self.streams, train // self.bptt_length))
         batches = TokenStreams(tokens[:train], streams, self.bptt_length, begin, self._device)
         held = TokenStreams(tokens[train:], 1, 1024, begin, self._device) if self.early_stopping else None
-        validate = None if held is None else lambda: evaluated(network, held, objective)["loss"]
-        recipe = with_budget(self._recipe(), len(batches), EPOCHS, STEPS)
-        trainer = Trainer(network, batches, objective, recipe, generator, validate)
-        if self.checkpoint is not None:
-            trainer.checkpoint = self._checkpointed({"data": batches.digest()}, self.schedule is not None, {})
-        self._run(trainer)
+        self._teach(batches, held, (objective, objective), generator, batches.digest)
 
     @property
     def _leaves_out(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
@@ -35,7 +35,6 @@ from seqdyn.estimators.parameters import (
 )
 from seqdyn.estimators.pretraining import copy_layers
 from seqdyn.estimators.sequence import unchanged_on_error
-from seqdyn.estimators.trained import with_budget
 from seqdyn.language.figures import alignment
 from seqdyn.scores import SCORES
 from seqdyn.sentences import AT_ONCE, Sentence, SentencePredictor, alike, beside, read, spaced
@@ -44,8 +43,8 @@ from seqdyn.training.batches import Pairs, Rows
 from seqdyn.training.checkpoint import digest
 from seqdyn.training.forced import Forced
 from seqdyn.training.heads import CrossEntropy
-from seqdyn.training.loop import NonFiniteError, Trainer
-from seqdyn.training.objective import Objective, evaluated
+from seqdyn.training.loop import NonFiniteError
+from seqdyn.training.objective import Objective
 from seqdyn.training.reinforce import Reinforce
 
 if TYPE_CHECKING:
@@ -53,9 +52,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 Languages = str | Sequence[str] | None
-
-EPOCHS, STEPS = 10, 1000
-"""A training without a budget has so many epochs, or as many as so many steps take."""
 
 ATTENTIONS = (*SCORES, "multi_head", "hard", None)
 """What a decoder may look at its source by."""
@@ -151,6 +147,7 @@ class Translator(Built):
     """
 
     _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "source_vocabulary_", "languages_", "longest_")
+    _budget: ClassVar[tuple[int, int]] = 10, 1000
 
     unit: str = "subword"
     attention: Any = "general"
@@ -254,15 +251,10 @@ class Translator(Built):
         batches = Pairs(Rows.of(x[:train]), Rows.of(y[:train]), self.batch_size)
         held = Pairs(Rows.of(x[train:]), Rows.of(y[train:]), AT_ONCE) if self.early_stopping else None
         plain = Forced(CrossEntropy(len(self.vocabulary_)), len(self.vocabulary_))
-        validate = None if held is None else lambda: evaluated(self.network_, held, plain)["loss"]
-        recipe = with_budget(self._recipe(), len(batches), EPOCHS, STEPS)
-        if as_teacher_forcing(self.teacher_forcing).gets_harder:
-            recipe = replace(recipe, n_iter_no_change=math.inf)  # the loss rises with the task
-        trainer = Trainer(self.network_, batches, self._objective(generator), recipe, generator, validate)
-        if self.checkpoint is not None:
-            mark = {"data": digest(*x, *y), "start": digest(*self.network_.state_dict().values())}
-            trainer.checkpoint = self._checkpointed(mark, self.schedule is not None, {})
-        self._run(trainer)
+        objectives = self._objective(generator), plain
+        harder = as_teacher_forcing(self.teacher_forcing).gets_harder
+        changes = {"n_iter_no_change": math.inf} if harder else {}  # the loss rises with the task
+        self._teach(batches, held, objectives, generator, lambda: digest(*x, *y), changes)
 
     def _pretrained(self, sources: list[str]) -> SequenceAutoencoder:
         """An autoencoder of the sources."""

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seqdyn.autoencoder import Autoencoder
 from seqdyn.cell import Attending, Cell
 from seqdyn.checks import check_count
 from seqdyn.dynamics.trajectory import double
@@ -361,7 +362,7 @@ def _taking(network: Any) -> Any:
     if isinstance(network, EncoderDecoder):
         few = cast(int, network.encoder.input_size) < network.decoder.input_size
         return network.encoder if few else network.decoder
-    return network.encoder if isinstance(network, Annotator) else network
+    return network.encoder if isinstance(network, Annotator | Autoencoder) else network
 
 
 def _changed(x: Any, step: int, symbols: int | None, generator: torch.Generator) -> Any:
