@@ -81,6 +81,8 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.forecasting.statistical import AutoRegForecaster, ExponentialSmoothingForecaster
     from seqdyn.identification.figures import plot_bode, plot_poles, plot_response, plot_singular_values
     from seqdyn.identification.system import LinearSystem
+    from seqdyn.images.draw import DRAW
+    from seqdyn.images.pixel import PixelRNN
     from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
     from seqdyn.language.classifier import TextClassifier
     from seqdyn.language.model import LanguageModel
@@ -141,6 +143,8 @@ _HOME = {
     "language.model": ("LanguageModel",),
     "language.classifier": ("TextClassifier",),
     "language.translation": ("Translator",),
+    "images.pixel": ("PixelRNN",),
+    "images.draw": ("DRAW",),
     "reports.audits": ("check_causal", "check_padding", "check_likelihood"),
     "reports.comparison": ("compare_models",),
     "reports.stability.report": ("stability_report", "StabilityReport", "assert_stable"),

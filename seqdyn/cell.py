@@ -247,3 +247,27 @@ class Cell(nn.Module):
         for own in chain(self.parameters(), self.buffers()):
             return own.new_zeros(batch, *shape)
         return torch.zeros(batch, *shape)
+
+
+class Summing(Cell):
+    """A cell whose input enters by a sum alone: y_t, h_t = g(W x_t + b, h_{t-1}).
+
+    What wraps it may compute W x + b itself, once for a part of x that does not change.
+
+    Attributes
+    ----------
+    input_weight : Parameter, shape (sums, inputs)
+        W.
+    bias : Parameter, shape (sums,)
+        b.
+    """
+
+    input_weight: nn.Parameter
+    bias: nn.Parameter
+
+    def summed(self, sums: Tensor, state: State) -> tuple[Any, State]:
+        """g: one step from W x + b (batch, sums)."""
+        raise NotImplementedError(f"{type(self).__name__} must define summed(sums, state).")
+
+    def forward(self, x: Tensor, state: State) -> tuple[Any, State]:
+        return self.summed(nn.functional.linear(x, self.input_weight, self.bias), state)

@@ -35,6 +35,14 @@ class Films(NamedTuple):
     y: np.ndarray
 
 
+class BinarizedPictures(NamedTuple):
+    """``train`` (50000, 28, 28), ``validation`` and ``test`` (10000, 28, 28), uint8, 0 or 1."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
 class Split(NamedTuple):
     """Two frames: ``train`` is for fitting, ``test`` is for the score."""
 
@@ -53,6 +61,7 @@ class Source(NamedTuple):
 
 _DARTS = "https://raw.githubusercontent.com/unit8co/darts/master/datasets"
 _M4 = "https://raw.githubusercontent.com/Mcompetitions/M4-methods/master/Dataset"
+_MNIST = "MNIST of LeCun, Cortes & Burges, binarised once and for all by Salakhutdinov & Murray (2008)"
 _DAISY = "DaISy, De Moor (ed.), KU Leuven, https://homes.esat.kuleuven.be/~smc/daisy/daisydata.html"
 
 SOURCES = {
@@ -109,6 +118,24 @@ SOURCES = {
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         "Karpathy (2015), char-rnn; the text is in the public domain",
+    ),
+    "binarized_mnist_train": Source(
+        "binarized_mnist/train.amat",
+        "79a0312c7389d855cfc97e3812de3998417c5829d8a51543b56a90a91252ae7e",
+        None,
+        _MNIST,
+    ),
+    "binarized_mnist_valid": Source(
+        "binarized_mnist/valid.amat",
+        "7436afc856959075c7787025bb8a4ba2b520b9230ee39667c66aa7dd2819dd68",
+        None,
+        _MNIST,
+    ),
+    "binarized_mnist_test": Source(
+        "binarized_mnist/test.amat",
+        "5bc30222e1e7896cbccd1e1db6b28540cc1230f4d2d5473841a5f6cc54be8d38",
+        None,
+        _MNIST,
     ),
 }
 """Every file of ``fetch_*``."""
@@ -705,6 +732,30 @@ def fetch_tiny_shakespeare() -> str:
     Karpathy (2015), The unreasonable effectiveness of recurrent neural networks; the text is in the public domain.
     """
     return fetch("tiny_shakespeare").read_text(encoding="utf-8")
+
+
+def fetch_binarized_mnist() -> BinarizedPictures:
+    """Handwritten digits, 28 × 28 pixels, black and white: the fixed binarisation that likelihoods are compared on.
+
+    The parts are sorted in no useful way: the test part by class, so that its first pictures are no sample of it.
+
+    Returns
+    -------
+    BinarizedPictures
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        See :func:`fetch`. The files are MATLAB's, in spite of their names.
+
+    References
+    ----------
+    Salakhutdinov & Murray (2008), On the quantitative analysis of deep belief networks.
+    """
+    from scipy.io import loadmat
+
+    parts = (loadmat(fetch(f"binarized_mnist_{part}"))["X"] for part in ("train", "valid", "test"))
+    return BinarizedPictures(*(part.reshape(-1, 28, 28) for part in parts))
 
 
 def fetch(name: str) -> Path:

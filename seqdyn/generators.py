@@ -32,3 +32,15 @@ def generator_of(random_state: Any) -> torch.Generator:
     else:
         seed = check_random_state(random_state).randint(2**31 - 1)
     return torch.Generator().manual_seed(int(seed))
+
+
+def seeds_of(random_state: Any, count: int) -> list[int]:
+    """Seeds for so many sequences; each depends on the state and on its own number alone.
+
+    Examples
+    --------
+    >>> seeds_of(3, 5)[:2] == seeds_of(3, 2)
+    True
+    """
+    drawn = torch.randint(2**62, (count,), generator=generator_of(random_state))
+    return [int(seed) for seed in drawn]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from seqdyn.cell import Block, Cell
+from seqdyn.cell import Block, Summing
 from seqdyn.generators import own_generator
 
 
@@ -19,7 +19,7 @@ class LSTMState(NamedTuple):
     c: Tensor
 
 
-class LSTM(Cell):
+class LSTM(Summing):
     """The long short-term memory: three gates around a memory that nothing else transforms.
 
         i_t = σ(W_i x_t + U_i h_{t-1} + b_i)        write
@@ -98,8 +98,8 @@ class LSTM(Cell):
     def initial_state(self, batch: int) -> LSTMState:
         return LSTMState(self.zeros(batch, self.hidden_size), self.zeros(batch, self.hidden_size))
 
-    def forward(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        *_, o, c = self._step(x, state)
+    def summed(self, sums: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        *_, o, c = self._gated(sums, state)
         h = o * torch.tanh(c)
         return h, LSTMState(h, c)
 
@@ -135,8 +135,11 @@ class LSTM(Cell):
 
     def _step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """The gates i, f, g, o and the new memory c."""
-        sums = linear(x, self.input_weight, self.bias) + linear(state.h, self.recurrent_weight)
-        a_i, a_f, a_g, a_o = sums.chunk(4, dim=-1)
+        return self._gated(linear(x, self.input_weight, self.bias), state)
+
+    def _gated(self, sums: Tensor, state: LSTMState) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The same from W x + b."""
+        a_i, a_f, a_g, a_o = (sums + linear(state.h, self.recurrent_weight)).chunk(4, dim=-1)
         if self.peephole is not None:
             a_i, a_f = a_i + self.peephole[0] * state.c, a_f + self.peephole[1] * state.c
         i, f, g = torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g)

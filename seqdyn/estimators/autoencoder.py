@@ -22,7 +22,7 @@ from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences, as_sequences
 from seqdyn.data.text import Vocabulary
 from seqdyn.encoder import Encoder
-from seqdyn.estimators.built import BY_WIDTHS, Built
+from seqdyn.estimators.built import BY_WIDTHS, OfSymbols
 from seqdyn.estimators.layers import directed, widths_of
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters
 from seqdyn.estimators.sequence import unchanged_on_error
@@ -36,7 +36,7 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class SequenceAutoencoder(TransformerMixin, Built, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class SequenceAutoencoder(TransformerMixin, OfSymbols, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """One dense vector for a sequence of any length, from which the sequence can be made again.
 
         z = W_z s + b_z,   s = encoder(x_1 … x_T)

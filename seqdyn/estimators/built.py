@@ -53,13 +53,8 @@ class Built(Trained):
         Epochs.
     """
 
-    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_",)
+    _kept: ClassVar[tuple[str, ...]]
     _budget: ClassVar[tuple[int, int]]
-
-    unit: str = "character"
-    cell: Any = "lstm"
-    vocabulary_size: int | None = None
-    min_count: int = 1
 
     def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
         """An untrained network, from what is kept."""
@@ -107,15 +102,6 @@ class Built(Trained):
             self.network_.eval()
             self.history_, self.n_iter_ = history(trainer), len(trainer.history)
 
-    @property
-    def _cell(self) -> Any:
-        """The class of the layers, or one built."""
-        return CELLS[self.cell] if isinstance(self.cell, str) else self.cell
-
-    def _layer(self, generator: torch.Generator) -> Callable[[int, int], Cell]:
-        """What makes a layer of some widths."""
-        return lambda inputs, hidden: layer_of(self._cell, inputs, hidden, generator)
-
     def _held(self, count: int) -> int:
         """How many of the last examples are held out."""
         held = max(1, round(self.validation_fraction * count)) * self.early_stopping
@@ -124,13 +110,7 @@ class Built(Trained):
         return held
 
     def _rules(self) -> dict[str, Rule]:
-        made = (callable, "a class called as cell(input_size, hidden_size)")
-        return {
-            "unit": one_of(*UNITS),
-            "cell": either(one_of(*CELLS), made, instance_of(Cell, "a built Cell")),
-            "vocabulary_size": optional(at_least(1)),
-            "min_count": at_least(1),
-        }
+        return {}
 
     def __sklearn_is_fitted__(self) -> bool:
         return "history_" in vars(self)
@@ -174,3 +154,33 @@ class Built(Trained):
         model.history_ = pd.DataFrame(fitted["columns"])
         model.history_.attrs["non_finite"] = fitted["events"]
         return model
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class OfSymbols(Built):
+    """One whose network reads or writes the symbols of a vocabulary, by recurrences of one kind."""
+
+    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_",)
+
+    unit: str = "character"
+    cell: Any = "lstm"
+    vocabulary_size: int | None = None
+    min_count: int = 1
+
+    @property
+    def _cell(self) -> Any:
+        """The class of the layers, or one built."""
+        return CELLS[self.cell] if isinstance(self.cell, str) else self.cell
+
+    def _layer(self, generator: torch.Generator) -> Callable[[int, int], Cell]:
+        """What makes a layer of some widths."""
+        return lambda inputs, hidden: layer_of(self._cell, inputs, hidden, generator)
+
+    def _rules(self) -> dict[str, Rule]:
+        made = (callable, "a class called as cell(input_size, hidden_size)")
+        return super()._rules() | {
+            "unit": one_of(*UNITS),
+            "cell": either(one_of(*CELLS), made, instance_of(Cell, "a built Cell")),
+            "vocabulary_size": optional(at_least(1)),
+            "min_count": at_least(1),
+        }

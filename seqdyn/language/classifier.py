@@ -21,7 +21,7 @@ from seqdyn.data.targets import is_missing
 from seqdyn.data.text import Vocabulary
 from seqdyn.encoder import POOLINGS, Encoder, Ensemble
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
-from seqdyn.estimators.built import Built
+from seqdyn.estimators.built import OfSymbols
 from seqdyn.estimators.gradient import last_of_each
 from seqdyn.estimators.layers import directed, widths_of
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, instance_of, one_of, optional, share
@@ -43,7 +43,7 @@ Text = str | Sequence[str]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class TextClassifier(ClassifierMixin, Built):
+class TextClassifier(ClassifierMixin, OfSymbols):
     """The probability of every class of a text, read by recurrent layers: P(y) = softmax(W pool(o_1 … o_T) + b).
 
         x_t = E_{s_t},   o_t, h_t = f(x_t, h_{t-1}) in one direction or both,   pool: last, mean, max or attention

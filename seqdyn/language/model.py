@@ -19,7 +19,7 @@ from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
 from seqdyn.composition import Embedding, Readout, Residual, Stack
 from seqdyn.data.text import Source, Vocabulary, check_numbers, encode_corpus, pieces
 from seqdyn.decoding import STRATEGIES, Beam, Drawn, Strategy
-from seqdyn.estimators.built import Built
+from seqdyn.estimators.built import OfSymbols
 from seqdyn.estimators.layers import layer_of, widths_of
 from seqdyn.estimators.parameters import (
     Rule,
@@ -59,7 +59,7 @@ BEAMS = 5
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class LanguageModel(Built):
+class LanguageModel(OfSymbols):
     """The probability of every next symbol of a text, given all before it: p(s_t | s_1 … s_{t-1}) = softmax(y_t).
 
         x_t = E_{s_{t-1}},   y_t, h_t = f(x_t, h_{t-1}),   loss = −(1/N) Σ ln p(s_t | s_1 … s_{t-1})

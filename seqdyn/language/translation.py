@@ -19,7 +19,7 @@ from seqdyn.data.text import Vocabulary
 from seqdyn.encoder import Encoder
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
-from seqdyn.estimators.built import BY_WIDTHS, Built
+from seqdyn.estimators.built import BY_WIDTHS, OfSymbols
 from seqdyn.estimators.decoders import DecoderPlan
 from seqdyn.estimators.layers import directed, widths_of
 from seqdyn.estimators.parameters import (
@@ -58,7 +58,7 @@ ATTENTIONS = (*SCORES, "multi_head", "hard", None)
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class Translator(Built):
+class Translator(OfSymbols):
     """The probability of a target sentence, given its source: p(y | x) = ∏ p(y_t | y_1 … y_{t-1}, x).
 
         h_1 … h_S, s = encoder(x)                          one direction or both

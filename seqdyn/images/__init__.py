@@ -1,0 +1,1 @@
+"""Pictures: models that write them, and models that tell what they show."""

@@ -1,0 +1,294 @@
+"""DRAW: pictures painted in glimpses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqdyn.cells.draw import DRAWCell, Painter
+from seqdyn.cells.lstm import LSTM
+from seqdyn.checks import check_count
+from seqdyn.data.pictures import as_pictures
+from seqdyn.estimators.built import Built
+from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of
+from seqdyn.estimators.sequence import unchanged_on_error
+from seqdyn.generators import generator_of
+from seqdyn.glimpses import Read, Write
+from seqdyn.images.figures import animated, strip
+from seqdyn.images.painting import AT_ONCE, PaintingPredictor, Strip
+from seqdyn.training.batches import Rows, Spans
+from seqdyn.training.checkpoint import digest
+from seqdyn.training.loop import NonFiniteError
+from seqdyn.training.variational import Variational, importance_weighted
+
+if TYPE_CHECKING:
+    import os
+
+    from matplotlib.figure import Figure
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class DRAW(Built):
+    """A recurrent variational autoencoder that paints pictures in glimpses, see :mod:`seqdyn.cells.draw`.
+
+        p(x) = ∫ ∏_pixels Bernoulli(x | σ(c_T)) N(z_1 … z_T; 0, I) dz,   c_T painted from z_1 … z_T
+        −ln p(x) ≤ E[L_x + L_z],   z_t ~ N(μ_t, σ_t²), by an encoder that looks at x and at what is painted
+
+    Parameters
+    ----------
+    attention : bool
+        Read and write through a window of Gaussian filters, see :mod:`seqdyn.glimpses`; False: everywhere.
+    glimpses : int
+        T, steps.
+    read_size, write_size : int
+        N, filters in each direction, with attention.
+    latent_size : int
+        Width of z_t.
+    hidden_size : int
+        Of encoder and decoder.
+    channels : {1, 3}
+        Of the pictures.
+    batch_size, learning_rate, schedule, clip_norm, weight_average, … : see
+        :class:`~seqdyn.estimators.trained.Trained`.
+        Without a budget it is trained for 20 epochs, or as many as 2,000 steps take.
+
+    Attributes
+    ----------
+    shape_ : (int, int, int)
+        Channels, height and width of a picture.
+    network_ : DRAWCell
+    history_ : DataFrame
+        One row an epoch: loss (nats a picture), its parts ``pixels`` and ``divergence``, and more.
+
+    References
+    ----------
+    Gregor, Danihelka, Graves, Rezende & Wierstra (2015), DRAW: A recurrent neural network for image generation.
+
+    Examples
+    --------
+    >>> bars = np.tile(np.eye(4, dtype=int)[:, None].repeat(4, 1), (10, 1, 1))
+    >>> model = DRAW(attention=False, glimpses=3, latent_size=2, hidden_size=16, random_state=0).fit(bars)
+    >>> model.evaluate(bars)["bound_nats"] < 4  # ln 4 at best, 9 where every pixel has its own probability
+    True
+    >>> model.sample(5, random_state=0).shape
+    (5, 4, 4)
+    """
+
+    _kept: ClassVar[tuple[str, ...]] = ("shape_",)
+    _budget: ClassVar[tuple[int, int]] = 20, 2000
+
+    attention: bool = True
+    glimpses: int = 10
+    read_size: int = 5
+    write_size: int = 5
+    latent_size: int = 32
+    hidden_size: int = 256
+    channels: int = 1
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    schedule: Any = "warmup_cosine"
+    clip_norm: float | None = 5.0
+    weight_average: float = 0.999
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(self, images: Any, y: None = None) -> Self:
+        """Learn pictures.
+
+        Parameters
+        ----------
+        images : array of 0 and 1, shape (pictures, height, width) or (pictures, channels, height, width)
+        y : None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If shape or values do not fit, or a window is larger than the pictures; the message says what was given.
+        NonFiniteError
+            If loss or gradient explode.
+        """
+        with unchanged_on_error(self, but=NonFiniteError):
+            check_parameters(self)
+            self._learn(as_pictures(images, 2, self.channels))
+        return self
+
+    def _learn(self, images: Array) -> None:
+        train = len(images) - self._held(len(images))
+        generator = self._generator()
+        network = cast(DRAWCell, self._new(generator, shape_=tuple(map(int, images.shape[1:]))))
+        share = (images[:train].sum(0) + 0.5) / (train + 1)
+        with torch.no_grad():
+            network.painter.start.copy_(torch.as_tensor(np.log(share / (1 - share))))
+        x = self._tensor(images)
+        objective = Variational(self.glimpses)
+        batches = Spans(_alone(x[:train]), self.batch_size, order="shuffled")
+        apart = Spans(_alone(x[train:]), AT_ONCE) if train < len(images) else None
+        self._teach(batches, apart, (objective, objective), generator, lambda: digest(images))
+
+    def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> DRAWCell:
+        shape, hidden = tuple(fitted["shape_"]), self.hidden_size
+        read_size, write_size = (self.read_size, self.write_size) if self.attention else (None, None)
+        read = Read(shape, hidden, read_size, generator)
+        encoder = LSTM(read.output_size + hidden, hidden, generator=generator)
+        decoder = LSTM(self.latent_size, hidden, generator=generator)
+        return DRAWCell(encoder, Painter(decoder, Write(shape, hidden, write_size, generator)), read, generator)
+
+    # ---------------------------------------------------------------- how likely pictures are
+
+    @property
+    def predictor_(self) -> PaintingPredictor:
+        """The fitted network with the number of its glimpses."""
+        return PaintingPredictor(cast(DRAWCell, self.network_), self.glimpses)
+
+    def score(self, images: Any, y: None = None) -> float:
+        """The bound on the mean of ln p, in nats, by one path a picture: higher is better."""
+        return -float(self.evaluate(images)["bound_nats"])
+
+    def evaluate(self, images: Any, importance_samples: int = 1, random_state: Any = 0) -> dict[str, Any]:
+        """Bounds on how likely pictures are; none of them is the exact value, which is lower still.
+
+        Parameters
+        ----------
+        images : array, as in :meth:`fit`
+        importance_samples : int, at least 1
+            K, paths a picture.
+        random_state : int, RandomState or None
+            Draws the paths.
+
+        Returns
+        -------
+        dict
+            ``bound_nats``, the mean of L_x + L_z over pictures and paths; ``importance_weighted_nats``, the mean of
+            −ln(1/K Σ w), a tighter bound if K > 1; ``pixel_nats``, L_x; ``divergence_per_glimpse``, L_z of every step,
+            array (glimpses,); ``effective_sample_size``, the mean of (Σ w)² / Σ w², from 1 to K; ``standard_error`` of
+            the bound, over pictures; ``images_scored``.
+        """
+        x = self._given(images)
+        count = check_count("importance_samples", importance_samples)
+        generator, found = generator_of(random_state), []
+        for part in x.split(max(1, AT_ONCE // count)):
+            paths = self.predictor_.bounds(part.repeat_interleave(count, 0), generator)
+            found.append([value.double().view(len(part), count, -1) for value in paths])
+        pixels, told, weights = (torch.cat(values) for values in zip(*found, strict=True))
+        costs = (pixels.squeeze(2) + told.sum(2)).mean(1)
+        weights = weights.squeeze(2)
+        effective = (2 * torch.logsumexp(weights, 1) - torch.logsumexp(2 * weights, 1)).exp()
+        return {
+            "bound_nats": float(costs.mean()),
+            "importance_weighted_nats": -float(importance_weighted(weights).mean()),
+            "pixel_nats": float(pixels.mean()),
+            "divergence_per_glimpse": told.mean((0, 1)).cpu().numpy(),
+            "effective_sample_size": float(effective.mean()),
+            "standard_error": float(costs.std() / math.sqrt(len(costs))) if len(costs) > 1 else math.nan,
+            "images_scored": len(x),
+        }
+
+    # ---------------------------------------------------------------- pictures
+
+    def sample(self, n: int = 1, return_steps: bool = False, random_state: Any = None) -> Any:
+        """New pictures of 0 and 1, painted from z_t ~ N(0, I); no picture is seen.
+
+        Parameters
+        ----------
+        n : int, at least 1
+        return_steps : bool
+            Give a :class:`~seqdyn.images.painting.Strip` instead, with every step and the windows.
+        random_state : int, RandomState or None
+            That of the model if None.
+
+        Returns
+        -------
+        array of int, shape (n, height, width), or (n, channels, height, width) of several; or Strip
+        """
+        self._check()
+        generator = generator_of(self.random_state if random_state is None else random_state)
+        canvas, steps, write = self.predictor_.paint(check_count("n", n), generator)
+        images = self._shaped(_drawn(canvas, generator))
+        return Strip(images, self._shaped(steps), None, write) if return_steps else images
+
+    def reconstruct(self, images: Any, n: int = 1, return_steps: bool = False, random_state: Any = None) -> Any:
+        """What is painted of pictures that are seen: probabilities σ(c_T), by n paths each.
+
+        Parameters
+        ----------
+        images : array, as in :meth:`fit`
+        n : int, at least 1
+        return_steps : bool
+            Give a :class:`~seqdyn.images.painting.Strip` instead, of pictures one after the other, n of each.
+        random_state : int, RandomState or None
+
+        Returns
+        -------
+        array, shape (pictures, n, …); or Strip
+        """
+        x = self._given(images).repeat_interleave(check_count("n", n), 0)
+        generator = generator_of(self.random_state if random_state is None else random_state)
+        parts = [self.predictor_.repaint(part, generator) for part in x.split(AT_ONCE)]
+        canvas = torch.cat([part[0] for part in parts]).cpu()
+        steps, read, write = (_joined([part[place] for part in parts]) for place in (1, 2, 3))
+        if not return_steps:
+            shown = self._shaped(torch.sigmoid(canvas).numpy())
+            return shown.reshape(-1, n, *shown.shape[1:])
+        return Strip(self._shaped(_drawn(canvas, generator)), self._shaped(steps), read, write)
+
+    def encode(self, images: Any) -> Array:
+        """What the network tells itself of pictures: the means of z_t, (pictures, glimpses, latent_size)."""
+        x = self._given(images)
+        return np.concatenate([self.predictor_.told(part) for part in x.split(AT_ONCE)])
+
+    def plot_strip(self, pictures: Strip) -> Figure:
+        """Pictures as they came about, one row each, from left to right in time, with the windows as rectangles."""
+        return strip(pictures)
+
+    def animate(self, pictures: Strip, path: str | os.PathLike[str], frames_per_second: int = 4) -> None:
+        """The same as an animated GIF."""
+        animated(pictures, path, frames_per_second)
+
+    def _given(self, images: Any) -> Tensor:
+        self._check()
+        return self._tensor(as_pictures(images, 2, self.channels, self.shape_))
+
+    def _tensor(self, images: Array) -> Tensor:
+        return torch.as_tensor(images).to(self._device, self._precision)
+
+    def _shaped(self, pictures: Any) -> Array:
+        """Pictures without the axis of one channel."""
+        found: Array = pictures.squeeze(-3) if self.channels == 1 else pictures
+        return found
+
+    def _rules(self) -> dict[str, Rule]:
+        return super()._rules() | {
+            "attention": one_of(False, True),
+            "glimpses": at_least(1),
+            "read_size": at_least(1),
+            "write_size": at_least(1),
+            "latent_size": at_least(1),
+            "hidden_size": at_least(1),
+            "channels": one_of(1, 3),
+        }
+
+
+def _alone(x: Tensor) -> Rows:
+    """Pictures as series of one step."""
+    return Rows(x, x, None, torch.arange(len(x)), torch.ones(len(x), dtype=torch.long))
+
+
+def _drawn(canvas: Tensor, generator: torch.Generator) -> Array:
+    """Pictures of 0 and 1 from the log-odds of their pixels."""
+    return torch.bernoulli(torch.sigmoid(canvas.cpu()), generator=generator).numpy().astype(np.int64)
+
+
+def _joined(parts: list[Any]) -> Any:
+    return None if parts[0] is None else np.concatenate(parts)

@@ -1,0 +1,96 @@
+"""Pictures as they came about, and what was drawn of those that were hidden."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqdyn.figures import MODELS, figure
+
+if TYPE_CHECKING:
+    import os
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from seqdyn.images.painting import Strip
+
+Array = np.ndarray[Any, Any]
+
+SIDE = 0.8
+"""Inches of a picture."""
+
+
+def strip(pictures: Strip) -> Figure:
+    """Pictures as they came about: one row each, time from left to right."""
+    count, steps = pictures.probabilities.shape[:2]
+    drawing, axes = figure(count, steps, width=SIDE * steps, height=SIDE * count + 0.4)
+    for number, place in enumerate(np.ravel(axes)):
+        picture, step = divmod(number, steps)
+        _show(place, pictures.probabilities[picture, step])
+        _windows(place, pictures, picture, step)
+    drawing.supxlabel("time →")
+    return drawing
+
+
+def animated(pictures: Strip, path: str | os.PathLike[str], frames_per_second: int) -> None:
+    """Write the same as an animated GIF, all pictures side by side; the last frame stays for a second."""
+    from matplotlib.animation import FuncAnimation, PillowWriter
+
+    count, steps = pictures.probabilities.shape[:2]
+    columns = min(count, 8)
+    rows = -(-count // columns)
+    drawing, grid = figure(rows, columns, width=1.2 * columns, height=1.2 * rows)
+    axes = np.ravel(grid)
+    for place in axes[count:]:
+        place.set_axis_off()
+
+    def draw(frame: int) -> list[Any]:
+        for picture, place in enumerate(axes[:count]):
+            place.clear()
+            _show(place, pictures.probabilities[picture, min(frame, steps - 1)])
+            if frame < steps:
+                _windows(place, pictures, picture, frame)
+        return []
+
+    frames = steps + frames_per_second
+    FuncAnimation(drawing, draw, frames=frames).save(str(path), writer=PillowWriter(fps=frames_per_second))
+
+
+def gallery(rows: list[Array], labels: list[str] | None = None) -> Figure:
+    """Rows of pictures, each a list of (height, width) or (3, height, width), in [0, 1]; NaN is grey."""
+    columns = max(map(len, rows))
+    drawing, axes = figure(len(rows), columns, width=SIDE * columns, height=SIDE * len(rows) + 0.3)
+    for number, place in enumerate(np.ravel(axes)):
+        row, column = divmod(number, columns)
+        place.set_axis_off()
+        if column < len(rows[row]):
+            _show(place, rows[row][column])
+        if row == 0 and labels is not None:
+            place.set_title(labels[column], fontsize=8)
+    return drawing
+
+
+def _show(place: Axes, picture: Array) -> None:
+    if picture.ndim == 3:
+        place.imshow(np.moveaxis(picture, 0, -1), vmin=0, vmax=1)
+    else:
+        from matplotlib import colormaps
+
+        place.imshow(picture, cmap=colormaps["gray_r"].with_extremes(bad="#B0C4DE"), vmin=0, vmax=1)
+    place.set_xticks([])
+    place.set_yticks([])
+    place.grid(False)
+
+
+def _windows(place: Axes, pictures: Strip, picture: int, step: int) -> None:
+    """Rectangles around what is read (blue) and written (orange), their lines as wide as the filters."""
+    from matplotlib.patches import Rectangle
+
+    for windows, colour in ((pictures.read, MODELS[0]), (pictures.write, MODELS[1])):
+        if windows is not None:
+            x, y, half, sigma, _ = windows[picture, step]
+            width = float(np.clip(sigma, 0.5, 3.0))
+            corner, side = (x - half - 0.5, y - half - 0.5), 2 * half + 1
+            place.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=colour, linewidth=width))

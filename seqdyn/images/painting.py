@@ -1,0 +1,119 @@
+"""What a fitted painter is used for: new pictures, how they came about, and bounds on how likely pictures are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqdyn.cell import Noisy
+from seqdyn.cells.draw import DRAWCell, DRAWState, PainterState
+from seqdyn.glimpses import Window
+from seqdyn.loops import Scan, scan
+from seqdyn.state import hold
+from seqdyn.training.variational import Bound, bound
+
+Array = np.ndarray[Any, Any]
+
+AT_ONCE = 256
+"""Pictures, or paths of them, that are run side by side."""
+
+
+class Strip(NamedTuple):
+    """How pictures came about, glimpse by glimpse.
+
+    Attributes
+    ----------
+    images : array of 0 and 1, shape (pictures, *image)
+        Drawn from the last canvas.
+    probabilities : array, shape (pictures, glimpses, *image)
+        σ(c_t), the probability of a 1 at every pixel.
+    read, write : array, shape (pictures, glimpses, 5), or None
+        The windows: the centre's column and row, their half width δ (N − 1)/2, σ, all in pixels, and γ. ``read`` is
+        None where no picture was seen, both without attention.
+    """
+
+    images: Array
+    probabilities: Array
+    read: Array | None
+    write: Array | None
+
+
+@dataclass(frozen=True)
+class PaintingPredictor:
+    """A network that paints, with the number of its glimpses.
+
+    Parameters
+    ----------
+    network : DRAWCell
+    glimpses : int
+    """
+
+    network: DRAWCell
+    glimpses: int
+
+    def paint(self, count: int, generator: torch.Generator) -> tuple[Tensor, Array, Array | None]:
+        """New pictures, z_t ~ N(0, I): the last canvas, the probabilities of every step and the windows written to.
+
+        Only the painter takes part: nothing that sees a picture.
+        """
+        painter = self.network.painter
+        like = painter.zeros(1)
+        z = torch.randn(count, self.glimpses, painter.input_size, generator=generator, dtype=like.dtype).to(like.device)
+        with torch.inference_mode():
+            run = scan(painter, z, record=_canvas_and_state)
+        canvas, h = run.record
+        return run.state.canvas, _probabilities(canvas), self._windows(h, reads=False)
+
+    def repaint(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Array, Array | None, Array | None]:
+        """The same of pictures (batch, channels, height, width) that are seen, with the windows read through before."""
+        run = self._seen(x, generator, record=True)
+        canvas, h, heard = run.record
+        windows = self._windows(heard, reads=True), self._windows(h, reads=False)
+        return run.state.painter.canvas, _probabilities(canvas), *windows
+
+    def bounds(self, x: Tensor, generator: torch.Generator) -> Bound:
+        """What one path each costs, see :func:`~seqdyn.training.variational.bound`."""
+        with torch.inference_mode():
+            return bound(self.network, x, self.network.noise(len(x), self.glimpses, generator))
+
+    def told(self, x: Tensor) -> Array:
+        """The means of all z_t, (batch, glimpses, latent), each after the means before."""
+        with torch.inference_mode():
+            found: Array = scan(self.network, hold(x, self.glimpses)).output.mean.cpu().numpy()
+        return found
+
+    def _seen(self, x: Tensor, generator: torch.Generator, record: bool) -> Scan:
+        noise = self.network.noise(len(x), self.glimpses, generator)
+        with torch.inference_mode():
+            return scan(self.network, Noisy(hold(x, self.glimpses), noise), record=_heard if record else None)
+
+    def _windows(self, h: Tensor, reads: bool) -> Array | None:
+        """The windows that states (batch, time, hidden) of the decoder point at."""
+        part: Any = self.network.read if reads else self.network.painter.write
+        if part.size is None:
+            return None
+        with torch.inference_mode():
+            window: Window = part.window(h.flatten(0, 1))
+        half = window.stride * (part.size - 1) / 2
+        numbers = torch.stack([window.x, window.y, half, window.variance.sqrt(), window.intensity], 1)
+        found: Array = numbers.view(*h.shape[:2], 5).cpu().numpy()
+        return found
+
+
+def _canvas_and_state(z: Any, before: PainterState, output: Any, after: PainterState) -> tuple[Tensor, Tensor]:
+    """c_t, and h^dec_t."""
+    return after.canvas, after.decoder.h
+
+
+def _heard(x: Any, before: DRAWState, output: Any, after: DRAWState) -> tuple[Tensor, Tensor, Tensor]:
+    """c_t, h^dec_t and h^dec_{t-1}."""
+    return after.painter.canvas, after.heard, before.heard
+
+
+def _probabilities(canvas: Tensor) -> Array:
+    found: Array = torch.sigmoid(canvas).cpu().numpy()
+    return found

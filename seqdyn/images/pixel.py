@@ -1,0 +1,285 @@
+"""PixelRNN: the probability of a picture, pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import torch
+
+from seqdyn.cells.diagonal_lstm import DiagonalLSTM
+from seqdyn.cells.masked_window import MaskedWindow
+from seqdyn.cells.row_lstm import RowLSTM
+from seqdyn.checks import check_count
+from seqdyn.data.pictures import as_pictures
+from seqdyn.estimators.built import Built
+from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of
+from seqdyn.estimators.sequence import unchanged_on_error
+from seqdyn.generators import seeds_of
+from seqdyn.images.writing import Completion, PicturePredictor, exact
+from seqdyn.rows import PixelReadout, PixelResidual, Pixels, Placed, RowCell, RowStack
+from seqdyn.training.batches import Rows, Spans
+from seqdyn.training.checkpoint import digest
+from seqdyn.training.loop import NonFiniteError
+from seqdyn.training.objective import Supervised
+
+Array = np.ndarray[Any, Any]
+
+VARIANTS: dict[str, Any] = {"row": RowLSTM, "diagonal": DiagonalLSTM}
+"""The recurrences by name."""
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class PixelRNN(Built):
+    """The exact probability of a picture: p(x) = ∏_i p(x_i | x_1 … x_{i-1}), row by row, from left to right.
+
+        x̃ = K ⊛ x + b_rc                                 a masked window: no pixel sees itself, or what comes later
+        x̃ ← x̃ + W h(x̃) + b                               num_layers times; h a Row LSTM or a Diagonal BiLSTM
+        p(x_rc) = softmax(W_2 relu(W_1 relu(x̃)) + b_rc)    of two levels one score, the log-odds of a 1
+
+    Parameters
+    ----------
+    variant : {"diagonal", "row"}
+        The recurrence: :class:`~seqdyn.cells.diagonal_lstm.DiagonalLSTM` sees nearly all earlier pixels,
+        :class:`~seqdyn.cells.row_lstm.RowLSTM` a triangle of them, in half the steps.
+    hidden_size : int
+        Width of a memory; a pixel has twice as many features.
+    num_layers : int
+    levels : int, at least 2
+        A pixel is 0, 1, … levels − 1: 2 for black and white, 256 for bytes of grey.
+    window_size : int, odd, at least 3
+        Of the masked window.
+    batch_size, learning_rate, schedule, clip_norm, weight_average, … : see
+        :class:`~seqdyn.estimators.trained.Trained`.
+        Without a budget it is trained for 20 epochs, or as many as 2,000 steps take.
+
+    Attributes
+    ----------
+    shape_ : (int, int)
+        Height and width of a picture.
+    network_ : Pixels
+    history_ : DataFrame
+        One row an epoch: loss (nats a pixel), gradient_norm, and more.
+
+    References
+    ----------
+    Van den Oord, Kalchbrenner & Kavukcuoglu (2016), Pixel recurrent neural networks.
+
+    Examples
+    --------
+    >>> stripes = np.tile([[0, 1], [1, 0]], (40, 1)).reshape(40, 2, 1).repeat(4, 2)
+    >>> model = PixelRNN(hidden_size=4, max_epochs=60, random_state=0).fit(stripes)
+    >>> model.evaluate(stripes)["nats_per_image"] < 1  # ln 2 at best
+    True
+    >>> model.sample(3, random_state=0).shape
+    (3, 2, 4)
+    """
+
+    _kept: ClassVar[tuple[str, ...]] = ("shape_",)
+    _budget: ClassVar[tuple[int, int]] = 20, 2000
+
+    variant: str = "diagonal"
+    hidden_size: int = 32
+    num_layers: int = 1
+    levels: int = 2
+    window_size: int = 7
+    batch_size: int = 16
+    learning_rate: float = 4e-3
+    schedule: Any = "warmup_cosine"
+    clip_norm: float | None = 5.0
+    weight_average: float = 0.999
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(self, images: Any, y: None = None) -> Self:
+        """Learn pictures.
+
+        Parameters
+        ----------
+        images : array of whole numbers, shape (pictures, height, width) or (pictures, 1, height, width)
+            From 0 to levels − 1.
+        y : None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If shape or values do not fit; the message says what was given.
+        NonFiniteError
+            If loss or gradient explode.
+        """
+        with unchanged_on_error(self, but=NonFiniteError):
+            check_parameters(self)
+            self._learn(as_pictures(images, self.levels)[:, 0])
+        return self
+
+    def _learn(self, images: Array) -> None:
+        train = len(images) - self._held(len(images))
+        generator = self._generator()
+        network = cast(Pixels, self._new(generator, shape_=(int(images.shape[1]), int(images.shape[2]))))
+        places = cast(Placed, network.cell)
+        with torch.no_grad():
+            places.bias.copy_(torch.as_tensor(_start(images[:train], self.levels)))
+        x = torch.as_tensor(images).to(self._device, self._precision)
+        objective = Supervised(self.predictor_.head)
+        batches = Spans(_rows(x[:train]), self.batch_size, order="shuffled")
+        apart = Spans(_rows(x[train:]), 250) if train < len(images) else None
+        self._teach(batches, apart, (objective, objective), generator, lambda: digest(images))
+
+    def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> Pixels:
+        height, width = fitted["shape_"]
+        features, scores = 2 * self.hidden_size, 1 if self.levels == 2 else self.levels
+        window = MaskedWindow(width, features, self.window_size, generator)
+        layers: list[RowCell] = [Placed(window, height)]
+        for _ in range(self.num_layers):
+            recurrence = VARIANTS[self.variant](width, features, self.hidden_size, generator=generator)
+            layers.append(PixelResidual(recurrence, generator))
+        return Pixels(Placed(PixelReadout(RowStack(layers), scores, generator), height), self.levels)
+
+    # ---------------------------------------------------------------- how likely pictures are
+
+    @property
+    def predictor_(self) -> PicturePredictor:
+        """The fitted network with the height of its pictures."""
+        return PicturePredictor(cast(Pixels, self.network_), self.shape_[0])
+
+    def log_likelihood(self, images: Any) -> Array:
+        """ln p of every picture, (pictures,), in nats."""
+        self._check()
+        given = torch.as_tensor(self._given(images))
+        found: Array = self.predictor_.log_probabilities(given).sum((1, 2)).cpu().numpy()
+        return found
+
+    def score(self, images: Any, y: None = None) -> float:
+        """The mean of ln p over pictures, in nats: higher is better."""
+        return float(self.log_likelihood(images).mean())
+
+    def evaluate(self, images: Any) -> dict[str, float]:
+        """How likely pictures are, exactly.
+
+        Returns
+        -------
+        dict
+            ``nats_per_image``, the mean of −ln p; ``bits_per_dimension``, the same in bits by pixels;
+            ``standard_error`` of the first, over pictures; ``images_scored``.
+        """
+        nats = -self.log_likelihood(images)
+        pixels = self.shape_[0] * self.shape_[1]
+        return {
+            "nats_per_image": float(nats.mean()),
+            "bits_per_dimension": float(nats.mean() / (pixels * math.log(2))),
+            "standard_error": float(nats.std(ddof=1) / math.sqrt(len(nats))) if len(nats) > 1 else math.nan,
+            "images_scored": len(nats),
+        }
+
+    # ---------------------------------------------------------------- new pictures
+
+    def sample(self, n: int = 1, random_state: Any = None) -> Array:
+        """New pictures, drawn pixel by pixel: array of int (n, height, width).
+
+        Parameters
+        ----------
+        n : int, at least 1
+        random_state : int, RandomState or None
+            That of the model if None.
+        """
+        self._check()
+        images, _ = self.predictor_.drawn(self._seeds(check_count("n", n), random_state))
+        return images
+
+    def complete(self, images: Any, mask: Any, n: int = 1, random_state: Any = None) -> Completion:
+        """Pictures whose hidden pixels are drawn anew, given those that come before.
+
+        Where no known pixel comes after a hidden one, as with a lower half that is hidden, this is a draw from
+        p(hidden | known). Elsewhere it is not: what is known below and to the right has no say. ``exact`` tells which,
+        and ``log_weights`` make up for it.
+
+        Parameters
+        ----------
+        images : array, as in :meth:`fit`
+            What stands at hidden pixels is not read, but has to be a level.
+        mask : array of bool, shape (height, width) or (pictures, height, width)
+            True where a pixel is known.
+        n : int, at least 1
+            Completions of every picture.
+        random_state : int, RandomState or None
+
+        Returns
+        -------
+        Completion
+        """
+        self._check()
+        given = self._given(images)
+        known = _mask(mask, given)
+        check_count("n", n)
+        hidden = ~known
+        repeated = torch.as_tensor(known).repeat_interleave(n, 0)
+        values = torch.as_tensor(np.where(known, given, 0)).repeat_interleave(n, 0)
+        found, log_p = self.predictor_.drawn(self._seeds(len(repeated), random_state), repeated, values)
+        exactly = exact(known)
+        weights = np.zeros(len(found))
+        late = np.repeat(known & (np.cumsum(hidden.reshape(len(hidden), -1), 1).reshape(hidden.shape) > 0), n, 0)
+        if not exactly.all():
+            every = self.predictor_.log_probabilities(torch.as_tensor(found)).cpu().numpy()
+            weights = (every * late).sum((1, 2))
+        return Completion(
+            found.reshape(len(given), n, *self.shape_),
+            exactly,
+            weights.reshape(len(given), n),
+            log_p.sum((1, 2)).reshape(len(given), n),
+        )
+
+    def _given(self, images: Any) -> Array:
+        """Pictures (pictures, height, width) such as the model knows."""
+        found: Array = as_pictures(images, self.levels, shape=(1, *self.shape_))[:, 0]
+        return found
+
+    def _seeds(self, count: int, random_state: Any) -> list[int]:
+        return seeds_of(self.random_state if random_state is None else random_state, count)
+
+    def _rules(self) -> dict[str, Rule]:
+        odd = (
+            lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 3 and value % 2 == 1,
+            "an odd whole number of at least 3",
+        )
+        return super()._rules() | {
+            "variant": one_of(*VARIANTS),
+            "hidden_size": at_least(1),
+            "levels": at_least(2),
+            "window_size": odd,
+        }
+
+
+def _rows(x: torch.Tensor) -> Rows:
+    """Pictures (n, height, width) as series of rows that are their own targets."""
+    count, height = x.shape[:2]
+    lengths = torch.full((count,), height)
+    flat = x.flatten(0, 1)
+    return Rows(flat, flat, None, torch.arange(count) * height, lengths)
+
+
+def _start(images: Array, levels: int) -> Array:
+    """The bias of every place that gives each level its share among the pictures, (height, width, scores)."""
+    counts = np.stack([(images == level).sum(0) for level in range(levels)], -1) + 0.5
+    log_p: Array = np.log(counts / counts.sum(-1, keepdims=True))
+    return log_p[..., 1:] - log_p[..., :1] if levels == 2 else log_p
+
+
+def _mask(mask: Any, images: Array) -> Array:
+    """A mask for every picture."""
+    known = np.asarray(mask)
+    if known.dtype != bool:
+        raise ValueError(f"mask has dtype {known.dtype}, expected bool: True where a pixel is known.")
+    if known.shape not in (images.shape[1:], images.shape):
+        raise ValueError(f"mask has shape {known.shape}, expected {images.shape[1:]} or {images.shape}.")
+    known = np.broadcast_to(known, images.shape).copy()
+    if known.all((1, 2)).any():
+        number = int(known.all((1, 2)).argmax())
+        raise ValueError(f"mask hides nothing of picture {number}: True means known; leave it out, or give ~mask.")
+    return known
