@@ -81,6 +81,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.forecasting.statistical import AutoRegForecaster, ExponentialSmoothingForecaster
     from seqdyn.identification.figures import plot_bode, plot_poles, plot_response, plot_singular_values
     from seqdyn.identification.system import LinearSystem
+    from seqdyn.images.captioning import Captioner
     from seqdyn.images.draw import DRAW
     from seqdyn.images.pixel import PixelRNN
     from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
@@ -145,6 +146,7 @@ _HOME = {
     "language.translation": ("Translator",),
     "images.pixel": ("PixelRNN",),
     "images.draw": ("DRAW",),
+    "images.captioning": ("Captioner",),
     "reports.audits": ("check_causal", "check_padding", "check_likelihood"),
     "reports.comparison": ("compare_models",),
     "reports.stability.report": ("stability_report", "StabilityReport", "assert_stable"),

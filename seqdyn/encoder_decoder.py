@@ -127,12 +127,12 @@ class EncoderDecoder(nn.Module):
         return scan(own, noisy(given, drawn.decoder), own.start_from(state)).output
 
     @torch.no_grad()
-    def weights(self, x: Any, mask: Tensor | None, seen: Any) -> Tensor:
-        """α (batch, time, source) of the same pass."""
+    def weights(self, x: Any, mask: Tensor | None, seen: Any) -> tuple[Tensor, Tensor]:
+        """α (batch, time, rows) of the same pass, and which rows of the memory are there, (batch, rows)."""
         memory, state = self.encode(x, mask)
         given = Attending(seen, hold(memory, seen.shape[1]))
         recorded = scan(self.decoder, given, state, record=self.decoder.gates).record
-        return cast(Tensor, recorded["attention"])
+        return cast(Tensor, recorded["attention"]), memory.there
 
     def noise(self, batch: int, source: int, time: int, generator: torch.Generator) -> PairNoise:
         """What is drawn for one pass."""

@@ -103,6 +103,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.language.translation": "Translator",
         "seqdyn.images.pixel": "PixelRNN",
         "seqdyn.images.draw": "DRAW",
+        "seqdyn.images.captioning": "Captioner",
         "seqdyn.estimators.autoencoder": "SequenceAutoencoder",
         "seqdyn.estimators.baselines": "PersistenceRegressor ARXRegressor",
     }.items()

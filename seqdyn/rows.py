@@ -305,8 +305,8 @@ class Placed(RowCell):
 
     def _biases(self, state: PlacedState, time: int) -> Tensor:
         """The biases of the next rows, (batch, time, width, outputs)."""
-        rows = state.row.long() + torch.arange(time, device=state.row.device)
-        return self.bias[rows.clamp(max=self.height - 1)]
+        rows = state.row.floor().long() + torch.arange(time, device=state.row.device)
+        return self.bias[rows.clamp(0, self.height - 1)]
 
 
 class Pixels(Wrapper):
@@ -404,7 +404,7 @@ class Raster(Cell):
 
     def forward(self, x: Tensor, state: RasterState) -> tuple[Tensor, RasterState]:
         cell, x = self._cell, self.pixels.see(x.to(state.values))
-        column = state.column.long().squeeze(1)
+        column = state.column.floor().long().clamp(0, cell.width).squeeze(1)
         state = state._replace(values=_put(state.values, column - 1, x))
         over = column == cell.width
         if bool(over.any()):

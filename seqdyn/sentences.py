@@ -98,11 +98,11 @@ class SentencePredictor:
         return [row[: len(target)] for row, target in zip(log_p, targets, strict=True)]
 
     def weights(self, source: Padded, targets: Sequence[Tensor]) -> list[Array]:
-        """α of every symbol of a target for each source, (target, source)."""
+        """α of every symbol of a target for each source, (target, rows of the memory)."""
         padded = torch.nn.utils.rnn.pad_sequence(list(targets), batch_first=True)
-        alpha = self.network.weights(source.value, source.gaps, following(self.begin, padded)).cpu().numpy()
-        lengths = source.mask.sum(1).tolist() if not self.network.summarised else [1] * len(targets)
-        return [row[: len(target), :length] for row, target, length in zip(alpha, targets, lengths, strict=True)]
+        alpha, there = self.network.weights(source.value, source.gaps, following(self.begin, padded))
+        rows, lengths = alpha.cpu().numpy(), there.sum(1).tolist()
+        return [row[: len(target), :length] for row, target, length in zip(rows, targets, lengths, strict=True)]
 
     def _covered(self, source: Padded, rows: list[list[Sentence]], coverage_penalty: float) -> list[list[Sentence]]:
         """The sentences of every source, with the coverage penalty in their score, in its order."""

@@ -67,9 +67,9 @@ class MaskedWindow(RowCell):
         return nn.functional.pad(x, (1, -1))
 
     def above(self, state: MaskedWindowState) -> Tensor:
-        padded = nn.functional.pad(state.rows, (self.reach, self.reach))
-        windows = padded.unfold(2, self.size, 1).transpose(1, 2).flatten(2)
-        return windows @ self.weight[: -self.reach] + self.bias
+        taps = [(row, column) for row in range(self.reach) for column in range(self.size)]
+        seen = self._seen(state.rows, taps, 1).squeeze(1)
+        return seen @ self.weight[: -self.reach] + self.bias
 
     def left(self, batch: int) -> Tensor:
         return self.zeros(batch, self.reach - 1)
@@ -89,7 +89,10 @@ class MaskedWindow(RowCell):
         if mask is not None:
             return NotImplemented
         rows = torch.cat([state.rows, x], 1)
+        taps = [divmod(number, self.size) for number in range(len(self.weight))]
+        return self._seen(rows, taps, x.shape[1]) @ self.weight + self.bias, MaskedWindowState(rows[:, -self.reach :])
+
+    def _seen(self, rows: Tensor, taps: list[tuple[int, int]], time: int) -> Tensor:
+        """What stands at some places of the window of every pixel, (batch, time, width, taps); 0 outside."""
         padded = nn.functional.pad(rows, (self.reach, self.reach))
-        windows = padded.unfold(1, self.reach + 1, 1).unfold(2, self.size, 1)  # (batch, time, width, rows, columns)
-        seen = windows.flatten(3)[..., : len(self.weight)]
-        return seen @ self.weight + self.bias, MaskedWindowState(rows[:, -self.reach :])
+        return torch.stack([padded[:, r : r + time, c : c + self.width] for r, c in taps], -1)

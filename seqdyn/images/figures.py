@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from xarray import DataArray
 
     from seqdyn.images.painting import Strip
 
@@ -69,6 +70,28 @@ def gallery(rows: list[Array], labels: list[str] | None = None) -> Figure:
             _show(place, rows[row][column])
         if row == 0 and labels is not None:
             place.set_title(labels[column], fontsize=8)
+    return drawing
+
+
+def looked_at(image: Array, weights: DataArray) -> Figure:
+    """A picture once a word, lit where it was looked at.
+
+    Parameters
+    ----------
+    image : array, shape (height, width) or (channels, height, width)
+    weights : DataArray, dims (word, row, column)
+    """
+    words = [str(word) for word in weights["word"].values]
+    columns = min(len(words), 6)
+    rows = -(-len(words) // columns)
+    drawing, axes = figure(rows, columns, width=1.3 * columns, height=1.5 * rows)
+    for place in np.ravel(axes)[len(words) :]:
+        place.set_axis_off()
+    for place, word, seen in zip(np.ravel(axes), words, weights.values, strict=False):
+        _show(place, image[0] if image.ndim == 3 and len(image) == 1 else image)
+        extent = (-0.5, image.shape[-1] - 0.5, image.shape[-2] - 0.5, -0.5)
+        place.imshow(seen, cmap="Oranges", vmin=0, vmax=1, alpha=0.6, extent=extent, interpolation="nearest")
+        place.set_title(word, fontsize=9)
     return drawing
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
@@ -13,39 +12,24 @@ import xarray
 from sklearn.base import clone
 from torch import Tensor
 
-from seqdyn.checks import check_count
 from seqdyn.composition import Embedding, Identity
-from seqdyn.data.text import Vocabulary
 from seqdyn.encoder import Encoder
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
-from seqdyn.estimators.built import BY_WIDTHS, OfSymbols
-from seqdyn.estimators.decoders import DecoderPlan
 from seqdyn.estimators.layers import directed, widths_of
 from seqdyn.estimators.parameters import (
     Rule,
-    accepted,
-    at_least,
     check_parameters,
     instance_of,
-    non_negative,
-    one_of,
     optional,
-    share,
 )
 from seqdyn.estimators.pretraining import copy_layers
 from seqdyn.estimators.sequence import unchanged_on_error
+from seqdyn.estimators.writer import Writer, as_sentences
 from seqdyn.language.figures import alignment
-from seqdyn.scores import SCORES
-from seqdyn.sentences import AT_ONCE, Sentence, SentencePredictor, alike, beside, read, spaced
-from seqdyn.teacher_forcing import as_teacher_forcing
+from seqdyn.sentences import Sentence, beside, read, spaced
 from seqdyn.training.batches import Pairs, Rows
-from seqdyn.training.checkpoint import digest
-from seqdyn.training.forced import Forced
-from seqdyn.training.heads import CrossEntropy
 from seqdyn.training.loop import NonFiniteError
-from seqdyn.training.objective import Objective
-from seqdyn.training.reinforce import Reinforce
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,12 +37,9 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Languages = str | Sequence[str] | None
 
-ATTENTIONS = (*SCORES, "multi_head", "hard", None)
-"""What a decoder may look at its source by."""
-
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class Translator(OfSymbols):
+class Translator(Writer):
     """The probability of a target sentence, given its source: p(y | x) = ∏ p(y_t | y_1 … y_{t-1}, x).
 
         h_1 … h_S, s = encoder(x)                          one direction or both
@@ -152,27 +133,8 @@ class Translator(OfSymbols):
     unit: str = "subword"
     attention: Any = "general"
     bidirectional: Any = True
-    residual: bool = True
     num_layers: int = 1
-    decoder_layers: int | None = None
-    hidden_size: int = 256
-    embedding_size: int = 256
-    heads: int = 4
-    context: str = "output"
-    input_feeding: bool = False
-    hard_training: str = "marginal"
-    teacher_forcing: Any = 1.0
-    lowercase: bool = False
-    smoothing: float = 0.1
-    dropout: float = 0.2
-    beam_width: int = 5
-    length_penalty: float = 1.0
-    coverage_penalty: float = 0.0
-    max_length: int | None = None
     pretraining: Any = None
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    schedule: Any = "warmup_cosine"
 
     @classmethod
     def google(cls, **parameters: Any) -> Self:
@@ -211,18 +173,8 @@ class Translator(OfSymbols):
         """
         with unchanged_on_error(self, but=NonFiniteError):
             check_parameters(self)
-            if (self.context == "input") + self.input_feeding + (self.attention == "hard") > 1:
-                raise ValueError(
-                    'context="input" feeds the context itself, input_feeding=True what was made of it, and '
-                    'attention="hard" feeds nothing back: choose one.'
-                )
-            forcing = as_teacher_forcing(self.teacher_forcing)
-            if forcing.alpha < 1 or (self.hard_training == "reinforce" and not forcing.is_full):
-                raise ValueError(
-                    f"teacher_forcing={self.teacher_forcing!r}: symbols cannot be mixed, so alpha has to be 1, and "
-                    'hard_training="reinforce" sees every true symbol: leave it at 1.0.'
-                )
-            self._learn(_sentences(sources, "sources"), _sentences(targets, "targets"), languages)
+            self._check_together()
+            self._learn(as_sentences(sources, "sources"), as_sentences(targets, "targets"), languages)
         return self
 
     def _learn(self, sources: list[str], targets: list[str], languages: Languages) -> None:
@@ -233,7 +185,7 @@ class Translator(OfSymbols):
         known = None if self.pretraining is None else self._pretrained(sources[:train])
         vocabulary = self._vocabulary(targets[:train], True)
         source_vocabulary = self._vocabulary(sources[:train], False) if known is None else known.vocabulary_
-        rows = [torch.as_tensor([*read(vocabulary, self._case(t)), vocabulary.mark("end")]) for t in targets]
+        rows = [torch.as_tensor(self._ended(vocabulary, text)) for text in targets]
         generator = self._generator()
         network = self._new(
             generator,
@@ -246,16 +198,6 @@ class Translator(OfSymbols):
             copy_layers(cast(Encoder, cast(EncoderDecoder, network).encoder), known.network_.encoder)
         self._train(self._sources(sources, marked), [row.to(self._device) for row in rows], generator)
 
-    def _train(self, x: list[Tensor], y: list[Tensor], generator: torch.Generator) -> None:
-        train = len(x) - self._held(len(x))
-        batches = Pairs(Rows.of(x[:train]), Rows.of(y[:train]), self.batch_size)
-        held = Pairs(Rows.of(x[train:]), Rows.of(y[train:]), AT_ONCE) if self.early_stopping else None
-        plain = Forced(CrossEntropy(len(self.vocabulary_)), len(self.vocabulary_))
-        objectives = self._objective(generator), plain
-        harder = as_teacher_forcing(self.teacher_forcing).gets_harder
-        changes = {"n_iter_no_change": math.inf} if harder else {}  # the loss rises with the task
-        self._teach(batches, held, objectives, generator, lambda: digest(*x, *y), changes)
-
     def _pretrained(self, sources: list[str]) -> SequenceAutoencoder:
         """An autoencoder of the sources."""
         if self.pretraining.unit != self.unit:
@@ -264,21 +206,6 @@ class Translator(OfSymbols):
         if model.random_state is None:
             model.set_params(random_state=self.random_state)
         return model.fit([spaced(self._case(text), self.unit) for text in sources])
-
-    def _objective(self, generator: torch.Generator) -> Objective:
-        """What a step minimises."""
-        head, begin = CrossEntropy(len(self.vocabulary_), self.smoothing), len(self.vocabulary_)
-        if self.attention == "hard" and self.hard_training == "reinforce":
-            objective = Reinforce(head, begin, self.hidden_size, generator)
-            return objective.to(self._device, self._precision)
-        return Forced(head, begin, as_teacher_forcing(self.teacher_forcing))
-
-    def _vocabulary(self, texts: list[str], target: bool) -> Vocabulary:
-        """The symbols of one side, with the marks that it needs."""
-        unknown = () if self.unit == "subword" else ("unknown",)
-        marks = (*unknown, *(("end",) if target else ()))
-        whole = [spaced(self._case(text), self.unit) for text in texts]
-        return Vocabulary.of_texts(whole, self.unit, marks, self.vocabulary_size, self.min_count)
 
     def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> EncoderDecoder:
         symbols, sources = len(fitted["vocabulary_"]), len(fitted["source_vocabulary_"]) + len(fitted["languages_"])
@@ -294,19 +221,7 @@ class Translator(OfSymbols):
         matched = self.hidden_size if self.attention in ("dot", "scaled_dot") and below != self.hidden_size else None
         return Encoder([vectors, *layers], self.residual, self.dropout, matched, generator)
 
-    def _decoder(self, memory_size: int, symbols: int, generator: torch.Generator) -> Embedding:
-        """From the token before, and what is looked at, to the scores of the next one."""
-        own = self.get_params(deep=False) | {"layers": self.decoder_layers or self.num_layers}
-        plan = DecoderPlan(**{field.name: own[field.name] for field in fields(DecoderPlan)})
-        return plan.build(self._layer(generator), memory_size, symbols, generator)
-
     # ---------------------------------------------------------------- predicting
-
-    @property
-    def predictor_(self) -> SentencePredictor:
-        """The fitted network with the vocabulary of its targets."""
-        self._check()
-        return SentencePredictor(self.network_, self.vocabulary_, self.max_length or self.longest_)
 
     def predict(self, sentences: Sequence[str], language: Languages = None) -> list[str]:
         """The likeliest translation that the beam search finds for every sentence.
@@ -342,30 +257,13 @@ class Translator(OfSymbols):
         -------
         list of lists of Sentence
         """
-        check_count("n_best", n_best, others=(None,))
-        check_count("beam_width", self.beam_width)
-        if n_best is not None and n_best > self.beam_width:
-            raise ValueError(f"n_best={n_best} is more than beam_width={self.beam_width}: widen the search.")
-        x = self.sources(sentences, language)
-        predictor, options = self.predictor_, (self.beam_width, self.length_penalty, self.coverage_penalty)
-        found: list[list[Sentence]] = [[] for _ in x]
-        for chosen in alike(x):
-            best = predictor.search(beside([x[i] for i in chosen]), *options)
-            for i, row in zip(chosen, best, strict=True):
-                found[i] = row[:n_best]
-        return found
+        return self._searched(self.sources(sentences, language), n_best)
 
     def log_probabilities(
         self, sources: Sequence[str], targets: Sequence[str], language: Languages = None
     ) -> list[Array]:
         """ln p of every symbol of each target, the end mark the last: arrays (symbols,)."""
-        x, y = self._pairs(sources, targets, language)
-        found: list[Array] = [np.empty(0)] * len(x)
-        for chosen in alike(x):
-            own = self.predictor_.log_probabilities(beside([x[i] for i in chosen]), [y[i] for i in chosen])
-            for i, row in zip(chosen, own, strict=True):
-                found[i] = row
-        return found
+        return self._scored(*self._pairs(sources, targets, language))
 
     def score(self, sources: Sequence[str], targets: Sequence[str], language: Languages = None) -> float:
         """BLEU of the predictions, from 0 to 100, by sacrebleu; see :meth:`evaluate` for its signature."""
@@ -382,7 +280,7 @@ class Translator(OfSymbols):
             with the end; ``symbols_scored``.
         """
         metric = _bleu(self.lowercase)
-        targets = [spaced(self._case(text), self.unit).removeprefix(" ") for text in _sentences(targets, "targets")]
+        targets = [spaced(self._case(text), self.unit).removeprefix(" ") for text in as_sentences(targets, "targets")]
         log_p = np.concatenate(self.log_probabilities(sources, targets, language))
         predicted = self.predict(sources, language)
         exact = float(np.mean([one == other for one, other in zip(predicted, targets, strict=True)]))
@@ -410,7 +308,7 @@ class Translator(OfSymbols):
         if target is None:
             symbols = list(self.search([source], 1, language)[0][0].symbols)
         else:
-            symbols = [*read(self.vocabulary_, self._case(_sentences([target], "target")[0])), self.predictor_.end]
+            symbols = self._ended(self.vocabulary_, as_sentences([target], "target")[0])
         (alpha,) = self.predictor_.weights(beside([x]), [torch.tensor(symbols, device=x.device)])
         labels = (*self.source_vocabulary_.labels, *(f"⟨{name}⟩" for name in self.languages_))
         seen = ["⟨summary⟩"] if self.attention is None else [labels[number] for number in x.tolist()]
@@ -426,9 +324,6 @@ class Translator(OfSymbols):
         return alignment(self.attention_weights(source, target, language))
 
     # ---------------------------------------------------------------- sentences as numbers
-
-    def _case(self, text: str) -> str:
-        return text.lower() if self.lowercase else text
 
     def _sources(self, texts: list[str], languages: list[str] | None) -> list[Tensor]:
         """Sources as numbers, with the mark of the language before them."""
@@ -446,7 +341,7 @@ class Translator(OfSymbols):
     def sources(self, sentences: Sequence[str], language: Languages = None) -> list[Tensor]:
         """Sentences as the encoder takes them: the numbers of their symbols, the mark of the language before them."""
         self._check()
-        texts = _sentences(sentences, "sentences")
+        texts = as_sentences(sentences, "sentences")
         return self._sources(texts, self._asked(language, len(texts)))
 
     def pairs(self, sources: Sequence[str], targets: Sequence[str], language: Languages = None) -> Pairs:
@@ -466,53 +361,17 @@ class Translator(OfSymbols):
         self, sources: Sequence[str], targets: Sequence[str], language: Languages
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Sources and targets as numbers."""
-        x, right = self.sources(sources, language), _sentences(targets, "targets")
+        x, right = self.sources(sources, language), as_sentences(targets, "targets")
         if len(x) != len(right):
             raise ValueError(f"{len(x)} sources stand beside {len(right)} targets: give pairs.")
-        end = self.predictor_.end
-        return x, [
-            torch.tensor([*read(self.vocabulary_, self._case(text)), end], device=self._device) for text in right
-        ]
+        return x, [torch.tensor(self._ended(self.vocabulary_, text), device=self._device) for text in right]
 
     # ---------------------------------------------------------------- parameters
 
     def _rules(self) -> dict[str, Rule]:
         return super()._rules() | {
-            "attention": one_of(*ATTENTIONS),
-            "cell": BY_WIDTHS,
-            "hidden_size": at_least(1),
-            "decoder_layers": optional(at_least(1)),
-            "embedding_size": at_least(1),
-            "heads": at_least(1),
-            "context": one_of("output", "input"),
-            "input_feeding": one_of(False, True),
-            "hard_training": one_of("marginal", "reinforce"),
-            "teacher_forcing": accepted(as_teacher_forcing, "a share, the name of a schedule, or a TeacherForcing"),
-            "lowercase": one_of(False, True),
-            "smoothing": share(zero=True),
-            "beam_width": at_least(1),
-            "length_penalty": non_negative(),
-            "coverage_penalty": non_negative(),
-            "max_length": optional(at_least(1)),
             "pretraining": optional(instance_of(SequenceAutoencoder, "a SequenceAutoencoder")),
         }
-
-
-def _sentences(texts: Any, name: str) -> list[str]:
-    """Sentences as a list, none of them empty."""
-    if isinstance(texts, str):
-        raise ValueError(f"{name} is one text, {texts[:40]!r}: give a list of sentences, such as [text].")
-    if hasattr(texts, "columns") or isinstance(texts, dict) or getattr(texts, "ndim", 1) != 1:
-        raise ValueError(f"{name} is a {type(texts).__name__} of shape {np.shape(texts)}: give a list or one column.")
-    found = list(texts)
-    if not found:
-        raise ValueError(f"{name} holds no sentence: give one at least.")
-    for number, text in enumerate(found):
-        if not isinstance(text, str):
-            raise ValueError(f"Sentence {number} of {name} is {text!r:.60}, expected a str.")
-        if not text.strip():
-            raise ValueError(f"Sentence {number} of {name} is empty: leave the pair out.")
-    return found
 
 
 def _named(languages: Any, count: int, name: str) -> list[str]:

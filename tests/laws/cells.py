@@ -11,17 +11,23 @@ from torch import Tensor
 from seqdyn.autoregression import Columns, DelayLine, OwnPast, Past
 from seqdyn.cell import Attending, Cell, Noisy
 from seqdyn.cells.attention import AttentionDecoder, ContextInput, InputFeeding
+from seqdyn.cells.diagonal_lstm import DiagonalLSTM
+from seqdyn.cells.draw import DRAWCell, Painter
 from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.hard_attention import HardAttention
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM, LSTMState
+from seqdyn.cells.masked_window import MaskedWindow
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
+from seqdyn.cells.row_lstm import RowLSTM
 from seqdyn.cells.window_attention import WindowAttention
 from seqdyn.composition import Embedding, Identity, Offset, Readout, Residual, Stack
 from seqdyn.decoding import Beam, Drawn, Strategy
 from seqdyn.files import register
+from seqdyn.glimpses import Read, Write
 from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
+from seqdyn.rows import PixelReadout, PixelResidual, Pixels, Placed, Raster, RowStack
 from seqdyn.scores import Attention, Attentive, attention_of
 from seqdyn.state import detach, hold, map_leaves
 from seqdyn.systems.cascaded_tanks import CascadedTanks
@@ -54,6 +60,19 @@ def tokens(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any
 def drawing(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
     """Tokens, and the numbers by which the next ones are drawn."""
     return Noisy(tokens(cell, batch, time, generator), cell.noise(batch, time, generator))
+
+
+def levels(cell: Pixels, batch: int, time: int, generator: torch.Generator) -> Any:
+    """Rows of whole values, as numbers."""
+    shape = (batch, time, cell.width)
+    return torch.randint(cell.levels, shape, generator=generator).double()
+
+
+def picture(cell: Cell, batch: int, time: int, generator: torch.Generator) -> Any:
+    """A picture that is held, and a latent variable new at every step."""
+    shape = cell.input_shape or ()
+    x = torch.rand(batch, *shape, generator=generator, dtype=torch.float64)
+    return Noisy(hold(x, time), cell.noise(batch, time, generator))
 
 
 def several(width: int) -> Callable[..., Any]:
@@ -212,6 +231,21 @@ def feeding(g: torch.Generator | None) -> InputFeeding:
     )
 
 
+def pixels(g: torch.Generator | None, recurrence: Any, levels: int = 2) -> Pixels:
+    """A whole model of pictures three pixels wide, two recurrences deep."""
+    layers = [PixelResidual(recurrence(3, 4, 2, generator=g), g) for _ in "ab"]
+    rows = RowStack([Placed(MaskedWindow(3, 4, size=3, generator=g), height=4), *layers])
+    return Pixels(Placed(PixelReadout(rows, 1 if levels == 2 else levels, g), height=4), levels)
+
+
+def painting(g: torch.Generator | None, size: int | None) -> DRAWCell:
+    """A painter of pictures of 3 × 4 pixels that sees them, whole or through a window."""
+    shape = (1, 3, 4)
+    read = Read(shape, 3, size, g)
+    painter = Painter(LSTM(2, 3, generator=g), Write(shape, 3, size, g))
+    return DRAWCell(LSTM(read.output_size + 3, 3, generator=g), painter, read, g)
+
+
 LAW_TABLE: list[Entry] = [
     Entry("moving average", lambda g: MovingAverage(3, window=4)),
     Entry("moving average, learned", lambda g: MovingAverage(3, window=3, weights="learned")),
@@ -303,6 +337,19 @@ LAW_TABLE: list[Entry] = [
     ),
     Entry("window attention", lambda g: WindowAttention(4, window=6, heads=2, generator=g)),
     Entry("window attention, stack", lambda g: Stack([WindowAttention(2, 3, generator=g) for _ in "ab"])),
+    Entry("masked window", lambda g: MaskedWindow(4, 3, size=5, generator=g)),
+    Entry("row lstm", lambda g: RowLSTM(4, 3, 2, generator=g)),
+    Entry("row lstm, wide kernel", lambda g: RowLSTM(4, 2, 2, size=5, generator=g)),
+    Entry("diagonal lstm", lambda g: DiagonalLSTM(4, 3, 2, generator=g)),
+    Entry("diagonal lstm, one column", lambda g: DiagonalLSTM(1, 3, 2, generator=g)),
+    Entry("rows, placed", lambda g: Placed(RowLSTM(3, 2, 2, generator=g), height=5)),
+    Entry("pixels, rows", lambda g: pixels(g, RowLSTM)),
+    Entry("pixels, diagonals, three levels", lambda g: pixels(g, DiagonalLSTM, levels=3), inputs=levels),
+    Entry("raster, rows", lambda g: Raster(pixels(g, RowLSTM)), inputs=tokens),
+    Entry("raster, diagonals", lambda g: Raster(pixels(g, DiagonalLSTM, levels=3)), inputs=tokens),
+    Entry("painter", lambda g: painting(g, 2).painter),
+    Entry("draw", lambda g: painting(g, None), inputs=picture),
+    Entry("draw, attention", lambda g: painting(g, 2), inputs=picture),
     Entry("latent", lambda g: seeded(g, lambda: Latent(3, 4)), inputs=with_noise),
     Entry("latent, stack", lambda g: Stack([seeded(g, lambda: Latent(3, 4)), GRU(3, 2, generator=g)]), with_noise),
     Entry("latent, own past", lambda g: OwnPast(seeded(g, lambda: Latent(3, 4))), inputs=past(noise=True)),

@@ -1,0 +1,303 @@
+"""Captioner: a sentence about a picture, from its features as the first state, or looked at word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+
+import numpy as np
+import torch
+import xarray
+from torch import Tensor
+
+from seqdyn.checks import check_count
+from seqdyn.encoder_decoder import EncoderDecoder
+from seqdyn.estimators.parameters import Rule, at_least, check_parameters, optional
+from seqdyn.estimators.sequence import unchanged_on_error
+from seqdyn.estimators.writer import Writer, as_sentences
+from seqdyn.images.figures import looked_at
+from seqdyn.picture_encoder import GivenFeatures, PatchFeatures, PictureEncoder
+from seqdyn.sentences import Sentence, beside
+from seqdyn.training.loop import NonFiniteError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = np.ndarray[Any, Any]
+Features = Callable[[Any], Any]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Captioner(Writer):
+    """The probability of a sentence, given a picture: p(y | x) = ∏ p(y_t | y_1 … y_{t-1}, x).
+
+        a_1 … a_L = features of the cells of a grid,   s = their summary
+        s_t = f(E y_{t-1}, s_{t-1}),   s_0 = tanh(W s + b)         the picture is the first state
+        c_t = Σ_i α_ti a_i,   α_t = softmax_i(score(s_t, a_i))     and is looked at before every word
+        p(y_t) = softmax(E tanh(W_c [s_t; c_t]) + b)
+
+    Parameters
+    ----------
+    attention : {"general", "additive", "dot", "scaled_dot", "multi_head", "hard"} or None
+        How it looks at the picture (show, attend and tell). ``"hard"`` looks at one cell a word. None: the picture is
+        the first state and nothing else (show and tell).
+    features : callable, optional
+        ``features(images) -> array`` of the pictures as they are given to ``fit``: (pictures, numbers), one row each;
+        (pictures, cells, numbers); or (pictures, numbers, rows, columns), a map. It is not trained, and a fitted model
+        with one cannot be kept in a file. None: a small convolutional network is trained along.
+    patch_size : int
+        Pixels of a cell, without ``features``.
+    unit, cell, hidden_size, embedding_size, heads, context, input_feeding, hard_training, teacher_forcing, beam_width,
+    length_penalty, … : see :class:`~seqdyn.language.translation.Translator`.
+
+    Attributes
+    ----------
+    vocabulary_ : Vocabulary
+    grid_ : (int, int)
+        Rows and columns of cells.
+    shape_ : tuple of int
+        Of one picture, channels first, or of its features.
+    network_ : EncoderDecoder
+    history_ : DataFrame
+
+    References
+    ----------
+    Vinyals et al. (2015), Show and tell; Xu et al. (2015), Show, attend and tell.
+
+    Examples
+    --------
+    >>> from seqdyn.datasets import load_shape_scenes
+    >>> made = load_shape_scenes(64)
+    >>> model = Captioner(hidden_size=16, embedding_size=16, max_steps=5, random_state=0)
+    >>> model.fit(made.images, made.captions).attention_weights(made.images[0]).sizes["row"]
+    3
+    """
+
+    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "grid_", "shape_", "longest_")
+    _budget: ClassVar[tuple[int, int]] = 20, 2000
+
+    features: Any = None
+    patch_size: int = 8
+    hidden_size: int = 128
+    embedding_size: int = 64
+    smoothing: float = 0.0
+    dropout: float = 0.0
+    residual: bool = False
+    beam_width: int = 3
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(self, images: Any, captions: Sequence[str]) -> Self:
+        """Learn pictures with a sentence about each.
+
+        Parameters
+        ----------
+        images : array, shape (pictures, height, width) or (pictures, channels, height, width)
+            Of any finite numbers; with ``features``, whatever that takes.
+        captions : sequence of str
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there are not as many pictures as sentences, a sentence is empty, or shapes do not fit.
+        NonFiniteError
+            If loss or gradient explode.
+        """
+        with unchanged_on_error(self, but=NonFiniteError):
+            check_parameters(self)
+            self._check_together()
+            self._learn(images, as_sentences(captions, "captions"))
+        return self
+
+    def _learn(self, images: Any, captions: list[str]) -> None:
+        x = self._seen(images, None)
+        if len(x) != len(captions):
+            raise ValueError(f"{len(x)} pictures stand beside {len(captions)} captions: give one for each.")
+        train = len(x) - self._held(len(x))
+        vocabulary = self._vocabulary(captions[:train], True)
+        rows = [torch.as_tensor(self._ended(vocabulary, text)) for text in captions]
+        generator, longest = self._generator(), 2 * max(map(len, rows[:train]))
+        shape = tuple(map(int, x.shape[1:]))
+        grid = self._grid(images, shape)
+        network = self._new(generator, vocabulary_=vocabulary, grid_=grid, shape_=shape, longest_=longest)
+        features = cast(Any, network).encoder.features
+        if isinstance(features, GivenFeatures):
+            features.mean.copy_(x[:train].mean((0, 1)))
+            features.scale.copy_(x[:train].std((0, 1)).clamp(min=1e-6))
+        self._train(self._steps(x), [row.to(self._device) for row in rows], generator)
+
+    def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> EncoderDecoder:
+        shape, cells = fitted["shape_"], int(np.prod(fitted["grid_"]))
+        features: Any = GivenFeatures(shape[-1])
+        if self.features is None:
+            features = PatchFeatures(shape[0], self.patch_size, generator=generator)
+        encoder = PictureEncoder(features, cells, self.hidden_size, self.attention is not None, generator)
+        decoder = self._decoder(self.hidden_size, len(fitted["vocabulary_"]), generator)
+        return EncoderDecoder(encoder, decoder, generator=generator)
+
+    # ---------------------------------------------------------------- writing
+
+    def predict(self, images: Any) -> list[str]:
+        """The likeliest sentence that the beam search finds for every picture."""
+        return [found[0].text for found in self.search(images, 1)]
+
+    def search(self, images: Any, n_best: int | None = None) -> list[list[Sentence]]:
+        """The likeliest sentences about every picture, best first: ``n_best`` of them, ``beam_width`` if None."""
+        return self._searched(self.sources(images), n_best)
+
+    def log_probabilities(self, images: Any, captions: Sequence[str]) -> list[Array]:
+        """ln p of every word of each caption, the end mark the last: arrays (words,).
+
+        Raises
+        ------
+        ValueError
+            If a caption has a word that is none of the vocabulary.
+        """
+        x, texts = self.sources(images), as_sentences(captions, "captions")
+        if len(x) != len(texts):
+            raise ValueError(f"{len(x)} pictures stand beside {len(texts)} captions: give one for each.")
+        return self._scored(x, [self._known(text) for text in texts])
+
+    def score(self, images: Any, captions: Sequence[str]) -> float:
+        """The mean of ln p of captions, in nats: higher is better."""
+        return float(np.mean([row.sum() for row in self.log_probabilities(images, captions)]))
+
+    def evaluate(self, images: Any, captions: Sequence[str]) -> dict[str, float]:
+        """How well pictures are told, and how likely the true sentences are.
+
+        Returns
+        -------
+        dict
+            ``exact``, the share of sentences that are right in every word; ``word_accuracy``, the share of words of the
+            true ones that stand at their place; ``nats_per_caption`` with the end mark; ``captions_scored``.
+        """
+        log_p = self.log_probabilities(images, captions)
+        predicted = self.predict(images)
+        pairs = [(one.split(), self._case(other).split()) for one, other in zip(predicted, captions, strict=True)]
+        right = [place < len(one) and one[place] == word for one, other in pairs for place, word in enumerate(other)]
+        return {
+            "exact": float(np.mean([one == other for one, other in pairs])),
+            "word_accuracy": float(np.mean(right)),
+            "nats_per_caption": -float(np.mean([row.sum() for row in log_p])),
+            "captions_scored": len(log_p),
+        }
+
+    def attention_weights(self, image: Any, caption: str | None = None) -> xarray.DataArray:
+        """What was looked at before every word, (word, row, column) of the grid; the rows of weights sum to 1.
+
+        Parameters
+        ----------
+        image : array
+            One picture, as in :meth:`fit`.
+        caption : str, optional
+            The best sentence about it if None.
+
+        Raises
+        ------
+        ValueError
+            If ``attention`` is None: nothing is looked at.
+        """
+        if self.attention is None:
+            raise ValueError("attention=None looks at nothing: the picture is in the first state.")
+        (x,) = self.sources(np.asarray(image)[None])
+        symbols = self._known(caption) if caption is not None else None
+        if symbols is None:
+            symbols = torch.tensor(self.search(np.asarray(image)[None], 1)[0][0].symbols, device=x.device)
+        (alpha,) = self.predictor_.weights(beside([x]), [symbols])
+        words = [self.vocabulary_.labels[number].strip() for number in symbols.tolist()]
+        return xarray.DataArray(
+            alpha.reshape(len(words), *self.grid_),
+            dims=("word", "row", "column"),
+            coords={"word": words, "row": range(self.grid_[0]), "column": range(self.grid_[1])},
+            name="attention",
+        )
+
+    def plot_attention(self, image: Any, caption: str | None = None) -> Figure:
+        """The picture once a word, lit where it was looked at; see :meth:`attention_weights`."""
+        return looked_at(np.asarray(image), self.attention_weights(image, caption))
+
+    # ---------------------------------------------------------------- pictures as numbers
+
+    def sources(self, images: Any) -> list[Tensor]:
+        """Pictures, or their features, as the encoder takes them: one step each."""
+        self._check()
+        return self._steps(self._seen(images, self.shape_))
+
+    def _seen(self, images: Any, shape: tuple[int, ...] | None) -> Tensor:
+        """Pictures (pictures, channels, height, width), or features (pictures, cells, numbers)."""
+        if self.features is None:
+            found = _pictures(images)
+            wanted = "images (pictures, channels, height, width)"
+        else:
+            found = _features(self.features, images)
+            wanted = "features (pictures, cells, numbers)"
+        if shape is not None and found.shape[1:] != tuple(shape):
+            raise ValueError(f"{wanted} have shape {found.shape}, but the model was fitted on (pictures, {shape}).")
+        return torch.as_tensor(found).to(self._device, self._precision)
+
+    def _steps(self, x: Tensor) -> list[Tensor]:
+        return list(x.unsqueeze(1))
+
+    def _grid(self, images: Any, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Rows and columns of cells."""
+        if self.features is not None:
+            given = np.shape(self.features(images[:1]))
+            return (int(given[2]), int(given[3])) if len(given) == 4 else (1, shape[0])
+        _, height, width = shape
+        if height % check_count("patch_size", self.patch_size) or width % self.patch_size:
+            raise ValueError(f"patch_size={self.patch_size} does not divide pictures of {height} × {width} pixels.")
+        return height // self.patch_size, width // self.patch_size
+
+    def _known(self, caption: str) -> Tensor:
+        """A caption as numbers; every word has to be known."""
+        symbols = self._ended(self.vocabulary_, caption)
+        if "unknown" in self.vocabulary_.marks and self.vocabulary_.mark("unknown") in symbols:
+            words = caption.split()
+            strange = [word for word in words if f" {self._case(word)}" not in self.vocabulary_.labels]
+            raise ValueError(
+                f"The caption {caption!r} has {strange[0] if strange else 'a symbol'!r}, which is none of the "
+                f"{len(self.vocabulary_.symbols)} {self.unit}s of the training."
+            )
+        return torch.tensor(symbols, device=self._device)
+
+    def _rules(self) -> dict[str, Rule]:
+        return super()._rules() | {
+            "features": optional((callable, "a callable: features(images) -> array")),
+            "patch_size": at_least(1),
+        }
+
+
+def _pictures(images: Any) -> Array:
+    """Pictures (pictures, channels, height, width) of finite numbers."""
+    found = np.asarray(images, dtype=np.float64)
+    found = found[:, None] if found.ndim == 3 else found
+    if found.ndim != 4 or 0 in found.shape:
+        raise ValueError(
+            f"images has shape {np.shape(images)}, expected (pictures, height, width) or (pictures, channels, height, "
+            "width); one picture is images[None]."
+        )
+    if not np.isfinite(found).all():
+        number = int(np.argwhere(~np.isfinite(found))[0, 0])
+        raise ValueError(f"images holds NaN or infinity, first in picture {number}.")
+    return found
+
+
+def _features(features: Features, images: Any) -> Array:
+    """What a callable gives of pictures, as (pictures, cells, numbers)."""
+    given = features(images)
+    found = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given, dtype=np.float64)
+    if found.ndim not in (2, 3, 4) or len(found) != len(images):
+        raise ValueError(
+            f"features gave shape {found.shape} of {len(images)} pictures, expected (pictures, numbers), (pictures, "
+            "cells, numbers) or (pictures, numbers, rows, columns)."
+        )
+    if not np.isfinite(found).all():
+        raise ValueError("features gave NaN or infinity.")
+    if found.ndim == 4:
+        return np.moveaxis(found.reshape(*found.shape[:2], -1), 1, 2)
+    return found[:, None] if found.ndim == 2 else found

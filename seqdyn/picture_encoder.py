@@ -1,0 +1,126 @@
+"""What a decoder reads of a picture: one row of numbers a cell of a grid, and a summary of all.
+
+a_i = relu(W φ_i + p_i)        φ_i of cell i: a small convolutional network made here, or given features
+s = relu(W_s [a_1; …; a_L] + b)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqdyn.composition import Affine
+from seqdyn.encoder import Encoding
+from seqdyn.generators import own_generator
+
+
+class PatchFeatures(nn.Module):
+    """φ: two layers of 3 × 3 filters inside every cell, none of which sees the cells beside it.
+
+    Parameters
+    ----------
+    channels, size : int
+        Of a picture; of a cell, pixels.
+    filters : int
+    generator : torch.Generator, optional
+        Draws them.
+
+    Attributes
+    ----------
+    output_size : int
+        Numbers of a cell.
+    """
+
+    def __init__(self, channels: int, size: int, filters: int = 32, generator: torch.Generator | None = None):
+        super().__init__()
+        self.size = size
+        self.first, self.second = (nn.Conv2d(inputs, filters, 3, padding=1) for inputs in (channels, filters))
+        generator = own_generator(generator)
+        for layer in (self.first, self.second):
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+        self.output_size = filters * (-(-size // 2)) ** 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pictures (batch, channels, height, width) → (batch, cells, numbers)."""
+        cells = x.unfold(2, self.size, self.size).unfold(3, self.size, self.size)
+        batch, channels, rows, columns = cells.shape[:4]
+        patches = cells.permute(0, 2, 3, 1, 4, 5).reshape(-1, channels, self.size, self.size)
+        seen = torch.relu(self.first(patches))
+        seen = torch.relu(self.second(nn.functional.max_pool2d(seen, 2, ceil_mode=True)))
+        return seen.reshape(batch, rows * columns, -1)
+
+
+class GivenFeatures(nn.Module):
+    """φ as it comes, (batch, cells, numbers), brought to mean 0 and deviation 1.
+
+    Parameters
+    ----------
+    size : int
+        Numbers of a cell.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.output_size = size
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.scale
+
+
+class PictureEncoder(nn.Module):
+    """From pictures, or features of them, to what a decoder starts from and looks at.
+
+    Parameters
+    ----------
+    features : nn.Module
+        φ, with an ``output_size``.
+    cells : int
+        L.
+    output_size : int
+        Width of every row, and of the summary.
+    shown : bool
+        False: there is nothing to look at, one row of zeros; the picture is in the first state alone.
+    generator : torch.Generator, optional
+        Draws W and W_s.
+
+    References
+    ----------
+    Vinyals et al. (2015), Show and tell (not shown); Xu et al. (2015), Show, attend and tell.
+
+    Examples
+    --------
+    >>> encoder = PictureEncoder(PatchFeatures(1, 8), cells=9, output_size=16)
+    >>> rows, summary = encoder(torch.zeros(2, 1, 1, 24, 24))
+    >>> rows.shape, summary.shape
+    (torch.Size([2, 9, 16]), torch.Size([2, 16]))
+    """
+
+    def __init__(
+        self,
+        features: nn.Module,
+        cells: int,
+        output_size: int,
+        shown: bool = True,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        self.features, self.shown, self.output_size = features, shown, output_size
+        self.affine = Affine(features.output_size, output_size, generator)  # type: ignore[arg-type]
+        self.place = nn.Parameter(torch.zeros(cells, output_size))
+        self.whole = Affine(cells * output_size, output_size, generator)
+
+    def forward(self, x: Any, mask: Tensor | None = None, noise: Any = None) -> Encoding:
+        """Pictures (batch, 1, …), one step each."""
+        rows = torch.relu(self.affine(self.features(x[:, 0])) + self.place)
+        summary = torch.relu(self.whole(rows.flatten(1)))
+        return Encoding(rows if self.shown else torch.zeros_like(rows[:, :1]), summary)
+
+    def noise(self, batch: int, time: int, generator: torch.Generator) -> None:
+        """What is drawn for one pass: nothing."""
