@@ -29,16 +29,16 @@ def independent(train: np.ndarray, test: np.ndarray) -> float:
     return float(-(test * np.log(p) + (1 - test) * np.log(1 - p)).sum((1, 2)).mean())
 
 
-def counted(train: np.ndarray, test: np.ndarray) -> float:
-    """Nats a picture where every pixel looks its ten nearest earlier neighbours up in a table."""
-    codes = [
-        sum(_moved(part, *by).astype(np.int64) << bit for bit, by in enumerate(NEIGHBOURS)) for part in (train, test)
-    ]
-    nats = 0.0
+def counted(train: np.ndarray, test: np.ndarray, neighbours: list[tuple[int, int]] = NEIGHBOURS) -> float:
+    """Nats a picture where every pixel looks its nearest earlier neighbours up in a table."""
+    codes = []
+    for part in (train, test):
+        codes.append(sum(_moved(part, *by).astype(np.int64) << bit for bit, by in enumerate(neighbours)))
+    nats, size = 0.0, 2 ** len(neighbours)
     for r, c in np.ndindex(*train.shape[1:]):
         seen, asked = codes[0][:, r, c], codes[1][:, r, c]
-        ones = np.bincount(seen, train[:, r, c], minlength=1024)
-        p = ((ones + 0.5) / (np.bincount(seen, minlength=1024) + 1))[asked]
+        ones = np.bincount(seen, train[:, r, c], minlength=size)
+        p = ((ones + 0.5) / (np.bincount(seen, minlength=size) + 1))[asked]
         nats -= float(np.log(np.where(test[:, r, c], p, 1 - p)).mean())
     return nats
 

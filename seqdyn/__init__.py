@@ -12,6 +12,8 @@ The package is a house; each floor knows only those below it.
     floor 2   composition       Stack, Residual, Readout, Offset, Embedding, Identity
               encoder           both directions
               scores            attention: how much each row of a memory matters to a query
+              rows              pictures row by row, and pixel by pixel
+              glimpses          windows of Gaussian filters on a picture
               initial_state     zero, random, learned, warm-up
               autoregression    own predictions where the past is not known, delay line, centring
               teacher_forcing   how much of the true past a training sees
@@ -24,6 +26,7 @@ The package is a house; each floor knows only those below it.
               decoding          symbols drawn from scores, over any cell
               encoder_decoder   one sequence becomes another
               autoencoder       a sequence becomes a vector, and a sequence again
+              picture_encoder   what a decoder reads of a picture
     floor 4   identification    linear systems from data, and what they do
               conversion        torch's own networks as cells
               predictor         a fitted network with all that is needed to use it
@@ -31,6 +34,7 @@ The package is a house; each floor knows only those below it.
     floor 5   estimators        scikit-learn estimators
     floor 6   forecasting       forecasters of frames, their baselines and backtests
               language          language models, classifiers of texts, translators
+              images            models that write, paint and tell pictures
     floor 7   reports           comparisons of models, the stability of gradients, audits
               datasets          load_* and fetch_*
     floor 8   cli               the command line
@@ -167,8 +171,11 @@ _SUBMODULES = (
     "data",
     "decoding",
     "scores",
+    "rows",
+    "glimpses",
     "encoder_decoder",
     "autoencoder",
+    "picture_encoder",
     "predictor",
     "sentences",
 )

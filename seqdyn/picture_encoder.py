@@ -1,7 +1,9 @@
 """What a decoder reads of a picture: one row of numbers a cell of a grid, and a summary of all.
 
-a_i = relu(W φ_i + p_i)        φ_i of cell i: a small convolutional network made here, or given features
-s = relu(W_s [a_1; …; a_L] + b)
+    a_i = tanh(W φ_i + p_i)        φ_i of cell i: a small convolutional network made here, or given features
+    s = tanh(W_s ā + b)            ā the mean of all a_i; where nothing is looked at later, [a_1; …; a_L]
+
+No cell sees the cells beside it, so that what is looked at is where it is.
 """
 
 from __future__ import annotations
@@ -113,13 +115,14 @@ class PictureEncoder(nn.Module):
         super().__init__()
         self.features, self.shown, self.output_size = features, shown, output_size
         self.affine = Affine(features.output_size, output_size, generator)  # type: ignore[arg-type]
-        self.place = nn.Parameter(torch.zeros(cells, output_size))
-        self.whole = Affine(cells * output_size, output_size, generator)
+        self.place = nn.Parameter(torch.empty(cells, output_size))
+        nn.init.normal_(self.place, 0.0, 0.5, generator=own_generator(generator))
+        self.whole = Affine(output_size if shown else cells * output_size, output_size, generator)
 
     def forward(self, x: Any, mask: Tensor | None = None, noise: Any = None) -> Encoding:
         """Pictures (batch, 1, …), one step each."""
-        rows = torch.relu(self.affine(self.features(x[:, 0])) + self.place)
-        summary = torch.relu(self.whole(rows.flatten(1)))
+        rows = torch.tanh(self.affine(self.features(x[:, 0])) + self.place)
+        summary = torch.tanh(self.whole(rows.mean(1) if self.shown else rows.flatten(1)))
         return Encoding(rows if self.shown else torch.zeros_like(rows[:, :1]), summary)
 
     def noise(self, batch: int, time: int, generator: torch.Generator) -> None:

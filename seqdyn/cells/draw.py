@@ -184,3 +184,26 @@ class _Known(Cell):
         sums = sums - linear(painted, self.of_lacking) + linear(state.heard, self.of_heard)
         h, encoder = cast(Summing, self.cell.encoder).summed(sums, state.encoder)
         return self.cell.painted(h, noise, encoder, state)
+
+
+class OnCanvas(Cell):
+    """A :class:`DRAWCell` whose output is its canvas, (batch, pixels): what instruments look at.
+
+    Parameters
+    ----------
+    cell : DRAWCell
+    """
+
+    def __init__(self, cell: DRAWCell):
+        super().__init__(cell.input_size, cell.hidden_size, cell.painter.start.numel())
+        self.cell, self.input_shape = cell, cell.input_shape
+
+    def initial_state(self, batch: int) -> DRAWState:
+        return self.cell.initial_state(batch)
+
+    def noise(self, batch: int, time: int, generator: torch.Generator) -> Tensor:
+        return self.cell.noise(batch, time, generator)
+
+    def forward(self, x: Any, state: DRAWState) -> tuple[Tensor, DRAWState]:
+        _, after = self.cell(x, state)
+        return after.painter.canvas.flatten(1), after

@@ -20,6 +20,7 @@ from seqdyn.cli.demo import demo
 from seqdyn.cli.diagnose import diagnose
 from seqdyn.cli.fit import fit
 from seqdyn.cli.forecast import forecast
+from seqdyn.cli.images import app as images
 from seqdyn.cli.predict import predict
 from seqdyn.cli.text import app as text
 from seqdyn.cli.translate import app as translate
@@ -63,6 +64,7 @@ for command in (demo, fit, predict, forecast, backtest, diagnose):
     app.command()(command)
 app.add_typer(text, name="text")
 app.add_typer(translate, name="translate")
+app.add_typer(images, name="images")
 
 
 @app.callback(invoke_without_command=True)
@@ -101,6 +103,13 @@ def commands(
     \b
       seqdyn translate fit sources.txt targets.txt --out model.safetensors
       seqdyn translate predict model.safetensors sentences.txt
+
+    Or learn pictures, draw new ones, and complete those of which a part is hidden:
+
+    \b
+      seqdyn images fit pictures.npy --out model.safetensors
+      seqdyn images sample model.safetensors --n 32 --out samples.png
+      seqdyn images complete model.safetensors pictures.npy --hide lower --out completed.png
     """
     if version:
         typer.echo(f"seqdyn {sys.modules['seqdyn'].__version__}")

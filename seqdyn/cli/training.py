@@ -35,13 +35,13 @@ def run_training(train: Callable[[], Any]) -> bool:
     return any("interrupted" in str(warning.message) for warning in caught)
 
 
-def load_kind(path: Path, kind: type[Kind], words: str, writer: str) -> Kind:
-    """A fitted model of one class from a file.
+def load_kind(path: Path, kind: type[Kind] | tuple[type[Kind], ...], words: str, writer: str) -> Kind:
+    """A fitted model of one class, or one of several, from a file.
 
     Parameters
     ----------
     path : Path
-    kind : type
+    kind : type, or tuple of them
     words : str
         What it is called.
     writer : str

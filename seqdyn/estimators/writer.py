@@ -55,7 +55,7 @@ class Writer(OfSymbols):
     hidden_size: int = 256
     embedding_size: int = 256
     heads: int = 4
-    context: str = "output"
+    context: str | None = "output"
     input_feeding: bool = False
     hard_training: str = "marginal"
     teacher_forcing: Any = 1.0
@@ -106,7 +106,8 @@ class Writer(OfSymbols):
 
     def _decoder(self, memory_size: int, symbols: int, generator: torch.Generator) -> Embedding:
         """From the token before, and what is looked at, to the scores of the next one."""
-        own = self.get_params(deep=False) | {"layers": self.decoder_layers or self.num_layers}
+        layers, context = self.decoder_layers or self.num_layers, self.context or "input"
+        own = self.get_params(deep=False) | {"layers": layers, "context": context}
         plan = DecoderPlan(**{field.name: own[field.name] for field in fields(DecoderPlan)})
         return plan.build(self._layer(generator), memory_size, symbols, generator)
 
@@ -165,7 +166,7 @@ class Writer(OfSymbols):
             "decoder_layers": optional(at_least(1)),
             "embedding_size": at_least(1),
             "heads": at_least(1),
-            "context": one_of("output", "input"),
+            "context": one_of("output", "input", None),
             "input_feeding": one_of(False, True),
             "hard_training": one_of("marginal", "reinforce"),
             "teacher_forcing": accepted(as_teacher_forcing, "a share, the name of a schedule, or a TeacherForcing"),

@@ -33,13 +33,13 @@ class Captioner(Writer):
     """The probability of a sentence, given a picture: p(y | x) = ∏ p(y_t | y_1 … y_{t-1}, x).
 
         a_1 … a_L = features of the cells of a grid,   s = their summary
-        s_t = f(E y_{t-1}, s_{t-1}),   s_0 = tanh(W s + b)         the picture is the first state
-        c_t = Σ_i α_ti a_i,   α_t = softmax_i(score(s_t, a_i))     and is looked at before every word
-        p(y_t) = softmax(E tanh(W_c [s_t; c_t]) + b)
+        s_0 = tanh(W s + b)                                        the picture is the first state
+        c_t = Σ_i α_ti a_i,   α_t = softmax_i(score(s_{t-1}, a_i))   and is looked at before every word
+        s_t = f([E y_{t-1}; c_t], s_{t-1}),   p(y_t) = softmax(E tanh(W_c [s_t; c_t]) + b)
 
     Parameters
     ----------
-    attention : {"general", "additive", "dot", "scaled_dot", "multi_head", "hard"} or None
+    attention : {"additive", "general", "dot", "scaled_dot", "multi_head", "hard"} or None
         How it looks at the picture (show, attend and tell). ``"hard"`` looks at one cell a word. None: the picture is
         the first state and nothing else (show and tell).
     features : callable, optional
@@ -48,7 +48,10 @@ class Captioner(Writer):
         with one cannot be kept in a file. None: a small convolutional network is trained along.
     patch_size : int
         Pixels of a cell, without ``features``.
-    unit, cell, hidden_size, embedding_size, heads, context, input_feeding, hard_training, teacher_forcing, beam_width,
+    context : {"input", "output"} or None
+        Where c_t of soft attention goes: into the recurrence, as above, or behind it, where it is forgotten by the next
+        word. None: into it.
+    unit, cell, hidden_size, embedding_size, heads, input_feeding, hard_training, teacher_forcing, beam_width,
     length_penalty, … : see :class:`~seqdyn.language.translation.Translator`.
 
     Attributes
@@ -77,6 +80,8 @@ class Captioner(Writer):
     _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "grid_", "shape_", "longest_")
     _budget: ClassVar[tuple[int, int]] = 20, 2000
 
+    attention: Any = "additive"
+    context: str | None = None
     features: Any = None
     patch_size: int = 8
     hidden_size: int = 128

@@ -175,7 +175,7 @@ class DRAW(Built):
             array (glimpses,); ``effective_sample_size``, the mean of (Σ w)² / Σ w², from 1 to K; ``standard_error`` of
             the bound, over pictures; ``images_scored``.
         """
-        x = self._given(images)
+        x = self.pictures(images)
         count = check_count("importance_samples", importance_samples)
         generator, found = generator_of(random_state), []
         for part in x.split(max(1, AT_ONCE // count)):
@@ -233,7 +233,7 @@ class DRAW(Built):
         -------
         array, shape (pictures, n, …); or Strip
         """
-        x = self._given(images).repeat_interleave(check_count("n", n), 0)
+        x = self.pictures(images).repeat_interleave(check_count("n", n), 0)
         generator = generator_of(self.random_state if random_state is None else random_state)
         parts = [self.predictor_.repaint(part, generator) for part in x.split(AT_ONCE)]
         canvas = torch.cat([part[0] for part in parts]).cpu()
@@ -245,7 +245,7 @@ class DRAW(Built):
 
     def encode(self, images: Any) -> Array:
         """What the network tells itself of pictures: the means of z_t, (pictures, glimpses, latent_size)."""
-        x = self._given(images)
+        x = self.pictures(images)
         return np.concatenate([self.predictor_.told(part) for part in x.split(AT_ONCE)])
 
     def plot_strip(self, pictures: Strip) -> Figure:
@@ -256,7 +256,8 @@ class DRAW(Built):
         """The same as an animated GIF."""
         animated(pictures, path, frames_per_second)
 
-    def _given(self, images: Any) -> Tensor:
+    def pictures(self, images: Any) -> Tensor:
+        """Pictures as the network takes them, (pictures, channels, height, width)."""
         self._check()
         return self._tensor(as_pictures(images, 2, self.channels, self.shape_))
 

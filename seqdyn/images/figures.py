@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def animated(pictures: Strip, path: str | os.PathLike[str], frames_per_second: i
     FuncAnimation(drawing, draw, frames=frames).save(str(path), writer=PillowWriter(fps=frames_per_second))
 
 
-def gallery(rows: list[Array], labels: list[str] | None = None) -> Figure:
+def gallery(rows: Sequence[Sequence[Array] | Array], labels: list[str] | None = None) -> Figure:
     """Rows of pictures, each a list of (height, width) or (3, height, width), in [0, 1]; NaN is grey."""
     columns = max(map(len, rows))
     drawing, axes = figure(len(rows), columns, width=SIDE * columns, height=SIDE * len(rows) + 0.3)

@@ -156,6 +156,11 @@ class PixelRNN(Built):
         found: Array = self.predictor_.log_probabilities(given).sum((1, 2)).cpu().numpy()
         return found
 
+    def rows(self, images: Any) -> Rows:
+        """Pictures as the network takes them: series of rows that are their own targets."""
+        self._check()
+        return _rows(torch.as_tensor(self._given(images)).to(self._device, self._precision))
+
     def score(self, images: Any, y: None = None) -> float:
         """The mean of ln p over pictures, in nats: higher is better."""
         return float(self.log_likelihood(images).mean())

@@ -21,6 +21,7 @@ from seqdyn.estimators.parameters import (
     Rule,
     check_parameters,
     instance_of,
+    one_of,
     optional,
 )
 from seqdyn.estimators.pretraining import copy_layers
@@ -370,6 +371,7 @@ class Translator(Writer):
 
     def _rules(self) -> dict[str, Rule]:
         return super()._rules() | {
+            "context": one_of("output", "input"),
             "pretraining": optional(instance_of(SequenceAutoencoder, "a SequenceAutoencoder")),
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from seqdyn.autoregression import OwnPast
 from seqdyn.cell import Attending, Cell
+from seqdyn.cells.draw import DRAWCell, OnCanvas
 from seqdyn.checks import check_count
 from seqdyn.conversion import from_torch
 from seqdyn.data.sequences import as_sequences
@@ -24,6 +25,8 @@ from seqdyn.estimators.autoencoder import SequenceAutoencoder
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.forecasting.forecaster import Forecaster
+from seqdyn.images.draw import DRAW
+from seqdyn.images.pixel import PixelRNN
 from seqdyn.language.classifier import TextClassifier
 from seqdyn.language.model import LanguageModel
 from seqdyn.language.translation import Translator
@@ -31,7 +34,7 @@ from seqdyn.loops import scan
 from seqdyn.state import State, flatten, hold, leaves, map_leaves, take, unflatten
 from seqdyn.training.batches import Rows
 from seqdyn.training.forced import following
-from seqdyn.training.heads import CrossEntropy
+from seqdyn.training.heads import Bernoulli, CrossEntropy
 
 SEQUENCES, STEPS = 8, 2000
 """How many sequences, and steps of each, are measured unless asked for more."""
@@ -202,6 +205,8 @@ def _source(model: Any, X: Any, y: Any, loss: Loss | None, steps: int) -> _Sourc
         return _of_translator(model, X, y, loss)
     if isinstance(model, SequenceAutoencoder):
         return _of_autoencoder(model, X, y, loss)
+    if isinstance(model, PixelRNN | DRAW):
+        return _of_pictures(model, X, y, loss)
     if isinstance(model, nn.Module) and not isinstance(model, Cell):
         model = from_torch(model)  # or it says which part of the module it takes
     if not isinstance(model, Cell):
@@ -290,6 +295,21 @@ def _of_autoencoder(model: SequenceAutoencoder, X: Any, y: Any, loss: Loss | Non
     return _Source(
         model.network_.decoder, rows, own if loss is None else _given(loss), states=model.network_.state(codes)
     )
+
+
+def _of_pictures(model: PixelRNN | DRAW, X: Any, y: Any, loss: Loss | None) -> _Source:
+    """A model of pictures: row by row, −ln p of every pixel; or glimpse by glimpse, −ln D(x | c_t) of every pixel."""
+    if X is None or y is not None:
+        raise ValueError(f"A {type(model).__name__} is measured on pictures: give them as X, and no y.")
+    if isinstance(model, PixelRNN):
+        own = Errors(model.predictor_.head.loss, "−ln p of every pixel")
+        return _Source(cast(Cell, model.network_), model.rows(X), own if loss is None else _given(loss))
+    x = model.pictures(X)
+    held = [hold(picture[None], model.glimpses)[0] for picture in x]
+    rows = Rows.of(held, [picture.flatten(1) for picture in held])
+    errors = Errors(Bernoulli().loss, "−ln D(x | c) of every pixel")
+    cell = OnCanvas(cast(DRAWCell, model.network_))
+    return _Source(cell, rows, errors if loss is None else _given(loss), at_end=True)
 
 
 def _unpadded(tree: Any, there: Tensor) -> list[Any]:

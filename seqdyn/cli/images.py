@@ -1,0 +1,243 @@
+"""`seqdyn images fit | sample | complete`: models of pictures from a NumPy file."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from seqdyn.cli.tables import check_readable
+from seqdyn.cli.training import check_device, check_folder, load_kind, run_training
+
+if TYPE_CHECKING:
+    from seqdyn.images.draw import DRAW
+    from seqdyn.images.pixel import PixelRNN
+
+app = typer.Typer(rich_markup_mode=None)
+
+Array = np.ndarray[Any, Any]
+
+
+class ModelName(StrEnum):
+    """How a picture is written."""
+
+    DIAGONAL = "diagonal"
+    ROW = "row"
+    DRAW = "draw"
+    DRAW_ATTENTION = "draw-attention"
+
+
+class Hidden(StrEnum):
+    """Which half of a picture is hidden."""
+
+    LOWER = "lower"
+    UPPER = "upper"
+    LEFT = "left"
+    RIGHT = "right"
+
+
+@app.callback(invoke_without_command=True)
+def commands(context: typer.Context) -> None:
+    """Models of pictures: learn them, draw new ones, complete those of which a part is hidden.
+
+    \b
+      seqdyn images fit pictures.npy --out model.safetensors
+      seqdyn images sample model.safetensors --n 32 --out samples.png
+      seqdyn images complete model.safetensors pictures.npy --hide lower --out completed.png
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+@app.command()
+def fit(
+    pictures: Annotated[
+        Path, typer.Argument(metavar="PICTURES.npy", help="An array of whole numbers (pictures, height, width).")
+    ],
+    out: Annotated[Path, typer.Option(help="The model file to write, *.safetensors.")],
+    model: Annotated[
+        ModelName,
+        typer.Option(help="How it is written: pixel by pixel along diagonals or rows, or in glimpses."),
+    ] = ModelName.DIAGONAL,
+    threshold: Annotated[
+        float | None, typer.Option(help="Make grey pictures black and white: 1 where a pixel is at least this.")
+    ] = None,
+    levels: Annotated[int, typer.Option(min=2, help="Values of a pixel; of diagonal and row alone.")] = 2,
+    hidden_size: Annotated[
+        int | None, typer.Option(min=1, help="Width of the memory; the model's own if left out.")
+    ] = None,
+    layers: Annotated[int, typer.Option(min=1, help="Recurrences; of diagonal and row alone.")] = 1,
+    glimpses: Annotated[int, typer.Option(min=1, help="Steps of draw.")] = 10,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the pictures. Default: 20, or as many as 2,000 steps take.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="How long to train at most.")] = None,
+    test_fraction: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of the pictures, the last, kept for the score.")
+    ] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")] = 0,
+    device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show a progress bar.")] = False,
+) -> None:
+    """Learn pictures.
+
+    The last pictures are held out, for the score. Ctrl-C ends the training early and keeps what is learnt.
+
+    \b
+    Example:
+      seqdyn images fit digits.npy --threshold 8 --out model.safetensors
+    """
+    check_folder(out)
+    given = _pictures(pictures, threshold)
+    check_device(device)
+    from seqdyn.data.pictures import as_pictures
+    from seqdyn.images.draw import DRAW
+    from seqdyn.images.pixel import PixelRNN
+
+    shared: dict[str, Any] = {"max_epochs": epochs, "max_time": None if minutes is None else 60 * minutes,
+                              "random_state": seed, "device": device, "verbose": verbose}  # fmt: skip
+    shared |= {} if hidden_size is None else {"hidden_size": hidden_size}
+    own: PixelRNN | DRAW
+    if model in (ModelName.DRAW, ModelName.DRAW_ATTENTION):
+        channels = given.shape[1] if given.ndim == 4 else 1
+        as_pictures(given, 2, channels)
+        own = DRAW(attention=model is ModelName.DRAW_ATTENTION, glimpses=glimpses, channels=channels, **shared)
+    else:
+        as_pictures(given, levels)
+        own = PixelRNN(variant=str(model), levels=levels, num_layers=layers, **shared)
+    held = min(round(test_fraction * len(given)), len(given) - 1)
+    typer.echo(f"pictures    {given.shape}, of which the last {held} are held out")
+    typer.echo(f"model       {' '.join(str(own).split())}")
+    began, cut = time.monotonic(), len(given) - held
+    interrupted = run_training(lambda: own.fit(given[:cut]))
+    typer.echo(f"training    {len(own.history_)} epochs; {time.monotonic() - began:.1f} s")
+    own.save(out)
+    if held and not interrupted:
+        typer.echo(f"held out    {_scored(own, given[cut:])}")
+    typer.echo(f"saved       {out}; draw with: seqdyn images sample {out} --out samples.png")
+    if interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
+def sample(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn images fit`.")],
+    out: Annotated[Path, typer.Option(help="What to write: *.npy the numbers, *.png a picture of all.")],
+    n: Annotated[int, typer.Option(min=1, help="How many.")] = 16,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same pictures.")] = 0,
+) -> None:
+    """Draw new pictures.
+
+    \b
+    Example:
+      seqdyn images sample model.safetensors --n 32 --out samples.png
+    """
+    _check_written(out)
+    own = _load(model)
+    images = own.sample(n, random_state=seed)
+    columns = min(n, 16)
+    rows = [list(images[start : start + columns]) for start in range(0, n, columns)]
+    _write(out, images, rows, getattr(own, "levels", 2))
+
+
+@app.command()
+def complete(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file of rows or diagonals.")],
+    pictures: Annotated[Path, typer.Argument(metavar="PICTURES.npy", help="Pictures such as the model was fitted on.")],
+    out: Annotated[Path, typer.Option(help="What to write: *.npy the numbers, *.png occluded, completed, truth.")],
+    hide: Annotated[Hidden, typer.Option(help="Which half is hidden.")] = Hidden.LOWER,
+    mask: Annotated[
+        Path | None, typer.Option(help="Instead: a *.npy file of bool, True where a pixel is known.")
+    ] = None,
+    n: Annotated[int, typer.Option(min=1, help="Completions of every picture.")] = 4,
+    threshold: Annotated[float | None, typer.Option(help="As in fit.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same completions.")] = 0,
+) -> None:
+    """Draw what is hidden of pictures, given what comes before: exactly, where nothing known comes after.
+
+    \b
+    Example:
+      seqdyn images complete model.safetensors digits.npy --hide lower --n 4 --out completed.png
+    """
+    _check_written(out)
+    given = _pictures(pictures, threshold)
+    from seqdyn.images.pixel import PixelRNN
+
+    own = _load(model)
+    if not isinstance(own, PixelRNN):
+        raise TypeError(f"{model} holds a DRAW, which sees whole pictures: fit one with --model row or diagonal.")
+    known = _half(hide, given.shape[-2:]) if mask is None else _array(mask)
+    found = own.complete(given, known, n, random_state=seed)
+    exact = "exactly" if found.exact.all() else "not exactly: what is known after a hidden pixel has no say"
+    typer.echo(f"drawn from p(hidden | known), {exact}")
+    hidden = np.where(np.broadcast_to(known, given.shape), given, np.nan)
+    rows = [[one, *several, truth] for one, several, truth in zip(hidden, found.images, given, strict=True)]
+    _write(out, found.images, rows, own.levels)
+
+
+def _array(path: Path) -> Array:
+    """The array of a .npy file; never a pickle."""
+    check_readable(path)
+    try:
+        found: Array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError):
+        raise ValueError(f"{path} is no NumPy file of numbers: write one with numpy.save(path, array).") from None
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"{path} holds several arrays: give one, as numpy.save writes it.")
+    return found
+
+
+def _pictures(path: Path, threshold: float | None) -> Array:
+    found = _array(path)
+    if threshold is None:
+        return found
+    from seqdyn.data.pictures import binarised
+
+    return binarised(found, threshold)
+
+
+def _half(hide: Hidden, shape: tuple[int, ...]) -> Array:
+    """True where a pixel is known."""
+    height, width = shape
+    down, across = np.arange(height)[:, None] < height // 2, np.arange(width)[None] < width // 2
+    halves = {Hidden.LOWER: down, Hidden.UPPER: ~down, Hidden.RIGHT: across, Hidden.LEFT: ~across}
+    return np.broadcast_to(halves[hide], (height, width))
+
+
+def _scored(model: PixelRNN | DRAW, images: Array) -> str:
+    found = model.evaluate(images)
+    if "nats_per_image" in found:
+        return f"{found['nats_per_image']:.2f} nats a picture, {found['bits_per_dimension']:.4f} bits a pixel, exact"
+    return f"{found['bound_nats']:.2f} nats a picture, a bound"
+
+
+def _check_written(path: Path) -> None:
+    check_folder(path)
+    if path.suffix not in (".npy", ".png"):
+        raise ValueError(f"--out writes .npy or .png, got {path.name!r}: change its ending.")
+
+
+def _write(path: Path, images: Array, rows: list[list[Array]], levels: int) -> None:
+    """The numbers, or a picture of them."""
+    if path.suffix == ".npy":
+        np.save(path, images)
+    else:
+        from seqdyn.images.figures import gallery
+
+        shown: list[Array] = [np.stack([one / (levels - 1) for one in row]) for row in rows]
+        gallery(shown).savefig(path)
+    typer.echo(f"wrote {images.shape[0]} pictures to {path}")
+
+
+def _load(path: Path) -> Any:
+    """A model of pictures from a file."""
+    check_readable(path)
+    from seqdyn.images.draw import DRAW
+    from seqdyn.images.pixel import PixelRNN
+
+    return load_kind(path, (PixelRNN, DRAW), "model of pictures", "seqdyn images fit")
