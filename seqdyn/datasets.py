@@ -373,6 +373,7 @@ def load_digit_scenes(n: int = 2000, *, subset: str = "train", random_state: int
     --------
     >>> made = load_digit_scenes(3)
     >>> made.captions[0], made.words[0].tolist(), made.cells[0].tolist()
+    ('a zero left of a zero', [1, 5], [7, 8])
     """
     from seqdyn.data.scenes import digit, scenes
 
@@ -395,7 +396,8 @@ def load_shape_scenes(n: int = 2000, *, random_state: int | None = 0) -> Scenes:
 
     Examples
     --------
-    >>> load_shape_scenes(3).captions
+    >>> load_shape_scenes(3).captions[1]
+    'a small triangle above two crosses'
     """
     from seqdyn.data.scenes import scenes, shape
 

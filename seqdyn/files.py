@@ -63,7 +63,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.cells.masked_window": "MaskedWindow MaskedWindowState",
         "seqdyn.cells.row_lstm": "RowLSTM RowState",
         "seqdyn.cells.diagonal_lstm": "DiagonalLSTM DiagonalState LineState",
-        "seqdyn.cells.draw": "Painter PainterState DRAWCell DRAWState",
+        "seqdyn.cells.draw": "Painter PainterState DRAWCell DRAWState OnCanvas",
         "seqdyn.glimpses": "Read Write",
         "seqdyn.scores": "Attention MultiHead",
         "seqdyn.encoder_decoder": "EncoderDecoder",

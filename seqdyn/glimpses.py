@@ -12,7 +12,7 @@ border, and a narrow filter between two pixels takes the nearest.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -142,10 +142,14 @@ class Read(nn.Module):
         self, shape: tuple[int, int, int], hidden_size: int, size: int | None, generator: torch.Generator | None = None
     ):
         super().__init__()
-        self.shape, self.size = shape, _checked(size, shape, "read_size")
+        self.shape, self.hidden_size, self.size = shape, hidden_size, _checked(size, shape, "read_size")
         self.place = None if size is None else Affine(hidden_size, 5, generator)
         channels, height, width = shape
         self.output_size = 2 * channels * (height * width if size is None else size * size)
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """The constructor arguments, for files, that no attribute of the same name tells: none."""
+        return {}
 
     def window(self, h: Tensor) -> Window:
         """Where it reads, from the decoder's state (batch, hidden)."""
@@ -176,10 +180,14 @@ class Write(nn.Module):
         self, shape: tuple[int, int, int], hidden_size: int, size: int | None, generator: torch.Generator | None = None
     ):
         super().__init__()
-        self.shape, self.size = shape, _checked(size, shape, "write_size")
+        self.shape, self.hidden_size, self.size = shape, hidden_size, _checked(size, shape, "write_size")
         self.place = None if size is None else Affine(hidden_size, 5, generator)
         channels, height, width = shape
         self.patch = Affine(hidden_size, channels * (height * width if size is None else size * size), generator)
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """The constructor arguments, for files, that no attribute of the same name tells: none."""
+        return {}
 
     def window(self, h: Tensor) -> Window:
         """Where it writes, from the decoder's new state (batch, hidden)."""

@@ -347,3 +347,21 @@ def test_every_source_is_complete():
     for name, source in datasets.SOURCES.items():
         assert len(source.sha256) == 64 and source.origin and source.file, name
         assert source.url is None or source.url.startswith("https://raw.githubusercontent.com/")
+
+
+# Pictures
+
+
+def test_binarized_digits_are_the_digits():
+    parts, images = datasets.load_binarized_digits(), datasets.load_digits().images
+    assert np.array_equal(np.concatenate(parts), images >= 0.5) and parts.train.dtype == np.uint8
+
+
+def test_binarized_mnist(local):
+    """The means that are known of the fixed binarisation; upright, since the first row is empty."""
+    local("binarized_mnist_train", "binarized_mnist_valid", "binarized_mnist_test")
+    parts = datasets.fetch_binarized_mnist()
+    assert [part.shape for part in parts] == [(50000, 28, 28), (10000, 28, 28), (10000, 28, 28)]
+    assert [round(float(part.mean()), 5) for part in parts] == [0.13056, 0.13113, 0.13251]
+    assert all(set(np.unique(part)) == {0, 1} for part in parts)
+    assert parts.train[:, 0].mean() < 1e-3 < parts.train[:, 14].mean()

@@ -178,11 +178,11 @@ def test_every_name_in_the_registry_resolves(name: str) -> None:
 
 def test_every_cell_and_state_of_the_library_is_in_the_registry() -> None:
     modules = {module for module in files.REGISTRY.values() if not module.startswith("seqdyn.estimators")}
+    abstract = ("Cell", "Wrapper", "Attentive", "RowCell", "RowWrapper")
     for module in map(importlib.import_module, modules):
         for name, found in inspect.getmembers(module, inspect.isclass):
-            own = found.__module__ == module.__name__
-            state = issubclass(found, tuple) and name.endswith("State")
-            if own and (state or (issubclass(found, Cell) and name not in ("Cell", "Wrapper", "Attentive"))):
+            own = found.__module__ == module.__name__ and not name.startswith("_") and name not in abstract
+            if own and (issubclass(found, Cell) or (issubclass(found, tuple) and name.endswith("State"))):
                 assert name in files.REGISTRY
 
 

@@ -70,8 +70,10 @@ class PixelRNN(Built):
 
     Examples
     --------
-    >>> stripes = np.tile([[0, 1], [1, 0]], (40, 1)).reshape(40, 2, 1).repeat(4, 2)
-    >>> model = PixelRNN(hidden_size=4, max_epochs=60, random_state=0).fit(stripes)
+    >>> stripes = np.tile([[[0], [1]], [[1], [0]]], (40, 1, 4))  # the upper row is ink, or the lower
+    >>> stripes.shape
+    (80, 2, 4)
+    >>> model = PixelRNN(hidden_size=4, max_steps=200, learning_rate=0.01, random_state=0).fit(stripes)
     >>> model.evaluate(stripes)["nats_per_image"] < 1  # ln 2 at best
     True
     >>> model.sample(3, random_state=0).shape
