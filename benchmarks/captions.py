@@ -3,7 +3,7 @@
 Scenes of shapes and of two digits, made by seqdyn.datasets; unseen digits are other images. Beside it, the entropy of
 the sentences, which is what a model without eyes needs at least.
 
-    python benchmarks/captions.py [--scenes 8000] [--epochs 30] [--threads 1] [--seeds 0 1] [--kinds shapes digits]
+    python benchmarks/captions.py [--scenes 8000] [--epochs 12] [--threads 1] [--seeds 0 1] [--kinds shapes digits]
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def entropy(captions: list[str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=8000)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--kinds", nargs="+", default=list(BARS), choices=list(BARS))

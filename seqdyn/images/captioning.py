@@ -90,6 +90,8 @@ class Captioner(Writer):
     dropout: float = 0.0
     residual: bool = False
     beam_width: int = 3
+    batch_size: int = 32
+    learning_rate: float = 5e-3
 
     # ---------------------------------------------------------------- fitting
 
