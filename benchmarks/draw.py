@@ -3,7 +3,7 @@
 The fixed binarisation; all 10,000 test pictures; beside the bound, that of importance samples.
 
     SEQDYN_DATA=… python benchmarks/draw.py [--attention] [--minutes 38] [--threads 1] [--seed 0] [--glimpses 10]
-        [--learning-rate 1e-3] [--importance-samples 10]
+        [--learning-rate 3e-3] [--importance-samples 10]
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--glimpses", type=int, default=10)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--importance-samples", type=int, default=10)
     parser.add_argument("--out", help="A file for the model.")
     given = parser.parse_args()

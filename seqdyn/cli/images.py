@@ -21,6 +21,9 @@ app = typer.Typer(rich_markup_mode=None)
 
 Array = np.ndarray[Any, Any]
 
+ROWS = 64
+"""A picture of pictures has so many rows at most."""
+
 
 class ModelName(StrEnum):
     """How a picture is written."""
@@ -223,15 +226,16 @@ def _check_written(path: Path) -> None:
 
 
 def _write(path: Path, images: Array, rows: list[list[Array]], levels: int) -> None:
-    """The numbers, or a picture of them."""
+    """The numbers, or a picture of the first rows of them."""
     if path.suffix == ".npy":
         np.save(path, images)
     else:
         from seqdyn.images.figures import gallery
 
-        shown: list[Array] = [np.stack([one / (levels - 1) for one in row]) for row in rows]
+        shown: list[Array] = [np.stack([one / (levels - 1) for one in row]) for row in rows[:ROWS]]
         gallery(shown).savefig(path)
-    typer.echo(f"wrote {images.shape[0]} pictures to {path}")
+    few = f", the first {ROWS} of {len(rows)} rows" if path.suffix == ".png" and len(rows) > ROWS else ""
+    typer.echo(f"wrote {images.shape[0]} pictures to {path}{few}")
 
 
 def _load(path: Path) -> Any:

@@ -93,7 +93,7 @@ class DRAW(Built):
     hidden_size: int = 256
     channels: int = 1
     batch_size: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     schedule: Any = "warmup_cosine"
     clip_norm: float | None = 5.0
     weight_average: float = 0.999

@@ -60,18 +60,43 @@ def animated(pictures: Strip, path: str | os.PathLike[str], frames_per_second: i
     FuncAnimation(drawing, draw, frames=frames).save(str(path), writer=PillowWriter(fps=frames_per_second))
 
 
-def gallery(rows: Sequence[Sequence[Array] | Array], labels: list[str] | None = None) -> Figure:
-    """Rows of pictures, each a list of (height, width) or (3, height, width), in [0, 1]; NaN is grey."""
+def gallery(rows: Sequence[Sequence[Array] | Array], labels: Sequence[str] | None = None) -> Figure:
+    """Rows of pictures as one.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of array, shape (height, width) or (3, height, width)
+        From 0, paper, to 1, ink; NaN is shown as hidden. Colours are shown as they are.
+    labels : sequence of str, optional
+        One a column.
+    """
     columns = max(map(len, rows))
-    drawing, axes = figure(len(rows), columns, width=SIDE * columns, height=SIDE * len(rows) + 0.3)
-    for number, place in enumerate(np.ravel(axes)):
-        row, column = divmod(number, columns)
-        place.set_axis_off()
-        if column < len(rows[row]):
-            _show(place, rows[row][column])
-        if row == 0 and labels is not None:
-            place.set_title(labels[column], fontsize=8)
+    height, width = np.shape(rows[0][0])[-2:]
+    page = np.full((len(rows) * (height + 1) + 1, columns * (width + 1) + 1, 3), 0.85)
+    for row, pictures in enumerate(rows):
+        for column, picture in enumerate(pictures):
+            top, left = row * (height + 1) + 1, column * (width + 1) + 1
+            page[top : top + height, left : left + width] = _coloured(np.asarray(picture, dtype=float))
+    side = SIDE * columns, SIDE * len(rows) * height / width
+    drawing, axes = figure(1, 1, width=side[0], height=side[1] + 0.3)
+    axes.imshow(page, interpolation="nearest")
+    axes.grid(False)
+    axes.set_yticks([])
+    axes.xaxis.tick_top()
+    names = [] if labels is None else list(labels)
+    axes.set_xticks([(width + 1) * column + width / 2 + 0.5 for column in range(len(names))], names)
+    axes.tick_params(length=0, labelsize=8)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
     return drawing
+
+
+def _coloured(picture: Array) -> Array:
+    """A picture as (height, width, 3): grey with its ink dark, what is NaN in pale blue."""
+    if picture.ndim == 3:
+        return np.moveaxis(picture, 0, -1)
+    grey = np.repeat(1 - np.nan_to_num(picture)[..., None], 3, -1)
+    return np.where(np.isnan(picture)[..., None], np.array([176, 196, 222]) / 255, grey)
 
 
 def looked_at(image: Array, weights: DataArray) -> Figure:
