@@ -41,7 +41,7 @@ def main(out: str | None = None) -> None:
         print(f"neighbours of one colour, {name}: {one_colour(plates):.2f}")
     if out is not None:
         stem, _, suffix = out.rpartition(".")
-        gallery([list(unseen[:8].astype(float)), list(drawn[:8].astype(float))]).savefig(out)
+        gallery([unseen[:8], drawn[:8]]).savefig(out)
         model.plot_strip(model.reconstruct(unseen[:4], return_steps=True, random_state=0)).savefig(
             f"{stem}_strip.{suffix}"
         )

@@ -55,7 +55,7 @@ def main(out: str | None = None) -> None:
     if out is not None:
         occluded = np.where(mask, unseen[:6], np.nan)
         rows = [[half, *own, true] for half, own, true in zip(occluded, completed.images, unseen, strict=False)]
-        gallery(rows, ["seen", *[""] * 6, "true"]).savefig(out)
+        gallery(rows, ["seen", "drawn", *[""] * 5, "true"]).savefig(out)
     assert completed.exact.all()
     assert found["PixelRNN"] < 0.8 * min(found["independent pixels"], found["nearest upper half"])
 

@@ -53,7 +53,7 @@ class MaskedWindow(RowCell):
         super().__init__(width, 1, 0, output_size)
         if check_count("size", size, 3) % 2 == 0:
             raise ValueError(f"size must be odd, so that a pixel is the middle of its window, got {size}.")
-        self.size, self.input_shape = size, (width,)
+        self.size, self.input_size, self.input_shape = size, width, (width,)  # a row of numbers, one a pixel
         self.reach = size // 2
         self.weight = nn.Parameter(torch.empty(self.reach * size + self.reach, output_size))
         self.bias = nn.Parameter(torch.zeros(output_size))

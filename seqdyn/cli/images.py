@@ -7,19 +7,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from seqdyn.cli.tables import check_readable
 from seqdyn.cli.training import check_device, check_folder, load_kind, run_training
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from seqdyn.images.draw import DRAW
     from seqdyn.images.pixel import PixelRNN
 
-app = typer.Typer(rich_markup_mode=None)
+    Array = np.ndarray[Any, Any]
 
-Array = np.ndarray[Any, Any]
+app = typer.Typer(rich_markup_mode=None)
 
 ROWS = 64
 """A picture of pictures has so many rows at most."""
@@ -178,6 +179,8 @@ def complete(
     found = own.complete(given, known, n, random_state=seed)
     exact = "exactly" if found.exact.all() else "not exactly: what is known after a hidden pixel has no say"
     typer.echo(f"drawn from p(hidden | known), {exact}")
+    import numpy as np
+
     hidden = np.where(np.broadcast_to(known, given.shape), given, np.nan)
     rows = [[one, *several, truth] for one, several, truth in zip(hidden, found.images, given, strict=True)]
     _write(out, found.images, rows, own.levels)
@@ -185,6 +188,8 @@ def complete(
 
 def _array(path: Path) -> Array:
     """The array of a .npy file; never a pickle."""
+    import numpy as np
+
     check_readable(path)
     try:
         found: Array = np.load(path, allow_pickle=False)
@@ -206,6 +211,8 @@ def _pictures(path: Path, threshold: float | None) -> Array:
 
 def _half(hide: Hidden, shape: tuple[int, ...]) -> Array:
     """True where a pixel is known."""
+    import numpy as np
+
     height, width = shape
     down, across = np.arange(height)[:, None] < height // 2, np.arange(width)[None] < width // 2
     halves = {Hidden.LOWER: down, Hidden.UPPER: ~down, Hidden.RIGHT: across, Hidden.LEFT: ~across}
@@ -227,6 +234,8 @@ def _check_written(path: Path) -> None:
 
 def _write(path: Path, images: Array, rows: list[list[Array]], levels: int) -> None:
     """The numbers, or a picture of the first rows of them."""
+    import numpy as np
+
     if path.suffix == ".npy":
         np.save(path, images)
     else:

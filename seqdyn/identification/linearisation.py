@@ -79,7 +79,7 @@ def about(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> Li
     >>> about(cell, [0.0]).transition
     array([[0.5]])
     """
-    own = measured(cell)
+    own = _of_rows(cell)
     point = _row(own, x)
     before = _settled(own, point) if state is None else _own_state(own, state)
     return _systems(own, point, before, dt)[0]
@@ -112,7 +112,7 @@ def along(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> li
     >>> len(along(GRU(2, 3), np.zeros((5, 2))))
     5
     """
-    own = measured(cell)
+    own = _of_rows(cell)
     rows = torch.as_tensor(np.asarray(x, dtype=np.float64))
     if rows.dim() != 2 or rows.shape[1] != own.input_size or not len(rows) or not bool(rows.isfinite().all()):
         raise ValueError(f"x has shape {tuple(rows.shape)}, expected (time, {own.input_size}), all of it finite.")
@@ -123,6 +123,14 @@ def along(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> li
 
 
 # --- the copy that is measured, its input and its state ---------------------------------------------------------------
+
+
+def _of_rows(cell: Cell) -> Cell:
+    """The copy that is measured of a cell between rows of numbers: a system has no other inputs and outputs."""
+    for name, shape in (("input_shape", cell.input_shape), ("output_shape", cell.output_shape)):
+        if shape is not None and len(shape) > 1:
+            raise ValueError(f"{type(cell).__name__} has {name}={shape}: a system is between rows of numbers.")
+    return measured(cell)
 
 
 def _row(cell: Cell, x: Any) -> Tensor:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from seqdyn.cells.draw import DRAWCell, Painter
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
+
+NOTHING_TOLD = 1e-2
+"""Nats of all glimpses below which a training has failed: pixels are then painted as if they were independent."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -136,6 +141,14 @@ class DRAW(Built):
         batches = Spans(_alone(x[:train]), self.batch_size, order="shuffled")
         apart = Spans(_alone(x[train:]), AT_ONCE) if train < len(images) else None
         self._teach(batches, apart, (objective, objective), generator, lambda: digest(images))
+        told = self.history_["divergence"]
+        if len(told) and told.iloc[-1] < NOTHING_TOLD:
+            warnings.warn(
+                f"All glimpses together tell {told.iloc[-1]:.2g} nats: every picture is painted alike. A smaller "
+                "learning_rate, or a longer training, often helps.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
 
     def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> DRAWCell:
         shape, hidden = tuple(fitted["shape_"]), self.hidden_size
@@ -170,8 +183,9 @@ class DRAW(Built):
         Returns
         -------
         dict
-            ``bound_nats``, the mean of L_x + L_z over pictures and paths; ``importance_weighted_nats``, the mean of
-            −ln(1/K Σ w), a tighter bound if K > 1; ``pixel_nats``, L_x; ``divergence_per_glimpse``, L_z of every step,
+            ``bound_nats``, the mean of L_x + L_z over pictures and paths, L_z in closed form;
+            ``importance_weighted_nats``, the mean of −ln(1/K Σ w), a tighter bound if K > 1, and with K = 1 the same
+            one with L_z sampled; ``pixel_nats``, L_x; ``divergence_per_glimpse``, L_z of every step,
             array (glimpses,); ``effective_sample_size``, the mean of (Σ w)² / Σ w², from 1 to K; ``standard_error`` of
             the bound, over pictures; ``images_scored``.
         """

@@ -131,6 +131,9 @@ def _show(place: Axes, picture: Array) -> None:
     place.set_xticks([])
     place.set_yticks([])
     place.grid(False)
+    for spine in place.spines.values():
+        spine.set_visible(True)
+        spine.set_linewidth(0.5)
 
 
 def _windows(place: Axes, pictures: Strip, picture: int, step: int) -> None:
@@ -142,4 +145,5 @@ def _windows(place: Axes, pictures: Strip, picture: int, step: int) -> None:
             x, y, half, sigma, _ = windows[picture, step]
             width = float(np.clip(sigma, 0.5, 3.0))
             corner, side = (x - half - 0.5, y - half - 0.5), 2 * half + 1
-            place.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=colour, linewidth=width))
+            own = Rectangle(corner, side, side, fill=False, edgecolor=colour, linewidth=width, clip_on=False)
+            place.add_patch(own)

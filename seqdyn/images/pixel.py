@@ -151,11 +151,19 @@ class PixelRNN(Built):
         """The fitted network with the height of its pictures."""
         return PicturePredictor(cast(Pixels, self.network_), self.shape_[0])
 
-    def log_likelihood(self, images: Any) -> Array:
-        """ln p of every picture, (pictures,), in nats."""
+    def log_probabilities(self, images: Any) -> Array:
+        """ln p(x_i | x_1 … x_{i-1}) of every pixel, (pictures, height, width), in nats.
+
+        Summed over the pixels of a lower part it is ln p of that part, given the rest.
+        """
         self._check()
         given = torch.as_tensor(self._given(images))
-        found: Array = self.predictor_.log_probabilities(given).sum((1, 2)).cpu().numpy()
+        found: Array = self.predictor_.log_probabilities(given).cpu().numpy()
+        return found
+
+    def log_likelihood(self, images: Any) -> Array:
+        """ln p of every picture, (pictures,), in nats."""
+        found: Array = self.log_probabilities(images).sum((1, 2))
         return found
 
     def rows(self, images: Any) -> Rows:

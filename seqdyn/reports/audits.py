@@ -27,10 +27,12 @@ from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
 from seqdyn.estimators.built import Built
 from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.images.pixel import PixelRNN
 from seqdyn.language.generation import Generation
 from seqdyn.language.model import LanguageModel
 from seqdyn.language.translation import Translator
 from seqdyn.loops import scan
+from seqdyn.rows import Raster
 from seqdyn.sentences import SentencePredictor, beside
 from seqdyn.state import is_held, leaves, map_leaves
 from seqdyn.training.forward import Annotator
@@ -170,10 +172,11 @@ def check_likelihood(
 
     Parameters
     ----------
-    model : LanguageModel or Translator, fitted
+    model : LanguageModel, Translator or PixelRNN, fitted
     texts : list of str, optional
         Texts to be scored; three that the model writes if None. Of a translator sources, of which the translations that
-        it finds are scored; three that are drawn from its symbols if None.
+        it finds are scored; three that are drawn from its symbols if None. Of pictures an array of them; three that the
+        model draws if None.
     length : int, at least 1
         Symbols it writes.
     seed : int
@@ -193,8 +196,12 @@ def check_likelihood(
     """
     if isinstance(model, Translator):
         return _of_translator(model, texts, seed, tolerance)
+    if isinstance(model, PixelRNN):
+        return _of_pixels(model, texts, seed, tolerance)
     if not isinstance(model, LanguageModel):
-        raise TypeError(f"check_likelihood takes a fitted LanguageModel or Translator, got {type(model).__name__}.")
+        raise TypeError(
+            f"check_likelihood takes a fitted LanguageModel, Translator or PixelRNN, got {type(model).__name__}."
+        )
     double_precision = model.dtype == "float64"
     tolerance = (1e-9 if double_precision else 1e-4) if tolerance is None else tolerance
     written = model.generate([""] * 3, length, random_state=seed, return_log_probabilities=True)
@@ -215,6 +222,30 @@ def check_likelihood(
     number, symbol = places[0]
     reason = f"ln p of symbol {symbol} of text {number} depends on the way it is found, by up to {largest:.2g}."
     return Audit("likelihood", False, reason, places, largest)
+
+
+@torch.no_grad()
+def _of_pixels(model: PixelRNN, images: Any, seed: int, tolerance: float | None) -> Audit:
+    """ln p of every pixel: by one pass over rows, pixel by pixel, and, of all values of the last one, a sum of 1."""
+    tolerance = (1e-9 if model.dtype == "float64" else 1e-4) if tolerance is None else tolerance
+    given = model.sample(3, random_state=seed) if images is None else np.asarray(images)
+    once = model.log_probabilities(given)
+    tokens = torch.as_tensor(given).flatten(1).long()
+    before = torch.nn.functional.pad(tokens, (1, -1)).to(model.predictor_.network.zeros(1).device)
+    scores = scan(Raster(model.predictor_.network), before)
+    stepwise = torch.log_softmax(scores.output.double().cpu(), -1).gather(2, tokens.unsqueeze(2)).squeeze(2).numpy()
+    gaps = np.abs(once.reshape(stepwise.shape) - stepwise)
+    ends = np.repeat(given[:, None], model.levels, 1)
+    ends[:, :, -1, -1] = np.arange(model.levels)
+    last = model.log_probabilities(ends.reshape(-1, *model.shape_))[:, -1, -1].reshape(len(given), -1)
+    gaps[:, -1] = np.maximum(gaps[:, -1], np.abs(np.exp(last).sum(1) - 1))
+    places = tuple((int(picture), int(pixel)) for picture, pixel in np.argwhere(gaps > tolerance))
+    if not places:
+        reason = f"ln p of {len(given)} pictures is the same in one pass and pixel by pixel."
+        return Audit("likelihood", True, reason, largest=float(gaps.max()))
+    picture, pixel = places[0]
+    reason = f"ln p of pixel {pixel} of picture {picture} depends on the way it is found, by up to {gaps.max():.2g}."
+    return Audit("likelihood", False, reason, places, float(gaps.max()))
 
 
 def _of_translator(model: Translator, sources: Any, seed: int, tolerance: float | None) -> Audit:

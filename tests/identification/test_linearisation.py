@@ -133,9 +133,14 @@ def test_the_jacobian_is_the_cells_own() -> None:
     np.testing.assert_allclose(about(lstm, x[0].numpy(), state).transition, own, atol=1e-12)
 
 
+def between_rows(cell: Cell) -> bool:
+    """Whether it takes a row of numbers and gives one."""
+    return len(cell.input_shape or ()) == len(cell.output_shape or ()) == 1
+
+
 @pytest.mark.parametrize(
     "entry",
-    [entry for entry in LAW_TABLE if entry.inputs.__name__ == "plain" and len(entry.build(None).input_shape) == 1],
+    [entry for entry in LAW_TABLE if entry.inputs.__name__ == "plain" and between_rows(entry.build(None))],
     ids=lambda entry: entry.name,
 )
 def test_every_cell_can_be_linearised_along_a_trajectory(entry: Entry) -> None:
@@ -427,3 +432,10 @@ def test_points_that_do_not_fit() -> None:
         linearise(model, np.zeros((5, 3)))
     with pytest.raises(ValueError, match=r"expected \(features,\)"):
         linearise(model.cell_, 3.0)
+
+
+def test_a_cell_of_pictures_is_no_system() -> None:
+    from seqdyn.cells.masked_window import MaskedWindow
+
+    with pytest.raises(ValueError, match=r"MaskedWindow has output_shape=\(4, 3\): a system is between rows"):
+        along(MaskedWindow(4, 3), np.zeros((5, 4)))

@@ -156,3 +156,10 @@ def test_gradients_through_the_glimpses(model: DRAW) -> None:
     assert "DRAW" in str(report) and check_causal(model)
     with pytest.raises(ValueError, match="measured on pictures"):
         stability_report(model)
+
+
+def test_a_painter_that_tells_nothing_is_named() -> None:
+    from sklearn.exceptions import ConvergenceWarning
+
+    with pytest.warns(ConvergenceWarning, match="every picture is painted alike"):
+        DRAW(**SMALL | {"max_steps": 3, "learning_rate": 1e-12}).fit(np.zeros((20, 4, 4), dtype=int))

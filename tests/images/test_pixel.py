@@ -320,3 +320,18 @@ def test_gradients_through_the_rows() -> None:
     assert report.to_frame() is not None and "PixelRNN" in str(report) and check_causal(fitted)
     with pytest.raises(ValueError, match="measured on pictures"):
         stability_report(fitted, strewn(3, 5, 3), strewn(3, 5, 3))
+
+
+def test_the_audit_of_the_likelihood(model: PixelRNN) -> None:
+    """One pass and pixel by pixel agree; a network that sees the pixel it predicts does not pass."""
+    from seqdyn import check_likelihood
+
+    assert check_likelihood(model) and check_likelihood(model, strewn(4))
+    window = model.network_.cell.cell.cell.layers[0].cell
+    run = window.unroll
+    window.unroll = lambda x, state, mask=None: (run(x, state)[0] + x.unsqueeze(-1), run(x, state)[1])
+    try:
+        found = check_likelihood(model)
+    finally:
+        del window.unroll
+    assert not found and "depends on the way it is found" in found.reason
