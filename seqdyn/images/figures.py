@@ -137,13 +137,17 @@ def _show(place: Axes, picture: Array) -> None:
 
 
 def _windows(place: Axes, pictures: Strip, picture: int, step: int) -> None:
-    """Rectangles around what is read (blue) and written (orange), their lines as wide as the filters."""
+    """Rectangles around what is read (blue) and written (orange), their lines as wide as the filters; a margin shows
+    those at the border."""
     from matplotlib.patches import Rectangle
 
+    height, width = pictures.probabilities.shape[-2:]
+    margin = 0.5 + 0.08 * max(height, width)
     for windows, colour in ((pictures.read, MODELS[0]), (pictures.write, MODELS[1])):
         if windows is not None:
             x, y, half, sigma, _ = windows[picture, step]
-            width = float(np.clip(sigma, 0.5, 3.0))
             corner, side = (x - half - 0.5, y - half - 0.5), 2 * half + 1
-            own = Rectangle(corner, side, side, fill=False, edgecolor=colour, linewidth=width, clip_on=False)
-            place.add_patch(own)
+            line = float(np.clip(sigma, 0.5, 3.0))
+            place.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=colour, linewidth=line))
+            place.set_xlim(-margin, width - 1 + margin)
+            place.set_ylim(height - 1 + margin, -margin)
