@@ -849,7 +849,7 @@ def fetch_tiny_shakespeare() -> str:
 def fetch_binarized_mnist() -> BinarizedPictures:
     """Handwritten digits, 28 × 28 pixels, black and white: the fixed binarisation that likelihoods are compared on.
 
-    The parts are sorted in no useful way: the test part by class, so that its first pictures are no sample of it.
+    The test part is sorted by class: its first pictures are no sample of it.
 
     Returns
     -------

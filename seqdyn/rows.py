@@ -205,7 +205,7 @@ class RowWrapper(RowCell):
 
 
 class PixelResidual(RowWrapper):
-    """A recurrence between two 1×1 maps' worth of shortcut: y = x + W o + b, with o the inner cell's output.
+    """A recurrence with a shortcut around it: y = x + W o + b, with o the inner cell's output.
 
     Parameters
     ----------

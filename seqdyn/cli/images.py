@@ -71,12 +71,16 @@ def fit(
     threshold: Annotated[
         float | None, typer.Option(help="Make grey pictures black and white: 1 where a pixel is at least this.")
     ] = None,
-    levels: Annotated[int, typer.Option(min=2, help="Values of a pixel; of diagonal and row alone.")] = 2,
+    levels: Annotated[
+        int | None, typer.Option(min=2, help="Values of a pixel, of diagonal and row alone. Default: 2.")
+    ] = None,
     hidden_size: Annotated[
         int | None, typer.Option(min=1, help="Width of the memory; the model's own if left out.")
     ] = None,
-    layers: Annotated[int, typer.Option(min=1, help="Recurrences; of diagonal and row alone.")] = 1,
-    glimpses: Annotated[int, typer.Option(min=1, help="Steps of draw.")] = 10,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="Recurrences, of diagonal and row alone. Default: 1.")
+    ] = None,
+    glimpses: Annotated[int | None, typer.Option(min=1, help="Steps of draw. Default: 10.")] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the pictures. Default: 20, or as many as 2,000 steps take.")
     ] = None,
@@ -107,13 +111,20 @@ def fit(
                               "random_state": seed, "device": device, "verbose": verbose}  # fmt: skip
     shared |= {} if hidden_size is None else {"hidden_size": hidden_size}
     own: PixelRNN | DRAW
-    if model in (ModelName.DRAW, ModelName.DRAW_ATTENTION):
+    painted = model in (ModelName.DRAW, ModelName.DRAW_ATTENTION)
+    options = (("levels", levels, not painted), ("layers", layers, not painted), ("glimpses", glimpses, painted))
+    for name, value, fits in options:
+        if value is not None and not fits:
+            raise ValueError(f"--{name} is no option of --model {model}: leave it out.")
+    if painted:
         channels = given.shape[1] if given.ndim == 4 else 1
         as_pictures(given, 2, channels)
-        own = DRAW(attention=model is ModelName.DRAW_ATTENTION, glimpses=glimpses, channels=channels, **shared)
+        size = min(5, *given.shape[-2:])
+        own = DRAW(attention=model is ModelName.DRAW_ATTENTION, glimpses=glimpses or 10, channels=channels,
+                   read_size=size, write_size=size, **shared)  # fmt: skip
     else:
-        as_pictures(given, levels)
-        own = PixelRNN(variant=str(model), levels=levels, num_layers=layers, **shared)
+        as_pictures(given, levels or 2)
+        own = PixelRNN(variant=str(model), levels=levels or 2, num_layers=layers or 1, **shared)
     held = min(round(test_fraction * len(given)), len(given) - 1)
     typer.echo(f"pictures    {given.shape}, of which the last {held} are held out")
     typer.echo(f"model       {' '.join(str(own).split())}")
@@ -170,12 +181,14 @@ def complete(
     """
     _check_written(out)
     given = _pictures(pictures, threshold)
+    from seqdyn.data.pictures import as_pictures
     from seqdyn.images.pixel import PixelRNN
 
     own = _load(model)
     if not isinstance(own, PixelRNN):
         raise TypeError(f"{model} holds a DRAW, which sees whole pictures: fit one with --model row or diagonal.")
-    known = _half(hide, given.shape[-2:]) if mask is None else _array(mask)
+    given = as_pictures(given, own.levels)[:, 0]
+    known = _half(hide, given.shape[1:]) if mask is None else _array(mask)
     found = own.complete(given, known, n, random_state=seed)
     exact = "exactly" if found.exact.all() else "not exactly: what is known after a hidden pixel has no say"
     typer.echo(f"drawn from p(hidden | known), {exact}")

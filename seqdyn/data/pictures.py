@@ -34,12 +34,20 @@ def as_pictures(
     >>> as_pictures([[[0, 1], [1, 1]]]).shape
     (1, 1, 2, 2)
     """
-    given = np.asarray(images)
+    try:
+        given = np.asarray(images.detach().cpu() if hasattr(images, "detach") else images)
+    except ValueError:
+        raise ValueError(f"{name} are of unlike sizes: give one array, {_wanted(channels)}.") from None
     if given.dtype.kind not in "buif":
         raise ValueError(f"{name} has dtype {given.dtype}: give an array of numbers, {_wanted(channels)}.")
     found = given[:, None] if given.ndim == 3 and channels == 1 else given
     if found.ndim != 4 or found.shape[1] != channels:
         hint = "; one picture is images[None]" if given.ndim == 2 else ""
+        if given.ndim == 4:
+            last = given.shape[3] == channels
+            hint = (
+                "; np.moveaxis(images, -1, 1) brings channels to the front" if last else f"; channels={given.shape[1]}?"
+            )
         raise ValueError(f"{name} has shape {given.shape}, expected {_wanted(channels)}{hint}.")
     if 0 in found.shape:
         raise ValueError(f"{name} has shape {given.shape}: give one picture at least, with one pixel at least.")
@@ -53,7 +61,11 @@ def as_pictures(
     low, high = found.min(), found.max()
     if low < 0 or high > levels - 1 or (found != np.round(found)).any():
         whole = "0 and 1" if levels == 2 else f"0 to {levels - 1}"
-        way = "binarised(images) makes grey pictures such" if levels == 2 else "scale and round them, or set levels"
+        way = (
+            f"binarised(images, {high / 2:g}) makes grey pictures such"
+            if levels == 2
+            else "scale and round them, or set levels"
+        )
         raise ValueError(
             f"{name} has values from {low:g} to {high:g} (dtype {given.dtype}), expected whole numbers, {whole}: {way}."
         )
@@ -81,6 +93,10 @@ def binarised(images: Any, threshold: float = 0.5, random_state: Any = None) -> 
     array([[0, 1]], dtype=uint8)
     """
     given = np.asarray(images, dtype=np.float64)
+    if not np.isfinite(given).all():
+        raise ValueError("images holds NaN or infinity, which is neither black nor white.")
+    if isinstance(threshold, str) and threshold != "random":
+        raise ValueError(f"threshold must be a number or 'random', got {threshold!r}.")
     if threshold == "random":
         from sklearn.utils import check_random_state
 

@@ -106,7 +106,8 @@ class Writer(OfSymbols):
 
     def _decoder(self, memory_size: int, symbols: int, generator: torch.Generator) -> Embedding:
         """From the token before, and what is looked at, to the scores of the next one."""
-        layers, context = self.decoder_layers or self.num_layers, self.context or "input"
+        layers = self.decoder_layers or self.num_layers
+        context = self.context or ("output" if self.input_feeding else "input")
         own = self.get_params(deep=False) | {"layers": layers, "context": context}
         plan = DecoderPlan(**{field.name: own[field.name] for field in fields(DecoderPlan)})
         return plan.build(self._layer(generator), memory_size, symbols, generator)

@@ -133,9 +133,9 @@ class Captioner(Writer):
         grid = self._grid(images, shape)
         network = self._new(generator, vocabulary_=vocabulary, grid_=grid, shape_=shape, longest_=longest)
         features = cast(Any, network).encoder.features
-        if isinstance(features, GivenFeatures):
-            features.mean.copy_(x[:train].mean((0, 1)))
-            features.scale.copy_(x[:train].std((0, 1)).clamp(min=1e-6))
+        axes = (0, 1) if isinstance(features, GivenFeatures) else (0, 1, 2, 3)
+        features.mean.copy_(x[:train].mean(axes))
+        features.scale.copy_(x[:train].std(axes, correction=0).clamp(min=1e-6))
         self._train(self._steps(x), [row.to(self._device) for row in rows], generator)
 
     def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> EncoderDecoder:
@@ -163,7 +163,8 @@ class Captioner(Writer):
         Raises
         ------
         ValueError
-            If a caption has a word that is none of the vocabulary.
+            If a caption has a word that is none of the vocabulary; with ``min_count`` or ``vocabulary_size`` such words
+            are scored as the unknown one.
         """
         x, texts = self.sources(images), as_sentences(captions, "captions")
         if len(x) != len(texts):
@@ -211,10 +212,11 @@ class Captioner(Writer):
         """
         if self.attention is None:
             raise ValueError("attention=None looks at nothing: the picture is in the first state.")
-        (x,) = self.sources(np.asarray(image)[None])
+        one = image[None] if hasattr(image, "ndim") else [image]
+        (x,) = self.sources(one)
         symbols = self._known(caption) if caption is not None else None
         if symbols is None:
-            symbols = torch.tensor(self.search(np.asarray(image)[None], 1)[0][0].symbols, device=x.device)
+            symbols = torch.tensor(self._searched([x], 1)[0][0].symbols, device=x.device)
         (alpha,) = self.predictor_.weights(beside([x]), [symbols])
         words = [self.vocabulary_.labels[number].strip() for number in symbols.tolist()]
         return xarray.DataArray(
@@ -226,7 +228,7 @@ class Captioner(Writer):
 
     def plot_attention(self, image: Any, caption: str | None = None) -> Figure:
         """The picture once a word, lit where it was looked at; see :meth:`attention_weights`."""
-        return looked_at(np.asarray(image), self.attention_weights(image, caption))
+        return looked_at(image, self.attention_weights(image, caption))
 
     # ---------------------------------------------------------------- pictures as numbers
 
@@ -238,13 +240,12 @@ class Captioner(Writer):
     def _seen(self, images: Any, shape: tuple[int, ...] | None) -> Tensor:
         """Pictures (pictures, channels, height, width), or features (pictures, cells, numbers)."""
         if self.features is None:
-            found = _pictures(images)
-            wanted = "images (pictures, channels, height, width)"
+            found, what = _pictures(images), "images are"
         else:
-            found = _features(self.features, images)
-            wanted = "features (pictures, cells, numbers)"
+            found, what = _features(self.features, images), "features(images) gave"
         if shape is not None and found.shape[1:] != tuple(shape):
-            raise ValueError(f"{wanted} have shape {found.shape}, but the model was fitted on (pictures, {shape}).")
+            own = " × ".join(map(str, found.shape[1:]))
+            raise ValueError(f"{what} {own} a picture, but the model was fitted on {' × '.join(map(str, shape))}.")
         return torch.as_tensor(found).to(self._device, self._precision)
 
     def _steps(self, x: Tensor) -> list[Tensor]:
@@ -262,13 +263,16 @@ class Captioner(Writer):
 
     def _known(self, caption: str) -> Tensor:
         """A caption as numbers; every word has to be known."""
+        (caption,) = as_sentences([caption], "caption")
         symbols = self._ended(self.vocabulary_, caption)
-        if "unknown" in self.vocabulary_.marks and self.vocabulary_.mark("unknown") in symbols:
-            words = caption.split()
-            strange = [word for word in words if f" {self._case(word)}" not in self.vocabulary_.labels]
+        rare = self.min_count > 1 or self.vocabulary_size is not None  # the model knows what is unknown
+        if not rare and "unknown" in self.vocabulary_.marks and self.vocabulary_.mark("unknown") in symbols:
+            place = symbols.index(self.vocabulary_.mark("unknown"))
+            words = caption.split() if self.unit == "word" else list(caption)
+            strange = words[place] if place < len(words) else "a symbol"
             raise ValueError(
-                f"The caption {caption!r} has {strange[0] if strange else 'a symbol'!r}, which is none of the "
-                f"{len(self.vocabulary_.symbols)} {self.unit}s of the training."
+                f"The caption {caption!r} has {strange!r}, which is none of the {len(self.vocabulary_.symbols)} "
+                f"{self.unit}s of the training."
             )
         return torch.tensor(symbols, device=self._device)
 
@@ -281,7 +285,14 @@ class Captioner(Writer):
 
 def _pictures(images: Any) -> Array:
     """Pictures (pictures, channels, height, width) of finite numbers."""
-    found = np.asarray(images, dtype=np.float64)
+    given = images.detach().cpu() if isinstance(images, Tensor) else images
+    try:
+        found = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "images are no array of numbers of one size: give (pictures, height, width) or (pictures, channels, "
+            "height, width), or features=… that reads them."
+        ) from None
     found = found[:, None] if found.ndim == 3 else found
     if found.ndim != 4 or 0 in found.shape:
         raise ValueError(
@@ -298,7 +309,7 @@ def _features(features: Features, images: Any) -> Array:
     """What a callable gives of pictures, as (pictures, cells, numbers)."""
     given = features(images)
     found = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given, dtype=np.float64)
-    if found.ndim not in (2, 3, 4) or len(found) != len(images):
+    if found.ndim not in (2, 3, 4) or len(found) != len(images) or 0 in found.shape:
         raise ValueError(
             f"features gave shape {found.shape} of {len(images)} pictures, expected (pictures, numbers), (pictures, "
             "cells, numbers) or (pictures, numbers, rows, columns)."

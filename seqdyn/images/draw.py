@@ -20,7 +20,7 @@ from seqdyn.data.pictures import as_pictures
 from seqdyn.estimators.built import Built
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of
 from seqdyn.estimators.sequence import unchanged_on_error
-from seqdyn.generators import generator_of
+from seqdyn.generators import generator_of, seeds_of
 from seqdyn.glimpses import Read, Write
 from seqdyn.images.figures import animated, strip
 from seqdyn.images.painting import AT_ONCE, PaintingPredictor, Strip
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-NOTHING_TOLD = 1e-2
+NOTHING_TOLD = 0.1
 """Nats of all glimpses below which a training has failed: pixels are then painted as if they were independent."""
 
 
@@ -163,6 +163,7 @@ class DRAW(Built):
     @property
     def predictor_(self) -> PaintingPredictor:
         """The fitted network with the number of its glimpses."""
+        self._check()
         return PaintingPredictor(cast(DRAWCell, self.network_), self.glimpses)
 
     def score(self, images: Any, y: None = None) -> float:
@@ -170,7 +171,7 @@ class DRAW(Built):
         return -float(self.evaluate(images)["bound_nats"])
 
     def evaluate(self, images: Any, importance_samples: int = 1, random_state: Any = 0) -> dict[str, Any]:
-        """Bounds on how likely pictures are; none of them is the exact value, which is lower still.
+        """Bounds on how likely pictures are: the exact value is lower, but for the chance of the paths.
 
         Parameters
         ----------
@@ -227,10 +228,9 @@ class DRAW(Built):
         array of int, shape (n, height, width), or (n, channels, height, width) of several; or Strip
         """
         self._check()
-        generator = generator_of(self.random_state if random_state is None else random_state)
-        canvas, steps, write = self.predictor_.paint(check_count("n", n), generator)
-        images = self._shaped(_drawn(canvas, generator))
-        return Strip(images, self._shaped(steps), None, write) if return_steps else images
+        seeds = self._seeds(check_count("n", n), random_state)
+        parts = [self.predictor_.paint(part) for part in _parts(seeds)]
+        return self._strip(parts) if return_steps else self._shaped(_joined([part.images for part in parts]))
 
     def reconstruct(self, images: Any, n: int = 1, return_steps: bool = False, random_state: Any = None) -> Any:
         """What is painted of pictures that are seen: probabilities σ(c_T), by n paths each.
@@ -248,14 +248,12 @@ class DRAW(Built):
         array, shape (pictures, n, …); or Strip
         """
         x = self.pictures(images).repeat_interleave(check_count("n", n), 0)
-        generator = generator_of(self.random_state if random_state is None else random_state)
-        parts = [self.predictor_.repaint(part, generator) for part in x.split(AT_ONCE)]
-        canvas = torch.cat([part[0] for part in parts]).cpu()
-        steps, read, write = (_joined([part[place] for part in parts]) for place in (1, 2, 3))
-        if not return_steps:
-            shown = self._shaped(torch.sigmoid(canvas).numpy())
-            return shown.reshape(-1, n, *shown.shape[1:])
-        return Strip(self._shaped(_drawn(canvas, generator)), self._shaped(steps), read, write)
+        seeds = _parts(self._seeds(len(x), random_state))
+        parts = [self.predictor_.repaint(*part) for part in zip(x.split(AT_ONCE), seeds, strict=True)]
+        if return_steps:
+            return self._strip(parts)
+        shown = self._shaped(_joined([part.probabilities[:, -1] for part in parts]))
+        return shown.reshape(-1, n, *shown.shape[1:])
 
     def encode(self, images: Any) -> Array:
         """What the network tells itself of pictures: the means of z_t, (pictures, glimpses, latent_size)."""
@@ -268,7 +266,16 @@ class DRAW(Built):
 
     def animate(self, pictures: Strip, path: str | os.PathLike[str], frames_per_second: int = 4) -> None:
         """The same as an animated GIF."""
+        check_count("frames_per_second", frames_per_second)
         animated(pictures, path, frames_per_second)
+
+    def _strip(self, parts: list[Strip]) -> Strip:
+        """One strip of several."""
+        images, probabilities, read, write = (_joined(list(part)) for part in zip(*parts, strict=True))
+        return Strip(self._shaped(images), self._shaped(probabilities), read, write)
+
+    def _seeds(self, count: int, random_state: Any) -> list[int]:
+        return seeds_of(self.random_state if random_state is None else random_state, count)
 
     def pictures(self, images: Any) -> Tensor:
         """Pictures as the network takes them, (pictures, channels, height, width)."""
@@ -300,9 +307,8 @@ def _alone(x: Tensor) -> Rows:
     return Rows(x, x, None, torch.arange(len(x)), torch.ones(len(x), dtype=torch.long))
 
 
-def _drawn(canvas: Tensor, generator: torch.Generator) -> Array:
-    """Pictures of 0 and 1 from the log-odds of their pixels."""
-    return torch.bernoulli(torch.sigmoid(canvas.cpu()), generator=generator).numpy().astype(np.int64)
+def _parts(seeds: list[int]) -> list[list[int]]:
+    return [seeds[start : start + AT_ONCE] for start in range(0, len(seeds), AT_ONCE)]
 
 
 def _joined(parts: list[Any]) -> Any:

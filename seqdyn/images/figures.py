@@ -26,6 +26,8 @@ SIDE = 0.8
 
 def strip(pictures: Strip) -> Figure:
     """Pictures as they came about: one row each, time from left to right."""
+    if not hasattr(pictures, "probabilities"):
+        raise TypeError(f"A strip is wanted, got {type(pictures).__name__}: take sample(n, return_steps=True).")
     count, steps = pictures.probabilities.shape[:2]
     drawing, axes = figure(count, steps, width=SIDE * steps, height=SIDE * count + 0.4)
     for number, place in enumerate(np.ravel(axes)):
@@ -99,14 +101,15 @@ def _coloured(picture: Array) -> Array:
     return np.where(np.isnan(picture)[..., None], np.array([176, 196, 222]) / 255, grey)
 
 
-def looked_at(image: Array, weights: DataArray) -> Figure:
+def looked_at(image: Any, weights: DataArray) -> Figure:
     """A picture once a word, lit where it was looked at.
 
     Parameters
     ----------
-    image : array, shape (height, width) or (channels, height, width)
+    image : array, shape (height, width), or with 1 or 3 channels first or last
     weights : DataArray, dims (word, row, column)
     """
+    picture = _plain(image)
     words = [str(word) for word in weights["word"].values]
     columns = min(len(words), 6)
     rows = -(-len(words) // columns)
@@ -114,11 +117,26 @@ def looked_at(image: Array, weights: DataArray) -> Figure:
     for place in np.ravel(axes)[len(words) :]:
         place.set_axis_off()
     for place, word, seen in zip(np.ravel(axes), words, weights.values, strict=False):
-        _show(place, image[0] if image.ndim == 3 and len(image) == 1 else image)
-        extent = (-0.5, image.shape[-1] - 0.5, image.shape[-2] - 0.5, -0.5)
+        _show(place, picture)
+        extent = (-0.5, picture.shape[-1] - 0.5, picture.shape[-2] - 0.5, -0.5)
         place.imshow(seen, cmap="Oranges", vmin=0, vmax=1, alpha=0.6, extent=extent, interpolation="nearest")
         place.set_title(word, fontsize=9)
     return drawing
+
+
+def _plain(image: Any) -> Array:
+    """A picture as (height, width) or (3, height, width), from 0 to 1 between its own extremes."""
+    given = image.detach().cpu() if hasattr(image, "detach") else image
+    found = np.asarray(given)
+    if found.dtype.kind not in "buif" or found.ndim not in (2, 3):
+        raise ValueError(f"A picture is drawn from an array (height, width) or of 1 or 3 channels, got {type(image)}.")
+    if found.ndim == 3 and found.shape[0] not in (1, 3):
+        if found.shape[2] not in (1, 3):
+            raise ValueError(f"A picture of shape {found.shape} cannot be drawn: it has neither 1 nor 3 channels.")
+        found = np.moveaxis(found, -1, 0)
+    found = found.astype(float) - found.min()
+    found = found / max(found.max(), 1e-12)
+    return found[0] if found.ndim == 3 and len(found) == 1 else found
 
 
 def _show(place: Axes, picture: Array) -> None:

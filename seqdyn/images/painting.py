@@ -12,7 +12,7 @@ from torch import Tensor
 from seqdyn.cell import Noisy
 from seqdyn.cells.draw import DRAWCell, DRAWState, PainterState
 from seqdyn.glimpses import Window
-from seqdyn.loops import Scan, scan
+from seqdyn.loops import scan
 from seqdyn.state import hold
 from seqdyn.training.variational import Bound, bound
 
@@ -55,25 +55,30 @@ class PaintingPredictor:
     network: DRAWCell
     glimpses: int
 
-    def paint(self, count: int, generator: torch.Generator) -> tuple[Tensor, Array, Array | None]:
-        """New pictures, z_t ~ N(0, I): the last canvas, the probabilities of every step and the windows written to.
-
-        Only the painter takes part: nothing that sees a picture.
-        """
+    def paint(self, seeds: list[int]) -> Strip:
+        """New pictures, z_t ~ N(0, I), by a seed each. Only the painter takes part: nothing that sees a picture."""
         painter = self.network.painter
-        like = painter.zeros(1)
-        z = torch.randn(count, self.glimpses, painter.input_size, generator=generator, dtype=like.dtype).to(like.device)
+        z, uniform = self._chance(seeds)
         with torch.inference_mode():
             run = scan(painter, z, record=_canvas_and_state)
         canvas, h = run.record
-        return run.state.canvas, _probabilities(canvas), self._windows(h, reads=False)
+        return Strip(_drawn(canvas, uniform), _probabilities(canvas), None, self._windows(h, reads=False))
 
-    def repaint(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Array, Array | None, Array | None]:
+    def repaint(self, x: Tensor, seeds: list[int]) -> Strip:
         """The same of pictures (batch, channels, height, width) that are seen, with the windows read through before."""
-        run = self._seen(x, generator, record=True)
+        noise, uniform = self._chance(seeds)
+        with torch.inference_mode():
+            run = scan(self.network, Noisy(hold(x, self.glimpses), noise), record=_heard)
         canvas, h, heard = run.record
         windows = self._windows(heard, reads=True), self._windows(h, reads=False)
-        return run.state.painter.canvas, _probabilities(canvas), *windows
+        return Strip(_drawn(canvas, uniform), _probabilities(canvas), *windows)
+
+    def _chance(self, seeds: list[int]) -> tuple[Tensor, Tensor]:
+        """What is drawn for each picture: noise (batch, glimpses, latent), and a number for every pixel."""
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        noise = torch.cat([self.network.noise(1, self.glimpses, generator) for generator in generators])
+        shape = self.network.painter.write.shape
+        return noise, torch.stack([torch.rand(shape, generator=generator) for generator in generators])
 
     def bounds(self, x: Tensor, generator: torch.Generator) -> Bound:
         """What one path each costs, see :func:`~seqdyn.training.variational.bound`."""
@@ -85,11 +90,6 @@ class PaintingPredictor:
         with torch.inference_mode():
             found: Array = scan(self.network, hold(x, self.glimpses)).output.mean.cpu().numpy()
         return found
-
-    def _seen(self, x: Tensor, generator: torch.Generator, record: bool) -> Scan:
-        noise = self.network.noise(len(x), self.glimpses, generator)
-        with torch.inference_mode():
-            return scan(self.network, Noisy(hold(x, self.glimpses), noise), record=_heard if record else None)
 
     def _windows(self, h: Tensor, reads: bool) -> Array | None:
         """The windows that states (batch, time, hidden) of the decoder point at."""
@@ -116,4 +116,10 @@ def _heard(x: Any, before: DRAWState, output: Any, after: DRAWState) -> tuple[Te
 
 def _probabilities(canvas: Tensor) -> Array:
     found: Array = torch.sigmoid(canvas).cpu().numpy()
+    return found
+
+
+def _drawn(canvas: Tensor, uniform: Tensor) -> Array:
+    """Pictures of 0 and 1 from the log-odds (batch, glimpses, …) of the last step, and a number for every pixel."""
+    found: Array = (uniform < torch.sigmoid(canvas[:, -1]).cpu()).long().numpy()
     return found

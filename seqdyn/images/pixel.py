@@ -13,7 +13,7 @@ import torch
 from seqdyn.cells.diagonal_lstm import DiagonalLSTM
 from seqdyn.cells.masked_window import MaskedWindow
 from seqdyn.cells.row_lstm import RowLSTM
-from seqdyn.checks import check_count
+from seqdyn.checks import check_count, is_int
 from seqdyn.data.pictures import as_pictures
 from seqdyn.estimators.built import Built
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of
@@ -38,7 +38,7 @@ class PixelRNN(Built):
 
         x̃ = K ⊛ x + b_rc                                 a masked window: no pixel sees itself, or what comes later
         x̃ ← x̃ + W h(x̃) + b                               num_layers times; h a Row LSTM or a Diagonal BiLSTM
-        p(x_rc) = softmax(W_2 relu(W_1 relu(x̃)) + b_rc)    of two levels one score, the log-odds of a 1
+        p(x_rc) = softmax(W_2 relu(W_1 relu(x̃) + b_1) + b_2 + b_rc)    of two levels one score, the log-odds of a 1
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class PixelRNN(Built):
         with torch.no_grad():
             places.bias.copy_(torch.as_tensor(_start(images[:train], self.levels)))
         x = torch.as_tensor(images).to(self._device, self._precision)
-        objective = Supervised(self.predictor_.head)
+        objective = Supervised(PicturePredictor(network, self.shape_[0]).head)
         batches = Spans(_rows(x[:train]), self.batch_size, order="shuffled")
         apart = Spans(_rows(x[train:]), 250) if train < len(images) else None
         self._teach(batches, apart, (objective, objective), generator, lambda: digest(images))
@@ -149,6 +149,7 @@ class PixelRNN(Built):
     @property
     def predictor_(self) -> PicturePredictor:
         """The fitted network with the height of its pictures."""
+        self._check()
         return PicturePredictor(cast(Pixels, self.network_), self.shape_[0])
 
     def log_probabilities(self, images: Any) -> Array:
@@ -218,7 +219,7 @@ class PixelRNN(Built):
         Parameters
         ----------
         images : array, as in :meth:`fit`
-            What stands at hidden pixels is not read, but has to be a level.
+            What stands at hidden pixels is not read; it may be NaN.
         mask : array of bool, shape (height, width) or (pictures, height, width)
             True where a pixel is known.
         n : int, at least 1
@@ -230,8 +231,10 @@ class PixelRNN(Built):
         Completion
         """
         self._check()
-        given = self._given(images)
+        given = np.asarray(images.detach().cpu() if hasattr(images, "detach") else images)
+        given = given[:, 0] if given.ndim == 4 and given.shape[1] == 1 else given
         known = _mask(mask, given)
+        given = self._given(np.where(known, given, 0))
         check_count("n", n)
         hidden = ~known
         repeated = torch.as_tensor(known).repeat_interleave(n, 0)
@@ -260,7 +263,7 @@ class PixelRNN(Built):
 
     def _rules(self) -> dict[str, Rule]:
         odd = (
-            lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 3 and value % 2 == 1,
+            lambda value: is_int(value) and value >= 3 and value % 2 == 1,
             "an odd whole number of at least 3",
         )
         return super()._rules() | {
@@ -290,7 +293,9 @@ def _mask(mask: Any, images: Array) -> Array:
     """A mask for every picture."""
     known = np.asarray(mask)
     if known.dtype != bool:
-        raise ValueError(f"mask has dtype {known.dtype}, expected bool: True where a pixel is known.")
+        raise ValueError(
+            f"mask has dtype {known.dtype}, expected bool: True where a pixel is known, as mask.astype(bool)."
+        )
     if known.shape not in (images.shape[1:], images.shape):
         raise ValueError(f"mask has shape {known.shape}, expected {images.shape[1:]} or {images.shape}.")
     known = np.broadcast_to(known, images.shape).copy()

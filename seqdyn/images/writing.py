@@ -130,7 +130,7 @@ class PicturePredictor:
                 count,
                 last=last,
                 feed=_continued,
-                exogenous=(before, cell.seeded(seeds, count)),
+                exogenous=(before, steps(cell.seeded(seeds, self.height * width), first * width)),
             )
         found = values.clone()
         found[:, first:] = torch.where(given >= 0, given, run.output.symbol).view(batch, -1, width)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from seqdyn.autoencoder import Autoencoder
 from seqdyn.cell import Attending, Cell
 from seqdyn.checks import check_count
+from seqdyn.data.pictures import as_pictures
 from seqdyn.dynamics.trajectory import double
 from seqdyn.encoder import Encoder, Ensemble
 from seqdyn.encoder_decoder import EncoderDecoder
@@ -228,7 +229,8 @@ def check_likelihood(
 def _of_pixels(model: PixelRNN, images: Any, seed: int, tolerance: float | None) -> Audit:
     """ln p of every pixel: by one pass over rows, pixel by pixel, and, of all values of the last one, a sum of 1."""
     tolerance = (1e-9 if model.dtype == "float64" else 1e-4) if tolerance is None else tolerance
-    given = model.sample(3, random_state=seed) if images is None else np.asarray(images)
+    given = model.sample(3, random_state=seed) if images is None else images
+    given = as_pictures(given, model.levels, shape=(1, *model.shape_))[:, 0]
     once = model.log_probabilities(given)
     tokens = torch.as_tensor(given).flatten(1).long()
     before = torch.nn.functional.pad(tokens, (1, -1)).to(model.predictor_.network.zeros(1).device)

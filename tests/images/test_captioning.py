@@ -12,6 +12,7 @@ import torch
 from seqdyn import Captioner, load
 from seqdyn.data.scenes import DIGITS, SHAPES
 from seqdyn.datasets import load_digit_plates, load_digit_scenes, load_digits, load_shape_scenes
+from seqdyn.state import flatten
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16,
@@ -85,7 +86,7 @@ def test_without_attention_the_picture_is_in_the_first_state_alone() -> None:
     x = torch.stack(fitted.sources(MADE.images[:2]))
     memory, state = fitted.network_.encode(x)
     assert not memory.values.any() or torch.equal(memory.values[0], memory.values[1])
-    assert (state.h[0] != state.h[1]).any() if hasattr(state, "h") else True
+    assert (flatten(state)[0] != flatten(state)[1]).any()
 
 
 @pytest.mark.parametrize("kind", ["rows", "cells", "map"])
@@ -156,7 +157,7 @@ def test_unknown_words(model: Captioner) -> None:
 
 
 def test_pictures_of_another_size(model: Captioner) -> None:
-    with pytest.raises(ValueError, match="but the model was fitted on"):
+    with pytest.raises(ValueError, match="1 × 16 × 24 a picture, but the model was fitted on 1 × 24 × 24"):
         model.predict(np.zeros((1, 16, 24)))
 
 
@@ -168,11 +169,81 @@ def test_features_of_varying_width() -> None:
         return np.random.default_rng(0).normal(size=(len(images), next(widths)))
 
     fitted = Captioner(features=features, **SMALL | {"max_steps": 1}).fit(MADE.images, MADE.captions)
-    with pytest.raises(ValueError, match=r"have shape \(2, 1, 4\), but the model was fitted on"):
+    with pytest.raises(ValueError, match="gave 1 × 4 a picture, but the model was fitted on 1 × 5"):
         fitted.predict(MADE.images[:2])
     for wrong, message in ((np.zeros(3), "features gave shape"), (np.full((100, 2), np.inf), "NaN")):
         with pytest.raises(ValueError, match=message):
             Captioner(features=lambda x, wrong=wrong: wrong, **SMALL).fit(MADE.images, MADE.captions)
+
+
+def test_input_feeding_is_heard() -> None:
+    """With it the context goes behind the recurrence, unless context says otherwise, which is refused."""
+    found = []
+    for on in (False, True):
+        fitted = Captioner(input_feeding=on, **SMALL | {"max_steps": 1}).fit(MADE.images, MADE.captions)
+        found.append(fitted.network_.state_dict().keys())
+    assert found[0] != found[1]
+    with pytest.raises(ValueError, match="choose one"):
+        Captioner(input_feeding=True, context="input", **SMALL).fit(MADE.images, MADE.captions)
+
+
+@pytest.mark.parametrize("scale", [255.0, 1e-3])
+def test_the_scale_of_pictures_does_not_matter(scale: float) -> None:
+    one, other = (Captioner(**SMALL).fit(factor * MADE.images, MADE.captions) for factor in (1.0, scale))
+    assert other.score(scale * MADE.images, MADE.captions) == pytest.approx(
+        one.score(MADE.images, MADE.captions), rel=0.05
+    )
+
+
+def test_one_picture_is_enough() -> None:
+    fitted = Captioner(features=lambda x: np.ones((len(x), 3)), **SMALL | {"max_steps": 2}).fit(MADE.images[:1], ["a"])
+    assert np.isfinite(fitted.score(MADE.images[:1], ["a"]))
+
+
+def test_rare_words_are_scored_as_unknown() -> None:
+    captions = [*MADE.captions[:-1], "a unique pentagon"]
+    fitted = Captioner(min_count=2, **SMALL | {"max_steps": 2}).fit(MADE.images, captions)
+    assert np.isfinite(fitted.score(MADE.images, captions))
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (1, 24, 24), (3, 24, 24), (24, 24, 3)])
+def test_pictures_are_drawn_in_their_own_range(shape: tuple[int, ...], tmp_path: Path) -> None:
+    from seqdyn.images.figures import looked_at
+
+    weights = Captioner(**SMALL | {"max_steps": 1}).fit(MADE.images, MADE.captions).attention_weights(MADE.images[0])
+    drawing = looked_at(np.random.default_rng(0).integers(256, size=shape), weights)
+    low, high = drawing.axes[0].images[0].get_array().min(), drawing.axes[0].images[0].get_array().max()
+    assert low == 0 and high == 1
+    for wrong in (np.zeros((24, 24, 2)), "path.png"):
+        with pytest.raises(ValueError, match=r"drawn"):
+            looked_at(wrong, weights)
+
+
+def test_features_get_what_fit_got() -> None:
+    images, captions = dots(20)
+    given = torch.as_tensor(images)
+    fitted = Captioner(features=lambda x: x.float().flatten(1), **SMALL | {"max_steps": 2}).fit(given, captions)
+    assert fitted.attention_weights(torch.as_tensor(images)[0]).sizes["column"] == 1
+
+
+def test_no_cell_sees_its_neighbours() -> None:
+    from seqdyn.picture_encoder import PatchFeatures, PictureEncoder
+
+    encoder = PictureEncoder(PatchFeatures(1, 8), cells=9, output_size=5)
+    x = torch.rand(1, 1, 1, 24, 24)
+    other = x.clone()
+    other[..., :8, 8:16] += 1  # the second cell
+    changed = (encoder(x)[0] != encoder(other)[0]).any(2)[0]
+    assert changed.tolist() == [False, True, *[False] * 7]
+
+
+def test_a_gallery_shows_every_picture() -> None:
+    from seqdyn.images.figures import gallery
+
+    drawing = gallery([[np.zeros((4, 4)), np.full((4, 4), np.nan)], [np.ones((4, 4))]], ["paper", "hidden"])
+    page = np.asarray(drawing.axes[0].images[0].get_array())
+    assert page.shape == (11, 11, 3) and (page[1:5, 1:5] == 1).all() and not page[6:10, 1:5].any()
+    assert page[1, 6, 2] > page[1, 6, 0]
 
 
 # ---------------------------------------------------------------- scenes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -110,17 +109,12 @@ def test_drawn_probabilities_are_those_of_one_pass(model: PixelRNN) -> None:
     np.testing.assert_allclose(log_p.sum((1, 2)), model.log_likelihood(images), atol=1e-5)
 
 
-def test_pixel_by_pixel_is_faster_than_a_pass_for_every_pixel_and_draws_the_same() -> None:
-    """The same pictures from the same numbers; 16 × 16 pixels here, the benchmark takes 28 × 28."""
-    fitted = PixelRNN(**SMALL | {"max_steps": 2}).fit(strewn(20, 16, 16))
+def test_pixel_by_pixel_draws_what_a_pass_for_every_pixel_draws() -> None:
+    """The same pictures from the same numbers; how much faster, drawing_pixels.py measures."""
+    fitted = PixelRNN(**SMALL | {"max_steps": 2}).fit(strewn(20, 9, 9))
     seeds = list(range(8))
-    began = time.process_time()
     images, _ = fitted.predictor_.drawn(seeds)
-    fast = time.process_time() - began
-    began = time.process_time()
-    whole = by_passes(fitted, seeds)
-    slow = time.process_time() - began
-    assert np.array_equal(images, whole) and slow > 2 * fast
+    assert np.array_equal(images, by_passes(fitted, seeds))
 
 
 def by_passes(fitted: PixelRNN, seeds: list[int]) -> np.ndarray:
@@ -172,7 +166,7 @@ def test_weights_make_up_for_what_comes_after_a_hole(model: PixelRNN) -> None:
     error = 4 * 0.5 / math.sqrt(found.effective_sample_size[0])
     assert np.abs(weighted - p).max() < error and 1 <= found.effective_sample_size[0] <= 8000
     np.testing.assert_allclose(
-        found.log_probabilities[0] + found.log_weights[0] + model.log_likelihood(image)[0] * 0,
+        found.log_probabilities[0] + found.log_weights[0],
         model.log_likelihood(found.images[0]) - prefix(model, image, known),
         atol=1e-4,
     )
@@ -198,6 +192,22 @@ def test_a_mask_of_its_own_for_every_picture(model: PixelRNN) -> None:
     assert found.exact.tolist() == [True, False, True]
     for number in range(3):
         assert (found.images[number][:, known[number]] == images[number][known[number]]).all()
+
+
+def test_a_completion_depends_on_its_own_picture_and_seed_alone(model: PixelRNN) -> None:
+    """Alone, and beside a picture whose hole begins earlier."""
+    image, late, early = strewn(1, seed=4), np.ones((3, 3), dtype=bool), np.zeros((3, 3), dtype=bool)
+    late[2] = False
+    alone = model.complete(image, late, n=20, random_state=0).images[0]
+    both = model.complete(np.repeat(image, 2, 0), np.stack([late, early]), n=20, random_state=0).images
+    assert np.array_equal(alone, both[0])
+
+
+def test_what_stands_at_hidden_pixels_is_not_read(model: PixelRNN) -> None:
+    known = np.ones((3, 3), dtype=bool)
+    known[1:] = False
+    occluded = np.where(known, strewn(2), np.nan)
+    np.testing.assert_array_equal(model.complete(occluded, known).images, model.complete(strewn(2), known).images)
 
 
 def test_exactness() -> None:
@@ -246,6 +256,8 @@ def test_a_training_goes_on_from_its_checkpoint(tmp_path: Any) -> None:
         (np.full((2, 3, 3), 0.5), "values from 0.5 to 0.5"),
         (np.full((2, 3, 3), 255), "values from 255 to 255"),
         (np.full((2, 3, 3), -1), "values from -1"),
+        (np.full((2, 3, 3), 255), r"binarised\(images, 127.5\)"),
+        ([np.zeros((2, 3)), np.zeros((3, 3))], "of unlike sizes"),
         (np.full((2, 3, 3), np.nan), "NaN or infinity, first in picture 0"),
         (np.array([["a"]]), "give an array of numbers"),
     ],
@@ -290,7 +302,12 @@ def test_bad_parameters(parameters: dict[str, Any], message: str) -> None:
 def test_not_fitted(model: PixelRNN) -> None:
     from sklearn.exceptions import NotFittedError
 
-    for call in (lambda m: m.sample(1), lambda m: m.score(strewn()), lambda m: m.complete(strewn(), strewn() > 0)):
+    for call in (
+        lambda m: m.sample(1),
+        lambda m: m.predictor_,
+        lambda m: m.score(strewn()),
+        lambda m: m.complete(strewn(), strewn() > 0),
+    ):
         with pytest.raises(NotFittedError):
             call(PixelRNN())
     with pytest.raises(ValueError, match="n must be"):
@@ -306,6 +323,10 @@ def test_binarised() -> None:
     assert abs(random.mean() - 0.3) < 4 * 0.46 / math.sqrt(1000)
     with pytest.raises(ValueError, match="Brightness"):
         binarised([2.0], "random")
+    with pytest.raises(ValueError, match="neither black nor white"):
+        binarised([np.nan])
+    with pytest.raises(ValueError, match="threshold must be"):
+        binarised([0.5], "otsu")
 
 
 # ---------------------------------------------------------------- instruments
@@ -317,7 +338,7 @@ def test_gradients_through_the_rows() -> None:
 
     fitted = PixelRNN(variant="row", **SMALL | {"hidden_size": 2}).fit(strewn(100, 5, 3))
     report = stability_report(fitted, strewn(3, 5, 3, seed=1), required_lag=4)
-    assert report.to_frame() is not None and "PixelRNN" in str(report) and check_causal(fitted)
+    assert report.passed() and check_causal(fitted)
     with pytest.raises(ValueError, match="measured on pictures"):
         stability_report(fitted, strewn(3, 5, 3), strewn(3, 5, 3))
 
@@ -326,7 +347,9 @@ def test_the_audit_of_the_likelihood(model: PixelRNN) -> None:
     """One pass and pixel by pixel agree; a network that sees the pixel it predicts does not pass."""
     from seqdyn import check_likelihood
 
-    assert check_likelihood(model) and check_likelihood(model, strewn(4))
+    assert (
+        check_likelihood(model) and check_likelihood(model, strewn(4)) and check_likelihood(model, strewn(4)[:, None])
+    )
     window = model.network_.cell.cell.cell.layers[0].cell
     run = window.unroll
     window.unroll = lambda x, state, mask=None: (run(x, state)[0] + x.unsqueeze(-1), run(x, state)[1])
