@@ -33,11 +33,10 @@ class PatchFeatures(nn.Module):
     ----------
     output_size : int
         Numbers of a cell.
-    mean, scale : Tensor, shape (1,)
-        Of all pixels of the training, to which pictures are brought.
+    scale : Tensor, shape (1,)
+        The largest pixel of the training, by which pictures are divided: paper stays 0.
     """
 
-    mean: Tensor
     scale: Tensor
 
     def __init__(self, channels: int, size: int, filters: int = 32, generator: torch.Generator | None = None):
@@ -48,12 +47,11 @@ class PatchFeatures(nn.Module):
         for layer in (self.first, self.second):
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
         self.output_size = filters * (-(-size // 2)) ** 2
-        self.register_buffer("mean", torch.zeros(1))
         self.register_buffer("scale", torch.ones(1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures (batch, channels, height, width) → (batch, cells, numbers)."""
-        cells = ((x - self.mean) / self.scale).unfold(2, self.size, self.size).unfold(3, self.size, self.size)
+        cells = (x / self.scale).unfold(2, self.size, self.size).unfold(3, self.size, self.size)
         batch, channels, rows, columns = cells.shape[:4]
         patches = cells.permute(0, 2, 3, 1, 4, 5).reshape(-1, channels, self.size, self.size)
         seen = torch.relu(self.first(patches))
@@ -123,7 +121,7 @@ class PictureEncoder(nn.Module):
         self.features, self.shown, self.output_size = features, shown, output_size
         self.affine = Affine(features.output_size, output_size, generator)  # type: ignore[arg-type]
         self.place = nn.Parameter(torch.empty(cells, output_size))
-        nn.init.normal_(self.place, 0.0, 1.0, generator=own_generator(generator))
+        nn.init.normal_(self.place, 0.0, 0.5, generator=own_generator(generator))
         self.whole = Affine(output_size if shown else cells * output_size, output_size, generator)
 
     def forward(self, x: Any, mask: Tensor | None = None, noise: Any = None) -> Encoding:

@@ -133,9 +133,11 @@ class Captioner(Writer):
         grid = self._grid(images, shape)
         network = self._new(generator, vocabulary_=vocabulary, grid_=grid, shape_=shape, longest_=longest)
         features = cast(Any, network).encoder.features
-        axes = (0, 1) if isinstance(features, GivenFeatures) else (0, 1, 2, 3)
-        features.mean.copy_(x[:train].mean(axes))
-        features.scale.copy_(x[:train].std(axes, correction=0).clamp(min=1e-6))
+        if isinstance(features, GivenFeatures):
+            features.mean.copy_(x[:train].mean((0, 1)))
+            features.scale.copy_(x[:train].std((0, 1), correction=0).clamp(min=1e-6))
+        else:
+            features.scale.fill_(max(float(x[:train].abs().max()), 1e-12))
         self._train(self._steps(x), [row.to(self._device) for row in rows], generator)
 
     def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> EncoderDecoder:
