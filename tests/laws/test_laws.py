@@ -63,7 +63,7 @@ KERNELS = {  # entries whose outermost cell must not fall back to the loop
     "moving average", "moving average, learned", "exponential average", "exponential average, learned",
     "linear", "linear, output size", "elman, tanh", "elman, relu", "elman, readout", "lstm", "gru, reset after",
     "readout", "residual", "stack", "zero start", "learned start", "given start", "translator",
-    "masked window", "row lstm", "diagonal lstm", "pixels, rows", "pixels, diagonals, three levels", "draw",
+    "masked window", "row lstm", "diagonal lstm", "pixels, rows", "pixels, diagonals, three levels",
 }  # fmt: skip
 
 

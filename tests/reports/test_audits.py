@@ -116,7 +116,11 @@ def test_trees_and_held_inputs() -> None:
         (lambda: check_causal(3), TypeError, "An audit takes a Cell, an Encoder, a fitted estimator or a callable"),
         (lambda: check_causal(lambda x, mask: x), ValueError, "does not say what it takes: give X"),
         (lambda: check_causal(GRU(2, 3), steps=1), ValueError, "steps must be"),
-        (lambda: check_likelihood(GRU(2, 3)), TypeError, "takes a fitted LanguageModel, Translator or PixelRNN, got GRU"),
+        (
+            lambda: check_likelihood(GRU(2, 3)),
+            TypeError,
+            "takes a fitted LanguageModel, Translator or PixelRNN, got GRU",
+        ),
     ],
 )
 def test_what_cannot_be_audited(call: Any, error: type[Exception], message: str) -> None:

@@ -148,3 +148,13 @@ def test_the_objective_is_a_mean_over_pictures() -> None:
     found, again = (evaluated(cell, Spans(rows, 3, order="shuffled"), Variational(3)) for _ in range(2))
     assert found == again
     assert found["loss"] == pytest.approx(found["pixels"] + found["divergence"])
+
+
+def test_a_whole_picture_is_projected_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all of a held picture is read, no step reads it again, and the canvas is that of the written steps."""
+    cell = painter(latent=2)
+    x = Noisy(hold(picture(), 3), cell.noise(1, 3, torch.Generator().manual_seed(0)))
+    with torch.no_grad():
+        written = scan(cell, x, record=lambda *step: None).state.painter.canvas
+        monkeypatch.setattr(cell, "forward", lambda *_: pytest.fail("a step was written out"))
+        torch.testing.assert_close(scan(cell, x).state.painter.canvas, written, atol=1e-13, rtol=0)
