@@ -21,7 +21,7 @@ def main(out: str | None = None) -> None:
     share = (train.sum(0) + 0.5) / (len(train) + 1)
     floor = -float(np.log(np.where(unseen, share, 1 - share)).sum((1, 2)).mean())
     small = {"glimpses": GLIMPSES, "hidden_size": 64, "latent_size": 8, "batch_size": 64, "learning_rate": 6e-3,
-             "max_epochs": 35, "random_state": 0}  # fmt: skip
+             "max_epochs": 20, "random_state": 0}  # fmt: skip
     window = {"attention": True, "read_size": 6, "write_size": 6}
     models = {"everywhere": DRAW(attention=False, **small), "through a window": DRAW(**window, **small)}
     print(f"{'independent pixels':18} {floor:.2f} nats, exactly")

@@ -8,7 +8,7 @@ No cell sees the cells beside it, so that what is looked at is where it is.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,7 @@ class PatchFeatures(nn.Module):
 
     def __init__(self, channels: int, size: int, filters: int = 32, generator: torch.Generator | None = None):
         super().__init__()
-        self.size = size
+        self.channels, self.size = channels, size
         self.first, self.second = (nn.Conv2d(inputs, filters, 3, padding=1) for inputs in (channels, filters))
         generator = own_generator(generator)
         for layer in (self.first, self.second):
@@ -54,9 +54,13 @@ class PatchFeatures(nn.Module):
         cells = (x / self.scale).unfold(2, self.size, self.size).unfold(3, self.size, self.size)
         batch, channels, rows, columns = cells.shape[:4]
         patches = cells.permute(0, 2, 3, 1, 4, 5).reshape(-1, channels, self.size, self.size)
-        seen = torch.relu(self.first(patches))
-        seen = torch.relu(self.second(nn.functional.max_pool2d(seen, 2, ceil_mode=True)))
+        seen = torch.relu(nn.functional.max_pool2d(self.first(patches), 2, ceil_mode=True))
+        seen = torch.relu(self.second(seen))
         return seen.reshape(batch, rows * columns, -1)
+
+    def shape(self, cells: int) -> tuple[int, ...]:
+        """Of a picture of one row of cells."""
+        return self.channels, self.size, self.size * cells
 
 
 class GivenFeatures(nn.Module):
@@ -80,6 +84,10 @@ class GivenFeatures(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.scale
 
+    def shape(self, cells: int) -> tuple[int, ...]:
+        """Of the features of one picture."""
+        return cells, self.output_size
+
 
 class PictureEncoder(nn.Module):
     """From pictures, or features of them, to what a decoder starts from and looks at.
@@ -87,7 +95,7 @@ class PictureEncoder(nn.Module):
     Parameters
     ----------
     features : nn.Module
-        φ, with an ``output_size``.
+        φ, with an ``output_size``, and the ``shape(cells)`` of what it takes.
     cells : int
         L.
     output_size : int
@@ -129,6 +137,11 @@ class PictureEncoder(nn.Module):
         rows = torch.tanh(self.affine(self.features(x[:, 0])) + self.place)
         summary = torch.tanh(self.whole(rows.mean(1) if self.shown else rows.flatten(1)))
         return Encoding(rows if self.shown else torch.zeros_like(rows[:, :1]), summary)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one step of x: of a picture, or of its features."""
+        return cast(tuple[int, ...], self.features.shape(len(self.place)))  # type: ignore[operator]
 
     def noise(self, batch: int, time: int, generator: torch.Generator) -> None:
         """What is drawn for one pass: nothing."""

@@ -19,6 +19,7 @@ from seqdyn.estimators.writer import Writer, as_sentences
 from seqdyn.images.figures import looked_at
 from seqdyn.picture_encoder import GivenFeatures, PatchFeatures, PictureEncoder
 from seqdyn.sentences import Sentence, beside
+from seqdyn.training.batches import Pairs, Rows
 from seqdyn.training.loop import NonFiniteError
 
 if TYPE_CHECKING:
@@ -168,10 +169,7 @@ class Captioner(Writer):
             If a caption has a word that is none of the vocabulary; with ``min_count`` or ``vocabulary_size`` such words
             are scored as the unknown one.
         """
-        x, texts = self.sources(images), as_sentences(captions, "captions")
-        if len(x) != len(texts):
-            raise ValueError(f"{len(x)} pictures stand beside {len(texts)} captions: give one for each.")
-        return self._scored(x, [self._known(text) for text in texts])
+        return self._scored(*self._pairs(images, captions))
 
     def score(self, images: Any, captions: Sequence[str]) -> float:
         """The mean of ln p of captions, in nats: higher is better."""
@@ -238,6 +236,18 @@ class Captioner(Writer):
         """Pictures, or their features, as the encoder takes them: one step each."""
         self._check()
         return self._steps(self._seen(images, self.shape_))
+
+    def pairs(self, images: Any, captions: Sequence[str]) -> Pairs:
+        """Pictures and sentences as the network is trained on them, in one batch."""
+        x, y = self._pairs(images, captions)
+        return Pairs(Rows.of(x), Rows.of(y), len(x))
+
+    def _pairs(self, images: Any, captions: Sequence[str]) -> tuple[list[Tensor], list[Tensor]]:
+        """Pictures as the encoder takes them, and their sentences as numbers."""
+        x, texts = self.sources(images), as_sentences(captions, "captions")
+        if len(x) != len(texts):
+            raise ValueError(f"{len(x)} pictures stand beside {len(texts)} captions: give one for each.")
+        return x, [self._known(text) for text in texts]
 
     def _seen(self, images: Any, shape: tuple[int, ...] | None) -> Tensor:
         """Pictures (pictures, channels, height, width), or features (pictures, cells, numbers)."""

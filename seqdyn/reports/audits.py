@@ -10,6 +10,7 @@ They run the model on inputs made for the purpose, and say where it fails.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -28,11 +29,13 @@ from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
 from seqdyn.estimators.built import Built
 from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.images.captioning import Captioner
 from seqdyn.images.pixel import PixelRNN
 from seqdyn.language.generation import Generation
 from seqdyn.language.model import LanguageModel
 from seqdyn.language.translation import Translator
 from seqdyn.loops import scan
+from seqdyn.picture_encoder import PictureEncoder
 from seqdyn.rows import Raster
 from seqdyn.sentences import SentencePredictor, beside
 from seqdyn.state import is_held, leaves, map_leaves
@@ -173,11 +176,11 @@ def check_likelihood(
 
     Parameters
     ----------
-    model : LanguageModel, Translator or PixelRNN, fitted
-    texts : list of str, optional
+    model : LanguageModel, Translator, Captioner or PixelRNN, fitted
+    texts : list of str, or array of pictures, optional
         Texts to be scored; three that the model writes if None. Of a translator sources, of which the translations that
-        it finds are scored; three that are drawn from its symbols if None. Of pictures an array of them; three that the
-        model draws if None.
+        it finds are scored; three that are drawn from its symbols if None. Of a captioner pictures, likewise; three of
+        noise if None. Of a model of pictures an array of them; three that the model draws if None.
     length : int, at least 1
         Symbols it writes.
     seed : int
@@ -195,13 +198,14 @@ def check_likelihood(
     >>> print(check_likelihood(model))
     likelihood: PASS. ln p of 3 texts is the same in one pass, symbol by symbol and as written.
     """
-    if isinstance(model, Translator):
-        return _of_translator(model, texts, seed, tolerance)
+    if isinstance(model, Translator | Captioner):
+        return _of_writer(model, texts, seed, tolerance)
     if isinstance(model, PixelRNN):
         return _of_pixels(model, texts, seed, tolerance)
     if not isinstance(model, LanguageModel):
         raise TypeError(
-            f"check_likelihood takes a fitted LanguageModel, Translator or PixelRNN, got {type(model).__name__}."
+            f"check_likelihood takes a fitted LanguageModel, Translator, Captioner or PixelRNN, got "
+            f"{type(model).__name__}."
         )
     double_precision = model.dtype == "float64"
     tolerance = (1e-9 if double_precision else 1e-4) if tolerance is None else tolerance
@@ -250,16 +254,15 @@ def _of_pixels(model: PixelRNN, images: Any, seed: int, tolerance: float | None)
     return Audit("likelihood", False, reason, places, float(gaps.max()))
 
 
-def _of_translator(model: Translator, sources: Any, seed: int, tolerance: float | None) -> Audit:
+def _of_writer(model: Translator | Captioner, sources: Any, seed: int, tolerance: float | None) -> Audit:
     """ln p of what a search has found: as it says, in one forced pass, and step by step."""
     tolerance = (1e-9 if model.dtype == "float64" else 1e-4) if tolerance is None else tolerance
-    draw, known = np.random.default_rng(seed), model.source_vocabulary_.symbols
-    given = [sources] if isinstance(sources, str) else None if sources is None else list(sources)
-    some = given or ["".join(draw.choice(known, 5)).strip() or known[0] for _ in range(3)]
-    language, predictor = model.languages_[0] if model.languages_ else None, model.predictor_
+    some = model.sources(*_read_by(model, sources, np.random.default_rng(seed)))
+    predictor, options = model.predictor_, (model.beam_width, model.length_penalty, model.coverage_penalty)
     gaps: dict[tuple[int, int], float] = {}
     for number, source in enumerate(some):
-        best, x = model.search([source], 1, language)[0][0], beside(model.sources([source], language))
+        x = beside([source])
+        best = predictor.search(x, *options)[0][0]
         (forced,) = predictor.log_probabilities(x, [torch.tensor(best.symbols, device=x.value.device)])
         others = np.array([best.log_probabilities, _walked(predictor, x.value, best.symbols)])
         gaps |= {(number, symbol): float(gap) for symbol, gap in enumerate(np.abs(others - forced).max(0))}
@@ -267,11 +270,23 @@ def _of_translator(model: Translator, sources: Any, seed: int, tolerance: float 
         gaps[last] = max(gaps[last], _from_one(predictor, x.value, best.symbols))
     places, largest = tuple(place for place, gap in gaps.items() if gap > tolerance), max(gaps.values())
     if not places:
-        reason = f"ln p of {len(some)} translations is the same in one pass, symbol by symbol and as the search says."
+        reason = f"ln p of {len(some)} sentences is the same in one pass, symbol by symbol and as the search says."
         return Audit("likelihood", True, reason, largest=largest)
     number, symbol = places[0]
-    reason = f"ln p of symbol {symbol} of translation {number} depends on the way it is found, by up to {largest:.2g}."
+    reason = f"ln p of symbol {symbol} of sentence {number} depends on the way it is found, by up to {largest:.2g}."
     return Audit("likelihood", False, reason, places, largest)
+
+
+def _read_by(model: Translator | Captioner, sources: Any, draw: np.random.Generator) -> tuple[Any, ...]:
+    """Sources, three that are drawn if there are none; and the language of a translator that knows several."""
+    if isinstance(model, Captioner):
+        if sources is None and model.features is not None:
+            raise ValueError("A Captioner with features=… reads what no audit can draw: give it pictures as texts.")
+        return (draw.random((3, *model.shape_)) if sources is None else sources,)
+    known = model.source_vocabulary_.symbols
+    given = [sources] if isinstance(sources, str) else None if sources is None else list(sources)
+    some = given or ["".join(draw.choice(known, 5)).strip() or known[0] for _ in range(3)]
+    return some, *model.languages_[:1]
 
 
 def _from_one(predictor: SentencePredictor, source: Tensor, symbols: tuple[int, ...]) -> float:
@@ -365,9 +380,14 @@ def _decoded(network: EncoderDecoder, x: Tensor, mask: Tensor | None) -> Tensor:
     """What a decoder gives: on x, of which nothing is hidden, or about x, where it is padded and masked.
 
     Without a mask x is what the decoder sees, about a fixed source; with one it is the source, and all that the decoder
-    gives for fixed symbols stands at every step.
+    gives for fixed symbols stands at every step. A picture is one step, of which nothing can be padding: x is what the
+    decoder sees.
     """
     some = torch.arange(5).expand(len(x), 5)
+    if isinstance(network.encoder, PictureEncoder):
+        shape = network.encoder.input_shape
+        picture = torch.linspace(0, 1, math.prod(shape), dtype=torch.float64).reshape(1, 1, *shape)
+        return cast(Tensor, network.forced(picture.expand(len(x), *picture.shape[1:]), None, x))
     if mask is None:
         return cast(Tensor, network.forced(some % cast(int, network.encoder.input_size), None, x))
     given = network.forced(x, mask, some % network.decoder.input_size)
@@ -393,6 +413,8 @@ def _symbols(model: Any) -> int | None:
 def _taking(network: Any) -> Any:
     """The part of a network that takes its inputs: of an encoder and a decoder the one that knows fewer symbols."""
     if isinstance(network, EncoderDecoder):
+        if isinstance(network.encoder, PictureEncoder):
+            return network.decoder
         few = cast(int, network.encoder.input_size) < network.decoder.input_size
         return network.encoder if few else network.decoder
     return network.encoder if isinstance(network, Annotator | Autoencoder) else network

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from seqdyn import Captioner, load
+from seqdyn import Captioner, check_causal, check_likelihood, check_padding, load, stability_report
 from seqdyn.data.scenes import DIGITS, SHAPES
 from seqdyn.datasets import load_digit_plates, load_digit_scenes, load_digits, load_shape_scenes
+from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.state import flatten
 
 SMALL: dict[str, Any] = {
@@ -74,6 +75,29 @@ def test_beams(model: Captioner) -> None:
     assert [row[0].text for row in found] == model.predict(MADE.images[:4])
     log_p = model.log_probabilities(MADE.images[:1], [found[0][0].text])[0]
     np.testing.assert_allclose(log_p, found[0][0].log_probabilities, atol=1e-4)
+
+
+def test_the_audits_pass_and_find_what_looks_ahead(model: Captioner) -> None:
+    """No word is seen before its time, and ln p is one number, by three ways."""
+    exact = Captioner(**{**model.get_params(), "dtype": "float64", "max_steps": 5}).fit(MADE.images, MADE.captions)
+    for audit in (check_causal(exact), check_padding(exact), check_likelihood(exact)):
+        assert audit, audit
+    assert check_likelihood(exact, MADE.images[:2]).largest < 1e-9
+
+    def ahead(self: EncoderDecoder, x: Any, mask: Any, seen: Any, noise: Any = None) -> Any:
+        return seen.flip(1).unsqueeze(2).double()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EncoderDecoder, "forced", ahead)
+        assert not check_causal(exact)
+
+
+def test_a_report_on_its_gradients(model: Captioner) -> None:
+    """Of the decoder, every sentence from its own picture."""
+    report = stability_report(model, MADE.images[:4], MADE.captions[:4], required_lag=3, tier="fast")
+    assert report.content["subject"]["model"] == "Captioner" and "ln p" in report.content["subject"]["errors"]
+    with pytest.raises(ValueError, match="measured on images and captions"):
+        stability_report(model, MADE.images)
 
 
 def test_a_picture_alone_is_told_as_among_others(model: Captioner) -> None:

@@ -12,7 +12,7 @@ from seqdyn.autoregression import Columns, DelayLine, OwnPast, Past
 from seqdyn.cell import Attending, Cell, Noisy
 from seqdyn.cells.attention import AttentionDecoder, ContextInput, InputFeeding
 from seqdyn.cells.diagonal_lstm import DiagonalLSTM
-from seqdyn.cells.draw import DRAWCell, Painter
+from seqdyn.cells.draw import DRAWCell, OnCanvas, Painter
 from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.hard_attention import HardAttention
@@ -231,10 +231,10 @@ def feeding(g: torch.Generator | None) -> InputFeeding:
     )
 
 
-def pixels(g: torch.Generator | None, recurrence: Any, levels: int = 2) -> Pixels:
-    """A whole model of pictures three pixels wide, two recurrences deep."""
-    layers = [PixelResidual(recurrence(3, 4, 2, generator=g), g) for _ in "ab"]
-    rows = RowStack([Placed(MaskedWindow(3, 4, size=3, generator=g), height=4), *layers])
+def pixels(g: torch.Generator | None, recurrence: Any, levels: int = 2, depth: int = 2) -> Pixels:
+    """A whole model of pictures three pixels wide; as deep as it is wide."""
+    layers = [PixelResidual(recurrence(3, 2 * depth, depth, generator=g), g) for _ in range(depth)]
+    rows = RowStack([Placed(MaskedWindow(3, 2 * depth, size=3, generator=g), height=4), *layers])
     return Pixels(Placed(PixelReadout(rows, 1 if levels == 2 else levels, g), height=4), levels)
 
 
@@ -345,11 +345,12 @@ LAW_TABLE: list[Entry] = [
     Entry("rows, placed", lambda g: Placed(RowLSTM(3, 2, 2, generator=g), height=5)),
     Entry("pixels, rows", lambda g: pixels(g, RowLSTM)),
     Entry("pixels, diagonals, three levels", lambda g: pixels(g, DiagonalLSTM, levels=3), inputs=levels),
-    Entry("raster, rows", lambda g: Raster(pixels(g, RowLSTM)), inputs=tokens),
-    Entry("raster, diagonals", lambda g: Raster(pixels(g, DiagonalLSTM, levels=3)), inputs=tokens),
+    Entry("raster, rows", lambda g: Raster(pixels(g, RowLSTM, depth=1)), inputs=tokens),
+    Entry("raster, diagonals", lambda g: Raster(pixels(g, DiagonalLSTM, 3, depth=1)), inputs=tokens),
     Entry("painter", lambda g: painting(g, 2).painter),
     Entry("draw", lambda g: painting(g, None), inputs=picture),
     Entry("draw, attention", lambda g: painting(g, 2), inputs=picture),
+    Entry("draw, on its canvas", lambda g: OnCanvas(painting(g, None)), inputs=picture),
     Entry("latent", lambda g: seeded(g, lambda: Latent(3, 4)), inputs=with_noise),
     Entry("latent, stack", lambda g: Stack([seeded(g, lambda: Latent(3, 4)), GRU(3, 2, generator=g)]), with_noise),
     Entry("latent, own past", lambda g: OwnPast(seeded(g, lambda: Latent(3, 4))), inputs=past(noise=True)),

@@ -11,40 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from sklearn.base import clone
-from torch import nn
 
 from seqdyn import ElmanRegressor, LSTMRegressor, stability_report
-from seqdyn.cells.elman import Elman
-from seqdyn.training.initialisation import identity
 from tests.learning.test_adding import BUDGET, CHANCE, STEPS, adding
 
 LAG = STEPS - 1
 
 
-def as_torch(network: nn.Module, generator: torch.Generator) -> None:
-    """All weights of the recurrence from U(±1/√H)."""
-    for cell in network.modules():
-        if isinstance(cell, Elman):
-            for weight in cell.parameters():
-                nn.init.uniform_(weight, -(cell.hidden_size**-0.5), cell.hidden_size**-0.5, generator=generator)
-
-
-def irnn(network: nn.Module, generator: torch.Generator) -> None:
-    """The identity, inputs that do not flood it, and a bias that keeps relus above 0."""
-    for cell in network.modules():
-        if isinstance(cell, Elman):
-            identity(cell)
-            with torch.no_grad():
-                cell.input_weight.mul_(0.1)
-                cell.bias.fill_(0.05)
-
-
 NETWORKS: dict[str, tuple[Any, str, bool]] = {
-    "Elman, as torch starts": (ElmanRegressor(**BUDGET, initialise=as_torch), "VANISHING", False),
     "Elman, orthogonal × 2": (ElmanRegressor(**BUDGET, initialise=("orthogonal", 2.0)), "EXPLODING", False),
-    "IRNN": (ElmanRegressor(**BUDGET, activation="relu", initialise=irnn), "OK", True),
     "LSTM, bias -3": (LSTMRegressor(**BUDGET, initialise=("forget_bias", -3.0)), "VANISHING", False),
     "LSTM, bias 3": (LSTMRegressor(**BUDGET, initialise=("forget_bias", 3.0)), "OK", True),
 }

@@ -119,7 +119,7 @@ def test_trees_and_held_inputs() -> None:
         (
             lambda: check_likelihood(GRU(2, 3)),
             TypeError,
-            "takes a fitted LanguageModel, Translator or PixelRNN, got GRU",
+            "takes a fitted LanguageModel, Translator, Captioner or PixelRNN, got GRU",
         ),
     ],
 )

@@ -25,6 +25,7 @@ from seqdyn.estimators.autoencoder import SequenceAutoencoder
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.forecasting.forecaster import Forecaster
+from seqdyn.images.captioning import Captioner
 from seqdyn.images.draw import DRAW
 from seqdyn.images.pixel import PixelRNN
 from seqdyn.language.classifier import TextClassifier
@@ -201,8 +202,8 @@ def _source(model: Any, X: Any, y: Any, loss: Loss | None, steps: int) -> _Sourc
         return _of_language_model(model, X, y, loss)
     if isinstance(model, TextClassifier):
         return _of_text_classifier(model, X, y, loss)
-    if isinstance(model, Translator):
-        return _of_translator(model, X, y, loss)
+    if isinstance(model, Translator | Captioner):
+        return _of_writer(model, X, y, loss)
     if isinstance(model, SequenceAutoencoder):
         return _of_autoencoder(model, X, y, loss)
     if isinstance(model, PixelRNN | DRAW):
@@ -268,12 +269,13 @@ def _of_text_classifier(model: TextClassifier, X: Any, y: Any, loss: Loss | None
 
 
 @torch.no_grad()
-def _of_translator(model: Translator, X: Any, y: Any, loss: Loss | None) -> _Source:
-    """A translator on pairs: its decoder, each sentence from the state and on the memory that its source leads to."""
+def _of_writer(model: Translator | Captioner, X: Any, y: Any, loss: Loss | None) -> _Source:
+    """A writer on pairs: its decoder, each sentence from the state and on the memory that its source leads to."""
     if X is None or y is None:
-        raise ValueError("A Translator is measured on sources and targets: give both, as its fit takes them.")
-    language = model.languages_[0] if model.languages_ else None
-    batch = next(iter(model.pairs(X, y, language).epoch(torch.Generator())))
+        sides = "sources and targets" if isinstance(model, Translator) else "images and captions"
+        raise ValueError(f"A {type(model).__name__} is measured on {sides}: give both, as its fit takes them.")
+    first = model.languages_[:1] if isinstance(model, Translator) else ()
+    batch = next(iter(model.pairs(X, y, *first).epoch(torch.Generator())))
     target, there = batch.y
     memory, states = model.network_.encode(batch.x, batch.mask)
     given = Attending(following(len(model.vocabulary_), target), hold(memory, target.shape[1]))
