@@ -37,7 +37,7 @@ from seqdyn.systems.lorenz import Lorenz
 from seqdyn.systems.mackey_glass import MackeyGlass
 from tests.laws.kinds import Asked, Attends, Latent, Memory, Pictures, Tokens
 
-BATCH, TIME = 4, 40
+BATCH, TIME = 4, 24
 """Long enough for scan to cut at masks and resets, and for the linear kernel to need a second block."""
 
 
