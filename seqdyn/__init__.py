@@ -13,6 +13,7 @@ The package is a house; each floor knows only those below it.
               encoder           both directions
               scores            attention: how much each row of a memory matters to a query
               rows              pictures row by row, and pixel by pixel
+              flow              systems given by a differential equation
               glimpses          windows of Gaussian filters on a picture
               initial_state     zero, random, learned, warm-up
               autoregression    own predictions where the past is not known, delay line, centring
@@ -172,6 +173,7 @@ _SUBMODULES = (
     "decoding",
     "scores",
     "rows",
+    "flow",
     "glimpses",
     "encoder_decoder",
     "autoencoder",

@@ -488,7 +488,9 @@ def test_every_encoder_comes_back_with_the_same_outputs(path: Path, build: Any) 
     assert same(tuple(twins(encoder, path)(x)), tuple(encoder(x)))
 
 
-@pytest.mark.parametrize("name", ["Logistic", "Henon", "Lorenz", "MackeyGlass", "CascadedTanks"])
+@pytest.mark.parametrize(
+    "name", ["Logistic", "Henon", "Lorenz", "Lorenz96", "VanDerPol", "Duffing", "MackeyGlass", "CascadedTanks"]
+)
 def test_every_system_comes_back_with_the_same_outputs(path: Path, name: str) -> None:
     system = getattr(importlib.import_module(files.REGISTRY[name]), name)().double()
     x = torch.ones(1, 5, system.input_size, dtype=torch.float64)

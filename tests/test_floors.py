@@ -30,6 +30,7 @@ FLOORS = {
     "encoder": 2,
     "scores": 2,
     "rows": 2,
+    "flow": 2,
     "glimpses": 2,
     "picture_encoder": 3,
     "initial_state": 2,

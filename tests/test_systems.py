@@ -8,18 +8,27 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
+from scipy.special import ellipk
 
 from seqdyn.dynamics.derivatives import autodiff_jacobian
+from seqdyn.dynamics.lyapunov import lyapunov_spectrum
+from seqdyn.flow import Flow, FlowState
 from seqdyn.loops import scan
 from seqdyn.state import hold, leaves, map_leaves
 from seqdyn.systems.cascaded_tanks import CascadedTanks, CascadedTanksState
+from seqdyn.systems.duffing import Duffing
 from seqdyn.systems.henon import Henon, HenonState
 from seqdyn.systems.logistic import Logistic, LogisticState
 from seqdyn.systems.lorenz import Lorenz, LorenzState
+from seqdyn.systems.lorenz96 import Lorenz96
 from seqdyn.systems.mackey_glass import MackeyGlass, MackeyGlassState
+from seqdyn.systems.pendulum import Pendulum
+from seqdyn.systems.rossler import Rossler
 from seqdyn.systems.simulate import simulate
+from seqdyn.systems.van_der_pol import VanDerPol
 
-SYSTEMS = [Logistic, Henon, Lorenz, MackeyGlass, CascadedTanks]
+FLOWS = [Lorenz, Lorenz96, Rossler, VanDerPol, Pendulum, Duffing]
+SYSTEMS = [Logistic, Henon, *FLOWS, MackeyGlass, CascadedTanks]
 
 
 def drive(system, steps, batch=1):
@@ -54,7 +63,7 @@ def test_there_is_nothing_to_train(make):
     assert not list(make().parameters())
 
 
-@pytest.mark.parametrize("make", SYSTEMS)
+@pytest.mark.parametrize("make", [make for make in SYSTEMS if make is not Pendulum])  # it counts its turns
 def test_stays_bounded_for_a_long_time(make):
     system = make().double()
     output = simulate(system, 2000, x=drive(system, 2000))
@@ -71,7 +80,7 @@ def test_closed_form_jacobian_equals_autodiff(make):
     torch.testing.assert_close(closed, autodiff_jacobian(system, x, before))
 
 
-@pytest.mark.parametrize("make", [Lorenz, MackeyGlass, CascadedTanks])
+@pytest.mark.parametrize("make", [*FLOWS, MackeyGlass, CascadedTanks])
 def test_autodiff_jacobian_equals_central_differences(make):
     system = make().double()
     before = scan(system, drive(system, 50)).state
@@ -147,43 +156,176 @@ def test_henon_stays_on_its_fixed_point():
     torch.testing.assert_close(output, doubles([x, b * x]).expand(1, 3, 2), atol=1e-13, rtol=0)
 
 
-# Lorenz system
+# Flows
 
 
-def lorenz_reference(start, time):
+def ended(system, time, dt, force=0.7):
+    """Where a flow is after a while, from near its start, under a constant force if it takes one."""
+    system.dt = dt
+    steps, x = round(time / dt), None
+    if system.input_size:
+        x = torch.full((1, steps, 1), force, dtype=torch.float64)
+    state = FlowState(system.initial_state(1).h + torch.linspace(0.1, 0.3, system.hidden_size, dtype=torch.float64))
+    return simulate(system, steps, state, x)[0, -1].numpy(), state.h[0].numpy()
+
+
+@pytest.mark.parametrize("make", FLOWS)
+def test_a_flow_converges_with_order_four_to_scipys_solution(make):
+    system, time = make().double(), 0.8
+    force = torch.full((1, system.input_size), 0.7, dtype=torch.float64)
+
     def flow(_, h):
-        return [10 * (h[1] - h[0]), h[0] * (28 - h[2]) - h[1], h[0] * h[1] - 8 / 3 * h[2]]
+        return system.flow(torch.as_tensor(h)[None], force)[0].numpy()
 
-    return solve_ivp(flow, (0, time), start, method="DOP853", rtol=1e-12, atol=1e-12).y[:, -1]
-
-
-def lorenz_error(dt, start, time, reference):
-    end = simulate(Lorenz(dt=dt).double(), round(time / dt), LorenzState(doubles(start)))[0, -1]
-    return float(np.abs(end.numpy() - reference).max())
-
-
-def test_lorenz_agrees_with_scipy():
-    start = [1.0, 1.0, 1.0]
-    assert lorenz_error(0.001, start, 1.0, lorenz_reference(start, 1.0)) < 1e-7
-
-
-def test_lorenz_converges_with_order_four():
-    start, dts = [-8.0, 7.0, 27.0], np.array([0.005, 0.0025, 0.00125])
-    reference = lorenz_reference(start, 0.5)
-    errors = [lorenz_error(dt, start, 0.5, reference) for dt in dts]
+    _, start = ended(system, time, 0.1)
+    reference = solve_ivp(flow, (0, time), start, method="DOP853", rtol=1e-13, atol=1e-13).y[:, -1]
+    dts = np.array([0.02, 0.01, 0.005]) * (0.25 if make in (Lorenz, Lorenz96) else 1)
+    errors = [float(np.abs(ended(system, time, dt)[0] - reference).max()) for dt in dts]
     order = np.polyfit(np.log(dts), np.log(errors), 1)[0]
-    assert 3.8 < order < 4.3
+    assert errors[0] < 1e-4 and 3.7 < order < 4.4
+
+
+@pytest.mark.parametrize("make", FLOWS)
+def test_a_flow_wants_a_positive_dt(make):
+    for dt in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="dt must be positive"):
+            make(dt=dt)
+
+
+def test_a_time_step_that_is_too_large_is_named_with_a_safe_one():
+    """A linear decay is stable up to 2.79 / rate."""
+
+    class Decay(Flow):
+        def flow(self, h, x):
+            return -10.0 * h
+
+    simulate(Decay([1.0], dt=0.27).double(), 3000)
+    with pytest.raises(ValueError, match=r"Decay is not finite any more at step \d+ of series 0. dt is 0.3;.* 0.27 is"):
+        simulate(Decay([1.0], dt=0.3).double(), 3000)
+    assert Decay([1.0], dt=0.3).largest_step(doubles([1.0])[0], doubles([])) == pytest.approx(0.27)
+    with pytest.raises(ValueError, match="Lorenz is not finite any more at step"):
+        simulate(Lorenz(dt=0.3).double(), 100)
+
+
+def test_a_map_that_escapes_is_named():
+    with pytest.raises(ValueError, match="Henon is not finite any more at step 8 of series 1"):
+        simulate(Henon().double(), 50, HenonState(doubles([0.0, 0.0], [5.0, 0.0])))
+
+
+def test_a_flow_has_to_say_its_equation():
+    with pytest.raises(NotImplementedError, match=r"say flow\(h, x\)"):
+        simulate(Flow([1.0], dt=0.1), 1)
+
+
+def test_constants_out_of_range_are_named():
+    with pytest.raises(ValueError, match="size"):
+        Lorenz96(3)
+    with pytest.raises(ValueError, match="mu must be at least 0"):
+        VanDerPol(-1.0)
+    with pytest.raises(ValueError, match="frequency must be positive"):
+        Pendulum(0.0)
+    with pytest.raises(ValueError, match="damping at least 0"):
+        Pendulum(damping=-0.1)
+
+
+def periods(values, dt):
+    """The times between upward crossings of 0, by linear interpolation."""
+    before = np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0))
+    return np.diff((before - values[before] / (values[before + 1] - values[before])) * dt)
+
+
+def test_rossler_rests_at_its_fixed_points():
+    """x = a y', z = −y', with y' one of the roots of a y² + c y + b = 0."""
+    a, b, c = 0.2, 0.2, 5.7
+    for y in np.roots([a, c, b]):
+        start = doubles([-a * y, y, -y])
+        torch.testing.assert_close(simulate(Rossler().double(), 5, FlowState(start))[0, -1], start[0])
+
+
+def test_rossler_turns_in_six_units_of_time():
+    values = simulate(Rossler().double(), 20_000, discard=2000)[0, :, 0].numpy()
+    assert np.mean(periods(values, 0.05)) == pytest.approx(5.86, abs=0.03)
+
+
+def test_lorenz96_moves_energy_and_makes_none():
+    """Of the quadratic terms Σ h_i (h_{i+1} − h_{i−2}) h_{i−1} = 0, and the divergence is −1 a site."""
+    system, h = Lorenz96(7).double(), torch.randn(4, 7, dtype=torch.float64)
+    energy = (h * (system.flow(h, h[:, :0]) + h - 8.0)).sum(1)
+    torch.testing.assert_close(energy, torch.zeros(4, dtype=torch.float64), atol=1e-12, rtol=0)
+    jacobian = torch.func.jacrev(lambda h: system.flow(h[None], h[None, :0])[0])(h[0])
+    assert float(jacobian.trace()) == pytest.approx(-7)
+
+
+def test_lorenz96_knows_no_first_site():
+    system, h = Lorenz96(6).double(), torch.randn(2, 6, dtype=torch.float64)
+    moved = system.flow(h.roll(2, 1), h[:, :0])
+    torch.testing.assert_close(moved, system.flow(h, h[:, :0]).roll(2, 1))
+
+
+@pytest.mark.parametrize(("mu", "period"), [(0.0, 2 * math.pi), (1.0, 6.66329), (3.0, 8.85910)])
+def test_van_der_pol_has_its_period(mu, period):
+    system = VanDerPol(mu, dt=0.01).double()
+    output = simulate(system, 8000, x=torch.zeros(1, 12_000, 1, dtype=torch.float64), discard=4000)
+    assert np.mean(periods(output[0, :, 0].numpy(), 0.01)) == pytest.approx(period, abs=2e-4)
+
+
+@pytest.mark.parametrize("angle", [0.1, 1.0, 3.0])
+def test_a_pendulum_without_friction_has_the_period_of_an_elliptic_integral(angle):
+    system = Pendulum(frequency=2.0, damping=0.0, dt=0.01).double()
+    x = torch.zeros(1, 4000, 1, dtype=torch.float64)
+    output = simulate(system, 4000, FlowState(doubles([angle, 0.0])), x)[0]
+    period = 4 * ellipk(math.sin(angle / 2) ** 2) / 2.0
+    assert np.mean(periods(output[:, 0].numpy(), 0.01)) == pytest.approx(period, rel=1e-4)
+    energy = output[:, 1] ** 2 / 2 - 4.0 * output[:, 0].cos()
+    torch.testing.assert_close(energy, torch.full_like(energy, -4.0 * math.cos(angle)), atol=1e-6, rtol=0)
+
+
+def test_a_pendulum_hangs_where_the_torque_holds_it():
+    x = torch.full((1, 4000, 1), 0.5, dtype=torch.float64)
+    output = simulate(Pendulum().double(), 4000, x=x)[0, -1]
+    torch.testing.assert_close(output, doubles(math.asin(0.5), 0.0), atol=1e-9, rtol=0)
+
+
+def test_duffing_rests_in_its_wells():
+    for place in (1.0, -1.0):
+        output = simulate(Duffing(gamma=0.0).double(), 2000, FlowState(doubles([place + 0.1, 0.0, 0.0])))
+        assert float(output[0, -1, 0]) == pytest.approx(place, abs=1e-6)
+
+
+def test_a_linear_duffing_oscillates_as_in_the_textbook():
+    """β = 0: the amplitude of x is γ / √((α − ω²)² + δ² ω²)."""
+    system = Duffing(delta=0.3, alpha=1.0, beta=0.0, gamma=0.5, omega=1.2).double()
+    amplitude = float(simulate(system, 4000, discard=4000)[0, :, 0].abs().max())
+    assert amplitude == pytest.approx(0.5 / math.hypot(1 - 1.44, 0.36), rel=1e-3)
+
+
+def test_the_phase_of_duffing_stays_in_a_turn():
+    phase = simulate(Duffing().double(), 500)[0, :, 2]
+    assert 0 <= phase.min() < 0.1 and 6.2 < phase.max() < 2 * math.pi
+
+
+def test_the_exponents_of_rossler_are_the_published_ones():
+    """Sprott (2003), Chaos and time-series analysis: 0.0714, 0 and −5.3943."""
+    system = Rossler().double()
+    found = lyapunov_spectrum(system, steps=40_000, burn_in=2000, dt=system.dt).exponents
+    np.testing.assert_allclose(found, [0.0714, 0.0, -5.3943], atol=0.012)
+
+
+def test_the_exponents_of_duffing_sum_to_its_friction():
+    """One of them is 0, that of the phase; another is positive: it is chaotic."""
+    system = Duffing().double()
+    found = lyapunov_spectrum(system, steps=10_000, burn_in=1000, dt=system.dt).exponents
+    assert float(found.sum()) == pytest.approx(-0.3, abs=1e-4)
+    assert float(found[0]) > 0.05 and abs(float(found[1])) < 0.005
+
+
+# Lorenz system
 
 
 def test_lorenz_rests_at_its_fixed_point():
     side = math.sqrt(8 / 3 * 27)
     start = doubles([side, side, 27.0])
     torch.testing.assert_close(simulate(Lorenz().double(), 5, LorenzState(start))[0, -1], start[0])
-
-
-def test_lorenz_wants_a_positive_dt():
-    with pytest.raises(ValueError, match="dt must be positive"):
-        Lorenz(dt=0.0)
 
 
 # Mackey–Glass equation

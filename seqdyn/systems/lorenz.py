@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Cell
-from seqdyn.kernels.runge_kutta import runge_kutta
+from seqdyn.flow import Flow, FlowState
+
+LorenzState = FlowState
+"""The state by its older name."""
 
 
-class LorenzState(NamedTuple):
-    """``h`` (batch, 3): the coordinates x, y, z."""
-
-    h: Tensor
-
-
-class Lorenz(Cell):
+class Lorenz(Flow):
     """The Lorenz system: dx/dt = σ (y − x), dy/dt = x (ρ − z) − y, dz/dt = x y − β z.
 
     One step advances the time by ``dt`` with the classical Runge–Kutta method of order 4; the output is
@@ -55,26 +49,10 @@ class Lorenz(Cell):
     torch.Size([1, 100, 3])
     """
 
-    start: Tensor
-
     def __init__(self, sigma: float = 10.0, rho: float = 28.0, beta: float = 8 / 3, dt: float = 0.01):
-        if dt <= 0:
-            raise ValueError(f"dt must be positive, got {dt}.")
-        super().__init__(input_size=0, hidden_size=3)
-        self.sigma = sigma
-        self.rho = rho
-        self.beta = beta
-        self.dt = dt
-        self.register_buffer("start", torch.ones(3))
+        super().__init__([1.0, 1.0, 1.0], dt)
+        self.sigma, self.rho, self.beta = sigma, rho, beta
 
-    def initial_state(self, batch: int) -> LorenzState:
-        return LorenzState(self.start.expand(batch, -1))
-
-    def flow(self, h: Tensor) -> Tensor:
-        """dh/dt, (batch, 3)."""
-        x, y, z = h.unbind(1)
-        return torch.stack([self.sigma * (y - x), x * (self.rho - z) - y, x * y - self.beta * z], dim=1)
-
-    def forward(self, x: Tensor, state: LorenzState) -> tuple[Tensor, LorenzState]:
-        h = runge_kutta(lambda h, _: self.flow(h), state.h, self.dt)
-        return h, LorenzState(h)
+    def flow(self, h: Tensor, x: Tensor) -> Tensor:
+        u, v, w = h.unbind(1)
+        return torch.stack([self.sigma * (v - u), u * (self.rho - w) - v, u * v - self.beta * w], dim=1)

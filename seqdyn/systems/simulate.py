@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from seqdyn.cell import Cell
+from seqdyn.flow import Flow
 from seqdyn.loops import scan
 from seqdyn.state import State, leaves
 
@@ -31,7 +32,8 @@ def simulate(system: Cell, steps: int, state: State | None = None, x: Tensor | N
     Raises
     ------
     ValueError
-        If the counts are out of range, x has another number of steps, or a driven system gets no x.
+        If the counts are out of range, x has another number of steps, a driven system gets no x, or the system leaves
+        the finite numbers: then a time step is named that is safe where it began.
 
     Examples
     --------
@@ -47,7 +49,23 @@ def simulate(system: Cell, steps: int, state: State | None = None, x: Tensor | N
         x = _nothing(system, steps + discard, state)
     if x.shape[1] != steps + discard:
         raise ValueError(f"x has {x.shape[1]} steps, expected discard + steps = {steps + discard}.")
-    return scan(system, x, state).output[:, discard:]
+    output = scan(system, x, state).output
+    _check_finite(system, x, state, output)
+    return output[:, discard:]
+
+
+def _check_finite(system: Cell, x: Tensor, state: State | None, output: Tensor) -> None:
+    """Raise where a system has left the finite numbers."""
+    lost = ~output.isfinite().flatten(2).all(2)
+    if not lost.any():
+        return
+    number, step = divmod(int(lost.flatten().int().argmax()), lost.shape[1])
+    advice = "It leaves for good from where it begins."
+    if isinstance(system, Flow):
+        h = leaves(system.initial_state(len(x)) if state is None else state)[0]
+        safe = system.largest_step(h[number].detach(), x[number, 0].double())
+        advice = f"dt is {system.dt:g}; where it begins, {safe:.2g} is the largest stable one."
+    raise ValueError(f"{type(system).__name__} is not finite any more at step {step} of series {number}. {advice}")
 
 
 def _nothing(system: Cell, time: int, state: State | None) -> Tensor:

@@ -31,10 +31,15 @@ from seqdyn.rows import PixelReadout, PixelResidual, Pixels, Placed, Raster, Row
 from seqdyn.scores import Attention, Attentive, attention_of
 from seqdyn.state import detach, hold, map_leaves
 from seqdyn.systems.cascaded_tanks import CascadedTanks
+from seqdyn.systems.duffing import Duffing
 from seqdyn.systems.henon import Henon
 from seqdyn.systems.logistic import Logistic
 from seqdyn.systems.lorenz import Lorenz
+from seqdyn.systems.lorenz96 import Lorenz96
 from seqdyn.systems.mackey_glass import MackeyGlass
+from seqdyn.systems.pendulum import Pendulum
+from seqdyn.systems.rossler import Rossler
+from seqdyn.systems.van_der_pol import VanDerPol
 from tests.laws.kinds import Asked, Attends, Latent, Memory, Pictures, Tokens
 
 BATCH, TIME = 4, 24
@@ -368,5 +373,10 @@ LAW_TABLE: list[Entry] = [
     Entry("henon", lambda g: Henon(), scale=None),
     Entry("logistic", lambda g: Logistic(), scale=None),
     Entry("lorenz", lambda g: Lorenz(), scale=None),
+    Entry("lorenz 96", lambda g: Lorenz96(5), scale=None),
+    Entry("rossler", lambda g: Rossler(), scale=None),
+    Entry("van der pol", lambda g: VanDerPol(0.1), scale=None),
+    Entry("pendulum", lambda g: Pendulum(), scale=None),
+    Entry("duffing", lambda g: Duffing(), scale=None),
     Entry("mackey glass", lambda g: MackeyGlass(), scale=None),
 ]
