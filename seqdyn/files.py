@@ -77,6 +77,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.systems.van_der_pol": "VanDerPol",
         "seqdyn.systems.pendulum": "Pendulum",
         "seqdyn.systems.duffing": "Duffing",
+        "seqdyn.systems.salamander": "Salamander",
         "seqdyn.systems.mackey_glass": "MackeyGlass MackeyGlassState",
         "seqdyn.systems.cascaded_tanks": "CascadedTanks CascadedTanksState",
         "seqdyn.decoding": "Drawn Strategy Beam BeamState Ended",

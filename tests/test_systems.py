@@ -24,10 +24,11 @@ from seqdyn.systems.lorenz96 import Lorenz96
 from seqdyn.systems.mackey_glass import MackeyGlass, MackeyGlassState
 from seqdyn.systems.pendulum import Pendulum
 from seqdyn.systems.rossler import Rossler
+from seqdyn.systems.salamander import Salamander, oscillators
 from seqdyn.systems.simulate import simulate
 from seqdyn.systems.van_der_pol import VanDerPol
 
-FLOWS = [Lorenz, Lorenz96, Rossler, VanDerPol, Pendulum, Duffing]
+FLOWS = [Lorenz, Lorenz96, Rossler, VanDerPol, Pendulum, Duffing, Salamander]
 SYSTEMS = [Logistic, Henon, *FLOWS, MackeyGlass, CascadedTanks]
 
 
@@ -159,20 +160,19 @@ def test_henon_stays_on_its_fixed_point():
 # Flows
 
 
-def ended(system, time, dt, force=0.7):
+def ended(system, time, dt, force=1.2):
     """Where a flow is after a while, from near its start, under a constant force if it takes one."""
     system.dt = dt
-    steps, x = round(time / dt), None
-    if system.input_size:
-        x = torch.full((1, steps, 1), force, dtype=torch.float64)
+    steps = round(time / dt)
+    x = torch.full((1, steps, system.input_size), force, dtype=torch.float64)
     state = FlowState(system.initial_state(1).h + torch.linspace(0.1, 0.3, system.hidden_size, dtype=torch.float64))
-    return simulate(system, steps, state, x)[0, -1].numpy(), state.h[0].numpy()
+    return scan(system, x, state).state.h[0].numpy(), state.h[0].numpy()
 
 
 @pytest.mark.parametrize("make", FLOWS)
 def test_a_flow_converges_with_order_four_to_scipys_solution(make):
     system, time = make().double(), 0.8
-    force = torch.full((1, system.input_size), 0.7, dtype=torch.float64)
+    force = torch.full((1, system.input_size), 1.2, dtype=torch.float64)
 
     def flow(_, h):
         return system.flow(torch.as_tensor(h)[None], force)[0].numpy()
@@ -317,6 +317,72 @@ def test_the_exponents_of_duffing_sum_to_its_friction():
     found = lyapunov_spectrum(system, steps=10_000, burn_in=1000, dt=system.dt).exponents
     assert float(found.sum()) == pytest.approx(-0.3, abs=1e-4)
     assert float(found[0]) > 0.05 and abs(float(found[1])) < 0.005
+
+
+# The salamander
+
+
+DRIVES = [(d, d) for d in (0.5, 1.0, 2.0, 3.0, 3.2, 4.0, 5.0, 5.5)] + [(4.2, 3.8), (3.8, 4.2), (4.8, 3.2), (3.2, 4.8)]
+
+
+@pytest.fixture(scope="module")
+def gait():
+    """By the drives of both sides, after 30 s: frequencies (20,), lags of the left side, amplitudes, mean angle."""
+    x = torch.tensor(DRIVES, dtype=torch.float64)[:, None].expand(-1, 3000, 2)
+    ran = scan(Salamander().double(), x, record=lambda x, before, output, after: after.h)
+    found = {}
+    for drives, recorded, angles in zip(DRIVES, ran.record, ran.output, strict=True):
+        phase, amplitude, _ = oscillators(recorded)
+        lags = ((phase[-1, :7] - phase[-1, 1:8]) / (2 * math.pi) + 0.5) % 1 - 0.5
+        frequency = (phase[-1] - phase[-501]) / (10 * math.pi)
+        found[drives] = frequency, lags, amplitude[-1, [0, 16]], float(angles[-500:, :8].mean())
+    return found
+
+
+GAITS = {
+    1.0: (0.200, [0.029, 0.016, 0.061, 0.345, 0.067, 0.018, 0.028], [0.261, 0.262]),
+    2.0: (0.400, [0.024, 0.012, 0.054, 0.369, 0.057, 0.013, 0.024], [0.326, 0.393]),
+    3.0: (0.600, [0.022, 0.010, 0.050, 0.382, 0.052, 0.011, 0.022], [0.391, 0.524]),
+    3.2: (0.940, [0.125] * 7, [0.404, 0.0]),
+    4.0: (1.100, [0.125] * 7, [0.456, 0.0]),
+    5.0: (1.300, [0.125] * 7, [0.521, 0.0]),
+}
+"""By drive: the frequency in Hz, the lags from head to tail in cycles, and both amplitudes."""
+
+
+@pytest.mark.parametrize("drive", GAITS)
+def test_the_salamander_walks_and_swims_as_published(drive, gait):
+    frequency, lags, amplitudes = GAITS[drive]
+    found = gait[drive, drive]
+    torch.testing.assert_close(found[0][:16], torch.full((16,), frequency).double(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found[1], doubles(*lags), atol=2e-3, rtol=0)
+    torch.testing.assert_close(found[2], doubles(*amplitudes), atol=2e-3, rtol=0)
+    if drive <= 3:
+        torch.testing.assert_close(found[0][16:], found[0][:4], atol=1e-3, rtol=0)  # limbs keep time with the body
+
+
+@pytest.mark.parametrize("drive", [0.5, 5.5])
+def test_outside_its_range_the_salamander_rests(drive, gait):
+    frequency, _, amplitudes, angle = gait[drive, drive]
+    assert float(frequency.abs().max()) < 1e-6 and float(amplitudes.abs().max()) < 1e-6 and abs(angle) < 1e-6
+
+
+@pytest.mark.parametrize(("left", "right", "hertz", "shift"), [(4.2, 3.8, 1.101, 0.026), (4.8, 3.2, 1.118, 0.104)])
+def test_the_salamander_turns_to_the_side_that_is_driven_more(left, right, hertz, shift, gait):
+    frequency, _, _, angle = gait[left, right]
+    assert float(frequency[0]) == pytest.approx(hertz, abs=1e-3)
+    assert float(frequency[8]) == pytest.approx(hertz, abs=1e-3)  # both sides are locked
+    assert angle == pytest.approx(shift, abs=2e-3)
+    assert gait[right, left][3] == pytest.approx(-shift, abs=2e-3)
+
+
+def test_swimming_is_linear_of_order_two():
+    """The Hankel matrix of the body's angles has rank 2 in a steady gait."""
+    system = Salamander().double()
+    angles = simulate(system, 400, x=torch.full((1, 3400, 2), 4.0).double(), discard=3000)[0, :, :8]
+    hankel = torch.cat([angles[k : k + 300] for k in range(20)], 1)
+    sizes = torch.linalg.svdvals(hankel)
+    assert float(sizes[2] / sizes[1]) < 1e-3
 
 
 # Lorenz system

@@ -39,6 +39,7 @@ from seqdyn.systems.lorenz96 import Lorenz96
 from seqdyn.systems.mackey_glass import MackeyGlass
 from seqdyn.systems.pendulum import Pendulum
 from seqdyn.systems.rossler import Rossler
+from seqdyn.systems.salamander import Salamander
 from seqdyn.systems.van_der_pol import VanDerPol
 from tests.laws.kinds import Asked, Attends, Latent, Memory, Pictures, Tokens
 
@@ -378,5 +379,6 @@ LAW_TABLE: list[Entry] = [
     Entry("van der pol", lambda g: VanDerPol(0.1), scale=None),
     Entry("pendulum", lambda g: Pendulum(), scale=None),
     Entry("duffing", lambda g: Duffing(), scale=None),
+    Entry("salamander", lambda g: Salamander(), scale=None),
     Entry("mackey glass", lambda g: MackeyGlass(), scale=None),
 ]
