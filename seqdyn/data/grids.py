@@ -200,7 +200,7 @@ def _candidates(stamps: pd.DatetimeIndex) -> list[str]:
     if len(stamps) < 3:
         return []
     whole = _inferred(stamps)
-    if whole is not None:
+    if whole is not None and _off(stamps, Grid(whole, "datetime")) is None:  # pandas takes 17 lost hours for a night
         return [whole]
     stretches = [stretch for width in (5, 3) for stretch in _stretches(stamps, width)]
     found = {freq for stretch in stretches if (freq := _inferred(stretch)) is not None}

@@ -42,6 +42,15 @@ def test_gaps_change_nothing(freq: str, data: Any) -> None:
     assert grid_of(stamps).between(stamps[0], stamps[-1]).equals(expected)
 
 
+def test_a_gap_of_seventeen_hours_is_no_night() -> None:
+    """pandas calls such stamps business hours, which they do not lie on."""
+    full = pd.date_range("2022-01-03", periods=23, freq="h", tz="Europe/Berlin")
+    grid = grid_of(full[[0, 1, 2, 3, 4, 5, 22]])
+    assert grid.freq == "h" and grid.between(full[0], full[22]).equals(full)
+    office = pd.date_range("2022-01-03 09:00", periods=40, freq="bh")
+    assert grid_of(office).between(office[0], office[-1]).equals(office)
+
+
 @pytest.mark.parametrize("freq", ["h", "D", "W-SUN", "M", "Q-DEC", "Y-DEC", "2M", "30min"])
 def test_periods(freq: str) -> None:
     """Their frequency is known; the same one may be given."""

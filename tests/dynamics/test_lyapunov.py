@@ -55,7 +55,7 @@ class Leaky(Cell):
 
 @pytest.mark.parametrize("entry", [entry for entry in LAW_TABLE if "beam" not in entry.name], ids=lambda e: e.name)
 def test_any_cell_of_the_library(entry):
-    cell, x = prepare(entry)
+    cell, x = prepare(entry, time=40)
     if not sum(leaf.numel() for leaf in leaves_of(cell)):
         with pytest.raises(ValueError, match="no memory"):
             lyapunov_spectrum(cell, x)
