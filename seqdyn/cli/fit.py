@@ -227,6 +227,6 @@ def _reading(estimator: Any, task: Task) -> str:
 def _scores(actual: Any, predicted: Any) -> tuple[float, float]:
     from sklearn.metrics import r2_score
 
-    from seqdyn.metrics import rmse
+    from seqdyn.metrics.points import rmse
 
     return float(r2_score(actual, predicted)), rmse(actual, predicted)

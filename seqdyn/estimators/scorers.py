@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from seqdyn.data.sequences import Sequences, directly_follows
 from seqdyn.data.targets import Targets, as_targets
 from seqdyn.estimators.sequence import SequenceEstimator
-from seqdyn.metrics import fit_percent, mae, mape, rmse, smape
+from seqdyn.metrics.points import fit_percent, mae, mape, rmse, smape
 from seqdyn.predictor import Predictor
 from seqdyn.state import State, map_leaves
 

@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from seqdyn.checks import check_count
-from seqdyn.metrics import fit_percent, rmse
+from seqdyn.metrics.points import fit_percent, rmse
 from seqdyn.reports.block_bootstrap import LEVEL, TINY, block_length, bootstrap
 from seqdyn.reports.runs import Run, checked, default_models, persist, run_model
 from seqdyn.reports.splits import Split, read_split

@@ -23,7 +23,7 @@ from seqdyn.estimators.baselines import ARXRegressor
 from seqdyn.estimators.linear import LinearStateSpaceRegressor
 from seqdyn.estimators.moving_average import MovingAverageRegressor
 from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor, LSTMRegressor
-from seqdyn.metrics import rmse
+from seqdyn.metrics.points import rmse
 from seqdyn.reports.splits import Record, Split
 from seqdyn.state import leaves
 from seqdyn.training.forward import forgetting_time
