@@ -82,7 +82,7 @@ def test_import_is_silent_and_light():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("name", [name for name in vars(datasets) if name.startswith(("load_", "fetch_"))])
+@pytest.mark.parametrize("name", [name for name in dir(datasets) if name.startswith(("load_", "fetch_"))])
 def test_every_data_set_has_a_card(name):
     folder = {"fetch_daisy": "daisy", "fetch_m4_hourly": "m4_hourly"}.get(name, name.partition("_")[2])
     card = Path(__file__).parents[1] / "datasets" / folder / "README.md"

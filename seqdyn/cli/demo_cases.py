@@ -143,7 +143,7 @@ class Outcome:
 
 def co2() -> Case:
     """CO2 by months, a year ahead: how every month differs from that of the year before."""
-    from seqdyn.datasets import load_co2
+    from seqdyn.datasets.series import load_co2
 
     return Case(
         name="co2",
@@ -160,7 +160,7 @@ def co2() -> Case:
 
 def sunspots() -> Case:
     """Sunspots by years, ten at once; the frequency does not tell their cycle of 11 years."""
-    from seqdyn.datasets import load_sunspots
+    from seqdyn.datasets.series import load_sunspots
 
     return Case(
         name="sunspots",
@@ -178,7 +178,7 @@ def sunspots() -> Case:
 
 def economy() -> Case:
     """Five accounts of the economy of the United States by quarters, two years at once: one network for all."""
-    from seqdyn.datasets import load_macrodata
+    from seqdyn.datasets.series import load_macrodata
 
     return Case(
         name="economy",

@@ -1,0 +1,162 @@
+"""Files from elsewhere: where each comes from, how it is found, and the check that it is the one we know."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Source(NamedTuple):
+    """Where a file comes from: its name in ``SEQDYN_DATA``, its SHA-256, its address or None, and its origin."""
+
+    file: str
+    sha256: str
+    url: str | None
+    origin: str
+
+
+_DARTS = "https://raw.githubusercontent.com/unit8co/darts/master/datasets"
+_M4 = "https://raw.githubusercontent.com/Mcompetitions/M4-methods/master/Dataset"
+_MNIST = "MNIST of LeCun, Cortes & Burges, binarised once and for all by Salakhutdinov & Murray (2008)"
+_DAISY = "DaISy, De Moor (ed.), KU Leuven, https://homes.esat.kuleuven.be/~smc/daisy/daisydata.html"
+
+SOURCES = {
+    "air_passengers": Source(
+        "air_passengers.csv",
+        "5f8b316b84545d9cfb05612298df8415ce4c44421c7012d109465564b07ebc06",
+        f"{_DARTS}/AirPassengers.csv",
+        "Box & Jenkins (1970), Time Series Analysis, series G",
+    ),
+    "gas_furnace": Source(
+        "gasrate_co2.csv",
+        "da1474ddd1de5133fe1735b1204bd5f3ab819787958e9edcddaecfd6f05c758d",
+        f"{_DARTS}/gasrate_co2.csv",
+        "Box & Jenkins (1970), Time Series Analysis, series J",
+    ),
+    "etth1": Source(
+        "etth1.csv",
+        "f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066",
+        "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/ETTh1.csv",
+        "Zhou et al. (2021), Informer; CC BY-ND 4.0",
+    ),
+    "m4_hourly_train": Source(
+        "m4_hourly_train.csv",
+        "ea59b7783573c49077a835ab6465c7d66f1474783360f310988a9a737fbca62f",
+        f"{_M4}/Train/Hourly-train.csv",
+        "Makridakis, Spiliotis & Assimakopoulos (2018), The M4 Competition",
+    ),
+    "m4_hourly_test": Source(
+        "m4_hourly_test.csv",
+        "71a57fccb15e534d973626ada4fb87febf789e9317715b7cc6dd3b5f90db6f42",
+        f"{_M4}/Test/Hourly-test.csv",
+        "Makridakis, Spiliotis & Assimakopoulos (2018), The M4 Competition",
+    ),
+    "daisy_dryer": Source(
+        "daisy/dryer.dat",
+        "adcb2f5a1d9e174d08dd49f7f037626745b5e69cbda0bc1e8dca2a7c687d4538",
+        None,
+        f"{_DAISY}, data set 96-006",
+    ),
+    "daisy_heating_system": Source(
+        "daisy/heating_system.dat",
+        "3bfbe8424719830870b153067eeff40ebff3afb0204c150ed7103b5d6c1908bc",
+        None,
+        f"{_DAISY}, data set 99-001",
+    ),
+    "cascaded_tanks": Source(
+        "cascaded_tanks.csv",
+        "7416cb2aeb97c0775f2d9fdd4be698024d49608f8b0a8e767755c5ecb2bb023c",
+        None,
+        "Schoukens & Noël (2017), the CSV file of the Cascaded Tanks benchmark, https://www.nonlinearbenchmark.org",
+    ),
+    "tiny_shakespeare": Source(
+        "tinyshakespeare.txt",
+        "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+        "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+        "Karpathy (2015), char-rnn; the text is in the public domain",
+    ),
+    "binarized_mnist_train": Source(
+        "binarized_mnist/train.amat",
+        "79a0312c7389d855cfc97e3812de3998417c5829d8a51543b56a90a91252ae7e",
+        None,
+        _MNIST,
+    ),
+    "binarized_mnist_valid": Source(
+        "binarized_mnist/valid.amat",
+        "7436afc856959075c7787025bb8a4ba2b520b9230ee39667c66aa7dd2819dd68",
+        None,
+        _MNIST,
+    ),
+    "binarized_mnist_test": Source(
+        "binarized_mnist/test.amat",
+        "5bc30222e1e7896cbccd1e1db6b28540cc1230f4d2d5473841a5f6cc54be8d38",
+        None,
+        _MNIST,
+    ),
+}
+"""Every file of ``fetch_*``."""
+
+
+def fetch(name: str) -> Path:
+    """Find a file of :data:`SOURCES`: in the folder ``SEQDYN_DATA``, in pooch's cache, or on the network.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`SOURCES`.
+
+    Returns
+    -------
+    Path
+        The file, its SHA-256 checked.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is in none of the places; the message says where to get it and where to put it.
+    ValueError
+        If its SHA-256 is another one; the message gives both.
+
+    Notes
+    -----
+    The folder goes first: a file of the right name there is used or refused, never passed over.
+    """
+    source = SOURCES[name]
+    folder = os.environ.get("SEQDYN_DATA")
+    local = Path(folder or "", source.file)
+    if folder and local.is_file():
+        return _checked(local, source)
+    if source.url is None:
+        raise FileNotFoundError(_missing(source, "it has no stable public address"))
+    return _download(source)
+
+
+def _checked(path: Path, source: Source) -> Path:
+    """The path, if the file is the one we know."""
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != source.sha256:
+        raise ValueError(
+            f"{path} has SHA-256 {found}, expected {source.sha256}: it is damaged or another edition. "
+            f"It comes from {source.url or source.origin}."
+        )
+    return path
+
+
+def _download(source: Source) -> Path:
+    import pooch
+
+    try:
+        path = pooch.retrieve(
+            source.url, known_hash=f"sha256:{source.sha256}", fname=source.file, path=pooch.os_cache("seqdyn")
+        )
+    except OSError as error:
+        raise FileNotFoundError(_missing(source, f"downloading {source.url} failed ({error})")) from error
+    return Path(path)
+
+
+def _missing(source: Source, reason: str) -> str:
+    folder = os.environ.get("SEQDYN_DATA")
+    where = f"the folder SEQDYN_DATA={folder}" if folder else "a folder and set the variable SEQDYN_DATA to it"
+    return f"There is no local copy of {source.file}, and {reason}. Put it into {where}. It is from: {source.origin}."
