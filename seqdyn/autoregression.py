@@ -250,7 +250,10 @@ class DelayLine(Cell):
         p, how many of the last values it sees; at least 2 if centred.
     centred : bool
     shifted : sequence of int, one an output
-        The target whose last value is added to this output if centred; −1 for none (a standard deviation, say).
+        The target whose last value is added to this output, if centred or residual; −1 for none (a standard deviation,
+        say).
+    residual : bool
+        Let the cell say the change from the last value, y_t = o_t + v_t, and see the lags as they are.
 
     Examples
     --------
@@ -264,7 +267,15 @@ class DelayLine(Cell):
             [3., 2.]])
     """
 
-    def __init__(self, cell: Cell, targets: int = 1, lags: int = 1, centred: bool = False, shifted: Sequence[int] = ()):
+    def __init__(
+        self,
+        cell: Cell,
+        targets: int = 1,
+        lags: int = 1,
+        centred: bool = False,
+        shifted: Sequence[int] = (),
+        residual: bool = False,
+    ):
         seen = targets * (lags - 1 if centred else lags)
         if targets < 1 or lags < 1 + centred or cell.input_size < seen:
             raise ValueError(
@@ -274,7 +285,7 @@ class DelayLine(Cell):
             )
         super().__init__(cell.input_size - seen + targets, cell.hidden_size, cell.output_size)
         self.marks: Tensor
-        self.cell, self.targets, self.lags, self.centred = cell, targets, lags, centred
+        self.cell, self.targets, self.lags, self.centred, self.residual = cell, targets, lags, centred, residual
         self.shifted = tuple(shifted) or (-1,) * self.output_size
         if len(self.shifted) != self.output_size:
             raise ValueError(
@@ -344,7 +355,7 @@ class DelayLine(Cell):
         return torch.cat([line if rest.dim() == 3 else line.squeeze(1), rest], -1)
 
     def _shift(self, output: Tensor, value: Tensor) -> Tensor:
-        return output + value @ self.marks if self.centred else output
+        return output + value @ self.marks if self.centred or self.residual else output
 
     def _moved(self, value: Tensor, state: DelayLineState) -> tuple[Tensor, Tensor]:
         """The delay line one step on."""
@@ -370,6 +381,9 @@ class Autoregression:
     centred : bool
         Show the network the lags relative to the last value, and let it predict relative to that; then a level that it
         has never met does not matter. Needs ``lags`` of at least 2.
+    residual : bool
+        Show it the lags as they are, and let it predict the change from the last value: a step of a motion or of a flow
+        is small, and standing still is where the training begins.
     horizon : int, at least 1
         Steps ahead in one row of y, one target's steps side by side: y_t, y_{t+1}, …, y_{t+H-1}.
     teacher_forcing : float in [0, 1], the name of a schedule, or TeacherForcing
@@ -403,6 +417,7 @@ class Autoregression:
     horizon: int = 1
     teacher_forcing: float | str | TeacherForcing = 1.0
     free_run: int = 0
+    residual: bool = False
 
     def __post_init__(self) -> None:
         for name in ("targets", "lags", "horizon"):
@@ -413,6 +428,11 @@ class Autoregression:
             )
         check_count("free_run", self.free_run, 0)
         as_teacher_forcing(self.teacher_forcing, self.free_run)
+
+    @property
+    def relative(self) -> bool:
+        """Whether the network predicts relative to the last value."""
+        return self.centred or self.residual
 
     @property
     def forcing(self) -> TeacherForcing:
@@ -444,7 +464,8 @@ class Autoregression:
             for head in range(heads)
         ]
         fed = tuple(target * self.horizon * heads + middle for target in range(self.targets))
-        line = cell if self.lags == 1 else DelayLine(cell, self.targets, self.lags, self.centred, shifted)
+        plain = self.lags == 1 and not self.residual
+        line = cell if plain else DelayLine(cell, self.targets, self.lags, self.centred, shifted, self.residual)
         return OwnPast(line, point=Columns(fed))
 
     def hide(self, x: Past, lengths: Tensor | None, progress: float, generator: torch.Generator) -> Past:

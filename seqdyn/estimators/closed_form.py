@@ -147,7 +147,7 @@ class ClosedFormEstimator(NumberEstimator):
 
 def _is_plain(own: Any) -> bool:
     """Whether own past is what a solved model can use: the last value, one step ahead."""
-    return own is None or (isinstance(own, Autoregression) and own.lags == own.horizon == 1 and not own.centred)
+    return own is None or (isinstance(own, Autoregression) and own.lags == own.horizon == 1 and not own.relative)
 
 
 def least_squares(regressors: Array, targets: Array, weight: Array) -> Array:

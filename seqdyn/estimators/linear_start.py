@@ -116,7 +116,7 @@ def _pairs(network: Cell, rows: Rows, inputs: int, own: Autoregression | None) -
         counts = counts * x.known.amin(1, keepdim=True)
         value = _filled(x, rows.starts)
         x = beside(value, x.exogenous)
-        if own.centred:
+        if own.relative:
             wanted = wanted - value.repeat_interleave(own.horizon, 1)
     seen, _ = run(through, replace(rows, x=x))
     inside = torch.zeros(len(seen), dtype=torch.bool)

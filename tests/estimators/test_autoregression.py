@@ -225,6 +225,32 @@ def test_the_delay_line_is_a_sliding_window() -> None:
     np.testing.assert_allclose(found, padded.unfold(1, 3, 1).sum(2), rtol=1e-12)
 
 
+@pytest.mark.parametrize("lags", [1, 3])
+def test_a_residual_network_says_the_change(lags: int) -> None:
+    """y_t = v_t + o_t: a network that says nothing stands still, and the lags are seen as they are."""
+    still = Linear(lags, 0, 1).double()
+    still.feedthrough.data.zero_()
+    values = torch.randn(2, 10, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(scan(DelayLine(still, lags=lags, shifted=[0], residual=True).double(), values).output, values)
+    still.feedthrough.data[0, -1] = 1.0  # the oldest lag
+    moved = scan(DelayLine(still, lags=lags, shifted=[0], residual=True).double(), values).output.detach()
+    oldest = torch.nn.functional.pad(values, (0, 0, lags - 1, 0))[:, : values.shape[1]]
+    torch.testing.assert_close(moved, values + oldest)
+
+
+def test_a_residual_network_keeps_its_meaning_in_the_units_of_the_data() -> None:
+    """A motion at a constant speed, far from 0: the network has to learn one number."""
+    own = Autoregression(residual=True)
+    model = GRURegressor(autoregression=own, skip=True, linear_start=1e-9, max_epochs=1, learning_rate=1e-300)
+    line = 500.0 + 0.5 * np.arange(100.0)
+    model.fit(line[:-1, None], line[1:])
+    ahead = np.full((5, 1), np.nan)
+    ahead[0] = line[-1]
+    np.testing.assert_allclose(
+        model.predict(ahead, initial_state=model.state_), line[-1] + 0.5 * np.arange(1, 6), rtol=1e-5
+    )
+
+
 def test_windows_find_their_delay_line_filled_from_the_rows_before() -> None:
     """A linear model without memory: the loss of windows is that of the whole, whose delay line runs on."""
     own = Autoregression(lags=4, centred=True)

@@ -279,6 +279,7 @@ LAW_TABLE: list[Entry] = [
     Entry("dropout within dropout", dropout_inside, inputs=with_noise),
     Entry("readout, skip", lambda g: Readout(LSTM(3, 4, generator=g), 2, generator=g, skip=True)),
     Entry("delay line", lambda g: DelayLine(GRU(4, 3, generator=g), lags=3)),
+    Entry("delay line, residual", lambda g: DelayLine(GRU(2, 2, generator=g), shifted=[0, -1], residual=True)),
     Entry("delay line, centred", lambda g: DelayLine(GRU(3, 2, generator=g), lags=3, centred=True, shifted=[0, -1])),
     Entry("own past", lambda g: OwnPast(GRU(3, 4, generator=g), point=Columns((1,))), inputs=past(others(2))),
     Entry("own past, nothing beside", lambda g: OwnPast(Readout(GRU(2, 3, generator=g), 2, generator=g)), past()),
