@@ -12,6 +12,7 @@
     spectrum           eigenvalues of one step
     lyapunov           exponents, conditional and autonomous; finite_time: over stretches of one lag
     closed_loop        how a cell is run: driven, alone, or on its own output
+    forcing            how much of the true past a training has to show it
     equilibria         fixed and slow points
     gates              saturation, and the time constants gates imply
     capacity           how many past inputs a state holds
@@ -44,6 +45,7 @@ _HOME = {
     "spectrum": ("eigenvalues", "spectral_radius"),
     "lyapunov": ("lyapunov_spectrum", "LyapunovSpectrum"),
     "finite_time": ("finite_time_exponents", "divergence_exponent"),
+    "forcing": ("forced_growth", "Growth", "recommended_alpha"),
     "equilibria": ("fixed_points", "FixedPoints"),
     "gates": ("gate_statistics", "GateStatistics", "saturation", "time_constant", "forget_bias_for"),
     "capacity": ("memory_capacity", "MemoryCapacity"),

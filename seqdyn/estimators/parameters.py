@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -284,7 +285,7 @@ def check_unchanged(estimator: Any, alike: Callable[[Any, Any], bool] = lambda f
     """
     for name, fitted in estimator.fitted_params_.items():
         now = getattr(estimator, name)
-        if name == "loss" and alike(fitted, now):
+        if (name == "loss" and alike(fitted, now)) or _same_past(fitted, now):
             continue
         plain = isinstance(now, int | float | str | tuple | list | None)
         if name not in FREE and now is not fitted and not (plain and type(now) is type(fitted) and now == fitted):
@@ -292,3 +293,9 @@ def check_unchanged(estimator: Any, alike: Callable[[Any, Any], bool] = lambda f
                 f"{name} was {fitted!r} in fit and is {now!r} now: the fitted model cannot follow. Fit again"
                 f"{' (with warm_start=False)' if hasattr(estimator, 'warm_start') else ''}, or set it back."
             )
+
+
+def _same_past(fitted: Any, now: Any) -> bool:
+    """Whether two autoregressions shape the same network: what a training is shown of the past may change."""
+    both = [replace(own, teacher_forcing=1.0, free_run=0) for own in (fitted, now) if isinstance(own, Autoregression)]
+    return len(both) == 2 and both[0] == both[1]

@@ -30,6 +30,8 @@ INSTRUMENTS: dict[str, Callable[[Any], Any]] = {
     "lyapunov_spectrum": lambda cell: dynamics.lyapunov_spectrum(cell, X),
     "finite_time_exponents": lambda cell: dynamics.finite_time_exponents(cell, X, lag=2),
     "divergence_exponent": lambda cell: dynamics.divergence_exponent(cell, X),
+    "forced_growth": lambda cell: dynamics.forced_growth(cell, X),
+    "recommended_alpha": lambda cell: dynamics.recommended_alpha(cell, X),
     "fixed_points": dynamics.fixed_points,
     "gate_statistics": lambda cell: dynamics.gate_statistics(cell, X),
     "saturation": lambda cell: dynamics.saturation(cell, X),
