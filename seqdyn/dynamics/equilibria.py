@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +14,13 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from seqdyn.dynamics.derivatives import jacobian
+from seqdyn.autoregression import Past
+from seqdyn.dynamics.certificate import certified, newton_steps, unresolved
+from seqdyn.dynamics.descent import cost_of, descended
+from seqdyn.dynamics.held import Field, held
 from seqdyn.dynamics.spectrum import eigenvalues
-from seqdyn.dynamics.trajectory import Trajectory, check_cell, check_driving, check_finite, double
-from seqdyn.loops import scan
-from seqdyn.state import State, expand, flatten, hold, map_leaves, unflatten
+from seqdyn.dynamics.trajectory import Trajectory, check_cell
+from seqdyn.state import State, expand, flatten, hold, leaves, map_leaves, unflatten
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
@@ -33,8 +34,11 @@ MARGIN = 1e-8
 WALK = 200
 """Steps of the walk from which starts are taken where no trajectory is given."""
 
-NUMBERS_AT_ONCE = 2**22
-"""Entries of Jacobians that are held at a time: 32 MiB."""
+LEVEL = 10.0
+"""Spans of what is reached over which the speed at a slow point would not vanish, as it changes there."""
+
+NEIGHBOURS = 8
+"""Places around a slow point from which its pace is read."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,6 +55,9 @@ class FixedPoints:
         Of J = ∂f/∂h there, the largest modulus first.
     speed : Tensor, shape (m,)
         ‖f(x*, h*) − h*‖ = √(2q), what one step moves.
+    newton_step : Tensor, shape (m,)
+        max_i |δ_i| of Newton's step δ = −(J − I)⁻¹ (f(x*, h*) − h*): how far away the fixed point is. At most
+        1e-6 · (1 + max_i |h*_i|) for a fixed point; for a slow one it leads nowhere, and may be inf.
     slow : Tensor of bool, shape (m,)
         True for a *slow* point: a local minimum of q that is not 0.
     share : Tensor, shape (m,)
@@ -65,6 +72,7 @@ class FixedPoints:
     x: Tensor
     eigenvalues: Tensor
     speed: Tensor
+    newton_step: Tensor
     slow: Tensor
     share: Tensor
     rejected: int
@@ -151,8 +159,9 @@ def fixed_points(
     noise : float, at least 0
         Standard deviation of the noise, relative to that of every component along the walk.
     tolerance : float > 0
-        Fixed: max_i |f_i(x*, h) − h_i| ≤ tolerance · (1 + max_i |h_i|), whatever n is. Slow: not fixed, and
-        q < 1e-4 · the median of ‖f(x*, h) − h‖² over the starts.
+        Fixed: max_i |f_i(x*, h) − h_i| ≤ tolerance · (1 + max_i |h_i|), whatever n is, and Newton's step is at most
+        1e-6 · (1 + max_i |h_i|). Slow: not fixed, a minimum of q, and q < 1e-4 · the median of ‖f(x*, h) − h‖² over
+        the starts; it has to be low for the pace of its units there, and in the span of the states that are reached.
     merge : float > 0
         Points closer than this · (1 + max_i |h_i|) in every component are one.
     max_iterations : int
@@ -174,6 +183,12 @@ def fixed_points(
     -----
     What is not found may still exist: more starts find more. A line of fixed points comes as a row of points apart by
     ``merge``, of kind "marginal".
+
+    A gate that holds a unit, z → 1, makes every state slow: one step moves it by (1 − z) of the way. So a small step is
+    no sign of a fixed point, and a small step of Newton's, δ = −(J − I)⁻¹ (f − h), is: it does not know 1 − z. Where
+    1 − z is not above the rounding error there is no telling a line of fixed points from none. Such points, as slow
+    ones, are reported only in the span of the states that the cell gets to: along the trajectory, or in walks of 200
+    steps from its initial state under random inputs around x* (from random states, if it takes no input).
 
     References
     ----------
@@ -198,20 +213,25 @@ def fixed_points(
     if not noise >= 0:
         raise ValueError(f"noise must be at least 0, got {noise!r}.")
     check_cell(cell)
-    field = _Field(cell, _held(cell, x))
+    field = Field(cell, held(cell, x))
     driven = x is not None and not (isinstance(x, Tensor) and x.dim() == 1)
-    begin = _starts(field, x if driven else None, starts, state, noise, torch.Generator().manual_seed(seed))
-    arrived = torch.cat([_descended(field, chunk, tolerance, max_iterations) for chunk in field.chunks(begin)])
-    gaps, paces = field.gap(arrived), field.gap(begin)
-    fixed = gaps.abs().amax(1) <= tolerance * (1 + arrived.abs().amax(1))
-    near = (arrived >= begin.amin(0) - _span(begin)).all(1) & (arrived <= begin.amax(0) + _span(begin)).all(1)
-    kept = fixed | (near & (_cost(gaps) < SLOW * _median(paces.square().sum(1))))
-    leaders, counts = _distinct(arrived[kept], ~fixed[kept], gaps[kept].norm(dim=1), merge)
+    generator = torch.Generator().manual_seed(seed)
+    begin = _starts(field, x if driven else None, starts, state, noise, generator)
+    reached = _trajectory(field, x, state) if driven else _reached(field, generator)
+    arrived = torch.cat([descended(field, chunk, tolerance, max_iterations) for chunk in field.chunks(begin)])
+    steps, fixed = _certificates(field, arrived, tolerance, _within(arrived, reached))
+    slow = torch.zeros_like(fixed)
+    low = cost_of(field.gap(arrived)) < SLOW * _median(field.gap(begin).square().sum(1))
+    slow[~fixed & low] = _is_slow(field, arrived[~fixed & low], reached, generator)
+    kept = fixed | slow
+    speed = field.gap(arrived[kept]).norm(dim=1)
+    leaders, counts = _distinct(arrived[kept], ~fixed[kept], speed, merge)
     found = FixedPoints(
         points=arrived[kept][leaders],
         x=flatten(field.x)[0],
         eigenvalues=_eigenvalues(field, arrived[kept][leaders]),
-        speed=gaps[kept][leaders].norm(dim=1),
+        speed=speed[leaders],
+        newton_step=steps[kept][leaders],
         slow=~fixed[kept][leaders],
         share=counts / max(1, len(begin)),
         rejected=int((~kept).sum()),
@@ -224,13 +244,56 @@ def _in_order(found: FixedPoints) -> FixedPoints:
     """Fixed before slow, few unstable directions first, then the largest share."""
     keys = zip(found.slow.tolist(), found.index.tolist(), (-found.share).tolist(), strict=True)
     order = torch.tensor([row for _, row in sorted((key, row) for row, key in enumerate(keys))], dtype=torch.long)
-    rows = {name: getattr(found, name)[order] for name in ("points", "eigenvalues", "speed", "slow", "share")}
-    return replace(found, **rows)
+    names = ("points", "eigenvalues", "speed", "newton_step", "slow", "share")
+    return replace(found, **{name: getattr(found, name)[order] for name in names})
 
 
-def _span(begin: Tensor) -> Tensor:
-    """How wide the starts lie, in every direction: a slow point further off is one of the search, not of the cell."""
-    return begin.amax(0) - begin.amin(0)
+def _certificates(field: Field, h: Tensor, tolerance: float, within: Tensor) -> tuple[Tensor, Tensor]:
+    """The size of Newton's step at every row, and whether it is a fixed point.
+
+    What rounding cannot tell from a line of fixed points is one only where the cell gets.
+    """
+    steps, blind = torch.full((len(h),), torch.inf, dtype=h.dtype), torch.zeros(len(h), dtype=torch.bool)
+    still = (field.gap(h).abs().amax(1) <= tolerance * (1 + h.abs().amax(1))).nonzero().squeeze(1)
+    for rows in still.split(field.rows_at_once) if len(still) else ():
+        slope = field.jacobian(h[rows])
+        blind[rows] = unresolved(h[rows], slope)
+        here = ~blind[rows] | within[rows]
+        steps[rows[here]] = newton_steps(h[rows][here], field.gap(h[rows][here]), slope[here])
+    return steps, certified(h, steps) & (within | ~blind)
+
+
+def _is_slow(field: Field, h: Tensor, reached: Tensor, generator: torch.Generator) -> Tensor:
+    """Whether q has a minimum at a row: a place that the cell gets to, where q is level, and low for its own pace.
+
+    The pace of a unit is how fast its step changes around there, ‖∂F_i/∂h‖: where a gate holds it, it is low as well.
+    """
+    found = _within(h, reached)
+    if not found.any():
+        return found
+    span = (reached.amax(0) - reached.amin(0)).amax()
+    for rows in found.nonzero().squeeze(1).split(max(1, field.rows_at_once // NEIGHBOURS)):
+        gap, slope = field.gap(h[rows]), field.slope(h[rows])
+        pace = _pace(field, h[rows], 0.1 * span, generator)
+        level = LEVEL * span * (slope.mT @ gap.unsqueeze(2)).norm(dim=(1, 2)) < gap.square().sum(1)
+        found[rows] = level & ((gap / pace).square().sum(1) < SLOW * span**2)
+    return found
+
+
+def _pace(field: Field, h: Tensor, width: Tensor, generator: torch.Generator) -> Tensor:
+    """The median of ‖∂F_i/∂h‖ over some places around every row, (m, n)."""
+    away = torch.randn(len(h), NEIGHBOURS, field.width, generator=generator, dtype=h.dtype)
+    slopes = field.slope((h.unsqueeze(1) + width * away).flatten(0, 1)).norm(dim=2)
+    return slopes.unflatten(0, away.shape[:2]).nanmedian(1).values.clamp_min(1e-300)
+
+
+def _within(h: Tensor, reached: Tensor) -> Tensor:
+    """Whether rows lie in the span of the states that were reached, component by component, (m,) bool."""
+    if not len(reached):
+        return torch.zeros(len(h), dtype=torch.bool)
+    low, high = reached.amin(0), reached.amax(0)
+    slack = 1e-6 * (1 + torch.maximum(low.abs(), high.abs()))
+    return ((h >= low - slack) & (h <= high + slack)).all(1)
 
 
 def _median(values: Tensor) -> float:
@@ -238,59 +301,8 @@ def _median(values: Tensor) -> float:
     return float(finite.median()) if len(finite) else 0.0
 
 
-class _Field:
-    """h ↦ f(x*, h) − h for rows of flattened states, on a float64 copy of the cell."""
-
-    def __init__(self, cell: Cell, x: Any):
-        trajectory = Trajectory(cell, hold(x, 1))  # its copy and its checks
-        self.cell, self.like, self.width, self.x = trajectory.cell, trajectory.start, trajectory.width, x
-        self.name = type(cell).__name__
-
-    def rows(self, h: Tensor) -> tuple[Any, State]:
-        return expand(self.x, len(h)), unflatten(h, self.like)
-
-    @torch.no_grad()
-    def gap(self, h: Tensor) -> Tensor:
-        """f(x*, h) − h, (m, n)."""
-        return flatten(self.cell(*self.rows(h))[1]) - h
-
-    @torch.no_grad()
-    def jacobian(self, h: Tensor) -> Tensor:
-        """∂f/∂h, (m, n, n)."""
-        x, before = self.rows(h)
-        found: Tensor = jacobian(self.cell)(x, before, *self.cell(x, before))
-        return found
-
-    def chunks(self, h: Tensor) -> Iterator[Tensor]:
-        """Rows whose Jacobians fit together."""
-        yield from h.split(max(1, NUMBERS_AT_ONCE // self.width**2))
-
-    @torch.no_grad()
-    def walk(self, x: Any, state: State) -> Tensor:
-        """The states along the way, (batch · time, n), those that are finite."""
-        record = scan(self.cell, x, state, record=lambda x, before, output, after: flatten(after)).record.flatten(0, 1)
-        return record[record.isfinite().all(1) & (record.abs().amax(1) < 1e6)]
-
-
-def _held(cell: Cell, x: Any) -> Any:
-    """x*, one row, in float64."""
-    if x is None:
-        return double(map_leaves(lambda leaf: leaf[:, 0], cell.alone(1, 1)))
-    shape = cell.input_shape
-    if isinstance(x, Tensor) and (shape is None or len(shape) != 1 or x.shape[-1:] != shape or x.dim() not in (1, 3)):
-        inputs = ", ".join(map(str, shape)) if shape is not None else "…"
-        raise ValueError(
-            f"x must be a tensor ({inputs},), the input to hold, or (batch, time, {inputs}), got {tuple(x.shape)}."
-        )
-    if isinstance(x, Tensor) and x.dim() == 1:
-        check_finite("x", x, ["feature"])
-        return double(x[None])
-    check_driving(cell, x)
-    return map_leaves(lambda leaf: leaf.mean((0, 1)).unsqueeze(0), double(x))
-
-
 def _starts(
-    field: _Field, x: Any, starts: int | Tensor, state: State | None, noise: float, generator: torch.Generator
+    field: Field, x: Any, starts: int | Tensor, state: State | None, noise: float, generator: torch.Generator
 ) -> Tensor:
     """Flattened states to search from, (m, n); x is the trajectory they come from, if there is one."""
     if isinstance(starts, Tensor):
@@ -311,13 +323,13 @@ def _starts(
     return torch.cat([near, normal[len(drawn) :]])
 
 
-def _trajectory(field: _Field, x: Any, state: State | None) -> Tensor:
+def _trajectory(field: Field, x: Any, state: State | None) -> Tensor:
     """The states under x."""
     trajectory = Trajectory(field.cell, x, state)
     return torch.cat([stretch.states().flatten(0, 1) for stretch in trajectory.forward()])
 
 
-def _walks(field: _Field, count: int, generator: torch.Generator) -> Tensor:
+def _walks(field: Field, count: int, generator: torch.Generator) -> Tensor:
     """The states on some walks under x* from random states, and on that from the cell's initial one."""
     walkers = min(16, count)
     random = torch.randn(walkers, field.width, generator=generator, dtype=torch.float64)
@@ -325,59 +337,31 @@ def _walks(field: _Field, count: int, generator: torch.Generator) -> Tensor:
     return field.walk(hold(expand(field.x, len(begin)), WALK), unflatten(begin, field.like))
 
 
-def _descended(field: _Field, begin: Tensor, tolerance: float, max_iterations: int) -> Tensor:
-    """Where Levenberg's and Marquardt's method takes every row; those that have arrived are left alone."""
-    h, damping = begin.clone(), torch.full((len(begin),), 1e-3, dtype=torch.float64)
-    cost = _cost(field.gap(h))
-    moving = cost.isfinite()
-    for _ in range(max_iterations):
-        rows = moving.nonzero().squeeze(1)
-        if not len(rows):
-            break
-        step = _damped(field, h[rows], damping[rows])
-        tried = h[rows] + step
-        value = _cost(field.gap(tried))
-        better = value < cost[rows]
-        h[rows] = torch.where(better.unsqueeze(1), tried, h[rows])
-        cost[rows] = torch.where(better, value, cost[rows])
-        damping[rows] = torch.where(better, damping[rows] / 10, damping[rows] * 10).clamp_min(1e-14)
-        moving[rows] = _goes_on(step, h[rows], cost[rows], damping[rows], tolerance)
-    return _polished(field, h)
+def _reached(field: Field, generator: torch.Generator) -> Tensor:
+    """The states that the cell gets to, (m, n): from its initial one, pushed about by its inputs and then left alone.
+
+    What takes no input, or one that is not made of numbers, gets anywhere: its walks begin in random states.
+    """
+    if not any(leaf.is_floating_point() and leaf.numel() for leaf in leaves(field.x)):
+        return _walks(field, 16, generator)
+    walkers = 16
+    begin = expand(field.like, walkers)
+    x = hold(expand(field.x, walkers), WALK)
+    pushed = field.walk(_pushed(x, generator), begin)
+    rest = [pushed[torch.randint(len(pushed), (walkers,), generator=generator)]] if len(pushed) else []
+    return torch.cat([pushed, *[field.walk(x, unflatten(state, field.like)) for state in rest]])
 
 
-def _goes_on(step: Tensor, h: Tensor, cost: Tensor, damping: Tensor, tolerance: float) -> Tensor:
-    """Neither arrived at a fixed point nor stuck where no step helps."""
-    size = 1 + h.abs().amax(1)
-    still = (step.abs().amax(1) < 1e-12 * size) | (damping > 1e12)
-    return (cost > (0.1 * tolerance * size) ** 2 / 2) & ~still
-
-
-def _damped(field: _Field, h: Tensor, damping: Tensor) -> Tensor:
-    """δ = −(AᵀA + μ D)⁻¹ Aᵀ F with F = f − h, A = J − I, and D the mean square of A's columns."""
-    slope = field.jacobian(h) - torch.eye(field.width, dtype=h.dtype)
-    normal = slope.mT @ slope
-    load = damping * normal.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-30)
-    loaded = normal + torch.diag_embed(load.unsqueeze(1).expand(-1, field.width))
-    step, _ = torch.linalg.solve_ex(loaded, slope.mT @ field.gap(h).unsqueeze(2))
-    return -step.squeeze(2)
-
-
-def _polished(field: _Field, h: Tensor) -> Tensor:
-    """A few plain Newton steps, δ = −A⁻¹F, as long as they help: they do not square the condition of A."""
-    for _ in range(5):
-        slope, gap = field.jacobian(h) - torch.eye(field.width, dtype=h.dtype), field.gap(h)
-        step, _ = torch.linalg.solve_ex(slope, gap.unsqueeze(2))
-        tried = h - step.squeeze(2)
-        better = _cost(field.gap(tried)) < _cost(gap)
-        if not better.any():
-            break
-        h = torch.where(better.unsqueeze(1), tried, h)
-    return h
-
-
-def _cost(gap: Tensor) -> Tensor:
-    """q = ½ ‖F‖²."""
-    return gap.square().sum(1) / 2
+def _pushed(x: Any, generator: torch.Generator) -> Any:
+    """The input with normal noise; a cell on its own output is told another past."""
+    if isinstance(x, Past):
+        return Past(_pushed(x.value, generator), torch.ones_like(x.known), x.exogenous)
+    return map_leaves(
+        lambda leaf: (
+            leaf + torch.randn(leaf.shape, generator=generator, dtype=leaf.dtype) if leaf.is_floating_point() else leaf
+        ),
+        x,
+    )
 
 
 def _distinct(points: Tensor, slow: Tensor, speed: Tensor, merge: float) -> tuple[Tensor, Tensor]:
@@ -396,7 +380,7 @@ def _distinct(points: Tensor, slow: Tensor, speed: Tensor, merge: float) -> tupl
     return torch.tensor(leaders, dtype=torch.long), torch.tensor(counts, dtype=torch.float64)
 
 
-def _eigenvalues(field: _Field, points: Tensor) -> Tensor:
+def _eigenvalues(field: Field, points: Tensor) -> Tensor:
     found = [eigenvalues(field.jacobian(chunk)) for chunk in field.chunks(points)] if len(points) else []
     return torch.cat(found) if found else torch.zeros(0, field.width, dtype=torch.complex128)
 

@@ -1,0 +1,93 @@
+"""Whether a fixed point is there: the size of Newton's step, in the directions that rounding lets one see.
+
+    δ = −(J − I)⁻¹ (f(h) − h)
+
+Where a gate holds a unit, z → 1, f(h) − h and J − I both carry the factor 1 − z: the state moves little wherever
+it is. Newton's step does not know this factor. It is small near a fixed point, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+ROUNDING = 8 * torch.finfo(torch.float64).eps
+"""How well f_i(h) − h_i is known, relative to 1 + |h_i|: it is the difference of two numbers of this size."""
+
+CERTIFIED = 1e-6
+"""A fixed point is this near, relative to 1 + max_i |h_i|."""
+
+UNSEEN = 32.0
+"""So many roundings may stand in a direction along which f(h) − h has no slope."""
+
+
+def newton_steps(h: Tensor, gap: Tensor, jacobian: Tensor) -> Tensor:
+    """The size of Newton's step at every row, max_i |δ_i|: how far away the fixed point is.
+
+    Parameters
+    ----------
+    h : Tensor, shape (m, n)
+    gap : Tensor, shape (m, n)
+        f(h) − h.
+    jacobian : Tensor, shape (m, n, n)
+        J = ∂f/∂h there.
+
+    Returns
+    -------
+    Tensor, shape (m,)
+        inf where there is no step: f(h) − h is not 0 in a direction in which it does not change.
+
+    Notes
+    -----
+    Along a line of fixed points, or what cannot be told from one because 1 − z is not above the rounding error,
+    f(h) − h says nothing: these directions count only if nothing but rounding stands in them.
+
+    Examples
+    --------
+    A unit of which a gate keeps all but a millionth moves by 1e-6 a step, but its fixed point, 0, is 1 away:
+
+    >>> h, kept = torch.ones(1, 1).double(), 1 - 1e-6
+    >>> round(float(newton_steps(h, kept * h - h, kept * torch.ones(1, 1, 1).double())), 6)
+    1.0
+    """
+    blur = ROUNDING * (1 + h.abs())
+    slope = (jacobian - torch.eye(h.shape[1], dtype=h.dtype)) / blur.unsqueeze(2)
+    gap = gap / blur
+    inverse, _ = torch.linalg.inv_ex(slope)
+    sizes = (inverse @ gap.unsqueeze(2)).abs().amax((1, 2))
+    blind = unresolved(h, jacobian)
+    sizes[blind] = _pseudo(slope[blind], gap[blind], CERTIFIED * _size(h[blind]))
+    return sizes
+
+
+def unresolved(h: Tensor, jacobian: Tensor) -> Tensor:
+    """Whether rounding leaves a fixed point at h unknown by more than 1e-6 · (1 + max_i |h_i|), (m,) bool.
+
+    Parameters
+    ----------
+    h : Tensor, shape (m, n)
+    jacobian : Tensor, shape (m, n, n)
+    """
+    slope = (jacobian - torch.eye(h.shape[1], dtype=h.dtype)) / (ROUNDING * (1 + h.abs())).unsqueeze(2)
+    inverse, failed = torch.linalg.inv_ex(slope)
+    reach = inverse.abs().sum(2).amax(1)
+    return (failed != 0) | ~(reach <= CERTIFIED * _size(h))
+
+
+def certified(h: Tensor, steps: Tensor) -> Tensor:
+    """Whether Newton's step is small enough for a fixed point, (m,) bool."""
+    return steps <= CERTIFIED * _size(h)
+
+
+def _size(h: Tensor) -> Tensor:
+    return 1 + h.abs().amax(1)
+
+
+def _pseudo(slope: Tensor, gap: Tensor, width: Tensor) -> Tensor:
+    """The step in the directions that are known to ``width``; inf if more than rounding stands in the others."""
+    left, values, right = torch.linalg.svd(slope)
+    along = (left.mT @ gap.unsqueeze(2)).squeeze(2)
+    seen = values * width.unsqueeze(1) > 1
+    step = (right.mT @ torch.where(seen, along / values, 0.0).unsqueeze(2)).squeeze(2)
+    drifts = (torch.where(seen, 0.0, along).abs() > UNSEEN).any(1)
+    return torch.where(drifts, torch.inf, step.abs().amax(1))
