@@ -55,6 +55,8 @@ REGISTRY: dict[str, str] = {
         "seqdyn.cells.lstm": "LSTM LSTMState",
         "seqdyn.cells.gru": "GRU GRUState",
         "seqdyn.cells.moving_average": "MovingAverage WindowState ExponentialMovingAverage AverageState",
+        "seqdyn.cells.echo_state": "EchoState ReservoirState",
+        "seqdyn.cells.delay_polynomial": "DelayPolynomial DelayState",
         "seqdyn.cells.attention": "AttentionDecoder AttentionState ContextInput ContextInputState "
         "InputFeeding InputFeedingState",
         "seqdyn.cells.hard_attention": "HardAttention",

@@ -11,8 +11,10 @@ from torch import Tensor
 from seqdyn.autoregression import Columns, DelayLine, OwnPast, Past
 from seqdyn.cell import Attending, Cell, Noisy
 from seqdyn.cells.attention import AttentionDecoder, ContextInput, InputFeeding
+from seqdyn.cells.delay_polynomial import DelayPolynomial
 from seqdyn.cells.diagonal_lstm import DiagonalLSTM
 from seqdyn.cells.draw import DRAWCell, OnCanvas, Painter
+from seqdyn.cells.echo_state import EchoState
 from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.hard_attention import HardAttention
@@ -259,6 +261,10 @@ LAW_TABLE: list[Entry] = [
     Entry("moving average, window 1, learned", lambda g: MovingAverage(2, window=1, weights="learned")),
     Entry("exponential average", lambda g: ExponentialMovingAverage(3, gamma=0.8)),
     Entry("exponential average, learned", lambda g: ExponentialMovingAverage(3, learned=True)),
+    Entry("echo state", lambda g: EchoState(3, 7, 2, leak=0.6, connections=3, generator=g)),
+    Entry("echo state, features", lambda g: EchoState(3, 6, squares=False, generator=g)),
+    Entry("delay polynomial", lambda g: DelayPolynomial(2, 3, delays=3, stride=2, degree=3, generator=g), scale=0.02),
+    Entry("delay polynomial, bounded", lambda g: Readout(DelayPolynomial(3, degree=3), 2, "tanh", generator=g)),
     Entry("linear", lambda g: Linear(3, 4, generator=g)),
     Entry("linear, output size", lambda g: Linear(3, 5, output_size=2, generator=g)),
     Entry("elman, tanh", lambda g: Elman(3, 5, generator=g)),
