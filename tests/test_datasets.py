@@ -62,7 +62,7 @@ def test_frames_are_labelled(load):
     pd.testing.assert_frame_equal(frame, load())
 
 
-@pytest.mark.parametrize("load", [*LOADERS, datasets.load_moving_digits])
+@pytest.mark.parametrize("load", [*LOADERS, datasets.load_moving_digits, lambda: datasets.load_salamander(1, 1.0)])
 def test_global_generators_are_left_alone(load):
     np.random.seed(3)  # noqa: NPY002
     torch.manual_seed(3)
@@ -365,3 +365,257 @@ def test_binarized_mnist(local):
     assert [round(float(part.mean()), 5) for part in parts] == [0.13056, 0.13113, 0.13251]
     assert all(set(np.unique(part)) == {0, 1} for part in parts)
     assert parts.train[:, 0].mean() < 1e-3 < parts.train[:, 14].mean()
+
+
+# A simulated salamander
+
+BODY = [f"body_{k}" for k in range(1, 9)]
+LIMBS = [f"limb_{side}_{end}" for end in ("fore", "hind") for side in ("left", "right")]
+
+
+@pytest.fixture(scope="module")
+def staircases():
+    return datasets.load_salamander(30, 20.0, rate=10.0, hold=(2.0, 4.0), turning=0.4, discard=0.0)
+
+
+def steady(drive):
+    """Ten seconds, after 15 of the same drive: a whole number of cycles for the drives below."""
+    return datasets.load_salamander(1, 10.0, drives=drive, rate=20.0, discard=15.0, random_state=3)
+
+
+def wave(values, cycles):
+    """Amplitude and delay, in cycles, of the fundamental of every column: A cos 2π(τ − delay)."""
+    coefficient = 2 * np.fft.rfft(values, axis=0)[cycles] / len(values)
+    return np.abs(coefficient), -np.angle(coefficient) / (2 * np.pi)
+
+
+@pytest.mark.parametrize(
+    ("drive", "hertz", "axial", "limb", "lags"),
+    [
+        (2.0, 0.4, 0.326, 0.393, [0.024, 0.012, 0.054, 0.369, 0.057, 0.013, 0.024]),
+        (4.0, 1.1, 0.456, 0.0, [0.125] * 7),
+    ],
+)
+def test_salamander_has_its_published_gaits(drive, hertz, axial, limb, lags):
+    """Frequency, amplitude and lags from head to tail, as published: the angle of a joint is 2 r cos θ."""
+    frame = steady(drive)
+    power = np.abs(np.fft.rfft(frame[BODY].to_numpy(), axis=0)) ** 2
+    assert (power[round(10 * hertz)] > 0.999 * power.sum(axis=0)).all()
+    amplitude, delay = wave(frame[BODY].to_numpy(), round(10 * hertz))
+    np.testing.assert_allclose(amplitude, 2 * axial, atol=0.003)
+    np.testing.assert_allclose(np.diff(delay) % 1, lags, atol=0.002)
+    np.testing.assert_allclose(frame[LIMBS].max(), 2 * limb, atol=0.003)
+    assert set(frame["gait"]) == {"walking" if drive <= 3 else "swimming"}
+
+
+def test_salamander_limbs_trot_and_tell_left_from_right():
+    """Diagonal limbs together, the others opposite; the left fore limb keeps time with the left of the trunk."""
+    frame = steady(2.0)
+    delays = dict(zip(LIMBS, wave(frame[LIMBS].to_numpy(), 4)[1], strict=True))
+    apart = [(delays[name] - delays[LIMBS[0]]) % 1 for name in LIMBS[1:3]]
+    np.testing.assert_allclose(apart, 0.5, atol=0.01)
+    assert abs((delays["limb_right_hind"] - delays[LIMBS[0]] + 0.5) % 1 - 0.5) < 0.01
+    assert frame["body_2"].corr(frame["limb_left_fore"]) > 0.9 and frame["body_2"].corr(frame["limb_right_fore"]) < -0.9
+
+
+def test_salamander_turns_and_rests():
+    """An angle of r_left − r_right on average; none at all where no oscillator is awake."""
+    turn = steady(np.ones((200, 2)) * [4.8, 3.2])
+    assert turn[BODY].to_numpy().mean() == pytest.approx(0.104, abs=0.002)  # over one wavelength: the wave cancels
+    still = steady(0.5)
+    assert still[BODY + LIMBS].abs().to_numpy().max() < 1e-9 and set(still["gait"]) == {"rest"}
+
+
+def test_salamander_frame(staircases):
+    assert staircases.columns.tolist() == ["drive_left", "drive_right", *BODY, *LIMBS, "gait"]
+    assert staircases.index.names == ["series", "time"] and staircases.shape == (6000, 15)
+    assert staircases.loc[29].index.equals(pd.Index(np.arange(200) / 10, name="time"))
+    assert set(staircases.attrs["units"]) == set(staircases.columns) and staircases.attrs["rate"] == 10.0
+    assert staircases.attrs["interval"] == 0.1 and staircases.attrs["interval_unit"] == "s"
+    pd.testing.assert_frame_equal(
+        datasets.load_salamander(2, 1.0, random_state=4), datasets.load_salamander(2, 1.0, random_state=4)
+    )
+    other = datasets.load_salamander(2, 1.0, random_state=5)
+    assert not other.equals(datasets.load_salamander(2, 1.0, random_state=4))
+    assert not np.allclose(other.loc[0, BODY], other.loc[1, BODY])
+
+
+def test_salamander_staircases_hold_their_levels_and_turn_within_a_gait(staircases):
+    spans, levels = [], []
+    for _, one in staircases.groupby("series"):
+        both = one[["drive_left", "drive_right"]].to_numpy()
+        starts = np.flatnonzero(np.any(np.diff(both, axis=0), axis=1)) + 1
+        spans += [*np.diff([0, *starts])]
+        levels += [*both[[0, *starts]]]
+    levels = np.array(levels)
+    assert min(spans) >= 20 and max(spans) <= 40 and len(levels) > 150
+    assert levels.min() >= 1 and levels.max() <= 5 and ((levels > 3).all(axis=1) | (levels <= 3).all(axis=1)).all()
+    share = (levels[:, 0] != levels[:, 1]).mean()
+    assert abs(share - 0.4) < 4 * np.sqrt(0.24 / len(levels))  # four standard errors
+    assert abs(levels.mean() - 3) < 4 * np.sqrt(16 / 12 / len(levels))
+    assert np.abs(levels[:, 0] - levels[:, 1]).max() <= 1
+    swims = staircases[["drive_left", "drive_right"]].min(axis=1) > 3
+    assert ((staircases["gait"] == "swimming") == swims).all() and not (staircases["gait"] == "rest").any()
+
+
+def test_salamander_is_the_same_at_every_rate():
+    """Rows at 25 Hz are every second row at 50 Hz; what is discarded is the time before."""
+    slow, fast = (datasets.load_salamander(2, 2.0, rate=rate, drives=2.5, discard=0.4) for rate in (25.0, 50.0))
+    np.testing.assert_allclose(slow[BODY], fast[BODY].to_numpy().reshape(2, 50, 2, 8)[:, :, 1].reshape(-1, 8))
+    whole = datasets.load_salamander(2, 2.4, rate=50.0, drives=2.5, discard=0.0)
+    np.testing.assert_allclose(fast.loc[1, BODY], whole.loc[1, BODY].iloc[20:])
+    fine = datasets.load_salamander(2, 2.0, rate=400.0, drives=2.5, discard=0.4)  # in steps of 2.5 ms
+    np.testing.assert_allclose(fine.loc[0, BODY].iloc[15::16], slow.loc[0, BODY], atol=2e-5)
+
+
+def test_salamander_takes_drives():
+    ramp = np.linspace(0.5, 5.5, 50)
+    both = datasets.load_salamander(2, 1.0, drives=ramp)
+    assert (both.loc[1, "drive_right"] == ramp).all() and (both.loc[0, "drive_left"] == ramp).all()
+    assert both.loc[0, "gait"].tolist() == ["rest"] * 5 + ["walking"] * 20 + ["swimming"] * 20 + ["rest"] * 5
+    own = np.random.default_rng(0).uniform(1, 5, (2, 50, 2))
+    frame = datasets.load_salamander(2, 1.0, drives=own)
+    assert np.array_equal(frame[["drive_left", "drive_right"]].to_numpy(), own.reshape(100, 2))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"n_series": 0}, "n_series must be an int of at least 1, got 0"),
+        ({"seconds": 0.0}, "seconds > 0.*seconds=0.0"),
+        ({"rate": -1.0}, "rate > 0.*rate=-1.0"),
+        ({"rate": float("nan")}, "rate must be a finite number, got nan"),
+        ({"turning": 1.5}, "turning <= 1.*turning=1.5"),
+        ({"discard": "none"}, "discard must be a finite number, got 'none'"),
+        ({"hold": (5.0, 2.0)}, r"hold must be the least and the most.*\(5.0, 2.0\)"),
+        ({"hold": 5.0}, "hold must be the least and the most.*5.0"),
+        (
+            {"drives": np.ones((3, 2))},
+            r"drives has shape \(3, 2\), expected a number, \(50,\), \(50, 2\) or \(2, 50, 2\)",
+        ),
+        ({"drives": np.nan}, "drives must be finite, got nan"),
+    ],
+)
+def test_salamander_says_what_is_wrong(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        datasets.load_salamander(**{"n_series": 2, "seconds": 1.0} | wrong)
+
+
+# Measured motion
+
+AXES = [f"axis_{k}" for k in range(1, 9)]
+KINEMATICS = {
+    "swimming": (
+        [11.1, 12.8, 12.1, 12.6, 22.1, 32.8, 29.6, 31.5],
+        [0.127, 0.320, 0.404, 0.489, 0.599, 0.749, 0.889, 1.006],
+    ),
+    "walking": (
+        [4.7, 20.2, 16.8, 1.4, 17.8, 15.7, 1.8, 4.5],
+        [0.919, 0.019, 0.013, 0.014, 0.500, 0.475, 0.839, 0.932],
+    ),
+}
+"""By gait: amplitude (degrees) and delay (cycles) of the fundamental of every axis."""
+
+
+@pytest.mark.parametrize("gait", KINEMATICS)
+@pytest.mark.parametrize("harmonics", [1, 5, None])
+def test_salamander_kinematics(local, gait, harmonics):
+    """What is known of the files, found again in rad at a rate that has nothing to do with theirs."""
+    local(f"salamander_{gait}")
+    frame = datasets.fetch_salamander(gait, rate=300.0, frequency=1.5, cycles=3, harmonics=harmonics)
+    assert frame.shape == (600, {"swimming": 8, "walking": 24}[gait])
+    amplitude, delay = wave(frame[AXES].to_numpy(), 3)
+    expected, delays = KINEMATICS[gait]
+    np.testing.assert_allclose(np.rad2deg(amplitude), expected, atol=0.06 if harmonics else 0.1)
+    np.testing.assert_allclose((delay - delays + 0.5) % 1 - 0.5, 0, atol=0.01)
+
+
+@pytest.mark.parametrize(("gait", "hertz", "rows"), [("swimming", 3.2, 625), ("walking", 0.88, 2273)])
+def test_salamander_time(local, gait, hertz, rows):
+    local(f"salamander_{gait}")
+    frame = datasets.fetch_salamander(gait)
+    assert len(frame) == rows and frame.index.name == "time" and frame.index[-1] < 20 / hertz <= rows / 100
+    assert frame.attrs["frequency"] == hertz and frame.attrs["rate"] == 100 and frame.attrs["interval"] == 0.01
+    assert set(frame.attrs["units"].values()) == {"rad"} and set(frame.attrs["units"]) == set(frame.columns)
+    power = np.abs(np.fft.rfft(datasets.fetch_salamander(gait, rate=100 * hertz)[AXES], axis=0)) ** 2
+    assert (power[np.arange(len(power)) % 20 != 0] < 1e-20 * power.max()).all()  # exactly periodic, 20 cycles
+
+
+def test_salamander_limbs_are_half_a_cycle_apart(local):
+    local("salamander_walking")
+    frame = datasets.fetch_salamander("walking", rate=100, frequency=1, cycles=1)
+    sides = [frame.columns[frame.columns.str.startswith(side)] for side in ("left_", "right_")]
+    assert [name.partition("_")[2] for name in sides[0]] == [name.partition("_")[2] for name in sides[1]]
+    assert len(sides[0]) == 8
+    left, right = np.roll(frame[sides[0]], 50, axis=0), frame[sides[1]].to_numpy()
+    assert min(np.corrcoef(left[:, k], right[:, k])[0, 1] for k in range(8)) > 0.995
+    assert np.abs(left - right).max() < 0.08  # of ranges from 0.47 to 1.56 rad
+
+
+def test_salamander_harmonics_close_the_cycle_and_none_keeps_its_jump(local):
+    local("salamander_swimming")
+    table = pd.read_csv(FOLDER / "salamander" / "swimming.csv").to_numpy()[:, 1:]
+    raw = np.rad2deg(datasets.fetch_salamander(rate=1000, frequency=1, cycles=2, harmonics=None).to_numpy())
+    np.testing.assert_allclose(raw, np.tile(table, (2, 1)), atol=1e-10)
+    whole = np.rad2deg(datasets.fetch_salamander(rate=1001, frequency=1, cycles=1, harmonics=499).to_numpy())
+    np.testing.assert_allclose(whole[0], table[0], atol=0.2)  # all of the cycle but its fastest alternation
+    assert np.abs(np.diff(raw, axis=0))[999].max() > 10
+    smooth = np.rad2deg(datasets.fetch_salamander(rate=1000, frequency=1, cycles=2).to_numpy())
+    assert np.abs(np.diff(smooth, axis=0)).max() < 0.3 and np.abs(smooth - raw).max() < 6.7
+    np.testing.assert_allclose(smooth[:1000].mean(axis=0), table.mean(axis=0), atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"gait": "trotting"}, "gait must be one of 'swimming', 'walking', got 'trotting'"),
+        ({"harmonics": 0}, "harmonics must be None or an int of at least 1, got 0"),
+        ({"harmonics": 500, "rate": 1e5}, "harmonics=500 is more than the 499"),
+        ({"rate": 32.0}, "rate=32 Hz is too low for 5 harmonics of 3.2 Hz: take more than 32 Hz"),
+        ({"frequency": 0.0}, "frequency must be a positive number, in Hz, got 0.0"),
+        ({"rate": True}, "rate must be a positive number, in Hz, got True"),
+        ({"cycles": 1.5}, "cycles must be an int of at least 1, got 1.5"),
+    ],
+)
+def test_salamander_kinematics_say_what_is_wrong(local, wrong, message):
+    local("salamander_swimming")
+    with pytest.raises(ValueError, match=message):
+        datasets.fetch_salamander(**wrong)
+
+
+@pytest.fixture
+def clips(local):
+    local(*(name for name in datasets.SOURCES if name.startswith("cmu_walking")))
+    return datasets.fetch_cmu_walking()
+
+
+def test_cmu_walking(clips):
+    assert [len(clip) for clip in clips.train] == [344, 599, 495, 317, 330] and len(clips.test) == 359
+    for clip in (*clips.train, clips.test):
+        assert clip.shape[1] == 117 and clip.index.name == "time" and clip.index[120] == 1.0
+        assert clip.columns[[0, 3, 6, 116]].tolist() == ["root_x", "root_rotation_x", "joint_00_x", "joint_36_z"]
+        assert set(clip.attrs["units"]) == set(clip.columns) and clip.attrs["rate"] == clips.rate == 120.0
+        assert not clip.isna().any(axis=None) and 15.5 < clip["root_y"].min() < clip["root_y"].max() < 18.5
+    varied = pd.concat(clips.train).std(ddof=0) >= 1e-4
+    assert varied.sum() == 70 and varied.filter(like="joint_").sum() == 64
+
+
+def test_cmu_walking_takes_a_stride_in_its_true_time(clips):
+    """The lag at which the joints agree best with themselves is a step pair of 1.08 to 1.21 s: 130 to 145 rows."""
+    strides = [best_lag(clip.filter(like="joint_").iloc[1:].to_numpy()) / clips.rate for clip in clips.train]
+    assert 1.08 < min(strides) < max(strides) < 1.21
+    assert best_lag(clips.test.filter(like="joint_").iloc[1:].to_numpy()) == 135
+
+
+def best_lag(values):
+    values = values - values.mean(axis=0)
+    pairs = {lag: (values[lag:], values[:-lag]) for lag in range(80, 200)}
+    agreement = {lag: (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()) for lag, (a, b) in pairs.items()}
+    return max(agreement, key=agreement.get)
+
+
+def test_cmu_walking_begins_with_a_pose_and_leaps_where_the_card_says(clips):
+    for clip in (*clips.train, clips.test):
+        assert (clip.iloc[0, :3] == clip.iloc[1, :3]).all() and (clip.iloc[0] == 0).sum() == 107
+    leaps = np.abs(np.diff(clips.train[2]["joint_26_y"])) > 3
+    assert (np.flatnonzero(leaps) + 1).tolist() == [458, 461]

@@ -5,6 +5,8 @@
     processes   from an input to an output: tanks, a furnace, a dryer and a heating system
     pictures    handwriting, in grey and in black and white, and scenes with a sentence about each
     films       handwriting that moves and changes
+    motion      how salamanders and people were seen to move
+    salamander  a simulated one, from its drive to its joints
     texts       one that every Python has, and one to fetch
     frames      what every frame says of itself
     sources     every file that is fetched, and the check that it is the one we know
@@ -43,6 +45,8 @@ _HOME = {
         "BinarizedPictures",
     ),
     "films": ("load_moving_digits", "Films"),
+    "motion": ("fetch_salamander", "fetch_cmu_walking", "WalkingClips"),
+    "salamander": ("load_salamander",),
     "texts": ("load_python_documentation", "fetch_tiny_shakespeare"),
     "frames": ("Split",),
     "sources": ("SOURCES", "Source", "fetch"),

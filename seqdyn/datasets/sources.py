@@ -21,6 +21,14 @@ _DARTS = "https://raw.githubusercontent.com/unit8co/darts/master/datasets"
 _M4 = "https://raw.githubusercontent.com/Mcompetitions/M4-methods/master/Dataset"
 _MNIST = "MNIST of LeCun, Cortes & Burges, binarised once and for all by Salakhutdinov & Murray (2008)"
 _DAISY = "DaISy, De Moor (ed.), KU Leuven, https://homes.esat.kuleuven.be/~smc/daisy/daisydata.html"
+_SALAMANDER = (
+    "Karakasiliotis, Schilling, Cabelguen & Ijspeert (2013), Where are we in understanding salamander locomotion; "
+    "mean cycles as in https://github.com/AlexPazzaglia/SalamandraSNN, MIT licence"
+)
+_CMU = (
+    "CMU Graphics Lab Motion Capture Database, http://mocap.cs.cmu.edu; clips as in "
+    "https://github.com/chaneyddtt/Convolutional-Sequence-to-Sequence-Model-for-Human-Dynamics, MIT licence"
+)
 
 SOURCES = {
     "air_passengers": Source(
@@ -94,6 +102,54 @@ SOURCES = {
         "5bc30222e1e7896cbccd1e1db6b28540cc1230f4d2d5473841a5f6cc54be8d38",
         None,
         _MNIST,
+    ),
+    "salamander_swimming": Source(
+        "salamander/swimming.csv",
+        "7a14a4eecb8afd4b0094ddf5c138c3b637e64a83b70106d4ace6ec923569b509",
+        None,
+        _SALAMANDER,
+    ),
+    "salamander_walking": Source(
+        "salamander/walking.csv",
+        "146af3f6a1bb094eb1e392ccef0341cbd797579ae99a00103d70bc54c5c98a48",
+        None,
+        _SALAMANDER,
+    ),
+    "cmu_walking_train_1": Source(
+        "cmu_walking/train_1.txt",
+        "594fd1ec95dd385dfaa04e4230ebc047b4917ecc0615629a6a92f11d7dd3ca49",
+        None,
+        _CMU,
+    ),
+    "cmu_walking_train_2": Source(
+        "cmu_walking/train_2.txt",
+        "9f00af52c9361f16df6820846141e282b4d4958edae4952c486f141da8ff7f92",
+        None,
+        _CMU,
+    ),
+    "cmu_walking_train_3": Source(
+        "cmu_walking/train_3.txt",
+        "f5ff48a358d4de2eb95a10d69d0a7195bfb4da51ee6203aab3bf842bac352d03",
+        None,
+        _CMU,
+    ),
+    "cmu_walking_train_4": Source(
+        "cmu_walking/train_4.txt",
+        "608910282c0ad1cbeef718cdd835481a703557146524b68eefbb5ec792544e61",
+        None,
+        _CMU,
+    ),
+    "cmu_walking_train_5": Source(
+        "cmu_walking/train_5.txt",
+        "a955054b2a4fd3207f2feac395c0e51e3468daff2b5d25eb6d5fd7e584b44efe",
+        None,
+        _CMU,
+    ),
+    "cmu_walking_test_1": Source(
+        "cmu_walking/test_1.txt",
+        "189d6f44e6193520e6438692bce77c6b6594a8c26ead09d90b63c88acbbe3363",
+        None,
+        _CMU,
     ),
 }
 """Every file of ``fetch_*``."""
