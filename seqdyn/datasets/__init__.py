@@ -13,7 +13,8 @@
 
 Columns are named, and ``frame.attrs`` says where the data come from (``source``) and what they are measured in
 (``units``). What has a calendar is indexed by it; what has none is indexed by the number of the sample, and
-``frame.attrs["interval"]`` is the time between two samples, in ``frame.attrs["interval_unit"]``.
+``frame.attrs["interval"]`` is the time between two samples, in ``frame.attrs["interval_unit"]``. Motion is indexed by
+its time in seconds; a Forecaster, which counts rows, takes ``frame.reset_index(drop=True)``.
 
 The functions are at hand as ``seqdyn.datasets.<name>``; they are imported when they are first used.
 """

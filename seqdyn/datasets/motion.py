@@ -85,7 +85,8 @@ def fetch_salamander(
     """
     import pandas as pd
 
-    frequency = _FREQUENCY[check_choice("gait", gait, tuple(_FREQUENCY))] if frequency is None else frequency
+    usual = _FREQUENCY[check_choice("gait", gait, tuple(_FREQUENCY))]
+    frequency = usual if frequency is None else frequency
     _check(rate, frequency, check_count("harmonics", harmonics, others=(None,)))
     table = pd.read_csv(fetch(f"salamander_{gait}")).drop(columns="time")
     time = np.arange(math.ceil(check_count("cycles", cycles) * rate / frequency - 1e-9)) / rate

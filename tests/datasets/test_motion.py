@@ -74,7 +74,7 @@ def test_salamander_harmonics_close_the_cycle_and_none_keeps_its_jump(local):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"gait": "trotting"}, "gait must be one of 'swimming', 'walking', got 'trotting'"),
+        ({"gait": "trotting", "frequency": 1.0}, "gait must be one of 'swimming', 'walking', got 'trotting'"),
         ({"harmonics": 0}, "harmonics must be None or an int of at least 1, got 0"),
         ({"harmonics": 500, "rate": 1e5}, "harmonics=500 is more than the 499"),
         ({"rate": 32.0}, "rate=32 Hz is too low for 5 harmonics of 3.2 Hz: take more than 32 Hz"),
