@@ -102,8 +102,9 @@ def test_cmu_walking(clips):
         assert clip.columns[[0, 3, 6, 116]].tolist() == ["root_x", "root_rotation_x", "joint_00_x", "joint_36_z"]
         assert set(clip.attrs["units"]) == set(clip.columns) and clip.attrs["rate"] == clips.rate == 120.0
         assert not clip.isna().any(axis=None) and 15.5 < clip["root_y"].min() < clip["root_y"].max() < 18.5
-    varied = pd.concat(clips.train).std(ddof=0) >= 1e-4
-    assert varied.sum() == 70 and varied.filter(like="joint_").sum() == 64
+    for first, columns, joints in ((0, 70, 64), (1, 68, 62)):
+        varied = pd.concat([clip.iloc[first:] for clip in clips.train]).std(ddof=0) >= 1e-4
+        assert varied.sum() == columns and varied.filter(like="joint_").sum() == joints
 
 
 def test_cmu_walking_takes_a_stride_in_its_true_time(clips):
