@@ -25,6 +25,7 @@ FLOORS = {
     "data": 1,
     "metrics": 1,
     "figures": 1,
+    "phase_figures": 1,
     "files": 1,
     "composition": 2,
     "encoder": 2,
@@ -53,6 +54,7 @@ FLOORS = {
     "forecasting": 6,
     "language": 6,
     "images": 6,
+    "motion": 6,
     "reports": 7,
     "datasets": 7,
     "cli": 8,
@@ -60,7 +62,7 @@ FLOORS = {
 }
 LONERS = {"cells", "systems"}
 """Packages whose modules never import each other."""
-APPLICATIONS = {"forecasting", "language", "images"}
+APPLICATIONS = {"forecasting", "language", "images", "motion"}
 """Packages that never import each other."""
 FRAMES = {"pandas", "xarray"}
 FRAMELESS = 4

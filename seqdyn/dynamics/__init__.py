@@ -17,6 +17,7 @@
     gates              saturation, and the time constants gates imply
     capacity           how many past inputs a state holds
     horizons           how long the memory is, by every definition, in one table
+    neuron_forces      neurons by name, to clamp or to nudge
 
 The functions are at hand as ``seqdyn.dynamics.<name>``; they are imported when they are first used.
 """
@@ -50,6 +51,7 @@ _HOME = {
     "gates": ("gate_statistics", "GateStatistics", "saturation", "time_constant", "forget_bias_for"),
     "capacity": ("memory_capacity", "MemoryCapacity"),
     "horizons": ("memory_horizons", "Horizon"),
+    "neuron_forces": ("neurons", "clamp", "nudge"),
 }
 """Where each public name lives."""
 

@@ -1,0 +1,340 @@
+"""Motion models: joint angles that follow a drive, learnt from a motion that was observed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
+
+from seqdyn.autoregression import Autoregression
+from seqdyn.cell import Cell
+from seqdyn.checks import check_choice, check_count, is_number
+from seqdyn.dynamics.neuron_forces import clamp
+from seqdyn.estimators.regressors import GRURegressor
+from seqdyn.estimators.sequence import unchanged_on_error
+from seqdyn.files import save as save_file
+from seqdyn.files import storable
+from seqdyn.loops import Force, Record, scan
+from seqdyn.motion.reading import Motion, check_drive, check_unit, labelled, read_drive, read_motion, read_start
+from seqdyn.predictor import Predictor
+from seqdyn.state import steps
+
+if TYPE_CHECKING:
+    import xarray
+
+Array = np.ndarray[Any, Any]
+
+FAR = 10.0
+"""A free run that leaves the range of its training by so many ranges has diverged."""
+
+
+class Run:
+    """A free run with what was recorded of it.
+
+    Attributes
+    ----------
+    angles : DataArray
+        As :meth:`MotionModel.free_run` gives them.
+    record : tree or None
+    """
+
+    def __init__(self, angles: Any, record: Any):
+        self.angles, self.record = angles, record
+
+
+@dataclass(repr=False, eq=False)
+class MotionModel(BaseEstimator):
+    """A motion that generates itself: y_t, h_t = f(y_{t-1}, d_t, h_{t-1}), y the angles of the joints and d the drive.
+
+    Any recurrent regressor learns it. In a free run the model sees its own last angles; the drive, or a force on its
+    neurons, steers it.
+
+    Parameters
+    ----------
+    estimator : regressor
+        Any regressor of the library that can see its own past; a GRU of 64 units if None. It is copied. What its
+        ``autoregression`` says of lags and teacher forcing is kept.
+    angles : sequence of str, or int, or None
+        The names of the joints, or their number; those of the data if None. Data with other joints are refused.
+    rate : float > 0
+        Samples a second, in Hz: the true time of the motion. It is checked against data that are indexed by seconds.
+    residual : bool
+        Let the network say the change from the last angles.
+    warmup : int or None
+        Leading steps that find the state: without loss in training, and the fewest that a free run starts from. The
+        estimator's own if None.
+    unit : {"radians", "degrees"}
+        Of the angles. In radians a range beyond four turns is refused: those are degrees.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        Fitted.
+    cell_ : Cell
+        Its network, in network units.
+    angles_ : tuple of str
+        The joints.
+    drives_ : tuple of str
+        The columns of the drive; empty without one.
+    drive_range_, angle_range_ : array, shape (2, columns)
+        Least and greatest values of the training.
+
+    References
+    ----------
+    Martinez, Black & Romero (2017), On human motion prediction using recurrent neural networks (residual angles).
+
+    Examples
+    --------
+    >>> turn = 2 * np.pi * np.arange(400) / 25
+    >>> model = MotionModel(GRURegressor(hidden_size=8, max_steps=40, random_state=0), rate=25.0)
+    >>> model = model.fit(None, np.stack([np.sin(turn), np.cos(turn)], axis=1))
+    >>> model.free_run(None, np.stack([np.sin(turn), np.cos(turn)], axis=1)[:50], 100).sizes
+    Frozen({'time': 100, 'angle': 2})
+    """
+
+    estimator: Any = None
+    angles: Any = None
+    rate: float = 1.0
+    residual: bool = True
+    warmup: int | None = None
+    unit: str = "radians"
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(self, drive: Any, angles: Any) -> Self:
+        """Learn a motion.
+
+        Parameters
+        ----------
+        drive : array, shape (time, drives), or (series, time, drives), list of arrays, DataFrame, or None
+            What drives the motion while every sample comes about; None: it runs by itself.
+        angles : array, shape (time, joints), or (series, time, joints), list of arrays, or DataFrame
+            In the same container.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If joints are missing, the angles look like degrees, the time is not that of ``rate``, the warm-up is longer
+            than a series, or shapes do not go together.
+        """
+        with unchanged_on_error(self):
+            self._check_parameters()
+            motion = read_motion(drive, angles, self.angles, self.rate)
+            check_unit(motion.angles, motion.names, self.unit)
+            self._check_lengths(motion)
+            self.angles_, self.drives_ = motion.names, motion.drive_names
+            self.drive_range_, self.angle_range_ = _range(motion.drives), _range(motion.angles)
+            self.estimator_ = self._estimator(len(motion.names)).fit(*_pairs(motion))
+        return self
+
+    def _check_parameters(self) -> None:
+        if not is_number(self.rate) or not self.rate > 0:
+            raise ValueError(f"rate is the samples a second, a positive number, got {self.rate!r}.")
+        if self.warmup is not None:
+            check_count("warmup", self.warmup, 0)
+        check_choice("residual", self.residual, (True, False))
+        check_choice("unit", self.unit, ("radians", "degrees"))
+
+    def _check_lengths(self, motion: Motion) -> None:
+        shortest = min(map(len, motion.angles))
+        if shortest <= (self.warmup or 0) + 1:
+            raise ValueError(
+                f"The warm-up of {self.warmup or 0} steps ({(self.warmup or 0) / self.rate:g} s) is longer than the "
+                f"shortest series, of {shortest} steps: leave out such series, or lower warmup."
+            )
+
+    def _estimator(self, joints: int) -> Any:
+        """The regressor with its own past: the angles that it predicts."""
+        given = GRURegressor(hidden_size=64) if self.estimator is None else self.estimator
+        estimator = clone(given)
+        names = estimator.get_params(deep=False)
+        if "autoregression" not in names:
+            raise ValueError(f"{type(estimator).__name__} does not see its own past: take a recurrent regressor.")
+        own = replace(names["autoregression"] or Autoregression(), targets=joints, residual=self.residual)
+        change = {"autoregression": own} | ({} if self.warmup is None else {"warmup": self.warmup})
+        return estimator.set_params(**change)
+
+    # ---------------------------------------------------------------- running
+
+    def free_run(self, drive: Any, start: Any, steps: int | None = None) -> xarray.DataArray:
+        """Generate a motion: the model sees its own last angles, and the drive.
+
+        Parameters
+        ----------
+        drive : array, or None
+            (drives,): a constant drive. (time, drives) or (series, time, drives): one a step, beginning beside the
+            first row of ``start``, so that it has ``len(start) + steps`` rows. None for a model without a drive.
+        start : array, shape (warm-up, joints) or (series, warm-up, joints), DataFrame or DataArray, or None
+            Angles that were observed, from which the state is found. None: from the model's initial state, without any.
+        steps : int, at least 1, optional
+            How many to generate; as many as the drive has left if None.
+
+        Returns
+        -------
+        DataArray, shape (time, angle) or (series, time, angle)
+            What was generated after ``start``, with the time in seconds since its first row.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, joints are missing, the drive leaves the range of the training, or ``start`` is
+            shorter than the warm-up.
+        FloatingPointError
+            If the run diverges: not finite, or ten ranges outside that of the training. The message says at which step.
+        """
+        return self._run(drive, start, steps).angles
+
+    def steer(self, force: Any, drive: Any, start: Any, steps: int | None = None) -> xarray.DataArray:
+        """Generate a motion while neurons are held.
+
+        Parameters
+        ----------
+        force : mapping of str to float or array, or callable
+            Neurons to clamp, by name, as ``{"h[12]": 0.5}``; see :func:`~seqdyn.dynamics.neuron_forces.clamp`. Or
+            ``force(t, state) -> state``, such as ``nudge(model.cell_, {"h[12]": 0.1})``. It acts after ``start``; t
+            counts from there.
+        drive, start, steps
+            As in :meth:`free_run`.
+
+        Returns
+        -------
+        DataArray
+        """
+        check_is_fitted(self, "estimator_")
+        forced = clamp(self.cell_, force) if isinstance(force, Mapping) else force
+        if not callable(forced):
+            raise ValueError(f"force is a mapping such as {{'h[0]': 0.5}} or a callable, got {type(force).__name__}.")
+        return self._run(drive, start, steps, forced).angles
+
+    def record(
+        self, record: Record, drive: Any, start: Any, steps: int | None = None, force: Force | None = None
+    ) -> Run:
+        """A free run, and what ``record(x, before, output, after)`` keeps of every step, as in :func:`seqdyn.scan`."""
+        return self._run(drive, start, steps, force, record)
+
+    def _run(
+        self, drive: Any, start: Any, count: int | None, force: Force | None = None, record: Record | None = None
+    ) -> Run:
+        check_is_fitted(self, "estimator_")
+        begin, single = read_start(start, self.angles_, self.unit, self.angle_range_)
+        led = begin.shape[1]
+        if led and led < (self.warmup or 0):
+            raise ValueError(f"start has {led} steps, but the warm-up takes {self.warmup}: give more of the past.")
+        driven, single_drive = read_drive(drive, len(self.drives_), led, count)
+        check_drive(driven, self.drive_range_, self.drives_)
+        x = self._inputs(begin, driven)
+        network = self.cell_
+        with torch.no_grad():
+            warm = scan(network, steps(x, 0, led)).state if led else None
+            free = scan(network, steps(x, led, None), warm, force=force, record=record)
+        values = self.predictor_.decode(free.output)
+        self._check_stays(values, led)
+        return Run(labelled(values, self.angles_, led, self.rate, single and single_drive, self.unit), free.record)
+
+    def _inputs(self, begin: Array, driven: Array) -> Any:
+        """Rows (y_{t-1}, d_t) as the network takes them; what was not observed is NaN."""
+        series = max(len(begin), len(driven))
+        past = np.full((series, driven.shape[1], len(self.angles_)), np.nan)
+        past[:, 1 : begin.shape[1] + 1] = begin[:, : past.shape[1] - 1]
+        rows = np.concatenate([past, np.broadcast_to(driven, (series, *driven.shape[1:]))], axis=2)
+        return self.predictor_.encode(rows)
+
+    def _check_stays(self, values: Array, led: int) -> None:
+        """Raise where a free run has diverged."""
+        low, high = self.angle_range_
+        room = FAR * np.maximum(high - low, 1e-12)
+        lost = ~(np.isfinite(values) & (values >= low - room) & (values <= high + room)).all(axis=2)
+        if not lost.any():
+            return
+        series, step = (int(number) for number in np.argwhere(lost)[np.argwhere(lost)[:, 1].argmin()])
+        raise FloatingPointError(
+            f"The free run of series {series} diverges at step {step} ({(led + step) / self.rate:g} s): a joint is "
+            f"{FAR:g} ranges outside of what the training has seen, or not finite. Train longer, on windows that run "
+            "free (autoregression=Autoregression(free_run=…)), or with teacher_forcing=TeacherForcing(alpha=…)."
+        )
+
+    # ---------------------------------------------------------------- scores
+
+    def predict(self, drive: Any, angles: Any) -> Any:
+        """One step ahead: every angle from all that was observed before it, in the container of ``angles``."""
+        check_is_fitted(self, "estimator_")
+        return self.estimator_.predict(_pairs(self._read(drive, angles))[0])
+
+    def score(self, drive: Any, angles: Any) -> float:
+        """R² one step ahead; near 1 for every smooth motion. What a free run is worth :meth:`evaluate` says."""
+        check_is_fitted(self, "estimator_")
+        return float(self.estimator_.score(*_pairs(self._read(drive, angles))))
+
+    def _read(self, drive: Any, angles: Any) -> Motion:
+        motion = read_motion(drive, angles, self.angles_, self.rate)
+        check_unit(motion.angles, motion.names, self.unit)
+        return motion
+
+    # ---------------------------------------------------------------- parts
+
+    @property
+    def cell_(self) -> Cell:
+        """The fitted network."""
+        cell: Cell = self.estimator_.cell_
+        return cell
+
+    @property
+    def predictor_(self) -> Predictor:
+        """The fitted network with its scalings."""
+        predictor: Predictor = self.estimator_.predictor_
+        return predictor
+
+    @property
+    def history_(self) -> Any:
+        """What the training wrote down."""
+        return self.estimator_.history_
+
+    def held(self, drive: Any = None) -> Any:
+        """The input of the network in a free run under a constant drive, of one row and one step."""
+        check_is_fitted(self, "estimator_")
+        driven, _ = read_drive(drive, len(self.drives_), 0, 1)
+        check_drive(driven, self.drive_range_, self.drives_)
+        return self._inputs(np.zeros((1, 0, len(self.angles_))), driven)
+
+    # ---------------------------------------------------------------- files
+
+    def save(self, path: Any) -> None:
+        """Write the fitted model to one ``.safetensors`` file; ``seqdyn.load(path)`` reads it back."""
+        check_is_fitted(self, "estimator_")
+        save_file(path, self)
+
+    def to_content(self) -> dict[str, Any]:
+        """What files hold of it."""
+        params = {field.name: storable(getattr(self, field.name)) for field in fields(self)}
+        return {"params": params, "fitted": {name: value for name, value in vars(self).items() if name.endswith("_")}}
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_content`."""
+        model = cls(**content["params"])
+        model.__dict__.update(content["fitted"])
+        return model
+
+
+def _pairs(motion: Motion) -> tuple[list[Array], list[Array]]:
+    """Rows (y_{t-1}, d_t) and y_t of every series; y_{-1} is not known."""
+    rows = []
+    for drive, angles in zip(motion.drives, motion.angles, strict=True):
+        past = np.concatenate([np.full((1, angles.shape[1]), np.nan), angles[:-1]])
+        rows.append(np.concatenate([past, drive], axis=1))
+    return rows, list(motion.angles)
+
+
+def _range(parts: list[Array]) -> Array:
+    """Least and greatest values over all series, (2, columns)."""
+    together = np.concatenate(parts)
+    return np.stack([together.min(axis=0, initial=np.inf), together.max(axis=0, initial=-np.inf)])
