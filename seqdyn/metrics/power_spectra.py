@@ -78,7 +78,7 @@ def power_spectrum_error(y: Any, generated: Any, *, other: Any = None, smoothing
 
 def _spectral(true: Array, generated: Array, smoothing: float) -> float:
     pairs = zip(true.T, generated.T, strict=True)
-    return float(np.mean([_hellinger(_spectrum(one, smoothing), _spectrum(two, smoothing)) for one, two in pairs]))
+    return float(np.mean([_hellinger(spectrum(one, smoothing), spectrum(two, smoothing)) for one, two in pairs]))
 
 
 def _hellinger(p: Array | None, q: Array | None) -> float:
@@ -87,8 +87,25 @@ def _hellinger(p: Array | None, q: Array | None) -> float:
     return float(np.linalg.norm(np.sqrt(p) - np.sqrt(q)) / np.sqrt(2))
 
 
-def _spectrum(values: Array, smoothing: float) -> Array | None:
-    """The share of every frequency in the power; None where nothing moves."""
+def spectrum(values: Array, smoothing: float) -> Array | None:
+    """The share of every frequency in the power, smoothed; None where nothing moves, or not all is finite.
+
+    Parameters
+    ----------
+    values : ndarray, shape (time,)
+    smoothing : float, at least 0
+        In frequency bins.
+
+    Returns
+    -------
+    ndarray, shape (time // 2 + 1,), or None
+        From frequency 0 to half a cycle a step; the sum is 1.
+
+    Examples
+    --------
+    >>> spectrum(np.array([1.0, -1.0, 1.0, -1.0]), smoothing=0.0).round(12)
+    array([0., 0., 1.])
+    """
     largest = np.abs(values).max()
     if not 0 < largest < np.inf:
         return None

@@ -1,0 +1,104 @@
+"""Systems to be drawn side by side: their trajectories by name, in the colours of their roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from seqdyn.checks import is_int
+from seqdyn.figures import MODELS, PALETTE
+
+Array = np.ndarray[Any, Any]
+Trajectories = Any
+"""Of one system, (time, outputs) or (trajectories, time, outputs), or a mapping of names to such."""
+
+
+def named_trajectories(y: Trajectories) -> dict[str, Array]:
+    """Systems by name, each (trajectories, time, outputs); one alone has no name.
+
+    Raises
+    ------
+    ValueError
+        If a system has another shape, or other outputs than the first.
+
+    Examples
+    --------
+    >>> {name: system.shape for name, system in named_trajectories({"true": [1.0, 2.0]}).items()}
+    {'true': (1, 2, 1)}
+    """
+    systems = dict(y) if isinstance(y, Mapping) else {"": y}
+    if not systems:
+        raise ValueError("There is no trajectory to draw: the mapping is empty.")
+    found = {str(name): _trajectories(str(name) or "y", values) for name, values in systems.items()}
+    outputs = {name: values.shape[2] for name, values in found.items()}
+    if len(set(outputs.values())) > 1:
+        raise ValueError(f"All systems must have the same outputs, got {outputs}.")
+    return found
+
+
+def output_names(names: Sequence[str] | None, count: int) -> list[str]:
+    """The names of all outputs; y1, y2, … if None.
+
+    Examples
+    --------
+    >>> output_names(None, 2)
+    ['y1', 'y2']
+    """
+    found = [f"y{number}" for number in range(1, count + 1)] if names is None else [str(name) for name in names]
+    if len(found) != count:
+        raise ValueError(f"names has {len(found)} names, expected one for each of the {count} outputs.")
+    return found
+
+
+def colours(count: int) -> list[str]:
+    """A colour a system; the first of several is the truth, in the colour of data.
+
+    Examples
+    --------
+    >>> len(colours(3)), colours(2)[0] == PALETTE["data"], colours(2)[1] == colours(1)[0]
+    (3, True, True)
+    """
+    models = [MODELS[number % len(MODELS)] for number in range(count)]
+    return models if count == 1 else [PALETTE["data"], *models[:-1]]
+
+
+def one_output(systems: dict[str, Array], output: int) -> dict[str, Array]:
+    """One output of every system, (trajectories, time).
+
+    Raises
+    ------
+    ValueError
+        If there is no such output.
+
+    Examples
+    --------
+    >>> one_output(named_trajectories([[1.0, 2.0], [3.0, 4.0]]), 1)[""].tolist()
+    [[2.0, 4.0]]
+    """
+    count = next(iter(systems.values())).shape[2]
+    if not is_int(output) or not -count <= output < count:
+        raise ValueError(f"output must be one of the {count}, 0 to {count - 1}, got {output!r}.")
+    return {name: values[:, :, output] for name, values in systems.items()}
+
+
+def share_outside(inside: Array) -> str:
+    """How much of a system lies beyond the limits of its panel, for a title; empty if nothing does.
+
+    Examples
+    --------
+    >>> share_outside(np.array([True, True, True, False]))
+    '(25 % outside)'
+    """
+    return "" if inside.all() else f"({100 * (1 - inside.mean()):.3g} % outside)"
+
+
+def _trajectories(name: str, values: Any) -> Array:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim not in (1, 2, 3) or not array.size:
+        raise ValueError(
+            f"{name} has the shape {array.shape}, expected (time, outputs) or (trajectories, time, outputs)."
+        )
+    array = array[:, None] if array.ndim == 1 else array
+    return array[None] if array.ndim == 2 else array
