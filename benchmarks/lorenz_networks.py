@@ -61,8 +61,8 @@ COMMON: dict[str, Any] = {
     "max_epochs": 10**6,
     "n_iter_no_change": 10**6,
 }
-"""Of both networks. The readout sees the last state, too, and begins as the best linear map: the recurrence learns what
-that leaves, a hundredth of the whole. Nothing but the time ends a training."""
+"""Of both networks. The readout sees the last state, too, and begins as the best linear map, which errs by 0.12
+standard deviations where a step is 0.15. Nothing but the time ends a training."""
 
 NETWORKS: dict[str, tuple[Any, dict[str, Any]]] = {
     "LSTM": (seqdyn.LSTMRegressor, {"window": 100, "stride": 25, "warmup": 20, "batch_size": 16}),
