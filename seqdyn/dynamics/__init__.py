@@ -13,7 +13,8 @@
     lyapunov           exponents, conditional and autonomous; finite_time: over stretches of one lag
     closed_loop        how a cell is run: driven, alone, or on its own output
     forcing            how much of the true past a training has to show it
-    equilibria         fixed and slow points
+    equilibria         fixed and slow points; certificate: whether they are there; descent: the search for them
+    limit_cycles       closed orbits; cycle_search, periodic_orbit and invariant_curve: how they are found
     gates              saturation, and the time constants gates imply
     capacity           how many past inputs a state holds
     horizons           how long the memory is, by every definition, in one table
@@ -48,6 +49,7 @@ _HOME = {
     "finite_time": ("finite_time_exponents", "divergence_exponent"),
     "forcing": ("forced_growth", "Growth", "recommended_alpha"),
     "equilibria": ("fixed_points", "FixedPoints"),
+    "limit_cycles": ("limit_cycle", "LimitCycle"),
     "gates": ("gate_statistics", "GateStatistics", "saturation", "time_constant", "forget_bias_for"),
     "capacity": ("memory_capacity", "MemoryCapacity"),
     "horizons": ("memory_horizons", "Horizon"),

@@ -33,6 +33,7 @@ INSTRUMENTS: dict[str, Callable[[Any], Any]] = {
     "forced_growth": lambda cell: dynamics.forced_growth(cell, X),
     "recommended_alpha": lambda cell: dynamics.recommended_alpha(cell, X),
     "fixed_points": dynamics.fixed_points,
+    "limit_cycle": dynamics.limit_cycle,
     "gate_statistics": lambda cell: dynamics.gate_statistics(cell, X),
     "saturation": lambda cell: dynamics.saturation(cell, X),
     "memory_capacity": dynamics.memory_capacity,

@@ -1,0 +1,274 @@
+"""The search for a limit cycle: walk, see whether the run repeats itself or turns on a curve, and make that exact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from seqdyn.dynamics.angles import TURN, Lifted, angles_of
+from seqdyn.dynamics.certificate import certified, newton_steps
+from seqdyn.dynamics.descent import descended
+from seqdyn.dynamics.held import Field
+from seqdyn.dynamics.invariant_curve import TAIL, Curve, curve_through, fitted, solved
+from seqdyn.dynamics.lyapunov import Frame, lyapunov_spectrum
+from seqdyn.dynamics.periodic_orbit import Orbit, closed, recurrence, spread
+from seqdyn.dynamics.rotation import candidates, leading_frequency, resolved_harmonics
+from seqdyn.loops import scan
+from seqdyn.state import flatten, hold, unflatten
+
+WINDOW = 1024
+"""Steps of the first window that is looked at; as many are walked before it."""
+
+NEAR = 1e-2
+"""A fit that leaves more of a run than this is no beginning for Newton's method."""
+
+RESTS = 1e-6
+"""A run that varies less than this, relative to 1 + max |h|, is at rest."""
+
+PATIENCE = 2048
+"""Steps of the first window that is asked whether it is chaotic."""
+
+GROWTH = 15.0
+"""Nats by which neighbours part in a run that is called chaotic."""
+
+MEASURED = (1000, 10_000)
+"""Steps along a curve that its multipliers are averaged over: thirty turns, within these bounds."""
+
+
+class Found(NamedTuple):
+    """What a search has found: the fields of a :class:`~seqdyn.dynamics.limit_cycles.LimitCycle`."""
+
+    kind: str
+    rotation: float
+    steps: int | None
+    curve: Curve
+    output_curve: Curve
+    points: Tensor
+    multipliers: Tensor
+    residual: float
+
+
+def found_cycle(field: Field, start: Tensor, steps: int, harmonics: int, tolerance: float, k: int) -> Found:
+    """The cycle that the walk from a state (1, n) ends on.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message says what there is.
+    """
+    best = math.inf
+    for run in _windows(field, start, steps):
+        _check_moving(field, run)
+        step = Lifted(field, angles_of(field, run))
+        run = step.unwound(run)
+        orbit = _orbit(step, run, tolerance)
+        if orbit is not None and orbit.isolated:
+            return _periodic(step, orbit)
+        curve, rotation, error = _curve(step, run, harmonics, tolerance)
+        if error <= tolerance:
+            return _quasi_periodic(step, curve, rotation, error, k)
+        if orbit is not None:
+            return _periodic(step, orbit)
+        best = min(best, error)
+        if len(run) >= PATIENCE and error == math.inf:
+            _check_regular(field, run)
+    raise ValueError(
+        f"{field.name} is not periodic within {steps} steps: no p steps repeat themselves, and no closed curve of "
+        f"{harmonics} harmonics is invariant (the nearest one to {best:.1g}). It may still be settling (more steps), "
+        "need more harmonics, or turn at several frequencies at once."
+    )
+
+
+def _windows(field: Field, start: Tensor, steps: int) -> Iterator[Tensor]:
+    """The last halves of ever longer walks, one after the other, (time, n)."""
+    length, walked = WINDOW, 0
+    while walked + 2 * length <= steps:
+        run = _walk(field, start, 2 * length, walked)
+        start, walked = run[-1:], walked + 2 * length
+        yield run[length:]
+        length *= 2
+
+
+@torch.no_grad()
+def _walk(field: Field, start: Tensor, count: int, walked: int) -> Tensor:
+    """The states of some steps, (count, n)."""
+    run: Tensor = scan(
+        field.cell,
+        hold(field.x, count),
+        unflatten(start, field.like),
+        record=lambda x, before, y, after: flatten(after),
+    ).record[0]
+    lost = ~run.isfinite().all(1)
+    if lost.any():
+        raise ValueError(
+            f"{field.name} is not finite any more at step {walked + int(lost.int().argmax())} of the walk: it escapes. "
+            "Begin in the basin of the cycle (state=…), or look at the weights and at x."
+        )
+    return run
+
+
+def _check_moving(field: Field, run: Tensor) -> None:
+    """Raise if a run rests, or is about to."""
+    size = 1 + float(run.abs().max())
+    early, late = (float(part.std(0).max()) for part in (run[: len(run) // 4], run[-len(run) // 4 :]))
+    if late > RESTS * size and late > 0.5 * early:
+        return
+    h = descended(field, run[-1:], 1e-10, 200)
+    gap, jacobian = field.gap(h), field.jacobian(h)
+    there = float(gap.abs().max()) <= 1e-10 * size and bool(certified(h, newton_steps(h, gap, jacobian)))
+    if there and float((h - run[-1]).abs().max()) <= max(10 * late, RESTS * size):
+        leading = float(torch.linalg.eigvals(jacobian).abs().max())
+        where = ", ".join(f"{value:.4g}" for value in h[0, :6].tolist()) + (", …" if h.shape[1] > 6 else "")
+        raise ValueError(
+            f"{field.name} comes to rest at the fixed point ({where}), whose largest eigenvalue has the modulus "
+            f"{leading:.6g}: there is no cycle from here. fixed_points describes it; begin elsewhere (state=…), or "
+            "hold another x."
+        )
+
+
+def _orbit(step: Lifted, run: Tensor, tolerance: float) -> Orbit | None:
+    """The periodic orbit that a run repeats, if it does."""
+    period = recurrence(step, run)
+    if period is None or period < 2:
+        return None
+    orbit = closed(step, run[-1], period, spread(step, run), tolerance)
+    return orbit if orbit.residual <= tolerance else None
+
+
+def _curve(step: Lifted, run: Tensor, harmonics: int, tolerance: float) -> tuple[Curve, float, float]:
+    """The curve that a run turns on, its rotation number, and how well it is invariant."""
+    angle = torch.where(step.angles, run, 0.0)
+    plain = torch.where(step.angles, 0.0, run)
+    frequency = leading_frequency(torch.cat([plain, torch.where(step.angles, angle.cos(), 0.0), angle.sin()], 1))
+    best = Curve(torch.zeros(2, run.shape[1], dtype=torch.complex128), torch.zeros(run.shape[1])), 0.0, math.inf
+    if frequency * len(run) < 3:
+        return best
+    for rotation in candidates(frequency):
+        curve, rotation, error = _fitted(step, run, rotation, harmonics)
+        if error < NEAR:
+            return _refined(step, curve, rotation, harmonics, tolerance)
+    return best
+
+
+def _fitted(step: Lifted, run: Tensor, rotation: float, harmonics: int) -> tuple[Curve, float, float]:
+    """The curve through a run, with as many harmonics as it needs."""
+    rate = (run[-1] - run[0]) / (len(run) - 1) / TURN
+    winding = torch.where(step.angles, (rate / rotation).round(), 0.0)
+    most = resolved_harmonics(rotation, len(run), harmonics)
+    number = min(8, most)
+    curve, rotation, error = fitted(run, rotation, winding, number)
+    while 1e-13 < error < (0.5 if number < 32 else 0.1) and number < most and curve.tail > TAIL:
+        number = min(2 * number, most)
+        curve, rotation, error = fitted(run, rotation, winding, number)
+    return curve, rotation, error
+
+
+def _refined(
+    step: Lifted, curve: Curve, rotation: float, harmonics: int, tolerance: float
+) -> tuple[Curve, float, float]:
+    """The curve made invariant, with ever more harmonics as long as they are needed."""
+    amplitude = float(curve.amplitude.max())
+    while True:
+        curve, rotation, error = solved(step, curve, rotation, tolerance)
+        if error <= tolerance or curve.harmonics >= harmonics or curve.tail < TAIL:
+            break
+        curve = curve.padded(min(2 * curve.harmonics, harmonics))
+    kept = float(curve.amplitude.max()) > 0.1 * amplitude  # a fixed point is an invariant curve, too
+    return curve, rotation, error if kept else math.inf
+
+
+def _periodic(step: Lifted, orbit: Orbit) -> Found:
+    """A periodic cycle; its curve is the trigonometric interpolation of its points."""
+    points, turns, count = orbit.points, orbit.turns, len(orbit.points)
+    phases = torch.arange(count, dtype=torch.float64) * turns / count
+    last = step(points[-1:])[0]
+    winding = torch.where(step.angles, ((last - points[0]) / (TURN * turns)).round(), 0.0)
+    outputs = _outputs(step.field, points).roll(1, 0)
+    return Found(
+        kind="periodic",
+        rotation=turns / count,
+        steps=count,
+        curve=_interpolated(points, phases, winding),
+        output_curve=_interpolated(outputs, phases, torch.zeros(outputs.shape[1], dtype=torch.float64)),
+        points=points,
+        multipliers=orbit.multipliers,
+        residual=orbit.residual,
+    )
+
+
+def _interpolated(values: Tensor, phases: Tensor, winding: Tensor) -> Curve:
+    """The curve through values at equally spread phases in any order; an even number of them halves the last term."""
+    count = len(values)
+    k = torch.arange(count // 2 + 1, dtype=torch.float64).unsqueeze(1)
+    periodic = (values - TURN * phases.unsqueeze(1) * winding).to(torch.complex128)
+    coefficients = torch.exp(-2j * math.pi * k * phases) @ periodic / count
+    if count % 2 == 0:
+        coefficients[-1] /= 2
+    return Curve(coefficients, winding)
+
+
+def _quasi_periodic(step: Lifted, curve: Curve, rotation: float, error: float, k: int) -> Found:
+    """A cycle that turns on a curve, in the direction in which ω is at most ½."""
+    theta = curve.grid()
+    outputs = _outputs(step.field, curve.at(theta - rotation))
+    output_curve = curve_through(outputs, torch.zeros(outputs.shape[1], dtype=torch.float64))
+    if rotation % 1 > 0.5:
+        rotation, curve, output_curve = -rotation, _reversed(curve), _reversed(output_curve)
+    return Found(
+        kind="quasi-periodic",
+        rotation=rotation % 1,
+        steps=None,
+        curve=curve,
+        output_curve=output_curve,
+        points=curve.at(theta),
+        multipliers=_multipliers(step.field, curve, rotation % 1, k),
+        residual=error,
+    )
+
+
+def _reversed(curve: Curve) -> Curve:
+    return Curve(curve.coefficients.conj().resolve_conj(), -curve.winding)
+
+
+@torch.no_grad()
+def _outputs(field: Field, h: Tensor) -> Tensor:
+    """The outputs of one step from every row, (m, outputs)."""
+    return flatten(field.cell(*field.rows(h))[0])
+
+
+def _multipliers(field: Field, curve: Curve, rotation: float, k: int) -> Tensor:
+    """|μ_i| = e^{λ_i/ω}, with λ_i the mean of ln |R_ii| along the curve, weighted so that its ends do not count."""
+    steps = min(max(MEASURED[0], math.ceil(30 / rotation)), MEASURED[1])
+    frame, rates, slopes = Frame(1, field.width, min(k, field.width)), [], _jacobians(field, curve)
+    theta = rotation * torch.arange(steps, dtype=torch.float64)
+    for chunk in theta.split(max(1, field.rows_at_once // 4)):
+        along = slopes.at(chunk % 1).unflatten(1, (field.width, field.width))
+        rates.append(frame.carry(along.unsqueeze(0))[0])
+    settled = torch.cat(rates)[steps // 5 :]
+    place = (torch.arange(len(settled), dtype=torch.float64) + 1) / (len(settled) + 1)
+    weight = torch.exp(-1 / (place * (1 - place)))
+    exponents = (weight.unsqueeze(1) * settled).sum(0) / weight.sum()
+    return (exponents / rotation).exp().sort(descending=True).values.to(torch.complex128)
+
+
+def _jacobians(field: Field, curve: Curve) -> Curve:
+    """J(θ), which closes as the curve does, as n² numbers with twice its harmonics."""
+    theta = curve.padded(2 * curve.harmonics).grid()
+    found = torch.cat([field.jacobian(chunk) for chunk in field.chunks(curve.at(theta))]).flatten(1)
+    return curve_through(found, torch.zeros(found.shape[1], dtype=torch.float64))
+
+
+def _check_regular(field: Field, run: Tensor) -> None:
+    """Raise if a run is clearly chaotic."""
+    count = min(len(run), 5000)
+    spectrum = lyapunov_spectrum(field.cell, hold(field.x, count), unflatten(run[-1:], field.like), k=1, k_adjoint=0)
+    rate, error = float(spectrum.exponents[0]), float(spectrum.standard_errors[0])
+    if rate > 5 * error and rate * count > GROWTH:
+        raise ValueError(
+            f"{field.name} is chaotic from here: its largest Lyapunov exponent is {rate:.3g} ± {error:.1g} nats a "
+            "step. It settles on no cycle; lyapunov_spectrum describes it."
+        )
