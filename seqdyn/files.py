@@ -47,6 +47,7 @@ REGISTRY: dict[str, str] = {
     for module, names in {
         "seqdyn.composition": "Stack Residual Readout Offset Embedding Identity IdentityState",
         "seqdyn.encoder": "Encoder Pooling Ensemble",
+        "seqdyn.held": "Held",
         "seqdyn.autoregression": "Autoregression Past OwnPast OwnPastState Columns DelayLine DelayLineState",
         "seqdyn.teacher_forcing": "TeacherForcing",
         "seqdyn.initial_state": "Started Zero Random Learned Given Warmup",
@@ -113,8 +114,11 @@ REGISTRY: dict[str, str] = {
         "seqdyn.images.pixel": "PixelRNN",
         "seqdyn.images.draw": "DRAW",
         "seqdyn.images.captioning": "Captioner",
+        "seqdyn.motion.model": "MotionModel",
         "seqdyn.estimators.autoencoder": "SequenceAutoencoder",
         "seqdyn.estimators.baselines": "PersistenceRegressor ARXRegressor",
+        "seqdyn.estimators.echo_state": "EchoStateRegressor",
+        "seqdyn.estimators.next_generation": "NextGenerationReservoirRegressor",
     }.items()
     for name in names.split()
 }

@@ -37,6 +37,7 @@ FLOORS = {
     "initial_state": 2,
     "teacher_forcing": 2,
     "autoregression": 2,
+    "held": 2,
     "cells": 3,
     "systems": 3,
     "training": 3,

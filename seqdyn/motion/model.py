@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from seqdyn.files import storable
 from seqdyn.loops import Force, Record, scan
 from seqdyn.motion.reading import Motion, check_drive, check_unit, labelled, read_drive, read_motion, read_start
 from seqdyn.predictor import Predictor
-from seqdyn.state import steps
+from seqdyn.state import steps as stretch
 
 if TYPE_CHECKING:
     import xarray
@@ -33,18 +33,19 @@ FAR = 10.0
 """A free run that leaves the range of its training by so many ranges has diverged."""
 
 
-class Run:
-    """A free run with what was recorded of it.
+class Run(NamedTuple):
+    """A free run, and what was recorded of it.
 
     Attributes
     ----------
     angles : DataArray
         As :meth:`MotionModel.free_run` gives them.
     record : tree or None
+        Leaves (series, time, …).
     """
 
-    def __init__(self, angles: Any, record: Any):
-        self.angles, self.record = angles, record
+    angles: Any
+    record: Any
 
 
 @dataclass(repr=False, eq=False)
@@ -191,7 +192,7 @@ class MotionModel(BaseEstimator):
         FloatingPointError
             If the run diverges: not finite, or ten ranges outside that of the training. The message says at which step.
         """
-        return self._run(drive, start, steps).angles
+        return self._stays(self.run(drive, start, steps).angles)
 
     def steer(self, force: Any, drive: Any, start: Any, steps: int | None = None) -> xarray.DataArray:
         """Generate a motion while neurons are held.
@@ -213,31 +214,42 @@ class MotionModel(BaseEstimator):
         forced = clamp(self.cell_, force) if isinstance(force, Mapping) else force
         if not callable(forced):
             raise ValueError(f"force is a mapping such as {{'h[0]': 0.5}} or a callable, got {type(force).__name__}.")
-        return self._run(drive, start, steps, forced).angles
+        return self._stays(self.run(drive, start, steps, forced).angles)
 
-    def record(
-        self, record: Record, drive: Any, start: Any, steps: int | None = None, force: Force | None = None
+    def run(
+        self,
+        drive: Any,
+        start: Any,
+        steps: int | None = None,
+        force: Force | None = None,
+        record: Record | None = None,
     ) -> Run:
-        """A free run, and what ``record(x, before, output, after)`` keeps of every step, as in :func:`seqdyn.scan`."""
-        return self._run(drive, start, steps, force, record)
+        """A free run with the hooks of :func:`seqdyn.scan`, whatever it comes to: a run that diverges is not refused.
 
-    def _run(
-        self, drive: Any, start: Any, count: int | None, force: Force | None = None, record: Record | None = None
-    ) -> Run:
+        Parameters
+        ----------
+        drive, start, steps
+            As in :meth:`free_run`.
+        force, record : callable, optional
+            ``force(t, state) -> state`` and ``record(x, before, output, after) -> tree``, from the first step after
+            ``start``.
+
+        Returns
+        -------
+        Run
+        """
         check_is_fitted(self, "estimator_")
         begin, single = read_start(start, self.angles_, self.unit, self.angle_range_)
         led = begin.shape[1]
         if led and led < (self.warmup or 0):
             raise ValueError(f"start has {led} steps, but the warm-up takes {self.warmup}: give more of the past.")
-        driven, single_drive = read_drive(drive, len(self.drives_), led, count)
+        driven, single_drive = read_drive(drive, len(self.drives_), led, steps)
         check_drive(driven, self.drive_range_, self.drives_)
         x = self._inputs(begin, driven)
-        network = self.cell_
         with torch.no_grad():
-            warm = scan(network, steps(x, 0, led)).state if led else None
-            free = scan(network, steps(x, led, None), warm, force=force, record=record)
+            warm = scan(self.cell_, stretch(x, 0, led)).state if led else None
+            free = scan(self.cell_, stretch(x, led), warm, force=force, record=record)
         values = self.predictor_.decode(free.output)
-        self._check_stays(values, led)
         return Run(labelled(values, self.angles_, led, self.rate, single and single_drive, self.unit), free.record)
 
     def _inputs(self, begin: Array, driven: Array) -> Any:
@@ -248,19 +260,20 @@ class MotionModel(BaseEstimator):
         rows = np.concatenate([past, np.broadcast_to(driven, (series, *driven.shape[1:]))], axis=2)
         return self.predictor_.encode(rows)
 
-    def _check_stays(self, values: Array, led: int) -> None:
-        """Raise where a free run has diverged."""
+    def _stays(self, angles: xarray.DataArray) -> xarray.DataArray:
+        """What was generated, or an error where it has diverged."""
+        values = angles.values if angles.ndim == 3 else angles.values[None]
         low, high = self.angle_range_
         room = FAR * np.maximum(high - low, 1e-12)
         lost = ~(np.isfinite(values) & (values >= low - room) & (values <= high + room)).all(axis=2)
-        if not lost.any():
-            return
-        series, step = (int(number) for number in np.argwhere(lost)[np.argwhere(lost)[:, 1].argmin()])
-        raise FloatingPointError(
-            f"The free run of series {series} diverges at step {step} ({(led + step) / self.rate:g} s): a joint is "
-            f"{FAR:g} ranges outside of what the training has seen, or not finite. Train longer, on windows that run "
-            "free (autoregression=Autoregression(free_run=…)), or with teacher_forcing=TeacherForcing(alpha=…)."
-        )
+        if lost.any():
+            step, series = (int(number) for number in np.argwhere(lost.T)[0])
+            raise FloatingPointError(
+                f"The free run of series {series} diverges at step {step} ({float(angles['time'][step]):g} s): a joint "
+                f"is {FAR:g} ranges outside of what the training has seen, or not finite. Train longer, or on windows "
+                "that run free: autoregression=Autoregression(free_run=…)."
+            )
+        return angles
 
     # ---------------------------------------------------------------- scores
 

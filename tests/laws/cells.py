@@ -28,6 +28,7 @@ from seqdyn.composition import Embedding, Identity, Offset, Readout, Residual, S
 from seqdyn.decoding import Beam, Drawn, Strategy
 from seqdyn.files import register
 from seqdyn.glimpses import Read, Write
+from seqdyn.held import Held
 from seqdyn.initial_state import Given, Learned, Random, Warmup, Zero
 from seqdyn.rows import PixelReadout, PixelResidual, Pixels, Placed, Raster, RowStack
 from seqdyn.scores import Attention, Attentive, attention_of
@@ -254,6 +255,13 @@ def painting(g: torch.Generator | None, size: int | None) -> DRAWCell:
     return DRAWCell(LSTM(read.output_size + 3, 3, generator=g), painter, read, g)
 
 
+def held_past(g: torch.Generator) -> Cell:
+    """A closed loop under a constant drive."""
+    loop = OwnPast(Readout(GRU(4, 3, generator=g), 2, generator=g))
+    drive = torch.tensor([[0.5, -1.0]])
+    return Held(loop, map_leaves(lambda leaf: leaf[:, 0], loop.alone(1, 1, hold(drive, 1))))
+
+
 LAW_TABLE: list[Entry] = [
     Entry("moving average", lambda g: MovingAverage(3, window=4)),
     Entry("moving average, learned", lambda g: MovingAverage(3, window=3, weights="learned")),
@@ -284,6 +292,8 @@ LAW_TABLE: list[Entry] = [
     Entry("readout of dropout", lambda g: Readout(three_unlike(g, 0.3), 3, generator=g), inputs=with_noise),
     Entry("dropout within dropout", dropout_inside, inputs=with_noise),
     Entry("readout, skip", lambda g: Readout(LSTM(3, 4, generator=g), 2, generator=g, skip=True)),
+    Entry("held", lambda g: Held(GRU(3, 4, generator=g), torch.tensor([[0.5, -1.0, 0.3]]).double())),
+    Entry("held, own past", held_past),
     Entry("delay line", lambda g: DelayLine(GRU(4, 3, generator=g), lags=3)),
     Entry("delay line, residual", lambda g: DelayLine(GRU(2, 2, generator=g), shifted=[0, -1], residual=True)),
     Entry("delay line, centred", lambda g: DelayLine(GRU(3, 2, generator=g), lags=3, centred=True, shifted=[0, -1])),

@@ -1,0 +1,229 @@
+"""Dose and response: what a motion does while one neuron is held, for every neuron and many values at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqdyn.checks import check_count
+from seqdyn.dynamics.neuron_forces import clamp, memory, neurons, places
+from seqdyn.motion.model import MotionModel
+from seqdyn.motion.rhythm import Rhythm, joint_places, rhythm
+from seqdyn.state import flatten
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray
+
+Array = np.ndarray[Any, Any]
+Quantity = Callable[[Any], float]
+
+ROWS_AT_ONCE = 512
+"""Runs side by side."""
+
+STRETCH = 2.0
+"""Doses reach over this many times the range of a neuron in the free run."""
+
+QUANTITIES: dict[str, Callable[[Rhythm], float]] = {
+    "frequency": lambda found: found.frequency,
+    "amplitude": lambda found: float(found.amplitude.mean()),
+    "turning": lambda found: float(found.offset.mean()),
+}
+"""Frequency in Hz; the mean amplitude of the joints, and their mean offset, by which a body turns, both in rad."""
+
+
+def steering_map(
+    model: MotionModel,
+    quantity: str | Quantity = "frequency",
+    neurons: Sequence[str] | None = None,
+    values: Any = 9,
+    *,
+    drive: Any = None,
+    start: Any = None,
+    steps: int = 500,
+    joints: Sequence[Any] | None = None,
+) -> xarray.DataArray:
+    """The response of a motion to every dose of every neuron, each held alone.
+
+    Parameters
+    ----------
+    model : MotionModel
+        Fitted.
+    quantity : {"frequency", "amplitude", "turning"} or callable
+        What is measured of the second half of every run; a callable takes the angles, (time, angle), and gives a
+        number. Frequency is in Hz; amplitude and turning, the mean amplitude and the mean offset of the joints, in rad.
+    neurons : sequence of str, optional
+        By name, as ``"h[12]"``; all of them if None.
+    values : int, or array, shape (doses,)
+        How many doses, evenly over twice the 5–95 % range of each neuron in the free run; or the doses themselves, in
+        the units of the state.
+    drive, start
+        As in :meth:`~seqdyn.motion.model.MotionModel.free_run`: one series. ``start=None`` begins without any angles.
+    steps : int
+        Of every run.
+    joints : sequence of int or str, optional
+        Of which joints the quantity is; all if None.
+
+    Returns
+    -------
+    DataArray, dims (neuron, dose)
+        NaN where a run diverged. ``value`` (neuron, dose) is the dose in the units of the state, ``free`` the quantity
+        of the free run, ``low`` and ``high`` (neuron,) the 5–95 % range.
+
+    Raises
+    ------
+    ValueError
+        If there is no such neuron, quantity or joint, or the doses are no finite numbers.
+
+    Examples
+    --------
+    >>> from seqdyn import GRURegressor
+    >>> turn = 2 * np.pi * np.arange(400) / 25
+    >>> model = MotionModel(GRURegressor(hidden_size=8, max_steps=40, random_state=0), rate=25.0)
+    >>> model = model.fit(None, np.stack([np.sin(turn), np.cos(turn)], axis=1))
+    >>> steering_map(model, "amplitude", ["h[0]", "h[3]"], 5, steps=100).sizes
+    Frozen({'neuron': 2, 'dose': 5})
+    """
+    measured = _measure(quantity, model, joints)
+    found = _responses(model, [measured], neurons, values, drive, start, steps)[0]
+    return found.rename(quantity if isinstance(quantity, str) else getattr(quantity, "__name__", "quantity"))
+
+
+def steering_neurons(
+    model: MotionModel,
+    quantity: str | Quantity = "frequency",
+    neurons: Sequence[str] | None = None,
+    values: Any = 9,
+    *,
+    drive: Any = None,
+    start: Any = None,
+    steps: int = 500,
+    joints: Sequence[Any] | None = None,
+) -> pd.DataFrame:
+    """Find the neurons that change a quantity most, with least side effect on the others.
+
+    A neuron's effect is the range of its responses; its side effect the largest range of the other quantities
+    (frequency, amplitude, turning), each in units of how far the strongest of the neurons moves it.
+
+    Parameters
+    ----------
+    model, quantity, neurons, values, drive, start, steps, joints
+        As in :func:`steering_map`.
+
+    Returns
+    -------
+    DataFrame, indexed by neuron, the best first
+        ``effect``, in the unit of the quantity; ``side_effect``, from 0 to 1; ``monotone``, whether the response only
+        rises or only falls with the dose; ``correlation``, of the ranks of dose and response (Spearman's ρ);
+        ``score``, effect · (1 − side effect), over the strongest effect.
+    """
+    others = [name for name in QUANTITIES if name != quantity]
+    measures = [_measure(name, model, joints) for name in [quantity, *others]]
+    own, *beside = _responses(model, measures, neurons, values, drive, start, steps)
+    return _ranked(own, beside)
+
+
+def _ranked(own: xarray.DataArray, beside: list[xarray.DataArray]) -> pd.DataFrame:
+    import pandas as pd
+
+    effect, *side = (np.ptp(part.fillna(part.free).values, axis=1) for part in (own, *beside))
+    shares = np.stack([part / max(part.max(), 1e-12) for part in side])
+    steps = np.diff(own.values, axis=1)
+    monotone = (steps >= 0).all(axis=1) | (steps <= 0).all(axis=1)
+    score = effect / max(effect.max(), 1e-12) * (1 - shares.max(axis=0))
+    frame = pd.DataFrame(
+        {
+            "effect": effect,
+            "side_effect": shares.max(axis=0),
+            "monotone": monotone,
+            "correlation": [_ranks(dose, answer) for dose, answer in zip(own["value"].values, own.values, strict=True)],
+            "score": score,
+        },
+        index=pd.Index(own["neuron"].values, name="neuron"),
+    )
+    return frame.sort_values("score", ascending=False)
+
+
+def _ranks(dose: Array, answer: Array) -> float:
+    """Spearman's ρ; NaN where nothing changes."""
+    from scipy.stats import rankdata
+
+    there = np.isfinite(answer)
+    if there.sum() < 2 or np.ptp(answer[there]) == 0 or np.ptp(dose[there]) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(dose[there]), rankdata(answer[there]))[0, 1])
+
+
+def _measure(quantity: str | Quantity, model: MotionModel, joints: Sequence[Any] | None) -> Quantity:
+    """What is measured, as a function of the angles (time, angle)."""
+    columns = None if joints is None else joint_places(joints, len(model.angles_), model.angles_)
+    if callable(quantity):
+        return lambda angles: float(quantity(angles if columns is None else angles.isel(angle=columns)))
+    if quantity not in QUANTITIES:
+        raise ValueError(f"quantity must be one of {list(QUANTITIES)} or a callable of the angles, got {quantity!r}.")
+    of = QUANTITIES[quantity]
+    return lambda angles: of(rhythm(angles if columns is None else angles.isel(angle=columns), model.rate))
+
+
+def _responses(
+    model: MotionModel,
+    measures: list[Quantity],
+    names: Sequence[str] | None,
+    values: Any,
+    drive: Any,
+    start: Any,
+    count: int,
+) -> list[xarray.DataArray]:
+    """The quantities of every run, (neuron, dose) each."""
+    import xarray
+
+    check_count("steps", count, 16)
+    chosen = neurons(model.cell_) if names is None else list(names)
+    columns = places(model.cell_, chosen)
+    free = model.run(drive, start, count, record=lambda x, before, output, after: flatten(memory(before)))
+    own = free.record[0, count // 2 :, columns].numpy()
+    low, high = np.quantile(own, [0.05, 0.95], axis=0)
+    doses = _doses(values, low, high)
+    angles = np.concatenate([part for part in _runs(model, chosen, doses, drive, start, count)])
+    settled = [free.angles.isel(time=slice(count // 2, None)).copy(data=run[count // 2 :]) for run in angles]
+    coordinates = {
+        "neuron": chosen,
+        "value": (("neuron", "dose"), doses),
+        "low": ("neuron", low),
+        "high": ("neuron", high),
+    }
+    found = []
+    for measure in measures:
+        at_rest = measure(free.angles.isel(time=slice(count // 2, None)))
+        responses = [measure(run) if np.isfinite(run.values).all() else np.nan for run in settled]
+        table = np.reshape(responses, doses.shape)
+        found.append(xarray.DataArray(table, coordinates | {"free": at_rest}, ("neuron", "dose")))
+    return found
+
+
+def _doses(values: Any, low: Array, high: Array) -> Array:
+    """The doses of every neuron, (neuron, dose)."""
+    if isinstance(values, int | np.integer) and not isinstance(values, bool):
+        middle, half = (low + high) / 2, (high - low) / 2
+        return middle[:, None] + STRETCH * half[:, None] * np.linspace(-1, 1, check_count("values", values, 2))
+    given = np.asarray(values, dtype=np.float64)
+    if given.ndim != 1 or not len(given) or not np.isfinite(given).all():
+        raise ValueError(f"values is the number of doses or finite doses (doses,), got shape {given.shape}.")
+    return np.broadcast_to(given, (len(low), len(given)))
+
+
+def _runs(model: MotionModel, names: list[str], doses: Array, drive: Any, start: Any, count: int) -> list[Array]:
+    """The angles of every run, parts of (runs, time, angle); NaN where a run diverged."""
+    which, place = (table.ravel() for table in np.indices(doses.shape))
+    parts = []
+    for rows in np.array_split(np.arange(len(which)), -(-len(which) // ROWS_AT_ONCE)):
+        held = {}
+        for number in np.unique(which[rows]):
+            own = which[rows] == number
+            held[names[number]] = np.where(own, doses[number, place[rows]], np.nan)[:, None]
+        begin = np.zeros((0, len(model.angles_))) if start is None else np.asarray(start, dtype=np.float64)
+        beside = np.broadcast_to(begin, (len(rows), *begin.shape))
+        parts.append(model.run(drive, beside, count, clamp(model.cell_, held)).angles.values)
+    return parts
