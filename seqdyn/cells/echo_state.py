@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import embedding_bag, linear
 
 from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_count
@@ -175,9 +175,12 @@ class EchoState(Cell):
         return (1 - self.leak) * h + self.leak * torch.tanh(driven + self._heard(h))
 
     def _heard(self, h: Tensor) -> Tensor:
-        """W h, of the entries that are not 0 alone."""
-        heard = h.index_select(1, self.sources.flatten()).unflatten(1, self.sources.shape)
-        return (heard * self.recurrent_weight).sum(2)
+        """W h, of the entries that are not 0 alone; fused where nobody asks for a derivative."""
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+            heard = h.index_select(1, self.sources.flatten()).unflatten(1, self.sources.shape)
+            return (heard * self.recurrent_weight).sum(2)
+        units = h.T.contiguous()
+        return embedding_bag(self.sources, units, per_sample_weights=self.recurrent_weight, mode="sum").T
 
     def _read(self, x: Tensor, h: Tensor) -> Tensor:
         features = torch.cat([x, h, h[..., ::2] ** 2] if self.squares else [x, h], -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from seqdyn.autoregression import Autoregression
-from seqdyn.codecs import tensor
+from seqdyn.codecs import usable
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
 from seqdyn.data.targets import as_numbers, as_weights, check_no_infinity, spread, target_names
@@ -25,6 +25,15 @@ from seqdyn.training.forward import run
 from seqdyn.training.heads import Head, Squared
 
 Array = np.ndarray[Any, Any]
+
+
+class Measured(NamedTuple):
+    """What is solved from: ``sequences``, ``numbers`` (total, outputs), NaN where a target is not known, and what every
+    step counts, ``weight`` (total,)."""
+
+    sequences: Sequences
+    numbers: Array
+    weight: Array
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -78,54 +87,69 @@ class ClosedFormEstimator(NumberEstimator):
             If parameters or data do not fit; the message says where.
         """
         with unchanged_on_error(self):
-            self._solve_all(X, y, sample_weight)
+            check_parameters(self)
+            self.fitted_params_ = self.get_params(deep=False)
+            data = self._measured_rows(X, y, sample_weight, reset=True)
+            self._fit_scaling(data)
+            self._solve_from(data)
         return self
 
-    def _solve_all(self, X: Any, y: Any, sample_weight: Any) -> None:
-        check_parameters(self)
-        self.fitted_params_ = self.get_params(deep=False)
-        sequences = self._read_inputs(X, reset=True)
+    def _measured_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Measured:
+        """Inputs, and targets beside them with what they count; widths are remembered with ``reset``, else checked."""
+        sequences = self._read_inputs(X, reset=reset)
         targets = self._read_targets(y, sequences)
         sequences = targets.sequences
         check_no_infinity(targets.table, sequences, per_step=True)
         numbers = spread(as_numbers(targets.table), sequences, per_step=True)
-        known: Any = ~np.isnan(numbers).any(axis=1)
-        given = as_weights(sample_weight, sequences)
-        weight: Array = known.astype(np.float64)
-        weight = weight if given is None else weight * given
         self._check_own_past(numbers.shape[1])
-        weight = weight * ~np.isnan(sequences.rows).any(axis=1)
-        warmup = warmup_steps(self._warmup, None, sequences.lengths)
-        weight = weight * (sequences.steps >= np.repeat(warmup, sequences.lengths))
-        if np.count_nonzero(weight) < 2:
+        if reset:
+            self.flat_targets_, self.target_names_, self.n_outputs_ = targets.flat, target_names(y), numbers.shape[1]
+        elif numbers.shape[1] != self.n_outputs_:
+            raise ValueError(f"y has {numbers.shape[1]} outputs, but the fit so far was of {self.n_outputs_}.")
+        return Measured(sequences, numbers, self._counted(sequences, numbers, as_weights(sample_weight, sequences)))
+
+    def _counted(self, sequences: Sequences, numbers: Array, given: Array | None) -> Array:
+        """What every step counts: nothing in the warm-up, and where the target or a last value is not known."""
+        known: Any = ~(np.isnan(numbers).any(axis=1) | np.isnan(sequences.rows).any(axis=1))
+        warmup = warmup_steps(self._warmup, self._window, sequences.lengths)
+        counts: Array = known * (1.0 if given is None else given)
+        counts = counts * (sequences.steps >= np.repeat(warmup, sequences.lengths))
+        if np.count_nonzero(counts) < 2:
             raise ValueError(
-                f"Only {np.count_nonzero(weight)} of n_samples={len(weight)} steps have a known target after the "
+                f"Only {np.count_nonzero(counts)} of n_samples={len(counts)} steps have a known target after the "
                 "warm-up; at least 2 are needed."
             )
-        self.flat_targets_ = targets.flat
-        self.target_names_ = target_names(y)
-        self.n_outputs_ = numbers.shape[1]
-        self.input_mean_ = np.nanmean(sequences.rows, axis=0)
-        self.input_scaling_ = Scaling.fit(sequences.rows)
-        self.target_scaling_ = Scaling.fit(numbers[weight > 0])
+        return counts
+
+    def _fit_scaling(self, data: Measured) -> None:
+        """Mean and deviation of the inputs, and of the targets that count."""
+        rows = data.sequences.rows
+        self.input_mean_ = np.nanmean(rows, axis=0)
+        self.input_scaling_ = Scaling.fit(rows)
+        self.target_scaling_ = Scaling.fit(data.numbers[data.weight > 0])
         self._share_scaling()
+
+    def _solve_from(self, data: Measured) -> None:
+        """Set the network, and the state after the data."""
         self.network_ = self._unsolved()
-        scaled = np.where(known[:, None], self.target_scaling_.apply(numbers), 0.0)
+        unknown: Any = np.isnan(data.numbers).any(axis=1)
+        scaled = np.where(unknown[:, None], 0.0, self.target_scaling_.apply(data.numbers))
         with torch.no_grad():
-            self._solve(self._solving_rows(sequences), scaled, weight)
+            self._solve(self._solving_rows(data.sequences), scaled, data.weight)
         self.network_ = self._closed(self.network_).eval()
-        self.state_: State = run(self.network_, self.predictor_.rows(sequences))[1]
+        self.state_: State = run(self.network_, self.predictor_.rows(data.sequences))[1]
 
     def _head(self) -> Head:
         return Squared()
 
     def _solving_rows(self, sequences: Sequences) -> Rows:
         """Scaled inputs of the inner cell; last values that are not known repeat the one before."""
-        if self._own_past is None:
-            return self.predictor_.rows(sequences)
-        series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
-        filled = pd.DataFrame(sequences.rows).groupby(series).ffill().fillna(pd.Series(self.input_mean_))
-        x = tensor(self.input_scaling_.apply(filled.to_numpy()), self.predictor_.like)
+        filled = sequences.rows
+        if self._own_past is not None:
+            series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
+            filled = pd.DataFrame(filled).groupby(series).ffill().fillna(pd.Series(self.input_mean_)).to_numpy()
+        like = torch.zeros(0, dtype=self._precision, device=self._device)
+        x = usable(self.input_scaling_.apply(filled), filled, like)
         starts, lengths = torch.as_tensor(sequences.starts), torch.as_tensor(sequences.lengths)
         return Rows(x, x.new_zeros(len(x), 0), None, starts, lengths)
 

@@ -19,6 +19,8 @@ from seqdyn import (
     RecurrentRegressor,
 )
 from seqdyn.cells.lstm import LSTM
+from seqdyn.estimators.echo_state import EchoStateRegressor
+from seqdyn.estimators.next_generation import NextGenerationReservoirRegressor
 
 Array = np.ndarray[Any, Any]
 
@@ -61,6 +63,8 @@ CLOSED: dict[str, Callable[[], Any]] = {
     "persistence": lambda: PersistenceRegressor(),
     "arx": lambda: ARXRegressor(),
     "identified": lambda: LinearStateSpaceRegressor(initial_state="zero"),
+    "echo state": lambda: EchoStateRegressor(hidden_size=20, warmup=0, random_state=0),
+    "next generation": lambda: NextGenerationReservoirRegressor(max_features=20, warmup=0),
 }
 """Estimators with a closed form, by name."""
 

@@ -1,0 +1,326 @@
+"""Reservoirs: features of the past that are not learnt, and ridge regression on them, validated in free run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from seqdyn.cell import Cell
+from seqdyn.composition import Readout
+from seqdyn.data.scaling import Scaling
+from seqdyn.data.sequences import Sequences
+from seqdyn.estimators.closed_form import ClosedFormEstimator, Measured
+from seqdyn.estimators.free_run import (
+    LEAD,
+    LONG_STARTS,
+    LONG_STEPS,
+    FreeRuns,
+    comparable,
+    losses,
+    planned_runs,
+    run_free,
+    stays_inside,
+)
+from seqdyn.estimators.parameters import Rule, check_parameters, either, non_negative, one_of
+from seqdyn.estimators.ridge import Affinity, Triangle
+from seqdyn.estimators.sequence import unchanged_on_error
+from seqdyn.training.batches import Rows
+from seqdyn.training.forward import run
+
+Array = np.ndarray[Any, Any]
+
+FREE_RIDGES = tuple(10.0 ** np.arange(0, -19, -2))
+"""Ridges that are tried in free run, the strongest first."""
+
+HELD_OUT_RIDGES = tuple(10.0 ** np.arange(4, -13, -2))
+"""Ridges that are tried on held-out data where nothing is fed back."""
+
+WITHOUT_VALIDATION = 1e-6
+"""The ridge where the data are too short to hold any out."""
+
+
+TRIED = 10
+"""Of how many of the best it is looked whether they stay in the range of the data in the long run."""
+
+
+class Trial(NamedTuple):
+    """A reservoir that is tried: its ``settings``, the ``cell``, the triangles of what comes ``first`` and of what is
+    held out (None: nothing is), the ``ridges``, and the solution of each from what comes first."""
+
+    settings: Mapping[str, Any]
+    cell: Cell
+    first: Triangle
+    held: Triangle | None
+    ridges: Sequence[float]
+    solutions: Sequence[Affinity]
+
+    @property
+    def whole(self) -> Triangle:
+        """The triangle of all rows."""
+        return self.first if self.held is None else self.first.joined(self.held)
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class ReservoirEstimator(ClosedFormEstimator):
+    """Features of the past, and a readout of them by ridge regression: y_t = V φ_t + b.
+
+    A subclass says which cell makes the features (:meth:`_reservoir`) and which settings are tried (:meth:`_choices`).
+
+    **What is fed back.** Where the leading columns of X are the last values of the targets, X_t = (y_{t-1}, …), the
+    outputs can take their place. That is so with ``autoregression``, and is found out without it: y is then the leading
+    columns of X one step later. The readout then predicts the change, y_t = y_{t-1} + V φ_t + b, targets have the
+    scaling of their last values, and what is not given is chosen by *free runs*: the last part of the training data is
+    held out, runs begin in it, and the settings with the smallest mean error of the free run are kept, then solved for
+    on all data. Otherwise the error of prediction on the held-out part decides.
+
+    Parameters
+    ----------
+    ridge : float, at least 0, or "auto"
+        ρ, the penalty on squared weights of standardised features, relative to the mean squared error in standard
+        deviations. ``"auto"`` chooses among powers of 100.
+    validation_fraction : float in (0, 1)
+        The last share of every series that is held out to choose; it is solved for in the end, too.
+    scale : bool
+        Standardise inputs and targets inside; the scaling is frozen by ``partial_fit``.
+
+    Attributes
+    ----------
+    cell_ : Cell
+    state_ : State
+        After the last row of the data of the last fit; one row a series.
+    ridge_ : float
+    feeds_back_ : bool
+        Whether the leading columns of X are the last values of the targets.
+    validation_ : dict of arrays
+        What was tried: every setting, ``ridge``, and ``error``, the mean error of the free run (1: the truth is lost
+        at once) or the mean squared error. Empty where nothing was chosen. ``pandas.DataFrame(validation_)`` shows it.
+    """
+
+    _tuned: ClassVar[tuple[str, ...]] = ()
+    """Settings with a fitted value, such as ``"spectral_radius"``, which becomes ``spectral_radius_``."""
+
+    ridge: Any = "auto"
+    validation_fraction: float = 0.2
+    scale: bool = True
+
+    def _reservoir(self, inputs: int, settings: Mapping[str, Any]) -> Cell:
+        """The cell that makes the features."""
+        raise NotImplementedError
+
+    def _choices(self, inputs: int, rows: int) -> list[dict[str, Any]]:
+        """The settings to be tried, for so many inputs and rows that count."""
+        raise NotImplementedError
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Take in more sequences: the readout becomes the one of a fit to all of them, old and new, exactly.
+
+        The scaling, the ridge and the settings stay those of the first call. Each sequence starts anew; no row is kept.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in ``fit``.
+
+        Returns
+        -------
+        self
+        """
+        if not self.__sklearn_is_fitted__():
+            return self.fit(X, y, sample_weight)
+        with unchanged_on_error(self):
+            check_parameters(self)
+            self._check_unchanged()
+            data = self._measured_rows(X, y, sample_weight, reset=False)
+            cell = self._readout_network().cell
+            self._take_in(data, cell)
+        return self
+
+    @property
+    def _warmup(self) -> int | None:
+        return self.warmup
+
+    @property
+    def _window(self) -> int | None:
+        return 2000  # at most 200 steps, a tenth of it, are left out where no warm-up is given
+
+    @property
+    def _last_values(self) -> int:
+        """How many leading inputs are last values of the targets."""
+        return self.n_outputs_ if self.feeds_back_ else 0
+
+    def _fit_scaling(self, data: Measured) -> None:
+        super()._fit_scaling(data)
+        self.feeds_back_ = self._own_past is not None or is_one_step_later(data.sequences, data.numbers)
+        if not self.scale:
+            self.input_scaling_ = Scaling.identity(self.n_features_in_)
+            self.target_scaling_ = Scaling.identity(self.n_outputs_)
+        elif self.feeds_back_:
+            own = slice(self.n_outputs_)
+            self.target_scaling_ = Scaling(self.input_scaling_.mean[own], self.input_scaling_.scale[own])
+
+    def _solve_from(self, data: Measured) -> None:
+        with torch.no_grad():
+            rows, wanted = self._pairs(data)
+            trials = self._trials(rows, wanted, data)
+            self.validation_: dict[str, Array] = {}
+            best, place = trials[0], 0
+            if len(trials) * len(best.ridges) > 1:
+                best, place = self._chosen(trials, rows, wanted, data)
+        self.ridge_ = float(best.ridges[place])
+        for name in self._tuned:
+            setattr(self, f"{name}_", best.settings[name])
+        self._finish(data, best.cell, best.whole)
+
+    def _take_in(self, data: Measured, cell: Cell) -> None:
+        with torch.no_grad():
+            rows, wanted = self._pairs(data)
+            features = run(cell, rows)[0].numpy()
+        before = Triangle(self._memory["triangle"], features.shape[1])
+        self._finish(data, cell, before.joined(Triangle.of(features, wanted, data.weight)))
+
+    def _pairs(self, data: Measured) -> tuple[Rows, Array]:
+        """Inputs, and what the readout has to give: the scaled targets, or their change."""
+        rows = self._solving_rows(data.sequences)
+        unknown: Any = np.isnan(data.numbers).any(axis=1)
+        scaled = np.where(unknown[:, None], 0.0, self.target_scaling_.apply(data.numbers))
+        scaled[:, : self._last_values] -= rows.x[:, : self._last_values].numpy()
+        return rows, scaled
+
+    def _trials(self, rows: Rows, wanted: Array, data: Measured) -> list[Trial]:
+        """Every choice of the settings: one without anything held out where there is none to be made."""
+        later = _held_out(data, self.validation_fraction)
+        choices = self._choices(self.n_features_in_, int(np.count_nonzero(data.weight)))
+        fixed = None if self.ridge == "auto" else (float(self.ridge),)
+        if later is None or (len(choices) == 1 and fixed):
+            cell, features = self._features(rows, choices[0])
+            whole = Triangle.of(features, wanted, data.weight)
+            return [Trial(choices[0], cell, whole, None, fixed or (WITHOUT_VALIDATION,), ())]
+        ridges = fixed or (FREE_RIDGES if self.feeds_back_ else HELD_OUT_RIDGES)
+        weights = (data.weight * ~later, data.weight * later)
+        return [self._trial(rows, wanted, weights, settings, ridges) for settings in choices]
+
+    def _trial(
+        self, rows: Rows, wanted: Array, weights: Sequence[Array], settings: Mapping[str, Any], ridges: Sequence[float]
+    ) -> Trial:
+        """One choice of the settings, solved for on what comes first."""
+        cell, features = self._features(rows, settings)
+        first, held = (Triangle.of(features, wanted, weight) for weight in weights)
+        return Trial(settings, cell, first, held, ridges, first.solved(ridges))
+
+    def _chosen(self, trials: Sequence[Trial], rows: Rows, wanted: Array, data: Measured) -> tuple[Trial, int]:
+        """The best trial and the place of its best ridge, by free runs where outputs are fed back."""
+        count, starts, lengths = self._last_values, data.sequences.starts, data.sequences.lengths
+        targets = wanted + rows.x[:, :count].numpy() if count else wanted
+        cuts = starts + _first_held(lengths, self.validation_fraction)
+        runs = planned_runs(rows, targets, data.weight, cuts) if count else None
+        if runs is None:
+            errors = [np.array([_on(trial.held, solution) for solution in trial.solutions]) for trial in trials]
+        else:
+            onto = [[_onto_last(solution, count) for solution in trial.solutions] for trial in trials]
+            errors = comparable(
+                [losses(run_free(trial.cell, own, runs), runs) for trial, own in zip(trials, onto, strict=True)]
+            )
+        self.validation_ = _table(trials, errors)
+        order = sorted(((error, i, j) for i, own in enumerate(errors) for j, error in enumerate(own)))
+        if runs is not None:
+            begin = starts + np.minimum(lengths // 4, LEAD)
+            long = planned_runs(rows, targets, data.weight, begin, LONG_STARTS, LONG_STEPS)
+            order = _first_to_stay(order, trials, onto, long) if long is not None else order
+        _, i, j = order[0]
+        return trials[i], j
+
+    def _features(self, rows: Rows, settings: Mapping[str, Any]) -> tuple[Cell, Array]:
+        cell = self._reservoir(self.n_features_in_, settings).to(self._device, self._precision)
+        return cell, run(cell, rows)[0].numpy()
+
+    def _finish(self, data: Measured, cell: Cell, triangle: Triangle) -> None:
+        """Read the cell out, keep the triangle, and run over the data."""
+        weight, bias = _onto_last(triangle.solved([self.ridge_])[0], self._last_values)
+        network = Readout(cell, self.n_outputs_, generator=torch.Generator()).to(self._device, self._precision)
+        with torch.no_grad():
+            network.affine.weight.copy_(torch.as_tensor(weight.T))
+            network.affine.bias.copy_(torch.as_tensor(bias))
+        self.network_ = self._closed(network).eval()
+        self._memory = {"triangle": triangle.matrix}
+        self.state_ = run(self.network_, self.predictor_.rows(data.sequences))[1]
+
+    def _network(self, inputs: int, outputs: int) -> nn.Module:
+        settings = {name: getattr(self, f"{name}_") for name in self._tuned}
+        return Readout(self._reservoir(inputs, settings), outputs, generator=torch.Generator())
+
+    def _readout_network(self) -> Any:
+        """The network without its own past around it."""
+        network: Any = self.network_
+        return network if self._own_past is None else network.cell
+
+    def _rules(self) -> dict[str, Rule]:
+        return super()._rules() | {"ridge": either(one_of("auto"), non_negative())}
+
+
+def is_one_step_later(sequences: Sequences, numbers: Array) -> bool:
+    """Whether the targets are the leading inputs one step later, wherever both are known.
+
+    Parameters
+    ----------
+    sequences : Sequences
+    numbers : array, shape (total, outputs)
+        Targets, NaN where unknown.
+    """
+    outputs = numbers.shape[1]
+    if sequences.rows.shape[1] < outputs:
+        return False
+    within = np.flatnonzero(sequences.steps[1:] > 0)
+    now, later = numbers[within], sequences.rows[within + 1, :outputs]
+    known = ~np.isnan(now)
+    return bool(known.any() and (now[known] == later[known]).all())
+
+
+def _first_held(lengths: Array, fraction: float) -> Array:
+    """The first step of every series that is held out."""
+    first: Array = np.ceil((1 - fraction) * lengths).astype(np.int64)
+    return first
+
+
+def _held_out(data: Measured, fraction: float) -> Array | None:
+    """Which rows are held out; None where too few would be left on either side."""
+    lengths = data.sequences.lengths
+    later: Any = data.sequences.steps >= np.repeat(_first_held(lengths, fraction), lengths)
+    enough = np.count_nonzero(data.weight[~later]) >= 2 and np.count_nonzero(data.weight[later]) >= 2
+    return later if enough else None
+
+
+def _on(held: Triangle | None, solution: Affinity) -> float:
+    """The mean squared error on what is held out."""
+    assert held is not None
+    return held.error(solution)
+
+
+def _first_to_stay(
+    order: list[tuple[float, int, int]], trials: Sequence[Trial], onto: Sequence[Sequence[Affinity]], runs: FreeRuns
+) -> list[tuple[float, int, int]]:
+    """The order from the first on whose long runs stay in the range of the data; as it is where none of ten does."""
+    for place, (_, i, j) in enumerate(order[:TRIED]):
+        if stays_inside(run_free(trials[i].cell, [onto[i][j]], runs), runs).all():
+            return order[place:]
+    return order
+
+
+def _onto_last(solution: Affinity, count: int) -> Affinity:
+    """From the change to the value: the last values, which are the first features, are added."""
+    weight = solution.weight.copy()
+    weight[range(count), range(count)] += 1.0
+    return Affinity(weight, solution.bias)
+
+
+def _table(trials: Sequence[Trial], errors: Sequence[Array]) -> dict[str, Array]:
+    """What was tried, one row a choice of settings and ridge."""
+    settings = {
+        name: np.array([trial.settings[name] for trial in trials for _ in trial.ridges]) for name in trials[0].settings
+    }
+    ridges = np.concatenate([trial.ridges for trial in trials])
+    return settings | {"ridge": ridges, "error": np.concatenate(errors)}
