@@ -1,0 +1,261 @@
+"""Figures of motion: joint angles over time with their gaits, dose and response, and a stick salamander that moves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqdyn.figures import MODELS, PALETTE, figure
+from seqdyn.motion.rhythm import as_motion, rhythm
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = np.ndarray[Any, Any]
+
+SHADES = ("#FFFFFF", "#DCEAF5", "#FBE9D9", "#E3F1E3", "#F5E3EE")
+"""Backgrounds of gaits, in the order in which they come."""
+
+BEND = 3.0
+"""Turns of the path for every radian of mean bend, a cycle: how sharply the drawn animal turns."""
+
+
+SIGHT = 1.2
+"""Body lengths that are seen to every side of the animal."""
+
+
+def plot_joint_angles(
+    angles: Any,
+    rate: float | None = None,
+    *,
+    gaits: Sequence[str] | None = None,
+    beside: Any = None,
+    title: str | None = None,
+) -> Figure:
+    """Joint angles over time, one trace a joint from head to tail, on the background of the gait.
+
+    Parameters
+    ----------
+    angles : array or DataArray, shape (time, joints), or DataFrame
+        In rad.
+    rate : float > 0, optional
+        Samples a second; not needed of what is indexed by seconds.
+    gaits : sequence of str, one a sample, optional
+        Names of the gaits; each gets a shade, and its name where it begins.
+    beside : as angles, optional
+        The same joints of another source (what was observed), in grey behind.
+    title : str, optional
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If ``gaits`` or ``beside`` are not as long as the angles.
+
+    Examples
+    --------
+    >>> t = np.arange(100)[:, None] / 25
+    >>> drawing = plot_joint_angles(np.cos(2 * np.pi * (t - np.arange(4) / 8)), 25.0, gaits=["swimming"] * 100)
+    >>> len(drawing.axes[0].lines)
+    4
+    """
+    values, rate, names = as_motion(angles, rate)
+    other = None if beside is None else as_motion(beside, rate)[0]
+    for name, rows in (("gaits", gaits), ("beside", other)):
+        if rows is not None and len(rows) != len(values):
+            raise ValueError(f"{name} has {len(rows)} samples, the angles {len(values)}.")
+    time, joints = np.arange(len(values)) / rate, values.shape[1]
+    room = 1.1 * max(float(np.ptp(values, axis=0).max()), 1e-6)
+    drawing, axes = figure(height=1.6 + 0.32 * joints)
+    _shade(axes, time, gaits)
+    for number in range(joints):
+        base = -number * room
+        if other is not None:
+            axes.plot(time, base + other[:, number], color=PALETTE["baseline"], linewidth=1.0)
+        axes.plot(time, base + values[:, number], color=MODELS[0], linewidth=1.2)
+    axes.set_yticks([-number * room for number in range(joints)], names or [f"joint {k}" for k in range(joints)])
+    axes.set_xlabel("time, s")
+    axes.set_xlim(time[0], time[-1])
+    axes.set_title(title or f"Joint angles ({room:.2g} rad from line to line)")
+    return drawing
+
+
+def _shade(axes: Axes, time: Array, gaits: Sequence[str] | None) -> None:
+    """The background of every gait, and its name where it begins."""
+    if gaits is None:
+        return
+    marks = np.asarray(gaits, dtype=object)
+    order = list(dict.fromkeys(marks.tolist()))
+    borders = [0, *(np.flatnonzero(marks[1:] != marks[:-1]) + 1).tolist(), len(marks)]
+    for begin, end in zip(borders[:-1], borders[1:], strict=True):
+        stop = time[min(end, len(time) - 1)]
+        axes.axvspan(time[begin], stop, color=SHADES[1 + order.index(marks[begin]) % (len(SHADES) - 1)], zorder=0)
+        if stop - time[begin] > 0.08 * (time[-1] - time[0]):
+            place = (time[begin] + stop) / 2
+            axes.text(place, 1.0, marks[begin], transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=8)
+
+
+def plot_steering_map(responses: xarray.DataArray, *, shown: int = 6, unit: str | None = None) -> Figure:
+    """Dose and response: the neurons that move the quantity most as curves, all of them as a map.
+
+    Parameters
+    ----------
+    responses : DataArray, dims (neuron, dose)
+        From :func:`~seqdyn.motion.steering.steering_map`.
+    shown : int
+        How many curves.
+    unit : str, optional
+        Of the quantity, for its axis.
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> import xarray
+    >>> doses = np.linspace(-1, 1, 5)
+    >>> made = xarray.DataArray(
+    ...     np.outer([1.0, 0.2], doses), {"value": (("neuron", "dose"), np.tile(doses, (2, 1))),
+    ...     "neuron": ["h[0]", "h[1]"], "free": 0.1}, ("neuron", "dose"), name="turning")
+    >>> len(plot_steering_map(made, unit="rad").axes)
+    3
+    """
+    if "neuron" not in responses.dims or "dose" not in responses.dims:
+        raise ValueError(f"responses has the dims {responses.dims}, expected (neuron, dose): give a steering_map.")
+    name = f"{responses.name or 'response'}{f', {unit}' if unit else ''}"
+    effect = np.ptp(responses.fillna(responses.free).values, axis=1)
+    order = np.argsort(-effect)
+    drawing, (curves, table) = figure(columns=2, width=9.0, height=3.6)
+    for number in order[:shown]:
+        one = responses.isel(neuron=int(number))
+        curves.plot(one["value"], one, marker="o", markersize=3, label=str(one["neuron"].item()))
+    curves.axhline(float(responses.free), color=PALETTE["baseline"], linewidth=1.0, linestyle="--")
+    curves.set(xlabel="neuron held at", ylabel=name, title="The neurons that move it most")
+    curves.legend(ncols=2, fontsize=8)
+    change = responses.values[order] - float(responses.free)
+    size = float(np.nanmax(np.abs(change))) or 1.0
+    image = table.imshow(change, aspect="auto", cmap="RdBu_r", vmin=-size, vmax=size, interpolation="nearest")
+    table.grid(False)
+    table.set(xlabel="dose, from low to high", ylabel="neuron, the strongest first", title="Change from the free run")
+    drawing.colorbar(image, ax=table)
+    return drawing
+
+
+def animate_salamander(
+    angles: Any,
+    path: str | os.PathLike[str],
+    rate: float | None = None,
+    *,
+    frames_per_second: int = 15,
+    labels: Sequence[str] | None = None,
+) -> None:
+    """Write an animated GIF of a stick salamander with these joint angles.
+
+    The shape is that of the angles. The path is drawn, not simulated: the animal goes forward a fixed part of its
+    length with every cycle, and turns with the mean bend of its body.
+
+    Parameters
+    ----------
+    angles : array or DataArray, shape (time, joints), or DataFrame
+        In rad: eight or more joints of the body from head to tail first; four more are legs, LF, RF, LH, RH.
+    path : path
+        Of the GIF.
+    rate : float > 0, optional
+        Samples a second; not needed of what is indexed by seconds.
+    frames_per_second : int, at least 1
+        Of the GIF, in true time.
+    labels : sequence of str, one a sample, optional
+        Written above the animal: the gait, or the drive.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 8 joints.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> t = np.arange(50)[:, None] / 25
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     animate_salamander(np.cos(2 * np.pi * (t - np.arange(8) / 8)), folder + "/swims.gif", 25.0)
+    ...     os.path.getsize(folder + "/swims.gif") > 1000
+    True
+    """
+    from matplotlib.animation import FuncAnimation, PillowWriter
+
+    values, rate, _ = as_motion(angles, rate)
+    if values.shape[1] < 8:
+        raise ValueError(f"A salamander has 8 joints in its body, and 4 limbs: angles has {values.shape[1]} columns.")
+    chosen = np.arange(0, len(values), max(1, round(rate / frames_per_second)))
+    bodies = _bodies(values[:, :8], rate)
+    drawing, axes = figure(width=4.0, height=4.2)
+    ground = np.stack(np.meshgrid(*(np.arange(low, high, 0.5) for low, high in _reach(bodies))), axis=-1).reshape(-1, 2)
+
+    def draw(frame: int) -> list[Any]:
+        axes.clear()
+        axes.set_axis_off()
+        x, y = bodies[frame, 4]
+        axes.set(xlim=(x - SIGHT, x + SIGHT), ylim=(y - SIGHT, y + SIGHT), aspect="equal")
+        axes.plot(*ground.T, ".", color=PALETTE["grid"], markersize=4)
+        axes.plot(*bodies[: frame + 1, 4].T, color=PALETTE["memory"], linewidth=3.0)
+        _animal(axes, bodies[frame], values[frame, 8:12])
+        text = f"{frame / rate:.1f} s" + (f"   {labels[frame]}" if labels is not None else "")
+        axes.set_title(text, fontsize=10)
+        return []
+
+    shown = FuncAnimation(drawing, lambda number: draw(int(chosen[number])), frames=len(chosen))
+    shown.save(str(path), writer=PillowWriter(fps=round(rate / (chosen[1] - chosen[0])) if len(chosen) > 1 else 1))
+
+
+def _reach(bodies: Array) -> list[tuple[float, float]]:
+    """Least and greatest place in both directions, with what is in sight from there, on a grid of halves."""
+    low, high = bodies.reshape(-1, 2).min(axis=0), bodies.reshape(-1, 2).max(axis=0)
+    return [(np.floor(a) - 1.5, np.ceil(b) + 2.0) for a, b in zip(low, high, strict=True)]
+
+
+def _bodies(body: Array, rate: float) -> Array:
+    """The ten points of the body at every sample, (time, 10, 2), in body lengths."""
+    segments = np.concatenate([np.zeros((len(body), 1)), np.cumsum(-body, axis=1)], axis=1)
+    segments -= segments[:, :5].mean(axis=1, keepdims=True)
+    heading, place = _path(body, rate)
+    way = segments + heading[:, None]
+    links = -np.stack([np.cos(way), np.sin(way)], axis=-1) / 9  # from the head backwards
+    points = np.concatenate([np.zeros((len(body), 1, 2)), np.cumsum(links, axis=1)], axis=1)
+    moved: Array = points - points[:, 4:5] + place[:, None]
+    return moved
+
+
+def _path(body: Array, rate: float) -> tuple[Array, Array]:
+    """Heading (time,) and place (time, 2) of an animal that goes on by the rhythm, and turns by the mean bend."""
+    window = max(8, round(2 * rate))
+    speed = np.zeros(len(body))
+    for begin in range(0, len(body), window):
+        part = body[begin : begin + window] if len(body) - begin >= window else body[-window:]
+        speed[begin : begin + window] = 0.3 * rhythm(part, rate).frequency / rate if len(part) >= 8 else 0.0
+    kernel = np.ones(min(window, len(body))) / min(window, len(body))
+    bend = np.convolve(body.mean(axis=1), kernel, mode="same")
+    heading = np.cumsum(2 * np.pi * BEND * bend * speed)
+    return heading, np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1) * speed[:, None], axis=0)
+
+
+def _animal(axes: Axes, points: Array, limbs: Array) -> None:
+    """Its body, its head, and its four legs: they reach forward as their angle grows."""
+    axes.plot(*points.T, color=MODELS[0], linewidth=5, solid_capstyle="round")
+    axes.plot(*points[0], "o", color=MODELS[0], markersize=11)
+    for number, limb in enumerate(limbs):
+        place, side = (2, 6)[number // 2], (1, -1)[number % 2]
+        along = points[place - 1] - points[place]
+        along = along / max(float(np.linalg.norm(along)), 1e-9)
+        across = side * np.array([-along[1], along[0]])
+        swing = np.clip(2 * (limb - 0.3), -0.8, 0.8)
+        foot = points[place] + 0.1 * (np.cos(swing) * across + np.sin(swing) * along)
+        axes.plot(*np.stack([points[place], foot]).T, color=MODELS[1], linewidth=3, solid_capstyle="round")
