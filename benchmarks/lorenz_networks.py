@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import time
 import warnings
 from functools import partial
 from pathlib import Path
@@ -202,14 +203,16 @@ def line(*cells: str) -> None:
 def compare_forcings(name: str, seconds: float, seed: int, data: Data) -> None:
     """One row for every kind of forcing, all of one time and seed."""
     print(f"\n{name}, seed {seed}, {seconds:.0f} s each\n")
-    line("forcing", "steps", "one-step error", "VPT", "quartiles", "P(VPT > 1)")
-    line(*["---"] * 6)
+    line("forcing", "steps", "one-step error", "VPT", "quartiles", "P(VPT > 1)", "CPU s")
+    line(*["---"] * 7)
     for told, forcing in FORCINGS.items():
+        begin = time.process_time()
         if forcing is None:
             model, steps = adapted(name, seed, seconds, data.learnt)
         else:
             model, steps = trained(name, seed, seconds, forcing, data.learnt)
-        line(told, str(steps), *scores(model, data.later, data.scale)[1])
+        used = time.process_time() - begin
+        line(told, str(steps), *scores(model, data.later, data.scale)[1], f"{used:.0f}")
 
 
 def ready(name: str, seed: int, seconds: float, folder: Path | None, series: Array) -> Any:

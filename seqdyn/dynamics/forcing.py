@@ -8,6 +8,7 @@ without a memory of its own is all feedback: J_t(α) = (1 − α) J_t(0). What a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
@@ -16,15 +17,15 @@ from torch import Tensor
 from seqdyn.autoregression import OwnPast, OwnPastState, Past
 from seqdyn.checks import check_choice, is_number
 from seqdyn.dynamics.closed_loop import closed
-from seqdyn.dynamics.products import log_norm, scaled, total
+from seqdyn.dynamics.products import Scaled, log_norm, scaled, total
 from seqdyn.dynamics.trajectory import Stretch, Trajectory, check_cell
 from seqdyn.state import State
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
-HALVINGS = 30
-"""Halvings of the interval of α: it is then known to 1e-9."""
+HALVINGS = 20
+"""Halvings of the interval of α: it is then known to 1e-6."""
 
 
 class Growth(NamedTuple):
@@ -89,7 +90,8 @@ def forced_growth(cell: Cell, x: Any, state: State | None = None, *, alpha: floa
     """
     if not is_number(alpha) or not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be a number in [0, 1], got {alpha!r}.")
-    return _growth(*_along(cell, x, state), alpha)
+    factors = _forced(*_along(cell, x, state), alpha)
+    return Growth(_of_product(factors), _of_steps(factors))
 
 
 def recommended_alpha(cell: Cell, x: Any, state: State | None = None, *, by: str = "product") -> float:
@@ -124,14 +126,14 @@ def recommended_alpha(cell: Cell, x: Any, state: State | None = None, *, by: str
     >>> recommended_alpha(double, torch.ones(1, 20, 1))
     0.5
     """
-    check_choice("by", by, Growth._fields)
+    growth = GROWTHS[check_choice("by", by, list(GROWTHS))]
     jacobians, fed_back = _along(cell, x, state)
-    if getattr(_growth(jacobians, fed_back, 0.0), by) <= 1:
+    if growth(_forced(jacobians, fed_back, 0.0)) <= 1:
         return 0.0
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        grows = getattr(_growth(jacobians, fed_back, middle), by) > 1
+        grows = growth(_forced(jacobians, fed_back, middle)) > 1
         low, high = (middle, high) if grows else (low, middle)
     return high
 
@@ -162,10 +164,22 @@ def _free(stretch: Stretch) -> Stretch:
     return stretch._replace(x=x, before=before._replace(last=stretch.x.value))
 
 
-def _growth(jacobians: Tensor, fed_back: int, alpha: float) -> Growth:
-    """The growth of J(0) diag(1, 1 − α)."""
+def _forced(jacobians: Tensor, fed_back: int, alpha: float) -> Scaled:
+    """J(α) = J(0) diag(1, 1 − α)."""
     share = torch.ones_like(jacobians[0, 0, 0])
     share[len(share) - fed_back :] = 1 - alpha
-    factors = scaled(jacobians * share)
-    product = log_norm(total(factors)) / jacobians.shape[1]
-    return Growth(float(product.max().exp()), float(log_norm(factors).mean(1).max().exp()))
+    return scaled(jacobians * share)
+
+
+def _of_product(factors: Scaled) -> float:
+    """max over sequences of ‖J_T … J_1‖₂^{1/T}."""
+    return float((log_norm(total(factors)) / factors.log.shape[1]).max().exp())
+
+
+def _of_steps(factors: Scaled) -> float:
+    """max over sequences of (‖J_T‖₂ … ‖J_1‖₂)^{1/T}."""
+    return float(log_norm(factors).mean(1).max().exp())
+
+
+GROWTHS: dict[str, Callable[[Scaled], float]] = {"product": _of_product, "bound": _of_steps}
+"""How growth is measured, by name."""
