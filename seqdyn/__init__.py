@@ -8,12 +8,15 @@ The package is a house; each floor knows only those below it.
     floor 1   cell              the contract Cell
               loops             scan and rollout: the only loops over time
               data              containers in, the same containers out
-              metrics, figures, files
+              metrics           scores, with their exact definitions
+              figures, files    one plot style; the file format
+              phase_figures     portraits, return maps, spectra and bifurcations
     floor 2   composition       Stack, Residual, Readout, Offset, Embedding, Identity
               encoder           both directions
               scores            attention: how much each row of a memory matters to a query
               rows              pictures row by row, and pixel by pixel
               flow              systems given by a differential equation
+              held              a cell under a constant input
               glimpses          windows of Gaussian filters on a picture
               initial_state     zero, random, learned, warm-up
               autoregression    own predictions where the past is not known, delay line, centring
@@ -36,7 +39,8 @@ The package is a house; each floor knows only those below it.
     floor 6   forecasting       forecasters of frames, their baselines and backtests
               language          language models, classifiers of texts, translators
               images            models that write, paint and tell pictures
-    floor 7   reports           comparisons of models, the stability of gradients, audits
+              motion            models that move: joint angles from a drive, rhythms, steering
+    floor 7   reports           comparisons of models, the stability of gradients, motion, audits
               datasets          load_* and fetch_*
     floor 8   cli               the command line
 
@@ -64,9 +68,11 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.estimators.autoencoder import SequenceAutoencoder
     from seqdyn.estimators.baselines import ARXRegressor, PersistenceRegressor
     from seqdyn.estimators.classifiers import ElmanClassifier, GRUClassifier, LSTMClassifier, RecurrentClassifier
+    from seqdyn.estimators.echo_state import EchoStateRegressor
     from seqdyn.estimators.linear import LinearStateSpaceRegressor
     from seqdyn.estimators.linearise import linearise
     from seqdyn.estimators.moving_average import ExponentialMovingAverageRegressor, MovingAverageRegressor
+    from seqdyn.estimators.next_generation import NextGenerationReservoirRegressor
     from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor, LSTMRegressor, RecurrentRegressor
     from seqdyn.estimators.scorers import time_scorer
     from seqdyn.figures import plot_forecast, plot_history, plot_unrolled
@@ -94,8 +100,11 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.language.model import LanguageModel
     from seqdyn.language.translation import Translator
     from seqdyn.loops import Scan, rollout, scan
+    from seqdyn.motion.model import MotionModel
+    from seqdyn.motion.steering import steering_map, steering_neurons
     from seqdyn.reports.audits import check_causal, check_likelihood, check_padding
     from seqdyn.reports.comparison import compare_models
+    from seqdyn.reports.motion.report import MotionReport, motion_report
     from seqdyn.reports.stability.report import StabilityReport, assert_stable, stability_report
     from seqdyn.state import hold
     from seqdyn.stream import Stream
@@ -131,6 +140,8 @@ _HOME = {
     "estimators.moving_average": ("MovingAverageRegressor", "ExponentialMovingAverageRegressor"),
     "estimators.autoencoder": ("SequenceAutoencoder",),
     "estimators.baselines": ("PersistenceRegressor", "ARXRegressor"),
+    "estimators.echo_state": ("EchoStateRegressor",),
+    "estimators.next_generation": ("NextGenerationReservoirRegressor",),
     "data.splits": ("PanelTimeSplit",),
     "estimators.scorers": ("time_scorer",),
     "forecasting.forecaster": ("Forecaster",),
@@ -152,8 +163,11 @@ _HOME = {
     "images.pixel": ("PixelRNN",),
     "images.draw": ("DRAW",),
     "images.captioning": ("Captioner",),
+    "motion.model": ("MotionModel",),
+    "motion.steering": ("steering_map", "steering_neurons"),
     "reports.audits": ("check_causal", "check_padding", "check_likelihood"),
     "reports.comparison": ("compare_models",),
+    "reports.motion.report": ("motion_report", "MotionReport"),
     "reports.stability.report": ("stability_report", "StabilityReport", "assert_stable"),
 }
 """Where each public name lives, floor by floor."""
@@ -162,6 +176,9 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _SUBMODULES = (
     "state",
     "metrics",
+    "phase_figures",
+    "motion",
+    "held",
     "datasets",
     "systems",
     "training",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seqdyn.figures import MODELS, PALETTE, figure
-from seqdyn.motion.rhythm import as_motion, rhythm
+from seqdyn.motion.rhythms import as_motion, rhythm
 
 if TYPE_CHECKING:
     import xarray
@@ -95,7 +96,7 @@ def _shade(axes: Axes, time: Array, gaits: Sequence[str] | None) -> None:
     marks = np.asarray(gaits, dtype=object)
     order = list(dict.fromkeys(marks.tolist()))
     borders = [0, *(np.flatnonzero(marks[1:] != marks[:-1]) + 1).tolist(), len(marks)]
-    for begin, end in zip(borders[:-1], borders[1:], strict=True):
+    for begin, end in pairwise(borders):
         stop = time[min(end, len(time) - 1)]
         axes.axvspan(time[begin], stop, color=SHADES[1 + order.index(marks[begin]) % (len(SHADES) - 1)], zorder=0)
         if stop - time[begin] > 0.08 * (time[-1] - time[0]):

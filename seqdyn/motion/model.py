@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from seqdyn.autoregression import Autoregression
+from seqdyn.autoregression import Autoregression, OwnPast
 from seqdyn.cell import Cell
 from seqdyn.checks import check_choice, check_count, is_number
 from seqdyn.dynamics.neuron_forces import clamp
@@ -19,9 +19,11 @@ from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.files import save as save_file
 from seqdyn.files import storable
+from seqdyn.held import Held
 from seqdyn.loops import Force, Record, scan
 from seqdyn.motion.reading import Motion, check_drive, check_unit, labelled, read_drive, read_motion, read_start
 from seqdyn.predictor import Predictor
+from seqdyn.state import map_leaves
 from seqdyn.state import steps as stretch
 
 if TYPE_CHECKING:
@@ -58,8 +60,8 @@ class MotionModel(BaseEstimator):
     Parameters
     ----------
     estimator : regressor
-        Any regressor of the library that can see its own past; a GRU of 64 units if None. It is copied. What its
-        ``autoregression`` says of lags and teacher forcing is kept.
+        Any regressor of the library that can see its own past; :func:`default_estimator` if None. It is copied. What
+        its ``autoregression`` says of lags and teacher forcing is kept.
     angles : sequence of str, or int, or None
         The names of the joints, or their number; those of the data if None. Data with other joints are refused.
     rate : float > 0
@@ -155,8 +157,7 @@ class MotionModel(BaseEstimator):
 
     def _estimator(self, joints: int) -> Any:
         """The regressor with its own past: the angles that it predicts."""
-        given = GRURegressor(hidden_size=64) if self.estimator is None else self.estimator
-        estimator = clone(given)
+        estimator = default_estimator() if self.estimator is None else clone(self.estimator)
         names = estimator.get_params(deep=False)
         if "autoregression" not in names:
             raise ValueError(f"{type(estimator).__name__} does not see its own past: take a recurrent regressor.")
@@ -311,12 +312,27 @@ class MotionModel(BaseEstimator):
         """What the training wrote down."""
         return self.estimator_.history_
 
-    def held(self, drive: Any = None) -> Any:
-        """The input of the network in a free run under a constant drive, of one row and one step."""
+    def autonomous(self, drive: Any = None) -> Held:
+        """The free run under a constant drive, as a system without input: what instruments look at.
+
+        Its step is that of a free run, in network units: ``limit_cycle(model.autonomous([4.0, 4.0]), dt=1 / rate)``.
+
+        Parameters
+        ----------
+        drive : array, shape (drives,), or None
+            None for a model without a drive.
+
+        Raises
+        ------
+        ValueError
+            If the drive has another shape, or leaves the range of the training.
+        """
         check_is_fitted(self, "estimator_")
         driven, _ = read_drive(drive, len(self.drives_), 0, 1)
         check_drive(driven, self.drive_range_, self.drives_)
-        return self._inputs(np.zeros((1, 0, len(self.angles_))), driven)
+        x = self._inputs(np.zeros((1, 0, len(self.angles_))), driven)
+        loop = cast(OwnPast, self.cell_)
+        return Held(loop, map_leaves(lambda leaf: leaf[:, 0], loop.alone(1, 1, x.exogenous)))
 
     # ---------------------------------------------------------------- files
 
@@ -336,6 +352,22 @@ class MotionModel(BaseEstimator):
         model = cls(**content["params"])
         model.__dict__.update(content["fitted"])
         return model
+
+
+def default_estimator() -> GRURegressor:
+    """A GRU of 64 units, trained on windows of 75 steps of which the last 50 run free.
+
+    The free part is what keeps the rhythm: trained one step ahead alone, a model drifts, and may leave for good.
+
+    Examples
+    --------
+    >>> default_estimator().window
+    75
+    """
+    own = Autoregression(free_run=50)
+    return GRURegressor(
+        hidden_size=64, window=75, stride=12, learning_rate=5e-3, schedule="cosine", max_epochs=40, autoregression=own
+    )
 
 
 def _pairs(motion: Motion) -> tuple[list[Array], list[Array]]:

@@ -10,7 +10,7 @@ import numpy as np
 from seqdyn.checks import check_count
 from seqdyn.dynamics.neuron_forces import clamp, memory, neurons, places
 from seqdyn.motion.model import MotionModel
-from seqdyn.motion.rhythm import Rhythm, joint_places, rhythm
+from seqdyn.motion.rhythms import Rhythm, joint_places, rhythm
 from seqdyn.state import flatten
 
 if TYPE_CHECKING:

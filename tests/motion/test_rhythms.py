@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqdyn.datasets import load_salamander
-from seqdyn.motion.rhythm import cycle_error, rhythm, wrapped
+from seqdyn.motion.rhythms import cycle_error, rhythm, wrapped
 
 GAITS = [  # drive, frequency, lags: of Ijspeert et al. (2007), computed anew with an Euler step of 5 ms
     (1.0, 0.2, [0.029, 0.016, 0.061, 0.345, 0.067, 0.018, 0.028], "standing"),

@@ -1,0 +1,189 @@
+"""What a motion report measures, as one plain dictionary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from seqdyn.dynamics.equilibria import fixed_points
+from seqdyn.dynamics.limit_cycles import LimitCycle, limit_cycle
+from seqdyn.dynamics.lyapunov import lyapunov_spectrum
+from seqdyn.dynamics.neuron_forces import clamp, memory, neurons
+from seqdyn.held import Held
+from seqdyn.loops import scan
+from seqdyn.motion.model import MotionModel
+from seqdyn.motion.rhythms import Rhythm, rhythm
+from seqdyn.state import State, flatten, map_leaves, take, unflatten
+
+Array = np.ndarray[Any, Any]
+Content = dict[str, Any]
+
+NOISE = 0.5
+"""Starts are moved off the motion by so many standard deviations of every state variable."""
+
+SAME = 0.02
+"""A motion has come back if its frequency is that of the free run within this, and its amplitudes within 5 of it."""
+
+MULTIPLIERS = 4
+"""How many multipliers are told."""
+
+
+def measured(model: MotionModel, drive: Any, start: Any, steps: int, starts: int, seed: int) -> Content:
+    """Measure a motion model under a constant drive.
+
+    Parameters
+    ----------
+    model : MotionModel
+    drive : array, shape (drives,), or None
+    start : array, shape (warm-up, joints), or None
+    steps : int
+        Of every free run.
+    starts : int
+        Perturbed starts, and starts of the search for fixed points.
+    seed : int
+
+    Returns
+    -------
+    dict
+    """
+    cell = model.autonomous(drive)
+    run = model.run(drive, start, steps, record=lambda x, before, output, after: after)
+    settled = map_leaves(lambda leaf: leaf[:, steps // 2 :], run.record)
+    last = map_leaves(lambda leaf: leaf[:, -1], run.record)
+    stays = bool(np.isfinite(run.angles.values).all())
+    free = rhythm(run.angles.values[steps // 2 :], model.rate) if stays else None
+    content: Content = {"subject": _subject(model, drive, steps), "stays": stays, "angles": run.angles.values}
+    if free is None:
+        return content | {
+            "rhythm": None,
+            "cycle": None,
+            "exponents": None,
+            "points": None,
+            "neurons": None,
+            "back": None,
+        }
+    return content | {
+        "rhythm": _rhythm(free),
+        "cycle": _cycle(cell, last, model.rate),
+        "exponents": _exponents(cell, last, model.rate, seed),
+        "points": _points(cell, starts, seed),
+        "neurons": _lesions(model, settled, free, drive, start, steps),
+        "back": _back(model, cell, settled, free, steps, starts, seed),
+    }
+
+
+def _subject(model: MotionModel, drive: Any, steps: int) -> Content:
+    held = [] if drive is None else [float(value) for value in np.atleast_1d(drive)]
+    return {
+        "model": f"MotionModel({type(model.estimator_).__name__}), {len(neurons(model.cell_))} neurons",
+        "joints": list(model.angles_),
+        "rate": float(model.rate),
+        "drive": dict(zip(model.drives_, held, strict=True)),
+        "steps": steps,
+        "unit": model.unit,
+    }
+
+
+def _rhythm(free: Rhythm) -> Content:
+    return {
+        "frequency": free.frequency,
+        "wave": free.wave(),
+        "travelling_index": free.travelling_index(),
+        "offset": free.offset.tolist(),
+        "amplitude": free.amplitude.tolist(),
+        "lags": free.lags().tolist(),
+    }
+
+
+def _cycle(cell: Held, state: State, rate: float) -> Content:
+    """The limit cycle, or why there is none."""
+    try:
+        found = limit_cycle(cell, state=state, dt=1 / rate)
+    except ValueError as error:
+        return {"found": False, "why": str(error)}
+    leading = found.multipliers.abs()[:MULTIPLIERS]
+    return {
+        "found": True,
+        "kind": found.kind,
+        "frequency": found.frequency,
+        "period_in_steps": found.period_in_steps,
+        "residual": found.residual,
+        "stable": found.stable,
+        "multipliers": leading.tolist(),
+        "recovery": _recovery(found),
+        "lags": found.lags().tolist(),
+    }
+
+
+def _recovery(cycle: LimitCycle) -> float:
+    """Seconds until a deviation from the cycle is down to 1 %; inf if it does not die."""
+    slowest = float(cycle.transverse.abs().max())
+    span = cycle.period if cycle.steps is None else cycle.steps * cycle.dt
+    return span * float(np.log(0.01) / np.log(slowest)) if 0 < slowest < 1 else (0.0 if slowest == 0 else float("inf"))
+
+
+def _exponents(cell: Held, state: State, rate: float, seed: int) -> Content:
+    found = lyapunov_spectrum(cell, state=state, steps=2000, k=3, dt=1 / rate, k_adjoint=0, seed=seed)
+    return {"values": found.exponents.tolist(), "errors": found.standard_errors.tolist()}
+
+
+def _points(cell: Held, starts: int, seed: int) -> Content:
+    found = fixed_points(cell, starts=starts, seed=seed)
+    return {
+        "kinds": dict(Counter(found.kinds)),
+        "stable": int(found.stable.sum()),
+        "slow": int(found.slow.sum()),
+        "index": found.index.tolist(),
+        "newton_step": float(found.newton_step.max()) if len(found) else 0.0,
+        "rejected": found.rejected,
+        "starts": found.starts,
+    }
+
+
+def _lesions(model: MotionModel, settled: State, free: Rhythm, drive: Any, start: Any, steps: int) -> Content:
+    """What every joint's amplitude and the frequency become while one neuron is held at its mean, over the free run."""
+    names = neurons(model.cell_)
+    means = torch.stack([flatten(memory(take_step(settled, t))) for t in range(0, steps - steps // 2)]).mean((0, 1))
+    rows = {name: np.where(np.arange(len(names)) == place, float(means[place]), np.nan)[:, None]
+            for place, name in enumerate(names)}  # fmt: skip
+    begin = np.zeros((0, len(model.angles_))) if start is None else np.asarray(start, dtype=np.float64)
+    beside = np.broadcast_to(begin, (len(names), *begin.shape))
+    angles = model.run(drive, beside, steps, clamp(model.cell_, rows)).angles.values[:, steps // 2 :]
+    amplitude = np.full((len(names), len(free.amplitude)), np.nan)
+    frequency = np.full(len(names), np.nan)
+    for place, held in enumerate(angles):
+        if np.isfinite(held).all():
+            found = rhythm(held, model.rate)
+            amplitude[place], frequency[place] = found.amplitude, found.frequency
+    return {
+        "names": names,
+        "amplitude": ((amplitude - free.amplitude) / max(float(free.amplitude.max()), 1e-9)).tolist(),
+        "frequency": (frequency / max(free.frequency, 1e-9) - 1).tolist(),
+    }
+
+
+def take_step(states: State, t: int) -> State:
+    """The states of one step of a record (series, time, …)."""
+    return map_leaves(lambda leaf: leaf[:, t], states)
+
+
+def _back(model: MotionModel, cell: Held, settled: State, free: Rhythm, steps: int, starts: int, seed: int) -> Content:
+    """The share of perturbed starts from which the motion comes back."""
+    generator = torch.Generator().manual_seed(seed)
+    path = map_leaves(lambda leaf: leaf[0], settled)
+    flat = flatten(path)
+    chosen = torch.randint(len(flat), (starts,), generator=generator)
+    moved = flat[chosen] + NOISE * flat.std(0) * torch.randn(starts, flat.shape[1], generator=generator).to(flat)
+    with torch.no_grad():
+        output = scan(cell, cell.alone(starts, steps), unflatten(moved, take(path, [0]))).output
+    angles = model.predictor_.decode(output)[:, steps // 2 :]
+    found = [rhythm(one, model.rate) for one in angles if np.isfinite(one).all()]
+    near = [
+        abs(one.frequency - free.frequency) <= SAME * free.frequency
+        and bool((np.abs(one.amplitude - free.amplitude) <= 5 * SAME * free.amplitude.max()).all())
+        for one in found
+    ]
+    return {"share": sum(near) / starts, "starts": starts, "noise": NOISE}

@@ -1,0 +1,275 @@
+"""The motion report: does the free run close on a stable cycle, which one, and which neurons make it?"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from seqdyn.checks import check_choice, check_count
+from seqdyn.motion.model import MotionModel
+from seqdyn.reports.motion.figures import overview
+from seqdyn.reports.motion.measurements import Content, measured
+from seqdyn.reports.motion.page import to_html
+from seqdyn.reports.motion.verdict import checks_of, verdict_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NEURONS = 8
+"""Neurons in the printed table."""
+
+
+class MotionReport:
+    """What :func:`motion_report` found, in every form it can be handed on.
+
+    Parameters
+    ----------
+    content : dict
+        Everything, as plain dictionaries, lists, numbers and strings.
+
+    Attributes
+    ----------
+    content : dict
+    verdict : {"LIMIT CYCLE", "AT REST", "CHAOTIC", "NOT CLOSED", "DIVERGES"}
+    severity : {"PASS", "WARN", "FAIL"}
+    reason : str
+        The verdict in one sentence.
+    checks : DataFrame
+        One row a check: its status, value and threshold.
+    """
+
+    def __init__(self, content: Mapping[str, Any]):
+        self.content = dict(content)
+
+    @property
+    def verdict(self) -> str:
+        return str(self.content["verdict"]["name"])
+
+    @property
+    def severity(self) -> str:
+        return str(self.content["verdict"]["severity"])
+
+    @property
+    def reason(self) -> str:
+        return str(self.content["verdict"]["reason"])
+
+    @property
+    def checks(self) -> pd.DataFrame:
+        return pd.DataFrame(self.content["checks"]).set_index("check")
+
+    def passed(self, *, fail_on: str = "fail") -> bool:
+        """Whether the verdict and all checks passed; with ``fail_on="warn"`` a warning counts as failing, too."""
+        check_choice("fail_on", fail_on, ["fail", "warn"])
+        bad = {"FAIL"} | ({"WARN"} if fail_on == "warn" else set())
+        return self.severity not in bad and not bad & {check["status"] for check in self.content["checks"]}
+
+    @property
+    def exit_code(self) -> int:
+        """0 if it passed, else 1."""
+        return 0 if self.passed() else 1
+
+    def joints(self) -> pd.DataFrame:
+        """The rhythm, one row a joint: offset and amplitude in the unit of the model, lag to the next in cycles."""
+        found = self.content["rhythm"]
+        if found is None:
+            return pd.DataFrame(columns=["offset", "amplitude", "lag"])
+        columns = {"offset": found["offset"], "amplitude": found["amplitude"], "lag": [*found["lags"], math.nan]}
+        return pd.DataFrame(columns, index=pd.Index(self.content["subject"]["joints"], name="joint"))
+
+    def neurons(self) -> pd.DataFrame:
+        """Neurons by joints: how the amplitude changes while the neuron is held at its mean.
+
+        In shares of the largest amplitude of the free run, so that a joint that hardly moves does not stand out;
+        ``frequency`` in shares of its own.
+        """
+        found = self.content["neurons"]
+        if found is None:
+            return pd.DataFrame(columns=self.content["subject"]["joints"])
+        frame = pd.DataFrame(found["amplitude"], index=pd.Index(found["names"], name="neuron"))
+        frame.columns = pd.Index(self.content["subject"]["joints"], name="joint")
+        return frame.assign(frequency=found["frequency"])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Every single number, one a row: section, name, value."""
+        rows = []
+        for section in ("rhythm", "cycle", "exponents", "points", "back"):
+            for name, value in (self.content[section] or {}).items():
+                values = value if isinstance(value, list) else [value]
+                rows += [(section, name, k, float(v)) for k, v in enumerate(values) if isinstance(v, int | float)]
+        return pd.DataFrame(rows, columns=["section", "name", "number", "value"])
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The content as JSON; what is not finite is null."""
+        text = json.dumps(_plain(self.content), ensure_ascii=False, allow_nan=False, indent=1)
+        return _written(text, path)
+
+    def to_html(self, path: str | Path | None = None, *, minimal: bool = False) -> str:
+        """One HTML file that stands alone: no network, no script.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write it.
+        minimal : bool
+            Leave out the figures.
+        """
+        return _written(to_html(self, minimal=minimal), path)
+
+    def plot(self) -> Figure:
+        """The motion, the cycle in the plane, what the neurons do, and the multipliers."""
+        return overview(self.content)
+
+    def __str__(self) -> str:
+        subject, found = self.content["subject"], self.content
+        drive = ", ".join(f"{name} = {value:g}" for name, value in subject["drive"].items()) or "no drive"
+        lines = [
+            f"{self.verdict} ({self.severity}): {self.reason}",
+            f"{subject['model']}; {len(subject['joints'])} joints at {subject['rate']:g} Hz, {drive}",
+        ]
+        if found["rhythm"] is None:
+            return "\n".join(lines)
+        own, rates, points = found["rhythm"], found["exponents"], found["points"]
+        shown = ", ".join(f"{v:.3g} ± {e:.1g}" for v, e in zip(rates["values"], rates["errors"], strict=True))
+        kinds = ", ".join(f"{number} {kind}" for kind, number in points["kinds"].items()) or "none"
+        lines += [
+            "",
+            f"rhythm      {own['frequency']:.4f} Hz, {_wave(own)}",
+            f"cycle       {_cycle(found['cycle'])}",
+            f"exponents   {shown} per second",
+            f"points      {kinds}, of {points['starts']} starts; Newton's step at most {points['newton_step']:.1g}",
+            f"comes back  from {found['back']['share']:.0%} of {found['back']['starts']} starts moved by "
+            f"{found['back']['noise']:g} standard deviations",
+            "",
+            self.joints().round(3).to_string(na_rep=""),
+            "",
+            "Neurons that drive most: what holding one at its mean does to joints, in shares of the largest amplitude",
+            _strongest(self.neurons()),
+            "",
+            *(f"{check['status']:4}  {check['check']}: {check['meaning']}" for check in found["checks"]),
+        ]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<MotionReport {self.verdict} ({self.severity})>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def motion_report(
+    model: MotionModel,
+    drive: Any = None,
+    start: Any = None,
+    *,
+    steps: int = 500,
+    starts: int = 64,
+    seed: int = 0,
+) -> MotionReport:
+    """What a motion model does when it runs free under a constant drive, and how it does it.
+
+    Rhythm and lags of the joints; the limit cycle, closed by Newton's method, with its multipliers; exponents;
+    certified fixed points; whether the motion comes back after a perturbation; and which neurons drive which joint.
+
+    Parameters
+    ----------
+    model : MotionModel
+        Fitted.
+    drive : array, shape (drives,), or None
+        What is held; None for a model without a drive.
+    start : array, shape (warm-up, joints), optional
+        Angles from which the free run begins; which cycle is found, if there are several, is up to it.
+    steps : int, at least 32
+        Of every free run, of which the second half is measured: several turns.
+    starts : int, at least 1
+        Perturbed starts, and starts of the search for fixed points.
+    seed : int
+        Of everything drawn.
+
+    Returns
+    -------
+    MotionReport
+        ``print`` it, or ``.to_html("motion.html")``.
+
+    Raises
+    ------
+    ValueError
+        If the drive, the start or a number does not fit.
+
+    References
+    ----------
+    Sussillo & Barak (2013), Opening the black box; Schilder, Osinga & Vogt (2005), Continuation of quasi-periodic
+    invariant tori.
+
+    Examples
+    --------
+    >>> from seqdyn import Autoregression, GRURegressor
+    >>> turn = 2 * np.pi * np.arange(300)[:, None] / 25
+    >>> own = Autoregression(free_run=30)
+    >>> network = GRURegressor(
+    ...     hidden_size=8, window=40, stride=20, max_steps=150, autoregression=own, random_state=0
+    ... )
+    >>> model = MotionModel(network, rate=25.0).fit(None, np.sin(turn + [0, 1]))
+    >>> report = motion_report(model, steps=300, starts=8)
+    >>> report.verdict, round(report.content["rhythm"]["frequency"], 1)
+    ('LIMIT CYCLE', 1.0)
+    """
+    if not isinstance(model, MotionModel):
+        raise TypeError(f"motion_report is about a MotionModel, got {type(model).__name__}; for others there is "
+                        "stability_report.")  # fmt: skip
+    check_count("steps", steps, 32)
+    check_count("starts", starts)
+    content = measured(model, drive, start, steps, starts, seed)
+    checks = checks_of(content)
+    return MotionReport(content | {"checks": checks, "verdict": verdict_of(content, checks)})
+
+
+def _wave(found: Content) -> str:
+    if found["wave"] == "rest":
+        return "at rest"
+    return f"a {found['wave']} wave along the joints (travelling index {found['travelling_index']:.2f})"
+
+
+def _cycle(found: Content) -> str:
+    if not found["found"]:
+        return f"none: {found['why']}"
+    sizes = ", ".join(f"{value:.3g}" for value in found["multipliers"])
+    return (
+        f"{found['kind']}, {found['period_in_steps']:.4f} steps a turn ({found['frequency']:.4f} Hz), closed to "
+        f"{found['residual']:.0e}; multipliers {sizes}; down to 1 % after {found['recovery']:.2g} s"
+    )
+
+
+def _strongest(frame: pd.DataFrame) -> str:
+    """The neurons of the largest effect, with the three joints each moves most."""
+    joints = frame.drop(columns="frequency").fillna(-1.0)
+    order = joints.abs().max(axis=1).sort_values(ascending=False).index[:NEURONS]
+    rows = []
+    for name in order:
+        most = joints.loc[name].abs().sort_values(ascending=False).index[:3]
+        what = ", ".join(f"{joint} {joints.loc[name, joint]:+.0%}" for joint in most)
+        rows.append(f"  {name:10} {what}; frequency {frame.loc[name, 'frequency']:+.1%}")
+    return "\n".join(rows)
+
+
+def _plain(value: Any) -> Any:
+    """A tree that JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(part) for part in (value.tolist() if isinstance(value, np.ndarray) else value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _written(text: str, path: str | Path | None) -> str:
+    if path is not None:
+        Path(path).write_text(text, encoding="utf-8")
+    return text
