@@ -44,7 +44,8 @@ class TeacherForcing:
     every : int, at least 1
         n: only every n-th step, from the first one on, sees the true value at all (sparse forcing).
     alpha : float in (0, 1]
-        α: a step that sees the true value sees α y + (1 − α) ŷ (generalised forcing).
+        α: a step that sees the true value sees α y + (1 − α) ŷ (generalised forcing). How much is needed is measured by
+        :func:`~seqdyn.dynamics.forcing.recommended_alpha`.
     free_run : int, at least 0
         The last so many steps of every sequence see none.
 

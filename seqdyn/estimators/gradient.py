@@ -79,7 +79,8 @@ class GradientEstimator(Trained, SequenceEstimator):
     warm_start : bool
         ``fit`` goes on from the weights and scaling of the last one.
     autoregression : Autoregression or None
-        How the leading columns of X, the last values of the targets, are used; they may then be NaN.
+        How the leading columns of X, the last values of the targets, are used; they may then be NaN. Its
+        ``teacher_forcing`` and ``free_run`` may change where a fit goes on from the last one.
 
     Attributes
     ----------
