@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -15,19 +15,9 @@ from seqdyn.composition import Readout
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
 from seqdyn.estimators.closed_form import ClosedFormEstimator, Measured
-from seqdyn.estimators.free_run import (
-    LEAD,
-    LONG_STARTS,
-    LONG_STEPS,
-    FreeRuns,
-    comparable,
-    losses,
-    planned_runs,
-    run_free,
-    stays_inside,
-)
 from seqdyn.estimators.parameters import Rule, check_parameters, either, non_negative, one_of
-from seqdyn.estimators.ridge import Affinity, Triangle
+from seqdyn.estimators.ridge import Triangle
+from seqdyn.estimators.selection import Choice, Task, Trial, choose, held_out, onto_last
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run
@@ -42,27 +32,6 @@ HELD_OUT_RIDGES = tuple(10.0 ** np.arange(4, -13, -2))
 
 WITHOUT_VALIDATION = 1e-6
 """The ridge where the data are too short to hold any out."""
-
-
-TRIED = 10
-"""Of how many of the best it is looked whether they stay in the range of the data in the long run."""
-
-
-class Trial(NamedTuple):
-    """A reservoir that is tried: its ``settings``, the ``cell``, the triangles of what comes ``first`` and of what is
-    held out (None: nothing is), the ``ridges``, and the solution of each from what comes first."""
-
-    settings: Mapping[str, Any]
-    cell: Cell
-    first: Triangle
-    held: Triangle | None
-    ridges: Sequence[float]
-    solutions: Sequence[Affinity]
-
-    @property
-    def whole(self) -> Triangle:
-        """The triangle of all rows."""
-        return self.first if self.held is None else self.first.joined(self.held)
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -167,14 +136,13 @@ class ReservoirEstimator(ClosedFormEstimator):
         with torch.no_grad():
             rows, wanted = self._pairs(data)
             trials = self._trials(rows, wanted, data)
-            self.validation_: dict[str, Array] = {}
-            best, place = trials[0], 0
-            if len(trials) * len(best.ridges) > 1:
-                best, place = self._chosen(trials, rows, wanted, data)
-        self.ridge_ = float(best.ridges[place])
+            only = len(trials) * len(trials[0].ridges) == 1
+            task = Task(rows, wanted, data.weight, self._last_values, self.validation_fraction)
+            best = Choice(trials[0], 0, {}) if only else choose(trials, task)
+        self.validation_, self.ridge_ = best.table, float(best.trial.ridges[best.place])
         for name in self._tuned:
-            setattr(self, f"{name}_", best.settings[name])
-        self._finish(data, best.cell, best.whole)
+            setattr(self, f"{name}_", best.trial.settings[name])
+        self._finish(data, best.trial.cell, best.trial.whole)
 
     def _take_in(self, data: Measured, cell: Cell) -> None:
         with torch.no_grad():
@@ -193,7 +161,7 @@ class ReservoirEstimator(ClosedFormEstimator):
 
     def _trials(self, rows: Rows, wanted: Array, data: Measured) -> list[Trial]:
         """Every choice of the settings: one without anything held out where there is none to be made."""
-        later = _held_out(data, self.validation_fraction)
+        later = held_out(rows, data.weight, self.validation_fraction)
         choices = self._choices(self.n_features_in_, int(np.count_nonzero(data.weight)))
         fixed = None if self.ridge == "auto" else (float(self.ridge),)
         if later is None or (len(choices) == 1 and fixed):
@@ -212,35 +180,13 @@ class ReservoirEstimator(ClosedFormEstimator):
         first, held = (Triangle.of(features, wanted, weight) for weight in weights)
         return Trial(settings, cell, first, held, ridges, first.solved(ridges))
 
-    def _chosen(self, trials: Sequence[Trial], rows: Rows, wanted: Array, data: Measured) -> tuple[Trial, int]:
-        """The best trial and the place of its best ridge, by free runs where outputs are fed back."""
-        count, starts, lengths = self._last_values, data.sequences.starts, data.sequences.lengths
-        targets = wanted + rows.x[:, :count].numpy() if count else wanted
-        cuts = starts + _first_held(lengths, self.validation_fraction)
-        runs = planned_runs(rows, targets, data.weight, cuts) if count else None
-        if runs is None:
-            errors = [np.array([_on(trial.held, solution) for solution in trial.solutions]) for trial in trials]
-        else:
-            onto = [[_onto_last(solution, count) for solution in trial.solutions] for trial in trials]
-            errors = comparable(
-                [losses(run_free(trial.cell, own, runs), runs) for trial, own in zip(trials, onto, strict=True)]
-            )
-        self.validation_ = _table(trials, errors)
-        order = sorted(((error, i, j) for i, own in enumerate(errors) for j, error in enumerate(own)))
-        if runs is not None:
-            begin = starts + np.minimum(lengths // 4, LEAD)
-            long = planned_runs(rows, targets, data.weight, begin, LONG_STARTS, LONG_STEPS)
-            order = _first_to_stay(order, trials, onto, long) if long is not None else order
-        _, i, j = order[0]
-        return trials[i], j
-
     def _features(self, rows: Rows, settings: Mapping[str, Any]) -> tuple[Cell, Array]:
         cell = self._reservoir(self.n_features_in_, settings).to(self._device, self._precision)
         return cell, run(cell, rows)[0].numpy()
 
     def _finish(self, data: Measured, cell: Cell, triangle: Triangle) -> None:
         """Read the cell out, keep the triangle, and run over the data."""
-        weight, bias = _onto_last(triangle.solved([self.ridge_])[0], self._last_values)
+        weight, bias = onto_last(triangle.solved([self.ridge_])[0], self._last_values)
         network = Readout(cell, self.n_outputs_, generator=torch.Generator()).to(self._device, self._precision)
         with torch.no_grad():
             network.affine.weight.copy_(torch.as_tensor(weight.T))
@@ -278,49 +224,3 @@ def is_one_step_later(sequences: Sequences, numbers: Array) -> bool:
     now, later = numbers[within], sequences.rows[within + 1, :outputs]
     known = ~np.isnan(now)
     return bool(known.any() and (now[known] == later[known]).all())
-
-
-def _first_held(lengths: Array, fraction: float) -> Array:
-    """The first step of every series that is held out."""
-    first: Array = np.ceil((1 - fraction) * lengths).astype(np.int64)
-    return first
-
-
-def _held_out(data: Measured, fraction: float) -> Array | None:
-    """Which rows are held out; None where too few would be left on either side."""
-    lengths = data.sequences.lengths
-    later: Any = data.sequences.steps >= np.repeat(_first_held(lengths, fraction), lengths)
-    enough = np.count_nonzero(data.weight[~later]) >= 2 and np.count_nonzero(data.weight[later]) >= 2
-    return later if enough else None
-
-
-def _on(held: Triangle | None, solution: Affinity) -> float:
-    """The mean squared error on what is held out."""
-    assert held is not None
-    return held.error(solution)
-
-
-def _first_to_stay(
-    order: list[tuple[float, int, int]], trials: Sequence[Trial], onto: Sequence[Sequence[Affinity]], runs: FreeRuns
-) -> list[tuple[float, int, int]]:
-    """The order from the first on whose long runs stay in the range of the data; as it is where none of ten does."""
-    for place, (_, i, j) in enumerate(order[:TRIED]):
-        if stays_inside(run_free(trials[i].cell, [onto[i][j]], runs), runs).all():
-            return order[place:]
-    return order
-
-
-def _onto_last(solution: Affinity, count: int) -> Affinity:
-    """From the change to the value: the last values, which are the first features, are added."""
-    weight = solution.weight.copy()
-    weight[range(count), range(count)] += 1.0
-    return Affinity(weight, solution.bias)
-
-
-def _table(trials: Sequence[Trial], errors: Sequence[Array]) -> dict[str, Array]:
-    """What was tried, one row a choice of settings and ridge."""
-    settings = {
-        name: np.array([trial.settings[name] for trial in trials for _ in trial.ridges]) for name in trials[0].settings
-    }
-    ridges = np.concatenate([trial.ridges for trial in trials])
-    return settings | {"ridge": ridges, "error": np.concatenate(errors)}

@@ -134,6 +134,17 @@ def test_without_a_gradient_the_reservoir_is_the_same() -> None:
     close(fused, scan(cell, x).output.detach(), 1e-13)
 
 
+@pytest.mark.parametrize("cell", [EchoState(2, 9), DelayPolynomial(2, delays=3, degree=2)], ids=["echo", "delays"])
+def test_kernels_and_closed_forms_are_there(cell: Any) -> None:
+    """Were they missing, the laws about them would pass unseen."""
+    x, before = torch.randn(3, 5, 2), cell.initial_state(3)
+    assert cell.unroll(x, before) is not NotImplemented
+    output, after = cell(x[:, 0], before)
+    shapes = [tuple(part.shape) for part in cell.block(x[:, 0], before, output, after)]
+    n = before[0][0].numel()
+    assert shapes == [(3, cell.output_size, 2), (3, cell.output_size, n), (3, n, 2), (3, n, n)]
+
+
 @pytest.mark.parametrize(("delays", "stride", "degree"), [(1, 1, 3), (3, 2, 3), (4, 1, 1)])
 def test_the_polynomial_has_all_products(delays: int, stride: int, degree: int) -> None:
     """The same numbers as scikit-learn's PolynomialFeatures of the delay line."""
