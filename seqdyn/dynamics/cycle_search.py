@@ -26,6 +26,9 @@ WINDOW = 1024
 NEAR = 1e-2
 """A fit that leaves more of a run than this is no beginning for Newton's method."""
 
+GAIN = 0.9
+"""What is left of a run after a fit of twice as many harmonics, if they are worth it."""
+
 RESTS = 1e-6
 """A run that varies less than this, relative to 1 + max |h|, is at rest."""
 
@@ -35,8 +38,11 @@ PATIENCE = 2048
 GROWTH = 15.0
 """Nats by which neighbours part in a run that is called chaotic."""
 
-MEASURED = (1000, 10_000)
-"""Steps along a curve that its multipliers are averaged over: thirty turns, within these bounds."""
+MEASURED = (1000, 20_000)
+"""Steps along a curve that its multipliers are averaged over: thirty turns or more, within these bounds."""
+
+TRIVIAL = 1e-6
+"""So near to 1 is the multiplier of a shift along the curve, once the average has settled."""
 
 
 class Found(NamedTuple):
@@ -163,7 +169,10 @@ def _fitted(step: Lifted, run: Tensor, rotation: float, harmonics: int) -> tuple
     curve, rotation, error = fitted(run, rotation, winding, number)
     while 1e-13 < error < (0.5 if number < 32 else 0.1) and number < most and curve.tail > TAIL:
         number = min(2 * number, most)
-        curve, rotation, error = fitted(run, rotation, winding, number)
+        tried = fitted(run, rotation, winding, number)
+        if tried[2] > GAIN * error:  # what is left is no harmonic
+            break
+        curve, rotation, error = tried
     return curve, rotation, error
 
 
@@ -241,18 +250,27 @@ def _outputs(field: Field, h: Tensor) -> Tensor:
 
 
 def _multipliers(field: Field, curve: Curve, rotation: float, k: int) -> Tensor:
-    """|μ_i| = e^{λ_i/ω}, with λ_i the mean of ln |R_ii| along the curve, weighted so that its ends do not count."""
-    steps = min(max(MEASURED[0], math.ceil(30 / rotation)), MEASURED[1])
-    frame, rates, slopes = Frame(1, field.width, min(k, field.width)), [], _jacobians(field, curve)
-    theta = rotation * torch.arange(steps, dtype=torch.float64)
-    for chunk in theta.split(max(1, field.rows_at_once // 4)):
-        along = slopes.at(chunk % 1).unflatten(1, (field.width, field.width))
-        rates.append(frame.carry(along.unsqueeze(0))[0])
-    settled = torch.cat(rates)[steps // 5 :]
-    place = (torch.arange(len(settled), dtype=torch.float64) + 1) / (len(settled) + 1)
-    weight = torch.exp(-1 / (place * (1 - place)))
-    exponents = (weight.unsqueeze(1) * settled).sum(0) / weight.sum()
-    return (exponents / rotation).exp().sort(descending=True).values.to(torch.complex128)
+    """|μ_i| = e^{λ_i/ω}, with λ_i the mean of ln |R_ii| along the curve; longer, until one of them is 1."""
+    frame, slopes = Frame(1, field.width, min(k, field.width)), _jacobians(field, curve)
+    rates, steps = torch.zeros(0, min(k, field.width), dtype=torch.float64), max(MEASURED[0], math.ceil(30 / rotation))
+    while True:
+        theta = rotation * torch.arange(len(rates), min(steps, MEASURED[1]), dtype=torch.float64)
+        for chunk in theta.split(max(1, field.rows_at_once // 4)):
+            along = slopes.at(chunk % 1).unflatten(1, (field.width, field.width))
+            rates = torch.cat([rates, frame.carry(along.unsqueeze(0))[0]])
+        found = (_mean(rates[len(rates) // 5 :]) / rotation).exp()
+        if (found - 1).abs().min() < TRIVIAL or len(rates) >= MEASURED[1]:
+            return found.sort(descending=True).values.to(torch.complex128)
+        steps = 2 * len(rates)
+
+
+def _mean(rates: Tensor) -> Tensor:
+    """The mean over time, (k,), with weights that vanish with all derivatives at both ends."""
+    place = (torch.arange(len(rates), dtype=torch.float64) + 1) / (len(rates) + 1)
+    weight = torch.exp(4 - 1 / (place * (1 - place))).unsqueeze(1)
+    dead = rates == -math.inf
+    mean = (weight * torch.where(dead, 0.0, rates)).sum(0) / weight.sum()
+    return torch.where(dead.any(0), -math.inf, mean)
 
 
 def _jacobians(field: Field, curve: Curve) -> Curve:

@@ -24,6 +24,12 @@ from seqdyn.dynamics.angles import TURN, Lifted
 ITERATIONS = 15
 """Of Newton's method, at most."""
 
+KRYLOV = 120
+"""Iterations of GMRES in a step of Newton's, at most: a step that falls short is one on the way."""
+
+SPARE = 0.01
+"""Of the tolerance, at which Newton's method ends."""
+
 DIVISOR = 1e-7
 """|e^{2πikω} − 1| below which a harmonic of the phase is left as it is: the curve may be passed at any pace there."""
 
@@ -143,13 +149,15 @@ def solved(step: Lifted, curve: Curve, rotation: float, tolerance: float) -> tup
     """
     best = curve, rotation, residual(step, curve, rotation)
     for _ in range(ITERATIONS):
+        if best[2] <= SPARE * tolerance:
+            break
         curve, rotation = _newton(step, curve, rotation)
         error = residual(step, curve, rotation)
-        if not math.isfinite(error) or error > 2 * best[2]:
+        if not error < 2 * best[2]:
             break
         gained = error < 0.5 * best[2]
         best = min(best, (curve, rotation, error), key=lambda each: each[2])
-        if error <= 1e-3 * tolerance or not gained:
+        if not gained:
             break
     return best
 
@@ -193,7 +201,7 @@ def _newton(step: Lifted, curve: Curve, rotation: float) -> tuple[Curve, float]:
     size = shape[0] * shape[1] + 1
     right = joined(gap, torch.zeros(1, dtype=gap.dtype))
     operator, inverse = (LinearOperator((size, size), part, dtype=np.float64) for part in (operate, precondition))
-    found, _ = gmres(operator, right, rtol=1e-5, restart=min(size, 120), maxiter=4, M=inverse)
+    found, _ = gmres(operator, right, rtol=1e-4, restart=min(size, KRYLOV), maxiter=1, M=inverse)
     change = torch.from_numpy(found[:-1]).reshape(shape) * scale
     return curve_through(values + change, curve.winding), rotation + float(found[-1])
 
