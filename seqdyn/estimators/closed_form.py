@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -46,7 +46,8 @@ class ClosedFormEstimator(NumberEstimator):
         Leading steps that carry no weight in the solution and no score.
     autoregression : Autoregression or None
         How the leading columns of X, the last values of the targets, are used; they may then be NaN. Steps without
-        them carry no weight in the solution.
+        them carry no weight in the solution. ``residual`` makes no difference: a linear model of the change is one of
+        the level.
 
     Attributes
     ----------
@@ -142,6 +143,11 @@ class ClosedFormEstimator(NumberEstimator):
     def _head(self) -> Head:
         return Squared()
 
+    @property
+    def _own_past(self) -> Autoregression | None:
+        own = self.autoregression
+        return own and replace(own, residual=False)
+
     def _solving_rows(self, sequences: Sequences) -> Rows:
         """Scaled inputs of the inner cell; last values that are not known repeat the one before."""
         filled = sequences.rows
@@ -171,7 +177,7 @@ class ClosedFormEstimator(NumberEstimator):
 
 def _is_plain(own: Any) -> bool:
     """Whether own past is what a solved model can use: the last value, one step ahead."""
-    return own is None or (isinstance(own, Autoregression) and own.lags == own.horizon == 1 and not own.relative)
+    return own is None or (isinstance(own, Autoregression) and own.lags == own.horizon == 1 and not own.centred)
 
 
 def least_squares(regressors: Array, targets: Array, weight: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from seqdyn.autoregression import Autoregression
 from seqdyn.cells.linear import Linear, LinearState
 from seqdyn.checks import outside
 from seqdyn.codecs import tensor
@@ -446,6 +447,12 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
     @property
     def _heads(self) -> int:
         return self._head().outputs
+
+    @property
+    def _own_past(self) -> Autoregression | None:
+        """A feedthrough reads the last value itself: a linear model of the change is one of the level."""
+        own = self.autoregression
+        return replace(own, residual=False) if own is not None and self.feedthrough else own
 
     def _scale(self) -> Array:
         """The scale of every input of the linear cell: of X, or of its delay line."""

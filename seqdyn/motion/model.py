@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from seqdyn.autoregression import Autoregression, OwnPast
 from seqdyn.cell import Cell
 from seqdyn.checks import check_choice, check_count, is_number
+from seqdyn.data.sequences import as_sequences
 from seqdyn.dynamics.neuron_forces import clamp
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.estimators.sequence import unchanged_on_error
@@ -279,9 +280,13 @@ class MotionModel(BaseEstimator):
     # ---------------------------------------------------------------- scores
 
     def predict(self, drive: Any, angles: Any) -> Any:
-        """One step ahead: every angle from all that was observed before it, in the container of ``angles``."""
+        """One step ahead: every angle from all that was observed before it, in the container of ``angles``.
+
+        The first angles of a series are those of a model that has seen nothing.
+        """
         check_is_fitted(self, "estimator_")
-        return self.estimator_.predict(_pairs(self._read(drive, angles))[0])
+        answers = self.estimator_.predict(_pairs(self._read(drive, angles))[0])
+        return as_sequences(angles, "angles").restore(np.concatenate(list(answers)))
 
     def score(self, drive: Any, angles: Any) -> float:
         """R² one step ahead; near 1 for every smooth motion. What a free run is worth :meth:`evaluate` says."""

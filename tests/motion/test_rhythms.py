@@ -27,9 +27,7 @@ GAITS = [  # drive, frequency, lags: of Ijspeert et al. (2007), computed anew wi
     seconds=st.floats(8.0, 20.0),
     offset=st.floats(-2.0, 2.0),
 )
-def test_a_rhythm_is_what_it_was_made_of(
-    frequency: float, phases: list[float], seconds: float, offset: float
-) -> None:
+def test_a_rhythm_is_what_it_was_made_of(frequency: float, phases: list[float], seconds: float, offset: float) -> None:
     time = np.arange(0, seconds, 0.02)
     sizes = np.linspace(1.0, 0.5, len(phases))
     found = rhythm(offset + sizes * np.cos(2 * np.pi * (frequency * time[:, None] + phases)), 50.0)

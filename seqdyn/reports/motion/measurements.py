@@ -27,6 +27,9 @@ NOISE = 0.5
 SAME = 0.02
 """A motion has come back if its frequency is that of the free run within this, and its amplitudes within 5 of it."""
 
+LEADING = 3
+"""How many exponents are measured."""
+
 MULTIPLIERS = 4
 """How many multipliers are told."""
 
@@ -126,7 +129,8 @@ def _recovery(cycle: LimitCycle) -> float:
 
 
 def _exponents(cell: Held, state: State, rate: float, seed: int) -> Content:
-    found = lyapunov_spectrum(cell, state=state, steps=2000, k=3, dt=1 / rate, k_adjoint=0, seed=seed)
+    count = min(LEADING, flatten(state).shape[1])
+    found = lyapunov_spectrum(cell, state=state, steps=2000, k=count, dt=1 / rate, k_adjoint=0, seed=seed)
     return {"values": found.exponents.tolist(), "errors": found.standard_errors.tolist()}
 
 
