@@ -48,6 +48,9 @@ class TeacherForcing:
         :func:`~seqdyn.dynamics.forcing.recommended_alpha`.
     free_run : int, at least 0
         The last so many steps of every sequence see none.
+    warmup : int, at least 0
+        The first so many see all of it, whatever the rest says: there the state is found, as it is before a forecast.
+        Without it a sequence begins at ŷ = 0, of which a small α keeps much for 1/α steps.
 
     References
     ----------
@@ -62,6 +65,8 @@ class TeacherForcing:
     tensor([[1., 0., 0., 1., 0., 0., 1.]], dtype=torch.float64)
     >>> TeacherForcing(alpha=0.25, free_run=1).known(1, 3)
     tensor([[0.2500, 0.2500, 0.0000]], dtype=torch.float64)
+    >>> TeacherForcing(alpha=0.25, warmup=1).known(1, 3)
+    tensor([[1.0000, 0.2500, 0.2500]], dtype=torch.float64)
     """
 
     share: float = 1.0
@@ -71,6 +76,7 @@ class TeacherForcing:
     every: int = 1
     alpha: float = 1.0
     free_run: int = 0
+    warmup: int = 0
 
     def __post_init__(self) -> None:
         for name in ("share", "least", "alpha"):
@@ -83,6 +89,7 @@ class TeacherForcing:
         check_choice("coin", self.coin, ("step", "sequence"))
         check_count("every", self.every)
         check_count("free_run", self.free_run, 0)
+        check_count("warmup", self.warmup, 0)
 
     @property
     def is_full(self) -> bool:
@@ -134,10 +141,11 @@ class TeacherForcing:
             shown = shown & (torch.rand(batch, time if self.coin == "step" else 1, generator=generator) < rate)
         elif rate < 1:
             raise ValueError(f"A share of {rate:g} is drawn: give a generator.")
+        known = torch.where(places < self.warmup, 1.0, shown.double() * self.alpha)
         if self.free_run:
             ends = torch.full((batch,), time) if lengths is None else lengths.cpu()
-            shown = shown & (places < (ends - self.free_run)[:, None])
-        return shown.double() * self.alpha
+            known = known * (places < (ends - self.free_run)[:, None])
+        return known
 
 
 def as_teacher_forcing(value: Any, free_run: int = 0) -> TeacherForcing:
@@ -146,7 +154,7 @@ def as_teacher_forcing(value: Any, free_run: int = 0) -> TeacherForcing:
     Examples
     --------
     >>> as_teacher_forcing("linear", free_run=2)
-    TeacherForcing(share=1.0, schedule='linear', least=0.0, coin='step', every=1, alpha=1.0, free_run=2)
+    TeacherForcing(share=1.0, schedule='linear', least=0.0, coin='step', every=1, alpha=1.0, free_run=2, warmup=0)
     """
     if isinstance(value, TeacherForcing):
         if free_run:

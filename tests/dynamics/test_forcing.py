@@ -75,6 +75,16 @@ def test_alpha_of_one_is_full_forcing_and_a_share_of_none_a_free_run_to_the_bit(
     assert not torch.equal(full, free)
 
 
+def test_a_warm_up_sees_everything_and_a_free_run_at_the_end_nothing() -> None:
+    """Also where no coin falls, no n-th step is, and α is small; the end comes before the beginning."""
+    forcing = TeacherForcing(share=0.0, every=5, alpha=0.1, warmup=3, free_run=2)
+    known = forcing.known(2, 6, torch.tensor([6, 4]), generator=torch.Generator())
+    assert known.tolist() == [[1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0]]
+    assert TeacherForcing(alpha=0.25, warmup=2).known(1, 4).tolist() == [[1, 1, 0.25, 0.25]]
+    with pytest.raises(ValueError, match="warmup"):
+        TeacherForcing(warmup=-1)
+
+
 @pytest.mark.parametrize("alpha", [0.1, 0.75])
 def test_gradients_of_a_linear_map_shrink_by_one_minus_alpha_a_step(alpha: float) -> None:
     """∂ŷ_t/∂ŷ_{-1} = ((1 − α) A)^{t+1}, by autograd through the loop."""
