@@ -14,7 +14,7 @@
     closed_loop        how a cell is run: driven, alone, or on its own output
     forcing            how much of the true past a training has to show it
     equilibria         fixed and slow points; certificate: whether they are there; descent: the search for them
-    limit_cycles       closed orbits; cycle_search, periodic_orbit and invariant_curve: how they are found
+    limit_cycles       closed orbits; cycle_search, periodic_orbit, invariant_curve, floquet: how they are found
     gates              saturation, and the time constants gates imply
     capacity           how many past inputs a state holds
     horizons           how long the memory is, by every definition, in one table

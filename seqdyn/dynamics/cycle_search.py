@@ -12,9 +12,10 @@ from torch import Tensor
 from seqdyn.dynamics.angles import TURN, Lifted, angles_of
 from seqdyn.dynamics.certificate import certified, newton_steps
 from seqdyn.dynamics.descent import descended
+from seqdyn.dynamics.floquet import curve_multipliers
 from seqdyn.dynamics.held import Field
 from seqdyn.dynamics.invariant_curve import TAIL, Curve, curve_through, fitted, solved
-from seqdyn.dynamics.lyapunov import Frame, lyapunov_spectrum
+from seqdyn.dynamics.lyapunov import lyapunov_spectrum
 from seqdyn.dynamics.periodic_orbit import Orbit, closed, recurrence, spread
 from seqdyn.dynamics.rotation import candidates, leading_frequency, resolved_harmonics
 from seqdyn.loops import scan
@@ -37,12 +38,6 @@ PATIENCE = 2048
 
 GROWTH = 15.0
 """Nats by which neighbours part in a run that is called chaotic."""
-
-MEASURED = (1000, 20_000)
-"""Steps along a curve that its multipliers are averaged over: thirty turns or more, within these bounds."""
-
-TRIVIAL = 1e-6
-"""So near to 1 is the multiplier of a shift along the curve, once the average has settled."""
 
 
 class Found(NamedTuple):
@@ -234,7 +229,7 @@ def _quasi_periodic(step: Lifted, curve: Curve, rotation: float, error: float, k
         curve=curve,
         output_curve=output_curve,
         points=curve.at(theta),
-        multipliers=_multipliers(step.field, curve, rotation % 1, k),
+        multipliers=curve_multipliers(step.field, curve, rotation % 1, k),
         residual=error,
     )
 
@@ -247,37 +242,6 @@ def _reversed(curve: Curve) -> Curve:
 def _outputs(field: Field, h: Tensor) -> Tensor:
     """The outputs of one step from every row, (m, outputs)."""
     return flatten(field.cell(*field.rows(h))[0])
-
-
-def _multipliers(field: Field, curve: Curve, rotation: float, k: int) -> Tensor:
-    """|μ_i| = e^{λ_i/ω}, with λ_i the mean of ln |R_ii| along the curve; longer, until one of them is 1."""
-    frame, slopes = Frame(1, field.width, min(k, field.width)), _jacobians(field, curve)
-    rates, steps = torch.zeros(0, min(k, field.width), dtype=torch.float64), max(MEASURED[0], math.ceil(30 / rotation))
-    while True:
-        theta = rotation * torch.arange(len(rates), min(steps, MEASURED[1]), dtype=torch.float64)
-        for chunk in theta.split(max(1, field.rows_at_once // 4)):
-            along = slopes.at(chunk % 1).unflatten(1, (field.width, field.width))
-            rates = torch.cat([rates, frame.carry(along.unsqueeze(0))[0]])
-        found = (_mean(rates[len(rates) // 5 :]) / rotation).exp()
-        if (found - 1).abs().min() < TRIVIAL or len(rates) >= MEASURED[1]:
-            return found.sort(descending=True).values.to(torch.complex128)
-        steps = 2 * len(rates)
-
-
-def _mean(rates: Tensor) -> Tensor:
-    """The mean over time, (k,), with weights that vanish with all derivatives at both ends."""
-    place = (torch.arange(len(rates), dtype=torch.float64) + 1) / (len(rates) + 1)
-    weight = torch.exp(4 - 1 / (place * (1 - place))).unsqueeze(1)
-    dead = rates == -math.inf
-    mean = (weight * torch.where(dead, 0.0, rates)).sum(0) / weight.sum()
-    return torch.where(dead.any(0), -math.inf, mean)
-
-
-def _jacobians(field: Field, curve: Curve) -> Curve:
-    """J(θ), which closes as the curve does, as n² numbers with twice its harmonics."""
-    theta = curve.padded(2 * curve.harmonics).grid()
-    found = torch.cat([field.jacobian(chunk) for chunk in field.chunks(curve.at(theta))]).flatten(1)
-    return curve_through(found, torch.zeros(found.shape[1], dtype=torch.float64))
 
 
 def _check_regular(field: Field, run: Tensor) -> None:

@@ -222,8 +222,11 @@ def limit_cycle(
     Notes
     -----
     A learnt map, or a flow advanced in steps, has no reason to come back to where it was: it goes round a closed curve,
-    and its period is no whole number of steps. Only where it locks, and all orbits beside it run into it, or where the
-    curve is not resolved by its p points, is the cycle "periodic".
+    and its period is no whole number of steps. "Periodic" is what repeats itself and attracts all orbits beside it, as
+    where it locks; and what repeats itself where no smooth curve is to be had. A rigid turn by 2/5 is a curve.
+
+    Only cycles that attract are found: the walk has to end there. Relaxation oscillations, which jump, need many
+    harmonics.
 
     Components that are angles, which the map takes modulo 2π, may grow or jump; see ``winding``.
 

@@ -118,6 +118,14 @@ def test_a_circle(rotation):
     assert cycle.stable and cycle.residual < 1e-12 and cycle.steps is cycle.turns is None
 
 
+def test_newton_need_not_wait():
+    """Deviations shrink by 1e-4 a step: after the first window nine tenths of them are left, and none in the answer."""
+    cycle = limit_cycle(circle(0.1234567, decay=1 - 1e-4), steps=10_000)
+    assert cycle.rotation == pytest.approx(0.1234567, abs=1e-12) and cycle.residual < 1e-12
+    assert cycle.multipliers.real.tolist() == pytest.approx([1.0, (1 - 1e-4) ** (1 / 0.1234567)], abs=5e-6)
+    assert cycle.points.norm(dim=1).sub(2).abs().max() < 1e-9
+
+
 def test_a_turn_without_an_attracting_phase():
     """A rigid turn by 2/5: every phase repeats itself after 5 steps, so that the whole circle is the cycle."""
     cycle = limit_cycle(circle(0.4))
