@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ class Flow(Cell):
     Raises
     ------
     ValueError
-        If dt is not positive.
+        If dt is not positive and finite.
 
     Examples
     --------
@@ -51,8 +52,8 @@ class Flow(Cell):
     start: Tensor
 
     def __init__(self, start: Sequence[float], dt: float, input_size: int = 0):
-        if not dt > 0:
-            raise ValueError(f"dt must be positive, got {dt}.")
+        if not 0 < dt < math.inf:
+            raise ValueError(f"dt must be positive and finite, got {dt}.")
         super().__init__(input_size, hidden_size=len(start))
         self.dt = dt
         self.register_buffer("start", torch.tensor(start, dtype=torch.get_default_dtype()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -107,12 +108,29 @@ def test_simulate_takes_the_batch_of_the_state():
 
 
 def test_simulate_says_what_is_wrong():
-    with pytest.raises(ValueError, match="steps must be at least 1"):
-        simulate(Logistic(), 0)
+    for steps in (0, -3, 2.5, "7"):
+        with pytest.raises(ValueError, match="steps must be an int of at least 1"):
+            simulate(Logistic(), steps)
+    with pytest.raises(ValueError, match="discard must be an int of at least 0"):
+        simulate(Logistic(), 3, discard=-1)
     with pytest.raises(ValueError, match="driven by 1 input"):
         simulate(CascadedTanks(), 5)
     with pytest.raises(ValueError, match="discard \\+ steps = 7"):
         simulate(CascadedTanks(), 5, x=torch.zeros(1, 5, 1), discard=2)
+    with pytest.raises(ValueError, match=r"x must be a tensor \(batch, time, inputs\), got Tensor of .*\[5, 1\]"):
+        simulate(CascadedTanks(), 5, x=torch.zeros(5, 1))
+    with pytest.raises(ValueError, match=r"got ndarray of \(1, 5, 1\)"):
+        simulate(CascadedTanks(), 5, x=np.zeros((1, 5, 1)))
+
+
+def test_simulate_names_what_is_not_finite_from_the_beginning():
+    """A gap in the data is not a time step that is too large."""
+    x = torch.zeros(2, 9, 1)
+    x[1, 4, 0] = math.nan
+    with pytest.raises(ValueError, match="x is nan at step 4 of series 1, column 0"):
+        simulate(Pendulum(), 9, x=x)
+    with pytest.raises(ValueError, match="The state to start from is not finite"):
+        simulate(Pendulum(), 9, FlowState(torch.tensor([[0.0, math.inf]])), torch.zeros(1, 9, 1))
 
 
 # Logistic map
@@ -187,7 +205,7 @@ def test_a_flow_converges_with_order_four_to_scipys_solution(make):
 
 @pytest.mark.parametrize("make", FLOWS)
 def test_a_flow_wants_a_positive_dt(make):
-    for dt in (0.0, -1.0, math.nan):
+    for dt in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="dt must be positive"):
             make(dt=dt)
 
@@ -200,11 +218,37 @@ def test_a_time_step_that_is_too_large_is_named_with_a_safe_one():
             return -10.0 * h
 
     simulate(Decay([1.0], dt=0.27).double(), 3000)
-    with pytest.raises(ValueError, match=r"Decay is not finite any more at step \d+ of series 0. dt is 0.3;.* 0.27 is"):
+    with pytest.raises(ValueError, match=r"Decay is not finite any more at step \d+ of series 0. dt is 0.3; with 0.27"):
         simulate(Decay([1.0], dt=0.3).double(), 3000)
     assert Decay([1.0], dt=0.3).largest_step(doubles([1.0])[0], doubles([])) == pytest.approx(0.27)
-    with pytest.raises(ValueError, match="Lorenz is not finite any more at step"):
-        simulate(Lorenz(dt=0.3).double(), 100)
+
+
+TOO_LARGE = {Lorenz: 0.3, Lorenz96: 0.3, Rossler: 0.3, VanDerPol: 2.0, Pendulum: 100.0, Duffing: 2.0, Salamander: 2.0}
+
+
+@pytest.mark.parametrize("make", TOO_LARGE)
+def test_the_time_step_that_is_named_is_safe(make):
+    """Also where it would be unstable only later than at the start."""
+    system = make(dt=TOO_LARGE[make]).double()
+    x = torch.ones(1, 100, system.input_size, dtype=torch.float64)
+    with pytest.raises(ValueError, match=f"{make.__name__} is not finite any more at step") as raised:
+        simulate(system, 100, x=x)
+    named = re.search(r"dt is (\S+); with (\S+) it stays finite for (\d+) steps", str(raised.value))
+    assert named is not None and float(named[1]) == system.dt
+    system.dt, time = float(named[2]), int(named[3])
+    assert 0.01 < system.dt < float(named[1]) and time * system.dt >= 100 * float(named[1])
+    assert simulate(system, time, x=x[:, :1].expand(-1, time, -1)).isfinite().all()
+
+
+def test_a_flow_that_escapes_with_every_time_step_says_so():
+    """dh/dt = h² is at infinity after 1 / h_0."""
+
+    class Explosion(Flow):
+        def flow(self, h, x):
+            return h**2
+
+    with pytest.raises(ValueError, match=r"at step \d+ of series 0. dt is 0.1; it leaves with smaller ones, too"):
+        simulate(Explosion([1.0], dt=0.1).double(), 20)
 
 
 def test_a_map_that_escapes_is_named():
@@ -441,10 +485,16 @@ def test_mackey_glass_stays_near_its_attractor():
     assert 0.2 < values.min() < 0.6 and 1.1 < values.max() < 1.4
 
 
-@pytest.mark.parametrize(("tau", "dt"), [(17.0, 2.0), (0.5, 1.0), (17.0, 0.0)])
+@pytest.mark.parametrize(("tau", "dt"), [(17.0, 2.0), (0.5, 1.0), (17.0, 0.0), (math.nan, 1.0), (17.0, math.inf)])
 def test_mackey_glass_wants_whole_steps(tau, dt):
     with pytest.raises(ValueError, match="whole number of steps"):
         MackeyGlass(tau=tau, dt=dt)
+
+
+def test_mackey_glass_refuses_a_time_step_that_is_too_large():
+    assert simulate(MackeyGlass(gamma=1.0, tau=2.7, dt=2.7), 500).isfinite().all()
+    with pytest.raises(ValueError, match="dt=17.0 is too large for gamma=1.0: its decay is stable up to 2.7"):
+        MackeyGlass(gamma=1.0, dt=17.0)
 
 
 # Cascaded tanks
@@ -473,6 +523,16 @@ def test_tanks_agree_with_scipy_below_the_rim():
     exact = solve_ivp(flow, (0, times[-1]), [1.0, 3.0], t_eval=times, rtol=1e-10, atol=1e-12).y[1]
     output = simulate(system, steps, CascadedTanksState(doubles([1.0, 3.0])), voltage(pump, steps))
     np.testing.assert_allclose(output[0, :, 0].numpy(), exact, atol=2e-5)
+
+
+def test_tanks_converge_with_order_four_below_the_rim():
+    def end(dt):
+        system, steps = CascadedTanks(dt=dt).double(), round(160 / dt)
+        return scan(system, voltage(3.2, steps), CascadedTanksState(doubles([1.0, 3.0]))).state.level[0]
+
+    reference, dts = end(0.1), np.array([8.0, 4.0, 2.0])
+    errors = [float((end(dt) - reference).abs().max()) for dt in dts]
+    assert 3.7 < np.polyfit(np.log(dts), np.log(errors), 1)[0] < 4.4
 
 
 def test_tanks_lose_no_water_but_through_the_lower_outlet():
@@ -506,7 +566,7 @@ def test_tanks_run_dry_with_finite_gradients():
     assert pump.grad.isfinite().all() and level.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("wrong", [{"k1": 0.0}, {"maximum": -1.0}, {"dt": 0.0}, {"overflow": 1.5}])
+@pytest.mark.parametrize("wrong", [{"k1": math.nan}, {"maximum": -1.0}, {"dt": math.inf}, {"overflow": 1.5}])
 def test_tanks_refuse_impossible_constants(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         CascadedTanks(**wrong)

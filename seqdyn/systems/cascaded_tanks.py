@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -78,8 +79,8 @@ class CascadedTanks(Cell):
         dt: float = 4.0,
     ):
         for name, value in (("k1", k1), ("k2", k2), ("k3", k3), ("maximum", maximum), ("dt", dt)):
-            if value <= 0:
-                raise ValueError(f"{name} must be positive, got {value}.")
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive and finite, got {value}.")
         if not 0 <= overflow <= 1:
             raise ValueError(f"overflow is a share and must be in [0, 1], got {overflow}.")
         super().__init__(input_size=1, hidden_size=2, output_size=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -44,7 +45,7 @@ class MackeyGlass(Cell):
     Raises
     ------
     ValueError
-        If dt is not positive or τ is not a whole number of steps.
+        If dt is not positive, τ is not a whole number of steps, or γ dt > 2.7, where the method is not stable.
 
     Notes
     -----
@@ -71,9 +72,11 @@ class MackeyGlass(Cell):
     start: Tensor
 
     def __init__(self, beta: float = 0.2, gamma: float = 0.1, n: float = 10.0, tau: float = 17.0, dt: float = 1.0):
-        delay = round(tau / dt) if dt > 0 else 0
+        delay = round(tau / dt) if dt > 0 and math.isfinite(tau) else 0
         if delay < 1 or abs(delay * dt - tau) > 1e-6 * dt:
             raise ValueError(f"tau must be a whole number of steps of dt > 0, at least 1, got tau={tau} and dt={dt}.")
+        if not gamma * dt <= 2.7:
+            raise ValueError(f"dt={dt} is too large for gamma={gamma}: its decay is stable up to {2.7 / gamma:.2g}.")
         super().__init__(input_size=0, hidden_size=delay + 1, output_size=1)
         self.beta = beta
         self.gamma = gamma
