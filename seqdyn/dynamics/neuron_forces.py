@@ -16,6 +16,7 @@ from torch import Tensor
 
 from seqdyn.autoregression import DelayLineState, OwnPastState
 from seqdyn.cell import Cell
+from seqdyn.dynamics.trajectory import check_cell
 from seqdyn.loops import Force
 from seqdyn.state import State, flatten, named_leaves, unflatten
 
@@ -55,6 +56,11 @@ def neurons(cell: Cell) -> list[str]:
     -------
     list of str
 
+    Raises
+    ------
+    TypeError
+        If it is no cell; the message names the way to one.
+
     Examples
     --------
     >>> from seqdyn.cells.gru import GRU
@@ -65,6 +71,7 @@ def neurons(cell: Cell) -> list[str]:
     >>> neurons(Stack([GRU(1, 1), GRU(1, 2)]))
     ['0.h[0]', '1.h[0]', '1.h[1]']
     """
+    check_cell(cell)
     return [
         f"{name or 'state'}[{', '.join(map(str, place))}]"
         for name, leaf in named_leaves(memory(cell.initial_state(1)))
@@ -83,6 +90,8 @@ def places(cell: Cell, names: Sequence[str]) -> list[int]:
 
     Raises
     ------
+    TypeError
+        If it is no cell.
     ValueError
         If there is no such neuron; the message says what there is.
     """
@@ -116,6 +125,8 @@ def clamp(cell: Cell, values: Mapping[str, Any]) -> Force:
 
     Raises
     ------
+    TypeError
+        If it is no cell, or the values are no mapping.
     ValueError
         If there is no such neuron, a value is infinite, or arrays do not go together.
 
@@ -154,6 +165,9 @@ def nudge(cell: Cell, values: Mapping[str, Any]) -> Force:
 
 
 def _forced(cell: Cell, values: Mapping[str, Any], change: Callable[[Tensor, Tensor], Tensor]) -> Force:
+    check_cell(cell)
+    if not isinstance(values, Mapping):
+        raise TypeError(f"values must be a mapping such as {{'h[0]': 0.5}}, got {type(values).__name__}.")
     columns = torch.tensor(places(cell, list(values)), dtype=torch.long)
     table = _table(values)
     time = table.shape[1]

@@ -99,6 +99,13 @@ def test_wrong_forces_are_named(values: dict[str, Any], words: str) -> None:
         clamp(GRU(1, 3), values)
 
 
+def test_values_without_names_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"mapping such as \{'h\[0\]': 0.5\}, got list"):
+        clamp(GRU(1, 3), [0.5])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="got float"):
+        nudge(GRU(1, 3), 0.5)  # type: ignore[arg-type]
+
+
 def test_a_force_that_is_too_short_is_named() -> None:
     with pytest.raises(ValueError, match="values for 2 steps, but there is a step 2"):
         scan(GRU(1, 3), torch.zeros(1, 4, 1), force=clamp(GRU(1, 3), {"h[0]": [0.0, 1.0]}))

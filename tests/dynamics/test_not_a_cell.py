@@ -37,6 +37,9 @@ INSTRUMENTS: dict[str, Callable[[Any], Any]] = {
     "gate_statistics": lambda cell: dynamics.gate_statistics(cell, X),
     "saturation": lambda cell: dynamics.saturation(cell, X),
     "memory_capacity": dynamics.memory_capacity,
+    "neurons": dynamics.neurons,
+    "clamp": lambda cell: dynamics.clamp(cell, {"h[0]": 0.0}),
+    "nudge": lambda cell: dynamics.nudge(cell, {"h[0]": 0.0}),
     "memory_horizons": lambda cell: dynamics.memory_horizons(cell, X),
 }
 
