@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 
 from seqdyn.datasets import SOURCES, fetch_cmu_walking
+from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.motion.clips import cut, halve, published_starts, separate_starts
 from seqdyn.motion.continuations import NearestContinuation, RidgeAutoregression, constant_velocity, zero_velocity
 from seqdyn.motion.human import euler_errors, evaluate_continuations
+from seqdyn.motion.model import MotionModel
 from seqdyn.motion.rotations import euler_angles
 
 FOLDER = Path(os.environ.get("SEQDYN_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -126,6 +128,17 @@ def test_a_model_that_writes_into_the_past_spoils_nothing():
 
     evaluate_continuations({"careless": careless}, windows)
     assert np.array_equal(windows.past, before)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_motion_model_is_a_continuation():
+    """Its free run is taken as it comes, with labels."""
+    windows = cut(waves(), [0, 80])
+    model = MotionModel(GRURegressor(hidden_size=4, max_steps=3, random_state=0), rate=60.0).fit(None, waves())
+    table = evaluate_continuations({"network": lambda past: model.free_run(None, past, 25)}, windows)
+    runs = model.free_run(None, windows.past, 25).to_numpy()
+    expected = euler_errors(runs, windows.future).mean(axis=0)[[1, 3, 7, 9, 13, 24]]
+    np.testing.assert_allclose(table.loc["network"], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
