@@ -31,7 +31,6 @@ import numpy as np
 import pandas as pd
 import torch
 from measure import data_folder, machine
-from seqdyn.motion.rhythms import rhythm
 from sklearn.exceptions import ConvergenceWarning
 
 from seqdyn import Autoregression, GRURegressor
@@ -47,6 +46,7 @@ from seqdyn.motion.continuations import (
 from seqdyn.motion.human import evaluate_continuations
 from seqdyn.motion.model import MotionModel
 from seqdyn.motion.pose_space import PoseSpace
+from seqdyn.motion.rhythms import rhythm
 
 Array = np.ndarray[Any, Any]
 
@@ -62,8 +62,9 @@ TRAINING: dict[str, Any] = {
     "hidden_size": 32, "scale": False, "skip": True, "linear_start": 300.0, "dropout": 0.3, "learning_rate": 1e-4,
     "schedule": "cosine", "warmup": PAST, "max_steps": 150, "tol": 0.0, "n_iter_no_change": 1000,
 }  # fmt: skip
+START = "its linear start, untrained"
 ALTERNATIVES: dict[str, dict[str, Any]] = {
-    "its linear start, untrained": {"max_steps": 1, "learning_rate": 1e-12},
+    START: {"max_steps": 1, "learning_rate": 1e-12},
     "the network": {},
     "stochastic gradient descent": {"optimizer": "sgd", "learning_rate": 5e-2, "warmup": 25, "dropout": 0.0},
 }
@@ -172,7 +173,7 @@ def main() -> None:
     networks = {f"network, seed {seed}": Walker(clips.train, seed) for seed in options.seeds}
     print(f"training: {(time.perf_counter() - begin) / len(networks):.0f} s a network\n", flush=True)
     models = {name: learn(clips.train) for name, learn in BASELINES.items()}
-    models["its linear start, untrained"] = Walker(clips.train, **ALTERNATIVES["its linear start, untrained"])
+    models[START] = Walker(clips.train, **ALTERNATIVES[START])
     sys.exit(0 if report(models, networks, halve(clips.test)) else 1)
 
 
@@ -195,7 +196,7 @@ def report(models: dict[str, Any], networks: dict[str, Walker], frames: Array) -
             aim = better["ridge, 20 components, 10 lags"] >= AIM
             print(f"  bar, zero velocity at {BAR}: {reached}; aim, ridge at {AIM}: {aim}\n")
     print(f"a free run of {SECONDS:g} s from the first {PAST} frames")
-    for name, network in networks.items():
+    for name, network in ({START: models[START]} | networks).items():
         print(f"  {name}: {walking(network, frames[1:])}", flush=True)
     return reached
 
