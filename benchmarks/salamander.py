@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 
-from seqdyn import GRURegressor, LinearStateSpaceRegressor, LSTMRegressor, load
+from seqdyn import ARXRegressor, GRURegressor, LinearStateSpaceRegressor, LSTMRegressor, load
 from seqdyn.datasets import load_salamander
 from seqdyn.dynamics import limit_cycle
 from seqdyn.motion.model import MotionModel, default_estimator
@@ -44,7 +44,7 @@ def truth() -> tuple[np.ndarray, np.ndarray]:
 def estimator(name: str, seed: int, epochs: int) -> object:
     """What is to learn it."""
     if name == "linear":
-        return LinearStateSpaceRegressor(order=24)
+        return ARXRegressor(output_lags=0, input_lags=1)
     kind = {"gru": GRURegressor, "lstm": LSTMRegressor}[name]
     common = default_estimator().get_params(deep=False)
     shared = {key: value for key, value in common.items() if key in kind().get_params(deep=False)}
@@ -92,6 +92,19 @@ def one_seed(name: str, seed: int, epochs: int, keep: Path | None) -> MotionMode
     return model
 
 
+def one_gait_each() -> None:
+    """A linear state space on one gait alone: does its free run keep it?"""
+    for level in (2.0, 4.0):
+        frame = load_salamander(1, seconds=62.0, rate=RATE, drives=level, discard=15.0, random_state=3).loc[0]
+        angles = frame.drop(columns=["drive_left", "drive_right", "gait"]).to_numpy(dtype=float)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = MotionModel(LinearStateSpaceRegressor(order=2, random_state=0), rate=RATE).fit(None, angles[:1000])
+        wanted, found = rhythm(angles[1050:], RATE), rhythm(model.free_run(None, angles[1000:1050], FREE))
+        print(f"linear state space of order 2, drive {level} alone: {found.frequency:.4f} Hz (animal "
+              f"{wanted.frequency:.4f}), lags {found.lags(BODY).round(3)}", flush=True)  # fmt: skip
+
+
 def steered(model: MotionModel) -> None:
     """Which clamped neurons move frequency and turning in one direction only, over twice their range."""
     drive, angles = truth()
@@ -128,6 +141,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=None)
     options = parser.parse_args()
     print(measure.machine())
+    if options.estimator == "linear":
+        one_gait_each()
     models = [one_seed(options.estimator, seed, options.epochs, options.keep) for seed in options.seeds]
     if options.estimator != "linear":
         steered(models[0])

@@ -1,12 +1,15 @@
 """Motion: models that learn joint angles from a drive, run free, and are steered by inputs and by single neurons.
 
-    model      MotionModel
-    reading    drives and angles in any container, checked
-    rhythms    frequency, amplitudes, phases and lags of a motion
-    steering   dose and response of every neuron
-    figures    joint angles, dose and response, a stick salamander
-    rotations  exponential maps and Euler angles
-    human      the published protocol of human walking, and its baselines
+    model          MotionModel
+    reading        drives and angles in any container, checked
+    rhythms        frequency, amplitudes, phases and lags of a motion
+    steering       dose and response of every neuron
+    figures        joint angles, dose and response, a stick salamander
+    rotations      exponential maps and Euler angles
+    clips          windows of clips
+    pose_space     principal components of poses
+    human          the published protocol of human walking, in true time
+    continuations  what networks have to beat by it
 
 The functions are at hand as ``seqdyn.motion.<name>``; they are imported when they are first used.
 """
@@ -21,6 +24,17 @@ _HOME = {
     "rhythms": ("rhythm", "Rhythm", "cycle_error", "CycleError"),
     "steering": ("steering_map", "steering_neurons"),
     "figures": ("plot_joint_angles", "plot_steering_map", "animate_salamander"),
+    "rotations": ("euler_angles", "rotation_matrices"),
+    "clips": ("halve", "cut", "published_starts", "separate_starts", "Windows"),
+    "pose_space": ("PoseSpace",),
+    "human": ("evaluate_continuations", "euler_errors"),
+    "continuations": (
+        "zero_velocity",
+        "constant_velocity",
+        "RidgeAutoregression",
+        "NearestContinuation",
+        "leave_one_clip_out",
+    ),
 }
 """Where each public name lives."""
 
