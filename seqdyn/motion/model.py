@@ -23,6 +23,7 @@ from seqdyn.files import storable
 from seqdyn.held import Held
 from seqdyn.loops import Force, Record, scan
 from seqdyn.motion.reading import Motion, check_drive, check_unit, labelled, read_drive, read_motion, read_start
+from seqdyn.motion.rhythms import DIVERGED, free_run_errors
 from seqdyn.predictor import Predictor
 from seqdyn.state import map_leaves
 from seqdyn.state import steps as stretch
@@ -264,10 +265,7 @@ class MotionModel(BaseEstimator):
 
     def _stays(self, angles: xarray.DataArray) -> xarray.DataArray:
         """What was generated, or an error where it has diverged."""
-        values = angles.values if angles.ndim == 3 else angles.values[None]
-        low, high = self.angle_range_
-        room = FAR * np.maximum(high - low, 1e-12)
-        lost = ~(np.isfinite(values) & (values >= low - room) & (values <= high + room)).all(axis=2)
+        lost = self._lost(angles)
         if lost.any():
             step, series = (int(number) for number in np.argwhere(lost.T)[0])
             raise FloatingPointError(
@@ -276,6 +274,14 @@ class MotionModel(BaseEstimator):
                 "that run free: autoregression=Autoregression(free_run=…)."
             )
         return angles
+
+    def _lost(self, angles: xarray.DataArray) -> Array:
+        """Where a run is not finite, or far outside of the range of the training, (series, time)."""
+        values = angles.values if angles.ndim == 3 else angles.values[None]
+        low, high = self.angle_range_
+        room = FAR * np.maximum(high - low, 1e-12)
+        stays: Array = (np.isfinite(values) & (values >= low - room) & (values <= high + room)).all(axis=2)
+        return ~stays
 
     # ---------------------------------------------------------------- scores
 
@@ -292,6 +298,51 @@ class MotionModel(BaseEstimator):
         """R² one step ahead; near 1 for every smooth motion. What a free run is worth :meth:`evaluate` says."""
         check_is_fitted(self, "estimator_")
         return float(self.estimator_.score(*_pairs(self._read(drive, angles))))
+
+    def evaluate(self, drive: Any, angles: Any, warmup: int | None = None) -> dict[str, float]:
+        """How good the free runs are: from the first steps of every series alone over all of the rest.
+
+        Parameters
+        ----------
+        drive, angles
+            As in :meth:`fit`, with at least two turns of the rhythm after the warm-up.
+        warmup : int, optional
+            Steps that a run starts from; the model's own if None, or a quarter of the shortest series.
+
+        Returns
+        -------
+        dict
+            ``one_step_rmse``, in the unit of the angles. Of the free runs, medians over the series:
+            ``frequency_error`` and ``amplitude_error``, as shares of the true ones, and ``lag_error``, the largest of a
+            run, in cycles. ``same_wave``, the share of series that rest, stand or travel as they should; ``diverged``,
+            the share that left the range of the training; ``series``, how many there were.
+
+        Raises
+        ------
+        ValueError
+            If the data do not fit, or nothing is left after the warm-up.
+        """
+        motion = self._read(drive, angles)
+        shortest = min(map(len, motion.angles))
+        led = check_count("warmup", shortest // 4 if warmup is None and self.warmup is None else warmup or self.warmup)
+        if shortest < led + 16:
+            raise ValueError(f"The shortest series has {shortest} steps: {led} of warm-up leave too few to run free.")
+        rows = [self._compared(d, y, led) for d, y in zip(motion.drives, motion.angles, strict=True)]
+        table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        ahead = np.concatenate(list(self.estimator_.predict(_pairs(motion)[0]))) - np.concatenate(motion.angles)
+        medians = {name: float(np.median(table[name])) for name in ("frequency_error", "amplitude_error", "lag_error")}
+        shares = {name: float(table[name].mean()) for name in ("same_wave", "diverged")}
+        return {"one_step_rmse": float(np.sqrt((ahead**2).mean())), **medians, **shares, "series": len(rows)}
+
+    def _compared(self, drive: Array, angles: Array, led: int) -> dict[str, float]:
+        """One free run beside what was observed."""
+        run = self.run(drive if self.drives_ else None, angles[:led], len(angles) - led).angles
+        return DIVERGED if self._lost(run).any() else free_run_errors(run.values, angles[led:], self.rate)
+
+    def rows(self, drive: Any, angles: Any) -> tuple[list[Array], list[Array]]:
+        """What the estimator learns from, series by series: (y_{t-1}, d_t), and y_t."""
+        check_is_fitted(self, "estimator_")
+        return _pairs(self._read(drive, angles))
 
     def _read(self, drive: Any, angles: Any) -> Motion:
         motion = read_motion(drive, angles, self.angles_, self.rate)

@@ -189,6 +189,42 @@ def cycle_error(angles: Any, cycle: Any, frequency: float, rate: float | None = 
     return CycleError(gap(float(found.x)), own / frequency - 1)
 
 
+DIVERGED = {"frequency_error": 1.0, "amplitude_error": 1.0, "lag_error": 0.5, "same_wave": 0.0, "diverged": 1.0}
+"""The errors of a free run that left for good."""
+
+
+def free_run_errors(run: Any, observed: Any, rate: float) -> dict[str, float]:
+    """How far the rhythm of a free run is from that of what was observed.
+
+    Parameters
+    ----------
+    run, observed : array, shape (time, joints)
+        In rad.
+    rate : float > 0
+        Samples a second.
+
+    Returns
+    -------
+    dict
+        ``frequency_error`` and ``amplitude_error`` as shares of the true ones (the amplitude of the joint that moves
+        most), ``lag_error``, the largest between neighbours, in cycles, ``same_wave`` and ``diverged``, 0 or 1.
+
+    Examples
+    --------
+    >>> turn = 2 * np.pi * np.arange(200)[:, None] / 25
+    >>> round(free_run_errors(np.cos(1.02 * turn), np.cos(turn), 25.0)["frequency_error"], 3)
+    0.02
+    """
+    wanted, found = rhythm(observed, rate), rhythm(run, rate)
+    return {
+        "frequency_error": abs(found.frequency - wanted.frequency) / max(wanted.frequency, 1e-9),
+        "amplitude_error": float(np.abs(found.amplitude - wanted.amplitude).max()) / max(wanted.amplitude.max(), 1e-9),
+        "lag_error": float(np.nanmax(np.abs(wrapped(found.lags() - wanted.lags())), initial=0.0)),
+        "same_wave": float(found.wave() == wanted.wave()),
+        "diverged": 0.0,
+    }
+
+
 def as_motion(angles: Any, rate: float | None = None) -> tuple[Array, float, tuple[str, ...] | None]:
     """Angles (time, joints), their rate in Hz and the names of the joints, from an array or from what is labelled.
 

@@ -13,7 +13,16 @@ import torch
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
-from seqdyn import ARXRegressor, EchoStateRegressor, GRURegressor, LinearStateSpaceRegressor, MotionModel, load, scan
+from seqdyn import (
+    ARXRegressor,
+    EchoStateRegressor,
+    GRURegressor,
+    LinearStateSpaceRegressor,
+    MotionModel,
+    load,
+    scan,
+    stability_report,
+)
 from seqdyn.dynamics import fixed_points, limit_cycle, nudge
 from seqdyn.motion import rhythm
 from seqdyn.state import map_leaves
@@ -91,6 +100,34 @@ def test_residual_and_scores(circling: MotionModel) -> None:
     assert circling.estimator_.autoregression.residual
     plain = MotionModel(GRURegressor(max_epochs=1, random_state=0), rate=RATE, residual=False)
     assert not plain.fit(*made(2, 50, 0)).estimator_.autoregression.residual
+
+
+def test_free_runs_are_evaluated(circling: MotionModel) -> None:
+    data = made(4, 200, 7)
+    found = circling.evaluate(np.full((4, 200, 1), 1.0), _turns(4), warmup=20)
+    assert found["frequency_error"] < 0.03 and found["amplitude_error"] < 0.1 and found["lag_error"] < 0.02
+    assert (found["diverged"], found["series"]) == (0.0, 4)
+    ahead = circling.predict(data.drive, data.angles) - data.angles
+    assert circling.evaluate(*data)["one_step_rmse"] == pytest.approx(float(np.sqrt((ahead**2).mean())), rel=1e-6)
+    with pytest.raises(ValueError, match="too few to run free"):
+        circling.evaluate(data.drive, data.angles, warmup=190)
+
+
+def _turns(series: int) -> np.ndarray:
+    """Turns of 1 Hz, each from a phase of its own."""
+    phase = 2 * np.pi * (np.arange(200) / RATE + np.linspace(0, 0.8, series)[:, None])
+    return np.stack([np.sin(phase), 0.5 * np.cos(phase) + 0.2], axis=-1)
+
+
+def test_its_gradients_are_reported(circling: MotionModel) -> None:
+    """As those of its estimator on its rows."""
+    report, same = (
+        stability_report(*arguments, required_lag=10, tier="fast")
+        for arguments in ((circling, *TEST), (circling.estimator_, *circling.rows(*TEST)))
+    )
+    assert report.gradient == same.gradient
+    with pytest.raises(ValueError, match="angles as y"):
+        stability_report(circling, TEST.drive)
 
 
 def test_frames_and_what_is_labelled() -> None:

@@ -32,6 +32,7 @@ from seqdyn.language.classifier import TextClassifier
 from seqdyn.language.model import LanguageModel
 from seqdyn.language.translation import Translator
 from seqdyn.loops import scan
+from seqdyn.motion.model import MotionModel
 from seqdyn.state import State, flatten, hold, leaves, map_leaves, take, unflatten
 from seqdyn.training.batches import Rows
 from seqdyn.training.forced import following
@@ -195,6 +196,11 @@ def _source(model: Any, X: Any, y: Any, loss: Loss | None, steps: int) -> _Sourc
                 "A Forecaster is measured on a frame like the one it was fitted on: give it as X, and no y."
             )
         X, y = model.sequences(X)
+        model = model.estimator_
+    if isinstance(model, MotionModel):
+        if y is None:
+            raise ValueError("A MotionModel is measured on a motion: give its drive or None as X, the angles as y.")
+        X, y = model.rows(X, y)
         model = model.estimator_
     if isinstance(model, SequenceEstimator):
         return _of_estimator(model, X, y, loss)
