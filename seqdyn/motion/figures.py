@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqdyn.checks import check_count
 from seqdyn.figures import MODELS, PALETTE, figure
-from seqdyn.motion.rhythms import as_motion, rhythm
+from seqdyn.motion.joint_angles import JointAngles, joint_angles
+from seqdyn.motion.rhythms import rhythm
 
 if TYPE_CHECKING:
     import xarray
@@ -36,6 +38,7 @@ def plot_joint_angles(
     *,
     gaits: Sequence[str] | None = None,
     beside: Any = None,
+    unit: str | None = None,
     title: str | None = None,
 ) -> Figure:
     """Joint angles over time, one trace a joint from head to tail, on the background of the gait.
@@ -43,13 +46,15 @@ def plot_joint_angles(
     Parameters
     ----------
     angles : array or DataArray, shape (time, joints), or DataFrame
-        In rad.
+        One motion. What is indexed by seconds is drawn over its own time, all else from 0 on.
     rate : float > 0, optional
         Samples a second; not needed of what is indexed by seconds.
     gaits : sequence of str, one a sample, optional
         Names of the gaits; each gets a shade, and its name where it begins.
     beside : as angles, optional
         The same joints of another source (what was observed), in grey behind.
+    unit : str, optional
+        Of the angles, for the title. If None what ``attrs["units"]`` says, and rad where it says nothing.
     title : str, optional
 
     Returns
@@ -59,7 +64,8 @@ def plot_joint_angles(
     Raises
     ------
     ValueError
-        If ``gaits`` or ``beside`` are not as long as the angles.
+        If ``gaits`` or ``beside`` are not as long as the angles, or ``beside`` has other joints or another unit, or the
+        angles are several series, uneven in time, not at ``rate``, or not finite.
 
     Examples
     --------
@@ -68,25 +74,39 @@ def plot_joint_angles(
     >>> len(drawing.axes[0].lines)
     4
     """
-    values, rate, names = as_motion(angles, rate)
-    other = None if beside is None else as_motion(beside, rate)[0]
-    for name, rows in (("gaits", gaits), ("beside", other)):
-        if rows is not None and len(rows) != len(values):
-            raise ValueError(f"{name} has {len(rows)} samples, the angles {len(values)}.")
-    time, joints = np.arange(len(values)) / rate, values.shape[1]
+    read = joint_angles(angles, rate)
+    other = None if beside is None else joint_angles(beside, rate or read.rate, "beside")
+    _check_beside(read, gaits, other)
+    values, names, joints = read.values, read.names, read.values.shape[1]
+    time = read.begin + np.arange(len(values)) / read.rate
     room = 1.1 * max(float(np.ptp(values, axis=0).max()), 1e-6)
     drawing, axes = figure(height=1.6 + 0.32 * joints)
     _shade(axes, time, gaits)
     for number in range(joints):
         base = -number * room
         if other is not None:
-            axes.plot(time, base + other[:, number], color=PALETTE["baseline"], linewidth=1.0)
+            axes.plot(time, base + other.values[:, number], color=PALETTE["baseline"], linewidth=1.0)
         axes.plot(time, base + values[:, number], color=MODELS[0], linewidth=1.2)
     axes.set_yticks([-number * room for number in range(joints)], names or [f"joint {k}" for k in range(joints)])
     axes.set_xlabel("time, s")
     axes.set_xlim(time[0], time[-1])
-    axes.set_title(title or f"Joint angles ({room:.2g} rad from line to line)")
+    axes.set_title(title or f"Joint angles ({room:.2g} {unit or read.unit or 'rad'} from line to line)")
     return drawing
+
+
+def _check_beside(read: JointAngles, gaits: Sequence[str] | None, other: JointAngles | None) -> None:
+    """Raise if what stands beside the angles does not go with them."""
+    for name, rows in (("gaits", gaits), ("beside", None if other is None else other.values)):
+        if rows is not None and len(rows) != len(read.values):
+            raise ValueError(f"{name} has {len(rows)} samples, the angles {len(read.values)}.")
+    if other is None:
+        return
+    if other.values.shape[1] != read.values.shape[1]:
+        raise ValueError(
+            f"beside has {other.values.shape[1]} joints, the angles {read.values.shape[1]}: give the same joints."
+        )
+    if None not in (other.unit, read.unit) and other.unit != read.unit:
+        raise ValueError(f"beside is in {other.unit}, the angles in {read.unit}: give both in the same unit.")
 
 
 def _shade(axes: Axes, time: Array, gaits: Sequence[str] | None) -> None:
@@ -120,6 +140,13 @@ def plot_steering_map(responses: xarray.DataArray, *, shown: int = 6, unit: str 
     -------
     Figure
 
+    Raises
+    ------
+    TypeError
+        If ``responses`` is no DataArray.
+    ValueError
+        If it lacks a dim or a coordinate of a steering map.
+
     Examples
     --------
     >>> import xarray
@@ -130,8 +157,7 @@ def plot_steering_map(responses: xarray.DataArray, *, shown: int = 6, unit: str 
     >>> len(plot_steering_map(made, unit="rad").axes)
     3
     """
-    if "neuron" not in responses.dims or "dose" not in responses.dims:
-        raise ValueError(f"responses has the dims {responses.dims}, expected (neuron, dose): give a steering_map.")
+    _check_map(responses)
     name = f"{responses.name or 'response'}{f', {unit}' if unit else ''}"
     effect = np.ptp(responses.fillna(responses.free).values, axis=1)
     order = np.argsort(-effect)
@@ -151,6 +177,18 @@ def plot_steering_map(responses: xarray.DataArray, *, shown: int = 6, unit: str 
     return drawing
 
 
+def _check_map(responses: Any) -> None:
+    """Raise if this is no steering map."""
+    if not hasattr(responses, "dims") or not hasattr(responses, "coords"):
+        kind, shape = type(responses).__name__, np.shape(responses)
+        raise TypeError(f"responses is {kind} of shape {shape}, expected a DataArray: give what steering_map returns.")
+    if set(responses.dims) != {"neuron", "dose"}:
+        raise ValueError(f"responses has the dims {responses.dims}, expected (neuron, dose): give a steering_map.")
+    missing = [name for name in ("neuron", "value", "free") if name not in responses.coords]
+    if missing:
+        raise ValueError(f"responses lacks the coordinates {missing}: give what steering_map returns.")
+
+
 def animate_salamander(
     angles: Any,
     path: str | os.PathLike[str],
@@ -167,20 +205,23 @@ def animate_salamander(
     Parameters
     ----------
     angles : array or DataArray, shape (time, joints), or DataFrame
-        In rad: eight or more joints of the body from head to tail first; four more are legs, LF, RF, LH, RH.
+        In rad, or in degrees where ``attrs["units"]`` says so: eight joints of the body from head to tail first; four
+        more are legs, LF, RF, LH, RH.
     path : path
         Of the GIF.
     rate : float > 0, optional
         Samples a second; not needed of what is indexed by seconds.
     frames_per_second : int, at least 1
-        Of the GIF, in true time.
+        About how many; at most ``rate``. The GIF runs in true time: its frames last a whole number of centiseconds, at
+        least 2, as GIFs do, and show the motion at that time, between its samples too.
     labels : sequence of str, one a sample, optional
         Written above the animal: the gait, or the drive.
 
     Raises
     ------
     ValueError
-        If there are fewer than 8 joints.
+        If there are fewer than 8 joints, there are not as many labels as samples, ``frames_per_second`` is no count, or
+        the angles are nothing that :func:`plot_joint_angles` takes.
 
     Examples
     --------
@@ -191,30 +232,65 @@ def animate_salamander(
     ...     os.path.getsize(folder + "/swims.gif") > 1000
     True
     """
-    from matplotlib.animation import FuncAnimation, PillowWriter
+    read = joint_angles(angles, rate)
+    if read.values.shape[1] < 8:
+        raise ValueError(
+            f"A salamander has 8 joints in its body, and 4 limbs: angles has {read.values.shape[1]} columns."
+        )
+    if labels is not None and len(labels) != len(read.values):
+        raise ValueError(f"labels has {len(labels)} entries, the angles {len(read.values)} samples: give one a sample.")
+    check_count("frames_per_second", frames_per_second)
+    values = np.deg2rad(read.values) if read.unit == "degrees" else read.values
+    centiseconds = max(2, round(100 / min(frames_per_second, read.rate)))
+    places = _frames(len(values), read.rate, centiseconds)
+    bodies, limbs = _between(_bodies(values[:, :8], read.rate), places), _between(values[:, 8:12], places)
+    texts = [f"{place / read.rate:.1f} s" for place in places]
+    if labels is not None:
+        texts = [f"{text}   {labels[int(place)]}" for text, place in zip(texts, places, strict=True)]
+    _film(path, bodies, limbs, texts, centiseconds)
 
-    values, rate, _ = as_motion(angles, rate)
-    if values.shape[1] < 8:
-        raise ValueError(f"A salamander has 8 joints in its body, and 4 limbs: angles has {values.shape[1]} columns.")
-    chosen = np.arange(0, len(values), max(1, round(rate / frames_per_second)))
-    bodies = _bodies(values[:, :8], rate)
+
+def _frames(samples: int, rate: float, centiseconds: int) -> Array:
+    """Where every frame stands among the samples."""
+    count = max(1, round(100 * samples / rate / centiseconds))
+    return np.minimum(np.arange(count) * centiseconds * rate / 100, samples - 1)
+
+
+def _between(track: Array, places: Array) -> Array:
+    """A track (time, …) at places between its samples."""
+    before = np.floor(places).astype(int)
+    after = np.minimum(before + 1, len(track) - 1)
+    share = (places - before).reshape(-1, *[1] * (track.ndim - 1))
+    return track[before] * (1 - share) + track[after] * share
+
+
+def _film(path: str | os.PathLike[str], bodies: Array, limbs: Array, texts: Sequence[str], centiseconds: int) -> None:
+    """Write the frames; Pillow does it without the rounding of a rate of frames."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
     drawing, axes = figure(width=4.0, height=4.2)
+    canvas = FigureCanvasAgg(drawing)
     ground = np.stack(np.meshgrid(*(np.arange(low, high, 0.5) for low, high in _reach(bodies))), axis=-1).reshape(-1, 2)
-
-    def draw(frame: int) -> list[Any]:
-        axes.clear()
-        axes.set_axis_off()
-        x, y = bodies[frame, 4]
-        axes.set(xlim=(x - SIGHT, x + SIGHT), ylim=(y - SIGHT, y + SIGHT), aspect="equal")
-        axes.plot(*ground.T, ".", color=PALETTE["grid"], markersize=4)
-        axes.plot(*bodies[: frame + 1, 4].T, color=PALETTE["memory"], linewidth=3.0)
-        _animal(axes, bodies[frame], values[frame, 8:12])
-        text = f"{frame / rate:.1f} s" + (f"   {labels[frame]}" if labels is not None else "")
+    pictures = []
+    for frame, text in enumerate(texts):
+        _scene(axes, ground, bodies[: frame + 1], limbs[frame])
         axes.set_title(text, fontsize=10)
-        return []
+        canvas.draw()
+        pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
+    first, *others = pictures
+    first.save(path, format="GIF", save_all=True, append_images=others, duration=10 * centiseconds, loop=0)
 
-    shown = FuncAnimation(drawing, lambda number: draw(int(chosen[number])), frames=len(chosen))
-    shown.save(str(path), writer=PillowWriter(fps=round(rate / (chosen[1] - chosen[0])) if len(chosen) > 1 else 1))
+
+def _scene(axes: Axes, ground: Array, bodies: Array, limbs: Array) -> None:
+    """The animal at the last of these bodies, on the path that it came."""
+    axes.clear()
+    axes.set_axis_off()
+    x, y = bodies[-1, 4]
+    axes.set(xlim=(x - SIGHT, x + SIGHT), ylim=(y - SIGHT, y + SIGHT), aspect="equal")
+    axes.plot(*ground.T, ".", color=PALETTE["grid"], markersize=4)
+    axes.plot(*bodies[:, 4].T, color=PALETTE["memory"], linewidth=3.0)
+    _animal(axes, bodies[-1], limbs)
 
 
 def _reach(bodies: Array) -> list[tuple[float, float]]:
@@ -240,12 +316,21 @@ def _path(body: Array, rate: float) -> tuple[Array, Array]:
     window = max(8, round(2 * rate))
     speed = np.zeros(len(body))
     for begin in range(0, len(body), window):
-        part = body[begin : begin + window] if len(body) - begin >= window else body[-window:]
-        speed[begin : begin + window] = 0.3 * rhythm(part, rate).frequency / rate if len(part) >= 8 else 0.0
+        speed[begin : begin + window] = 0.3 * _pace(body, begin + window, window, rate) / rate
     kernel = np.ones(min(window, len(body))) / min(window, len(body))
     bend = np.convolve(body.mean(axis=1), kernel, mode="same")
     heading = np.cumsum(2 * np.pi * BEND * bend * speed)
     return heading, np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1) * speed[:, None], axis=0)
+
+
+def _pace(body: Array, end: int, window: int, rate: float) -> float:
+    """The frequency at the end of a stretch, of as much as it takes to know it; 0 if nothing does."""
+    begin = max(0, min(end, len(body)) - window)
+    piece = body[begin : begin + window]
+    found = rhythm(piece, rate).frequency if len(piece) >= 8 else 0.0
+    if np.isnan(found) and window < len(body):
+        return _pace(body, end, 2 * window, rate)
+    return float(np.nan_to_num(found))
 
 
 def _animal(axes: Axes, points: Array, limbs: Array) -> None:

@@ -10,11 +10,22 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from seqdyn.checks import is_number
+from seqdyn.motion.joint_angles import JointAngles, joint_angles
+from seqdyn.motion.sinusoids import best_frequency, sinusoids
 
 Array = np.ndarray[Any, Any]
 
 TRAVELS = 0.5
 """A wave with this travelling index or more counts as travelling."""
+
+STILL = 0.01
+"""In rad: what moves less than this rests."""
+
+SILENT = 0.01
+"""A joint that rests, and moves less than this share of the one that moves most, has no phase."""
+
+FEWEST = 1.5
+"""With fewer turns than this the frequency is not known."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +35,13 @@ class Rhythm:
     Attributes
     ----------
     frequency : float
-        f, in Hz; 0 at rest.
+        f, in Hz; 0 at rest, NaN where there are too few turns to know it.
     offset : array, shape (joints,)
-        m, the mean, in rad.
+        m, in the unit of the angles; their mean at rest and where f is not known.
     amplitude : array, shape (joints,)
-        A of the fundamental, in rad; 0 at rest.
+        A of the fundamental, in the unit of the angles; 0 at rest, NaN where f is not known.
     phase : array, shape (joints,)
-        φ at the first sample, in cycles from −½ to ½; NaN at rest.
+        φ at the first sample, in cycles from −½ to ½; NaN of a joint that is silent, at rest and where f is not known.
     names : tuple of str, or None
         Of the joints.
     """
@@ -44,6 +55,8 @@ class Rhythm:
     def lags(self, joints: Sequence[Any] | None = None) -> Array:
         """How much later every joint is than the one before it, φ_i − φ_{i+1}, in cycles from −½ to ½.
 
+        NaN beside a joint that is silent.
+
         Parameters
         ----------
         joints : sequence of int or str, optional
@@ -54,7 +67,8 @@ class Rhythm:
     def travelling_index(self, joints: Sequence[Any] | None = None) -> float:
         """How much of the wave along the joints travels: 0 for a standing wave, 1 for one that keeps its form.
 
-        It is σ₂/σ₁ of the matrix [Re c, Im c], c_i = A_i exp(2πi φ_i); NaN at rest.
+        It is σ₂/σ₁ of the matrix [Re c, Im c], c_i = A_i exp(2πi φ_i), 0 of a silent joint; NaN at
+        rest.
 
         Parameters
         ----------
@@ -65,15 +79,21 @@ class Rhythm:
         Feeny (2008), A complex orthogonal decomposition for wave motion analysis.
         """
         places = self._places(joints)
-        c = self.amplitude[places] * np.exp(2j * np.pi * self.phase[places])
-        if len(c) < 2 or not np.isfinite(c).all():
+        phase = self.phase[places]
+        if len(phase) < 2 or np.isnan(phase).all():
             return float("nan")
+        c = np.where(np.isnan(phase), 0.0, self.amplitude[places] * np.exp(2j * np.pi * np.nan_to_num(phase)))
         sizes = np.linalg.svd(np.stack([c.real, c.imag], axis=1), compute_uv=False)
         return float(sizes[1] / sizes[0])
 
     def wave(self, joints: Sequence[Any] | None = None) -> str:
-        """What goes along the joints: ``"rest"``, a ``"standing"`` wave or a ``"travelling"`` one."""
-        if self.frequency == 0:
+        """What goes along the joints: ``"rest"``, a ``"standing"`` wave or a ``"travelling"`` one.
+
+        ``"unknown"`` where there are too few turns.
+        """
+        if np.isnan(self.frequency):
+            return "unknown"
+        if np.isnan(self.phase[self._places(joints)]).all():
             return "rest"
         return "travelling" if self.travelling_index(joints) >= TRAVELS else "standing"
 
@@ -96,17 +116,21 @@ class CycleError(NamedTuple):
     drift: float
 
 
-def rhythm(angles: Any, rate: float | None = None, *, still: float = 0.01) -> Rhythm:
-    """Measure the rhythm of a motion: f maximises the power at one frequency, Σ_i |Σ_t w_t y_i(t) exp(−2πi f t)|².
+def rhythm(angles: Any, rate: float | None = None, *, still: float | None = None) -> Rhythm:
+    """Measure the rhythm of a motion: one sinusoid a joint, all of the frequency that leaves the least.
+
+        min over f, m, a, b of  Σ_t w_t Σ_i (y_i(t) − m_i − a_i cos 2πft − b_i sin 2πft)²
 
     Parameters
     ----------
     angles : array or DataArray, shape (time, joints), or DataFrame
-        In rad. At least two turns of the rhythm.
+        One motion, in rad or degrees, with at least two turns of the rhythm.
     rate : float > 0
         Samples a second, Hz. Not needed of a DataArray or a DataFrame that is indexed by time in seconds.
-    still : float, at least 0
-        Where no joint's standard deviation is above this, in rad, the motion is at rest.
+    still : float, at least 0, optional
+        In the unit of the angles. Where no joint's standard deviation is above this, the motion is at rest. Beside
+        others that move, a joint whose amplitude is below this and below 1 % of the largest is silent: it has no phase.
+        If None 0.01 rad; 0.57 degrees of angles whose ``attrs["units"]`` says degrees.
 
     Returns
     -------
@@ -115,11 +139,14 @@ def rhythm(angles: Any, rate: float | None = None, *, still: float = 0.01) -> Rh
     Raises
     ------
     ValueError
-        If the shape does not fit, there are fewer than 8 samples, or a number is NaN or infinite.
+        If the shape does not fit, there are several series or fewer than 8 samples, a number is NaN or infinite, the
+        time is uneven, or ``rate`` is not that of the index.
 
     Notes
     -----
     w is Hann's window. The error of f is far below the resolution 1/T of a spectrum, as long as one rhythm is there.
+    Of a pure sinusoid f is exact. With a second harmonic of 10 % its error is at most 0.1 % with three turns, 0.8 %
+    with two and 2.2 % with 1.75. With fewer than one and a half, frequency, amplitudes and phases are NaN.
 
     Examples
     --------
@@ -128,17 +155,33 @@ def rhythm(angles: Any, rate: float | None = None, *, still: float = 0.01) -> Rh
     >>> found = rhythm(np.cos(2 * np.pi * turns), rate=100.0)
     >>> round(found.frequency, 3), found.lags().round(3)
     (1.1, array([0.125]))
+
+    References
+    ----------
+    Zechmeister & Kürster (2009), The generalised Lomb-Scargle periodogram, Eq. 2–5.
     """
-    values, rate, names = as_motion(angles, rate)
-    offset = values.mean(axis=0)
-    moved = values - offset
+    read = joint_angles(angles, rate)
+    return _measured(read, _still(read) if still is None else still)
+
+
+def _still(read: JointAngles) -> float:
+    """What moves less than this rests, in the unit of the angles."""
+    return float(np.rad2deg(STILL)) if read.unit == "degrees" else STILL
+
+
+def _measured(read: JointAngles, still: float) -> Rhythm:
+    """The rhythm of angles that were read."""
+    mean = read.values.mean(axis=0)
+    moved, nothing = read.values - mean, np.zeros(read.values.shape[1])
     if not (moved.std(axis=0) > still).any():
-        nothing = np.zeros(values.shape[1])
-        return Rhythm(0.0, offset, nothing, nothing + np.nan, names)
-    time, window = np.arange(len(moved)) / rate, np.hanning(len(moved))
-    frequency = _peak(moved * window[:, None], time, rate)
-    c = 2 * (window * np.exp(-2j * np.pi * frequency * time)) @ moved / window.sum()
-    return Rhythm(frequency, offset, np.abs(c), np.angle(c) / (2 * np.pi), names)
+        return Rhythm(0.0, mean, nothing, nothing + np.nan, read.names)
+    frequency = best_frequency(moved, read.rate)
+    if frequency * len(moved) / read.rate < FEWEST:
+        return Rhythm(float("nan"), mean, nothing + np.nan, nothing + np.nan, read.names)
+    (m, a, b), _ = sinusoids(moved, frequency / read.rate)
+    amplitude, phase = np.hypot(a, b), np.arctan2(-b, a) / (2 * np.pi)
+    phase[(amplitude < SILENT * amplitude.max()) & (amplitude < still)] = np.nan
+    return Rhythm(frequency, mean + m, amplitude, phase, read.names)
 
 
 def cycle_error(angles: Any, cycle: Any, frequency: float, rate: float | None = None) -> CycleError:
@@ -151,9 +194,9 @@ def cycle_error(angles: Any, cycle: Any, frequency: float, rate: float | None = 
     Parameters
     ----------
     angles : array, shape (time, joints), DataArray or DataFrame
-        In rad.
+        One motion.
     cycle : array, shape (points, joints)
-        One closed turn at even fractions of it, in rad.
+        One closed turn at even fractions of it, at least 3, in the unit of the angles.
     frequency : float > 0
         f₀, of the cycle, in Hz.
     rate : float > 0
@@ -163,6 +206,12 @@ def cycle_error(angles: Any, cycle: Any, frequency: float, rate: float | None = 
     -------
     CycleError
 
+    Raises
+    ------
+    ValueError
+        If the cycle does not go with the angles or is not finite, the frequency is not positive, or the angles are none
+        that :func:`rhythm` takes, or have too few turns.
+
     Examples
     --------
     >>> turn = np.cos(2 * np.pi * np.arange(64) / 64)[:, None]
@@ -171,12 +220,16 @@ def cycle_error(angles: Any, cycle: Any, frequency: float, rate: float | None = 
     >>> bool(found.error[0] < 1e-3), round(found.drift, 3)
     (True, 0.01)
     """
-    values, rate, _ = as_motion(angles, rate)
-    turn = np.asarray(cycle, dtype=np.float64)
-    if turn.ndim != 2 or turn.shape[1] != values.shape[1]:
+    read = joint_angles(angles, rate)
+    values, turn = read.values, np.asarray(cycle, dtype=np.float64)
+    if turn.ndim != 2 or turn.shape[1] != values.shape[1] or len(turn) < 3:
         raise ValueError(f"cycle has shape {turn.shape}, expected (points, {values.shape[1]}): the joints of angles.")
-    own = rhythm(values, rate).frequency
-    time = np.arange(len(values)) / rate
+    if not np.isfinite(turn).all():
+        raise ValueError(f"cycle is NaN or infinite, first at point {np.argwhere(~np.isfinite(turn))[0][0]}.")
+    if not is_number(frequency) or not 0 < frequency < np.inf:
+        raise ValueError(f"frequency must be that of the cycle in Hz, a positive number, got {frequency!r}.")
+    own = _known(_measured(read, _still(read)), read, "angles").frequency
+    time = np.arange(len(values)) / read.rate
     scale = np.ptp(turn, axis=0)
 
     def gap(phase: float) -> Array:
@@ -198,8 +251,8 @@ def free_run_errors(run: Any, observed: Any, rate: float) -> dict[str, float]:
 
     Parameters
     ----------
-    run, observed : array, shape (time, joints)
-        In rad.
+    run, observed : array or DataArray, shape (time, joints)
+        In the same unit: degrees if ``attrs["units"]`` of one says so, else rad.
     rate : float > 0
         Samples a second.
 
@@ -207,7 +260,14 @@ def free_run_errors(run: Any, observed: Any, rate: float) -> dict[str, float]:
     -------
     dict
         ``frequency_error`` and ``amplitude_error`` as shares of the true ones (the amplitude of the joint that moves
-        most), ``lag_error``, the largest between neighbours, in cycles, ``same_wave`` and ``diverged``, 0 or 1.
+        most), 1 where the run has too few turns; ``lag_error``, in cycles, the largest between neighbours of which both
+        move in the run and in what was observed, and 0.5 where the run has no such; ``same_wave`` and ``diverged``, 0
+        or 1.
+
+    Raises
+    ------
+    ValueError
+        If what was observed has too few turns, or either is nothing that :func:`rhythm` takes.
 
     Examples
     --------
@@ -215,36 +275,38 @@ def free_run_errors(run: Any, observed: Any, rate: float) -> dict[str, float]:
     >>> round(free_run_errors(np.cos(1.02 * turn), np.cos(turn), 25.0)["frequency_error"], 3)
     0.02
     """
-    wanted, found = rhythm(observed, rate), rhythm(run, rate)
+    true, own = joint_angles(observed, rate, "observed"), joint_angles(run, rate, "run")
+    still = max(_still(true), _still(own))
+    wanted, found = _known(_measured(true, still), true, "observed"), _measured(own, still)
+    known = not np.isnan(found.frequency)
+    size = float(np.abs(found.amplitude - wanted.amplitude).max()) / max(wanted.amplitude.max(), 1e-9)
     return {
-        "frequency_error": abs(found.frequency - wanted.frequency) / max(wanted.frequency, 1e-9),
-        "amplitude_error": float(np.abs(found.amplitude - wanted.amplitude).max()) / max(wanted.amplitude.max(), 1e-9),
-        "lag_error": float(np.nanmax(np.abs(wrapped(found.lags() - wanted.lags())), initial=0.0)),
+        "frequency_error": abs(found.frequency - wanted.frequency) / max(wanted.frequency, 1e-9) if known else 1.0,
+        "amplitude_error": size if known else 1.0,
+        "lag_error": _lag_error(found.lags(), wanted.lags()),
         "same_wave": float(found.wave() == wanted.wave()),
         "diverged": 0.0,
     }
 
 
-def as_motion(angles: Any, rate: float | None = None) -> tuple[Array, float, tuple[str, ...] | None]:
-    """Angles (time, joints), their rate in Hz and the names of the joints, from an array or from what is labelled.
+def _lag_error(found: Array, wanted: Array) -> float:
+    """The largest error of what both know; half a turn, the worst there is, if the one knows nothing of the other's."""
+    gaps = np.abs(wrapped(found - wanted))
+    gaps = gaps[~np.isnan(gaps)]
+    if len(gaps):
+        return float(gaps.max())
+    return 0.0 if np.isnan(wanted).all() else DIVERGED["lag_error"]
 
-    Raises
-    ------
-    ValueError
-        If there is no rate, the shape does not fit, or a number is NaN or infinite.
-    """
-    values = np.asarray(angles, dtype=np.float64)
-    if values.ndim != 2 or len(values) < 8 or values.shape[1] < 1:
-        raise ValueError(f"angles has shape {values.shape}, expected (time, joints) with at least 8 samples.")
-    if not np.isfinite(values).all():
-        step, joint = np.argwhere(~np.isfinite(values))[0]
-        raise ValueError(f"angles is NaN or infinite, first at sample {step}, joint {joint}.")
-    time, names = _labels(angles)
-    if rate is None and time is not None and len(time) > 1:
-        rate = (len(time) - 1) / float(time[-1] - time[0])
-    if rate is None or not is_number(rate) or not rate > 0:
-        raise ValueError(f"rate must be the samples a second, a positive number, got {rate!r}.")
-    return values, float(rate), names
+
+def _known(found: Rhythm, read: JointAngles, name: str) -> Rhythm:
+    """A rhythm, or an error if there are too few turns to know it."""
+    if np.isnan(found.frequency):
+        seconds = len(read.values) / read.rate
+        raise ValueError(
+            f"{name} has less than {FEWEST:g} turns of its rhythm in {len(read.values)} samples, {seconds:g} s, "
+            "expected at least two: give a longer piece."
+        )
+    return found
 
 
 def joint_places(joints: Sequence[Any], count: int, names: Sequence[str] | None) -> list[int]:
@@ -272,32 +334,6 @@ def wrapped(phase: Any) -> Array:
     array([-0.25,  0.5 ,  0.25])
     """
     return 0.5 - np.mod(0.5 - np.asarray(phase, dtype=np.float64), 1.0)
-
-
-def _labels(angles: Any) -> tuple[Array | None, tuple[str, ...] | None]:
-    """Time in seconds and names of joints of what is labelled; None where there are none."""
-    if hasattr(angles, "columns"):
-        index = np.asarray(angles.index.get_level_values(-1))
-        return (index if index.dtype.kind == "f" else None), tuple(map(str, angles.columns))
-    if hasattr(angles, "dims"):
-        time = np.asarray(angles.coords["time"]) if "time" in angles.coords else None
-        return time, tuple(map(str, angles.coords["angle"].values)) if "angle" in angles.coords else None
-    return None, None
-
-
-def _peak(moved: Array, time: Array, rate: float) -> float:
-    """The frequency of most power, above one turn in the whole time."""
-    size = 4 * len(moved)
-    power = (np.abs(np.fft.rfft(moved, size, axis=0)) ** 2).sum(axis=1)
-    first = size // len(moved)
-    place = first + int(np.argmax(power[first:]))
-    width = rate / size
-
-    def lost(frequency: float) -> float:
-        return -float((np.abs(np.exp(-2j * np.pi * frequency * time) @ moved) ** 2).sum())
-
-    low, high = max(place - 2, 1) * width, (place + 2) * width
-    return float(minimize_scalar(lost, bounds=(low, high), method="bounded", options={"xatol": 1e-9 * rate}).x)
 
 
 def _periodic(column: Array, phase: Array) -> Array:

@@ -1,0 +1,141 @@
+"""The joint angles of one motion in any container: their numbers, rate, names, unit and beginning."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seqdyn.checks import is_number
+
+Array = np.ndarray[Any, Any]
+
+UNEVEN = 0.1
+"""Steps of time that differ by more than this share from the median are uneven."""
+
+SPELLINGS = {"rad": ("rad", "radian", "radians"), "degrees": ("degrees", "degree", "deg", "°")}
+"""What containers call the units of angles."""
+
+
+class JointAngles(NamedTuple):
+    """The angles of one motion.
+
+    Attributes
+    ----------
+    values : array, shape (time, joints)
+    rate : float
+        Samples a second, Hz.
+    names : tuple of str, or None
+        Of the joints.
+    unit : str or None
+        ``"rad"``, ``"degrees"`` or another that the container says; None where it says none.
+    begin : float
+        Time of the first sample, in s.
+    """
+
+    values: Array
+    rate: float
+    names: tuple[str, ...] | None
+    unit: str | None
+    begin: float
+
+
+def joint_angles(angles: Any, rate: float | None = None, name: str = "angles") -> JointAngles:
+    """Read the angles (time, joints) of one motion from an array, or from what is labelled.
+
+    Parameters
+    ----------
+    angles : array or DataArray, shape (time, joints), or DataFrame
+        The rows of a frame may be indexed by (series, time), with one series.
+    rate : float > 0, optional
+        Samples a second, Hz. Not needed of what is indexed by floating-point seconds.
+    name : str
+        Of the argument, for messages.
+
+    Returns
+    -------
+    JointAngles
+
+    Raises
+    ------
+    ValueError
+        If there is no rate or it is not that of the index, the time is uneven, there are several series, the shape does
+        not fit, there are fewer than 8 samples, or a number is NaN or infinite.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> read = joint_angles(pd.DataFrame({"hip": np.zeros(9)}, index=3 + np.arange(9) / 25))
+    >>> round(read.rate, 6), read.names, read.begin
+    (25.0, ('hip',), 3.0)
+    """
+    _check_single(angles, name)
+    values = np.asarray(angles, dtype=np.float64)
+    if values.ndim != 2 or len(values) < 8 or values.shape[1] < 1:
+        raise ValueError(f"{name} has shape {values.shape}, expected (time, joints) with at least 8 samples.")
+    if not np.isfinite(values).all():
+        step, joint = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(f"{name} is NaN or infinite, first at sample {step}, joint {joint}.")
+    time, names = _labels(angles)
+    begin = 0.0 if time is None else float(time[0])
+    return JointAngles(values, _rate(time, rate, name), names, _unit(angles), begin)
+
+
+def _check_single(angles: Any, name: str) -> None:
+    """Raise if a frame holds several series."""
+    if not hasattr(angles, "columns") or angles.index.nlevels == 1:
+        return
+    series = angles.index.droplevel(-1).unique()
+    if len(series) > 1:
+        raise ValueError(
+            f"{name} holds {len(series)} series ({list(series.names)}: {list(series[:3])}, …): they are no single "
+            f"motion. Give one, as {name}.loc[{series[0]!r}]."
+        )
+
+
+def _labels(angles: Any) -> tuple[Array | None, tuple[str, ...] | None]:
+    """Time in seconds and names of joints of what is labelled; None where there are none."""
+    time = names = None
+    if hasattr(angles, "columns"):
+        time, names = np.asarray(angles.index.get_level_values(-1)), tuple(map(str, angles.columns))
+    elif hasattr(angles, "dims"):
+        time = np.asarray(angles.coords["time"]) if "time" in angles.coords else None
+        names = tuple(map(str, angles.coords["angle"].values)) if "angle" in angles.coords else None
+    return (time if time is not None and time.ndim == 1 and time.dtype.kind == "f" else None), names
+
+
+def _rate(time: Array | None, rate: float | None, name: str) -> float:
+    """Samples a second: of the index, or as given; where both say it they have to agree."""
+    if rate is not None and (not is_number(rate) or not 0 < rate < np.inf):
+        raise ValueError(f"rate must be the samples a second, a positive number, got {rate!r}.")
+    own = None if time is None else _own_rate(time, name)
+    if rate is None and own is None:
+        raise ValueError(f"rate is None, and {name} is not indexed by seconds (floats): give samples a second.")
+    if rate is not None and own is not None and abs(own / rate - 1) > 0.01:
+        raise ValueError(
+            f"rate={rate:g} Hz, but {name} is indexed by steps of {1 / own:g} s, {own:g} Hz: leave out rate."
+        )
+    return float(rate or own or 0.0)
+
+
+def _own_rate(time: Array, name: str) -> float:
+    """The rate of even time; the mean step is taken, which the rounding of times does not bias."""
+    steps = np.diff(time)
+    median = float(np.median(steps))
+    uneven = ~(np.abs(steps - median) <= UNEVEN * median)
+    if uneven.any():
+        place = int(np.flatnonzero(uneven)[0])
+        raise ValueError(
+            f"The time of {name} is uneven: {steps[place]:g} s from sample {place} to the next, usual: {median:g} s. "
+            "Resample it to even steps, or cut it where a piece is missing."
+        )
+    return (len(time) - 1) / float(time[-1] - time[0])
+
+
+def _unit(angles: Any) -> str | None:
+    """What a container says of its unit: one for all, or the same of every column."""
+    said = getattr(angles, "attrs", {}).get("units")
+    told = [said.get(column) for column in getattr(angles, "columns", ())] if isinstance(said, dict) else [said]
+    if not told or any(each != told[0] for each in told) or told[0] is None:
+        return None
+    return next((unit for unit, names in SPELLINGS.items() if told[0] in names), str(told[0]))
