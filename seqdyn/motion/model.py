@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
@@ -21,17 +23,29 @@ from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.files import save as save_file
 from seqdyn.files import storable
 from seqdyn.held import Held
-from seqdyn.loops import Force, Record, scan
-from seqdyn.motion.reading import Motion, check_drive, check_unit, labelled, read_drive, read_motion, read_start
+from seqdyn.loops import Force, Record, Scan, scan
+from seqdyn.motion.reading import (
+    Motion,
+    check_drive,
+    check_unit,
+    constant_drive,
+    labelled,
+    read_drive,
+    read_motion,
+    read_start,
+)
 from seqdyn.motion.rhythms import DIVERGED, free_run_errors
 from seqdyn.predictor import Predictor
-from seqdyn.state import map_leaves
+from seqdyn.state import State, map_leaves
 from seqdyn.state import steps as stretch
 
 if TYPE_CHECKING:
     import xarray
 
 Array = np.ndarray[Any, Any]
+
+PIECE = 1000
+"""Steps of a free run after which it is looked at."""
 
 FAR = 10.0
 """A free run that leaves the range of its training by so many ranges has diverged."""
@@ -142,10 +156,12 @@ class MotionModel(BaseEstimator):
         return self
 
     def _check_parameters(self) -> None:
-        if not is_number(self.rate) or not self.rate > 0:
+        if not is_number(self.rate) or not 0 < self.rate < np.inf:
             raise ValueError(f"rate is the samples a second, a positive number, got {self.rate!r}.")
         if self.warmup is not None:
             check_count("warmup", self.warmup, 0)
+        if isinstance(self.angles, str):
+            raise ValueError(f"angles are the names of the joints, a list of str, got the str {self.angles!r}.")
         check_choice("residual", self.residual, (True, False))
         check_choice("unit", self.unit, ("radians", "degrees"))
 
@@ -195,7 +211,7 @@ class MotionModel(BaseEstimator):
         FloatingPointError
             If the run diverges: not finite, or ten ranges outside that of the training. The message says at which step.
         """
-        return self._stays(self.run(drive, start, steps).angles)
+        return self._guarded(drive, start, steps)
 
     def steer(self, force: Any, drive: Any, start: Any, steps: int | None = None) -> xarray.DataArray:
         """Generate a motion while neurons are held.
@@ -217,7 +233,7 @@ class MotionModel(BaseEstimator):
         forced = clamp(self.cell_, force) if isinstance(force, Mapping) else force
         if not callable(forced):
             raise ValueError(f"force is a mapping such as {{'h[0]': 0.5}} or a callable, got {type(force).__name__}.")
-        return self._stays(self.run(drive, start, steps, forced).angles)
+        return self._guarded(drive, start, steps, forced)
 
     def run(
         self,
@@ -226,6 +242,7 @@ class MotionModel(BaseEstimator):
         steps: int | None = None,
         force: Force | None = None,
         record: Record | None = None,
+        copies: int = 1,
     ) -> Run:
         """A free run with the hooks of :func:`seqdyn.scan`, whatever it comes to: a run that diverges is not refused.
 
@@ -236,24 +253,66 @@ class MotionModel(BaseEstimator):
         force, record : callable, optional
             ``force(t, state) -> state`` and ``record(x, before, output, after) -> tree``, from the first step after
             ``start``.
+        copies : int, at least 1
+            How many runs of one series side by side, for a force that differs from row to row.
 
         Returns
         -------
         Run
         """
+        begin, driven, single = self._read_run(drive, start, steps)
+        if check_count("copies", copies) > 1:
+            begin, single = self._copied(begin, driven, copies), False
+        parts = list(self._pieces(begin, driven, force, record))
+        values = np.concatenate([self.predictor_.decode(part.output) for part in parts], axis=1)
+        kept = map_leaves(lambda *leaves: torch.cat(leaves, 1), *(part.record for part in parts)) if record else None
+        return Run(self._labelled(values, begin, single), kept)
+
+    def _read_run(self, drive: Any, start: Any, count: int | None) -> tuple[Array, Array, bool]:
+        """Start and drive of a free run, checked, and whether it is one series."""
         check_is_fitted(self, "estimator_")
-        begin, single = read_start(start, self.angles_, self.unit, self.angle_range_)
-        led = begin.shape[1]
-        if led and led < (self.warmup or 0):
-            raise ValueError(f"start has {led} steps, but the warm-up takes {self.warmup}: give more of the past.")
-        driven, single_drive = read_drive(drive, len(self.drives_), led, steps)
+        begin, single = read_start(start, self.angles_, self.unit, self.angle_range_, self.rate)
+        led, needed = begin.shape[1], self._led
+        if led and led < needed:
+            raise ValueError(f"start has {led} steps, but the warm-up takes {needed}: give more of the past.")
+        driven, single_drive = read_drive(drive, self.drives_, led, count, self.rate)
         check_drive(driven, self.drive_range_, self.drives_)
-        x = self._inputs(begin, driven)
+        if len(begin) > 1 and len(driven) > 1 and len(begin) != len(driven):
+            raise ValueError(f"start has {len(begin)} series, the drive {len(driven)}: give one, or as many.")
+        return begin, driven, single and single_drive
+
+    @property
+    def _led(self) -> int:
+        """The warm-up, in steps: the model's own, or that of its estimator."""
+        return int((self.estimator_.warmup or 0) if self.warmup is None else self.warmup)
+
+    def _copied(self, begin: Array, driven: Array, copies: int) -> Array:
+        if len(begin) > 1 or len(driven) > 1:
+            raise ValueError(f"Copies are of one series, but start has {len(begin)} and the drive {len(driven)}.")
+        return np.repeat(begin, copies, axis=0)
+
+    def _pieces(self, begin: Array, driven: Array, force: Force | None, record: Record | None) -> Iterator[Scan]:
+        """A free run piece by piece, after its warm-up."""
+        x, led, time = self._inputs(begin, driven), begin.shape[1], driven.shape[1]
         with torch.no_grad():
-            warm = scan(self.cell_, stretch(x, 0, led)).state if led else None
-            free = scan(self.cell_, stretch(x, led), warm, force=force, record=record)
-        values = self.predictor_.decode(free.output)
-        return Run(labelled(values, self.angles_, led, self.rate, single and single_drive, self.unit), free.record)
+            state = scan(self.cell_, stretch(x, 0, led)).state if led else None
+            for first in range(led, time, PIECE):
+                later = force if force is None or first == led else partial(_later, force, first - led)
+                piece = scan(self.cell_, stretch(x, first, min(first + PIECE, time)), state, force=later, record=record)
+                state = piece.state
+                yield piece
+
+    def _guarded(self, drive: Any, start: Any, count: int | None, force: Force | None = None) -> xarray.DataArray:
+        """A free run that is stopped where it diverges."""
+        begin, driven, single = self._read_run(drive, start, count)
+        parts: list[Array] = []
+        for piece in self._pieces(begin, driven, force, None):
+            parts.append(self.predictor_.decode(piece.output))
+            self._check_stays(parts[-1], PIECE * (len(parts) - 1), begin.shape[1])
+        return self._labelled(np.concatenate(parts, axis=1), begin, single)
+
+    def _labelled(self, values: Array, begin: Array, single: bool) -> xarray.DataArray:
+        return labelled(values, self.angles_, begin.shape[1], self.rate, single, self.unit)
 
     def _inputs(self, begin: Array, driven: Array) -> Any:
         """Rows (y_{t-1}, d_t) as the network takes them; what was not observed is NaN."""
@@ -263,25 +322,34 @@ class MotionModel(BaseEstimator):
         rows = np.concatenate([past, np.broadcast_to(driven, (series, *driven.shape[1:]))], axis=2)
         return self.predictor_.encode(rows)
 
-    def _stays(self, angles: xarray.DataArray) -> xarray.DataArray:
-        """What was generated, or an error where it has diverged."""
-        lost = self._lost(angles)
+    def strays(self, angles: Any) -> Array:
+        """Where a run is not finite, or ten ranges outside of what the training has seen.
+
+        Parameters
+        ----------
+        angles : array or DataArray, shape (…, time, joints)
+
+        Returns
+        -------
+        array of bool, shape (…, time)
+        """
+        values = np.asarray(angles)
+        low, high = self.angle_range_
+        room = FAR * max(float((high - low).max()), 1e-12)
+        stays: Array = (np.isfinite(values) & (values >= low - room) & (values <= high + room)).all(axis=-1)
+        return ~stays
+
+    def _check_stays(self, values: Array, before: int, led: int) -> None:
+        """Raise where a run has diverged; ``before`` steps of it came earlier."""
+        lost = self.strays(values)
         if lost.any():
             step, series = (int(number) for number in np.argwhere(lost.T)[0])
+            step += before
             raise FloatingPointError(
-                f"The free run of series {series} diverges at step {step} ({float(angles['time'][step]):g} s): a joint "
+                f"The free run of series {series} diverges at step {step} ({(led + step) / self.rate:g} s): a joint "
                 f"is {FAR:g} ranges outside of what the training has seen, or not finite. Train longer, or on windows "
                 "that run free: autoregression=Autoregression(free_run=…)."
             )
-        return angles
-
-    def _lost(self, angles: xarray.DataArray) -> Array:
-        """Where a run is not finite, or far outside of the range of the training, (series, time)."""
-        values = angles.values if angles.ndim == 3 else angles.values[None]
-        low, high = self.angle_range_
-        room = FAR * np.maximum(high - low, 1e-12)
-        stays: Array = (np.isfinite(values) & (values >= low - room) & (values <= high + room)).all(axis=2)
-        return ~stays
 
     # ---------------------------------------------------------------- scores
 
@@ -291,8 +359,13 @@ class MotionModel(BaseEstimator):
         The first angles of a series are those of a model that has seen nothing.
         """
         check_is_fitted(self, "estimator_")
-        answers = self.estimator_.predict(_pairs(self._read(drive, angles))[0])
-        return as_sequences(angles, "angles").restore(np.concatenate(list(answers)))
+        answers = np.concatenate(list(self.estimator_.predict(self.rows(drive, angles)[0])))
+        if hasattr(angles, "columns"):
+            return pd.DataFrame(answers, index=angles.index, columns=list(self.angles_))
+        found = as_sequences(angles, "angles")
+        if hasattr(angles, "dims"):
+            return found.to_xarray(answers).rename(outputs="angle").assign_coords(angle=list(self.angles_))
+        return found.restore(answers)
 
     def score(self, drive: Any, angles: Any) -> float:
         """R² one step ahead; near 1 for every smooth motion. What a free run is worth :meth:`evaluate` says."""
@@ -324,7 +397,7 @@ class MotionModel(BaseEstimator):
         """
         motion = self._read(drive, angles)
         shortest = min(map(len, motion.angles))
-        led = check_count("warmup", shortest // 4 if warmup is None and self.warmup is None else warmup or self.warmup)
+        led = check_count("warmup", warmup if warmup is not None else self._led or max(1, shortest // 4))
         if shortest < led + 16:
             raise ValueError(f"The shortest series has {shortest} steps: {led} of warm-up leave too few to run free.")
         rows = [self._compared(d, y, led) for d, y in zip(motion.drives, motion.angles, strict=True)]
@@ -337,7 +410,7 @@ class MotionModel(BaseEstimator):
     def _compared(self, drive: Array, angles: Array, led: int) -> dict[str, float]:
         """One free run beside what was observed."""
         run = self.run(drive if self.drives_ else None, angles[:led], len(angles) - led).angles
-        return DIVERGED if self._lost(run).any() else free_run_errors(run.values, angles[led:], self.rate)
+        return DIVERGED if self.strays(run).any() else free_run_errors(run.values, angles[led:], self.rate)
 
     def rows(self, drive: Any, angles: Any) -> tuple[list[Array], list[Array]]:
         """What the estimator learns from, series by series: (y_{t-1}, d_t), and y_t."""
@@ -345,8 +418,11 @@ class MotionModel(BaseEstimator):
         return _pairs(self._read(drive, angles))
 
     def _read(self, drive: Any, angles: Any) -> Motion:
-        motion = read_motion(drive, angles, self.angles_, self.rate)
+        check_is_fitted(self, "estimator_")
+        motion = read_motion(drive, angles, self.angles_, self.rate, self.drives_)
         check_unit(motion.angles, motion.names, self.unit)
+        for part in motion.drives:
+            check_drive(part[None], self.drive_range_, self.drives_)
         return motion
 
     # ---------------------------------------------------------------- parts
@@ -354,6 +430,7 @@ class MotionModel(BaseEstimator):
     @property
     def cell_(self) -> Cell:
         """The fitted network."""
+        check_is_fitted(self, "estimator_")
         cell: Cell = self.estimator_.cell_
         return cell
 
@@ -384,7 +461,7 @@ class MotionModel(BaseEstimator):
             If the drive has another shape, or leaves the range of the training.
         """
         check_is_fitted(self, "estimator_")
-        driven, _ = read_drive(drive, len(self.drives_), 0, 1)
+        driven = constant_drive(drive, self.drives_)[None, None]
         check_drive(driven, self.drive_range_, self.drives_)
         x = self._inputs(np.zeros((1, 0, len(self.angles_))), driven)
         loop = cast(OwnPast, self.cell_)
@@ -424,6 +501,11 @@ def default_estimator() -> GRURegressor:
     return GRURegressor(
         hidden_size=64, window=75, stride=12, learning_rate=5e-3, schedule="cosine", max_epochs=40, autoregression=own
     )
+
+
+def _later(force: Force, first: int, t: int, state: State) -> State:
+    """A force whose steps are counted from an earlier one."""
+    return force(first + t, state)
 
 
 def _pairs(motion: Motion) -> tuple[list[Array], list[Array]]:

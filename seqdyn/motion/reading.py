@@ -37,7 +37,46 @@ class Motion(NamedTuple):
     drive_names: tuple[str, ...]
 
 
-def read_motion(drive: Any, angles: Any, joints: Any, rate: float) -> Motion:
+class Table(NamedTuple):
+    """Series laid end to end: ``rows`` (total, columns), ``lengths`` (series,), ``names`` of the columns or None, and
+    the labels of the rows, or None."""
+
+    rows: Array
+    lengths: Array
+    names: tuple[str, ...] | None
+    index: Any
+
+    def parts(self) -> list[Array]:
+        """One array a series."""
+        return np.split(self.rows, np.cumsum(self.lengths)[:-1])
+
+
+def read_table(container: Any, what: str, names: Sequence[str] | None, rate: float) -> Table:
+    """Read any container; columns that have names are put in the order of ``names``, others are left out.
+
+    Parameters
+    ----------
+    container : container
+    what : str
+        How errors call it.
+    names : sequence of str, or None
+        Which columns there have to be.
+    rate : float
+        Samples a second; labels of time in seconds have to agree.
+    """
+    framed = hasattr(container, "columns")
+    if framed and names is not None:
+        container = container.iloc[:, _columns(tuple(map(str, container.columns)), names, what)]
+    read = as_sequences(container, what)
+    given = tuple(map(str, read.features)) if read.features is not None else None
+    rows = read.rows
+    if given is not None and names is not None and not framed:
+        rows, given = rows[:, _columns(given, names, what)], tuple(names)
+    _check_time(container, what, rate)
+    return Table(rows, read.lengths, given, getattr(container, "index", None) if framed else None)
+
+
+def read_motion(drive: Any, angles: Any, joints: Any, rate: float, drives: Sequence[str] | None = None) -> Motion:
     """Read a drive and the angles beside it.
 
     Parameters
@@ -48,40 +87,53 @@ def read_motion(drive: Any, angles: Any, joints: Any, rate: float) -> Motion:
         Which joints there have to be: names, a number, or whatever is there.
     rate : float
         Samples a second; labels of time in seconds have to agree.
+    drives : sequence of str, optional
+        Which columns the drive has to have; whatever is there if None.
+
+    Returns
+    -------
+    Motion
 
     Raises
     ------
     ValueError
-        If a joint is missing, the time is another one, or drive and angles do not go together.
+        If a column is missing, the time is another one, or drive and angles do not go together.
     """
-    read = as_sequences(angles, "angles")
-    given = tuple(map(str, read.features)) if read.features is not None else None
-    rows = read.rows
-    if given is not None and joints is not None and not isinstance(joints, int):
-        rows, given = rows[:, _columns(given, joints)], tuple(joints)
-    names = _names(given, joints, rows.shape[1])
-    _check_time(angles, rate)
-    cuts = np.cumsum(read.lengths)[:-1]
-    series = np.split(rows, cuts)
-    if drive is None:
-        return Motion([np.zeros((len(part), 0)) for part in series], series, names, ())
-    beside = as_sequences(drive, "drive")
-    if not np.array_equal(beside.lengths, read.lengths):
+    wanted = None if joints is None or isinstance(joints, int) else tuple(joints)
+    moved = read_table(angles, "angles", wanted, rate)
+    names = _names(moved.names, joints, moved.rows.shape[1])
+    if drive is None or (drives is not None and not drives):
+        _check_same_drive(drive, drives)
+        return Motion([np.zeros((len(part), 0)) for part in moved.parts()], moved.parts(), names, ())
+    beside = read_table(drive, "drive", drives, rate)
+    if not np.array_equal(beside.lengths, moved.lengths):
         raise ValueError(
-            f"drive has series of {beside.lengths.tolist()[:5]} steps, angles of {read.lengths.tolist()[:5]}: one row "
+            f"drive has series of {beside.lengths.tolist()[:5]} steps, angles of {moved.lengths.tolist()[:5]}: one row "
             "of the drive goes with every row of the angles."
         )
-    columns = tuple(map(str, beside.features)) if beside.features is not None else None
-    drive_names = columns or tuple(f"drive_{number}" for number in range(beside.rows.shape[1]))
-    return Motion(np.split(beside.rows, cuts), series, names, drive_names)
+    if beside.index is not None and moved.index is not None and not beside.index.equals(moved.index):
+        raise ValueError("drive and angles are indexed differently: give frames of one index, or arrays.")
+    if drives is not None and beside.rows.shape[1] != len(drives):
+        raise ValueError(f"drive has {beside.rows.shape[1]} columns, but the model is driven by {list(drives)}.")
+    own = beside.names or tuple(f"drive_{number}" for number in range(beside.rows.shape[1]))
+    return Motion(beside.parts(), moved.parts(), names, tuple(drives or own))
 
 
-def _columns(given: tuple[str, ...], joints: Sequence[str]) -> list[int]:
-    """Where the joints stand among the columns of a frame."""
-    missing = [joint for joint in joints if joint not in given]
+def _check_same_drive(drive: Any, drives: Sequence[str] | None) -> None:
+    """Raise if there is a drive where the fit had none, or the other way round."""
+    if drive is None and drives:
+        raise ValueError(f"The model was fitted with a drive of {len(drives)} columns, {list(drives)}: give it.")
+    if drive is not None:
+        raise ValueError("The model was fitted with no drive: give None.")
+
+
+def _columns(given: tuple[str, ...], wanted: Sequence[str], what: str) -> list[int]:
+    """Where columns stand among those of a frame."""
+    missing = [name for name in wanted if name not in given]
     if missing:
-        raise ValueError(f"The joints {missing} are missing from angles, which has {list(given)}.")
-    return [given.index(joint) for joint in joints]
+        kind = "joints" if what != "drive" else "columns"
+        raise ValueError(f"The {kind} {missing} are missing from {what}, which has {list(given)}.")
+    return [given.index(name) for name in wanted]
 
 
 def _names(given: tuple[str, ...] | None, joints: Any, width: int) -> tuple[str, ...]:
@@ -94,20 +146,20 @@ def _names(given: tuple[str, ...] | None, joints: Any, width: int) -> tuple[str,
     return tuple(map(str, expected or given or (f"angle_{number}" for number in range(width))))
 
 
-def _check_time(angles: Any, rate: float) -> None:
+def _check_time(container: Any, what: str, rate: float) -> None:
     """Raise if labels of time in seconds say another rate."""
     time = None
-    if hasattr(angles, "columns"):
-        time = np.asarray(angles.index.get_level_values(-1))
-    elif hasattr(angles, "dims") and "time" in getattr(angles, "coords", {}):
-        time = np.asarray(angles.coords["time"])
+    if hasattr(container, "columns"):
+        time = np.asarray(container.index.get_level_values(-1))
+    elif hasattr(container, "dims") and "time" in getattr(container, "coords", {}):
+        time = np.asarray(container.coords["time"])
     if time is None or time.dtype.kind != "f" or len(time) < 2:
         return
     gaps = np.diff(time)
     step = float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else 0.0
     if step and abs(step * rate - 1) > 0.01:
         raise ValueError(
-            f"angles is indexed by steps of {step:g} s, {1 / step:g} Hz, but rate={rate:g} Hz: set rate={1 / step:g}."
+            f"{what} is indexed by steps of {step:g} s, {1 / step:g} Hz, but rate={rate:g} Hz: set rate={1 / step:g}."
         )
 
 
@@ -124,22 +176,28 @@ def check_unit(angles: list[Array], names: Sequence[str], unit: str) -> None:
         )
 
 
-def read_start(start: Any, names: Sequence[str], unit: str, span: Array) -> tuple[Array, bool]:
+def read_start(start: Any, names: Sequence[str], unit: str, span: Array, rate: float) -> tuple[Array, bool]:
     """The angles a free run starts from, (series, warm-up, joints), and whether they are of one series."""
     if start is None:
         return np.zeros((1, 0, len(names))), True
-    if hasattr(start, "columns"):
-        start = start.iloc[:, _columns(tuple(map(str, start.columns)), names)].to_numpy()
-    values = np.asarray(start, dtype=np.float64)
-    if values.ndim not in (2, 3) or values.shape[-1] != len(names):
+    if not hasattr(start, "columns") and not hasattr(start, "dims") and np.shape(start)[-1:] != (len(names),):
         raise ValueError(
-            f"start has shape {values.shape}, expected (steps, {len(names)}) or (series, steps, {len(names)}): the "
+            f"start has shape {np.shape(start)}, expected (steps, {len(names)}) or (series, steps, {len(names)}): the "
             f"joints {list(names)}."
         )
-    if not np.isfinite(values).all():
-        raise ValueError("start holds NaN or infinity: a free run starts from angles that were observed.")
+    read = read_table(start, "start", names, rate)
+    values = _together(read, "start")
     check_scale(values, span, names, unit)
-    return (values[None], True) if values.ndim == 2 else (values, False)
+    return values, np.ndim(start) == 2 and len(values) == 1
+
+
+def _together(table: Table, what: str) -> Array:
+    """Series of one length as (series, steps, columns)."""
+    if len(set(table.lengths.tolist())) > 1:
+        raise ValueError(
+            f"{what} has series of {sorted(set(table.lengths.tolist()))} steps: side by side they need one length."
+        )
+    return np.stack(table.parts())
 
 
 def check_scale(values: Array, span: Array, names: Sequence[str], unit: str) -> None:
@@ -153,31 +211,41 @@ def check_scale(values: Array, span: Array, names: Sequence[str], unit: str) -> 
         )
 
 
-def read_drive(drive: Any, columns: int, led: int, count: int | None) -> tuple[Array, bool]:
+def read_drive(drive: Any, names: Sequence[str], led: int, count: int | None, rate: float = 1.0) -> tuple[Array, bool]:
     """The drive of a warm-up and a free run, (series, led + steps, columns), and whether of one series."""
-    if drive is None or columns == 0:
-        if columns or drive is not None:
-            have = f"a drive of {columns} columns" if columns else "no drive"
-            raise ValueError(f"The model was fitted with {have}: give it the same.")
+    columns = len(names)
+    if drive is None or not names:
+        _check_same_drive(drive, names)
         return np.zeros((1, led + _steps(count), 0)), True
-    values = np.asarray(drive, dtype=np.float64)
-    values = values[None] if values.ndim == 0 else values
-    if values.ndim > 3 or values.shape[-1] != columns or not np.isfinite(values).all():
+    plain = not hasattr(drive, "columns") and not hasattr(drive, "dims")
+    shape = np.shape(drive)
+    if plain and (len(shape) > 3 or (shape or (1,))[-1] != columns):
         raise ValueError(
-            f"drive has shape {values.shape}, expected finite ({columns},), a constant, or (steps, {columns}) or "
-            f"(series, steps, {columns})."
+            f"drive has shape {shape}, expected ({columns},), a constant, or (steps, {columns}) or (series, steps, "
+            f"{columns})."
         )
-    if values.ndim == 1:
-        return np.broadcast_to(values, (1, led + _steps(count), columns)), True
-    rows = values.shape[-2]
+    if plain and len(shape) < 2:
+        return np.broadcast_to(constant_drive(drive, names), (1, led + _steps(count), columns)), True
+    values = _together(read_table(drive, "drive", names, rate), "drive")
+    rows = values.shape[1]
     wanted = rows if count is None else led + _steps(count)
     if rows < wanted or wanted <= led:
         raise ValueError(
             f"drive has {rows} rows, but start has {led} and {count or 1} steps are to follow: the drive begins beside "
             f"the first row of start and needs {led + (count or 1)} rows."
         )
-    cut = values[..., :wanted, :]
-    return (cut[None], True) if values.ndim == 2 else (cut, False)
+    return values[:, :wanted], len(shape) == 2 and len(values) == 1
+
+
+def constant_drive(drive: Any, names: Sequence[str]) -> Array:
+    """A constant drive, (columns,)."""
+    if drive is None or not names:
+        _check_same_drive(drive, names)
+        return np.zeros(0)
+    values = np.atleast_1d(np.asarray(drive, dtype=np.float64))
+    if values.shape != (len(names),) or not np.isfinite(values).all():
+        raise ValueError(f"A constant drive is {len(names)} finite numbers, {list(names)}, got {drive!r}.")
+    return values
 
 
 def _steps(count: int | None) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from seqdyn.checks import check_count
 from seqdyn.dynamics.neuron_forces import clamp, memory, neurons, places
@@ -104,8 +105,9 @@ def steering_neurons(
 ) -> pd.DataFrame:
     """Find the neurons that change a quantity most, with least side effect on the others.
 
-    A neuron's effect is the range of its responses; its side effect the largest range of the other quantities
-    (frequency, amplitude, turning), each in units of how far the strongest of the neurons moves it.
+    A neuron's effect is the range of its responses, its side effect the largest range of the other quantities; both are
+    counted in shares of the free run's frequency, and of its amplitude for amplitude and turning. A dose under which
+    the motion diverges counts as a side effect of 1.
 
     Parameters
     ----------
@@ -115,34 +117,49 @@ def steering_neurons(
     Returns
     -------
     DataFrame, indexed by neuron, the best first
-        ``effect``, in the unit of the quantity; ``side_effect``, from 0 to 1; ``monotone``, whether the response only
-        rises or only falls with the dose; ``correlation``, of the ranks of dose and response (Spearman's ρ);
-        ``score``, effect · (1 − side effect), over the strongest effect.
+        ``effect``, in the unit of the quantity, and ``relative_effect``, as a share; ``side_effect``, as a share;
+        ``monotone``, whether the response only rises or only falls with the dose; ``correlation``, of the ranks of dose
+        and response (Spearman's ρ); ``score``, relative effect less side effect.
+
+    Examples
+    --------
+    >>> from seqdyn import GRURegressor
+    >>> turn = 2 * np.pi * np.arange(400) / 25
+    >>> model = MotionModel(GRURegressor(hidden_size=8, max_steps=40, random_state=0), rate=25.0)
+    >>> model = model.fit(None, np.stack([np.sin(turn), np.cos(turn)], axis=1))
+    >>> steering_neurons(model, "amplitude", ["h[0]", "h[3]"], 3, steps=100).shape
+    (2, 6)
     """
     others = [name for name in QUANTITIES if name != quantity]
-    measures = [_measure(name, model, joints) for name in [quantity, *others]]
-    own, *beside = _responses(model, measures, neurons, values, drive, start, steps)
-    return _ranked(own, beside)
+    measures = {name: _measure(name, model, joints) for name in (quantity, *others, "amplitude", "frequency")}
+    responses = _responses(model, list(measures.values()), neurons, values, drive, start, steps)
+    found = dict(zip(measures, responses, strict=True))
+    amplitude, frequency = (max(abs(float(found[name].free)), 1e-12) for name in ("amplitude", "frequency"))
+    scales = {name: frequency if name == "frequency" else amplitude for name in QUANTITIES}
+    own = found[quantity]
+    scale = scales.get(quantity, 0.0) if isinstance(quantity, str) else max(abs(float(own.free)), 1e-12)
+    return _ranked(own, scale, {name: found[name] / scales[name] for name in others})
 
 
-def _ranked(own: xarray.DataArray, beside: list[xarray.DataArray]) -> pd.DataFrame:
+def _ranked(own: xarray.DataArray, scale: float, beside: dict[str, xarray.DataArray]) -> pd.DataFrame:
+    """Neurons by relative effect less side effect; the responses beside are shares."""
     import pandas as pd
 
-    effect, *side = (np.ptp(part.fillna(part.free).values, axis=1) for part in (own, *beside))
-    shares = np.stack([part / max(part.max(), 1e-12) for part in side])
+    effect = np.ptp(own.fillna(own.free).values, axis=1)
+    lost = own.isnull().values.any(axis=1)
+    side = np.max([np.ptp(part.fillna(part.free).values, axis=1) for part in beside.values()], axis=0)
+    side = np.where(lost, np.maximum(side, 1.0), side)
     steps = np.diff(own.values, axis=1)
-    monotone = (steps >= 0).all(axis=1) | (steps <= 0).all(axis=1)
-    score = effect / max(effect.max(), 1e-12) * (1 - shares.max(axis=0))
-    frame = pd.DataFrame(
-        {
-            "effect": effect,
-            "side_effect": shares.max(axis=0),
-            "monotone": monotone,
-            "correlation": [_ranks(dose, answer) for dose, answer in zip(own["value"].values, own.values, strict=True)],
-            "score": score,
-        },
-        index=pd.Index(own["neuron"].values, name="neuron"),
-    )
+    pairs = zip(own["value"].values, own.values, strict=True)
+    columns = {
+        "effect": effect,
+        "relative_effect": effect / scale,
+        "side_effect": side,
+        "monotone": (steps >= 0).all(axis=1) | (steps <= 0).all(axis=1),
+        "correlation": [_ranks(dose, answer) for dose, answer in pairs],
+        "score": effect / scale - side,
+    }
+    frame = pd.DataFrame(columns, index=pd.Index(own["neuron"].values, name="neuron"))
     return frame.sort_values("score", ascending=False)
 
 
@@ -158,7 +175,9 @@ def _ranks(dose: Array, answer: Array) -> float:
 
 def _measure(quantity: str | Quantity, model: MotionModel, joints: Sequence[Any] | None) -> Quantity:
     """What is measured, as a function of the angles (time, angle)."""
-    columns = None if joints is None else joint_places(joints, len(model.angles_), model.angles_)
+    check_is_fitted(model, "estimator_")
+    chosen = [joints] if isinstance(joints, str) else joints
+    columns = None if chosen is None else joint_places(chosen, len(model.angles_), model.angles_)
     if callable(quantity):
         return lambda angles: float(quantity(angles if columns is None else angles.isel(angle=columns)))
     if quantity not in QUANTITIES:
@@ -180,13 +199,14 @@ def _responses(
     import xarray
 
     check_count("steps", count, 16)
-    chosen = neurons(model.cell_) if names is None else list(names)
-    columns = places(model.cell_, chosen)
+    chosen = _chosen(model, names)
     free = model.run(drive, start, count, record=lambda x, before, output, after: flatten(memory(before)))
-    own = free.record[0, count // 2 :, columns].numpy()
+    if free.angles.ndim == 3:
+        raise ValueError(f"Steering is of one series, but start or drive has {len(free.angles)}: give one of them.")
+    own = free.record[0, count // 2 :, places(model.cell_, chosen)].numpy()
     low, high = np.quantile(own, [0.05, 0.95], axis=0)
     doses = _doses(values, low, high)
-    angles = np.concatenate([part for part in _runs(model, chosen, doses, drive, start, count)])
+    angles = np.concatenate(list(_runs(model, chosen, doses, drive, start, count)))
     settled = [free.angles.isel(time=slice(count // 2, None)).copy(data=run[count // 2 :]) for run in angles]
     coordinates = {
         "neuron": chosen,
@@ -197,7 +217,7 @@ def _responses(
     found = []
     for measure in measures:
         at_rest = measure(free.angles.isel(time=slice(count // 2, None)))
-        responses = [measure(run) if np.isfinite(run.values).all() else np.nan for run in settled]
+        responses = [np.nan if model.strays(run).any() else measure(run) for run in settled]
         table = np.reshape(responses, doses.shape)
         found.append(xarray.DataArray(table, coordinates | {"free": at_rest}, ("neuron", "dose")))
     return found
@@ -214,16 +234,21 @@ def _doses(values: Any, low: Array, high: Array) -> Array:
     return np.broadcast_to(given, (len(low), len(given)))
 
 
-def _runs(model: MotionModel, names: list[str], doses: Array, drive: Any, start: Any, count: int) -> list[Array]:
-    """The angles of every run, parts of (runs, time, angle); NaN where a run diverged."""
+def _chosen(model: MotionModel, names: Sequence[str] | str | None) -> list[str]:
+    """Which neurons are to be held: each once."""
+    chosen = neurons(model.cell_) if names is None else [names] if isinstance(names, str) else list(names)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError(f"neurons are names of which each stands once, at least one, got {chosen}.")
+    return chosen
+
+
+def _runs(model: MotionModel, names: list[str], doses: Array, drive: Any, start: Any, count: int) -> Iterator[Array]:
+    """The angles of every run, parts of (runs, time, angle)."""
     which, place = (table.ravel() for table in np.indices(doses.shape))
-    parts = []
     for rows in np.array_split(np.arange(len(which)), -(-len(which) // ROWS_AT_ONCE)):
         held = {}
         for number in np.unique(which[rows]):
             own = which[rows] == number
             held[names[number]] = np.where(own, doses[number, place[rows]], np.nan)[:, None]
-        begin = np.zeros((0, len(model.angles_))) if start is None else np.asarray(start, dtype=np.float64)
-        beside = np.broadcast_to(begin, (len(rows), *begin.shape))
-        parts.append(model.run(drive, beside, count, clamp(model.cell_, held)).angles.values)
-    return parts
+        found = model.run(drive, start, count, clamp(model.cell_, held), copies=len(rows)).angles.values
+        yield found if found.ndim == 3 else found[None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
@@ -22,6 +24,7 @@ from seqdyn import (
     load,
     scan,
     stability_report,
+    steering_map,
 )
 from seqdyn.dynamics import fixed_points, limit_cycle, nudge
 from seqdyn.motion import rhythm
@@ -242,7 +245,7 @@ def test_missing_joints_are_named() -> None:
         ([1.0], start(), None, "steps says how long"),
         ([1.0], start(3), 10, "start has 3 steps, but the warm-up takes 20"),
         ([1.0], np.zeros((20, 3)), 10, r"start has shape \(20, 3\), expected \(steps, 2\)"),
-        ([1.0], np.full((20, 2), np.nan), 10, "NaN or infinity"),
+        ([1.0], np.full((20, 2), np.nan), 10, "start contains NaN"),
         ([1.0], pd.DataFrame(np.zeros((20, 2)), columns=["hip", "toe"]), 10, "missing"),
     ],
 )
@@ -266,3 +269,91 @@ def test_a_run_that_diverges_is_stopped_and_the_step_told() -> None:
     model = MotionModel(ARXRegressor(output_lags=0), rate=10.0).fit(None, grows)
     with pytest.raises(FloatingPointError, match=r"series 0 diverges at step \d+ \(\d.*ranges outside"):
         model.free_run(None, grows[:10], 200)
+
+
+# ---------------------------------------------------------------- what is joined by name, and what is not
+
+
+def frames() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two drives, of which the second does nothing, and two joints; series "a" and "b"."""
+    data = made(2, 100, 1)
+    index = pd.MultiIndex.from_product([["a", "b"], np.arange(100) / RATE], names=["series", "time"])
+    drive = pd.DataFrame({"speed": data.drive.ravel(), "idle": np.linspace(-9, 9, 200)}, index=index)
+    return drive, pd.DataFrame(data.angles.reshape(-1, 2), index=index, columns=["hip", "knee"])
+
+
+def test_columns_are_joined_by_name_wherever_they_come_in() -> None:
+    drive, angles = frames()
+    model = MotionModel(GRURegressor(hidden_size=4, max_epochs=2, random_state=0), rate=RATE).fit(drive, angles)
+    first, driven = angles.loc["a"].iloc[:10], drive.loc["a"].iloc[:30]
+    run = model.run(driven, first).angles
+    swapped, beside = first[["knee", "hip"]].assign(note=0.0), driven[["idle", "speed"]]
+    np.testing.assert_array_equal(model.run(beside, swapped).angles, run)
+    labelled = xarray.DataArray(swapped[["knee", "hip"]], dims=("time", "angle"), coords={"angle": ["knee", "hip"]})
+    np.testing.assert_array_equal(model.run(driven, labelled).angles, run)
+    assert model.score(drive[["idle", "speed"]], angles[["knee", "hip"]]) == model.score(drive, angles)
+    answers = model.predict(drive, angles)
+    assert answers.index.equals(angles.index) and list(answers.columns) == ["hip", "knee"]
+    together = model.run(drive, angles.groupby("series").head(10)).angles
+    assert together.sizes["series"] == 2
+    np.testing.assert_allclose(together[0], model.run(drive.loc["a"], first).angles, rtol=1e-5, atol=1e-5)
+    maps = [
+        steering_map(model, "amplitude", ["h[1]"], [0.1], drive=[1.0, 0.0], start=begin, steps=30)
+        for begin in (first, swapped)
+    ]
+    np.testing.assert_array_equal(*maps)
+
+
+def test_what_does_not_go_together_is_named() -> None:
+    drive, angles = frames()
+    network = GRURegressor(hidden_size=4, max_epochs=1, random_state=0)
+    model = MotionModel(network, rate=RATE).fit(drive, angles)
+    other = angles.rename(index={"a": "c"}, level=0)
+    slow = drive.loc["a"].set_axis(np.arange(100) / 50)
+    cases: list[tuple[Any, str]] = [
+        (lambda: MotionModel(network, rate=RATE).fit(drive, other), "indexed differently"),
+        (lambda: model.score(drive[["speed"]], angles), r"columns \['idle'\] are missing from drive"),
+        (lambda: model.score(drive.to_numpy()[:100, :1], angles.to_numpy()[:100]), "drive has 1 columns, but"),
+        (lambda: model.score(None, angles), "fitted with a drive of 2 columns"),
+        (lambda: model.autonomous(np.ones((5, 2))), "constant drive is 2 finite numbers"),
+        (lambda: model.free_run(np.ones((2, 30, 2)), np.zeros((3, 10, 2))), "start has 3 series, the drive 2"),
+        (lambda: model.free_run(slow, np.zeros((10, 2))), "drive is indexed by steps of 0.02 s"),
+        (lambda: MotionModel(network, rate=np.inf).fit(drive, angles), "rate"),
+        (lambda: MotionModel(network, angles="ab", rate=RATE).fit(drive, angles), "a list of str, got the str 'ab'"),
+    ]
+    for call, words in cases:
+        with pytest.raises(ValueError, match=words):
+            call()
+
+
+def test_a_joint_that_never_moves_may_move_a_little() -> None:
+    """A constant column has no range of its own to be ten times outside of."""
+    turn = 2 * np.pi * np.arange(400) / RATE
+    angles = np.stack([np.cos(turn), np.zeros(400)], axis=1)
+    model = MotionModel(ARXRegressor(), rate=RATE).fit(None, angles)
+    assert model.free_run(None, np.column_stack([angles[:50, 0], np.full(50, 1e-3)]), 100).sizes["time"] == 100
+
+
+def test_the_estimators_own_warm_up_counts() -> None:
+    network = GRURegressor(hidden_size=4, max_epochs=1, warmup=20, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model = MotionModel(network, rate=RATE).fit(*TEST)
+    with pytest.raises(ValueError, match="start has 3 steps, but the warm-up takes 20"):
+        model.free_run([1.0], start(3), 10)
+    assert model.evaluate(*TEST)["series"] == 3
+
+
+def test_long_runs_are_stopped_where_they_diverge_and_go_on_where_not(circling: MotionModel) -> None:
+    """Pieces make no difference; what diverges late is stopped in its piece, and the step is right."""
+    forced = {"h[2]": np.where(np.arange(1100) % 7, np.nan, 0.3)}
+    run = circling.steer(forced, [1.0], start(), 1100)
+    whole = circling.free_run([1.0], start(), 1100)
+    assert run.sizes["time"] == whole.sizes["time"] == 1100
+    np.testing.assert_allclose(circling.steer(forced, [1.0], start(), 900), run[:900], atol=1e-6)
+    grows = 1e-3 * 1.01 ** np.arange(100)[:, None]
+    model = MotionModel(ARXRegressor(output_lags=0), rate=10.0).fit(None, grows)
+    whole = model.run(None, grows[:10], 3000).angles
+    first = int(model.strays(whole).argmax())
+    with pytest.raises(FloatingPointError, match=f"diverges at step {first} "):
+        model.free_run(None, grows[:10], 10**6)

@@ -80,13 +80,26 @@ def test_a_model_that_diverges_is_said_to_diverge() -> None:
     report = motion_report(model, None, grows[:10], steps=3000)
     assert (report.verdict, report.exit_code) == ("DIVERGES", 1)
     assert str(report).startswith("DIVERGES (FAIL)") and "DIVERGES" in report.to_html()
+    assert len(report.plot().axes) >= 4
     assert len(report.joints()) == 0 and len(report.neurons()) == 0
+
+
+def test_a_model_that_leaves_slowly_diverges_and_one_without_memory_has_no_neurons() -> None:
+    """An echo of itself that grows by 0.2 % a step is no chaos."""
+    turn = 2 * np.pi * np.arange(300) / RATE
+    grows = 1e-3 * 1.002 ** np.arange(300)[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    model = MotionModel(ARXRegressor(output_lags=0, input_lags=0), rate=RATE).fit(None, 100 * grows)
+    report = motion_report(model, None, 100 * grows[:50], steps=100, starts=4)
+    assert report.verdict in ("DIVERGES", "NOT CLOSED") and not report.passed()
+    assert report.content["neurons"] is None and "Neurons" not in str(report)
+    assert (len(report.plot().axes) >= 4 and "DIVERGES" in report.to_html()) or report.verdict == "NOT CLOSED"
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"drive": [5.0]}, "outside"),
+        ({"drive": np.ones((550, 1))}, "constant drive is 1 finite"),
         ({"steps": 10}, "steps"),
         ({"starts": 0}, "starts"),
         ({"start": START[:3]}, "warm-up"),

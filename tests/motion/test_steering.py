@@ -50,7 +50,9 @@ def test_the_search_ranks_by_effect_without_side_effect(circling: MotionModel) -
     ranked = steering_neurons(circling, "frequency", values=5, **OPTIONS)
     responses = steering_map(circling, "frequency", values=5, **OPTIONS)
     assert set(ranked.index) == set(neurons(circling.cell_))
-    assert (np.diff(ranked["score"]) <= 0).all() and ranked["side_effect"].between(0, 1).all()
+    assert (np.diff(ranked["score"]) <= 0).all()
+    np.testing.assert_allclose(ranked["score"], ranked["relative_effect"] - ranked["side_effect"])
+    np.testing.assert_allclose(ranked["relative_effect"], ranked["effect"] / float(responses.free), rtol=1e-4)
     for name in ranked.index[:3]:
         row = responses.sel(neuron=name).fillna(responses.free).values
         assert ranked.loc[name, "effect"] == pytest.approx(np.ptp(row), rel=1e-4)
@@ -75,6 +77,9 @@ def test_the_figure_shows_the_strongest(circling: MotionModel) -> None:
     ("change", "words"),
     [
         ({"quantity": "speed"}, "quantity must be one of"),
+        ({"neurons": []}, "each stands once, at least one"),
+        ({"neurons": ["h[0]", "h[0]"]}, "each stands once"),
+        ({"start": np.stack([START, START])}, "Steering is of one series"),
         ({"neurons": ["h[99]"]}, r"no neuron 'h\[99\]'"),
         ({"values": [np.nan]}, "finite doses"),
         ({"values": 1}, "values"),
@@ -86,3 +91,10 @@ def test_the_figure_shows_the_strongest(circling: MotionModel) -> None:
 def test_what_cannot_be_asked_is_named(circling: MotionModel, change: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         steering_map(circling, **{"neurons": ["h[0]"], "values": 3} | OPTIONS | change)
+
+
+def test_one_name_is_a_neuron_and_one_neuron_can_be_ranked(circling: MotionModel) -> None:
+    one, many = (steering_map(circling, "amplitude", names, 3, **OPTIONS) for names in ("h[1]", ["h[1]"]))
+    np.testing.assert_array_equal(one, many)
+    ranked = steering_neurons(circling, "frequency", "h[1]", 3, joints="hip", **OPTIONS)
+    assert list(ranked.index) == ["h[1]"] and ranked["score"].iloc[0] != 0

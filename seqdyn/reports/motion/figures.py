@@ -35,8 +35,10 @@ def overview(content: Mapping[str, Any]) -> Figure:
 def _motion(axes: Axes, content: Mapping[str, Any]) -> None:
     subject, values = content["subject"], np.asarray(content["angles"], dtype=float)
     count = min(len(values), round(SECONDS * subject["rate"]))
-    shown = values[-count:]
-    room = 1.1 * max(float(np.nanmax(np.ptp(shown, axis=0))), 1e-6)
+    finite = values[np.isfinite(values).all(axis=1)]
+    shown = finite[-count:]
+    count = len(shown)
+    room = 1.1 * max(float(np.ptp(shown, axis=0).max()), 1e-6) if count else 1.0
     for number in range(shown.shape[1]):
         axes.plot(np.arange(count) / subject["rate"], shown[:, number] - number * room, color=MODELS[0], linewidth=1.0)
     axes.set_yticks([-k * room for k in range(shown.shape[1])], subject["joints"], fontsize=7)
@@ -47,6 +49,9 @@ def _plane(axes: Axes, content: Mapping[str, Any]) -> None:
     """The free run in the plane of the two joints that move most, out of step."""
     values = np.asarray(content["angles"], dtype=float)
     settled = values[len(values) // 2 :]
+    if content["rhythm"] is None:
+        axes.set_axis_off()
+        return
     first = int(np.nanargmax(settled.std(axis=0)))
     moved = settled - settled.mean(axis=0)
     size = np.maximum(np.linalg.norm(moved, axis=0), 1e-12)

@@ -16,7 +16,7 @@ from seqdyn.held import Held
 from seqdyn.loops import scan
 from seqdyn.motion.model import MotionModel
 from seqdyn.motion.rhythms import Rhythm, rhythm
-from seqdyn.state import State, flatten, map_leaves, take, unflatten
+from seqdyn.state import State, flatten, leaves, map_leaves, take, unflatten
 
 Array = np.ndarray[Any, Any]
 Content = dict[str, Any]
@@ -29,6 +29,9 @@ SAME = 0.02
 
 LEADING = 3
 """How many exponents are measured."""
+
+GROWTH, LONGEST = 8.0, 20_000
+"""What grows by so many nats leaves any range; a run is followed for no more steps than these."""
 
 MULTIPLIERS = 4
 """How many multipliers are told."""
@@ -56,7 +59,7 @@ def measured(model: MotionModel, drive: Any, start: Any, steps: int, starts: int
     run = model.run(drive, start, steps, record=lambda x, before, output, after: after)
     settled = map_leaves(lambda leaf: leaf[:, steps // 2 :], run.record)
     last = map_leaves(lambda leaf: leaf[:, -1], run.record)
-    stays = bool(np.isfinite(run.angles.values).all())
+    stays = not model.strays(run.angles).any()
     free = rhythm(run.angles.values[steps // 2 :], model.rate) if stays else None
     content: Content = {"subject": _subject(model, drive, steps), "stays": stays, "angles": run.angles.values}
     if free is None:
@@ -68,10 +71,13 @@ def measured(model: MotionModel, drive: Any, start: Any, steps: int, starts: int
             "neurons": None,
             "back": None,
         }
+    cycle = _cycle(cell, last, model.rate)
+    exponents = _exponents(cell, last, model.rate, cycle, seed)
     return content | {
+        "stays": cycle["found"] or _stays(model, drive, start, exponents["values"][0]),
         "rhythm": _rhythm(free),
-        "cycle": _cycle(cell, last, model.rate),
-        "exponents": _exponents(cell, last, model.rate, seed),
+        "cycle": cycle,
+        "exponents": exponents,
         "points": _points(cell, starts, seed),
         "neurons": _lesions(model, settled, free, drive, start, steps),
         "back": _back(model, cell, settled, free, steps, starts, seed),
@@ -107,7 +113,6 @@ def _cycle(cell: Held, state: State, rate: float) -> Content:
         found = limit_cycle(cell, state=state, dt=1 / rate)
     except ValueError as error:
         return {"found": False, "why": str(error)}
-    leading = found.multipliers.abs()[:MULTIPLIERS]
     return {
         "found": True,
         "kind": found.kind,
@@ -115,7 +120,9 @@ def _cycle(cell: Held, state: State, rate: float) -> Content:
         "period_in_steps": found.period_in_steps,
         "residual": found.residual,
         "stable": found.stable,
-        "multipliers": leading.tolist(),
+        "multipliers": found.multipliers.abs()[:MULTIPLIERS].tolist(),
+        "slowest": float(found.transverse.abs().max()) if len(found.transverse) else 0.0,
+        "exponents": found.exponents[:LEADING].tolist(),
         "recovery": _recovery(found),
         "lags": found.lags().tolist(),
     }
@@ -123,15 +130,27 @@ def _cycle(cell: Held, state: State, rate: float) -> Content:
 
 def _recovery(cycle: LimitCycle) -> float:
     """Seconds until a deviation from the cycle is down to 1 %; inf if it does not die."""
-    slowest = float(cycle.transverse.abs().max())
+    slowest = float(cycle.transverse.abs().max()) if len(cycle.transverse) else 0.0
     span = cycle.period if cycle.steps is None else cycle.steps * cycle.dt
     return span * float(np.log(0.01) / np.log(slowest)) if 0 < slowest < 1 else (0.0 if slowest == 0 else float("inf"))
 
 
-def _exponents(cell: Held, state: State, rate: float, seed: int) -> Content:
+def _exponents(cell: Held, state: State, rate: float, cycle: Content, seed: int) -> Content:
+    """The leading exponents: those of the cycle, exactly, where one was found, else the means along a run."""
+    if cycle["found"]:
+        values = cycle["exponents"]
+        return {"values": values, "errors": [0.0] * len(values), "of": "the cycle"}
     count = min(LEADING, flatten(state).shape[1])
     found = lyapunov_spectrum(cell, state=state, steps=2000, k=count, dt=1 / rate, k_adjoint=0, seed=seed)
-    return {"values": found.exponents.tolist(), "errors": found.standard_errors.tolist()}
+    return {"values": found.exponents.tolist(), "errors": found.standard_errors.tolist(), "of": "a run"}
+
+
+def _stays(model: MotionModel, drive: Any, start: Any, leading: float) -> bool:
+    """Whether a run stays in its range for as long as what grows at the leading exponent takes to leave it."""
+    if leading <= 0:
+        return True
+    steps = min(LONGEST, 32 + round(GROWTH / leading * model.rate))
+    return not bool(model.strays(model.run(drive, start, steps).angles).any())
 
 
 def _points(cell: Held, starts: int, seed: int) -> Content:
@@ -147,19 +166,21 @@ def _points(cell: Held, starts: int, seed: int) -> Content:
     }
 
 
-def _lesions(model: MotionModel, settled: State, free: Rhythm, drive: Any, start: Any, steps: int) -> Content:
+def _lesions(model: MotionModel, settled: State, free: Rhythm, drive: Any, start: Any, steps: int) -> Content | None:
     """What every joint's amplitude and the frequency become while one neuron is held at its mean, over the free run."""
     names = neurons(model.cell_)
-    means = torch.stack([flatten(memory(take_step(settled, t))) for t in range(0, steps - steps // 2)]).mean((0, 1))
+    if not names or free.frequency == 0:
+        return None
+    inner = memory(settled)
+    means = torch.cat([leaf.flatten(2) for leaf in leaves(inner)], 2).mean((0, 1))
     rows = {name: np.where(np.arange(len(names)) == place, float(means[place]), np.nan)[:, None]
             for place, name in enumerate(names)}  # fmt: skip
-    begin = np.zeros((0, len(model.angles_))) if start is None else np.asarray(start, dtype=np.float64)
-    beside = np.broadcast_to(begin, (len(names), *begin.shape))
-    angles = model.run(drive, beside, steps, clamp(model.cell_, rows)).angles.values[:, steps // 2 :]
+    run = model.run(drive, start, steps, clamp(model.cell_, rows), copies=len(names)).angles.values
+    angles = run.reshape(len(names), steps, -1)[:, steps // 2 :]
     amplitude = np.full((len(names), len(free.amplitude)), np.nan)
     frequency = np.full(len(names), np.nan)
     for place, held in enumerate(angles):
-        if np.isfinite(held).all():
+        if not model.strays(held).any():
             found = rhythm(held, model.rate)
             amplitude[place], frequency[place] = found.amplitude, found.frequency
     return {
@@ -167,11 +188,6 @@ def _lesions(model: MotionModel, settled: State, free: Rhythm, drive: Any, start
         "amplitude": ((amplitude - free.amplitude) / max(float(free.amplitude.max()), 1e-9)).tolist(),
         "frequency": (frequency / max(free.frequency, 1e-9) - 1).tolist(),
     }
-
-
-def take_step(states: State, t: int) -> State:
-    """The states of one step of a record (series, time, …)."""
-    return map_leaves(lambda leaf: leaf[:, t], states)
 
 
 def _back(model: MotionModel, cell: Held, settled: State, free: Rhythm, steps: int, starts: int, seed: int) -> Content:

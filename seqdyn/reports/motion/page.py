@@ -34,7 +34,8 @@ def _page(report: MotionReport, pictures: list[Picture]) -> Page:
         for check in content["checks"]
     ]
     table = Table("Checks", ("check", "status", "value", "threshold", "meaning"), checks)
-    sections = [] if content["rhythm"] is None else [_rhythm(report), _mechanism(content), _neurons(report)]
+    sections = [] if content["rhythm"] is None else [_rhythm(report), _mechanism(content)]
+    sections += [] if content["neurons"] is None else [_neurons(report)]
     if sections:
         sections[0] = sections[0]._replace(pictures=pictures)
     title = f"Motion report: {content['subject']['model']}"
@@ -61,7 +62,8 @@ def _mechanism(content: dict[str, Any]) -> Section:
             "Multipliers: " + ", ".join(f"{value:.4g}" for value in cycle["multipliers"]) + ".",
         ]
     pairs = zip(rates["values"], rates["errors"], strict=True)
-    said.append("Exponents per second: " + ", ".join(f"{value:.4g} ± {error:.1g}" for value, error in pairs) + ".")
+    shown = ", ".join(f"{value:.4g}" + (f" ± {error:.1g}" if error else "") for value, error in pairs)
+    said.append(f"Exponents per second, of {rates['of']}: {shown}.")
     kinds = ", ".join(f"{number} {kind}" for kind, number in points["kinds"].items()) or "none"
     said.append(f"Fixed and slow points: {kinds}, found from {points['starts']} starts.")
     back = content["back"]

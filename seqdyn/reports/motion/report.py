@@ -50,18 +50,22 @@ class MotionReport:
 
     @property
     def verdict(self) -> str:
+        """What the free run does, in two words."""
         return str(self.content["verdict"]["name"])
 
     @property
     def severity(self) -> str:
+        """How bad that is."""
         return str(self.content["verdict"]["severity"])
 
     @property
     def reason(self) -> str:
+        """The verdict in one sentence."""
         return str(self.content["verdict"]["reason"])
 
     @property
     def checks(self) -> pd.DataFrame:
+        """One row a check."""
         return pd.DataFrame(self.content["checks"]).set_index("check")
 
     def passed(self, *, fail_on: str = "fail") -> bool:
@@ -91,7 +95,7 @@ class MotionReport:
         """
         found = self.content["neurons"]
         if found is None:
-            return pd.DataFrame(columns=self.content["subject"]["joints"])
+            return pd.DataFrame(columns=[*self.content["subject"]["joints"], "frequency"])
         frame = pd.DataFrame(found["amplitude"], index=pd.Index(found["names"], name="neuron"))
         frame.columns = pd.Index(self.content["subject"]["joints"], name="joint")
         return frame.assign(frequency=found["frequency"])
@@ -128,33 +132,42 @@ class MotionReport:
 
     def __str__(self) -> str:
         subject, found = self.content["subject"], self.content
+        count = len(subject["joints"])
         drive = ", ".join(f"{name} = {value:g}" for name, value in subject["drive"].items()) or "no drive"
         lines = [
             f"{self.verdict} ({self.severity}): {self.reason}",
-            f"{subject['model']}; {len(subject['joints'])} joints at {subject['rate']:g} Hz, {drive}",
+            f"{subject['model']}; {count} joint{'' if count == 1 else 's'} at {subject['rate']:g} Hz, {drive}",
         ]
         if found["rhythm"] is None:
             return "\n".join(lines)
-        own, rates, points = found["rhythm"], found["exponents"], found["points"]
-        shown = ", ".join(f"{v:.3g} ± {e:.1g}" for v, e in zip(rates["values"], rates["errors"], strict=True))
+        own, rates, points, back = (found[name] for name in ("rhythm", "exponents", "points", "back"))
+        pairs = zip(rates["values"], rates["errors"], strict=True)
+        shown = ", ".join(f"{value:.3g}" + (f" ± {error:.1g}" if error else "") for value, error in pairs)
         kinds = ", ".join(f"{number} {kind}" for kind, number in points["kinds"].items()) or "none"
         lines += [
             "",
             f"rhythm      {own['frequency']:.4f} Hz, {_wave(own)}",
             f"cycle       {_cycle(found['cycle'])}",
-            f"exponents   {shown} per second",
+            f"exponents   {shown} per second, of {rates['of']}",
             f"points      {kinds}, of {points['starts']} starts; Newton's step at most {points['newton_step']:.1g}",
-            f"comes back  from {found['back']['share']:.0%} of {found['back']['starts']} starts moved by "
-            f"{found['back']['noise']:g} standard deviations",
-            "",
-            self.joints().round(3).to_string(na_rep=""),
-            "",
-            "Neurons that drive most: what holding one at its mean does to joints, in shares of the largest amplitude",
-            _strongest(self.neurons()),
+            f"comes back  from {back['share']:.0%} of {back['starts']} starts moved by {back['noise']:g} standard "
+            "deviations",
+            *(self._moving() if own["frequency"] else []),
             "",
             *(f"{check['status']:4}  {check['check']}: {check['meaning']}" for check in found["checks"]),
         ]
         return "\n".join(lines)
+
+    def _moving(self) -> list[str]:
+        """What joints and neurons do."""
+        lines = ["", self.joints().round(3).to_string(na_rep="")]
+        if self.content["neurons"] is not None:
+            lines += [
+                "",
+                "Neurons that drive most: held at its mean, what one changes, in shares of the largest amplitude",
+                _strongest(self.neurons()),
+            ]
+        return lines
 
     def __repr__(self) -> str:
         return f"<MotionReport {self.verdict} ({self.severity})>"
@@ -233,6 +246,8 @@ def motion_report(
 def _wave(found: Content) -> str:
     if found["wave"] == "rest":
         return "at rest"
+    if len(found["amplitude"]) == 1:
+        return "one joint"
     return f"a {found['wave']} wave along the joints (travelling index {found['travelling_index']:.2f})"
 
 
@@ -242,7 +257,7 @@ def _cycle(found: Content) -> str:
     sizes = ", ".join(f"{value:.3g}" for value in found["multipliers"])
     return (
         f"{found['kind']}, {found['period_in_steps']:.4f} steps a turn ({found['frequency']:.4f} Hz), closed to "
-        f"{found['residual']:.0e}; multipliers {sizes}; down to 1 % after {found['recovery']:.2g} s"
+        f"{found['residual']:.0e}; multipliers {sizes}"
     )
 
 

@@ -19,11 +19,11 @@ BACK = 0.9
 def checks_of(content: Content) -> list[Content]:
     """The checks, each a dict of check, status, value, threshold and meaning."""
     if content["rhythm"] is None:
-        return [_check("stays", False, 0.0, 1.0, "the free run stays finite")]
+        return [_check("stays", False, 0.0, 1.0, "the free run stays in its range")]
     cycle, own = content["cycle"], content["rhythm"]
-    checks = [_check("stays", True, 1.0, 1.0, "the free run stays finite")]
+    checks = [_check("stays", content["stays"], float(content["stays"]), 1.0, "the free run stays in its range")]
     if cycle["found"]:
-        slowest = max(value for value in _transverse(cycle))
+        slowest = cycle["slowest"]
         gap = abs(own["frequency"] / cycle["frequency"] - 1)
         checks += [
             _check("closed", cycle["residual"] <= CLOSED, cycle["residual"], CLOSED,
@@ -41,7 +41,7 @@ def checks_of(content: Content) -> list[Content]:
 def verdict_of(content: Content, checks: list[Content]) -> Content:
     """The verdict: its name, its severity, and a sentence."""
     if content["rhythm"] is None:
-        return _verdict("DIVERGES", "FAIL", "The free run leaves the finite numbers.")
+        return _verdict("DIVERGES", "FAIL", "The free run leaves the range of the training for good.")
     own, cycle, rates = content["rhythm"], content["cycle"], content["exponents"]
     worst = "FAIL" if any(check["status"] == "FAIL" for check in checks) else "PASS"
     severity = "WARN" if worst == "PASS" and any(check["status"] == "WARN" for check in checks) else worst
@@ -49,24 +49,17 @@ def verdict_of(content: Content, checks: list[Content]) -> Content:
         return _verdict("AT REST", "WARN", "The free run comes to rest: under this drive nothing moves.")
     if cycle["found"]:
         kind = "repeats itself" if cycle["kind"] == "periodic" else "goes round a closed curve"
-        sentence = (
-            f"The free run {kind} at {cycle['frequency']:.4g} Hz, {'stable' if cycle['stable'] else 'not stable'}; a "
-            f"deviation is down to 1 % after {cycle['recovery']:.2g} s."
-        )
+        stable = f"stable; a deviation is down to 1 % after {cycle['recovery']:.2g} s."
+        rest = stable if cycle["stable"] else "not stable: a deviation does not die."
+        sentence = f"The free run {kind} at {cycle['frequency']:.4g} Hz, {rest}"
         return _verdict("LIMIT CYCLE", severity, sentence)
+    if not content["stays"]:
+        return _verdict("DIVERGES", "FAIL", "The free run leaves the range of the training slowly, and for good.")
     leading, error = rates["values"][0], rates["errors"][0]
     if leading > 4 * error and leading > 0.01 * own["frequency"]:
         sentence = f"The free run does not close; neighbours part at {leading:.3g} a second."
         return _verdict("CHAOTIC", "WARN", sentence)
     return _verdict("NOT CLOSED", "FAIL", f"No limit cycle was found: {cycle['why']}")
-
-
-def _transverse(cycle: Content) -> list[float]:
-    """The multipliers that are told, without that of a shift along a closed curve."""
-    sizes = list(cycle["multipliers"])
-    if cycle["kind"] != "periodic" and len(sizes) > 1:
-        sizes.remove(min(sizes, key=lambda size: abs(size - 1)))
-    return sizes
 
 
 def _check(name: str, passed: bool, value: float, threshold: float, meaning: str, mild: bool = False) -> Content:
