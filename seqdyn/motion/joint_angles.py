@@ -87,9 +87,10 @@ def _check_single(angles: Any, name: str) -> None:
         return
     series = angles.index.droplevel(-1).unique()
     if len(series) > 1:
+        shown = f"{', '.join(map(str, series.names))}: {', '.join(map(str, series[:3]))}{', …' * (len(series) > 3)}"
         raise ValueError(
-            f"{name} holds {len(series)} series ({list(series.names)}: {list(series[:3])}, …): they are no single "
-            f"motion. Give one, as {name}.loc[{series[0]!r}]."
+            f"{name} holds {len(series)} series ({shown}): they are no single motion. Give one, as "
+            f"{name}.loc[{series.tolist()[0]!r}]."
         )
 
 

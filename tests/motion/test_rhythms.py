@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqdyn.datasets import load_salamander
-from seqdyn.motion.rhythms import cycle_error, rhythm, wrapped
+from seqdyn.motion.rhythms import cycle_error, free_run_errors, rhythm, wrapped
 
 GAITS = [  # drive, frequency, lags: of Ijspeert et al. (2007), computed anew with an Euler step of 5 ms
     (1.0, 0.2, [0.029, 0.016, 0.061, 0.345, 0.067, 0.018, 0.028], "standing"),
@@ -51,6 +52,109 @@ def test_a_still_motion_rests() -> None:
     found = rhythm(np.full((50, 3), 0.2), 50.0)
     assert (found.frequency, found.wave()) == (0.0, "rest")
     assert np.isnan(found.phase).all() and np.allclose(found.offset, 0.2)
+
+
+def swims(limbs: float) -> np.ndarray:
+    """Ten seconds of eight joints at 1.1 Hz, and four limbs that move by so many rad."""
+    phase = 1.1 * np.arange(0, 10, 0.02)[:, None] - np.arange(12) / 8
+    return np.array([0.5] * 8 + [limbs] * 4) * np.cos(2 * np.pi * phase)
+
+
+def test_silent_joints_have_no_phase_and_do_not_count() -> None:
+    animal = swims(0.0)
+    noisy = animal + 1e-6 * np.random.default_rng(0).normal(size=animal.shape)
+    found = rhythm(noisy, 50.0)
+    np.testing.assert_array_equal(np.isnan(found.phase), [False] * 8 + [True] * 4)
+    np.testing.assert_allclose(found.lags()[:7], 0.125, atol=1e-5)
+    assert np.isnan(found.lags()[7:]).all()
+    assert found.travelling_index() == pytest.approx(1.0, abs=1e-3) and found.wave([9, 10]) == "rest"
+    assert free_run_errors(noisy, animal, 50.0)["lag_error"] < 1e-4
+
+
+@pytest.mark.parametrize(("size", "silent"), [(0.004, True), (0.006, False), (0.02, False)])
+def test_a_joint_is_silent_below_a_share_of_the_largest(size: float, silent: bool) -> None:
+    assert np.isnan(rhythm(swims(size), 50.0).phase[8]) == silent
+    small = rhythm(0.04 * swims(5 * size), 50.0, still=0.001)  # less than 0.01 rad, but 4 % and more of the largest
+    assert not np.isnan(small.phase).any()
+
+
+def test_a_run_without_a_common_lag_has_the_largest_lag_error() -> None:
+    errors = free_run_errors(np.zeros((500, 12)), swims(0.2), 50.0)
+    assert (errors["lag_error"], errors["frequency_error"], errors["amplitude_error"]) == (0.5, 1.0, pytest.approx(1))
+    assert free_run_errors(np.zeros((500, 12)), np.zeros((500, 12)), 50.0)["lag_error"] == 0.0
+
+
+@pytest.mark.parametrize("turns", [1.6, 1.9, 2.0, 2.3])
+@pytest.mark.parametrize("phase", [0.0, 0.2, 0.7])
+def test_few_turns_of_a_sinusoid_are_enough(turns: float, phase: float) -> None:
+    time = np.arange(round(50 * turns)) / 50
+    found = rhythm(0.3 + np.cos(2 * np.pi * (time[:, None] + phase - np.array([0, 0.25]))), 50.0)
+    assert found.frequency == pytest.approx(1.0, abs=1e-6)
+    np.testing.assert_allclose([*found.offset, *found.amplitude, *found.lags()], [0.3, 0.3, 1, 1, 0.25], atol=1e-5)
+
+
+@pytest.mark.parametrize(("turns", "bound"), [(1.75, 0.023), (2.0, 0.008), (3.0, 0.0013)])
+def test_the_error_by_a_harmonic_is_as_documented(turns: float, bound: float) -> None:
+    time = 2 * np.pi * np.arange(round(50 * turns))[:, None] / 50
+    phases = [(p, q) for p in np.linspace(0, 6, 13) for q in np.linspace(0, 6, 7)]
+    found = [rhythm(np.cos(time + p) + 0.1 * np.cos(2 * (time + p) + q), 50.0).frequency for p, q in phases]
+    assert bound / 4 < np.abs(np.array(found) - 1).max() < bound
+
+
+@pytest.mark.parametrize("turns", [0.4, 0.7, 1.0, 1.4])
+def test_too_few_turns_are_not_known(turns: float) -> None:
+    motion = np.cos(2 * np.pi * (np.arange(round(100 * turns)) / 100)[:, None] + np.arange(3))
+    found = rhythm(motion, 100.0)
+    assert np.isnan([found.frequency, *found.amplitude, *found.phase, found.travelling_index()]).all()
+    assert found.wave() == "unknown"
+    with pytest.raises(ValueError, match="observed has less than 1.5 turns"):
+        free_run_errors(motion, motion, 100.0)
+    with pytest.raises(ValueError, match="angles has less than 1.5 turns"):
+        cycle_error(motion, motion, 1.0, 100.0)
+
+
+def test_a_run_that_drifts_has_the_largest_errors() -> None:
+    drifts = np.linspace(0, 1, 500)[:, None] * np.ones(12)
+    errors = free_run_errors(drifts, swims(0.2), 50.0)
+    assert errors == {
+        "frequency_error": 1.0, "amplitude_error": 1.0, "lag_error": 0.5, "same_wave": 0.0, "diverged": 0.0
+    }  # fmt: skip
+
+
+def test_rest_is_in_the_unit_of_the_angles() -> None:
+    """A third of a degree is rest in degrees and in radians, and moves only where nobody said that it is degrees."""
+    time = np.arange(0, 10, 0.02)
+    motion = xarray.DataArray(
+        np.cos(2 * np.pi * time)[:, None] / 3, {"time": time, "angle": ["hip"]}, ("time", "angle"), attrs={}
+    )
+    degrees = motion.assign_attrs(units="degrees")
+    frame = pd.DataFrame({"hip": motion.values[:, 0]}, index=time)
+    frame.attrs["units"] = {"hip": "deg"}
+    assert [rhythm(one).wave() for one in (degrees, frame, np.deg2rad(motion))] == ["rest"] * 3
+    assert [rhythm(one).frequency for one in (motion, 10 * degrees)] == [pytest.approx(1.0)] * 2
+    assert rhythm(degrees, still=0.01).frequency == pytest.approx(1.0)
+    assert free_run_errors(degrees, degrees.values, 50.0)["frequency_error"] == 0.0
+
+
+def test_one_series_of_a_panel_is_a_motion_and_several_are_none() -> None:
+    panel = load_salamander(3, seconds=6.0, drives=4.0).filter(like="body")
+    with pytest.raises(ValueError, match=r"angles holds 3 series \(series: 0, 1, 2\).*angles.loc\[0\]"):
+        rhythm(panel)
+    assert rhythm(panel.loc[[1]]).frequency == rhythm(panel.loc[1]).frequency
+
+
+def test_time_is_even_and_of_the_rate_that_is_given() -> None:
+    time = np.arange(500) / 60
+    motion = np.cos(2 * np.pi * time)[:, None]
+    assert rhythm(pd.DataFrame(motion, index=time.round(3))).frequency == pytest.approx(1.0, rel=1e-4)
+    assert rhythm(pd.DataFrame(motion, index=time), rate=60).frequency == pytest.approx(1.0, rel=1e-6)
+    with pytest.raises(ValueError, match=r"rate=25 Hz, but angles is indexed by steps of 0.02 s, 50 Hz"):
+        rhythm(pd.DataFrame(motion, index=np.arange(500) / 50), rate=25)
+    kept = np.delete(np.arange(500), 100)
+    with pytest.raises(ValueError, match=r"uneven: 0.0333333 s from sample 99 to the next, usual: 0.0166667 s"):
+        rhythm(pd.DataFrame(motion[kept], index=time[kept]))
+    with pytest.raises(ValueError, match="uneven"):
+        rhythm(pd.DataFrame(motion, index=time[::-1]))
 
 
 def test_waves_that_stand_and_travel() -> None:
@@ -96,3 +200,8 @@ def test_joints_and_cycles_that_do_not_fit_are_named() -> None:
         rhythm(angles, 50.0).lags(["tail"])
     with pytest.raises(ValueError, match=r"cycle has shape \(10, 2\)"):
         cycle_error(angles, np.zeros((10, 2)), 1.0, 50.0)
+    for frequency in (0, -1.0, np.nan, "1", True):
+        with pytest.raises(ValueError, match="frequency must be that of the cycle"):
+            cycle_error(angles, np.zeros((10, 1)), frequency, 50.0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="cycle is NaN or infinite, first at point 3"):
+        cycle_error(angles, np.where(np.arange(10) == 3, np.nan, 1.0)[:, None], 1.0, 50.0)
