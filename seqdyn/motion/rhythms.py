@@ -279,7 +279,7 @@ def free_run_errors(run: Any, observed: Any, rate: float) -> dict[str, float]:
     still = max(_still(true), _still(own))
     wanted, found = _known(_measured(true, still), true, "observed"), _measured(own, still)
     known = not np.isnan(found.frequency)
-    size = float(np.abs(found.amplitude - wanted.amplitude).max()) / max(wanted.amplitude.max(), 1e-9)
+    size = float(np.abs(found.amplitude - wanted.amplitude).max() / max(wanted.amplitude.max(), 1e-9))
     return {
         "frequency_error": abs(found.frequency - wanted.frequency) / max(wanted.frequency, 1e-9) if known else 1.0,
         "amplitude_error": size if known else 1.0,
