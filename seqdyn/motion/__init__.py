@@ -2,6 +2,8 @@
 
     model          MotionModel
     reading        drives and angles in any container, checked
+    joint_angles   the angles of one motion, read and checked
+    sinusoids      the sinusoids of one frequency that fit best
     rhythms        frequency, amplitudes, phases and lags of a motion
     steering       dose and response of every neuron
     figures        joint angles, dose and response, a stick salamander

@@ -410,7 +410,7 @@ class MotionModel(BaseEstimator):
     def _compared(self, drive: Array, angles: Array, led: int) -> dict[str, float]:
         """One free run beside what was observed."""
         run = self.run(drive if self.drives_ else None, angles[:led], len(angles) - led).angles
-        return DIVERGED if self.strays(run).any() else free_run_errors(run.values, angles[led:], self.rate)
+        return DIVERGED if self.strays(run).any() else free_run_errors(run, angles[led:], self.rate)
 
     def rows(self, drive: Any, angles: Any) -> tuple[list[Array], list[Array]]:
         """What the estimator learns from, series by series: (y_{t-1}, d_t), and y_t."""

@@ -102,6 +102,7 @@ def test_a_model_that_leaves_slowly_diverges_and_one_without_memory_has_no_neuro
         ({"drive": np.ones((550, 1))}, "constant drive is 1 finite"),
         ({"steps": 10}, "steps"),
         ({"starts": 0}, "starts"),
+        ({"steps": 40}, "less than two turns"),
         ({"start": START[:3]}, "warm-up"),
     ],
 )

@@ -27,6 +27,9 @@ NOISE = 0.5
 SAME = 0.02
 """A motion has come back if its frequency is that of the free run within this, and its amplitudes within 5 of it."""
 
+STILL = 0.01
+"""A motion of less than this, in rad, is at rest."""
+
 LEADING = 3
 """How many exponents are measured."""
 
@@ -60,7 +63,11 @@ def measured(model: MotionModel, drive: Any, start: Any, steps: int, starts: int
     settled = map_leaves(lambda leaf: leaf[:, steps // 2 :], run.record)
     last = map_leaves(lambda leaf: leaf[:, -1], run.record)
     stays = not model.strays(run.angles).any()
-    free = rhythm(run.angles.values[steps // 2 :], model.rate) if stays else None
+    free = _rhythm_of(model, run.angles.values[steps // 2 :]) if stays else None
+    if free is not None and np.isnan(free.frequency):
+        raise ValueError(
+            f"steps={steps}, of which half is measured, cover less than two turns of the rhythm: give more."
+        )
     content: Content = {"subject": _subject(model, drive, steps), "stays": stays, "angles": run.angles.values}
     if free is None:
         return content | {
@@ -94,6 +101,11 @@ def _subject(model: MotionModel, drive: Any, steps: int) -> Content:
         "steps": steps,
         "unit": model.unit,
     }
+
+
+def _rhythm_of(model: MotionModel, values: Array) -> Rhythm:
+    """The rhythm of a run in the model's unit."""
+    return rhythm(values, model.rate, still=STILL if model.unit == "radians" else float(np.rad2deg(STILL)))
 
 
 def _rhythm(free: Rhythm) -> Content:
@@ -181,7 +193,7 @@ def _lesions(model: MotionModel, settled: State, free: Rhythm, drive: Any, start
     frequency = np.full(len(names), np.nan)
     for place, held in enumerate(angles):
         if not model.strays(held).any():
-            found = rhythm(held, model.rate)
+            found = _rhythm_of(model, held)
             amplitude[place], frequency[place] = found.amplitude, found.frequency
     return {
         "names": names,
@@ -200,7 +212,7 @@ def _back(model: MotionModel, cell: Held, settled: State, free: Rhythm, steps: i
     with torch.no_grad():
         output = scan(cell, cell.alone(starts, steps), unflatten(moved, take(path, [0]))).output
     angles = model.predictor_.decode(output)[:, steps // 2 :]
-    found = [rhythm(one, model.rate) for one in angles if np.isfinite(one).all()]
+    found = [_rhythm_of(model, one) for one in angles if np.isfinite(one).all()]
     near = [
         abs(one.frequency - free.frequency) <= SAME * free.frequency
         and bool((np.abs(one.amplitude - free.amplitude) <= 5 * SAME * free.amplitude.max()).all())
