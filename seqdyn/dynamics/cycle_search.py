@@ -54,12 +54,42 @@ class Found(NamedTuple):
 
 
 def found_cycle(field: Field, start: Tensor, steps: int, harmonics: int, tolerance: float, k: int) -> Found:
-    """The cycle that the walk from a state (1, n) ends on.
+    """The cycle that the walk from a state ends on.
+
+    Parameters
+    ----------
+    field : Field
+        h ↦ f(x*, h).
+    start : Tensor of float64, shape (1, n)
+        Where the walk begins.
+    steps : int, at least 2048
+        How far to walk, at most.
+    harmonics : int, at least 1
+        Of a closed curve, at most.
+    tolerance : float > 0
+        What the residual has to reach.
+    k : int, at least 1
+        How many multipliers of a quasi-periodic cycle to find, at most.
+
+    Returns
+    -------
+    Found
 
     Raises
     ------
     ValueError
         If there is none; the message says what there is.
+
+    Examples
+    --------
+    The logistic map at r = 3.2 repeats itself after two steps, at (r + 1 ± √((r + 1)(r − 3))) / 2r:
+
+    >>> from seqdyn.dynamics.held import held
+    >>> from seqdyn.systems.logistic import Logistic
+    >>> field = Field(Logistic(3.2), held(Logistic(3.2), None))
+    >>> found = found_cycle(field, torch.full((1, 1), 0.3, dtype=torch.float64), 2048, 8, 1e-10, 1)
+    >>> found.kind, found.steps, [round(float(h), 4) for h in found.points.flatten().sort().values]
+    ('periodic', 2, [0.513, 0.7995])
     """
     best = math.inf
     for run in _windows(field, start, steps):
@@ -77,10 +107,12 @@ def found_cycle(field: Field, start: Tensor, steps: int, harmonics: int, toleran
         best = min(best, error)
         if len(run) >= PATIENCE and error == math.inf:
             _check_regular(field, run)
+    nearest = f" (the nearest one to {best:.2g})" if best < math.inf else ""
     raise ValueError(
         f"{field.name} is not periodic within {steps} steps: no p steps repeat themselves, and no closed curve of "
-        f"{harmonics} harmonics is invariant (the nearest one to {best:.1g}). It may still be settling (more steps), "
-        "need more harmonics, or turn at several frequencies at once."
+        f"{harmonics} harmonics is invariant to tolerance={tolerance:g}{nearest}. Give it more "
+        f"harmonics, harmonics={2 * harmonics}, more steps to settle, steps={2 * steps}, or a larger tolerance. "
+        "It may also turn at several frequencies at once."
     )
 
 

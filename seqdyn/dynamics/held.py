@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from seqdyn.composition import Wrapper
 from seqdyn.dynamics.derivatives import jacobian
 from seqdyn.dynamics.trajectory import Trajectory, check_driving, check_finite, double
 from seqdyn.loops import scan
@@ -38,13 +39,13 @@ class Field:
     width : int
         n, the width of the flattened state.
     name : str
-        The cell's type, for messages.
+        What messages call the cell, see :func:`name_of`.
     """
 
     def __init__(self, cell: Cell, x: Any):
         trajectory = Trajectory(cell, hold(x, 1))  # its copy and its checks
         self.cell, self.like, self.width, self.x = trajectory.cell, trajectory.start, trajectory.width, x
-        self.name = type(cell).__name__
+        self.name = name_of(cell)
 
     def rows(self, h: Tensor) -> tuple[Any, State]:
         """x* and the states, as the cell takes them."""
@@ -80,6 +81,23 @@ class Field:
         """The states along the way, (batch · time, n), those that are finite."""
         record = scan(self.cell, x, state, record=lambda x, before, output, after: flatten(after)).record.flatten(0, 1)
         return record[record.isfinite().all(1) & (record.abs().amax(1) < 1e6)]
+
+
+def name_of(cell: Cell) -> str:
+    """What messages call a cell: by its type; a wrapper with the same memory by the cell inside.
+
+    Examples
+    --------
+    >>> from seqdyn.autoregression import OwnPast
+    >>> from seqdyn.cells.gru import GRU
+    >>> from seqdyn.composition import Readout
+    >>> name_of(Readout(GRU(2, 3), 2)), name_of(OwnPast(Readout(GRU(2, 3), 2)))
+    ('GRU', 'OwnPast(GRU)')
+    """
+    inner, own = getattr(cell, "cell", None), type(cell).__name__
+    if inner is None:
+        return own
+    return name_of(inner) if isinstance(cell, Wrapper) else f"{own}({name_of(inner)})"
 
 
 def held(cell: Cell, x: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from seqdyn.checks import check_count
+from seqdyn.checks import check_count, is_number
 from seqdyn.dynamics.angles import TURN, wrapped
 from seqdyn.dynamics.cycle_search import found_cycle
 from seqdyn.dynamics.held import Field, held
@@ -254,10 +254,10 @@ def limit_cycle(
     """
     check_cell(cell)
     steps, harmonics, k = check_count("steps", steps, 2048), check_count("harmonics", harmonics), check_count("k", k)
-    dt = float(getattr(cell, "dt", 1.0) if dt is None else dt)
+    dt = float(getattr(cell, "dt", 1.0)) if dt is None else dt
     for name, value in (("tolerance", tolerance), ("dt", dt)):
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, got {value!r}.")
+        if not is_number(value) or not 0 < value < math.inf:
+            raise ValueError(f"{name} must be a positive, finite number, got {value!r}.")
     if x is not None and (not isinstance(x, Tensor) or x.dim() != 1):
         got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(
@@ -265,7 +265,7 @@ def limit_cycle(
         )
     field = Field(cell, held(cell, x))
     found = found_cycle(field, _start(field, state), steps, harmonics, tolerance, k)
-    return LimitCycle(dt=dt, x=flatten(field.x)[0] if leaves(field.x) else torch.zeros(0), **found._asdict())
+    return LimitCycle(dt=float(dt), x=flatten(field.x)[0] if leaves(field.x) else torch.zeros(0), **found._asdict())
 
 
 def _start(field: Field, state: State | None) -> Tensor:

@@ -65,7 +65,19 @@ class Orbit:
 
 
 def recurrence(step: Lifted, run: Tensor) -> int | None:
-    """The smallest p after which the end of a run (time, n) repeats itself, to 1e-7 of its size; None if none."""
+    """The smallest p after which the end of a run repeats itself, to 1e-7 of its size.
+
+    Parameters
+    ----------
+    step : Lifted
+        The map.
+    run : Tensor, shape (time, n)
+
+    Returns
+    -------
+    int or None
+        None if it does not repeat itself twice within the run.
+    """
     tail = run[-1]
     size = spread(step, run)
     back = step.short(run[:-1] - tail).abs().amax(1).flip(0)
@@ -79,15 +91,39 @@ def recurrence(step: Lifted, run: Tensor) -> int | None:
 
 
 def spread(step: Lifted, run: Tensor) -> float:
-    """The largest standard deviation of a component, of angles at most that of all directions."""
+    """The largest standard deviation of a component of a run (time, n), of angles at most that of all directions.
+
+    Returns
+    -------
+    float
+        The size of the orbit.
+    """
     deviation = run.std(0)
     return float(torch.where(step.angles, deviation.clamp_max(math.pi / math.sqrt(3)), deviation).max())
 
 
 def closed(step: Lifted, start: Tensor, period: int, size: float, tolerance: float) -> Orbit:
-    """The periodic orbit near a state (n,), by Newton's method on F^p(h) = h.
+    """The periodic orbit near a state, by Newton's method on F^p(h) = h.
 
     Directions in which the orbit is not isolated are left as they are.
+
+    Parameters
+    ----------
+    step : Lifted
+        The map.
+    start : Tensor, shape (n,)
+        Near which it lies.
+    period : int, at least 1
+        p.
+    size : float > 0
+        Of the orbit, see :func:`spread`.
+    tolerance : float > 0
+        The method stops at a thousandth of it.
+
+    Returns
+    -------
+    Orbit
+        The best one that was met; ``residual`` says how well it is closed.
     """
     best, gap = start, math.inf
     h = start
@@ -107,7 +143,20 @@ def closed(step: Lifted, start: Tensor, period: int, size: float, tolerance: flo
 
 
 def walked(step: Lifted, start: Tensor, count: int) -> Tensor:
-    """start, F(start), …, (count, n)."""
+    """The states along an orbit.
+
+    Parameters
+    ----------
+    step : Lifted
+        The map F.
+    start : Tensor, shape (n,)
+    count : int, at least 1
+
+    Returns
+    -------
+    Tensor, shape (count, n)
+        start, F(start), F(F(start)), …
+    """
     points = [start[None]]
     for _ in range(count - 1):
         points.append(step(points[-1]))

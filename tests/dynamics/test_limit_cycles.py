@@ -15,6 +15,7 @@ from seqdyn.cells.gru import GRU
 from seqdyn.composition import Readout
 from seqdyn.dynamics.limit_cycles import limit_cycle
 from seqdyn.dynamics.lyapunov import lyapunov_spectrum
+from seqdyn.held import Held
 from seqdyn.loops import scan
 from seqdyn.state import flatten
 from seqdyn.systems.duffing import Duffing
@@ -332,13 +333,25 @@ def torus(h):
         (lambda: limit_cycle(Logistic(3.9)), r"chaotic from here: its largest Lyapunov exponent is 0\.\d+ ±"),
         (lambda: limit_cycle(Henon()), "chaotic from here"),
         (lambda: limit_cycle(Begun([1.0, 0.0, 1.0, 0.0], torus), steps=5000), "turn at several frequencies"),
+        (
+            lambda: limit_cycle(VanDerPol(1.0), steps=5000, harmonics=16, tolerance=1e-9),
+            r"VanDerPol is not periodic .* of 16 harmonics is invariant to tolerance=1e-09 \(the nearest one to \S+\). "
+            "Give it more harmonics, harmonics=32, more steps to settle, steps=10000, or a larger tolerance",
+        ),
+        (
+            lambda: limit_cycle(Held(Logistic(2.8), torch.zeros(1, 0))),
+            "^Logistic comes to rest",
+        ),
         (lambda: limit_cycle(Begun([0.5], lambda h: 2 * h)), r"not finite any more at step 1\d\d\d of the walk"),
         (lambda: limit_cycle(Elman(2, 3), torch.zeros(1, 5, 2)), r"a tensor \(2,\), got \(1, 5, 2\)"),
         (lambda: limit_cycle(Elman(2, 3), torch.tensor([1.0, math.nan])), "x holds nan at feature 1"),
         (lambda: limit_cycle(Elman(2, 3), None, Elman(2, 3).initial_state(2)), r"one row of Elman's state, \(1, 3\)"),
         (lambda: limit_cycle(Logistic(3.2), steps=100), "steps must be an int of at least 2048"),
-        (lambda: limit_cycle(Logistic(3.2), tolerance=0.0), "tolerance must be positive"),
-        (lambda: limit_cycle(Logistic(3.2), dt=-1.0), "dt must be positive"),
+        (lambda: limit_cycle(Logistic(3.2), tolerance=0.0), "tolerance must be a positive, finite number, got 0.0"),
+        (lambda: limit_cycle(Logistic(3.2), tolerance=None), "tolerance must be a positive, finite number, got None"),
+        (lambda: limit_cycle(Logistic(3.2), dt=-1.0), "dt must be a positive, finite number, got -1.0"),
+        (lambda: limit_cycle(Logistic(3.2), dt="a"), "dt must be a positive, finite number, got 'a'"),
+        (lambda: limit_cycle(Logistic(3.2), dt=math.inf), "dt must be a positive, finite number, got inf"),
     ],
 )
 def test_what_is_no_cycle_is_named(call, message):
