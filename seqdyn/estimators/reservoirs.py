@@ -211,11 +211,17 @@ class ReservoirEstimator(ClosedFormEstimator):
 def is_one_step_later(sequences: Sequences, numbers: Array) -> bool:
     """Whether the targets are the leading inputs one step later, wherever both are known.
 
+    Where one of them was kept in float32 alone, they are compared in float32.
+
     Parameters
     ----------
     sequences : Sequences
     numbers : array, shape (total, outputs)
         Targets, NaN where unknown.
+
+    Returns
+    -------
+    bool
     """
     outputs = numbers.shape[1]
     if sequences.rows.shape[1] < outputs:
@@ -223,4 +229,14 @@ def is_one_step_later(sequences: Sequences, numbers: Array) -> bool:
     within = np.flatnonzero(sequences.steps[1:] > 0)
     now, later = numbers[within], sequences.rows[within + 1, :outputs]
     known = ~np.isnan(now)
-    return bool(known.any() and (now[known] == later[known]).all())
+    now, later = now[known], later[known]
+    coarse_now, coarse_later = _rounded(now), _rounded(later)
+    if (coarse_now == now).all() or (coarse_later == later).all():
+        now, later = coarse_now, coarse_later
+    return bool(known.any() and (now == later).all())
+
+
+def _rounded(values: Array) -> Array:
+    """To float32, and infinite beyond it."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)

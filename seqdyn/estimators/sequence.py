@@ -280,6 +280,11 @@ class SequenceEstimator(BaseEstimator):
         """One 2-D array or frame, checked in scikit-learn's way."""
         if isinstance(X, pd.Series):
             raise ValueError("X is a Series; make it a frame of one feature with X.to_frame().")
+        if rank(X) == 1 and len(X):
+            raise ValueError(
+                f"X has shape ({len(X)},), expected (time, features). Reshape your data: X.reshape(-1, 1) is one "
+                f"feature over {len(X)} steps, X.reshape(1, -1) one step of {len(X)} features."
+            )
         if isinstance(X, pd.DataFrame):
             check_columns(X, "X")
         index = X.index if isinstance(X, pd.DataFrame) else None

@@ -58,7 +58,7 @@ def with_value(values: Array, place: tuple[int, ...], value: float) -> Array:
 # --- shapes --------------------------------------------------------------------------------------------------------
 
 SHAPES: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
-    "one axis": (Y, Y, {}, "Expected 2D array, got 1D array"),
+    "one axis": (Y, Y, {}, r"X has shape \(\d+,\), expected \(time, features\). Reshape your data: X.reshape\(-1, 1\)"),
     "four axes": (X.reshape(2, 2, 5, 2), Y, {}, "Found array with dim 4"),
     "a number": (3.0, Y, {}, "Expected 2D array, got scalar array"),
     "a Series": (pd.Series(Y), Y, {}, "to_frame|2-dimensional container"),

@@ -28,6 +28,7 @@ from seqdyn import (
     GRU,
     LSTM,
     ARXRegressor,
+    EchoStateRegressor,
     ElmanClassifier,
     ElmanRegressor,
     ExponentialMovingAverageRegressor,
@@ -36,7 +37,9 @@ from seqdyn import (
     LinearStateSpaceRegressor,
     LSTMClassifier,
     LSTMRegressor,
+    MotionModel,
     MovingAverageRegressor,
+    NextGenerationReservoirRegressor,
     PersistenceRegressor,
     RecurrentClassifier,
     RecurrentRegressor,
@@ -60,6 +63,8 @@ REGRESSORS = [
     ExponentialMovingAverageRegressor(),
     PersistenceRegressor(),
     ARXRegressor(),
+    EchoStateRegressor(hidden_size=30, random_state=0),
+    NextGenerationReservoirRegressor(max_features=40),
 ]
 CLASSIFIERS = [
     RecurrentClassifier(max_epochs=10, learning_rate=0.05),
@@ -131,7 +136,7 @@ def test_every_public_estimator_is_checked() -> None:
         for name in seqdyn.__all__
         if isinstance(value := getattr(seqdyn, name), type)
         and issubclass(value, BaseEstimator)
-        and not issubclass(value, PanelForecaster | Built)  # they take frames or texts, not arrays
+        and not issubclass(value, PanelForecaster | Built | MotionModel)  # they take frames, texts or motions
     }
     assert public == {type(estimator).__name__ for estimator in EVERY}
 
