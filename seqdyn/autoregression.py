@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Block, Cell, apart, noisy
-from seqdyn.checks import check_count
+from seqdyn.checks import check_choice, check_count
 from seqdyn.loops import unroll, walk
 from seqdyn.state import State, hold, leaves, map_leaves, steps
 from seqdyn.teacher_forcing import TeacherForcing, as_teacher_forcing
@@ -422,6 +422,8 @@ class Autoregression:
     def __post_init__(self) -> None:
         for name in ("targets", "lags", "horizon"):
             check_count(name, getattr(self, name))
+        for name in ("centred", "residual"):
+            check_choice(name, getattr(self, name), (True, False))
         if self.centred and self.lags < 2:
             raise ValueError(
                 f"centred shows the lags relative to the last value: lags must be at least 2, got {self.lags}."

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seqdyn.autoregression import Columns, DelayLine, OwnPast, Past
+from seqdyn.autoregression import Autoregression, Columns, DelayLine, OwnPast, Past
 from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
@@ -127,6 +127,13 @@ def test_tokens_are_taken_or_fed_back_never_mixed() -> None:
 def test_wrong_input_is_named(build: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         build()
+
+
+@pytest.mark.parametrize("name", ["centred", "residual"])
+@pytest.mark.parametrize("value", ["x", 1, None])
+def test_how_the_change_is_said_is_true_or_false(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be one of True, False, got {value!r}"):
+        Autoregression(lags=2, **{name: value})
 
 
 def test_a_delay_line_is_primed_from_the_rows_before() -> None:
