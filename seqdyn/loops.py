@@ -17,6 +17,7 @@ from torch import Tensor
 
 from seqdyn.cell import Attending, Cell, apart
 from seqdyn.checks import check_count
+from seqdyn.kernels.transforms import transformed
 from seqdyn.state import (
     State,
     constant,
@@ -316,11 +317,7 @@ def _forced(force: Force, t: int, state: State) -> State:
 
 def _kernel(cell: Cell, x: Any, state: State, mask: Tensor | None) -> Any:
     """The cell's kernel, where one may run: transforms and tracers see the written step only."""
-    if (
-        torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()
-        or torch.is_autocast_enabled(leaves(x)[0].device.type)
-    ):
+    if torch.compiler.is_compiling() or transformed() or torch.is_autocast_enabled(leaves(x)[0].device.type):
         return NotImplemented
     return cell.unroll(x, state, mask)
 

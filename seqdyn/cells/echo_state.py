@@ -13,6 +13,7 @@ from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_count
 from seqdyn.composition import Affine
 from seqdyn.generators import own_generator
+from seqdyn.kernels.transforms import transformed
 
 
 class ReservoirState(NamedTuple):
@@ -176,7 +177,7 @@ class EchoState(Cell):
 
     def _heard(self, h: Tensor) -> Tensor:
         """W h, of the entries that are not 0 alone; fused where nobody asks for a derivative."""
-        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+        if torch.is_grad_enabled() or transformed():
             heard = h.index_select(1, self.sources.flatten()).unflatten(1, self.sources.shape)
             return (heard * self.recurrent_weight).sum(2)
         units = h.T.contiguous()
