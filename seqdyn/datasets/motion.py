@@ -20,6 +20,8 @@ _FREQUENCY = {"swimming": 3.2, "walking": 0.88}
 _CLIPS = (*(f"train_{k}" for k in range(1, 6)), "test_1")
 _ROOT = [f"root_{part}{axis}" for part in ("", "rotation_") for axis in "xyz"]
 _JOINTS = [f"joint_{k:02d}_{axis}" for k in range(37) for axis in "xyz"]
+_RATE = 120.0
+"""Of the clips, Hz."""
 
 
 class WalkingClips(NamedTuple):
@@ -27,7 +29,7 @@ class WalkingClips(NamedTuple):
 
     train: list[pd.DataFrame]
     test: pd.DataFrame
-    rate: float = 120.0
+    rate: float = _RATE
 
 
 def fetch_salamander(
@@ -82,6 +84,12 @@ def fetch_salamander(
     Karakasiliotis, Schilling, Cabelguen & Ijspeert (2013), Where are we in understanding salamander locomotion;
     the files are those of A. Pazzaglia's SalamandraSNN. A simulated one is
     :func:`seqdyn.datasets.salamander.load_salamander`.
+
+    Examples
+    --------
+    >>> frame = fetch_salamander("walking", cycles=2)  # doctest: +SKIP
+    >>> frame.shape, frame.columns[0], frame.attrs["frequency"]  # doctest: +SKIP
+    ((228, 24), 'axis_1', 0.88)
     """
     import pandas as pd
 
@@ -133,6 +141,12 @@ def fetch_cmu_walking() -> WalkingClips:
     CMU Graphics Lab Motion Capture Database; Li, Zhang, Lee & Lee (2018), Convolutional sequence to sequence model for
     human dynamics, whose files these are; the protocol is that of Martinez, Black & Romero (2017), On human motion
     prediction using recurrent neural networks.
+
+    Examples
+    --------
+    >>> clips = fetch_cmu_walking()  # doctest: +SKIP
+    >>> [len(clip) for clip in clips.train], clips.test.shape, clips.rate  # doctest: +SKIP
+    ([344, 599, 495, 317, 330], (359, 117), 120.0)
     """
     *train, test = (_clip(f"cmu_walking_{name}") for name in _CLIPS)
     return WalkingClips(train, test)
@@ -167,8 +181,8 @@ def _clip(name: str) -> pd.DataFrame:
     import pandas as pd
 
     values = np.loadtxt(fetch(name), delimiter=",")
-    rate, columns = WalkingClips._field_defaults["rate"], [*_ROOT, *_JOINTS]
-    frame = pd.DataFrame(values, columns=columns, index=pd.Index(np.arange(len(values)) / rate, name="time"))
+    columns = [*_ROOT, *_JOINTS]
+    frame = pd.DataFrame(values, columns=columns, index=pd.Index(np.arange(len(values)) / _RATE, name="time"))
     units = dict.fromkeys(_ROOT[:3], "not given") | dict.fromkeys(columns[3:], "rad")
-    label(frame, units, SOURCES[name].origin, 1 / rate, "s").attrs["rate"] = rate
+    label(frame, units, SOURCES[name].origin, 1 / _RATE, "s").attrs["rate"] = _RATE
     return frame

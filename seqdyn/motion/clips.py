@@ -113,6 +113,12 @@ def cut(frames: Any, starts: Sequence[int]) -> Windows:
     ------
     ValueError
         If a window does not fit into the clip.
+
+    Examples
+    --------
+    >>> windows = cut(np.arange(180)[:, None] * np.ones(9), [0, 100])
+    >>> windows.past.shape, windows.future.shape, windows.future[1, :2, 0]
+    ((2, 50, 9), (2, 25, 9), array([150., 151.]))
     """
     values = as_clip(frames)
     first = np.asarray(list(starts), dtype=np.int64)
