@@ -54,7 +54,7 @@ def simulate(system: Cell, steps: int, state: State | None = None, x: Tensor | N
     ValueError
         If the counts are out of range, x has another shape, x or the state is not finite, or a driven system gets no x.
         If the system leaves the finite numbers, or the time step of a :class:`~seqdyn.flow.Flow` is larger than its
-        ``largest_step`` at a quarter of the places that are looked at: then a time step is named with which it is right.
+        ``largest_step`` at a quarter of the places that are looked at: then one is named with which it is right.
 
     Examples
     --------
