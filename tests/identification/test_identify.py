@@ -138,17 +138,17 @@ def test_without_noise_the_order_is_found(name: str) -> None:
 
 
 @every_order
-def test_through_noise_the_order_is_found_in_most_cases(name: str) -> None:
+def test_through_noise_the_order_is_found(name: str) -> None:
     """20 dB; the free run is close to the truth in every case."""
     system, orders = ORDERS[name], []
-    for seed in range(3):
+    for seed in range(2):
         record = noisy(system, 600, 0.1, seed)
         found = identify([record], Settings())
         orders.append(found.system.order)
         clean = noisy(system, 600, 0.0, seed).y
         ran = found.system.simulate(record.x, found.starts[0])[0]
         assert np.sqrt(((ran - clean) ** 2).mean()) < 0.04
-    assert orders.count(system.order) >= 2
+    assert orders == [system.order] * 2
 
 
 def test_the_search_lists_what_it_tried() -> None:

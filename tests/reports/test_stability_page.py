@@ -25,6 +25,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from seqdyn.reports.stability import figures
+from seqdyn.reports.stability import page as stability_page
 from seqdyn.reports.stability.captions import CAPTIONS
 from seqdyn.reports.stability.checks import needed_time_constant
 from seqdyn.reports.stability.difference import compare
@@ -271,9 +272,11 @@ def test_the_same_content_gives_the_same_page() -> None:
     assert other.stdout.decode().strip() == hashlib.sha256(page.encode()).hexdigest()
 
 
-def test_figures_can_stand_beside_the_page() -> None:
-    """``inline=False`` refers to exactly the files that ``page_figures`` gives."""
+def test_figures_can_stand_beside_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``inline=False`` refers to exactly the files that ``page_figures`` gives; drawn once here, for the time it takes."""
     content = full()
+    drawn = stability_page._encoded(content)
+    monkeypatch.setattr(stability_page, "_encoded", lambda content: drawn)
     files = page_figures(content)
     sources = {str(image["src"]) for image in Reader(to_html(content, inline=False)).of("img")}
     assert sources == set(files)
