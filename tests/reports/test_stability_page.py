@@ -273,7 +273,7 @@ def test_the_same_content_gives_the_same_page() -> None:
 
 
 def test_figures_can_stand_beside_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``inline=False`` refers to exactly the files that ``page_figures`` gives; drawn once here, for the time it takes."""
+    """``inline=False`` refers to exactly the files that ``page_figures`` gives; drawn once, for it takes time."""
     content = full()
     drawn = stability_page._encoded(content)
     monkeypatch.setattr(stability_page, "_encoded", lambda content: drawn)
