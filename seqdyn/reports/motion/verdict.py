@@ -28,7 +28,7 @@ def checks_of(content: Content) -> list[Content]:
         checks += [
             _check("closed", cycle["residual"] <= CLOSED, cycle["residual"], CLOSED,
                    f"the cycle closes to {cycle['residual']:.0e} of its size"),
-            _check("stable", cycle["stable"], slowest, 1.0, f"deviations shrink by {slowest:.3g} a turn"),
+            _check("stable", cycle["stable"], slowest, 1.0, f"of a deviation {slowest:.3g} is left after one turn"),
             _check("agrees", gap <= AGREES, gap, AGREES, f"the free run turns as the cycle does, to {gap:.1e}"),
         ]  # fmt: skip
     share = content["back"]["share"]
