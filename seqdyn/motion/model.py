@@ -244,7 +244,7 @@ class MotionModel(BaseEstimator):
         record: Record | None = None,
         copies: int = 1,
     ) -> Run:
-        """A free run with the hooks of :func:`seqdyn.scan`, whatever it comes to: a run that diverges is not refused.
+        """A free run with the hooks of :func:`seqdyn.scan`; one that diverges is neither stopped nor refused.
 
         Parameters
         ----------
