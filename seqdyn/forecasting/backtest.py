@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from seqdyn.data.labels import quoted
-from seqdyn.forecasting.windows import quantile_columns
+from seqdyn.forecasting.origins import quantile_columns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -63,11 +63,11 @@ class ConformalForecaster(PanelForecaster):
         if not isinstance(self.forecaster, PanelForecaster):
             raise TypeError(f"forecaster must be a forecaster of seqdyn, got {type(self.forecaster).__name__}.")
         horizon = check_count("horizon", self.horizon)
-        windows, before = held_out(panel, horizon, check_count("calibration", self.calibration))
+        origins, before = held_out(panel, horizon, check_count("calibration", self.calibration))
         self._fit_inner(before)
         self._remember(before)
         self.spread_ = spread(self, before, horizon)
-        self.conformal_ = Conformal.measure(self, panel, windows)
+        self.conformal_ = Conformal.measure(self, panel, origins)
         self._fit_inner(panel)
         self._remember(panel)
         self.spread_ = spread(self, panel, horizon)

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.naive import check_season, differences
-from seqdyn.forecasting.windows import Windows, following
+from seqdyn.forecasting.origins import Origins, following
 
 Array = np.ndarray[Any, Any]
 
@@ -90,11 +90,11 @@ class CombinedForecaster(PanelForecaster):
         self.notes_: list[str] = []
         self.names_ = list(members)
         self.shares_ = np.full((len(panel.names), len(members)), 1.0 / len(members))
-        windows = self._windows(panel) if self.weights == "validated" else None
-        if windows is not None:
-            members = {name: member._fitted_to(_before(panel, windows)) for name, member in members.items()}
-            self.shares_ = self._validated(panel, windows, members)
-        if self.refit or windows is None:
+        origins = self._origins(panel) if self.weights == "validated" else None
+        if origins is not None:
+            members = {name: member._fitted_to(_before(panel, origins)) for name, member in members.items()}
+            self.shares_ = self._validated(panel, origins, members)
+        if self.refit or origins is None:
             members = {name: clone(member)._fitted_to(panel) for name, member in members.items()}
         self.members_ = members
 
@@ -160,22 +160,22 @@ class CombinedForecaster(PanelForecaster):
 
     # ---------------------------------------------------------------- validation
 
-    def _windows(self, panel: Panel) -> Windows | None:
+    def _origins(self, panel: Panel) -> Origins | None:
         """The last windows of every series that has rows enough; None where no series has."""
         horizon = self.horizon or max(self._season(panel), 2)
         try:
-            windows = Windows.of(panel, horizon, self.n_windows, self.step_size or horizon)
+            origins = Origins.of(panel, horizon, self.n_windows, self.step_size or horizon)
         except ValueError as error:
             if self.n_windows < 1 or not isinstance(self.n_windows, int):
                 raise
             self.notes_.append(f"Weights are equal, since there is nothing to validate them on: {error}")
             return None
-        self.notes_ += windows.notes
-        return windows
+        self.notes_ += origins.notes
+        return origins
 
-    def _validated(self, panel: Panel, windows: Windows, members: dict[str, PanelForecaster]) -> Array:
+    def _validated(self, panel: Panel, origins: Origins, members: dict[str, PanelForecaster]) -> Array:
         """The best weights of every series, (series, members)."""
-        y, values, owner = self._past(panel, windows, members)
+        y, values, owner = self._past(panel, origins, members)
         every = np.repeat(simplex_weights(y, values, self.metric)[None], len(panel.names), axis=0)
         if self.selection == "global":
             return every
@@ -184,25 +184,25 @@ class CombinedForecaster(PanelForecaster):
             every[number] = self.shrinkage * every[number] + (1 - self.shrinkage) * own
         return every
 
-    def _past(self, panel: Panel, windows: Windows, members: dict[str, PanelForecaster]) -> tuple[Array, Array, Array]:
+    def _past(self, panel: Panel, origins: Origins, members: dict[str, PanelForecaster]) -> tuple[Array, Array, Array]:
         """Known values of the windows and what members forecast, both divided by Q, and their series."""
-        series, rows, horizon = windows.series, windows.rows, windows.horizon
+        series, rows, horizon = origins.series, origins.rows, origins.horizon
         future = following(panel, rows, horizon)
         found = [member._roll(panel, series, rows, horizon, future, None).mean for member in members.values()]
-        scale = self._scales(panel, windows)[series][:, None]
+        scale = self._scales(panel, origins)[series][:, None]
         actual = panel.target[rows[:, None] + np.arange(horizon)] / scale
         values = np.stack(found, axis=-1) / scale[..., None]
         known = ~np.isnan(actual) & ~np.isnan(values).any(axis=-1)
         owner = np.broadcast_to(series[:, None], actual.shape)
         return actual[known], values[known], owner[known]
 
-    def _scales(self, panel: Panel, windows: Windows) -> Array:
+    def _scales(self, panel: Panel, origins: Origins) -> Array:
         """Q of every series before its first window: of the season, else of one step, else 1."""
-        first = _first_rows(panel, windows)
+        first = _first_rows(panel, origins)
         scale = np.ones(len(panel.names))
         for lag in (1, self._season(panel)):
             change = np.abs(differences(panel, lag))
-            for number in np.unique(windows.series):
+            for number in np.unique(origins.series):
                 own = change[panel.starts[number] : first[number]]
                 own = own[~np.isnan(own)]
                 scale[number] = own.mean() if len(own) and own.mean() > 0 else scale[number]
@@ -275,13 +275,13 @@ def _squared(y: Array, values: Array) -> Callable[[Array], tuple[float, Array]]:
     return loss
 
 
-def _first_rows(panel: Panel, windows: Windows) -> Array:
+def _first_rows(panel: Panel, origins: Origins) -> Array:
     """The first row that is forecast in every series; its end where none is."""
     first = panel.ends.copy()
-    np.minimum.at(first, windows.series, windows.rows)
+    np.minimum.at(first, origins.series, origins.rows)
     return first
 
 
-def _before(panel: Panel, windows: Windows) -> Panel:
+def _before(panel: Panel, origins: Origins) -> Panel:
     """The rows of every series before its first window; all of them where it has none."""
-    return panel.head(_first_rows(panel, windows) - panel.starts)
+    return panel.head(_first_rows(panel, origins) - panel.starts)

@@ -15,7 +15,7 @@ import numpy as np
 
 from seqdyn.checks import outside
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.windows import Windows, following
+from seqdyn.forecasting.origins import Origins, following
 
 Array = np.ndarray[Any, Any]
 
@@ -41,16 +41,16 @@ class Conformal:
     scores: Array
 
     @classmethod
-    def measure(cls, model: Any, panel: Panel, windows: Windows) -> Conformal:
-        """The scores of a fitted model at the origins of ``windows``, which its weights have not seen."""
-        known = np.isin(windows.series, np.flatnonzero(panel.names.isin(model.known_.names)))
+    def measure(cls, model: Any, panel: Panel, origins: Origins) -> Conformal:
+        """The scores of a fitted model at origins that its weights have not seen."""
+        known = np.isin(origins.series, np.flatnonzero(panel.names.isin(model.known_.names)))
         part = panel.select(np.flatnonzero(panel.names.isin(model.known_.names)))
-        place = windows.rows[known] - panel.starts[windows.series[known]]
-        series = part.names.get_indexer(panel.names)[windows.series[known]]
-        windows = replace(windows, series=series, rows=part.starts[series] + place, window=windows.window[known])
-        errors = _errors(model, part, windows)
+        place = origins.rows[known] - panel.starts[origins.series[known]]
+        series = part.names.get_indexer(panel.names)[origins.series[known]]
+        origins = replace(origins, series=series, rows=part.starts[series] + place, window=origins.window[known])
+        errors = _errors(model, part, origins)
         owner = model.known_.names.get_indexer(part.names)[series]
-        return cls(errors / model.spread_[owner, : windows.horizon])
+        return cls(errors / model.spread_[owner, : origins.horizon])
 
     def offsets(self, levels: Array, horizon: int) -> Array:
         """What is added to the point forecast for every quantile, in units of σ, (horizon, quantiles).
@@ -66,7 +66,7 @@ class Conformal:
         return np.array([[_ranked(column, level) for level in levels] for column in self.scores[:, :horizon].T])
 
 
-def held_out(panel: Panel, horizon: int, calibration: int) -> tuple[Windows, Panel]:
+def held_out(panel: Panel, horizon: int, calibration: int) -> tuple[Origins, Panel]:
     """The origins that errors are measured at, and the rows before them.
 
     Raises
@@ -79,17 +79,17 @@ def held_out(panel: Panel, horizon: int, calibration: int) -> tuple[Windows, Pan
     UserWarning
         If some series are too short to be measured at all origins.
     """
-    windows = Windows.of(panel, horizon, calibration, 1)
-    before = windows.before(panel)
+    origins = Origins.of(panel, horizon, calibration, 1)
+    before = origins.before(panel)
     if int(before.lengths.max()) < 2 * horizon + 2:
         raise ValueError(
             f"calibration={calibration} origins of {horizon} steps leave at most {before.lengths.max()} rows of a "
             f"series to fit to, and at least {2 * horizon + 2} are needed: the longest has {panel.lengths.max()} rows. "
             "Lower calibration or horizon."
         )
-    for note in windows.notes:
+    for note in origins.notes:
         warnings.warn(f"Calibration: {note}", stacklevel=outside())
-    return windows, before
+    return origins, before
 
 
 def spread(model: Any, panel: Panel, horizon: int) -> Array:
@@ -103,12 +103,12 @@ def spread(model: Any, panel: Panel, horizon: int) -> Array:
     array, shape (series, horizon)
     """
     count = min(ORIGINS, max(1, MOST // len(panel.names)), int(panel.lengths.max()) - horizon - 2)
-    windows = Windows.of(panel, horizon, count, 1)
-    size = np.abs(_errors(model, panel, windows))
-    number = np.zeros((len(panel.names), windows.horizon))
+    origins = Origins.of(panel, horizon, count, 1)
+    size = np.abs(_errors(model, panel, origins))
+    number = np.zeros((len(panel.names), origins.horizon))
     total = number.copy()
-    np.add.at(number, windows.series, ~np.isnan(size))
-    np.add.at(total, windows.series, np.nan_to_num(size))
+    np.add.at(number, origins.series, ~np.isnan(size))
+    np.add.at(total, origins.series, np.nan_to_num(size))
     usual = total.sum(axis=1) / np.maximum(number.sum(axis=1), 1)
     usual = np.where(usual > 0, usual, np.median(usual[usual > 0]) if (usual > 0).any() else 1.0)
     own = total / np.maximum(number, 1) / usual[:, None]
@@ -120,11 +120,11 @@ def spread(model: Any, panel: Panel, horizon: int) -> Array:
     return found
 
 
-def _errors(model: Any, panel: Panel, windows: Windows) -> Array:
+def _errors(model: Any, panel: Panel, origins: Origins) -> Array:
     """q − q̂ at every origin, (origins, horizon)."""
-    future = following(panel, windows.rows, windows.horizon)
-    found = model.point(panel, windows.series, windows.rows, windows.horizon, future)
-    errors: Array = model.truth(panel, windows.series, windows.rows, windows.horizon) - found
+    future = following(panel, origins.rows, origins.horizon)
+    found = model.point(panel, origins.series, origins.rows, origins.horizon, future)
+    errors: Array = model.truth(panel, origins.series, origins.rows, origins.horizon) - found
     return errors
 
 

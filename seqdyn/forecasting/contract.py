@@ -22,8 +22,8 @@ from seqdyn.data.panels import Panel, Roles
 from seqdyn.files import save as save_file
 from seqdyn.forecasting.backtest import Backtest
 from seqdyn.forecasting.figures import history_length, plot_fan
+from seqdyn.forecasting.origins import Origins, following, scales, tidy
 from seqdyn.forecasting.search import Search, search
-from seqdyn.forecasting.windows import Windows, following, scales, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,7 +97,7 @@ class PanelForecaster(BaseEstimator):
         raise NotImplementedError
 
     def _baselines(
-        self, choice: Any, panel: Panel, horizon: int, windows: Windows | None = None
+        self, choice: Any, panel: Panel, horizon: int, origins: Origins | None = None
     ) -> dict[str, PanelForecaster]:
         """Unfitted baselines by name, to run beside this model: those given, or none."""
         if isinstance(choice, Mapping):
@@ -439,13 +439,13 @@ class PanelForecaster(BaseEstimator):
         """
         panel = self._read(df, static) if df is not None else self._own_panel()
         horizon = self._horizon(horizon)
-        windows = Windows.of(panel, horizon, n_windows, horizon if step_size is None else step_size)
+        origins = Origins.of(panel, horizon, n_windows, horizon if step_size is None else step_size)
         levels = as_levels(quantiles, level)
         season = self._season(panel)
-        frames = windows.run(self, panel, refit, levels, "model")
-        for name, baseline in self._baselines(baselines, panel, horizon, windows).items():
-            frames += windows.run(baseline, panel, refit, levels, name)
-        return Backtest(pd.concat(frames, ignore_index=True), season, windows.scales(panel, season), windows.notes)
+        frames = origins.run(self, panel, refit, levels, "model")
+        for name, baseline in self._baselines(baselines, panel, horizon, origins).items():
+            frames += origins.run(baseline, panel, refit, levels, name)
+        return Backtest(pd.concat(frames, ignore_index=True), season, origins.scales(panel, season), origins.notes)
 
     def search(self, grid: Any, df: Any, horizon: int | None = None, **options: Any) -> Search:
         """Try every setting of a grid in a backtest; see :func:`seqdyn.forecasting.search.search`.

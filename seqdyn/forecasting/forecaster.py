@@ -34,10 +34,10 @@ from seqdyn.forecasting.conformal import Conformal, held_out, spread
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.defaults import default_baselines
 from seqdyn.forecasting.inputs import Inputs, scale_features, shifted, targets
+from seqdyn.forecasting.origins import Origins, check_grid
 from seqdyn.forecasting.paths import Sampler, sample_paths, spread_by_series
 from seqdyn.forecasting.states import at_origins, outputs_ahead
 from seqdyn.forecasting.transform import SCALINGS, SeriesTransform
-from seqdyn.forecasting.windows import Windows, check_grid
 from seqdyn.generators import generator_of
 from seqdyn.state import State, from_xarray, leaves, map_leaves, take, to_xarray
 from seqdyn.training.heads import Head
@@ -156,11 +156,11 @@ class Forecaster(PanelForecaster):
             self.conformal_ = None
             return
         horizon = self.horizon or max(1, self._season(panel))
-        windows, before = held_out(panel, horizon, self.calibration)
+        origins, before = held_out(panel, horizon, self.calibration)
         self._learn_from(before)
         super()._remember(self._described(before, self.transform_))
         self.spread_ = spread(self, before, horizon)
-        self.conformal_ = Conformal.measure(self, panel, windows)
+        self.conformal_ = Conformal.measure(self, panel, origins)
         self._learn_from(panel)
         super()._remember(self._described(panel, self.transform_))
         self.spread_ = spread(self, panel, horizon)
@@ -677,16 +677,16 @@ class Forecaster(PanelForecaster):
     # ---------------------------------------------------------------- baselines and files
 
     def _baselines(
-        self, choice: Any, panel: Panel, horizon: int, windows: Windows | None = None
+        self, choice: Any, panel: Panel, horizon: int, origins: Origins | None = None
     ) -> dict[str, PanelForecaster]:
         if isinstance(choice, Mapping):
             return dict(choice)
         if isinstance(choice, PanelForecaster):
             raise TypeError(f"baselines takes names, or a dict: {{'mine': {type(choice).__name__}()}}.")
-        count = 1 if windows is None else windows.count
+        count = 1 if origins is None else origins.count
         found, notes = default_baselines(choice, panel, horizon, count, season_length=self.season_length)
-        if windows is not None:
-            windows.notes.extend(notes)
+        if origins is not None:
+            origins.notes.extend(notes)
         return found
 
     def to_content(self) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.backtest import Backtest
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
+from seqdyn.forecasting.origins import Origins, following, scales, tidy
 from seqdyn.forecasting.ridge import RidgeForecaster
-from seqdyn.forecasting.windows import Windows, following, scales, tidy
 
 Array = np.ndarray[Any, Any]
 DAYS = pd.date_range("2024-01-01", periods=60, freq="D")
@@ -49,7 +49,7 @@ class Recorder(PanelForecaster):
         return Forecasts(mean, spread)
 
     def _baselines(
-        self, choice: Any, panel: Panel, horizon: int, windows: Windows | None = None
+        self, choice: Any, panel: Panel, horizon: int, origins: Origins | None = None
     ) -> dict[str, PanelForecaster]:
         return {name: Recorder(factor=1 + 0.1 * (i + 1)) for i, name in enumerate(self.rivals)}
 
@@ -342,21 +342,21 @@ def test_windows_are_those_of_a_loop(lengths: list[int], horizon: int, count: in
     good = [origin for origin in expected if origin[2] >= 2]
     if not good:
         with pytest.raises(ValueError, match=f"No series is long enough for {count} windows of {horizon} steps"):
-            Windows.of(panel, horizon, count, step)
+            Origins.of(panel, horizon, count, step)
         return
-    windows = Windows.of(panel, horizon, count, step)
-    found = zip(windows.series, windows.window, windows.rows - panel.starts[windows.series], strict=True)
+    origins = Origins.of(panel, horizon, count, step)
+    found = zip(origins.series, origins.window, origins.rows - panel.starts[origins.series], strict=True)
     assert list(found) == good
-    assert len(windows.notes) == (len(good) < len(expected))
-    if windows.notes:
+    assert len(origins.notes) == (len(good) < len(expected))
+    if origins.notes:
         short = len({series for series, _, row in expected if row < 2})
-        assert windows.notes == [
+        assert origins.notes == [
             f"{len(expected) - len(good)} windows of {short} series are left out: too few rows before them."
         ]
     first = {}
     for series, _, row in good:
         first.setdefault(series, row)
-    before = windows.before(panel)
+    before = origins.before(panel)
     assert list(before.names) == list(first) and before.lengths.tolist() == list(first.values())
 
 

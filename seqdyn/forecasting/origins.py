@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass
-class Windows:
+class Origins:
     """The origins of a backtest.
 
     Attributes
@@ -38,7 +38,7 @@ class Windows:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, panel: Panel, horizon: int, n_windows: int, step_size: int) -> Windows:
+    def of(cls, panel: Panel, horizon: int, n_windows: int, step_size: int) -> Origins:
         """The last windows of every series; origins without at least two rows before them are left out.
 
         Parameters
@@ -56,7 +56,7 @@ class Windows:
         --------
         >>> import pandas as pd
         >>> from seqdyn.data.panel_reading import read_panel
-        >>> Windows.of(read_panel(pd.Series(range(10))), 3, 2, 1).rows
+        >>> Origins.of(read_panel(pd.Series(range(10))), 3, 2, 1).rows
         array([6, 7])
         """
         check_count("n_windows", n_windows)
