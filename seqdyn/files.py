@@ -103,6 +103,10 @@ REGISTRY: dict[str, str] = {
         "seqdyn.forecasting.transform": "SeriesTransform",
         "seqdyn.forecasting.inputs": "Inputs",
         "seqdyn.forecasting.conformal": "Conformal",
+        "seqdyn.forecasting.memory": "Memory",
+        "seqdyn.forecasting.paths": "Residuals",
+        "seqdyn.forecasting.intervals": "Errors",
+        "seqdyn.forecasting.envelope": "Envelope",
         "seqdyn.identification.excitation": "Excitation",
         "seqdyn.estimators.regressors": "RecurrentRegressor ElmanRegressor LSTMRegressor GRURegressor",
         "seqdyn.estimators.classifiers": "RecurrentClassifier ElmanClassifier LSTMClassifier GRUClassifier",
@@ -241,7 +245,8 @@ def write(path: Path, content: Any) -> None:
         The file is written beside it and then takes its place: nobody ever sees half a file.
     content : tree
         None, bools, ints, floats, strings; dicts, lists and tuples; numpy arrays of numbers, times and strings, numpy
-        scalars; tensors; and what is registered: states, strategies, cells, estimators, and classes as values.
+        scalars; tensors; pandas' offsets; and what is registered: states, strategies, cells, estimators, and classes as
+        values.
 
     Raises
     ------
@@ -396,6 +401,8 @@ class _Encoder:
             return {"$estimator": _name(type(value), path), "content": content}
         if isinstance(value, nn.Module):
             return self._cell(value, path, depth)
+        if _is_offset(value):
+            return {"$offset": self.encode(importlib.import_module("seqdyn.data.offsets").offset_content(value), path)}
         if dataclasses.is_dataclass(value):
             names: Iterable[str] = [field.name for field in dataclasses.fields(value) if field.init]
         elif isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -521,6 +528,7 @@ class _Decoder:
             "$record": self._record,
             "$cell": self._cell,
             "$estimator": self._estimator,
+            "$offset": self._offset,
         }
         return kinds[kind](node)
 
@@ -579,6 +587,9 @@ class _Decoder:
         if not hasattr(cls, "from_content"):
             raise FileFormatError(f"names {node['$estimator']!r} as an estimator, which it is not.")
         return cls.from_content(self.decode(node["content"]))
+
+    def _offset(self, node: dict[str, Any]) -> Any:
+        return importlib.import_module("seqdyn.data.offsets").offset_from(self.decode(node["$offset"]))
 
 
 def _arguments(cell: Any, path: str) -> dict[str, Any]:
@@ -660,6 +671,13 @@ def _is_builtin(cls: Any) -> bool:
 
 def _is_model(value: Any) -> bool:
     return not inspect.isclass(value) and (hasattr(value, "to_content") or isinstance(value, nn.Module))
+
+
+def _is_offset(value: Any) -> bool:
+    """Whether it is one of pandas' own steps of a calendar; told by name, since this floor knows no pandas."""
+    cls = type(value)
+    bases = {f"{base.__module__}.{base.__name__}" for base in cls.__mro__}
+    return cls.__module__.startswith("pandas") and "pandas._libs.tslibs.offsets.BaseOffset" in bases
 
 
 def _address(cls: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seqdyn.data.grids import unit_of
+from seqdyn.data.offsets import unit_of
 
 Array = np.ndarray[Any, Any]
 
@@ -31,6 +31,7 @@ AUTOMATIC: dict[str, tuple[str, ...]] = {
     "D": ("day_of_week", "day_of_month", "day_of_year"),
     "B": ("day_of_week", "day_of_month", "day_of_year"),
     "W": ("day_of_year",),
+    "SM": ("day_of_month", "day_of_year"),
     "M": ("month",),
     "Q": ("quarter",),
 }

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqdyn.data.grids import Grid, grid_of, positions, unit_of
+from seqdyn.data.grids import Grid, grid_of, positions
+from seqdyn.data.offsets import unit_of
 
 FREQS = ["s", "10s", "min", "15min", "h", "2h", "6h", "D", "B", "W-SUN", "W-WED", "MS", "ME", "BME", "QS-JAN", "QE-DEC",
          "YS-JAN", "YE-DEC"]  # fmt: skip
@@ -104,7 +105,7 @@ def test_the_clocks_change() -> None:
     [("s", 60), ("10s", 6), ("ms", 1), ("min", 1440), ("5min", 288), ("90min", 16), ("60min", 24), ("3600s", 24),
      ("h", 24), ("2h", 12), ("5h", 1), ("24h", 7), ("D", 7), ("2D", 1), ("B", 5), ("W", 52), ("W-MON", 52), ("2W", 26),
      ("MS", 12), ("ME", 12), ("BME", 12), ("3MS", 4), ("QS-OCT", 4), ("QE", 4), ("BQE", 4), ("YS", 1), ("YE", 1),
-     ("SMS", 1)],
+     ("SMS", 24), ("SME-10", 24), ("LWOM-FRI", 12), ("WOM-2TUE", 12), ("REQ-N-JAN-SUN-4", 4), ("RE-L-JAN-SUN", 1)],
 )  # fmt: skip
 def test_season_lengths(freq: str, season: int) -> None:
     """m of the documented table; a multiple divides it where it can."""
