@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import seqdyn
-from seqdyn.cli.forecasting import TRAINED, Model
+from seqdyn.cli.main import app
+from seqdyn.cli.options import TRAINED, Model
 from seqdyn.cli.threads import one_thread
 from seqdyn.data.panels import Panel
 from seqdyn.estimators.regressors import GRURegressor
@@ -51,7 +55,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     table = pd.concat(shops)
     table[table["when"] < days[70]].to_csv("many.csv", index=False)
     table[table["when"] >= days[70]].drop(columns=["sales", "wind"]).to_csv("ahead.csv", index=False)
+    Path("text.csv").write_text("a\nx\ny\n", encoding="utf-8")
     return tmp_path
+
+
+def finish(command: str) -> str:
+    """Run a command that ends well, whether its model is worth anything (exit code 0) or not (3, and one line)."""
+    result = invoke(command)
+    lost = [line for line in result.stderr.splitlines() if "loses to the naive forecast" in line]
+    assert result.exit_code == (3 if lost else 0) and len(lost) <= 1, result.output
+    return result.stdout
 
 
 def read(path: str, time: str = "ds") -> pd.DataFrame:
@@ -63,7 +76,7 @@ def read(path: str, time: str = "ds") -> pd.DataFrame:
 
 def test_forecast_is_the_python_api(folder: Path) -> None:
     """The same numbers as in Python, a picture, a model that can be loaded, and a report that says what was done."""
-    output = succeed(
+    output = finish(
         f"forecast {ONE} --horizon 6 {TINY} --learning-rate 0.02 --seed 3 --log yes --level 80,95 --device cpu "
         "--out f.csv --plot f.png --save m.safetensors"
     )
@@ -96,7 +109,7 @@ def test_standard_output_holds_the_table_alone(folder: Path) -> None:
     last = read("one.csv")["y"].iloc[-1]
     lines = result.stdout.splitlines()
     assert lines[0] == "ds,mean,0.1,0.9" and lines[1].startswith("2018-01-01,") and len(lines) == 3
-    assert float(lines[1].split(",")[1]) == last
+    assert float(lines[1].split(",")[1]) == round(last, 4)  # printed; a file holds all of it
     assert result.stderr.startswith("data        one.csv: 96 steps")
 
 
@@ -104,7 +117,7 @@ def test_standard_output_holds_the_table_alone(folder: Path) -> None:
 def test_every_model_forecasts(folder: Path, model: Model) -> None:
     """Every kind of model; a network is checked elsewhere."""
     tiny = f"{TINY} --no-check" if model in TRAINED else ""
-    output = succeed(f"forecast {ONE} --horizon 3 --model {model} {tiny} --out f.csv")
+    output = finish(f"forecast {ONE} --horizon 3 --model {model} {tiny} --out f.csv")
     written = read("f.csv")
     assert len(written) == 3 and written.notna().all(axis=None)
     assert (written["0.1"] <= written["0.9"]).all()
@@ -182,6 +195,141 @@ def test_ctrl_c_keeps_what_is_learnt(folder: Path, monkeypatch: pytest.MonkeyPat
     assert len(read("f.csv")) == 2 and Path("m.safetensors").exists()
 
 
+# --- how tables are written
+
+
+def test_periods_come_out_as_they_went_in(folder: Path) -> None:
+    """Quarters in, quarters out; in the report, too."""
+    quarters = [f"{year}Q{quarter}" for year in range(2018, 2024) for quarter in range(1, 5)]
+    pd.DataFrame({"q": quarters, "y": np.arange(24.0)}).to_csv("q.csv", index=False)
+    output = succeed("forecast q.csv --time q --target y --horizon 2 --model drift --out f.csv --no-check")
+    assert list(pd.read_csv("f.csv")["q"]) == ["2024Q1", "2024Q2"]
+    assert "24 steps, 2018Q1 to 2023Q4" in output and "2 steps, 2024Q1 to 2024Q2" in output
+    finish("backtest q.csv --time q --target y --horizon 2 --model drift --out b.csv --windows 2")
+    assert set(pd.read_csv("b.csv")["cutoff"]) == {"2022Q4", "2023Q2"}
+
+
+def test_months_that_might_be_days(folder: Path) -> None:
+    """Day first, as is said on standard error; the option chooses the other order."""
+    months = pd.date_range("2024-01-01", periods=12, freq="MS")
+    pd.DataFrame({"t": months.strftime("%d/%m/%Y"), "y": np.arange(12) + 10.0}).to_csv("m.csv", index=False)
+    command = "forecast m.csv --time t --target y --horizon 1 --model naive --no-check"
+    result = invoke(command)
+    assert result.stdout.splitlines()[1].startswith("01/01/2025,21")
+    assert "01/12/2024 was read as 1 December 2024; both ways are regular: --month-first" in result.stderr
+    assert invoke(f"{command} --month-first").stdout.splitlines()[1].startswith("01/13/2024,")
+
+
+def test_local_times_across_a_clock_change(folder: Path) -> None:
+    """Distances to UTC that change: forecasts are at the last one, or as the clocks of --time-zone go on."""
+    hours = pd.date_range("2022-10-27", "2022-10-30", freq="h", tz="Europe/Berlin")  # the night of the change
+    load = pd.DataFrame({"t": hours.astype(str), "y": np.arange(len(hours)) % 24 + 1.0})
+    load.to_csv("load.csv", index=False)
+    command = "forecast load.csv --time t --target y --horizon 4 --model naive --no-check --out f.csv --time-zone"
+    succeed(f"{command} Europe/Berlin --save m.safetensors")
+    expected = ["01:00:00+02:00", "02:00:00+02:00", "02:00:00+01:00", "03:00:00+01:00"]
+    assert [text.split()[1] for text in pd.read_csv("f.csv")["t"]] == expected
+    later = pd.DataFrame({"t": ["2022-10-30 01:00:00+02:00", "2022-10-30 02:00:00+02:00"], "y": [2.0, 3.0]})
+    pd.concat([load, later]).to_csv("load.csv", index=False)
+    output = succeed("forecast load.csv --load m.safetensors --horizon 1 --no-check --out g.csv")
+    assert "2 new rows" in output and list(pd.read_csv("g.csv")["t"]) == ["2022-10-30 02:00:00+01:00"]
+
+
+def test_a_table_from_elsewhere(folder: Path) -> None:
+    """Semicolons, commas of fractions and points of thousands, days first, another code page, compressed."""
+    days = pd.date_range("2024-02-20", periods=20, freq="D")
+    rows = [f"{day:%d.%m.%Y};1.{number:03},5" for number, day in enumerate(days)]
+    text = "\r\n".join(["Tag;Umsätze", *rows])
+    Path("u.csv.gz").write_bytes(gzip.compress(text.encode("cp1252")))
+    result = invoke("forecast u.csv.gz --time Tag --target Umsätze --horizon 1 --model naive --no-check")
+    assert result.stdout.splitlines()[1].startswith("11.03.2024,1019.5,")
+    assert "read as cp1252 (Western European), such as 'Tag;Umsätze'; --encoding names another" in result.stderr
+    options = "--sep ; --decimal , --thousands . --encoding latin-1 --date-format %d.%m.%Y"
+    again = invoke(f"forecast u.csv.gz --time Tag --target Umsätze --horizon 1 --model naive --no-check {options}")
+    assert again.stdout == result.stdout and "note" not in again.stderr
+
+
+def test_standard_input(folder: Path) -> None:
+    """A dash is standard input."""
+    table = Path("one.csv").read_bytes()
+    command = "forecast - --time ds --target y --horizon 2 --model seasonal-naive --no-check"
+    result = CliRunner().invoke(app, command.split(), input=table)
+    assert result.exit_code == 0 and result.stdout == invoke(command.replace("-", "one.csv", 1)).stdout
+
+
+def test_numbers_are_rounded(folder: Path) -> None:
+    """Printed to the figures of the data; in a file as they are, unless --round says otherwise."""
+    pd.DataFrame({"y": [112, 118, 132, 129, 121, 135, 148, 148]}).to_csv("p.csv", index=False)
+    command = "forecast p.csv --target y --horizon 1 --model drift --no-check"
+    exact = 148 + 36 / 7
+    assert float(invoke(command).stdout.splitlines()[1].split(",")[1]) == round(exact, 1)
+    for option, expected in (("", exact), ("--round 3", round(exact, 3))):
+        succeed(f"{command} --out f.csv {option}")
+        assert pd.read_csv("f.csv")["mean"][0] == pytest.approx(expected, abs=1e-12)
+
+
+# --- several targets
+
+
+def test_several_targets(folder: Path) -> None:
+    """Columns become series, which share what is known ahead; a saved model finds them in the next table again."""
+    generator = np.random.default_rng(1)
+    days = pd.date_range("2024-01-01", periods=60)
+    price = generator.normal(size=60)
+    table = pd.DataFrame({"day": days, "a": 10 + price, "b": 20 - price, "note": "x", "price": price})
+    table[:50].to_csv("wide.csv", index=False)
+    table[["day", "price"]][50:].to_csv("next.csv", index=False)
+    known = f"{TINY} --future-columns price --future next.csv --no-check"
+    succeed(
+        f"forecast wide.csv --time day --target a --target b --horizon 3 {known} --out f.csv --plot f.png --series b "
+        "--save m.safetensors",
+        "'note'",
+    )
+    written = read("f.csv", "day")
+    assert list(written["series"]) == ["a"] * 3 + ["b"] * 3 and written["day"].nunique() == 3
+    long = table[:50].melt(["day", "price"], ["a", "b"], "series", "value")
+    network = GRURegressor(hidden_size=3, max_epochs=2, random_state=0)
+    model = Forecaster(network, horizon=3, log="auto", future=["price"], random_state=0, id_col="series")
+    model.set_params(time_col="day", target_col="value").fit(long)
+    ahead = long[["series"]].drop_duplicates().merge(table[["day", "price"]][50:53], how="cross")
+    np.testing.assert_allclose(written["mean"], model.forecast(3, ahead)["mean"])
+    table[:55].to_csv("wide.csv", index=False)
+    output = invoke(
+        "forecast wide.csv --load m.safetensors --future next.csv --horizon 1 --no-check --out g.csv"
+    ).stdout
+    assert "10 new rows, up to 2024-02-24" in output and list(read("g.csv", "day")["series"]) == ["a", "b"]
+
+
+def test_all_columns_of_numbers_are_targets(folder: Path) -> None:
+    """Without --target all of them, but those with another role; a note says which."""
+    table = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=30), "a": np.arange(30.0), "b": 1.5, "c": "x"})
+    table.to_csv("wide.csv", index=False)
+    command = "forecast wide.csv --time ds --horizon 1 --model naive --no-check --out f.csv"
+    result = invoke(command)
+    assert "all columns of numbers will be forecast: 'a', 'b'; --target chooses" in result.stderr
+    assert dict(pd.read_csv("f.csv")[["series", "mean"]].to_numpy()) == {"a": 29, "b": 1.5}
+    assert "the one column of numbers will be forecast: 'y'" in invoke(command.replace("wide", "one")).stderr
+
+
+# --- the exit code
+
+
+@pytest.mark.parametrize(("model", "code"), [("seasonal-naive", 0), ("exponential-smoothing", 0), ("drift", 3)])
+def test_the_exit_code_says_who_loses(folder: Path, model: str, code: int) -> None:
+    """3 if the error is larger than that of the naive forecast of the last season; all files are written before."""
+    command = f"backtest {ONE} --horizon 6 --windows 3 --model {model} --out b.csv"
+    result = invoke(command)
+    errors = pd.read_csv("b.csv").assign(error=lambda table: (table["y"] - table["mean"]).abs())
+    mean = errors.groupby("model")["error"].mean()
+    lost = bool(mean["model"] > mean.get("seasonal_naive", mean["model"]))
+    assert result.exit_code == code == (3 if lost else 0)
+    assert (result.stderr != "") is lost
+    checked = invoke(f"forecast {ONE} --horizon 6 --model {model} --out f.csv")
+    assert checked.exit_code == code and len(read("f.csv")) == 6
+    if lost:
+        assert re.fullmatch(r"seqdyn: the model loses to the naive forecast \(seasonal_naive\): .*\n", checked.stderr)
+
+
 # --- a saved model
 
 
@@ -190,13 +338,13 @@ def test_a_saved_model_goes_on(folder: Path) -> None:
     table = read("one.csv")
     table.iloc[:84].to_csv("old.csv", index=False)
     succeed(f"forecast old.csv --time ds --target y --horizon 6 {TINY} --no-check --out f.csv --save m.safetensors")
-    output = succeed("forecast one.csv --load m.safetensors --horizon 6 --out g.csv --plot g.png --save n.safetensors")
+    output = finish("forecast one.csv --load m.safetensors --horizon 6 --out g.csv --plot g.png --save n.safetensors")
     assert "fitted up to 2016-12-01" in output and "12 new rows, up to 2017-12-01" in output
     assert "the last 6 steps, which it was not fitted on" in output
     model = seqdyn.load("m.safetensors")
     expected = model.update(table.iloc[84:]).forecast(6, level=80)
     np.testing.assert_allclose(read("g.csv")["mean"], expected["mean"], rtol=1e-6)
-    output = succeed("forecast one.csv --load n.safetensors --horizon 6 --out h.csv")
+    output = finish("forecast one.csv --load n.safetensors --horizon 6 --out h.csv")
     assert "no row is new" in output
     pd.testing.assert_frame_equal(read("h.csv"), read("g.csv"))
     output = succeed("forecast --load n.safetensors --horizon 6 --out h.csv --plot h.png")
@@ -236,7 +384,7 @@ def test_a_saved_model_needs_its_covariates(folder: Path) -> None:
 
 def test_backtest_is_the_python_api(folder: Path) -> None:
     """The table and the verdict of the library, every forecast in a file, and a picture."""
-    output = succeed(
+    output = finish(
         f"backtest {ONE} --horizon 6 --windows 3 --step 4 {TINY} --level 80,95 --out b.csv --plot b.png --device cpu"
     )
     frame = read("one.csv")
@@ -290,7 +438,10 @@ def test_backtest_of_many_series(folder: Path) -> None:
 
 
 WRONG = [
-    ("forecast one.csv --time ds --horizon 3", 2, "'--target': name the column to forecast."),
+    ("forecast many.csv --time when --id shop --horizon 3", 1, "but there are 4 targets ('sales', 'price',"),
+    ("forecast text.csv --horizon 3", 1, "text.csv has no column of numbers to forecast: it has 'a'."),
+    (f"forecast {ONE} --horizon 3 --time-zone Mars", 1, "--time-zone Mars: there is no such time zone"),
+    (f"forecast {ONE} --horizon 3 --round -1", 2, "greater than or equal to 0"),
     ("forecast --target y --horizon 3", 2, "give a CSV file, or a saved model with --load."),
     (f"forecast {ONE}", 2, "Missing option '--horizon'"),
     (f"forecast {ONE} --horizon 0", 2, "greater than or equal to 1"),

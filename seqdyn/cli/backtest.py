@@ -8,20 +8,12 @@ from typing import Annotated
 
 import typer
 
-from seqdyn.cli.forecasting import (
-    Options,
-    build_model,
-    check_writable,
-    columns_of,
-    compare,
-    describe_model,
-    frequency,
-    given,
-    parse_levels,
-    takes_options,
-)
+from seqdyn.cli.forecasting import build_model, compare, describe_model, lost_to_naive
+from seqdyn.cli.options import Options, check_writable, columns_of, frequency, given, parse_levels
+from seqdyn.cli.reading import takes_options
 from seqdyn.cli.series import choose_series, counted, describe_data, read_grid, read_series, say
 from seqdyn.cli.training import run_training
+from seqdyn.cli.written import conclude, write_table
 
 
 @takes_options
@@ -35,6 +27,9 @@ def backtest(
     ] = False,
     level: Annotated[str, typer.Option(help="Central intervals to check, in percent: 80,95.")] = "80",
     out: Annotated[Path | None, typer.Option(help="A CSV file for every single forecast.")] = None,
+    round_to: Annotated[
+        int | None, typer.Option("--round", min=0, help="Decimals in the CSV file; default: all.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="A picture of it: *.png, *.pdf or *.svg.")] = None,
     series: Annotated[str | None, typer.Option(help="The series in the picture. Default: the first.")] = None,
     *,
@@ -44,19 +39,20 @@ def backtest(
 
     The last origin stands one horizon before the end of a series, the others --step rows apart before it. No model sees
     a row after its origin. MASE is the error relative to that of the seasonal naive forecast in the rows before the
-    origin; coverage is the share of values within an interval. The verdict says whether the model is worth its trouble.
+    origin; coverage is the share of values within an interval. The verdict says whether the model is worth its trouble;
+    where it loses even to the naive forecast, the exit code is 3.
 
     \b
     Example:
       seqdyn backtest data.csv --time ds --target y --horizon 24 --windows 5 --plot backtest.png
     """
     check_writable(out, picture=plot)
-    levels, columns = parse_levels(level), columns_of(options)
-    frame = read_series(data, columns)
+    levels = parse_levels(level)
+    frame, columns, spelling = read_series(data, columns_of(options), options.dialect, options.clock)
     panel = read_grid(frame, columns, frequency(options), data)
     chosen = choose_series(panel, series)
     model = build_model(options, columns, panel, horizon, levels)
-    describe_data(data, panel, model._season(panel), given(options))
+    describe_data(data, panel, model._season(panel), given(options), spelling)
     say("model", describe_model(model))
     began, found, apart = time.monotonic(), [], step or horizon
     interrupted = run_training(
@@ -68,12 +64,11 @@ def backtest(
         say("", note)
     typer.echo(f"\n{result.metrics().round(4).to_string()}\n")
     if out is not None:
-        result.frame.to_csv(out, index=False)
+        write_table(result.frame, ["cutoff", "time"], spelling, round_to, out)
     if plot is not None:
         result.plot(chosen).savefig(plot)
     written = [str(path) for path in (out, plot) if path is not None]
     if written:
         say("written", ", ".join(written))
     say("verdict", result.verdict())
-    if interrupted:
-        raise typer.Exit(130)
+    conclude(interrupted, lost_to_naive(result))

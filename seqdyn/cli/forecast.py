@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from seqdyn.cli.forecasting import (
-    Options,
-    build_model,
-    check_writable,
-    columns_of,
-    compare,
-    describe_model,
-    describe_training,
-    frequency,
-    given,
-    option_name,
-    parse_levels,
-    takes_options,
-)
+from seqdyn.cli.forecasting import build_model, compare, describe_model, describe_training, lost_to_naive
+from seqdyn.cli.options import Options, check_writable, columns_of, frequency, given, option_name, parse_levels
+from seqdyn.cli.reading import takes_options
 from seqdyn.cli.series import (
     ROW,
+    SERIES,
+    VALUE,
     Columns,
     choose_series,
     counted,
@@ -32,11 +22,11 @@ from seqdyn.cli.series import (
     read_grid,
     read_series,
     say,
-    shown,
-    with_times,
 )
-from seqdyn.cli.tables import check_columns, check_numbers, check_readable, read_rows
+from seqdyn.cli.spelling import Spelling
+from seqdyn.cli.tables import as_times, check_columns, check_numbers, check_readable, read_rows
 from seqdyn.cli.training import run_training
+from seqdyn.cli.written import conclude, decimals, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +45,7 @@ class Ready(NamedTuple):
     frame: pd.DataFrame | None
     panel: Panel
     ahead: pd.DataFrame | None
+    spelling: Spelling
     saved: bool
     interrupted: bool = False
 
@@ -71,6 +62,10 @@ def forecast(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The CSV file to write. Default: standard output.")] = None,
+    round_to: Annotated[
+        int | None,
+        typer.Option("--round", min=0, help="Decimals. Default: all in a file; on standard output as the data have."),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="A picture of it: *.png, *.pdf or *.svg.")] = None,
     series: Annotated[str | None, typer.Option(help="The series in the picture. Default: the first.")] = None,
     level: Annotated[str, typer.Option(help="Central intervals, in percent: 80,95.")] = "80",
@@ -108,16 +103,18 @@ def forecast(
         ready = _loaded(load, data, options, horizon, future, aside)
     chosen = choose_series(ready.model.known_, series)
     table = _table(ready.model.forecast(horizon, ready.ahead, level=levels), ready.columns)
-    steps = table[ready.columns.time]
-    say("forecast", f"{counted(horizon, 'step')}, {shown(steps.min())} to {shown(steps.max())}", aside)
-    _write(table, ready, out, plot, save, chosen, horizon)
+    steps, one = table[ready.columns.time], ready.spelling.one
+    say("forecast", f"{counted(horizon, 'step')}, {one(steps.min())} to {one(steps.max())}", aside)
+    places = decimals(ready.panel.target) if round_to is None and out is None else round_to
+    write_table(table, [str(ready.columns.time)], ready.spelling, places, out)
+    if plot is not None:
+        _draw(table, ready, chosen, horizon).savefig(plot)
+    if save is not None:
+        ready.model.save(save)
     written = [str(path) for path in (out, plot, save) if path is not None]
     if written:
         say("written", ", ".join(written), aside)
-    if ready.interrupted:
-        raise typer.Exit(130)
-    if check:
-        _check(ready, horizon, aside)
+    conclude(ready.interrupted, _check(ready, horizon, aside) if check and not ready.interrupted else None)
 
 
 def _fitted(
@@ -132,18 +129,17 @@ def _fitted(
     """A model fitted to the whole table; what can be wrong is found before the fit."""
     if data is None:
         raise typer.BadParameter("give a CSV file, or a saved model with --load.", param_hint="'DATA.csv'")
-    columns = columns_of(options)
-    frame = read_series(data, columns)
+    frame, columns, spelling = read_series(data, columns_of(options), options.dialect, options.clock)
     panel = read_grid(frame, columns, frequency(options), data)
-    ahead = _read_future(future, columns, horizon)
+    ahead = _read_future(future, columns, horizon, options, panel, spelling)
     choose_series(panel, series)
     model = build_model(options, columns, panel, horizon, levels)
-    describe_data(data, panel, model._season(panel), given(options), aside)
+    describe_data(data, panel, model._season(panel), given(options), spelling, aside)
     say("model", describe_model(model), aside)
     began = time.monotonic()
     interrupted = run_training(lambda: model.fit(frame))
     describe_training(model, time.monotonic() - began, aside)
-    return Ready(model, columns._replace(time=columns.time or ROW), frame, panel, ahead, False, interrupted)
+    return Ready(model, columns, frame, panel, ahead, spelling, False, interrupted)
 
 
 def _loaded(load: Path, data: Path | None, options: Options, horizon: int, future: Path | None, aside: bool) -> Ready:
@@ -164,19 +160,34 @@ def _loaded(load: Path, data: Path | None, options: Options, horizon: int, futur
             f"{load} was fitted in Python to a frame of the kind {layout.kind!r}: go on there, with seqdyn.load(path), "
             "or fit it to a long frame."
         )
+    covariates = (roles.past, roles.future, roles.static)
     series = None if layout.single else roles.id_col
-    columns = Columns(roles.target_col, roles.time_col, series, roles.past, roles.future, roles.static)
-    ahead = _read_future(future, columns, horizon)
-    say("model", f"{load}: {describe_model(model)}, fitted up to {shown(max(model.fitted_until_.last))}", aside)
+    columns = Columns((roles.target_col,), roles.time_col, series, *covariates)
+    last = max(model.fitted_until_.last)
     if data is None:
-        return Ready(model, columns, None, model.known_, ahead, True)
-    frame = read_series(data, columns._replace(time=None) if roles.time_col == ROW else columns)
+        spelling = Spelling()
+        ahead = _read_future(future, columns, horizon, options, model.known_, spelling)
+        say("model", f"{load}: {describe_model(model)}, fitted up to {spelling.one(last)}", aside)
+        return Ready(model, columns, None, model.known_, ahead, spelling, True)
+    asked = columns._replace(time=None) if roles.time_col == ROW else columns
+    if (series, roles.target_col) == (SERIES, VALUE):  # several columns were the series
+        asked = asked._replace(targets=tuple(map(str, model.known_.names)), id=None)
+    frame, _, spelling = read_series(data, asked, options.dialect, options.clock)
+    frame = frame.assign(**{roles.time_col: _in_zone_of(frame[roles.time_col], model.known_)})
     panel = read_grid(frame, columns, model.known_.grid.freq, data)
-    _update(model, columns, frame, aside)
-    return Ready(model, columns, frame, panel, ahead, True)
+    ahead = _read_future(future, columns, horizon, options, panel, spelling)
+    say("model", f"{load}: {describe_model(model)}, fitted up to {spelling.one(last)}", aside)
+    _update(model, columns, frame, spelling, aside)
+    return Ready(model, columns, frame, panel, ahead, spelling, True)
 
 
-def _update(model: Any, columns: Columns, frame: pd.DataFrame, aside: bool) -> None:
+def _in_zone_of(times: pd.Series, panel: Panel) -> pd.Series:
+    """Instants as the time zone of a panel shows them, if both have one."""
+    zone = getattr(panel.times, "tz", None)
+    return times if zone is None or getattr(times.dtype, "tz", None) is None else times.dt.tz_convert(zone)
+
+
+def _update(model: Any, columns: Columns, frame: pd.DataFrame, spelling: Spelling, aside: bool) -> None:
     """Let the model read the rows after those it knows."""
     import pandas as pd
 
@@ -184,13 +195,15 @@ def _update(model: Any, columns: Columns, frame: pd.DataFrame, aside: bool) -> N
     known = last.iloc[0] if columns.id is None else frame[columns.id].map(last)
     new = frame[~(frame[columns.time] <= known)]
     if not len(new):
-        say("update", f"no row is new: it knows those up to {shown(last.max())}", aside)
+        say("update", f"no row is new: it knows those up to {spelling.one(last.max())}", aside)
         return
     model.update(new, fill_gaps=True)
-    say("update", f"{counted(len(new), 'new row')}, up to {shown(new[columns.time].max())}", aside)
+    say("update", f"{counted(len(new), 'new row')}, up to {spelling.one(new[columns.time].max())}", aside)
 
 
-def _read_future(path: Path | None, columns: Columns, horizon: int) -> pd.DataFrame | None:
+def _read_future(
+    path: Path | None, columns: Columns, horizon: int, options: Options, panel: Panel, spelling: Spelling
+) -> pd.DataFrame | None:
     """The covariates known ahead, with their times."""
     if path is None and columns.future:
         raise typer.BadParameter(
@@ -203,28 +216,22 @@ def _read_future(path: Path | None, columns: Columns, horizon: int) -> pd.DataFr
         raise ValueError(
             f"--future {path}: the model takes no covariates known ahead. Name them with --future-columns."
         )
-    frame = read_rows(path)
+    frame = read_rows(path, options.dialect)
+    if columns.id == SERIES and SERIES not in frame:  # several columns are the series, and share what is known ahead
+        frame = frame.merge(panel.names.to_frame(name=SERIES), how="cross")
     keys = [name for name in (columns.id, columns.time) if name is not None]
     check_columns(frame, [*keys, *columns.future], path, "--future")
     check_numbers(frame, columns.future, path, missing=True)
-    return with_times(frame[[*keys, *columns.future]], str(columns.time), path)
+    series = None if columns.id is None else frame[columns.id]
+    times, _ = as_times(frame[columns.time], path, options.clock.as_in(spelling), series)
+    frame = frame.assign(**{str(columns.time): _in_zone_of(times, panel)})
+    return frame[[*keys, *columns.future]]
 
 
 def _table(found: Any, columns: Columns) -> pd.DataFrame:
     """The forecast with its columns of series and time in front."""
     keys = [name for name in (columns.id, columns.time) if name is not None]
     return found[[*keys, *(name for name in found.columns if name not in keys)]]
-
-
-def _write(
-    table: pd.DataFrame, ready: Ready, out: Path | None, plot: Path | None, save: Path | None, chosen: Any, horizon: int
-) -> None:
-    """The table, the picture and the model."""
-    table.to_csv(sys.stdout if out is None else out, index=False)
-    if plot is not None:
-        _draw(table, ready, chosen, horizon).savefig(plot)
-    if save is not None:
-        ready.model.save(save)
 
 
 def _draw(table: pd.DataFrame, ready: Ready, chosen: Any, horizon: int) -> Any:
@@ -240,24 +247,25 @@ def _draw(table: pd.DataFrame, ready: Ready, chosen: Any, horizon: int) -> Any:
     return plot_fan(panel.times[tail], panel.target[tail], own[columns.time], own["mean"], spread, title=title)
 
 
-def _check(ready: Ready, horizon: int, aside: bool) -> None:
-    """Compare with baselines on the last steps, if no model has seen them."""
+def _check(ready: Ready, horizon: int, aside: bool) -> str | None:
+    """Compare with baselines on the last steps, if no model has seen them; what to say if it loses to the naive one."""
     began = time.monotonic()
     if ready.saved and (ready.frame is None or not _unseen(ready.model, ready.panel, horizon)):
         say("check", f"left out: it needs {counted(horizon, 'row')} that the saved model was not fitted on", aside)
-        return
+        return None
     assert ready.frame is not None
     try:
         found = compare(ready.model, ready.frame, ready.panel, horizon, 1, horizon, refit=not ready.saved)
     except ValueError as error:
         say("check", f"left out: {error}", aside)
-        return
+        return None
     say(
         "check",
         f"the last {counted(horizon, 'step')}, which it was not fitted on; {time.monotonic() - began:.1f} s",
         aside,
     )
     say("verdict", found.verdict(), aside)
+    return lost_to_naive(found)
 
 
 def _unseen(model: Any, panel: Panel, horizon: int) -> bool:

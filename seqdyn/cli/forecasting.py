@@ -1,18 +1,13 @@
-"""What `seqdyn forecast` and `seqdyn backtest` share: their options, and the model they build."""
+"""What `seqdyn forecast` and `seqdyn backtest` share: the model they build, and the comparison with baselines."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, replace
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from seqdyn.cli.options import RIDGES, TRAINED, Log, Model, Options, Strategy, frequency, given, option_name
 from seqdyn.cli.series import ROW, Columns, counted, names, say
-from seqdyn.cli.training import check_device, check_folder
+from seqdyn.cli.training import check_device
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,121 +15,7 @@ if TYPE_CHECKING:
     from seqdyn.data.panels import Panel
     from seqdyn.forecasting.backtest import Backtest
 
-PICTURES = (".png", ".pdf", ".svg")
-
-
-class Model(StrEnum):
-    """What can forecast."""
-
-    GRU = "gru"
-    LSTM = "lstm"
-    ELMAN = "elman"
-    LINEAR = "linear"
-    RIDGE = "ridge"
-    RIDGE_POOLED = "ridge-pooled"
-    EXPONENTIAL_SMOOTHING = "exponential-smoothing"
-    AUTO_REGRESSION = "auto-regression"
-    NAIVE2 = "naive2"
-    SEASONAL_NAIVE = "seasonal-naive"
-    NAIVE = "naive"
-    DRIFT = "drift"
-    MOVING_AVERAGE = "moving-average"
-
-
-TRAINED = (Model.GRU, Model.LSTM, Model.ELMAN, Model.LINEAR)
-"""The models that are trained by gradient; the others are baselines."""
-
-RIDGES = (Model.RIDGE, Model.RIDGE_POOLED)
-
-
-class Log(StrEnum):
-    """Whether logarithms are modelled."""
-
-    AUTO = "auto"
-    YES = "yes"
-    NO = "no"
-
-
-class Strategy(StrEnum):
-    """How several steps are forecast."""
-
-    RECURSIVE = "recursive"
-    DIRECT = "direct"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """The options of both commands: what the columns are, and what the model is."""
-
-    target: Annotated[
-        str | None, typer.Option(help="The column to forecast. Empty cells and absent rows are missing values.")
-    ] = None
-    time_column: Annotated[
-        str | None, typer.Option("--time", help="The column of dates or integers. Default: the rows are numbered.")
-    ] = None
-    id_column: Annotated[
-        str | None, typer.Option("--id", help="The column that names the series, where the file holds many.")
-    ] = None
-    future_columns: Annotated[str | None, typer.Option(help="Covariates that are known ahead: a,b,c.")] = None
-    past_columns: Annotated[str | None, typer.Option(help="Covariates that are known up to the present: a,b,c.")] = None
-    static_columns: Annotated[str | None, typer.Option(help="Numbers that are constant in a series: a,b,c.")] = None
-    freq: Annotated[
-        str | None, typer.Option(help="Frequency of the rows: h, D, MS, …, or a step. Default: found in the times.")
-    ] = None
-    season_length: Annotated[
-        int | None, typer.Option(min=1, help="Steps in a season. Default: by the frequency (24 for h, 12 for MS, …).")
-    ] = None
-    model: Annotated[Model, typer.Option(help="The kind of model: the first four are trained.")] = Model.GRU
-    hidden_size: Annotated[int | None, typer.Option(min=1, help="Width of the memory. Default: 32; 4 for linear.")] = (
-        None
-    )
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data, at most. Default: 100.")] = None
-    learning_rate: Annotated[float | None, typer.Option(help="Of the optimizer, Adam. Default: 0.01.")] = None
-    log: Annotated[
-        Log | None, typer.Option(help="Model logarithms. auto, the default: of series that are positive.")
-    ] = None
-    calendar: Annotated[
-        str | None, typer.Option(help="Calendar features: auto, or hour,day_of_week,day_of_year,month,… Default: none.")
-    ] = None
-    strategy: Annotated[
-        Strategy | None, typer.Option(help="Feed every step back (recursive, the default), or all steps at once.")
-    ] = None
-    seed: Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")] = 0
-    device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto"
-
-
-def takes_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the fields of :class:`Options` as options of its own; it gets them as its argument ``options``."""
-    own = [value for name, value in inspect.signature(command, eval_str=True).parameters.items() if name != "options"]
-    hints = get_type_hints(Options, include_extras=True)
-    shared = [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
-        )
-        for field in fields(Options)
-        if field.default is not MISSING
-    ]
-
-    def typed(**values: Any) -> None:
-        options = Options(**{parameter.name: values.pop(parameter.name) for parameter in shared})
-        command(**values, options=options)
-
-    typed.__name__, typed.__doc__ = command.__name__, command.__doc__
-    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + shared
-    typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    typed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return typed
-
-
 # --- the model
-
-
-def columns_of(options: Options) -> Columns:
-    """The columns that the options name."""
-    if options.target is None:
-        raise typer.BadParameter("name the column to forecast.", param_hint="'--target'")
-    covariates = (names(options.past_columns), names(options.future_columns), names(options.static_columns))
-    return Columns(options.target, options.time_column, options.id_column, *covariates)
 
 
 def build_model(options: Options, columns: Columns, panel: Panel, horizon: int, levels: list[float]) -> Any:
@@ -176,6 +57,7 @@ def _trained(options: Options, columns: Columns, panel: Panel, levels: list[floa
         "learning_rate": default.learning_rate if options.learning_rate is None else options.learning_rate,
         "random_state": options.seed,
         "device": options.device,
+        "verbose": int(options.verbose),
     }
     if options.strategy is Strategy.DIRECT:  # one row says all steps, so it says all quantiles, too
         training |= {"loss": "quantile", "quantiles": _quantiles(levels)}
@@ -190,21 +72,6 @@ def _trained(options: Options, columns: Columns, panel: Panel, levels: list[floa
 def _quantiles(levels: list[float]) -> tuple[float, ...]:
     """The ends of central intervals in percent, and the median between them."""
     return tuple(sorted({0.5, *(round(0.5 + sign * level / 200, 6) for level in levels for sign in (-1, 1))}))
-
-
-def frequency(options: Options) -> Any:
-    """The frequency that was given: digits are a step between integers."""
-    return int(options.freq) if options.freq is not None and options.freq.isdigit() else options.freq
-
-
-def given(options: Options) -> set[str]:
-    """The fields that were given, and are not as they are by default."""
-    return {field.name for field in fields(options) if getattr(options, field.name) != field.default}
-
-
-def option_name(field: str) -> str:
-    """An option as it is typed."""
-    return "--" + field.removesuffix("_column").replace("_", "-")
 
 
 def _check_meaning(options: Options) -> None:
@@ -247,29 +114,22 @@ def compare(
     return replace(found, notes=[*found.notes, *notes])
 
 
+def lost_to_naive(found: Backtest) -> str | None:
+    """What to say if the naive forecast does better: that of the last season if one is known, else the last value."""
+    import numpy as np
+
+    table = found.metrics()
+    naive = next((name for name in ("seasonal_naive", "naive") if name in table.index and name != "model"), None)
+    if naive is None or "model" not in table.index:
+        return None
+    metric = "MASE" if table.loc[["model", naive], "MASE"].notna().all() else "MAE"
+    own, other = float(table.loc["model", metric]), float(table.loc[naive, metric])
+    if own <= other * (1 + 1e-9) or np.isnan(other):
+        return None
+    return f"the model loses to the naive forecast ({naive}): {metric} {own:.4g} against {other:.4g}."
+
+
 # --- the report
-
-
-def parse_levels(text: str) -> list[float]:
-    """``80,95`` as numbers."""
-    try:
-        levels = [float(part) for part in names(text)]
-    except ValueError:
-        levels = [0.0]
-    if not levels or not all(0 < level < 100 for level in levels):
-        raise typer.BadParameter(
-            f"give percentages between 0 and 100, such as 80,95; got {text!r}.", param_hint="'--level'"
-        )
-    return levels
-
-
-def check_writable(*paths: Path | None, picture: Path | None = None) -> None:
-    """Raise before anything is computed, if a file cannot be written in the end."""
-    for path in (*paths, picture):
-        if path is not None:
-            check_folder(path)
-    if picture is not None and picture.suffix.lower() not in PICTURES:
-        raise ValueError(f"--plot writes {', '.join(PICTURES)}, got {picture.name!r}: change its ending.")
 
 
 def describe_model(model: Any) -> str:

@@ -1,6 +1,7 @@
 """The entry point: the commands, and their errors in one line.
 
 seqdyn: what went wrong, and what to do about it        exit code 1; 2 for wrong usage; 130 after Ctrl-C
+seqdyn: the model loses to the naive forecast           exit code 3, after all is written
 seqdyn: note: what the library warns of                 the command goes on
 """
 

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from seqdyn.cli.tables import as_times, check_columns, check_numbers, read_rows, spoken
+from seqdyn.cli.dialects import AS_FOUND, Dialect
+from seqdyn.cli.instants import AS_WRITTEN, Clock
+from seqdyn.cli.spelling import Spelling
+from seqdyn.cli.tables import as_times, check_columns, check_numbers, note, read_rows, spoken
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,16 +20,32 @@ if TYPE_CHECKING:
 ROW = "row"
 """The column of times of a table without one: the numbers of its rows, from 1."""
 
+SERIES, VALUE = "series", "value"
+"""The columns of names and of values, where several columns of a table are the series."""
+
 
 class Columns(NamedTuple):
-    """What the columns of a table are."""
+    """What the columns of a table are; without targets, all numbers nobody named."""
 
-    target: str
+    targets: tuple[str, ...]
     time: str | None
     id: str | None = None
     past: tuple[str, ...] = ()
     future: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str:
+        """The one target."""
+        return self.targets[0]
+
+
+class Reading(NamedTuple):
+    """A long frame with times, what its columns are, and how its times are written."""
+
+    frame: pd.DataFrame
+    columns: Columns
+    spelling: Spelling
 
 
 def names(text: str | None) -> tuple[str, ...]:
@@ -34,38 +53,67 @@ def names(text: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
 
 
-def read_series(path: Path, columns: Columns) -> pd.DataFrame:
-    """The columns that are used, as a long frame with times.
+def read_series(path: Path, columns: Columns, dialect: Dialect = AS_FOUND, clock: Clock = AS_WRITTEN) -> Reading:
+    """The columns that are used, as a long frame with times; several targets become series of one column.
 
     Raises
     ------
     ValueError
         If a column is not there or holds no numbers, or two rows are of the same time and series.
     """
-    frame = read_rows(path)
+    frame = read_rows(path, dialect)
     if columns.time is None:
         if columns.id is not None or columns.future:
             raise ValueError(f"The rows of {path} need times, if there are many series or covariates: give --time.")
         frame, columns = frame.assign(**{ROW: range(1, len(frame) + 1)}), columns._replace(time=ROW)
-    asked = {"--time": columns.time, "--id": columns.id, "--target": columns.target}
-    wanted = [(name, option) for option, name in asked.items() if name is not None]
+    used = _used(frame, columns, path)
+    columns = columns if columns.targets else columns._replace(targets=_numeric(frame, columns, path))
+    used = list(dict.fromkeys([*used, *columns.targets]))
+    if columns.id is not None and len(columns.targets) > 1:
+        raise ValueError(
+            f"--id {columns.id} makes series of one column, but there are {len(columns.targets)} targets "
+            f"({spoken(columns.targets)}): name one with --target."
+        )
+    check_numbers(frame, [*columns.targets, *columns.past, *columns.future, *columns.static], path, missing=True)
+    unused = [name for name in frame.columns if name not in used]
+    if unused:
+        note([f"{path}: nobody said what {spoken(unused)} is for: left out."])
+    series = None if columns.id is None else frame[columns.id]
+    times, spelling = as_times(frame[columns.time], path, clock, series)
+    frame = frame[used].assign(**{str(columns.time): times})
+    _check_repeated(frame, columns, path, spelling)
+    return Reading(*(_melted(frame, columns) if len(columns.targets) > 1 else (frame, columns)), spelling)
+
+
+def _used(frame: pd.DataFrame, columns: Columns, path: Path) -> list[str]:
+    """The columns that are named, each of which is there."""
+    wanted = [(name, "--target") for name in columns.targets]
+    wanted = [(name, option) for name, option in ((columns.time, "--time"), (columns.id, "--id")) if name] + wanted
     for option, several in zip(("past", "future", "static"), columns[3:], strict=True):
         wanted += [(name, f"--{option}-columns") for name in several]
     for name, option in wanted:
         check_columns(frame, [name], path, option)
-    check_numbers(frame, [columns.target, *columns.past, *columns.future, *columns.static], path, missing=True)
-    used = list(dict.fromkeys(name for name, _ in wanted))
-    unused = [name for name in frame.columns if name not in used]
-    frame = with_times(frame[used], str(columns.time), path)
-    _check_repeated(frame, columns, path)
-    if unused:
-        typer.echo(f"seqdyn: note: {path}: nobody said what {spoken(unused)} is for: left out.", err=True)
-    return frame
+    return [name for name, _ in wanted]
 
 
-def with_times(frame: pd.DataFrame, time: str, path: Path) -> pd.DataFrame:
-    """A table whose column of times holds dates or numbers."""
-    return frame.assign(**{time: as_times(frame[time], path)})
+def _numeric(frame: pd.DataFrame, columns: Columns, path: Path) -> tuple[str, ...]:
+    """All columns of numbers that nobody named, as targets."""
+    others = [columns.time, columns.id, *columns.past, *columns.future, *columns.static]
+    found = tuple(str(name) for name in frame.select_dtypes("number").columns if name not in others)
+    if not found:
+        raise ValueError(
+            f"{path} has no column of numbers to forecast: it has {spoken(frame.columns.drop(ROW, errors='ignore'))}."
+        )
+    many = "all columns of numbers" if len(found) > 1 else "the one column of numbers"
+    note([f"{path}: {many} will be forecast: {spoken(found)}; --target chooses."])
+    return found
+
+
+def _melted(frame: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, Columns]:
+    """Several columns below each other, as series of one."""
+    kept = [name for name in frame.columns if name not in columns.targets]
+    long = frame.melt(kept, list(columns.targets), SERIES, VALUE)
+    return long, columns._replace(targets=(VALUE,), id=SERIES)
 
 
 def read_grid(frame: pd.DataFrame, columns: Columns, freq: Any, path: Path) -> Panel:
@@ -93,18 +141,29 @@ def choose_series(panel: Panel, name: str | None) -> Any:
     return found[0]
 
 
-def _check_repeated(frame: pd.DataFrame, columns: Columns, path: Path) -> None:
+def _check_repeated(frame: pd.DataFrame, columns: Columns, path: Path, spelling: Spelling) -> None:
     keys = [name for name in (columns.id, columns.time) if name is not None]
     repeated = frame[frame.duplicated(keys)]
     if len(repeated):
-        where = " and ".join(f"{name} = {shown(repeated[name].iloc[0])}" for name in keys)
+        row = repeated.iloc[0]
+        where = " and ".join(
+            f"{name} = {spelling.one(row[name]) if name == columns.time else row[name]}" for name in keys
+        )
         many = "" if columns.id else " Does it hold many series? Then name their column with --id."
-        raise ValueError(f"{path} has two rows at {where}: keep one row per time.{many}")
+        clock = " Was the clock set back there? Then give its --time-zone." if _may_repeat(row[columns.time]) else ""
+        raise ValueError(f"{path} has two rows at {where}: keep one row per time.{many}{clock}")
 
 
-def shown(instant: Any) -> str:
-    """An instant as it is written in a table."""
-    return str(instant).removesuffix(" 00:00:00")
+def _may_repeat(instant: Any) -> bool:
+    """Whether clocks are set back at such an hour: at night in spring or autumn."""
+    import pandas as pd
+
+    return (
+        isinstance(instant, pd.Timestamp)
+        and instant.tz is None
+        and instant.month in (3, 4, 10, 11)
+        and (0 < instant.hour < 4)
+    )
 
 
 # --- the report
@@ -115,12 +174,14 @@ def say(label: str, text: str, aside: bool = False) -> None:
     typer.echo(f"{label:<12}{text}", err=aside)
 
 
-def describe_data(path: Path, panel: Panel, season_length: int, given: set[str], aside: bool = False) -> None:
+def describe_data(
+    path: Path, panel: Panel, season_length: int, given: set[str], spelling: Spelling, aside: bool = False
+) -> None:
     """What was read: size, frequency and how it was found, gaps and missing values."""
     import numpy as np
 
     count, lengths = len(panel.names), panel.lengths
-    first, last = shown(panel.times.min()), shown(panel.times.max())
+    first, last = spelling.one(panel.times.min()), spelling.one(panel.times.max())
     size = f"{lengths[0]} steps" if len(set(lengths)) == 1 else f"{lengths.min()} to {lengths.max()} steps"
     say("data", f"{path}: {f'{count} series of ' if count > 1 else ''}{size}, {first} to {last}", aside)
     how = "given" if "freq" in given else "found in the times"
@@ -132,7 +193,9 @@ def describe_data(path: Path, panel: Panel, season_length: int, given: set[str],
     if len(gaps):
         place = f" of {gaps['series'].iloc[0]}" if count > 1 else ""
         absent = counted(int(gaps["missing"].sum()), "absent row")
-        found.append(f"{absent} in {counted(len(gaps), 'gap')}, the first{place} after {shown(gaps['after'].iloc[0])}")
+        found.append(
+            f"{absent} in {counted(len(gaps), 'gap')}, the first{place} after {spelling.one(gaps['after'].iloc[0])}"
+        )
     say("missing", "; ".join(found) or "nothing", aside)
     if panel.present.mean() < 0.5:
         say("", "more than half of the rows are absent: is the frequency right? Give another with --freq.", aside)

@@ -7,13 +7,20 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
+from seqdyn.cli.dialects import AS_FOUND, Dialect, parse_csv, read_bytes
+from seqdyn.cli.instants import AS_WRITTEN, Clock, read_instants
+
 if TYPE_CHECKING:
     import pandas as pd
+
+    from seqdyn.cli.spelling import Spelling
 
 _BEFORE = "[t-1]"
 
 
-def read_table(path: Path, time: str | None) -> pd.DataFrame:
+def read_table(path: Path, time: str | None, dialect: Dialect = AS_FOUND, clock: Clock = AS_WRITTEN) -> pd.DataFrame:
     """Read a CSV file; the rows are one unbroken stretch of time.
 
     Parameters
@@ -21,20 +28,24 @@ def read_table(path: Path, time: str | None) -> pd.DataFrame:
     path : Path
     time : str or None
         The column with dates or numbers that becomes the index; rows are numbered if None.
+    dialect, clock
+        How cells, numbers and times are written.
 
     Raises
     ------
     ValueError
         If the file is empty or no CSV, there is no such column, or its times are not sorted, repeated, or have holes.
     """
-    frame = read_rows(path)
+    frame = read_rows(path, dialect)
     if time is None:
         return frame
+    import pandas as pd
+
     from seqdyn.data.sequences import check_time_index
 
     check_columns(frame, [time], path, "--time")
-    frame = frame.set_index(as_times(frame[time], path)).drop(columns=time)
-    index = frame.index
+    index = pd.Index(as_times(frame[time], path, clock)[0], name=time)
+    frame = frame.set_index(index).drop(columns=time)
     if index.has_duplicates:
         raise ValueError(f"{path} has two rows at {time} = {index[index.duplicated()][0]}: keep one row per time.")
     if not index.is_monotonic_increasing:
@@ -44,32 +55,48 @@ def read_table(path: Path, time: str | None) -> pd.DataFrame:
     return frame
 
 
-def read_rows(path: Path) -> pd.DataFrame:
-    """Read a CSV file as it is, with a line of column names.
+def read_rows(path: Path, dialect: Dialect = AS_FOUND) -> pd.DataFrame:
+    """Read a CSV or Parquet file, maybe compressed, as it is; "-" is standard input.
 
     Raises
     ------
     ValueError
         If the file is empty, is no CSV, or has no rows.
     """
-    check_readable(path)
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path, index_col=False)
-    except pd.errors.EmptyDataError:
-        raise ValueError(f"{path} is empty: expected a line of column names, and then the data.") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} does not read as a CSV file: {error}") from error
+    raw = read_bytes(path)
+    if raw[:4] == b"PAR1":
+        frame = _read_parquet(raw, path)
+    else:
+        frame, found = parse_csv(raw, dialect, str(path))
+        note(found)
     if frame.empty:
         raise ValueError(f"{path} has the columns {spoken(frame.columns)}, but no rows.")
     return frame
 
 
+def _read_parquet(raw: bytes, path: Path) -> pd.DataFrame:
+    import io
+    from importlib.util import find_spec
+
+    import pandas as pd
+
+    if find_spec("pyarrow") is None:
+        raise ImportError(f"{path} is a Parquet file: install pyarrow to read it, or write it as CSV.")
+    frame = pd.read_parquet(io.BytesIO(raw))
+    return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
+
+
+def note(sentences: Iterable[str]) -> None:
+    """What should be known of how a file was read, on standard error."""
+    for sentence in sentences:
+        typer.echo(f"seqdyn: note: {sentence}", err=True)
+
+
 def check_readable(path: Path) -> None:
     """Raise at once if there is no such file: what reads it takes seconds to be imported."""
-    with path.open("rb"):
-        pass
+    if str(path) != "-":
+        with path.open("rb"):
+            pass
 
 
 def check_columns(frame: pd.DataFrame, wanted: Iterable[str], path: Path, asker: str) -> None:
@@ -160,22 +187,10 @@ def spoken(names: Iterable[object]) -> str:
     return ", ".join(quoted[:12]) + (f" and {len(quoted) - 12} more" if len(quoted) > 12 else "")
 
 
-def as_times(column: pd.Series, path: Path) -> pd.Index:
-    """Numbers as they are, everything else as dates."""
-    import warnings
-
-    import pandas as pd
-
-    if not pd.api.types.is_numeric_dtype(column):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a format that cannot be inferred ends in the error below
-            times = pd.to_datetime(column, errors="coerce")
-    else:
-        times = column
-    bad = column[times.isna()]
-    if len(bad):
-        raise ValueError(
-            f"Column {column.name!r} of {path} is not a date or a number in row {bad.index[0] + 1}: {bad.iloc[0]!r}. "
-            "Write dates as 2024-12-31."
-        )
-    return pd.Index(times, name=column.name)
+def as_times(
+    column: pd.Series, path: Path, clock: Clock = AS_WRITTEN, series: pd.Series | None = None
+) -> tuple[pd.Series, Spelling]:
+    """Numbers as they are, everything else as instants; and how they are written."""
+    times, spelling, found = read_instants(column, clock, str(path), series)
+    note(found)
+    return times, spelling

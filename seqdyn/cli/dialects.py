@@ -1,0 +1,297 @@
+"""Dialects of CSV: what separates the cells, how numbers are written, and what letters the bytes are."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEPARATORS = (",", ";", "\t", "|")
+"""What is looked for, in this order."""
+
+SPOKEN = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "none": ""}
+"""Separators and marks that are hard to type in a shell."""
+
+SPACES = "\u00a0\u202f\u2009"
+"""What stands for a space between groups of thousands."""
+
+SAMPLE = 2000
+"""Rows that the way of writing numbers is found in."""
+
+
+class Dialect(NamedTuple):
+    """How a file is written; what is None is found in it.
+
+    Attributes
+    ----------
+    sep, decimal, thousands : str or None
+        Between cells; between a number and its fraction; between groups of three digits, "" where there is none.
+    encoding : str or None
+        Of the bytes, by its Python name.
+    """
+
+    sep: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
+
+
+AS_FOUND = Dialect()
+"""All is found in the file."""
+
+
+class Numbers(NamedTuple):
+    """How numbers are written."""
+
+    decimal: str = "."
+    thousands: str = ""
+
+
+STYLES = (
+    Numbers(".", ""),
+    Numbers(",", ""),
+    Numbers(".", ","),
+    Numbers(",", "."),
+    Numbers(".", " "),
+    Numbers(",", " "),
+    Numbers(".", "'"),
+    Numbers(",", "'"),
+)
+"""The simplest first."""
+
+
+def parse_csv(raw: bytes, dialect: Dialect, name: str) -> tuple[pd.DataFrame, list[str]]:
+    """A table from the bytes of a file, and what has to be said about how it was read.
+
+    Parameters
+    ----------
+    raw : bytes
+        Maybe compressed by gzip.
+    dialect : Dialect
+    name : str
+        How errors call the file.
+
+    Returns
+    -------
+    frame : DataFrame
+        Numbers where a whole column holds them, else text.
+    notes : list of str
+        Where another reading was possible, which one was taken, and the option that chooses the other.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, no text, or its rows are of unlike lengths.
+
+    Examples
+    --------
+    >>> frame, notes = parse_csv(b"ds;y\\n2024-01-01;1.234,5\\n2024-01-02;7,25\\n", Dialect(), "sales.csv")
+    >>> frame["y"].tolist(), notes
+    ([1234.5, 7.25], [])
+    """
+    text, notes = decoded(raw, dialect.encoding, name)
+    if not text.strip():
+        raise ValueError(f"{name} is empty: expected a line of column names, and then the data.")
+    sep = separator(text) if dialect.sep is None else SPOKEN.get(dialect.sep, dialect.sep)
+    sample = _rows(text, sep, name, nrows=SAMPLE, dtype=str)
+    numbers, doubt = _style(sample, dialect, sep)
+    if numbers == STYLES[0]:
+        return _rows(text, sep, name), notes + doubt
+    frame = _rows(text, sep, name, dtype=str)
+    return frame.apply(_converted, numbers=numbers), notes + doubt
+
+
+def decoded(raw: bytes, encoding: str | None, name: str) -> tuple[str, list[str]]:
+    """Bytes as text: by their mark, as UTF-8, else as the Western European code page, which is said aloud.
+
+    Examples
+    --------
+    >>> decoded("year,Größe".encode("utf-16"), None, "a.csv")[0]
+    'year,Größe'
+    """
+    if raw[:2] == b"\x1f\x8b":
+        raw = gzip.decompress(raw)
+    if encoding is not None:
+        return _by_name(raw, encoding, name), []
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return _by_name(raw, "utf-16", name), []
+    even, odd = raw[:1000:2].count(0), raw[1:1000:2].count(0)
+    if max(even, odd) > 100 or (max(even, odd) > len(raw) // 8 and min(even, odd) == 0):
+        return _by_name(raw, "utf-16-be" if even > odd else "utf-16-le", name), []
+    if b"\0" in raw:
+        raise ValueError(f"{name} does not read as a CSV file: it holds the byte 0, which no text does.")
+    try:
+        return raw.decode("utf-8-sig"), []
+    except UnicodeDecodeError as error:
+        text = _by_name(raw, "cp1252", name)
+        word = re.findall(r"\S*", text[max(0, error.start - 12) : error.start + 12])
+        shown = max(word, key=lambda part: sum(letter > "\x7f" for letter in part))
+        note = f"{name} is no UTF-8: read as cp1252 (Western European), such as {shown!r}; --encoding names another."
+        return text, [note]
+
+
+def _by_name(raw: bytes, encoding: str, name: str) -> str:
+    try:
+        return raw.decode("utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding)
+    except LookupError:
+        raise ValueError(f"--encoding {encoding}: there is no such encoding; try utf-8, utf-16 or cp1252.") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{name} does not read as a CSV file: byte {error.start} is no letter in {encoding}. Give its --encoding."
+        ) from None
+
+
+def separator(text: str) -> str:
+    """What separates the cells: it stands in the line of names, and equally often in the others.
+
+    Examples
+    --------
+    >>> separator("ds;y\\n2024-01-01;1,5\\n2024-01-02;2,5\\n"), separator("y\\n1,5\\n")
+    (';', ';')
+    """
+    lines = list(_head(text, 50))
+    best, most = None, 0.0
+    for sep in SEPARATORS:
+        counts = [len(row) for row in csv.reader(lines, delimiter=sep) if row]
+        if not counts or counts[0] == 1:
+            continue
+        agree = Counter(counts)[counts[0]] / len(counts)
+        if agree > most + 1e-9 or (agree == most and best is not None and counts[0] > len(lines[0].split(best))):
+            best, most = sep, agree
+    return best or next(sep for sep in (";", "\t", "|", ",") if not any(sep in line for line in lines) or sep == ",")
+
+
+def _head(text: str, count: int) -> Sequence[str]:
+    """The first lines."""
+    stream = io.StringIO(text)
+    return [line for _, line in zip(range(count), stream, strict=False)]
+
+
+def _rows(text: str, sep: str, name: str, **how: object) -> pd.DataFrame:
+    import pandas as pd
+
+    words = r"\s+" if sep == " " else sep
+    try:
+        frame: pd.DataFrame = pd.read_csv(io.StringIO(text), sep=words, index_col=False, low_memory=False, **how)
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{name} is empty: expected a line of column names, and then the data.") from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise ValueError(f"{name} does not read as a CSV file: {error} (cells separated by {sep!r}).") from error
+    return frame
+
+
+# --- numbers
+
+
+def _style(sample: pd.DataFrame, dialect: Dialect, sep: str) -> tuple[Numbers, list[str]]:
+    """How the numbers of a table of text are written, and what is in doubt."""
+    cells = [sample[name].dropna().str.strip() for name in sample.columns]
+    cells = [column for column in cells if len(column) and column.str.match(r"[+-]?[.,]?\d").all()]
+    fitting = [style for style in STYLES if _as_given(style, dialect)] or [_given(dialect)]
+    counts = {style: sum(_written(column, style) for column in cells) for style in fitting}
+    most = max(counts.values())
+    best = next(style for style in fitting if counts[style] == most)
+    if dialect.decimal is not None or dialect.thousands is not None:
+        return best, []
+    rivals = [style for style in fitting if counts[style] == most and _means_other(cells, best, style)]
+    if not rivals:
+        return best, []
+    return _decided(cells, best, rivals[0], sep)
+
+
+def _as_given(style: Numbers, dialect: Dialect) -> bool:
+    return (dialect.decimal in (None, style.decimal)) and (
+        dialect.thousands is None or SPOKEN.get(dialect.thousands, dialect.thousands) == style.thousands
+    )
+
+
+def _given(dialect: Dialect) -> Numbers:
+    """A way of writing that is none of the usual ones."""
+    decimal, thousands = dialect.decimal or ".", SPOKEN.get(dialect.thousands or "", dialect.thousands or "")
+    if len(decimal) != 1 or len(thousands) > 1 or decimal == thousands or decimal.isalnum():
+        raise ValueError(
+            f"--decimal {decimal!r} and --thousands {thousands!r}: give one mark each, and not the same, such as "
+            "--decimal , --thousands ."
+        )
+    return Numbers(decimal, thousands)
+
+
+def pattern(style: Numbers) -> str:
+    """Numbers of a way of writing, as a regular expression.
+
+    Examples
+    --------
+    >>> bool(re.fullmatch(pattern(Numbers(",", ".")), "-1.234,5")), bool(re.fullmatch(pattern(Numbers()), "1,5"))
+    (True, False)
+    """
+    mark = re.escape(style.decimal)
+    between = f"[ {SPACES}]" if style.thousands == " " else re.escape(style.thousands)
+    whole = rf"(?:[1-9]\d{{0,2}}(?:{between}\d{{3}})+|\d+)" if style.thousands else r"\d+"
+    return rf"[+-]?(?:{whole}(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?"
+
+
+def _written(column: pd.Series, style: Numbers) -> bool:
+    """Whether all cells are numbers of this way of writing."""
+    return bool(column.str.fullmatch(pattern(style)).all())
+
+
+def _means_other(cells: Sequence[pd.Series], one: Numbers, other: Numbers) -> bool:
+    """Whether another way of writing, which fits as well, gives other numbers."""
+    shared = [column for column in cells if _written(column, one) and _written(column, other)]
+    return any(column.map(lambda cell: _plain(cell, one) != _plain(cell, other)).any() for column in shared)
+
+
+def _decided(cells: Sequence[pd.Series], plain: Numbers, grouped: Numbers, sep: str) -> tuple[Numbers, list[str]]:
+    """Between a mark of fractions and one of thousands: 1,234 is 1.234 or 1234.
+
+    Thousands, if cells are not separated by semicolons, and no number beyond 999 stands without the mark.
+    """
+    mark = plain.decimal
+    if (mark, sep) == (".", ","):  # where cells are separated by commas, points group no thousands
+        return plain, []
+    numbers = [cell.lstrip("+-") for column in cells for cell in column if _written_one(cell, plain)]
+    marked, bare = [cell for cell in numbers if mark in cell], [cell for cell in numbers if mark not in cell]
+    thousands = mark == "," and sep != ";" and all(len(cell) <= 3 for cell in bare)
+    best, other = (grouped, plain) if thousands else (plain, grouped)
+    read, else_read = _plain(marked[0], best), _plain(marked[0], other)
+    option = f"--decimal {mark}" if thousands else f"--thousands {mark}"
+    return best, [f"{marked[0]} was read as {read}; if it is {else_read}, say {option}."]
+
+
+def _written_one(cell: str, style: Numbers) -> bool:
+    return re.fullmatch(pattern(style), cell) is not None
+
+
+def _plain(cell: str, style: Numbers) -> str:
+    """A number as Python reads it."""
+    groups = rf"[ {SPACES}]" if style.thousands == " " else re.escape(style.thousands)
+    return (re.sub(groups, "", cell) if style.thousands else cell).replace(style.decimal, ".")
+
+
+def _converted(column: pd.Series, numbers: Numbers) -> pd.Series:
+    """A column of text as numbers, if all its cells are; whole ones stay whole."""
+    import pandas as pd
+
+    known = column.dropna().str.strip()
+    if not len(known) or not _written(known, numbers):
+        return column
+    marks = rf"[ {SPACES}]" if numbers.thousands == " " else re.escape(numbers.thousands)
+    plain = known.str.replace(marks, "", regex=True) if numbers.thousands else known
+    return pd.to_numeric(plain.str.replace(numbers.decimal, ".", regex=False)).reindex(column.index)
+
+
+# --- bytes
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file, or of standard input if it is called "-"."""
+    return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()

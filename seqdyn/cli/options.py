@@ -1,0 +1,146 @@
+"""What `seqdyn forecast` and `seqdyn backtest` are told: their options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seqdyn.cli.reading import ReadOptions
+from seqdyn.cli.series import Columns, names
+from seqdyn.cli.training import check_folder
+
+PICTURES = (".png", ".pdf", ".svg")
+
+
+class Model(StrEnum):
+    """What can forecast."""
+
+    GRU = "gru"
+    LSTM = "lstm"
+    ELMAN = "elman"
+    LINEAR = "linear"
+    RIDGE = "ridge"
+    RIDGE_POOLED = "ridge-pooled"
+    EXPONENTIAL_SMOOTHING = "exponential-smoothing"
+    AUTO_REGRESSION = "auto-regression"
+    NAIVE2 = "naive2"
+    SEASONAL_NAIVE = "seasonal-naive"
+    NAIVE = "naive"
+    DRIFT = "drift"
+    MOVING_AVERAGE = "moving-average"
+
+
+TRAINED = (Model.GRU, Model.LSTM, Model.ELMAN, Model.LINEAR)
+"""The models that are trained by gradient; the others are baselines."""
+
+RIDGES = (Model.RIDGE, Model.RIDGE_POOLED)
+
+
+class Log(StrEnum):
+    """Whether logarithms are modelled."""
+
+    AUTO = "auto"
+    YES = "yes"
+    NO = "no"
+
+
+class Strategy(StrEnum):
+    """How several steps are forecast."""
+
+    RECURSIVE = "recursive"
+    DIRECT = "direct"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(ReadOptions):
+    """The options of both commands: how the table is written, what its columns are, and what the model is."""
+
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The column to forecast; give it again for more. Empty cells and absent rows are missing values. "
+            "Default: all columns of numbers nobody named."
+        ),
+    ] = None
+    time_column: Annotated[
+        str | None, typer.Option("--time", help="The column of dates or integers. Default: the rows are numbered.")
+    ] = None
+    id_column: Annotated[
+        str | None, typer.Option("--id", help="The column that names the series, where the file holds many.")
+    ] = None
+    future_columns: Annotated[str | None, typer.Option(help="Covariates that are known ahead: a,b,c.")] = None
+    past_columns: Annotated[str | None, typer.Option(help="Covariates that are known up to the present: a,b,c.")] = None
+    static_columns: Annotated[str | None, typer.Option(help="Numbers that are constant in a series: a,b,c.")] = None
+    freq: Annotated[
+        str | None, typer.Option(help="Frequency of the rows: h, D, MS, …, or a step. Default: found in the times.")
+    ] = None
+    season_length: Annotated[
+        int | None, typer.Option(min=1, help="Steps in a season. Default: by the frequency (24 for h, 12 for MS, …).")
+    ] = None
+    model: Annotated[Model, typer.Option(help="The kind of model: the first four are trained.")] = Model.GRU
+    hidden_size: Annotated[int | None, typer.Option(min=1, help="Width of the memory. Default: 32; 4 for linear.")] = (
+        None
+    )
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data, at most. Default: 100.")] = None
+    learning_rate: Annotated[float | None, typer.Option(help="Of the optimizer, Adam. Default: 0.01.")] = None
+    log: Annotated[
+        Log | None, typer.Option(help="Model logarithms. auto, the default: of series that are positive.")
+    ] = None
+    calendar: Annotated[
+        str | None, typer.Option(help="Calendar features: auto, or hour,day_of_week,day_of_year,month,… Default: none.")
+    ] = None
+    strategy: Annotated[
+        Strategy | None, typer.Option(help="Feed every step back (recursive, the default), or all steps at once.")
+    ] = None
+    seed: Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")] = 0
+    device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto"
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the progress, and what was chosen and why.")] = False
+
+
+def columns_of(options: Options) -> Columns:
+    """The columns that the options name."""
+    covariates = (names(options.past_columns), names(options.future_columns), names(options.static_columns))
+    return Columns(tuple(dict.fromkeys(options.target or ())), options.time_column, options.id_column, *covariates)
+
+
+def frequency(options: Options) -> Any:
+    """The frequency that was given: digits are a step between integers."""
+    return int(options.freq) if options.freq is not None and options.freq.isdigit() else options.freq
+
+
+def given(options: Options) -> set[str]:
+    """The fields that were given, and are not as they are by default; how the table is written is none of them."""
+    aside = {field.name for field in fields(ReadOptions)} | {"verbose"}
+    found = {field.name for field in fields(options) if getattr(options, field.name) not in (field.default, [])}
+    return found - aside
+
+
+def option_name(field: str) -> str:
+    """An option as it is typed."""
+    return "--" + field.removesuffix("_column").replace("_", "-")
+
+
+def parse_levels(text: str) -> list[float]:
+    """``80,95`` as numbers."""
+    try:
+        levels = [float(part) for part in names(text)]
+    except ValueError:
+        levels = [0.0]
+    if not levels or not all(0 < level < 100 for level in levels):
+        raise typer.BadParameter(
+            f"give percentages between 0 and 100, such as 80,95; got {text!r}.", param_hint="'--level'"
+        )
+    return levels
+
+
+def check_writable(*paths: Path | None, picture: Path | None = None) -> None:
+    """Raise before anything is computed, if a file cannot be written in the end."""
+    for path in (*paths, picture):
+        if path is not None:
+            check_folder(path)
+    if picture is not None and picture.suffix.lower() not in PICTURES:
+        raise ValueError(f"--plot writes {', '.join(PICTURES)}, got {picture.name!r}: change its ending.")
