@@ -92,7 +92,8 @@ REGISTRY: dict[str, str] = {
         "seqdyn.codecs": "NumberInputs NumberTargets ClassTargets SymbolInputs Codec Plain",
         "seqdyn.predictor": "Predictor",
         "seqdyn.data.grids": "Grid",
-        "seqdyn.data.panels": "Panel Layout Roles",
+        "seqdyn.data.panels": "Panel",
+        "seqdyn.data.layouts": "Layout Roles",
         "seqdyn.forecasting.forecaster": "Forecaster",
         "seqdyn.forecasting.naive": "NaiveForecaster SeasonalNaiveForecaster DriftForecaster MovingAverageForecaster "
         "Naive2Forecaster",

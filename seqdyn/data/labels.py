@@ -25,7 +25,10 @@ def index_content(index: pd.Index) -> dict[str, Any]:
         return {"instants": plain.to_numpy(), "zone": zone, "name": index.name}
     labels = index.to_numpy()
     plain = labels.dtype.kind in "iufbM"
-    return {"labels": labels if plain else np.array([*labels, None], dtype=object)[:-1], "name": index.name}
+    content = {"labels": labels if plain else np.array([*labels, None], dtype=object)[:-1], "name": index.name}
+    if isinstance(index, pd.CategoricalIndex):
+        return content | {"categories": index_content(index.categories), "ordered": bool(index.ordered)}
+    return content if plain and isinstance(index.dtype, np.dtype) else content | {"dtype": str(index.dtype)}
 
 
 def index_from(content: dict[str, Any]) -> pd.Index:
@@ -44,7 +47,19 @@ def index_from(content: dict[str, Any]) -> pd.Index:
     if "instants" in content:
         index = pd.DatetimeIndex(content["instants"], name=name)
         return index if content["zone"] is None else index.tz_localize("UTC").tz_convert(content["zone"])
-    return pd.Index(content["labels"], name=name, tupleize_cols=False)
+    if "categories" in content:
+        categories = index_from(content["categories"])
+        return pd.CategoricalIndex(content["labels"], categories, ordered=content["ordered"], name=name)
+    index = pd.Index(content["labels"], name=name, tupleize_cols=False)
+    return index.astype(content["dtype"]) if _is_dtype(content.get("dtype")) else index
+
+
+def _is_dtype(name: Any) -> bool:
+    """Whether pandas knows a type by this name here; it does not know pyarrow's without pyarrow, nor all of them."""
+    try:
+        return name is not None and pd.api.types.pandas_dtype(name) is not None
+    except (TypeError, ImportError):
+        return False
 
 
 def quoted(label: Any) -> str:

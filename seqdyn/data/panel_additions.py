@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 import xarray
 
+from seqdyn.data.columns import as_numbers, encoded, unknown_value
+from seqdyn.data.containers import as_pandas
 from seqdyn.data.grids import Grid
 from seqdyn.data.labels import quoted
-from seqdyn.data.panel_layouts import check_numeric, stamps_of
+from seqdyn.data.panel_layouts import stamps_of
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel
+from seqdyn.data.stamps import times_of
 
 Array = np.ndarray[Any, Any]
 
@@ -52,9 +55,9 @@ def read_more(data: Any, panel: Panel, name: str = "df", fill_gaps: bool = False
     array([ 1.,  2., nan,  4.])
     """
     roles = replace(panel.roles, static=())
-    data = _without(data, panel.roles.static)
+    data = _without(as_pandas(data, name), panel.roles.static)
     check_zone(stamps_of(data, roles, name), panel, name)
-    new = _renamed(read_panel(data, roles, panel.grid.freq, name, whole=True), panel)
+    new = _renamed(read_panel(data, roles, panel.grid.freq, name, True, panel.categories), panel)
     unknown = new.names.difference(panel.names, sort=False)
     if len(unknown):
         some = ", ".join(map(quoted, panel.names[:3])) + (" …" if len(panel.names) > 3 else "")
@@ -81,12 +84,13 @@ def read_future(data: Any, panel: Panel, horizon: int, name: str = "future") -> 
 
     Returns
     -------
-    array, shape (series, horizon, covariates)
+    array, shape (series, horizon, columns)
+        As :meth:`~seqdyn.data.panels.Panel.columns` calls them: a category has one a value.
 
     Raises
     ------
     ValueError
-        If a covariate is not given, does not reach the horizon, or is missing somewhere.
+        If a covariate is not given, does not reach the horizon, is missing somewhere, or has a value that is not known.
 
     Examples
     --------
@@ -106,25 +110,83 @@ def read_future(data: Any, panel: Panel, horizon: int, name: str = "future") -> 
             f"The covariates {wanted} are known ahead: give them for the next {horizon} steps as future=; "
             f"future_frame({horizon}) makes the frame to fill."
         )
-    frame = _future_rows(data, panel, name)
+    frame = _future_rows(as_pandas(data, name), panel, name)
     for column in wanted:
         if column not in frame.columns:
             raise ValueError(f"{name} has no column {column!r}; it has {list(frame.columns)}.")
-        check_numeric(frame[column], name)
     check_zone(frame.index.get_level_values(-1), panel, name)
     if frame.index.has_duplicates:
         raise ValueError(f"{name} has two rows for {frame.index[frame.index.duplicated()][0]!s}.")
     ahead = panel.ahead(horizon)
-    values = frame[wanted].reindex(_labels_ahead(frame.index, panel, ahead, name))
-    found = values.to_numpy(np.float64, na_value=np.nan).reshape(len(ahead), horizon, len(wanted))
-    if not np.isfinite(found).all():
-        series, step, column = np.argwhere(~np.isfinite(found))[0]
+    place = frame.index.get_indexer(_labels_ahead(frame.index, panel, ahead, name))
+    columns = [_ahead_of(frame[column], place, panel, ahead, name) for column in wanted]
+    return np.concatenate(columns, axis=1).reshape(len(ahead), horizon, -1)
+
+
+def _ahead_of(column: pd.Series, place: Array, panel: Panel, ahead: list[pd.Index], name: str) -> Array:
+    """A covariate as numbers at the steps ahead of all series, (series · horizon, columns); −1 is an absent row."""
+    horizon = len(ahead[0])
+
+    def where(row: int) -> str:
+        series, step = divmod(row, horizon)
+        return (
+            f"for series {quoted(panel.names[series])} at {ahead[series][step]!s}, step {step + 1} of the horizon "
+            f"{horizon}"
+        )
+
+    if column.name in panel.categories:
+        values = panel.categories[column.name]
+        numbers, _ = encoded(column, values)
+        strange = np.flatnonzero((numbers.sum(axis=1) == 0)[place] & (place >= 0))
+        if len(strange):
+            row = int(strange[0])
+            raise unknown_value(str(column.name), name, column.iloc[place[row]], where(row), values)
+    else:
+        numbers = as_numbers(column, name)[:, None]
+    numbers = np.where(place[:, None] < 0, np.nan, numbers[place])
+    bad = ~np.isfinite(numbers).all(axis=1)
+    if bad.any():
         raise ValueError(
-            f"{name} does not hold {wanted[column]!r} for series {quoted(panel.names[series])} at "
-            f"{ahead[series][step]!s}, step {step + 1} of the horizon {horizon}: the row is absent, or the value "
+            f"{name} does not hold {column.name!r} {where(int(np.argmax(bad)))}: the row is absent, or the value "
             "missing or infinite."
         )
-    return found
+    return numbers
+
+
+def frame_ahead(panel: Panel, horizon: int) -> Any:
+    """The rows and columns to fill with what is known ahead, in the layout of the panel; all missing.
+
+    Parameters
+    ----------
+    panel : Panel
+    horizon : int
+
+    Returns
+    -------
+    DataFrame or Dataset
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from seqdyn.data.panels import Roles
+    >>> frame = pd.DataFrame({"y": [1.0, 2.0, 3.0], "price": [5.0, 6.0, 7.0]}, index=[0, 1, 2])
+    >>> frame_ahead(read_panel(frame, Roles(future=("price",))), 2)
+       price
+    3    NaN
+    4    NaN
+    """
+    layout, times = panel.layout, panel.ahead(horizon)
+    series, time = layout.names[1:]
+    stamps = times[0].append(times[1:]) if len(times) > 1 else times[0]
+    if layout.kind in ("wide", "series") or layout.single:
+        index = layout.stamps(stamps.unique().sort_values()).rename(time)
+    else:
+        index = pd.MultiIndex.from_arrays([panel.names.repeat(horizon), layout.stamps(stamps)], names=[series, time])
+    blank = {name: pd.Series(None, index, object if name in panel.categories else float) for name in panel.roles.future}
+    frame = pd.DataFrame(blank, index=index)
+    if layout.kind == "xarray":
+        return frame.to_xarray()
+    return layout.given_back(frame.reset_index(), []) if layout.kind == "long" else frame
 
 
 def static_frame(frame: Any, panel: Panel, columns: Sequence[str]) -> pd.DataFrame:
@@ -133,7 +195,7 @@ def static_frame(frame: Any, panel: Panel, columns: Sequence[str]) -> pd.DataFra
     Parameters
     ----------
     frame : DataFrame
-        Indexed by series; it may hold more series and columns.
+        Indexed by series, or with a column of them; it may hold more series and columns.
     panel : Panel
     columns : sequence of str
         Which of its columns.
@@ -154,8 +216,11 @@ def static_frame(frame: Any, panel: Panel, columns: Sequence[str]) -> pd.DataFra
     >>> static_frame(pd.DataFrame({"area": [3.0, 4.0]}, index=["a", "b"]), panel, ["area"])["area"].tolist()
     [4.0, 3.0]
     """
+    frame = as_pandas(frame, "static")
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"static must be a DataFrame indexed by series, got {type(frame).__name__}.")
+    if panel.roles.id_col in frame.columns:
+        frame = frame.set_index(panel.roles.id_col)
     unknown = [column for column in columns if column not in frame.columns]
     if unknown:
         raise ValueError(f"static has no column {quoted(unknown[0])}; it has {list(frame.columns)}.")
@@ -280,7 +345,16 @@ def _future_rows(data: Any, panel: Panel, name: str) -> pd.DataFrame:
     frame = data.set_index(keys) if roles.time_col in keys else data
     if frame.index.nlevels > 2:
         raise ValueError(f"{name} has {frame.index.nlevels} index levels, expected time, or series and time.")
-    return frame
+    return frame.set_axis(_read_times(frame.index, name))
+
+
+def _read_times(index: pd.Index, name: str) -> pd.Index:
+    """An index of times, or of series and times, with the times as dates, periods or integers."""
+    if index.nlevels == 1:
+        return times_of(index, name)
+    series, times = index.get_level_values(0), index.get_level_values(1)
+    read = times_of(times, name)
+    return index if read is times else pd.MultiIndex.from_arrays([series, read], names=index.names)
 
 
 def _labels_ahead(index: pd.Index, panel: Panel, ahead: list[pd.Index], name: str) -> pd.Index:

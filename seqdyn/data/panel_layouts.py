@@ -7,18 +7,24 @@
 | MultiIndex (series, time)            | a target column, and the columns named as covariates; or a Series       |
 | long frame                           | the same, with series and time in columns (one series without the former) |
 | xarray DataArray, Dataset            | dims (series, time) or (time,); a Dataset's other variables are covariates |
+| polars DataFrame, pyarrow Table      | long                                                                    |
+
+Times are dates, periods or integers; what else is read as such, see :mod:`seqdyn.data.stamps`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray
 
-from seqdyn.data.panels import Layout, Roles
+from seqdyn.data.columns import as_numbers
+from seqdyn.data.containers import as_pandas, container_of, dtypes_of
+from seqdyn.data.layouts import Layout, Roles, forecast_dtype, time_dtype
+from seqdyn.data.stamps import times_of
 
 Array = np.ndarray[Any, Any]
 
@@ -39,6 +45,8 @@ class Table:
     target : str
         Which of the columns is the target.
     layout : Layout
+    freq : offset or None
+        The frequency that an index of dates says it has.
     """
 
     code: Array
@@ -47,6 +55,7 @@ class Table:
     columns: pd.DataFrame
     target: Any
     layout: Layout
+    freq: Any = None
 
 
 def table_of(data: Any, roles: Roles, name: str = "df") -> Table:
@@ -55,6 +64,7 @@ def table_of(data: Any, roles: Roles, name: str = "df") -> Table:
     Parameters
     ----------
     data : Series, DataFrame, DataArray or Dataset
+        Of pandas or xarray; or a DataFrame of polars, or a Table of pyarrow.
     roles : Roles
     name : str
         How errors call the frame.
@@ -78,14 +88,30 @@ def table_of(data: Any, roles: Roles, name: str = "df") -> Table:
     >>> table.layout.kind, list(table.names), table.code
     ('long', ['b', 'a'], array([0, 1, 0]))
     """
+    container = container_of(data)
+    table = _table(as_pandas(data, name), roles, name)
+    given = table.stamps
+    table.stamps = times_of(given, name)
+    numbers = None if table.target is None else forecast_dtype(table.columns[table.target].dtype)
+    dtypes: tuple[Any, Any, Any] = (numbers, None, time_dtype(given.dtype, table.stamps))
+    if container != "pandas":
+        own = dtypes_of(data)
+        number = "Float32" if own[table.layout.names[0]][0] == "Float32" else "Float64"
+        dtypes = ((number, {}), own.get(table.layout.names[1]), own[table.layout.names[2]])
+    table.layout = replace(table.layout, dtypes=dtypes, container=container)
+    return table
+
+
+def _table(data: Any, roles: Roles, name: str) -> Table:
+    """The observations of a frame of pandas or xarray, times as they stand there."""
     if isinstance(data, xarray.DataArray | xarray.Dataset):
         return _from_xarray(data, roles, name)
     if isinstance(data, pd.Series):
         return _from_series(data, roles, name)
     if not isinstance(data, pd.DataFrame):
         raise TypeError(
-            f"{name} must be a pandas Series or DataFrame, or an xarray DataArray or Dataset, got "
-            f"{type(data).__name__}. Arrays have no times: estimators take them."
+            f"{name} must be a pandas Series or DataFrame, a polars DataFrame, a pyarrow Table, or an xarray DataArray "
+            f"or Dataset, got {type(data).__name__}. Arrays have no times: estimators take them."
         )
     if data.columns.nlevels > 1:
         raise ValueError(
@@ -106,10 +132,10 @@ def stamps_of(data: Any, roles: Roles, name: str = "df") -> pd.Index:
     if isinstance(data, xarray.DataArray | xarray.Dataset):
         return data.indexes[_ordered([dim for dim in data.dims if dim in data.indexes], roles, data.indexes)[-1]]
     if isinstance(data, pd.DataFrame) and roles.time_col in data.columns:
-        return pd.Index(data[roles.time_col])
+        return times_of(pd.Index(data[roles.time_col]), name)
     if not isinstance(data, pd.Series | pd.DataFrame):
         raise TypeError(f"{name} must come in a frame, got {type(data).__name__}.")
-    return data.index.get_level_values(-1)
+    return times_of(data.index.get_level_values(-1), name)
 
 
 def _from_series(data: pd.Series, roles: Roles, name: str) -> Table:
@@ -118,7 +144,8 @@ def _from_series(data: pd.Series, roles: Roles, name: str) -> Table:
         return _from_multiindex(data.rename(label).to_frame(), roles, name)
     _check_alone(roles, name)
     layout = Layout("series", (data.name, None, data.index.name), single=True)
-    return Table(np.zeros(len(data), int), _only(label), data.index, data.rename(label).to_frame(), label, layout)
+    code, columns = np.zeros(len(data), int), data.rename(label).to_frame()
+    return Table(code, _only(label), data.index, columns, label, layout, _freq(data.index))
 
 
 def _from_long(data: pd.DataFrame, roles: Roles, name: str) -> Table:
@@ -150,7 +177,10 @@ def _from_multiindex(data: pd.DataFrame, roles: Roles, name: str) -> Table:
     series, time = data.index.names
     code, names = _coded(data.index.get_level_values(0), series, name)
     layout = Layout("multiindex", (target, series, time))
-    return Table(code, names, data.index.get_level_values(1), data, target, layout)
+    stamps = data.index.get_level_values(1)
+    freq = _freq(second)
+    whole = freq is not None and stamps.nunique() == len(second)
+    return Table(code, names, stamps, data, target, layout, freq if whole else None)
 
 
 def _from_wide(data: pd.DataFrame, roles: Roles, name: str) -> Table:
@@ -161,15 +191,27 @@ def _from_wide(data: pd.DataFrame, roles: Roles, name: str) -> Table:
         raise ValueError(
             f"{name} has no column to forecast{': all are covariates' if shared else ', and none at all'}."
         )
-    for column in own:
-        check_numeric(data[column], name)
-    values = np.concatenate([data[column].to_numpy(np.float64, na_value=np.nan) for column in own])
+    values = _stacked(data, own, name)
     columns = pd.concat([data[shared]] * len(own), ignore_index=True)
     target = roles.target_col if roles.target_col not in shared else f"target, beside {shared}"
     columns.insert(0, target, values)
     layout = Layout("wide", (None, None, data.index.name))
     stamps = data.index.append([data.index] * (len(own) - 1)) if len(own) > 1 else data.index
-    return Table(np.repeat(np.arange(len(own)), len(data)), own, stamps, columns, target, layout)
+    code = np.repeat(np.arange(len(own)), len(data))
+    return Table(code, own, stamps, columns, target, layout, _freq(data.index))
+
+
+def _stacked(data: pd.DataFrame, own: pd.Index, name: str) -> Any:
+    """Columns one after the other, in the type that all of them have, if they have one."""
+    values = np.concatenate([as_numbers(data[column], name) for column in own])
+    types = {forecast_dtype(data[column].dtype) for column in own}
+    return pd.array(values, dtype=types.pop()) if len(types) == 1 and types != {None} else values
+
+
+def _freq(index: pd.Index) -> Any:
+    """The frequency of an index that says it; where it runs backwards, that of its instants in order."""
+    freq = getattr(index, "freq", None) if isinstance(index, pd.DatetimeIndex) else None
+    return freq if freq is None or freq.n > 0 else -freq
 
 
 def _check_wide(data: pd.DataFrame, roles: Roles, name: str) -> None:
@@ -189,12 +231,19 @@ def _check_wide(data: pd.DataFrame, roles: Roles, name: str) -> None:
             raise ValueError(
                 f"{name} has no column {column!r}, which is named as a covariate; it has {list(data.columns)}."
             )
-    text = [column for column in data.columns if not pd.api.types.is_numeric_dtype(data[column])]
+    own = data.columns.drop([*roles.past, *roles.future])
+    text = [column for column in own if not _is_number(data[column])]
     if text and not isinstance(data.index, pd.DatetimeIndex | pd.PeriodIndex):
         raise ValueError(
             f"{name} is read as a wide frame, one series a column, since it has no column {roles.time_col!r}; but "
             f"{text[0]!r} does not hold numbers. For a long frame name id_col, time_col and target_col."
         )
+
+
+def _is_number(column: pd.Series) -> bool:
+    """Whether a column holds numbers, decimals or truth values."""
+    kinds = pd.api.types.is_numeric_dtype(column.dtype), pd.api.types.is_bool_dtype(column.dtype)
+    return any(kinds) or pd.api.types.infer_dtype(column, skipna=True) == "decimal"
 
 
 def _from_xarray(data: Any, roles: Roles, name: str) -> Table:
@@ -249,17 +298,6 @@ def _named(columns: pd.DataFrame, roles: Roles, name: str) -> Any:
             f"Nobody said what the columns {unknown} of {name} are: name them in past, future or static, or drop them."
         )
     return roles.target_col
-
-
-def check_numeric(column: pd.Series, name: str) -> None:
-    """Raise if a column does not hold real numbers."""
-    dtype = column.dtype
-    if not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_complex_dtype(dtype):
-        example = f", such as {column.iloc[0]!r}" if len(column) else ""
-        raise ValueError(
-            f"Column {column.name!r} of {name} has the dtype {dtype}{example}: give numbers, e.g. with "
-            "pandas.to_numeric."
-        )
 
 
 def _check_alone(roles: Roles, name: str) -> None:

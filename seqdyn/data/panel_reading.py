@@ -5,15 +5,19 @@ Rows may come in any order: their labels say where they belong. A row that is ab
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from seqdyn.data.columns import as_numbers, categories_of, column_names, encoded, unknown_value
 from seqdyn.data.grids import Grid, grid_of, positions
 from seqdyn.data.labels import quoted
-from seqdyn.data.panel_layouts import Table, check_numeric, table_of
-from seqdyn.data.panels import Panel, Roles
+from seqdyn.data.layouts import Roles
+from seqdyn.data.panel_layouts import Table, table_of
+from seqdyn.data.panels import Panel
+from seqdyn.data.stamps import clock_hint
 
 Array = np.ndarray[Any, Any]
 
@@ -21,7 +25,14 @@ SPARSEST = 100
 """How many rows of the grid there may be for one observation before the stamps count as irregular."""
 
 
-def read_panel(data: Any, roles: Roles | None = None, freq: Any = None, name: str = "df", whole: bool = False) -> Panel:
+def read_panel(
+    data: Any,
+    roles: Roles | None = None,
+    freq: Any = None,
+    name: str = "df",
+    whole: bool = False,
+    categories: Mapping[str, tuple[Any, ...]] | None = None,
+) -> Panel:
     """Read a frame of any layout.
 
     Parameters
@@ -29,12 +40,14 @@ def read_panel(data: Any, roles: Roles | None = None, freq: Any = None, name: st
     data : Series, DataFrame, DataArray or Dataset
         See the table of :mod:`seqdyn.data.panel_layouts`.
     roles : Roles, optional
-    freq : str or int, optional
-        The frequency; found if None.
+    freq : str, offset or int, optional
+        The frequency; if None that of the index, or, where it says none, the one that is found.
     name : str
         How errors call the frame.
     whole : bool
         Keep rows before the first known target; a series may then be missing altogether.
+    categories : mapping, optional
+        The values of covariates that are categories, as a panel has them; those of the frame if None.
 
     Returns
     -------
@@ -48,7 +61,8 @@ def read_panel(data: Any, roles: Roles | None = None, freq: Any = None, name: st
         If it is no frame.
     ValueError
         For duplicate stamps, a series without any value, infinities, columns that are not numbers or that nobody
-        named, covariates that are missing, and stamps on no common grid; the message says where.
+        named, covariates that are missing or have a value that is not known, and stamps on no common grid; the message
+        says where.
 
     Examples
     --------
@@ -63,8 +77,11 @@ def read_panel(data: Any, roles: Roles | None = None, freq: Any = None, name: st
     if not len(table.code):
         raise ValueError(f"{name} has no rows.")
     _check_stamps(table.stamps, name)
-    values = _numbers(table, roles, name)
+    covariates = table.columns[[*roles.past, *roles.future]]
+    known = dict(categories_of(covariates, list(covariates), name) if categories is None else categories)
+    values = _numbers(table, covariates, known, name)
     unique = table.stamps.unique().sort_values()
+    freq = table.freq if freq is None else freq
     grid = grid_of(unique, freq)
     full = grid.between(unique[0], unique[-1])
     place = positions(table.stamps, full)
@@ -74,7 +91,7 @@ def read_panel(data: Any, roles: Roles | None = None, freq: Any = None, name: st
     if freq is None:
         _check_alike(code, place, table.names, grid, name)
     static = _constants(table, roles, name)
-    panel = _regular(table, roles, grid, full, code, place, values[order], static, whole, name)
+    panel = _regular(table, roles, known, grid, full, code, place, values[order], static, whole, name)
     _check_known(panel, name)
     return panel
 
@@ -82,6 +99,7 @@ def read_panel(data: Any, roles: Roles | None = None, freq: Any = None, name: st
 def _regular(
     table: Table,
     roles: Roles,
+    categories: dict[str, tuple[Any, ...]],
     grid: Grid,
     full: pd.Index,
     code: Array,
@@ -107,8 +125,11 @@ def _regular(
     present = np.zeros(total, dtype=bool)
     present[row] = True
     times = full[np.arange(total) - np.repeat(np.cumsum(lengths) - lengths - first, lengths)]
-    target, past, future = np.split(table_of_rows, np.cumsum([1, len(roles.past)]), axis=1)
-    return Panel(table.names, lengths, times, target[:, 0], past, future, static, present, grid, table.layout, roles)
+    width = len(column_names(roles.past, categories))
+    target, past, future = np.split(table_of_rows, [1, 1 + width], axis=1)
+    return Panel(
+        table.names, lengths, times, target[:, 0], past, future, static, present, grid, table.layout, roles, categories
+    )
 
 
 def _extent(code: Array, place: Array, known: Array, names: pd.Index, size: int, name: str) -> tuple[Array, Array]:
@@ -122,20 +143,32 @@ def _extent(code: Array, place: Array, known: Array, names: pd.Index, size: int,
     return first, last
 
 
-def _numbers(table: Table, roles: Roles, name: str) -> Array:
+def _numbers(table: Table, covariates: pd.DataFrame, categories: dict[str, tuple[Any, ...]], name: str) -> Array:
     """Target, past and future covariates as numbers, (rows, columns); NaN where missing."""
-    chosen = []
-    for column in (table.target, *roles.past, *roles.future):
-        check_numeric(table.columns[column], name)
-        values = table.columns[column].to_numpy(dtype=np.float64, na_value=np.nan)
-        if np.isinf(values).any():
-            row = int(np.argmax(np.isinf(values)))
-            raise ValueError(
-                f"Column {column!r} of {name} is infinite (inf) in series {quoted(table.names[table.code[row]])} at "
-                f"{table.stamps[row]!s}: give a number, or NaN if missing."
-            )
-        chosen.append(values)
-    return np.stack(chosen, axis=1)
+    chosen = [_finite(table, as_numbers(table.columns[table.target], name), table.target, name)[:, None]]
+    for column in covariates:
+        if column in categories:
+            numbers, strange = encoded(covariates[column], categories[column])
+            if strange >= 0:
+                value = covariates[column].iloc[strange]
+                raise unknown_value(column, name, value, _where(table, strange), categories[column])
+            chosen.append(numbers)
+        else:
+            chosen.append(_finite(table, as_numbers(covariates[column], name), column, name)[:, None])
+    return np.concatenate(chosen, axis=1)
+
+
+def _finite(table: Table, numbers: Array, column: Any, name: str) -> Array:
+    """Numbers, if none of them is infinite."""
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        where = _where(table, int(np.argmax(infinite)))
+        raise ValueError(f"Column {column!r} of {name} is infinite (inf) {where}: give a number, or NaN if missing.")
+    return numbers
+
+
+def _where(table: Table, row: int) -> str:
+    return f"in series {quoted(table.names[table.code[row]])} at {table.stamps[row]!s}"
 
 
 def _constants(table: Table, roles: Roles, name: str) -> pd.DataFrame | None:
@@ -173,6 +206,7 @@ def _check_duplicates(code: Array, place: Array, table: Table, full: pd.Index, n
         raise ValueError(
             f"{name} has two rows for series {quoted(table.names[code[row]])} at {full[place[row]]!s}"
             f"{f', and {count - 1} more duplicates' if count > 1 else ''}: aggregate them first, e.g. with groupby."
+            f"{clock_hint(full[place[row]])}"
         )
 
 
@@ -200,9 +234,10 @@ def _check_known(panel: Panel, name: str) -> None:
     if bad.any():
         row, column = np.argwhere(bad)[0]
         why = "is missing" if panel.present[row] else "is missing, since the whole row is absent,"
+        hint = "" if panel.present[row] else clock_hint(panel.times[row])
         raise ValueError(
-            f"The covariate {panel.roles.future[column]!r} of {name} {why} in series "
+            f"The covariate {panel.columns('future')[column]!r} of {name} {why} in series "
             f"{quoted(panel.names[panel.series[row]])} at {panel.times[row]!s}: what is known ahead must be "
             "known at every step. Reindex to the full frequency and fill it. (Only targets and past "
-            "covariates may be missing.)"
+            f"covariates may be missing.){hint}"
         )

@@ -12,57 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.data.columns import column_names
 from seqdyn.data.grids import Grid
 from seqdyn.data.labels import index_content, index_from
+from seqdyn.data.layouts import Layout, Roles
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Roles:
-    """What the columns of a frame are.
-
-    Attributes
-    ----------
-    id_col, time_col, target_col : str
-        Of a long frame; the last also of a MultiIndex frame and a Dataset of several columns.
-    past : tuple of str
-        Covariates known up to the present.
-    future : tuple of str
-        Covariates known ahead.
-    static : tuple of str
-        Constants of a series.
-    """
-
-    id_col: str = "unique_id"
-    time_col: str = "ds"
-    target_col: str = "y"
-    past: tuple[str, ...] = ()
-    future: tuple[str, ...] = ()
-    static: tuple[str, ...] = ()
-
-    @property
-    def covariates(self) -> tuple[str, ...]:
-        """All columns beside the target."""
-        return (*self.past, *self.future, *self.static)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a frame was laid out.
-
-    Attributes
-    ----------
-    kind : {"series", "wide", "multiindex", "long", "xarray"}
-    names : tuple of str or None
-        The name of the target, of the axis of series, and of that of time.
-    single : bool
-        Whether it has no axis of series.
-    """
-
-    kind: str
-    names: tuple[Any, Any, Any]
-    single: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +33,7 @@ class Panel:
     target : array, shape (total,)
         NaN where missing.
     past, future : array, shape (total, columns)
+        A number is one column, a category one column a value; :meth:`columns` has what they are called.
     static : DataFrame or None
         One row a series.
     present : array of bool, shape (total,)
@@ -85,6 +41,8 @@ class Panel:
     grid : Grid
     layout : Layout
     roles : Roles
+    categories : dict of tuple
+        The values of every past and future covariate that is a category.
     """
 
     names: pd.Index
@@ -98,6 +56,16 @@ class Panel:
     grid: Grid
     layout: Layout
     roles: Roles = field(default_factory=Roles)
+    categories: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    def columns(self, role: str) -> tuple[str, ...]:
+        """What the columns of ``past`` or ``future`` are called.
+
+        Parameters
+        ----------
+        role : {"past", "future"}
+        """
+        return column_names(getattr(self.roles, role), self.categories)
 
     # ---------------------------------------------------------------- where rows are
 
@@ -243,49 +211,10 @@ class Panel:
         DataFrame, Series, DataArray or Dataset
             A long frame or MultiIndex frame has these columns; a wide frame a column a series (with more than one
             array: a column a series and array), NaN at instants that are not among a series' own; a Series or
-            DataArray stays one if there is one array.
+            DataArray stays one if there is one array. Frames of polars and pyarrow come back as such; float32, nullable
+            and pyarrow-backed columns keep their type, whole numbers as numbers with a fraction.
         """
-        (target, series, time), horizon = self.layout.names, len(times[0])
-        values = {name: array.reshape(-1) for name, array in columns.items()}
-        stamps = times[0].append(times[1:]) if len(times) > 1 else times[0]
-        names = self.names.repeat(horizon)
-        if self.layout.kind == "series":
-            frame = pd.DataFrame(values, index=stamps.rename(time))
-            return frame.iloc[:, 0].rename(target) if len(columns) == 1 else frame
-        if self.layout.kind == "wide":
-            return self._wide(columns, [index.rename(time) for index in times])
-        if self.layout.kind == "long":
-            labels = {} if self.layout.single else {series: names}
-            return pd.DataFrame(labels | {time: stamps} | values)
-        if self.layout.kind == "xarray":
-            return self._labelled(values, names, stamps)
-        return pd.DataFrame(values, index=pd.MultiIndex.from_arrays([names, stamps], names=[series, time]))
-
-    def _wide(self, columns: dict[str, Array], times: list[pd.Index]) -> pd.DataFrame:
-        """A column a series, or a column a series and array."""
-        table = np.stack(list(columns.values()), axis=1)  # (series, arrays, horizon)
-        index = times[0]
-        if not all(own is index or own.equals(index) for own in times):
-            index = times[0].append(times[1:]).unique().sort_values()
-            full = np.full((*table.shape[:2], len(index)), np.nan)
-            for number, own in enumerate(times):
-                full[number][:, index.get_indexer(own)] = table[number]
-            table = full
-        heads = self.names
-        if len(columns) > 1:
-            pairs = [heads.repeat(len(columns)), [*columns] * len(heads)]
-            heads = pd.MultiIndex.from_arrays(pairs, names=[heads.name, None])
-        return pd.DataFrame(table.reshape(-1, len(index)).T, index=index, columns=heads)
-
-    def _labelled(self, values: dict[str, Array], names: pd.Index, stamps: pd.Index) -> Any:
-        """A Dataset, or a DataArray if there is one array; the series in their own order."""
-        target, series, time = self.layout.names
-        if self.layout.single:
-            dataset = pd.DataFrame(values, index=stamps.rename(time)).to_xarray()
-        else:
-            index = pd.MultiIndex.from_arrays([names, stamps], names=[series, time])
-            dataset = pd.DataFrame(values, index=index).to_xarray().reindex({series: self.names})
-        return dataset[next(iter(values))].rename(target) if len(values) == 1 else dataset
+        return self.layout.restore(self.names, columns, times)
 
     # ---------------------------------------------------------------- files
 
@@ -302,7 +231,7 @@ class Panel:
 
     def to_content(self) -> dict[str, Any]:
         """The panel as a tree that files can hold."""
-        plain = ("lengths", "target", "past", "future", "present", "grid", "layout", "roles")
+        plain = ("lengths", "target", "past", "future", "present", "grid", "layout", "roles", "categories")
         static = self.static
         return {name: getattr(self, name) for name in plain} | {
             "names": index_content(self.names),

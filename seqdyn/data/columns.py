@@ -1,0 +1,184 @@
+"""Columns of frames as numbers: real numbers of any dtype as they are, categories as one column a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Array = np.ndarray[Any, Any]
+
+MOST = 100
+"""Values that a covariate may have before it counts as free text."""
+
+
+def as_numbers(column: pd.Series, name: str) -> Array:
+    """A column of real numbers or truth values as float64, NaN where missing; decimals are numbers, too.
+
+    Parameters
+    ----------
+    column : Series
+    name : str
+        How errors call the frame.
+
+    Returns
+    -------
+    array, shape (rows,)
+
+    Raises
+    ------
+    ValueError
+        If it holds anything else.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> as_numbers(pd.Series([1, None, 3], dtype="Int64"), "df")
+    array([ 1., nan,  3.])
+    """
+    if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "decimal":
+        return column.astype(np.float64).to_numpy()
+    check_numeric(column, name)
+    numbers: Array = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return numbers
+
+
+def check_numeric(column: pd.Series, name: str) -> None:
+    """Raise if a column does not hold real numbers."""
+    dtype = column.dtype
+    numeric = pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)
+    if not numeric or pd.api.types.is_complex_dtype(dtype) or isinstance(dtype, pd.CategoricalDtype):
+        example = f", such as {column.iloc[0]!r}" if len(column) else ""
+        raise ValueError(
+            f"Column {column.name!r} of {name} has the dtype {dtype}{example}: give numbers, e.g. with "
+            "pandas.to_numeric."
+        )
+
+
+def is_category(column: pd.Series) -> bool:
+    """Whether a column holds text, or is marked as categorical.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> is_category(pd.Series(["school", None])), is_category(pd.Series([1.0, 2.0])), is_category(pd.Series([True]))
+    (True, False, False)
+    """
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype) or str(dtype).startswith("dictionary"):
+        return True
+    return bool(pd.api.types.is_string_dtype(dtype)) and pd.api.types.infer_dtype(column, skipna=True) in (
+        "string",
+        "boolean",
+    )
+
+
+def categories_of(table: pd.DataFrame, columns: Sequence[str], name: str) -> dict[str, tuple[Any, ...]]:
+    """The values of every column that is a category, in the order of their spelling.
+
+    Parameters
+    ----------
+    table : DataFrame
+    columns : sequence of str
+        Which to look at.
+    name : str
+        How errors call the frame.
+
+    Returns
+    -------
+    dict of tuple
+
+    Raises
+    ------
+    ValueError
+        If a column holds free text, or numbers that are written as text.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> categories_of(pd.DataFrame({"day": ["work", "holiday", "work"], "price": 1.0}), ["day", "price"], "df")
+    {'day': ('holiday', 'work')}
+    """
+    return {column: _values(table[column], name) for column in columns if is_category(table[column])}
+
+
+def encoded(column: pd.Series, values: tuple[Any, ...]) -> tuple[Array, int]:
+    """A category as one column a value, 1 where it is that one, NaN where it is missing.
+
+    Parameters
+    ----------
+    column : Series
+    values : tuple
+        Those that are known.
+
+    Returns
+    -------
+    array, shape (rows, values)
+    int
+        The first row with another value; −1 if there is none.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> encoded(pd.Series(["a", None, "b"]), ("a", "b"))[0]
+    array([[ 1.,  0.],
+           [nan, nan],
+           [ 0.,  1.]])
+    """
+    code = pd.Index(values, dtype=object).get_indexer(pd.Index(column.astype(object)))
+    missing = column.isna().to_numpy(dtype=bool)
+    table = (code[:, None] == np.arange(len(values))).astype(np.float64)
+    table[missing] = np.nan
+    strange = (code < 0) & ~missing
+    return table, int(np.argmax(strange)) if strange.any() else -1
+
+
+def unknown_value(column: str, name: str, value: Any, where: str, values: tuple[Any, ...]) -> ValueError:
+    """The error for a value of a category that was not in the fit."""
+    some = ", ".join(map(repr, values[:10])) + (" …" if len(values) > 10 else "")
+    return ValueError(
+        f"The covariate {column!r} of {name} is {value!r} {where}, which was not in the fit; it knew {some}. Fit again "
+        "with rows of it, or give one of these."
+    )
+
+
+def column_names(columns: Sequence[str], categories: Mapping[str, tuple[Any, ...]]) -> tuple[str, ...]:
+    """What the columns of numbers are called: a number as its covariate, a category as ``covariate=value``.
+
+    Examples
+    --------
+    >>> column_names(["price", "day"], {"day": ("holiday", "work")})
+    ('price', 'day=holiday', 'day=work')
+    """
+    return tuple(
+        name
+        for column in columns
+        for name in ([f"{column}={value}" for value in categories[column]] if column in categories else [column])
+    )
+
+
+def _values(column: pd.Series, name: str) -> tuple[Any, ...]:
+    """The values of a category, each as Python's own type."""
+    found = [value.item() if isinstance(value, np.generic) else value for value in column.dropna().unique().tolist()]
+    text = not isinstance(column.dtype, pd.CategoricalDtype) and not str(column.dtype).startswith("dictionary")
+    if text and found and all(isinstance(value, str) and _is_number(value) for value in found):
+        raise ValueError(
+            f"Column {column.name!r} of {name} has numbers written as text, such as {found[0]!r}: make them numbers "
+            "with pandas.to_numeric, or, if they are codes, categories with astype('category')."
+        )
+    if len(found) > MOST:
+        raise ValueError(
+            f"Column {column.name!r} of {name} has {len(found)} different values, such as {found[0]!r}; a category may "
+            f"have up to {MOST}: group the rare ones, or leave the column out."
+        )
+    return tuple(sorted(found, key=str))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
