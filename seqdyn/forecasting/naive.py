@@ -46,6 +46,8 @@ class NaiveForecaster(PanelForecaster):
     [4.0, 4.0]
     """
 
+    used_covariates = ()
+
     def _learn(self, panel: Panel) -> None:
         check_season(self._season(panel))
 
@@ -81,6 +83,8 @@ class SeasonalNaiveForecaster(PanelForecaster):
     >>> SeasonalNaiveForecaster(season_length=2).fit(pd.Series([1.0, 2.0, 3.0, 4.0])).forecast(3).tolist()
     [3.0, 4.0, 3.0]
     """
+
+    used_covariates = ()
 
     def _learn(self, panel: Panel) -> None:
         check_season(self._season(panel))
@@ -127,6 +131,8 @@ class DriftForecaster(PanelForecaster):
     [4.0, 5.0]
     """
 
+    used_covariates = ()
+
     def _learn(self, panel: Panel) -> None:
         check_season(self._season(panel))
 
@@ -172,6 +178,8 @@ class MovingAverageForecaster(PanelForecaster):
     """
 
     window: int | None = None
+
+    used_covariates = ()
 
     def _learn(self, panel: Panel) -> None:
         check_season(self._season(panel))
@@ -221,6 +229,8 @@ class Naive2Forecaster(PanelForecaster):
     >>> Naive2Forecaster(season_length=3).fit(sawtooth).forecast(4).round(6).tolist()
     [1.0, 2.0, 3.0, 1.0]
     """
+
+    used_covariates = ()
 
     def _learn(self, panel: Panel) -> None:
         check_season(self._season(panel))
@@ -416,12 +426,13 @@ def seasonal_places(panel: Panel, series: Array, rows: Array, season: int, phase
         place = np.where(absent, place - season, place)
 
 
-def differences(panel: Panel, lag: int) -> Array:
-    """y_t − y_{t−lag} of every row; NaN where one of them is missing or before its series."""
-    found = np.full(len(panel.target), np.nan)
+def differences(panel: Panel, lag: int, values: Array | None = None) -> Array:
+    """v_t − v_{t−lag} of every row, v the target if not given; NaN where one is missing or before its series."""
+    values = panel.target if values is None else values
+    found = np.full(len(values), np.nan)
     if lag < len(found):
-        found[lag:] = panel.target[lag:] - panel.target[:-lag]
-    found[np.arange(len(found)) - panel.starts[panel.series] < lag] = np.nan
+        found[lag:] = values[lag:] - values[:-lag]
+    found[panel.steps < lag] = np.nan
     return found
 
 

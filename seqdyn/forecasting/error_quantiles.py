@@ -1,0 +1,88 @@
+"""Quantiles of a forecast from the errors it made in the past, also where there are few of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student
+
+Array = np.ndarray[Any, Any]
+
+BEYOND = 4
+"""How many past errors must lie beyond a quantile for it to be read off them."""
+
+PRIOR = 10
+"""How many errors of its own step weigh as much as the line through all steps."""
+
+
+def error_quantiles(errors: Array, levels: Array, walk: Array) -> Array:
+    """Quantiles about a point forecast at every step.
+
+        t_ν(q) σ_k,    σ_k² = (N_k m_k + 10 (a + b (k − 1))) / (N_k + 10)
+
+    m_k is the mean square of the N_k errors at step k, a and b ≥ 0 their line over the steps, ν = N_1/2 and at least 1:
+    errors of neighbouring origins overlap. Where (N_k + 1) times the tail is at least 4, the quantile is the
+    ⌈(N_k + 1) q⌉-th of the sorted errors instead. Upper quantiles are never below the point, lower ones never above.
+
+    Parameters
+    ----------
+    errors : array, shape (series, horizon, origins)
+        y − ŷ; NaN where there is none.
+    levels : array, shape (quantiles,)
+    walk : array, shape (series,)
+        Deviation of one step, for series without any error; it grows as that of a random walk.
+
+    Returns
+    -------
+    array, shape (series, horizon, quantiles)
+
+    References
+    ----------
+    Vovk, Gammerman & Shafer (2005), Algorithmic Learning in a Random World, section 4.2 (the rank of split conformal
+    prediction).
+
+    Examples
+    --------
+    >>> many = np.arange(-50.0, 51.0)[None, None]
+    >>> error_quantiles(many, np.array([0.1, 0.5, 0.9]), np.ones(1)).tolist()
+    [[[-41.0, 0.0, 41.0]]]
+    """
+    count = (~np.isnan(errors)).sum(axis=2)
+    freedom = np.maximum(count[:, :1] / 2, 1.0)[..., None]
+    wide = student.ppf(levels, freedom) * np.sqrt(error_variance(errors, walk))[..., None]
+    found = np.where(_enough(count, levels), _ranked(errors, count, levels), wide)
+    low, high = np.where(levels > 0.5, 0.0, -np.inf), np.where(levels < 0.5, 0.0, np.inf)
+    return np.sort(np.clip(found, low, high), axis=2)
+
+
+def error_variance(errors: Array, walk: Array) -> Array:
+    """σ_k² of :func:`error_quantiles`, shape (series, horizon)."""
+    count = (~np.isnan(errors)).sum(axis=2)
+    square = np.nansum(errors**2, axis=2) / np.maximum(count, 1)
+    step = np.arange(count.shape[1])
+    line = _line(square, count / (step + 1.0) ** 2, step)
+    found = (count * square + PRIOR * line) / (count + PRIOR)
+    return np.where(count[:, :1] > 0, found, walk[:, None] ** 2 * (step + 1.0))
+
+
+def _line(values: Array, weight: Array, step: Array) -> Array:
+    """The weighted straight line over the steps that neither falls nor starts below 0, at all steps."""
+    total = np.maximum(weight.sum(axis=1), 1e-300)
+    mean, middle = (weight * values).sum(axis=1) / total, (weight * step).sum(axis=1) / total
+    off = step - middle[:, None]
+    size = (weight * off**2).sum(axis=1)
+    slope = np.maximum((weight * off * values).sum(axis=1) / np.where(size > 0, size, 1.0), 0.0)
+    slope = np.minimum(slope, mean / np.where(middle > 0, middle, np.inf)) * (middle > 0)
+    return mean[:, None] + slope[:, None] * off
+
+
+def _enough(count: Array, levels: Array) -> Array:
+    return (count[..., None] + 1) * np.minimum(levels, 1 - levels) >= BEYOND
+
+
+def _ranked(errors: Array, count: Array, levels: Array) -> Array:
+    """The errors at the ranks of split conformal prediction."""
+    exact = (count[..., None] + 1) * levels
+    rank = np.clip(np.where(levels >= 0.5, np.ceil(exact), np.floor(exact)), 1, np.maximum(count[..., None], 1))
+    return np.take_along_axis(np.sort(errors, axis=2), rank.astype(np.int64) - 1, axis=2)
