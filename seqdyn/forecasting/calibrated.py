@@ -6,11 +6,12 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 
 from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.conformal import Conformal, held_out, spread
+from seqdyn.forecasting.conformal import Conformal, held_out, usual_errors
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.transform import SeriesTransform
 
@@ -66,11 +67,10 @@ class ConformalForecaster(PanelForecaster):
         origins, before = held_out(panel, horizon, check_count("calibration", self.calibration))
         self._fit_inner(before)
         self._remember(before)
-        self.spread_ = spread(self, before, horizon)
-        self.conformal_ = Conformal.measure(self, panel, origins)
+        measured = Conformal.measure(self, panel, origins, usual_errors(self, before, horizon))
         self._fit_inner(panel)
         self._remember(panel)
-        self.spread_ = spread(self, panel, horizon)
+        self.conformal_ = measured.on(usual_errors(self, panel, horizon))
 
     def _fit_inner(self, panel: Panel) -> None:
         self.transform_ = SeriesTransform.fit(panel, self.log, 0, 0, 1, "standard")
@@ -94,9 +94,21 @@ class ConformalForecaster(PanelForecaster):
         """Point forecasts, and the quantiles around them."""
         if levels is None:
             return Forecasts(mean)
-        width = self.spread_[series, : mean.shape[1], None] * self.conformal_.offsets(levels, mean.shape[1])
+        horizon = mean.shape[1]
+        if horizon > self.conformal_.horizon:
+            raise ValueError(
+                f"The calibration measured errors up to {self.conformal_.horizon} steps ahead, not {horizon}: fit with "
+                f"horizon={horizon}."
+            )
+        width = self.conformal_.widths(series, levels, horizon)
         values = self.transform_.to_data(self._levels(mean, series)[:, :, None] + width, series)
-        return Forecasts(mean, np.sort(values, axis=2))
+        reason = self.conformal_.reason(levels)
+        return Forecasts(mean, np.sort(values, axis=2), (reason,) if reason else ())
+
+    @property
+    def names(self) -> pd.Index:
+        """The series of the fit."""
+        return self.known_.names
 
     def point(self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array) -> Array:
         """q̂ from origins of a panel, (origins, horizon)."""

@@ -3,15 +3,19 @@
 σ_{i,k}   how large errors of series i are k steps ahead beside those of the others, on the rows of the fit
 r = (q − q̂) / σ_{i,k}   of origins that were held out, all series together
 quantile p of q:   q̂ + σ_{i,k} · r_(⌈(n + 1) p⌉)
+
+Where a step has too few errors for that, those of all steps are taken together, see :meth:`Conformal.widths`.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
+from scipy.stats import norm, t
 
 from seqdyn.checks import outside
 from seqdyn.data.panels import Panel
@@ -22,6 +26,24 @@ Array = np.ndarray[Any, Any]
 ORIGINS, MOST = 120, 50_000
 """How many origins of every series its spread is measured at, and of all series together at most."""
 
+FEW, PRIOR = 30, 5
+"""With fewer errors than this at some step, those of all steps are taken together; and how many stretches of data the
+growth of errors on the rows of the fit is worth."""
+
+
+class Measured(Protocol):
+    """A fitted model whose errors can be measured, on a scale q of the data where errors add up."""
+
+    @property
+    def names(self) -> pd.Index:
+        """The series of the fit."""
+
+    def point(self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array) -> Array:
+        """q̂ from origins of a panel, (origins, horizon)."""
+
+    def truth(self, panel: Panel, series: Array, rows: Array, horizon: int) -> Array:
+        """q, what came, (origins, horizon)."""
+
 
 @dataclass(frozen=True)
 class Conformal:
@@ -31,6 +53,11 @@ class Conformal:
     ----------
     scores : array, shape (errors, horizon)
         r, NaN where y was missing.
+    spread : array, shape (series, horizon)
+        σ.
+    profile : array, shape (horizon,)
+        How errors grow with the steps, all series together: the mean |r| of every step, drawn to that of the rows of
+        the fit where few of its errors are from stretches that do not overlap.
 
     References
     ----------
@@ -39,31 +66,127 @@ class Conformal:
     """
 
     scores: Array
+    spread: Array
+    profile: Array
 
     @classmethod
-    def measure(cls, model: Any, panel: Panel, origins: Origins) -> Conformal:
-        """The scores of a fitted model at origins that its weights have not seen."""
-        known = np.isin(origins.series, np.flatnonzero(panel.names.isin(model.known_.names)))
-        part = panel.select(np.flatnonzero(panel.names.isin(model.known_.names)))
-        place = origins.rows[known] - panel.starts[origins.series[known]]
-        series = part.names.get_indexer(panel.names)[origins.series[known]]
-        origins = replace(origins, series=series, rows=part.starts[series] + place, window=origins.window[known])
-        errors = _errors(model, part, origins)
-        owner = model.known_.names.get_indexer(part.names)[series]
-        return cls(errors / model.spread_[owner, : origins.horizon])
+    def measure(cls, model: Measured, panel: Panel, origins: Origins, usual: Array) -> Conformal:
+        """The scores of a fitted model at origins that its weights have not seen.
 
-    def offsets(self, levels: Array, horizon: int) -> Array:
-        """What is added to the point forecast for every quantile, in units of σ, (horizon, quantiles).
-
-        The p-quantile of n errors is the one of rank ⌈(n + 1) p⌉, and of −errors for p < ½: then a new error exceeds
-        it with probability at most 1 − p.
+        Parameters
+        ----------
+        model : Measured
+        panel : Panel
+        origins : Origins
+            Those of series that the model does not know are left out.
+        usual : array, shape (series, horizon)
+            As :func:`usual_errors` gives it.
         """
-        if horizon > self.scores.shape[1]:
-            raise ValueError(
-                f"The calibration measured errors up to {self.scores.shape[1]} steps ahead, not {horizon}: fit with "
-                f"horizon={horizon}."
-            )
-        return np.array([[_ranked(column, level) for level in levels] for column in self.scores[:, :horizon].T])
+        part = panel.select(np.flatnonzero(panel.names.isin(model.names)))
+        place = part.names.get_indexer(panel.names)
+        known = place[origins.series] >= 0
+        series, offset = place[origins.series[known]], origins.rows[known] - panel.starts[origins.series[known]]
+        origins = replace(origins, series=series, rows=part.starts[series] + offset, window=origins.window[known])
+        spread, common = usual / usual.mean(axis=0), usual.mean(axis=0)
+        owner = model.names.get_indexer(part.names)[series]
+        scores = _errors(model, part, origins) / spread[owner]
+        return cls(scores, spread, _profile(scores, common))
+
+    def on(self, usual: Array) -> Conformal:
+        """The same scores for a model with other usual errors."""
+        return replace(self, spread=usual / usual.mean(axis=0))
+
+    @property
+    def horizon(self) -> int:
+        """The longest forecast whose errors were measured."""
+        return int(self.scores.shape[1])
+
+    @property
+    def stretches(self) -> float:
+        """ν: one more than how many stretches of the data, which do not overlap, the errors of a step are from.
+
+        These are the mean over the steps of n_k / k.
+        """
+        count = (~np.isnan(self.scores)).sum(axis=0)
+        return 1.0 + float((count / np.arange(1, self.horizon + 1)).mean())
+
+    @property
+    def widening(self) -> float:
+        """How much wider intervals of 80 % are because of few errors: t_{0.9,ν} / z_{0.9}; 1 with enough of them."""
+        if self._enough:
+            return 1.0
+        return float(t.ppf(0.9, self.stretches) / norm.ppf(0.9))
+
+    def reason(self, levels: Array) -> str:
+        """Why intervals are wider than they would be with more errors; empty if they are not, or hardly."""
+        known = (~np.isnan(self.scores)).sum(axis=0)
+        furthest = float(np.maximum(levels, 1 - levels).max())
+        share, count = (furthest, known.min()) if self._enough else (2 * furthest - 1, known.sum())
+        if self.widening < 1.5 and count * (1 - share) >= share - 1e-9:
+            return ""
+        return (
+            f"Intervals rest on {known.min()} errors at some steps, too few for the quantile {furthest:g}: they are "
+            "wider for it. Give more rows, or hold more of them out (validation_fraction of the estimator, calibration "
+            "of ConformalForecaster)."
+        )
+
+    def widths(self, series: Array, levels: Array, horizon: int) -> Array:
+        """What is added to the point forecasts of some series for every quantile, (origins, horizon, quantiles).
+
+        The p-quantile of n errors of a step is the one of rank ⌈(n + 1) p⌉, and of −errors for p < ½: then a new error
+        exceeds it with probability at most 1 − p. Where that has no meaning for n as small as it is, the errors of all
+        steps are taken together, each divided by the profile of its step, and without their signs: their quantile
+        |2p − 1|, times Student's t_{p,ν} / z_p. Beyond the steps that were measured the profile goes on as k^a.
+        """
+        spread = self.spread[:, np.minimum(np.arange(horizon), self.horizon - 1)]
+        offsets = self._ranked(levels, horizon) if self._enough else self._together(levels, horizon)
+        return spread[series][:, :, None] * offsets
+
+    @property
+    def _enough(self) -> bool:
+        return bool(((~np.isnan(self.scores)).sum(axis=0) >= FEW).all())
+
+    def _ranked(self, levels: Array, horizon: int) -> Array:
+        """r of every step and level by its rank among the errors of the step, (horizon, quantiles)."""
+        table = np.array([[_ranked(column, level) for level in levels] for column in self.scores[:, :horizon].T])
+        beyond = np.isnan(table).any(axis=1)
+        if beyond.any():
+            table[beyond] = self._together(levels, len(table))[beyond]
+        grown = self._grown(horizon)[len(table) :] / self.profile[-1]
+        return np.concatenate([table, table[-1] * grown[:, None]])
+
+    def _together(self, levels: Array, horizon: int) -> Array:
+        """The same from the errors of all steps, without their signs."""
+        ratio = np.abs(self.scores / self.profile)
+        size = np.sort(ratio[~np.isnan(ratio)])
+        if not len(size):
+            raise ValueError("No error could be measured: every value was missing in the rows held out for it.")
+        inner = np.abs(2 * levels - 1)
+        rank = np.clip(np.ceil((len(size) + 1) * inner - 1e-9).astype(np.int64), 1, len(size)) - 1
+        tail = 0.5 + inner / 2
+        bound = size[rank] * t.ppf(tail, self.stretches) / np.maximum(norm.ppf(tail), 1e-9)
+        return self._grown(horizon)[:, None] * np.where(inner > 1e-9, np.sign(levels - 0.5) * bound, 0.0)
+
+    def _grown(self, horizon: int) -> Array:
+        """The profile, carried on beyond what was measured as its second half has grown: as k^a, 0 ≤ a ≤ 1."""
+        if horizon <= self.horizon:
+            return self.profile[:horizon]
+        half = max(1, self.horizon // 2)
+        growth = np.log(self.profile[-1] / self.profile[half - 1]) / np.log(max(self.horizon, 2) / half)
+        exponent = np.clip(growth, 0, 1) if self.horizon > 1 else 0.5
+        beyond = np.arange(self.horizon + 1, horizon + 1) / self.horizon
+        return np.concatenate([self.profile, self.profile[-1] * beyond**exponent])
+
+
+def _profile(scores: Array, common: Array) -> Array:
+    """The mean |r| of every step, drawn to that on the rows of the fit times a factor, which counts PRIOR stretches."""
+    count = (~np.isnan(scores)).sum(axis=0)
+    total = np.nansum(np.abs(scores), axis=0)
+    multiple = total.sum() / (count * common).sum() if total.any() else 1.0
+    stretches = count / np.arange(1, len(count) + 1)
+    mean = total / np.maximum(count, 1)
+    found: Array = (stretches * mean + PRIOR * multiple * common) / (stretches + PRIOR)
+    return np.maximum(found, 1e-9 * found.max())
 
 
 def held_out(panel: Panel, horizon: int, calibration: int) -> tuple[Origins, Panel]:
@@ -92,15 +215,32 @@ def held_out(panel: Panel, horizon: int, calibration: int) -> tuple[Origins, Pan
     return origins, before
 
 
-def spread(model: Any, panel: Panel, horizon: int) -> Array:
-    """σ: how large a fitted model's errors are in every series on the rows of the fit, beside all series' mean.
+def at_the_end(panel: Panel, held: Array, horizon: int) -> Origins:
+    """Origins at all rows that were held out at the end of every series, or at evenly spaced ones of very many.
 
-    A series' own profile over the steps is drawn halfway to that of all series, and more if it has few origins. Of a
-    single series σ is 1.
+    Parameters
+    ----------
+    panel : Panel
+    held : array of int, shape (series,)
+        How many rows.
+    horizon : int
+    """
+    apart = max(1, -(-int(held.sum()) // MOST))
+    back = [np.arange(1, count + 1, apart)[::-1] for count in held]
+    series = np.repeat(np.arange(len(held)), [len(own) for own in back])
+    rows = panel.ends[series] - np.concatenate(back)
+    return Origins(series, rows, np.zeros(len(rows), np.int64), horizon, 1)
+
+
+def usual_errors(model: Measured, panel: Panel, horizon: int) -> Array:
+    """How large a fitted model's errors are in every series and at every step, on the rows of the fit.
+
+    A series' own profile over the steps is drawn halfway to that of all series, and more if it has few origins.
 
     Returns
     -------
     array, shape (series, horizon)
+        Above 0.
     """
     count = min(ORIGINS, max(1, MOST // len(panel.names)), int(panel.lengths.max()) - horizon - 2)
     origins = Origins.of(panel, horizon, count, 1)
@@ -115,12 +255,11 @@ def spread(model: Any, panel: Panel, horizon: int) -> Array:
     common = (own * number).sum(axis=0) / np.maximum(number.sum(axis=0), 1)
     share = number / (number + ORIGINS)
     profile = share * own + (1 - share) * common
-    found = usual[:, None] * np.maximum(profile, 1e-3)
-    found = found / found.mean(axis=0)
+    found: Array = usual[:, None] * np.maximum(profile, 1e-3)
     return found
 
 
-def _errors(model: Any, panel: Panel, origins: Origins) -> Array:
+def _errors(model: Measured, panel: Panel, origins: Origins) -> Array:
     """q − q̂ at every origin, (origins, horizon)."""
     future = following(panel, origins.rows, origins.horizon)
     found = model.point(panel, origins.series, origins.rows, origins.horizon, future)
@@ -129,14 +268,9 @@ def _errors(model: Any, panel: Panel, origins: Origins) -> Array:
 
 
 def _ranked(errors: Array, level: float) -> float:
-    """The conformal quantile of one step's errors."""
+    """The conformal quantile of one step's errors; NaN where they are too few for one."""
     known = np.sort(errors[~np.isnan(errors)])
     if level < 0.5:
         return -_ranked(-known, 1 - level)
     rank = int(np.ceil((len(known) + 1) * level - 1e-9))
-    if rank > len(known):
-        raise ValueError(
-            f"{len(known)} calibration errors are too few for the quantile {level:g}: at least "
-            f"{int(np.ceil(level / (1 - level)))} are needed. Raise calibration."
-        )
-    return float(known[rank - 1])
+    return float(known[rank - 1]) if rank <= len(known) else np.nan

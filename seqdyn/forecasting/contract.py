@@ -5,6 +5,7 @@ An *origin* is a place in a series: the row number of the first step to be forec
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -14,13 +15,14 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from seqdyn.checks import check_count
+from seqdyn.checks import check_count, outside
 from seqdyn.data.labels import quoted
 from seqdyn.data.panel_additions import read_future, read_more, static_frame
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.files import save as save_file
 from seqdyn.forecasting.backtest import Backtest
+from seqdyn.forecasting.envelope import Envelope, about
 from seqdyn.forecasting.figures import history_length, plot_fan
 from seqdyn.forecasting.origins import Origins, following, scales, tidy
 from seqdyn.forecasting.search import Search, search
@@ -40,10 +42,13 @@ class Forecasts(NamedTuple):
         The point forecast.
     quantiles : array, shape (origins, horizon, quantiles), or None
         Where quantiles were asked for; they never cross.
+    notes : tuple of str
+        What a reader of them should know: ``forecast`` warns of it, a backtest notes it.
     """
 
     mean: Array
     quantiles: Array | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -54,8 +59,9 @@ class PanelForecaster(BaseEstimator):
     ----------
     freq : str, int or None
         Frequency of the data; found if None.
-    season_length : int or None
-        m, steps in a season; from the frequency if None (24 for hours, 12 for months, 7 for days, …).
+    season_length : int, sequence of int, or None
+        m, steps in a season; from the frequency if None (24 for hours, 12 for months, 7 for days, …). Of several, such
+        as (24, 168), the shortest is the season of MASE and of models that know one; lags reach over the longest.
     id_col, time_col, target_col : str
         Columns of a long frame.
     past, future, static : sequence of str
@@ -63,7 +69,7 @@ class PanelForecaster(BaseEstimator):
     """
 
     freq: Any = None
-    season_length: int | None = None
+    season_length: Any = None
     id_col: str = "unique_id"
     time_col: str = "ds"
     target_col: str = "y"
@@ -144,12 +150,21 @@ class PanelForecaster(BaseEstimator):
         self.panel_ = panel
         self.known_ = self.fitted_until_ = panel.tail(1)
         self.season_length_ = self._season(panel)
+        self._histories = None
 
     def _season(self, panel: Panel) -> int:
+        """m; the shortest of several."""
+        return self._seasons(panel)[0]
+
+    def _seasons(self, panel: Panel) -> tuple[int, ...]:
+        """All seasons, the shortest first."""
         season = self.season_length
         if season is None:
-            return panel.grid.season_length()
-        return int(check_count("season_length", season, others=(None,)))
+            return (panel.grid.season_length(),)
+        several = season if isinstance(season, list | tuple | np.ndarray) else [season]
+        if not len(several):
+            raise ValueError("season_length is an empty sequence: give one season or more, or None.")
+        return tuple(sorted({int(check_count("season_length", own, others=(None,))) for own in several}))
 
     def _roles(self) -> Roles:
         def names(given: Sequence[str]) -> tuple[str, ...]:
@@ -234,17 +249,38 @@ class PanelForecaster(BaseEstimator):
         ------
         ValueError
             If the covariates known ahead are not given, do not reach the horizon or have missing values.
+
+        Warns
+        -----
+        UserWarning
+            If forecasts leave what the history allows, see :mod:`seqdyn.forecasting.envelope`; if some are not finite:
+            the last known value then stands in their place; if intervals rest on too few errors, or on errors of rows
+            that the weights have seen.
         """
         check_is_fitted(self)
         horizon = self._horizon(horizon)
         levels = as_levels(quantiles, level)
         known = self._known(future, horizon)
-        found = self._ahead(horizon, known, levels)
+        found = self._judged(self._ahead(horizon, known, levels), levels, type(self).__name__)
         columns = {"mean": found.mean}
         if levels is not None:
             assert found.quantiles is not None
             columns |= {f"{value:g}": found.quantiles[:, :, i] for i, value in enumerate(levels)}
         return self.known_.restore(columns | self._beside(baselines, horizon, known), self.known_.ahead(horizon))
+
+    def predict(self, horizon: int | None = None, future: Any = None, **options: Any) -> Any:
+        """The same as :meth:`forecast`.
+
+        Parameters
+        ----------
+        horizon, future, **options
+            As there.
+
+        Returns
+        -------
+        DataFrame, Series, DataArray or Dataset
+        """
+        return self.forecast(horizon, future, **options)
 
     def update(self, df: Any, *, fill_gaps: bool = False) -> Self:
         """Take in new rows; what was fitted stays as it is. (To fit again, call ``fit``.)
@@ -279,6 +315,13 @@ class PanelForecaster(BaseEstimator):
     def _take_in(self, new: Panel) -> None:
         self.panel_ = self.panel_.joined(new)
         self.known_ = self.panel_.tail(1)
+        self._histories = None
+
+    def _envelope(self) -> Envelope:
+        """What the known rows allow forecasts to be."""
+        if vars(self).get("_histories") is None:
+            self._histories: Envelope | None = Envelope.of(self.panel_)
+        return self._histories
 
     def _beside(self, baselines: Any, horizon: int, known: Array) -> dict[str, Array]:
         """Point forecasts of baselines, fitted to all that is known."""
@@ -286,7 +329,19 @@ class PanelForecaster(BaseEstimator):
             return {}
         panel = self._own_panel()
         models = self._baselines(baselines, panel, horizon).items()
-        return {name: model._fitted_to(panel)._ahead(horizon, known, None).mean for name, model in models}
+        found = {name: model._fitted_to(panel)._ahead(horizon, known, None) for name, model in models}
+        return {name: self._judged(own, None, name).mean for name, own in found.items()}
+
+    def _judged(self, found: Forecasts, levels: Array | None, name: str) -> Forecasts:
+        """Forecasts as they are given out: none that is not finite, and a warning of what is wrong with them."""
+        quantiles = about(found.mean, found.quantiles, levels)
+        envelope = self._envelope()
+        wrong = envelope.notes(found.mean, quantiles, self.known_.names, name)
+        if any("not finite" in note for note in wrong):
+            wrong[0] += " The last known value stands in their place."
+        for note in (*wrong, *found.notes):
+            warnings.warn(note, stacklevel=outside())
+        return Forecasts(*envelope.repaired(found.mean, quantiles, levels))
 
     def _horizon(self, horizon: int | None) -> int:
         return check_count("horizon", getattr(self, "horizon", None) if horizon is None else horizon)
@@ -503,6 +558,8 @@ def as_levels(quantiles: Sequence[float] | None, level: float | Sequence[float] 
     given: Any = [] if quantiles is None else np.atleast_1d(np.asarray(quantiles, dtype=object))
     found = [float(value) if isinstance(value, int | float | np.number) else np.nan for value in given]
     for percent in [] if level is None else np.atleast_1d(np.asarray(level, dtype=np.float64)):
+        if 0 < percent < 1:
+            raise ValueError(f"level is in percent: give {100 * percent:g} in place of {percent:g}.")
         if not 0 < percent < 100:
             raise ValueError(f"level is a share of central intervals in percent, between 0 and 100, got {percent:g}.")
         found += [0.5 - percent / 200, 0.5 + percent / 200]

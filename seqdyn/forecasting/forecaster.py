@@ -12,48 +12,36 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-import torch
 import xarray
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from seqdyn.autoregression import Autoregression
-from seqdyn.checks import check_choice, check_count
-from seqdyn.codecs import tensor
+from seqdyn.checks import check_count
 from seqdyn.data.calendar import calendar_names
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.estimators.closed_form import ClosedFormEstimator
 from seqdyn.estimators.regressors import GRURegressor
-from seqdyn.estimators.tasks import NumberEstimator
-from seqdyn.forecasting.conformal import Conformal, held_out, spread
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.defaults import default_baselines
+from seqdyn.forecasting.descriptions import describe
+from seqdyn.forecasting.envelope import Envelope
+from seqdyn.forecasting.fitted import Departure, FittedNetwork
 from seqdyn.forecasting.inputs import Inputs, scale_features, shifted, targets
+from seqdyn.forecasting.intervals import LONGEST, Draws, ForecastErrors, held_rows, quantiles, warning
+from seqdyn.forecasting.memory import SeriesMemory
 from seqdyn.forecasting.origins import Origins, check_grid
-from seqdyn.forecasting.paths import Sampler, sample_paths, spread_by_series
-from seqdyn.forecasting.states import at_origins, outputs_ahead
-from seqdyn.forecasting.transform import SCALINGS, SeriesTransform
+from seqdyn.forecasting.paths import path_pieces
+from seqdyn.forecasting.requirements import check_extent, check_forecaster, series_weights
+from seqdyn.forecasting.transform import SeriesTransform
 from seqdyn.generators import generator_of
-from seqdyn.state import State, from_xarray, leaves, map_leaves, take, to_xarray
-from seqdyn.training.heads import Head
-
-if TYPE_CHECKING:
-    pass
+from seqdyn.state import State
 
 Array = np.ndarray[Any, Any]
-
-
-RESIDUALS = 20_000
-"""Rows of all series together whose one-step errors are kept for sample paths, at least 100 of each."""
-
-
-BESIDE = {"pending": "last_", "tail": "tails_", "recent": "recent_"}
-"""What belongs to the state of a forecaster beside the network's own."""
 
 
 @dataclass(repr=False, eq=False)
@@ -96,8 +84,6 @@ class Forecaster(PanelForecaster):
         In training, the share of steps that see the true last value.
     free_run : int
         In training, the last so many steps of every window run on the network's own predictions.
-    calibration : int
-        Origins at the end of the fit's data that are held out to measure errors for split-conformal intervals; 0: none.
     n_samples : int
         Sample paths that quantiles are taken from, where the model draws them.
     random_state : int, RandomState or None
@@ -110,10 +96,21 @@ class Forecaster(PanelForecaster):
     ----------
     estimator_ : regressor
         Fitted.
-    state_ : State
-        After the last known row, one row a series, in network units; :attr:`state` has it labelled.
+    memory_ : SeriesMemory
+        Where every series stands after its last known row; :attr:`state` has it labelled, ``state_`` is the network's
+        own, in network units.
+    errors_ : ForecastErrors
+        What intervals are made of, see Notes.
     transform_ : SeriesTransform
         The scale of every series, fixed at the last fit.
+
+    Notes
+    -----
+    Intervals come from the network's own head, if its loss is ``"quantile"`` or ``"gaussian"``. Otherwise they are
+    conformal: errors are measured from every origin in the rows that early stopping held out, at no further fit; where
+    these are few, intervals are wider for it. Without early stopping, sample paths draw from the errors of the rows of
+    the fit, with a warning where the network has more than one weight for five of them. To calibrate on rows of your
+    own choice, put it into a :class:`~seqdyn.forecasting.calibrated.ConformalForecaster`.
 
     Examples
     --------
@@ -143,48 +140,41 @@ class Forecaster(PanelForecaster):
     calendar: Any = None
     teacher_forcing: Any = 1.0
     free_run: int = 0
-    calibration: int = 0
     n_samples: int = 500
     random_state: Any = None
 
     # ---------------------------------------------------------------- fitting
 
     def _learn(self, panel: Panel) -> None:
-        self._check()
-        if not self.calibration:
-            self._learn_from(panel)
-            self.conformal_ = None
-            return
-        horizon = self.horizon or max(1, self._season(panel))
-        origins, before = held_out(panel, horizon, self.calibration)
-        self._learn_from(before)
-        super()._remember(self._described(before, self.transform_))
-        self.spread_ = spread(self, before, horizon)
-        self.conformal_ = Conformal.measure(self, panel, origins)
-        self._learn_from(panel)
-        super()._remember(self._described(panel, self.transform_))
-        self.spread_ = spread(self, panel, horizon)
-
-    def _learn_from(self, panel: Panel) -> None:
-        season = self._season(panel)
-        self.transform_ = SeriesTransform.fit(
-            panel, self.log, self.difference, self.seasonal_difference, season, self.scaling
-        )
+        check_forecaster(self)
+        self.transform_ = self._scaled_to(panel)
+        season = self.transform_.season_length
         names = calendar_names(self.calendar, season, panel.grid.freq, panel.grid.kind)
         panel = self._described(panel, self.transform_)
         self.inputs_ = Inputs.of(panel, names, self._steps, self.weight)
         z = self.transform_.forward(panel)
-        self._check_extent(z, panel)
+        check_extent(panel, z, self._steps, self.context_length, self.transform_)
         X, Y = self.inputs_.rows(panel, shifted(z, panel)), targets(z, panel, self._steps)
         begins, ends = panel.stretches(max(50, 2 * season))
-        weight = None if self.weight is None else self._weights(panel)[panel.series[begins]]
+        self._train(panel, X, Y, begins, ends)
+        held = held_rows(self.estimator_, panel, begins, ends)
+        horizon = self.horizon or max(season, LONGEST)
+        self.errors_ = ForecastErrors.of(self._network_among(panel), panel, X, Y, held, horizon)
+
+    def _train(self, panel: Panel, X: Array, Y: Array, begins: Array, ends: Array) -> None:
+        """Fit the regressor to the stretches between long gaps; its state goes through them."""
+        weight = None if self.weight is None else series_weights(panel, self.weight)[panel.series[begins]]
         parts = [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
         with _own_start():
-            self.estimator_ = self._configured(panel, z.shape[1])
+            self.estimator_ = self._configured(panel, 1 + panel.past.shape[1])
             self.estimator_.fit([X[part] for part in parts], [Y[part] for part in parts], weight)
-        if len(parts) > len(panel.names):  # trained between long gaps, the state goes through them
+        if len(parts) > len(panel.names):
             _, self.estimator_.state_ = self.estimator_.predict(np.split(X, panel.starts[1:]), return_state=True)
-        self.residuals_, self.roughness_ = self._residuals(X, Y, panel)
+
+    def _scaled_to(self, panel: Panel) -> SeriesTransform:
+        return SeriesTransform.fit(
+            panel, self.log, self.difference, self.seasonal_difference, self._season(panel), self.scaling
+        )
 
     def _described(self, panel: Panel, transform: SeriesTransform) -> Panel:
         """The panel with the scale of every series among its static covariates, if that was asked for."""
@@ -193,38 +183,30 @@ class Forecaster(PanelForecaster):
         static = scale_features(panel, transform.levels(panel), transform.season_length)
         return panel.with_static(static if panel.static is None else panel.static.join(static))
 
-    def _weights(self, panel: Panel) -> Array:
-        """What every series counts in the loss, (series,)."""
-        assert panel.static is not None
-        weight = panel.static[self.weight].to_numpy(dtype=np.float64)
-        if not (weight >= 0).all() or not weight.any():
-            raise ValueError(f"weight={self.weight!r} must be at least 0 for every series, and above 0 for some.")
-        return weight
-
     def _roles(self) -> Roles:
         roles = super()._roles()
         return roles if self.weight is None else replace(roles, static=(*roles.static, self.weight))
 
     def _remember(self, panel: Panel) -> None:
-        super()._remember(self._described(panel, self.transform_))
+        panel = self._described(panel, self.transform_)
+        super()._remember(panel)
         self._news: list[Panel] = []
-        z = self.transform_.forward(panel)
-        self.state_ = self.estimator_.state_
-        self.last_ = z[panel.ends - 1]
-        everyone = np.arange(len(panel.names))
-        self.tails_ = self._tails(panel, everyone, panel.ends, self.transform_, z)
-        self.recent_ = self.transform_.recent(panel)
-        self.context_ = None if self.context_length is None else panel.tail(self._context_rows)
-
-    @property
-    def _context_rows(self) -> int:
-        """The last rows that a forecast from a short context needs."""
-        return int(self.context_length or 0) + self.transform_.memory + 1
+        self.envelope_ = Envelope.of(panel)
+        self.memory_ = SeriesMemory.of(self._network, panel, self.estimator_.state_)
 
     @property
     def _steps(self) -> int:
         """How many steps one row predicts."""
         return int(self.horizon or 1) if self.strategy == "direct" else 1
+
+    @property
+    def _network(self) -> FittedNetwork:
+        return self._network_among(self.known_)
+
+    def _network_among(self, panel: Panel) -> FittedNetwork:
+        """What was fitted, for the series of a panel."""
+        rest = self._steps, self.context_length, panel.names, panel.static
+        return FittedNetwork(self.estimator_, self.transform_, self.inputs_, *rest)
 
     def _configured(self, panel: Panel, columns: int) -> Any:
         """The regressor, told which of its inputs are its targets' past."""
@@ -252,7 +234,7 @@ class Forecaster(PanelForecaster):
         """The delay line: a season and one step, if the longest series has room for three."""
         if self.lags is not None:
             return self.lags
-        season = self._season(panel)
+        season = self._seasons(panel)[-1]
         return season + 1 if 1 < season <= panel.lengths.max() // 3 else 2
 
     def default_estimator(self, panel: Panel) -> GRURegressor:
@@ -263,76 +245,12 @@ class Forecaster(PanelForecaster):
             window=window if long else None, stride=max(1, window // 4) if long else 1, max_epochs=100, random_state=0
         )
 
-    def _residuals(self, X: Array, Y: Array, panel: Panel) -> tuple[Array | None, Array | None]:
-        """One-step errors on the first rows of every series, for sample paths of point predictions.
-
-        They are divided by their spread in each series, which is returned beside them, (series, columns).
-        """
-        if self._steps > 1 or "quantiles" in self._head.knows:
-            return None, None
-        few = panel.steps < max(100, RESIDUALS // len(panel.names))
-        owner = panel.series[few]
-        cuts = np.flatnonzero(np.diff(owner)) + 1
-        error = Y[few] - np.concatenate(self.estimator_.predict(np.split(X[few], cuts)))
-        late = panel.steps[few] >= np.minimum(self._lags(panel), panel.lengths // 2)[owner]
-        known = late & ~np.isnan(error).any(axis=1)
-        owner, error = owner[known], error[known]
-        size = spread_by_series(error, owner, len(panel.names))
-        return error / size[owner] - (error / size[owner]).mean(axis=0), size
-
-    def _check(self) -> None:
-        """Raise if parameters do not fit, or do not go together."""
-        if self.estimator is not None and not isinstance(self.estimator, NumberEstimator):
-            raise TypeError(
-                f"estimator must be a regressor of seqdyn, such as GRURegressor(), got {type(self.estimator).__name__}."
-            )
-        if getattr(self.estimator, "autoregression", None) is not None:
-            raise ValueError(
-                "The forecaster sets autoregression itself: give lags, centred, … to it, not the estimator."
-            )
-        if not getattr(self.estimator, "return_sequences", True):
-            raise ValueError("The estimator must predict at every step: set return_sequences=True.")
-        check_choice("strategy", self.strategy, ("recursive", "direct"))
-        check_choice("scaling", self.scaling, SCALINGS)
-        check_choice("log", self.log, (True, False, "auto"))
-        check_choice("centred", self.centred, (True, False))
-        check_count("n_samples", self.n_samples)
-        for name in ("horizon", "context_length", "lags"):
-            check_count(name, getattr(self, name), others=(None,))
-        for name in ("difference", "seasonal_difference", "free_run", "calibration"):
-            check_count(name, getattr(self, name), 0)
-        if self.strategy == "direct" and self.horizon is None:
-            raise ValueError("strategy='direct' predicts a fixed number of steps: give horizon.")
-
-    def _check_extent(self, z: Array, panel: Panel) -> None:
-        """Raise if series are too short for what is asked of them, or a past covariate is missing altogether."""
-        if self._steps >= int(panel.lengths.max()):
-            raise ValueError(
-                f"horizon={self._steps}, but the longest series has {panel.lengths.max()} rows: a direct model needs "
-                "more rows than steps ahead."
-            )
-        short = panel.lengths < (self.context_length or 0)
-        if short.any():
-            number = int(np.argmax(short))
-            raise ValueError(
-                f"Series {panel.names[number]!r} has {panel.lengths[number]} rows, fewer than "
-                f"context_length={self.context_length}: leave it out, or shorten the context."
-            )
-        empty = np.atleast_1d(np.isnan(z).all(axis=0))
-        if empty[1:].any():
-            raise ValueError(
-                f"The past covariate {panel.roles.past[int(np.argmax(empty[1:]))]!r} is missing everywhere."
-            )
-        known = np.add.reduceat(~np.isnan(z[:, 0]), panel.starts)
-        if (known == 0).any():
-            number = int(np.argmax(known == 0))
-            raise ValueError(
-                f"Series {panel.names[number]!r} has {panel.lengths[number]} rows, but differences over "
-                f"{self.transform_.memory} steps leave nothing of it: leave the series out, or set difference and "
-                "seasonal_difference to 0."
-            )
-
     # ---------------------------------------------------------------- state
+
+    @property
+    def state_(self) -> State:
+        """The network's state after the last known row, one row a series, in network units."""
+        return self.memory_.network
 
     @property
     def state(self) -> xarray.Dataset:
@@ -344,60 +262,22 @@ class Forecaster(PanelForecaster):
         alone.
         """
         check_is_fitted(self)
-        network = to_xarray(self.state_, ("series",)).assign_coords(series=np.asarray(self.known_.names))
-        return network.assign(
-            {name: (("series", f"{name}_value"), getattr(self, own).copy()) for name, own in BESIDE.items()}
-        )
+        return self.memory_.labelled(self.known_.names)
 
     @state.setter
     def state(self, state: Any) -> None:
         check_is_fitted(self)
-        beside = {}
-        if isinstance(state, xarray.Dataset):
-            whole = self._checked_state(state)
-            beside = {own: whole[name].to_numpy().copy() for name, own in BESIDE.items()}
-            state = from_xarray(whole, self.state_)
-        network = self.estimator_.predictor_.as_state(state, len(self.known_.names))
-        if not all(bool(leaf.isfinite().all()) for leaf in leaves(network)):
-            raise ValueError("The state holds values that are not finite (NaN or inf).")
-        self.__dict__.update(beside, state_=network)
-
-    def _checked_state(self, state: xarray.Dataset) -> xarray.Dataset:
-        """A labelled state in the order of the series, if it has all of them and all variables."""
-        own = self.state
-        absent = [str(name) for name in own.data_vars if name not in state]
-        if absent or "series" not in state.indexes:
-            raise ValueError(
-                f"The state has the variables {sorted(map(str, state.data_vars))}, but not {absent or ['series']}: "
-                "give what .state of this forecaster returned."
-            )
-        missing = self.known_.names.difference(state.indexes["series"])
-        if len(missing):
-            raise ValueError(f"The state has no rows for series {missing[0]!r}: give one for every series.")
-        return state.sel(series=np.asarray(self.known_.names))
+        self.memory_ = self.memory_.at(state, self._network)
 
     def _take_in(self, new: Panel) -> None:
-        """Filter the new rows: O(new), whatever came before."""
-        owner = self.known_.names.get_indexer(new.names)
-        transform = self.transform_.select(owner)
-        z = transform.forward(new, self.recent_[owner])
-        X = self.inputs_.rows(self._with_static(new), shifted(z, new, self.last_[owner]), self.known_.future[owner])
-        place = torch.as_tensor(owner)
-        before = take(self.state_, place)
-        said, after = self.estimator_.predict(np.split(X, new.starts[1:]), initial_state=before, return_state=True)
-        self.state_ = map_leaves(lambda old, now: old.index_copy(0, place.to(old.device), now), self.state_, after)
-        self.last_[owner] = z[new.ends - 1]
-        said = np.concatenate(said)[:, 0]
-        self.tails_[owner], self.recent_[owner] = transform.moved(new, self.tails_[owner], self.recent_[owner], said)
+        self.memory_ = self.memory_.update(self._network, new, self.known_.future)
+        self.envelope_ = self.envelope_.joined(new, self.known_.names.get_indexer(new.names))
         self.known_ = self.known_.joined(new).tail(1)
-        if self.context_ is not None:
-            self.context_ = self.context_.joined(new).tail(self._context_rows)
         if "panel_" in vars(self):
             self._news.append(new)
 
-    def _with_static(self, panel: Panel) -> Panel:
-        """A panel of known series, with their static covariates as they were in the fit."""
-        return panel if self.known_.static is None else panel.with_static(self.known_.static.loc[panel.names])
+    def _envelope(self) -> Envelope:
+        return self.envelope_
 
     def _own_panel(self) -> Panel:
         check_is_fitted(self)
@@ -426,15 +306,12 @@ class Forecaster(PanelForecaster):
         panel = self._read(df, static)
         check_grid(panel, self.known_)
         twin = copy.copy(self)
-        season = self.season_length_
-        twin.transform_ = SeriesTransform.fit(
-            panel, self.log, self.difference, self.seasonal_difference, season, self.scaling
-        )
+        twin.transform_ = self._scaled_to(panel)
         twin.estimator_ = copy.copy(self.estimator_)
-        described = self._described(panel, twin.transform_)
-        z = twin.transform_.forward(panel)
-        X = self.inputs_.rows(described, shifted(z, panel))
+        network = twin._network_among(self._described(panel, twin.transform_))
+        X = network.rows(panel, twin.transform_.forward(panel))
         _, twin.estimator_.state_ = self.estimator_.predict(np.split(X, panel.starts[1:]), return_state=True)
+        twin.errors_ = self.errors_.among(self.known_.names, panel.names)
         twin._remember(panel)
         return twin
 
@@ -464,134 +341,31 @@ class Forecaster(PanelForecaster):
     # ---------------------------------------------------------------- forecasting
 
     def _ahead(self, horizon: int, known: Array, levels: Array | None) -> Forecasts:
-        everyone = np.arange(len(self.known_.names))
-        times = self.known_.ahead(horizon)
-        state = self._start()
-        x = self._future_rows(self.last_, times, known, self.inputs_.constants(self.known_), self.known_.future)
-        return self._finished(state, x, everyone, self.tails_, horizon, levels)
-
-    def _start(self) -> State:
-        """The state that forecasts start from: the one kept, or the one that the last rows alone lead to."""
-        if self.context_ is None:
-            return self.state_
-        return self._states(self.context_, np.arange(len(self.context_.names)), self.context_.ends)
+        return self._finished(self.memory_.departure(self._network, self.known_, known), horizon, levels)
 
     def _roll(
         self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
     ) -> Forecasts:
-        x, owner, state, tails = self._set_out(panel, series, rows, horizon, future)
-        return self._finished(state, x, owner, tails, horizon, levels)
+        return self._finished(self._network.departure(panel, series, rows, future), horizon, levels)
 
-    def _set_out(
-        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array
-    ) -> tuple[Any, Array, State, Array]:
-        """Everything a forecast from origins of a panel starts from."""
-        panel = self._with_static(panel)
-        owner = self.known_.names.get_indexer(panel.names)
-        transform = self.transform_.select(owner)
-        z = transform.forward(panel)
-        state = self._states(panel, series, rows, z)
-        times = _instants(panel, rows, horizon)
-        constants = self.inputs_.constants(panel)[series]
-        x = self._future_rows(z[rows - 1], times, future, constants, panel.future[rows - 1])
-        return x, owner[series], state, self._tails(panel, series, rows, transform, z)
-
-    def _tails(self, panel: Panel, series: Array, rows: Array, transform: SeriesTransform, z: Array) -> Array:
-        """What differences are undone from; where values are missing, the model's own predictions stand for them."""
-        said = None
-        if transform.memory and np.isnan(panel.target).any():
-            X = self.inputs_.rows(self._with_static(panel), shifted(z, panel))
-            said = np.concatenate(self.estimator_.predict(np.split(X, panel.starts[1:])))[:, 0]
-        return transform.tails(panel, series, rows, said)
-
-    def _states(self, panel: Panel, series: Array, rows: Array, z: Array | None = None) -> State:
-        """The state at every origin, from one pass over the panel."""
-        if z is None:
-            owner = self.known_.names.get_indexer(panel.names)
-            z = self.transform_.select(owner).forward(panel)
-        X = self.inputs_.rows(self._with_static(panel), shifted(z, panel))
-        read = self.estimator_.predictor_.rows(self.estimator_.read(np.split(X, panel.starts[1:])))
-        return at_origins(self.estimator_.cell_, read, series, rows, self.context_length)
-
-    def _future_rows(self, last: Array, times: list[pd.Index], future: Array, constants: Array, before: Array) -> Any:
-        """Inputs of the steps ahead: the last value in the first, and no values after it."""
-        beside = self.inputs_.ahead(times, future, constants, before)
-        past = np.full((len(last), beside.shape[1], last.shape[1]), np.nan)
-        past[:, 0] = last
-        return self.estimator_.predictor_.encode(np.concatenate([past, beside], axis=2))
-
-    def _finished(
-        self, state: State, x: Any, series: Array, tails: Array, horizon: int, levels: Array | None
-    ) -> Forecasts:
+    def _finished(self, start: Departure, horizon: int, levels: Array | None) -> Forecasts:
         """From states and rows ahead to forecasts in the units of the data."""
         self._check_reach(horizon)
-        output = outputs_ahead(self.estimator_.cell_, state, x)
-        z = self._points(output, horizon)
-        mean = self.transform_.backward(z, series, tails)
+        network = self._network
+        output = network.output(start)
+        mean = network.transform.backward(network.points(output, horizon), start.series, start.tails)
         if levels is None:
             return Forecasts(mean)
-        if self.conformal_ is not None:
-            q = self.transform_.integrated(z, series, tails)[:, :, None]
-            width = self.spread_[series, :horizon, None] * self.conformal_.offsets(levels, horizon)
-            return Forecasts(mean, np.sort(self.transform_.to_data(q + width, series), axis=2))
-        if self._steps > 1:
-            values = self._heads(output, levels)[:, :horizon]
-        else:
-            return Forecasts(mean, self._sampled(state, x, series, tails, levels))
-        return Forecasts(mean, np.sort(self._around(values, z, series, tails), axis=2))
+        draws = Draws(horizon, self.n_samples, generator_of(self.random_state))
+        found = quantiles(network, start, output, levels, self.errors_, draws)
+        return Forecasts(mean, found, warning(self.errors_, levels))
 
-    def _points(self, output: Tensor, horizon: int) -> Array:
-        """ẑ of the target, (origins, horizon)."""
-        decoded = self.estimator_.predictor_.decode(output)  # (origins, steps, columns · H)
-        return decoded[:, 0, :horizon] if self._steps > 1 else decoded[:, :, 0]
-
-    def _around(self, values: Array, z: Array, series: Array, tails: Array) -> Array:
-        """Quantiles in the units of the data, from those of z; differences are undone along the point forecast."""
-        if not self.transform_.memory:
-            return self.transform_.backward(values, series, tails)
-        q = self.transform_.integrated(z, series, tails)[:, :, None]
-        return self.transform_.to_data(q + (values - z[:, :, None]) * self.transform_.scale[series, :1, None], series)
-
-    def _heads(self, output: Tensor, levels: Array) -> Array:
-        """Quantiles of z as the heads of a direct model say, (origins, H, quantiles)."""
-        if "quantiles" not in self._head.knows:
+    def _check_reach(self, horizon: int) -> None:
+        if self.strategy == "direct" and horizon > self._steps:
             raise ValueError(
-                f"A direct model with loss={self.estimator_.loss!r} says nothing of its errors: set calibration to the "
-                "number of origins to measure them on, or fit with loss='quantile' or 'gaussian'."
+                f"This direct model was fitted for horizon={self._steps} and cannot forecast {horizon} steps: fit with "
+                "a longer horizon, or with strategy='recursive'."
             )
-        values = self.estimator_.predictor_.codec.targets.quantiles(output[:, 0], tuple(levels))
-        return values[:, : self._steps]
-
-    def _sampled(self, state: State, x: Any, series: Array, tails: Array, levels: Array) -> Array:
-        """Quantiles of sample paths, (origins, horizon, quantiles)."""
-        paths = self._paths(state, x, series, tails, self.n_samples)
-        return np.moveaxis(np.quantile(paths, levels, axis=1), 0, -1)
-
-    @torch.inference_mode()
-    def _paths(self, state: State, x: Any, series: Array, tails: Array, count: int) -> Array:
-        """Sample paths in the units of the data, (origins, paths, horizon)."""
-        if self._steps > 1:
-            raise ValueError(
-                "Sample paths need strategy='recursive': a direct model says nothing of how steps go together."
-            )
-        predictor = self.estimator_.predictor_
-        scaling = predictor.codec.targets.scaling
-        columns = self.last_.shape[1]
-        origins = len(leaves(x)[0])
-        pool, size = np.zeros((1, columns)), np.ones((origins, columns))
-        if self.residuals_ is not None and self.roughness_ is not None:
-            pool, size = self.residuals_, self.roughness_[series] / scaling.scale
-        generator = generator_of(self.random_state)
-        step = max(1, 100_000 // count)
-        pieces = []
-        for begin in range(0, origins, step):
-            part = slice(begin, begin + step)
-            widths = tensor(np.repeat(size[part], count, axis=0), predictor.like)
-            draw = Sampler(self._head, columns, tensor(pool, predictor.like), widths, generator)
-            drawn = sample_paths(self.estimator_.cell_, take(state, part), take(x, part), count, draw)
-            pieces.append(drawn[..., 0].double().cpu().numpy() * scaling.scale[0] + scaling.mean[0])
-        z = np.concatenate(pieces)
-        return np.moveaxis(self.transform_.backward(np.moveaxis(z, 1, 2), series, tails), 2, 1)
 
     def sample(self, horizon: int | None = None, n_samples: int = 100, future: Any = None) -> xarray.DataArray:
         """Sample paths of the future: each draws its next value, reads it, and goes on from its own state.
@@ -610,27 +384,16 @@ class Forecaster(PanelForecaster):
             In the units of the data.
         """
         check_is_fitted(self)
-        horizon = self._horizon(horizon)
-        known = self._known(future, horizon)
-        everyone = np.arange(len(self.known_.names))
-        constants, times = self.inputs_.constants(self.known_), self.known_.ahead(horizon)
-        x = self._future_rows(self.last_, times, known, constants, self.known_.future)
-        values = self._paths(self._start(), x, everyone, self.tails_, check_count("n_samples", n_samples))
-        labels = {"series": np.asarray(self.known_.names), "step": np.arange(1, horizon + 1)}
-        return xarray.DataArray(values, labels, ("series", "sample", "step"))
-
-    @property
-    def _head(self) -> Head:
-        """What the outputs of the network mean."""
-        head: Head = self.estimator_.predictor_.codec.targets.head
-        return head
-
-    def _check_reach(self, horizon: int) -> None:
-        if self.strategy == "direct" and horizon > self._steps:
+        horizon, count = self._horizon(horizon), check_count("n_samples", n_samples)
+        if self._steps > 1:
             raise ValueError(
-                f"This direct model was fitted for horizon={self._steps} and cannot forecast {horizon} steps: fit with "
-                "a longer horizon, or with strategy='recursive'."
+                "Sample paths need strategy='recursive': a direct model says nothing of how steps go together."
             )
+        start = self.memory_.departure(self._network, self.known_, self._known(future, horizon))
+        draw = generator_of(self.random_state)
+        values = np.concatenate([*path_pieces(self._network, start, count, self.errors_.residuals, draw)])
+        labels = {"series": np.asarray(self.known_.names), "step": np.arange(1, horizon + 1)}
+        return xarray.DataArray(np.moveaxis(values, 2, 1), labels, ("series", "sample", "step"))
 
     def summary(self, df: Any = None, horizon: int | None = None) -> str:
         """One screen: the data, the model, its training, and the verdict against the baselines.
@@ -657,22 +420,6 @@ class Forecaster(PanelForecaster):
         return "\n".join(
             [*describe(self, panel), "", f"last {ahead} steps, fitted without them", table, test.verdict()]
         )
-
-    # ---------------------------------------------------------------- for the calibration
-
-    def point(self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array) -> Array:
-        """q̂ from origins of a panel, (origins, horizon)."""
-        x, owner, state, tails = self._set_out(panel, series, rows, horizon, future)
-        z = self._points(outputs_ahead(self.estimator_.cell_, state, x), horizon)
-        return self.transform_.integrated(z, owner, tails)
-
-    def truth(self, panel: Panel, series: Array, rows: Array, horizon: int) -> Array:
-        """q, what came, (origins, horizon)."""
-        owner = self.known_.names.get_indexer(panel.names)
-        q = self.transform_.select(owner).levels(panel)
-        place = rows[:, None] + np.arange(horizon)
-        inside = place < panel.ends[series][:, None]
-        return np.where(inside, q[np.minimum(place, len(q) - 1)], np.nan)
 
     # ---------------------------------------------------------------- baselines and files
 
@@ -703,39 +450,9 @@ class Forecaster(PanelForecaster):
         return forecaster
 
 
-def describe(model: Forecaster, panel: Panel) -> list[str]:
-    """Data, model and training of a fitted forecaster, a line each."""
-    gaps, missing = panel.gaps(), int(np.isnan(panel.target).sum())
-    lengths = panel.lengths
-    size = f"{lengths[0]}" if len(set(lengths.tolist())) == 1 else f"{lengths.min()} to {lengths.max()}"
-    network = model.estimator_.network_
-    weights = sum(parameter.numel() for parameter in network.parameters())
-    lines = [
-        f"data      {len(lengths)} series of {size} rows, freq={panel.grid.freq!r}, season {model.season_length_}",
-        f"          {missing} missing values, {len(gaps)} gaps of absent rows",
-        f"model     {model.estimator_}",
-        f"          {weights} weights, {model.strategy}, scaled by series ({model.scaling})",
-    ]
-    history = getattr(model.estimator_, "history_", None)
-    if history is not None and len(history):
-        last = history.iloc[-1]
-        lines.append(f"training  {len(history)} epochs, {last['seconds']:.1f} s, loss {last['loss']:.4g}")
-    return lines
-
-
 @contextmanager
 def _own_start() -> Iterator[None]:
     """No word about a short warm-up: a forecaster carries its state through the whole history."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="warmup=")
         yield
-
-
-def _instants(panel: Panel, rows: Array, horizon: int) -> list[pd.Index]:
-    """The instants after every origin."""
-    known: dict[Any, pd.Index] = {}
-    lasts = panel.times[rows - 1]
-    for last in lasts:
-        if last not in known:
-            known[last] = panel.grid.after(last, horizon)
-    return [known[last] for last in lasts]

@@ -14,6 +14,7 @@ from seqdyn.checks import check_count, outside
 from seqdyn.data.labels import quoted
 from seqdyn.data.panel_additions import check_zone
 from seqdyn.data.panels import Panel
+from seqdyn.forecasting.envelope import Envelope, about
 
 Array = np.ndarray[Any, Any]
 
@@ -125,7 +126,10 @@ class Origins:
         else:
             series, rows = self.series[chosen], self.rows[chosen]
         future = following(panel, rows, self.horizon)
-        mean, quantiles = model._roll(panel, series, rows, self.horizon, future, levels)
+        mean, quantiles, notes = model._roll(panel, series, rows, self.horizon, future, levels)
+        quantiles = about(mean, quantiles, levels)
+        wrong = Envelope.of(panel, rows).notes(mean, quantiles, panel.names[series], name)
+        self.notes += [note for note in (*wrong, *notes) if note not in self.notes]
         return tidy(panel, series, rows, mean, quantiles, levels, name)
 
     def _of_known(self, panel: Panel, chosen: Array, known: Array, name: str) -> tuple[Array, Panel, Array, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,48 @@ from torch import Tensor
 
 from seqdyn.autoregression import Past
 from seqdyn.cell import Cell
+from seqdyn.codecs import tensor
+from seqdyn.forecasting.fitted import Departure, FittedNetwork
 from seqdyn.loops import rollout, scan
 from seqdyn.state import State, map_leaves, steps
 from seqdyn.training.heads import Head
 
 Array = np.ndarray[Any, Any]
+
+VALUES_AT_ONCE = 2_000_000
+"""How many values of sample paths are held at once."""
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """One-step errors of a point prediction, which sample paths draw from.
+
+    Attributes
+    ----------
+    pool : array, shape (errors, columns)
+        Of all series, divided by the usual error of each.
+    sizes : array, shape (series, columns)
+        The usual errors.
+    seen : float
+        Weights a known row, where the weights have seen the rows that the errors are of; 0 where they have not.
+    """
+
+    pool: Array
+    sizes: Array
+    seen: float
+
+    @classmethod
+    def of(cls, errors: Array, owner: Array, series: int, seen: float = 0.0) -> Residuals:
+        """From errors (errors, columns) and the series of each."""
+        size = spread_by_series(errors, owner, series)
+        if not len(errors):
+            return cls(np.zeros((1, size.shape[1])), size, seen)
+        return cls(errors / size[owner] - (errors / size[owner]).mean(axis=0), size, seen)
+
+    @property
+    def flatters(self) -> bool:
+        """Whether the errors are much smaller than those to come: more than one weight for five of the rows seen."""
+        return self.seen > 0.2
 
 
 @dataclass(frozen=True)
@@ -79,6 +117,47 @@ def sample_paths(cell: Cell, state: State, x: Past, count: int, draw: Sampler) -
         last = ahead.output[:, -1]
     drawn.append(draw(last))
     return torch.stack(drawn, 1).unflatten(0, (origins, count))
+
+
+def path_pieces(
+    network: FittedNetwork, start: Departure, count: int, residuals: Residuals | None, generator: torch.Generator
+) -> Iterator[Array]:
+    """Sample paths in the units of the data, some origins at a time, (origins, horizon, paths).
+
+    Parameters
+    ----------
+    network : FittedNetwork
+        A recursive one.
+    start : Departure
+    count : int
+        Paths an origin.
+    residuals : Residuals or None
+        Where the head says nothing of its errors.
+    generator : torch.Generator
+    """
+    horizon = start.x.value.shape[1]
+    size = max(1, VALUES_AT_ONCE // (count * horizon))
+    for begin in range(0, len(start.series), size):
+        piece = start.part(slice(begin, begin + size))
+        z = _drawn(network, piece, count, residuals, generator)
+        yield network.transform.backward(z, piece.series, piece.tails)
+
+
+@torch.inference_mode()
+def _drawn(
+    network: FittedNetwork, start: Departure, count: int, residuals: Residuals | None, generator: torch.Generator
+) -> Array:
+    """Paths of z of the target, (origins, horizon, paths)."""
+    predictor = network.estimator.predictor_
+    scaling, columns = predictor.codec.targets.scaling, start.x.value.shape[2]
+    pool, sizes = np.zeros((1, columns)), np.ones((len(start.series), columns))
+    if residuals is not None:
+        pool, sizes = residuals.pool, residuals.sizes[start.series] / scaling.scale
+    widths = tensor(np.repeat(sizes, count, axis=0), predictor.like)
+    draw = Sampler(network.head, columns, tensor(pool, predictor.like), widths, generator)
+    drawn = sample_paths(network.estimator.cell_, start.state, start.x, count, draw)
+    z: Array = drawn[..., 0].double().cpu().numpy() * scaling.scale[0] + scaling.mean[0]
+    return np.moveaxis(z, 1, 2)
 
 
 def spread_by_series(errors: Array, owner: Array, series: int) -> Array:

@@ -32,6 +32,8 @@ from seqdyn import (
 )
 from seqdyn.state import leaves
 
+pytestmark = pytest.mark.filterwarnings("ignore:Forecaster. . of 3 forecasts are far beyond")  # two epochs learn little
+
 QUICK: dict[str, Any] = {"hidden_size": 4, "max_epochs": 2, "random_state": 0, "dtype": "float64"}
 
 MODELS: dict[str, Callable[[], Forecaster]] = {
@@ -186,21 +188,24 @@ def test_rows_in_any_order_and_any_layout_are_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RECURSIVE)
-def test_quantiles_are_in_order(name: str) -> None:
+@pytest.mark.filterwarnings("ignore:Intervals are drawn from the errors of rows")
+def test_quantiles_are_in_order_about_the_point(name: str) -> None:
     model = RECURSIVE[name]().set_params(n_samples=50).fit(panel().iloc[:30])
     if name == "short context":
         return
     values = model.forecast(4, quantiles=[0.1, 0.3, 0.5, 0.9])
     for series in panel():
-        spread = values[series].drop(columns="mean").to_numpy()
+        spread, mean = values[series].drop(columns="mean").to_numpy(), values[series]["mean"].to_numpy()
         assert (np.diff(spread, axis=1) >= 0).all()
+        assert ((spread[:, 1] <= mean) & (mean <= spread[:, 3])).all()
 
 
 def test_the_global_random_state_is_left_alone() -> None:
     import torch
 
     before, legacy = torch.random.get_rng_state(), np.random.mtrand._rand.get_state()[1].copy()
-    MODELS["gru"]().fit(panel()).forecast(3, level=80)
+    with pytest.warns(UserWarning, match="early_stopping=True"):
+        MODELS["gru"]().fit(panel()).forecast(3, level=80)
     assert (torch.random.get_rng_state() == before).all()
     assert (np.random.mtrand._rand.get_state()[1] == legacy).all()
 
@@ -248,7 +253,8 @@ def test_sample_paths_of_a_gaussian_head_have_its_spread() -> None:
 
 def test_conformal_intervals_cover() -> None:
     y = autoregressive(9000)
-    model = Forecaster(ARXRegressor(output_lags=0, input_lags=0), horizon=4, calibration=3000).fit(y.iloc[:5000])
+    inner = Forecaster(ARXRegressor(output_lags=0, input_lags=0))
+    model = ConformalForecaster(inner, horizon=4, calibration=3000).fit(y.iloc[:5000])
     result = model.backtest(y, 4, 3900, 1, level=[80, 95], baselines=None)
     assert result.metrics()["coverage_80"].iloc[0] == pytest.approx(80, abs=3)
     assert result.metrics()["coverage_95"].iloc[0] == pytest.approx(95, abs=1.5)
@@ -267,14 +273,24 @@ def test_every_series_has_intervals_of_its_own_width(order: list[str]) -> None:
     assert ((table["coverage_80"] > 68) & (table["coverage_80"] < 92)).all()
 
 
+def test_there_is_one_way_to_calibrate() -> None:
+    with pytest.raises(TypeError, match="calibration"):
+        Forecaster(GRURegressor(**QUICK), calibration=25)  # type: ignore[call-arg]
+
+
 def test_what_a_calibration_needs_is_said() -> None:
+    inner = Forecaster(GRURegressor(**QUICK), scale_features=True)
     with pytest.raises(ValueError, match="calibration=25 origins of 5 steps leave"):
-        Forecaster(GRURegressor(**QUICK), horizon=5, calibration=25).fit(panel())
+        ConformalForecaster(inner, horizon=5, calibration=25).fit(panel())
     frame = panel()
     frame["late"] = np.where(np.arange(40) < 34, np.nan, frame["a"])
     with pytest.warns(UserWarning, match="Calibration"):
-        model = Forecaster(GRURegressor(**QUICK), horizon=3, calibration=5, scale_features=True).fit(frame)
+        model = ConformalForecaster(inner, horizon=3, calibration=5).fit(frame)
     assert model.forecast(2, level=50)["late"].shape == (2, 3)
+    with pytest.raises(ValueError, match="measured errors up to 3 steps ahead"):
+        model.forecast(4, level=50)
+    with pytest.warns(UserWarning, match="too few for the quantile 0.995"):
+        model.forecast(2, level=99)
 
 
 def test_a_short_context_survives_a_file_and_updates(tmp_path: Any) -> None:
@@ -585,7 +601,7 @@ def test_a_horizon_beyond_a_direct_model_is_refused() -> None:
     assert len(model.forecast()) == 6
     with pytest.raises(ValueError, match="horizon=6"):
         model.forecast(7)
-    with pytest.raises(ValueError, match="calibration"):
+    with pytest.raises(ValueError, match="ConformalForecaster"):
         model.forecast(3, level=80)
 
 

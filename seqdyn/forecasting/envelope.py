@@ -1,0 +1,188 @@
+"""What the history of a series allows its forecasts: its range, carried on along its own trend or growth.
+
+    s   the range of the n known values, or their size where they never change or are few
+    g   how fast values of one sign grow, from the means of the first and of the last third of the history
+    [min − s (3 + k / (n − 1)),  max(max + s (3 + k / (n − 1)), max exp(k g⁺) + 3 s)]      k steps ahead
+
+A path that leaves it has run away: a recursion that diverges, an exponential of a logarithm extrapolated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seqdyn.data.labels import quoted
+from seqdyn.data.panels import Panel
+
+Array = np.ndarray[Any, Any]
+
+RANGES = 3.0
+"""How many ranges a path may leave the known values by."""
+
+FEW = 10
+"""Fewer known values than this tell no range."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """The histories before some origins, in short; every attribute is an array of shape (origins,).
+
+    Attributes
+    ----------
+    lowest, highest, last : array
+        Of the known values; NaN where there are none.
+    known : array of int
+        How many there are.
+    growth : array
+        g, a step; 0 where values are not of one sign.
+    """
+
+    lowest: Array
+    highest: Array
+    last: Array
+    known: Array
+    growth: Array
+
+    @classmethod
+    def of(cls, panel: Panel, rows: Array | None = None) -> Envelope:
+        """The histories before some rows; before the end of every series if None.
+
+        Parameters
+        ----------
+        panel : Panel
+        rows : array of int, shape (origins,), optional
+            At least one row of the same series comes before each.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from seqdyn.data.panel_reading import read_panel
+        >>> low, high = Envelope.of(read_panel(pd.Series(range(30)))).limits(2)
+        >>> low.tolist(), high.tolist()
+        ([[-88.0, -89.0]], [[117.0, 118.0]])
+        """
+        before = (panel.ends if rows is None else rows) - 1
+        y, missing = panel.target, np.isnan(panel.target)
+        table = pd.DataFrame({"low": np.where(missing, np.inf, y), "high": np.where(missing, -np.inf, y)})
+        groups = table.groupby(panel.series, sort=False)
+        low, high = groups["low"].cummin().to_numpy()[before], groups["high"].cummax().to_numpy()[before]
+        sums = pd.DataFrame({"y": np.where(missing, 0.0, y), "n": ~missing}).groupby(panel.series, sort=False).cumsum()
+        known = sums["n"].to_numpy()[before].astype(np.int64)
+        first, final, apart = _thirds(panel, before, sums["y"].to_numpy(), sums["n"].to_numpy())
+        last = pd.Series(y).groupby(panel.series, sort=False).ffill().to_numpy()[before]
+        low, high = np.where(known > 0, low, np.nan), np.where(known > 0, high, np.nan)
+        return cls(low, high, last, known, _growth(low, high, first, final, apart))
+
+    def joined(self, new: Panel, owner: Array) -> Envelope:
+        """With new rows of some series (``owner`` are their numbers); the growth stays as it was."""
+        more = Envelope.of(new)
+        parts = {name: getattr(self, name).copy() for name in ("lowest", "highest", "last", "known")}
+        parts["lowest"][owner] = np.fmin(parts["lowest"][owner], more.lowest)
+        parts["highest"][owner] = np.fmax(parts["highest"][owner], more.highest)
+        parts["last"][owner] = np.where(np.isnan(more.last), parts["last"][owner], more.last)
+        parts["known"][owner] += more.known
+        return Envelope(**parts, growth=self.growth)
+
+    @property
+    def spread(self) -> Array:
+        """s, above 0: the range, or the largest |y| (1 if that is 0) where it is 0 or few values tell it."""
+        size = np.fmax(np.abs(self.lowest), np.abs(self.highest))
+        size = np.where(size > 0, size, 1.0)
+        found = self.highest - self.lowest
+        return np.where(found > 0, np.where(self.known < FEW, np.fmax(found, size), found), size)
+
+    def limits(self, horizon: int) -> tuple[Array, Array]:
+        """Lowest and highest values of a path that has not run away, (origins, horizon) each."""
+        steps, size = np.arange(1, horizon + 1), self.spread[:, None]
+        line = size * (RANGES + steps / np.maximum(self.known - 1, 1)[:, None])
+        with np.errstate(over="ignore", invalid="ignore"):
+            grown = np.exp(steps * np.maximum(self.growth, 0)[:, None])
+            low, high = (edge[:, None] * grown for edge in (self.lowest, self.highest))
+        slack = RANGES * size
+        return np.fmin(self.lowest[:, None] - line, low - slack), np.fmax(self.highest[:, None] + line, high + slack)
+
+    # ---------------------------------------------------------------- judging forecasts
+
+    def notes(self, mean: Array, quantiles: Array | None, names: pd.Index, model: str) -> list[str]:
+        """What is wrong with forecasts: those that are no numbers, and those that have run away; a sentence each.
+
+        Parameters
+        ----------
+        mean : array, shape (origins, horizon)
+        quantiles : array, shape (origins, horizon, quantiles), or None
+        names : Index, shape (origins,)
+            The series of every origin.
+        model : str
+        """
+        values = mean[:, :, None] if quantiles is None else np.concatenate([mean[:, :, None], quantiles], axis=2)
+        low, high = self.limits(mean.shape[1])
+        known = (self.known > 0)[:, None, None]
+        failed = ~np.isfinite(values) & known
+        beyond = ~failed & known & ((values < low[:, :, None]) | (values > high[:, :, None]))
+        found = []
+        if failed.any():
+            number, step, _ = np.argwhere(failed)[0]
+            found.append(
+                f"{model}: {_count(failed, names)} not finite, such as that of series {quoted(names[number])} "
+                f"{step + 1} steps ahead."
+            )
+        if beyond.any():
+            number, step, place = np.argwhere(beyond)[0]
+            found.append(
+                f"{model}: {_count(beyond, names)} far beyond the history, such as {values[number, step, place]:.4g} "
+                f"of series {quoted(names[number])} {step + 1} steps ahead, whose known values lie in "
+                f"[{self.lowest[number]:.4g}, {self.highest[number]:.4g}]: the model has run away. Do not use them; "
+                "compare with baselines, difference the series, or take log=False."
+            )
+        return found
+
+    def repaired(self, mean: Array, quantiles: Array | None, levels: Array | None) -> tuple[Array, Array | None]:
+        """Forecasts whose values that are not finite are the last known one; quantiles lie on lines to the limits."""
+        last = np.broadcast_to(self.last[:, None], mean.shape)
+        fixed = np.where(np.isfinite(mean) | np.isnan(last), mean, last)
+        if quantiles is None or levels is None or np.isfinite(quantiles).all():
+            return fixed, quantiles
+        low, high = (limit[:, :, None] for limit in self.limits(mean.shape[1]))
+        share = np.abs(2 * levels - 1)
+        wide = fixed[:, :, None] * (1 - share) + np.where(levels < 0.5, low, high) * share
+        return fixed, np.sort(np.where(np.isfinite(quantiles), quantiles, wide), axis=2)
+
+
+def about(mean: Array, quantiles: Array | None, levels: Array | None) -> Array | None:
+    """Quantiles of which every central interval holds the point forecast: those on the wrong side of it move to it."""
+    if quantiles is None or levels is None:
+        return quantiles
+    centre = mean[:, :, None]
+    below = np.where(levels < 0.5, np.minimum(quantiles, centre), quantiles)
+    found: Array = np.where(levels > 0.5, np.maximum(below, centre), below)
+    return found
+
+
+def _thirds(panel: Panel, before: Array, total: Array, count: Array) -> tuple[Array, Array, Array]:
+    """Means of the first and of the last third of the rows up to ``before``, and how many steps lie between."""
+    start = panel.starts[panel.series[before]]
+    rows = before - start + 1
+    third = np.maximum(rows // 3, 1)
+    means = []
+    for end, earlier in ((start + third - 1, False), (before, True)):
+        size, known = (
+            table[end] - np.where(earlier & (rows > third), table[end - third], 0.0) for table in (total, count)
+        )
+        means.append(np.divide(size, known, out=np.full(len(rows), np.nan), where=known > 0))
+    return means[0], means[1], np.maximum(rows - third, 1)
+
+
+def _growth(low: Array, high: Array, first: Array, final: Array, apart: Array) -> Array:
+    """The logarithm of the ratio of two means of one sign, a step; 0 for values of both signs."""
+    one_sign = (low > 0) | (high < 0)
+    ratio = np.divide(final, first, out=np.ones(len(first)), where=one_sign & (first != 0))
+    return np.nan_to_num(np.log(np.where(ratio > 0, ratio, 1.0)) / apart)
+
+
+def _count(found: Array, names: pd.Index) -> str:
+    """How many forecasts, of how many, have such a value."""
+    return f"{int(found.any(axis=(1, 2)).sum())} of {len(names)} forecasts are"

@@ -1,0 +1,170 @@
+"""A fitted network among the series of its fit: rows of panels in, states at origins, and the steps after them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from seqdyn.data.panels import Panel
+from seqdyn.forecasting.inputs import Inputs, shifted
+from seqdyn.forecasting.states import at_origins, outputs_ahead
+from seqdyn.forecasting.transform import SeriesTransform
+from seqdyn.state import State, take
+from seqdyn.training.heads import Head
+
+Array = np.ndarray[Any, Any]
+
+
+class Departure(NamedTuple):
+    """What forecasts start from, one row an origin.
+
+    Attributes
+    ----------
+    state : State
+        Before the first step.
+    x : tree, leaves (origins, horizon, …)
+        Inputs of the steps ahead: the last value in the first, and no values after it.
+    series : array of int, shape (origins,)
+        The number of each origin's series in the fit.
+    tails : array, shape (origins, memory)
+        What differences are undone from.
+    """
+
+    state: State
+    x: Any
+    series: Array
+    tails: Array
+
+    def part(self, chosen: slice) -> Departure:
+        """Some of the origins."""
+        return Departure(take(self.state, chosen), take(self.x, chosen), self.series[chosen], self.tails[chosen])
+
+
+@dataclass(frozen=True)
+class FittedNetwork:
+    """What a fit leaves: ẑ_{t+1}, h_{t+1} = f(x_t, h_t), and how a panel becomes x and z.
+
+    Attributes
+    ----------
+    estimator : regressor
+        Fitted.
+    transform : SeriesTransform
+    inputs : Inputs
+    steps : int
+        How many steps one row predicts.
+    context_length : int or None
+        How many rows condition a forecast; None: all.
+    names : Index, shape (series,)
+    static : DataFrame or None
+        As it was in the fit.
+    """
+
+    estimator: Any
+    transform: SeriesTransform
+    inputs: Inputs
+    steps: int
+    context_length: int | None
+    names: pd.Index
+    static: pd.DataFrame | None
+
+    @property
+    def head(self) -> Head:
+        """What the outputs mean."""
+        head: Head = self.estimator.predictor_.codec.targets.head
+        return head
+
+    # ---------------------------------------------------------------- rows in
+
+    def numbers(self, panel: Panel) -> Array:
+        """The number in the fit of every series of a panel."""
+        found: Array = self.names.get_indexer(panel.names)
+        return found
+
+    def described(self, panel: Panel) -> Panel:
+        """A panel of known series, with their static covariates as they were in the fit."""
+        return panel if self.static is None else panel.with_static(self.static.loc[panel.names])
+
+    def units(self, panel: Panel) -> SeriesTransform:
+        """The transform of the series of a panel."""
+        return self.transform.select(self.numbers(panel))
+
+    def rows(self, panel: Panel, z: Array) -> Array:
+        """Inputs of all rows of a panel, (total, features)."""
+        return self.inputs.rows(self.described(panel), shifted(z, panel))
+
+    def said(self, X: Array, panel: Panel) -> Array:
+        """What the network says of z one step ahead at every row, (total, columns)."""
+        found: Array = np.concatenate(self.estimator.predict(np.split(X, panel.starts[1:])))
+        return found
+
+    def states(self, panel: Panel, series: Array, rows: Array, X: Array) -> State:
+        """The state at every origin, from one pass over the panel."""
+        read = self.estimator.predictor_.rows(self.estimator.read(np.split(X, panel.starts[1:])))
+        return at_origins(self.estimator.cell_, read, series, rows, self.context_length)
+
+    def tails(self, panel: Panel, series: Array, rows: Array, X: Array) -> Array:
+        """What differences are undone from; where values are missing, the network's own predictions stand for them."""
+        holes = self.transform.memory and np.isnan(panel.target).any()
+        return self.units(panel).tails(panel, series, rows, self.said(X, panel)[:, 0] if holes else None)
+
+    # ---------------------------------------------------------------- steps out
+
+    def departure(self, panel: Panel, series: Array, rows: Array, future: Array) -> Departure:
+        """What forecasts from origins of a panel start from.
+
+        Parameters
+        ----------
+        panel : Panel
+            Of series of the fit.
+        series, rows : array of int, shape (origins,)
+            For each origin the number of its series in the panel, and the row that is forecast first.
+        future : array, shape (origins, horizon, covariates known ahead)
+        """
+        panel = self.described(panel)
+        z = self.units(panel).forward(panel)
+        X = self.rows(panel, z)
+        beside = self.inputs.ahead(
+            instants(panel, rows, future.shape[1]), future, self.inputs.constants(panel)[series], panel.future[rows - 1]
+        )
+        state, tails = self.states(panel, series, rows, X), self.tails(panel, series, rows, X)
+        return Departure(state, self.encoded(z[rows - 1], beside), self.numbers(panel)[series], tails)
+
+    def encoded(self, last: Array, beside: Array) -> Any:
+        """Inputs of the steps ahead, in network units."""
+        past = np.full((len(last), beside.shape[1], last.shape[1]), np.nan)
+        past[:, 0] = last
+        return self.estimator.predictor_.encode(np.concatenate([past, beside], axis=2))
+
+    def output(self, start: Departure) -> Tensor:
+        """What the network says of the steps after every origin, (origins, steps, outputs)."""
+        return outputs_ahead(self.estimator.cell_, start.state, start.x)
+
+    def points(self, output: Tensor, horizon: int) -> Array:
+        """ẑ of the target, (origins, horizon)."""
+        decoded = self.estimator.predictor_.decode(output)  # (origins, steps, columns · H)
+        return decoded[:, 0, :horizon] if self.steps > 1 else decoded[:, :, 0]
+
+    # ---------------------------------------------------------------- what its errors are measured from
+
+    def point(self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array) -> Array:
+        """q̂ from origins of a panel, (origins, horizon)."""
+        start = self.departure(panel, series, rows, future)
+        return self.transform.integrated(self.points(self.output(start), horizon), start.series, start.tails)
+
+    def truth(self, panel: Panel, series: Array, rows: Array, horizon: int) -> Array:
+        """q, what came, (origins, horizon)."""
+        q = self.units(panel).levels(panel)
+        place = rows[:, None] + np.arange(horizon)
+        inside = place < panel.ends[series][:, None]
+        return np.where(inside, q[np.minimum(place, len(q) - 1)], np.nan)
+
+
+def instants(panel: Panel, rows: Array, horizon: int) -> list[pd.Index]:
+    """The instants after every origin; those of equal origins are computed once."""
+    lasts = panel.times[rows - 1]
+    known = {last: panel.grid.after(last, horizon) for last in lasts.unique()}
+    return [known[last] for last in lasts]
