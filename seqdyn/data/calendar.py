@@ -72,8 +72,8 @@ def calendar_names(choice: Any, season_length: int, freq: Any, kind: str) -> tup
     unknown = [name for name in choice if name not in CYCLES]
     if unknown:
         raise ValueError(f"calendar features are {', '.join(map(repr, CYCLES))} or 'auto', got {unknown[0]!r}.")
-    if kind == "integer":
-        raise ValueError("Integer times have no calendar: use dates or periods, or leave calendar out.")
+    if kind in ("integer", "float"):
+        raise ValueError("Numbers as times have no calendar: use dates or periods, or leave calendar out.")
     return tuple(choice)
 
 
@@ -101,7 +101,7 @@ def calendar_features(stamps: pd.Index, names: Sequence[str]) -> Array:
 
 def _automatic(freq: Any, kind: str) -> tuple[str, ...]:
     """The cycles longer than a step and not longer than a year."""
-    if kind == "integer":
+    if kind in ("integer", "float"):
         return ()
     unit, multiple = unit_of(freq)
     if unit in ("D", "B") and multiple >= 7:

@@ -1,4 +1,4 @@
-"""Grids of time: the regular instants that observations lie on, from dates, periods or integers."""
+"""Grids of time: the regular instants that observations lie on, from dates, periods, integers or numbers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ import numpy as np
 import pandas as pd
 
 from seqdyn.data.frequencies import candidates, fits_memory
+from seqdyn.data.labels import quoted
 from seqdyn.data.offsets import anchored, offset_of, season_of, spelled
 
 Array = np.ndarray[Any, Any]
+
+WAYS = (
+    "give freq=, the step, if rows are missing; else resample them to a regular step, e.g. with numpy.interp, or make "
+    "them dates with pandas.to_datetime(…, unit='s')."
+)
+"""What to do about numbers that are irregular."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +29,9 @@ class Grid:
     ----------
     freq : str, offset or int
         A pandas frequency (``"h"``, ``"MS"``, …), an offset where no alias says all of it (custom business days with
-        their holidays, ``DateOffset(months=1, day=15)``), or the step between integers.
-    kind : {"datetime", "period", "integer"}
+        their holidays, ``DateOffset(months=1, day=15)``), or the step between integers or numbers.
+    kind : {"datetime", "period", "integer", "float"}
+        Numbers with a fraction, such as seconds, are compared to a millionth of a step.
     """
 
     freq: Any
@@ -33,6 +41,8 @@ class Grid:
         """All instants from the first to the last."""
         if self.kind == "integer":
             return pd.RangeIndex(int(first), int(last) + 1, int(self.freq))
+        if self.kind == "float":
+            return self.rounded(pd.Index(first + self.freq * np.arange(round((last - first) / self.freq) + 1)))
         if self.kind == "period":
             return pd.period_range(first, last, freq=self.freq)
         return self._dates(first, end=last)
@@ -42,6 +52,8 @@ class Grid:
         if self.kind == "integer":
             step = int(self.freq)
             return pd.RangeIndex(int(last) + step, int(last) + step * (steps + 1), step)
+        if self.kind == "float":
+            return self.rounded(pd.Index(last + self.freq * np.arange(1, steps + 1)))
         if self.kind == "period":
             return pd.period_range(last + 1, periods=steps, freq=self.freq)
         return self._dates(last, periods=steps + 1)[1:]
@@ -57,6 +69,13 @@ class Grid:
         wall = pd.date_range(first.tz_localize(None), freq=offset, **until)
         return wall.tz_localize(first.tz, nonexistent="shift_forward", ambiguous=np.ones(len(wall), bool))
 
+    def rounded(self, stamps: pd.Index) -> pd.Index:
+        """Stamps as the grid spells them: numbers without the noise of their last digits, all else as it is."""
+        if self.kind != "float":
+            return stamps
+        digits = 6 - int(np.floor(np.log10(self.freq)))
+        return pd.Index(np.round(stamps.to_numpy(dtype=np.float64), digits), name=stamps.name)
+
     def season_length(self) -> int:
         """m, the steps in a season: 24 for hours, 12 for months, 7 for days …; 1 where none is known.
 
@@ -65,7 +84,7 @@ class Grid:
         >>> Grid("2h", "datetime").season_length(), Grid("MS", "datetime").season_length()
         (12, 12)
         """
-        return 1 if self.kind == "integer" else season_of(self.freq)
+        return 1 if self.kind in ("integer", "float") else season_of(self.freq)
 
 
 def grid_of(stamps: pd.Index, freq: Any = None) -> Grid:
@@ -101,6 +120,8 @@ def grid_of(stamps: pd.Index, freq: Any = None) -> Grid:
         return Grid(own, kind)
     if kind == "integer":
         return _integers(stamps.to_numpy(), freq)
+    if kind == "float":
+        return _floats(stamps, freq)
     if freq is not None:
         return _given(stamps, offset_of(freq))
     for candidate in candidates(stamps):
@@ -127,9 +148,11 @@ def _kind(stamps: pd.Index) -> str:
         return "datetime"
     if pd.api.types.is_integer_dtype(stamps.dtype):
         return "integer"
+    if pd.api.types.is_float_dtype(stamps.dtype):
+        return "float"
     raise ValueError(
-        f"Times must be dates, periods or integers, got {stamps.dtype} such as {stamps[0]!r}: make them dates with "
-        "pandas.to_datetime (unit='s' for seconds), or whole numbers by dividing by the step and rounding."
+        f"Times must be dates, periods or numbers, got {stamps.dtype} such as {quoted(stamps[0])}: make them dates "
+        "with pandas.to_datetime."
     )
 
 
@@ -154,6 +177,27 @@ def _integers(stamps: Array, freq: Any) -> Grid:
     return _checked(pd.Index(stamps), Grid(int(freq), "integer"))
 
 
+def _floats(stamps: pd.Index, freq: Any) -> Grid:
+    """The step between numbers: the one given, or the smallest there is, measured over all of them."""
+    if freq is None and len(stamps) < 2:
+        raise ValueError(f"One time, {stamps[0]}, has no step to the next: give freq=, the step.")
+    if freq is not None and (isinstance(freq, bool) or not isinstance(freq, int | float | np.number) or not freq > 0):
+        raise ValueError(f"With numbers as times freq is a step above 0, got {freq!r}.")
+    extent = float(stamps[-1] - stamps[0])
+    step = float(np.diff(stamps).min()) if freq is None else float(freq)
+    count = round(extent / step)
+    if count > 1000 * len(stamps) + 100_000:
+        raise ValueError(f"The {len(stamps)} times from {stamps[0]} to {stamps[-1]} are no multiples of a step: {WAYS}")
+    step = step if freq is not None or not count else extent / count
+    grid = Grid(float(f"{step:.15g}"), "float")
+    stray = _off(stamps, grid)
+    if stray is not None:
+        raise ValueError(
+            f"The time {stray} does not lie on a grid of step {grid.freq:g} that begins at {stamps[0]}: {WAYS}"
+        )
+    return grid
+
+
 def _checked(stamps: pd.Index, grid: Grid) -> Grid:
     stray = _off(stamps, grid)
     if stray is not None:
@@ -166,5 +210,5 @@ def _checked(stamps: pd.Index, grid: Grid) -> Grid:
 
 def _off(stamps: pd.Index, grid: Grid) -> Any:
     """The first stamp that is not on the grid through the first, or None."""
-    missing = positions(stamps, grid.between(stamps[0], stamps[-1])) < 0
+    missing = positions(grid.rounded(stamps), grid.between(stamps[0], stamps[-1])) < 0
     return stamps[int(np.argmax(missing))] if missing.any() else None

@@ -95,7 +95,8 @@ class Layout:
             return frame.iloc[:, 0].rename(target) if len(columns) == 1 else frame
         if self.kind == "long":
             labels = {} if self.single else {series: names}
-            return self.given_back(pd.DataFrame(labels | {time: stamps} | values), list(columns))
+            frame = pd.DataFrame(labels | {time: stamps} | values)
+            return self.given_back(frame, dict.fromkeys(columns, self.dtypes[0]))
         if self.kind == "xarray":
             return self._labelled(values, names, stamps)
         return pd.DataFrame(values, index=pd.MultiIndex.from_arrays([names, stamps], names=[series, time]))
@@ -105,12 +106,11 @@ class Layout:
         dtype = self._own(2)
         return times if dtype is None else times.astype(dtype)
 
-    def given_back(self, frame: pd.DataFrame, values: list[str]) -> Any:
-        """A long frame in the library it came from, with its own types."""
+    def given_back(self, frame: pd.DataFrame, dtypes: dict[str, Any]) -> Any:
+        """A long frame in the library it came from, with its own types, and these of other columns."""
         if self.container == "pandas":
             return frame
-        target, series, time = self.dtypes
-        dtypes = dict.fromkeys(values, target) | {self.names[1]: series, self.names[2]: time}
+        dtypes = dtypes | {self.names[1]: self.dtypes[1], self.names[2]: self.dtypes[2]}
         return as_container(frame, self.container, {name: dtype for name, dtype in dtypes.items() if dtype is not None})
 
     def _own(self, place: int) -> Any:
@@ -163,6 +163,6 @@ def forecast_dtype(dtype: Any) -> str | None:
 
 
 def time_dtype(given: Any, read: pd.Index) -> str | None:
-    """The type that times come back in: that of pyarrow's, of nullable and of whole floating-point numbers."""
-    numbers = read.dtype.kind in "iu" and given != read.dtype and str(given) != "object"
+    """The type that times come back in: that of pyarrow's and of nullable numbers."""
+    numbers = read.dtype.kind in "iuf" and given != read.dtype and str(given) != "object"
     return str(given) if numbers or (str(given).endswith("[pyarrow]") and "string" not in str(given)) else None

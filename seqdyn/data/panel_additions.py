@@ -182,11 +182,15 @@ def frame_ahead(panel: Panel, horizon: int) -> Any:
         index = layout.stamps(stamps.unique().sort_values()).rename(time)
     else:
         index = pd.MultiIndex.from_arrays([panel.names.repeat(horizon), layout.stamps(stamps)], names=[series, time])
-    blank = {name: pd.Series(None, index, object if name in panel.categories else float) for name in panel.roles.future}
+    text = {name: name in panel.categories or layout.container != "pandas" for name in panel.roles.future}
+    blank = {name: pd.Series(None, index, object if text[name] else float) for name in panel.roles.future}
     frame = pd.DataFrame(blank, index=index)
     if layout.kind == "xarray":
         return frame.to_xarray()
-    return layout.given_back(frame.reset_index(), []) if layout.kind == "long" else frame
+    if layout.kind != "long":
+        return frame
+    dtypes = {name: ("String" if name in panel.categories else "Float64", {}) for name in panel.roles.future}
+    return layout.given_back(frame.reset_index(), dtypes)
 
 
 def static_frame(frame: Any, panel: Panel, columns: Sequence[str]) -> pd.DataFrame:
@@ -255,6 +259,8 @@ def _kind(index: pd.Index) -> str:
         return f"periods of {index.freqstr!r}"
     if isinstance(index, pd.DatetimeIndex):
         return "dates"
+    if pd.api.types.is_float_dtype(index.dtype):
+        return "numbers with a fraction"
     return "integers" if pd.api.types.is_integer_dtype(index.dtype) else f"values of {index.dtype}"
 
 
@@ -298,6 +304,7 @@ def _steps_between(grid: Grid, last: Any, first: Any) -> int:
         return 0
     low, high = min(last, first), max(last, first)
     full = grid.between(low, high)
+    low, high = grid.rounded(pd.Index([low, high]))
     if not len(full) or full[0] != low or full[-1] != high:
         raise ValueError(
             f"{first!s} does not lie on the grid of freq={grid.freq!r} through {last!s}: round the stamps."
@@ -345,16 +352,21 @@ def _future_rows(data: Any, panel: Panel, name: str) -> pd.DataFrame:
     frame = data.set_index(keys) if roles.time_col in keys else data
     if frame.index.nlevels > 2:
         raise ValueError(f"{name} has {frame.index.nlevels} index levels, expected time, or series and time.")
-    return frame.set_axis(_read_times(frame.index, name))
+    return frame.set_axis(_read_times(frame.index, panel.grid, name))
 
 
-def _read_times(index: pd.Index, name: str) -> pd.Index:
-    """An index of times, or of series and times, with the times as dates, periods or integers."""
+def _read_times(index: pd.Index, grid: Grid, name: str) -> pd.Index:
+    """An index of times, or of series and times, with the times as the grid spells them."""
     if index.nlevels == 1:
-        return times_of(index, name)
+        return _spelled(index, grid, name)
     series, times = index.get_level_values(0), index.get_level_values(1)
-    read = times_of(times, name)
+    read = _spelled(times, grid, name)
     return index if read is times else pd.MultiIndex.from_arrays([series, read], names=index.names)
+
+
+def _spelled(times: pd.Index, grid: Grid, name: str) -> pd.Index:
+    read = times_of(times, name)
+    return grid.rounded(read) if pd.api.types.is_numeric_dtype(read.dtype) else read
 
 
 def _labels_ahead(index: pd.Index, panel: Panel, ahead: list[pd.Index], name: str) -> pd.Index:

@@ -84,7 +84,7 @@ def read_panel(
     freq = table.freq if freq is None else freq
     grid = grid_of(unique, freq)
     full = grid.between(unique[0], unique[-1])
-    place = positions(table.stamps, full)
+    place = positions(grid.rounded(table.stamps), full)
     order = np.lexsort([place, table.code])
     code, place = table.code[order], place[order]
     _check_duplicates(code, place, table, full, name)
@@ -233,10 +233,12 @@ def _check_known(panel: Panel, name: str) -> None:
     bad = np.isnan(panel.future)
     if bad.any():
         row, column = np.argwhere(bad)[0]
+        categories = panel.categories
+        owners = [name for name in panel.roles.future for _ in column_names([name], categories)]
         why = "is missing" if panel.present[row] else "is missing, since the whole row is absent,"
         hint = "" if panel.present[row] else clock_hint(panel.times[row])
         raise ValueError(
-            f"The covariate {panel.columns('future')[column]!r} of {name} {why} in series "
+            f"The covariate {owners[column]!r} of {name} {why} in series "
             f"{quoted(panel.names[panel.series[row]])} at {panel.times[row]!s}: what is known ahead must be "
             "known at every step. Reindex to the full frequency and fill it. (Only targets and past "
             f"covariates may be missing.){hint}"

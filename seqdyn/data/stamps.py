@@ -1,4 +1,4 @@
-"""Times as people have them: made dates, periods or whole numbers where what is meant is clear."""
+"""Times as people have them: made dates, periods or numbers where what is meant is clear."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CHANGES = {3: (1, 2, 3), 4: (1, 2, 3), 9: (1, 2, 3), 10: (0, 1, 2, 3), 11: (0, 1
 
 
 def times_of(stamps: pd.Index, name: str = "df") -> pd.Index:
-    """Times as dates, periods or integers.
+    """Times as dates, periods or numbers.
 
-    ISO strings, dates of Python's and of pyarrow, and numbers that are whole are read; what else they are is left as it
-    is, for :func:`~seqdyn.data.grids.grid_of` to refuse.
+    ISO strings, dates of Python's and of pyarrow, and nullable numbers are read; what else they are is left as it is,
+    for :func:`~seqdyn.data.grids.grid_of` to refuse.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ def times_of(stamps: pd.Index, name: str = "df") -> pd.Index:
         return _parsed(stamps, name)
     if kind == "period":
         return pd.PeriodIndex(stamps)
-    if kind in ("integer", "floating") and not stamps.hasnans and _whole(stamps):
-        return stamps if isinstance(stamps.dtype, np.dtype) and stamps.dtype.kind in "iu" else stamps.astype(np.int64)
+    if kind in ("integer", "floating") and not stamps.hasnans:
+        return _numbers(stamps, kind)
     return stamps
 
 
@@ -93,6 +93,14 @@ def _dates(stamps: pd.Index) -> pd.Index:
         return stamps
 
 
+def _numbers(stamps: pd.Index, kind: str) -> pd.Index:
+    """Numbers as numpy's own; those of single precision are what they are written as, 0.1 and not 0.10000000149."""
+    if kind == "floating" and stamps.dtype.itemsize < 8:
+        return pd.Index(stamps.to_numpy(dtype=np.float32).astype(str).astype(np.float64), name=stamps.name)
+    plain = isinstance(stamps.dtype, np.dtype) and stamps.dtype.kind in "iuf"
+    return stamps if plain else stamps.astype(np.int64 if kind == "integer" else np.float64)
+
+
 def _parsed(stamps: pd.Index, name: str) -> pd.Index:
     """Strings as dates; each different one is looked at once."""
     code, texts = pd.factorize(stamps)
@@ -103,16 +111,20 @@ def _parsed(stamps: pd.Index, name: str) -> pd.Index:
             "first?): make them dates of one time zone with pandas.to_datetime(…, format='%d/%m/%Y'), or the like. "
             "Strings are read where the year comes first, as in '2024-01-31' or '2024-01-31 12:00'."
         )
+    plain = pd.Index([str(text).strip() for text in texts])
     try:
-        dates = pd.DatetimeIndex(pd.to_datetime(pd.Index([str(text).strip() for text in texts]), format="ISO8601"))
+        dates = pd.DatetimeIndex(pd.to_datetime(plain, format="ISO8601"))
     except ValueError as error:
-        raise ValueError(
-            f"The times of {name} are str values such as {texts[0]!r}, which are no dates of one time zone ({error}): "
-            "make them dates with pandas.to_datetime(…, utc=True), and tz_convert to their zone."
-        ) from error
+        raise _unread(plain, name) from error
     return dates.take(code, allow_fill=True, fill_value=pd.NaT).rename(stamps.name)
 
 
-def _whole(stamps: pd.Index) -> bool:
-    values = stamps.to_numpy(dtype=np.float64)
-    return bool(np.isfinite(values).all() and (values == np.round(values)).all() and (np.abs(values) < 2**53).all())
+def _unread(texts: pd.Index, name: str) -> ValueError:
+    """What is wrong with strings that look like dates: a day that there is not, or several time zones."""
+    none = pd.isna(pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True))
+    if none.any():
+        return ValueError(f"The times of {name} are str values such as {texts[none][0]!r}, which is no date.")
+    return ValueError(
+        f"The times of {name} are str values of several time zones, such as {texts[0]!r} and {texts[-1]!r}: make them "
+        "dates with pandas.to_datetime(…, utc=True), and then tz_convert to their zone."
+    )

@@ -78,6 +78,6 @@ def test_choices() -> None:
     assert calendar_names("hour", 1, "h", "datetime") == calendar_names(["hour"], 1, "h", "datetime") == ("hour",)
     with pytest.raises(ValueError, match="'minute', 'hour'.*or 'auto', got 'week'"):
         calendar_names(["hour", "week"], 1, "h", "datetime")
-    with pytest.raises(ValueError, match="Integer times have no calendar"):
+    with pytest.raises(ValueError, match="Numbers as times have no calendar"):
         calendar_names("hour", 1, 1, "integer")
     assert calendar_features(pd.RangeIndex(3), ()).shape == (3, 0)

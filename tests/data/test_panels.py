@@ -524,7 +524,7 @@ def bad_frames() -> list[tuple[Any, Any, str]]:
             None,
             "The times of df are Timestamp values .*make them dates of one time zone",
         ),
-        (rows.assign(ds=np.arange(90) / 2), None, "Times must be dates, periods or integers, got float64"),
+        (rows.assign(ds=np.sqrt(np.arange(90))), None, "The time .* does not lie on a grid of step .*numpy.interp"),
         (monthly, None, r"Series 'c' of df has .* steps of the common grid \(freq='D'\).*mixed frequencies"),
         (pd.Series(1.0, pd.Timestamp("2024") + pd.to_timedelta(irregular, "D")), None, "irregular stamps"),
         (rows.assign(y=rows["y"].astype(object)), None, "Column 'y' of df has the dtype object, such as .*to_numeric"),
