@@ -154,12 +154,12 @@ class Origins:
     def before(self, panel: Panel, chosen: Array | None = None) -> Panel:
         """The rows of every series before its first (chosen) origin, and before the first origin of all.
 
-        So no series is fitted to what lies in the future of another. Integer times are each series' own, and are not
-        compared. Series without an origin are left out.
+        So no series is fitted to what lies in the future of another. Times that are numbers are each series' own, and
+        are not compared. Series without an origin are left out.
         """
         first = self._first(panel, chosen)
         lengths = np.where(first < len(panel.target), first - panel.starts, 0)
-        if panel.grid.kind == "integer" or not (lengths > 0).any():
+        if panel.grid.kind in ("integer", "float") or not (lengths > 0).any():
             return panel.head(lengths)
         cutoff = min(panel.times[row - 1] for row in first[lengths > 0])
         early = np.add.reduceat(panel.times <= cutoff, panel.starts)
