@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from seqdyn.checks import check_count, outside
 from seqdyn.data.labels import quoted
-from seqdyn.data.panel_additions import read_future, read_more, static_frame
+from seqdyn.data.panel_additions import frame_ahead, read_future, read_more, static_frame
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.files import save as save_file
@@ -57,15 +57,16 @@ class PanelForecaster(BaseEstimator):
 
     Parameters
     ----------
-    freq : str, int or None
-        Frequency of the data; found if None.
+    freq : str, offset of pandas, number or None
+        Frequency of the data; if None that of the index, or the one that is found.
     season_length : int, sequence of int, or None
         m, steps in a season; from the frequency if None (24 for hours, 12 for months, 7 for days, …). Of several, such
         as (24, 168), the shortest is the season of MASE and of models that know one; lags reach over the longest.
     id_col, time_col, target_col : str
         Columns of a long frame.
     past, future, static : sequence of str
-        Columns of covariates: known up to the present, known ahead, and constant in a series.
+        Columns of covariates: known up to the present, known ahead, and constant in a series. Text and categories are
+        one input a value, those of the fit.
     """
 
     freq: Any = None
@@ -141,7 +142,7 @@ class PanelForecaster(BaseEstimator):
         """
         if y is not None:
             raise ValueError("fit takes one frame; covariates are columns of it, named in past, future and static.")
-        panel = self._read(df, static)
+        panel = self._read(df, static, anew=True)
         self._learn(panel)
         self._remember(panel)
         return self
@@ -176,14 +177,16 @@ class PanelForecaster(BaseEstimator):
         covariates = names(self.past), names(self.future), names(self.static)
         return Roles(self.id_col, self.time_col, self.target_col, *covariates)
 
-    def _read(self, df: Any, static: pd.DataFrame | None = None) -> Panel:
+    def _read(self, df: Any, static: pd.DataFrame | None = None, anew: bool = False) -> Panel:
+        """A frame; the values of categories are those of the fit, unless it is read for a new one."""
         roles = self._roles()
+        categories = None if anew or not self.__sklearn_is_fitted__() else self.known_.categories
         if static is None:
-            return read_panel(df, roles, self.freq)
+            return read_panel(df, roles, self.freq, categories=categories)
         if not roles.static:
             raise ValueError("static was given, but no covariate is named in static= of the forecaster.")
         apart = Roles(roles.id_col, roles.time_col, roles.target_col, roles.past, roles.future)
-        panel = read_panel(df, apart, self.freq)
+        panel = read_panel(df, apart, self.freq, categories=categories)
         return replace(panel, static=static_frame(static, panel, roles.static), roles=roles)
 
     # ---------------------------------------------------------------- forecasting
@@ -199,22 +202,10 @@ class PanelForecaster(BaseEstimator):
         Returns
         -------
         DataFrame or Dataset
-            Labelled as the frame of the fit; the covariates known ahead are NaN.
+            Labelled as the frame of the fit, of the same library; the covariates known ahead are missing.
         """
         check_is_fitted(self)
-        panel, names = self.known_, list(self.known_.roles.future)
-        times = panel.ahead(check_count("horizon", horizon))
-        series, time = panel.layout.names[1:]
-        if panel.layout.kind in ("wide", "series") or panel.layout.single:
-            union = times[0].append(times[1:]).unique().sort_values().rename(time)
-            frame = pd.DataFrame(np.nan, index=union, columns=names)
-        else:
-            stamps = times[0].append(times[1:])
-            labels = pd.MultiIndex.from_arrays([panel.names.repeat(horizon), stamps], names=[series, time])
-            frame = pd.DataFrame(np.nan, index=labels, columns=names)
-        if panel.layout.kind == "xarray":
-            return frame.to_xarray()
-        return frame.reset_index() if panel.layout.kind == "long" else frame
+        return frame_ahead(self.known_, check_count("horizon", horizon))
 
     def forecast(
         self,
@@ -492,7 +483,7 @@ class PanelForecaster(BaseEstimator):
         Without ``refit`` a stateful model reads the history once; its states at all origins are then rolled out
         together.
         """
-        panel = self._read(df, static) if df is not None else self._own_panel()
+        panel = self._read(df, static, anew=bool(refit)) if df is not None else self._own_panel()
         horizon = self._horizon(horizon)
         origins = Origins.of(panel, horizon, n_windows, horizon if step_size is None else step_size)
         levels = as_levels(quantiles, level)
@@ -558,8 +549,8 @@ def as_levels(quantiles: Sequence[float] | None, level: float | Sequence[float] 
     given: Any = [] if quantiles is None else np.atleast_1d(np.asarray(quantiles, dtype=object))
     found = [float(value) if isinstance(value, int | float | np.number) else np.nan for value in given]
     for percent in [] if level is None else np.atleast_1d(np.asarray(level, dtype=np.float64)):
-        if 0 < percent < 1:
-            raise ValueError(f"level is in percent: give {100 * percent:g} in place of {percent:g}.")
+        if 0 < percent <= 1:
+            raise ValueError(f"level is in percent: did you mean {min(100 * percent, 99):g}? Got {percent:g}.")
         if not 0 < percent < 100:
             raise ValueError(f"level is a share of central intervals in percent, between 0 and 100, got {percent:g}.")
         found += [0.5 - percent / 200, 0.5 + percent / 200]
