@@ -80,7 +80,8 @@ def check_extent(panel: Panel, z: Array, steps: int, context_length: int | None,
         )
     empty = np.atleast_1d(np.isnan(z).all(axis=0))
     if empty[1:].any():
-        raise ValueError(f"The past covariate {panel.columns('past')[int(np.argmax(empty[1:]))]!r} is missing.")
+        column = panel.columns("past")[int(np.argmax(empty[1:]))]
+        raise ValueError(f"The past covariate {column!r} is missing everywhere.")
     known = np.add.reduceat(~np.isnan(z[:, 0]), panel.starts)
     if (known == 0).any():
         number = int(np.argmax(known == 0))
