@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ from seqdyn.forecasting.envelope import Envelope, about
 from seqdyn.forecasting.figures import history_length, plot_fan
 from seqdyn.forecasting.origins import Origins, following, scales, tidy
 from seqdyn.forecasting.search import Search, search
+from seqdyn.forecasting.unused import warn_of_unused
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,6 +78,9 @@ class PanelForecaster(BaseEstimator):
     past: Sequence[str] = ()
     future: Sequence[str] = ()
     static: Sequence[str] = ()
+
+    used_covariates: ClassVar[tuple[str, ...]] = ("past", "future", "static")
+    """Which covariates help; ``fit`` warns of the others."""
 
     # ---------------------------------------------------------------- what subclasses owe
 
@@ -143,6 +147,7 @@ class PanelForecaster(BaseEstimator):
         if y is not None:
             raise ValueError("fit takes one frame; covariates are columns of it, named in past, future and static.")
         panel = self._read(df, static, anew=True)
+        warn_of_unused(type(self).__name__, self.used_covariates, panel.roles)
         self._learn(panel)
         self._remember(panel)
         return self
@@ -304,9 +309,13 @@ class PanelForecaster(BaseEstimator):
         return self
 
     def _take_in(self, new: Panel) -> None:
-        self.panel_ = self.panel_.joined(new)
-        self.known_ = self.panel_.tail(1)
-        self._histories = None
+        """Go on from new rows."""
+        panel = self.panel_.joined(new)
+        self._follow(new, panel, panel.tail(1))
+
+    def _follow(self, new: Panel, panel: Panel, known: Panel) -> None:
+        """Go on from new rows, which a panel holds already; ``known`` are its last ones."""
+        self.panel_, self.known_, self._histories = panel, known, None
 
     def _envelope(self) -> Envelope:
         """What the known rows allow forecasts to be."""

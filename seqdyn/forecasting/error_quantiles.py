@@ -19,10 +19,10 @@ PRIOR = 10
 def error_quantiles(errors: Array, levels: Array, walk: Array) -> Array:
     """Quantiles about a point forecast at every step.
 
-        t_ν(q) σ_k,    σ_k² = (N_k m_k + 10 (a + b (k − 1))) / (N_k + 10)
+        t_ν(q) σ_k,    σ_k² = (1 + (k − 1)/N_1) (N_k m_k + 10 (a + b (k − 1))) / (N_k + 10)
 
     m_k is the mean square of the N_k errors at step k, a and b ≥ 0 their line over the steps, ν = N_1/2 and at least 1:
-    errors of neighbouring origins overlap. Where (N_k + 1) times the tail is at least 4, the quantile is the
+    errors of neighbouring origins overlap, the more the farther they look, and share one estimate of the trend. Where (N_k + 1) times the tail is at least 4, the quantile is the
     ⌈(N_k + 1) q⌉-th of the sorted errors instead. Upper quantiles are never below the point, lower ones never above.
 
     Parameters
@@ -62,7 +62,7 @@ def error_variance(errors: Array, walk: Array) -> Array:
     square = np.nansum(errors**2, axis=2) / np.maximum(count, 1)
     step = np.arange(count.shape[1])
     line = _line(square, count / (step + 1.0) ** 2, step)
-    found = (count * square + PRIOR * line) / (count + PRIOR)
+    found = (count * square + PRIOR * line) / (count + PRIOR) * (1 + step / np.maximum(count[:, :1], 1))
     return np.where(count[:, :1] > 0, found, walk[:, None] ** 2 * (step + 1.0))
 
 
