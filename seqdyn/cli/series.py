@@ -186,7 +186,7 @@ def describe_data(
     say("data", f"{path}: {f'{count} series of ' if count > 1 else ''}{size}, {first} to {last}", aside)
     how = "given" if "freq" in given else "found in the times"
     season = f"season of {season_length} ({'given' if 'season_length' in given else 'by the frequency'})"
-    step = f"every {panel.grid.freq}" if panel.grid.kind == "integer" else panel.grid.freq
+    step = f"every {panel.grid.freq}" if panel.grid.kind in ("integer", "float") else panel.grid.freq
     say("frequency", f"{step} ({how}); {season if season_length > 1 else 'no season known'}", aside)
     gaps, empty = panel.gaps(), int(np.isnan(panel.target[panel.present]).sum())
     found = [f"{counted(empty, 'empty cell')} of the target"] if empty else []
