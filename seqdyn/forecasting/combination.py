@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,16 @@ import pandas as pd
 from scipy.optimize import minimize
 from sklearn.base import clone
 
+from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.naive import check_season, differences
 from seqdyn.forecasting.origins import Origins, following
 
 Array = np.ndarray[Any, Any]
+
+KEPT = 0.6
+"""The share of the rows of a series that comes before the first window."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -26,8 +30,9 @@ class CombinedForecaster(PanelForecaster):
         ŷ = Σ_i w_i ŷ_i,    w_i ≥ 0,  Σ_i w_i = 1
 
     or their median. Validated weights minimise Σ |y − Σ_i w_i ŷ_i| / Q over rolling windows at the end of the fit, of
-    members fitted before the first of them; Q is the error of the seasonal naive forecast before it. Quantiles are
-    those of the members, combined in the same way.
+    members fitted before the first of them; Q is the error of the seasonal naive forecast before it. The windows leave
+    the members 60 % of the rows: on short series they overlap more, then are shorter and fewer. Quantiles are those of
+    the members, combined in the same way.
 
     Parameters
     ----------
@@ -37,7 +42,7 @@ class CombinedForecaster(PanelForecaster):
     metric : {"mae", "mse"}
         What validated weights minimise: |y − ŷ|/Q or its square.
     n_windows : int, at least 1
-        Windows to validate on.
+        Windows to validate on, where there are rows enough.
     step_size : int or None, at least 1
         Steps between them; ``horizon`` if None.
     horizon : int or None, at least 1
@@ -58,7 +63,7 @@ class CombinedForecaster(PanelForecaster):
     members_ : dict
         The fitted members by name.
     notes_ : list of str
-        Series that were too short to validate on.
+        Windows that were made smaller, and series that were too short to validate on.
 
     References
     ----------
@@ -104,13 +109,22 @@ class CombinedForecaster(PanelForecaster):
         found = [member._roll(panel, series, rows, horizon, future, levels) for member in self.members_.values()]
         shares = self.shares_[self.panel_.names.get_indexer(panel.names)[series]]
         mean = self._combined([one.mean for one in found], shares)
+        notes = tuple(dict.fromkeys(note for one in found for note in one.notes))
         if levels is None:
-            return Forecasts(mean)
+            return Forecasts(mean, None, notes)
         giving = [number for number, one in enumerate(found) if one.quantiles is not None]
         if not giving:
             raise ValueError(f"None of the members {self.names_} gives quantiles: add one that does.")
         quantiles = self._combined([found[number].quantiles for number in giving], shares[:, giving])
-        return Forecasts(mean, np.sort(quantiles, axis=-1))
+        return Forecasts(mean, np.sort(quantiles, axis=-1), notes)
+
+    @property
+    def used_covariates(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those that any member uses."""
+        members = self._unfitted(1).values()
+        return tuple(
+            kind for kind in ("past", "future", "static") if any(kind in own.used_covariates for own in members)
+        )
 
     @property
     def weights_(self) -> pd.DataFrame:
@@ -162,16 +176,30 @@ class CombinedForecaster(PanelForecaster):
 
     def _origins(self, panel: Panel) -> Origins | None:
         """The last windows of every series that has rows enough; None where no series has."""
-        horizon = self.horizon or max(self._season(panel), 2)
-        try:
-            origins = Origins.of(panel, horizon, self.n_windows, self.step_size or horizon)
-        except ValueError as error:
-            if self.n_windows < 1 or not isinstance(self.n_windows, int):
-                raise
-            self.notes_.append(f"Weights are equal, since there is nothing to validate them on: {error}")
+        check_count("n_windows", self.n_windows)
+        horizon, step = self.horizon or max(self._season(panel), 2), self.step_size
+        size = _fitting(int(np.median(panel.lengths)), horizon, self.n_windows, step or horizon)
+        if size is None:
+            self.notes_.append(
+                f"Weights are equal, since there is nothing to validate them on: half of the series have "
+                f"{int(np.median(panel.lengths))} rows or fewer."
+            )
             return None
-        self.notes_ += origins.notes
-        return origins
+        if size != (horizon, self.n_windows, step or horizon):
+            self.notes_.append(
+                f"Weights are validated on {size[1]} windows of {size[0]} steps, {size[2]} apart, in place of "
+                f"{self.n_windows} of {horizon}, {step or horizon} apart: members keep {KEPT:.0%} of the rows."
+            )
+        origins = Origins.of(panel, *size)
+        return self._of_long_series(panel, origins)
+
+    def _of_long_series(self, panel: Panel, origins: Origins) -> Origins:
+        """The windows before which a series keeps most of its rows."""
+        kept = origins.rows - panel.starts[origins.series] >= KEPT * panel.lengths[origins.series]
+        short = len(panel.names) - len(np.unique(origins.series[kept]))
+        if short:
+            self.notes_.append(f"{short} series are too short to validate on: they take the weights of the others.")
+        return replace(origins, series=origins.series[kept], rows=origins.rows[kept], window=origins.window[kept])
 
     def _validated(self, panel: Panel, origins: Origins, members: dict[str, PanelForecaster]) -> Array:
         """The best weights of every series, (series, members)."""
@@ -273,6 +301,22 @@ def _squared(y: Array, values: Array) -> Callable[[Array], tuple[float, Array]]:
         return float(np.mean(error**2)), 2 * values.T @ error / len(y)
 
     return loss
+
+
+def _fitting(length: int, horizon: int, count: int, step: int) -> tuple[int, int, int] | None:
+    """Horizon, number and step of windows that leave most of the rows of a series before them; None if none do.
+
+    Examples
+    --------
+    >>> _fitting(72, 4, 3, 4), _fitting(28, 8, 3, 8), _fitting(12, 8, 3, 8), _fitting(3, 2, 3, 2)
+    ((4, 3, 4), (8, 3, 1), (4, 1, 1), None)
+    """
+    room = int(length * (1 - KEPT) + 1e-9)
+    horizon = min(horizon, room)
+    if room < 2:
+        return None
+    step = min(step, max(1, (room - horizon) // max(count - 1, 1)))
+    return horizon, min(count, 1 + (room - horizon) // step), step
 
 
 def _first_rows(panel: Panel, origins: Origins) -> Array:

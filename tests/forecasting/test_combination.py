@@ -128,6 +128,30 @@ def test_a_short_history_gets_equal_weights_and_a_note() -> None:
     np.testing.assert_allclose(model.shares_, 0.5)
 
 
+@pytest.mark.parametrize(("rows", "horizon", "windows"), [(28, 8, 3), (20, 12, 1), (60, 12, 3), (200, 12, 3)])
+def test_members_keep_most_of_the_rows(rows: int, horizon: int, windows: int) -> None:
+    """Windows shrink to the last 40 % of a short history; where they do, a note says so."""
+    y = pd.Series(np.random.default_rng(0).normal(size=rows))
+    model = CombinedForecaster(models=MEMBERS, weights="validated", horizon=horizon, refit=False, season_length=4).fit(
+        y
+    )
+    assert model.members_["naive"].panel_.lengths[0] >= 0.6 * rows
+    assert not np.allclose(model.shares_, 0.25)
+    said = [note for note in model.notes_ if f"validated on {windows} windows" in note]
+    assert len(said) == (3 * horizon > 0.4 * rows)
+
+
+def test_short_series_of_a_panel_take_the_weights_of_the_others() -> None:
+    """They have no window of their own, and are fitted to all their rows."""
+    generator = np.random.default_rng(1)
+    frame = pd.DataFrame({"a": generator.normal(size=60), "b": np.append([np.nan] * 52, generator.normal(size=8))})
+    model = CombinedForecaster(models=MEMBERS, weights="validated", selection="series", season_length=4, refit=False)
+    model.fit(frame)
+    assert "1 series are too short to validate on" in model.notes_[-1]
+    assert model.members_["naive"].panel_.lengths.tolist() == [48, 8]
+    np.testing.assert_allclose(model.shares_[1], model.shares_[0])
+
+
 def test_it_is_an_estimator_like_the_others() -> None:
     """Cloned, backtested, and made of its own content again."""
     panel = sample()
