@@ -21,9 +21,10 @@ def error_quantiles(errors: Array, levels: Array, walk: Array) -> Array:
 
         t_ν(q) σ_k,    σ_k² = (1 + (k − 1)/N_1) (N_k m_k + 10 (a + b (k − 1))) / (N_k + 10)
 
-    m_k is the mean square of the N_k errors at step k, a and b ≥ 0 their line over the steps, ν = N_1/2 and at least 1:
-    errors of neighbouring origins overlap, the more the farther they look, and share one estimate of the trend. Where (N_k + 1) times the tail is at least 4, the quantile is the
-    ⌈(N_k + 1) q⌉-th of the sorted errors instead. Upper quantiles are never below the point, lower ones never above.
+    m_k is the mean square of the N_k errors at step k, a and b ≥ 0 their line over the steps, ν = N_1/2 and at least 2:
+    errors of neighbouring origins overlap, the more the farther they look, and share one estimate of the trend. Where
+    (N_k + 1) times the tail is at least 4, the quantile is the ⌈(N_k + 1) q⌉-th of the sorted errors instead. Upper
+    quantiles are never below the point, lower ones never above.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def error_quantiles(errors: Array, levels: Array, walk: Array) -> Array:
     [[[-41.0, 0.0, 41.0]]]
     """
     count = (~np.isnan(errors)).sum(axis=2)
-    freedom = np.maximum(count[:, :1] / 2, 1.0)[..., None]
+    freedom = np.maximum(count[:, :1] / 2, 2.0)[..., None]
     wide = student.ppf(levels, freedom) * np.sqrt(error_variance(errors, walk))[..., None]
     found = np.where(_enough(count, levels), _ranked(errors, count, levels), wide)
     low, high = np.where(levels > 0.5, 0.0, -np.inf), np.where(levels < 0.5, 0.0, np.inf)

@@ -13,6 +13,9 @@ from seqdyn.forecasting.tables import series_means
 
 Array = np.ndarray[Any, Any]
 
+FEWEST = 8
+"""Rows below which nothing tells whether logarithms forecast better."""
+
 
 @dataclass(frozen=True)
 class Units:
@@ -85,7 +88,7 @@ def logarithms(values: Array, logged: Array) -> Array:
 
 
 def log_choices(panel: Panel, log: Any) -> list[Array]:
-    """Which series may be logged, (series,) each: one choice, or with "auto" none of them and all that are positive.
+    """Which series may be logged, (series,) each: one choice, or with "auto" none and all long ones that are positive.
 
     Parameters
     ----------
@@ -108,7 +111,10 @@ def log_choices(panel: Panel, log: Any) -> list[Array]:
     if log is True and not positive.all():
         name = panel.names[int(np.argmin(positive))]
         raise ValueError(f"log=True, but series {name!r} has values ≤ 0: use log='auto', which leaves it as it is.")
-    return [positive] if log is True else [none, positive] if positive.any() else [none]
+    if log is True:
+        return [positive]
+    tried = positive & (panel.lengths >= FEWEST)
+    return [none, tried] if tried.any() else [none]
 
 
 def spread(panel: Panel, values: Array, season: int) -> Array:
