@@ -334,7 +334,7 @@ class Forecaster(PanelForecaster):
         panel = self._read(df, static)
         check_grid(panel, self.known_)
         z = self.transform_.select(self.known_.names.get_indexer(panel.names)).forward(panel)
-        X = self.inputs_.rows(self._with_static(panel), shifted(z, panel))
+        X = self._network.rows(panel, z)
         cuts = panel.starts[1:]
         return np.split(X, cuts), np.split(targets(z, panel, self._steps), cuts)
 
