@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 import seqdyn
 from seqdyn.cells.gru import GRU
-from seqdyn.cli.demo_cases import CASES, Case, baselines, co2, run_case, sunspots
+from seqdyn.cli.demo_cases import CASES, Case, baselines, co2, lorenz, run_case, sunspots
 from seqdyn.cli.main import app
 from seqdyn.cli.threads import one_thread
 from seqdyn.files import load, save
@@ -434,13 +434,14 @@ def test_demo(demonstration: tuple[str, Path]) -> None:
     """`seqdyn demo --quick` writes all it says, marks the best, and says so if the network loses."""
     output, out = demonstration
     listed = re.findall(r"^  (\S+\.(?:csv|png|html|safetensors))$", output, re.MULTILINE)
-    assert sorted(path.name for path in out.iterdir()) == sorted(listed) and len(listed) == 10
+    assert sorted(path.name for path in out.iterdir()) == sorted(listed) and len(listed) == 12
     table = pd.read_csv(out / "table.csv").set_index(["data", "model"])
-    assert table.groupby(level="data").size().to_dict() == {"co2": 9, "economy": 10, "sunspots": 9}
+    assert table.groupby(level="data").size().to_dict() == {"lorenz": 9, "co2": 9, "economy": 10, "sunspots": 9}
     for name in ("MAE", "RMSE", "MASE", "sMAPE"):
         best = table[table[f"best_{name}"]]
-        assert (best[name].to_numpy() == table.groupby("data", sort=False)[name].min()).all() and len(best) == 3
-    assert output.count("*") == 4 * 3 + 1  # four errors of three data sets, and the legend
+        assert (best[name].to_numpy() == table.groupby("data", sort=False)[name].min()).all() and len(best) == 4
+    assert output.count("*") == 4 * 4 + 1  # four errors of four data sets, and the legend
+    assert output.startswith("lorenz") and output.count("Its state earns its keep") == 1
     assert table["coverage_80"].between(0, 100).all() and (table["coverage_80"] <= table["coverage_95"]).all()
     assert (table["seconds"] > 0).all()
     won = table["MASE"].unstack().idxmin(axis=1) == "GRU"
@@ -494,9 +495,28 @@ def test_the_same_seed_gives_the_same_table() -> None:
     assert first[("sunspots", "naive")] == pytest.approx(np.mean(errors)) and len(errors) == case.windows
 
 
+def test_the_state_earns_its_keep() -> None:
+    """The fewer rows the network of the first case sees, the more it errs; with four rows as much as a naive forecast.
+
+    Of sixty epochs twenty are enough to see it. None of their gradients was clipped.
+    """
+    outcome = run_case(lorenz(), seed=0, max_epochs=20)
+    mase = outcome.test.metrics()["MASE"]
+    assert mase["model"] < 0.75 * mase.drop("model").min()
+    assert outcome.forgetful[4] > 0.8 * mase["naive"] and outcome.forgetful[4] > 1.8 * mase["model"]
+    assert outcome.forgetful[32] < 1.2 * mase["model"]
+    history = outcome.model.estimator_.history_
+    assert (history["gradient_norm"] < 1).all()
+
+
 def test_instants_of_the_demo() -> None:
     """Months, years and quarters are written as people write them."""
-    assert [case.label(case.data.index[-1]) for case in (make() for make in CASES)] == ["2001-12", "2008", "2009Q3"]
+    assert [case.label(case.data.index[-1]) for case in (make() for make in CASES)] == [
+        "1199",
+        "2001-12",
+        "2008",
+        "2009Q3",
+    ]
     assert co2().forecaster(0).horizon == 12
 
 

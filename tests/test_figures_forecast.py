@@ -39,7 +39,7 @@ def test_a_fan_shows_the_past_the_forecast_and_its_bands() -> None:
     """Lines hold the numbers; bands are those of pairs of quantiles, the widest below the others."""
     drawing = plot_fan(PAST, KNOWN, AHEAD, MEAN, SPREAD, title="sales", unit="pieces")
     axes = drawing.axes[0]
-    assert labels(drawing) == ["actual", "forecast", "95 %", "80 %"]
+    assert labels(drawing) == ["actual", "forecast", "95 % interval", "80 % interval"]
     assert (axes.get_title(loc="left") or axes.get_title(), axes.get_ylabel()) == ("sales", "pieces")
     actual, forecast = axes.lines[:2]
     np.testing.assert_array_equal(actual.get_ydata(), KNOWN)
@@ -112,28 +112,50 @@ def test_a_backtest_shows_origins_and_errors() -> None:
     drawing = found.plot("b")
     left, right = drawing.axes
     assert len(left.lines) == 5 + 1 and len(bands(drawing)) == 5
-    assert set(labels(drawing)) == {"actual", "forecast, from •", "80 %"}
+    assert set(labels(drawing)) == {"actual", "forecast, from •", "80 % interval"}
     own = found.frame[(found.frame["model"] == "model") & (found.frame["series"] == "b")]
     np.testing.assert_array_equal(left.lines[-1].get_ydata(), own.sort_values("time")["y"])
     np.testing.assert_array_equal(left.lines[0].get_ydata(), own["mean"][:4])
     named = {text.get_text(): to_hex(text.get_color()) for text in right.texts}
-    assert set(named) == {"model", *(f"other {k}" for k in range(8))}
-    assert named["model"] == MODELS[0].lower() and list(named.values()).count(PALETTE["data"]) == 1  # the best baseline
+    expected = {"model": MODELS[0].lower(), "other 0": PALETTE["data"]}  # itself, and the best baseline
+    assert {name: colour for name, colour in named.items() if "grey" not in name} == expected
+    assert "grey: 7 more baselines" in named and len(right.lines) == 9
     by_step = found.metrics("step").loc["model"]["MASE"]
     np.testing.assert_allclose(right.lines[0].get_ydata(), by_step)
     assert "MASE" in (right.get_title(loc="left") or right.get_title())
 
 
 def test_labels_of_like_models_do_not_overlap() -> None:
-    """Nine lines that end at the same place have nine names that can be read, all on the page."""
-    drawing = backtested(3).plot()
+    """Three lines that end at the same place have names that can be read, all on the page."""
+    found = backtested(3)
+    found.frame = found.frame.replace({"model": {"other_5": "seasonal_naive"}})
+    drawing = found.plot()
     canvas = FigureCanvasAgg(drawing)
     canvas.draw()
     texts = [text for text in drawing.axes[1].texts if isinstance(text, Annotation)]
+    mean = found.metrics()["MASE"].drop(["model", "seasonal_naive"])
+    assert {text.get_text() for text in texts} == {"model", mean.idxmin().replace("_", " "), "seasonal naive"}
     extents = [super(Annotation, text).get_window_extent(canvas.get_renderer()) for text in texts]
     for number, extent in enumerate(extents):
         assert drawing.bbox.y0 <= extent.y0 and extent.y1 <= drawing.bbox.y1 and extent.x1 <= drawing.bbox.x1
         assert not any(extent.overlaps(other) for other in extents[:number]), texts[number].get_text()
+
+
+def test_a_hopeless_baseline_flattens_nothing() -> None:
+    """The axis is made for the lines that have a name; a grey one may leave it."""
+    found = backtested(3)
+    found.frame.loc[found.frame["model"] == "other_7", "mean"] += 1000
+    right = found.plot().axes[1]
+    by_step = found.metrics("step")["MASE"]
+    named = by_step.loc[["model", "other_0"]].max()
+    assert named < right.get_ylim()[1] <= 1.2 * named < by_step.loc["other_7"].min()
+
+
+def test_units_stand_at_the_axes() -> None:
+    """The unit of the values on the left; MASE has none."""
+    found = backtested(2)
+    left, right = plot_backtest(found.frame, found.metrics("step"), unit="ppm").axes
+    assert (left.get_ylabel(), right.get_ylabel(), right.get_xlabel()) == ("ppm", "", "steps ahead")
 
 
 def test_overlapping_windows_have_no_bands() -> None:
@@ -178,6 +200,6 @@ def test_every_forecaster_draws_its_fan() -> None:
     frame = pd.DataFrame({"a": np.arange(60.0), "b": np.arange(60.0) % 7}, days)
     model = SeasonalNaiveForecaster().fit(frame)
     drawing = model.plot(14, level=80, series="b", history=20)
-    assert drawing.axes[0].get_legend_handles_labels()[1] == ["actual", "forecast", "80 %"]
+    assert drawing.axes[0].get_legend_handles_labels()[1] == ["actual", "forecast", "80 % interval"]
     with pytest.raises(ValueError, match="no series 'c'"):
         model.plot(3, series="c")

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.image import imsave
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from seqdyn.cli.demo_cases import LEVELS, Case, Outcome
 from seqdyn.figures import STYLE, plot_history
@@ -27,10 +29,10 @@ WIDTH, DPI = 11.0, 120
 
 
 def draw_forecasts(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """One row a case with its backtest; below them, side by side, what each forecasts after the last row."""
-    tests = [_test(outcome) for outcome in outcomes]
-    fans = [_fan(outcome, WIDTH / len(outcomes)) for outcome in outcomes]
-    _write(path, [*([test] for test in tests), fans])
+    """One row a case with its backtest; below them, two in a row, what each forecasts after the last row."""
+    tests = [[_test(outcome)] for outcome in outcomes]
+    fans = [_fan(outcome, WIDTH / 2) for outcome in outcomes]
+    _write(path, [*tests, *(fans[place : place + 2] for place in range(0, len(fans), 2))])
 
 
 def draw_training(path: Path, outcomes: Sequence[Outcome]) -> None:
@@ -61,9 +63,10 @@ def _fan(outcome: Outcome, width: float) -> Figure:
     axes = drawing.axes[0]
     _entitle(axes, f"{_subject(case)} after {case.label(case.data.index[-1])}")
     axes.set_ylabel(case.unit)
-    dates = AutoDateLocator(minticks=3, maxticks=6)
-    axes.xaxis.set_major_locator(dates)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))
+    if isinstance(case.data.index, pd.DatetimeIndex):
+        dates = AutoDateLocator(minticks=3, maxticks=6)
+        axes.xaxis.set_major_locator(dates)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))
     drawing.legends.clear()
     with matplotlib.rc_context(STYLE):
         drawing.legend(loc="outside upper right", ncols=4, columnspacing=0.9, handlelength=1.0, fontsize=8.5)
@@ -74,6 +77,10 @@ def _fan(outcome: Outcome, width: float) -> Figure:
 def _training(outcome: Outcome) -> Figure:
     drawing = plot_history(outcome.model.estimator_.history_)
     _entitle(drawing.axes[0], f"{outcome.case.title}: loss")
+    for axes in drawing.axes:
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     drawing.set_size_inches(WIDTH, 2.9)
     return drawing
 
@@ -90,8 +97,9 @@ def _entitle(axes: Axes, title: str) -> None:
 def _write(path: Path, rows: Sequence[Sequence[Figure]]) -> None:
     """Figures in rows, as one PNG."""
     lines = [np.hstack([_pixels(drawing) for drawing in row]) for row in rows]
-    width = min(line.shape[1] for line in lines)
-    imsave(path, np.vstack([line[:, :width] for line in lines]), dpi=DPI, pil_kwargs={"optimize": True})
+    width = max(line.shape[1] for line in lines)
+    page = [np.pad(line, ((0, 0), (0, width - line.shape[1]), (0, 0)), constant_values=255) for line in lines]
+    imsave(path, np.vstack(page), dpi=DPI, pil_kwargs={"optimize": True})
 
 
 def _pixels(drawing: Figure) -> Array:

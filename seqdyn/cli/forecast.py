@@ -243,8 +243,10 @@ def _draw(table: pd.DataFrame, ready: Ready, chosen: Any, horizon: int) -> Any:
     rows = panel.rows(panel.names.get_loc(chosen)) if chosen in panel.names else slice(0, 0)
     tail = slice(max(rows.start, rows.stop - history_length(horizon, ready.model.season_length_)), rows.stop)
     spread = {float(name): own[name] for name in own.columns if name not in (columns.id, columns.time, "mean")}
-    title = f"{chosen}: {counted(horizon, 'step')} ahead"
-    return plot_fan(panel.times[tail], panel.target[tail], own[columns.time], own["mean"], spread, title=title)
+    title = f"{counted(horizon, 'step')} ahead"
+    return plot_fan(
+        panel.times[tail], panel.target[tail], own[columns.time], own["mean"], spread, title=title, unit=str(chosen)
+    )
 
 
 def _check(ready: Ready, horizon: int, aside: bool) -> str | None:

@@ -76,7 +76,7 @@ def commands(
 ) -> None:
     """Time series and dynamical systems as stateful predictors: y_t, h_t = f(x_t, h_{t-1}).
 
-    Start with `seqdyn demo`, which forecasts three real data sets in less than a minute. Then fit your own:
+    Start with `seqdyn demo`, which forecasts four data sets in about a minute. Then fit your own:
 
     \b
       seqdyn fit data.csv --time date --target y --out model.safetensors

@@ -22,8 +22,14 @@ Array = np.ndarray[Any, Any]
 TINTS = (0.16, 0.32, 0.48)
 """How much of the colour of the line the bands have, from the widest on."""
 
-OTHERS = ("#ABABAB", 1.0, 2)
-"""Colour, width and order of the lines of baselines that are not the best."""
+OTHERS = ("#C8C8C8", 1.0, 2)
+"""Colour, width and order of the lines of baselines that have no name in the figure."""
+
+NAIVE = ("seasonal_naive", "naive")
+"""The forecast everybody has, of which the first that was run is named in the figure."""
+
+HEADROOM = 1.15
+"""How far the axis of errors reaches beyond the lines that have a name."""
 
 LEADER = {"arrowstyle": "-", "color": "#BDBDBD", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 2, "relpos": (0.0, 0.5)}
 """From a label to the end of its line."""
@@ -71,7 +77,7 @@ def plot_fan(
     --------
     >>> drawing = plot_fan(range(3), [1.0, 2.0, 3.0], [3, 4], [4.0, 5.0], {0.1: [3.5, 4.2], 0.9: [4.5, 5.8]})
     >>> drawing.axes[0].get_legend_handles_labels()[1]
-    ['actual', 'forecast', '80 %']
+    ['actual', 'forecast', '80 % interval']
     """
     known, later = _column("actual", actual, times), _column("mean", mean, ahead)
     spread = {q: _column(f"quantiles[{q:g}]", values, ahead) for q, values in (quantiles or {}).items()}
@@ -89,8 +95,10 @@ def plot_fan(
     return drawing
 
 
-def plot_backtest(frame: pd.DataFrame, by_step: pd.DataFrame, series: Any = None) -> Figure:
+def plot_backtest(frame: pd.DataFrame, by_step: pd.DataFrame, series: Any = None, *, unit: str = "") -> Figure:
     """Left: one series and its forecasts from the origins. Right: the error of every model by step.
+
+    Three lines have a name: the model, the best of the baselines, and the naive forecast; the others are grey.
 
     Parameters
     ----------
@@ -101,6 +109,8 @@ def plot_backtest(frame: pd.DataFrame, by_step: pd.DataFrame, series: Any = None
         ``metrics("step")`` of it.
     series : label, optional
         Which series stands on the left; the first if None.
+    unit : str
+        Of the values.
 
     Returns
     -------
@@ -121,7 +131,8 @@ def plot_backtest(frame: pd.DataFrame, by_step: pd.DataFrame, series: Any = None
     left.get_gridspec().set_width_ratios([1.7, 1.0])
     with matplotlib.rc_context(STYLE):
         _draw_origins(left, rows)
-        _draw_errors(right, by_step, own)
+        left.set_ylabel(unit)
+        _draw_errors(right, by_step, own, unit)
         drawing.legend(*left.get_legend_handles_labels(), loc="outside upper right", ncols=4, handlelength=1.6)
     return drawing
 
@@ -164,10 +175,14 @@ def _draw_bands(axes: Axes, spread: dict[float, pd.Series]) -> None:
     for number, (low, high) in enumerate(pairs):
         colour = _tint(MODELS[0], TINTS[min(number + (len(pairs) == 1), len(TINTS) - 1)])
         band = spread[low], spread[high]
-        axes.fill_between(band[0].index, *band, color=colour, linewidth=0, label=f"{100 * (high - low):g} %", zorder=1)
+        axes.fill_between(band[0].index, *band, color=colour, linewidth=0, label=_interval(low, high), zorder=1)
     single = set(spread) - {q for pair in pairs for q in pair} - {0.5}
     for q in sorted(single):
         axes.plot(spread[q], color=MODELS[0], linestyle="--", linewidth=1.0, label=f"quantile {q:g}")
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{100 * (high - low):g} % interval"
 
 
 def _pairs(levels: list[float]) -> Iterator[tuple[float, float]]:
@@ -193,7 +208,7 @@ def _draw_origins(axes: Axes, rows: pd.DataFrame) -> None:
         time = _instants(pd.Index(window["time"]))
         if widest and apart:
             band = [window[f"{q:g}"].to_numpy(dtype=np.float64) for q in widest]
-            colour, label = _tint(MODELS[0], TINTS[1]), f"{100 * (widest[1] - widest[0]):g} %"
+            colour, label = _tint(MODELS[0], TINTS[1]), _interval(*widest)
             axes.fill_between(time, *band, color=colour, linewidth=0, zorder=1, label=None if number else label)
         look: dict[str, Any] = {
             "color": MODELS[0] if apart or number % 2 == 0 else MODELS[5],
@@ -216,21 +231,40 @@ def _is_quantile(name: Any) -> bool:
     return str(name).replace(".", "", 1).isdigit()
 
 
-def _draw_errors(axes: Axes, by_step: pd.DataFrame, own: str) -> None:
-    """One line a model, its name at the end of it; the best of the baselines is darker than the others."""
+def _draw_errors(axes: Axes, by_step: pd.DataFrame, own: str, unit: str) -> None:
+    """One line a model; the model, the best of the baselines and the naive forecast have their names at the end."""
     metric = "MASE" if by_step["MASE"].notna().all() else "MAE"
     lines = {str(name): table.droplevel("model")[metric] for name, table in by_step.groupby(level="model", sort=False)}
-    best = min((name for name in lines if name != own), key=lambda name: lines[name].mean(), default=None)
+    looks = _looks(lines, own)
     for name, line in lines.items():
-        colour, width, order = {own: (MODELS[0], 2.4, 4), best: (PALETTE["data"], 1.4, 3)}.get(name, OTHERS)
+        colour, width, order = looks.get(name, OTHERS)
         dot = "o" if len(line) < 3 else None
         axes.plot(line.index, line, color=colour, linewidth=width, zorder=order, marker=dot, markersize=4.0)
     steps = next(iter(lines.values())).index
     axes.set_xlim(*_extent(axes.dataLim.intervalx))
-    axes.set_ylim(0, 1.05 * max(float(line.max()) for line in lines.values()) or 1.0)
-    axes.set(title=f"{metric} by step ahead", **({"xticks": steps} if len(steps) < 4 else {}))
-    axes.xaxis.get_major_locator().set_params(**({"integer": True} if len(steps) > 3 else {}))
-    _label_ends(axes, lines, own, best)
+    axes.set_ylim(0, HEADROOM * max(float(lines[name].max()) for name in looks) or 1.0)
+    axes.set(title=f"{metric} by step ahead", xlabel="steps ahead", ylabel=unit if metric == "MAE" else "")
+    if len(steps) < 4:
+        axes.set_xticks(steps)
+    else:
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    _label_ends(axes, {name: lines[name] for name in looks}, looks)
+    _mention(axes, len(lines) - len(looks))
+
+
+def _looks(lines: Mapping[str, pd.Series], own: str) -> dict[str, tuple[str, float, int]]:
+    """Colour, width and order of the lines that have a name."""
+    naive = next((name for name in NAIVE if name in lines and name != own), None)
+    best = min((name for name in lines if name != own), key=lambda name: lines[name].mean(), default=None)
+    looks = {naive: (PALETTE["baseline"], 1.4, 3), best: (PALETTE["data"], 1.4, 3), own: (MODELS[0], 2.4, 4)}
+    return {name: look for name, look in looks.items() if name is not None}
+
+
+def _mention(axes: Axes, others: int) -> None:
+    """How many grey lines there are; those of large errors may leave the axes at the top."""
+    if others:
+        text = f"grey: {others} more {'baseline' if others == 1 else 'baselines'}"
+        axes.text(0.02, 0.98, text, transform=axes.transAxes, va="top", fontsize=8.5, color=PALETTE["note"])
 
 
 def _extent(interval: Any) -> tuple[float, float]:
@@ -239,20 +273,20 @@ def _extent(interval: Any) -> tuple[float, float]:
     return first - room, last + room
 
 
-def _label_ends(axes: Axes, lines: dict[str, pd.Series], own: str, best: str | None) -> None:
+def _label_ends(axes: Axes, lines: Mapping[str, pd.Series], looks: Mapping[str, tuple[str, float, int]]) -> None:
     """Names to the right of the axes, as near to the ends of their lines as they can stand without touching."""
     top = axes.get_ylim()[1]
     ends = sorted((float(line.iloc[-1]) / top, name) for name, line in lines.items())
     places = spread_out(np.array([end for end, _ in ends]), LINE)
     for (end, name), place in zip(ends, places - min(0.0, places[0]), strict=True):
-        colour = {own: MODELS[0], best: PALETTE["data"]}.get(name, PALETTE["note"])
+        colour, width, _ = looks[name]
         axes.annotate(
             name.replace("_", " "),
             xy=(float(lines[name].index[-1]), end * top),
             xytext=(1.07, place * top),
             textcoords=axes.get_yaxis_transform(),
             color=colour,
-            weight="bold" if name == own else "normal",
+            weight="bold" if width > 2 else "normal",
             va="center",
             fontsize=9.0,
             annotation_clip=False,
