@@ -77,6 +77,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.estimators.scorers import time_scorer
     from seqdyn.figures import plot_forecast, plot_history, plot_unrolled
     from seqdyn.files import load, register
+    from seqdyn.forecasting.automatic import AutoForecaster
     from seqdyn.forecasting.backtest import Backtest
     from seqdyn.forecasting.calibrated import ConformalForecaster
     from seqdyn.forecasting.combination import CombinedForecaster
@@ -89,6 +90,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
         SeasonalNaiveForecaster,
     )
     from seqdyn.forecasting.ridge import RidgeForecaster
+    from seqdyn.forecasting.smoothers import SmoothingForecaster, ThetaForecaster
     from seqdyn.forecasting.statistical import AutoRegForecaster, ExponentialSmoothingForecaster
     from seqdyn.identification.figures import plot_bode, plot_poles, plot_response, plot_singular_values
     from seqdyn.identification.system import LinearSystem
@@ -156,7 +158,9 @@ _HOME = {
     "forecasting.statistical": ("ExponentialSmoothingForecaster", "AutoRegForecaster"),
     "forecasting.ridge": ("RidgeForecaster",),
     "forecasting.combination": ("CombinedForecaster",),
+    "forecasting.automatic": ("AutoForecaster",),
     "forecasting.calibrated": ("ConformalForecaster",),
+    "forecasting.smoothers": ("SmoothingForecaster", "ThetaForecaster"),
     "language.model": ("LanguageModel",),
     "language.classifier": ("TextClassifier",),
     "language.translation": ("Translator",),

@@ -1,0 +1,373 @@
+"""The forecaster for newcomers: closed forms and a network, tried against each other and weighted by past error.
+
+ŷ = Σ_v w_v ŷ_v,    w_v ≥ 0,  Σ_v w_v = 1            for every series
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from seqdyn.checks import check_count
+from seqdyn.data.labels import quoted
+from seqdyn.data.panels import Panel
+from seqdyn.forecasting.candidates import PRIOR, Candidates, candidates, network_of
+from seqdyn.forecasting.choices import summary
+from seqdyn.forecasting.contract import Forecasts, PanelForecaster
+from seqdyn.forecasting.envelope import Envelope
+from seqdyn.forecasting.error_growth import ErrorGrowth
+from seqdyn.forecasting.seasons import season_lengths
+from seqdyn.forecasting.smoothers import ThetaForecaster
+from seqdyn.forecasting.tables import series_means
+from seqdyn.forecasting.trial import Trial
+from seqdyn.forecasting.weighing import leaning, weights
+
+Array = np.ndarray[Any, Any]
+
+MARGIN = 0.95
+"""What another season must bring the error down to, to be taken instead of the frequency's own."""
+
+SHARED = ("panel_", "known_", "fitted_until_")
+"""What members have in common with the whole, and files hold once."""
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class AutoForecaster(PanelForecaster):
+    """Forecasts that need no tuning: many simple models and a network, weighted by how well they did before.
+
+        ŷ = Σ_v w_v ŷ_v,    w_iv ∝ error_iv⁻⁴  over members,  the best three variants of each mixed
+
+    Members are exponential smoothing, the Theta method, smoothing of the seasonally adjusted series, ridge
+    autoregression of each series and of all together, AutoReg, the naive forecasts, and a network. Each comes in
+    variants: with and without logarithm, trend and season, of several lags and penalties. All are fitted without the
+    last rows, forecast them from many origins, and are weighted by their errors there, series by series; a series of
+    few rows leans on what holds for all. The network joins only where it beats the others together. What has a weight
+    is fitted anew to everything. Nothing is chosen by a rule of thumb.
+
+    Intervals come from the errors of the weighted forecasts in the same trial, which their fits had not seen: their
+    size in each series, their growth with the steps, and their law (:mod:`seqdyn.forecasting.error_growth`).
+
+    Parameters
+    ----------
+    horizon : int or None, at least 1
+        The steps ahead that members are compared on, and the default of ``forecast``. None: two seasons, one if it is
+        longer than seven steps, or six where there is none; a quarter of the series at most.
+    network : "auto", None or regressor
+        The network that may join: ``"auto"``, a GRU where it trains in seconds; None, none.
+    lower, upper : float, "auto" or None
+        Bounds of forecasts and quantiles. ``lower="auto"``: 0 where all values are counts (whole numbers from 0 on).
+    random_state : int, RandomState or None
+        Of the network.
+    freq, season_length, id_col, time_col, target_col, past, future, static
+        As in every forecaster. ``season_length`` may be several, such as (24, 168). None: that of the frequency, or one
+        that the autocorrelation suggests, whichever forecasts better. Covariates known ahead reach the ridge
+        autoregressions, AutoReg and the network.
+
+    Attributes
+    ----------
+    weights_ : DataFrame, shape (series, members)
+    choices_ : DataFrame
+        One row a variant: its member, its mean weight, and its error in the trial, relative to the seasonal naive one.
+    members_ : list of forecaster
+        The variants with a weight, fitted to everything.
+    notes_ : list of str
+        What was left out, and why.
+
+    References
+    ----------
+    Bates & Granger (1969), The Combination of Forecasts; Makridakis, Spiliotis & Assimakopoulos (2020), The M4
+    Competition, section 4 (combinations of simple methods); Pawlikowski & Chorowska (2020), Weighted ensemble of
+    statistical models (weights by past error).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from seqdyn import AutoForecaster
+    >>> months = pd.date_range("2015-01-01", periods=96, freq="MS")
+    >>> sales = pd.Series(100 + np.arange(96) + 10 * np.sin(np.arange(96) * np.pi / 6), months)
+    >>> model = AutoForecaster(network=None).fit(sales)
+    >>> model.forecast(3).round().tolist()
+    [196.0, 202.0, 207.0]
+    """
+
+    horizon: int | None = None
+    network: Any = "auto"
+    lower: Any = "auto"
+    upper: float | None = None
+    random_state: Any = None
+
+    # ---------------------------------------------------------------- fitting
+
+    def _learn(self, panel: Panel) -> None:
+        self.bounds_ = self._bounds(panel)
+        self.notes_: list[str] = []
+        seasons = self._chosen_seasons(panel)
+        self.trial_horizon_ = self._tried_horizon(panel, seasons[0])
+        trial = Trial.of(panel, self.trial_horizon_, max(seasons))
+        pool = candidates(panel, seasons, int(np.median(trial.before.lengths)), self._common())
+        self.notes_ += pool.notes
+        tried = [_tried(model, trial) for model in pool.models]
+        errors = np.array([trial.errors(found) for _, found in tried])
+        pool, errors, tried = self._with_network(panel, trial, pool, errors, tried)
+        shares = _weights(pool, errors, trial)
+        used = np.flatnonzero(shares.any(axis=1))
+        past = _mixed([tried[i][1] for i in used], shares[used][:, trial.series])
+        self.logged_ = _logged(pool, shares, panel)
+        self.growth_ = self._growth(trial, past)
+        self._say(pool, errors, shares, trial)
+        self.shares_ = shares[used]
+        self.members_ = [_fitted(pool.models[i], panel) for i in used]
+
+    def _bounds(self, panel: Panel) -> tuple[float, float]:
+        """The lowest and the highest value of a forecast."""
+        known = panel.target[~np.isnan(panel.target)]
+        counts = bool((known >= 0).all() and (known == np.round(known)).all())
+        low = (0.0 if counts else -np.inf) if self.lower == "auto" else -np.inf if self.lower is None else self.lower
+        high = np.inf if self.upper is None else self.upper
+        for name, edge, beyond in (("lower", low, known < low), ("upper", high, known > high)):
+            if beyond.any():
+                row = int(np.flatnonzero(~np.isnan(panel.target))[np.argmax(beyond)])
+                raise ValueError(
+                    f"{name}={edge:g}, but series {quoted(panel.names[panel.series[row]])} is {panel.target[row]:g} at "
+                    f"{panel.times[row]!s}: leave {name} out, or give one that holds in the past."
+                )
+        if not low < high:
+            raise ValueError(f"lower={low:g} must be less than upper={high:g}.")
+        return float(low), float(high)
+
+    def _chosen_seasons(self, panel: Panel) -> tuple[int, ...]:
+        """The seasons given; else that of the frequency or one that the data suggest, whichever forecasts better."""
+        own = self._seasons(panel)
+        if self.season_length is not None:
+            return own
+        horizon = self._tried_horizon(panel, own[0])
+        others = [m for m in season_lengths(Trial.of(panel, horizon, own[0]).before) if m != own[0]]
+        if not others:
+            return own
+        trial = Trial.of(panel, horizon, max(own[0], *others))
+        errors = [_season_error(trial, self._common(), season) for season in (own[0], *others)]
+        best = int(np.argmin(errors))
+        if errors[best] >= MARGIN * errors[0]:
+            return own
+        self.notes_.append(
+            f"season {others[best - 1]} is taken instead of the frequency's {own[0]}: its error in the trial is "
+            f"{errors[best] / errors[0]:.2f} times as large."
+        )
+        return (others[best - 1],)
+
+    def _tried_horizon(self, panel: Panel, season: int) -> int:
+        if self.horizon is not None:
+            return check_count("horizon", self.horizon)
+        wanted = 6 if season == 1 else 2 * season if season <= 7 else season
+        return max(1, min(wanted, int(np.median(panel.lengths)) // 4))
+
+    def _common(self) -> dict[str, Any]:
+        """The parameters that members share with the whole."""
+        names = ("freq", "id_col", "time_col", "target_col", "past", "future", "static")
+        return {name: getattr(self, name) for name in names}
+
+    def _with_network(
+        self, panel: Panel, trial: Trial, pool: Candidates, errors: Array, tried: list[Any]
+    ) -> tuple[Candidates, Array, list[Any]]:
+        """The pool with the network, if that beats all others together in the trial."""
+        network, why = network_of(self.network, panel, self.random_state, self._common())
+        if network is None:
+            self.notes_ += [why] if why else []
+            return pool, errors, tried
+        shares = _weights(pool, errors, trial)
+        others = trial.errors(_mixed([found for _, found in tried], shares[:, trial.series]))
+        model, found = _tried(network, trial)
+        own = trial.errors(found)
+        ratio = float(np.nanmean(np.minimum(own, 100)) / max(np.nanmean(others), 1e-12)) if len(trial.rows) else np.inf
+        if not ratio < 1.0:
+            self.notes_.append(f"the network is left out: its error in the trial is {ratio:.2f} times the others'.")
+            return pool, errors, tried
+        self.notes_.append(f"the network joins: its error in the trial is {ratio:.2f} times the others'.")
+        pool.add("network", "recurrent", network)
+        return pool, np.concatenate([errors, own[None]]), [*tried, (model, found)]
+
+    def _growth(self, trial: Trial, past: Array) -> ErrorGrowth:
+        """How far the weighted forecasts were off in the trial, on the scale that they are made on."""
+        logged = self.logged_[trial.series]
+        errors = _scaled(trial.came, logged) - _scaled(past, logged)
+        level = series_means(np.abs(trial.panel.target), trial.panel.starts)
+        usual = np.where(self.logged_, trial.usual / np.maximum(level, 1e-300), trial.usual)
+        return ErrorGrowth.measured(errors, trial.series, usual, trial.windows)
+
+    def _say(self, pool: Candidates, errors: Array, shares: Array, trial: Trial) -> None:
+        """Keep what was tried, and what it counts."""
+        reference = errors[[name.startswith(("seasonal", "last")) for name in pool.names]].min(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = np.where(reference > 0, errors / reference, np.nan)
+        usual = np.array([np.median(own) if len(own := row[np.isfinite(row)]) else np.nan for row in relative])
+        self.tried_ = {"member": pool.members, "variant": pool.names, "weight": shares.mean(axis=1), "error": usual}
+        order = list(dict.fromkeys(pool.members))
+        self.member_names_ = order
+        number = np.array([order.index(member) for member in pool.members])
+        self.member_shares_ = np.array([shares[number == own].sum(axis=0) for own in range(len(order))])
+        self.trial_origins_, self.trial_rows_ = len(trial.rows), int((trial.panel.lengths - trial.before.lengths).max())
+
+    @property
+    def weights_(self) -> pd.DataFrame:
+        """What every member counts in every series, (series, members)."""
+        check_is_fitted(self)
+        return pd.DataFrame(self.member_shares_.T, index=self.known_.names, columns=self.member_names_)
+
+    @property
+    def choices_(self) -> pd.DataFrame:
+        """All variants that were tried, the weightiest first."""
+        check_is_fitted(self)
+        return pd.DataFrame(self.tried_).sort_values("weight", ascending=False, kind="stable", ignore_index=True)
+
+    def summary(self) -> str:
+        """One screen: the data, what was chosen and why, and where intervals come from.
+
+        Returns
+        -------
+        str
+        """
+        check_is_fitted(self)
+        return summary(self)
+
+    # ---------------------------------------------------------------- forecasting
+
+    def _ahead(self, horizon: int, known: Array, levels: Array | None) -> Forecasts:
+        found = [_quietly(model._ahead, horizon, known, None).mean for model in self.members_]
+        owner = np.arange(len(self.panel_.names))
+        return self._together(found, self._envelope(), owner, levels)
+
+    def _roll(
+        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
+    ) -> Forecasts:
+        owner = self.panel_.names.get_indexer(panel.names)[series]
+        found = [_quietly(model._roll, panel, series, rows, horizon, future, None).mean for model in self.members_]
+        return self._together(found, Envelope.of(panel, rows), owner, levels)
+
+    def _together(self, found: list[Array], histories: Envelope, owner: Array, levels: Array | None) -> Forecasts:
+        """The weighted mean of what members say, less those that have run away, and the quantiles about it."""
+        low, high = histories.limits(found[0].shape[1])
+        shares, notes = self.shares_[:, owner].copy(), []
+        for number, one in enumerate(found):
+            gone = ~((one >= low) & (one <= high)).all(axis=1) & (shares[number] > 0)
+            shares[number][gone] = 0.0
+            if gone.any():
+                name = quoted(self.known_.names[owner[int(np.argmax(gone))]])
+                kind = type(self.members_[number]).__name__
+                notes.append(f"A {kind} has run away on series {name}: it is left out of {int(gone.sum())} forecasts.")
+        last = np.repeat(histories.last[:, None], found[0].shape[1], axis=1)
+        mean = np.clip(_mixed([*found, last], np.concatenate([shares, (shares.sum(axis=0) == 0)[None]])), *self.bounds_)
+        if levels is None:
+            return Forecasts(mean, None, tuple(notes))
+        return Forecasts(mean, self._around(mean, owner, levels), tuple(notes))
+
+    def _around(self, mean: Array, owner: Array, levels: Array) -> Array:
+        """Quantiles about the point forecasts, (origins, horizon, quantiles)."""
+        logged = self.logged_[owner] & (mean > 0).all(axis=1)
+        offset = self.growth_.offsets(levels, mean.shape[1], owner)
+        with np.errstate(over="ignore"):
+            factor = mean[:, :, None] * np.exp(np.where(logged[:, None, None], offset, 0.0))
+        values = np.where(logged[:, None, None], factor, mean[:, :, None] + offset)
+        return np.sort(np.clip(values, *self.bounds_), axis=2)
+
+    def _follow(self, new: Panel, panel: Panel, known: Panel) -> None:
+        """Members that keep a state filter the new rows; all share one panel."""
+        for model in self.members_:
+            model._follow(new, panel, known)
+        super()._follow(new, panel, known)
+
+    # ---------------------------------------------------------------- files
+
+    def to_content(self) -> dict[str, Any]:
+        """Parameters and fitted attributes as a tree that files can hold; what members share is held once."""
+        content = super().to_content()
+        members = [copy.copy(model) for model in self.members_]
+        for model in members:
+            for name in SHARED:
+                vars(model).pop(name, None)
+        content["fitted"]["members_"] = members
+        return content
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_content`."""
+        forecaster = super().from_content(content)
+        for model in forecaster.members_:
+            for name in SHARED:
+                setattr(model, name, getattr(forecaster, name))
+        return forecaster
+
+
+def _tried(model: PanelForecaster, trial: Trial) -> tuple[Any, Array]:
+    """A variant fitted before the trial, and what it says in it; NaN throughout where it could not be fitted."""
+    try:
+        fitted = _fitted(model, trial.before)
+        return fitted, _quietly(trial.forecasts, fitted)
+    except ValueError:
+        return None, np.full(trial.came.shape, np.nan)
+
+
+def _fitted(model: PanelForecaster, panel: Panel) -> PanelForecaster:
+    found: PanelForecaster = _quietly(clone(model)._fitted_to, panel)
+    return found
+
+
+def _weights(pool: Candidates, errors: Array, trial: Trial) -> Array:
+    """What every variant counts in every series, (variants, series)."""
+    order = list(dict.fromkeys(pool.members))
+    number = np.array([order.index(member) for member in pool.members])
+    prior = np.array([PRIOR.get(member, 1.0) for member in order])
+    return weights(leaning(errors, trial.windows), number, prior)
+
+
+def _mixed(found: list[Array], shares: Array) -> Array:
+    """Σ w ŷ of forecasts (origins, horizon), with weights (forecasts, origins) that are made to sum to 1."""
+    total = np.zeros_like(found[0])
+    for one, share in zip(found, shares, strict=True):
+        total += np.where(share[:, None] > 0, one, 0.0) * share[:, None]
+    mixed: Array = total / shares.sum(axis=0)[:, None]
+    return mixed
+
+
+def _logged(pool: Candidates, shares: Array, panel: Panel) -> Array:
+    """Series that are forecast by their logarithms for the greater part, (series,)."""
+    log = np.array([name.startswith("log") for name in pool.names])
+    positive = np.fmin.reduceat(panel.target, panel.starts) > 0
+    found: Array = (shares[log].sum(axis=0) > 0.5) & positive
+    return found
+
+
+def _scaled(values: Array, logged: Array) -> Array:
+    """log y where that is forecast, else y; of values (origins, horizon)."""
+    log = np.broadcast_to(logged[:, None], values.shape)
+    return np.where(log, np.log(np.where(log, np.maximum(values, 1e-300), 1.0)), values)
+
+
+def _season_error(trial: Trial, common: dict[str, Any], season: int) -> float:
+    """The mean error of simple smoothing with a season; of the better of a constant level and a season."""
+    own = common | {"season_length": season, "slope": 0.0}
+    found = [trial.errors(_tried(ThetaForecaster(seasonal=kind, **own), trial)[1]) for kind in ("none", "add")]
+    best = np.minimum(*found)
+    return float(np.nanmean(best)) if not np.isnan(best).all() else np.inf
+
+
+def _quietly(work: Any, *arguments: Any) -> Any:
+    """What work says, without its warnings: a member's doubts are weighed by its errors."""
+    with _quiet():
+        return work(*arguments)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

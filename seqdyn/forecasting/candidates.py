@@ -1,0 +1,176 @@
+"""What an AutoForecaster chooses from: members, each in several variants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from seqdyn.data.panels import Panel
+from seqdyn.estimators.regressors import GRURegressor
+from seqdyn.forecasting.contract import PanelForecaster
+from seqdyn.forecasting.forecaster import Forecaster
+from seqdyn.forecasting.naive import (
+    DriftForecaster,
+    MovingAverageForecaster,
+    Naive2Forecaster,
+    NaiveForecaster,
+    SeasonalNaiveForecaster,
+)
+from seqdyn.forecasting.ridge import RidgeForecaster
+from seqdyn.forecasting.smoothers import SmoothingForecaster, ThetaForecaster
+from seqdyn.forecasting.statistical import AutoRegForecaster
+
+Array = np.ndarray[Any, Any]
+
+PENALTIES = (0.01, 1.0, 10.0, 100.0)
+"""λ of the ridge regressions, in units of a series' seasonal differences."""
+
+LONGEST_SEASON = 60
+"""The longest season that is smoothed: a longer one has too many states."""
+
+MOST_FITTED = 200
+"""Series beyond which members that are fitted one by one are left out."""
+
+FEW_ROWS, MANY_ROWS = 60, 20_000
+"""How many rows in all a network is tried on."""
+
+PRIOR = {"smoothing": 2.0, "theta": 2.0, "naive": 0.5, "deseasonalised": 0.5}
+"""What members count before any error is known; others 1."""
+
+
+@dataclass
+class Candidates:
+    """Forecasters to choose from.
+
+    Attributes
+    ----------
+    members : list of str
+        The member that every variant belongs to.
+    names : list of str
+        What tells variants of a member apart.
+    models : list of PanelForecaster
+        Unfitted.
+    notes : list of str
+        What was left out, and why.
+    """
+
+    members: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    models: list[PanelForecaster] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, member: str, name: str, model: PanelForecaster) -> None:
+        """One more variant."""
+        self.members.append(member)
+        self.names.append(name)
+        self.models.append(model)
+
+
+def candidates(panel: Panel, seasons: tuple[int, ...], rows: int, common: dict[str, Any]) -> Candidates:
+    """All variants that suit a panel.
+
+    Parameters
+    ----------
+    panel : Panel
+    seasons : tuple of int
+        The lengths of a season to choose from; 1 where there is none.
+    rows : int
+        How many rows a series of usual length has for its first fit.
+    common : dict
+        Parameters that all forecasters take: columns, frequency, covariates.
+
+    Returns
+    -------
+    Candidates
+    """
+    found = Candidates()
+    positive = bool((np.fmin.reduceat(panel.target, panel.starts) > 0).any())
+    for season in seasons:
+        own = common | {"season_length": season}
+        end = f", season {season}" if season > 1 else ""
+        _smoothing(found, own, season, positive, end)
+        _ridge(found, own, season, rows, positive, len(panel.names), end)
+        if season > 1:
+            found.add("naive", f"seasonal{end}", SeasonalNaiveForecaster(**own))
+    _simple(found, common | {"season_length": seasons[0]}, len(panel.names))
+    return found
+
+
+def network_of(
+    choice: Any, panel: Panel, random_state: Any, common: dict[str, Any]
+) -> tuple[PanelForecaster | None, str]:
+    """The network that may join the members of a panel, unfitted; or None, and why.
+
+    Parameters
+    ----------
+    choice : "auto", None or regressor
+        "auto": a GRU, where its training takes seconds.
+    panel : Panel
+    random_state
+        Of the network.
+    common : dict
+        As for :func:`candidates`.
+
+    Returns
+    -------
+    tuple of forecaster or None, and str
+    """
+    if choice is None:
+        return None, ""
+    if choice != "auto":
+        return Forecaster(choice, random_state=random_state, **common), ""
+    rows = len(panel.target)
+    if not FEW_ROWS <= rows <= MANY_ROWS:
+        size = f"fewer than {FEW_ROWS}" if rows < FEW_ROWS else f"more than {MANY_ROWS}"
+        return None, f"the network is left out: {rows} rows are {size}. Give one as network= to try it."
+    return Forecaster(GRURegressor(random_state=random_state), random_state=random_state, **common), ""
+
+
+def _smoothing(found: Candidates, own: dict[str, Any], season: int, positive: bool, end: str) -> None:
+    """Exponential smoothing and Theta, with and without logarithm, trend and season."""
+    kinds = ("none", "add", "mul") if 1 < season <= LONGEST_SEASON else ("none",)
+    for log in (False, True) if positive else (False,):
+        for kind in (kind for kind in kinds if not (log and kind == "mul")):
+            scale = "log" if log else "plain"
+            shape = {"none": "no season", "add": f"additive{end}", "mul": f"multiplicative{end}"}[kind]
+            both = {"seasonal": kind, "log": log, **own}
+            for trend in ("damped", "none"):
+                name = f"{scale}, {'damped' if trend == 'damped' else 'no'} trend, {shape}"
+                found.add("smoothing", name, SmoothingForecaster(trend=trend, **both))
+            found.add("theta", f"{scale}, {shape}", ThetaForecaster(**both))
+            found.add("deseasonalised", f"{scale}, {shape}", ThetaForecaster(slope=0.0, **both))
+
+
+def _ridge(
+    found: Candidates, own: dict[str, Any], season: int, rows: int, positive: bool, series: int, end: str
+) -> None:
+    """Ridge autoregressions of several lags and penalties, each series by itself and all of them pooled."""
+    several = (2, 4, 8) if season == 1 else (2, season + 1, 2 * season + 1)
+    if season >= 24:
+        several = (season + 1, 7 * season) if rows >= 21 * season else (season + 1,)
+    for log in (False, True) if positive else (False,):
+        for lags in sorted({min(lags, max(1, rows // 4)) for lags in several}):
+            for penalty in PENALTIES:
+                both = {"lags": lags, "penalty": penalty, "log": "auto" if log else False, **own}
+                name = f"{'log' if log else 'plain'}, {lags} lags, λ = {penalty:g}{end}"
+                found.add("ridge", name, RidgeForecaster(**both))
+                if series > 1:
+                    found.add("ridge_pooled", name, RidgeForecaster(pooled=True, **both))
+
+
+def _simple(found: Candidates, own: dict[str, Any], series: int) -> None:
+    """The naive ones, and those fitted one by one where the series are few."""
+    found.add("naive", "last value", NaiveForecaster(**own))
+    found.add("naive", "drift", DriftForecaster(**own))
+    found.add("naive", "mean", MovingAverageForecaster(window=1_000_000, **own))
+    if series > MOST_FITTED:
+        found.notes.append(
+            f"auto_regression and naive2 are left out: they are fitted one by one, and {series} series are more than "
+            f"{MOST_FITTED}."
+        )
+        return
+    found.add("deseasonalised", "naive2", Naive2Forecaster(**own))
+    for log in ("auto", False):
+        found.add("auto_regression", "log" if log else "plain", AutoRegForecaster(log=log, **own))

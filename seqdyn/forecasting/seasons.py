@@ -1,0 +1,142 @@
+"""Seasons: classical indices of many series at once, and the lengths that a record itself suggests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from seqdyn.data.panels import Panel
+
+Array = np.ndarray[Any, Any]
+
+MOST_ROWS = 4000
+"""Rows of a series that its season is looked for in."""
+
+PROMINENT = 0.1
+"""How much an autocorrelation must stand out to suggest a season."""
+
+
+def seasonal_indices_of(values: Array, season: int, multiply: bool) -> Array:
+    """Classical seasonal indices of many series, by phase counted from the first row.
+
+    y over (or less) its centred moving average of m steps, averaged by phase; their mean is 1 (or 0).
+
+    Parameters
+    ----------
+    values : array, shape (time, series)
+        Each series begins in row 0; NaN after its end, and where missing.
+    season : int, at least 1
+        m.
+    multiply : bool
+        Ratios, of values above 0; else differences.
+
+    Returns
+    -------
+    array, shape (m, series)
+        1 (or 0) for series of less than two seasons.
+
+    Examples
+    --------
+    >>> seasonal_indices_of(np.tile([1.0, 2.0, 3.0], 4)[:, None], 3, True)[:, 0]
+    array([0.5, 1. , 1.5])
+    """
+    neutral = 1.0 if multiply else 0.0
+    rows, series = values.shape
+    if season == 1 or rows < 2 * season:
+        return np.full((season, series), neutral)
+    average = _centred_average(_continued(values, season), season)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        beside = values / average if multiply else values - average
+    padded = np.full((-(-rows // season) * season, series), np.nan)
+    padded[:rows] = beside
+    blocks = padded.reshape(-1, season, series)
+    count = np.isfinite(blocks).sum(axis=0)
+    index = np.where(np.isfinite(blocks), blocks, 0.0).sum(axis=0) / np.maximum(count, 1)
+    mean = index.mean(axis=0)
+    index = index / np.where(mean != 0, mean, 1.0) if multiply else index - mean
+    whole = (count > 0).all(axis=0)
+    found: Array = np.where(whole, index, neutral)
+    return found
+
+
+def season_lengths(panel: Panel, most: int = 2) -> list[int]:
+    """Lengths that the autocorrelation of a panel suggests, the strongest first; none where nothing stands out.
+
+    A length is where the mean autocorrelation of the series' differences has a peak that is higher than all before it
+    within its multiples, and stands out of what is between.
+
+    Parameters
+    ----------
+    panel : Panel
+    most : int
+        How many lengths are returned at most.
+
+    Returns
+    -------
+    list of int, each at least 2
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from seqdyn.data.panel_reading import read_panel
+    >>> wave = pd.Series(np.sin(np.arange(200) * 2 * np.pi / 17))
+    >>> season_lengths(read_panel(wave))
+    [17]
+    """
+    curve = _autocorrelation(panel)
+    if len(curve) < 4:
+        return []
+    peaks = [lag for lag in range(2, len(curve) - 1) if curve[lag] >= curve[lag - 1] and curve[lag] > curve[lag + 1]]
+    strong = [lag for lag in peaks if curve[lag] - curve[1:lag].min() > PROMINENT and curve[lag] > PROMINENT]
+    ordered = sorted(strong, key=lambda lag: -curve[lag])
+    found: list[int] = []
+    for lag in ordered:
+        if not any(abs(lag / own - round(lag / own)) < 0.1 and lag > own for own in found):
+            found.append(lag)
+    basic = [lag for lag in found if not any(_divides(lag, own, curve) for own in strong)]
+    return basic[:most]
+
+
+def _divides(lag: int, own: int, curve: Array) -> bool:
+    """Whether a shorter length explains one about as well."""
+    ratio = lag / own
+    return own < lag and abs(ratio - round(ratio)) < 0.1 and curve[own] > 0.8 * curve[lag]
+
+
+def _autocorrelation(panel: Panel) -> Array:
+    """The mean over series of the autocorrelation of the detrended values, by lag; as far as a third of the rows."""
+    most = int(min(np.median(panel.lengths), MOST_ROWS)) // 3
+    total, weight = np.zeros(most + 1), 0.0
+    for number in range(min(len(panel.names), 200)):
+        own = panel.target[panel.rows(number)][-MOST_ROWS:]
+        own = np.diff(own)
+        own = np.nan_to_num(own - np.nanmean(own)) if len(own) > 3 and not np.isnan(own).all() else np.zeros(4)
+        if len(own) < 2 * most or not own.any():
+            continue
+        power = np.abs(np.fft.rfft(own, 2 * len(own))) ** 2
+        found = np.fft.irfft(power)[: most + 1] / (len(own) - np.arange(most + 1))
+        total += found / found[0]
+        weight += 1.0
+    return total / max(weight, 1.0) if weight else np.zeros(0)
+
+
+def _continued(values: Array, season: int) -> Array:
+    """Values whose gaps hold the value of one season before, or of one step before."""
+    filled = values.copy()
+    for row in np.flatnonzero(np.isnan(values).any(axis=1)):
+        before = filled[row - season] if row >= season else filled[max(row - 1, 0)]
+        filled[row] = np.where(np.isnan(filled[row]), before, filled[row])
+    return filled
+
+
+def _centred_average(values: Array, season: int) -> Array:
+    """The centred moving average of m steps (half weights at both ends if m is even); NaN where it does not fit."""
+    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+    half, even = season // 2, season % 2 == 0
+    inner = total[season:] - total[:-season]
+    if even:
+        inner = (inner[1:] + inner[:-1]) / 2
+    found = np.full(values.shape, np.nan)
+    found[half : half + len(inner)] = inner / season
+    return found
