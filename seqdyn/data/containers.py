@@ -64,7 +64,8 @@ def as_container(frame: pd.DataFrame, container: str, dtypes: dict[str, Dtype]) 
     dtypes : dict
         As :func:`dtypes_of` gives them.
     """
-    made = nw.from_dict({str(name): _plain(frame[name]) for name in frame.columns}, backend=container)
+    backend = nw.Implementation.from_string(container)
+    made = nw.from_dict({str(name): _plain(frame[name]) for name in frame.columns}, backend=backend)  # type: ignore[arg-type]
     for name, (kind, arguments) in dtypes.items():
         if name in made.columns:
             made = made.with_columns(_cast(made, name, kind, arguments))

@@ -189,7 +189,9 @@ def frame_ahead(panel: Panel, horizon: int) -> Any:
         return frame.to_xarray()
     if layout.kind != "long":
         return frame
-    dtypes = {name: ("String" if name in panel.categories else "Float64", {}) for name in panel.roles.future}
+    dtypes: dict[str, Any] = {
+        name: ("String" if name in panel.categories else "Float64", {}) for name in panel.roles.future
+    }
     return layout.given_back(frame.reset_index(), dtypes)
 
 
