@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import PanelForecaster
 from seqdyn.forecasting.naive import (
@@ -56,7 +58,7 @@ class Baselines(NamedTuple):
 
 
 def default_baselines(
-    choice: Any, panel: Panel, horizon: int, windows_count: int = 1, *, season_length: int | None = None
+    choice: Any, panel: Panel, horizon: int, windows_count: int = 1, *, season_length: Any = None
 ) -> Baselines:
     """The baselines somebody chose, ready to be fitted.
 
@@ -72,7 +74,7 @@ def default_baselines(
         Steps ahead.
     windows_count : int
         Origins a series, each of which may need a fit.
-    season_length : int, optional
+    season_length : int or sequence of int, optional
         m; that of the panel's frequency if None.
 
     Returns
@@ -99,7 +101,7 @@ def default_baselines(
     if choice is None:
         return Baselines({}, notes)
     if isinstance(choice, str) and choice == "auto":
-        season = panel.grid.season_length() if season_length is None else int(season_length)
+        season = panel.grid.season_length() if season_length is None else int(np.min(season_length))
         names, notes = _quick(panel, windows_count, season)
     else:
         names = [choice] if isinstance(choice, str) else list(choice)
@@ -110,7 +112,7 @@ def default_baselines(
     return Baselines({name: _made(name, horizon, season_length) for name in names}, notes)
 
 
-def _made(name: str, horizon: int, season_length: int | None) -> PanelForecaster:
+def _made(name: str, horizon: int, season_length: Any) -> PanelForecaster:
     extra: dict[str, Any] = {"horizon": horizon, "penalty": "auto"} if BASELINES[name] is RidgeForecaster else {}
     if name == "ridge_pooled":
         extra["pooled"] = True

@@ -65,17 +65,13 @@ class Envelope:
         >>> low.tolist(), high.tolist()
         ([[-88.0, -89.0]], [[117.0, 118.0]])
         """
-        before = (panel.ends if rows is None else rows) - 1
-        y, missing = panel.target, np.isnan(panel.target)
-        table = pd.DataFrame({"low": np.where(missing, np.inf, y), "high": np.where(missing, -np.inf, y)})
-        groups = table.groupby(panel.series, sort=False)
-        low, high = groups["low"].cummin().to_numpy()[before], groups["high"].cummax().to_numpy()[before]
-        sums = pd.DataFrame({"y": np.where(missing, 0.0, y), "n": ~missing}).groupby(panel.series, sort=False).cumsum()
-        known = sums["n"].to_numpy()[before].astype(np.int64)
-        first, final, apart = _thirds(panel, before, sums["y"].to_numpy(), sums["n"].to_numpy())
-        last = pd.Series(y).groupby(panel.series, sort=False).ffill().to_numpy()[before]
-        low, high = np.where(known > 0, low, np.nan), np.where(known > 0, high, np.nan)
-        return cls(low, high, last, known, _growth(low, high, first, final, apart))
+        ends = panel.ends if rows is None else rows
+        starts = panel.starts[panel.series[ends - 1]]
+        y, known = panel.target, ~np.isnan(panel.target)
+        place = _over(np.maximum, np.where(known, np.arange(len(y)), -1), starts, ends)
+        count = _over(np.add, known.astype(np.int64), starts, ends)
+        low, high = _over(np.fmin, y, starts, ends), _over(np.fmax, y, starts, ends)
+        return cls(low, high, np.where(place >= 0, y[place], np.nan), count, _growth(panel, low, high, starts, ends))
 
     def joined(self, new: Panel, owner: Array) -> Envelope:
         """With new rows of some series (``owner`` are their numbers); the growth stays as it was."""
@@ -162,25 +158,25 @@ def about(mean: Array, quantiles: Array | None, levels: Array | None) -> Array |
     return found
 
 
-def _thirds(panel: Panel, before: Array, total: Array, count: Array) -> tuple[Array, Array, Array]:
-    """Means of the first and of the last third of the rows up to ``before``, and how many steps lie between."""
-    start = panel.starts[panel.series[before]]
-    rows = before - start + 1
-    third = np.maximum(rows // 3, 1)
+def _over(reduce: np.ufunc, values: Array, begins: Array, ends: Array) -> Array:
+    """A reduction of values[begin:end] for every pair."""
+    pairs = np.stack([begins, ends], axis=1).ravel()
+    found: Array = reduce.reduceat(np.append(values, values[-1:]), pairs)[::2]  # an end may be the row after the last
+    return found
+
+
+def _growth(panel: Panel, low: Array, high: Array, starts: Array, ends: Array) -> Array:
+    """The logarithm of last to first third's mean, a step; 0 for values of both signs."""
+    third = np.maximum((ends - starts) // 3, 1)
+    known = ~np.isnan(panel.target)
     means = []
-    for end, earlier in ((start + third - 1, False), (before, True)):
-        size, known = (
-            table[end] - np.where(earlier & (rows > third), table[end - third], 0.0) for table in (total, count)
-        )
-        means.append(np.divide(size, known, out=np.full(len(rows), np.nan), where=known > 0))
-    return means[0], means[1], np.maximum(rows - third, 1)
-
-
-def _growth(low: Array, high: Array, first: Array, final: Array, apart: Array) -> Array:
-    """The logarithm of the ratio of two means of one sign, a step; 0 for values of both signs."""
-    one_sign = (low > 0) | (high < 0)
-    ratio = np.divide(final, first, out=np.ones(len(first)), where=one_sign & (first != 0))
-    return np.nan_to_num(np.log(np.where(ratio > 0, ratio, 1.0)) / apart)
+    for begins, stops in ((starts, starts + third), (ends - third, ends)):
+        total = _over(np.add, np.where(known, panel.target, 0.0), begins, stops)
+        count = _over(np.add, known.astype(np.int64), begins, stops)
+        means.append(np.divide(total, count, out=np.full(len(ends), np.nan), where=count > 0))
+    one_sign = ((low > 0) | (high < 0)) & ~np.isnan(means[0] + means[1])
+    ratio = np.divide(means[1], means[0], out=np.ones(len(ends)), where=one_sign)
+    return np.log(ratio) / np.maximum(ends - starts - third, 1)
 
 
 def _count(found: Array, names: pd.Index) -> str:

@@ -20,8 +20,11 @@ from seqdyn.training.heads import Head
 
 Array = np.ndarray[Any, Any]
 
-VALUES_AT_ONCE = 2_000_000
+VALUES_AT_ONCE = 500_000
 """How many values of sample paths are held at once."""
+
+MOST = 20_000
+"""How many errors paths draw from at most."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Residuals:
         size = spread_by_series(errors, owner, series)
         if not len(errors):
             return cls(np.zeros((1, size.shape[1])), size, seen)
-        return cls(errors / size[owner] - (errors / size[owner]).mean(axis=0), size, seen)
+        pool = errors / size[owner]
+        return cls((pool - pool.mean(axis=0))[:: -(-len(pool) // MOST)], size, seen)
 
     @property
     def flatters(self) -> bool:

@@ -116,6 +116,16 @@ def test_updating_twice_row_by_row_and_at_once_are_the_same(stateful: Forecaster
             np.testing.assert_allclose(a, b, atol=1e-9)
 
 
+def test_reading_rows_gives_another_memory_and_changes_none(stateful: Forecaster) -> None:
+    kept, before = stateful.memory_, stateful.state.copy(deep=True)
+    ahead = stateful.forecast(4)
+    stateful.update(panel().iloc[30:34])
+    assert stateful.memory_ is not kept
+    assert before.identical(kept.labelled(stateful.known_.names))
+    stateful.memory_, stateful.known_ = kept, stateful.fitted_until_
+    same(stateful.forecast(4), ahead, 0)
+
+
 def test_an_update_leaves_the_weights_alone(stateful: Forecaster) -> None:
     before = [p.clone() for p in stateful.estimator_.network_.parameters()]
     stateful.update(panel().iloc[30:])
@@ -537,6 +547,25 @@ def test_the_summary_ends_in_the_verdict() -> None:
     assert text.splitlines()[-1].startswith("The model ")
 
 
+def test_predict_is_forecast() -> None:
+    model = MODELS["gaussian"]().set_params(random_state=0).fit(panel())
+    same(model.predict(3, level=80), model.forecast(3, level=80), 0)
+
+
+def test_several_seasons() -> None:
+    """The shortest is that of MASE and of what is differenced over a season; lags reach over the longest."""
+    model = Forecaster(GRURegressor(**QUICK), season_length=(12, 4), seasonal_difference=1).fit(panel(60))
+    assert (model.season_length_, model.transform_.season_length) == (4, 4)
+    assert model.estimator_.autoregression.lags == 13
+    test = model.backtest(panel(70), 4, 1, baselines=["seasonal_naive", "ridge"])
+    assert test.season_length == 4
+    assert set(test.models) == {"model", "seasonal_naive", "ridge"}
+    assert MODELS["gru"]().set_params(season_length=[4, 4]).fit(panel()).season_length_ == 4
+    for bad, message in (((), "empty sequence"), ((4, 0), "season_length must be"), ("week", "season_length must be")):
+        with pytest.raises(ValueError, match=message):
+            Forecaster(GRURegressor(**QUICK), season_length=bad).fit(panel())
+
+
 def test_the_default_model_forecasts_a_season() -> None:
     days = pd.date_range("2024-01-01", periods=150, freq="D")
     y = pd.Series(20 + 5 * np.sin(np.arange(150) * 2 * np.pi / 7), days)
@@ -617,6 +646,8 @@ def test_levels_that_are_none() -> None:
     for bad in ({"level": 0.8e3}, {"quantiles": [1.2]}, {"quantiles": []}, {"quantiles": "0.5"}, {"quantiles": 2}):
         with pytest.raises(ValueError, match="level|quantiles"):
             model.forecast(2, **bad)
+    with pytest.raises(ValueError, match="in percent: give 90 in place of 0.9"):
+        model.forecast(2, level=0.9)
 
 
 def test_a_logarithm_needs_positive_values() -> None:
