@@ -188,7 +188,7 @@ class AutoForecaster(PanelForecaster):
         others = trial.errors(_mixed([found for _, found in tried], shares[:, trial.series]))
         model, found = _tried(network, trial)
         own = trial.errors(found)
-        ratio = float(np.nanmean(np.minimum(own, 100)) / max(np.nanmean(others), 1e-12)) if len(trial.rows) else np.inf
+        ratio = _ratio(own, others)
         if not ratio < 1.0:
             self.notes_.append(f"the network is left out: its error in the trial is {ratio:.2f} times the others'.")
             return pool, errors, tried
@@ -293,7 +293,7 @@ class AutoForecaster(PanelForecaster):
         members = [copy.copy(model) for model in self.members_]
         for model in members:
             for name in SHARED:
-                vars(model).pop(name, None)
+                model.__dict__.pop(name, None)
         content["fitted"]["members_"] = members
         return content
 
@@ -358,6 +358,14 @@ def _season_error(trial: Trial, common: dict[str, Any], season: int) -> float:
     found = [trial.errors(_tried(ThetaForecaster(seasonal=kind, **own), trial)[1]) for kind in ("none", "add")]
     best = np.minimum(*found)
     return float(np.nanmean(best)) if not np.isnan(best).all() else np.inf
+
+
+def _ratio(errors: Array, others: Array) -> float:
+    """The mean of errors relative to that of others; infinite where nothing was tried."""
+    known = ~np.isnan(errors) & ~np.isnan(others)
+    if not known.any():
+        return np.inf
+    return float(errors[known].mean() / max(float(others[known].mean()), 1e-12))
 
 
 def _quietly(work: Any, *arguments: Any) -> Any:

@@ -147,9 +147,9 @@ def _ridge(
     found: Candidates, own: dict[str, Any], season: int, rows: int, positive: bool, series: int, end: str
 ) -> None:
     """Ridge autoregressions of several lags and penalties, each series by itself and all of them pooled."""
-    several = (2, 4, 8) if season == 1 else (2, season + 1, 2 * season + 1)
+    several = [2, 4, 8] if season == 1 else [2, season + 1, 2 * season + 1]
     if season >= 24:
-        several = (season + 1, 7 * season) if rows >= 21 * season else (season + 1,)
+        several = [season + 1, 7 * season] if rows >= 21 * season else [season + 1]
     for log in (False, True) if positive else (False,):
         for lags in sorted({min(lags, max(1, rows // 4)) for lags in several}):
             for penalty in PENALTIES:

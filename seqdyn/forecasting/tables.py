@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.data.panels import Panel
+
 Array = np.ndarray[Any, Any]
 
 BUDGET = 4_000_000
@@ -63,6 +65,27 @@ def table(values: Array, starts: Array, lengths: Array) -> Array:
     inside = step < lengths[:, None]
     found = values[np.minimum(starts[:, None] + step, len(values) - 1)]
     return np.where(inside.reshape(*inside.shape, *[1] * (values.ndim - 1)), found, np.nan)
+
+
+def running(values: Array, panel: Panel, accumulated: np.ufunc) -> Array:
+    """What a ufunc has made of a series' values so far, at every row, (total,): ``np.add`` gives running sums.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from seqdyn.data.panel_reading import read_panel
+    >>> panel = read_panel(pd.DataFrame({"a": [1.0, 3.0, 2.0], "b": [5.0, 4.0, 6.0]}))
+    >>> running(panel.target, panel, np.fmax).tolist()
+    [1.0, 3.0, 3.0, 5.0, 5.0, 6.0]
+    """
+    found = np.empty(len(values))
+    starts, lengths = panel.starts, panel.lengths
+    for block in blocks(lengths, 2):
+        own = accumulated.accumulate(table(values, starts[block], lengths[block]), axis=1)
+        step = np.arange(own.shape[1])
+        inside = step < lengths[block, None]
+        found[(starts[block, None] + step)[inside]] = own[inside]
+    return found
 
 
 def series_means(values: Array, starts: Array) -> Array:
