@@ -1,7 +1,8 @@
 """Panels: many series on one regular grid of time.
 
-:mod:`seqdyn.data.panel_reading` reads one from a frame, :mod:`seqdyn.data.panel_additions` what comes to it later; its
-:meth:`Panel.restore` gives forecasts back in the layout that came in.
+:mod:`seqdyn.data.panel_reading` reads one from a frame, :mod:`seqdyn.data.panel_additions` what comes to it later,
+:mod:`seqdyn.data.panel_ahead` what is known of the future; its :meth:`Panel.restore` gives forecasts back in the
+layout that came in.
 """
 
 from __future__ import annotations

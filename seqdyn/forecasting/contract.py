@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from seqdyn.checks import check_count, outside
 from seqdyn.data.labels import quoted
-from seqdyn.data.panel_additions import frame_ahead, read_future, read_more, static_frame
+from seqdyn.data.panel_additions import read_more, static_frame
+from seqdyn.data.panel_ahead import frame_ahead, read_future
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.files import save as save_file
