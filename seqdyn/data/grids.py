@@ -76,6 +76,22 @@ class Grid:
         digits = 6 - int(np.floor(np.log10(self.freq)))
         return pd.Index(np.round(stamps.to_numpy(dtype=np.float64), digits), name=stamps.name)
 
+    def same(self, other: Grid, first: Any, last: Any) -> bool:
+        """Whether another grid has the same instants from the first to the last and after it, however it is spelled.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> Grid("3MS", "datetime").same(Grid("QS-JAN", "datetime"), pd.Timestamp("2024-01-01"), pd.Timestamp("2025"))
+        True
+        """
+        if self == other or self.kind != other.kind or self.kind == "period":
+            return self == other
+        own = self.between(first, last)
+        if not len(own) or not own.equals(other.between(first, last)):
+            return False
+        return self.after(own[-1], 24).equals(other.after(own[-1], 24))
+
     def season_length(self) -> int:
         """m, the steps in a season: 24 for hours, 12 for months, 7 for days …; 1 where none is known.
 

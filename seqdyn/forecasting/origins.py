@@ -195,7 +195,7 @@ class Origins:
 
 def check_grid(panel: Panel, known: Panel) -> None:
     """Raise if a panel does not have the frequency of the fit."""
-    if panel.grid.freq != known.grid.freq:
+    if not panel.grid.same(known.grid, panel.times.min(), panel.times.max()):
         raise ValueError(
             f"df has the frequency {panel.grid.freq!r}, but the model was fitted for {known.grid.freq!r}: resample it, "
             f"or give freq={known.grid.freq!r} to the forecaster if rows are missing."

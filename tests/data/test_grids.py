@@ -160,3 +160,22 @@ def test_positions() -> None:
     """−1 for what is not on the grid."""
     full = pd.date_range("2020", periods=4, freq="D")
     assert positions(full[[2, 0]].append(pd.to_datetime(["2019-01-01"])), full).tolist() == [2, 0, -1]
+
+
+def test_grids_that_are_spelled_differently() -> None:
+    """The same instants are the same grid, wherever they begin; other holidays are another one."""
+    first, last = pd.Timestamp("2024-01-01"), pd.Timestamp("2025-01-01")
+    for one, other, same in [
+        ("3MS", "QS-JAN", True),
+        ("7D", "W-MON", True),
+        ("12MS", "YS", True),
+        ("24h", "D", True),
+        (pd.DateOffset(months=1, day=1), "MS", True),
+        ("3MS", "MS", False),
+        ("B", pd.offsets.CustomBusinessDay(), True),
+        ("B", pd.offsets.CustomBusinessDay(holidays=["2024-12-25"]), False),
+    ]:
+        assert Grid(one, "datetime").same(Grid(other, "datetime"), first, last) is same
+    assert not Grid("MS", "datetime").same(Grid("QS", "datetime"), first, first)  # one instant says nothing
+    assert not Grid("M", "period").same(Grid("Q-DEC", "period"), pd.Period("2024-01"), pd.Period("2024-05"))
+    assert Grid(2, "integer").same(Grid(2, "integer"), 0, 4) and not Grid(2, "integer").same(Grid(2.0, "float"), 0, 4)

@@ -207,3 +207,15 @@ def test_seconds_are_times() -> None:
     model.update(wave.iloc[180:])
     assert model.forecast(1).index[0] == pytest.approx(10.0)
     assert model.backtest(wave, 10, 3, refit=True, baselines=None).metrics()["MAE"].iloc[0] < 1e-12
+
+
+def test_every_third_month_is_a_quarter() -> None:
+    """A slice says it has steps of three months; other series that are found to be quarterly are of the same grid."""
+    months = pd.Series(np.arange(90.0), pd.date_range("2015-01-01", periods=90, freq="MS"))
+    quarters = months.iloc[::3]
+    assert quarters.index.freqstr == "3MS"
+    model = Forecaster(ARXRegressor()).fit(quarters)
+    plain = quarters.set_axis(pd.DatetimeIndex(quarters.index.to_numpy()))
+    assert model.apply(plain).known_.grid.freq == "QS-JAN" and model.season_length_ == 4
+    with pytest.raises(ValueError, match="df has the frequency 'MS', but the model was fitted for '3MS'"):
+        model.apply(months)
