@@ -106,6 +106,8 @@ REGISTRY: dict[str, str] = {
         "seqdyn.forecasting.smoothers": "SmoothingForecaster ThetaForecaster",
         "seqdyn.forecasting.smoothing": "SmoothingState",
         "seqdyn.forecasting.transform": "SeriesTransform",
+        "seqdyn.forecasting.linear_choice": "Setting",
+        "seqdyn.forecasting.network": "Plan",
         "seqdyn.forecasting.inputs": "Inputs",
         "seqdyn.forecasting.conformal": "Conformal",
         "seqdyn.forecasting.memory": "SeriesMemory",

@@ -138,7 +138,7 @@ RULES: dict[str, Rule] = {
     "omega": non_negative(),
     "initialise": accepted(as_start, STARTS),
     "weight_average": share(zero=True),
-    "max_epochs": optional(at_least(1)),
+    "max_epochs": optional(at_least(0)),
     "max_steps": optional(at_least(1)),
     "max_time": optional(positive()),
     "batch_size": at_least(1),

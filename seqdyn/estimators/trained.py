@@ -40,7 +40,7 @@ class Trained(BaseEstimator):
         Keep the exponential average of the weights, w̄ ← a w̄ + (1 − a) w after every step; 0 keeps the last weights.
     max_epochs, max_steps, max_time : int, int or float, or None
         Budgets: passes over the data, optimizer steps, seconds. Without ``max_epochs``: 200 epochs, or as many as 1,000
-        steps take, or as ``max_steps`` asks for.
+        steps take, or as ``max_steps`` asks for. ``max_epochs=0`` is the start alone, such as a ``linear_start``.
     early_stopping, validation_fraction : bool, float in (0, 1)
         Hold out a part of the data, watch the loss there, and restore the best weights. Otherwise the training loss is
         watched.

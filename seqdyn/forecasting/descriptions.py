@@ -23,7 +23,8 @@ def describe(model: Forecaster, panel: Panel) -> list[str]:
         f"data      {len(lengths)} series of {size} rows, freq={panel.grid.freq!r}, season {model.season_length_}",
         f"          {missing} missing values, {len(gaps)} gaps of absent rows",
         f"model     {model.estimator_}",
-        f"          {weights} weights, {model.strategy}, scaled by series ({model.scaling})",
+        f"          {weights} weights, {model.strategy}",
+        f"          {model.plan_.describe()}",
     ]
     history = getattr(model.estimator_, "history_", None)
     if history is not None and len(history):

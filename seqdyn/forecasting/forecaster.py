@@ -18,13 +18,12 @@ import numpy as np
 import pandas as pd
 import xarray
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from seqdyn.autoregression import Autoregression
 from seqdyn.checks import check_count
 from seqdyn.data.calendar import calendar_names
 from seqdyn.data.panels import Panel, Roles
-from seqdyn.estimators.closed_form import ClosedFormEstimator
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.defaults import default_baselines
@@ -33,13 +32,16 @@ from seqdyn.forecasting.envelope import Envelope
 from seqdyn.forecasting.fitted import Departure, FittedNetwork
 from seqdyn.forecasting.inputs import Inputs, scale_features, shifted, targets
 from seqdyn.forecasting.intervals import LONGEST, Draws, ForecastErrors, held_rows, quantiles, warning
+from seqdyn.forecasting.linear_choice import LastTests
 from seqdyn.forecasting.memory import SeriesMemory
+from seqdyn.forecasting.network import SHARES, Plan, best_share, configured, given_setting, mixed, planned, recipe
 from seqdyn.forecasting.origins import Origins, check_grid
 from seqdyn.forecasting.paths import path_pieces
 from seqdyn.forecasting.requirements import check_extent, check_forecaster, series_weights
 from seqdyn.forecasting.transform import SeriesTransform
 from seqdyn.generators import generator_of
 from seqdyn.state import State
+from seqdyn.training.loop import NonFiniteError
 
 Array = np.ndarray[Any, Any]
 
@@ -61,18 +63,20 @@ class Forecaster(PanelForecaster):
     context_length : int or None
         How many of the last rows condition a forecast. None: all of them, through the state.
     lags : int or None
-        How many of the last values the network sees at once; a season and one if None, where the series are long
-        enough.
-    centred : bool
+        How many of the last values the network sees at once. None: chosen, see Notes; where nothing is chosen a season
+        and one, if the series are long enough, else 2.
+    centred : bool or None
         Show the network the lags relative to the last value, and let it predict relative to that. Then a trend is
-        continued.
-    log : bool or "auto"
-        Model log y; ``"auto"`` where a series is positive. The point forecast of y is then a median, not a mean.
-    difference, seasonal_difference : int
-        d and D: model (1 − L)^d (1 − L^m)^D y.
-    scaling : {"standard", "robust", "mean", "seasonal", None}
+        continued. None: chosen; where nothing is chosen True.
+    log : bool, None or "auto"
+        Model log y. The point forecast of y is then a median, not a mean. None and ``"auto"``: chosen; where nothing is
+        chosen False, or True for ``"auto"`` in positive series.
+    difference, seasonal_difference : int or None
+        d and D: model (1 − L)^d (1 − L^m)^D y. None: chosen; 0 where nothing is, or the other is given.
+    scaling : {"auto", "standard", "robust", "mean", "seasonal", None}
         How each series is scaled, by what the fit has seen of it: mean and standard deviation; median and quartiles;
-        mean |y|; mean and mean |y_t − y_{t-m}|.
+        mean |y|; mean and mean |y_t − y_{t-m}|. ``"auto"``: ``"seasonal"``; where nothing is chosen
+        ``"standard"``.
     scale_features : bool
         Tell the network how large and how rough each series is, as static covariates: the logarithms of its standard
         deviation and of its mean absolute differences over one step and over m.
@@ -84,6 +88,8 @@ class Forecaster(PanelForecaster):
         In training, the share of steps that see the true last value.
     free_run : int
         In training, the last so many steps of every window run on the network's own predictions.
+    validation : int
+        Origins at the end of every series, at most, that open settings are chosen on, see Notes. 0: nothing is chosen.
     n_samples : int
         Sample paths that quantiles are taken from, where the model draws them.
     random_state : int, RandomState or None
@@ -101,11 +107,20 @@ class Forecaster(PanelForecaster):
         own, in network units.
     errors_ : ForecastErrors
         What intervals are made of, see Notes.
+    plan_ : Plan
+        What was chosen, see Notes: :class:`~seqdyn.forecasting.network.Plan`.
     transform_ : SeriesTransform
         The scale of every series, fixed at the last fit.
 
     Notes
     -----
+    A regressor whose start was left open (``skip`` and ``linear_start`` as they are) begins as a linear model. Its
+    penalty, and of logarithm, differences, lags and centring what was not given, are those that forecast the last rows
+    best, see :mod:`seqdyn.forecasting.linear_choice`. The network is then trained to correct it, and the share of its
+    correction is kept that forecasts these rows best, be it 0; at the end all is trained anew on all rows. Parameters
+    of the regressor that are those of its class count as left open: 40 epochs or 2,000 steps at a rate of 3e-3 that
+    falls along a cosine, on windows where series are long. A regressor with a start of its own is taken as it is.
+
     Intervals come from the network's own head, if its loss is ``"quantile"`` or ``"gaussian"``. Otherwise they are
     conformal: errors are measured from every origin in the rows that early stopping held out, at no further fit; where
     these are few, intervals are wider for it. Without early stopping, sample paths draw from the errors of the rows of
@@ -130,16 +145,17 @@ class Forecaster(PanelForecaster):
     strategy: str = "recursive"
     context_length: int | None = None
     lags: int | None = None
-    centred: bool = True
-    log: Any = False
-    difference: int = 0
-    seasonal_difference: int = 0
-    scaling: str | None = "standard"
+    centred: bool | None = None
+    log: Any = None
+    difference: int | None = None
+    seasonal_difference: int | None = None
+    scaling: str | None = "auto"
     scale_features: bool = False
     weight: str | None = None
     calendar: Any = None
     teacher_forcing: Any = 1.0
     free_run: int = 0
+    validation: int = 30
     n_samples: int = 500
     random_state: Any = None
 
@@ -147,6 +163,40 @@ class Forecaster(PanelForecaster):
 
     def _learn(self, panel: Panel) -> None:
         check_forecaster(self)
+        self.plan_, tests = planned(self, panel, self._seasons(panel), self._steps)
+        if tests is None:
+            self.errors_ = self._learn_from(panel, self._reach(panel))
+            return
+        held = self._held_out(panel, tests)
+        self._learn_from(panel)
+        self.errors_ = held.on(self._network_among(self._described(panel, self.transform_)), panel)
+
+    def _held_out(self, panel: Panel, tests: LastTests) -> ForecastErrors:
+        """Find the share of the correction that forecasts the last rows best, and how large its errors are there."""
+        start, whole = copy.copy(self), copy.copy(self)
+        start.plan_, whole.plan_ = replace(self.plan_, share=0.0), replace(self.plan_, share=1.0)
+        start._learn_from(tests.before)
+        shares = SHARES
+        try:
+            whole._learn_from(tests.before)
+        except NonFiniteError:
+            whole, shares = start, (0.0,)
+        before = self._described(tests.before, start.transform_)
+        models = [mixed(start.estimator_, whole.estimator_, share) for share in shares]
+        networks = [replace(start._network_among(before), estimator=model) for model in models]
+        place, error = best_share(networks, panel, tests, self._season(panel))
+        self.plan_ = replace(self.plan_, share=shares[place], error=error)
+        z = networks[place].units(panel).forward(panel)
+        held = panel.lengths - tests.before.lengths
+        X, Y = networks[place].rows(panel, z), targets(z, panel, self._steps)
+        return ForecastErrors.of(networks[place], panel, X, Y, held, self._reach(panel))
+
+    def _reach(self, panel: Panel) -> int:
+        """How many steps ahead errors are measured."""
+        return self.horizon or max(self._season(panel), LONGEST)
+
+    def _learn_from(self, panel: Panel, reach: int = 0) -> ForecastErrors:
+        """Fit to a panel by the plan; the errors up to so many steps ahead, if any are asked for."""
         self.transform_ = self._scaled_to(panel)
         season = self.transform_.season_length
         names = calendar_names(self.calendar, season, panel.grid.freq, panel.grid.kind)
@@ -157,24 +207,27 @@ class Forecaster(PanelForecaster):
         X, Y = self.inputs_.rows(panel, shifted(z, panel)), targets(z, panel, self._steps)
         begins, ends = panel.stretches(max(50, 2 * season))
         self._train(panel, X, Y, begins, ends)
+        if not reach:
+            return ForecastErrors()
         held = held_rows(self.estimator_, panel, begins, ends)
-        horizon = self.horizon or max(season, LONGEST)
-        self.errors_ = ForecastErrors.of(self._network_among(panel), panel, X, Y, held, horizon)
+        return ForecastErrors.of(self._network_among(panel), panel, X, Y, held, reach)
 
     def _train(self, panel: Panel, X: Array, Y: Array, begins: Array, ends: Array) -> None:
         """Fit the regressor to the stretches between long gaps; its state goes through them."""
         weight = None if self.weight is None else series_weights(panel, self.weight)[panel.series[begins]]
         parts = [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
-        with _own_start():
-            self.estimator_ = self._configured(panel, 1 + panel.past.shape[1])
-            self.estimator_.fit([X[part] for part in parts], [Y[part] for part in parts], weight)
-        if len(parts) > len(panel.names):
+        rows = [X[part] for part in parts], [Y[part] for part in parts], weight
+        fresh, share = configured(self, self.plan_, panel, 1 + panel.past.shape[1], self._steps), self.plan_.share
+        with _own_start(self.plan_):
+            start = clone(fresh).set_params(max_epochs=0).fit(*rows) if share < 1 else None
+            self.estimator_ = fresh.fit(*rows) if share > 0 else start
+        if start is not None and share > 0:
+            self.estimator_ = mixed(start, fresh, share)
+        if len(parts) > len(panel.names) or 0 < share < 1:
             _, self.estimator_.state_ = self.estimator_.predict(np.split(X, panel.starts[1:]), return_state=True)
 
     def _scaled_to(self, panel: Panel) -> SeriesTransform:
-        return SeriesTransform.fit(
-            panel, self.log, self.difference, self.seasonal_difference, self._season(panel), self.scaling
-        )
+        return self.plan_.setting.transform(panel, self._season(panel))
 
     def _described(self, panel: Panel, transform: SeriesTransform) -> Panel:
         """The panel with the scale of every series among its static covariates, if that was asked for."""
@@ -208,42 +261,12 @@ class Forecaster(PanelForecaster):
         rest = self._steps, self.context_length, panel.names, panel.static
         return FittedNetwork(self.estimator_, self.transform_, self.inputs_, *rest)
 
-    def _configured(self, panel: Panel, columns: int) -> Any:
-        """The regressor, told which of its inputs are its targets' past."""
-        estimator = self.default_estimator(panel) if self.estimator is None else clone(self.estimator)
-        if isinstance(estimator, ClosedFormEstimator):
-            kind = type(estimator).__name__
-            if self._steps > 1:
-                raise ValueError(f"{kind} predicts one step: it needs strategy='recursive'.")
-            if self.lags not in (None, 1) or self.free_run or self.teacher_forcing != 1.0:
-                raise ValueError(
-                    f"{kind} is solved for, and sees the last value only: leave out lags, free_run and "
-                    "teacher_forcing. (ARXRegressor(input_lags=…) has lags of its own.)"
-                )
-            return estimator.set_params(autoregression=Autoregression(columns))
-        lags = self._lags(panel)
-        own = Autoregression(columns, lags, self.centred, self._steps, self.teacher_forcing, self.free_run)
-        estimator.set_params(autoregression=own)
-        if estimator.window is None and self.context_length is not None:
-            estimator.set_params(window=self.context_length)
-        if estimator.window is not None and estimator.warmup is None:
-            estimator.set_params(warmup=min(estimator.window, int(panel.lengths.min())) // 5)
-        return estimator
-
-    def _lags(self, panel: Panel) -> int:
-        """The delay line: a season and one step, if the longest series has room for three."""
-        if self.lags is not None:
-            return self.lags
-        season = self._seasons(panel)[-1]
-        return season + 1 if 1 < season <= panel.lengths.max() // 3 else 2
-
     def default_estimator(self, panel: Panel) -> GRURegressor:
-        """A GRU that suits most panels: trained on whole short series, and on windows of long ones."""
-        window = max(96, 2 * self._lags(panel))
-        long = int(panel.lengths.max()) > 3 * window
-        return GRURegressor(
-            window=window if long else None, stride=max(1, window // 4) if long else 1, max_epochs=100, random_state=0
-        )
+        """The regressor that is fitted where none is given, as it would be trained on a panel."""
+        own = GRURegressor(random_state=0)
+        setting = given_setting(self, panel, self._seasons(panel))
+        found = recipe(own, setting, panel)
+        return own.set_params(**{name: value for name, value in found.items() if name not in ("skip", "linear_start")})
 
     # ---------------------------------------------------------------- state
 
@@ -451,8 +474,13 @@ class Forecaster(PanelForecaster):
 
 
 @contextmanager
-def _own_start() -> Iterator[None]:
-    """No word about a short warm-up: a forecaster carries its state through the whole history."""
+def _own_start(plan: Plan) -> Iterator[None]:
+    """No word about a short warm-up: a forecaster carries its state through the whole history.
+
+    None about an early end either, where the correction that it would grow by is validated.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="warmup=")
+        if plan.chosen:
+            warnings.filterwarnings("ignore", category=ConvergenceWarning)
         yield

@@ -68,6 +68,13 @@ class ForecastErrors:
         residuals = _residuals(network, panel, X, Y, held) if network.steps == 1 else None
         return cls(residuals, _conformal(network, panel, held, horizon) if held.any() else None)
 
+    def on(self, network: FittedNetwork, panel: Panel) -> ForecastErrors:
+        """The same for a network that was fitted anew, to all of a panel: its usual errors set their sizes."""
+        if self.conformal is None:
+            return self
+        usual = usual_errors(network, panel, self.conformal.horizon)
+        return replace(self, conformal=self.conformal.on(usual))
+
     def among(self, names: pd.Index, others: pd.Index) -> ForecastErrors:
         """The same for other series, whose usual errors are those of the series of the fit in the middle."""
         place = names.get_indexer(others)

@@ -30,13 +30,15 @@ def check_forecaster(model: Any) -> None:
     """
     _check_estimator(model.estimator)
     check_choice("strategy", model.strategy, ("recursive", "direct"))
-    check_choice("scaling", model.scaling, SCALINGS)
-    check_choice("log", model.log, (True, False, "auto"))
-    check_choice("centred", model.centred, (True, False))
+    check_choice("scaling", model.scaling, ("auto", *SCALINGS))
+    check_choice("log", model.log, (True, False, None, "auto"))
+    check_choice("centred", model.centred, (True, False, None))
     check_count("n_samples", model.n_samples)
     for name in ("horizon", "context_length", "lags"):
         check_count(name, getattr(model, name), others=(None,))
-    for name in ("difference", "seasonal_difference", "free_run"):
+    for name in ("difference", "seasonal_difference"):
+        check_count(name, getattr(model, name), 0, (None,))
+    for name in ("free_run", "validation"):
         check_count(name, getattr(model, name), 0)
     if model.strategy == "direct" and model.horizon is None:
         raise ValueError("strategy='direct' predicts a fixed number of steps: give horizon.")

@@ -209,7 +209,7 @@ class Trainer:
         self.number = self.index = 0  # of the epoch, and of the batch in it, that come next
         self.steps = self.batches_done = 0
         self.elapsed = 0.0
-        self.ended: str | None = None
+        self.ended: str | None = None if self.epochs else "max_epochs"
         self.opening = self.generator.get_state()
         self.noise = self.generator if self.workers is None else torch.Generator()
         if self.workers is not None and self.recipe.max_time is not None:
