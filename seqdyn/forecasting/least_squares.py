@@ -1,9 +1,9 @@
-"""Ridge regressions of many series at once: Gram matrices side by side, and one decomposition for all penalties.
+"""Ridge regressions of many series at once: Gram matrices side by side, for several penalties.
 
     min_{w, r} Σ_t ‖b_t − wᵀ a_t − rᵀ f_t‖² + λ ‖w‖² + κ ‖r‖²
 
 a_t are the lags, b_t the values ahead; f_t, the intercept, the inputs and with them the level, are as good as free.
-They are eliminated, and the eigenvectors of what remains give w for every λ.
+They are eliminated once, and what remains is solved for every λ.
 """
 
 from __future__ import annotations
@@ -89,11 +89,11 @@ class Normal:
         free = self.left[:, lags:, lags:] + FREE * np.eye(self.left.shape[1] - lags)
         cross = self.left[:, :lags, lags:]
         gain = np.linalg.solve(free, np.concatenate([cross.swapaxes(1, 2), self.right[:, lags:]], axis=2))
-        size, axes = np.linalg.eigh(self.left[:, :lags, :lags] - cross @ gain[..., :lags])
-        turned = axes.swapaxes(1, 2) @ (self.right[:, :lags] - cross @ gain[..., lags:])
+        core = self.left[:, :lags, :lags] - cross @ gain[..., :lags]
+        goal = self.right[:, :lags] - cross @ gain[..., lags:]
         least = np.maximum(1e-12 * np.trace(self.left, axis1=1, axis2=2), 1e-300)
-        shrunk = turned / (np.maximum(size, 0.0) + np.maximum(penalties, least)[..., None])[..., None]
-        weights = axes @ shrunk
+        ridge = np.maximum(penalties, least)[..., None, None] * np.eye(lags)
+        weights = np.stack([np.linalg.solve(core + own, goal) for own in ridge])
         return np.concatenate([weights, gain[..., lags:] - gain[..., :lags] @ weights], axis=-2)
 
 
@@ -224,9 +224,14 @@ def _normals(
     """The normal equations of a block of series; with inputs those of every step by itself."""
     where = panel.starts[chosen], panel.lengths[chosen]
     own, known = (np.diff(table(part, *where), n=order.difference, axis=1) for part in (values, inputs))
-    some = None if kept is None else (table(kept * 1.0, *where) == 1.0)[:, order.difference :]
+    if kept is None:
+        some, end = None, own.shape[1]
+    else:
+        some = (table(kept * 1.0, *where) == 1.0)[:, order.difference :]
+        end = int(np.flatnonzero(some.any(axis=0)).max(initial=-1)) + 1
+        some = some[:, :end]
     for ahead in range(regressions):
-        yield normal(own, known, order, ahead, some)
+        yield normal(own[:, :end], known[:, :end], order, ahead, some)
 
 
 def _weights(solutions: list[Array], order: Order, count: int) -> Weights:
