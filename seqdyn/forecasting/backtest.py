@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.data.containers import as_container
 from seqdyn.data.labels import quoted
+from seqdyn.data.layouts import Layout
 from seqdyn.forecasting.origins import quantile_columns
 
 if TYPE_CHECKING:
@@ -42,12 +44,29 @@ class Backtest:
         Q of MASE for every series and cutoff, from the rows up to the cutoff.
     notes : list of str
         What was left out, and why.
+    layout : Layout or None
+        Of the data, for :meth:`table`.
     """
 
     frame: pd.DataFrame
     season_length: int
     scales: pd.DataFrame
     notes: list[str] = field(default_factory=list)
+    layout: Layout | None = None
+
+    def table(self) -> Any:
+        """The frame in the library of the data: polars for polars.
+
+        Returns
+        -------
+        DataFrame or Table
+            As ``frame``, which is of pandas always.
+        """
+        if self.layout is None or self.layout.container == "pandas":
+            return self.frame
+        series, time = self.layout.dtypes[1:]
+        dtypes = {"series": series, "cutoff": time, "time": time}
+        return as_container(self.frame, self.layout.container, {name: own for name, own in dtypes.items() if own})
 
     @property
     def quantiles(self) -> list[float]:

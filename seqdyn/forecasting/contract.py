@@ -501,7 +501,8 @@ class PanelForecaster(BaseEstimator):
         frames = origins.run(self, panel, refit, levels, "model")
         for name, baseline in self._baselines(baselines, panel, horizon, origins).items():
             frames += origins.run(baseline, panel, refit, levels, name)
-        return Backtest(pd.concat(frames, ignore_index=True), season, origins.scales(panel, season), origins.notes)
+        frame, scale = pd.concat(frames, ignore_index=True), origins.scales(panel, season)
+        return Backtest(frame, season, scale, origins.notes, panel.layout)
 
     def search(self, grid: Any, df: Any, horizon: int | None = None, **options: Any) -> Search:
         """Try every setting of a grid in a backtest; see :func:`seqdyn.forecasting.search.search`.

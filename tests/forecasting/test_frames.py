@@ -134,7 +134,10 @@ def test_every_forecaster_takes_categories(make: Callable[..., PanelForecaster],
     assert type(kept) is type(whole) and type(found[0]) is type(whole) and found[0].equals(found[1])
     assert np.isfinite(np.asarray(found[0]["mean"], float)).all() and list(kept.columns)[-3:] == ["mean", "0.1", "0.9"]
     assert list(found[0]["unique_id"]) == ["b"] * 3 + ["a"] * 3
-    assert model.backtest(whole, 3, 2, baselines=None).metrics()["n"].tolist() == [12]
+    test = model.backtest(whole, 3, 2, baselines=None)
+    assert test.metrics()["n"].tolist() == [12]
+    assert type(test.table()) is type(whole) and len(test.table()) == len(test.frame) == 12
+    assert list(test.table()["time"]) == list(test.frame["time"])
 
 
 @pytest.mark.parametrize("name", ["autoregression", "arx"])
