@@ -97,7 +97,8 @@ REGISTRY: dict[str, str] = {
         "seqdyn.forecasting.forecaster": "Forecaster",
         "seqdyn.forecasting.naive": "NaiveForecaster SeasonalNaiveForecaster DriftForecaster MovingAverageForecaster "
         "Naive2Forecaster",
-        "seqdyn.forecasting.statistical": "ExponentialSmoothingForecaster AutoRegForecaster",
+        "seqdyn.forecasting.statistical": "ExponentialSmoothingForecaster",
+        "seqdyn.forecasting.auto_regression": "AutoRegForecaster",
         "seqdyn.forecasting.ridge": "RidgeForecaster",
         "seqdyn.forecasting.combination": "CombinedForecaster",
         "seqdyn.forecasting.calibrated": "ConformalForecaster",
