@@ -15,6 +15,7 @@ from scipy.stats import norm
 from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
+from seqdyn.forecasting.tables import blocks, table
 
 Array = np.ndarray[Any, Any]
 
@@ -451,14 +452,16 @@ def running_deviation(panel: Panel, errors: Array, series: Array, rows: Array) -
 def running_sums(panel: Panel, values: Array, series: Array, rows: Array) -> tuple[Array, Array]:
     """Sum and number of a series' known values before every origin; each series has its own sums, so its own digits."""
     total, count = np.zeros(len(rows)), np.zeros(len(rows))
-    order = np.argsort(series, kind="stable")
-    borders = np.searchsorted(series[order], np.unique(series))
-    for chosen in np.split(order, borders[1:]):
-        own = values[panel.rows(int(series[chosen[0]]))]
-        steps = rows[chosen] - panel.starts[series[chosen]]
-        known = ~np.isnan(own)
-        total[chosen] = np.concatenate([[0.0], np.cumsum(np.where(known, own, 0.0))])[steps]
-        count[chosen] = np.concatenate([[0], np.cumsum(known)])[steps]
+    wanted, own = np.unique(series, return_inverse=True)
+    order, each = np.argsort(own, kind="stable"), np.bincount(own)
+    edges = np.concatenate([[0], np.cumsum(each)])
+    for block in blocks(panel.lengths[wanted], 4):
+        origins = np.concatenate([order[edges[i] : edges[i + 1]] for i in block])
+        line, step = np.repeat(np.arange(len(block)), each[block]), rows[origins] - panel.starts[series[origins]]
+        held = table(values, panel.starts[wanted[block]], panel.lengths[wanted[block]])
+        known = ~np.isnan(held)
+        for sums, parts in ((total, np.where(known, held, 0.0)), (count, known * 1.0)):
+            sums[origins] = np.where(step > 0, np.cumsum(parts, axis=1)[line, np.maximum(step - 1, 0)], 0.0)
     return total, count
 
 

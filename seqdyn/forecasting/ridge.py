@@ -69,7 +69,7 @@ class RidgeForecaster(PanelForecaster):
     Parameters
     ----------
     lags : int, None or "auto", at least 1
-        p. None: 7 m if m ≥ 24 and the series are three times as long, else m + 1 (5 if m = 1).
+        p. None: 7 m if m ≥ 24 and the series are three times as long, else m + 1 (5 if m = 1); m is the longest season.
     input_lags : int, None or "auto", at least 0
         How many earlier values of the covariates known ahead count, besides the present one. None: 4, less for series
         of fewer than 80 rows.
@@ -238,14 +238,14 @@ class RidgeForecaster(PanelForecaster):
 
     def _settings(self, panel: Panel) -> list[Setting]:
         """All that are tried."""
-        auto = lag_candidates(panel, self._season(panel)) if self.lags == "auto" else (self._lags(panel),)
+        auto = lag_candidates(panel, self._seasons(panel)[-1]) if self.lags == "auto" else (self._lags(panel),)
         penalties = PENALTIES if self.penalty == "auto" else (float(self.penalty),)
         return [
             Setting(*own) for own in product(log_choices(panel, self.log), auto, self._input_lags(panel), penalties)
         ]
 
     def _lags(self, panel: Panel) -> int:
-        return default_lags(panel, self._season(panel)) if self.lags is None else int(self.lags)
+        return default_lags(panel, self._seasons(panel)[-1]) if self.lags is None else int(self.lags)
 
     def _input_lags(self, panel: Panel) -> tuple[int, ...]:
         most = default_input_lags(panel)
