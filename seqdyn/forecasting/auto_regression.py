@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.held_out import HeldOut, best
 from seqdyn.forecasting.lags import default_input_lags
 from seqdyn.forecasting.least_squares import Order, fit
-from seqdyn.forecasting.linear_weights import Weights, roll
+from seqdyn.forecasting.linear_weights import Weights, roll, with_inputs
 from seqdyn.forecasting.naive import check_season, gaussian
 from seqdyn.forecasting.tables import series_means
 from seqdyn.forecasting.unfitted import FEWEST, interpolated, last_value_notes
@@ -174,6 +174,11 @@ class AutoRegForecaster(PanelForecaster):
         if found.quantiles is None:
             return Forecasts(mean, None, notes)
         return Forecasts(mean, held(units.restored(found.quantiles, owner), bounds)[0], notes)
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        """The inverse of ``to_content``."""
+        return super().from_content(with_inputs(content))
 
     def _deviation(self, horizon: int) -> Array:
         """σ_k of every series, (series, horizon), of z."""

@@ -118,6 +118,19 @@ class _Product:
         return np.matmul(rows[:, None], self.weights)[:, 0]
 
 
+def with_inputs(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a linear forecaster's file; one that was written before there were inputs has none of them."""
+    fitted = content["fitted"]
+    series, steps = len(fitted["centre_"]), fitted["intercepts_"].shape[1]
+    none = {
+        "input_centre_": np.zeros((series, 0)),
+        "input_scale_": np.ones((series, 0)),
+        "input_coefficients_": np.zeros((len(fitted["intercepts_"]), 0, 0, steps)),
+        "input_lags_": np.zeros(series, dtype=np.int64),
+    }
+    return {**content, "fitted": none | fitted}
+
+
 def roll(
     panel: Panel, number: Array, units: Units, weights: Weights, series: Array, rows: Array, horizon: int, future: Array
 ) -> Array:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from seqdyn.forecasting.error_quantiles import error_quantiles
 from seqdyn.forecasting.held_out import HeldOut, ahead, best
 from seqdyn.forecasting.lags import default_input_lags, default_lags, lag_candidates
 from seqdyn.forecasting.least_squares import Order, fit
-from seqdyn.forecasting.linear_weights import Weights, roll
+from seqdyn.forecasting.linear_weights import Weights, roll, with_inputs
 from seqdyn.forecasting.naive import check_season, differences
 from seqdyn.forecasting.origins import following
 from seqdyn.forecasting.tables import blocks, series_means
@@ -170,6 +170,11 @@ class RidgeForecaster(PanelForecaster):
         around = z[..., None] + self._offsets(horizon, levels)[owner] / units.scale[owner, None, None]
         values, _ = held(units.restored(around, owner), bounds)
         return Forecasts(mean, np.sort(values, axis=-1), notes)
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        """The inverse of ``to_content``."""
+        return super().from_content(with_inputs(content))
 
     @property
     def _units(self) -> Units:

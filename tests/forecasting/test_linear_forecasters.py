@@ -173,6 +173,21 @@ def test_weights_of_many_series_are_those_of_each_alone() -> None:
                 np.testing.assert_allclose(whole.intercepts[number], alone.intercepts[0], atol=1e-9)
 
 
+@pytest.mark.parametrize("model", [RidgeForecaster(penalty=1.0), AutoRegForecaster(lags=2)], ids=["ridge", "auto"])
+def test_a_file_from_before_there_were_inputs_forecasts_the_same(model: Any) -> None:
+    """Their attributes are not in it."""
+    model.fit(months(airline(60)))
+    content = model.to_content()
+    fitted = {name: value for name, value in content["fitted"].items() if not name.startswith("input_")}
+    again = type(model).from_content({**content, "fitted": fitted})
+    pd.testing.assert_frame_equal(again.forecast(6, level=80), model.forecast(6, level=80))
+
+
+def test_lags_reach_over_the_longest_season() -> None:
+    """Of several."""
+    assert RidgeForecaster(season_length=(4, 12)).fit(months(airline(60))).lags_.tolist() == [13]
+
+
 def test_units_are_those_of_numpy() -> None:
     """Mean, and mean absolute seasonal difference; the one-step one, and 1, where there is none."""
     frame = pd.DataFrame({"a": [1.0, 4, 2, 8, 5, 7], "flat": 3.0, "season": [1.0, 2, 1, 2, 1, 2]})
