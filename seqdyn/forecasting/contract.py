@@ -23,7 +23,7 @@ from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.files import save as save_file
 from seqdyn.forecasting.backtest import Backtest
-from seqdyn.forecasting.envelope import Envelope, about
+from seqdyn.forecasting.envelope import Envelope
 from seqdyn.forecasting.figures import history_length, plot_fan
 from seqdyn.forecasting.origins import Origins, following, scales, tidy
 from seqdyn.forecasting.search import Search, search
@@ -157,7 +157,7 @@ class PanelForecaster(BaseEstimator):
         self.panel_ = panel
         self.known_ = self.fitted_until_ = panel.tail(1)
         self.season_length_ = self._season(panel)
-        self._histories = None
+        self._histories: Envelope | None = None
 
     def _season(self, panel: Panel) -> int:
         """m; the shortest of several."""
@@ -320,8 +320,7 @@ class PanelForecaster(BaseEstimator):
 
     def _envelope(self) -> Envelope:
         """What the known rows allow forecasts to be."""
-        if vars(self).get("_histories") is None:
-            self._histories: Envelope | None = Envelope.of(self.panel_)
+        self._histories = vars(self).get("_histories") or Envelope.of(self.panel_)
         return self._histories
 
     def _beside(self, baselines: Any, horizon: int, known: Array) -> dict[str, Array]:
@@ -335,8 +334,8 @@ class PanelForecaster(BaseEstimator):
 
     def _judged(self, found: Forecasts, levels: Array | None, name: str) -> Forecasts:
         """Forecasts as they are given out: none that is not finite, and a warning of what is wrong with them."""
-        quantiles = about(found.mean, found.quantiles, levels)
         envelope = self._envelope()
+        quantiles = envelope.about(found.mean, found.quantiles, levels)
         wrong = envelope.notes(found.mean, quantiles, self.known_.names, name)
         if any("not finite" in note for note in wrong):
             wrong[0] += " The last known value stands in their place."

@@ -23,6 +23,9 @@ Array = np.ndarray[Any, Any]
 RANGES = 3.0
 """How many ranges a path may leave the known values by."""
 
+NARROWEST = 1e-6
+"""Half the width of the narrowest interval, in units of the spread."""
+
 FEW = 10
 """Fewer known values than this tell no range."""
 
@@ -136,6 +139,20 @@ class Envelope:
             )
         return found
 
+    def about(self, mean: Array, quantiles: Array | None, levels: Array | None) -> Array | None:
+        """Quantiles of which every central interval holds the point forecast, and has a width.
+
+        Those on the wrong side of it move to it, and NARROWEST of the spread beyond; not below 0 if no known value is.
+        """
+        if quantiles is None or levels is None:
+            return quantiles
+        centre, least = mean[:, :, None], NARROWEST * self.spread[:, None, None]
+        floor = np.where(self.lowest >= 0, 0.0, -np.inf)[:, None, None]
+        lowest = np.minimum(np.maximum(centre - least, floor), centre)
+        below = np.where(levels < 0.5, np.minimum(quantiles, lowest), quantiles)
+        found: Array = np.where(levels > 0.5, np.maximum(below, centre + least), below)
+        return found
+
     def repaired(self, mean: Array, quantiles: Array | None, levels: Array | None) -> tuple[Array, Array | None]:
         """Forecasts whose values that are not finite are the last known one; quantiles lie on lines to the limits."""
         last = np.broadcast_to(self.last[:, None], mean.shape)
@@ -146,16 +163,6 @@ class Envelope:
         share = np.abs(2 * levels - 1)
         wide = fixed[:, :, None] * (1 - share) + np.where(levels < 0.5, low, high) * share
         return fixed, np.sort(np.where(np.isfinite(quantiles), quantiles, wide), axis=2)
-
-
-def about(mean: Array, quantiles: Array | None, levels: Array | None) -> Array | None:
-    """Quantiles of which every central interval holds the point forecast: those on the wrong side of it move to it."""
-    if quantiles is None or levels is None:
-        return quantiles
-    centre = mean[:, :, None]
-    below = np.where(levels < 0.5, np.minimum(quantiles, centre), quantiles)
-    found: Array = np.where(levels > 0.5, np.maximum(below, centre), below)
-    return found
 
 
 def _over(reduce: np.ufunc, values: Array, begins: Array, ends: Array) -> Array:

@@ -122,10 +122,11 @@ class Forecaster(PanelForecaster):
     falls along a cosine, on windows where series are long. A regressor with a start of its own is taken as it is.
 
     Intervals come from the network's own head, if its loss is ``"quantile"`` or ``"gaussian"``. Otherwise they are
-    conformal: errors are measured from every origin in the rows that early stopping held out, at no further fit; where
-    these are few, intervals are wider for it. Without early stopping, sample paths draw from the errors of the rows of
-    the fit, with a warning where the network has more than one weight for five of them. To calibrate on rows of your
-    own choice, put it into a :class:`~seqdyn.forecasting.calibrated.ConformalForecaster`.
+    conformal: errors are measured from every origin in the rows that were held out to choose on, or by early stopping,
+    at no further fit; where these are few, intervals are wider for it. Without such rows, sample paths draw from the
+    errors of the rows of the fit, with a warning where the network has more than one weight for five of them. To
+    calibrate on rows of your own choice, put it into a
+    :class:`~seqdyn.forecasting.calibrated.ConformalForecaster`.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """What a fitted network is known to be wrong by, and the quantiles that follow.
 
-The network's own head says it, or it is measured: on rows that early stopping held out at the end of every series, at
-no further fit (:mod:`seqdyn.forecasting.conformal`); without such rows on those of the fit, from which sample paths
-are drawn (:mod:`seqdyn.forecasting.paths`).
+The network's own head says it, or it is measured: on rows at the end of every series that were held out to choose on,
+or by early stopping, at no further fit (:mod:`seqdyn.forecasting.conformal`); without such rows on those of the fit,
+from which sample paths are drawn (:mod:`seqdyn.forecasting.paths`).
 """
 
 from __future__ import annotations
@@ -154,8 +154,8 @@ def warning(errors: ForecastErrors, levels: Array) -> tuple[str, ...]:
         return ()
     return (
         f"Intervals are drawn from the errors of rows that the weights were fitted to, {1 / errors.residuals.seen:.2g} "
-        "of them a weight: they are too narrow. Set early_stopping=True in the estimator, or put the forecaster into a "
-        "ConformalForecaster: both measure errors on rows held out.",
+        "of them a weight: they are too narrow. Leave validation above 0, set early_stopping=True in the estimator, or "
+        "put the forecaster into a ConformalForecaster: each measures errors on rows held out.",
     )
 
 

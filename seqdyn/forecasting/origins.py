@@ -14,7 +14,7 @@ from seqdyn.checks import check_count, outside
 from seqdyn.data.labels import quoted
 from seqdyn.data.panel_additions import check_zone
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.envelope import Envelope, about
+from seqdyn.forecasting.envelope import Envelope
 
 Array = np.ndarray[Any, Any]
 
@@ -127,8 +127,9 @@ class Origins:
             series, rows = self.series[chosen], self.rows[chosen]
         future = following(panel, rows, self.horizon)
         mean, quantiles, notes = model._roll(panel, series, rows, self.horizon, future, levels)
-        quantiles = about(mean, quantiles, levels)
-        wrong = Envelope.of(panel, rows).notes(mean, quantiles, panel.names[series], name)
+        envelope = Envelope.of(panel, rows)
+        quantiles = envelope.about(mean, quantiles, levels)
+        wrong = envelope.notes(mean, quantiles, panel.names[series], name)
         self.notes += [note for note in (*wrong, *notes) if note not in self.notes]
         return tidy(panel, series, rows, mean, quantiles, levels, name)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
-from seqdyn.forecasting.envelope import Envelope, about
+from seqdyn.forecasting.envelope import Envelope
 
 Array = np.ndarray[Any, Any]
 
@@ -149,10 +149,13 @@ def _after(panel: Panel, lengths: Array) -> Panel:
     return panel.tail(int((panel.lengths - lengths).max()))
 
 
-def test_the_point_lies_within_every_central_interval() -> None:
+def test_the_point_lies_within_every_central_interval_and_none_is_of_no_width() -> None:
     levels = np.array([0.1, 0.4, 0.5, 0.6, 0.9])
-    beside = np.array([[[2.0, 2.5, 3.0, 3.5, 4.0]], [[-4.0, -3.0, -2.0, -1.5, -1.0]]])
-    found = about(np.array([[1.0], [0.0]]), beside, levels)
+    beside = np.array([[[2.0, 2.5, 3.0, 3.5, 4.0]], [[-4.0, -3.0, -2.0, -1.5, -1.0]], [[0.0] * 5]])
+    histories = Envelope.of(read_panel(pd.DataFrame({"a": [0.0, 4.0] * 9, "b": [-4.0, 0.0] * 9, "c": 0.0})))
+    found = histories.about(np.array([[1.0], [0.0], [0.0]]), beside, levels)
     assert found is not None
-    assert found[0, 0].tolist() == [1.0, 1.0, 3.0, 3.5, 4.0]
-    assert found[1, 0].tolist() == [-4.0, -3.0, -2.0, 0.0, 0.0]
+    small = 4e-6
+    np.testing.assert_allclose(found[0, 0], [1 - small, 1 - small, 3.0, 3.5, 4.0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found[1, 0], [-4.0, -3.0, -2.0, small, small], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found[2, 0], [0.0, 0.0, 0.0, 1e-6, 1e-6], rtol=0, atol=1e-12)

@@ -553,7 +553,8 @@ def test_predict_is_forecast() -> None:
 
 def test_several_seasons() -> None:
     """The shortest is that of MASE and of what is differenced over a season; lags reach over the longest."""
-    model = Forecaster(GRURegressor(**QUICK), season_length=(12, 4), seasonal_difference=1).fit(panel(60))
+    model = Forecaster(GRURegressor(**QUICK), season_length=(12, 4), seasonal_difference=1, validation=0)
+    model.fit(panel(60))
     assert (model.season_length_, model.transform_.season_length) == (4, 4)
     assert model.estimator_.autoregression.lags == 13
     test = model.backtest(panel(70), 4, 1, baselines=["seasonal_naive", "ridge"])
@@ -646,7 +647,7 @@ def test_levels_that_are_none() -> None:
     for bad in ({"level": 0.8e3}, {"quantiles": [1.2]}, {"quantiles": []}, {"quantiles": "0.5"}, {"quantiles": 2}):
         with pytest.raises(ValueError, match="level|quantiles"):
             model.forecast(2, **bad)
-    with pytest.raises(ValueError, match="in percent: give 90 in place of 0.9"):
+    with pytest.raises(ValueError, match="in percent: did you mean 90"):
         model.forecast(2, level=0.9)
 
 

@@ -106,7 +106,7 @@ def held_out(walks: pd.DataFrame) -> Forecaster:
     """A network that holds rows out."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return Forecaster(GRURegressor(**HELD), horizon=6, lags=2).fit(walks.iloc[:100])
+        return Forecaster(GRURegressor(**HELD), horizon=6, lags=2, validation=0).fit(walks.iloc[:100])
 
 
 def test_early_stopping_measures_errors_at_no_further_fit(held_out: Forecaster, walks: pd.DataFrame) -> None:
@@ -153,7 +153,8 @@ def test_intervals_are_never_of_no_width() -> None:
 
 def test_errors_of_rows_seen_come_with_a_warning(walks: pd.DataFrame) -> None:
     """That names two ways out; a linear model of a few weights has learnt nothing by heart."""
-    seen = Forecaster(GRURegressor(**HELD | {"early_stopping": False}), lags=2, n_samples=20).fit(walks.iloc[:9])
+    seen = Forecaster(GRURegressor(**HELD | {"early_stopping": False}), lags=2, n_samples=20, validation=0)
+    seen.fit(walks.iloc[:9])
     with pytest.warns(UserWarning, match=r"early_stopping=True.*ConformalForecaster") as said:
         seen.forecast(2, level=80)
     assert len(said) == 1
@@ -165,8 +166,18 @@ def test_errors_of_rows_seen_come_with_a_warning(walks: pd.DataFrame) -> None:
         seen.forecast(2)
 
 
+def test_rows_held_out_to_choose_on_measure_errors_too(walks: pd.DataFrame) -> None:
+    """The usual way: they hold what they promise on the rows that come, though all rows were fitted to."""
+    quick = {"hidden_size": 4, "max_epochs": 5, "random_state": 0}
+    model = Forecaster(GRURegressor(**quick), horizon=6, validation=10).fit(walks.iloc[:100])
+    assert model.errors_.conformal is not None
+    result = model.backtest(walks, 6, 14, 1, level=80, baselines=None)
+    assert 70 < result.metrics()["coverage_80"].iloc[0] < 90
+    assert not result.notes
+
+
 def test_a_direct_model_has_intervals_from_rows_held_out(walks: pd.DataFrame) -> None:
-    model = Forecaster(GRURegressor(**HELD), strategy="direct", horizon=4, lags=2).fit(walks.iloc[:100])
+    model = Forecaster(GRURegressor(**HELD), strategy="direct", horizon=4, lags=2, validation=0).fit(walks.iloc[:100])
     assert 60 < model.backtest(walks, 4, 16, 1, level=80, baselines=None).metrics()["coverage_80"].iloc[0] < 95
 
 
