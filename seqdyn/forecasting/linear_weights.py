@@ -121,6 +121,8 @@ class _Product:
 def with_inputs(content: dict[str, Any]) -> dict[str, Any]:
     """The content of a linear forecaster's file; one that was written before there were inputs has none of them."""
     fitted = content["fitted"]
+    if "centre_" not in fitted:  # a member of a combination, which is fitted as a copy
+        return content
     series, steps = len(fitted["centre_"]), fitted["intercepts_"].shape[1]
     none = {
         "input_centre_": np.zeros((series, 0)),
