@@ -177,7 +177,7 @@ class Forecaster(PanelForecaster):
         start, whole = copy.copy(self), copy.copy(self)
         start.plan_, whole.plan_ = replace(self.plan_, share=0.0), replace(self.plan_, share=1.0)
         start._learn_from(tests.before)
-        shares = SHARES
+        shares: tuple[float, ...] = SHARES
         try:
             whole._learn_from(tests.before)
         except NonFiniteError:
@@ -221,7 +221,7 @@ class Forecaster(PanelForecaster):
         fresh, share = configured(self, self.plan_, panel, 1 + panel.past.shape[1], self._steps), self.plan_.share
         with _own_start(self.plan_):
             start = clone(fresh).set_params(max_epochs=0).fit(*rows) if share < 1 else None
-            self.estimator_ = fresh.fit(*rows) if share > 0 else start
+            self.estimator_: Any = fresh.fit(*rows) if share > 0 else start
         if start is not None and share > 0:
             self.estimator_ = mixed(start, fresh, share)
         if len(parts) > len(panel.names) or 0 < share < 1:
