@@ -436,7 +436,7 @@ def test_demo(demonstration: tuple[str, Path]) -> None:
     listed = re.findall(r"^  (\S+\.(?:csv|png|html|safetensors))$", output, re.MULTILINE)
     assert sorted(path.name for path in out.iterdir()) == sorted(listed) and len(listed) == 12
     table = pd.read_csv(out / "table.csv").set_index(["data", "model"])
-    assert table.groupby(level="data").size().to_dict() == {"lorenz": 9, "co2": 9, "economy": 10, "sunspots": 9}
+    assert table.groupby(level="data").size().to_dict() == {"lorenz": 10, "co2": 10, "economy": 11, "sunspots": 10}
     for name in ("MAE", "RMSE", "MASE", "sMAPE"):
         best = table[table[f"best_{name}"]]
         assert (best[name].to_numpy() == table.groupby("data", sort=False)[name].min()).all() and len(best) == 4
@@ -444,7 +444,7 @@ def test_demo(demonstration: tuple[str, Path]) -> None:
     assert output.startswith("lorenz") and output.count("Its state earns its keep") == 1
     assert table["coverage_80"].between(0, 100).all() and (table["coverage_80"] <= table["coverage_95"]).all()
     assert (table["seconds"] > 0).all()
-    won = table["MASE"].unstack().idxmin(axis=1) == "GRU"
+    won = table["MASE"].unstack().drop(columns="auto").idxmin(axis=1) == "GRU"
     assert len(re.findall("The model (LOSES|is no better)", output)) == (~won).sum()
     report = (out / "stability.html").read_text(encoding="utf-8")
     assert report.startswith("<!DOCTYPE html>") and "required lag" in report.lower() and len(report) < 2e6
@@ -474,8 +474,8 @@ def test_the_demo_tests_on_the_last_quarter(make: Callable[[], Case]) -> None:
     assert outcome.test.frame["time"].max() == case.data.index[-1] and not outcome.test.notes
     assert case.cut <= case.data.index.get_loc(outcome.test.frame["time"].min()) < case.cut + case.step
     assert len(case.past) == round(0.75 * len(case.data)) == case.cut
-    expected = {"model", *baselines(case)}
-    assert set(outcome.test.models) == expected == set(outcome.seconds) and len(expected) == 9 + (
+    expected = {"model", "auto", *baselines(case)}
+    assert set(outcome.test.models) == expected == set(outcome.seconds) and len(expected) == 10 + (
         case.shown is not None
     )
     data = case.data.copy()
@@ -486,9 +486,9 @@ def test_the_demo_tests_on_the_last_quarter(make: Callable[[], Case]) -> None:
 
 
 def test_the_same_seed_gives_the_same_table() -> None:
-    """Two runs agree, another seed differs, and the errors of a baseline are what they are by hand."""
-    first, second, third = (run_case(sunspots(), seed, max_epochs=1).table()["MAE"] for seed in (0, 0, 1))
-    assert first.equals(second) and first[("sunspots", "GRU")] != third[("sunspots", "GRU")]
+    """Two runs agree, another seed changes the network alone, and the errors of a baseline are those by hand."""
+    first, second, third = (run_case(sunspots(), seed, max_epochs=5).table()["MAE"] for seed in (0, 0, 1))
+    assert first.equals(second) and first.drop(("sunspots", "GRU")).equals(third.drop(("sunspots", "GRU")))
     case = sunspots()
     values, origins = case.data.to_numpy(), range(len(case.data) - case.horizon, case.cut - 1, -case.step)
     errors = [np.abs(values[k : k + case.horizon] - values[k - 1]).mean() for k in origins]
@@ -496,15 +496,14 @@ def test_the_same_seed_gives_the_same_table() -> None:
 
 
 def test_the_state_earns_its_keep() -> None:
-    """The fewer rows the network of the first case sees, the more it errs; with four rows as much as a naive forecast.
+    """The fewer rows the network of the first case sees, the more it errs; with all of them it beats all others.
 
-    Of sixty epochs twenty are enough to see it. None of their gradients was clipped.
+    Of sixty epochs thirty are enough to see it. No gradient was large.
     """
-    outcome = run_case(lorenz(), seed=0, max_epochs=20)
+    outcome = run_case(lorenz(), seed=0, max_epochs=30)
     mase = outcome.test.metrics()["MASE"]
     assert mase["model"] < 0.75 * mase.drop("model").min()
-    assert outcome.forgetful[4] > 0.8 * mase["naive"] and outcome.forgetful[4] > 1.8 * mase["model"]
-    assert outcome.forgetful[32] < 1.2 * mase["model"]
+    assert outcome.forgetful[2] > outcome.forgetful[4] > 1.4 * mase["model"] > 1.2 * outcome.forgetful[32]
     history = outcome.model.estimator_.history_
     assert (history["gradient_norm"] < 1).all()
 

@@ -15,17 +15,18 @@ from typer.testing import CliRunner
 
 import seqdyn
 from seqdyn.cli.main import app
-from seqdyn.cli.options import TRAINED, Model
+from seqdyn.cli.options import TRAINED, Model, Options
 from seqdyn.cli.threads import one_thread
 from seqdyn.data.panels import Panel
 from seqdyn.estimators.regressors import GRURegressor
+from seqdyn.forecasting.automatic import AutoForecaster
 from seqdyn.forecasting.defaults import BASELINES
 from seqdyn.forecasting.forecaster import Forecaster
 from tests.test_cli import fail, invoke, succeed
 
 ONE = "one.csv --time ds --target y"
 MANY = "many.csv --time when --target sales --id shop"
-TINY = "--hidden-size 3 --epochs 2"
+TINY = "--model gru --hidden-size 3 --epochs 2"
 PNG = b"\x89PNG"
 
 
@@ -74,6 +75,7 @@ def read(path: str, time: str = "ds") -> pd.DataFrame:
 # --- forecast
 
 
+@pytest.mark.filterwarnings("ignore:Intervals rest on")
 def test_forecast_is_the_python_api(folder: Path) -> None:
     """The same numbers as in Python, a picture, a model that can be loaded, and a report that says what was done."""
     output = finish(
@@ -92,7 +94,7 @@ def test_forecast_is_the_python_api(folder: Path) -> None:
         "one.csv: 96 steps, 2010-01-01 to 2017-12-01",
         "MS (found in the times); season of 12 (by the frequency)",
         "missing     nothing",
-        "after 2 epochs",
+        "training    its linear start is kept: no epoch was better on the rows held out; ",
         "6 steps, 2018-01-01 to 2018-06-01",
         "written     f.csv, f.png, m.safetensors",
         "the last 6 steps, which it was not fitted on",
@@ -113,11 +115,12 @@ def test_standard_output_holds_the_table_alone(folder: Path) -> None:
     assert result.stderr.startswith("data        one.csv: 96 steps")
 
 
-@pytest.mark.parametrize("model", list(Model))
+@pytest.mark.filterwarnings("ignore:Intervals are drawn from")
+@pytest.mark.parametrize("model", [model for model in Model if model is not Model.AUTO])
 def test_every_model_forecasts(folder: Path, model: Model) -> None:
     """Every kind of model; a network is checked elsewhere."""
     tiny = f"{TINY} --no-check" if model in TRAINED else ""
-    output = finish(f"forecast {ONE} --horizon 3 --model {model} {tiny} --out f.csv")
+    output = finish(f"forecast {ONE} --horizon 3 {tiny} --model {model} --out f.csv")
     written = read("f.csv")
     assert len(written) == 3 and written.notna().all(axis=None)
     assert (written["0.1"] <= written["0.9"]).all()
@@ -125,8 +128,22 @@ def test_every_model_forecasts(folder: Path, model: Model) -> None:
 
 
 def test_the_models_are_all_baselines_and_four_networks() -> None:
-    """The list that `--help` shows, without loading anything, is that of the library."""
-    assert {str(model).replace("-", "_") for model in Model if model not in TRAINED} == set(BASELINES)
+    """The list that `--help` shows, without loading anything, is that of the library, with auto as the default."""
+    closed = {str(model).replace("-", "_") for model in Model if model not in (*TRAINED, Model.AUTO)}
+    assert closed == set(BASELINES) and Options().model is Model.AUTO
+
+
+def test_auto_is_the_default(folder: Path) -> None:
+    """Closed forms, weighted: the numbers of Python, within bounds; and with --verbose what was chosen and why."""
+    options = "--no-network --upper 26 --verbose --no-check"
+    output = succeed(f"forecast {ONE} --horizon 6 {options} --out f.csv --save m.safetensors")
+    model = AutoForecaster(horizon=6, network=None, upper=26.0, random_state=0).fit(read("one.csv"))
+    expected = model.forecast(6, level=80)
+    np.testing.assert_allclose(read("f.csv")[["mean", "0.1", "0.9"]], expected[["mean", "0.1", "0.9"]], rtol=1e-6)
+    assert model.summary() in output and expected["0.9"].max() <= 26
+    assert isinstance(seqdyn.load("m.safetensors"), AutoForecaster)
+    quiet = invoke(f"forecast {ONE} --horizon 6 --no-network --no-check").stderr
+    assert "AutoForecaster(" in quiet and "weight" not in quiet
 
 
 def test_many_series_with_covariates(folder: Path) -> None:
@@ -161,6 +178,7 @@ def test_frequency_and_season_are_given(folder: Path) -> None:
     np.testing.assert_allclose(read("f.csv")["mean"], read("one.csv")["y"].iloc[-6:-3])
 
 
+@pytest.mark.filterwarnings("ignore:NaiveForecaster. 1 of 1 forecasts are not finite")
 def test_gaps_are_reported(folder: Path) -> None:
     """Absent rows and empty cells are missing values."""
     table = pd.read_csv("one.csv")
@@ -168,7 +186,8 @@ def test_gaps_are_reported(folder: Path) -> None:
     table.drop([10, 11, 12, 30]).to_csv("holes.csv", index=False)
     output = succeed("forecast holes.csv --time ds --target y --horizon 3 --model ridge --no-check --out f.csv")
     assert "3 empty cells of the target; 4 absent rows in 2 gaps, the first after 2010-10-01" in output
-    output = succeed("forecast one.csv --time ds --target y --freq D --horizon 3 --model naive --no-check --out f.csv")
+    command = "forecast one.csv --time ds --target y --freq D --horizon 3 --model naive --no-check --out f.csv"
+    output = succeed(command, "The last known value stands in their place")
     assert "more than half of the rows are absent: is the frequency right?" in output
 
 
@@ -455,6 +474,11 @@ WRONG = [
     (f"forecast {ONE} --horizon 3 --past-columns a", 1, "no column 'a' (--past-columns)"),
     (f"forecast {ONE} --horizon 3 --out no/f.csv", 1, "There is no folder"),
     (f"forecast {ONE} --horizon 3 --plot f.jpeg", 1, "--plot writes .png, .pdf, .svg, got 'f.jpeg'"),
+    (f"forecast {ONE} --horizon 3 --season-length x", 2, "give steps, at least 1, such as 24 or 24,168; got 'x'"),
+    (f"forecast {ONE} --horizon 3 --epochs 2", 1, "--model auto has no use for --epochs: leave it out."),
+    (f"forecast {ONE} --horizon 3 --model gru --lower 0", 1, "--model gru has no use for --lower: leave it out."),
+    (f"forecast {ONE} --horizon 3 --no-network --lower 30", 1, "leave lower out, or give one that holds in the past"),
+    (f"forecast {ONE} --horizon 3 --model naive --past-columns y", 1, "no use for --past-columns"),
     (f"forecast {ONE} --horizon 3 --freq nonsense", 1, "'nonsense' is no pandas frequency"),
     (f"forecast {ONE} --horizon 3 --freq W", 1, "does not lie on the grid of freq='W-SUN'"),
     (f"forecast {ONE} --horizon 3 --series b", 1, "--series b: there is no such series; there are 'y'."),

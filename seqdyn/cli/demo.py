@@ -21,6 +21,7 @@ ERRORS = {"MAE": 4, "RMSE": 4, "MASE": 3, "sMAPE": 3}
 
 EXPLANATION = """
 *         the best of its data set
+auto      AutoForecaster: closed forms, of which none was chosen by hand, weighted by their errors in the past
 MASE      the error relative to that of the seasonal naive forecast in the rows before the origin
 sMAPE     in percent, 0 to 200
 in 80 %   how many of the values lay within the interval that should hold 80 % of them
@@ -40,9 +41,9 @@ def demo(
     The first is one variable of the Lorenz system, of which the others are not seen: what the state is good for. Then
     come CO2 by months, sunspots by years and the economy of the United States by quarters, where closed forms do as
     well or better. One network each is fitted on the first three quarters and forecasts the last one from rolling
-    origins, beside eight baselines, which are fitted on the same rows. Then it reads the last quarter without being
-    fitted again, and forecasts what comes after it. Takes about a minute; writes tables, two pictures, a report on the
-    gradients of one network, and the fitted forecasters.
+    origins. So do eight baselines and an AutoForecaster of closed forms. Then the network reads the last quarter
+    without being fitted again, and forecasts what comes after it. Takes about a minute; writes tables, two pictures, a
+    report on the gradients of one network, and the fitted forecasters.
 
     \b
     Example:
@@ -76,7 +77,7 @@ def _solve(seed: int, max_epochs: int | None) -> list[Outcome]:
 def _report(outcome: Outcome) -> str:
     """The data, the table, the verdict, and what the state is good for."""
     case = outcome.case
-    said = [f"  {sentence}" for sentence in (*outcome.test.notes, outcome.test.verdict())]
+    said = [f"  {sentence}" for sentence in (*outcome.test.notes, outcome.verdict())]
     return "\n".join([_described(case), _printed(outcome.table()), *said, _remembered(outcome), _said(outcome), ""])
 
 

@@ -18,16 +18,20 @@ import time
 import warnings
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from seqdyn.forecasting.automatic import AutoForecaster
     from seqdyn.forecasting.backtest import Backtest
     from seqdyn.forecasting.contract import PanelForecaster
     from seqdyn.forecasting.forecaster import Forecaster
+
+AUTO = "auto"
+"""The name of the AutoForecaster in tables and figures."""
 
 LEVELS = (80, 95)
 """Central intervals, in percent."""
@@ -107,6 +111,12 @@ class Case:
             network, horizon=self.horizon, season_length=self.season_length, **self.settings, random_state=seed
         )
 
+    def automatic(self) -> AutoForecaster:
+        """Closed forms weighted by their past errors, not yet fitted; the network stands beside them by itself."""
+        from seqdyn.forecasting.automatic import AutoForecaster
+
+        return AutoForecaster(horizon=self.horizon, season_length=self.season_length, network=None)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -133,6 +143,11 @@ class Outcome:
     seconds: dict[str, float]
     reading: float
     forgetful: dict[int, float]
+
+    def verdict(self) -> str:
+        """The network against the baselines, of which the AutoForecaster is none."""
+        frame = self.test.frame
+        return replace(self.test, frame=frame[frame["model"] != AUTO]).verdict()
 
     def ahead(self) -> pd.DataFrame:
         """The forecast after the last row with its intervals, one row a series and time."""
@@ -239,7 +254,7 @@ def run_case(case: Case, seed: int, max_epochs: int | None = None) -> Outcome:
     max_epochs : int, optional
         Instead of the case's own.
     """
-    models = {"model": case.forecaster(seed, max_epochs)} | baselines(case)
+    models = {"model": case.forecaster(seed, max_epochs), AUTO: case.automatic()} | baselines(case)
     seconds = {name: _timed(partial(model.fit, case.past)) for name, model in models.items()}
     model = models.pop("model")
     test = model.backtest(case.data, case.horizon, case.windows, case.step, level=LEVELS, baselines=models)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from seqdyn.cli.forecasting import build_model, compare, describe_model, describe_training, lost_to_naive
+from seqdyn.cli.forecasting import build_model, compare, describe_model, describe_training, explain, lost_to_naive
 from seqdyn.cli.options import Options, check_writable, columns_of, frequency, given, option_name, parse_levels
 from seqdyn.cli.reading import takes_options
 from seqdyn.cli.series import (
@@ -139,6 +139,8 @@ def _fitted(
     began = time.monotonic()
     interrupted = run_training(lambda: model.fit(frame))
     describe_training(model, time.monotonic() - began, aside)
+    if options.verbose:
+        explain(model, aside)
     return Ready(model, columns, frame, panel, ahead, spelling, False, interrupted)
 
 

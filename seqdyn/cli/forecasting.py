@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from seqdyn.cli.options import RIDGES, TRAINED, Log, Model, Options, Strategy, frequency, given, option_name
+from seqdyn.cli.options import (
+    COVARIATES,
+    RIDGES,
+    TRAINED,
+    Log,
+    Model,
+    Options,
+    Strategy,
+    frequency,
+    given,
+    option_name,
+    seasons,
+)
 from seqdyn.cli.series import ROW, Columns, counted, names, say
 from seqdyn.cli.training import check_device
 
@@ -23,15 +35,18 @@ def build_model(options: Options, columns: Columns, panel: Panel, horizon: int, 
     _check_meaning(options)
     shared: dict[str, Any] = {
         "freq": frequency(options),
-        "season_length": options.season_length,
+        "season_length": seasons(options),
         "time_col": columns.time or ROW,
         "target_col": columns.target,
         **({} if columns.id is None else {"id_col": columns.id}),
+        **{kind: names for kind in ("past", "future", "static") if (names := getattr(columns, kind))},
     }
+    if options.model is Model.AUTO:
+        return _automatic(options, shared | {"horizon": horizon})
     log = {None: "auto", Log.AUTO: "auto", Log.YES: True, Log.NO: False}[options.log]
     transformed = {"log": log, "strategy": str(options.strategy or Strategy.RECURSIVE)}
     if options.model in TRAINED:
-        return _trained(options, columns, panel, levels, shared | transformed | {"horizon": horizon})
+        return _trained(options, panel, levels, shared | transformed | {"horizon": horizon})
     from seqdyn.forecasting.defaults import default_baselines
 
     name = str(options.model).replace("-", "_")
@@ -39,16 +54,25 @@ def build_model(options: Options, columns: Columns, panel: Panel, horizon: int, 
     return baseline.set_params(**shared, **(transformed if options.model in RIDGES else {}))
 
 
-def _trained(options: Options, columns: Columns, panel: Panel, levels: list[float], shared: dict[str, Any]) -> Any:
+def _automatic(options: Options, shared: dict[str, Any]) -> Any:
+    """Closed forms and a network, tried against each other and weighted."""
+    from seqdyn.forecasting.automatic import AutoForecaster
+
+    check_device(options.device)
+    lower: Any = "auto" if options.lower is None else options.lower
+    network = "auto" if options.network else None
+    return AutoForecaster(network=network, lower=lower, upper=options.upper, random_state=options.seed, **shared)
+
+
+def _trained(options: Options, panel: Panel, levels: list[float], shared: dict[str, Any]) -> Any:
     """A forecaster around a network, which is trained on windows as long as the forecaster's own default would take."""
     from seqdyn.estimators.linear import LinearStateSpaceRegressor
     from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor, LSTMRegressor
     from seqdyn.forecasting.forecaster import Forecaster
 
     check_device(options.device)
-    covariates: dict[str, Any] = {"past": columns.past, "future": columns.future, "static": columns.static}
     calendar = "auto" if options.calendar == "auto" else names(options.calendar) or None
-    forecaster = Forecaster(calendar=calendar, random_state=options.seed, **covariates, **shared)
+    forecaster = Forecaster(calendar=calendar, random_state=options.seed, **shared)
     default = forecaster.default_estimator(panel)
     training: dict[str, Any] = {
         "window": default.window,
@@ -75,11 +99,13 @@ def _quantiles(levels: list[float]) -> tuple[float, ...]:
 
 
 def _check_meaning(options: Options) -> None:
-    """Raise for options that a baseline has no use for."""
-    if options.model in TRAINED:
-        return
-    useless = {"hidden_size", "epochs", "learning_rate", "calendar", "past_columns", "future_columns", "static_columns"}
-    if options.model not in RIDGES:
+    """Raise for options that a model has no use for."""
+    useless = {kind for kind, users in COVARIATES.items() if options.model not in users}
+    if options.model is not Model.AUTO:
+        useless |= {"network", "lower", "upper"}
+    if options.model not in TRAINED:
+        useless |= {"hidden_size", "epochs", "learning_rate", "calendar"}
+    if options.model not in (*TRAINED, *RIDGES):
         useless |= {"log", "strategy"}
     found = [option_name(field.name) for field in fields(options) if field.name in useless & given(options)]
     if found:
@@ -107,7 +133,7 @@ def compare(
         return model.backtest(frame, horizon, windows, step, refit=refit, level=level)
     from seqdyn.forecasting.defaults import default_baselines
 
-    others, notes = default_baselines("auto", panel, horizon, windows, season_length=model.season_length)
+    others, notes = default_baselines("auto", panel, horizon, windows, season_length=model._season(panel))
     own = (type(model), getattr(model, "pooled", None))
     rivals = {name: other for name, other in others.items() if (type(other), getattr(other, "pooled", None)) != own}
     found = model.backtest(frame, horizon, windows, step, refit=refit, level=level, baselines=rivals)
@@ -143,4 +169,16 @@ def describe_training(model: Any, seconds: float, aside: bool = False) -> None:
     how = "fitted"
     if history is not None and len(history):
         how = f"loss {history['loss'].iloc[-1]:.4g} after {counted(len(history), 'epoch')}"
+    elif history is not None:
+        how = "its linear start is kept: no epoch was better on the rows held out"
     say("training", f"{how}; {seconds:.1f} s", aside)
+
+
+def explain(model: Any, aside: bool = False) -> None:
+    """What a model that chooses says of its choice."""
+    import typer
+
+    from seqdyn.forecasting.automatic import AutoForecaster
+
+    if isinstance(model, AutoForecaster):
+        typer.echo(f"\n{model.summary()}\n", err=aside)

@@ -19,6 +19,7 @@ PICTURES = (".png", ".pdf", ".svg")
 class Model(StrEnum):
     """What can forecast."""
 
+    AUTO = "auto"
     GRU = "gru"
     LSTM = "lstm"
     ELMAN = "elman"
@@ -35,9 +36,16 @@ class Model(StrEnum):
 
 
 TRAINED = (Model.GRU, Model.LSTM, Model.ELMAN, Model.LINEAR)
-"""The models that are trained by gradient; the others are baselines."""
+"""The models that are trained by gradient; the others, but auto, are baselines."""
 
 RIDGES = (Model.RIDGE, Model.RIDGE_POOLED)
+
+COVARIATES = {
+    "past_columns": (*TRAINED, Model.AUTO),
+    "future_columns": (*TRAINED, *RIDGES, Model.AUTO, Model.AUTO_REGRESSION),
+    "static_columns": (*TRAINED, Model.AUTO),
+}
+"""Which models use which covariates."""
 
 
 class Log(StrEnum):
@@ -79,9 +87,23 @@ class Options(ReadOptions):
         str | None, typer.Option(help="Frequency of the rows: h, D, MS, …, or a step. Default: found in the times.")
     ] = None
     season_length: Annotated[
-        int | None, typer.Option(min=1, help="Steps in a season. Default: by the frequency (24 for h, 12 for MS, …).")
+        str | None,
+        typer.Option(help="Steps in a season; several: 24,168. Default: by the frequency (24 for h, 12 for MS, …)."),
     ] = None
-    model: Annotated[Model, typer.Option(help="The kind of model: the first four are trained.")] = Model.GRU
+    model: Annotated[
+        Model,
+        typer.Option(
+            help="auto tries closed forms and a network, and weights them; the next four are networks; the others are "
+            "closed forms."
+        ),
+    ] = Model.AUTO
+    network: Annotated[
+        bool, typer.Option("--network/--no-network", help="Whether auto tries a network, too; it costs seconds.")
+    ] = True
+    lower: Annotated[
+        float | None, typer.Option(help="No forecast is below; of auto. Default: 0 where the data are counts.")
+    ] = None
+    upper: Annotated[float | None, typer.Option(help="No forecast is above; of auto.")] = None
     hidden_size: Annotated[int | None, typer.Option(min=1, help="Width of the memory. Default: 32; 4 for linear.")] = (
         None
     )
@@ -110,6 +132,17 @@ def columns_of(options: Options) -> Columns:
 def frequency(options: Options) -> Any:
     """The frequency that was given: digits are a step between integers."""
     return int(options.freq) if options.freq is not None and options.freq.isdigit() else options.freq
+
+
+def seasons(options: Options) -> Any:
+    """One season or several, as was given."""
+    found = names(options.season_length)
+    if not all(part.isdigit() and int(part) > 0 for part in found):
+        raise typer.BadParameter(
+            f"give steps, at least 1, such as 24 or 24,168; got {options.season_length!r}.",
+            param_hint="'--season-length'",
+        )
+    return [int(part) for part in found] if len(found) > 1 else int(found[0]) if found else None
 
 
 def given(options: Options) -> set[str]:
