@@ -307,11 +307,12 @@ def _may_take_logarithms(panel: Panel) -> bool:
 
 
 def _lag_choices(panel: Panel, seasons: Sequence[int]) -> list[int]:
-    """Two lags, five, and a season or two and one; at most a third of the rows."""
+    """Two lags, five, and a season, two or three and one; at most a third of the rows."""
     most = max(2, int(np.median(panel.lengths)) // 3)
     several = {2, 5} if seasons[0] < 24 else {2}
     for season in seasons:
         several |= {season + 1, 2 * season + (season < 24)}
+        several |= {3 * season + 1} if 1 < season < 12 else set()
     return sorted({min(lags, most) for lags in several if lags > 1})
 
 
