@@ -77,6 +77,8 @@ class AutoForecaster(PanelForecaster):
     weights_ : DataFrame, shape (series, members)
     choices_ : DataFrame
         One row a variant: its member, its mean weight, and its error in the trial, relative to the seasonal naive one.
+    seasons_ : tuple of int
+        The seasons of its variants.
     members_ : list of forecaster
         The variants with a weight, fitted to everything.
     notes_ : list of str
@@ -111,17 +113,21 @@ class AutoForecaster(PanelForecaster):
     def _learn(self, panel: Panel) -> None:
         self.bounds_ = self._bounds(panel)
         self.notes_: list[str] = []
-        seasons = self._chosen_seasons(panel)
+        self.seasons_ = seasons = self._chosen_seasons(panel)
         self.trial_horizon_ = self._tried_horizon(panel, seasons[0])
         trial = Trial.of(panel, self.trial_horizon_, max(seasons))
         pool = candidates(panel, seasons, int(np.median(trial.before.lengths)), self._common())
         self.notes_ += pool.notes
-        tried = [_tried(model, trial) for model in pool.models]
-        errors = np.array([trial.errors(found) for _, found in tried])
-        pool, errors, tried = self._with_network(panel, trial, pool, errors, tried)
+        fitted = [_fitted_before(model, trial) for model in pool.models]
+        errors = np.array([trial.errors(_said(model, trial)) for model in fitted])
         shares = _weights(pool, errors, trial)
+        past = _past(fitted, shares, trial)
+        if (network := self._network(panel, trial, past)) is not None:
+            pool.add("network", "recurrent", network[0])
+            fitted, errors = [*fitted, network[1]], np.concatenate([errors, network[2][None]])
+            shares = _weights(pool, errors, trial)
+            past = _past(fitted, shares, trial)
         used = np.flatnonzero(shares.any(axis=1))
-        past = _mixed([tried[i][1] for i in used], shares[used][:, trial.series])
         self.logged_ = _logged(pool, shares, panel)
         self.growth_ = self._growth(trial, past)
         self._say(pool, errors, shares, trial)
@@ -176,25 +182,18 @@ class AutoForecaster(PanelForecaster):
         names = ("freq", "id_col", "time_col", "target_col", "past", "future", "static")
         return {name: getattr(self, name) for name in names}
 
-    def _with_network(
-        self, panel: Panel, trial: Trial, pool: Candidates, errors: Array, tried: list[Any]
-    ) -> tuple[Candidates, Array, list[Any]]:
-        """The pool with the network, if that beats all others together in the trial."""
+    def _network(self, panel: Panel, trial: Trial, past: Array) -> tuple[PanelForecaster, Any, Array] | None:
+        """The network, unfitted and fitted before the trial, and its errors; None if it does not beat the others."""
         network, why = network_of(self.network, panel, self.random_state, self._common())
         if network is None:
             self.notes_ += [why] if why else []
-            return pool, errors, tried
-        shares = _weights(pool, errors, trial)
-        others = trial.errors(_mixed([found for _, found in tried], shares[:, trial.series]))
-        model, found = _tried(network, trial)
-        own = trial.errors(found)
-        ratio = _ratio(own, others)
-        if not ratio < 1.0:
-            self.notes_.append(f"the network is left out: its error in the trial is {ratio:.2f} times the others'.")
-            return pool, errors, tried
-        self.notes_.append(f"the network joins: its error in the trial is {ratio:.2f} times the others'.")
-        pool.add("network", "recurrent", network)
-        return pool, np.concatenate([errors, own[None]]), [*tried, (model, found)]
+            return None
+        fitted = _fitted_before(network, trial)
+        errors = trial.errors(_said(fitted, trial))
+        ratio = _ratio(errors, trial.errors(past))
+        what = "joins" if ratio < 1.0 else "is left out"
+        self.notes_.append(f"the network {what}: its error in the trial is {ratio:.2f} times the others'.")
+        return (network, fitted, errors) if ratio < 1.0 else None
 
     def _growth(self, trial: Trial, past: Array) -> ErrorGrowth:
         """How far the weighted forecasts were off in the trial, on the scale that they are made on."""
@@ -307,13 +306,29 @@ class AutoForecaster(PanelForecaster):
         return forecaster
 
 
-def _tried(model: PanelForecaster, trial: Trial) -> tuple[Any, Array]:
-    """A variant fitted before the trial, and what it says in it; NaN throughout where it could not be fitted."""
+def _fitted_before(model: PanelForecaster, trial: Trial) -> Any:
+    """A variant fitted to the rows before the trial; None where it could not be."""
     try:
-        fitted = _fitted(model, trial.before)
-        return fitted, _quietly(trial.forecasts, fitted)
+        return _fitted(model, trial.before)
     except ValueError:
-        return None, np.full(trial.came.shape, np.nan)
+        return None
+
+
+def _said(fitted: Any, trial: Trial) -> Array:
+    """What a variant forecasts in the trial, (origins, horizon); NaN throughout where it could not be fitted."""
+    if fitted is None:
+        return np.full(trial.came.shape, np.nan)
+    found: Array = _quietly(trial.forecasts, fitted)
+    return found
+
+
+def _past(fitted: list[Any], shares: Array, trial: Trial) -> Array:
+    """The weighted forecasts of the trial, (origins, horizon)."""
+    total = np.zeros(trial.came.shape)
+    for model, share in zip(fitted, shares[:, trial.series], strict=True):
+        if share.any():
+            total += np.where(share[:, None] > 0, _said(model, trial), 0.0) * share[:, None]
+    return total
 
 
 def _fitted(model: PanelForecaster, panel: Panel) -> PanelForecaster:
@@ -355,7 +370,8 @@ def _scaled(values: Array, logged: Array) -> Array:
 def _season_error(trial: Trial, common: dict[str, Any], season: int) -> float:
     """The mean error of simple smoothing with a season; of the better of a constant level and a season."""
     own = common | {"season_length": season, "slope": 0.0}
-    found = [trial.errors(_tried(ThetaForecaster(seasonal=kind, **own), trial)[1]) for kind in ("none", "add")]
+    models = (ThetaForecaster(seasonal=kind, **own) for kind in ("none", "add"))
+    found = [trial.errors(_said(_fitted_before(model, trial), trial)) for model in models]
     best = np.minimum(*found)
     return float(np.nanmean(best)) if not np.isnan(best).all() else np.inf
 

@@ -30,7 +30,7 @@ PENALTIES = (0.01, 1.0, 10.0, 100.0)
 LONGEST_SEASON = 60
 """The longest season that is smoothed: a longer one has too many states."""
 
-MOST_FITTED = 200
+MOST_FITTED = 2000
 """Series beyond which members that are fitted one by one are left out."""
 
 FEW_ROWS, MANY_ROWS = 60, 20_000
@@ -86,15 +86,18 @@ def candidates(panel: Panel, seasons: tuple[int, ...], rows: int, common: dict[s
     Candidates
     """
     found = Candidates()
-    positive = bool((np.fmin.reduceat(panel.target, panel.starts) > 0).any())
+    positive = np.fmin.reduceat(panel.target, panel.starts) > 0
+    scales: dict[str, Any] = {"plain": False}
+    if positive.any():
+        scales["log"] = True if positive.all() else "auto"
     for season in seasons:
         own = common | {"season_length": season}
         end = f", season {season}" if season > 1 else ""
-        _smoothing(found, own, season, positive, end)
-        _ridge(found, own, season, rows, positive, len(panel.names), end)
+        _smoothing(found, own, season, scales, end)
+        _ridge(found, own, season, rows, scales, len(panel.names), end)
         if season > 1:
             found.add("naive", f"seasonal{end}", SeasonalNaiveForecaster(**own))
-    _simple(found, common | {"season_length": seasons[0]}, len(panel.names))
+    _simple(found, common | {"season_length": seasons[0]}, scales, len(panel.names))
     return found
 
 
@@ -128,14 +131,13 @@ def network_of(
     return Forecaster(GRURegressor(random_state=random_state), random_state=random_state, **common), ""
 
 
-def _smoothing(found: Candidates, own: dict[str, Any], season: int, positive: bool, end: str) -> None:
+def _smoothing(found: Candidates, own: dict[str, Any], season: int, scales: dict[str, Any], end: str) -> None:
     """Exponential smoothing and Theta, with and without logarithm, trend and season."""
     kinds = ("none", "add", "mul") if 1 < season <= LONGEST_SEASON else ("none",)
-    for log in (False, True) if positive else (False,):
+    for scale, log in scales.items():
         for kind in (kind for kind in kinds if not (log and kind == "mul")):
-            scale = "log" if log else "plain"
             shape = {"none": "no season", "add": f"additive{end}", "mul": f"multiplicative{end}"}[kind]
-            both = {"seasonal": kind, "log": log, **own}
+            both = {"seasonal": kind, "log": bool(log), **own}
             for trend in ("damped", "none"):
                 name = f"{scale}, {'damped' if trend == 'damped' else 'no'} trend, {shape}"
                 found.add("smoothing", name, SmoothingForecaster(trend=trend, **both))
@@ -144,33 +146,32 @@ def _smoothing(found: Candidates, own: dict[str, Any], season: int, positive: bo
 
 
 def _ridge(
-    found: Candidates, own: dict[str, Any], season: int, rows: int, positive: bool, series: int, end: str
+    found: Candidates, own: dict[str, Any], season: int, rows: int, scales: dict[str, Any], series: int, end: str
 ) -> None:
     """Ridge autoregressions of several lags and penalties, each series by itself and all of them pooled."""
     several = [2, 4, 8] if season == 1 else [2, season + 1, 2 * season + 1]
     if season >= 24:
         several = [season + 1, 7 * season] if rows >= 21 * season else [season + 1]
-    for log in (False, True) if positive else (False,):
+    for scale, log in scales.items():
         for lags in sorted({min(lags, max(1, rows // 4)) for lags in several}):
             for penalty in PENALTIES:
-                both = {"lags": lags, "penalty": penalty, "log": "auto" if log else False, **own}
-                name = f"{'log' if log else 'plain'}, {lags} lags, λ = {penalty:g}{end}"
+                both = {"lags": lags, "penalty": penalty, "log": log, **own}
+                name = f"{scale}, {lags} lags, λ = {penalty:g}{end}"
                 found.add("ridge", name, RidgeForecaster(**both))
                 if series > 1:
                     found.add("ridge_pooled", name, RidgeForecaster(pooled=True, **both))
 
 
-def _simple(found: Candidates, own: dict[str, Any], series: int) -> None:
-    """The naive ones, and those fitted one by one where the series are few."""
+def _simple(found: Candidates, own: dict[str, Any], scales: dict[str, Any], series: int) -> None:
+    """AutoReg and the naive ones."""
     found.add("naive", "last value", NaiveForecaster(**own))
     found.add("naive", "drift", DriftForecaster(**own))
     found.add("naive", "mean", MovingAverageForecaster(window=1_000_000, **own))
+    for scale, log in scales.items():
+        found.add("auto_regression", scale, AutoRegForecaster(log=log, **own))
     if series > MOST_FITTED:
         found.notes.append(
-            f"auto_regression and naive2 are left out: they are fitted one by one, and {series} series are more than "
-            f"{MOST_FITTED}."
+            f"naive2 is left out: it is fitted series by series, and {series} series are more than {MOST_FITTED}."
         )
         return
     found.add("deseasonalised", "naive2", Naive2Forecaster(**own))
-    for log in ("auto", False):
-        found.add("auto_regression", "log" if log else "plain", AutoRegForecaster(log=log, **own))

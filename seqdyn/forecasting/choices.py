@@ -28,9 +28,10 @@ def _data(model: Any) -> list[str]:
     panel = model.panel_
     low, high = int(panel.lengths.min()), int(panel.lengths.max())
     size = f"{low}" if low == high else f"{low} to {high}"
+    season = " and ".join(map(str, model.seasons_))
     series = f"{len(panel.names)} series" if len(panel.names) > 1 else "1 series"
     return [
-        f"data       {series} of {size} rows, freq={panel.grid.freq!r}, season {model.season_length_}",
+        f"data       {series} of {size} rows, freq={panel.grid.freq!r}, season {season}",
         f"trial      the last {model.trial_rows_} rows, forecast {model.trial_horizon_} steps ahead from "
         f"{model.trial_origins_} origins by models fitted to the rows before",
     ]

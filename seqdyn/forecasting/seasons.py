@@ -13,8 +13,8 @@ Array = np.ndarray[Any, Any]
 MOST_ROWS = 4000
 """Rows of a series that its season is looked for in."""
 
-PROMINENT = 0.1
-"""How much an autocorrelation must stand out to suggest a season."""
+PROMINENT, ERRORS = 0.1, 4.0
+"""How much an autocorrelation must stand out to suggest a season, also in standard errors of that of noise."""
 
 
 def seasonal_indices_of(values: Array, season: int, multiply: bool) -> Array:
@@ -46,6 +46,8 @@ def seasonal_indices_of(values: Array, season: int, multiply: bool) -> Array:
     if season == 1 or rows < 2 * season:
         return np.full((season, series), neutral)
     average = _centred_average(_continued(values, season), season)
+    ends = rows - np.argmax(~np.isnan(values[::-1]), axis=0)
+    average[np.arange(rows)[:, None] >= ends - season // 2] = np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
         beside = values / average if multiply else values - average
     padded = np.full((-(-rows // season) * season, series), np.nan)
@@ -84,11 +86,12 @@ def season_lengths(panel: Panel, most: int = 2) -> list[int]:
     >>> season_lengths(read_panel(wave))
     [17]
     """
-    curve = _autocorrelation(panel)
+    curve, rows = _autocorrelation(panel)
     if len(curve) < 4:
         return []
+    least = max(PROMINENT, ERRORS / np.sqrt(rows))
     peaks = [lag for lag in range(2, len(curve) - 1) if curve[lag] >= curve[lag - 1] and curve[lag] > curve[lag + 1]]
-    strong = [lag for lag in peaks if curve[lag] - curve[1:lag].min() > PROMINENT and curve[lag] > PROMINENT]
+    strong = [lag for lag in peaks if curve[lag] - curve[1:lag].min() > least and curve[lag] > least]
     ordered = sorted(strong, key=lambda lag: -curve[lag])
     found: list[int] = []
     for lag in ordered:
@@ -104,10 +107,10 @@ def _divides(lag: int, own: int, curve: Array) -> bool:
     return own < lag and abs(ratio - round(ratio)) < 0.1 and curve[own] > 0.8 * curve[lag]
 
 
-def _autocorrelation(panel: Panel) -> Array:
-    """The mean over series of the autocorrelation of the detrended values, by lag; as far as a third of the rows."""
+def _autocorrelation(panel: Panel) -> tuple[Array, int]:
+    """The mean over series of the autocorrelation of the differences, by lag to a third of the rows; and the rows."""
     most = int(min(np.median(panel.lengths), MOST_ROWS)) // 3
-    total, weight = np.zeros(most + 1), 0.0
+    total, weight, rows = np.zeros(most + 1), 0, 0
     for number in range(min(len(panel.names), 200)):
         own = panel.target[panel.rows(number)][-MOST_ROWS:]
         own = np.diff(own)
@@ -117,8 +120,8 @@ def _autocorrelation(panel: Panel) -> Array:
         power = np.abs(np.fft.rfft(own, 2 * len(own))) ** 2
         found = np.fft.irfft(power)[: most + 1] / (len(own) - np.arange(most + 1))
         total += found / found[0]
-        weight += 1.0
-    return total / max(weight, 1.0) if weight else np.zeros(0)
+        weight, rows = weight + 1, rows + len(own)
+    return (total / weight, rows) if weight else (np.zeros(0), 0)
 
 
 def _continued(values: Array, season: int) -> Array:

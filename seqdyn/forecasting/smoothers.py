@@ -91,7 +91,8 @@ class SmoothingForecaster(PanelForecaster):
         self.smoothing_, self.deviation_ = np.empty((4, count)), np.empty(count)
         self.start_ = SmoothingState(np.empty(count), np.empty(count), np.empty((m, count)))
         self.state_ = SmoothingState(np.empty(count), np.empty(count), np.empty((m, count)))
-        for form, chosen in self._blocks(panel, m):
+        every = np.arange(count)
+        for form, chosen in self._blocks(panel, m, every, every):
             values = self._aligned(panel, chosen, chosen)
             smoothed = self._prepared(values, chosen, season)
             start = first_level(form, smoothed, season)
@@ -110,8 +111,9 @@ class SmoothingForecaster(PanelForecaster):
 
     def _form(self, positive: bool) -> Form:
         """The form of positive series, or of others."""
-        multiplies = self.seasonal == "mul" and not self.log and positive
-        return Form(self.trend, "mul" if multiplies else "add" if self._seasonal else "none")
+        if not self._seasonal:
+            return Form(self.trend, "none")
+        return Form(self.trend, "mul" if self.seasonal == "mul" and not self.log and positive else "add")
 
     def _prepared(self, values: Array, series: Array, season: int) -> Array:
         """What is smoothed, in the fit."""
@@ -123,11 +125,10 @@ class SmoothingForecaster(PanelForecaster):
 
     # ---------------------------------------------------------------- panels as arrays
 
-    def _blocks(self, panel: Panel, m: int, among: Array | None = None) -> Iterator[tuple[Form, Array]]:
+    def _blocks(self, panel: Panel, m: int, among: Array, owner: Array) -> Iterator[tuple[Form, Array]]:
         """Series of one form and of about one length, so many that their arrays stay small."""
-        among = np.arange(len(panel.names)) if among is None else among
         for positive in (True, False):
-            chosen = among[self.positive_[self._owner(panel)[among]] == positive]
+            chosen = among[self.positive_[owner[among]] == positive]
             chosen = chosen[np.argsort(panel.lengths[chosen], kind="stable")]
             while len(chosen):
                 size = max(1, CELLS // max(int(panel.lengths[chosen[-1]]), 8 * m * m))
@@ -136,7 +137,7 @@ class SmoothingForecaster(PanelForecaster):
 
     def _owner(self, panel: Panel) -> Array:
         """The number that every series of a panel had in the fit."""
-        if "panel_" not in vars(self) or panel.names is self.panel_.names:
+        if panel.names is self.panel_.names:
             return np.arange(len(panel.names))
         return self.panel_.names.get_indexer(panel.names)
 
@@ -166,7 +167,7 @@ class SmoothingForecaster(PanelForecaster):
     def _follow(self, new: Panel, panel: Panel, known: Panel) -> None:
         """Filter the new rows alone."""
         owner = self.panel_.names.get_indexer(new.names)
-        for form, chosen in self._blocks(new, len(self.state_.season)):
+        for form, chosen in self._blocks(new, len(self.state_.season), np.arange(len(owner)), owner):
             own = owner[chosen]
             values = self._adjusted(self._aligned(new, chosen, own), own, self.panel_.lengths[own])
             course = run(form, self.smoothing_[:, own], _of(self.state_, own), values)
@@ -179,7 +180,7 @@ class SmoothingForecaster(PanelForecaster):
         owner, begun = self._owner(panel), self._begun(panel)
         state = SmoothingState(np.empty(len(rows)), np.empty(len(rows)), np.empty((len(self.start_.season), len(rows))))
         steps = rows - panel.starts[series]
-        for form, chosen in self._blocks(panel, len(state.season), np.unique(series)):
+        for form, chosen in self._blocks(panel, len(state.season), np.unique(series), owner):
             origin = np.flatnonzero(np.isin(series, chosen))
             place = np.searchsorted(np.sort(chosen), series[origin])
             course = self._course(form, panel, np.sort(chosen), owner, begun, int(steps[origin].max()))
