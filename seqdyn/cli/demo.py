@@ -76,8 +76,11 @@ def _solve(seed: int, max_epochs: int | None) -> list[Outcome]:
 
 def _report(outcome: Outcome) -> str:
     """The data, the table, the verdict, and what the state is good for."""
+    from seqdyn.cli.demo_cases import UNTRAINED
+
     case = outcome.case
-    said = [f"  {sentence}" for sentence in (*outcome.test.notes, outcome.verdict())]
+    start = () if outcome.epochs else (f"{UNTRAINED.capitalize()}.",)
+    said = [f"  {sentence}" for sentence in (*outcome.test.notes, *start, outcome.verdict())]
     return "\n".join([_described(case), _printed(outcome.table()), *said, _remembered(outcome), _said(outcome), ""])
 
 

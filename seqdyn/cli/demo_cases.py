@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 AUTO = "auto"
 """The name of the AutoForecaster in tables and figures."""
 
+UNTRAINED = "no epoch made the network better on the rows held out, its linear start is kept"
+"""What to say of such a training."""
+
 LEVELS = (80, 95)
 """Central intervals, in percent."""
 
@@ -143,6 +146,11 @@ class Outcome:
     seconds: dict[str, float]
     reading: float
     forgetful: dict[int, float]
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs of training were kept; none where the linear start of the network was the best."""
+        return len(self.model.estimator_.history_)
 
     def verdict(self) -> str:
         """The network against the baselines, of which the AutoForecaster is none."""

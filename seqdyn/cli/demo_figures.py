@@ -14,8 +14,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.image import imsave
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from seqdyn.cli.demo_cases import LEVELS, Case, Outcome
-from seqdyn.figures import STYLE, plot_history
+from seqdyn.cli.demo_cases import LEVELS, UNTRAINED, Case, Outcome
+from seqdyn.figures import STYLE, figure, plot_history
 from seqdyn.forecasting.figures import plot_backtest
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def draw_forecasts(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def draw_training(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """One row a case: its loss, and the norm of its gradient."""
-    _write(path, [[_training(outcome)] for outcome in outcomes])
+    """One row a case: its loss, and the norm of its gradient; or a word where no epoch was kept."""
+    _write(path, [[_training(outcome) if outcome.epochs else _untrained(outcome)] for outcome in outcomes])
 
 
 def _test(outcome: Outcome) -> Figure:
@@ -82,6 +82,14 @@ def _training(outcome: Outcome) -> Figure:
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     drawing.set_size_inches(WIDTH, 2.9)
+    return drawing
+
+
+def _untrained(outcome: Outcome) -> Figure:
+    """What stands in the place of an empty figure."""
+    drawing, axes = figure(width=WIDTH, height=0.6)
+    axes.set_axis_off()
+    _entitle(axes, f"{outcome.case.title}: {UNTRAINED}")
     return drawing
 
 
