@@ -207,7 +207,7 @@ class Forecaster(PanelForecaster):
         check_extent(panel, z, self._steps, self.context_length, self.transform_)
         X, Y = self.inputs_.rows(panel, shifted(z, panel)), targets(z, panel, self._steps)
         begins, ends = panel.stretches(max(50, 2 * season))
-        self._train(panel, X, Y, begins, ends)
+        self._train(panel, X, self.plan_.learnt(Y, panel, season), begins, ends)
         if not reach:
             return ForecastErrors()
         held = held_rows(self.estimator_, panel, begins, ends)

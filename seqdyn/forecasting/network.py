@@ -82,6 +82,16 @@ class Plan:
     share: float = 1.0
     tried: int = 0
 
+    def learnt(self, targets: Array, panel: Panel, season: int) -> Array:
+        """The targets that are learnt from: NaN where the lags before them are not all known to the network yet.
+
+        So the linear start is the model that was chosen. Where that would leave less than half of them, all count.
+        """
+        early = panel.steps < self.setting.memory(season) + self.setting.lags
+        if not self.chosen or (~np.isnan(targets[~early])).sum() < (~np.isnan(targets)).sum() / 2:
+            return targets
+        return np.where(early[:, None], np.nan, targets)
+
     def describe(self) -> str:
         """One line."""
         own = self.setting

@@ -125,6 +125,17 @@ def test_the_start_alone_is_the_linear_model_it_was_chosen_as() -> None:
     np.testing.assert_allclose(model.forecast(5), y.mean() + y.std() * np.array(past[2:]), atol=0.02)
 
 
+def test_the_start_of_a_short_series_errs_as_the_chosen_model_did() -> None:
+    """With 13 lags in 90 rows the first rows, whose lags are not all known, would tell another model."""
+    series = quarters(90, 4)
+    model = Forecaster(GRURegressor(max_epochs=0, dtype="float64", random_state=0), lags=13).fit(series)
+    panel = read_panel(series)
+    tests = last_tests(panel, 8, 30)
+    own, scale = model.plan_.setting, error_scale(tests.before, 4)[tests.series]
+    chosen = linear_errors(panel, own, [own.penalty], 4, tests, scale)
+    np.testing.assert_allclose(model.plan_.error, chosen[0], rtol=0.01)
+
+
 def test_the_linear_errors_are_those_of_least_squares_by_hand() -> None:
     rng = np.random.default_rng(1)
     values = np.cumsum(rng.normal(size=80))
