@@ -33,7 +33,7 @@ from seqdyn.forecasting.weighing import leaning, weights
 
 Array = np.ndarray[Any, Any]
 
-MARGIN = 0.95
+MARGIN = 0.85
 """What another season must bring the error down to, to be taken instead of the frequency's own."""
 
 SHARED = ("panel_", "known_", "fitted_until_")

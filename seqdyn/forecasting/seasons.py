@@ -108,8 +108,8 @@ def _divides(lag: int, own: int, curve: Array) -> bool:
 
 
 def _autocorrelation(panel: Panel) -> tuple[Array, int]:
-    """The mean over series of the autocorrelation of the differences, by lag to a third of the rows; and the rows."""
-    most = int(min(np.median(panel.lengths), MOST_ROWS)) // 3
+    """The mean over series of the autocorrelation of the differences, by lag to a quarter of the rows; and the rows."""
+    most = int(min(np.median(panel.lengths), MOST_ROWS)) // 4
     total, weight, rows = np.zeros(most + 1), 0, 0
     for number in range(min(len(panel.names), 200)):
         own = panel.target[panel.rows(number)][-MOST_ROWS:]
