@@ -196,7 +196,8 @@ def candidates(panel: Panel, seasons: Sequence[int], scaling: str | None, given:
         "log": (False, "auto") if _may_take_logarithms(panel) else (False,),
         "centred": (True, False),
         "lags": _lag_choices(panel, seasons),
-    } | {name: (value,) for name, value in given.items()}
+    }
+    choices |= {name: (value,) for name, value in given.items()}
     settings = [
         Setting(scaling=scaling, **dict(zip(choices, values, strict=True))) for values in product(*choices.values())
     ]

@@ -255,8 +255,8 @@ def best_share(networks: Sequence[FittedNetwork], panel: Panel, tests: LastTests
         with np.errstate(over="ignore", invalid="ignore"):
             errors.append(scaled_error(wanted, network.transform.to_data(q, number), scale))
     place = 0
-    for number, error in enumerate(errors):
-        place = number if error < errors[place] * (1 - GAIN) else place
+    for turn, error in enumerate(errors):
+        place = turn if error < errors[place] * (1 - GAIN) else place
     return place, errors[place]
 
 
