@@ -114,11 +114,12 @@ class Case:
             network, horizon=self.horizon, season_length=self.season_length, **self.settings, random_state=seed
         )
 
-    def automatic(self) -> AutoForecaster:
-        """Closed forms weighted by their past errors, not yet fitted; the network stands beside them by itself."""
+    def automatic(self, seed: int, max_epochs: int | None = None) -> AutoForecaster:
+        """Closed forms weighted by their past errors, and the network where it beats them; not yet fitted."""
         from seqdyn.forecasting.automatic import AutoForecaster
 
-        return AutoForecaster(horizon=self.horizon, season_length=self.season_length, network=None)
+        network = self.forecaster(seed, max_epochs)
+        return AutoForecaster(horizon=self.horizon, season_length=self.season_length, network=network)
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,7 @@ def run_case(case: Case, seed: int, max_epochs: int | None = None) -> Outcome:
     max_epochs : int, optional
         Instead of the case's own.
     """
-    models = {"model": case.forecaster(seed, max_epochs), AUTO: case.automatic()} | baselines(case)
+    models = {"model": case.forecaster(seed, max_epochs), AUTO: case.automatic(seed, max_epochs)} | baselines(case)
     seconds = {name: _timed(partial(model.fit, case.past)) for name, model in models.items()}
     model = models.pop("model")
     test = model.backtest(case.data, case.horizon, case.windows, case.step, level=LEVELS, baselines=models)

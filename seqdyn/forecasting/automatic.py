@@ -61,8 +61,9 @@ class AutoForecaster(PanelForecaster):
     horizon : int or None, at least 1
         The steps ahead that members are compared on, and the default of ``forecast``. None: two seasons, one if it is
         longer than seven steps, or six where there is none; a quarter of the series at most.
-    network : "auto", None or regressor
-        The network that may join: ``"auto"``, a GRU where it trains in seconds; None, none.
+    network : "auto", None, regressor or Forecaster
+        The network that may join: ``"auto"``, a GRU where it trains in seconds; None, none; a regressor, or a
+        :class:`~seqdyn.forecasting.forecaster.Forecaster` with settings of its own.
     lower, upper : float, "auto" or None
         Bounds of forecasts and quantiles. ``lower="auto"``: 0 where all values are counts (whole numbers from 0 on).
     random_state : int, RandomState or None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 
 from seqdyn.data.panels import Panel
 from seqdyn.estimators.regressors import GRURegressor
@@ -108,7 +109,7 @@ def network_of(
 
     Parameters
     ----------
-    choice : "auto", None or regressor
+    choice : "auto", None, regressor or Forecaster
         "auto": a GRU, where its training takes seconds.
     panel : Panel
     random_state
@@ -122,6 +123,8 @@ def network_of(
     """
     if choice is None:
         return None, ""
+    if isinstance(choice, Forecaster):
+        return clone(choice).set_params(**common), ""
     if choice != "auto":
         return Forecaster(choice, random_state=random_state, **common), ""
     rows = len(panel.target)
