@@ -30,6 +30,9 @@ TRAINING: dict[str, Any] = {
     "learning_rate": 3e-3, "schedule": "cosine",
 }  # fmt: skip
 
+GIVEN: dict[str, Any] = {"centred": False, "scaling": "standard", "validation": 0}
+"""What both networks are shown is settled here: nothing is left to be chosen."""
+
 MODELS: dict[str, Callable[[int], Any]] = {
     "seasonal naive": lambda seed: SeasonalNaiveForecaster(season_length=SEASON),
     "ridge AR(13) on the differences of the log": lambda seed: RidgeForecaster(
@@ -37,11 +40,11 @@ MODELS: dict[str, Callable[[int], Any]] = {
     ),
     "LSTM on seasonal differences of the log": lambda seed: Forecaster(
         LSTMRegressor(random_state=seed, **TRAINING),
-        log=True, season_length=SEASON, seasonal_difference=1, lags=2, centred=False,
+        log=True, season_length=SEASON, seasonal_difference=1, lags=2, **GIVEN,
     ),
     "GRU on differences of the log": lambda seed: Forecaster(
         GRURegressor(random_state=seed, **TRAINING | {"max_epochs": 20}),
-        log=True, season_length=SEASON, difference=1, lags=13, centred=False,
+        log=True, season_length=SEASON, difference=1, lags=13, **GIVEN,
     ),
 }  # fmt: skip
 

@@ -56,7 +56,8 @@ def gru(horizon: int, seed: int, **changes: Any) -> Forecaster:
         **SETTINGS[horizon],
         **changes,
     })  # fmt: skip
-    return Forecaster(estimator, horizon=horizon, strategy="direct", lags=505)
+    given = {"lags": 505, "centred": True, "log": False, "scaling": "standard", "validation": 0}
+    return Forecaster(estimator, horizon=horizon, strategy="direct", **given)
 
 
 def errors(forecaster: Any, frame: pd.DataFrame, horizon: int, begin: int, end: int) -> tuple[float, float]:

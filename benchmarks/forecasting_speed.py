@@ -33,7 +33,9 @@ def read() -> pd.DataFrame:
 def ours(kind: Any, **changes: Any) -> Forecaster:
     """A recursive forecaster: one value in, one out, the whole past in its state."""
     training = {"window": WINDOW, "batch_size": BATCH, "max_steps": STEPS, "max_epochs": 100, "random_state": 0}
-    return Forecaster(kind(hidden_size=HIDDEN, **training | changes), lags=1, centred=False, validation=0)
+    return Forecaster(
+        kind(hidden_size=HIDDEN, **training | changes), lags=1, centred=False, scaling="standard", validation=0
+    )
 
 
 def darts(kind: str, frame: pd.DataFrame) -> Callable[[], Any]:

@@ -50,7 +50,10 @@ COMMON: dict[str, Any] = {
     "horizon": HORIZON,
     "strategy": "direct",
     "lags": 169,
-    "log": "auto",
+    "centred": True,
+    "log": True,
+    "scaling": "standard",
+    "validation": 0,
     "season_length": SEASON,
     "scale_features": True,
     "weight": "weight",
@@ -100,11 +103,16 @@ def linear(seed: int, steps: int) -> Forecaster:
     return Forecaster(estimator, **COMMON)
 
 
+def ridge(lags: int, **changes: Any) -> RidgeForecaster:
+    """One ridge autoregression a series, on the log."""
+    return RidgeForecaster(**{"lags": lags, "penalty": 300.0, "log": True, "season_length": SEASON, **changes})
+
+
 def ridges() -> dict[str, Any]:
     """Ridge autoregressions series by series, on the log and not, centred and not, and the two seasonal naive ones."""
     found: dict[str, Any] = {
-        f"ridge {'log' if log else 'plain'} {'centred' if centred else 'free'} {lags} {penalty:g}": RidgeForecaster(
-            lags=lags, penalty=penalty, log=log, centred=centred, season_length=SEASON
+        f"ridge {'log' if log else 'plain'} {'centred' if centred else 'free'} {lags} {penalty:g}": ridge(
+            lags, penalty=penalty, log=log, centred=centred
         )
         for log in (True, False)
         for centred in (True, False)
@@ -170,9 +178,7 @@ def main() -> None:
     print(f"M4 Hourly, {len(past)} series, {part}")
     if "baselines" in chosen.what:
         timed("seasonal naive 24", SeasonalNaiveForecaster(season_length=SEASON), plain, truth, past)
-        timed(
-            "ridge autoregression 168, by series", RidgeForecaster(lags=168, season_length=SEASON), plain, truth, past
-        )
+        timed("ridge autoregression 168, by series", ridge(168), plain, truth, past)
         members = ridges()
         timed("the median of all baselines", CombinedForecaster(models=members, weights="median"), plain, truth, past)
     if "lstm" in chosen.what:
