@@ -206,7 +206,7 @@ class AutoForecaster(PanelForecaster):
 
     def _say(self, pool: Candidates, errors: Array, shares: Array, trial: Trial) -> None:
         """Keep what was tried, and what it counts."""
-        reference = errors[[name.startswith(("seasonal", "last")) for name in pool.names]].min(axis=0)
+        reference = errors[[name.startswith(("the season before", "last value")) for name in pool.names]].min(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = np.where(reference > 0, errors / reference, np.nan)
         usual = np.array([np.median(own) if len(own := row[np.isfinite(row)]) else np.nan for row in relative])

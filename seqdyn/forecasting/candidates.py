@@ -93,11 +93,11 @@ def candidates(panel: Panel, seasons: tuple[int, ...], rows: int, common: dict[s
         scales["log"] = True if positive.all() else "auto"
     for season in seasons:
         own = common | {"season_length": season}
-        end = f", season {season}" if season > 1 else ""
+        end = f", season {season}" if len(seasons) > 1 else ""
         _smoothing(found, own, season, scales, end)
         _ridge(found, own, season, rows, scales, len(panel.names), end)
         if season > 1:
-            found.add("naive", f"seasonal{end}", SeasonalNaiveForecaster(**own))
+            found.add("naive", f"the season before{end}", SeasonalNaiveForecaster(**own))
     _simple(found, common | {"season_length": seasons[0]}, scales, len(panel.names))
     return found
 
