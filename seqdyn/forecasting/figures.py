@@ -247,7 +247,7 @@ def _draw_errors(axes: Axes, by_step: pd.DataFrame, own: str, unit: str) -> None
     if len(steps) < 4:
         axes.set_xticks(steps)
     else:
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
     _label_ends(axes, {name: lines[name] for name in looks}, looks)
     _mention(axes, len(lines) - len(looks))
 

@@ -127,8 +127,8 @@ def _autocorrelation(panel: Panel) -> tuple[Array, int]:
 def _continued(values: Array, season: int) -> Array:
     """Values whose gaps hold the value of one season before, or of one step before."""
     filled = values.copy()
-    for row in np.flatnonzero(np.isnan(values).any(axis=1)):
-        before = filled[row - season] if row >= season else filled[max(row - 1, 0)]
+    for row in np.flatnonzero(np.isnan(values).any(axis=1)).tolist():
+        before = filled[row - season if row >= season else max(int(row) - 1, 0)]
         filled[row] = np.where(np.isnan(filled[row]), before, filled[row])
     return filled
 

@@ -209,13 +209,13 @@ class SmoothingForecaster(PanelForecaster):
 
     def _from(self, state: SmoothingState, owner: Array, count: Array, horizon: int, levels: Array | None) -> Forecasts:
         """Forecasts from states, after so many rows of the fit's first."""
-        z = self._continued(state, owner, count, horizon)
+        z = self._extrapolated(state, owner, count, horizon)
         found = gaussian(z, lambda: self._deviation(state, owner, count, z), levels)
         if found.quantiles is None:
             return Forecasts(self._restored(z, owner))
         return Forecasts(self._restored(z, owner), self._restored(found.quantiles, owner))
 
-    def _continued(self, state: SmoothingState, owner: Array, count: Array, horizon: int) -> Array:
+    def _extrapolated(self, state: SmoothingState, owner: Array, count: Array, horizon: int) -> Array:
         """ẑ, (origins, horizon)."""
         found = np.empty((len(owner), horizon))
         for positive in (True, False):
@@ -232,7 +232,7 @@ class SmoothingForecaster(PanelForecaster):
         season = state.season.copy()
         season[-1] += gamma * own * self._seasonal
         moved = SmoothingState(state.level + alpha * own, state.trend + alpha * beta * own, season)
-        response = self._continued(moved, owner, count, z.shape[1]) - z
+        response = self._extrapolated(moved, owner, count, z.shape[1]) - z
         grown = np.concatenate([np.zeros((len(z), 1)), np.cumsum(response[:, :-1] ** 2, axis=1)], axis=1)
         return np.sqrt(own[:, None] ** 2 + grown)
 
@@ -317,7 +317,7 @@ class ThetaForecaster(SmoothingForecaster):
         found: Array = self.positive_[series] & (self.seasonal == "mul") & (not self.log)
         return found
 
-    def _continued(self, state: SmoothingState, owner: Array, count: Array, horizon: int) -> Array:
+    def _extrapolated(self, state: SmoothingState, owner: Array, count: Array, horizon: int) -> Array:
         alpha, steps = self.smoothing_[0, owner][:, None], np.arange(horizon)
         reached = (1 - (1 - alpha) ** count[:, None]) / alpha
         plain = state.level[:, None] + self.slope * self.slopes_[owner][:, None] * (steps + reached)

@@ -193,3 +193,11 @@ def test_wrong_parameters_are_named(wrong: dict[str, str], message: str) -> None
         SmoothingForecaster(**wrong).fit(series(airline(0)))
     with pytest.raises(ValueError, match="slope is a share"):
         ThetaForecaster(slope=2.0).fit(series(airline(0)))
+
+
+def test_the_score_is_that_of_the_rows_after_the_fit() -> None:
+    y = series(airline(7))
+    model = SmoothingForecaster(seasonal="mul").fit(y[:84])
+    scale = np.abs(y[12:84].to_numpy() - y[:72].to_numpy()).mean()
+    expected = -np.abs(model.forecast(12) - y[84:]).mean() / scale
+    assert np.isclose(model.score(y[84:]), expected)
