@@ -153,10 +153,12 @@ def _ridge(
 ) -> None:
     """Ridge autoregressions of several lags and penalties, each series by itself and all of them pooled."""
     several = [2, 4, 8] if season == 1 else [2, season + 1, 2 * season + 1]
+    week = season >= 24 and rows >= 21 * season
+    most = 7 * season if week else max(1, rows // 4)
     if season >= 24:
-        several = [season + 1, 7 * season] if rows >= 21 * season else [season + 1]
+        several = [season + 1, 7 * season] if week else [season + 1]
     for scale, log in scales.items():
-        for lags in sorted({min(lags, max(1, rows // 4)) for lags in several}):
+        for lags in sorted({min(lags, most) for lags in several}):
             for penalty in PENALTIES:
                 both = {"lags": lags, "penalty": penalty, "log": log, **own}
                 name = f"{scale}, {lags} lags, λ = {penalty:g}{end}"

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 import seqdyn
-from seqdyn import AutoForecaster, GRURegressor, NaiveForecaster
+from seqdyn import AutoForecaster, GRURegressor, NaiveForecaster, RidgeForecaster
 from seqdyn.data.panel_reading import read_panel
+from seqdyn.forecasting.candidates import candidates
 from seqdyn.forecasting.error_growth import ErrorGrowth
 from seqdyn.forecasting.seasons import season_lengths, seasonal_indices_of
 from seqdyn.forecasting.trial import Trial
@@ -315,3 +316,12 @@ def test_no_season_is_seen_in_noise() -> None:
     assert np.mean([bool(own) for own in found]) < 0.2
     walk = read_panel(series(np.arange(5.0)))
     assert season_lengths(walk) == []
+
+
+def test_hours_of_three_weeks_are_shown_whole_weeks_and_fewer_a_quarter_of_what_there_is() -> None:
+    panel = read_panel(series(np.arange(700.0), "h"))
+    lags = {
+        rows: {model.lags for model in candidates(panel, (24,), rows, {}).models if isinstance(model, RidgeForecaster)}
+        for rows in (640, 504, 503, 60)
+    }
+    assert lags == {640: {25, 168}, 504: {25, 168}, 503: {25}, 60: {15}}
