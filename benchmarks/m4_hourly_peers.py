@@ -1,6 +1,6 @@
 """M4 Hourly beside peers: forecasts without tuning, and darts and neuralforecast with the settings of their tutorials.
 
-    python benchmarks/m4_hourly_peers.py [--what auto network recorded neuralforecast darts] [--seed 0]
+    python benchmarks/m4_hourly_peers.py [--what auto network recorded neuralforecast defaults darts] [--seed 0]
 
 All read the same rows, one after the other in one process, and are scored as in ``m4_hourly.py``. Settings of peers are
 those of the pages below. What belongs to another frequency there is carried over: a horizon of 48 for 12, a season of
@@ -107,14 +107,16 @@ def _in_order(found: pd.DataFrame) -> pd.DataFrame:
     return found.assign(number=number).sort_values(["number", "ds"], kind="stable")
 
 
-def automatic(network: Any) -> dict[str, Callable[[int], Any]]:
+def automatic(season: Any) -> Callable[[int], Any]:
     """AutoForecaster told the season, which times that are numbers cannot tell, and nothing else."""
-    return {
-        f"AutoForecaster, network={network!r}, seasons {season}": lambda seed, season=season: AutoForecaster(
-            horizon=HORIZON, season_length=season, network=network, random_state=seed
-        )
-        for season in (SEASON, (SEASON, 7 * SEASON))
-    }
+    return lambda seed: AutoForecaster(horizon=HORIZON, season_length=season, random_state=seed)
+
+
+def with_network(seed: int) -> AutoForecaster:
+    """The same with the LSTM of ``m4_hourly.py``: by itself it tries a network on fewer rows only."""
+    return AutoForecaster(
+        horizon=HORIZON, season_length=SEASON, network=lstm(seed, 4000), static=("weight",), random_state=seed
+    )
 
 
 def recorded(seed: int) -> CombinedForecaster:
@@ -126,9 +128,10 @@ def recorded(seed: int) -> CombinedForecaster:
 MODELS: dict[str, dict[str, Callable[[int], Any]]] = {
     "auto": {
         "seasonal naive 24": lambda seed: SeasonalNaiveForecaster(season_length=SEASON),
-        **automatic(None),
+        "AutoForecaster, season 24": automatic(SEASON),
+        "AutoForecaster, seasons 24 and 168": automatic((SEASON, 7 * SEASON)),
     },
-    "network": automatic("auto"),
+    "network": {"AutoForecaster with the LSTM": with_network},
     "recorded": {"LSTM and the median of the baselines": recorded},
     "neuralforecast": {
         "neuralforecast LSTM, quickstart, 500 steps": lambda seed: Neuralforecast("LSTM", seed, **QUICKSTART["LSTM"]),
@@ -180,7 +183,7 @@ def main() -> None:
         for name, make in MODELS[group].items():
             try:
                 model = make(chosen.seed)
-                timed(name, model, df if group == "recorded" else plain, truth, past)
+                timed(name, model, df if group in ("network", "recorded") else plain, truth, past)
             except ImportError as error:
                 print(f"  {name}: {error}")
                 continue
