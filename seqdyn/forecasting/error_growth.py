@@ -1,8 +1,11 @@
 """How far a forecast may be off, from errors in the past: their size, their growth with the steps, their law.
 
-|e_ik| ≈ σ_i kᵃ                 error k steps ahead of series i
-z = e_ik / (σ_i kᵃ)             all series, origins and steps together
-quantile p, k steps ahead:      ŷ + σ_i kᵃ z_p
+    E|e_ik| = σ_i kᵃ                    the mean error k steps ahead of series i
+    z = |e_ik| / (σ_i kᵃ)               of all series, origins and steps together
+    ŷ ± σ_i kᵃ z_s                      the central interval that holds a share s
+
+z_s is the quantile of z where many windows lie beyond it, that of the normal law where few do, and wider by Student's t
+where a series has few windows of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ Array = np.ndarray[Any, Any]
 
 FEW = 8.0
 """Windows below which a series leans on the others for the size of its errors, and on the normal law for its tails."""
+
+HALVES, FEWEST = 2.0, 20
+"""How many errors of a window count as independent; errors below which their own law is not looked at."""
 
 SMALLEST = 1e-6
 """The smallest error, relative to the size of a series: no interval has width zero."""
@@ -33,11 +39,20 @@ class ErrorGrowth:
     power : float in [0, 1]
         a.
     scores : array, shape (errors,)
-        |z|, sorted.
-    skew : float
-        How much further errors reach up than down: the ratio of the mean z above 0 and below.
+        z, sorted.
     windows : array, shape (series,)
-        How many horizons fit into the rows that were tested on.
+        How many horizons fit into the rows that were tried.
+
+    References
+    ----------
+    Lei et al. (2018), Distribution-Free Predictive Inference for Regression, section 5.2 (in units of the local size).
+
+    Examples
+    --------
+    >>> errors = np.random.default_rng(0).normal(size=(200, 4)) * np.arange(1, 5)
+    >>> growth = ErrorGrowth.measured(errors, np.zeros(200, int), np.ones(1), np.array([50.0]))
+    >>> round(growth.power, 1), growth.offsets(np.array([0.1, 0.9]), 2, np.zeros(1, int)).round(1)[0].tolist()
+    (1.0, [[-1.3, 1.3], [-2.6, 2.6]])
     """
 
     size: Array
@@ -84,16 +99,17 @@ class ErrorGrowth:
 
     def _quantiles(self, shares: Array, series: Array) -> Array:
         """How many σ hold a share of the errors, (origins, shares); wider where the windows are few."""
-        plain = norm.ppf(0.5 + shares / 2) * np.sqrt(np.pi / 2)
-        effective = float(self.windows.sum()) * 2
-        found = plain
-        if len(self.scores) >= 20:
+        normal = norm.ppf(0.5 + shares / 2)
+        found = normal * np.sqrt(np.pi / 2)
+        if len(self.scores) >= FEWEST:
             rank = np.minimum(np.ceil((len(self.scores) + 1) * shares), len(self.scores)).astype(int) - 1
-            trust = effective / (effective + FEW) * (effective * (1 - shares) / (1 + effective * (1 - shares)))
-            found = trust * self.scores[rank] + (1 - trust) * plain
-        freedom = np.maximum(2 * self.windows[series] + 1, 2.0)
-        wider = t.ppf(0.5 + shares / 2, freedom[:, None]) / norm.ppf(0.5 + shares / 2)
-        return found * wider
+            independent = HALVES * float(self.windows.sum())
+            beyond = independent * (1 - shares)
+            trust = independent / (independent + FEW) * beyond / (1 + beyond)
+            found = trust * self.scores[np.maximum(rank, 0)] + (1 - trust) * found
+        freedom = np.maximum(HALVES * self.windows[series] + 1, 2.0)
+        wider = t.ppf(0.5 + shares / 2, freedom[:, None]) / np.where(normal > 0, normal, 1.0)
+        return found * np.where(normal > 0, wider, 0.0)
 
 
 def _power(size: Array) -> float:
