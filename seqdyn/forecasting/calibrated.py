@@ -86,9 +86,9 @@ class ConformalForecaster(PanelForecaster):
         mean = self.forecaster_._ahead(horizon, known, None).mean
         return self._around(mean, np.arange(len(mean)), levels)
 
-    def _take_in(self, new: Panel) -> None:
-        super()._take_in(new)
-        self.forecaster_._take_in(new)
+    def _follow(self, new: Panel, panel: Panel, known: Panel) -> None:
+        self.forecaster_._follow(new, panel, known)
+        super()._follow(new, panel, known)
 
     def _around(self, mean: Array, series: Array, levels: Array | None) -> Forecasts:
         """Point forecasts, and the quantiles around them."""

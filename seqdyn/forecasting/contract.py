@@ -315,7 +315,10 @@ class PanelForecaster(BaseEstimator):
         self._follow(new, panel, panel.tail(1))
 
     def _follow(self, new: Panel, panel: Panel, known: Panel) -> None:
-        """Go on from new rows, which a panel holds already; ``known`` are its last ones."""
+        """Go on from new rows, which a panel holds already; ``known`` are its last ones.
+
+        The one hook of ``update``: forecasters made of others pass it on to them, and share the panel.
+        """
         self.panel_, self.known_, self._histories = panel, known, None
 
     def _envelope(self) -> Envelope:

@@ -294,10 +294,17 @@ class Forecaster(PanelForecaster):
         self.memory_ = self.memory_.at(state, self._network)
 
     def _take_in(self, new: Panel) -> None:
-        self.memory_ = self.memory_.update(self._network, new, self.known_.future)
+        """New rows cost only themselves: they are joined to the history when somebody asks for it."""
+        self._follow(new, None, self.known_.joined(new).tail(1))
+
+    def _follow(self, new: Panel, panel: Panel | None, known: Panel) -> None:
+        network = self._network
+        self.memory_ = self.memory_.update(network, new, self.known_.future)
         self.envelope_ = self.envelope_.joined(new, self.known_.names.get_indexer(new.names))
-        self.known_ = self.known_.joined(new).tail(1)
-        if "panel_" in vars(self):
+        self.known_ = network.described(known)
+        if panel is not None:
+            self.panel_, self._news = network.described(panel), []
+        elif "panel_" in vars(self):
             self._news.append(new)
 
     def _envelope(self) -> Envelope:

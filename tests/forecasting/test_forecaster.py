@@ -668,3 +668,42 @@ def test_nothing_is_warned_of_in_a_quiet_fit() -> None:
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ConvergenceWarning)  # the budget is small
         Forecaster(GRURegressor(window=20, stride=5, **QUICK), lags=3).fit(panel()).forecast(3)
+
+
+COMPOSITES: dict[str, Callable[[], Any]] = {
+    "conformal": lambda: ConformalForecaster(Forecaster(GRURegressor(**QUICK), lags=3), horizon=2, calibration=3),
+    "conformal twice": lambda: ConformalForecaster(
+        ConformalForecaster(Forecaster(GRURegressor(**QUICK), lags=2, scale_features=True), horizon=2, calibration=3),
+        horizon=2,
+        calibration=3,
+    ),
+    "combined": lambda: CombinedForecaster(
+        models={"naive": NaiveForecaster(), "network": Forecaster(GRURegressor(**QUICK), lags=3)}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [*MODELS, *COMPOSITES])
+@pytest.mark.filterwarnings("ignore:Calibration")
+def test_what_is_kept_by_updates_is_what_the_whole_history_says(name: str) -> None:
+    """Forecasts from the kept state are those of a pass over all rows, also of a forecaster inside another one."""
+    frame = panel()
+    model = (MODELS | COMPOSITES)[name]().fit(frame.iloc[:34])
+    model.update(frame.iloc[34:36]).update(frame.iloc[36:39, 1:])
+    whole, future = model._own_panel(), np.zeros((3, 2, 0))
+    assert whole.lengths.tolist() == [36, 39, 34]
+    kept = model._ahead(2, future, None).mean
+    same(kept, model._roll(whole, np.arange(3), whole.ends, 2, future, None).mean)
+    assert (kept != pickle.loads(pickle.dumps(model)).fit(frame.iloc[:34])._ahead(2, future, None).mean).any()
+
+
+def test_an_updated_forecaster_inside_another_takes_its_panel_and_its_own_is_not_joined() -> None:
+    frame = panel(50)
+    inner = Forecaster(GRURegressor(**QUICK), lags=3)
+    model = ConformalForecaster(inner, horizon=2, calibration=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model.fit(frame.iloc[:40]).update(frame.iloc[40:45])
+    assert model.forecaster_._own_panel() is model.panel_
+    alone = inner.fit(frame.iloc[:40]).update(frame.iloc[40:42])
+    assert alone.panel_.lengths.max() == 40 and alone._own_panel().lengths.max() == 42
