@@ -192,9 +192,55 @@ def test_gaps_are_reported(folder: Path) -> None:
 
 
 def test_rows_without_times_are_numbered(folder: Path) -> None:
-    """Without --time the forecast goes on with the numbers of the rows."""
-    output = succeed("forecast one.csv --target y --horizon 2 --model naive --no-check --out f.csv", "'ds'")
-    assert list(pd.read_csv("f.csv")["row"]) == [97, 98] and "no season known" in output
+    """Without times, or with --time row, the forecast goes on with the numbers of the rows; so does a saved model."""
+    pd.read_csv("one.csv")[["y"]].to_csv("plain.csv", index=False)
+    end = "--target y --horizon 2 --model naive --no-check --out f.csv"
+    assert "no season known" in succeed(f"forecast plain.csv {end}")
+    assert list(pd.read_csv("f.csv")["row"]) == [97, 98]
+    succeed(f"forecast one.csv --time row {end} --save m.safetensors", "'ds'")
+    assert list(pd.read_csv("f.csv")["row"]) == [97, 98]
+    assert "no row is new" in invoke("forecast one.csv --load m.safetensors --horizon 1 --no-check --out f.csv").stdout
+
+
+@pytest.mark.parametrize(
+    ("columns", "time"),
+    [
+        ({"ds": ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"]}, "ds"),
+        ({"Month": ["2024-01", "2024-02", "2024-03", "2024-04"], "month_of_year": [1, 2, 3, 4]}, "Month"),
+        ({"Tag": ["31.01.2024", "01.02.2024", "02.02.2024", "03.02.2024"]}, "Tag"),
+        ({"q": ["2010Q1", "2010Q2", "2010Q3", "2010Q4"], "note": ["a 1", "may", "12", "-"]}, "q"),
+        ({"date": ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"], "sent": ["2024-05-05"] * 4}, "date"),
+        ({"date": ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"], "year": [2024] * 4}, "date"),
+        ({"year": [2001, 2002, 2003, 2004], "month": [1, 1, 1, 1]}, "year"),
+        ({"place": ["Shop 1", "Shop 2", "Shop 3", "Shop 4"], "month": [1, 2, 1, 2]}, None),
+    ],
+)
+def test_the_column_of_times_is_found(folder: Path, columns: dict[str, list[Any]], time: str | None) -> None:
+    """Dates of a usual name, then other dates, then whole numbers of a usual name, each once: with a note."""
+    pd.DataFrame({**columns, "y": [1.5, 2.5, 3.5, 4.5]}).to_csv("t.csv", index=False)
+    command = "forecast t.csv --target y --horizon 1 --model naive --no-check"
+    result = invoke(command)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.split(",")[0] == (time or "row")
+    assert (f"the times are those of {time!r}; --time chooses others" in result.stderr) is (time is not None)
+    assert result.stdout == invoke(f"{command} --time {time or 'row'}").stdout
+
+
+def test_no_time_column_is_chosen_in_doubt(folder: Path) -> None:
+    """Of two an error names --time; a bad cell is named; what is called time and is none is said aloud."""
+    days = ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"]
+    table = pd.DataFrame({"sent": days, "paid": days, "y": [1.5, 2.5, 3.5, 4.5]})
+    table.to_csv("t.csv", index=False)
+    command = "forecast t.csv --target y --horizon 1 --model naive --no-check"
+    line = fail(command)
+    assert "2 columns of times ('sent', 'paid'): say which one it is, such as --time sent." in line
+    succeed(f"{command} --time paid --out f.csv", "'sent'")
+    table.assign(paid=[*days[:3], "soon"])[["paid", "y"]].to_csv("t.csv", index=False)
+    assert "Column 'paid' of t.csv is not a date or a number in row 4: 'soon'." in invoke(command).stderr
+    table.assign(quarter=["Q1 10", "Q2 10", "Q3 10", "Q4 10"])[["quarter", "y"]].to_csv("t.csv", index=False)
+    assert "'quarter', such as 'Q1 10', is not read as times: the rows are numbered." in invoke(command).stderr
+    table.assign(day=["1|1", "2|1", "3|1", "4|1"])[["day", "y"]].to_csv("t.csv", index=False)
+    assert invoke(f"{command} --date-format %d|%m").stdout.splitlines()[1].startswith("05|01,")
 
 
 def test_ctrl_c_keeps_what_is_learnt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,6 +363,17 @@ def test_several_targets(folder: Path) -> None:
         "forecast wide.csv --load m.safetensors --future next.csv --horizon 1 --no-check --out g.csv"
     ).stdout
     assert "10 new rows, up to 2024-02-24" in output and list(read("g.csv", "day")["series"]) == ["a", "b"]
+
+
+def test_targets_between_commas(folder: Path) -> None:
+    """y,z are two columns, unless one is called so; the file is the same as with two options."""
+    days = pd.date_range("2024-01-01", periods=30)
+    pd.DataFrame({"ds": days, "a": np.arange(30.0), "b": 1.5, "a,b": 7.0}).to_csv("wide.csv", index=False)
+    command = "forecast wide.csv --time ds --horizon 1 --model naive --no-check --target"
+    assert invoke(f"{command} a,b").stdout.splitlines()[1].split(",")[1] == "7.0"
+    pd.read_csv("wide.csv").drop(columns="a,b").to_csv("wide.csv", index=False)
+    assert succeed(f"{command} a,b") == succeed(f"{command} a --target b") != ""
+    assert "no column 'c' (--target)" in fail(f"{command} a,c")
 
 
 def test_all_columns_of_numbers_are_targets(folder: Path) -> None:
@@ -495,8 +552,8 @@ WRONG = [
         1,
         "no column 'shop', 'when', 'price' (--future)",
     ),
-    ("forecast many.csv --time when --target sales --horizon 3", 1, "Then name their column with --id."),
-    ("forecast many.csv --target sales --id shop --horizon 3", 1, "give --time."),
+    ("forecast many.csv --target sales --horizon 3", 1, "Then name their column with --id."),
+    ("forecast many.csv --time row --target sales --id shop --horizon 3", 1, "give --time."),
     ("forecast one.csv --load one.csv --horizon 3", 1, "is not a safetensors file"),
     ("forecast one.csv --load none.st --horizon 3", 1, "No such file or directory: none.st"),
     ("forecast one.csv --load one.csv --horizon 3 --target y --epochs 2", 1, "leave out --epochs and --target."),

@@ -12,7 +12,6 @@ from seqdyn.cli.forecasting import build_model, compare, describe_model, describ
 from seqdyn.cli.options import Options, check_writable, columns_of, frequency, given, option_name, parse_levels
 from seqdyn.cli.reading import takes_options
 from seqdyn.cli.series import (
-    ROW,
     SERIES,
     VALUE,
     Columns,
@@ -171,9 +170,9 @@ def _loaded(load: Path, data: Path | None, options: Options, horizon: int, futur
         ahead = _read_future(future, columns, horizon, options, model.known_, spelling)
         say("model", f"{load}: {describe_model(model)}, fitted up to {spelling.one(last)}", aside)
         return Ready(model, columns, None, model.known_, ahead, spelling, True)
-    asked = columns._replace(time=None) if roles.time_col == ROW else columns
+    asked = columns
     if (series, roles.target_col) == (SERIES, VALUE):  # several columns were the series
-        asked = asked._replace(targets=tuple(map(str, model.known_.names)), id=None)
+        asked = columns._replace(targets=tuple(map(str, model.known_.names)), id=None)
     frame, _, spelling = read_series(data, asked, options.dialect, options.clock)
     frame = frame.assign(**{roles.time_col: _in_zone_of(frame[roles.time_col], model.known_)})
     panel = read_grid(frame, columns, model.known_.grid.freq, data)

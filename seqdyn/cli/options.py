@@ -70,12 +70,16 @@ class Options(ReadOptions):
     target: Annotated[
         list[str] | None,
         typer.Option(
-            help="The column to forecast; give it again for more. Empty cells and absent rows are missing values. "
-            "Default: all columns of numbers nobody named."
+            help="The column to forecast; several: y,z, or give it again. Empty cells and absent rows are missing "
+            "values. Default: all columns of numbers nobody named."
         ),
     ] = None
     time_column: Annotated[
-        str | None, typer.Option("--time", help="The column of dates or integers. Default: the rows are numbered.")
+        str | None,
+        typer.Option(
+            "--time",
+            help="The column of dates or integers; row: number the rows. Default: the one that holds times, if any.",
+        ),
     ] = None
     id_column: Annotated[
         str | None, typer.Option("--id", help="The column that names the series, where the file holds many.")

@@ -11,6 +11,7 @@ from seqdyn.cli.dialects import AS_FOUND, Dialect
 from seqdyn.cli.instants import AS_WRITTEN, Clock
 from seqdyn.cli.spelling import Spelling
 from seqdyn.cli.tables import as_times, check_columns, check_numbers, note, read_rows, spoken
+from seqdyn.cli.time_columns import find_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from seqdyn.data.panels import Panel
 
 ROW = "row"
-"""The column of times of a table without one: the numbers of its rows, from 1."""
+"""The column of times of a table without one, or if it is asked for: the numbers of its rows, from 1."""
 
 SERIES, VALUE = "series", "value"
 """The columns of names and of values, where several columns of a table are the series."""
@@ -62,10 +63,8 @@ def read_series(path: Path, columns: Columns, dialect: Dialect = AS_FOUND, clock
         If a column is not there or holds no numbers, or two rows are of the same time and series.
     """
     frame = read_rows(path, dialect)
-    if columns.time is None:
-        if columns.id is not None or columns.future:
-            raise ValueError(f"The rows of {path} need times, if there are many series or covariates: give --time.")
-        frame, columns = frame.assign(**{ROW: range(1, len(frame) + 1)}), columns._replace(time=ROW)
+    columns = columns._replace(targets=_split(frame, columns.targets))
+    frame, columns = _timed(frame, columns, path, clock)
     used = _used(frame, columns, path)
     columns = columns if columns.targets else columns._replace(targets=_numeric(frame, columns, path))
     used = list(dict.fromkeys([*used, *columns.targets]))
@@ -83,6 +82,24 @@ def read_series(path: Path, columns: Columns, dialect: Dialect = AS_FOUND, clock
     frame = frame[used].assign(**{str(columns.time): times})
     _check_repeated(frame, columns, path, spelling)
     return Reading(*(_melted(frame, columns) if len(columns.targets) > 1 else (frame, columns)), spelling)
+
+
+def _split(frame: pd.DataFrame, targets: tuple[str, ...]) -> tuple[str, ...]:
+    """Targets as they were named: ``a,b`` is two columns, if none is called so."""
+    parts = [(text,) if text in frame else names(text) for text in targets]
+    return tuple(dict.fromkeys(name for part in parts for name in part))
+
+
+def _timed(frame: pd.DataFrame, columns: Columns, path: Path, clock: Clock) -> tuple[pd.DataFrame, Columns]:
+    """The table with a column of times: the one that was named, else the one that holds times, else row numbers."""
+    if columns.time is None:
+        others = [*columns.targets, *columns.past, *columns.future, *columns.static]
+        columns = columns._replace(time=find_times(frame, others, columns.id, path, clock.date_format))
+    if columns.time is not None and (columns.time != ROW or ROW in frame):
+        return frame, columns
+    if columns.id is not None or columns.future:
+        raise ValueError(f"The rows of {path} need times, if there are many series or covariates: give --time.")
+    return frame.assign(**{ROW: range(1, len(frame) + 1)}), columns._replace(time=ROW)
 
 
 def _used(frame: pd.DataFrame, columns: Columns, path: Path) -> list[str]:
