@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from seqdyn.cli.forecasting import build_model, compare, describe_model, lost_to_naive
-from seqdyn.cli.options import Options, check_writable, columns_of, frequency, given, parse_levels
+from seqdyn.cli.options import Options, check_settings, check_writable, columns_of, frequency, given, parse_levels
 from seqdyn.cli.reading import takes_options
 from seqdyn.cli.series import choose_series, counted, describe_data, read_grid, read_series, say
 from seqdyn.cli.training import run_training
@@ -46,6 +46,7 @@ def backtest(
     Example:
       seqdyn backtest data.csv --time ds --target y --horizon 24 --windows 5 --plot backtest.png
     """
+    check_settings(options)
     check_writable(out, picture=plot)
     levels = parse_levels(level)
     frame, columns, spelling = read_series(data, columns_of(options), options.dialect, options.clock)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from seqdyn.cli.forecasting import build_model, compare, describe_model, describe_training, explain, lost_to_naive
-from seqdyn.cli.options import Options, check_writable, columns_of, frequency, given, option_name, parse_levels
+from seqdyn.cli.options import (
+    Options,
+    check_settings,
+    check_writable,
+    columns_of,
+    frequency,
+    given,
+    option_name,
+    parse_levels,
+)
 from seqdyn.cli.reading import takes_options
 from seqdyn.cli.series import (
     SERIES,
@@ -94,6 +103,7 @@ def forecast(
     Example:
       seqdyn forecast data.csv --time ds --target y --horizon 24 --out forecast.csv --plot forecast.png
     """
+    check_settings(options)
     check_writable(out, save, picture=plot)
     aside, levels = out is None, parse_levels(level)
     if load is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -167,11 +168,27 @@ def parse_levels(text: str) -> list[float]:
         levels = [float(part) for part in names(text)]
     except ValueError:
         levels = [0.0]
-    if not levels or not all(0 < level < 100 for level in levels):
+    if not levels or not all(1 < level < 100 for level in levels):
+        shares = [f"{100 * level:g}" for level in levels]
+        hint = f" Did you mean {','.join(shares)}?" if levels and all(0 < level < 1 for level in levels) else ""
         raise typer.BadParameter(
-            f"give percentages between 0 and 100, such as 80,95; got {text!r}.", param_hint="'--level'"
+            f"give percentages above 1 and below 100, such as 80,95; got {text!r}.{hint}", param_hint="'--level'"
         )
     return levels
+
+
+def check_settings(options: Options) -> None:
+    """Raise before anything is read, if a number means nothing: the season, the bounds, or the learning rate."""
+    seasons(options)
+    bounds = [bound for bound in (options.lower, options.upper) if bound is not None]
+    if any(math.isnan(bound) for bound in bounds) or (len(bounds) == 2 and bounds[0] >= bounds[1]):
+        raise typer.BadParameter(
+            f"give a number below --upper; got {options.lower} and {options.upper}.", param_hint="'--lower'"
+        )
+    if options.learning_rate is not None and not 0 < options.learning_rate < math.inf:
+        raise typer.BadParameter(
+            f"give a number above 0, such as 0.01; got {options.learning_rate}.", param_hint="'--learning-rate'"
+        )
 
 
 def check_writable(*paths: Path | None, picture: Path | None = None) -> None:
