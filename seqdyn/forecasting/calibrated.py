@@ -11,11 +11,14 @@ from sklearn.base import clone
 
 from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.conformal import Conformal, held_out, usual_errors
+from seqdyn.forecasting.conformal import Conformal, held_out, least_rows, usual_errors
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.transform import SeriesTransform
 
 Array = np.ndarray[Any, Any]
+
+MOST = 100
+"""Origins that errors are measured at where nothing else is asked for."""
 
 
 @dataclass(repr=False, eq=False)
@@ -31,8 +34,9 @@ class ConformalForecaster(PanelForecaster):
         Whose point forecasts are used. It is copied.
     horizon : int
         The longest forecast.
-    calibration : int, at least 1
-        Origins at the end of the fit's data, one step apart.
+    calibration : int or None, at least 1
+        Origins at the end of the fit's data, one step apart. None: a third of the rows of most series, at most 100,
+        and no more than leave rows to fit to.
     log : bool or "auto"
         Measure errors of log y; ``"auto"`` where a series is positive.
     freq, season_length, id_col, time_col, target_col, past, future, static
@@ -57,20 +61,27 @@ class ConformalForecaster(PanelForecaster):
     forecaster: Any = None
     _: KW_ONLY
     horizon: int = 1
-    calibration: int = 100
+    calibration: int | None = None
     log: Any = "auto"
 
     def _learn(self, panel: Panel) -> None:
         if not isinstance(self.forecaster, PanelForecaster):
             raise TypeError(f"forecaster must be a forecaster of seqdyn, got {type(self.forecaster).__name__}.")
         horizon = check_count("horizon", self.horizon)
-        origins, before = held_out(panel, horizon, check_count("calibration", self.calibration))
+        origins, before = held_out(panel, horizon, self._calibration(panel, horizon))
         self._fit_inner(before)
         self._remember(before)
         measured = Conformal.measure(self, panel, origins, usual_errors(self, before, horizon))
         self._fit_inner(panel)
         self._remember(panel)
         self.conformal_ = measured.on(usual_errors(self, panel, horizon))
+
+    def _calibration(self, panel: Panel, horizon: int) -> int:
+        """How many origins errors are measured at."""
+        if self.calibration is not None:
+            return check_count("calibration", self.calibration)
+        room = int(panel.lengths.max()) - least_rows(horizon) - horizon + 1
+        return max(1, min(MOST, int(np.median(panel.lengths)) // 3, room))
 
     def _fit_inner(self, panel: Panel) -> None:
         self.transform_ = SeriesTransform.fit(panel, self.log, 0, 0, 1, "standard")
@@ -79,22 +90,28 @@ class ConformalForecaster(PanelForecaster):
     def _roll(
         self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
     ) -> Forecasts:
-        mean = self.forecaster_._roll(panel, series, rows, horizon, future, None).mean
-        return self._around(mean, self.known_.names.get_indexer(panel.names)[series], levels)
+        found = self.forecaster_._roll(panel, series, rows, horizon, future, None)
+        return self._around(found, self.known_.names.get_indexer(panel.names)[series], levels)
 
     def _ahead(self, horizon: int, known: Array, levels: Array | None) -> Forecasts:
-        mean = self.forecaster_._ahead(horizon, known, None).mean
-        return self._around(mean, np.arange(len(mean)), levels)
+        found = self.forecaster_._ahead(horizon, known, None)
+        return self._around(found, np.arange(len(found.mean)), levels)
 
     def _follow(self, new: Panel, panel: Panel, known: Panel) -> None:
         self.forecaster_._follow(new, panel, known)
         super()._follow(new, panel, known)
 
-    def _around(self, mean: Array, series: Array, levels: Array | None) -> Forecasts:
+    def _within(self, values: Array) -> Array:
+        return self.forecaster_._within(values)
+
+    def _remedies(self) -> list[str]:
+        return self.forecaster_._remedies()
+
+    def _around(self, found: Forecasts, series: Array, levels: Array | None) -> Forecasts:
         """Point forecasts, and the quantiles around them."""
         if levels is None:
-            return Forecasts(mean)
-        horizon = mean.shape[1]
+            return found
+        mean, horizon = found.mean, found.mean.shape[1]
         if horizon > self.conformal_.horizon:
             raise ValueError(
                 f"The calibration measured errors up to {self.conformal_.horizon} steps ahead, not {horizon}: fit with "
@@ -103,7 +120,7 @@ class ConformalForecaster(PanelForecaster):
         width = self.conformal_.widths(series, levels, horizon)
         values = self.transform_.to_data(self._levels(mean, series)[:, :, None] + width, series)
         reason = self.conformal_.reason(levels)
-        return Forecasts(mean, np.sort(values, axis=2), (reason,) if reason else ())
+        return Forecasts(mean, np.sort(values, axis=2), (*found.notes, *([reason] if reason else [])))
 
     @property
     def names(self) -> pd.Index:

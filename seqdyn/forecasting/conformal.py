@@ -189,6 +189,11 @@ def _profile(scores: Array, common: Array) -> Array:
     return np.maximum(found, 1e-9 * found.max())
 
 
+def least_rows(horizon: int) -> int:
+    """The rows of the longest series that a fit needs, whose errors are to be measured so many steps ahead."""
+    return 2 * horizon + 2
+
+
 def held_out(panel: Panel, horizon: int, calibration: int) -> tuple[Origins, Panel]:
     """The origins that errors are measured at, and the rows before them.
 
@@ -204,10 +209,11 @@ def held_out(panel: Panel, horizon: int, calibration: int) -> tuple[Origins, Pan
     """
     origins = Origins.of(panel, horizon, calibration, 1)
     before = origins.before(panel)
-    if int(before.lengths.max()) < 2 * horizon + 2:
+    least = least_rows(horizon)
+    if int(before.lengths.max()) < least:
         raise ValueError(
             f"calibration={calibration} origins of {horizon} steps leave at most {before.lengths.max()} rows of a "
-            f"series to fit to, and at least {2 * horizon + 2} are needed: the longest has {panel.lengths.max()} rows. "
+            f"series to fit to, and at least {least} are needed: the longest has {panel.lengths.max()} rows. "
             "Lower calibration or horizon."
         )
     for note in origins.notes:

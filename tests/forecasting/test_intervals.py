@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,19 @@ from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 
 import seqdyn
-from seqdyn import ARXRegressor, Forecaster, GRURegressor, LinearStateSpaceRegressor
+from seqdyn import (
+    ARXRegressor,
+    ConformalForecaster,
+    Forecaster,
+    GRURegressor,
+    LinearStateSpaceRegressor,
+    NaiveForecaster,
+)
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting import paths
 from seqdyn.forecasting.conformal import Conformal, at_the_end, usual_errors
+from seqdyn.forecasting.contract import Forecasts
 
 Array = np.ndarray[Any, Any]
 HELD: dict[str, Any] = {"hidden_size": 4, "max_epochs": 5, "random_state": 0, "early_stopping": True}
@@ -203,3 +212,32 @@ def test_quantiles_of_paths_do_not_depend_on_what_is_held_at_once(
     for number, name in enumerate(walks):
         np.testing.assert_allclose(whole[name][["0.1", "0.9"]], drawn[number])
         np.testing.assert_allclose(pieces[name][["0.1", "0.9"]], drawn[number], atol=0.25)
+
+
+@pytest.mark.parametrize(("rows", "horizon", "origins"), [(500, 6, 100), (108, 12, 36), (24, 6, 5), (12, 3, 2)])
+def test_a_calibration_that_is_left_open_takes_what_rows_there_are(rows: int, horizon: int, origins: int) -> None:
+    """A third of them, at most 100, and as many as leave two horizons and two to fit to."""
+    walk = pd.Series(np.cumsum(np.random.default_rng(0).normal(size=rows)))
+    model = ConformalForecaster(NaiveForecaster(), horizon=horizon).fit(walk)
+    assert len(model.conformal_.scores) == origins
+    with pytest.raises(ValueError, match=r"calibration=1 origins of 6 steps leave at most 3 rows"):
+        ConformalForecaster(NaiveForecaster(), horizon=6).fit(walk[:9])
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Doubting(NaiveForecaster):
+    """It says that it doubts itself."""
+
+    def _roll(
+        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
+    ) -> Forecasts:
+        return super()._roll(panel, series, rows, horizon, future, levels)._replace(notes=("I doubt it.",))
+
+
+def test_what_a_calibrated_model_says_is_passed_on() -> None:
+    walk = pd.Series(np.cumsum(np.random.default_rng(0).normal(size=200)))
+    model = ConformalForecaster(Doubting(), horizon=2).fit(walk[:150])
+    for asked in ({}, {"level": 80}):
+        with pytest.warns(UserWarning, match="I doubt it"):
+            model.forecast(2, **asked)
+    assert model.backtest(walk, 2, 3, baselines=None).notes == ["I doubt it."]
