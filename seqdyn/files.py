@@ -190,6 +190,26 @@ def register(cls: Named) -> Named:
     return cls
 
 
+def registered(name: str) -> Any:
+    """The class or function that files know by a name; its module is imported now.
+
+    Parameters
+    ----------
+    name : str
+        Of :data:`REGISTRY`, or given to :func:`register`.
+
+    Returns
+    -------
+    class or function
+
+    Examples
+    --------
+    >>> registered("GRU").__module__
+    'seqdyn.cells.gru'
+    """
+    return _OWN[name] if name in _OWN else getattr(importlib.import_module(REGISTRY[name]), name)
+
+
 def save(path: Path, model: Any) -> None:
     """Write an estimator or a built cell to a file; a file that is there already is replaced in one piece.
 
@@ -649,7 +669,7 @@ def _look_up(name: Any) -> Any:
             f"names {name!r}, which is not known here: import or define it, and decorate it with @seqdyn.register "
             "before loading."
         )
-    return _OWN[name] if name in _OWN else getattr(importlib.import_module(REGISTRY[name]), name)
+    return registered(name)
 
 
 def _name(cls: Any, path: str) -> str:

@@ -23,6 +23,7 @@ from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.files import save as save_file
 from seqdyn.forecasting.backtest import Backtest
+from seqdyn.forecasting.defaults import default_baselines
 from seqdyn.forecasting.envelope import Envelope
 from seqdyn.forecasting.figures import history_length, plot_fan
 from seqdyn.forecasting.origins import Origins, following, scales, tidy
@@ -107,19 +108,6 @@ class PanelForecaster(BaseEstimator):
             The quantiles asked for.
         """
         raise NotImplementedError
-
-    def _baselines(
-        self, choice: Any, panel: Panel, horizon: int, origins: Origins | None = None
-    ) -> dict[str, PanelForecaster]:
-        """Unfitted baselines by name, to run beside this model: those given, or none."""
-        if isinstance(choice, Mapping):
-            return dict(choice)
-        if choice is None or choice == "auto" or (isinstance(choice, Sequence) and not choice):
-            return {}
-        raise ValueError(
-            f"baselines={choice!r}: beside a {type(self).__name__} give them as a dict of name and forecaster; a "
-            "Forecaster knows them by name."
-        )
 
     # ---------------------------------------------------------------- fitting
 
@@ -235,7 +223,7 @@ class PanelForecaster(BaseEstimator):
         level : float or sequence of float in (0, 100), optional
             The same as central intervals, in percent: 80 means the quantiles 0.1 and 0.9.
         baselines : sequence of str, "auto", or dict of forecasters
-            Baselines to forecast beside it, one column each.
+            Baselines to forecast beside it, one column each; names as in :meth:`backtest`.
 
         Returns
         -------
@@ -332,19 +320,30 @@ class PanelForecaster(BaseEstimator):
             return {}
         panel = self._own_panel()
         models = self._baselines(baselines, panel, horizon).items()
-        found = {name: model._fitted_to(panel)._ahead(horizon, known, None) for name, model in models}
-        return {name: self._judged(own, None, name).mean for name, own in found.items()}
+        fitted = {name: model._fitted_to(panel) for name, model in models}
+        return {name: one._judged(one._ahead(horizon, known, None), None, name).mean for name, one in fitted.items()}
 
     def _judged(self, found: Forecasts, levels: Array | None, name: str) -> Forecasts:
         """Forecasts as they are given out: none that is not finite, and a warning of what is wrong with them."""
         envelope = self._envelope()
         quantiles = envelope.about(found.mean, found.quantiles, levels)
-        wrong = envelope.notes(found.mean, quantiles, self.known_.names, name)
+        wrong = envelope.notes(found.mean, quantiles, self.known_.names, name, self._remedies())
         if any("not finite" in note for note in wrong):
             wrong[0] += " The last known value stands in their place."
         for note in (*wrong, *found.notes):
             warnings.warn(note, stacklevel=outside())
-        return Forecasts(*envelope.repaired(found.mean, quantiles, levels))
+        mean, quantiles = envelope.repaired(found.mean, quantiles, levels)
+        return Forecasts(self._within(mean), None if quantiles is None else self._within(quantiles))
+
+    def _within(self, values: Array) -> Array:
+        """Values held within ``bounds_``, lowest and highest, of a model that has them."""
+        bounds = vars(self).get("bounds_")
+        return values if bounds is None else np.clip(values, *bounds)
+
+    def _remedies(self) -> list[str]:
+        """Settings of this model that may keep its path from running away."""
+        ways = {"difference": (1, "difference=1"), "log": (False, "log=False")}
+        return [way for name, (set_, way) in ways.items() if getattr(self, name, set_) != set_]
 
     def _horizon(self, horizon: int | None) -> int:
         return check_count("horizon", getattr(self, "horizon", None) if horizon is None else horizon)
@@ -477,7 +476,8 @@ class PanelForecaster(BaseEstimator):
         quantiles, level
             As in :meth:`forecast`.
         baselines : "auto", None, sequence of str, or dict of forecasters
-            What to compare with. ``"auto"``: of a Forecaster all that are quick enough here; of others none.
+            What to compare with. ``"auto"``: all that are quick enough here. Names are those of
+            :data:`seqdyn.forecasting.defaults.BASELINES`.
         static : DataFrame, optional
             As in :meth:`fit`.
 
@@ -528,6 +528,20 @@ class PanelForecaster(BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return "known_" in vars(self)
+
+    def _baselines(
+        self, choice: Any, panel: Panel, horizon: int, origins: Origins | None = None
+    ) -> dict[str, PanelForecaster]:
+        """Unfitted baselines by name, to run beside this model; what "auto" leaves out is noted."""
+        if isinstance(choice, Mapping):
+            return dict(choice)
+        if isinstance(choice, PanelForecaster):
+            raise TypeError(f"baselines takes names, or a dict: {{'mine': {type(choice).__name__}()}}.")
+        count = 1 if origins is None else origins.count
+        found, notes = default_baselines(choice, panel, horizon, count, season_length=self.season_length)
+        if origins is not None:
+            origins.notes.extend(notes)
+        return found
 
     # ---------------------------------------------------------------- files
 

@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.contract import PanelForecaster
-from seqdyn.forecasting.naive import (
-    DriftForecaster,
-    MovingAverageForecaster,
-    Naive2Forecaster,
-    NaiveForecaster,
-    SeasonalNaiveForecaster,
-)
-from seqdyn.forecasting.ridge import RidgeForecaster, default_lags
-from seqdyn.forecasting.statistical import AutoRegForecaster, ExponentialSmoothingForecaster
+from seqdyn.files import registered
+from seqdyn.forecasting.lags import default_lags
 
-BASELINES: dict[str, Callable[..., PanelForecaster]] = {
-    "naive": NaiveForecaster,
-    "seasonal_naive": SeasonalNaiveForecaster,
-    "drift": DriftForecaster,
-    "moving_average": MovingAverageForecaster,
-    "naive2": Naive2Forecaster,
-    "exponential_smoothing": ExponentialSmoothingForecaster,
-    "auto_regression": AutoRegForecaster,
-    "ridge": RidgeForecaster,
-    "ridge_pooled": RidgeForecaster,
-}
+
+class Registered(Mapping[str, Any]):
+    """Classes by names of their own, each imported when it is asked for: every forecaster may name its baselines.
+
+    Parameters
+    ----------
+    names : dict of str
+        What files call each class, by its own name.
+    """
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self.names = names
+
+    def __getitem__(self, name: str) -> Any:
+        return registered(self.names[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+BASELINES = Registered(
+    {
+        "naive": "NaiveForecaster",
+        "seasonal_naive": "SeasonalNaiveForecaster",
+        "drift": "DriftForecaster",
+        "moving_average": "MovingAverageForecaster",
+        "naive2": "Naive2Forecaster",
+        "exponential_smoothing": "ExponentialSmoothingForecaster",
+        "auto_regression": "AutoRegForecaster",
+        "ridge": "RidgeForecaster",
+        "ridge_pooled": "RidgeForecaster",
+    }
+)
 """All baselines by name."""
+
+RIDGE = ("ridge", "ridge_pooled")
+"""Those that are fitted for one horizon, by a penalty that is chosen."""
 
 STATISTICAL = ("exponential_smoothing", "auto_regression")
 """Those fitted series by series, by iteration."""
@@ -53,7 +73,7 @@ class Baselines(NamedTuple):
         What was left out, and why.
     """
 
-    models: dict[str, PanelForecaster]
+    models: dict[str, Any]
     notes: list[str]
 
 
@@ -112,8 +132,8 @@ def default_baselines(
     return Baselines({name: _made(name, horizon, season_length) for name in names}, notes)
 
 
-def _made(name: str, horizon: int, season_length: Any) -> PanelForecaster:
-    extra: dict[str, Any] = {"horizon": horizon, "penalty": "auto"} if BASELINES[name] is RidgeForecaster else {}
+def _made(name: str, horizon: int, season_length: Any) -> Any:
+    extra: dict[str, Any] = {"horizon": horizon, "penalty": "auto"} if name in RIDGE else {}
     if name == "ridge_pooled":
         extra["pooled"] = True
     return BASELINES[name](season_length=season_length, **extra)
@@ -123,7 +143,7 @@ def _quick(panel: Panel, windows_count: int, season: int) -> tuple[list[str], li
     """The names of what is quick enough, and notes on what is not; pooling one series is not pooling."""
     names = [name for name in BASELINES if name != "ridge_pooled" or len(panel.names) > 1]
     slow = {name: _statistical_fault(panel, windows_count) for name in STATISTICAL}
-    slow |= {name: _ridge_fault(panel, season) for name in ("ridge", "ridge_pooled") if name in names}
+    slow |= {name: _ridge_fault(panel, season) for name in RIDGE if name in names}
     notes = [f"{name} is left out: {fault}. Name it in baselines to run it." for name, fault in slow.items() if fault]
     return [name for name in names if not slow.get(name)], notes
 

@@ -9,6 +9,7 @@ A path that leaves it has run away: a recursion that diverges, an exponential of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +27,8 @@ RANGES = 3.0
 NARROWEST = 1e-6
 """Half the width of the narrowest interval, in units of the spread."""
 
-FEW = 10
-"""Fewer known values than this tell no range."""
+FEW, SOME = 10, 30
+"""Fewer known values than this tell no range; and fewer than this little of how wide an interval is."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,10 @@ class Envelope:
 
     # ---------------------------------------------------------------- judging forecasts
 
-    def notes(self, mean: Array, quantiles: Array | None, names: pd.Index, model: str) -> list[str]:
-        """What is wrong with forecasts: those that are no numbers, and those that have run away; a sentence each.
+    def notes(
+        self, mean: Array, quantiles: Array | None, names: pd.Index, model: str, remedies: Sequence[str] = ()
+    ) -> list[str]:
+        """What is wrong with forecasts: those that are no numbers, that have run away, or whose quantiles lie far out.
 
         Parameters
         ----------
@@ -116,12 +119,20 @@ class Envelope:
         names : Index, shape (origins,)
             The series of every origin.
         model : str
+        remedies : sequence of str
+            Settings of the model that may help where it has run away.
+
+        Returns
+        -------
+        list of str
+            A sentence each.
         """
         values = mean[:, :, None] if quantiles is None else np.concatenate([mean[:, :, None], quantiles], axis=2)
         low, high = self.limits(mean.shape[1])
         known = (self.known > 0)[:, None, None]
         failed = ~np.isfinite(values) & known
         beyond = ~failed & known & ((values < low[:, :, None]) | (values > high[:, :, None]))
+        gone, wide = beyond & (np.arange(values.shape[2]) == 0), beyond & ~beyond[:, :, :1].any(axis=1, keepdims=True)
         found = []
         if failed.any():
             number, step, _ = np.argwhere(failed)[0]
@@ -129,15 +140,26 @@ class Envelope:
                 f"{model}: {_count(failed, names)} not finite, such as that of series {quoted(names[number])} "
                 f"{step + 1} steps ahead."
             )
-        if beyond.any():
-            number, step, place = np.argwhere(beyond)[0]
+        if gone.any():
+            ways = " or ".join(["compare with baselines", *([f"take {' or '.join(remedies)}"] if remedies else [])])
+            found.append(f"{model}: {self._far(gone, values, names)}: the model has run away. Do not use them; {ways}.")
+        if wide.any():
+            number = int(np.argwhere(wide)[0][0])
+            why = f"{self.known[number]} known values tell little" if self.known[number] < SOME else "its errors say so"
             found.append(
-                f"{model}: {_count(beyond, names)} far beyond the history, such as {values[number, step, place]:.4g} "
-                f"of series {quoted(names[number])} {step + 1} steps ahead, whose known values lie in "
-                f"[{self.lowest[number]:.4g}, {self.highest[number]:.4g}]: the model has run away. Do not use them; "
-                "compare with baselines, difference the series, or take log=False."
+                f"{model}: quantiles of {self._far(wide, values, names)}, while the point forecast is within: "
+                f"the interval is as wide as this because {why}. Give more rows, or ask for a narrower level."
             )
         return found
+
+    def _far(self, found: Array, values: Array, names: pd.Index) -> str:
+        """Which values are beyond the history, and what it is."""
+        number, step, place = np.argwhere(found)[0]
+        return (
+            f"{_count(found, names)} far beyond the history, such as {values[number, step, place]:.4g} of series "
+            f"{quoted(names[number])} {step + 1} steps ahead, whose known values lie in "
+            f"[{self.lowest[number]:.4g}, {self.highest[number]:.4g}]"
+        )
 
     def about(self, mean: Array, quantiles: Array | None, levels: Array | None) -> Array | None:
         """Quantiles of which every central interval holds the point forecast, and has a width.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Self
@@ -26,7 +26,6 @@ from seqdyn.data.calendar import calendar_names
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
-from seqdyn.forecasting.defaults import default_baselines
 from seqdyn.forecasting.descriptions import describe
 from seqdyn.forecasting.envelope import Envelope
 from seqdyn.forecasting.fitted import Departure, FittedNetwork
@@ -35,7 +34,7 @@ from seqdyn.forecasting.intervals import LONGEST, Draws, ForecastErrors, held_ro
 from seqdyn.forecasting.linear_choice import LastTests
 from seqdyn.forecasting.memory import SeriesMemory
 from seqdyn.forecasting.network import SHARES, Plan, best_share, configured, given_setting, mixed, planned, recipe
-from seqdyn.forecasting.origins import Origins, check_grid
+from seqdyn.forecasting.origins import check_grid
 from seqdyn.forecasting.paths import path_pieces
 from seqdyn.forecasting.requirements import check_extent, check_forecaster, series_weights
 from seqdyn.forecasting.transform import SeriesTransform
@@ -452,20 +451,7 @@ class Forecaster(PanelForecaster):
             [*describe(self, panel), "", f"last {ahead} steps, fitted without them", table, test.verdict()]
         )
 
-    # ---------------------------------------------------------------- baselines and files
-
-    def _baselines(
-        self, choice: Any, panel: Panel, horizon: int, origins: Origins | None = None
-    ) -> dict[str, PanelForecaster]:
-        if isinstance(choice, Mapping):
-            return dict(choice)
-        if isinstance(choice, PanelForecaster):
-            raise TypeError(f"baselines takes names, or a dict: {{'mine': {type(choice).__name__}()}}.")
-        count = 1 if origins is None else origins.count
-        found, notes = default_baselines(choice, panel, horizon, count, season_length=self.season_length)
-        if origins is not None:
-            origins.notes.extend(notes)
-        return found
+    # ---------------------------------------------------------------- files
 
     def to_content(self) -> dict[str, Any]:
         """Parameters and fitted attributes as a tree that files can hold; the data of the fit is not among them."""

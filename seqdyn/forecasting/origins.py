@@ -129,7 +129,8 @@ class Origins:
         mean, quantiles, notes = model._roll(panel, series, rows, self.horizon, future, levels)
         envelope = Envelope.of(panel, rows)
         quantiles = envelope.about(mean, quantiles, levels)
-        wrong = envelope.notes(mean, quantiles, panel.names[series], name)
+        quantiles = None if quantiles is None else model._within(quantiles)
+        wrong = envelope.notes(mean, quantiles, panel.names[series], name, model._remedies())
         self.notes += [note for note in (*wrong, *notes) if note not in self.notes]
         return tidy(panel, series, rows, mean, quantiles, levels, name)
 

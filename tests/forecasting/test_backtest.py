@@ -11,12 +11,16 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 
 from seqdyn import metrics
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.backtest import Backtest
+from seqdyn.forecasting.calibrated import ConformalForecaster
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
+from seqdyn.forecasting.defaults import BASELINES
+from seqdyn.forecasting.naive import NaiveForecaster
 from seqdyn.forecasting.origins import Origins, following, scales, tidy
 from seqdyn.forecasting.ridge import RidgeForecaster
 
@@ -487,3 +491,21 @@ def test_covariates_known_ahead_go_with_their_steps() -> None:
     Recorder(future=("u",)).backtest(data, 5, 2, 3)
     _, _, _, future = Recorder.rolls[0]
     assert future[:, :, 0].tolist() == [[*range(52, 57)], [*range(55, 60)]] * 2
+
+
+def test_every_forecaster_is_compared_with_all_baselines_with_some_or_with_none() -> None:
+    """As names, a dict or "auto"; also of a forecaster that wraps another one."""
+    data = pd.Series(np.sin(np.arange(60)) + 0.1 * np.arange(60), DAYS)
+    for model in (RidgeForecaster(lags=2, penalty=1.0), ConformalForecaster(NaiveForecaster(), horizon=2)):
+        test = model.backtest(data, 2, 2)
+        assert test.models == ["model", *[name for name in BASELINES if name != "ridge_pooled"]]
+        assert "baselines" in test.verdict()
+        assert model.backtest(data, 2, 2, baselines=["drift"]).models == ["model", "drift"]
+        assert model.backtest(data, 2, 2, baselines={"mine": NaiveForecaster()}).models == ["model", "mine"]
+        assert model.backtest(data, 2, 2, baselines=None).models == ["model"]
+    drift = clone(model).fit(data).forecast(2, baselines=["drift"])["drift"]
+    np.testing.assert_allclose(drift, data.iloc[-1] + (data.iloc[-1] - data.iloc[0]) / 59 * np.arange(1, 3))
+    with pytest.raises(ValueError, match="There is no baseline 'arima'"):
+        model.backtest(data, 2, 2, baselines=["arima"])
+    with pytest.raises(TypeError, match=r"takes names, or a dict: \{'mine': NaiveForecaster\(\)\}"):
+        model.backtest(data, 2, 2, baselines=NaiveForecaster())

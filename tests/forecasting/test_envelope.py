@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel
+from seqdyn.forecasting.calibrated import ConformalForecaster
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.envelope import Envelope
 
@@ -36,6 +37,21 @@ class Told(PanelForecaster):
         mean = np.tile(np.asarray(self.values, dtype=float)[:horizon], (len(rows), 1))
         quantiles = None if levels is None else mean[:, :, None] + self.spread * (levels - 0.5) + 0.0 * levels
         return Forecasts(mean, quantiles)
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Bounded(Told):
+    """It knows that nothing lies outside [0, 100]."""
+
+    def _learn(self, panel: Panel) -> None:
+        self.bounds_ = (0.0, 100.0)
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Logged(Told):
+    """It may be asked for logarithms."""
+
+    log: Any = None
 
 
 def told(history: Any, values: Any, **options: Any) -> Any:
@@ -91,18 +107,51 @@ def test_what_runs_away_is_named_with_series_step_and_model(kind: str, sign: int
     np.testing.assert_array_equal(found, path)
 
 
-def test_a_quantile_that_runs_away_is_named_too() -> None:
-    model = Told(values=[5.0] * 3, spread=1e6).fit(pd.Series(series("season", 40)))
-    with pytest.warns(UserWarning, match="far beyond the history"):
+@pytest.mark.parametrize(("rows", "why"), [(12, "12 known values tell little"), (40, "its errors say so")])
+def test_a_quantile_far_out_is_no_runaway(rows: int, why: str) -> None:
+    """The point forecast is fine: the interval is wide, and that is said, not that the model has run away."""
+    model = Told(values=[5.0] * 3, spread=1e6).fit(pd.Series(series("season", rows)))
+    message = f"Told: quantiles of 1 of 1 forecasts are far beyond the history.*as wide as this because {why}.*narrower"
+    with pytest.warns(UserWarning, match=message) as said:
         model.forecast(3, level=80)
+    assert len(said) == 1 and "run away" not in str(said[0].message)
+
+
+@pytest.mark.parametrize(
+    ("model", "advice"),
+    [
+        (Told(values=[1e5]), "Do not use them; compare with baselines."),
+        (Logged(values=[1e5], log=False), "Do not use them; compare with baselines."),
+        (Logged(values=[1e5]), "Do not use them; compare with baselines or take log=False."),
+        (ConformalForecaster(Told(values=[1e5] * 2)), "Do not use them; compare with baselines."),
+    ],
+    ids=["no settings", "one that is set", "one that is not", "of another"],
+)
+def test_no_setting_is_advised_that_the_model_lacks(model: Any, advice: str) -> None:
+    with pytest.warns(UserWarning, match="run away") as said:
+        model.fit(pd.Series(series("season", 300))).forecast(1)
+    assert str(said[0].message).endswith(advice)
+
+
+def test_forecasts_stay_within_the_bounds_of_their_model() -> None:
+    """An interval at a bound has no width there; a value that was mended is within too, and so is a backtest."""
+    full = pd.Series(np.full(40, 100.0))
+    for model in (Bounded(values=[100.0] * 3), ConformalForecaster(Bounded(values=[100.0] * 3), horizon=3)):
+        found = model.fit(full).forecast(3, level=80)
+        assert (found["0.9"] == 100.0).all() and (found["0.1"] < 100.0).all()
+        test = model.backtest(full, 3, level=80, baselines=None, refit=True).frame
+        assert (test["0.9"] == 100.0).all() and (test["0.1"] < 100.0).all()
+    with pytest.warns(UserWarning, match="not finite"):
+        mended = Bounded(values=[np.nan]).fit(full).forecast(1, level=95)
+    assert mended["0.975"].item() == mended["mean"].item() == 100.0
 
 
 def test_a_backtest_notes_what_ran_away() -> None:
     frame = pd.DataFrame({"a": series("season", 60), "b": series("season", 60) * 1e6})
-    result = Told(values=[1e5] * 5).backtest(frame, 5, 2)
+    result = Told(values=[1e5] * 5).backtest(frame, 5, 2, baselines=None)
     assert any(note.startswith("model: 2 of 4 forecasts are far beyond") and "'a'" in note for note in result.notes)
     assert result.notes[-1] in repr(result)
-    assert not Told(values=[9.0] * 5).backtest(frame[["a"]], 5, 2).notes
+    assert not Told(values=[9.0] * 5).backtest(frame[["a"]], 5, 2, baselines=None).notes
 
 
 def test_what_is_not_finite_gives_way_to_the_last_known_value() -> None:
@@ -115,7 +164,8 @@ def test_what_is_not_finite_gives_way_to_the_last_known_value() -> None:
     low, high = Envelope.of(model.panel_).limits(3)
     np.testing.assert_allclose(found["0.9"].iloc[2], 6 + 0.8 * (high[0, 2] - 6))
     np.testing.assert_allclose(found["0.1"].iloc[1], 6 + 0.8 * (low[0, 1] - 6))
-    assert np.isnan(Told(values=[np.nan]).backtest(pd.Series(series("season", 40)), 1).metrics()["MAE"].iloc[0])
+    test = Told(values=[np.nan]).backtest(pd.Series(series("season", 40)), 1, baselines=None)
+    assert np.isnan(test.metrics()["MAE"].iloc[0])
 
 
 @settings(max_examples=50, deadline=None)
