@@ -57,6 +57,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     table[table["when"] < days[70]].to_csv("many.csv", index=False)
     table[table["when"] >= days[70]].drop(columns=["sales", "wind"]).to_csv("ahead.csv", index=False)
     Path("text.csv").write_text("a\nx\ny\n", encoding="utf-8")
+    Path("oops.csv").write_text("ds,y\n2024-01-01,1\n2024-01-02,oops\n2024-01-03,3\n", encoding="utf-8")
     return tmp_path
 
 
@@ -167,6 +168,19 @@ def test_a_direct_model_has_quantiles(folder: Path) -> None:
     )
     assert "quantiles=(0.05, 0.25, 0.5, 0.75, 0.95)" in output
     assert list(read("f.csv").columns[2:]) == ["0.05", "0.25", "0.75", "0.95"]
+
+
+def test_marks_of_missing_numbers(folder: Path) -> None:
+    """A dash is a missing value: the forecast is that with an empty cell, and both are counted."""
+    lines = Path("one.csv").read_text(encoding="utf-8").splitlines()
+    for name, mark in (("dash.csv", "-"), ("empty.csv", "")):
+        cut = [f"{line.split(',')[0]},{mark}" if row in (20, 30) else line for row, line in enumerate(lines)]
+        Path(name).write_text("\n".join(cut), encoding="utf-8")
+    command = "--horizon 3 --model seasonal-naive --no-check"
+    result, expected = (invoke(f"forecast {name}.csv {command}") for name in ("dash", "empty"))
+    assert result.stdout == expected.stdout != ""
+    assert "dash.csv: 2 cells of 'y' with '-' were read as missing." in result.stderr
+    assert "2 empty cells of the target" in result.stderr and "2 empty cells of the target" in expected.stderr
 
 
 def test_frequency_and_season_are_given(folder: Path) -> None:
@@ -517,6 +531,7 @@ def test_backtest_of_many_series(folder: Path) -> None:
 WRONG = [
     ("forecast many.csv --time when --id shop --horizon 3", 1, "but there are 4 targets ('sales', 'price',"),
     ("forecast text.csv --horizon 3", 1, "text.csv has no column of numbers to forecast: it has 'a'."),
+    ("forecast oops.csv --horizon 3", 1, "Column 'y' of oops.csv is not numeric: it holds 'oops' at row 2."),
     (f"forecast {ONE} --horizon 3 --time-zone Mars", 1, "--time-zone Mars: there is no such time zone"),
     (f"forecast {ONE} --horizon 3 --round -1", 2, "greater than or equal to 0"),
     ("forecast --target y --horizon 3", 2, "give a CSV file, or a saved model with --load."),

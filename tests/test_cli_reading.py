@@ -18,7 +18,7 @@ from seqdyn.cli.dates import regularity
 from seqdyn.cli.dialects import AS_FOUND, STYLES, Dialect, Numbers, decoded, parse_csv, pattern, separator
 from seqdyn.cli.instants import AS_WRITTEN, Clock, read_instants
 from seqdyn.cli.spelling import Spelling
-from seqdyn.cli.tables import read_rows
+from seqdyn.cli.tables import check_numbers, mostly_numbers, read_rows
 from seqdyn.cli.written import decimals
 
 MARKS = [style for style in STYLES if style.thousands != "'"]
@@ -117,6 +117,34 @@ def test_marks_of_fractions_or_of_thousands(text: str, value: float, note: str) 
     """One mark before three digits everywhere may be either: a note says what was taken, and its option works."""
     frame, notes = parse_csv(text.encode(), AS_FOUND, "t.csv")
     assert frame["y"][0] == value and notes == [f"{note}."]
+
+
+@pytest.mark.parametrize("mark", ["-", "--", "n/a", "N.A.", "NA", ".", "..", "", "?", "null", "–"])
+@pytest.mark.parametrize("text", ["t;y\na;1.234,5\nb;@\nc;7\nd; @ \n", "t,y\na,1234.5\nb,@\nc,7\nd, @ \n"])
+def test_missing_numbers(text: str, mark: str) -> None:
+    """What stands for a missing number is none, in either way of writing; a note counts what is not empty."""
+    frame, notes = parse_csv(text.replace("@", mark).encode(), AS_FOUND, "t.csv")
+    np.testing.assert_array_equal(frame["y"], [1234.5, np.nan, 7, np.nan])
+    assert len(notes) <= 1 and all("of 'y' with" in note and "read as missing" in note for note in notes)
+    if mark in ("-", ".", "?", "N.A."):  # pandas takes NA and the like for empty by itself
+        assert notes == [f"t.csv: 2 cells of 'y' with {mark!r} were read as missing."]
+
+
+def test_marks_in_columns_of_text_stay() -> None:
+    """A dash among names is a name; whole numbers with a gap are numbers still."""
+    frame, notes = parse_csv(b"shop,y,z\n-,1,-\na,-,-\nb,3,-\n", AS_FOUND, "t.csv")
+    assert list(frame["shop"]) == ["-", "a", "b"] and list(frame["z"]) == ["-"] * 3
+    assert notes == ["t.csv: 1 cell of 'y' with '-' was read as missing."]
+
+
+@pytest.mark.parametrize("text", ["t;y\na;1.234,5\nb;oops\nc;7,25\nd;-\n", "t,y\na,1234.5\nb,oops\nc,7.25\nd,-\n"])
+def test_a_cell_that_is_no_number_is_named(tmp_path: Path, text: str) -> None:
+    """The cell that is wrong, not the first one and not the gap."""
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    frame = read_rows(tmp_path / "t.csv")
+    assert list(frame["y"])[::2] == ["1234.5", "7.25"] and mostly_numbers(frame["y"])
+    with pytest.raises(ValueError, match="Column 'y' of t.csv is not numeric: it holds 'oops' at row 2."):
+        check_numbers(frame, ["y"], Path("t.csv"), missing=True)
 
 
 def test_dates_with_points_are_no_numbers() -> None:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from seqdyn.cli.missing import known_cells, mostly, said_missing
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,6 +25,9 @@ SPOKEN = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"
 
 SPACES = "\u00a0\u202f\u2009"
 """What stands for a space between groups of thousands."""
+
+BEGIN = r"[+-]?[.,]?\d"
+"""How every number begins."""
 
 SAMPLE = 2000
 """Rows that the way of writing numbers is found in."""
@@ -104,10 +109,10 @@ def parse_csv(raw: bytes, dialect: Dialect, name: str) -> tuple[pd.DataFrame, li
     sep = separator(text) if dialect.sep is None else SPOKEN.get(dialect.sep, dialect.sep)
     sample = _rows(text, sep, name, nrows=SAMPLE, dtype=str)
     numbers, doubt = _style(sample, dialect, sep)
-    if numbers == STYLES[0]:
-        return _rows(text, sep, name), notes + doubt
-    frame = _rows(text, sep, name, dtype=str)
-    return frame.apply(_converted, numbers=numbers), notes + doubt
+    frame = _rows(text, sep, name, **({} if numbers == STYLES[0] else {"dtype": str}))
+    read = {column: _converted(frame[column], numbers) for column in frame.columns}
+    marked = {column: frame[column][read[column].isna() & frame[column].notna()] for column in frame.columns}
+    return frame.assign(**read), [*notes, *doubt, *said_missing(marked, name)]
 
 
 def decoded(raw: bytes, encoding: str | None, name: str) -> tuple[str, list[str]]:
@@ -194,8 +199,8 @@ def _rows(text: str, sep: str, name: str, **how: object) -> pd.DataFrame:
 
 def _style(sample: pd.DataFrame, dialect: Dialect, sep: str) -> tuple[Numbers, list[str]]:
     """How the numbers of a table of text are written, and what is in doubt."""
-    cells = [sample[name].dropna().str.strip() for name in sample.columns]
-    cells = [column for column in cells if len(column) and column.str.match(r"[+-]?[.,]?\d").all()]
+    known = [known_cells(sample[name]) for name in sample.columns]
+    cells = [column[column.str.match(BEGIN)] for column in known if mostly(column, f"{BEGIN}.*")]
     fitting = [style for style in STYLES if _as_given(style, dialect)] or [_given(dialect)]
     counts = {style: sum(_written(column, style) for column in cells) for style in fitting}
     most = max(counts.values())
@@ -278,15 +283,22 @@ def _plain(cell: str, style: Numbers) -> str:
 
 
 def _converted(column: pd.Series, numbers: Numbers) -> pd.Series:
-    """A column of text as numbers, if all its cells are; whole ones stay whole."""
+    """A column of text as numbers, if all its cells are, or are missing; whole ones stay whole.
+
+    Where a few cells are something else, all stay text, as Python writes numbers: an error can name these few.
+    """
     import pandas as pd
 
-    known = column.dropna().str.strip()
-    if not len(known) or not _written(known, numbers):
+    if pd.api.types.is_numeric_dtype(column):
         return column
+    known = known_cells(column)
+    if not len(known) or not mostly(known, pattern(numbers)):
+        return column
+    fits = known.str.fullmatch(pattern(numbers))
     marks = rf"[ {SPACES}]" if numbers.thousands == " " else re.escape(numbers.thousands)
-    plain = known.str.replace(marks, "", regex=True) if numbers.thousands else known
-    return pd.to_numeric(plain.str.replace(numbers.decimal, ".", regex=False)).reindex(column.index)
+    plain = known[fits].str.replace(marks, "", regex=True) if numbers.thousands else known[fits]
+    plain = plain.str.replace(numbers.decimal, ".", regex=False)
+    return pd.to_numeric(plain).reindex(column.index) if fits.all() else plain.reindex(column.index).fillna(column)
 
 
 # --- bytes

@@ -10,7 +10,7 @@ import typer
 from seqdyn.cli.dialects import AS_FOUND, Dialect
 from seqdyn.cli.instants import AS_WRITTEN, Clock
 from seqdyn.cli.spelling import Spelling
-from seqdyn.cli.tables import as_times, check_columns, check_numbers, note, read_rows, spoken
+from seqdyn.cli.tables import as_times, check_columns, check_numbers, mostly_numbers, note, read_rows, spoken
 from seqdyn.cli.time_columns import find_times
 
 if TYPE_CHECKING:
@@ -114,9 +114,9 @@ def _used(frame: pd.DataFrame, columns: Columns, path: Path) -> list[str]:
 
 
 def _numeric(frame: pd.DataFrame, columns: Columns, path: Path) -> tuple[str, ...]:
-    """All columns of numbers that nobody named, as targets."""
+    """All columns of numbers that nobody named, as targets; those with few other cells, too: an error names these."""
     others = [columns.time, columns.id, *columns.past, *columns.future, *columns.static]
-    found = tuple(str(name) for name in frame.select_dtypes("number").columns if name not in others)
+    found = tuple(str(name) for name in frame.columns if name not in others and mostly_numbers(frame[name]))
     if not found:
         raise ValueError(
             f"{path} has no column of numbers to forecast: it has {spoken(frame.columns.drop(ROW, errors='ignore'))}."

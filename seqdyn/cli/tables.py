@@ -11,6 +11,7 @@ import typer
 
 from seqdyn.cli.dialects import AS_FOUND, Dialect, parse_csv, read_bytes
 from seqdyn.cli.instants import AS_WRITTEN, Clock, read_instants
+from seqdyn.cli.missing import known_cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,8 +132,10 @@ def check_numbers(frame: pd.DataFrame, columns: Sequence[str], path: Path, missi
         numbers = pd.to_numeric(frame[name], errors="coerce")
         text = frame[name][numbers.isna() & frame[name].notna()]
         if len(text):
-            at = place(frame, int(frame.index.get_loc(text.index[0])))
-            raise ValueError(f"Column {name!r} of {path} is not numeric: it holds {text.iloc[0]!r} at {at}.")
+            words = known_cells(text)
+            first = (words if len(words) else text).index[0]
+            at = place(frame, int(frame.index.get_loc(first)))
+            raise ValueError(f"Column {name!r} of {path} is not numeric: it holds {text[first]!r} at {at}.")
         values = numbers.to_numpy(dtype=float)
         bad = np.flatnonzero(np.isinf(values) if missing else ~np.isfinite(values))
         if len(bad):
@@ -142,6 +145,18 @@ def check_numbers(frame: pd.DataFrame, columns: Sequence[str], path: Path, missi
                 + ("Leave the cell empty." if missing else "Inputs must be known at every step: fill the gaps, or drop "
                    "these rows or the column.")
             )  # fmt: skip
+
+
+def mostly_numbers(column: pd.Series) -> bool:
+    """Whether a column holds numbers, or text that is one in more than half of the cells."""
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return False
+    if pd.api.types.is_numeric_dtype(column):
+        return True
+    known = known_cells(column)
+    return 2 * int(pd.to_numeric(known, errors="coerce").notna().sum()) > len(known)
 
 
 def place(frame: pd.DataFrame, row: int) -> str:
