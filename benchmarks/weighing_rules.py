@@ -24,14 +24,14 @@ import pandas as pd
 from measure import data_folder, machine
 
 from seqdyn import AutoForecaster
-from seqdyn.forecasting import automatic, weighing
+from seqdyn.forecasting import candidates, weighing
 
 RULES = [
     {"POWER": power, "LEANING": leaning, "BEST": best, "prior": prior}
     for power, leaning, best, prior in product((2.0, 4.0, 8.0), (1.0, 5.0, 25.0), (1, 3), (True, False))
 ]
 SHIPPED = {"POWER": weighing.POWER, "LEANING": weighing.LEANING, "BEST": weighing.BEST, "prior": True}
-PRIOR = dict(automatic.PRIOR)
+PRIOR = dict(candidates.PRIOR)
 
 
 def rows_of(one: dict[str, Any], cut: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -68,8 +68,8 @@ def applied(rule: dict[str, Any]) -> None:
     """Put a rule in the place of the shipped one."""
     for name in ("POWER", "LEANING", "BEST"):
         setattr(weighing, name, rule[name])
-    automatic.PRIOR.clear()
-    automatic.PRIOR.update(PRIOR if rule["prior"] else {})
+    candidates.PRIOR.clear()
+    candidates.PRIOR.update(PRIOR if rule["prior"] else {})
 
 
 def mean(ratios: np.ndarray) -> float:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,10 +16,10 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from seqdyn.checks import check_count
+from seqdyn.checks import check_count, outside
 from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.candidates import PRIOR, Candidates, candidates, network_of
+from seqdyn.forecasting.candidates import Candidates, candidates, network_of
 from seqdyn.forecasting.choices import summary
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.envelope import Envelope
@@ -29,6 +28,7 @@ from seqdyn.forecasting.seasons import season_lengths
 from seqdyn.forecasting.smoothers import ThetaForecaster
 from seqdyn.forecasting.tables import series_means
 from seqdyn.forecasting.trial import Trial
+from seqdyn.forecasting.unused import warn_of_unused
 from seqdyn.forecasting.weighing import leaning, weights
 
 Array = np.ndarray[Any, Any]
@@ -44,14 +44,14 @@ SHARED = ("panel_", "known_", "fitted_until_")
 class AutoForecaster(PanelForecaster):
     """Forecasts that need no tuning: many simple models and a network, weighted by how well they did before.
 
-        ŷ = Σ_v w_v ŷ_v,    w_iv ∝ error_iv⁻⁴  over members,  the best three variants of each mixed
+        ŷ = Σ_v w_v ŷ_v,    w_m ∝ π_m error_m⁻⁴  over members m,  the best three variants of each mixed
 
     Members are exponential smoothing, the Theta method, smoothing of the seasonally adjusted series, ridge
     autoregression of each series and of all together, AutoReg, the naive forecasts, and a network. Each comes in
     variants: with and without logarithm, trend and season, of several lags and penalties. All are fitted without the
     last rows, forecast them from many origins, and are weighted by their errors there, series by series; a series of
     few rows leans on what holds for all. The network joins only where it beats the others together. What has a weight
-    is fitted anew to everything. Nothing is chosen by a rule of thumb.
+    is fitted anew to everything. :mod:`seqdyn.forecasting.weighing` has the rule in full.
 
     Intervals come from the errors of the weighted forecasts in the same trial, which their fits had not seen: their
     size in each series, their growth with the steps, and their law (:mod:`seqdyn.forecasting.error_growth`).
@@ -119,21 +119,23 @@ class AutoForecaster(PanelForecaster):
         trial = Trial.of(panel, self.trial_horizon_, max(seasons))
         pool = candidates(panel, seasons, int(np.median(trial.before.lengths)), self._common())
         self.notes_ += pool.notes
-        fitted = [_fitted_before(model, trial) for model in pool.models]
+        fitted = [_fitted_before(variant.model, trial) for variant in pool.variants]
         errors = np.array([trial.errors(_said(model, trial)) for model in fitted])
         shares = _weights(pool, errors, trial)
-        past = _past(fitted, shares, trial)
+        past = _past(fitted, shares, trial, self.bounds_)
         if (network := self._network(panel, trial, past)) is not None:
             pool.add("network", "recurrent", network[0])
             fitted, errors = [*fitted, network[1]], np.concatenate([errors, network[2][None]])
             shares = _weights(pool, errors, trial)
-            past = _past(fitted, shares, trial)
+            past = _past(fitted, shares, trial, self.bounds_)
+        elif self.network is not None:
+            warn_of_unused(type(self).__name__, ("future",), panel.roles)
         used = np.flatnonzero(shares.any(axis=1))
         self.logged_ = _logged(pool, shares, panel)
         self.growth_ = self._growth(trial, past)
         self._say(pool, errors, shares, trial)
         self.shares_ = shares[used]
-        self.members_ = [_fitted(pool.models[i], panel) for i in used]
+        self.members_ = [_fitted(pool.variants[i].model, panel) for i in used]
 
     def _bounds(self, panel: Panel) -> tuple[float, float]:
         """The lowest and the highest value of a forecast."""
@@ -185,7 +187,8 @@ class AutoForecaster(PanelForecaster):
 
     def _network(self, panel: Panel, trial: Trial, past: Array) -> tuple[PanelForecaster, Any, Array] | None:
         """The network, unfitted and fitted before the trial, and its errors; None if it does not beat the others."""
-        network, why = network_of(self.network, panel, self.random_state, self._common())
+        own = {"season_length": self.seasons_ if max(self.seasons_) > 1 else None, "horizon": self.trial_horizon_}
+        network, why = network_of(self.network, panel, self.random_state, self._common() | own)
         if network is None:
             self.notes_ += [why] if why else []
             return None
@@ -206,15 +209,18 @@ class AutoForecaster(PanelForecaster):
 
     def _say(self, pool: Candidates, errors: Array, shares: Array, trial: Trial) -> None:
         """Keep what was tried, and what it counts."""
-        reference = errors[[name.startswith(("the season before", "last value")) for name in pool.names]].min(axis=0)
+        reference = errors[[variant.reference for variant in pool.variants]].min(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = np.where(reference > 0, errors / reference, np.nan)
         usual = np.array([np.median(own) if len(own := row[np.isfinite(row)]) else np.nan for row in relative])
-        self.tried_ = {"member": pool.members, "variant": pool.names, "weight": shares.mean(axis=1), "error": usual}
-        order = list(dict.fromkeys(pool.members))
-        self.member_names_ = order
-        number = np.array([order.index(member) for member in pool.members])
-        self.member_shares_ = np.array([shares[number == own].sum(axis=0) for own in range(len(order))])
+        self.tried_ = {
+            "member": [variant.member for variant in pool.variants],
+            "variant": [variant.name for variant in pool.variants],
+            "weight": shares.mean(axis=1),
+            "error": usual,
+        }
+        self.member_names_, number = pool.members, pool.number
+        self.member_shares_ = np.array([shares[number == own].sum(axis=0) for own in range(len(pool.members))])
         self.trial_origins_, self.trial_rows_ = len(trial.rows), int((trial.panel.lengths - trial.before.lengths).max())
 
     @property
@@ -254,36 +260,68 @@ class AutoForecaster(PanelForecaster):
         return self._together(found, Envelope.of(panel, rows), owner, levels)
 
     def _together(self, found: list[Array], histories: Envelope, owner: Array, levels: Array | None) -> Forecasts:
-        """The weighted mean of what members say, less those that have run away, and the quantiles about it."""
-        low, high = histories.limits(found[0].shape[1])
-        shares, notes = self.shares_[:, owner].copy(), []
-        for number, one in enumerate(found):
-            gone = ~((one >= low) & (one <= high)).all(axis=1) & (shares[number] > 0)
-            shares[number][gone] = 0.0
-            if gone.any():
-                name = quoted(self.known_.names[owner[int(np.argmax(gone))]])
-                kind = type(self.members_[number]).__name__
-                notes.append(f"A {kind} has run away on series {name}: it is left out of {int(gone.sum())} forecasts.")
-        last = np.repeat(histories.last[:, None], found[0].shape[1], axis=1)
-        mean = np.clip(_mixed([*found, last], np.concatenate([shares, (shares.sum(axis=0) == 0)[None]])), *self.bounds_)
+        """The weighted mean of what members say, and the quantiles about it."""
+        mean, gone = _weighed(found, self.shares_[:, owner], histories, self.bounds_)
+        notes = [self._runaway(number, own, owner) for number, own in enumerate(gone) if own.any()]
         if levels is None:
             return Forecasts(mean, None, tuple(notes))
+        if self.growth_.windows.sum() < 1:
+            notes.append(
+                f"Intervals are guesses: {self.trial_rows_} rows could be tried, fewer than the {self.trial_horizon_} "
+                "steps of a horizon."
+            )
         return Forecasts(mean, self._around(mean, owner, levels), tuple(notes))
 
+    def _runaway(self, number: int, gone: Array, owner: Array) -> str:
+        name, kind = quoted(self.known_.names[owner[int(np.argmax(gone))]]), type(self.members_[number]).__name__
+        return f"A {kind} has run away on series {name}: it is left out of {int(gone.sum())} forecasts."
+
     def _around(self, mean: Array, owner: Array, levels: Array) -> Array:
-        """Quantiles about the point forecasts, (origins, horizon, quantiles)."""
-        logged = self.logged_[owner] & (mean > 0).all(axis=1)
+        """Quantiles about the point forecasts, (origins, horizon, quantiles); those of logarithms are factors."""
         offset = self.growth_.offsets(levels, mean.shape[1], owner)
+        logged = self.logged_[owner][:, None, None]
+        centre = mean[:, :, None]
+        size = np.where(logged, np.abs(mean).max(axis=1)[:, None, None], 1.0)
         with np.errstate(over="ignore"):
-            factor = mean[:, :, None] * np.exp(np.where(logged[:, None, None], offset, 0.0))
-        values = np.where(logged[:, None, None], factor, mean[:, :, None] + offset)
+            factor = centre * np.exp(np.where(logged, offset, 0.0))
+        values = np.where(logged & (centre > 0), factor, centre + size * offset)
         return np.sort(np.clip(values, *self.bounds_), axis=2)
+
+    def _horizon(self, horizon: int | None) -> int:
+        """The steps that members were compared on, if nobody says others."""
+        own = getattr(self, "trial_horizon_", None) if self.horizon is None else self.horizon
+        return super()._horizon(own if horizon is None else horizon)
+
+    @property
+    def used_covariates(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What members use; the network, if there is one, takes all."""
+        return ("future",) if self.network is None else ("past", "future", "static")
 
     def _follow(self, new: Panel, panel: Panel, known: Panel) -> None:
         """Members that keep a state filter the new rows; all share one panel."""
+        self._check_new(new)
         for model in self.members_:
             model._follow(new, panel, known)
         super()._follow(new, panel, known)
+
+    def _check_new(self, new: Panel) -> None:
+        """Warn of values that the fit did not reckon with."""
+        owner = self.panel_.names.get_indexer(new.names)[new.series]
+        low, high = self.bounds_
+        for beyond, why in (
+            ((new.target < low) | (new.target > high), f"outside the bounds [{low:g}, {high:g}] of the forecasts"),
+            (
+                self.logged_[owner] & (new.target <= 0),
+                "not positive, and missing where its logarithm is modelled",
+            ),
+        ):
+            if beyond.any():
+                row = int(np.argmax(beyond))
+                warnings.warn(
+                    f"Series {quoted(new.names[new.series[row]])} is {new.target[row]:g} at {new.times[row]!s}: {why}. "
+                    "Fit again.",
+                    stacklevel=outside(),
+                )
 
     # ---------------------------------------------------------------- files
 
@@ -316,20 +354,43 @@ def _fitted_before(model: PanelForecaster, trial: Trial) -> Any:
 
 
 def _said(fitted: Any, trial: Trial) -> Array:
-    """What a variant forecasts in the trial, (origins, horizon); NaN throughout where it could not be fitted."""
-    if fitted is None:
-        return np.full(trial.came.shape, np.nan)
-    found: Array = _quietly(trial.forecasts, fitted)
+    """What a variant forecasts in the trial, (origins, horizon); NaN throughout where it can not."""
+    try:
+        found: Array = np.full(trial.came.shape, np.nan) if fitted is None else _quietly(trial.forecasts, fitted)
+    except ValueError:
+        found = np.full(trial.came.shape, np.nan)
     return found
 
 
-def _past(fitted: list[Any], shares: Array, trial: Trial) -> Array:
+def _past(fitted: list[Any], shares: Array, trial: Trial, bounds: tuple[float, float]) -> Array:
     """The weighted forecasts of the trial, (origins, horizon)."""
-    total = np.zeros(trial.came.shape)
-    for model, share in zip(fitted, shares[:, trial.series], strict=True):
-        if share.any():
-            total += np.where(share[:, None] > 0, _said(model, trial), 0.0) * share[:, None]
-    return total
+    if not len(trial.rows):
+        return np.zeros(trial.came.shape)
+    used = np.flatnonzero(shares.any(axis=1))
+    found = (_said(fitted[i], trial) for i in used)
+    return _weighed(found, shares[used][:, trial.series], Envelope.of(trial.panel, trial.rows), bounds)[0]
+
+
+def _weighed(
+    found: Iterable[Array], shares: Array, histories: Envelope, bounds: tuple[float, float]
+) -> tuple[Array, list[Array]]:
+    """Σ w ŷ of forecasts (origins, horizon) that have not run away, within bounds; and who has, (origins,) each.
+
+    Weights (forecasts, origins) are made to sum to 1; where nothing is left the last known value stands.
+    """
+    total, weight, gone = 0.0, np.zeros(shares.shape[1]), []
+    low = high = np.zeros(0)
+    for number, one in enumerate(found):
+        if not number:
+            low, high = histories.limits(one.shape[1])
+        astray = ~((one >= low) & (one <= high)).all(axis=1)
+        share = np.where(astray, 0.0, shares[number])
+        gone.append(astray & (shares[number] > 0))
+        total = total + np.where(share[:, None] > 0, one, 0.0) * share[:, None]
+        weight += share
+    some = weight[:, None] > 0
+    mean = np.where(some, total / np.where(some, weight[:, None], 1.0), histories.last[:, None])
+    return np.clip(mean, *bounds), gone
 
 
 def _fitted(model: PanelForecaster, panel: Panel) -> PanelForecaster:
@@ -339,24 +400,12 @@ def _fitted(model: PanelForecaster, panel: Panel) -> PanelForecaster:
 
 def _weights(pool: Candidates, errors: Array, trial: Trial) -> Array:
     """What every variant counts in every series, (variants, series)."""
-    order = list(dict.fromkeys(pool.members))
-    number = np.array([order.index(member) for member in pool.members])
-    prior = np.array([PRIOR.get(member, 1.0) for member in order])
-    return weights(leaning(errors, trial.windows), number, prior)
-
-
-def _mixed(found: list[Array], shares: Array) -> Array:
-    """Σ w ŷ of forecasts (origins, horizon), with weights (forecasts, origins) that are made to sum to 1."""
-    total = np.zeros_like(found[0])
-    for one, share in zip(found, shares, strict=True):
-        total += np.where(share[:, None] > 0, one, 0.0) * share[:, None]
-    mixed: Array = total / shares.sum(axis=0)[:, None]
-    return mixed
+    return weights(leaning(errors, trial.windows), pool.number, pool.prior, float(trial.windows.sum()))
 
 
 def _logged(pool: Candidates, shares: Array, panel: Panel) -> Array:
     """Series that are forecast by their logarithms for the greater part, (series,)."""
-    log = np.array([name.startswith("log") for name in pool.names])
+    log = np.array([variant.log for variant in pool.variants])
     positive = np.fmin.reduceat(panel.target, panel.starts) > 0
     found: Array = (shares[log].sum(axis=0) > 0.5) & positive
     return found
@@ -387,12 +436,6 @@ def _ratio(errors: Array, others: Array) -> float:
 
 def _quietly(work: Any, *arguments: Any) -> Any:
     """What work says, without its warnings: a member's doubts are weighed by its errors."""
-    with _quiet():
-        return work(*arguments)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        return work(*arguments)

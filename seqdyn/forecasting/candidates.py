@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from seqdyn.data.panels import Panel
 from seqdyn.estimators.regressors import GRURegressor
+from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.forecasting.contract import PanelForecaster
 from seqdyn.forecasting.forecaster import Forecaster
 from seqdyn.forecasting.naive import (
@@ -41,32 +42,64 @@ PRIOR = {"smoothing": 2.0, "theta": 2.0, "naive": 0.5, "deseasonalised": 0.5}
 """What members count before any error is known; others 1."""
 
 
+@dataclass(frozen=True)
+class Variant:
+    """One forecaster to choose from.
+
+    Attributes
+    ----------
+    member : str
+        What it is a variant of.
+    name : str
+        What tells it apart.
+    model : PanelForecaster
+        Unfitted.
+    log : bool
+        Whether it models logarithms.
+    reference : bool
+        Whether errors are told in units of its own: the last value, and the season before.
+    """
+
+    member: str
+    name: str
+    model: PanelForecaster
+    log: bool = False
+    reference: bool = False
+
+
 @dataclass
 class Candidates:
     """Forecasters to choose from.
 
     Attributes
     ----------
-    members : list of str
-        The member that every variant belongs to.
-    names : list of str
-        What tells variants of a member apart.
-    models : list of PanelForecaster
-        Unfitted.
+    variants : list of Variant
     notes : list of str
         What was left out, and why.
     """
 
-    members: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    models: list[PanelForecaster] = field(default_factory=list)
+    variants: list[Variant] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, member: str, name: str, model: PanelForecaster) -> None:
+    @property
+    def members(self) -> list[str]:
+        """What there are variants of, in their order."""
+        return list(dict.fromkeys(variant.member for variant in self.variants))
+
+    @property
+    def number(self) -> Array:
+        """The number of every variant's member, (variants,)."""
+        order = self.members
+        return np.array([order.index(variant.member) for variant in self.variants])
+
+    @property
+    def prior(self) -> Array:
+        """What every member counts before any error is known, (members,)."""
+        return np.array([PRIOR.get(member, 1.0) for member in self.members])
+
+    def add(self, member: str, name: str, model: PanelForecaster, **kind: bool) -> None:
         """One more variant."""
-        self.members.append(member)
-        self.names.append(name)
-        self.models.append(model)
+        self.variants.append(Variant(member, name, model, **kind))
 
 
 def candidates(panel: Panel, seasons: tuple[int, ...], rows: int, common: dict[str, Any]) -> Candidates:
@@ -97,36 +130,46 @@ def candidates(panel: Panel, seasons: tuple[int, ...], rows: int, common: dict[s
         _smoothing(found, own, season, scales, end)
         _ridge(found, own, season, rows, scales, len(panel.names), end)
         if season > 1:
-            found.add("naive", f"the season before{end}", SeasonalNaiveForecaster(**own))
+            found.add("naive", f"the season before{end}", SeasonalNaiveForecaster(**own), reference=True)
     _simple(found, common | {"season_length": seasons[0]}, scales, len(panel.names))
     return found
 
 
-def network_of(
-    choice: Any, panel: Panel, random_state: Any, common: dict[str, Any]
-) -> tuple[PanelForecaster | None, str]:
+def network_of(choice: Any, panel: Panel, random_state: Any, common: dict[str, Any]) -> tuple[Forecaster | None, str]:
     """The network that may join the members of a panel, unfitted; or None, and why.
 
     Parameters
     ----------
     choice : "auto", None, regressor or Forecaster
-        "auto": a GRU, where its training takes seconds.
+        "auto": a GRU, where its training takes seconds. A Forecaster keeps what it says of season and horizon.
     panel : Panel
     random_state
         Of the network.
     common : dict
-        As for :func:`candidates`.
+        Parameters of a Forecaster: columns, frequency, covariates, season and horizon.
 
     Returns
     -------
     tuple of forecaster or None, and str
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
     """
     if choice is None:
         return None, ""
     if isinstance(choice, Forecaster):
-        return clone(choice).set_params(**common), ""
-    if choice != "auto":
+        own = ("season_length", "horizon")
+        given = {name: getattr(choice, name) for name in own if getattr(choice, name) is not None}
+        return clone(choice).set_params(**common | given), ""
+    if isinstance(choice, NumberEstimator):
         return Forecaster(choice, random_state=random_state, **common), ""
+    if choice != "auto":
+        raise TypeError(
+            f"network={choice!r} is neither a regressor of seqdyn, such as GRURegressor(), nor a Forecaster, 'auto' or "
+            "None."
+        )
     rows = len(panel.target)
     if not FEW_ROWS <= rows <= MANY_ROWS:
         size = f"fewer than {FEW_ROWS}" if rows < FEW_ROWS else f"more than {MANY_ROWS}"
@@ -143,9 +186,9 @@ def _smoothing(found: Candidates, own: dict[str, Any], season: int, scales: dict
             both = {"seasonal": kind, "log": bool(log), **own}
             for trend in ("damped", "none"):
                 name = f"{scale}, {'damped' if trend == 'damped' else 'no'} trend, {shape}"
-                found.add("smoothing", name, SmoothingForecaster(trend=trend, **both))
-            found.add("theta", f"{scale}, {shape}", ThetaForecaster(**both))
-            found.add("deseasonalised", f"{scale}, {shape}", ThetaForecaster(slope=0.0, **both))
+                found.add("smoothing", name, SmoothingForecaster(trend=trend, **both), log=bool(log))
+            found.add("theta", f"{scale}, {shape}", ThetaForecaster(**both), log=bool(log))
+            found.add("deseasonalised", f"{scale}, {shape}", ThetaForecaster(slope=0.0, **both), log=bool(log))
 
 
 def _ridge(
@@ -162,18 +205,18 @@ def _ridge(
             for penalty in PENALTIES:
                 both = {"lags": lags, "penalty": penalty, "log": log, **own}
                 name = f"{scale}, {lags} lags, λ = {penalty:g}{end}"
-                found.add("ridge", name, RidgeForecaster(**both))
+                found.add("ridge", name, RidgeForecaster(**both), log=bool(log))
                 if series > 1:
-                    found.add("ridge_pooled", name, RidgeForecaster(pooled=True, **both))
+                    found.add("ridge_pooled", name, RidgeForecaster(pooled=True, **both), log=bool(log))
 
 
 def _simple(found: Candidates, own: dict[str, Any], scales: dict[str, Any], series: int) -> None:
     """AutoReg and the naive ones."""
-    found.add("naive", "last value", NaiveForecaster(**own))
+    found.add("naive", "last value", NaiveForecaster(**own), reference=True)
     found.add("naive", "drift", DriftForecaster(**own))
     found.add("naive", "mean", MovingAverageForecaster(window=1_000_000, **own))
     for scale, log in scales.items():
-        found.add("auto_regression", scale, AutoRegForecaster(log=log, **own))
+        found.add("auto_regression", scale, AutoRegForecaster(log=log, **own), log=bool(log))
     if series > MOST_FITTED:
         found.notes.append(
             f"naive2 is left out: it is fitted series by series, and {series} series are more than {MOST_FITTED}."

@@ -21,6 +21,9 @@ Array = np.ndarray[Any, Any]
 FEW = 8.0
 """Windows below which a series leans on the others for the size of its errors, and on the normal law for its tails."""
 
+GUESS, GUESS_WINDOWS = 0.7, 0.5
+"""The error of one step, in usual changes, that is guessed at first, and how many windows the guess counts as."""
+
 HALVES, FEWEST = 2.0, 20
 """How many errors of a window count as independent; errors below which their own law is not looked at."""
 
@@ -83,11 +86,12 @@ class ErrorGrowth:
         own, count = np.zeros(len(usual)), np.zeros(len(usual))
         np.add.at(own, series, np.nansum(size / steps, axis=1))
         np.add.at(count, series, (~np.isnan(size)).sum(axis=1))
-        common = own.sum() / max(count.sum(), 1.0) if count.any() else 1.0
+        all_windows = float(windows.sum())
+        guess = GUESS_WINDOWS / (1 + all_windows**2)
+        common = (all_windows * own.sum() / max(count.sum(), 1.0) + guess * GUESS) / (all_windows + guess)
         own = np.where(count > 0, own / np.maximum(count, 1), common)
-        alone = len(usual) == 1
-        share = np.ones(1) if alone else windows / (windows + FEW / 2)
-        sigma = usual * np.maximum(share * own + (1 - share) * common, SMALLEST)
+        trust = GUESS_WINDOWS / (1 + windows**2) if len(usual) == 1 else FEW / 2
+        sigma = usual * np.maximum((windows * own + trust * common) / (windows + trust), SMALLEST)
         z = np.abs(errors) / (sigma[series][:, None] * steps)
         return cls(sigma, power, np.sort(z[~np.isnan(z)]), windows)
 

@@ -10,8 +10,8 @@ from seqdyn.data.panels import Panel
 
 Array = np.ndarray[Any, Any]
 
-MOST_ROWS = 4000
-"""Rows of a series that its season is looked for in."""
+MOST_ROWS, MOST_SERIES = 4000, 2000
+"""Rows of a series, and series of a panel, that a season is looked for in."""
 
 PROMINENT, ERRORS = 0.1, 4.0
 """How much an autocorrelation must stand out to suggest a season, also in standard errors of that of noise."""
@@ -111,9 +111,9 @@ def _autocorrelation(panel: Panel) -> tuple[Array, int]:
     """The mean over series of the autocorrelation of the differences, by lag to a quarter of the rows; and the rows."""
     most = int(min(np.median(panel.lengths), MOST_ROWS)) // 4
     total, weight, rows = np.zeros(most + 1), 0, 0
-    for number in range(min(len(panel.names), 200)):
+    for number in np.unique(np.linspace(0, len(panel.names) - 1, MOST_SERIES).astype(int)):
         own = panel.target[panel.rows(number)][-MOST_ROWS:]
-        own = np.diff(own)
+        own = np.diff(own / (np.nanmax(np.abs(own)) or 1.0))
         own = np.nan_to_num(own - np.nanmean(own)) if len(own) > 3 and not np.isnan(own).all() else np.zeros(4)
         if len(own) < 2 * most or not own.any():
             continue

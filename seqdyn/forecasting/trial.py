@@ -59,7 +59,7 @@ class Trial:
         horizon : int
             Steps ahead.
         season : int
-            m; two of them and two rows are left for the first fit where there are so many.
+            m; two of them are tried where a third of a series has them.
 
         Examples
         --------
@@ -71,7 +71,7 @@ class Trial:
         """
         lengths = panel.lengths
         most = np.maximum(HORIZONS * horizon, 2 * season)
-        left = np.minimum(lengths - 1, max(2 * season + 2, FEWEST))
+        left = np.minimum(lengths - 1, FEWEST)
         tried = np.maximum(np.minimum(np.minimum(lengths // 3, most), lengths - left), lengths > 2)
         count = np.minimum(tried, max(4, min(MOST_ORIGINS, MOST_FORECASTS // len(lengths))))
         stride = -(-tried // np.maximum(count, 1))

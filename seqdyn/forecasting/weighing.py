@@ -1,10 +1,11 @@
 """Weights from past errors: variants of a member against each other, and members against members.
 
-    S_iv = (1 − g_i) E_iv + g_i E_i R_v                  E_iv the past error of variant v on series i
-    w_iv ∝ Sᵤ⁻¹⁶ over the best three of a member,  w_im ∝ π_m S_im⁻⁴ over members
+    S_iv = (1 − g_i) E_iv / E_i + g_i R_v                E_iv the past error of variant v on series i
+    w_iv ∝ S_iv^(−16 c) over the best three of a member,  w_im ∝ π_m S_im^(−4 c) over members
 
 E_i is the median of a series' errors, R_v the mean of E_iv / E_i over all series, and g_i = 5 / (5 + windows): a series
-with few windows leans on what holds for all of them.
+with few windows leans on what holds for all of them. c = W / (W + ½) with W the windows of all series together: where
+little was tried, little is preferred.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ BEST, SHARPNESS = 3, 16.0
 
 POWER = 4.0
 """The power of the members' errors."""
+
+HALF_TRUSTED = 0.5
+"""Windows, of all series together, at which the powers are half as large."""
 
 LEAST = 0.02
 """Weights below this share of the largest are dropped."""
@@ -63,7 +67,7 @@ def leaning(errors: Array, windows: Array) -> Array:
     return found
 
 
-def weights(scores: Array, members: Array, prior: Array) -> Array:
+def weights(scores: Array, members: Array, prior: Array, windows: float = np.inf) -> Array:
     """What every variant counts in every series.
 
     Parameters
@@ -74,6 +78,8 @@ def weights(scores: Array, members: Array, prior: Array) -> Array:
         The number of each variant's member.
     prior : array, shape (members,)
         π, what each member counts before any error is known.
+    windows : float
+        W, how many horizons of rows were tried in all.
 
     Returns
     -------
@@ -87,6 +93,7 @@ def weights(scores: Array, members: Array, prior: Array) -> Array:
            [0. ],
            [0.5]])
     """
+    trust = windows / (windows + HALF_TRUSTED) if np.isfinite(windows) else 1.0
     found = np.zeros_like(scores)
     for member, own in enumerate(prior):
         rows = np.flatnonzero(members == member)
@@ -94,10 +101,10 @@ def weights(scores: Array, members: Array, prior: Array) -> Array:
             continue
         order = np.argsort(scores[rows], axis=0)[:BEST]
         best = np.take_along_axis(scores[rows], order, axis=0)
-        share = (best / best[0]) ** -SHARPNESS
+        share = (best / best[0]) ** (-SHARPNESS * trust)
         share /= share.sum(axis=0)
         error = (share * best).sum(axis=0)
-        found[rows[order], np.arange(scores.shape[1])] = share * own * error**-POWER
+        found[rows[order], np.arange(scores.shape[1])] = share * own * error ** (-POWER * trust)
     found[found < LEAST * found.max(axis=0)] = 0.0
     total: Array = found / found.sum(axis=0)
     return total
