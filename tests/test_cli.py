@@ -233,6 +233,22 @@ def test_every_model(folder: Path, model: str) -> None:
     assert len(written) == 61 and written[0] == "ds,y" and written[1].startswith("2020-01-01,")
 
 
+def test_tables_written_elsewhere(folder: Path) -> None:
+    """fit, predict and diagnose take the options of how a table is written: the model and its numbers are the same."""
+    table = pd.read_csv("inputs.csv", parse_dates=["ds"]).round({"a": 3, "b": 3, "y": 3})
+    table.to_csv("plain.csv", index=False)
+    table["ds"] = table["ds"].dt.strftime("%y|%d|%m")
+    table.to_csv("other.csv", index=False, sep="~", decimal=",", encoding="utf-16")
+    options = {"plain.csv": "", "other.csv": "--sep ~ --decimal , --encoding utf-16 --date-format %y|%d|%m"}
+    said, predicted = [], []
+    for number, (path, how) in enumerate(options.items()):
+        succeed(f"fit {path} --time ds --target y --model elman --epochs 1 --out {number}.safetensors {how}")
+        predicted.append(succeed(f"predict {number}.safetensors {path} --time ds {how}"))
+        said.append(invoke(f"diagnose {number}.safetensors {path} --time ds --tier fast {how}").stdout)
+    assert predicted[0] == predicted[1] and predicted[0].count("\n") == 61
+    assert said[0] == said[1] != ""
+
+
 @pytest.mark.parametrize("model", ["gru", "arx", "persistence"])
 def test_own_past(folder: Path, model: str) -> None:
     """A target alone is learnt from its own past: every row from those before it, and the next one as well."""
@@ -324,7 +340,7 @@ BAD_TABLES = [
     ("", lambda t: t.assign(a=t.a.where(t.index != 7)), "Column 'a' of bad.csv has no value at 2020-01-08"),
     ("", lambda t: t.assign(b=t.b.where(t.index != 7, np.inf)), "Column 'b' of bad.csv is infinite at 2020-01-08"),
     ("", lambda t: t.assign(y=t.y.where(t.index != 7, np.inf)), "Column 'y' of bad.csv is infinite at 2020-01-08"),
-    ("", lambda t: t.assign(y=t.y.where(t.index != 7, "?").astype(str)), "not numeric: it holds '?' at 2020-01-08"),
+    ("", lambda t: t.assign(y=t.y.where(t.index != 7, "oops").astype(str)), "not numeric: it holds 'oops' at 2020"),
     ("", lambda t: t.assign(ds=t.ds.where(t.index != 7, "soon")), "not a date or a number in row 8: 'soon'"),
     ("", lambda t: t.assign(y=np.nan), "Only 0 of"),
     ("", lambda t: t.iloc[:0], "but no rows"),

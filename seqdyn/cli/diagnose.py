@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqdyn.cli.inputs import inputs_of
+from seqdyn.cli.reading import ReadOptions, takes_options
 from seqdyn.cli.tables import check_numbers, check_readable, read_table
 from seqdyn.cli.threads import one_thread
 
@@ -36,6 +37,7 @@ class Tier(StrEnum):
     FULL = "full"
 
 
+@takes_options
 def diagnose(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn fit` or save().")],
     data: Annotated[Path, typer.Argument(metavar="DATA.csv", help="CSV file with the columns the model reads.")],
@@ -51,6 +53,8 @@ def diagnose(
     png: Annotated[Path | None, typer.Option(help="The verdict in one picture.")] = None,
     fail_on: Annotated[FailOn, typer.Option(help="The mildest finding that makes the exit code 1.")] = FailOn.FAIL,
     seed: Annotated[int, typer.Option(help="Of all randomness.")] = 0,
+    *,
+    options: ReadOptions,
 ) -> None:
     """Say whether gradients vanish or explode over the lag that matters, why, and what to change.
 
@@ -66,7 +70,7 @@ def diagnose(
             check_readable(given)
         from seqdyn.reports.stability.report import stability_report
 
-        read = _read(model, read_table(data, time_column), data)
+        read = _read(model, read_table(data, time_column, options.dialect, options.clock), data)
         with one_thread():
             report = stability_report(*read, required_lag=required_lag, tier=str(tier), seed=seed)
         for out, write in ((html, report.to_html), (json, report.to_json), (png, report.to_png)):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from seqdyn.cli.reading import ReadOptions, takes_options
 from seqdyn.cli.tables import add_own_past, check_columns, check_numbers, own_past, place, read_table, spoken
 from seqdyn.cli.training import check_device, check_folder, run_training
 
@@ -43,6 +44,7 @@ class Task(NamedTuple):
     left_out: list[str]
 
 
+@takes_options
 def fit(
     data: Annotated[
         Path, typer.Argument(metavar="DATA.csv", help="CSV file with a line of column names; one row per time step.")
@@ -73,6 +75,8 @@ def fit(
     seed: Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")] = 0,
     device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto",
     verbose: Annotated[bool, typer.Option("--verbose", help="Show a progress bar.")] = False,
+    *,
+    options: ReadOptions,
 ) -> None:
     """Fit a model to a CSV file, score it, and save it.
 
@@ -85,7 +89,7 @@ def fit(
       seqdyn fit gas.csv --target co2 --features gas_rate --model gru --out gas.safetensors
     """
     check_folder(out)
-    frame = read_table(data, time_column)
+    frame = read_table(data, time_column, options.dialect, options.clock)
     check_device(device)
     task = _task(frame, data, target, features, test_fraction, model)
     estimator = _estimator(model, task, hidden_size, epochs, learning_rate, seed, device, verbose)

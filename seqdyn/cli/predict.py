@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqdyn.cli.inputs import inputs_of
+from seqdyn.cli.reading import ReadOptions, takes_options
 from seqdyn.cli.tables import check_readable, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@takes_options
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn fit` or save().")],
     data: Annotated[
@@ -27,6 +29,8 @@ def predict(
     continue_state: Annotated[
         bool, typer.Option("--continue-state", help="Start from the state after the training data, which these follow.")
     ] = False,
+    *,
+    options: ReadOptions,
 ) -> None:
     """Predict the target for every row of a CSV file.
 
@@ -41,7 +45,7 @@ def predict(
     for path in (model, data):
         check_readable(path)
     estimator = _load(model)
-    X, index = inputs_of(estimator, read_table(data, time_column), data)
+    X, index = inputs_of(estimator, read_table(data, time_column, options.dialect, options.clock), data)
     predictions = _predict(estimator, X, continue_state).reindex(index)
     if out is None:
         predictions.to_csv(sys.stdout, index=time_column is not None)
