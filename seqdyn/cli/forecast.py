@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -119,6 +120,7 @@ def forecast(
     if plot is not None:
         _draw(table, ready, chosen, horizon).savefig(plot)
     if save is not None:
+        ready.model.spelling_ = asdict(ready.spelling)  # for --load without a table
         ready.model.save(save)
     written = [str(path) for path in (out, plot, save) if path is not None]
     if written:
@@ -176,7 +178,7 @@ def _loaded(load: Path, data: Path | None, options: Options, horizon: int, futur
     columns = Columns((roles.target_col,), roles.time_col, series, *covariates)
     last = max(model.fitted_until_.last)
     if data is None:
-        spelling = Spelling()
+        spelling = Spelling(**getattr(model, "spelling_", {}))
         ahead = _read_future(future, columns, horizon, options, model.known_, spelling)
         say("model", f"{load}: {describe_model(model)}, fitted up to {spelling.one(last)}", aside)
         return Ready(model, columns, None, model.known_, ahead, spelling, True)
