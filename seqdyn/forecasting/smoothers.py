@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import t
 
 from seqdyn.checks import check_choice
+from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
-from seqdyn.forecasting.naive import check_season, gaussian
+from seqdyn.forecasting.naive import check_season
 from seqdyn.forecasting.seasons import seasonal_indices_of
 from seqdyn.forecasting.smoothing import Course, Form, SmoothingState, ahead, first_level, fitted, run
+from seqdyn.forecasting.smoothing_errors import growth, one_step
 
 Array = np.ndarray[Any, Any]
 
@@ -51,8 +54,9 @@ class SmoothingForecaster(PanelForecaster):
         α, β, γ and φ.
     state_ : SmoothingState
         After the last known row, of values divided by ``scale_``.
-    deviation_ : array, shape (series,)
-        Root mean square of the one-step errors in the fit.
+    deviation_, freedom_ : array, shape (series,)
+        σ of the next step, and the degrees of freedom of the Student distribution that intervals are made of, see
+        :mod:`seqdyn.forecasting.smoothing_errors`.
 
     References
     ----------
@@ -88,7 +92,8 @@ class SmoothingForecaster(PanelForecaster):
     def _fit_all(self, panel: Panel, season: int) -> None:
         """Parameters, first states, last states and the size of errors of all series, block by block."""
         count, m = len(panel.names), season if self._seasonal else 1
-        self.smoothing_, self.deviation_ = np.empty((4, count)), np.empty(count)
+        self.smoothing_ = np.empty((4, count))
+        self.deviation_, self.freedom_ = np.empty(count), np.empty(count)
         self.start_ = SmoothingState(np.empty(count), np.empty(count), np.empty((m, count)))
         self.state_ = SmoothingState(np.empty(count), np.empty(count), np.empty((m, count)))
         every = np.arange(count)
@@ -101,8 +106,13 @@ class SmoothingForecaster(PanelForecaster):
             _put(self.start_, chosen, start)
             course = run(form, own, start, smoothed)
             _put(self.state_, chosen, course.at(panel.lengths[chosen], np.arange(len(chosen))))
-            known = np.maximum((~np.isnan(values)).sum(axis=0) - 1, 1)
-            self.deviation_[chosen] = np.sqrt((course.errors**2).sum(axis=0) / known)
+            states = self._fitted_states(form, chosen, np.minimum(season, panel.lengths[chosen]))
+            spread = one_step(course.errors, values, len(form.free), states)
+            self.deviation_[chosen], self.freedom_[chosen] = spread
+
+    def _fitted_states(self, form: Form, series: Array, phases: Array) -> Array:
+        """How many first states were fitted, of series that show so many phases of the season, (series,)."""
+        return 1 + (form.trend != "none") + (phases - 1) * (form.season != "none")
 
     @property
     def _seasonal(self) -> bool:
@@ -210,10 +220,22 @@ class SmoothingForecaster(PanelForecaster):
     def _from(self, state: SmoothingState, owner: Array, count: Array, horizon: int, levels: Array | None) -> Forecasts:
         """Forecasts from states, after so many rows of the fit's first."""
         z = self._extrapolated(state, owner, count, horizon)
-        found = gaussian(z, lambda: self._deviation(state, owner, count, z), levels)
-        if found.quantiles is None:
-            return Forecasts(self._restored(z, owner))
-        return Forecasts(self._restored(z, owner), self._restored(found.quantiles, owner))
+        mean = self._restored(z, owner)
+        if levels is None:
+            return Forecasts(mean)
+        width = t.ppf(levels, self.freedom_[owner, None, None])
+        width = width * self._deviation(state, owner, count, horizon)[:, :, None]
+        return Forecasts(mean, self._restored(np.sort(z[:, :, None] + width, axis=2), owner), self._doubts(owner))
+
+    def _doubts(self, owner: Array) -> tuple[str, ...]:
+        """What is to be said of intervals of some series."""
+        few = np.unique(owner[self.freedom_[owner] < 2])
+        if not len(few):
+            return ()
+        return (
+            f"Intervals are guesses in {len(few)} series, such as {quoted(self.known_.names[few[0]])}: one or two "
+            "known values do not tell how far they stray.",
+        )
 
     def _extrapolated(self, state: SmoothingState, owner: Array, count: Array, horizon: int) -> Array:
         """ẑ, (origins, horizon)."""
@@ -225,16 +247,15 @@ class SmoothingForecaster(PanelForecaster):
                 found[chosen] = ahead(self._form(positive), own, _of(state, chosen), horizon)
         return found
 
-    def _deviation(self, state: SmoothingState, owner: Array, count: Array, z: Array) -> Array:
-        """σ_k: the error of the step itself, and what errors of the steps before have grown to."""
-        alpha, beta, gamma, _ = self.smoothing_[:, owner]
-        own = np.maximum(self.deviation_[owner], 1e-12)
-        season = state.season.copy()
-        season[-1] += gamma * own * self._seasonal
-        moved = SmoothingState(state.level + alpha * own, state.trend + alpha * beta * own, season)
-        response = self._extrapolated(moved, owner, count, z.shape[1]) - z
-        grown = np.concatenate([np.zeros((len(z), 1)), np.cumsum(response[:, :-1] ** 2, axis=1)], axis=1)
-        return np.sqrt(own[:, None] ** 2 + grown)
+    def _deviation(self, state: SmoothingState, owner: Array, count: Array, horizon: int) -> Array:
+        """σ_k, (origins, horizon)."""
+        grown = np.empty((len(owner), horizon))
+        for positive in (True, False):
+            chosen = np.flatnonzero(self.positive_[owner] == positive)
+            if len(chosen):
+                own = self.smoothing_[:, owner[chosen]]
+                grown[chosen] = growth(self._form(positive), own, _of(state, chosen), horizon)
+        return np.maximum(self.deviation_[owner], 1e-12)[:, None] * grown
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -312,6 +333,15 @@ class ThetaForecaster(SmoothingForecaster):
         """s of the steps since the first row of the fit, (steps, series)."""
         found: Array = self.indices_[steps % len(self.indices_), series]
         return found
+
+    def _fitted_states(self, form: Form, series: Array, phases: Array) -> Array:
+        season = self.indices_[:, series]
+        return 1 + (self.slope > 0) + (phases - 1) * (season != season[0]).any(axis=0)
+
+    def _deviation(self, state: SmoothingState, owner: Array, count: Array, horizon: int) -> Array:
+        index = self._index(count[:, None] + np.arange(horizon), owner[:, None])
+        factor = np.where(self._multiplies(owner)[:, None], index, 1.0)
+        return super()._deviation(state, owner, count, horizon) * factor
 
     def _multiplies(self, series: Array) -> Array:
         found: Array = self.positive_[series] & (self.seasonal == "mul") & (not self.log)

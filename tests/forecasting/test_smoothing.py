@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,19 @@ from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
 import seqdyn
 from seqdyn.forecasting.smoothers import SmoothingForecaster, ThetaForecaster
-from seqdyn.forecasting.smoothing import BEGINNINGS, HIGHEST, LOWEST, Form, SmoothingState, ahead, fitted, run, squares
+from seqdyn.forecasting.smoothing import (
+    BEGINNINGS,
+    HIGHEST,
+    LOWEST,
+    Form,
+    SmoothingState,
+    ahead,
+    fitted,
+    run,
+    squares,
+    step,
+)
+from seqdyn.forecasting.smoothing_errors import growth, one_step
 
 FORMS = [Form(trend, season) for trend in ("none", "damped", "linear") for season in ("none", "add", "mul")]
 
@@ -176,6 +190,74 @@ def test_intervals_of_the_last_level_are_those_of_a_random_walk() -> None:
         found = SmoothingForecaster(trend="none").fit(y[:100]).forecast(10, level=80)
         inside.append(((found["0.1"] <= y[100:]) & (y[100:] <= found["0.9"])).mean())
     assert abs(np.mean(inside) - 0.8) < 4 * np.std(inside) / np.sqrt(len(inside))
+
+
+SEASONAL = {"season_length": 12, "seasonal": "add"}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        SmoothingForecaster(),
+        SmoothingForecaster(trend="none"),
+        SmoothingForecaster(**SEASONAL),
+        SmoothingForecaster(trend="none", **SEASONAL),
+        ThetaForecaster(),
+        ThetaForecaster(**SEASONAL),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("rows", [12, 24, 36])
+def test_intervals_of_few_rows_hold_what_they_say(model: SmoothingForecaster, rows: int) -> None:
+    """80 % intervals one to six steps ahead of noise: what was fitted is not taken for known."""
+    y = np.random.default_rng(rows).normal(size=(rows + 6, 400))
+    frame = pd.DataFrame(y, pd.date_range("2010-01-01", periods=rows + 6, freq="MS")).add_prefix("s")
+    test = model.backtest(frame, 6, level=80, refit=True, baselines=None)
+    one_season = rows == 12 and model.seasonal != "none"  # errors of 0: how they grow is unknown, and they are wide
+    assert 70 < test.metrics()["coverage_80"].iloc[0] < (98 if one_season else 92)
+
+
+def test_one_or_two_values_say_nothing_of_how_far_they_stray() -> None:
+    """Intervals are as wide as the values are large, and are called guesses."""
+    for model in (SmoothingForecaster(), ThetaForecaster(seasonal="mul")):
+        for values, rows in (([50.0], 1), ([50.0, 53.0], 2)):
+            fitted_ = model.fit(series(np.array(values)))
+            with pytest.warns(UserWarning, match=r"Intervals are guesses in 1 series, such as 'y': one or two known"):
+                found = fitted_.forecast(2, level=80)
+            assert (found["0.9"] - found["0.1"] > (100 if rows == 1 else 15)).all()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.fit(series(np.array([50.0, 53.0, 51.0, 52.0]))).forecast(2, level=80)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_errors_grow_as_in_simulated_paths(form: Form) -> None:
+    """Small errors at every step, through the recursion itself; a season of factors that differ fivefold."""
+    own = np.array([[0.5], [0.2 * (form.trend != "none")], [0.3 * (form.season != "none")], [0.9]])
+    factors = {"none": [0.0], "add": [-0.5, 0.5, 0.0], "mul": [0.4, 2.0, 0.6]}[form.season]
+    state = SmoothingState(np.array([10.0]), np.array([0.2]), np.array(factors)[:, None])
+    paths, noise = 20_000, 1e-3 * np.random.default_rng(0).normal(size=(8, 20_000))
+    level, trend, season = np.full(paths, 10.0), np.full(paths, 0.2), [np.full(paths, own_) for own_ in factors]
+    if form.trend == "none":
+        state, trend = state._replace(trend=np.zeros(1)), np.zeros(paths)
+    spread = []
+    for row in range(8):
+        here = SmoothingState(level, trend, np.stack(season))
+        y = ahead(form, np.repeat(own, paths, axis=1), here, 1)[:, 0] + noise[row]
+        spread.append(y.std() / 1e-3)
+        level, trend, new, _ = step(form, np.repeat(own, paths, axis=1), level, trend, season[0], y)
+        season = [*season[1:], new]
+    np.testing.assert_allclose(growth(form, own, state, 8)[0], spread, rtol=0.03)
+
+
+def test_the_size_of_errors_is_that_of_a_regression() -> None:
+    """Of a mean: s² (1 + 1/n) with n − 1 degrees; of very few rows, the mean squared difference."""
+    y = np.random.default_rng(1).normal(size=(9, 1))
+    deviation, freedom = one_step(y - y.mean(), y, 0, np.array([1]))
+    assert deviation[0] == pytest.approx(y.std(ddof=1) * np.sqrt(10 / 9)) and freedom[0] == 8
+    y[4] = np.nan
+    deviation, freedom = one_step(np.nan_to_num(0 * y), y, 5, np.array([1]))
+    assert deviation[0] == pytest.approx(np.sqrt(np.mean(np.diff(y[~np.isnan(y)]) ** 2))) and freedom[0] == 7
 
 
 @pytest.mark.parametrize("model", MODELS, ids=repr)
