@@ -26,7 +26,7 @@ from tests.test_cli import fail, invoke, succeed
 
 ONE = "one.csv --time ds --target y"
 MANY = "many.csv --time when --target sales --id shop"
-TINY = "--model gru --hidden-size 3 --epochs 2"
+TINY = "--model gru --hidden-size 3 --epochs 1"
 PNG = b"\x89PNG"
 
 
@@ -37,15 +37,13 @@ def small_networks() -> Any:
         yield
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder: ``one.csv`` (ds, y), ``many.csv`` (shop, when, sales, price, wind, size), ``ahead.csv``."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def tables() -> dict[str, str]:
+    """``one.csv`` (ds, y), ``many.csv`` (shop, when, sales, price, wind, size), and others, as text."""
     generator = np.random.default_rng(0)
-    steps = np.arange(96)
-    wave = 20 + 5 * np.sin(steps * np.pi / 6) + 0.3 * generator.normal(size=96)
-    months = pd.date_range("2010-01-01", periods=96, freq="MS")
-    pd.DataFrame({"ds": months, "y": wave}).to_csv("one.csv", index=False)
+    steps = np.arange(72)
+    wave = 20 + 5 * np.sin(steps * np.pi / 6) + 0.3 * generator.normal(size=72)
+    months = pd.date_range("2010-01-01", periods=72, freq="MS")
     days = pd.date_range("2024-01-01", periods=76)
     shops = []
     for size, shop in enumerate(["north", "south"]):
@@ -54,10 +52,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         columns = {"shop": shop, "when": days, "sales": sales, "price": price, "wind": price**2, "size": size + 0.5}
         shops.append(pd.DataFrame(columns))
     table = pd.concat(shops)
-    table[table["when"] < days[70]].to_csv("many.csv", index=False)
-    table[table["when"] >= days[70]].drop(columns=["sales", "wind"]).to_csv("ahead.csv", index=False)
-    Path("text.csv").write_text("a\nx\ny\n", encoding="utf-8")
-    Path("oops.csv").write_text("ds,y\n2024-01-01,1\n2024-01-02,oops\n2024-01-03,3\n", encoding="utf-8")
+    frames = {
+        "one.csv": pd.DataFrame({"ds": months, "y": wave}),
+        "many.csv": table[table["when"] < days[70]],
+        "ahead.csv": table[table["when"] >= days[70]].drop(columns=["sales", "wind"]),
+        "text.csv": pd.DataFrame({"a": ["x", "y"]}),
+        "oops.csv": pd.DataFrame({"ds": days[:3], "y": ["1", "oops", "3"]}),
+    }
+    return {name: frame.to_csv(index=False) for name, frame in frames.items()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tables: dict[str, str]) -> Path:
+    """A working folder that holds these tables."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in tables.items():
+        Path(name).write_text(text, encoding="utf-8")
     return tmp_path
 
 
@@ -84,7 +94,7 @@ def test_forecast_is_the_python_api(folder: Path) -> None:
         "--out f.csv --plot f.png --save m.safetensors"
     )
     frame = read("one.csv")
-    network = GRURegressor(hidden_size=3, max_epochs=2, learning_rate=0.02, random_state=3, device="cpu")
+    network = GRURegressor(hidden_size=3, max_epochs=1, learning_rate=0.02, random_state=3, device="cpu")
     model = Forecaster(network, horizon=6, log=True, random_state=3).fit(frame)
     expected, written = model.forecast(6, level=[80, 95]), read("f.csv")
     assert list(written.columns) == ["ds", "mean", "0.025", "0.1", "0.9", "0.975"]
@@ -92,11 +102,11 @@ def test_forecast_is_the_python_api(folder: Path) -> None:
     assert Path("f.png").read_bytes().startswith(PNG)
     assert isinstance(seqdyn.load("m.safetensors"), Forecaster)
     for words in [
-        "one.csv: 96 steps, 2010-01-01 to 2017-12-01",
+        "one.csv: 72 steps, 2010-01-01 to 2015-12-01",
         "MS (found in the times); season of 12 (by the frequency)",
         "missing     nothing",
         "training    its linear start is kept: no epoch was better on the rows held out; ",
-        "6 steps, 2018-01-01 to 2018-06-01",
+        "6 steps, 2016-01-01 to 2016-06-01",
         "written     f.csv, f.png, m.safetensors",
         "the last 6 steps, which it was not fitted on",
     ]:
@@ -111,9 +121,9 @@ def test_standard_output_holds_the_table_alone(folder: Path) -> None:
     assert result.exit_code == 0
     last = read("one.csv")["y"].iloc[-1]
     lines = result.stdout.splitlines()
-    assert lines[0] == "ds,mean,0.1,0.9" and lines[1].startswith("2018-01-01,") and len(lines) == 3
+    assert lines[0] == "ds,mean,0.1,0.9" and lines[1].startswith("2016-01-01,") and len(lines) == 3
     assert float(lines[1].split(",")[1]) == round(last, 4)  # printed; a file holds all of it
-    assert result.stderr.startswith("data        one.csv: 96 steps")
+    assert result.stderr.startswith("data        one.csv: 72 steps")
 
 
 @pytest.mark.filterwarnings("ignore:Intervals are drawn from")
@@ -143,6 +153,7 @@ def test_auto_is_the_default(folder: Path) -> None:
     np.testing.assert_allclose(read("f.csv")[["mean", "0.1", "0.9"]], expected[["mean", "0.1", "0.9"]], rtol=1e-6)
     assert model.summary() in output and expected["0.9"].max() <= 26
     assert isinstance(seqdyn.load("m.safetensors"), AutoForecaster)
+    pd.read_csv("one.csv")[:12].to_csv("one.csv", index=False)
     quiet = invoke(f"forecast {ONE} --horizon 6 --no-network --no-check").stderr
     assert "AutoForecaster(" in quiet and "weight" not in quiet
 
@@ -210,9 +221,9 @@ def test_rows_without_times_are_numbered(folder: Path) -> None:
     pd.read_csv("one.csv")[["y"]].to_csv("plain.csv", index=False)
     end = "--target y --horizon 2 --model naive --no-check --out f.csv"
     assert "no season known" in succeed(f"forecast plain.csv {end}")
-    assert list(pd.read_csv("f.csv")["row"]) == [97, 98]
+    assert list(pd.read_csv("f.csv")["row"]) == [73, 74]
     succeed(f"forecast one.csv --time row {end} --save m.safetensors", "'ds'")
-    assert list(pd.read_csv("f.csv")["row"]) == [97, 98]
+    assert list(pd.read_csv("f.csv")["row"]) == [73, 74]
     assert "no row is new" in invoke("forecast one.csv --load m.safetensors --horizon 1 --no-check --out f.csv").stdout
 
 
@@ -370,7 +381,7 @@ def test_several_targets(folder: Path) -> None:
     written = read("f.csv", "day")
     assert list(written["series"]) == ["a"] * 3 + ["b"] * 3 and written["day"].nunique() == 3
     long = table[:50].melt(["day", "price"], ["a", "b"], "series", "value")
-    network = GRURegressor(hidden_size=3, max_epochs=2, random_state=0)
+    network = GRURegressor(hidden_size=3, max_epochs=1, random_state=0)
     model = Forecaster(network, horizon=3, log="auto", future=["price"], random_state=0, id_col="series")
     model.set_params(time_col="day", target_col="value").fit(long)
     ahead = long[["series"]].drop_duplicates().merge(table[["day", "price"]][50:53], how="cross")
@@ -443,13 +454,13 @@ def test_a_model_that_loses_to_the_last_value(folder: Path) -> None:
 def test_a_saved_model_goes_on(folder: Path) -> None:
     """It takes in the rows it does not know, is checked on them, and equals a model that was updated in Python."""
     table = read("one.csv")
-    table.iloc[:84].to_csv("old.csv", index=False)
+    table.iloc[:60].to_csv("old.csv", index=False)
     succeed(f"forecast old.csv --time ds --target y --horizon 6 {TINY} --no-check --out f.csv --save m.safetensors")
     output = finish("forecast one.csv --load m.safetensors --horizon 6 --out g.csv --plot g.png --save n.safetensors")
-    assert "fitted up to 2016-12-01" in output and "12 new rows, up to 2017-12-01" in output
+    assert "fitted up to 2014-12-01" in output and "12 new rows, up to 2015-12-01" in output
     assert "the last 6 steps, which it was not fitted on" in output
     model = seqdyn.load("m.safetensors")
-    expected = model.update(table.iloc[84:]).forecast(6, level=80)
+    expected = model.update(table.iloc[60:]).forecast(6, level=80)
     np.testing.assert_allclose(read("g.csv")["mean"], expected["mean"], rtol=1e-6)
     output = finish("forecast one.csv --load n.safetensors --horizon 6 --out h.csv")
     assert "no row is new" in output
@@ -495,7 +506,7 @@ def test_backtest_is_the_python_api(folder: Path) -> None:
         f"backtest {ONE} --horizon 6 --windows 3 --step 4 {TINY} --level 80,95 --out b.csv --plot b.png --device cpu"
     )
     frame = read("one.csv")
-    network = GRURegressor(hidden_size=3, max_epochs=2, random_state=0, device="cpu")
+    network = GRURegressor(hidden_size=3, max_epochs=1, random_state=0, device="cpu")
     model = Forecaster(network, horizon=6, log="auto", random_state=0)
     expected = model.backtest(frame, 6, 3, 4, level=[80, 95])
     assert expected.metrics().round(4).to_string() in output
@@ -518,10 +529,10 @@ def test_refit_fits_before_every_origin(folder: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(RidgeForecaster, "_learn", counted)
     succeed(f"backtest {ONE} --horizon 6 --windows 3 --model ridge")
-    assert seen == [78]
+    assert seen == [54]
     seen.clear()
     succeed(f"backtest {ONE} --horizon 6 --windows 3 --model ridge --refit")
-    assert seen == [78, 84, 90]
+    assert seen == [54, 60, 66]
 
 
 def test_a_baseline_meets_the_others(folder: Path) -> None:
@@ -533,9 +544,8 @@ def test_a_baseline_meets_the_others(folder: Path) -> None:
 
 def test_backtest_of_many_series(folder: Path) -> None:
     """The picture shows a chosen series, the table all of them."""
-    output = succeed(
-        f"backtest {MANY} --horizon 3 --model ridge-pooled --windows 2 --series south --plot b.pdf --out b.csv",
-        "left out",
+    output = finish(
+        f"backtest {MANY} --horizon 3 --model ridge-pooled --windows 2 --series south --plot b.pdf --out b.csv"
     )
     assert "2 series of 70 steps" in output and Path("b.pdf").exists()
     assert set(pd.read_csv("b.csv")["series"]) == {"north", "south"}
@@ -595,7 +605,7 @@ WRONG = [
     ("forecast one.csv --load none.st --horizon 3", 1, "No such file or directory: none.st"),
     ("forecast one.csv --load one.csv --horizon 3 --target y --epochs 2", 1, "leave out --epochs and --target."),
     (f"forecast {ONE} --horizon 3 --device tpu", 1, "--device must be auto, cpu or cuda, got 'tpu'."),
-    (f"backtest {ONE} --horizon 95", 1, "No series is long enough for 3 windows of 95 steps"),
+    (f"backtest {ONE} --horizon 71", 1, "No series is long enough for 3 windows of 71 steps"),
     (f"backtest {ONE} --horizon 3 --windows 0", 2, "greater than or equal to 1"),
     (f"backtest {ONE} --horizon 3 --load m.st", 2, "No such option: --load"),
 ]

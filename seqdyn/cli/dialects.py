@@ -9,6 +9,8 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import compress
+from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -202,12 +204,17 @@ def _style(sample: pd.DataFrame, dialect: Dialect, sep: str) -> tuple[Numbers, l
     known = [known_cells(sample[name]) for name in sample.columns]
     cells = [column[column.str.match(BEGIN)] for column in known if mostly(column, f"{BEGIN}.*")]
     fitting = [style for style in STYLES if _as_given(style, dialect)] or [_given(dialect)]
-    counts = {style: sum(_written(column, style) for column in cells) for style in fitting}
-    most = max(counts.values())
-    best = next(style for style in fitting if counts[style] == most)
+    written = {style: [_written(column, style) for column in cells] for style in fitting}
+    most = max(map(sum, written.values()))
+    best = next(style for style in fitting if sum(written[style]) == most)
     if dialect.decimal is not None or dialect.thousands is not None:
         return best, []
-    rivals = [style for style in fitting if counts[style] == most and _means_other(cells, best, style)]
+    rivals = [
+        style
+        for style in fitting
+        if sum(written[style]) == most
+        and _means_other([*compress(cells, map(and_, written[best], written[style]))], best, style)
+    ]
     if not rivals:
         return best, []
     return _decided(cells, best, rivals[0], sep)
@@ -250,9 +257,10 @@ def _written(column: pd.Series, style: Numbers) -> bool:
 
 
 def _means_other(cells: Sequence[pd.Series], one: Numbers, other: Numbers) -> bool:
-    """Whether another way of writing, which fits as well, gives other numbers."""
-    shared = [column for column in cells if _written(column, one) and _written(column, other)]
-    return any(column.map(lambda cell: _plain(cell, one) != _plain(cell, other)).any() for column in shared)
+    """Whether numbers that two ways of writing fit are not the same in both."""
+    if one == other:
+        return False
+    return any(column.map(lambda cell: _plain(cell, one) != _plain(cell, other)).any() for column in cells)
 
 
 def _decided(cells: Sequence[pd.Series], plain: Numbers, grouped: Numbers, sep: str) -> tuple[Numbers, list[str]]:
