@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from seqdyn.data.frequencies import candidates, fits_memory
-from seqdyn.data.labels import quoted
+from seqdyn.data.labels import counted, quoted
 from seqdyn.data.offsets import anchored, offset_of, season_of, spelled
 
 Array = np.ndarray[Any, Any]
@@ -145,9 +145,9 @@ def grid_of(stamps: pd.Index, freq: Any = None) -> Grid:
         if _off(stamps, grid) is None:
             return grid
     raise ValueError(
-        f"No frequency fits the {len(stamps)} stamps from {stamps[0]!s} to {stamps[-1]!s}: they lie on no regular "
-        "grid, or are too few. Give freq='h', 'D', 'MS', … or an offset, as pandas.offsets.FY5253Quarter for 4-4-5 "
-        "quarters; or resample the frame first."
+        f"No frequency fits the {counted(len(stamps), 'stamp')} from {stamps[0]!s} to {stamps[-1]!s}: they lie on no "
+        "regular grid, or are too few. Give freq='h', 'D', 'MS', … or an offset, as pandas.offsets.FY5253Quarter for "
+        "4-4-5 quarters; or resample the frame first."
     )
 
 
@@ -177,7 +177,7 @@ def _given(stamps: pd.DatetimeIndex, offset: Any) -> Grid:
     grid = Grid(spelled(offset), "datetime")
     if not fits_memory(stamps, offset):
         raise ValueError(
-            f"freq={grid.freq!r} is too fine for {len(stamps)} stamps that reach from {stamps[0]!s} to "
+            f"freq={grid.freq!r} is too fine for {counted(len(stamps), 'stamp')} from {stamps[0]!s} to "
             f"{stamps[-1]!s}: round the stamps to a coarser one."
         )
     kept = Grid(spelled(anchored(offset, stamps)), "datetime")

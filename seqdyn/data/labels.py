@@ -8,6 +8,17 @@ import numpy as np
 import pandas as pd
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number of things, in the plural where it must be.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(2, "row"), counted(1, "series is", "series are")
+    ('1 row', '2 rows', '1 series is')
+    """
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def index_content(index: pd.Index) -> dict[str, Any]:
     """An index as a tree of arrays of numbers, instants or strings.
 

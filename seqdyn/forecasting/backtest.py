@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from seqdyn.data.containers import as_container
-from seqdyn.data.labels import quoted
+from seqdyn.data.labels import counted, quoted
 from seqdyn.data.layouts import Layout
 from seqdyn.forecasting.origins import quantile_columns
 
@@ -183,7 +183,7 @@ class Backtest:
         table = self.metrics().round(4).to_string()
         windows = self.frame.groupby("series", sort=False)["cutoff"].nunique().max()
         series, steps = self.frame["series"].nunique(), self.frame["step"].max()
-        head = f"Backtest of {series} series, {windows} windows of {steps} steps"
+        head = f"Backtest of {series} series, {counted(windows, 'window')} of {counted(steps, 'step')}"
         return "\n".join([head, table, self.verdict(), *self.notes])
 
     def _errors(self) -> pd.DataFrame:

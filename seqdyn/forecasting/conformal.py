@@ -18,6 +18,7 @@ import pandas as pd
 from scipy.stats import norm, t
 
 from seqdyn.checks import outside
+from seqdyn.data.labels import counted
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.origins import Origins, following
 
@@ -125,9 +126,9 @@ class Conformal:
         if self.widening < 1.5 and count * (1 - share) >= share - 1e-9:
             return ""
         return (
-            f"Intervals rest on {known.min()} errors at some steps, too few for the quantile {furthest:g}: they are "
-            "wider for it. Give more rows, or hold more of them out (validation_fraction of the estimator, calibration "
-            "of ConformalForecaster)."
+            f"Intervals rest on {counted(known.min(), 'error')} at some steps, too few for the quantile {furthest:g}: "
+            "they are wider for it. Give more rows, or hold more of them out (validation_fraction of the estimator, "
+            "calibration of ConformalForecaster)."
         )
 
     def widths(self, series: Array, levels: Array, horizon: int) -> Array:
@@ -212,9 +213,9 @@ def held_out(panel: Panel, horizon: int, calibration: int) -> tuple[Origins, Pan
     least = least_rows(horizon)
     if int(before.lengths.max()) < least:
         raise ValueError(
-            f"calibration={calibration} origins of {horizon} steps leave at most {before.lengths.max()} rows of a "
-            f"series to fit to, and at least {least} are needed: the longest has {panel.lengths.max()} rows. "
-            "Lower calibration or horizon."
+            f"calibration={counted(calibration, 'origin')} of {counted(horizon, 'step')} leave at most "
+            f"{counted(before.lengths.max(), 'row')} of a series to fit to, and at least {least} are needed: the "
+            f"longest has {counted(panel.lengths.max(), 'row')}. Lower calibration or horizon."
         )
     for note in origins.notes:
         warnings.warn(f"Calibration: {note}", stacklevel=outside())

@@ -219,7 +219,7 @@ class Forecaster(PanelForecaster):
         rows = [X[part] for part in parts], [Y[part] for part in parts], weight
         fresh, share = configured(self, self.plan_, panel, 1 + panel.past.shape[1], self._steps), self.plan_.share
         with _own_start(self.plan_):
-            start = clone(fresh).set_params(max_epochs=0).fit(*rows) if share < 1 else None
+            start = _untrained(fresh, rows) if share < 1 else None
             self.estimator_: Any = fresh.fit(*rows) if share > 0 else start
         if start is not None and share > 0:
             self.estimator_ = mixed(start, fresh, share)
@@ -465,6 +465,12 @@ class Forecaster(PanelForecaster):
         forecaster = super().from_content(content)
         forecaster._news = []
         return forecaster
+
+
+def _untrained(estimator: Any, rows: Any) -> Any:
+    """A regressor as it begins, fitted without a step; its parameters stay those asked for."""
+    fitted = clone(estimator).set_params(max_epochs=0).fit(*rows)
+    return fitted.set_params(max_epochs=estimator.max_epochs)
 
 
 @contextmanager

@@ -103,8 +103,18 @@ class Plan:
             f"scaled by series ({own.scaling})",
         ]
         if self.chosen:
-            parts += [f"ridge start {own.penalty:g}", f"{self.share:.0%} of what the network adds to it"]
+            kept = f"{self.share:.0%}" if self.share > 0 else "nothing"
+            parts += [f"ridge start {own.penalty:g}", f"{kept} of what the network adds to it"]
         return ", ".join(parts)
+
+    @property
+    def linear(self) -> str:
+        """Why the model is its linear start and nothing else; empty if it is not."""
+        if self.share > 0:
+            return ""
+        if np.isnan(self.error):
+            return "there were too few rows to try the network's correction on"
+        return "the network's correction did not help"
 
 
 def starts_open(estimator: Any) -> bool:

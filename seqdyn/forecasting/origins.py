@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from seqdyn.checks import check_count, outside
-from seqdyn.data.labels import quoted
+from seqdyn.data.labels import counted, quoted
 from seqdyn.data.panel_additions import check_zone
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.envelope import Envelope
@@ -66,14 +66,16 @@ class Origins:
         good = rows - panel.starts[:, None] >= 2
         if not good.any():
             raise ValueError(
-                f"No series is long enough for {n_windows} windows of {horizon} steps, {step_size} apart: the longest "
-                f"has {panel.lengths.max()} rows. Lower horizon, n_windows or step_size."
+                f"No series is long enough for {counted(n_windows, 'window')} of {counted(horizon, 'step')}, "
+                f"{step_size} apart: the longest has {counted(panel.lengths.max(), 'row')}. Lower horizon, n_windows "
+                "or step_size."
             )
         series, window = np.nonzero(good)
         notes = []
         if not good.all():
-            short = int((~good.all(axis=1)).sum())
-            notes.append(f"{int((~good).sum())} windows of {short} series are left out: too few rows before them.")
+            lost, short = int((~good).sum()), int((~good.all(axis=1)).sum())
+            left = counted(lost, f"window of {short} series is", f"windows of {short} series are")
+            notes.append(f"{left} left out: too few rows before {'it' if lost == 1 else 'them'}.")
         return cls(series, rows[good], window, horizon, n_windows, notes)
 
     def scales(self, panel: Panel, season_length: int) -> pd.DataFrame:

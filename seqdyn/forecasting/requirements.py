@@ -68,10 +68,13 @@ def check_extent(panel: Panel, z: Array, steps: int, context_length: int | None,
     context_length : int or None
     transform : SeriesTransform
     """
-    if steps >= int(panel.lengths.max()):
+    longest = int(panel.lengths.max())
+    if longest < 2:
+        raise ValueError("No series has more than one row: a network needs two or more, one to see and one to predict.")
+    if steps >= longest:
         raise ValueError(
-            f"horizon={steps}, but the longest series has {panel.lengths.max()} rows: a direct model needs more rows "
-            "than steps ahead."
+            f"horizon={steps}, but the longest series has {longest} rows: a direct model needs more rows than steps "
+            "ahead."
         )
     short = panel.lengths < (context_length or 0)
     if short.any():

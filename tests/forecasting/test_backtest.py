@@ -345,7 +345,7 @@ def test_windows_are_those_of_a_loop(lengths: list[int], horizon: int, count: in
     ]
     good = [origin for origin in expected if origin[2] >= 2]
     if not good:
-        with pytest.raises(ValueError, match=f"No series is long enough for {count} windows of {horizon} steps"):
+        with pytest.raises(ValueError, match=rf"No series is long enough for {count} windows? of {horizon} steps?, "):
             Origins.of(panel, horizon, count, step)
         return
     origins = Origins.of(panel, horizon, count, step)
@@ -354,9 +354,10 @@ def test_windows_are_those_of_a_loop(lengths: list[int], horizon: int, count: in
     assert len(origins.notes) == (len(good) < len(expected))
     if origins.notes:
         short = len({series for series, _, row in expected if row < 2})
-        assert origins.notes == [
-            f"{len(expected) - len(good)} windows of {short} series are left out: too few rows before them."
-        ]
+        lost = len(expected) - len(good)
+        one = f"1 window of {short} series is left out: too few rows before it."
+        more = f"{lost} windows of {short} series are left out: too few rows before them."
+        assert origins.notes == [one if lost == 1 else more]
     first = {}
     for series, _, row in good:
         first.setdefault(series, row)
@@ -509,3 +510,14 @@ def test_every_forecaster_is_compared_with_all_baselines_with_some_or_with_none(
         model.backtest(data, 2, 2, baselines=["arima"])
     with pytest.raises(TypeError, match=r"takes names, or a dict: \{'mine': NaiveForecaster\(\)\}"):
         model.backtest(data, 2, 2, baselines=NaiveForecaster())
+
+
+def test_one_of_anything_is_in_the_singular() -> None:
+    short = pd.DataFrame({"unique_id": [*"aaaaabb"], "ds": [0, 1, 2, 3, 4, 0, 1], "y": 1.0})
+    test = Recorder().backtest(short, 1, 1)
+    assert repr(test).startswith("Backtest of 1 series, 1 window of 1 step\n")
+    assert "1 window of 1 series is left out: too few rows before it." in test.notes
+    with pytest.raises(ValueError, match="1 window of 5 steps, 5 apart: the longest has 5 rows"):
+        Recorder().backtest(short, 5, 1)
+    with pytest.raises(ValueError, match=r"calibration=1 origin of 3 steps leave at most 2 rows"):
+        ConformalForecaster(NaiveForecaster(), horizon=3, calibration=1).fit(short)

@@ -220,7 +220,7 @@ def test_a_calibration_that_is_left_open_takes_what_rows_there_are(rows: int, ho
     walk = pd.Series(np.cumsum(np.random.default_rng(0).normal(size=rows)))
     model = ConformalForecaster(NaiveForecaster(), horizon=horizon).fit(walk)
     assert len(model.conformal_.scores) == origins
-    with pytest.raises(ValueError, match=r"calibration=1 origins of 6 steps leave at most 3 rows"):
+    with pytest.raises(ValueError, match=r"calibration=1 origin of 6 steps leave at most 3 rows"):
         ConformalForecaster(NaiveForecaster(), horizon=6).fit(walk[:9])
 
 

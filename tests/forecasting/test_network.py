@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from seqdyn import (
     SeasonalNaiveForecaster,
 )
 from seqdyn.data.panel_reading import read_panel
+from seqdyn.forecasting.descriptions import describe
 from seqdyn.forecasting.linear_choice import (
     PENALTIES,
     LastTests,
@@ -265,3 +267,25 @@ def test_short_and_constant_series_start_from_the_last_value() -> None:
 def test_a_validation_below_none_is_refused() -> None:
     with pytest.raises(ValueError, match="validation must be"):
         Forecaster(validation=-1).fit(line())
+
+
+def test_what_is_linear_says_so_and_keeps_the_parameters_asked_for() -> None:
+    """A walk: nothing is to be learnt, so α = 0, and the summary shows no network that nobody reads."""
+    walk = pd.Series(np.random.default_rng(0).normal(size=60).cumsum())
+    model = Forecaster(GRURegressor(hidden_size=4, max_epochs=3, random_state=0)).fit(walk)
+    assert model.plan_.share == 0 and model.estimator_.max_epochs == 3
+    text = "\n".join(describe(model, model.panel_))
+    assert "linear, recursive: the network's correction did not help" in text
+    assert "max_epochs=3" in text and "weights" not in text and "training" not in text
+    few = replace(model.plan_, error=np.nan)
+    assert few.linear == "there were too few rows to try the network's correction on"
+    assert not replace(few, share=1.0).linear
+
+
+def test_one_row_is_refused_as_too_few_for_a_network() -> None:
+    one = pd.Series([3.0])
+    with pytest.raises(ValueError, match="No series has more than one row: a network needs two or more") as said:
+        Forecaster(GRURegressor(max_epochs=1)).fit(one)
+    assert "horizon" not in str(said.value)
+    with pytest.raises(ValueError, match="horizon=3, but the longest series has 3 rows: a direct model needs more"):
+        Forecaster(GRURegressor(max_epochs=1), strategy="direct", horizon=3).fit(pd.Series([3.0, 1.0, 2.0]))
