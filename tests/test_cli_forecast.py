@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import re
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import seqdyn
@@ -34,6 +36,14 @@ PNG = b"\x89PNG"
 def small_networks() -> Any:
     """Small networks on many threads of a busy machine wait for each other."""
     with one_thread():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def commands_built_once() -> Any:
+    """Building the commands from their signatures takes longer than most of them do here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", cache(get_command), raising=False)
         yield
 
 
