@@ -378,7 +378,8 @@ def _weighed(
 
     Weights (forecasts, origins) are made to sum to 1; where nothing is left the last known value stands.
     """
-    total, weight, gone = 0.0, np.zeros(shares.shape[1]), []
+    total: Any = 0.0
+    weight, gone = np.zeros(shares.shape[1]), []
     low = high = np.zeros(0)
     for number, one in enumerate(found):
         if not number:

@@ -533,7 +533,7 @@ VALUES: dict[str, list[Any]] = {
     "autoregression": [1, "own", object()],
     "skip": ["yes", 2],
     "linear_start": [-1.0, "ridge"],
-    "max_epochs": [0, 1.5, "all"],
+    "max_epochs": [-1, 1.5, "all"],
     "max_steps": [0, 1.5],
     "max_time": [0, -1, "a minute"],
     "batch_size": [0, 1.5, None],
