@@ -77,6 +77,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.estimators.scorers import time_scorer
     from seqdyn.figures import plot_forecast, plot_history, plot_unrolled
     from seqdyn.files import load, register
+    from seqdyn.forecasting.auto_regression import AutoRegForecaster
     from seqdyn.forecasting.automatic import AutoForecaster
     from seqdyn.forecasting.backtest import Backtest
     from seqdyn.forecasting.calibrated import ConformalForecaster
@@ -91,7 +92,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     )
     from seqdyn.forecasting.ridge import RidgeForecaster
     from seqdyn.forecasting.smoothers import SmoothingForecaster, ThetaForecaster
-    from seqdyn.forecasting.statistical import AutoRegForecaster, ExponentialSmoothingForecaster
+    from seqdyn.forecasting.statistical import ExponentialSmoothingForecaster
     from seqdyn.identification.figures import plot_bode, plot_poles, plot_response, plot_singular_values
     from seqdyn.identification.system import LinearSystem
     from seqdyn.images.captioning import Captioner
@@ -155,7 +156,8 @@ _HOME = {
         "MovingAverageForecaster",
         "Naive2Forecaster",
     ),
-    "forecasting.statistical": ("ExponentialSmoothingForecaster", "AutoRegForecaster"),
+    "forecasting.statistical": ("ExponentialSmoothingForecaster",),
+    "forecasting.auto_regression": ("AutoRegForecaster",),
     "forecasting.ridge": ("RidgeForecaster",),
     "forecasting.combination": ("CombinedForecaster",),
     "forecasting.automatic": ("AutoForecaster",),
