@@ -24,6 +24,7 @@ from seqdyn.forecasting.choices import summary
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.envelope import Envelope
 from seqdyn.forecasting.error_growth import ErrorGrowth
+from seqdyn.forecasting.forecaster import Forecaster
 from seqdyn.forecasting.seasons import season_lengths
 from seqdyn.forecasting.smoothers import ThetaForecaster
 from seqdyn.forecasting.tables import series_means
@@ -37,7 +38,7 @@ MARGIN = 0.85
 """What another season must bring the error down to, to be taken instead of the frequency's own."""
 
 SHARED = ("panel_", "known_", "fitted_until_")
-"""What members have in common with the whole, and files hold once."""
+"""What closed forms have in common with the whole, and files hold once; a network sees the panel in its own way."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -330,7 +331,7 @@ class AutoForecaster(PanelForecaster):
         content = super().to_content()
         members = [copy.copy(model) for model in self.members_]
         for model in members:
-            for name in SHARED:
+            for name in () if isinstance(model, Forecaster) else SHARED:
                 model.__dict__.pop(name, None)
         content["fitted"]["members_"] = members
         return content
@@ -340,7 +341,7 @@ class AutoForecaster(PanelForecaster):
         """The inverse of :meth:`to_content`."""
         forecaster = super().from_content(content)
         for model in forecaster.members_:
-            for name in SHARED:
+            for name in () if isinstance(model, Forecaster) else SHARED:
                 setattr(model, name, getattr(forecaster, name))
         return forecaster
 

@@ -280,6 +280,16 @@ def test_a_network_that_joined_reads_what_comes_in(chaotic: tuple[pd.Series, Aut
     assert np.isclose(model.forecast(1).item(), whole, atol=1e-6)
 
 
+def test_a_network_that_joined_is_in_the_file(chaotic: tuple[pd.Series, AutoForecaster], tmp_path) -> None:
+    y, model = chaotic
+    last = model.known_.times[-1]
+    model.save(tmp_path / "auto.safetensors")
+    again = seqdyn.load(tmp_path / "auto.safetensors")
+    assert again.forecast(2, level=80).equals(model.forecast(2, level=80))
+    new = y[last + pd.Timedelta(days=1) :][:5]
+    assert again.update(new).forecast(2).equals(model.update(new).forecast(2))
+
+
 def test_the_network_is_told_season_and_horizon() -> None:
     rng = np.random.default_rng(12)
     y = series(20 + np.tile(3 * rng.normal(size=10), 12) + 0.3 * rng.normal(size=120), "D")
