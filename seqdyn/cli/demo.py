@@ -21,7 +21,7 @@ ERRORS = {"MAE": 4, "RMSE": 4, "MASE": 3, "sMAPE": 3}
 
 EXPLANATION = """
 *         the best of its data set
-auto      AutoForecaster: closed forms, of which none was chosen by hand, weighted by their errors in the past
+auto      AutoForecaster: closed forms, and the GRU where it beats them, weighted by their errors in the past
 MASE      the error relative to that of the seasonal naive forecast in the rows before the origin
 sMAPE     in percent, 0 to 200
 in 80 %   how many of the values lay within the interval that should hold 80 % of them
