@@ -515,10 +515,10 @@ def test_the_same_seed_gives_the_same_table() -> None:
 
 
 def test_the_state_earns_its_keep() -> None:
-    """The fewer rows the network of the first case sees, the more it errs; with all of them it beats all closed forms.
+    """The fewer rows the network of the first case sees, the more it errs; with all it beats all closed forms.
 
-    Of sixty epochs thirty are enough to see it. No gradient was large. The AutoForecaster, which takes it in, beats them
-    as well.
+    Of sixty epochs thirty are enough to see it. No gradient was large. The AutoForecaster, which takes the network in,
+    beats them as well.
     """
     outcome = run_case(lorenz(), seed=0, max_epochs=30)
     mase = outcome.test.metrics()["MASE"]

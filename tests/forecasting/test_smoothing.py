@@ -183,13 +183,12 @@ def test_theta_is_half_the_slope_of_the_line_above_simple_smoothing() -> None:
 
 
 def test_intervals_of_the_last_level_are_those_of_a_random_walk() -> None:
-    rng = np.random.default_rng(0)
-    inside = []
-    for _ in range(200):
-        y = series(100 + np.cumsum(rng.normal(size=110)))
-        found = SmoothingForecaster(trend="none").fit(y[:100]).forecast(10, level=80)
-        inside.append(((found["0.1"] <= y[100:]) & (y[100:] <= found["0.9"])).mean())
-    assert abs(np.mean(inside) - 0.8) < 4 * np.std(inside) / np.sqrt(len(inside))
+    y = 100 + np.cumsum(np.random.default_rng(0).normal(size=(110, 200)), axis=0)
+    frame = pd.DataFrame(y, pd.date_range("2010-01-01", periods=110, freq="MS"))
+    found = SmoothingForecaster(trend="none").fit(frame[:100]).forecast(10, level=80)
+    low, high = (found.xs(name, axis=1, level=1).to_numpy() for name in ("0.1", "0.9"))
+    inside = ((low <= y[100:]) & (y[100:] <= high)).mean(axis=0)
+    assert abs(inside.mean() - 0.8) < 4 * inside.std() / np.sqrt(200)
 
 
 SEASONAL = {"season_length": 12, "seasonal": "add"}
