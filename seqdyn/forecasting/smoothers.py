@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -239,22 +239,21 @@ class SmoothingForecaster(PanelForecaster):
 
     def _extrapolated(self, state: SmoothingState, owner: Array, count: Array, horizon: int) -> Array:
         """ẑ, (origins, horizon)."""
+        return self._by_form(ahead, state, owner, horizon)
+
+    def _by_form(self, steps_of: Callable[..., Array], state: SmoothingState, owner: Array, horizon: int) -> Array:
+        """What a function of form, parameters, state and horizon says of every origin, (origins, horizon)."""
         found = np.empty((len(owner), horizon))
         for positive in (True, False):
             chosen = np.flatnonzero(self.positive_[owner] == positive)
             if len(chosen):
                 own = self.smoothing_[:, owner[chosen]]
-                found[chosen] = ahead(self._form(positive), own, _of(state, chosen), horizon)
+                found[chosen] = steps_of(self._form(positive), own, _of(state, chosen), horizon)
         return found
 
     def _deviation(self, state: SmoothingState, owner: Array, count: Array, horizon: int) -> Array:
         """σ_k, (origins, horizon)."""
-        grown = np.empty((len(owner), horizon))
-        for positive in (True, False):
-            chosen = np.flatnonzero(self.positive_[owner] == positive)
-            if len(chosen):
-                own = self.smoothing_[:, owner[chosen]]
-                grown[chosen] = growth(self._form(positive), own, _of(state, chosen), horizon)
+        grown = self._by_form(growth, state, owner, horizon)
         return np.maximum(self.deviation_[owner], 1e-12)[:, None] * grown
 
 
