@@ -29,6 +29,7 @@ from seqdyn.dynamics.singular_values import transition_singular_values
 from seqdyn.dynamics.spectrum import spectral_radius
 from seqdyn.dynamics.trajectory import Trajectory, rows_of
 from seqdyn.dynamics.transitions import TransitionMap, TransitionNorms, transition_map, transition_norms
+from seqdyn.reports.stability.finite import broken
 from seqdyn.reports.stability.subject import Subject
 from seqdyn.state import flatten, map_leaves, steps, take
 
@@ -98,7 +99,7 @@ def measure(subject: Subject, tier: str, seed: int) -> Measurements:
         exponents.
     seed : int
     """
-    found = Measurements(broken=_broken(subject))
+    found = Measurements(broken=broken(subject))
     if found.broken is not None:
         found.omitted.append("everything else: the trajectory is not finite")
         return found
@@ -226,17 +227,6 @@ class _Attempts:
         except (ValueError, RuntimeError, NotImplementedError, ArithmeticError, np.linalg.LinAlgError) as error:
             self.found.failed[name] = f"{type(error).__name__}: {error}"
             return None
-
-
-def _broken(subject: Subject) -> str | None:
-    """What along the trajectory is not finite, and from which step on."""
-    for stretch in Trajectory(subject.cell, subject.x, subject.state).forward():
-        for name, values in (("states", stretch.states()), ("outputs", stretch.output), ("J_t", stretch.jacobians())):
-            bad = ~values.flatten(2).isfinite().all(2)
-            if bool(bad.any()):
-                sequence, step = bad.nonzero()[0].tolist()
-                return f"The {name} are not finite from step {stretch.start + step} of sequence {sequence} on"
-    return None
 
 
 def _lags(required: int, steps: int) -> list[int]:

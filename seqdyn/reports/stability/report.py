@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
 import xarray
 from matplotlib.figure import Figure
 
 from seqdyn.checks import check_choice
-from seqdyn.dynamics.gradients import known_quantiles
 from seqdyn.reports.stability.checks import all_checks
 from seqdyn.reports.stability.content import content_of
 from seqdyn.reports.stability.difference import Difference, compare
 from seqdyn.reports.stability.figures import overview
-from seqdyn.reports.stability.measurements import TIERS, Measurements, measure
+from seqdyn.reports.stability.measurements import TIERS, measure
 from seqdyn.reports.stability.page import to_html
 from seqdyn.reports.stability.recommendations import recommend
-from seqdyn.reports.stability.subject import SEQUENCES, STEPS, Loss, Subject, subject_of
+from seqdyn.reports.stability.subject import SEQUENCES, STEPS, Loss, subject_of
 from seqdyn.reports.stability.tables import checks_frame, from_json, to_frame, to_json, to_xarray, written
-from seqdyn.reports.stability.verdict import Estimate, Evidence, Thresholds, decide, estimate
+from seqdyn.reports.stability.verdict import Estimate, Thresholds, decide, evidence_of
 from seqdyn.state import State
 
 
@@ -338,44 +334,6 @@ def assert_stable(model: Any, X: Any = None, y: Any = None, *, required_lag: int
     if report.verdict != "OK":
         raise AssertionError(str(report))
     return report
-
-
-def evidence_of(subject: Subject, found: Measurements, seed: int) -> Evidence:
-    """The numbers the verdict is made of; NaN where something was not measured."""
-    lag = subject.required_lag
-    gradient = np.full((1, 1), np.nan)
-    if found.gradient is not None and lag <= len(found.gradient.lags):
-        gradient = found.gradient.relative[..., lag - 1].numpy() / math.log(10)
-    product = np.full((1, 1), np.nan)
-    peak, peak_lag = math.nan, 0
-    if found.products is not None:
-        if lag in found.products.lags:
-            product = found.products.log_norms[found.products.lags.index(lag)].numpy() / math.log(10)
-        median = found.products.median.nan_to_num(-math.inf)
-        peak, peak_lag = float(median.max()) / math.log(10), found.products.lags[int(median.argmax())]
-    leading = found.lyapunov
-    return Evidence(
-        lag,
-        estimate(gradient, seed),
-        estimate(product, seed),
-        _spread(gradient),
-        subject.sequences * subject.steps,
-        subject.steps,
-        peak,
-        peak_lag,
-        math.nan if leading is None else float(leading.exponents[0]),
-        math.nan if leading is None else float(leading.standard_errors[0]),
-        subject.kind == "autonomous",
-        found.growth,
-        int(np.isfinite(gradient).sum() + np.isinf(gradient).sum()),
-        found.broken,
-    )
-
-
-def _spread(values: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """The 5 % and 95 % quantiles, of values that are there."""
-    low, high = known_quantiles(torch.as_tensor(values).reshape(-1, 1), [0.05, 0.95])[0].tolist()
-    return low, high
 
 
 def _limits(thresholds: Mapping[str, float] | None) -> Thresholds:

@@ -8,6 +8,7 @@ Decided by L at the required lag K; a spectral radius, which says nothing about 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 
 from seqdyn.dynamics.gradients import known_quantiles
+from seqdyn.reports.stability.measurements import Measurements
+from seqdyn.reports.stability.subject import Subject
 
 Array = np.ndarray[Any, Any]
 
@@ -153,6 +156,44 @@ class Evidence(NamedTuple):
     def decays(self) -> bool:
         """Whether disturbances that have grown die again."""
         return self.peak_lag < self.lag if np.isnan(self.exponent) else self.exponent <= 0
+
+
+def evidence_of(subject: Subject, found: Measurements, seed: int) -> Evidence:
+    """The numbers the verdict is made of; NaN where something was not measured."""
+    lag = subject.required_lag
+    gradient = np.full((1, 1), np.nan)
+    if found.gradient is not None and lag <= len(found.gradient.lags):
+        gradient = found.gradient.relative[..., lag - 1].numpy() / math.log(10)
+    product = np.full((1, 1), np.nan)
+    peak, peak_lag = math.nan, 0
+    if found.products is not None:
+        if lag in found.products.lags:
+            product = found.products.log_norms[found.products.lags.index(lag)].numpy() / math.log(10)
+        median = found.products.median.nan_to_num(-math.inf)
+        peak, peak_lag = float(median.max()) / math.log(10), found.products.lags[int(median.argmax())]
+    leading = found.lyapunov
+    return Evidence(
+        lag,
+        estimate(gradient, seed),
+        estimate(product, seed),
+        _spread(gradient),
+        subject.sequences * subject.steps,
+        subject.steps,
+        peak,
+        peak_lag,
+        math.nan if leading is None else float(leading.exponents[0]),
+        math.nan if leading is None else float(leading.standard_errors[0]),
+        subject.kind == "autonomous",
+        found.growth,
+        int(np.isfinite(gradient).sum() + np.isinf(gradient).sum()),
+        found.broken,
+    )
+
+
+def _spread(values: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """The 5 % and 95 % quantiles, of values that are there."""
+    low, high = known_quantiles(torch.as_tensor(values).reshape(-1, 1), [0.05, 0.95])[0].tolist()
+    return low, high
 
 
 def estimate(values: Array, seed: int) -> Estimate:
