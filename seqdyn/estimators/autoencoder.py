@@ -21,12 +21,14 @@ from seqdyn.composition import Embedding, Identity, Readout, Stack
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences, as_sequences
 from seqdyn.data.text import Vocabulary
+from seqdyn.dynamics.driven import Driven, Errors, unpadded
 from seqdyn.encoder import Encoder
 from seqdyn.estimators.built import BY_WIDTHS, OfSymbols
 from seqdyn.estimators.layers import directed, widths_of
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.sentences import AT_ONCE, alike, beside
+from seqdyn.state import hold
 from seqdyn.training.batches import Rows, Spans
 from seqdyn.training.checkpoint import digest
 from seqdyn.training.heads import CrossEntropy, Head, Squared
@@ -280,6 +282,30 @@ class SequenceAutoencoder(TransformerMixin, OfSymbols, auto_wrap_output_keys=Non
         """Sequences as the network is trained on them, in one batch."""
         x = self._given(X)
         return Spans(_rows(x), len(x))
+
+    @torch.no_grad()
+    def driven_by(self, X: Any, y: None = None) -> Driven:
+        """The decoder as the vectors of sequences drive it, each from the state that its own leads to.
+
+        Parameters
+        ----------
+        X
+            As ``fit`` takes it.
+        y : None
+
+        Raises
+        ------
+        ValueError
+            If there are no sequences, or something stands beside them.
+        """
+        if X is None or y is not None:
+            raise ValueError("A SequenceAutoencoder is measured on sequences, its targets: give them as X, and no y.")
+        batch, head = next(iter(self.rows(X).epoch(torch.Generator()))), self.head_
+        there = torch.ones(batch.y.shape[:2], dtype=torch.bool) if batch.mask is None else batch.mask
+        codes = self.network_.encode(batch.x, batch.mask)
+        rows = Rows.of(*(unpadded(tree, there) for tree in (hold(codes, there.shape[1]), batch.y)))
+        errors = Errors(lambda output, target: head.loss(output[..., :-1], target), "the error of what is made again")
+        return Driven(self.network_.decoder, rows, errors, states=self.network_.state(codes), estimator=self)
 
     def _given(self, X: Any) -> list[Tensor]:
         """Sequences as the network takes them."""

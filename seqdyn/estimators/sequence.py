@@ -21,6 +21,8 @@ from seqdyn.codecs import Codec, NumberInputs
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences, as_sequences, check_columns, check_finite, is_flat, rank, series_lengths
 from seqdyn.data.targets import Targets, as_targets
+from seqdyn.data.tensors import without_torch
+from seqdyn.dynamics.driven import Driven, Errors
 from seqdyn.estimators.parameters import check_unchanged
 from seqdyn.files import save as save_file
 from seqdyn.files import storable
@@ -170,6 +172,38 @@ class SequenceEstimator(BaseEstimator):
             Where to begin; ``est.state_`` continues the training data. The estimator's own strategy if None.
         """
         return self.predictor_.stream(initial_state)
+
+    def driven_by(self, X: Any, y: Any = None) -> Driven:
+        """The network as these data drive it, scaled, and the loss it was trained with: what reports measure.
+
+        Parameters
+        ----------
+        X, y
+            As ``fit`` takes them; the errors are those of the outputs alone if y is None.
+
+        Returns
+        -------
+        Driven
+
+        Raises
+        ------
+        ValueError
+            If the data do not fit, or the network has no causal state.
+        """
+        X, y = without_torch(X, "X"), without_torch(y, "y")
+        predictor = self.predictor_
+        cell = predictor.causal("stability_report")
+        if X is None:
+            raise ValueError(f"{type(self).__name__} is driven by inputs: give X, as its predict takes it.")
+        sequences, at_end = self.read(X), not predictor.per_step
+        if y is None:
+            return Driven(cell, predictor.rows(sequences), at_end=at_end, estimator=self)
+        targets = as_targets(y, sequences, predictor.per_step)
+        rows = predictor.rows(targets.sequences, targets.table)
+        own = getattr(self, "loss", None)
+        name = own if isinstance(own, str) else "the loss of the fit" if own is not None else "squared error"
+        errors = Errors(predictor.codec.targets.head.loss, name)
+        return Driven(cell, rows, errors, at_end, estimator=self)
 
     def set_predict_output(self, container: str = "default") -> Self:
         """Choose what ``predict`` returns.

@@ -10,18 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.cell import Attending
 from seqdyn.checks import check_count
 from seqdyn.composition import Embedding
 from seqdyn.data.text import Vocabulary
+from seqdyn.dynamics.driven import Driven, Errors, unpadded
 from seqdyn.estimators.built import BY_WIDTHS, OfSymbols
 from seqdyn.estimators.decoders import DecoderPlan
 from seqdyn.estimators.parameters import Rule, accepted, at_least, non_negative, one_of, optional, share
 from seqdyn.scores import SCORES
 from seqdyn.sentences import AT_ONCE, Sentence, SentencePredictor, alike, beside, read, spaced
+from seqdyn.state import hold
 from seqdyn.teacher_forcing import as_teacher_forcing
 from seqdyn.training.batches import Pairs, Rows
 from seqdyn.training.checkpoint import digest
-from seqdyn.training.forced import Forced
+from seqdyn.training.forced import Forced, following
 from seqdyn.training.heads import CrossEntropy
 from seqdyn.training.objective import Objective
 from seqdyn.training.reinforce import Reinforce
@@ -130,6 +133,17 @@ class Writer(OfSymbols):
         """The fitted network with the vocabulary of its targets."""
         self._check()
         return SentencePredictor(self.network_, self.vocabulary_, self.max_length or self.longest_)
+
+    @torch.no_grad()
+    def _driven(self, pairs: Pairs) -> Driven:
+        """The decoder as it writes sentences, each from the state and on the memory that its source leads to."""
+        batch = next(iter(pairs.epoch(torch.Generator())))
+        target, there = batch.y
+        memory, states = self.network_.encode(batch.x, batch.mask)
+        given = Attending(following(len(self.vocabulary_), target), hold(memory, target.shape[1]))
+        rows = Rows.of(*(unpadded(tree, there) for tree in (given, target.unsqueeze(2))))
+        errors = Errors(CrossEntropy(len(self.vocabulary_)).loss, "−ln p of every symbol")
+        return Driven(self.network_.decoder, rows, errors, states=states, estimator=self)
 
     def _searched(self, x: list[Tensor], n_best: int | None) -> list[list[Sentence]]:
         """The likeliest sentences about sources, best first."""

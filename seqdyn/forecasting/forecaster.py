@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 from seqdyn.checks import check_count
 from seqdyn.data.calendar import calendar_names
 from seqdyn.data.panels import Panel, Roles
+from seqdyn.dynamics.driven import Driven
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.descriptions import describe
@@ -367,6 +368,27 @@ class Forecaster(PanelForecaster):
         X = self._network.rows(panel, z)
         cuts = panel.starts[1:]
         return np.split(X, cuts), np.split(targets(z, panel, self._steps), cuts)
+
+    def driven_by(self, df: Any, y: None = None) -> Driven:
+        """The network as the rows of a frame drive it, see :meth:`sequences`: what reports measure.
+
+        Parameters
+        ----------
+        df : frame or series
+            Like the one of the fit.
+        y : None
+
+        Raises
+        ------
+        ValueError
+            If there is no frame, or targets stand beside it.
+        """
+        if df is None or y is not None:
+            raise ValueError(
+                "A Forecaster is measured on a frame like the one it was fitted on: give it as X, and no y."
+            )
+        driven: Driven = self.estimator_.driven_by(*self.sequences(df))
+        return driven
 
     # ---------------------------------------------------------------- forecasting
 

@@ -12,6 +12,7 @@ import xarray
 from torch import Tensor
 
 from seqdyn.checks import check_count
+from seqdyn.dynamics.driven import Driven
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, optional
 from seqdyn.estimators.sequence import unchanged_on_error
@@ -236,6 +237,23 @@ class Captioner(Writer):
         """Pictures, or their features, as the encoder takes them: one step each."""
         self._check()
         return self._steps(self._seen(images, self.shape_))
+
+    def driven_by(self, images: Any, captions: Any = None) -> Driven:
+        """The decoder as it writes what is true, and −ln p of every symbol: what reports measure.
+
+        Parameters
+        ----------
+        images, captions
+            As in :meth:`fit`.
+
+        Raises
+        ------
+        ValueError
+            If one of them is missing.
+        """
+        if images is None or captions is None:
+            raise ValueError("A Captioner is measured on images and captions: give both, as its fit takes them.")
+        return self._driven(self.pairs(images, captions))
 
     def pairs(self, images: Any, captions: Sequence[str]) -> Pairs:
         """Pictures and sentences as the network is trained on them, in one batch."""

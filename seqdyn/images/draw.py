@@ -13,10 +13,11 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from seqdyn.cells.draw import DRAWCell, Painter
+from seqdyn.cells.draw import DRAWCell, OnCanvas, Painter
 from seqdyn.cells.lstm import LSTM
 from seqdyn.checks import check_count
 from seqdyn.data.pictures import as_pictures
+from seqdyn.dynamics.driven import Driven, Errors
 from seqdyn.estimators.built import Built
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of
 from seqdyn.estimators.sequence import unchanged_on_error
@@ -24,8 +25,10 @@ from seqdyn.generators import generator_of, seeds_of
 from seqdyn.glimpses import Read, Write
 from seqdyn.images.figures import animated, strip
 from seqdyn.images.painting import AT_ONCE, PaintingPredictor, Strip
+from seqdyn.state import hold
 from seqdyn.training.batches import Rows, Spans
 from seqdyn.training.checkpoint import digest
+from seqdyn.training.heads import Bernoulli
 from seqdyn.training.loop import NonFiniteError
 from seqdyn.training.variational import Variational, importance_weighted
 
@@ -281,6 +284,26 @@ class DRAW(Built):
         """Pictures as the network takes them, (pictures, channels, height, width)."""
         self._check()
         return self._tensor(as_pictures(images, 2, self.channels, self.shape_))
+
+    def driven_by(self, images: Any, y: None = None) -> Driven:
+        """The network as pictures drive it, glimpse by glimpse, and −ln D(x | c_t): what reports measure.
+
+        Parameters
+        ----------
+        images : array, as in :meth:`fit`
+        y : None
+
+        Raises
+        ------
+        ValueError
+            If there are no pictures, or something stands beside them.
+        """
+        if images is None or y is not None:
+            raise ValueError("A DRAW is measured on pictures: give them as X, and no y.")
+        held = [hold(picture[None], self.glimpses)[0] for picture in self.pictures(images)]
+        rows = Rows.of(held, [picture.flatten(1) for picture in held])
+        errors = Errors(Bernoulli().loss, "−ln D(x | c) of every pixel")
+        return Driven(OnCanvas(cast(DRAWCell, self.network_)), rows, errors, at_end=True, estimator=self)
 
     def _tensor(self, images: Array) -> Tensor:
         return torch.as_tensor(images).to(self._device, self._precision)

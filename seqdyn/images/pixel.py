@@ -15,6 +15,7 @@ from seqdyn.cells.masked_window import MaskedWindow
 from seqdyn.cells.row_lstm import RowLSTM
 from seqdyn.checks import check_count, is_int
 from seqdyn.data.pictures import as_pictures
+from seqdyn.dynamics.driven import Driven, Errors
 from seqdyn.estimators.built import Built
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of
 from seqdyn.estimators.sequence import unchanged_on_error
@@ -171,6 +172,24 @@ class PixelRNN(Built):
         """Pictures as the network takes them: series of rows that are their own targets."""
         self._check()
         return _rows(torch.as_tensor(self._given(images)).to(self._device, self._precision))
+
+    def driven_by(self, images: Any, y: None = None) -> Driven:
+        """The network as pictures drive it, row by row, and −ln p of every pixel: what reports measure.
+
+        Parameters
+        ----------
+        images : array, as in :meth:`fit`
+        y : None
+
+        Raises
+        ------
+        ValueError
+            If there are no pictures, or something stands beside them.
+        """
+        if images is None or y is not None:
+            raise ValueError("A PixelRNN is measured on pictures: give them as X, and no y.")
+        errors = Errors(self.predictor_.head.loss, "−ln p of every pixel")
+        return Driven(cast(Pixels, self.network_), self.rows(images), errors, estimator=self)
 
     def score(self, images: Any, y: None = None) -> float:
         """The mean of ln p over pictures, in nats: higher is better."""

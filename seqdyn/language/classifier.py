@@ -19,6 +19,7 @@ from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
 from seqdyn.composition import Embedding, Identity
 from seqdyn.data.targets import is_missing
 from seqdyn.data.text import Vocabulary
+from seqdyn.dynamics.driven import Driven, Errors
 from seqdyn.encoder import POOLINGS, Encoder, Ensemble
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
 from seqdyn.estimators.built import OfSymbols
@@ -324,6 +325,28 @@ class TextClassifier(ClassifierMixin, OfSymbols):
         if not np.isin(found, self.classes_).all():
             raise ValueError(f"y holds {found.tolist()}, the fit knew {self.classes_.tolist()}: leave the others out.")
         return self._rows(tokens, labels, np.ones(len(tokens)))
+
+    def driven_by(self, X: Any, y: Any = None) -> Driven:
+        """The network as texts drive it, and −ln P of their labels: what reports measure.
+
+        Parameters
+        ----------
+        X, y
+            As ``fit`` takes them.
+
+        Raises
+        ------
+        ValueError
+            If texts or labels are missing, or the network has no causal state.
+        """
+        if X is None or y is None:
+            raise ValueError(
+                "A TextClassifier is measured on texts and their labels: give both, as its fit takes them."
+            )
+        predictor = self.predictor_
+        cell = predictor.causal("stability_report")
+        errors = Errors(predictor.codec.targets.head.loss, "−ln P of the labels")
+        return Driven(cell, self.rows(X, y), errors, not predictor.per_step, estimator=self)
 
     def _rows(self, tokens: list[list[str]], labels: Any, weight: Array) -> Rows:
         """Texts end to end with their labels; of one a text, the last step has it."""

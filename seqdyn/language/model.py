@@ -19,6 +19,7 @@ from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
 from seqdyn.composition import Embedding, Readout, Residual, Stack
 from seqdyn.data.text import Source, Vocabulary, check_numbers, encode_corpus, pieces
 from seqdyn.decoding import STRATEGIES, Beam, Drawn, Strategy
+from seqdyn.dynamics.driven import Driven, Errors
 from seqdyn.estimators.built import OfSymbols
 from seqdyn.estimators.layers import layer_of, widths_of
 from seqdyn.estimators.parameters import (
@@ -317,6 +318,25 @@ class LanguageModel(OfSymbols):
         if not len(numbers):
             raise ValueError(NOTHING)
         return Rows.of([shifted(len(self.vocabulary_), numbers)], [numbers[:, None]])
+
+    def driven_by(self, text: Any, y: None = None) -> Driven:
+        """The network as a text drives it, and −ln p of every symbol: what reports measure.
+
+        Parameters
+        ----------
+        text : str
+        y : None
+
+        Raises
+        ------
+        ValueError
+            If it is no text, or something stands beside it.
+        """
+        if not isinstance(text, str) or y is not None:
+            raise ValueError("A LanguageModel is measured on a text: give it as X, a str, and no y.")
+        predictor = self.predictor_
+        errors = Errors(predictor.codec.targets.head.loss, "−ln p of every symbol")
+        return Driven(predictor.causal("stability_report"), self.rows(text), errors, estimator=self)
 
     def stream(self) -> Stream:
         """A text that comes symbol by symbol: ``push(symbol)`` answers the likeliest next one.

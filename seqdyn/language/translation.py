@@ -13,6 +13,7 @@ from sklearn.base import clone
 from torch import Tensor
 
 from seqdyn.composition import Embedding, Identity
+from seqdyn.dynamics.driven import Driven
 from seqdyn.encoder import Encoder
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
@@ -344,6 +345,23 @@ class Translator(Writer):
         self._check()
         texts = as_sentences(sentences, "sentences")
         return self._sources(texts, self._asked(language, len(texts)))
+
+    def driven_by(self, sources: Any, targets: Any = None) -> Driven:
+        """The decoder as it writes what is true, and −ln p of every symbol: what reports measure.
+
+        Parameters
+        ----------
+        sources, targets
+            As in :meth:`fit`. Of several languages the first is taken.
+
+        Raises
+        ------
+        ValueError
+            If one of them is missing.
+        """
+        if sources is None or targets is None:
+            raise ValueError("A Translator is measured on sources and targets: give both, as its fit takes them.")
+        return self._driven(self.pairs(sources, targets, *self.languages_[:1]))
 
     def pairs(self, sources: Sequence[str], targets: Sequence[str], language: Languages = None) -> Pairs:
         """Pairs of sentences as the network is trained on them, in one batch."""

@@ -17,6 +17,7 @@ from seqdyn.autoregression import Autoregression, OwnPast
 from seqdyn.cell import Cell
 from seqdyn.checks import check_choice, check_count, is_number
 from seqdyn.data.sequences import as_sequences
+from seqdyn.dynamics.driven import Driven
 from seqdyn.dynamics.neuron_forces import clamp
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.estimators.sequence import unchanged_on_error
@@ -416,6 +417,25 @@ class MotionModel(BaseEstimator):
         """What the estimator learns from, series by series: (y_{t-1}, d_t), and y_t."""
         check_is_fitted(self, "estimator_")
         return _pairs(self._read(drive, angles))
+
+    def driven_by(self, drive: Any, angles: Any = None) -> Driven:
+        """The network as a motion drives it, see :meth:`rows`: what reports measure.
+
+        Parameters
+        ----------
+        drive, angles
+            As in :meth:`fit`.
+
+        Raises
+        ------
+        ValueError
+            If there are no angles, or the motion does not fit.
+        """
+        if angles is None:
+            raise ValueError("A MotionModel is measured on a motion: give its drive or None as X, the angles as y.")
+        inputs, targets = self.rows(drive, angles)
+        driven: Driven = self.estimator_.driven_by(inputs, targets)
+        return driven
 
     def _read(self, drive: Any, angles: Any) -> Motion:
         check_is_fitted(self, "estimator_")

@@ -1,0 +1,148 @@
+"""What torch's users hold, as NumPy's arrays: tensors on any device and of any precision, packed and nested ones.
+
+| given                    | read as                                          |
+|--------------------------|--------------------------------------------------|
+| tensor                   | an array, on the CPU; half precision as float64  |
+| ``PackedSequence``       | a list of arrays (time, …), in the order before packing |
+| nested tensor            | a list of arrays                                 |
+| list of tensors          | a list of arrays                                 |
+| anything else            | as it is                                         |
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+
+class Laid(NamedTuple):
+    """X and y as every reader takes them, series first; ``layout`` says how X was laid out, empty where it was so."""
+
+    X: Any
+    y: Any
+    layout: str
+
+
+def series_first(X: Any, y: Any = None, time_first: bool = False) -> Laid:
+    """Read what torch's networks take as sequences and their targets: (series, time, …).
+
+    Parameters
+    ----------
+    X : Tensor, array, PackedSequence, list of these, or anything else
+        Sequences.
+    y : the same, optional
+        Targets; beside a packed X they may be padded.
+    time_first : bool
+        Whether three axes are (time, series, inputs), as a torch network with ``batch_first=False`` takes them. Two
+        axes are one sequence (time, inputs), and a list holds such, either way.
+
+    Raises
+    ------
+    ValueError
+        If X is made of something else than real numbers, y is not laid out as X, or a tensor holds no numbers.
+
+    Examples
+    --------
+    >>> X, y, layout = series_first(torch.zeros(50, 4, 3), torch.zeros(50, 4), time_first=True)
+    >>> X.shape, y.shape, layout
+    ((4, 50, 3), (4, 50), 'X was read as (time, series, inputs), as batch_first=False says')
+    """
+    packed = isinstance(X, PackedSequence)
+    X, y = without_torch(X, "X"), without_torch(y, "y")
+    _check_numbers(X, "X")
+    if packed and isinstance(y, np.ndarray):
+        return Laid(X, _cut(y, [len(part) for part in X], time_first), "")
+    if not time_first or not isinstance(X, np.ndarray) or X.ndim != 3:
+        return Laid(X, y, "")
+    if isinstance(y, np.ndarray):
+        y = _turned(y, X)
+    return Laid(X.swapaxes(0, 1), y, "X was read as (time, series, inputs), as batch_first=False says")
+
+
+def _check_numbers(values: Any, name: str) -> None:
+    """Raise if something that is no table with labels holds no real numbers."""
+    many = type(values) in (list, tuple) or (isinstance(values, np.ndarray) and values.dtype == object)
+    if values is None or hasattr(values, "columns") or hasattr(values, "dims"):
+        return
+    if many and np.ndim(values[0] if len(values) else 0):
+        for number, part in enumerate(values):
+            _check_numbers(part, f"{name}[{number}]")
+        return
+    found = np.asarray(values)
+    if not found.ndim or found.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{name} is of type {type(values).__name__}, of shape {found.shape} and {found.dtype}; expected real numbers, "
+            "(series, time, inputs) or (time, inputs): a tensor, an array, a list of such, a frame or an xarray."
+        )
+
+
+def _turned(y: Any, X: Any) -> Any:
+    """Targets (time, series, …) as (series, time, …)."""
+    if y.shape[:2] != X.shape[:2]:
+        raise ValueError(
+            f"y has shape {y.shape}, expected {X.shape[:2]} or {(*X.shape[:2], 'outputs')} beside X of shape "
+            f"{X.shape}: with batch_first=False both are (time, series, …)."
+        )
+    return y.swapaxes(0, 1)
+
+
+def _cut(y: Any, lengths: list[int], time_first: bool) -> list[Any]:
+    """Padded targets as a list of sequences, each as long as its inputs."""
+    wanted = (max(lengths), len(lengths)) if time_first else (len(lengths), max(lengths))
+    if y.shape[:2] != wanted:
+        raise ValueError(
+            f"y has shape {y.shape}, expected {wanted} or {(*wanted, 'outputs')} beside {len(lengths)} packed "
+            f"sequences of up to {max(lengths)} steps; a packed y or a list of sequences will do as well."
+        )
+    rows = y.swapaxes(0, 1) if time_first else y
+    return [row[:length] for row, length in zip(rows, lengths, strict=True)]
+
+
+def without_torch(values: Any, name: str = "X") -> Any:
+    """Read torch's containers as NumPy's.
+
+    Parameters
+    ----------
+    values : Tensor, PackedSequence, list of these, or anything else
+    name : str
+        How errors call it.
+
+    Raises
+    ------
+    ValueError
+        If a tensor holds no numbers, because it is on the device ``"meta"``.
+
+    Examples
+    --------
+    >>> rows = torch.nn.utils.rnn.pack_sequence([torch.ones(3, 2), torch.ones(2, 2)])
+    >>> [part.shape for part in without_torch(rows)]
+    [(3, 2), (2, 2)]
+    >>> without_torch(torch.ones(2, dtype=torch.bfloat16)).dtype
+    dtype('float64')
+    """
+    if isinstance(values, PackedSequence):
+        padded, lengths = pad_packed_sequence(values, batch_first=True)
+        return [_array(row[:length], name) for row, length in zip(padded, lengths.tolist(), strict=True)]
+    if isinstance(values, Tensor):
+        return _array(values, name)
+    if type(values) in (list, tuple) and any(isinstance(part, Tensor) for part in values):
+        return [without_torch(part, f"{name}[{number}]") for number, part in enumerate(values)]
+    return values
+
+
+def _array(values: Tensor, name: str) -> Any:
+    if values.is_meta:
+        raise ValueError(
+            f"{name} is a tensor of shape {tuple(values.shape)} on the device 'meta', which holds no numbers: give "
+            "tensors that were computed, on the CPU or a GPU."
+        )
+    if values.is_nested:
+        return [_array(part, f"{name}[{number}]") for number, part in enumerate(values.unbind())]
+    dense = values.detach().to_dense() if values.layout != torch.strided else values.detach()
+    if dense.is_floating_point() and dense.dtype not in (torch.float32, torch.float64):
+        dense = dense.double()
+    return dense.cpu().resolve_conj().resolve_neg().numpy()

@@ -1,0 +1,251 @@
+"""What a model says of how its gradients are measured: its cell, what drives it, and the errors of its outputs.
+
+    y_t, h_t = f(x_t, h_{t-1}),   E_t = ℓ(y_t, target_t)
+
+Any class can be measured as a cell is: it gives its network and its data, in the units of the network, by one method,
+``driven_by(X, y) -> Driven``. See :class:`Drivable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from seqdyn.cell import Cell
+from seqdyn.state import State, map_leaves
+from seqdyn.training.batches import Rows
+
+Loss = Callable[..., Tensor]
+"""``loss(output, target)``, elementwise: errors of the shape (sequences, steps, …)."""
+
+
+class Errors(NamedTuple):
+    """E_t from outputs and targets, and what it is in words.
+
+    Attributes
+    ----------
+    of : callable
+        ``of(output, target)`` from (sequences, steps, outputs) and (sequences, steps, targets) to errors whose leading
+        axes are (sequences, steps). E_t may depend on the output of its own step only.
+    name : str
+    """
+
+    of: Loss
+    name: str
+
+
+@dataclass(frozen=True)
+class Driven:
+    """A cell, the rows that drive it, and the errors of its outputs.
+
+    Parameters
+    ----------
+    cell : Cell
+    rows : Rows
+        Inputs and targets as the network takes them, series laid end to end; a missing target has weight 0.
+    errors : Errors, optional
+        None where there are no targets.
+    at_end : bool
+        Whether only the last step of a sequence has an error.
+    states : State, optional
+        h_{-1} of every series, where it is not the cell's own.
+    alone : bool
+        Whether nothing drives the cell: a system that runs by itself.
+    estimator : optional
+        The fitted estimator it belongs to: what a report advises are parameters of this one, and its ``history_``, its
+        ``window`` and its ``bptt_length`` are read.
+    layout : str
+        How the data were laid out, where that has to be said.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.gru import GRU
+    >>> from seqdyn.training.heads import Squared
+    >>> rows = Rows.of(torch.zeros(4, 50, 3), torch.zeros(4, 50, 1))
+    >>> driven = Driven(GRU(3, 1), rows, Errors(Squared().loss, "squared error"))
+    >>> driven.errors.name, driven.at_end
+    ('squared error', False)
+    """
+
+    cell: Cell
+    rows: Rows
+    errors: Errors | None = None
+    at_end: bool = False
+    states: State | None = None
+    alone: bool = False
+    estimator: Any = None
+    layout: str = ""
+
+
+@runtime_checkable
+class Drivable(Protocol):
+    """A model that says itself how it is measured.
+
+    A class owes one method, and every report takes it: the network as a :class:`~seqdyn.cell.Cell`, the data that the
+    user gives as :class:`~seqdyn.training.batches.Rows`, and the loss it was trained with.
+
+    Examples
+    --------
+    >>> from seqdyn import GRU, stability_report
+    >>> class Scaled:
+    ...     def __init__(self, network, scale):
+    ...         self.network, self.scale = network, scale
+    ...
+    ...     def driven_by(self, X, y=None):
+    ...         return Driven(self.network, Rows.of(X / self.scale))
+    >>> model = Scaled(GRU(3, 8, generator=torch.Generator().manual_seed(0)), scale=1000.0)
+    >>> stability_report(model, torch.ones(4, 60, 3).cumsum(1), required_lag=10, tier="fast")
+    <StabilityReport OK (PASS) at lag 10>
+    """
+
+    def driven_by(self, X: Any, y: Any, /) -> Driven:
+        """The network as these data drive it.
+
+        Parameters
+        ----------
+        X, y
+            As the model's ``fit`` takes them; ``y`` is None where nothing stands beside X.
+
+        Returns
+        -------
+        Driven
+
+        Raises
+        ------
+        ValueError
+            If the data do not fit the model; the message says what to give.
+        """
+
+
+def unpadded(tree: Any, there: Tensor) -> list[Any]:
+    """The sequences of a padded batch, each as long as it is.
+
+    Parameters
+    ----------
+    tree : tree, leaves (batch, time, …)
+    there : Tensor of bool, shape (batch, time)
+        False at padding, which stands at the end.
+
+    Examples
+    --------
+    >>> there = torch.tensor([[True, True], [True, False]])
+    >>> [len(row) for row in unpadded(torch.zeros(2, 2, 3), there)]
+    [2, 1]
+    """
+    lengths = there.sum(1).tolist()
+    return [map_leaves(lambda leaf: leaf[row, :length], tree) for row, length in enumerate(lengths)]  # noqa: B023
+
+
+def weighted(errors: Errors, target: Tensor, weight: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """The errors that count, as a function of the outputs alone: w_t ℓ(y_t, target_t).
+
+    Parameters
+    ----------
+    errors : Errors
+    target : Tensor, shape (sequences, steps, targets)
+    weight : Tensor, shape (sequences, steps, targets), or (sequences, steps, 1), optional
+        What every target counts; all the same if None. An error that reads several targets counts as much as the least
+        of them: with one missing it is not known.
+
+    Returns
+    -------
+    callable
+        From outputs (sequences, steps, outputs) to errors (sequences, steps, …).
+
+    Examples
+    --------
+    >>> target, weight = torch.zeros(2, 3, 1), torch.tensor([1.0, 0.0, 1.0]).expand(2, 3).unsqueeze(2)
+    >>> weighted(Errors(lambda y, t: ((y - t) ** 2).sum(2), "squared"), target, weight)(torch.ones(2, 3, 4))
+    tensor([[4., 0., 4.],
+            [4., 0., 4.]])
+    """
+
+    def found(output: Tensor) -> Tensor:
+        values = errors.of(output, target)
+        return values if weight is None else values * _beside(weight, values)
+
+    return found
+
+
+def _beside(weight: Tensor, values: Tensor) -> Tensor:
+    """Weights in a shape that meets errors axis by axis from the first: (sequences, steps, …) each."""
+    own, inner = weight.shape[2:], values.shape[2:]
+    if len(own) > len(inner) or any(one not in (1, other) for one, other in zip(own, inner, strict=False)):
+        weight = weight.flatten(2).amin(2)
+    return weight.reshape(*weight.shape, *[1] * (values.dim() - weight.dim()))
+
+
+def check_errors(errors: Errors, output: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
+    """Raise unless a loss gives one error a step, which depends on the output of that step alone.
+
+    Of the second, one step is looked at: what mixes all steps is found there, what mixes only others is not.
+
+    Parameters
+    ----------
+    errors : Errors
+    output : Tensor, shape (sequences, steps, outputs)
+    target, weight
+        As in :func:`weighted`.
+
+    Raises
+    ------
+    ValueError
+        If the loss fails, averages, gives errors whose leading axes are not (sequences, steps), does not depend on the
+        output, or lets the error of a step depend on another step or sequence.
+
+    Examples
+    --------
+    >>> check_errors(Errors(lambda y, t: (y - t).mean(), "mean"), torch.ones(2, 30, 1), torch.zeros(2, 30, 1))
+    Traceback (most recent call last):
+    ...
+    ValueError: loss(output, target) gave shape () of output (2, 30, 1), torch.float32, and target (2, 30, 1), ...
+    """
+    came = f"output {tuple(output.shape)}, {output.dtype}, and target {tuple(target.shape)}, {target.dtype}"
+    with torch.enable_grad():
+        output = output.detach().clone().requires_grad_()
+        try:
+            values = errors.of(output, target)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise ValueError(f"loss(output, target) failed on {came}: {error}. {ELEMENTWISE}") from error
+        _check_shape(values, came, weight is not None, *output.shape[:2])
+        if not values.requires_grad:
+            raise ValueError(f"loss(output, target) has no gradient by {came}: compute it from the output.")
+        _check_own_step(values, output, came)
+
+
+ELEMENTWISE = (
+    "It must be elementwise, (sequences, steps) or (sequences, steps, outputs), as torch's losses are with "
+    'reduction="none".'
+)
+
+
+def _check_shape(values: Any, came: str, weighted: bool, sequences: int, steps: int) -> None:
+    """Errors a step; or, where no target is missing, one a sequence, (sequences, 1, …)."""
+    wanted = [(sequences, steps), *([] if weighted else [(sequences, 1)])]
+    if isinstance(values, Tensor) and tuple(values.shape[:2]) in wanted:
+        return
+    what = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+    raise ValueError(
+        f"loss(output, target) gave {what} of {came}; expected ({sequences}, {steps}) or ({sequences}, {steps}, …), "
+        f"one error a step, or several. {ELEMENTWISE} Where only some steps have an error, let y be NaN at the others."
+    )
+
+
+def _check_own_step(values: Tensor, output: Tensor, came: str) -> None:
+    """Whether the error of one step is moved by the output of another."""
+    place = (0, values.shape[1] // 2)
+    (slope,) = torch.autograd.grad(values[place].sum(), output)
+    moved = (slope.nan_to_num() != 0).flatten(2).any(2)
+    own = place if values.shape[1] > 1 else (0, int(moved[0].int().argmax()))  # one error a sequence: of any step
+    moved[own] = False
+    if moved.any():
+        sequence, step = moved.nonzero()[-1].tolist()
+        raise ValueError(
+            f"The error of sequence 0 at step {own[1]} also depends on the output of sequence {sequence} at step "
+            f"{step}: the loss mixes steps, or spreads shapes that do not fit over each other. It got {came} and gave "
+            f"{tuple(values.shape)}; every error may depend on the output of its own step alone."
+        )

@@ -1,0 +1,172 @@
+"""How much of the data is measured: stretches of one length, disjoint, long enough to show a lag.
+
+Where series are of unlike lengths, or too many, or too long, of all lengths that are whole parts of a series the one is
+taken that leaves out fewest rows; a stretch begins from the state that the rows before it lead to.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from seqdyn.autoregression import OwnPast
+from seqdyn.cell import Cell
+from seqdyn.dynamics.driven import Driven
+from seqdyn.dynamics.trajectory import double, measured
+from seqdyn.loops import scan
+from seqdyn.state import State, flatten, leaves, map_leaves, take, unflatten
+from seqdyn.training.batches import Rows
+
+BALANCE = 1e-3
+"""A change of the state in one step below which a system counts as at rest."""
+
+
+class Stretches(NamedTuple):
+    """What is measured.
+
+    Attributes
+    ----------
+    x : tree, leaves (stretches, steps, *inputs)
+    target : Tensor, shape (stretches, steps, *targets)
+    weight : Tensor, shape (stretches, steps, …), or None
+    state : State
+        h before every stretch.
+    unused : int
+        Rows that are in none.
+    """
+
+    x: Any
+    target: Tensor
+    weight: Tensor | None
+    state: State
+    unused: int
+
+
+def stretches(
+    driven: Driven, lag: int, initial_state: State | None = None, *, count: int = 8, longest: int | None = None
+) -> Stretches:
+    """Cut the data into stretches of one length.
+
+    Parameters
+    ----------
+    driven : Driven
+    lag : int
+        K: a stretch has at least 2 K steps where a series has so many, and may have 3 K however short ``longest`` is.
+    initial_state : State, optional
+        One row, h_{-1} of every series; their own if None.
+    count : int
+        The most stretches.
+    longest : int, optional
+        The most steps of one.
+
+    Raises
+    ------
+    ValueError
+        If there are no two steps in a row, or the state has more than one row.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.gru import GRU
+    >>> series = [torch.zeros(100, 2), torch.zeros(50, 2)]
+    >>> found = stretches(Driven(GRU(2, 3), Rows.of(series)), lag=20)
+    >>> found.x.shape, found.unused
+    (torch.Size([3, 50, 2]), 0)
+    """
+    rows = driven.rows
+    starts, steps = (_ends if driven.at_end else _disjoint)(rows, lag, count)
+    kept = steps if longest is None else min(steps, max(longest, 3 * lag))
+    if kept < 2:
+        raise ValueError(
+            "Sequences of one step have no lag to look at: give at least two steps (series, time, inputs)."
+        )
+    if driven.at_end:
+        starts = starts + steps - kept
+    index = starts[:, None] + torch.arange(kept)
+    weight = None if rows.weight is None else rows.weight.cpu()[index].double()
+    state = _states(driven, starts, initial_state)
+    unused = int(rows.lengths.sum()) - len(starts) * kept
+    return Stretches(take(double(rows.x), index), take(double(rows.y), index), weight, state, unused)
+
+
+def _disjoint(rows: Rows, lag: int, count: int) -> tuple[Tensor, int]:
+    """The starts of the stretches, and their length.
+
+    Of all lengths that are whole parts of a series, and long enough for the lag, the one that leaves out fewest rows;
+    of those the shortest, which makes most stretches. Of more stretches than are wanted, some evenly spread.
+    """
+    lengths = rows.lengths
+    enough = min(2 * lag, int(lengths.max()))
+    lasting = torch.tensor(sorted({length // parts for length in lengths.tolist() for parts in range(1, count + 1)}))
+    lasting = lasting[lasting >= enough]
+    there = (lengths[:, None] // lasting).sum(0)
+    covered = there.clamp(max=count) * lasting
+    steps = int(lasting[covered.argmax()])
+    starts = torch.cat(
+        [start + steps * torch.arange(int(length) // steps) for start, length in zip(rows.starts, lengths, strict=True)]
+    )
+    return starts[_spread(len(starts), count)], steps
+
+
+def _ends(rows: Rows, lag: int, count: int) -> tuple[Tensor, int]:
+    """The ends of some series, which have one target each: of those longer than the lag and than half of all."""
+    lengths = rows.lengths
+    usual = float(lengths.float().median())
+    enough = (lengths >= usual) if usual > lag else lengths > min(lag, int(lengths.max()) - 1)
+    chosen = enough.nonzero().flatten()
+    chosen = chosen[_spread(len(chosen), count)]
+    steps = int(lengths[chosen].min())
+    return rows.starts[chosen] + lengths[chosen] - steps, steps
+
+
+def _spread(total: int, count: int) -> Tensor:
+    """At most ``count`` of so many places, evenly spread."""
+    return torch.linspace(0, total - 1, min(count, total)).round().long().unique()
+
+
+@torch.no_grad()
+def _states(driven: Driven, starts: Tensor, initial_state: State | None) -> State:
+    """h before every stretch: that of its series at the beginning, else what the rows before it lead to."""
+    rows, found = driven.rows, []
+    cell = measured(driven.cell)
+    fresh = _fresh(driven, cell, initial_state)
+    own = driven.states if initial_state is None else None
+    for start in starts.tolist():
+        number = int(torch.where(rows.starts <= start, rows.starts, -1).argmax())
+        begin = int(rows.starts[number])
+        state = fresh if own is None else double(take(own, slice(number, number + 1)))
+        if begin < start:
+            before = map_leaves(lambda leaf: leaf[None, begin:start], rows.x)  # noqa: B023
+            state = scan(cell, double(before), state).state
+        found.append(state)
+    return map_leaves(lambda *parts: torch.cat(parts), *found)
+
+
+def _fresh(driven: Driven, cell: Cell, initial_state: State | None) -> State:
+    """h_{-1} where a series has none of its own."""
+    if initial_state is not None:
+        given = _one_row(initial_state)
+        return cell.start_from(given) if driven.alone and isinstance(cell, OwnPast) else given
+    fresh = cell.initial_state(1)
+    if driven.alone:
+        return _off_balance(cell, map_leaves(lambda leaf: leaf[:1], double(driven.rows.x)), fresh)
+    return fresh
+
+
+def _off_balance(cell: Cell, x: Any, state: State) -> State:
+    """A state a thousandth beside one where the cell rests: on an unstable point it would never be seen to leave."""
+    _, after = cell(x, state)
+    if bool((flatten(after) - flatten(state)).abs().max() > BALANCE):
+        return state
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(flatten(state).shape, generator=generator, dtype=torch.float64)
+    return unflatten(flatten(state) + BALANCE * drawn, state)
+
+
+def _one_row(state: State) -> State:
+    """A given state in the precision of the measurement."""
+    rows = {len(leaf) for leaf in leaves(state)}
+    if rows != {1}:
+        raise ValueError(f"initial_state has {sorted(rows)} rows, expected one: it begins every series.")
+    return double(state)
