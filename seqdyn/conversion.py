@@ -1,55 +1,93 @@
-"""Cells made of torch's recurrent modules: the same numbers, and the contract of a cell.
+"""Cells made of torch's recurrent networks: the same numbers, and the contract of a cell.
 
-y_t = head(h_t),   h_t = f(x_t, h_{t-1}),   with f an nn.RNN, nn.LSTM, nn.GRU, or one of their cells
+y_t = head(h_t),   h_t = f(encoder(x_t), h_{t-1}),   with f an nn.RNN, nn.LSTM, nn.GRU, or one of their cells
 """
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
-from seqdyn.composition import Readout, Stack, Wrapper
+from seqdyn.checks import check_choice
+from seqdyn.composition import Embedding, Readout, Stack
+from seqdyn.model_parts import attention_in, how_to_convert, recurrent_parts
+from seqdyn.row_modules import Encoded, Headed, head_width, own_module
+from seqdyn.state import State
+from seqdyn.step_function import StepFunction
+from seqdyn.torch_modules import RECURRENT, Layer, check_values, copy_sum, layers_of, unwrapped
 
-KINDS: tuple[type[nn.Module], ...] = (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell)
-"""What :func:`from_torch` takes."""
+OWN_RECURRENCE = (
+    "write the recurrence as a Cell, which takes about ten lines (see seqdyn.cell.Cell), and every instrument takes it."
+)
+TAKEN = f"from_torch takes {', '.join(f'nn.{kind.__name__}' for kind in RECURRENT)}, or a step function"
 
 
-def from_torch(module: nn.Module, head: nn.Module | None = None) -> Cell:
-    """The cell that computes what a torch module computes: y_t = head(h_t).
+def from_torch(
+    module: nn.Module | Callable[[Any, Any], Any],
+    head: nn.Module | None = None,
+    *,
+    encoder: nn.Module | None = None,
+    direction: str | None = None,
+    initial_state: State | None = None,
+    input_size: int | tuple[int, ...] | None = None,
+) -> Cell:
+    """The cell that computes what a torch network computes: y_t = head(h_t), h_t = f(encoder(x_t), h_{t-1}).
 
     Parameters
     ----------
-    module : nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell or nn.GRUCell
-        With any number of layers, with or without biases, in one direction. It stays as it is.
+    module : nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell, or a step function
+        f, with any number of layers, with or without biases. Or any function or module ``(x, h) -> (y, h)`` that
+        computes one step, with ``initial_state`` and ``input_size``; see
+        :class:`~seqdyn.step_function.StepFunction`. It stays as it is.
     head : nn.Module, optional
         What reads the last layer: from h_t (batch, hidden) to y_t (batch, outputs). None: y_t = h_t.
+    encoder : nn.Module, optional
+        What the inputs pass through first: from x_t (batch, *inputs) to what f takes, such as an nn.Linear, or an
+        nn.Embedding for tokens.
+    direction : {"forward", "backward"}, optional
+        Which direction of a bidirectional module of one layer. The backward one runs on the reversed sequence:
+        ``scan(cell, x, reverse=True)`` gives the outputs that torch gives.
+    initial_state : tree of Tensor, optional
+        h_{-1} of one row, for a step function only.
+    input_size : int or tuple of int, optional
+        The width of x_t, or its shape without the batch (``()`` for tokens). Needed for a step function, and for an
+        encoder whose first layer does not tell.
 
     Returns
     -------
     Cell
         An :class:`~seqdyn.cells.elman.Elman`, :class:`~seqdyn.cells.lstm.LSTM` or :class:`~seqdyn.cells.gru.GRU`, a
         :class:`~seqdyn.composition.Stack` of them where there are several layers; around it a
-        :class:`~seqdyn.composition.Readout` where the head is an ``nn.Linear``, and a :class:`Headed` where it is
-        something else. Dtype, device, ``requires_grad`` and training mode are the module's.
+        :class:`~seqdyn.composition.Readout` where the head is an nn.Linear, a :class:`~seqdyn.row_modules.Headed`
+        where it is something else; and a :class:`~seqdyn.composition.Embedding` where the encoder is an nn.Embedding,
+        an :class:`~seqdyn.row_modules.Encoded` where it is something else. Dtype (half precision, too), device,
+        ``requires_grad`` and training mode are the module's.
+
+        Its attribute ``torch_names`` says what each of its parameters is called in torch, with "head." and "encoder."
+        before the names of those two: {"bias": "bias_ih_l0 + bias_hh_l0"}. A parameter that torch does not have, such
+        as the bias of a module without, is not in it.
 
     Raises
     ------
     TypeError
-        If the module is of another kind.
+        If the module is of another kind. For a model that holds a recurrence, the message says what to give.
     ValueError
-        If it is bidirectional or projects its state, or if the head does not read h_t row by row.
+        If the module is bidirectional and no direction is chosen, or projects its state; if its weights have no
+        values; if head or encoder do not fit or do not work row by row; or if a step function breaks a rule of steps.
 
     Notes
     -----
     The weights are *copied*: training one does not train the other. torch adds two biases, of which the cell has the
-    sum; the GRU's b_hn stays apart. A bias that is not there is one of zeros that is not trained.
+    sum; the GRU's b_hn, ``bias_hh_l0[2 * hidden_size:]``, stays apart. A bias that is not there is one of zeros that is
+    not trained.
+
+    nn.DataParallel, DistributedDataParallel and torch.compile are looked through.
 
     The cell is the module in inference: ``dropout`` between layers, which torch draws anew at every step, is left out.
     ``batch_first`` is a layout of data, and the cell's is always (batch, time, inputs).
@@ -62,124 +100,138 @@ def from_torch(module: nn.Module, head: nn.Module | None = None) -> Cell:
     >>> cell, x = from_torch(lstm, head), torch.zeros(4, 10, 3)
     >>> torch.allclose(scan(cell, x).output, head(lstm(x)[0]), atol=1e-6)
     True
+    >>> cell.torch_names["cell.layers.1.bias"]
+    'bias_ih_l1 + bias_hh_l1'
+
+    A recurrence of your own, given as one step:
+
+    >>> weight = 0.5 * torch.eye(2)
+    >>> def step(x, h):
+    ...     h = torch.tanh(x + h @ weight)
+    ...     return h, h
+    >>> scan(from_torch(step, initial_state=torch.zeros(2), input_size=2), torch.zeros(4, 10, 2)).output.shape
+    torch.Size([4, 10, 2])
     """
-    _check_module(module)
-    layers = [_layer(module, suffix) for suffix in _suffixes(module)]
-    cell: Cell = layers[0] if len(layers) == 1 else Stack(layers)
-    if type(head) is nn.Linear:
-        cell = _read_by(cell, head)
-    elif head is not None:
-        cell = Headed(cell, head)
-    return cell.train(module.training)
+    bare = unwrapped(module)
+    if initial_state is not None and not isinstance(bare, RECURRENT):
+        return _of_step(bare, initial_state, input_size, head, encoder, direction)
+    _check_module(bare, module)
+    _check_arguments(bare, initial_state, input_size, encoder)
+    cell = _recurrent(bare, _layers(bare, direction))
+    if head is not None:
+        cell = _with_head(cell, head, direction)
+    if encoder is not None:
+        cell = _with_encoder(cell, encoder, input_size)
+    return cell.train(bare.training)
 
 
-class Headed(Wrapper):
-    """A cell read through any torch module: y_t = head(o_t), with o_t the inner cell's output.
-
-    Parameters
-    ----------
-    cell : Cell
-        Gives o_t (batch, outputs).
-    head : nn.Module
-        From o_t to y_t, (batch, ·) both, row by row. A copy of it is kept.
-
-    Raises
-    ------
-    TypeError
-        If the head is no module.
-    ValueError
-        If the head cannot read o_t, mixes the rows of a batch, or draws random numbers.
-
-    Notes
-    -----
-    A step is pure, so the head always runs as in inference: its dropout drops nothing, its batch norm uses the
-    averages it has. Its weights can be trained. A file holds no code: for a head other than nn.Linear, for which
-    :class:`~seqdyn.composition.Readout` stands, that is to be saved, write a cell of your own.
-
-    Examples
-    --------
-    >>> from seqdyn.cells.gru import GRU
-    >>> Headed(GRU(3, 8), nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))).output_size
-    2
-    """
-
-    def __init__(self, cell: Cell, head: nn.Module):
-        head = _own_head(head)
-        super().__init__(cell, _output_size(cell, head))
-        self.head = head
-
-    def train(self, mode: bool = True) -> Headed:
-        """Set the mode of the cell; the head stays in evaluation mode."""
-        super().train(mode)
-        self.head.eval()
-        return self
-
-    def read(self, output: Tensor, x: Any) -> Tensor:
-        rows: Tensor = self.head(output.flatten(0, -2))
-        return rows.unflatten(0, output.shape[:-1])
-
-    def constructor_arguments(self) -> dict[str, Any]:
-        raise TypeError(
-            f"The head is of the class {type(self.head).__name__}, and a file holds no code: use an nn.Linear as the "
-            "head, or write the whole as a Cell of your own and decorate it with @seqdyn.register."
-        )
-
-
-def _check_module(module: Any) -> None:
-    kind = next((kind for kind in KINDS if isinstance(module, kind)), None)
+def _check_module(module: Any, given: Any) -> None:
+    """Raise unless it is one of torch's recurrences that a cell can be; ``given`` is it with its wrappers."""
+    kind = next((kind for kind in RECURRENT if isinstance(module, kind)), None)
     if kind is None:
-        raise TypeError(_foreign(module))
+        raise TypeError(_foreign(given))
     name = type(module).__name__
     if type(module).forward is not kind.forward:
         raise TypeError(f"{name} computes something of its own, not what {kind.__name__} does: {OWN_RECURRENCE}")
-    if getattr(module, "bidirectional", False):
-        raise ValueError(
-            f"The {name} is bidirectional: half of its output depends on the future, so there is no state h_t that the "
-            "past determines. Train one with bidirectional=False; for whole sequences there is seqdyn.cell.Encoder."
-        )
     if getattr(module, "proj_size", 0):
         raise ValueError(f"The {name} has proj_size={module.proj_size}, expected 0: {OWN_RECURRENCE}")
-
-
-OWN_RECURRENCE = (
-    "write the recurrence as a Cell, which takes about ten lines (see seqdyn.cell.Cell), and every instrument takes it."
-)
+    check_values("The module", module)
 
 
 def _foreign(module: Any) -> str:
-    """What to say of something that is no recurrent module, but may hold one."""
-    wanted = f"from_torch takes {', '.join(f'nn.{kind.__name__}' for kind in KINDS)}; got {type(module).__name__}"
-    inside = [
-        f"{name} ({type(part).__name__})"
-        for name, part in (module.named_modules() if isinstance(module, nn.Module) else ())
-        if isinstance(part, KINDS)
-    ]
+    """What to say of something that is no recurrent module, but may hold one, or be a step."""
+    name = type(unwrapped(module)).__name__
+    if name in (kind.__name__ for kind in RECURRENT):  # quantised, for one
+        name = f"{type(module).__module__}.{name}"
+    wanted = f"{TAKEN}; got {name}"
+    if isinstance(module, Cell):
+        return f"{wanted}, which is a Cell already: use it as it is."
+    if not isinstance(module, nn.Module):
+        step = ": a step (x, h) -> (y, h) needs initial_state and input_size." if callable(module) else "."
+        return wanted + step
+    inside = ", ".join(f"{part.name} ({type(part.module).__name__})" for part in recurrent_parts(module))
     if inside:
         return (
-            f"{wanted}, which holds {', '.join(inside)}: give that part, and what reads it as the head, "
-            "from_torch(model.recurrent, head=model.head)."
+            f"{wanted}, which holds {inside}. Give the recurrence, with what reads it as the head and what makes its "
+            f"inputs as the encoder, joined as in the model's forward: {how_to_convert(module)}."
         )
-    return f"{wanted}: {OWN_RECURRENCE}"
+    attention = attention_in(module)
+    if attention:
+        return (
+            f"{wanted}, which attends ({', '.join(attention[:3])}{', …' if len(attention) > 3 else ''}): every output "
+            "looks at all inputs at once, so that there is no state h_t of fixed size which one step hands to the "
+            "next, and no memory to measure. How much an output depends on every input is a gradient: "
+            "torch.autograd.grad(model(x)[:, -1].sum(), x)."
+        )
+    return f"{wanted}: {OWN_RECURRENCE} If its forward is one step (x, h) -> (y, h), give initial_state and input_size."
 
 
-def _suffixes(module: Any) -> list[str]:
-    """What torch appends to the names of the weights of every layer."""
-    return [f"_l{index}" for index in range(module.num_layers)] if isinstance(module, nn.RNNBase) else [""]
+def _check_arguments(module: Any, initial_state: Any, input_size: Any, encoder: Any) -> None:
+    """Raise if an argument is given that belongs to another kind of module."""
+    name = type(module).__name__
+    if initial_state is not None:
+        raise ValueError(
+            f"initial_state belongs to a step function; the {name} starts from zeros. To start it elsewhere, give scan "
+            "a state: scan(cell, x, state)."
+        )
+    if input_size is not None and encoder is None and input_size != module.input_size:
+        raise ValueError(
+            f"input_size={input_size!r}, but the {name} takes rows of {module.input_size}: leave it out, or give the "
+            "encoder that makes them."
+        )
 
 
-def _layer(module: Any, suffix: str) -> Cell:
+def _layers(module: Any, direction: str | None) -> list[Layer]:
+    """The layers that are converted: all, or those of one direction."""
+    check_choice("direction", direction, (None, "forward", "backward"))
+    name, layers = type(module).__name__, layers_of(module)
+    two = getattr(module, "bidirectional", False)
+    if direction is None and not two:
+        return layers
+    if not two:
+        raise ValueError(f"direction={direction!r} picks one of two, but the {name} has one only: leave it out.")
+    if module.num_layers > 1:
+        raise ValueError(
+            f"The {name} is bidirectional and has {module.num_layers} layers: from the second on each reads both "
+            "directions of the one below, the past and the future, so there is no state h_t that the past determines. "
+            "Train one with bidirectional=False or num_layers=1; for whole sequences there is seqdyn.encoder.Encoder."
+        )
+    if direction is None:
+        raise ValueError(
+            f"The {name} is bidirectional: half of its output depends on the future, so there is no state h_t that the "
+            'past determines. One direction alone has one: direction="forward" or "backward". For whole sequences '
+            "there is seqdyn.encoder.Encoder."
+        )
+    return [layer for layer in layers if layer.suffix.endswith("_reverse") == (direction == "backward")]
+
+
+def _recurrent(module: Any, layers: list[Layer]) -> Cell:
+    """The layers as cells on top of each other."""
+    cells = [_cell_of(module, layer) for layer in layers]
+    if len(cells) == 1:
+        return cells[0]
+    names = {f"layers.{place}.{key}": name for place, cell in enumerate(cells) for key, name in _names(cell).items()}
+    return _named(Stack(cells), names)
+
+
+def _cell_of(module: Any, layer: Layer) -> Cell:
     """One layer as a cell with a copy of its weights."""
-    input_weight, recurrent_weight = (getattr(module, name + suffix) for name in ("weight_ih", "weight_hh"))
-    biases = [getattr(module, name + suffix) for name in ("bias_ih", "bias_hh")] if module.bias else []
+    input_weight, recurrent_weight = (getattr(module, name) for name in (layer.input_weight, layer.recurrent_weight))
+    biases = [getattr(module, name) for name in layer.biases]
     cell = _empty(module, input_weight.shape[1]).to(input_weight.device, input_weight.dtype)
-    _fill(cell.input_weight, [input_weight])
-    _fill(cell.recurrent_weight, [recurrent_weight])
+    names = {"input_weight": layer.input_weight, "recurrent_weight": layer.recurrent_weight}
+    copy_sum(cell.input_weight, [input_weight])
+    copy_sum(cell.recurrent_weight, [recurrent_weight])
+    if biases:
+        names["bias"] = " + ".join(layer.biases)
     if isinstance(cell, GRU):
         size = module.hidden_size
-        _fill(cell.recurrent_bias, [second[-size:] for second in biases[1:]])  # b_hn stands inside the reset
+        copy_sum(cell.recurrent_bias, [second[-size:] for second in biases[1:]])  # b_hn stands inside the reset
+        if biases:
+            names["recurrent_bias"] = f"{layer.biases[1]}[{2 * size}:]"
         biases = biases[:1] + [nn.functional.pad(second[:-size], (0, size)) for second in biases[1:]]
-    _fill(cell.bias, biases)
-    return cell
+    copy_sum(cell.bias, biases)
+    return _named(cell, names)
 
 
 def _empty(module: Any, input_size: int) -> Any:
@@ -191,49 +243,60 @@ def _empty(module: Any, input_size: int) -> Any:
     return Elman(input_size, module.hidden_size, activation=module.nonlinearity)
 
 
-def _fill(parameter: Any, sources: list[Tensor]) -> None:
-    """Make a parameter the sum of the sources, trained if one of them is."""
-    with torch.no_grad():
-        parameter.zero_()
-        for source in sources:
-            parameter.add_(source)
-    parameter.requires_grad_(any(source.requires_grad for source in sources))
-
-
-def _read_by(cell: Cell, head: nn.Linear) -> Readout:
-    """The cell with an affine head."""
-    readout = Readout(cell, _output_size(cell, head))
-    readout.affine.to(head.weight.device, head.weight.dtype)
-    _fill(readout.affine.weight, [head.weight])
-    _fill(readout.affine.bias, [] if head.bias is None else [head.bias])
-    return readout
-
-
-def _own_head(head: Any) -> nn.Module:
-    """A copy of the head, in evaluation mode."""
-    if not isinstance(head, nn.Module):
-        raise TypeError(f"head must be an nn.Module or None, got {type(head).__name__}: make a module of it.")
-    return copy.deepcopy(head).eval()
-
-
-def _output_size(cell: Cell, head: nn.Module) -> int:
-    """The width of what the head gives, after a trial on two rows."""
-    rows = torch.linspace(-1, 1, 2 * cell.output_size).view(2, -1).to(cell.zeros(1))
+def _with_head(cell: Cell, head: Any, direction: str | None) -> Cell:
+    """The cell read by a head: a Readout where it is affine."""
+    head = own_module("head", head)
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            both, alone = head(rows), head(rows[:1])
-    except Exception as error:
-        raise ValueError(
-            f"The head ({type(head).__name__}) does not take h_t, a row {tuple(rows[0].shape)} of {rows.dtype} on "
-            f"{rows.device} for every sequence: {error}"
-        ) from error
-    if not isinstance(both, Tensor) or both.dim() != 2 or len(both) != 2:
-        got = f"shape {tuple(both.shape)}" if isinstance(both, Tensor) else type(both).__name__
-        raise ValueError(f"The head ({type(head).__name__}) gives {got} of two rows h_t, expected (2, outputs).")
-    near = torch.finfo(rows.dtype).eps ** 0.5
-    if not torch.allclose(both[:1], alone, rtol=near, atol=near, equal_nan=True):
-        raise ValueError(
-            f"The head ({type(head).__name__}) gives a row another value when it stands alone: it mixes the sequences "
-            "of a batch or draws random numbers, and a step must do neither."
-        )
-    return both.shape[1]
+        width = head_width(cell, head)
+    except ValueError as error:
+        if direction is None:
+            raise
+        raise ValueError(f"{error} A head that reads both directions does not fit one alone.") from error
+    if type(head) is not nn.Linear:
+        return _around(cell, Headed(cell, head), "head", head)
+    readout = Readout(cell, width)
+    readout.affine.to(head.weight.device, head.weight.dtype)
+    copy_sum(readout.affine.weight, [head.weight])
+    copy_sum(readout.affine.bias, [] if head.bias is None else [head.bias])
+    return _around(cell, readout, "affine", head, "head")
+
+
+def _with_encoder(cell: Cell, encoder: Any, input_size: Any) -> Cell:
+    """The cell behind an encoder: an Embedding where it is a plain one."""
+    encoded = Encoded(cell, encoder, input_size)
+    inner: Any = encoded.encoder
+    plain = type(inner) is nn.Embedding and inner.padding_idx is None and inner.max_norm is None
+    if not plain or inner.scale_grad_by_freq:
+        return _around(cell, encoded, "encoder", inner)
+    embedding = Embedding(cell, inner.num_embeddings).to(inner.weight.device, inner.weight.dtype)
+    copy_sum(embedding.weight, [inner.weight])
+    return _around(cell, embedding, "", inner, "encoder")
+
+
+def _of_step(module: Any, initial_state: Any, input_size: Any, head: Any, encoder: Any, direction: Any) -> Cell:
+    """A step function as a cell."""
+    for name, value in (("head", head), ("encoder", encoder), ("direction", direction)):
+        if value is not None:
+            raise ValueError(f"A step function takes no {name}: what it reads and gives belongs into the step itself.")
+    cell = StepFunction(module, initial_state, input_size)
+    names = {name: name.removeprefix("step.") for name, _ in cell.named_parameters() if name.startswith("step.")}
+    names |= {name: "initial_state" for name, _ in cell.named_parameters(recurse=False)}
+    return _named(cell.train(getattr(module, "training", True)), names)
+
+
+def _around(cell: Cell, whole: Cell, place: str, part: nn.Module, name: str = "") -> Cell:
+    """A wrapper of a cell, with the names of the cell's parameters and those of the part that it adds."""
+    names = {f"cell.{key}": value for key, value in _names(cell).items()}
+    own = (key for key, _ in part.named_parameters())
+    return _named(whole, names | {f"{place}.{key}".lstrip("."): f"{name or place}.{key}" for key in own})
+
+
+def _named(cell: Cell, names: Mapping[str, str]) -> Cell:
+    """The cell, with what its parameters are called in torch."""
+    cell.torch_names = dict(names)  # type: ignore[assignment]
+    return cell
+
+
+def _names(cell: Any) -> dict[str, str]:
+    names: dict[str, str] = cell.torch_names
+    return names

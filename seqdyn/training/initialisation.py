@@ -1,42 +1,44 @@
 """Where the weights of a recurrence start: orthogonal, the identity, or with a memory of a given length.
 
-Each function changes every recurrence inside a network in place, through whatever wraps it: stacks, readouts,
-residuals, offsets, the two directions of an encoder. One that a start does not fit is an error.
+Each function changes every recurrence inside a network in place: those of our cells, through whatever wraps them
+(stacks, readouts, residuals, offsets, the two directions of an encoder), and torch's own nn.RNN, nn.LSTM, nn.GRU and
+their cells, alone or inside any model, in all layers and directions. One that a start does not fit is an error.
+
+torch adds two biases, b_ih + b_hh. What is set here is their sum: b_ih takes the value, and b_hh becomes 0.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.generators import own_generator
+from seqdyn.training.recurrences import Recurrence, recurrences
 
 Start = Callable[[nn.Module, torch.Generator], None]
 
-RECURRENT = {Elman: "recurrent_weight", GRU: "recurrent_weight", LSTM: "recurrent_weight", Linear: "transition"}
-"""Which parameter takes h_{t-1} to the next state; gates lie below each other in it."""
-FORGET = 1
-"""Which block of a bias belongs to the gate that keeps the old state: f of (i, f, g, o), z of (r, z, n)."""
+WRITE, KEEP = 0, 1
+"""Which blocks of a bias belong to the gates that write and keep: i, f of (i, f, g, o); z of (r, z, n) keeps."""
 
 
 @torch.no_grad()
-def orthogonal(cell: nn.Module, gain: float = 1.0, generator: torch.Generator | None = None) -> None:
+def orthogonal(network: nn.Module, gain: float = 1.0, generator: torch.Generator | None = None) -> None:
     """Make the recurrent weights orthogonal times a gain: all singular values of U, of every gate's own, are the gain.
 
     Parameters
     ----------
-    cell : Cell or Encoder
-        Of Elman, GRU, LSTM and Linear cells; changed in place.
+    network : nn.Module
+        A cell, an encoder, one of torch's recurrent modules, or a model that holds some; changed in place. Its
+        recurrences are Elman, GRU, LSTM and Linear cells, or nn.RNN, nn.GRU and nn.LSTM.
     gain : float > 0
         The singular values. At 1 a linear network neither shrinks nor stretches any gradient.
     generator : torch.Generator, optional
@@ -45,7 +47,7 @@ def orthogonal(cell: nn.Module, gain: float = 1.0, generator: torch.Generator | 
     Raises
     ------
     ValueError
-        If there is another cell in it.
+        If there is another recurrence in it, or none.
 
     References
     ----------
@@ -61,29 +63,28 @@ def orthogonal(cell: nn.Module, gain: float = 1.0, generator: torch.Generator | 
     """
     generator = own_generator(generator)
     reason = "orthogonal sets the recurrent weights of Elman, GRU, LSTM and Linear cells"
-    for inner in _innermost(cell, tuple(RECURRENT), reason):
-        weight = _recurrent(inner)
-        for block in weight.split(weight.shape[1]):
-            drawn = torch.empty(block.shape, dtype=block.dtype)
-            block.copy_(nn.init.orthogonal_(drawn, gain, generator))
+    for recurrence in _fitting(network, (Elman, GRU, LSTM, Linear), reason):
+        drawn = [_room_for(block) for block in recurrence.weight_blocks()]
+        recurrence.set_weight([nn.init.orthogonal_(block, gain, generator) for block in drawn])
 
 
 @torch.no_grad()
-def identity(cell: nn.Module, gain: float = 1.0) -> None:
+def identity(network: nn.Module, gain: float = 1.0) -> None:
     """Make the recurrent weights the identity times a gain: the state is held until the input changes it.
 
     Parameters
     ----------
-    cell : Cell or Encoder
-        Of Elman cells (with ``activation="relu"``: the IRNN) and Linear cells; changed in place. The bias of an Elman
-        cell becomes 0.
+    network : nn.Module
+        A cell, an encoder, one of torch's recurrent modules, or a model that holds some; changed in place. Its
+        recurrences are Elman cells (with ``activation="relu"``: the IRNN), Linear cells, or nn.RNN. The biases of an
+        Elman cell and of nn.RNN become 0.
     gain : float > 0
         At 1 nothing is forgotten; below it, γ^k after k steps.
 
     Raises
     ------
     ValueError
-        If there is another cell in it: a gated cell holds its state by a gate.
+        If there is another recurrence in it, or none: a gated cell holds its state by a gate.
 
     References
     ----------
@@ -100,21 +101,21 @@ def identity(cell: nn.Module, gain: float = 1.0) -> None:
         "identity sets the recurrent weights of Elman and Linear cells; a gated cell (GRU, LSTM) holds its state by "
         "its forget gate: use forget_bias or chrono"
     )
-    for inner in _innermost(cell, (Elman, Linear), reason):
-        weight = _recurrent(inner)
-        weight.copy_(gain * torch.eye(len(weight)))
-        if isinstance(inner, Elman):
-            inner.bias.zero_()
+    for recurrence in _fitting(network, (Elman, Linear), reason):
+        (weight,) = recurrence.weight_blocks()
+        recurrence.set_weight([gain * torch.eye(len(weight))])
+        recurrence.set_bias({0: 0.0})
 
 
 @torch.no_grad()
-def forget_bias(cell: nn.Module, value: float) -> None:
+def forget_bias(network: nn.Module, value: float) -> None:
     """Set the bias of the gate that keeps the old state: b_f of an LSTM, b_z of a GRU.
 
     Parameters
     ----------
-    cell : Cell or Encoder
-        Of LSTM and GRU cells; changed in place.
+    network : nn.Module
+        A cell, an encoder, one of torch's recurrent modules, or a model that holds some; changed in place. Its
+        recurrences are LSTM and GRU cells, or nn.LSTM and nn.GRU.
     value : float
         b. Where nothing else opens or closes it the gate is σ(b), and the memory falls to 1/e in −1/ln σ(b) ≈ e^b + ½
         steps: 3.2 at b = 1, 20.6 at 3, 149 at 5.
@@ -122,7 +123,7 @@ def forget_bias(cell: nn.Module, value: float) -> None:
     Raises
     ------
     ValueError
-        If there is another cell in it.
+        If there is another recurrence in it, or none.
 
     References
     ----------
@@ -135,13 +136,20 @@ def forget_bias(cell: nn.Module, value: float) -> None:
     >>> forget_bias(cell, 3.0)
     >>> cell.bias.tolist()
     [0.0, 0.0, 3.0, 3.0, 0.0, 0.0]
+
+    Of torch's LSTM, whose gates are i, f, g, o:
+
+    >>> lstm = nn.LSTM(3, 2)
+    >>> forget_bias(lstm, 3.0)
+    >>> (lstm.bias_ih_l0 + lstm.bias_hh_l0)[2:4].tolist()
+    [3.0, 3.0]
     """
-    for inner in _innermost(cell, (LSTM, GRU), _GATED.format("forget_bias")):
-        _blocks(inner)[FORGET].fill_(value)
+    for recurrence in _gated(network, "forget_bias"):
+        recurrence.set_bias({KEEP: value})
 
 
 @torch.no_grad()
-def chrono(cell: nn.Module, longest: float, generator: torch.Generator | None = None) -> None:
+def chrono(network: nn.Module, longest: float, generator: torch.Generator | None = None) -> None:
     """Spread the memories of the units up to a longest one: b_f = ln U[1, T_max − 1].
 
     The input gate of an LSTM closes as much as its forget gate opens, b_i = −b_f. A GRU has b_z = ln U[1, T_max − 1],
@@ -149,8 +157,9 @@ def chrono(cell: nn.Module, longest: float, generator: torch.Generator | None = 
 
     Parameters
     ----------
-    cell : Cell or Encoder
-        Of LSTM and GRU cells; changed in place.
+    network : nn.Module
+        A cell, an encoder, one of torch's recurrent modules, or a model that holds some; changed in place. Its
+        recurrences are LSTM and GRU cells, or nn.LSTM and nn.GRU.
     longest : float of at least 2
         T_max, the longest dependence that is expected, in steps.
     generator : torch.Generator, optional
@@ -159,7 +168,7 @@ def chrono(cell: nn.Module, longest: float, generator: torch.Generator | None = 
     Raises
     ------
     ValueError
-        If there is another cell in it, or ``longest`` is below 2.
+        If there is another recurrence in it, or none, if one has no bias, or ``longest`` is below 2.
 
     References
     ----------
@@ -176,11 +185,9 @@ def chrono(cell: nn.Module, longest: float, generator: torch.Generator | None = 
     if not longest >= 2:
         raise ValueError(f"longest must be a number of steps of at least 2, got {longest!r}.")
     generator = own_generator(generator)
-    for inner in _innermost(cell, (LSTM, GRU), _GATED.format("chrono")):
-        write, keep = _blocks(inner)[:2]
-        keep.copy_(torch.empty(keep.shape, dtype=keep.dtype).uniform_(1, longest - 1, generator=generator).log_())
-        if isinstance(inner, LSTM):
-            write.copy_(-keep)
+    for recurrence in _gated(network, "chrono"):
+        keep = _room_for(recurrence.bias_blocks()[KEEP]).uniform_(1, longest - 1, generator=generator).log_()
+        recurrence.set_bias({KEEP: keep, WRITE: -keep} if recurrence.kind is LSTM else {KEEP: keep})
 
 
 def as_start(value: Any) -> Start | None:
@@ -213,7 +220,6 @@ def as_start(value: Any) -> Start | None:
     return lambda cell, generator: _STARTS[name](cell, numbers, generator)
 
 
-_GATED = "{} sets the bias of a forget gate, which LSTM and GRU cells have"
 _STARTS: dict[str, Callable[[nn.Module, Any, torch.Generator], None]] = {
     "orthogonal": lambda cell, numbers, generator: orthogonal(cell, (*numbers, 1.0)[0], generator),
     "identity": lambda cell, numbers, generator: identity(cell, *numbers),
@@ -232,25 +238,28 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(float(value))
 
 
-def _innermost(cell: nn.Module, kinds: tuple[type, ...], reason: str) -> Iterator[Any]:
-    """The cells that contain no other one; raises before any is changed if one is of another kind."""
-    found = [
-        inner
-        for inner in cell.modules()
-        if isinstance(inner, Cell) and not any(isinstance(part, Cell) for part in inner.modules() if part is not inner)
-    ]
-    other = sorted({type(inner).__name__ for inner in found if not isinstance(inner, kinds)})
+def _gated(network: nn.Module, start: str) -> list[Recurrence]:
+    """The recurrences of a network, if all of them have a forget gate with a bias."""
+    found = _fitting(network, (LSTM, GRU), f"{start} sets the bias of a forget gate, which LSTM and GRU cells have")
+    bare = next((recurrence for recurrence in found if not recurrence.biases), None)
+    if bare is not None:
+        raise ValueError(
+            f"{start} sets the bias of a forget gate, but the {bare.name} was built with bias=False: build it with "
+            "bias=True."
+        )
+    return found
+
+
+def _fitting(network: nn.Module, kinds: tuple[type, ...], reason: str) -> list[Recurrence]:
+    """The recurrences of a network; raises before any is changed if there is none, or one of another kind."""
+    found = recurrences(network)
+    other = sorted({recurrence.name for recurrence in found if recurrence.kind not in kinds})
     if other or not found:
-        holds = f"this network holds {', '.join(other)}" if other else f"{type(cell).__name__} holds no cell"
+        holds = f"this network holds {', '.join(other)}" if other else f"{type(network).__name__} holds no recurrence"
         raise ValueError(f"{reason}; {holds}. A callable initialise=(cell, generator) can start any cell.")
-    return iter(found)
+    return found
 
 
-def _recurrent(cell: Cell) -> Tensor:
-    weight: Tensor = getattr(cell, next(name for kind, name in RECURRENT.items() if isinstance(cell, kind)))
-    return weight
-
-
-def _blocks(cell: LSTM | GRU) -> tuple[Tensor, ...]:
-    """The biases of the gates, as views."""
-    return cell.bias.split(cell.hidden_size)
+def _room_for(block: Tensor) -> Tensor:
+    """What is drawn for a block: on the CPU, where generators are, and not in half precision."""
+    return torch.empty(block.shape, dtype=torch.promote_types(block.dtype, torch.float32))

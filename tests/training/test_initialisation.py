@@ -177,7 +177,7 @@ class Own(Cell):
         (lambda cell: chrono(cell, 9), Linear(2, 3), "forget gate, which LSTM and GRU cells have; .* Linear"),
         (orthogonal, MovingAverage(2), "Elman, GRU, LSTM and Linear cells; this network holds MovingAverage"),
         (orthogonal, Own(2, 3), r"holds Own\. A callable initialise"),
-        (orthogonal, nn.Linear(2, 3), "Linear holds no cell"),
+        (orthogonal, nn.Linear(2, 3), "Linear holds no recurrence"),
     ],
 )
 def test_cells_that_do_not_fit(start: Any, cell: nn.Module, message: str) -> None:
