@@ -52,7 +52,7 @@ def series_first(X: Any, y: Any = None, time_first: bool = False) -> Laid:
     ((4, 50, 3), (4, 50), 'X was read as (time, series, inputs), as batch_first=False says')
     """
     packed = isinstance(X, PackedSequence)
-    X, y = without_torch(X, "X"), without_torch(y, "y")
+    X, y = _plain(X, "X"), _plain(y, "y")
     _check_numbers(X, "X")
     if packed and isinstance(y, np.ndarray):
         return Laid(X, _cut(y, [len(part) for part in X], time_first), "")
@@ -61,6 +61,13 @@ def series_first(X: Any, y: Any = None, time_first: bool = False) -> Laid:
     if isinstance(y, np.ndarray):
         y = _turned(y, X)
     return Laid(X.swapaxes(0, 1), y, "X was read as (time, series, inputs), as batch_first=False says")
+
+
+def _plain(values: Any, name: str) -> Any:
+    """Without torch, and any other library's array as NumPy's; tables with labels as they are."""
+    values = without_torch(values, name)
+    labelled = any(hasattr(values, own) for own in ("columns", "dims", "index"))
+    return np.asarray(values) if hasattr(values, "__array__") and not labelled else values
 
 
 def _check_numbers(values: Any, name: str) -> None:
@@ -75,8 +82,8 @@ def _check_numbers(values: Any, name: str) -> None:
     found = np.asarray(values)
     if not found.ndim or found.dtype.kind not in "fiub":
         raise ValueError(
-            f"{name} is of type {type(values).__name__}, of shape {found.shape} and {found.dtype}; expected real numbers, "
-            "(series, time, inputs) or (time, inputs): a tensor, an array, a list of such, a frame or an xarray."
+            f"{name} is of type {type(values).__name__}, of shape {found.shape} and {found.dtype}; expected real "
+            "numbers, (series, time, inputs) or (time, inputs): a tensor, array, list of such, frame or xarray."
         )
 
 
