@@ -48,8 +48,10 @@ def series_first(X: Any, y: Any = None, time_first: bool = False) -> Laid:
     Examples
     --------
     >>> X, y, layout = series_first(torch.zeros(50, 4, 3), torch.zeros(50, 4), time_first=True)
-    >>> X.shape, y.shape, layout
-    ((4, 50, 3), (4, 50), 'X was read as (time, series, inputs), as batch_first=False says')
+    >>> X.shape, y.shape
+    ((4, 50, 3), (4, 50))
+    >>> layout
+    'X was read as (time, series, inputs), 50 steps of 4 series, as batch_first=False says'
     """
     packed = isinstance(X, PackedSequence)
     X, y = _plain(X, "X"), _plain(y, "y")
@@ -60,7 +62,8 @@ def series_first(X: Any, y: Any = None, time_first: bool = False) -> Laid:
         return Laid(X, y, "")
     if isinstance(y, np.ndarray):
         y = _turned(y, X)
-    return Laid(X.swapaxes(0, 1), y, "X was read as (time, series, inputs), as batch_first=False says")
+    layout = f"X was read as (time, series, inputs), {len(X)} steps of {X.shape[1]} series, as batch_first=False says"
+    return Laid(X.swapaxes(0, 1), y, layout)
 
 
 def _plain(values: Any, name: str) -> Any:

@@ -259,7 +259,8 @@ def test_time_first_is_read_as_the_module_reads_it(kind: str, targets: str | Non
     y = None if targets is None else y[..., 0] if targets == "(time, series)" else y
     first, last = (drawn(TORCH[kind](3, 1, batch_first=flag)) for flag in (True, False))
     subject = subject_of(last, x, y)
-    assert (subject.sequences, subject.steps) == (6, 50) and "batch_first=False" in subject.layout
+    assert (subject.sequences, subject.steps) == (6, 50)
+    assert "50 steps of 6 series, as batch_first=False says" in subject.layout
     turned = subject_of(first, x.transpose(0, 1), None if y is None else y.transpose(0, 1))
     assert not turned.layout
     same(subject, turned)
