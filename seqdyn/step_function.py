@@ -18,9 +18,6 @@ from seqdyn.torch_modules import bare_copy, check_values, unwrapped
 
 Step = Callable[[Any, Any], Any]
 
-ROWS = 3
-"""How many rows a step is tried on."""
-
 
 class StepFunction(Cell):
     """A cell made of a function of one step: y_t, h_t = step(x_t, h_{t-1}).
@@ -197,7 +194,7 @@ def _try(step: Step, start: State, shape: tuple[int, ...]) -> _Trial:
     """Run the step on a few rows, or on one, and hold it against the rules."""
     x, state = _trial_rows(start, shape)
     with torch.random.fork_rng(devices=[]):
-        result, rowwise = _attempt(step, x, state, (ROWS,)), False
+        result, rowwise = _attempt(step, x, state, (len(x),)), False
         if isinstance(result, _Fault):
             result, rowwise = _by_row(step, x, state, result), True
         apply = _over_rows(step) if rowwise else step
@@ -210,7 +207,7 @@ def _by_row(step: Step, x: Tensor, state: State, together: _Fault) -> Any:
     single = _attempt(step, x[0], _row(state, 0), ())
     if isinstance(single, _Fault):
         raise ValueError((single if together.raised and not single.raised else together).words)
-    result = _attempt(_over_rows(step), x, state, (ROWS,))
+    result = _attempt(_over_rows(step), x, state, (len(x),))
     if isinstance(result, _Fault):
         raise ValueError(
             "The step takes single rows, and torch.func.vmap cannot run it over a batch. Write it for rows "
@@ -254,7 +251,6 @@ def _check_rules(apply: Step, x: Tensor, state: State, result: Any) -> None:
     kept, near = map_leaves(Tensor.clone, state), _rounding(state)
     with torch.no_grad():
         again = apply(x, kept)
-        alone = [apply(x[[row]], take(state, [row])) for row in range(ROWS)]
     if not _agree(kept, state, 0.0):
         raise ValueError("The step changes the state it is given in place: make a new one, h = h + ….")
     if not _agree(tuple(again), tuple(result), near):
@@ -262,8 +258,12 @@ def _check_rules(apply: Step, x: Tensor, state: State, result: Any) -> None:
             "The step gave another result the second time: it draws random numbers or remembers something beside h. "
             "What it remembers belongs into the state; dropout is to be off, module.eval()."
         )
-    if any(not _agree(tuple(one), take(tuple(result), slice(row, row + 1)), near) for row, one in enumerate(alone)):
-        raise ValueError("The step gives a row another value when it stands alone: it mixes the rows of a batch.")
+    for row in range(len(x)):
+        alone = _attempt(apply, x[[row]], take(state, [row]), (1,))
+        if isinstance(alone, _Fault):
+            raise ValueError(f"The step does not work for a batch of one. {alone.words}")
+        if not _agree(tuple(alone), take(tuple(result), [row]), near):
+            raise ValueError("The step gives a row another value when it stands alone: it mixes the rows of a batch.")
     _check_gradient(apply, x, state)
 
 
@@ -291,7 +291,7 @@ def _takes_double(step: Any, rowwise: bool, x: Tensor, state: State, result: Any
         return leaf.double() if leaf.is_floating_point() else leaf
 
     wide = bare_copy("The step", step).double() if isinstance(step, nn.Module) else step
-    found = _attempt(_over_rows(wide) if rowwise else wide, double(x), map_leaves(double, state), (ROWS,))
+    found = _attempt(_over_rows(wide) if rowwise else wide, double(x), map_leaves(double, state), (len(x),))
     fits = not isinstance(found, _Fault) and found[0].dtype == torch.float64
     fits = fits and _agree(tuple(result), tuple(found), _rounding(state))
     if isinstance(step, nn.Module) and not fits:
@@ -305,14 +305,15 @@ def _takes_double(step: Any, rowwise: bool, x: Tensor, state: State, result: Any
 def _trial_rows(start: State, shape: tuple[int, ...]) -> tuple[Tensor, State]:
     """A few inputs and states, different in every row."""
     like = _floating(leaves(start)).detach()
-    size = ROWS * prod(shape)
-    x = torch.linspace(-1, 1, size).to(like).view(ROWS, *shape) if shape else torch.zeros(ROWS).to(like.device).long()
+    taken = {*shape, *(extent for leaf in leaves(start) for extent in leaf.shape)}
+    batch = next(count for count in range(3, 4 + len(taken)) if count not in taken)  # so that no axis passes for it
+    x = torch.linspace(-1, 1, batch * prod(shape)).to(like).view(batch, *shape) if shape else torch.zeros(batch).long()
 
     def spread(leaf: Tensor) -> Tensor:
-        rows = torch.stack([leaf.detach()] * ROWS)
+        rows = torch.stack([leaf.detach()] * batch)
         return rows + torch.linspace(0, 0.1, rows.numel()).to(leaf).view_as(rows) if leaf.is_floating_point() else rows
 
-    return x, map_leaves(spread, start)
+    return x.to(like.device), map_leaves(spread, start)
 
 
 def _over_rows(step: Step) -> Step:

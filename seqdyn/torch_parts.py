@@ -16,6 +16,7 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
 from seqdyn.composition import Affine, Embedding, Identity, Readout, Stack
+from seqdyn.initial_state import Started
 from seqdyn.row_modules import Encoded, Headed
 from seqdyn.torch_modules import bare_copy, copy_sum, layers_of
 
@@ -125,7 +126,11 @@ def _because(cell: Any) -> str:
     """What stands in the way of a cell that torch could nearly have."""
     if type(cell) is Readout:
         return " with skip=True: its head reads the input, too"
-    return " with tied symbols: its head and its encoder are one matrix" if type(cell) is Embedding else ""
+    if type(cell) is Embedding:
+        return " with tied symbols: its head and its encoder are one matrix"
+    if type(cell) is Started:
+        return ", a cell with a start of its own, but a module starts from zeros: convert its cell, and give h as hx"
+    return ""
 
 
 def _joined(modules: list[nn.Module]) -> nn.Module | None:
@@ -141,8 +146,8 @@ def _module_of(layers: list[Any]) -> nn.Module:
     options: dict[str, Any] = {"nonlinearity": first.activation} if kind is nn.RNN else {}
     options["bias"] = any(bool(bias.any()) or bias.requires_grad for layer in layers for bias in _biases(layer))
     like = first.recurrent_weight
-    options |= {"batch_first": True, "dtype": like.dtype, "device": like.device}
-    module = nn.utils.skip_init(kind, first.input_size, first.hidden_size, len(layers), **options)
+    options |= {"batch_first": True, "dtype": like.dtype, "device": "meta"}  # where nothing is drawn
+    module = kind(first.input_size, first.hidden_size, len(layers), **options).to_empty(device=like.device)
     for layer, cell in zip(layers_of(module), layers, strict=True):
         copy_sum(getattr(module, layer.input_weight), [cell.input_weight])
         copy_sum(getattr(module, layer.recurrent_weight), [cell.recurrent_weight])

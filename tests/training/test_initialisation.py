@@ -27,6 +27,7 @@ from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.composition import Offset, Readout, Residual, Stack
+from seqdyn.conversion import from_torch
 from seqdyn.encoder import Encoder
 from seqdyn.files import register
 from seqdyn.initial_state import Learned
@@ -306,3 +307,181 @@ def test_values_that_are_none(value: Any) -> None:
     """What may be given is said."""
     with pytest.raises(ValueError, match=r"initialise must be None, 'orthogonal', .*got"):
         as_start(value)
+
+
+# --- torch's modules --------------------------------------------------------------------------------------------------
+
+
+MODULES: dict[str, Any] = {
+    "rnn": lambda **options: nn.RNN(3, 4, **options),
+    "rnn relu": lambda **options: nn.RNN(3, 4, nonlinearity="relu", **options),
+    "lstm": lambda **options: nn.LSTM(3, 4, **options),
+    "gru": lambda **options: nn.GRU(3, 4, **options),
+}
+MODULE_CELLS: dict[str, Any] = {
+    "rnn": lambda **options: nn.RNNCell(3, 4, **options),
+    "rnn relu": lambda **options: nn.RNNCell(3, 4, nonlinearity="relu", **options),
+    "lstm": lambda **options: nn.LSTMCell(3, 4, **options),
+    "gru": lambda **options: nn.GRUCell(3, 4, **options),
+}
+BEGINNINGS: dict[str, Any] = {
+    "orthogonal": lambda network: orthogonal(network, 0.8, generator(5)),
+    "identity": lambda network: identity(network, 0.9),
+    "forget_bias": lambda network: forget_bias(network, 3.9),
+    "chrono": lambda network: chrono(network, 40, generator(5)),
+}
+
+
+FITTING = [
+    (start, name)
+    for start in BEGINNINGS
+    for name in MODULES
+    if start == "orthogonal" or (start == "identity") == name.startswith("rnn")
+]
+
+
+@pytest.mark.parametrize(
+    ("start", "name", "bias"),
+    [
+        (*fitting, bias)
+        for fitting in FITTING
+        for bias in (True, False)
+        if bias or fitting[0] not in ("forget_bias", "chrono")
+    ],
+)
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_to_start_and_to_convert_may_change_places(start: str, name: str, layers: int, bias: bool) -> None:
+    """A module that is started and becomes a cell is the cell that the module becomes and is started."""
+    module = MODULES[name](num_layers=layers, bias=bias).double()
+    cell = from_torch(module)
+    BEGINNINGS[start](module)
+    BEGINNINGS[start](cell)
+    compare(from_torch(module), cell)
+
+
+@pytest.mark.parametrize(("start", "name"), FITTING)
+def test_the_same_of_cells_and_of_both_directions(start: str, name: str) -> None:
+    """RNNCell, LSTMCell and GRUCell; and each direction of a bidirectional module, where nothing is drawn."""
+    module = MODULE_CELLS[name]()
+    cell = from_torch(module)
+    BEGINNINGS[start](module)
+    BEGINNINGS[start](cell)
+    compare(from_torch(module), cell)
+    both = MODULES[name](bidirectional=True)
+    ways = ("forward", "backward") if start in ("identity", "forget_bias") else ("forward",)
+    cells = [from_torch(both, direction=way) for way in ways]
+    BEGINNINGS[start](both)
+    for way, one in zip(ways, cells, strict=True):
+        BEGINNINGS[start](one)
+        compare(from_torch(both, direction=way), one)
+
+
+def compare(one: nn.Module, other: nn.Module) -> None:
+    """Two cells with the same parameters."""
+    for (name, mine), (key, theirs) in zip(one.named_parameters(), other.named_parameters(), strict=True):
+        assert name == key and mine.requires_grad == theirs.requires_grad
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-6 if mine.dtype == torch.float32 else 1e-14)
+
+
+def test_the_sum_of_torchs_two_biases_is_set() -> None:
+    """In all layers and directions of everything a model holds, and nothing else moves."""
+    model = nn.ModuleDict(
+        {
+            "embed": nn.Embedding(5, 3),
+            "lstm": nn.LSTM(3, 4, num_layers=2, bidirectional=True),
+            "inner": nn.Sequential(nn.DataParallel(nn.GRUCell(8, 4)), nn.Linear(4, 1)),
+        }
+    )
+    before = weights(model)
+    forget_bias(torch.compile(model, backend="eager"), 3.9)
+    assert {name.rpartition(".")[2].split("_l")[0] for name in changed(model, before)} == {"bias_ih", "bias_hh"}
+    assert len(changed(model, before)) == 10
+    lstm, gru = model["lstm"], model["inner"][0].module
+    for suffix in ("l0", "l0_reverse", "l1", "l1_reverse"):
+        total = getattr(lstm, f"bias_ih_{suffix}") + getattr(lstm, f"bias_hh_{suffix}")
+        torch.testing.assert_close(total[4:8], torch.full((4,), 3.9))
+    torch.testing.assert_close((gru.bias_ih + gru.bias_hh)[4:8], torch.full((4,), 3.9))
+    for name in changed(model, before):
+        keep = slice(4, 8)
+        now, then = model.state_dict()[name].clone(), before[name].clone()
+        now[keep], then[keep] = 0, 0
+        assert torch.equal(now, then), name
+
+
+def test_a_start_keeps_the_state_of_a_module() -> None:
+    """What comes once into an nn.RNN of relu units stays, and an nn.LSTM with open gates remembers."""
+    irnn = nn.RNN(2, 2, nonlinearity="relu", batch_first=True)
+    identity(irnn)
+    with torch.no_grad():
+        irnn.weight_ih_l0.copy_(torch.eye(2))
+    x = torch.zeros(1, 50, 2)
+    x[0, 0] = torch.tensor([0.3, 0.7])
+    torch.testing.assert_close(irnn(x)[0][0, -1], x[0, 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_a_module_keeps_its_dtype(dtype: torch.dtype) -> None:
+    """Half precision, too, in which nothing could be drawn."""
+    gru = nn.GRU(3, 4).to(dtype)
+    orthogonal(gru, generator=generator())
+    chrono(gru, 30, generator())
+    assert {parameter.dtype for parameter in gru.parameters()} == {dtype}
+    singular = torch.linalg.svdvals(gru.weight_hh_l0[:4].double())
+    torch.testing.assert_close(singular, torch.ones(4, dtype=torch.float64), rtol=0, atol=0.02)
+
+
+def test_a_parametrisation_is_written_through() -> None:
+    """The weight that acts is what was set."""
+    module = nn.utils.parametrizations.weight_norm(nn.RNN(3, 4), "weight_hh_l0")
+    identity(module, 0.5)
+    torch.testing.assert_close(module.weight_hh_l0, 0.5 * torch.eye(4))
+
+
+def test_a_cell_around_a_torch_module_is_walked_through() -> None:
+    """A user's cell that is made of an nn.GRUCell, and a step function that is."""
+
+    class Step(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.core = nn.GRUCell(3, 4)
+
+        def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+            h = self.core(x, h)
+            return h, h
+
+    cell = from_torch(Step(), initial_state=torch.zeros(4), input_size=3)
+    forget_bias(cell, 2.5)
+    torch.testing.assert_close((cell.step.core.bias_ih + cell.step.core.bias_hh)[4:8], torch.full((4,), 2.5))
+
+
+@pytest.mark.parametrize(
+    ("start", "module", "message"),
+    [
+        (identity, nn.LSTM(2, 3), r"use forget_bias or chrono; this network holds nn\.LSTM\."),
+        (identity, nn.Sequential(nn.GRU(2, 3), nn.RNN(3, 3)), r"this network holds nn\.GRU\."),
+        (lambda m: forget_bias(m, 1.0), nn.RNN(2, 3), r"forget gate, .*this network holds nn\.RNN\."),
+        (lambda m: chrono(m, 9), nn.Transformer(8, 2, 1, 1, 8, batch_first=True), "Transformer holds no recurrence"),
+        (lambda m: forget_bias(m, 1.0), nn.LSTM(2, 3, bias=False), r"the nn\.LSTM was built with bias=False: build"),
+        (lambda m: chrono(m, 9), nn.GRUCell(2, 3, bias=False), r"the nn\.GRUCell was built with bias=False: build"),
+        (orthogonal, nn.Sequential(nn.ReLU()), "Sequential holds no recurrence"),
+    ],
+)
+def test_modules_that_do_not_fit(start: Any, module: nn.Module, message: str) -> None:
+    """The message says which do; nothing is changed."""
+    before = weights(module)
+    with pytest.raises(ValueError, match=message):
+        start(module)
+    assert not changed(module, before)
+
+
+def test_weights_that_cannot_be_set() -> None:
+    """On meta there is nothing to set; under a hook what is set would be overwritten."""
+    with pytest.raises(ValueError, match=r"\(LSTM\) is on the device 'meta'"):
+        forget_bias(nn.LSTM(2, 3, device="meta"), 1.0)
+    hooked = nn.RNN(2, 3)
+    plain = hooked.weight_hh_l0
+    del hooked._parameters["weight_hh_l0"]
+    hooked.register_parameter("weight_hh_l0_raw", nn.Parameter(plain.detach().clone()))
+    hooked.weight_hh_l0 = 2 * hooked.weight_hh_l0_raw.detach()
+    with pytest.raises(ValueError, match=r"weight_hh_l0 of the nn\.RNN is no parameter: a hook computes it"):
+        orthogonal(hooked)
