@@ -266,6 +266,11 @@ def test_time_first_is_read_as_the_module_reads_it(kind: str, targets: str | Non
     same(subject, turned)
 
 
+def test_a_wrapped_module_keeps_its_layout() -> None:
+    x, module = randn(50, 6, 3), drawn(nn.GRU(3, 1))
+    same(subject_of(nn.DataParallel(module), x), subject_of(module, x))
+
+
 def test_reports_of_both_layouts_are_one_report() -> None:
     x = randn(50, 6, 3)
     one = stability_report(drawn(nn.GRU(3, 4)), x, required_lag=10, tier="fast").content
