@@ -25,6 +25,7 @@ from seqdyn.torch_modules import RECURRENT, Layer, check_values, copy_sum, layer
 OWN_RECURRENCE = (
     "write the recurrence as a Cell, which takes about ten lines (see seqdyn.cell.Cell), and every instrument takes it."
 )
+OWN_STEP = "If its forward is one step (x, h) -> (y, h), give initial_state and input_size."
 TAKEN = f"from_torch takes {', '.join(f'nn.{kind.__name__}' for kind in RECURRENT)}, or a step function"
 
 
@@ -71,7 +72,7 @@ def from_torch(
 
         Its attribute ``torch_names`` says what each of its parameters is called in torch, with "head." and "encoder."
         before the names of those two: {"bias": "bias_ih_l0 + bias_hh_l0"}. A parameter that torch does not have, such
-        as the bias of a module without, is not in it.
+        as the bias of a module without, is not in it. Files do not keep it.
 
     Raises
     ------
@@ -139,31 +140,37 @@ def _check_module(module: Any, given: Any) -> None:
 
 
 def _foreign(module: Any) -> str:
-    """What to say of something that is no recurrent module, but may hold one, or be a step."""
-    name = type(unwrapped(module)).__name__
-    if name in (kind.__name__ for kind in RECURRENT):  # quantised, for one
-        name = f"{type(module).__module__}.{name}"
+    """What to say of something that is no recurrent module."""
+    kind = type(unwrapped(module))
+    name = f"{kind.__module__}.{kind.__name__}" if kind.__module__.startswith("torch.ao") else kind.__name__
     wanted = f"{TAKEN}; got {name}"
     if isinstance(module, Cell):
         return f"{wanted}, which is a Cell already: use it as it is."
     if not isinstance(module, nn.Module):
         step = ": a step (x, h) -> (y, h) needs initial_state and input_size." if callable(module) else "."
         return wanted + step
-    inside = ", ".join(f"{part.name} ({type(part.module).__name__})" for part in recurrent_parts(module))
-    if inside:
+    if kind.__module__.startswith(("torch.ao", "torch.jit")):
+        return f"{wanted}, which is quantised or compiled by torch.jit: give the nn.Module that it was made from."
+    return wanted + (_of_what_it_holds(module) or f": {OWN_RECURRENCE} {OWN_STEP}")
+
+
+def _of_what_it_holds(module: nn.Module) -> str:
+    """What to say of a model with a recurrence or with attention inside; empty for any other."""
+    recurrent = ", ".join(f"{part.name} ({type(part.module).__name__})" for part in recurrent_parts(module))
+    if recurrent:
         return (
-            f"{wanted}, which holds {inside}. Give the recurrence, with what reads it as the head and what makes its "
-            f"inputs as the encoder, joined as in the model's forward: {how_to_convert(module)}."
+            f", which holds {recurrent}. Give the recurrence, with what reads it as the head and what makes its inputs "
+            f"as the encoder, joined as in the model's forward: {how_to_convert(module)}."
         )
     attention = attention_in(module)
-    if attention:
-        return (
-            f"{wanted}, which attends ({', '.join(attention[:3])}{', …' if len(attention) > 3 else ''}): every output "
-            "looks at all inputs at once, so that there is no state h_t of fixed size which one step hands to the "
-            "next, and no memory to measure. How much an output depends on every input is a gradient: "
-            "torch.autograd.grad(model(x)[:, -1].sum(), x)."
-        )
-    return f"{wanted}: {OWN_RECURRENCE} If its forward is one step (x, h) -> (y, h), give initial_state and input_size."
+    if not attention:
+        return ""
+    return (
+        f", which attends ({', '.join(attention[:3])}{', …' if len(attention) > 3 else ''}): every output looks at all "
+        "inputs at once, so that there is no state h_t of fixed size which one step hands to the next, and no memory "
+        "to measure. How much an output depends on every input is a gradient: "
+        "torch.autograd.grad(model(x)[:, -1].sum(), x)."
+    )
 
 
 def _check_arguments(module: Any, initial_state: Any, input_size: Any, encoder: Any) -> None:

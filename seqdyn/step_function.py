@@ -162,6 +162,9 @@ class _Borrowed:
     def __init__(self, function: Step):
         self.function = function
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Borrowed:
+        return self
+
     def __call__(self, x: Any, state: State) -> Any:
         given = [leaf for leaf in leaves((x, state)) if leaf.is_floating_point()]
         with _Constants(given):

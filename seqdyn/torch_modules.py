@@ -81,7 +81,7 @@ def inside(module: Any) -> nn.Module | None:
     if isinstance(module, DataParallel | DistributedDataParallel):
         return module.module
     if isinstance(module, nn.Module):  # the class of compiled modules is private, and slow to import
-        return module._modules.get("_orig_mod")
+        return dict(module.named_children()).get("_orig_mod")
     return None
 
 

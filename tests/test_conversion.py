@@ -491,6 +491,14 @@ class Drawing(nn.Module):
         return h + torch.randn_like(h)
 
 
+class Keeping(nn.Linear):
+    """A head that keeps what it computed."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 1)
+        self.last = self(torch.zeros(1, 4))
+
+
 HALVES = {
     "bidirectional": (lambda: from_torch(nn.GRU(3, 4, bidirectional=True)), ValueError, 'future.*direction="forward"'),
     "deep and bidirectional": (
@@ -563,6 +571,13 @@ REFUSED = {
     "decoder": (lambda: from_torch(nn.TransformerDecoderLayer(8, 2)), TypeError, "no state h_t of fixed size"),
     "attention": (lambda: from_torch(nn.MultiheadAttention(8, 2)), TypeError, r"attends \(itself\)"),
     "attention by name": (lambda: from_torch(Attending()), TypeError, r"attends \(h.0\): every output looks"),
+    "compiled by jit": (lambda: from_torch(torch.jit.ScriptModule()), TypeError, "torch.jit: give the nn.Module"),
+    "quantised": (
+        lambda: from_torch(torch.ao.nn.quantizable.LSTM(3, 4)),
+        TypeError,
+        r"got torch\.ao\.nn\.quantizable\..*LSTM, which is quantised",
+    ),
+    "history": (lambda: from_torch(nn.GRU(3, 4), Keeping()), ValueError, "The head .*computed with a history"),
     "cell": (lambda: from_torch(Elman(3, 4)), TypeError, "a Cell already"),
     "step without a start": (lambda: from_torch(lambda x, h: (h, h)), TypeError, "needs initial_state and input_size"),
     "start of a module": (

@@ -125,6 +125,7 @@ def test_the_trained_modules_in_a_function_are_constants() -> None:
     with unchanged(recurrent), unchanged(head):
         cell = measured(from_torch(step, initial_state=torch.zeros(4), input_size=3))
         result = scan(cell, randn(2, 7, 3), record=jacobian(cell))
+    assert copy.deepcopy(cell).step is cell.step
     assert not result.output.requires_grad and not result.record.requires_grad and not list(cell.parameters())
     plain = from_torch(copy.deepcopy(recurrent).double(), copy.deepcopy(head).double())
     theirs = scan(plain, randn(2, 7, 3), record=jacobian(plain))
