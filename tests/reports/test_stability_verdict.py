@@ -31,6 +31,7 @@ from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.composition import Readout
 from seqdyn.estimators.parameters import check_parameters
+from seqdyn.reports.stability.finite import Broken
 from seqdyn.reports.stability.subject import subject_of
 from seqdyn.reports.stability.verdict import Estimate, Evidence, Thresholds, decide, estimate, median
 from seqdyn.systems.henon import Henon
@@ -223,7 +224,16 @@ def evidence(median: float, low: float | None = None, high: float | None = None,
         (evidence(9.0, autonomous=True, exponent=0.01, growth=5.0), "EXPLODING", "FAIL"),
         (evidence(0.0, peak=2.5, peak_lag=60, exponent=math.nan), "OK", "PASS"),
         (evidence(0.0, peak=2.5, peak_lag=7, exponent=math.nan), "TRANSIENT", "WARN"),
-        (evidence(0.0, broken="The states are not finite from step 3 on"), "EXPLODING", "FAIL"),
+        (evidence(0.0, broken=Broken("overflow", "The states are not finite")), "EXPLODING", "FAIL"),
+        (evidence(0.0, broken=Broken("parameter", "The weights are not finite")), "NOT FINITE", "FAIL"),
+        (evidence(9.0, broken=Broken("loss", "The loss is NaN")), "NOT FINITE", "FAIL"),
+        (evidence(0.0, bptt_length=50), "TRUNCATED", "FAIL"),
+        (evidence(0.0, bptt_length=51), "OK", "PASS"),
+        (evidence(-9.0, bptt_length=10), "TRUNCATED", "FAIL"),
+        (evidence(math.nan, values=0, bptt_length=10), "TRUNCATED", "FAIL"),
+        (evidence(0.0, bptt_length=10, guessed=True), "TRUNCATED", "WARN"),
+        (evidence(-9.0, bptt_length=10, guessed=True), "VANISHING", "FAIL"),
+        (evidence(0.0, bptt_length=10, broken=Broken("loss", "The loss is NaN")), "NOT FINITE", "FAIL"),
     ],
 )
 def test_the_rules(found: Evidence, name: str, severity: str) -> None:
@@ -338,7 +348,7 @@ def test_a_single_error_decides_nothing() -> None:
     X = drive(1, series=1, time=30).numpy()
     model = ElmanRegressor(return_sequences=False, hidden_size=4, max_epochs=1, random_state=0).fit(X, [1.0])
     report = stability_report(model, X, [1.0], required_lag=9)
-    assert report.verdict == "INCONCLUSIVE" and "Only one error" in report.reason and report.exit_code == 2
+    assert report.verdict == "INCONCLUSIVE" and "Only 1 error" in report.reason and report.exit_code == 2
 
 
 def test_one_of_eight_that_vanishes_is_seen() -> None:

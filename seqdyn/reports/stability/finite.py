@@ -1,17 +1,145 @@
-"""What is not finite, and where."""
+"""What is not finite, why, and where it begins: a parameter, the start, the loss, or the trajectory itself.
+
+The causes are looked for in the order in which one leads to the next, and the first that is found is named.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.writing import counted, written
+from seqdyn.state import named_leaves
+
+OVERFLOWING = 1e10
+"""Size of a state from which a NaN after it counts as an overflow, and not as a function outside its domain."""
 
 
-def broken(subject: Subject) -> str | None:
-    """What along the trajectory is not finite, and from which step on."""
+class Broken(NamedTuple):
+    """What is not finite.
+
+    Attributes
+    ----------
+    cause : {"parameter", "start", "loss", "overflow", "undefined"}
+        ``"overflow"``: a finite model whose states grow without bound. ``"undefined"``: one whose step gives NaN from
+        states of ordinary size.
+    text : str
+        What, where and how much of it, in one sentence.
+    """
+
+    cause: str
+    text: str
+
+
+def broken(subject: Subject) -> Broken | None:
+    """The first cause for which something is not finite; None where all is.
+
+    Inputs that are not finite are refused when they are read, with the place of the first one.
+    """
+    return _parameters(subject) or _start(subject) or _trajectory(subject)
+
+
+def first_event(subject: Subject) -> str:
+    """Where the training first met a loss, gradient or weight that is not finite; empty where it never did."""
+    events = [] if subject.history is None else subject.history.attrs.get("non_finite", [])
+    if not events:
+        return ""
+    names = [subject.name_of(name) for name in events[0]["parameters"]]
+    what = f", in {_listed(names)}" if names else ", in the loss itself"
+    return f"epoch {events[0]['epoch']}, batch {events[0]['batch']}{what}"
+
+
+def _parameters(subject: Subject) -> Broken | None:
+    held = [*subject.cell.named_parameters(), *subject.cell.named_buffers()]
+    bad = [(name, values) for name, values in held if not bool(values.isfinite().all())]
+    if not bad:
+        return None
+    name, values = bad[0]
+    wrong = ~values.isfinite()
+    place = wrong.nonzero()[0].tolist()
+    what = written(float(values.detach()[tuple(place)]))
+    others = f"; also {_listed([subject.name_of(name) for name, _ in bad[1:]])}" if len(bad) > 1 else ""
+    event = first_event(subject)
+    share = f"{int(wrong.sum())} of {counted(wrong.numel(), 'value')}, first {what} at {place}"
+    text = f"The weights `{subject.name_of(name)}` are not finite ({share}{others})"
+    return Broken("parameter", text + (f". The training met it first in {event}" if event else ""))
+
+
+def _start(subject: Subject) -> Broken | None:
+    for name, leaf in named_leaves(subject.state, "the initial state"):
+        if not bool(leaf.isfinite().all()):
+            sequence = int((~leaf.isfinite()).nonzero()[0, 0])
+            return Broken("start", f"The state before sequence {sequence} is not finite ({name})")
+    return None
+
+
+def _trajectory(subject: Subject) -> Broken | None:
+    """What a finite model meets on its way: states, outputs, slopes; or, where all of these are finite, the loss."""
+    outputs, size = [], 0.0
     for stretch in Trajectory(subject.cell, subject.x, subject.state).forward():
         for name, values in (("states", stretch.states()), ("outputs", stretch.output), ("J_t", stretch.jacobians())):
             bad = ~values.flatten(2).isfinite().all(2)
             if bool(bad.any()):
                 sequence, step = bad.nonzero()[0].tolist()
-                return f"The {name} are not finite from step {stretch.start + step} of sequence {sequence} on"
+                text = f"The {name} are not finite from step {stretch.start + step} of sequence {sequence} on"
+                return Broken(_growing(values, max(size, _largest(stretch.states()))), text)
+        size = max(size, _largest(stretch.states()))
+        outputs.append(stretch.output)
+    return _loss(subject, torch.cat(outputs, 1))
+
+
+def _growing(values: Tensor, size: float) -> str:
+    return "overflow" if bool(values.isinf().any()) or size > OVERFLOWING else "undefined"
+
+
+def _largest(values: Tensor) -> float:
+    """The largest finite size."""
+    return float(values.abs().nan_to_num(0.0, posinf=0.0).max())
+
+
+def _loss(subject: Subject, output: Tensor) -> Broken | None:
+    """Errors, or their slopes, that are not finite although the outputs are."""
+    output = output.requires_grad_()
+    with torch.enable_grad():
+        errors = subject.loss(output)
+    if not isinstance(errors, Tensor) or not errors.requires_grad:
+        return None  # whoever follows gradients back says what is wrong with it
+    (slopes,) = torch.autograd.grad(errors.sum(), output)
+    for name, values in (("loss", errors.detach()), ("slope of the loss", slopes)):
+        bad = ~values.isfinite()
+        if bool(bad.any()):
+            return Broken("loss", _where(name, values, bad) + _range(output.detach(), bad))
     return None
+
+
+def _where(name: str, values: Tensor, bad: Tensor) -> str:
+    first = bad.nonzero()[0].tolist()
+    what = written(float(values[tuple(first)]))
+    place = f" at step {first[1]} of sequence {first[0]}" if len(first) > 1 else ""
+    return f"The {name} is {what}{place}, and not finite in {float(bad.double().mean()):.0%} of all errors"
+
+
+def _range(output: Tensor, bad: Tensor) -> str:
+    """The outputs at which it happens, where outputs and errors stand side by side."""
+    if bad.dim() < 2:
+        return ""
+    if bad.shape != output.shape:
+        bad = bad.flatten(2).any(2) if bad.dim() > 2 else bad
+    wrong, right = output[bad], output[~bad]
+    low, high = float(wrong.min()), float(wrong.max())
+    if not len(right) or not (high < float(right.min()) or low > float(right.max())):
+        return f", for outputs from {written(low)} to {written(high)}"
+    if high <= 0 < float(right.min()):
+        return ", for outputs at or below 0"
+    below = high < float(right.min())
+    return f", for outputs {'up to' if below else 'from'} {written(high if below else low)}"
+
+
+def _listed(names: list[str], most: int = 3) -> str:
+    """Some names, as code, and how many more there are."""
+    shown = ", ".join(f"`{name}`" for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -17,8 +17,10 @@ import numpy as np
 import torch
 
 from seqdyn.dynamics.gradients import known_quantiles
+from seqdyn.reports.stability.finite import Broken
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.writing import counted, from_log10, written
 
 Array = np.ndarray[Any, Any]
 
@@ -127,8 +129,12 @@ class Evidence(NamedTuple):
         ln of how much the states of a system that runs alone have grown from the first half of the run to the second.
     values : int
         Errors at the required lag, over all sequences.
-    broken : str or None
-        What was not finite, and from where on.
+    broken : Broken or None
+        What was not finite, why, and where it begins.
+    bptt_length : int or None
+        Where backpropagation is cut in training.
+    guessed : bool
+        Whether nobody said K: it is a share of one long sequence.
     """
 
     lag: int
@@ -144,13 +150,20 @@ class Evidence(NamedTuple):
     autonomous: bool
     growth: float = 0.0
     values: int = 1000
-    broken: str | None = None
+    broken: Broken | None = None
+    bptt_length: int | None = None
+    guessed: bool = False
 
     @property
     def chaotic(self) -> bool:
         """Whether the system alone parts neighbours and yet stays bounded: gradients grow in any good model of it."""
         parts = self.autonomous and self.exponent - 2 * self.exponent_error > 0
         return parts and self.growth < self.exponent * self.rows / 4  # else the states themselves grow at that rate
+
+    @property
+    def truncated(self) -> bool:
+        """Whether backpropagation is too short for any error to teach what came K steps before: that takes K + 1."""
+        return self.bptt_length is not None and self.bptt_length <= self.lag
 
     @property
     def decays(self) -> bool:
@@ -187,6 +200,8 @@ def evidence_of(subject: Subject, found: Measurements, seed: int) -> Evidence:
         found.growth,
         int(np.isfinite(gradient).sum() + np.isinf(gradient).sum()),
         found.broken,
+        subject.bptt_length,
+        "tenth" in subject.required_lag_from,
     )
 
 
@@ -219,69 +234,90 @@ def median(values: Array) -> float:
 
 def decide(evidence: Evidence, thresholds: Thresholds) -> Verdict:
     """The verdict from the evidence, the gravest finding first."""
-    found = evidence
-    lag, median = found.lag, found.gradient.median
-    if found.broken is not None:
-        return Verdict("EXPLODING", "FAIL", f"{found.broken}: nothing that is not finite can be trained.")
+    if evidence.broken is not None:
+        name = "EXPLODING" if evidence.broken.cause == "overflow" else "NOT FINITE"
+        return Verdict(name, "FAIL", f"{evidence.broken.text}: what is not finite cannot be trained.")
+    measured = _of_gradients(evidence, thresholds)
+    if not evidence.truncated or (evidence.guessed and measured.severity == "FAIL"):
+        return measured
+    return Verdict("TRUNCATED", "WARN" if evidence.guessed else "FAIL", _truncated(evidence))
+
+
+def _of_gradients(found: Evidence, thresholds: Thresholds) -> Verdict:
+    """The verdict where all is finite and nothing is cut."""
     if found.chaotic:
         return Verdict("CHAOTIC", "PASS", _chaotic(found))
+    lag, median = found.lag, found.gradient.median
     if lag > found.longest or found.rows < ENOUGH * lag or found.values < FEWEST or np.isnan(median):
         return Verdict("INCONCLUSIVE", "WARN", _too_little(found))
     low, high = found.spread
     if high > thresholds.exploding_warn and low < thresholds.vanishing_warn:
-        return Verdict(
-            "MIXED",
-            "WARN",
-            f"Over {lag} steps some gradients vanish and others explode: 5 % shrink below 10^{low:.1f}, 5 % grow "
-            f"beyond 10^{high:.1f}.",
-        )
+        return Verdict("MIXED", "WARN", _mixed(found))
     sides = {thresholds.side(value) for value in found.gradient}
     if len(sides) > 1:
-        return Verdict(
-            "INCONCLUSIVE",
-            "WARN",
-            f"Over {lag} steps gradients change by a factor of 10^{median:.2f} (median), and the interval of that, "
-            f"from 10^{found.gradient.low:.2f} to 10^{found.gradient.high:.2f}, holds a threshold.",
-        )
+        return Verdict("INCONCLUSIVE", "WARN", _undecided(found))
     return _settled(found, sides.pop(), thresholds)
 
 
 def _settled(found: Evidence, side: str, thresholds: Thresholds) -> Verdict:
     """The verdict where the interval lies on one side of the thresholds."""
-    median, lag = found.gradient.median, found.lag
+    median, over = found.gradient.median, f"Over {counted(found.lag, 'step')}"
     severity = thresholds.severity(median)
     if side == "EXPLODING":
-        return Verdict(side, severity, f"Over {lag} steps gradients grow by a factor of 10^{median:.1f} (median).")
+        return Verdict(side, severity, f"{over} a gradient grows to {from_log10(median)} times its size (median).")
     if side == "VANISHING":
-        left = "nothing" if np.isinf(median) else f"a share of 10^{median:.1f}"
-        lost = ", less than float32 keeps beside the nearest steps" if severity == "FAIL" else ""
-        return Verdict(side, severity, f"Of a gradient {left} is left after {lag} steps (median){lost}.")
+        left = "disappears" if np.isinf(median) else f"shrinks to {from_log10(median)} of its size"
+        lost = ": too little for float32 to add to that of the nearest steps" if severity == "FAIL" else ""
+        return Verdict(side, severity, f"{over} a gradient {left} (median){lost}.")
     if found.peak > thresholds.transient and found.decays:
-        return Verdict(
-            "TRANSIENT",
-            "WARN",
-            f"Perturbations grow by 10^{found.peak:.1f} over {found.peak_lag} steps before they decay; gradients over "
-            f"{lag} steps change by 10^{median:.1f}.",
-        )
-    return Verdict("OK", "PASS", f"Gradients reach {lag} steps back, changed by a factor of 10^{median:.1f} (median).")
+        return Verdict("TRANSIENT", "WARN", _passing(found))
+    return Verdict("OK", "PASS", f"{over} a gradient changes by a factor of {from_log10(median)} only (median).")
+
+
+def _truncated(found: Evidence) -> str:
+    cut = f"`bptt_length={found.bptt_length}` cuts every gradient after {counted(found.bptt_length or 0, 'step')}"
+    guess = " That lag is a guess: say what it is by `required_lag`." if found.guessed else ""
+    return f"{cut}: no error can teach the model what happened {counted(found.lag, 'step')} before it.{guess}"
 
 
 def _chaotic(found: Evidence) -> str:
     return (
-        f"The system alone is chaotic, λ₁ = {found.exponent:.4g} ± {found.exponent_error:.2g} nats per step: gradients "
-        "of long closed loops explode in any model of it, and that is no defect."
+        f"The system by itself is chaotic, λ₁ = {found.exponent:.4g} ± {found.exponent_error:.2g} nats per step: the "
+        "gradients of long closed loops explode in every model of it, and that is no defect."
+    )
+
+
+def _mixed(found: Evidence) -> str:
+    low, high = map(from_log10, found.spread)
+    return (
+        f"Over {counted(found.lag, 'step')} some gradients vanish and others explode: 5 % shrink to {low} of their "
+        f"size or less, and 5 % grow to {high} times their size or more."
+    )
+
+
+def _undecided(found: Evidence) -> str:
+    median, low, high = map(from_log10, found.gradient)
+    return (
+        f"Over {counted(found.lag, 'step')} a gradient changes by a factor of {median} (median), but the interval of "
+        f"that factor, from {low} to {high}, contains a threshold."
+    )
+
+
+def _passing(found: Evidence) -> str:
+    return (
+        f"A disturbance of the state grows to {from_log10(found.peak)} times its size over "
+        f"{counted(found.peak_lag, 'step')} before it decays; over {counted(found.lag, 'step')} a gradient changes by "
+        f"a factor of {from_log10(found.gradient.median)}."
     )
 
 
 def _too_little(found: Evidence) -> str:
+    lag, needed = counted(found.lag, "step"), ENOUGH * found.lag
     if found.lag > found.longest:
-        return f"The required lag is {found.lag} steps, but the stretches that were measured have {found.longest}."
-    if found.rows < ENOUGH * found.lag:
-        return (
-            f"{found.rows} steps in all are too few to judge a lag of {found.lag}: at least {ENOUGH * found.lag} are "
-            "needed."
-        )
+        return f"The required lag is {lag}, but the stretches that were measured have {written(found.longest)}."
+    if found.rows < needed:
+        return f"{found.rows} steps in all are too few to judge a lag of {lag}: at least {needed} are needed."
     if found.values:
-        count = "one error reaches" if found.values == 1 else f"{found.values} errors reach"
-        return f"Only {count} back {found.lag} steps: an interval needs at least {FEWEST}."
-    return f"No error of a measured step has a gradient by the state {found.lag} steps before it."
+        count = counted(found.values, "error reaches", "errors reach")
+        return f"Only {count} back {lag}: an interval needs at least {FEWEST}."
+    return f"No error of a measured step has a gradient with respect to the state {lag} before it."
