@@ -189,7 +189,7 @@ def own_module(name: str, module: Any) -> nn.Module:
 def head_width(cell: Cell, head: nn.Module) -> int:
     """The width of what a head gives, after a trial on two rows."""
     rows = torch.linspace(-1, 1, 2 * cell.output_size).view(2, -1).to(cell.zeros(1))
-    return _width_after_trial("head", head, rows, "h_t")
+    return _width_after_trial("head", head, rows, "h_t", rows.dtype)
 
 
 def no_code(name: str, module: Any, way: str) -> str:
@@ -243,7 +243,7 @@ def _check_encoder(cell: Cell, encoder: nn.Module, shape: tuple[int, ...], size:
         rows = torch.linspace(-1, 1, 2 * prod(shape)).view(2, *shape).to(cell.zeros(1))
     else:
         rows = torch.arange(2, device=cell.zeros(1).device) % size
-    width = _width_after_trial("encoder", encoder, rows, "x_t")
+    width = _width_after_trial("encoder", encoder, rows, "x_t", cell.zeros(1).dtype)
     if cell.input_shape != (width,):
         raise ValueError(
             f"The encoder ({type(encoder).__name__}) gives rows of {width}, but the recurrence takes rows of "
@@ -251,7 +251,7 @@ def _check_encoder(cell: Cell, encoder: nn.Module, shape: tuple[int, ...], size:
         )
 
 
-def _width_after_trial(name: str, module: nn.Module, rows: Tensor, symbol: str) -> int:
+def _width_after_trial(name: str, module: nn.Module, rows: Tensor, symbol: str, dtype: torch.dtype) -> int:
     """The width of what a module gives, after a trial on two rows, together and alone."""
     what = f"The {name} ({type(module).__name__})"
     try:
@@ -266,7 +266,9 @@ def _width_after_trial(name: str, module: nn.Module, rows: Tensor, symbol: str) 
     if not isinstance(both, Tensor) or both.dim() != 2 or len(both) != 2:
         got = f"shape {tuple(both.shape)}" if isinstance(both, Tensor) else type(both).__name__
         raise ValueError(f"{what} gives {got} of two rows {symbol}, expected (2, outputs).")
-    near = torch.finfo(both.dtype).eps ** 0.5 if both.is_floating_point() else 0.0
+    if both.dtype != dtype:
+        raise ValueError(f"{what} gives {both.dtype}, but the recurrence is of {dtype}: give module.to({dtype}).")
+    near = torch.finfo(dtype).eps ** 0.5
     if not torch.allclose(both[:1], alone, rtol=near, atol=near, equal_nan=True):
         raise ValueError(
             f"{what} gives a row another value when it stands alone: it mixes the sequences of a batch or draws random "

@@ -542,6 +542,11 @@ ENCODED = {
         "a width, a shape without the batch, or None, got '2'",
     ),
     "input size without encoder": (lambda: from_torch(nn.GRU(3, 4), input_size=5), ValueError, "takes rows of 3"),
+    "dtype of the vectors": (
+        lambda: from_torch(nn.GRU(3, 4), encoder=nn.Embedding(7, 3).double()),
+        ValueError,
+        "gives torch.float64, but the recurrence is of torch.float32",
+    ),
     "dtype of the encoder": (
         lambda: from_torch(nn.GRU(3, 4), encoder=nn.Linear(2, 3).double()),
         ValueError,
