@@ -172,7 +172,10 @@ class _Borrowed:
 
 
 class _Constants(TorchFunctionMode):
-    """Inside, every tensor that is trained and was not given is one that is not, in the dtype of what was given."""
+    """Inside, every parameter that was not given is a constant, in the dtype of what was given.
+
+    This holds in whatever the function calls, and leaves the parameters themselves as they are.
+    """
 
     def __init__(self, given: list[Tensor]):
         super().__init__()
@@ -184,10 +187,9 @@ class _Constants(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _constant(self, tensor: Tensor) -> Tensor:
-        with torch._C.DisableTorchFunction():
-            if not isinstance(tensor, nn.Parameter) or id(tensor) in self.given:
-                return tensor
-            return tensor.detach().to(self.dtype) if tensor.is_floating_point() else tensor.detach()
+        if not isinstance(tensor, nn.Parameter) or id(tensor) in self.given:
+            return tensor
+        return tensor.detach().to(self.dtype) if tensor.is_floating_point() else tensor.detach()
 
 
 # --- the trial --------------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Recurrence(NamedTuple):
     """
 
     kind: type[Cell]
-    owner: nn.Module
+    owner: Any
     recurrent_weight: str = ""
     biases: tuple[str, ...] = ()
 
@@ -77,12 +77,14 @@ class Recurrence(NamedTuple):
         for place, name in enumerate(self.biases):
             blocks = list(self._blocks(name))
             for gate, value in gates.items():
-                blocks[gate] = torch.zeros_like(blocks[gate]) + (0.0 if place else value)
+                like = blocks[gate]
+                given = torch.as_tensor(0.0 if place else value, dtype=like.dtype, device=like.device)
+                blocks[gate] = given.expand_as(like)
             self._write(name, blocks)
 
     def _blocks(self, name: str) -> tuple[Tensor, ...]:
         weight: Tensor = getattr(self.owner, name)
-        return weight.split(getattr(self.owner, "hidden_size", len(weight)))
+        return weight.split(self.owner.hidden_size)
 
     def _write(self, name: str, blocks: list[Tensor]) -> None:
         value: Tensor = getattr(self.owner, name)
