@@ -16,8 +16,8 @@ def written(value: Any) -> str:
 
     Examples
     --------
-    >>> [written(value) for value in (0.123456, -1.2e-7, 24704, float("-inf"), float("nan"), None, True)]
-    ['0.1235', '−1.2·10⁻⁷', '24704', '−∞', 'NaN', '–', 'yes']
+    >>> [written(value) for value in (0.123456, -1.2e-7, 1e-8, 24704, float("-inf"), float("nan"), None, True)]
+    ['0.1235', '−1.2·10⁻⁷', '10⁻⁸', '24704', '−∞', 'NaN', '–', 'yes']
     """
     if value is None:
         return "–"
@@ -28,7 +28,8 @@ def written(value: Any) -> str:
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
     mantissa, _, exponent = f"{value:.{DIGITS}g}".partition("e")
-    return mantissa.replace("-", "−") + (f"·{power_of_ten(int(exponent))}" if exponent else "")
+    mantissa = mantissa.replace("-", "−")
+    return _times(mantissa, int(exponent)) if exponent else mantissa
 
 
 def power_of_ten(exponent: int) -> str:
@@ -56,9 +57,12 @@ def from_log10(logarithm: float) -> str:
         return f"{float(f'{10**logarithm:.2g}'):g}"
     exponent = math.floor(logarithm)
     mantissa = f"{10 ** (logarithm - exponent):.2g}"
-    if mantissa == "10":
-        mantissa, exponent = "1", exponent + 1
-    return power_of_ten(exponent) if mantissa == "1" else f"{mantissa}·{power_of_ten(exponent)}"
+    return _times("1", exponent + 1) if mantissa == "10" else _times(mantissa, exponent)
+
+
+def _times(mantissa: str, exponent: int) -> str:
+    """A mantissa and a power of ten; 1 is left out."""
+    return {"1": "", "−1": "−"}.get(mantissa, f"{mantissa}·") + power_of_ten(exponent)
 
 
 def counted(number: float, one: str, many: str = "") -> str:

@@ -68,7 +68,7 @@ def measured(model: MotionModel, drive: Any, start: Any, steps: int, starts: int
         raise ValueError(
             f"steps={steps}, of which half is measured, cover less than two turns of the rhythm: give more."
         )
-    content: Content = {"subject": _subject(model, drive, steps), "stays": stays, "angles": run.angles.values}
+    content: Content = {"subject": _subject(model, drive, steps), "stays": stays, "angles": run.angles.values.tolist()}
     if free is None:
         return content | {
             "rhythm": None,

@@ -6,8 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from seqdyn.reports.motion.figures import overview
-from seqdyn.reports.stability.page import encode, render
-from seqdyn.reports.stability.sections import Item, Number, Page, Picture, Section, Sentences, Status, Table
+from seqdyn.reports.page import Item, Number, Page, Picture, Section, Sentences, Status, Table, encode, render
 
 if TYPE_CHECKING:
     from seqdyn.reports.motion.report import MotionReport
@@ -21,9 +20,8 @@ def to_html(report: MotionReport, *, minimal: bool = False) -> str:
     content = report.content
     pictures = []
     if not minimal and content["rhythm"] is not None:
-        drawn = encode(lambda: overview(content))
         words = "The end of the free run, the plane of two joints, the multipliers, and what neurons do to joints."
-        pictures = [Picture(drawn.uri, words, drawn.width, drawn.height)]
+        pictures = [encode(overview(content)).picture(words)]
     return render(_page(report, pictures))
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import html
-import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from seqdyn.checks import check_choice, check_count
+from seqdyn.checks import check_count
 from seqdyn.motion.model import MotionModel
+from seqdyn.reports.base import Report
 from seqdyn.reports.motion.figures import overview
 from seqdyn.reports.motion.measurements import Content, measured
 from seqdyn.reports.motion.page import to_html
@@ -26,7 +22,7 @@ NEURONS = 8
 """Neurons in the printed table."""
 
 
-class MotionReport:
+class MotionReport(Report):
     """What :func:`motion_report` found, in every form it can be handed on.
 
     Parameters
@@ -45,39 +41,10 @@ class MotionReport:
         One row a check: its status, value and threshold.
     """
 
-    def __init__(self, content: Mapping[str, Any]):
-        self.content = dict(content)
-
-    @property
-    def verdict(self) -> str:
-        """What the free run does, in two words."""
-        return str(self.content["verdict"]["name"])
-
-    @property
-    def severity(self) -> str:
-        """How bad that is."""
-        return str(self.content["verdict"]["severity"])
-
-    @property
-    def reason(self) -> str:
-        """The verdict in one sentence."""
-        return str(self.content["verdict"]["reason"])
-
     @property
     def checks(self) -> pd.DataFrame:
         """One row a check."""
         return pd.DataFrame(self.content["checks"]).set_index("check")
-
-    def passed(self, *, fail_on: str = "fail") -> bool:
-        """Whether the verdict and all checks passed; with ``fail_on="warn"`` a warning counts as failing, too."""
-        check_choice("fail_on", fail_on, ["fail", "warn"])
-        bad = {"FAIL"} | ({"WARN"} if fail_on == "warn" else set())
-        return self.severity not in bad and not bad & {check["status"] for check in self.content["checks"]}
-
-    @property
-    def exit_code(self) -> int:
-        """0 if it passed, else 1."""
-        return 0 if self.passed() else 1
 
     def joints(self) -> pd.DataFrame:
         """The rhythm, one row a joint: offset and amplitude in the unit of the model, lag to the next in cycles."""
@@ -109,22 +76,8 @@ class MotionReport:
                 rows += [(section, name, k, float(v)) for k, v in enumerate(values) if isinstance(v, int | float)]
         return pd.DataFrame(rows, columns=["section", "name", "number", "value"])
 
-    def to_json(self, path: str | Path | None = None) -> str:
-        """The content as JSON; what is not finite is null."""
-        text = json.dumps(_plain(self.content), ensure_ascii=False, allow_nan=False, indent=1)
-        return _written(text, path)
-
-    def to_html(self, path: str | Path | None = None, *, minimal: bool = False) -> str:
-        """One HTML file that stands alone: no network, no script.
-
-        Parameters
-        ----------
-        path : path, optional
-            Where to write it.
-        minimal : bool
-            Leave out the figures.
-        """
-        return _written(to_html(self, minimal=minimal), path)
+    def _page(self, minimal: bool) -> str:
+        return to_html(self, minimal=minimal)
 
     def plot(self) -> Figure:
         """The motion, the cycle in the plane, what the neurons do, and the multipliers."""
@@ -168,12 +121,6 @@ class MotionReport:
                 _strongest(self.neurons()),
             ]
         return lines
-
-    def __repr__(self) -> str:
-        return f"<MotionReport {self.verdict} ({self.severity})>"
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def motion_report(
@@ -271,20 +218,3 @@ def _strongest(frame: pd.DataFrame) -> str:
         what = ", ".join(f"{joint} {joints.loc[name, joint]:+.0%}" for joint in most)
         rows.append(f"  {name:10} {what}; frequency {frame.loc[name, 'frequency']:+.1%}")
     return "\n".join(rows)
-
-
-def _plain(value: Any) -> Any:
-    """A tree that JSON knows."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(part) for part in (value.tolist() if isinstance(value, np.ndarray) else value)]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def _written(text: str, path: str | Path | None) -> str:
-    if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
-    return text

@@ -10,18 +10,13 @@ import matplotlib
 import pandas as pd
 
 from seqdyn.figures import PALETTE, STYLE, figure
-from seqdyn.reports.stability.figures import (
-    CURVES,
-    WIDTH,
-    draw_band,
-    legend_below,
-    limits_of,
-    mark_required_lag,
-    scale_by_lag,
-)
-from seqdyn.reports.stability.page import encode, render
-from seqdyn.reports.stability.sections import Number, Page, Picture, Section, Status, Table
-from seqdyn.reports.stability.tables import GATES, SCALARS, Content, look_up, pointer, unit_of, written
+from seqdyn.reports.drawing import WIDTH, draw_band, legend_below, limits_of, mark_required_lag, scale_by_lag
+from seqdyn.reports.json_text import keep
+from seqdyn.reports.page import Number, Page, Picture, Section, Status, Table, encode, render
+from seqdyn.reports.pointers import Content, look_up
+from seqdyn.reports.stability.products import CURVES
+from seqdyn.reports.stability.themes import QUANTITIES
+from seqdyn.reports.writing import written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,39 +121,21 @@ class Difference(Mapping[str, Any]):
 
     def to_html(self, path: str | Path | None = None, *, minimal: bool = False) -> str:
         """One standalone page, as that of a report, written to ``path``; ``minimal`` leaves the figure out."""
-        text = self._page(minimal)
-        if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
-        return text
-
-    def _page(self, minimal: bool) -> str:
         verdict = self["verdict"]
-        return render(
-            Page(
-                title=f"Stability before and after: {self.after['subject']['model']}",
-                badge=f"{verdict['before']['name']} → {verdict['after']['name']}",
-                severity=verdict["after"]["severity"],
-                reason=self._headline(),
-                tables=[self._verdict_table()],
-                advice=[],
-                sections=[
-                    Section("checks", "1 Checks", *self._checks_section()),
-                    Section(
-                        "numbers",
-                        "2 Numbers",
-                        "After − before; what one report lacks has no difference.",
-                        tables=[self._number_table()],
-                    ),
-                    Section(
-                        "horizons",
-                        "3 Horizons",
-                        "How far back each measure reaches, in steps.",
-                        tables=[self._horizon_table()],
-                    ),
-                    Section("norms", "4 Norms by lag", "Before is dashed.", [] if minimal else self._pictures()),
-                ],
-            )
+        page = Page(
+            title=f"Stability before and after: {self.after['subject']['model']}",
+            badge=f"{verdict['before']['name']} → {verdict['after']['name']}",
+            severity=verdict["after"]["severity"],
+            reason=self._headline(),
+            tables=[self._verdict_table()],
+            advice=[],
+            sections=[
+                Section("norms", "Norms by lag", "Before is dashed.", [] if minimal else self._pictures()),
+                Section("checks", "Checks", *self._checks_section()),
+                self._numbers_section(),
+            ],
         )
+        return keep(render(page), path)
 
     def plot(self) -> Figure:
         """The medians by lag of both reports, before dashed, after with its quartiles.
@@ -175,7 +152,7 @@ class Difference(Mapping[str, Any]):
         reports = {"before": (self.before, "--"), "after": (self.after, "-")}
         curves = [
             (f"{name}, {when}", content[section], colour, linestyle)
-            for section, (_, name, colour, _) in CURVES.items()
+            for section, (name, colour, _) in CURVES.items()
             for when, (content, linestyle) in reports.items()
             if look_up(content, f"/{section}/quantiles")
         ]
@@ -248,12 +225,10 @@ class Difference(Mapping[str, Any]):
         how = "Those whose status changed." if rows else "No check changed its status."
         return how, (), [Table("Changed checks", columns, rows)] if rows else []
 
-    def _number_table(self) -> Table:
+    def _numbers_section(self) -> Section:
         rows = [[one["quantity"], *map(Number, _three(one)), one["unit"]] for one in self["numbers"]]
-        return Table("Single numbers", ["quantity", "before", "after", "difference", "unit"], rows)
-
-    def _horizon_table(self) -> Table:
-        rows = [
+        numbers = Table("Single numbers", ["quantity", "before", "after", "difference", "unit"], rows)
+        reach = [
             [
                 one["name"],
                 Number(one["before"], "", "≥ " if one["at_least_before"] else ""),
@@ -263,13 +238,14 @@ class Difference(Mapping[str, Any]):
             ]
             for one in self["horizons"]
         ]
-        return Table("Horizons", ["name", "before, steps", "after, steps", "difference, steps", "definition"], rows)
+        columns = ["name", "before, steps", "after, steps", "difference, steps", "definition"]
+        how = "After − before; what one report lacks has no difference."
+        return Section("numbers", "Numbers", how, (), [numbers, Table("Horizons", columns, reach)], folded=True)
 
     def _pictures(self) -> list[Picture]:
         if not self["norms"]:
             return []
-        file = encode(self.plot)
-        return [Picture(file.uri, f"Medians of the norms by lag. {self._headline()}", file.width, file.height)]
+        return [encode(self.plot()).picture(f"Medians of the norms by lag. {self._headline()}")]
 
 
 # --- what is compared -------------------------------------------------------------------------------------------------
@@ -304,17 +280,14 @@ def _changed_checks(before: Content, after: Content) -> Iterator[dict[str, Any]]
 
 def _numbers(before: Content, after: Content) -> Iterator[dict[str, Any]]:
     """The single numbers of a report, and those of each gate."""
-    places = [(one.pointer, one.label, unit_of(one, after) or unit_of(one, before)) for one in SCALARS]
-    names = {name for content in (before, after) for name in look_up(content, "/gates/named") or ()}
-    places += [
-        (pointer("gates", "named", name, key), f"{name}: {label}", "")
-        for name in sorted(names)
-        for key, label in GATES.items()
-    ]
-    for where, label, unit in places:
-        values = look_up(before, where), look_up(after, where)
-        if values != (None, None):
-            yield {"section": where.split("/")[1], "quantity": label, "unit": unit} | _pair(*values)
+    for quantity in QUANTITIES:
+        if [axis.column for axis in quantity.axes] not in ([], ["name"]) or not quantity.label:
+            continue
+        first, second = (dict(quantity.entries(content)) for content in (before, after))
+        unit, section = quantity.unit_in(after) or quantity.unit_in(before), quantity.where.split("/")[1]
+        for labels in sorted(first | second) if section != "horizons" else ():
+            name = ": ".join([*labels, quantity.label])
+            yield {"section": section, "quantity": name, "unit": unit} | _pair(first.get(labels), second.get(labels))
 
 
 def _horizons(before: Content, after: Content) -> Iterator[dict[str, Any]]:
@@ -330,7 +303,7 @@ def _norms(before: Content, after: Content) -> Iterator[dict[str, Any]]:
     for section in CURVES:
         first, second = (_medians(content, section) for content in (before, after))
         for lag in sorted(first | second):
-            yield {"quantity": CURVES[section][1], "lag": lag} | _pair(first.get(lag), second.get(lag))
+            yield {"quantity": CURVES[section][0], "lag": lag} | _pair(first.get(lag), second.get(lag))
 
 
 def _medians(content: Content, section: str) -> dict[int, float]:

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-import html
+import textwrap
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import numpy as np
 import pandas as pd
 import xarray
 from matplotlib.figure import Figure
 
 from seqdyn.checks import check_choice
+from seqdyn.figures import PALETTE, STYLE, figure
+from seqdyn.reports.base import Report
+from seqdyn.reports.drawing import literal
+from seqdyn.reports.json_text import from_json
+from seqdyn.reports.pointers import Content
+from seqdyn.reports.quantities import checks_frame, to_frame, to_xarray
 from seqdyn.reports.stability.checks import all_checks
-from seqdyn.reports.stability.content import content_of
 from seqdyn.reports.stability.difference import Difference, compare
-from seqdyn.reports.stability.figures import overview
-from seqdyn.reports.stability.measurements import TIERS, measure
-from seqdyn.reports.stability.page import to_html
+from seqdyn.reports.stability.measurements import TIERS
 from seqdyn.reports.stability.recommendations import recommend
+from seqdyn.reports.stability.sections import to_html
 from seqdyn.reports.stability.subject import SEQUENCES, STEPS, Loss, subject_of
-from seqdyn.reports.stability.tables import checks_frame, from_json, to_frame, to_json, to_xarray, written
+from seqdyn.reports.stability.themes import FIGURES, QUANTITIES, SCHEMA, content_of, measure
 from seqdyn.reports.stability.verdict import Estimate, Thresholds, decide, evidence_of
+from seqdyn.reports.writing import from_log10, written
 from seqdyn.state import State
 
+PANELS = ("norms_by_lag", "spectrum", "product_map", "gradient_by_parameter")
+"""What the overview shows."""
 
-class StabilityReport:
+COLOURS = {"PASS": "#00664B", "WARN": "#8A5A00", "FAIL": "#B3261E"}
+"""Of a severity: dark enough to be read on white."""
+
+
+class StabilityReport(Report):
     """What :func:`stability_report` found, in every form it can be handed on.
 
     All of them are made of one dictionary, so that they agree number for number.
@@ -34,14 +47,15 @@ class StabilityReport:
     Parameters
     ----------
     content : dict
-        As :func:`seqdyn.reports.stability.content.content_of` makes it.
+        As :func:`seqdyn.reports.stability.themes.content_of` makes it.
 
     Attributes
     ----------
     content : dict
         Everything, as plain dictionaries, lists, numbers and strings; norms are log₁₀.
     verdict : str
-        ``"OK"``, ``"VANISHING"``, ``"EXPLODING"``, ``"CHAOTIC"``, ``"TRANSIENT"``, ``"MIXED"`` or ``"INCONCLUSIVE"``.
+        ``"OK"``, ``"VANISHING"``, ``"EXPLODING"``, ``"TRUNCATED"``, ``"NOT FINITE"``, ``"CHAOTIC"``, ``"TRANSIENT"``,
+        ``"MIXED"`` or ``"INCONCLUSIVE"``.
     severity : {"PASS", "WARN", "FAIL"}
         How bad that is.
     reason : str
@@ -56,21 +70,6 @@ class StabilityReport:
     recommendations : list of str
         What to change; each with its number.
     """
-
-    def __init__(self, content: Mapping[str, Any]):
-        self.content = dict(content)
-
-    @property
-    def verdict(self) -> str:
-        return str(self.content["verdict"]["name"])
-
-    @property
-    def severity(self) -> str:
-        return str(self.content["verdict"]["severity"])
-
-    @property
-    def reason(self) -> str:
-        return str(self.content["verdict"]["reason"])
 
     @property
     def required_lag(self) -> int:
@@ -92,20 +91,6 @@ class StabilityReport:
     def recommendations(self) -> list[str]:
         return [advice["text"] for advice in self.content["recommendations"]]
 
-    def passed(self, *, fail_on: str = "fail", not_run: bool = False) -> bool:
-        """Whether the verdict and all checks passed.
-
-        Parameters
-        ----------
-        fail_on : {"fail", "warn"}
-            The mildest finding that counts as failing.
-        not_run : bool
-            Whether a check that was skipped or could not be computed counts as failing, too.
-        """
-        check_choice("fail_on", fail_on, ["fail", "warn"])
-        bad = {"FAIL"} | ({"WARN"} if fail_on == "warn" else set()) | ({"SKIPPED", "ERROR"} if not_run else set())
-        return self.severity not in bad and not any(check["status"] in bad for check in self.content["checks"])
-
     @property
     def exit_code(self) -> int:
         """0 if it passed, 1 if it did not, 2 if that was not decided; see :meth:`exit_code_of` for warnings."""
@@ -117,53 +102,25 @@ class StabilityReport:
             return 1
         return 2 if self.verdict == "INCONCLUSIVE" or self.content["counts"]["ERROR"] else 0
 
-    def to_html(self, path: str | Path | None = None, *, minimal: bool = False) -> str:
-        """One HTML file that stands alone: no network, no script, at most 2 MB.
-
-        Parameters
-        ----------
-        path : path, optional
-            Where to write it.
-        minimal : bool
-            Leave out the figures.
-
-        Returns
-        -------
-        str
-            The page.
-        """
-        return _written(to_html(self.content, minimal=minimal), path)
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """The content as JSON, with the version of its schema; what is not finite as ``"inf"``, ``"-inf"``, ``"nan"``.
-
-        Parameters
-        ----------
-        path : path, optional
-            Where to write it.
-        """
-        return _written(to_json(self.content), path)
+    def _page(self, minimal: bool) -> str:
+        return to_html(self.content, minimal=minimal)
 
     @classmethod
     def from_json(cls, text: str | Path) -> StabilityReport:
         """The report that :meth:`to_json` wrote, from its text or its file."""
-        return cls(from_json(text.read_text(encoding="utf-8") if isinstance(text, Path) else text))
+        return cls(from_json(text.read_text(encoding="utf-8") if isinstance(text, Path) else text, SCHEMA))
 
     def to_frame(self) -> pd.DataFrame:
         """Every number, one a row."""
-        return to_frame(self.content)
+        return to_frame(self.content, QUANTITIES)
 
     def to_xarray(self) -> xarray.Dataset:
         """The curves and spectra, with their axes named."""
-        return to_xarray(self.content)
+        return to_xarray(self.content, QUANTITIES)
 
     def plot(self) -> Figure:
         """The verdict and the four figures behind it."""
         return overview(self.content)
-
-    def to_png(self, path: str | Path) -> None:
-        """Write :meth:`plot` to a file."""
-        self.plot().savefig(path, format="png")
 
     def compare(self, other: StabilityReport, **options: Any) -> Difference:
         """This report before, the other one after: what a training or a cure has changed.
@@ -180,14 +137,15 @@ class StabilityReport:
         content = self.content
         subject, verdict = content["subject"], content["verdict"]
         counts = ", ".join(f"{number} {status}" for status, number in content["counts"].items() if number)
-        gradient = verdict["gradient"]
+        median, low, high = map(from_log10, self.gradient)
         lines = [
             f"{verdict['name']} ({verdict['severity']}): {verdict['reason']}",
             f"{subject['model']}, state {subject['state']} of width {subject['width']}, {subject['sequences']} "
-            f"sequences of {subject['steps']} steps; required lag {subject['required_lag']}, said by "
+            f"sequences of {subject['steps']} steps; required lag {subject['required_lag']}, from "
             f"{subject['required_lag_from']}",
-            f"gradient at that lag 10^{gradient['median']:.2f} [10^{gradient['low']:.2f}, 10^{gradient['high']:.2f}], "
-            f"product of Jacobians 10^{verdict['product']['median']:.2f}",
+            *([subject["layout"]] if subject.get("layout") else []),
+            f"gradient at that lag × {median}, 95 % interval {low} to {high}; product of Jacobians × "
+            f"{from_log10(self.product.median)}",
             f"checks: {counts}",
             *(_said(check) for check in content["checks"] if check["status"] not in ("PASS", "SKIPPED")),
             *(f"- {advice}" for advice in self.recommendations),
@@ -196,9 +154,6 @@ class StabilityReport:
 
     def __repr__(self) -> str:
         return f"<StabilityReport {self.verdict} ({self.severity}) at lag {self.content['subject']['required_lag']}>"
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def stability_report(
@@ -215,6 +170,7 @@ def stability_report(
     steps: int = STEPS,
     thresholds: Mapping[str, float] | None = None,
     seed: int = 0,
+    verbose: bool = False,
 ) -> StabilityReport:
     """Will this recurrent model's gradient vanish or explode, over which lags, why, and what should I change?
 
@@ -247,6 +203,8 @@ def stability_report(
         Others than those of :class:`~seqdyn.reports.stability.verdict.Thresholds`, by name.
     seed : int
         Of everything drawn. The same call gives the same report, to the last byte.
+    verbose : bool
+        Whether a line on the screen says what is being measured.
 
     Returns
     -------
@@ -297,7 +255,7 @@ def stability_report(
         max_steps=max_steps,
         steps=steps,
     )
-    found = measure(subject, tier, seed)
+    found = measure(subject, tier, seed, verbose)
     evidence = evidence_of(subject, found, seed)
     verdict = decide(evidence, limits)
     checks = all_checks(subject, found, evidence, limits)
@@ -336,6 +294,40 @@ def assert_stable(model: Any, X: Any = None, y: Any = None, *, required_lag: int
     return report
 
 
+def overview(content: Content) -> Figure:
+    """The verdict, norms by lag, the spectrum, the map and the gradient by parameter, in one figure.
+
+    Parameters
+    ----------
+    content : mapping
+        The report; panels of what was not computed are left out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    draws = [FIGURES[name].draw for name in PANELS if FIGURES[name].drawable(content)]
+    rows, columns = max(1, (len(draws) + 1) // 2), 1 if len(draws) < 2 else 2
+    drawing, axes = figure(rows, columns, width=11.0 if columns == 2 else 7.5, height=4.3 * rows + 0.9)
+    panels = list(np.ravel(np.asarray(axes)))
+    with matplotlib.rc_context(STYLE):
+        for panel, draw in zip(panels, draws, strict=False):
+            draw(panel, content)
+        for panel in panels[len(draws) :]:
+            panel.remove()
+        _head(drawing, content, 120 if columns == 2 else 75)
+    return drawing
+
+
+def _head(drawing: Figure, content: Content, width: int) -> None:
+    """The verdict over the figure."""
+    verdict, subject = content["verdict"], content["subject"]
+    title = f"{verdict['name']} ({verdict['severity']})  {subject['model']}, required lag {subject['required_lag']}"
+    lines = [*textwrap.wrap(title, width), *textwrap.wrap(verdict["reason"].replace("`", ""), width)]
+    colour = COLOURS.get(verdict["severity"], PALETTE["data"])
+    drawing.suptitle(literal("\n".join(lines)), x=0.01, ha="left", fontsize=12.0, color=colour)
+
+
 def _limits(thresholds: Mapping[str, float] | None) -> Thresholds:
     names = {field.name for field in fields(Thresholds)}
     unknown = sorted(set(thresholds or {}) - names)
@@ -350,9 +342,3 @@ def _said(check: Mapping[str, Any]) -> str:
     if check["value"] is not None and check["threshold"] is not None:
         found = f"{written(check['value'])} against {written(check['threshold'])} {check['unit']}".rstrip()
     return f"  {check['id']} {check['status']}, {check['name']}: {found}"
-
-
-def _written(text: str, path: str | Path | None) -> str:
-    if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
-    return text

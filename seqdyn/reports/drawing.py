@@ -1,0 +1,231 @@
+"""What the figures of reports share: numbers that may be infinite, axes of lags, legends, and names that fit.
+
+A norm of 0 has the logarithm −∞: a triangle at the lower edge marks it, and the line breaks off there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import matplotlib
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
+
+from seqdyn.figures import PALETTE, STYLE, figure
+from seqdyn.reports.pointers import Content, look_up, matches
+from seqdyn.reports.writing import written
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = np.ndarray[Any, Any]
+Draw = Callable[["Axes", Content], str]
+"""Draws one panel from a report, and says in a sentence with its numbers what it shows."""
+
+WIDTH = 5.2
+"""Inches: narrow, so that the letters can still be read where a telephone shrinks the figure to its own width."""
+POINTS = 100
+"""Points of a curve that are drawn, at most about: the extremes of every stretch stay."""
+NAME_WIDTH = 22
+"""Letters of a name that are shown."""
+
+
+class Drawing(NamedTuple):
+    """A figure of a report; a call gives it with its caption.
+
+    Attributes
+    ----------
+    name : str
+    needs : tuple of str
+        Places of the report, one of which has to be filled.
+    draw : callable
+        Draws the first panel.
+    height : float
+        Inches of a panel.
+    rows : str
+        Where the names stand that have a row of the panel each, 0.3 inches higher; "" if none do.
+    below : Drawing or None
+        What is drawn below it, if there is something to draw.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    draw: Draw
+    height: float = 3.0
+    rows: str = ""
+    below: Drawing | None = None
+
+    def drawable(self, content: Content) -> bool:
+        """Whether there is something to draw."""
+        return any(bool(value) for need in self.needs for _, value in matches(content, need))
+
+    def __call__(self, content: Content) -> tuple[Figure, str]:
+        """The figure and its caption.
+
+        Raises
+        ------
+        ValueError
+            If what it needs was not computed.
+        """
+        if not self.drawable(content):
+            where = " or ".join(self.needs)
+            raise ValueError(f"The report has nothing at {where}: it was not computed, so there is nothing to draw.")
+        panels = [self, *([self.below] if self.below is not None and self.below.drawable(content) else [])]
+        height = self.height + 0.3 * len(look_up(content, self.rows) or ()) if self.rows else self.height
+        figure_, axes = figure(len(panels), width=WIDTH, height=height * len(panels))
+        with matplotlib.rc_context(STYLE):
+            words = [one.draw(own, content) for own, one in zip(np.ravel(np.asarray(axes)), panels, strict=True)]
+        return figure_, words[0]
+
+
+def drawing(
+    *needs: str, height: float = 3.0, rows: str = "", below: Drawing | None = None
+) -> Callable[[Draw], Drawing]:
+    """Make a figure of a function that draws a panel; it is named after the function."""
+    return lambda draw: Drawing(draw.__name__, needs, draw, height, rows, below)
+
+
+def numbers(values: Any) -> Array:
+    """Floats; None is NaN."""
+    return np.asarray(values, dtype=object).astype(np.float64)
+
+
+def finite(values: Array) -> Array:
+    """NaN in place of infinities."""
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def some(values: Any) -> bool:
+    """Whether there is a finite number among them."""
+    return bool(values) and bool(np.isfinite(numbers(values)).any())
+
+
+def curve(axes: Axes, places: Array, values: Array, **look: Any) -> None:
+    """A curve of the points that draw it: all, or the least and the largest of every stretch, and the ends."""
+    kept = _thinned(values)
+    marker = "o" if len(places) < 3 else None
+    axes.plot(places[kept], finite(values)[kept], **({"marker": marker, "markersize": 4.0} | look))
+
+
+def limits_of(rows: Sequence[Any]) -> tuple[float, float]:
+    """From the least to the largest finite value and 0, with a margin."""
+    values = np.concatenate([numbers(row).ravel() for row in rows])
+    known = values[np.isfinite(values)]
+    low, high = min(0.0, known.min(initial=0.0)), max(0.0, known.max(initial=0.0))
+    margin = 0.06 * max(high - low, 0.5)
+    return float(low - margin), float(high + margin)
+
+
+def mark_infinite(axes: Axes, places: Array, values: Array, colour: str, limits: tuple[float, float]) -> None:
+    """Triangles at the edge for a norm of 0, or one that overflows."""
+    for chosen, marker, edge in ((np.isneginf(values), "v", limits[0]), (np.isposinf(values), "^", limits[1])):
+        if chosen.any():
+            axes.plot(places[chosen], np.full(chosen.sum(), edge), marker, color=colour, markersize=7.0, clip_on=False)
+
+
+def draw_band(
+    axes: Axes, found: Mapping[str, Any], label: str, colour: str, limits: tuple[float, float], linestyle: str = "-"
+) -> None:
+    """Median, quartiles and 5 to 95 % of norms by lag; bands that reach −∞ go to the lower edge."""
+    lags = numbers(found["lags"])
+    quantiles = {name: numbers(values) for name, values in found["quantiles"].items()}
+    kept = _thinned(quantiles["p50"], POINTS // 2)
+    for low, high, strength in (("p05", "p95", 0.13), ("p25", "p75", 0.25)):
+        if linestyle == "-" and {low, high} <= set(quantiles):
+            below, above = (np.clip(quantiles[name][kept], *limits) for name in (low, high))
+            axes.fill_between(lags[kept], below, above, color=colour, alpha=strength, linewidth=0)
+    marker = "o" if len(lags) < 30 else None
+    curve(axes, lags, quantiles["p50"], color=colour, linestyle=linestyle, label=label, marker=marker, markersize=3.0)
+    mark_infinite(axes, lags, quantiles["p50"], colour, limits)
+
+
+def mark_required_lag(axes: Axes, place: float | None, label: str = "") -> None:
+    """A vertical line at the lag that decides."""
+    if place is not None:
+        name = label or f"required lag {place:g}"
+        axes.axvline(place, color=PALETTE["data"], linestyle="--", linewidth=1.3, label=name)
+
+
+def scale_by_lag(axes: Axes, last: float, limits: tuple[float, float]) -> None:
+    """Lags by powers of two, where the first steps, which matter most, have room."""
+    axes.set_xscale("log", base=2)
+    axes.set(xlim=(0.93, max(2.0, last) * 1.08), ylim=limits)
+    powers = [2.0**power for power in range(int(np.log2(max(2.0, last))) + 1)]
+    axes.xaxis.set_major_locator(FixedLocator(powers[:: 1 + len(powers) // 12]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda lag, _: f"{lag:.0f}"))
+
+
+def scale_by_power(axes: Axes) -> None:
+    """A logarithmic y axis with plain numbers."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=7))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: written(float(value))))
+
+
+def whole_steps(axes: Axes) -> None:
+    """Ticks at whole numbers."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def colour_bar(axes: Axes, mesh: Any, label: str, **options: Any) -> None:
+    """A bar beside a map."""
+    bar = _whole(axes).colorbar(mesh, ax=axes, **options)
+    bar.set_label(label, fontsize=STYLE["axes.labelsize"])
+    bar.ax.tick_params(labelsize=STYLE["ytick.labelsize"], color=PALETTE["note"])
+    bar.outline.set_visible(False)
+
+
+def name_places(axes: Axes, labels: Sequence[Any], shift: float = 0.0) -> None:
+    """A label for every place of the x axis; every second one where there are many."""
+    axes.set_xticks(np.arange(len(labels)) + shift, [str(label) for label in labels])
+    for place, label in enumerate(axes.get_xticklabels()):
+        label.set_visible(len(labels) <= 11 or place % 2 == 0)
+
+
+def key(marker: str, colour: str, label: str) -> Line2D:
+    """An entry of a legend."""
+    return Line2D([], [], marker=marker, linestyle="", color=colour, label=label)
+
+
+def legend_below(axes: Axes, columns: int, handles: list[Any] | None = None, reverse: bool = False) -> None:
+    """Below the panel, where it hides nothing."""
+    found = axes.get_legend_handles_labels()[0] if handles is None else handles
+    if found:
+        below = ScaledTranslation(0.0, -0.48, _whole(axes).dpi_scale_trans)  # room for the labels of the axis
+        placed: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.0, 0.0), "borderaxespad": 0.0}
+        placed |= {"bbox_transform": axes.transAxes + below, "columnspacing": 1.4}
+        axes.legend(handles=found, ncols=columns, fontsize=9.0, handlelength=2.2, reverse=reverse, **placed)
+
+
+def short(name: str) -> str:
+    """A name that fits: whitespace is one space, the middle of a long one is left out."""
+    flat = " ".join(str(name).split())
+    half = (NAME_WIDTH - 1) // 2
+    return literal(flat if len(flat) <= NAME_WIDTH else f"{flat[:half]}…{flat[-half:]}")
+
+
+def literal(text: str) -> str:
+    """A text that matplotlib neither reads as mathematics nor hides."""
+    shown = text.replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def _thinned(values: Array, most: int = POINTS) -> Array:
+    if len(values) <= most:
+        return np.arange(len(values))
+    kept = {0, len(values) - 1}
+    for stretch in np.array_split(np.arange(len(values)), most // 2):
+        known = stretch[np.isfinite(values[stretch])]
+        kept |= {known[values[known].argmin()], known[values[known].argmax()]} if len(known) else {stretch[0]}
+    return np.array(sorted(kept), dtype=np.intp)
+
+
+def _whole(axes: Axes) -> Figure:
+    """The figure of a panel."""
+    return cast("Figure", axes.get_figure(root=True))

@@ -1,0 +1,63 @@
+"""Tables of a report's page, made of places in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from seqdyn.reports.page import Item, Number, Table
+from seqdyn.reports.pointers import Content, Key, filled, keys_of, look_up
+
+ROWS = 12
+"""Rows of a table; of more, those at powers of two, at the required lag, and the last are shown."""
+
+Column = str | Callable[[Content, Key], Item]
+
+
+class Grid(NamedTuple):
+    """A table of the page, made of places in the report.
+
+    Attributes
+    ----------
+    caption : str
+    rows : str
+        Where the list or the dictionary stands that has one entry a row.
+    columns : dict of str to pattern or callable
+        The header, and where the number stands (``*`` is the key of the row) or what gives it.
+    head : str
+        The header of a first column with the keys; "" for none.
+    """
+
+    caption: str
+    rows: str
+    columns: Mapping[str, Column]
+    head: str = ""
+
+    def table(self, content: Content) -> Table:
+        """The table; without rows where nothing was measured."""
+        keys = keys_of(look_up(content, self.rows))
+        shown = [key for key in keys if len(keys) <= ROWS or self._telling(content, key, len(keys) - 1)]
+        part = "" if len(shown) == len(keys) else f" ({len(shown)} of {len(keys)}; all are in the JSON)"
+        header = [self.head] if self.head else []
+        rows = [self._row(content, key) for key in shown]
+        return Table(self.caption + part, [*header, *self.columns], rows)
+
+    def _row(self, content: Content, key: Key) -> list[Item]:
+        items = [
+            one(content, key) if callable(one) else item(content, filled(one, key)) for one in self.columns.values()
+        ]
+        return [str(key + 1 if isinstance(key, int) else key), *items] if self.head else items
+
+    def _telling(self, content: Content, key: Key, last: int) -> bool:
+        """Whether the row stands at a power of two, at the required lag, or at the end."""
+        first = next(iter(self.columns.values()))
+        label = None if callable(first) or self.head else look_up(content, filled(first, key))
+        place = label if isinstance(label, int) else key + 1 if isinstance(key, int) else 1
+        wanted = {2**power for power in range(40)} | {content["subject"]["required_lag"]}
+        return place in wanted or key == last
+
+
+def item(content: Content, where: str) -> Item:
+    """A text as it is, a number as one."""
+    found = look_up(content, where)
+    return found if isinstance(found, str) else Number(found, where)

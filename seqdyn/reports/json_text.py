@@ -1,0 +1,183 @@
+"""A report as JSON: what comes back is what went in, to the last bit.
+
+JSON knows no infinity: ∞, −∞ and NaN become the strings "inf", "-inf" and "nan", and a text that reads like one of them
+is written with a backslash before it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seqdyn.reports.pointers import Content, pointer
+
+
+class Schema(NamedTuple):
+    """What kind of report a text holds.
+
+    Attributes
+    ----------
+    name : str
+        As it stands in the text.
+    title : str
+        In words, with its article.
+    version : int
+        The newest that can be read.
+    sections : dict of str to tuple of types
+        What it has; a section that may be None may also be missing.
+    """
+
+    name: str
+    title: str
+    version: int
+    sections: Mapping[str, tuple[type, ...]]
+
+
+def to_json(content: Content, indent: int | None = 2) -> str:
+    """A report as JSON: keys sorted, and the same text for the same content.
+
+    Parameters
+    ----------
+    content : mapping
+        The report.
+    indent : int, optional
+        Spaces a level; None for one line.
+
+    Returns
+    -------
+    str
+        ∞, −∞ and NaN are the strings "inf", "-inf" and "nan".
+
+    Raises
+    ------
+    TypeError
+        If there is something in it that is no text, number, list or dictionary; the message says where.
+
+    Examples
+    --------
+    >>> to_json({"peak": float("inf"), "model": "inf"}, indent=None)
+    '{"model": "\\\\\\\\inf", "peak": "inf"}'
+    """
+    return json.dumps(_plain(content, ""), indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def from_json(text: str, schema: Schema) -> dict[str, Any]:
+    """Read what :func:`to_json` wrote; the numbers are the same to the last bit.
+
+    Parameters
+    ----------
+    text : str
+        JSON.
+    schema : Schema
+        What is expected.
+
+    Returns
+    -------
+    dict
+        The content of the report.
+
+    Raises
+    ------
+    TypeError
+        If it is no text.
+    ValueError
+        If it is not JSON, not such a report, or one of a newer version.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"from_json reads a text, got {type(text).__name__}: read a file with path.read_text().")
+    try:
+        content = _restored(json.loads(text, parse_constant=_refuse))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"This is not the JSON of {schema.title}: {error}.") from error
+    _check_schema(content, schema)
+    _check_sections(content, schema)
+    return dict(content)
+
+
+def exact(value: Any) -> str:
+    """A number with all its digits, as JSON holds it.
+
+    Examples
+    --------
+    >>> exact(0.1), exact(3), exact(float("inf")), exact(None)
+    ('0.1', '3', 'inf', 'null')
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return _symbol(value)
+    return json.dumps(value)
+
+
+def keep(text: str, path: str | Path | None) -> str:
+    """Write a text to a file, if there is one to be written; it comes back either way."""
+    if path is not None:
+        Path(path).write_text(text, encoding="utf-8")
+    return text
+
+
+def _plain(value: Any, where: str) -> Any:
+    """What JSON can hold."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else _symbol(value)
+    if isinstance(value, str):
+        return f"\\{value}" if _ESCAPED.fullmatch(value) else value
+    if isinstance(value, Mapping):
+        if all(isinstance(key, str) for key in value):
+            return {key: _plain(one, where + pointer(key)) for key, one in value.items()}
+        raise TypeError(f"The keys at {where or '/'} must be texts, got {[*value][:5]}: JSON knows no others.")
+    if isinstance(value, list):
+        return [_plain(one, f"{where}/{place}") for place, one in enumerate(value)]
+    raise TypeError(f"{where or '/'} is a {type(value).__name__}: JSON takes texts, numbers, lists and dictionaries.")
+
+
+_ESCAPED = re.compile(r"\\*(inf|-inf|nan)")
+_NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+
+
+def _symbol(value: float) -> str:
+    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+
+
+def _restored(value: Any) -> Any:
+    """The inverse of :func:`_plain`."""
+    if isinstance(value, str):
+        found = _NUMBERS.get(value)
+        return found if found is not None else value[1:] if _ESCAPED.fullmatch(value) else value
+    if isinstance(value, dict):
+        return {key: _restored(one) for key, one in value.items()}
+    return [_restored(one) for one in value] if isinstance(value, list) else value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"it has the bare word {constant}, which is no JSON; a report writes it as a text")
+
+
+def _check_schema(content: Any, expected: Schema) -> None:
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if not isinstance(schema, dict) or "name" not in schema:
+        got = f"the keys {sorted(content)[:5]}" if isinstance(content, dict) else f"a {type(content).__name__}"
+        raise ValueError(f"{expected.title} has a schema with the name {expected.name!r}, got {got}.")
+    if schema["name"] != expected.name:
+        raise ValueError(f"This is a {schema['name']!r}, expected a {expected.name!r}: it is another kind of file.")
+    version = schema.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ValueError(f"The version of the schema must be a whole number from 1, got {version!r}.")
+    if version > expected.version:
+        raise ValueError(
+            f"The report has version {version}; this seqdyn reads up to {expected.version}: install a newer one."
+        )
+
+
+def _check_sections(content: dict[str, Any], schema: Schema) -> None:
+    wrong = [
+        f"{name} is a {type(content.get(name)).__name__}, expected a {kinds[0].__name__}"
+        for name, kinds in schema.sections.items()
+        if not isinstance(content.get(name), kinds)
+    ]
+    if wrong:
+        raise ValueError(f"This is damaged, and was {schema.title}: {'; '.join(wrong)}.")

@@ -1,0 +1,153 @@
+"""Gates and units: how long gates hold the memory, and whether what should move does."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqdyn.dynamics.gates import gate_statistics, saturation
+from seqdyn.figures import MODELS, PALETTE
+from seqdyn.reports.drawing import drawing, key, legend_below, numbers, scale_by_power, short
+from seqdyn.reports.grids import Grid
+from seqdyn.reports.page import Item, Number
+from seqdyn.reports.pointers import Content, Key, look_up, matches, pointer
+from seqdyn.reports.quantities import Axis, Quantity, single
+from seqdyn.reports.stability.measurements import Measurements
+from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.stability.theme import Run, Theme
+from seqdyn.reports.writing import counted, from_log10, written
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHARES = {"mean": "mean", "below_5_percent": "share below 0.05", "above_95_percent": "share above 0.95"}
+"""The single numbers of a gate."""
+
+
+def _measure(run: Run) -> None:
+    subject = run.subject
+    run("gates", lambda: gate_statistics(subject.cell, subject.x, subject.state))
+    run("saturation", lambda: saturation(subject.cell, subject.x, subject.state))
+
+
+def _content(_: Subject, found: Measurements) -> dict[str, Any] | None:
+    if found.saturation is None:
+        return None
+    named = {
+        name: {
+            "mean": float(gate.mean.mean()),
+            "below_5_percent": gate.total_low,
+            "above_95_percent": gate.total_high,
+            "unit_means": gate.mean.sort().values.tolist(),
+            "time_constants": None if gate.time_constants is None else gate.time_constants.sort().values.tolist(),
+        }
+        for name, gate in (found.gates or {}).items()
+    }
+    parts = found.saturation.values()
+    return {
+        "named": named,
+        "saturated": max((part.total_saturated for part in parts if part.bounded), default=0.0),
+        "dead": max((part.total_dead for part in parts), default=0.0),
+    }
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+@drawing("/gates/named", height=1.5, rows="/gates/named")
+def gate_means(axes: Axes, content: Content) -> str:
+    """The mean of every unit of every gate; near the ends of its range no gradient comes through a gate."""
+    named = look_up(content, "/gates/named")
+    names = sorted(named)
+    values = {name: numbers(named[name]["unit_means"]) for name in names}
+    lowest = -1.0 if any((means < 0).any() for means in values.values()) else 0.0
+    for zone in ((lowest, lowest + 0.05), (0.95, 1.0)):
+        axes.axvspan(*zone, color=PALETTE["memory"], zorder=0)
+    for place, name in enumerate(names):
+        means = values[name][np.isfinite(values[name])]
+        axes.plot(means, np.full(len(means), place), "|", color=MODELS[0], markersize=13.0, alpha=0.6)
+        if len(means):
+            axes.plot(np.median(means), place, "D", color=MODELS[1], markersize=5.0)
+    axes.set_yticks(range(len(names)), [short(name) for name in names])
+    axes.set(xlim=(lowest - 0.02, 1.02), ylim=(len(names) - 0.4, -0.6), xlabel="mean over time")
+    axes.set_title("Means of the gates")
+    legend_below(axes, columns=2, handles=[key("|", MODELS[0], "a unit"), key("D", MODELS[1], "median")])
+    over_all = ", ".join(f"{name} {written(named[name]['mean'])}" for name in sorted(named))
+    return f"The mean of every unit of every gate; over all units: {over_all}."
+
+
+def needed(content: Content) -> float:
+    """τ with e^{−K/τ} = 10^vanishing_warn, as the check of the gates has it; K where nothing may be lost."""
+    lag, least = content["subject"]["required_lag"], content["subject"]["thresholds"]["vanishing_warn"]
+    return -lag / (least * math.log(10)) if least < 0 else float(lag)
+
+
+@drawing("/gates/named/*/time_constants")
+def gate_time_constants(axes: Axes, content: Content) -> str:
+    """The memories that the gates make, sorted, and the lag they are needed for."""
+    required, least = content["subject"]["required_lag"], needed(content)
+    found = {keys[0]: np.sort(numbers(own)) for keys, own in matches(content, "/gates/named/*/time_constants") if own}
+    for number, (name, values) in enumerate(found.items()):
+        share = 100 * (np.arange(len(values)) + 0.5) / len(values)
+        there = np.isfinite(values) & (values > 0)
+        endless = int(np.isposinf(values).sum())
+        label = short(str(name)) + (f" ({endless} without end)" if endless else "")
+        look: dict[str, Any] = {"color": MODELS[number % len(MODELS)], "marker": "os^Dv"[number % 5], "markersize": 3.5}
+        axes.plot(share[there], values[there], label=label, linewidth=1.0, **look)
+    axes.axhline(required, color=PALETTE["data"], linestyle="--", linewidth=1.2, label=f"required lag {required}")
+    if np.isfinite(least) and least > 0:
+        axes.axhline(
+            least, color=PALETTE["data"], linestyle=":", linewidth=1.2, label=f"needed for it, {written(least)}"
+        )
+    axes.set(title="Memories of the units, sorted", xlabel="share of the units, %", ylabel="time constant, steps")
+    axes.set_xlim(0, 100)
+    scale_by_power(axes)
+    legend_below(axes, columns=2)
+    every = np.concatenate(list(found.values()))
+    kept, lag = from_log10(content["subject"]["thresholds"]["vanishing_warn"]), counted(required, "step")
+    units = f"{int((every >= least).sum())} of {counted(len(every), 'unit')} at {counted(least, 'step')} or longer"
+    return f"Time constants: {units}, which keeps {kept} of a gradient over the required lag of {lag}."
+
+
+def _longest(content: Content, name: Key) -> Item:
+    """The longest time constant of a gate, where it has one."""
+    values = content["gates"]["named"][name]["time_constants"]
+    where = pointer("gates", "named", name, "time_constants", len(values or ()) - 1)
+    return Number(values[-1], where) if values else "–"
+
+
+GATE = Axis("gate", "name")
+
+GATES = Theme(
+    "gates",
+    "Gates and units",
+    "A gate near the end of its range passes no gradient to its weights. A unit holds what is needed if its time "
+    "constant keeps the share of the threshold “vanishing warn” over the required lag.",
+    _content,
+    _measure,
+    (
+        *(Quantity(f"/gates/named/*/{name}", label, "", "", (GATE,)) for name, label in SHARES.items()),
+        Quantity("/gates/named/*/unit_means/*", "mean of a unit", "unit_mean", "", (GATE, Axis("unit"))),
+        Quantity(
+            "/gates/named/*/time_constants/*",
+            "time constant",
+            "time_constant",
+            "steps",
+            (GATE, Axis("unit")),
+        ),
+        single("/gates/saturated", "saturated share of the state"),
+        single("/gates/dead", "dead share of the units"),
+    ),
+    (
+        Grid(
+            "Gates over all units and steps",
+            "/gates/named",
+            {label: f"/gates/named/*/{name}" for name, label in SHARES.items()}
+            | {"longest time constant, steps": _longest},
+            "gate",
+        ),
+    ),
+    (gate_means, gate_time_constants),
+)

@@ -1,0 +1,226 @@
+"""The gradient of the loss: how far back errors reach, by lag, by parameter and along time.
+
+g_{t−k} = ∂E_t/∂h_{t−k}
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+import torch
+
+from seqdyn.dynamics.gradients import accumulated_gradient, gradient_by_lag, output_gradient, parameter_gradients
+from seqdyn.dynamics.norm_preservation import omega
+from seqdyn.dynamics.trajectory import Trajectory
+from seqdyn.figures import MODELS, PALETTE
+from seqdyn.reports.drawing import (
+    colour_bar,
+    curve,
+    drawing,
+    finite,
+    legend_below,
+    limits_of,
+    mark_infinite,
+    mark_required_lag,
+    name_places,
+    numbers,
+    short,
+)
+from seqdyn.reports.grids import Grid
+from seqdyn.reports.pointers import Content, look_up
+from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, single
+from seqdyn.reports.stability.measurements import Measurements
+from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.stability.theme import Run, Theme, along, log10, quantiles, thinned
+from seqdyn.reports.writing import written
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ANCHORS = 32
+"""Errors that are followed back."""
+LONGEST = 2000
+"""Lags beyond which a gradient is followed only if it is required."""
+
+
+def _measure(run: Run) -> None:
+    subject = run.subject
+    cell, x, state, loss = subject.cell, subject.x, subject.state, subject.loss
+    errors, lag = anchors(subject), min(subject.required_lag, subject.steps)
+    if errors:
+        reach = max(lag, min(LONGEST, 4 * lag))
+        run("gradient", lambda: gradient_by_lag(cell, x, loss, state, anchors=errors, longest=reach))
+    run("accumulated", lambda: accumulated_gradient(cell, x, loss, state))
+    if run.tier == "fast":
+        return
+    run("omega", lambda: omega(cell, x, loss, state))
+    if errors and any(True for _ in cell.parameters()):
+        run("parameters", lambda: parameter_gradients(cell, x, loss, state, anchors=errors))
+
+
+def anchors(subject: Subject) -> list[int]:
+    """The steps whose errors are followed: with an error at all, in the second half and K steps in if possible."""
+    slopes = output_gradient(Trajectory(subject.cell, subject.x, subject.state), subject.loss)
+    there = (slopes != 0).flatten(2).any(2).any(0).nonzero().flatten()
+    for earliest in (max(subject.required_lag - 1, subject.steps // 2), subject.required_lag - 1, 0):
+        late = there[there >= earliest]
+        if len(late):
+            return late[torch.linspace(0, len(late) - 1, min(ANCHORS, len(late))).round().long()].tolist()
+    return []
+
+
+def _content(subject: Subject, found: Measurements) -> dict[str, Any] | None:
+    if found.gradient is None:
+        return None
+    kept = thinned(len(found.gradient.lags))
+    return {
+        "lags": found.gradient.lags[kept].tolist(),
+        "quantiles": quantiles(found.gradient.quantiles(list(QUANTILES.values()))[kept]),
+        "accumulated": None if found.accumulated is None else along(log10(found.accumulated)),
+        "omega": None if found.omega is None else {"value": float(found.omega.value), **along(found.omega.curve)},
+        "parameters": _parameters(subject, found),
+    }
+
+
+def _parameters(subject: Subject, found: Measurements) -> dict[str, Any] | None:
+    own = found.parameters
+    if own is None:
+        return None
+    return {
+        "edges": list(own.edges),
+        "log10": {subject.name_of(name): log10(values).tolist() for name, values in own.log_norms.items()},
+        "beyond": own.beyond.tolist(),
+        "beyond_apart": own.beyond_apart.tolist(),
+    }
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+@drawing("/gradient/parameters/log10", height=1.5, rows="/gradient/parameters/log10")
+def gradient_by_parameter(axes: Axes, content: Content) -> str:
+    """The part of the gradient that reaches every parameter from each band of lags."""
+    found = look_up(content, "/gradient/parameters")
+    names = sorted(found["log10"])
+    values = np.stack([numbers(found["log10"][name]) for name in names])
+    known = values[np.isfinite(values)]
+    low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    colours = matplotlib.colormaps["viridis"].with_extremes(bad="#DDDDDD")
+    shown = np.ma.masked_invalid(values)
+    image = axes.imshow(
+        shown, cmap=colours, vmin=low, vmax=low + max(float(high - low), 0.1), aspect="auto", interpolation="none"
+    )
+    colour_bar(axes, image, "log10 of the norm", pad=0.02)
+    axes.set_yticks(np.arange(len(names)), [short(name) for name in names])
+    name_places(axes, found["edges"])
+    axes.grid(False)
+    missing = "\n(grey: nothing arrives)" if np.isneginf(values).any() else ""
+    axes.set(title="Gradient by parameter and lag", xlabel=f"lag of the error, up to{missing}")
+    ends = f"at most {written(values[:, 0].max())} from lag 0 and {written(values[:, -1].max())} from the lags up to"
+    return f"log10 norm of the gradient by parameter and band of lags: {ends} {found['edges'][-1]}."
+
+
+@drawing("/gradient/parameters/beyond")
+def truncation_share(axes: Axes, content: Content) -> str:
+    """The share of the gradient from beyond each lag: what truncated backpropagation would leave out."""
+    found, required = look_up(content, "/gradient/parameters"), content["subject"]["required_lag"]
+    edges, most = numbers(found["edges"]), content["subject"]["thresholds"]["truncated"]
+    places = np.arange(len(edges))
+    for key, label, colour, marker in (
+        ("beyond", "of the sum", MODELS[0], "o"),
+        ("beyond_apart", "of the parts, nothing cancels", MODELS[1], "s"),
+    ):
+        axes.plot(places, finite(numbers(found[key])), color=colour, marker=marker, markersize=4.0, label=label)
+    axes.axhline(most, color=PALETTE["note"], linestyle=":", linewidth=1.2, label=f"{written(100 * most)} %")
+    if len(edges) > 1:
+        mark_required_lag(axes, float(np.interp(required, edges, places)), f"required lag {required}")
+    name_places(axes, found["edges"])
+    axes.set_ylim(bottom=0.0)
+    axes.set(title="Share of the gradient from beyond a lag", xlabel="lag, steps", ylabel="share")
+    legend_below(axes, columns=2)
+    small = [edge for edge, share in zip(found["edges"], found["beyond_apart"], strict=True) if share <= most]
+    limit = f"{written(100 * most)} %"
+    where = f"falls to {limit} or less at lag {small[0]}" if small else f"stays above {limit} at every lag"
+    return f"The share of the gradient from beyond a lag, taken apart so that nothing cancels, {where}."
+
+
+@drawing("/gradient/omega/steps")
+def omega_along_time(axes: Axes, content: Content) -> str:
+    """Pascanu's Ω_t, which shows where the gradient dies."""
+    found = look_up(content, "/gradient/omega")
+    curve(axes, numbers(found["steps"]), numbers(found["median"]), color=MODELS[2])
+    axes.set(title=f"Pascanu's Ω = {written(found['value'])}: where it dies or grows", xlabel="step", ylabel="Ωₜ")
+    return f"Ω is {written(found['value'])}."
+
+
+@drawing("/gradient/accumulated/steps", height=2.2, below=omega_along_time)
+def gradient_along_time(axes: Axes, content: Content) -> str:
+    """The accumulated gradient δ_t along a sequence."""
+    found = look_up(content, "/gradient/accumulated")
+    steps, values = numbers(found["steps"]), numbers(found["median"])
+    limits = limits_of([values])
+    curve(axes, steps, values, color=MODELS[1])
+    axes.set(title="Accumulated gradient, median", xlabel="step", ylabel="log10 of the gradient", ylim=limits)
+    mark_infinite(axes, steps, values, MODELS[1], limits)
+    ends = f"from {written(found['median'][0])} at the first step to {written(found['median'][-1])} at the last"
+    return f"log10 of the accumulated gradient, {ends}, and Ω below it."
+
+
+LAG = Axis("lag", "lag", "/gradient/lags/*")
+BAND = Axis("band", "lag", "/gradient/parameters/edges/*")
+
+GRADIENT = Theme(
+    "gradient",
+    "Gradient of the loss",
+    "What single errors send back in time, relative to lag 1, apart from what plain backpropagation accumulates; "
+    "parameters learn from a lag only as far as this reaches.",
+    _content,
+    _measure,
+    (
+        Quantity("/gradient/quantiles/*/*", "gradient", "gradient", "log10", (QUANTILE, LAG)),
+        *(
+            Quantity(
+                f"/gradient/{key}/median/*",
+                label,
+                array,
+                unit,
+                (Axis("step", "step", f"/gradient/{key}/steps/*"),),
+                0.5,
+            )
+            for key, label, array, unit in (
+                ("accumulated", "accumulated gradient", "accumulated_gradient", "log10"),
+                ("omega", "Pascanu's Ω", "omega", ""),
+            )
+        ),
+        Quantity(
+            "/gradient/parameters/log10/*/*",
+            "gradient of a parameter",
+            "parameter_gradient",
+            "log10",
+            (Axis("parameter", "name"), BAND),
+        ),
+        Quantity("/gradient/parameters/beyond/*", "share beyond the lag", "beyond", "", (BAND,)),
+        Quantity("/gradient/parameters/beyond_apart/*", "share beyond the lag, apart", "beyond_apart", "", (BAND,)),
+        single("/gradient/omega/value", "Pascanu's Ω"),
+    ),
+    (
+        Grid(
+            "log10 of the gradient by lag, relative to lag 1",
+            "/gradient/lags",
+            {"lag, steps": "/gradient/lags/*"}
+            | {f"{name}, log10": f"/gradient/quantiles/{name}/*" for name in QUANTILES},
+        ),
+        Grid(
+            "Share of the gradient from beyond a lag",
+            "/gradient/parameters/edges",
+            {
+                "lag, steps": "/gradient/parameters/edges/*",
+                "of the sum": "/gradient/parameters/beyond/*",
+                "of the parts": "/gradient/parameters/beyond_apart/*",
+            },
+        ),
+    ),
+    (gradient_by_parameter, truncation_share, gradient_along_time),
+)

@@ -1,0 +1,180 @@
+"""Lyapunov exponents: the mean rates at which neighbouring states part along the trajectory."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqdyn.dynamics.lyapunov import lyapunov_spectrum
+from seqdyn.dynamics.trajectory import Trajectory, rows_of
+from seqdyn.figures import MODELS, PALETTE
+from seqdyn.reports.drawing import curve, drawing, legend_below, numbers
+from seqdyn.reports.grids import Grid
+from seqdyn.reports.pointers import Content, look_up
+from seqdyn.reports.quantities import Axis, Quantity, single
+from seqdyn.reports.stability.measurements import Measurements
+from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.stability.theme import Run, Theme
+from seqdyn.reports.writing import counted, written
+from seqdyn.state import map_leaves, steps, take
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+EXPONENTS, WHOLE = 8, 64
+"""Leading exponents, and the width up to which all of them are measured."""
+SHORT = 32
+"""Steps on which the sum rule is looked at where not all exponents are measured."""
+LINES = 4
+"""Exponents that are drawn: the largest."""
+
+
+def _measure(run: Run) -> None:
+    subject, found = run.subject, run.found
+    cell, x, state = subject.cell, subject.x, subject.state
+    if subject.kind == "autonomous":
+        found.growth = growth(subject)
+        x, state = _one_run(subject)
+    elif run.tier == "fast":
+        found.omitted.append("Lyapunov exponents")
+        return
+    width = Trajectory(cell, steps(x, 0, 1), state).width
+    count = 1 if run.tier == "fast" else width if run.tier == "full" or width <= WHOLE else EXPONENTS
+    run("lyapunov", lambda: lyapunov_spectrum(cell, x, state, k=count))
+    if count == width:
+        return
+    found.omitted.append(f"{width - count} of {width} Lyapunov exponents (tier='full')")
+    if run.tier != "fast":
+        one, short = slice(1), min(subject.steps, SHORT)
+        start = steps(take(x, one), 0, short), take(state, one)
+        run("sum_rule", lambda: lyapunov_spectrum(cell, *start, burn_in=0))
+
+
+def growth(subject: Subject) -> float:
+    """ln of how much larger the states of the second half of a run are than those of the first."""
+    run = Trajectory(subject.cell, *_one_run(subject))
+    sizes = np.concatenate([part.states().norm(dim=2)[0].numpy() for part in run.forward()])
+    early, late = np.array_split(sizes, 2)
+    return float(np.log(late.max() / early.max())) if early.any() else 0.0
+
+
+def _one_run(subject: Subject) -> tuple[Any, Any]:
+    """The stretches of a system alone as the one run they are: it has only one transient to leave out."""
+    return map_leaves(lambda leaf: leaf[None], rows_of(subject.x)), take(subject.state, slice(1))
+
+
+def _content(subject: Subject, found: Measurements) -> dict[str, Any] | None:
+    own = found.lyapunov
+    if own is None:
+        return None
+    residual = own.sum_rule_residual
+    if math.isnan(residual) and found.sum_rule is not None:
+        residual = found.sum_rule.sum_rule_residual
+    return {
+        "exponents": own.exponents.tolist(),
+        "standard_errors": own.standard_errors.tolist(),
+        "unit": own.unit,
+        "kind": own.kind,
+        "steps": own.steps,
+        "kaplan_yorke": float(own.kaplan_yorke),
+        "entropy": float(own.entropy),
+        "lyapunov_time": float(own.lyapunov_time),
+        "sum_rule_residual": float(residual),
+        "adjoint_gap": float(own.adjoint_gap),
+        "running": {"steps": own.running_steps.tolist(), "values": own.running.tolist()},
+        "finite_time": _finite_time(found, subject.required_lag),
+    }
+
+
+def _finite_time(found: Measurements, lag: int) -> dict[str, Any] | None:
+    """The leading exponents of stretches of the required lag, ln ‖P‖ / k."""
+    if found.products is None or lag not in found.products.lags:
+        return None
+    values = found.products.log_norms[found.products.lags.index(lag)].flatten()
+    return {"lag": lag, "values": (values[values.isfinite()] / lag).tolist()}
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+@drawing("/lyapunov/running/values")
+def lyapunov_exponents(axes: Axes, content: Content) -> str:
+    """The estimates as the run grows, and at its end with their standard errors: flat ends have converged."""
+    found = look_up(content, "/lyapunov")
+    places = numbers(found["running"]["steps"])
+    values = numbers(found["running"]["values"]).reshape(len(places), -1)
+    ends, errors = numbers(found["exponents"]), numbers(found["standard_errors"])
+    for number in reversed(range(min(LINES, values.shape[1]))):
+        look: dict[str, Any] = {"color": MODELS[number], "label": f"λ{'₁₂₃₄'[number]}"}
+        curve(axes, places, values[:, number], linewidth=1.4, **look)
+        if np.isfinite([ends[number], errors[number]]).all():
+            axes.errorbar(places[-1], ends[number], errors[number], fmt="o", capsize=3.0, color=MODELS[number])
+    axes.axhline(0.0, color=PALETTE["data"], linewidth=1.0)
+    axes.set(title=f"Lyapunov exponents, {found['kind']}", xlabel="steps", ylabel=found["unit"])
+    legend_below(axes, columns=4, reverse=True)
+    halfway, over = written(float(values[len(values) // 2, 0])), counted(found["running"]["steps"][-1], "step")
+    first = f"{written(found['exponents'][0])} ± {written(found['standard_errors'][0])} {found['unit']}"
+    count = counted(len(ends), f"{found['kind']} exponent")
+    return f"{count}; the largest is {first} after {over}, and was {halfway} half-way."
+
+
+@drawing("/lyapunov/finite_time/values")
+def finite_time_exponents(axes: Axes, content: Content) -> str:
+    """The growth rates over stretches of one length: how much they differ along the trajectory."""
+    found = look_up(content, "/lyapunov/finite_time")
+    values = numbers(found["values"])
+    known = values[np.isfinite(values)]
+    low, high = (known.min(), known.max()) if len(known) else (0.0, 0.0)
+    margin = max(0.5 * (high - low) / 12, 1e-6 * max(abs(low), abs(high), 1e-3))
+    count = int(np.clip(2 * np.sqrt(len(known)), 6, 40))
+    axes.hist(known, bins=np.linspace(low - margin, high + margin, count).tolist(), color=MODELS[0], alpha=0.75)
+    axes.axvline(0.0, color=PALETTE["data"], linewidth=1.0, label="neither grows nor decays")
+    exponent = look_up(content, "/lyapunov/exponents/0")
+    if exponent is not None and np.isfinite(exponent):
+        axes.axvline(exponent, color=MODELS[1], linestyle="--", label="λ₁ of the whole run")
+    lost = f" ({len(values) - len(known)} not finite)" if len(known) < len(values) else ""
+    unit = look_up(content, "/lyapunov/unit")
+    axes.set(title=f"Growth rates over {found['lag']} steps{lost}", ylabel="stretches", xlabel=unit)
+    legend_below(axes, columns=2)
+    stretches = counted(len(values), "stretch grows", "stretches grow")
+    return f"Growth rates over {counted(found['lag'], 'step')}: {int((values > 0).sum())} of {stretches}."
+
+
+UNIT = "/lyapunov/unit"
+NUMBER = (Axis("exponent"),)
+RUNNING = (Axis("step", "step", "/lyapunov/running/steps/*"), *NUMBER)
+
+LYAPUNOV = Theme(
+    "lyapunov",
+    "Lyapunov exponents",
+    "Mean rates of growth along the trajectory: where all are below 0 the start is forgotten. One above 0 says of a "
+    "driven model that two starts under the same input never meet; of a model that runs alone it is chaos where the "
+    "state stays bounded, and plain growth where it does not.",
+    _content,
+    _measure,
+    (
+        Quantity("/lyapunov/exponents/*", "Lyapunov exponent", "exponents", UNIT, NUMBER),
+        Quantity("/lyapunov/standard_errors/*", "standard error of the exponent", "standard_errors", UNIT, NUMBER),
+        Quantity("/lyapunov/running/values/*/*", "", "running_exponents", UNIT, RUNNING),
+        Quantity("/lyapunov/finite_time/values/*", "", "finite_time_exponents", UNIT, (Axis("sample"),)),
+        single("/lyapunov/exponents/0", "largest Lyapunov exponent λ₁", UNIT),
+        single("/lyapunov/steps", "steps behind the exponents", "steps"),
+        single("/lyapunov/kaplan_yorke", "Kaplan–Yorke dimension"),
+        single("/lyapunov/entropy", "entropy, the sum of the exponents above 0", UNIT),
+        single("/lyapunov/lyapunov_time", "Lyapunov time", "steps"),
+        single("/lyapunov/sum_rule_residual", "residual of the sum rule"),
+        single("/lyapunov/adjoint_gap", "gap to the adjoint exponents"),
+        single("/lyapunov/finite_time/lag", "stretches of the growth rates", "steps"),
+    ),
+    (
+        Grid(
+            "Exponents, nats per step",
+            "/lyapunov/exponents",
+            {"exponent": "/lyapunov/exponents/*", "standard error": "/lyapunov/standard_errors/*"},
+            "number",
+        ),
+    ),
+    (lyapunov_exponents, finite_time_exponents),
+)

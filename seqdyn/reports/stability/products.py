@@ -1,0 +1,202 @@
+"""Products of Jacobians: what becomes of a small change of the state some lag of steps later.
+
+P_{s,t} = ∂h_t/∂h_s = J_t … J_{s+1}
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+
+from seqdyn.dynamics.singular_values import condition, transition_singular_values
+from seqdyn.dynamics.transitions import transition_map, transition_norms
+from seqdyn.figures import MODELS, PALETTE
+from seqdyn.reports.drawing import (
+    colour_bar,
+    draw_band,
+    drawing,
+    legend_below,
+    limits_of,
+    mark_required_lag,
+    numbers,
+    scale_by_lag,
+)
+from seqdyn.reports.grids import Grid
+from seqdyn.reports.pointers import Content, look_up
+from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, single
+from seqdyn.reports.stability.measurements import Measurements
+from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.stability.theme import Run, Theme, log10, quantiles
+from seqdyn.reports.writing import written
+from seqdyn.state import steps, take
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+STARTS = 32
+"""Starts of products at every lag."""
+ANCHORS = 48
+"""Steps of the map."""
+SINGLE = -6.92
+"""log10 of the relative rounding of single precision: a term so much smaller is lost in a sum."""
+
+
+def _measure(run: Run) -> None:
+    subject, found = run.subject, run.found
+    cell, x, state = subject.cell, subject.x, subject.state
+    lag = min(subject.required_lag, subject.steps)
+    run("products", lambda: transition_norms(cell, x, state, lags=_lags(lag, subject.steps), starts=STARTS))
+    if run.tier == "fast":
+        found.omitted += ["singular values of products", "the map over (s, t)"]
+        return
+    one, two = slice(1), slice(2)
+    anchors = min(ANCHORS, subject.steps)
+    run("map", lambda: transition_map(cell, take(x, one), take(state, one), anchors=anchors))
+    found.singular_steps = lag
+    run(
+        "singular_values",
+        lambda: transition_singular_values(cell, steps(take(x, two), 0, lag), take(state, two), seed=run.seed),
+    )
+
+
+def _lags(required: int, there: int) -> list[int]:
+    """Powers of two up to four times the required lag, and that itself."""
+    longest = min(there, max(4 * required, 16))
+    return sorted({required, *(2**power for power in range(32) if 2**power <= longest)})
+
+
+def _content(_: Subject, found: Measurements) -> dict[str, Any] | None:
+    if found.products is None:
+        return None
+    return {
+        "lags": list(found.products.lags),
+        "samples": [values.numel() for values in found.products.log_norms],
+        "quantiles": quantiles(found.products.quantiles(list(QUANTILES.values()))),
+        "singular": _singular(found),
+        "map": None
+        if found.map is None
+        else {"times": found.map.times.tolist(), "values": log10(found.map.log_norms[0].T).tolist()},
+    }
+
+
+def _singular(found: Measurements) -> dict[str, Any] | None:
+    if found.singular_values is None:
+        return None
+    first = found.singular_values[0]
+    spread = condition(first)
+    return {
+        "steps": found.singular_steps,
+        "log10": log10(first).tolist(),
+        "condition": float(log10(spread.log_condition)),
+        "effective_rank": float(spread.effective_rank),
+    }
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+CURVES = {"products": ("product", MODELS[0], " ‖P‖ of states"), "gradient": ("gradient", MODELS[1], " of an error")}
+"""Name, colour, and the rest of the label of what is drawn by lag, by section."""
+
+GUIDES = {"ρᵏ, spectral radius": "/recurrence/spectral_radius", "σ₁ᵏ": "/recurrence/largest_singular_value"}
+
+
+@drawing("/products/quantiles", "/gradient/quantiles", height=3.9)
+def norms_by_lag(axes: Axes, content: Content) -> str:
+    """‖P‖ and the gradient of single errors by lag: medians, quartiles, 5 to 95 %, and what rules of thumb say."""
+    curves = {section: content[section] for section in CURVES if look_up(content, f"/{section}/quantiles")}
+    limits = limits_of([values for found in curves.values() for values in found["quantiles"].values()])
+    last, required = max(max(found["lags"]) for found in curves.values()), content["subject"]["required_lag"]
+    for section, found in curves.items():
+        name, colour, rest = CURVES[section]
+        draw_band(axes, found, name + rest, colour, limits)
+    _draw_guides(axes, content, last)
+    axes.axhline(0.0, color=PALETTE["data"], linewidth=0.8)
+    if limits[0] < SINGLE < limits[1]:
+        axes.axhline(SINGLE, color=PALETTE["note"], linestyle=(0, (1, 2)), linewidth=1.2, label="float32 rounding")
+    mark_required_lag(axes, required)
+    scale_by_lag(axes, max(last, required), limits)
+    axes.set(title="Norms by lag", xlabel="lag, steps", ylabel="log10 of the norm")
+    legend_below(axes, columns=2)
+    medians = [written(look_up(content, f"/verdict/{name}/median")) for name in ("gradient", "product")]
+    return (
+        f"At the required lag {required} the median log10 norm is {medians[0]} of the gradient and {medians[1]} of the "
+        "product. Bands are quartiles and 5 to 95 %."
+    )
+
+
+def _draw_guides(axes: Axes, content: Content, last: int) -> None:
+    """What powers of ρ and σ₁, and e^{λ₁ k}, would give."""
+    lags = np.unique(np.round(np.geomspace(1, max(2, last), 40)))
+    bases = {label: look_up(content, where) for label, where in GUIDES.items()}
+    rates = {label: np.log10(base) for label, base in bases.items() if base is not None and 0 < base < float("inf")}
+    exponent = look_up(content, "/lyapunov/exponents/0")
+    if exponent is not None and np.isfinite(exponent) and "step" in str(look_up(content, "/lyapunov/unit")):
+        rates["exp(λ₁k), Lyapunov"] = exponent / np.log(10)
+    for (label, rate), dashes in zip(rates.items(), ((0, (4, 2)), (0, (1, 1)), (0, (6, 2, 1, 2))), strict=False):
+        axes.plot(lags, rate * lags, color=PALETTE["baseline"], linestyle=dashes, linewidth=1.2, label=label)
+
+
+@drawing("/products/map/values", height=3.6)
+def product_map(axes: Axes, content: Content) -> str:
+    """‖P_{s,t}‖ for pairs of times: blue where a perturbation decays, red where it grows."""
+    found = look_up(content, "/products/map")
+    values, times = numbers(found["values"]), numbers(found["times"])
+    limit = max(0.1, float(np.abs(values[np.isfinite(values)]).max(initial=0.0)))
+    step = (times[-1] - times[0]) / max(len(times) - 1, 1) or 1.0
+    low, high = times[0] - step / 2, times[-1] + step / 2
+    colours = matplotlib.colormaps["RdBu_r"].with_extremes(bad="#F0F0F0")
+    shown = np.ma.masked_where(np.isnan(values), np.clip(values, -limit, limit))
+    image = axes.imshow(
+        shown, cmap=colours, vmin=-limit, vmax=limit, extent=(low, high, high, low), interpolation="none"
+    )
+    extend = ("neither", "min", "max", "both")[int(np.isneginf(values).any()) + 2 * int(np.isposinf(values).any())]
+    colour_bar(axes, image, "log10 ‖∂hₜ/∂hₛ‖", extend=extend, shrink=0.9)
+    axes.grid(False)
+    axes.set(title="From every time to every later one", xlabel="from step s", ylabel="to step t", aspect="equal")
+    known = values[~np.isnan(values)] if not np.isnan(values).all() else np.array([np.nan])
+    ends = f"from {written(float(known.min()))} to {written(float(known.max()))}"
+    return f"log10 norm of the product between pairs of steps: {ends}."
+
+
+LAG = Axis("lag", "lag", "/products/lags/*")
+
+PRODUCTS = Theme(
+    "products",
+    "Products of Jacobians",
+    "How a small change of the state has grown some lag of steps later: 0 is unchanged, every −1 a tenth. Below the "
+    "rounding of float32 it is lost in a sum.",
+    _content,
+    _measure,
+    (
+        Quantity("/products/quantiles/*/*", "product", "product", "log10", (QUANTILE, LAG)),
+        Quantity("/products/samples/*", "samples", "product_samples", "", (LAG,)),
+        single("/products/singular/steps", "steps of the longest product", "steps"),
+        single("/products/singular/condition", "condition of the longest product", "decades"),
+        single("/products/singular/effective_rank", "effective rank of the longest product"),
+        Quantity(
+            "/products/singular/log10/*",
+            "singular value of the longest product",
+            "product_singular_values",
+            "log10",
+            (Axis("singular_value"),),
+        ),
+        Quantity(
+            "/products/map/values/*/*",
+            "",
+            "product_map",
+            "log10",
+            (Axis("time", "step", "/products/map/times/*"), Axis("start", "step", "/products/map/times/*")),
+        ),
+    ),
+    (
+        Grid(
+            "log10 ‖P‖ by lag",
+            "/products/lags",
+            {"lag, steps": "/products/lags/*", "samples": "/products/samples/*"}
+            | {f"{name}, log10": f"/products/quantiles/{name}/*" for name in QUANTILES},
+        ),
+    ),
+    (norms_by_lag, product_map),
+)

@@ -1,0 +1,130 @@
+"""One step's Jacobian: its eigenvalues, singular values, and how far it is from a normal matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from matplotlib.patches import Circle
+
+from seqdyn.dynamics.gradients import known_quantiles
+from seqdyn.dynamics.typical_step import typical_step
+from seqdyn.figures import MODELS, PALETTE
+from seqdyn.reports.drawing import drawing, finite, legend_below, limits_of, mark_infinite, numbers, whole_steps
+from seqdyn.reports.grids import Grid
+from seqdyn.reports.pointers import Content, look_up
+from seqdyn.reports.quantities import QUANTILES, Axis, Quantity, single
+from seqdyn.reports.stability.measurements import Measurements
+from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.stability.theme import Run, Theme
+from seqdyn.reports.writing import counted, written
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NUMBERS = {
+    "spectral_radius": "spectral radius ρ",
+    "largest_singular_value": "largest singular value σ₁",
+    "smallest_singular_value": "smallest singular value",
+    "eigenvector_condition": "condition of the eigenvectors κ(V)",
+    "henrici": "Henrici's departure from normality",
+    "numerical_radius": "numerical radius",
+    "kreiss": "Kreiss constant",
+    "peak": "peak of ‖Dᵏ‖",
+}
+"""What is one number of a matrix."""
+
+
+def _measure(run: Run) -> None:
+    subject = run.subject
+    run("recurrence", lambda: typical_step(subject.cell, subject.x, subject.state))
+
+
+def _content(_: Subject, found: Measurements) -> dict[str, Any] | None:
+    if found.recurrence is None:
+        return None
+    own, radii = found.recurrence.matrix, found.recurrence.radii[:, None]
+    along = known_quantiles(radii, list(QUANTILES.values()))[0].tolist()
+    return {
+        "at": found.recurrence.at,
+        **{name: float(getattr(own, name)) for name in NUMBERS if name != "smallest_singular_value"},
+        "smallest_singular_value": float(own.singular_values.min()),
+        "peak_lag": None if own.peak_lag is None else int(own.peak_lag),
+        "eigenvalues": torch.view_as_real(own.eigenvalues.to(torch.complex128)).tolist(),
+        "singular_values": own.singular_values.tolist(),
+        "radius_along": dict(zip(QUANTILES, along, strict=True)),
+    }
+
+
+@drawing("/recurrence/eigenvalues", height=3.6)
+def spectrum(axes: Axes, content: Content) -> str:
+    """The eigenvalues on the unit circle, which is where powers neither grow nor decay."""
+    points = numbers(look_up(content, "/recurrence/eigenvalues")).reshape(-1, 2)
+    outside = np.hypot(*points.T) > 1
+    axes.add_patch(Circle((0.0, 0.0), 1.0, fill=False, color=PALETTE["data"], label="unit circle"))
+    look: dict[str, Any] = {"linestyle": "", "markersize": 4.5, "alpha": 0.8, "markeredgewidth": 0.0}
+    axes.plot(*points[~outside].T, marker="o", color=MODELS[0], **look)
+    axes.plot(*points[outside].T, marker="D", color=MODELS[1], label="outside", **look)
+    reach = 1.12 * max(1.0, np.max(np.abs(points[np.isfinite(points)]), initial=0.0))
+    radius = written(look_up(content, "/recurrence/spectral_radius"))
+    axes.set(aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach), xlabel="real part", ylabel="imaginary part")
+    axes.set_title(f"Eigenvalues, ρ = {radius}")
+    legend_below(axes, columns=2)
+    count = counted(len(points), "eigenvalue")
+    return f"{count} of one step, {int(outside.sum())} outside the unit circle; the radius is {radius}."
+
+
+@drawing("/recurrence/singular_values", "/products/singular/log10")
+def singular_values(axes: Axes, content: Content) -> str:
+    """What one step, and the longest product, stretch and shrink: how many directions of an error survive."""
+    own, product = (
+        numbers(look_up(content, "/recurrence/singular_values") or []),
+        look_up(content, "/products/singular"),
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spectra = {"one step": np.log10(own), "the longest product": numbers(product["log10"] if product else [])}
+    limits = limits_of(list(spectra.values()))
+    for (name, values), colour, marker in zip(spectra.items(), MODELS, "os", strict=False):
+        number = np.arange(1, len(values) + 1)
+        axes.plot(number, finite(values), marker, color=colour, markersize=4.0, label=name if len(values) else None)
+        mark_infinite(axes, number, values, colour, limits)
+    axes.axhline(0.0, color=PALETTE["data"], linewidth=1.0)
+    axes.set(title="Singular values", xlabel="number", ylabel="log10 σ", ylim=limits)
+    whole_steps(axes)
+    legend_below(axes, columns=2)
+    parts = (
+        [f"Of one step {counted(len(own), 'singular value')}, up to {written(float(own.max()))}."] if len(own) else []
+    )
+    if product:
+        spread, rank = written(product["condition"]), written(product["effective_rank"])
+        parts += [
+            f"After {counted(product['steps'], 'step')} they span {spread} decades; the effective rank is {rank}."
+        ]
+    return " ".join(parts)
+
+
+EIGENVALUE = (Axis("eigenvalue"),)
+
+RECURRENCE = Theme(
+    "recurrence",
+    "One step",
+    "One step, linearised at one point: eigenvalues inside the unit circle decay in the end, singular values above 1 "
+    "may grow before. Neither decides alone.",
+    _content,
+    _measure,
+    (
+        *(single(f"/recurrence/{name}", label) for name, label in NUMBERS.items()),
+        single("/recurrence/peak_lag", "lag of the peak", "steps"),
+        Quantity("/recurrence/singular_values/*", "singular value", "singular_values", axes=(Axis("singular_value"),)),
+        Quantity("/recurrence/eigenvalues/*/0", "eigenvalue, real part", "eigenvalue_real", axes=(Axis("eigenvalue"),)),
+        Quantity(
+            "/recurrence/eigenvalues/*/1",
+            "eigenvalue, imaginary part",
+            "eigenvalue_imaginary",
+            axes=(Axis("eigenvalue"),),
+        ),
+    ),
+    (Grid("Along the way", "/recurrence/radius_along", {"spectral radius": "/recurrence/radius_along/*"}, "quantile"),),
+    (spectrum, singular_values),
+)
