@@ -31,6 +31,7 @@ FLOORS = {
     "composition": 2,
     "row_modules": 2,
     "step_function": 2,
+    "step_trial": 2,
     "model_parts": 2,
     "encoder": 2,
     "scores": 2,
