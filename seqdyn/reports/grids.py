@@ -9,7 +9,7 @@ from seqdyn.reports.page import Item, Number, Table
 from seqdyn.reports.pointers import Content, Key, filled, keys_of, look_up
 
 ROWS = 12
-"""Rows of a table; of more, those at powers of two, at the required lag, and the last are shown."""
+"""Rows of a table, unless it says otherwise."""
 
 Column = str | Callable[[Content, Key], Item]
 
@@ -26,17 +26,20 @@ class Grid(NamedTuple):
         The header, and where the number stands (``*`` is the key of the row) or what gives it.
     head : str
         The header of a first column with the keys; "" for none.
+    most : int
+        Rows that are shown; of more, those at powers of two, at the required lag, and the last.
     """
 
     caption: str
     rows: str
     columns: Mapping[str, Column]
     head: str = ""
+    most: int = ROWS
 
     def table(self, content: Content) -> Table:
         """The table; without rows where nothing was measured."""
         keys = keys_of(look_up(content, self.rows))
-        shown = [key for key in keys if len(keys) <= ROWS or self._telling(content, key, len(keys) - 1)]
+        shown = [key for key in keys if len(keys) <= self.most or self._telling(content, key, len(keys) - 1)]
         part = "" if len(shown) == len(keys) else f" ({len(shown)} of {len(keys)}; all are in the JSON)"
         header = [self.head] if self.head else []
         rows = [self._row(content, key) for key in shown]

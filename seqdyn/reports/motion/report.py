@@ -169,6 +169,7 @@ def motion_report(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from seqdyn import Autoregression, GRURegressor
     >>> turn = 2 * np.pi * np.arange(300)[:, None] / 25
     >>> own = Autoregression(free_run=30)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import pandas as pd
 
-from seqdyn.figures import PALETTE, STYLE, figure
-from seqdyn.reports.drawing import WIDTH, draw_band, legend_below, limits_of, mark_required_lag, scale_by_lag
+from seqdyn.figures import STYLE, figure
+from seqdyn.reports.drawing import WIDTH, legend_below
+from seqdyn.reports.grids import Grid
 from seqdyn.reports.json_text import keep
-from seqdyn.reports.page import Number, Page, Picture, Section, Status, Table, encode, render
-from seqdyn.reports.pointers import Content, look_up
-from seqdyn.reports.stability.products import CURVES
+from seqdyn.reports.page import Item, Number, Page, Section, encode, render
+from seqdyn.reports.pointers import Content, Key, look_up
+from seqdyn.reports.stability.products import CURVES, draw_curves
 from seqdyn.reports.stability.themes import QUANTITIES
 from seqdyn.reports.writing import written
 
@@ -82,7 +83,7 @@ class Difference(Mapping[str, Any]):
     def __init__(self, before: Content, after: Content) -> None:
         self.before, self.after = before, after
         self._content = {
-            "verdict": _verdicts(before, after),
+            "verdict": {"before": _verdict(before), "after": _verdict(after)},
             "checks": list(_changed_checks(before, after)),
             "numbers": list(_numbers(before, after)),
             "horizons": list(_horizons(before, after)),
@@ -121,18 +122,22 @@ class Difference(Mapping[str, Any]):
 
     def to_html(self, path: str | Path | None = None, *, minimal: bool = False) -> str:
         """One standalone page, as that of a report, written to ``path``; ``minimal`` leaves the figure out."""
-        verdict = self["verdict"]
+        verdict, words = self["verdict"], self._headline()
+        tables = {name: grid.table(self) for name, grid in GRIDS.items()}
+        drawn = [] if minimal or not self["norms"] else [encode(self.plot()).picture(f"Medians by lag. {words}")]
+        how = {"checks": "Those whose status changed." if self["checks"] else "No check changed its status."}
+        how |= {"norms": "Before is dashed.", "numbers": "After − before; what one report lacks has no difference."}
         page = Page(
             title=f"Stability before and after: {self.after['subject']['model']}",
             badge=f"{verdict['before']['name']} → {verdict['after']['name']}",
             severity=verdict["after"]["severity"],
-            reason=self._headline(),
-            tables=[self._verdict_table()],
+            reason=words,
+            tables=[tables["verdicts"]],
             advice=[],
             sections=[
-                Section("norms", "Norms by lag", "Before is dashed.", [] if minimal else self._pictures()),
-                Section("checks", "Checks", *self._checks_section()),
-                self._numbers_section(),
+                Section("norms", "Norms by lag", how["norms"], drawn),
+                Section("checks", "Checks", how["checks"], (), [tables["checks"]] if self["checks"] else []),
+                Section("numbers", "Numbers", how["numbers"], (), [tables["numbers"], tables["horizons"]], folded=True),
             ],
         )
         return keep(render(page), path)
@@ -151,32 +156,25 @@ class Difference(Mapping[str, Any]):
         """
         reports = {"before": (self.before, "--"), "after": (self.after, "-")}
         curves = [
-            (f"{name}, {when}", content[section], colour, linestyle)
+            (content[section], f"{name}, {when}", colour, line)
             for section, (name, colour, _) in CURVES.items()
-            for when, (content, linestyle) in reports.items()
+            for when, (content, line) in reports.items()
             if look_up(content, f"/{section}/quantiles")
         ]
         if not curves:
             raise ValueError("Neither report has norms by lag: there is nothing to draw.")
         drawing, axes = figure(width=WIDTH, height=4.4)
-        limits = limits_of([values for _, found, _, _ in curves for values in found["quantiles"].values()])
         with matplotlib.rc_context(STYLE):
-            for label, found, colour, linestyle in curves:
-                draw_band(axes, found, label, colour, limits, linestyle)
-            axes.axhline(0.0, color=PALETTE["data"], linewidth=0.8)
-            mark_required_lag(axes, self.after["subject"]["required_lag"])
-            scale_by_lag(axes, max(max(found["lags"]) for _, found, _, _ in curves), limits)
-            axes.set(title="Norms by lag, medians", xlabel="lag, steps", ylabel="log10 of the norm")
+            draw_curves(axes, curves, self.after["subject"]["required_lag"])
             legend_below(axes, columns=2)
         return drawing
-
-    # --- its words ----------------------------------------------------------------------------------------------------
 
     def _headline(self) -> str:
         first, second = self["verdict"]["before"], self["verdict"]["after"]
         names = f"{first['name']} → {second['name']}" if first["name"] != second["name"] else f"Still {first['name']}"
         norms = f"went from {written(first['gradient'])} to {written(second['gradient'])}"
-        lag = _lags(self.before, self.after)
+        lags = [content["subject"]["required_lag"] for content in (self.before, self.after)]
+        lag = str(lags[0]) if lags[0] == lags[1] else f"({lags[0]} before, {lags[1]} after)"
         return f"{names}; log10 of the gradient at the required lag {lag} {norms}."
 
     def _changes(self) -> list[str]:
@@ -192,60 +190,55 @@ class Difference(Mapping[str, Any]):
         ]
         return lines + ([f"{len(moved) - SHOWN} more numbers moved: to_frame()"] if len(moved) > SHOWN else [])
 
-    # --- its tables ---------------------------------------------------------------------------------------------------
 
-    def _verdict_table(self) -> Table:
-        both = {"before": self.before, "after": self.after}
-        rows = [
-            [
-                when,
-                content["verdict"]["name"],
-                Status(content["verdict"]["severity"]),
-                *(Number(look_up(content, f"/verdict/{key}/median")) for key in ("gradient", "product")),
-                content["verdict"]["reason"],
-            ]
-            for when, content in both.items()
-        ]
-        return Table(
-            "Verdicts", ["report", "verdict", "severity", "gradient L, log10", "product G, log10", "reason"], rows
-        )
+def _bounded(when: str) -> Callable[[Content, Key], Item]:
+    """A horizon, which may be a bound."""
+    return lambda content, place: Number(
+        content["horizons"][place][when], "", "≥ " if content["horizons"][place][f"at_least_{when}"] else ""
+    )
 
-    def _checks_section(self) -> tuple[str, tuple[()], list[Table]]:
-        rows = [
-            [
-                one["id"],
-                one["name"],
-                *(_status(one[when]) for when in ("before", "after")),
-                *(Number(one[value]) for value in ("value_before", "value_after")),
-                one["unit"],
-            ]
-            for one in self["checks"]
-        ]
-        columns = ["id", "check", "before", "after", "value before", "value after", "unit"]
-        how = "Those whose status changed." if rows else "No check changed its status."
-        return how, (), [Table("Changed checks", columns, rows)] if rows else []
 
-    def _numbers_section(self) -> Section:
-        rows = [[one["quantity"], *map(Number, _three(one)), one["unit"]] for one in self["numbers"]]
-        numbers = Table("Single numbers", ["quantity", "before", "after", "difference", "unit"], rows)
-        reach = [
-            [
-                one["name"],
-                Number(one["before"], "", "≥ " if one["at_least_before"] else ""),
-                Number(one["after"], "", "≥ " if one["at_least_after"] else ""),
-                Number(one["difference"]),
-                one["definition"],
-            ]
-            for one in self["horizons"]
-        ]
-        columns = ["name", "before, steps", "after, steps", "difference, steps", "definition"]
-        how = "After − before; what one report lacks has no difference."
-        return Section("numbers", "Numbers", how, (), [numbers, Table("Horizons", columns, reach)], folded=True)
+def _columns(section: str, **headers: str) -> dict[str, str]:
+    return {header or name: f"/{section}/*/{name}" for name, header in headers.items()}
 
-    def _pictures(self) -> list[Picture]:
-        if not self["norms"]:
-            return []
-        return [encode(self.plot()).picture(f"Medians of the norms by lag. {self._headline()}")]
+
+WHOLE = 10_000
+"""These tables show all their rows."""
+
+GRIDS = {
+    "verdicts": Grid(
+        "Verdicts",
+        "/verdict",
+        _columns("verdict", name="verdict", severity="", gradient="L, log10", product="G, log10", reason=""),
+        "report",
+    ),
+    "checks": Grid(
+        "Changed checks",
+        "/checks",
+        _columns(
+            "checks", id="", name="check", before="", after="", value_before="value before", value_after="value after"
+        ),
+        most=WHOLE,
+    ),
+    "numbers": Grid(
+        "Single numbers",
+        "/numbers",
+        _columns("numbers", quantity="", before="", after="", difference="", unit=""),
+        most=WHOLE,
+    ),
+    "horizons": Grid(
+        "Horizons",
+        "/horizons",
+        {
+            "name": "/horizons/*/name",
+            "before, steps": _bounded("before"),
+            "after, steps": _bounded("after"),
+            **_columns("horizons", difference="difference, steps", definition=""),
+        },
+        most=WHOLE,
+    ),
+}
+"""The tables of the page, made of places in the difference."""
 
 
 # --- what is compared -------------------------------------------------------------------------------------------------
@@ -256,10 +249,6 @@ def _content(report: Any, name: str) -> Content:
     if not isinstance(found, Mapping) or not {"subject", "verdict", "checks"} <= set(found):
         raise TypeError(f"{name} must be a stability report, or its content, got {type(report).__name__}.")
     return found
-
-
-def _verdicts(before: Content, after: Content) -> dict[str, dict[str, Any]]:
-    return {when: _verdict(content) for when, content in (("before", before), ("after", after))}
 
 
 def _verdict(content: Content) -> dict[str, Any]:
@@ -316,16 +305,3 @@ def _pair(before: float | None, after: float | None) -> dict[str, Any]:
     if before is None or after is None:
         return {"before": before, "after": after, "difference": None}
     return {"before": before, "after": after, "difference": 0.0 if before == after else after - before}
-
-
-def _three(one: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    return one["before"], one["after"], one["difference"]
-
-
-def _status(word: str) -> Status | str:
-    return word if word == ABSENT else Status(word)
-
-
-def _lags(before: Content, after: Content) -> str:
-    first, second = (content["subject"]["required_lag"] for content in (before, after))
-    return str(first) if first == second else f"({first} before, {second} after)"

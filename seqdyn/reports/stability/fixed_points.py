@@ -19,7 +19,7 @@ from seqdyn.reports.page import Item
 from seqdyn.reports.pointers import Content, Key, look_up
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
-from seqdyn.reports.stability.theme import Run, Theme, thinned
+from seqdyn.reports.theme import Run, Theme, thinned
 from seqdyn.reports.writing import counted
 
 if TYPE_CHECKING:

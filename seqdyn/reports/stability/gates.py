@@ -16,7 +16,7 @@ from seqdyn.reports.pointers import Content, Key, look_up, matches, pointer
 from seqdyn.reports.quantities import Axis, Quantity, single
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
-from seqdyn.reports.stability.theme import Run, Theme
+from seqdyn.reports.theme import Run, Theme
 from seqdyn.reports.writing import counted, from_log10, written
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, single
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
-from seqdyn.reports.stability.theme import Run, Theme, along, log10, quantiles, thinned
+from seqdyn.reports.theme import Run, Theme, along, log10, quantiles, thinned
 from seqdyn.reports.writing import written
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from seqdyn.reports.pointers import Content, Key
 from seqdyn.reports.quantities import Axis, Quantity
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
-from seqdyn.reports.stability.theme import Run, Theme
+from seqdyn.reports.theme import Run, Theme
 from seqdyn.state import flatten
 
 

@@ -5,6 +5,7 @@ P_{s,t} = ∂h_t/∂h_s = J_t … J_{s+1}
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -28,7 +29,7 @@ from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, single
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
-from seqdyn.reports.stability.theme import Run, Theme, log10, quantiles
+from seqdyn.reports.theme import Run, Theme, log10, quantiles
 from seqdyn.reports.writing import written
 from seqdyn.state import steps, take
 
@@ -105,25 +106,31 @@ GUIDES = {"ρᵏ, spectral radius": "/recurrence/spectral_radius", "σ₁ᵏ": "
 @drawing("/products/quantiles", "/gradient/quantiles", height=3.9)
 def norms_by_lag(axes: Axes, content: Content) -> str:
     """‖P‖ and the gradient of single errors by lag: medians, quartiles, 5 to 95 %, and what rules of thumb say."""
-    curves = {section: content[section] for section in CURVES if look_up(content, f"/{section}/quantiles")}
-    limits = limits_of([values for found in curves.values() for values in found["quantiles"].values()])
-    last, required = max(max(found["lags"]) for found in curves.values()), content["subject"]["required_lag"]
-    for section, found in curves.items():
-        name, colour, rest = CURVES[section]
-        draw_band(axes, found, name + rest, colour, limits)
-    _draw_guides(axes, content, last)
-    axes.axhline(0.0, color=PALETTE["data"], linewidth=0.8)
-    if limits[0] < SINGLE < limits[1]:
+    required = content["subject"]["required_lag"]
+    there = [section for section in CURVES if look_up(content, f"/{section}/quantiles")]
+    names = {section: (name + rest, colour, "-") for section, (name, colour, rest) in CURVES.items()}
+    _draw_guides(axes, content, max(max(content[section]["lags"]) for section in there))
+    low, high = draw_curves(axes, [(content[section], *names[section]) for section in there], required)
+    if low < SINGLE < high:
         axes.axhline(SINGLE, color=PALETTE["note"], linestyle=(0, (1, 2)), linewidth=1.2, label="float32 rounding")
-    mark_required_lag(axes, required)
-    scale_by_lag(axes, max(last, required), limits)
-    axes.set(title="Norms by lag", xlabel="lag, steps", ylabel="log10 of the norm")
     legend_below(axes, columns=2)
     medians = [written(look_up(content, f"/verdict/{name}/median")) for name in ("gradient", "product")]
     return (
         f"At the required lag {required} the median log10 norm is {medians[0]} of the gradient and {medians[1]} of the "
         "product. Bands are quartiles and 5 to 95 %."
     )
+
+
+def draw_curves(axes: Axes, curves: Sequence[tuple[Any, str, str, str]], required: int) -> tuple[float, float]:
+    """Norms by lag, each with its label, colour and line, and the required lag; the limits of the y axis come back."""
+    limits = limits_of([values for found, *_ in curves for values in found["quantiles"].values()])
+    for found, label, colour, line in curves:
+        draw_band(axes, found, label, colour, limits, line)
+    axes.axhline(0.0, color=PALETTE["data"], linewidth=0.8)
+    mark_required_lag(axes, required)
+    scale_by_lag(axes, max(required, *(max(found["lags"]) for found, *_ in curves)), limits)
+    axes.set(title="Norms by lag", xlabel="lag, steps", ylabel="log10 of the norm")
+    return limits
 
 
 def _draw_guides(axes: Axes, content: Content, last: int) -> None:

@@ -17,7 +17,7 @@ from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import QUANTILES, Axis, Quantity, single
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
-from seqdyn.reports.stability.theme import Run, Theme
+from seqdyn.reports.theme import Run, Theme
 from seqdyn.reports.writing import counted, written
 
 if TYPE_CHECKING:

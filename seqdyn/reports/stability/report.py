@@ -178,18 +178,22 @@ def stability_report(
 
     Parameters
     ----------
-    model : Cell, fitted estimator, or torch's RNN, LSTM or GRU
-        It is not changed: what is measured is a float64 copy on the CPU.
+    model : Cell, fitted estimator, torch's RNN, LSTM or GRU, step function, or any class with ``driven_by``
+        It is not changed: what is measured is a float64 copy on the CPU. A step function ``(x, h) -> (y, h)`` needs
+        ``initial_state``. A class of your own says by one method how it is measured; see
+        :class:`~seqdyn.dynamics.driven.Drivable`.
     X : container of sequences, optional
         For an estimator what its ``fit`` takes; for a cell an array (series, time, inputs), (time, inputs), or a list
-        of such. None runs a cell of no input by itself, and any other on its own output.
+        of such; for a network of torch's as the network takes it, so (time, series, inputs) where ``batch_first`` is
+        False. None runs a cell of no input by itself, and any other on its own output.
     y : targets beside X, optional
         Then the errors are those of the estimator's own loss, or ½(y − target)²; without targets ½‖y‖².
     required_lag : int, optional
-        K, how far back the model has to learn from, at least 2. ``bptt_length`` or ``window`` of an estimator if
-        None, else the length of the sequences, and a tenth of it where they are one or two.
+        K, how far back the model has to learn from, at least 2. ``window`` of an estimator if None, else the length of
+        the sequences, and a tenth of it where they are one or two.
     loss : callable, optional
-        ``loss(output, target) -> errors``, elementwise, in place of those; ``loss(output)`` without y.
+        ``loss(output, target) -> errors``, elementwise, in place of those: (series, time) or (series, time, outputs);
+        ``loss(output)`` without y.
     initial_state : State, optional
         One row, the state before every series; the model's own if None.
     tier : {"fast", "standard", "full"}
@@ -213,8 +217,10 @@ def stability_report(
 
     Raises
     ------
+    TypeError
+        If there is no way to measure such a model.
     ValueError
-        If data, model and options do not fit, or the model has no causal state or no memory.
+        If data, loss, model and options do not fit, or the model has no causal state or no memory.
 
     Notes
     -----

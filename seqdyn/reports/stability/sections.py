@@ -8,8 +8,8 @@ from seqdyn.reports.grids import item
 from seqdyn.reports.page import Item, Number, Page, Picture, Rows, Section, Sentences, Status, Table, encode, render
 from seqdyn.reports.pointers import Content, look_up, pointer
 from seqdyn.reports.stability.checks import STATUSES
-from seqdyn.reports.stability.theme import Theme
 from seqdyn.reports.stability.themes import FIGURES, THEMES
+from seqdyn.reports.theme import Theme
 from seqdyn.reports.writing import counted
 
 EVIDENCE = ("norms_by_lag", "gate_time_constants", "training_timeline")

@@ -23,9 +23,9 @@ from seqdyn.reports.stability.products import PRODUCTS
 from seqdyn.reports.stability.recommendations import Recommendation
 from seqdyn.reports.stability.recurrence import RECURRENCE
 from seqdyn.reports.stability.subject import Subject
-from seqdyn.reports.stability.theme import Run, Theme
 from seqdyn.reports.stability.training import TRAINING
 from seqdyn.reports.stability.verdict import Evidence, Thresholds, Verdict
+from seqdyn.reports.theme import Run, Theme
 from seqdyn.state import leaves, named_leaves
 
 THEMES: tuple[Theme, ...] = (

@@ -25,7 +25,7 @@ from seqdyn.reports.pointers import Content, Key, look_up, pointer
 from seqdyn.reports.quantities import Axis, Quantity, single
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
-from seqdyn.reports.stability.theme import Theme
+from seqdyn.reports.theme import Theme
 from seqdyn.reports.writing import counted, written
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A theme of the stability report: one quantity, which it measures, writes down, draws, words and checks by itself."""
+"""A theme of a report: one quantity, which it measures, writes down, draws and words by itself."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from seqdyn.reports.grids import Grid
 from seqdyn.reports.page import Number, Rows, Table
 from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import QUANTILES, Quantity
-from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.subject import Subject
 
 POINTS = 400
 """How many points a curve of the content keeps."""
@@ -30,16 +28,19 @@ class Run:
 
     Attributes
     ----------
-    subject : Subject
+    subject : object
+        What is measured.
     tier : {"fast", "standard", "full"}
+        How thoroughly.
     seed : int
-    found : Measurements
+    found : object
+        Has an attribute for every instrument, and ``failed``, a dictionary of what could not be measured, and why.
     """
 
-    subject: Subject
+    subject: Any
     tier: str
     seed: int
-    found: Measurements
+    found: Any
 
     def __call__(self, name: str, instrument: Callable[[], Any]) -> None:
         """Keep what the instrument finds under its name."""
@@ -56,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Theme:
-    """One quantity of the report.
+    """One quantity of a report.
 
     Attributes
     ----------
@@ -65,7 +66,7 @@ class Theme:
     title, how : str
         Heading of the page, and how to read what is below it.
     content : callable
-        From subject and measurements to the section: dictionaries, lists, numbers and strings; norms are log₁₀.
+        From the subject and what was found to the section: dictionaries, lists, numbers and strings; norms are log₁₀.
     measure : callable
         Runs its instruments.
     quantities : tuple of Quantity
@@ -78,7 +79,7 @@ class Theme:
     name: str
     title: str
     how: str
-    content: Callable[[Subject, Measurements], Any]
+    content: Callable[[Any, Any], Any]
     measure: Callable[[Run], None] = lambda run: None
     quantities: tuple[Quantity, ...] = ()
     grids: tuple[Grid, ...] = ()
