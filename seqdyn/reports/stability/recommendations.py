@@ -292,13 +292,15 @@ def _shrink(case: _Case) -> Recommendation | None:
         return None
     if case.subject.kind == "autonomous" or case.has(LSTM, GRU, EchoState) or not case.has(Elman, Linear):
         return None
-    start = case.start(case.isometry)
-    begin = f"Begin with {case.isometry} recurrent weights, {start}, or make" if start else "Make"
-    text = (
-        f"{begin} those that there are {1 / case.rate:.3f} times as large: a gradient grows by a factor of "
-        f"{case.rate:.4f} a step."
-    )
-    return Recommendation("R06", text, round(1 / case.rate, 3), "factor", "GS003")
+    start, number, unit = case.start(case.isometry), 1.0, "gain"
+    cure = f"Begin with {case.isometry} recurrent weights, {start}"
+    if not case.has(Elman):  # where units saturate less at smaller weights, this factor is too large
+        number, unit = round(1 / case.rate, 3), "factor"
+        cure = f"Make the recurrent weights {number:.3f} times as large"
+    elif start is None:
+        return None
+    text = f"{cure}: a gradient grows by a factor of {case.rate:.4f} a step."
+    return Recommendation("R06", text, number, unit, "GS003")
 
 
 def _clip(case: _Case) -> Recommendation | None:
@@ -328,8 +330,8 @@ def _clip_others(case: _Case) -> Recommendation | None:
 def _forcing(case: _Case) -> Recommendation | None:
     """A chaotic target: let the model see the true value as often as it can be predicted."""
     found = case.found.lyapunov
-    driven = case.subject.kind == "driven" and case.verdict.name == "EXPLODING"
-    if not (case.evidence.chaotic or driven) or found is None or not float(found.exponents[0]) > 0:
+    own_past = case.verdict.name == "EXPLODING" and getattr(case.subject.estimator, "autoregression", None) is not None
+    if not (case.evidence.chaotic or own_past) or found is None or not float(found.exponents[0]) > 0:
         return None
     leading = float(found.exponents[0])
     steps = max(1, round(math.log(2) / leading))
@@ -366,7 +368,7 @@ def _forget_the_start(case: _Case) -> Recommendation | None:
 
 
 def _transient(case: _Case) -> Recommendation | None:
-    if "GS008" not in case.failing or case.found.recurrence is None or not case.has(Elman, LSTM, GRU):
+    if "GS008" not in case.failing or case.found.recurrence is None or not case.has(Elman, LSTM, GRU, Linear):
         return None
     lag, matrix, start = case.evidence.peak_lag, case.found.recurrence.matrix, case.start("orthogonal")
     if start is None:
@@ -444,8 +446,8 @@ def _measure_more(case: _Case) -> Recommendation | None:
 
 
 RULES: tuple[Callable[[_Case], Recommendation | None], ...] = (
-    _restore,
     _defined,
+    _restore,
     _scale_inputs,
     _reach,
     _hold_longer,

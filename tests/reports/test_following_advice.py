@@ -1,0 +1,317 @@
+"""Whoever follows the advice of a report is better off: every rule is followed, and the model trained again.
+
+The eight situations are those of benchmarks/following_advice.py, which shows them with two seeds.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from torch import nn
+
+import seqdyn
+from seqdyn import (
+    Autoregression,
+    EchoStateRegressor,
+    ElmanRegressor,
+    GRURegressor,
+    LSTMRegressor,
+    RecurrentRegressor,
+    stability_report,
+)
+from seqdyn.cells.elman import Elman
+from seqdyn.cells.linear import Linear
+from seqdyn.systems.henon import Henon
+from seqdyn.teacher_forcing import TeacherForcing
+from seqdyn.training.loop import NonFiniteError
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+PLACE = Path(__file__).parents[2] / "benchmarks" / "following_advice.py"
+SPEC = importlib.util.spec_from_file_location("following_advice", PLACE)
+assert SPEC is not None and SPEC.loader is not None
+following = importlib.util.module_from_spec(SPEC)
+sys.modules["following_advice"] = following
+SPEC.loader.exec_module(following)
+
+FIRST = {
+    "closed gates, LSTM": "R01",
+    "closed gates, GRU": "R01",
+    "short truncation": "R09",
+    "saturated inputs": "R14",
+    "exploding tanh": "R06",
+    "relu at gain 1.3": "R05",
+    "torch LSTM": "R01",
+    "NaN loss": "R16",
+}
+
+
+def ids(report: Any) -> list[str]:
+    return [advice["id"] for advice in report.content["recommendations"]]
+
+
+def advised(report: Any, which: str) -> dict[str, Any]:
+    return next(advice for advice in report.content["recommendations"] if advice["id"] == which)
+
+
+@pytest.mark.parametrize("name", following.SITUATIONS)
+def test_the_first_advice_helps(name: str) -> None:
+    """The right rule comes first, and after it the score is far better and the verdict is OK."""
+    before, after = following.SITUATIONS[name](0)
+    assert ids(before.report)[0] == FIRST[name], str(before.report)
+    assert after.score > before.score + 0.3 and after.report.verdict == "OK", (before.score, after.score)
+
+
+# --- the other rules, with estimators ---------------------------------------------------------------------------------
+
+
+def decaying(start: Any, **others: Any) -> Any:
+    return ElmanRegressor(
+        hidden_size=32, return_sequences=False, initialise=start, max_epochs=40, random_state=0, **others
+    )
+
+
+def fast(kind: type, rate: float) -> Any:
+    return kind(hidden_size=16, return_sequences=False, learning_rate=rate, max_epochs=30, random_state=0)
+
+
+POLES = RecurrentRegressor(
+    cell=Linear, hidden_size=16, return_sequences=False, initialise=("orthogonal", 0.5), max_epochs=40, random_state=0
+)
+CLIPPED = decaying(("orthogonal", 1.0), clip_norm=0.1, optimizer="sgd")
+
+
+@pytest.mark.parametrize(
+    ("rule", "model", "lag"),
+    [
+        ("R02", decaying(("orthogonal", 0.8)), 20),
+        ("R03", POLES, 20),
+        ("R04", decaying(("orthogonal", 0.8)), 20),
+        ("R11", fast(GRURegressor, 1.0), 10),
+        ("R11", fast(GRURegressor, 3.0), 10),
+        ("R12", CLIPPED, 20),
+    ],
+)
+def test_advice_on_parameters_helps(rule: str, model: Any, lag: int) -> None:
+    before, after = following.followed(model, following.recall(lag, 0), lag, rule)
+    assert after.score > before.score + 0.3, (before.score, after.score)
+
+
+def test_both_ways_to_hold_longer_help() -> None:
+    """R01 names a bias for all units, and memories of many lengths."""
+    data = following.recall(50, 0)
+    model = LSTMRegressor(
+        hidden_size=16, return_sequences=False, initialise=("forget_bias", -2.0), max_epochs=40, random_state=0
+    )
+    before = following.trained(model, data, 50)
+    ways = re.findall(r"`initialise=(\('(\w+)', [\d.]+\))`", advised(before.report, "R01")["text"])
+    assert [name for _, name in ways] == ["forget_bias", "chrono"]
+    for start, _ in ways:
+        after = following.trained(clone(model).set_params(initialise=eval(start)), data, 50, "fast")
+        assert after.score > 0.8 > before.score
+
+
+def test_omega_comes_last_and_costs_what_it_says() -> None:
+    """3 to 7 times the time of a step, loosely: the clock of a busy machine is a rough one."""
+    data, model = following.recall(20, 0), decaying(("orthogonal", 0.8))
+    report = following.trained(model, data, 20).report
+    assert ids(report)[-1] == "R04" and "3 to 7 times" in advised(report, "R04")["text"]
+    seconds = []
+    for omega in (0.0, 2.0):
+        own = clone(model).set_params(max_epochs=10, omega=omega)
+        start = time.process_time()
+        own.fit(data.X, data.y)
+        seconds.append(time.process_time() - start)
+    assert 1.5 < seconds[1] / seconds[0] < 15
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_shorter_truncation_keeps_the_error(seed: int) -> None:
+    """R10: a target of the last four inputs needs no 80 steps, and never fewer than the lag are advised."""
+    X = np.random.default_rng(seed).normal(size=(2000, 1))
+    y = np.convolve(X[:, 0], [0, 0.5, 0.3, 0.2, 0.5])[:2000]
+    data = following.Data(X[:1500], y[:1500], X[1500:], y[1500:])
+    model = GRURegressor(hidden_size=16, bptt_length=80, streams=8, max_epochs=40, random_state=seed)
+    before, after = following.followed(model, data, 5, "R10")
+    assert 5 < advised(before.report, "R10")["number"] < 40
+    assert after.score > before.score - 0.02
+
+
+@pytest.mark.parametrize("length", [3, 20, 24])
+def test_never_a_truncation_below_the_lag(length: int) -> None:
+    """Whatever else is said, no length of truncation that is advised leaves the lag out."""
+    data = following.recalled_on(24, 32, 0, series=16)
+    model = GRURegressor(hidden_size=4, bptt_length=length, max_epochs=1, random_state=0)
+    report = following.trained(model, data, 24).report
+    assert (report.verdict, report.severity, ids(report)[0]) == ("TRUNCATED", "FAIL", "R09")
+    assert report.checks.loc["GS015", "status"] == "FAIL"
+    lengths = [int(value) for text in report.recommendations for value in re.findall(r"bptt_length=(\d+)", text)]
+    assert all(value > 24 or value == length for value in lengths)
+
+
+@pytest.mark.parametrize("radius", [1.6, 2.0])
+def test_a_reservoir_forgets_its_start(radius: float) -> None:
+    """R17: λ₁ > 0 under the inputs; at the radius that is advised λ₁ < 0, and the error falls."""
+    t = np.arange(1501)
+    x = np.sin(0.2 * t) * np.sin(0.0311 * t)
+    data = following.Data(x[:1000, None], x[1:1001], x[1000:-1, None], x[1001:])
+    model = EchoStateRegressor(hidden_size=40, spectral_radius=radius, input_scale=0.1, bias_scale=0.1, random_state=0)
+    before, after = following.followed(model, data, 20, "R17")
+    assert before.report.checks.loc["GS011", "status"] == "WARN"
+    assert before.report.content["lyapunov"]["exponents"][0] > 0 > after.report.content["lyapunov"]["exponents"][0]
+    assert 1 - after.score < 0.5 * (1 - before.score)
+
+
+def test_chaos_is_learnt_by_forcing() -> None:
+    """R07: seeing the true value as often as is advised for the Hénon map, against ten times more rarely."""
+    every = advised(stability_report(Henon().double(), steps=2000), "R07")["number"]
+    x = [0.1, 0.2]
+    for _ in range(1500):
+        x.append(1 - 1.4 * x[-1] ** 2 + 0.3 * x[-2])
+    rows, scores = np.array(x)[:, None], []
+    for interval in (int(every), 10 * int(every)):
+        past = Autoregression(teacher_forcing=TeacherForcing(every=interval))
+        model = GRURegressor(hidden_size=16, window=100, stride=100, max_epochs=40, autoregression=past, random_state=0)
+        model.fit(rows[:1000], rows[1:1001, 0])
+        scores.append(model.score(rows[1000:-1], rows[1001:, 0]))
+    assert scores[0] > scores[1] + 0.2
+
+
+def test_a_training_that_diverged_comes_back() -> None:
+    """R15: the report of what is left says where it happened, and with its rate and limit the fit succeeds."""
+    data = following.recall(40, 0)
+    model = ElmanRegressor(
+        hidden_size=32,
+        activation="relu",
+        return_sequences=False,
+        initialise=("identity", 1.5),
+        clip_norm=None,
+        optimizer="sgd",
+        learning_rate=1e-2,
+        max_epochs=20,
+        random_state=0,
+    )
+    with pytest.raises(NonFiniteError):
+        model.fit(data.X, data.y)
+    report = stability_report(model, data.X, data.y, required_lag=20, tier="fast")
+    assert report.checks.loc["GS022", "status"] == "FAIL" and "epoch 0" in report.checks.loc["GS022", "message"]
+    text = advised(report, "R15")["text"]
+    found = {name: float(value) for name, value in re.findall(r"`(learning_rate|clip_norm)=([\d.e-]+)`", text)}
+    assert found == {"learning_rate": 1e-3, "clip_norm": 1.0}
+    assert np.isfinite(clone(model).set_params(**found).fit(data.X, data.y).history_["loss"]).all()
+
+
+# --- cells and torch modules: the code is pasted ----------------------------------------------------------------------
+
+
+def drive(inputs: int = 2, series: int = 8, time: int = 120) -> torch.Tensor:
+    return torch.randn(series, time, inputs, generator=torch.Generator().manual_seed(7))
+
+
+def scaled(factor: float) -> Elman:
+    cell = Elman(2, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        cell.recurrent_weight *= factor
+    return cell
+
+
+@pytest.mark.parametrize("factor", [3.0, 4.0])
+def test_a_cell_that_explodes(factor: float) -> None:
+    """R06: with the start that is advised gradients explode no more."""
+    x, cell = 0.01 * drive(), scaled(factor)
+    before = stability_report(cell, x, required_lag=30, tier="fast")
+    exec(following.CODE.findall(before.recommendations[0])[0], {"seqdyn": seqdyn, "cell": cell})
+    after = stability_report(cell, x, required_lag=30, tier="fast")
+    assert (before.verdict, after.verdict) == ("EXPLODING", "OK")
+
+
+@pytest.mark.parametrize("gain", [1.2, 1.5])
+def test_a_linear_cell_that_explodes(gain: float) -> None:
+    """R06: times the factor that is advised the growth is gone."""
+    cell = Linear(2, 6, generator=torch.Generator().manual_seed(0))
+    nn.init.orthogonal_(cell.transition, gain)
+    factor = advised(stability_report(cell, drive(), required_lag=30, tier="fast"), "R06")["number"]
+    with torch.no_grad():
+        cell.transition *= factor
+    assert abs(stability_report(cell, drive(), required_lag=30, tier="fast").gradient.median) < 0.05
+
+
+def test_a_linear_cell_that_forgets() -> None:
+    cell = Linear(2, 6, generator=torch.Generator().manual_seed(0))
+    nn.init.orthogonal_(cell.transition, 0.5)
+    text = advised(stability_report(cell, drive(), required_lag=30, tier="fast"), "R03")["text"]
+    exec(following.CODE.findall(text)[0], {"seqdyn": seqdyn, "cell": cell})
+    assert stability_report(cell, drive(), required_lag=30, tier="fast").severity != "FAIL"
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_advice_for_torch_works_on_the_module(kind: type) -> None:
+    """What is to be pasted changes the very module that was handed in, and its gradients then reach further."""
+    torch.manual_seed(0)
+    model = kind(2, 16)
+    x = 0.03 * drive().transpose(0, 1)
+    before = stability_report(model, x, required_lag=40, tier="fast")
+    assert before.verdict == "VANISHING"
+    exec(following.CODE.findall(before.recommendations[0])[0], {"seqdyn": seqdyn, "model": model})
+    after = stability_report(model, x, required_lag=40, tier="fast")
+    assert after.gradient.median > before.gradient.median + 2 and after.verdict == "OK", str(after)
+
+
+@pytest.mark.parametrize("offset", [0.0, 2000.0])
+def test_inputs_far_from_unit(offset: float) -> None:
+    """R14 comes first, and its code centres and scales; no check of the report by itself is the user's failure."""
+    torch.manual_seed(0)
+    model, X = nn.LSTM(3, 32, batch_first=True), torch.randn(16, 100, 3) * 1000 + offset
+    before = stability_report(model, X, required_lag=20)
+    assert ids(before)[0] == "R14" and before.recommendations[0].startswith("Scale the inputs")
+    assert before.checks.loc[["GS012", "GS013", "GS014"], "status"].ne("FAIL").all()
+    space = {"X": X}
+    exec(following.CODE.findall(before.recommendations[0])[0], space)
+    after = stability_report(model, space["X"], required_lag=20)
+    assert offset or after.gradient.median > before.gradient.median + 2  # beside it gates may be stuck open
+    assert after.checks.loc["GS024", "status"] == "PASS" and "R14" not in ids(after)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_growth_that_passes(seed: int) -> None:
+    """R08: weights far from normal; with orthogonal ones recall is better."""
+
+    def shear(cell: nn.Module, generator: torch.Generator) -> None:
+        for part in cell.modules():
+            if isinstance(part, Elman):
+                part.recurrent_weight.data = 0.5 * torch.eye(16) + 2.2 * torch.diag(torch.ones(15), 1)
+
+    data = following.recall(15, seed)
+    data = data._replace(X=1e-3 * data.X, X_held_out=1e-3 * data.X_held_out)
+    model = ElmanRegressor(
+        hidden_size=16,
+        return_sequences=False,
+        scale=False,
+        initialise=shear,
+        learning_rate=1e-3,
+        max_epochs=40,
+        random_state=seed,
+    )
+    score = model.fit(data.X, data.y).score(data.X_held_out, data.y_held_out)
+    report = stability_report(model, data.X, data.y, required_lag=15, thresholds={"transient": 1.0})
+    after = clone(model).set_params(**following.parameter(advised(report, "R08")["text"])).fit(data.X, data.y)
+    assert after.score(data.X_held_out, data.y_held_out) > score + 0.3
+
+
+def test_more_data_decide() -> None:
+    """R13: as many steps as it asks for, and as many sequences."""
+    cell = Linear(2, 6, generator=torch.Generator().manual_seed(0))
+    nn.init.orthogonal_(cell.transition)
+    short = stability_report(cell, drive(series=1, time=100), required_lag=60, tier="fast")
+    enough = int(advised(short, "R13")["number"])
+    assert short.verdict == "INCONCLUSIVE"
+    assert stability_report(cell, drive(series=1, time=enough), required_lag=60, tier="fast").verdict == "OK"
