@@ -24,12 +24,14 @@ from seqdyn import (
     EchoStateRegressor,
     ElmanRegressor,
     GRURegressor,
+    LanguageModel,
     LSTMRegressor,
     RecurrentRegressor,
     stability_report,
 )
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.linear import Linear
+from seqdyn.cells.lstm import LSTM
 from seqdyn.systems.henon import Henon
 from seqdyn.teacher_forcing import TeacherForcing
 from seqdyn.training.loop import NonFiniteError
@@ -118,6 +120,40 @@ def test_both_ways_to_hold_longer_help() -> None:
     for start, _ in ways:
         after = following.trained(clone(model).set_params(initialise=eval(start)), data, 50, "fast")
         assert after.score > 0.8 > before.score
+
+
+def test_a_gated_cell_in_place_of_a_plain_one() -> None:
+    """R02: a logistic unit shrinks a gradient to a quarter at every step, whatever its weights are."""
+    data, model = following.recall(30, 0), decaying(None, activation="sigmoid")
+    before = following.trained(model, data, 30)
+    text = advised(before.report, "R02")["text"]
+    assert (
+        text.startswith("Take a gated cell, `LSTMRegressor(initialise=('forget_bias', ")
+        and ids(before.report)[0] == "R02"
+    )
+    gated = eval(following.CODE.findall(text)[0], {"LSTMRegressor": LSTMRegressor})
+    own = {"return_sequences": False, "max_epochs": 40, "random_state": 0}
+    after = following.trained(gated.set_params(hidden_size=32, **own), data, 30)
+    assert after.score > 0.9 > 0.3 > before.score and after.report.verdict == "OK"
+
+
+def test_a_language_model_is_advised_what_it_takes() -> None:
+    """It takes no start of its weights, but a function that makes its cell; a lag that nobody named is asked for."""
+    text = "".join(np.random.default_rng(0).choice(list("abcd "), 1200))
+    model = LanguageModel(hidden_size=12, max_steps=20, bptt_length=150, random_state=0).fit(text)
+    asked = stability_report(model, text, tier="fast")
+    assert ids(asked)[0] == "R13" and "`required_lag`" in asked.recommendations[0]
+    before = stability_report(model, text, required_lag=60, tier="fast")
+    line = following.CODE.findall(advised(before, "R01")["text"])[1]
+
+    def cell(inputs: int, hidden: int) -> LSTM:
+        made = LSTM(inputs, hidden)
+        exec(line, {"seqdyn": seqdyn, "cell": made})
+        return made
+
+    again = LanguageModel(cell=cell, hidden_size=12, max_steps=20, bptt_length=150, random_state=0).fit(text)
+    after = stability_report(again, text, required_lag=60, tier="fast")
+    assert after.gradient.median > before.gradient.median + 2
 
 
 def test_omega_comes_last_and_costs_what_it_says() -> None:

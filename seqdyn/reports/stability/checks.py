@@ -270,9 +270,9 @@ def _truncated(case: Case) -> Answer:
     length, lag = case.subject.bptt_length, case.evidence.lag
     if not length:
         return _skipped("Backpropagation is not truncated.")
-    if case.evidence.truncated:
+    if case.evidence.truncated and not case.evidence.guessed:
         text = f"`bptt_length={length}` cuts every gradient before it is {counted(lag, 'step')} long."
-        return Answer("WARN" if case.evidence.guessed else "FAIL", float(length), float(lag), text)
+        return Answer("FAIL", float(length), float(lag), text)
     if case.found.parameters is None:
         return _skipped("parameters was not measured.")
     text = f"Share of the gradient that `bptt_length={length}` leaves out."

@@ -106,10 +106,28 @@ class _Case(NamedTuple):
 
     def start(self, name: str, number: float | None = None) -> str | None:
         """A start of the weights, as code: a parameter of the estimator, or a function that changes a module."""
-        if self.given == "estimator":
-            return self.set("initialise", name if number is None else (name, number))
         own = "model" if self.given == "torch module" else "cell"
-        return f"`seqdyn.training.initialisation.{name}({own}{'' if number is None else f', {number}'})`"
+        call = f"`seqdyn.training.initialisation.{name}({own}{'' if number is None else f', {number}'})`"
+        if self.given != "estimator":
+            return call
+        parameter = self.set("initialise", name if number is None else (name, number))
+        if parameter or not self.subject.accepts(cell=LSTM) or "initialise" in self.subject.estimator.get_params():
+            return parameter
+        return f"by a function `cell(inputs, hidden)` that makes one, calls {call} and returns it"
+
+    def gated(self, bias: float) -> str:
+        """A gated cell in place of a plain one, as code."""
+        kind = type(self.subject.estimator).__name__
+        if self.given == "estimator" and kind.startswith("Elman"):
+            return f"`LSTM{kind.removeprefix('Elman')}(initialise=('forget_bias', {bias}))`"
+        return self.set("cell", "lstm") or "LSTM or GRU"
+
+    @property
+    def started_so(self) -> bool:
+        """Whether an estimator began with the recurrent weights that neither shrink nor stretch already."""
+        own = getattr(self.subject.estimator, "initialise", None)
+        name, gain = own if isinstance(own, tuple) else (own or "orthogonal", 1.0)
+        return self.given == "estimator" and (name, gain) == (self.isometry, 1.0)
 
 
 def recommend(
@@ -177,7 +195,7 @@ def _reach(case: _Case) -> Recommendation | None:
     length = case.subject.bptt_length
     if "GS015" not in case.failing or not length:
         return None
-    if case.evidence.truncated:
+    if case.evidence.truncated and not case.evidence.guessed:
         needed = enough_steps(case.evidence.lag, case.subject.steps)
         why = f"cannot teach a lag of {case.evidence.lag}; {counted(needed, 'step')} can"
     else:
@@ -214,11 +232,11 @@ def _hold_longer(case: _Case) -> Recommendation | None:
     if None in ways:
         return None
     gate = "forget gate" if case.has(LSTM) else "update gate"
+    other = f", or with memories of up to {counted(lag, 'step')}, {ways[1]}" if str(ways[1]).startswith("`") else ""
     text = (
-        f"Let the {gate} hold longer: begin with a bias of {bias:g}, {ways[0]}, or with memories of up to "
-        f"{counted(lag, 'step')}, {ways[1]}. Nine of ten units now forget within {tau:.3g} steps (time constant); to "
-        f"keep {from_log10(case.limits.vanishing_warn)} of a gradient over {counted(lag, 'step')} some need "
-        f"{needed_time_constant(lag, case.limits):.3g}."
+        f"Let the {gate} hold longer: begin with a bias of {bias:g}, {ways[0]}{other}. Nine of ten units now forget "
+        f"within {tau:.3g} steps (time constant); to keep {from_log10(case.limits.vanishing_warn)} of a gradient over "
+        f"{counted(lag, 'step')} some need {needed_time_constant(lag, case.limits):.3g}."
     )
     return Recommendation("R01", text, bias, "bias", "GS017")
 
@@ -231,11 +249,11 @@ def _isometric(case: _Case) -> Recommendation | None:
     sizes = torch.cat([torch.linalg.svdvals(own.recurrent_weight.detach().double()) for own in networks])
     low, high = float(sizes.min()), float(sizes.max())
     rate = case.rate
+    gated = case.gated(round(float(forget_bias_for(float(case.evidence.lag))), 2))
     start = case.start(case.isometry)
-    if (0.95 < low and high < 1.05) or start is None:
-        cure = "Take a gated cell, LSTM or GRU"
-    else:
-        cure = f"Begin with {case.isometry} recurrent weights, {start}, or take a gated cell, LSTM or GRU"
+    cure = f"Take a gated cell, {gated}"
+    if not (case.started_so or (0.95 < low and high < 1.05) or start is None):
+        cure = f"Begin with {case.isometry} recurrent weights, {start}, or take a gated cell, {gated}"
     text = (
         f"{cure}: a gradient keeps {rate:.3f} of its size a step, and the recurrent weights have singular values from "
         f"{low:.3g} to {high:.3g}."
@@ -310,7 +328,7 @@ def _clip(case: _Case) -> Recommendation | None:
         return None
     norms = _norms(case)
     limit = 1.0 if norms is None else min(1.0, float(f"{2 * np.median(norms):.2g}"))
-    code = f"`torch.nn.utils.clip_grad_norm_(model.parameters(), {limit:g})`"
+    code: str | None = f"`torch.nn.utils.clip_grad_norm_(model.parameters(), {limit:g})`"
     if case.given == "estimator":
         clips = any(getattr(case.subject.estimator, name, None) is not None for name in ("clip_norm", "clip_quantile"))
         code = None if clips else case.set("clip_norm", limit)
@@ -424,6 +442,18 @@ def _clip_less(case: _Case) -> Recommendation | None:
     return Recommendation("R12", text, limit, "norm", "GS021")
 
 
+def _ask(case: _Case) -> Recommendation | None:
+    """A lag that nobody named: all other advice depends on it."""
+    if not case.evidence.guessed or case.verdict.severity == "PASS":
+        return None
+    lag = case.evidence.lag
+    text = (
+        f"Say how far back the model has to learn, by `required_lag`: {counted(lag, 'step')}, "
+        f"{case.subject.required_lag_from}, is a guess, on which all that is said here depends."
+    )
+    return Recommendation("R13", text, float(lag), "steps", "GS002")
+
+
 def _measure_more(case: _Case) -> Recommendation | None:
     lag, needed = case.evidence.lag, ENOUGH * case.evidence.lag
     if lag > case.evidence.longest:
@@ -449,6 +479,7 @@ RULES: tuple[Callable[[_Case], Recommendation | None], ...] = (
     _defined,
     _restore,
     _scale_inputs,
+    _ask,
     _reach,
     _hold_longer,
     _isometric,
