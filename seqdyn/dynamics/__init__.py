@@ -13,7 +13,8 @@
     lyapunov           exponents, conditional and autonomous; finite_time: over stretches of one lag
     closed_loop        how a cell is run: driven, alone, or on its own output
     forcing            how much of the true past a training has to show it
-    equilibria         fixed and slow points; certificate: whether they are there; descent: the search for them
+    equilibria         fixed and slow points; certificate: whether they are there; newton, descent: the search for them
+    region             where a state can be: the box it does not leave, the states it gets to
     limit_cycles       closed orbits; cycle_search, periodic_orbit, invariant_curve, floquet: how they are found
     gates              saturation, and the time constants gates imply
     capacity           how many past inputs a state holds

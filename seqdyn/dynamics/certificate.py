@@ -3,10 +3,13 @@
     δ = −(J − I)⁻¹ (f(h) − h)
 
 Where a gate holds a unit, z → 1, f(h) − h and J − I both carry the factor 1 − z: the state moves little wherever
-it is. Newton's step does not know this factor. It is small near a fixed point, and nowhere else.
+it is. Newton's step does not know this factor. It is small near a fixed point; and where a second one is far smaller
+than the first, there is a fixed point.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -16,6 +19,9 @@ ROUNDING = 8 * torch.finfo(torch.float64).eps
 
 CERTIFIED = 1e-6
 """A fixed point is this near, relative to 1 + max_i |h_i|."""
+
+CONTRACTION = 0.25
+"""What may be left of Newton's step: at a double root, the worst that is one, it is this."""
 
 UNSEEN = 32.0
 """So many roundings may stand in a direction along which f(h) − h has no slope."""
@@ -58,6 +64,46 @@ def newton_steps(h: Tensor, gap: Tensor, jacobian: Tensor) -> Tensor:
     blind = unresolved(h, jacobian)
     sizes[blind] = _pseudo(slope[blind], gap[blind], CERTIFIED * _size(h[blind]))
     return sizes
+
+
+def contracts(gap_at: Callable[[Tensor], Tensor], h: Tensor, gap: Tensor, jacobian: Tensor) -> Tensor:
+    """Whether Newton's step leads to a fixed point: a second one, with the same slope, is at most a quarter of it.
+
+    Parameters
+    ----------
+    gap_at : callable
+        h ↦ f(h) − h, for rows.
+    h, gap, jacobian : Tensor
+        As in :func:`newton_steps`, at rows whose fixed point rounding does not hide (:func:`unresolved`).
+
+    Returns
+    -------
+    Tensor of bool, shape (m,)
+        True also where nothing but rounding is left. False where f(h) − h almost vanishes and turns back.
+
+    References
+    ----------
+    Kantorovich's theorem, as in Deuflhard (2004), Newton Methods for Nonlinear Problems, theorem 2.1: with h₀ ≤ ½ the
+    second step is at most h₀/2 of the first.
+
+    Examples
+    --------
+    h ← h + h² + 1e-13 has no fixed point; from 5e-7 on Newton's step is short, and leads to no end:
+
+    >>> h = torch.tensor([[5e-7]], dtype=torch.float64)
+    >>> gap, jacobian = h**2 + 1e-13, (1 + 2 * h).unsqueeze(2)
+    >>> certified(h, newton_steps(h, gap, jacobian)).tolist()
+    [True]
+    >>> contracts(lambda h: h**2 + 1e-13, h, gap, jacobian).tolist()
+    [False]
+    """
+    blur = ROUNDING * (1 + h.abs())
+    slope = (jacobian - torch.eye(h.shape[1], dtype=h.dtype)) / blur.unsqueeze(2)
+    inverse, _ = torch.linalg.inv_ex(slope)
+    first = (inverse @ (gap / blur).unsqueeze(2)).squeeze(2)
+    second = (inverse @ (gap_at(h - first) / blur).unsqueeze(2)).squeeze(2)
+    rounding = inverse.abs().sum(2).amax(1)
+    return second.abs().amax(1) <= CONTRACTION * first.abs().amax(1) + rounding
 
 
 def unresolved(h: Tensor, jacobian: Tensor) -> Tensor:

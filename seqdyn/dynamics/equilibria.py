@@ -8,19 +8,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from seqdyn.autoregression import Past
-from seqdyn.dynamics.certificate import certified, newton_steps, unresolved
+from seqdyn.dynamics.certificate import certified, contracts, newton_steps, unresolved
 from seqdyn.dynamics.descent import cost_of, descended
 from seqdyn.dynamics.held import Field, held
+from seqdyn.dynamics.newton import newton_roots
+from seqdyn.dynamics.region import WALKERS, Box, driven_states, reached_states, scale, span, state_bounds, walked_states
 from seqdyn.dynamics.spectrum import eigenvalues
-from seqdyn.dynamics.trajectory import Trajectory, check_cell
-from seqdyn.state import State, expand, flatten, hold, leaves, map_leaves, unflatten
+from seqdyn.dynamics.trajectory import check_cell
+from seqdyn.state import State, flatten, map_leaves, unflatten
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
@@ -30,9 +31,6 @@ SLOW = 1e-4
 
 MARGIN = 1e-8
 """|λ| this near to 1 neither decays nor grows."""
-
-WALK = 200
-"""Steps of the walk from which starts are taken where no trajectory is given."""
 
 LEVEL = 10.0
 """Spans of what is reached over which the speed at a slow point would not vanish, as it changes there."""
@@ -57,7 +55,10 @@ class FixedPoints:
         ‖f(x*, h*) − h*‖ = √(2q), what one step moves.
     newton_step : Tensor, shape (m,)
         max_i |δ_i| of Newton's step δ = −(J − I)⁻¹ (f(x*, h*) − h*): how far away the fixed point is. At most
-        1e-6 · (1 + max_i |h*_i|) for a fixed point; for a slow one it leads nowhere, and may be inf.
+        1e-6 · (1 + max_i |h*_i|) for a fixed point, whatever n is; for a slow one it leads nowhere, and may be inf.
+    isolated : Tensor of bool, shape (m,)
+        Whether J − I is regular enough for Newton's step to count in all directions. False for a slow point, and for
+        a fixed one that rounding cannot tell from a line of fixed points: its step is that in the other directions.
     slow : Tensor of bool, shape (m,)
         True for a *slow* point: a local minimum of q that is not 0.
     share : Tensor, shape (m,)
@@ -73,6 +74,7 @@ class FixedPoints:
     eigenvalues: Tensor
     speed: Tensor
     newton_step: Tensor
+    isolated: Tensor
     slow: Tensor
     share: Tensor
     rejected: int
@@ -87,8 +89,8 @@ class FixedPoints:
 
     @property
     def stable(self) -> Tensor:
-        """(m,) bool: a fixed point inside whose circle |λ| < 1 all eigenvalues lie. λ < −1 is unstable."""
-        return ~self.slow & (self.eigenvalues.abs() < 1 - MARGIN).all(1)
+        """(m,) bool: isolated fixed points whose eigenvalues all lie inside the circle |λ| < 1. λ < −1 is unstable."""
+        return self.isolated & (self.eigenvalues.abs() < 1 - MARGIN).all(1)
 
     @property
     def index(self) -> Tensor:
@@ -108,7 +110,7 @@ class FixedPoints:
     def kinds(self) -> list[str]:
         """What the leading eigenvalue, that of the largest modulus, makes of each point.
 
-        Not a fixed point: ``"slow"``. |λ| = 1 for some eigenvalue and above 1 for none: ``"marginal"``.
+        Not a fixed point: ``"slow"``. No eigenvalue above 1, and |λ| = 1 for some or not isolated: ``"marginal"``.
 
         Stable: ``"stable spiral"`` if it is complex, else ``"stable node"``.
 
@@ -116,9 +118,8 @@ class FixedPoints:
         ``"flip"`` if it is below −1: deviations grow and change sign at every step; ``"Neimark–Sacker"`` if it is
         complex: they grow and rotate.
         """
-        return [
-            "slow" if slow else _kind(values) for values, slow in zip(self.eigenvalues, self.slow.tolist(), strict=True)
-        ]
+        rows = zip(self.eigenvalues, self.isolated.tolist(), self.slow.tolist(), strict=True)
+        return ["slow" if slow else _kind(values, isolated) for values, isolated, slow in rows]
 
     def states(self, cell: Cell) -> State:
         """The points as a state of m rows, in the cell's dtype and on its device: to start from, or to linearise at."""
@@ -142,7 +143,7 @@ def fixed_points(
     """The fixed and slow points of a cell while its input is held: f(x*, h*) = h*.
 
     Levenberg's and Marquardt's method on f(x*, h) − h from many starts at once, each point with its own damping and
-    its own end, then Newton's.
+    its own end; from where it does not arrive, Newton's.
 
     Parameters
     ----------
@@ -153,7 +154,8 @@ def fixed_points(
         trajectory under x. None: nothing comes in, zeros.
     starts : int, or Tensor, shape (m, n)
         Where to search from: flattened states, or how many to draw. Under a given trajectory these are states of it,
-        with noise. Else half are states of walks of 200 steps from random states, with noise, and half are random.
+        with noise. Else half are states of walks of 200 steps from random states, with noise, and half are random: even
+        between two bounds that the state does not leave, else normal. All are inside these bounds.
     state : State, optional
         h_{-1} of the trajectory; the cell's initial state if None.
     noise : float, at least 0
@@ -185,10 +187,16 @@ def fixed_points(
     ``merge``, of kind "marginal".
 
     A gate that holds a unit, z → 1, makes every state slow: one step moves it by (1 − z) of the way. So a small step is
-    no sign of a fixed point, and a small step of Newton's, δ = −(J − I)⁻¹ (f − h), is: it does not know 1 − z. Where
-    1 − z is not above the rounding error there is no telling a line of fixed points from none. Such points, as slow
-    ones, are reported only in the span of the states that the cell gets to: along the trajectory, or in walks of 200
-    steps from its initial state under random inputs around x* (from random states, if it takes no input).
+    no sign of a fixed point. A small step of Newton's, δ = −(J − I)⁻¹ (f − h), is, for it does not know 1 − z; with the
+    same slope the step after it must be at most a quarter of it, or rounding (Kantorovich).
+
+    Where J − I is singular, or 1 − z is not above the rounding error, there is no telling a line of fixed points from
+    none: ``isolated`` is False, and Newton's step counts only in the directions that rounding lets one see. Such
+    points, as slow ones, are reported only in the span of the states that the cell gets to: along the trajectory, or in
+    walks of 200 steps from its initial state under random inputs around x* (from random states, if it takes no input).
+
+    Starts are drawn in the box that the state does not leave: (−1, 1) for a GRU's h, and whatever else thousands of
+    random states and inputs do not contradict. No isolated fixed point lies outside it.
 
     References
     ----------
@@ -216,51 +224,87 @@ def fixed_points(
     field = Field(cell, held(cell, x))
     driven = x is not None and not (isinstance(x, Tensor) and x.dim() == 1)
     generator = torch.Generator().manual_seed(seed)
-    begin = _starts(field, x if driven else None, starts, state, noise, generator)
-    reached = _trajectory(field, x, state) if driven else _reached(field, generator)
-    arrived = torch.cat([descended(field, chunk, tolerance, max_iterations) for chunk in field.chunks(begin)])
-    steps, fixed = _certificates(field, arrived, tolerance, _within(arrived, reached))
-    slow = torch.zeros_like(fixed)
-    low = cost_of(field.gap(arrived)) < SLOW * _median(field.gap(begin).square().sum(1))
-    slow[~fixed & low] = _is_slow(field, arrived[~fixed & low], reached, generator)
-    kept = fixed | slow
+    box = state_bounds(field, generator)
+    trajectory = driven_states(field, x, state) if driven else None
+    begin = _starts(field, trajectory, starts, noise, box, generator)
+    reached = box.clamp(reached_states(field, box, generator) if trajectory is None else trajectory)
+    arrived, certificate = _searched(field, begin, tolerance, max_iterations, box, reached)
+    low = ~certificate.fixed & (cost_of(field.gap(arrived)) < SLOW * _median(field.gap(begin).square().sum(1)))
+    slow = torch.zeros_like(low)
+    slow[low] = _is_slow(field, arrived[low], reached, generator)
+    return _in_order(_collected(field, arrived, certificate, slow, merge))
+
+
+def _collected(field: Field, arrived: Tensor, certificate: _Certificate, slow: Tensor, merge: float) -> FixedPoints:
+    """The rows that are fixed or slow, those that are closer than ``merge`` as one."""
+    kept = certificate.fixed | slow
     speed = field.gap(arrived[kept]).norm(dim=1)
-    leaders, counts = _distinct(arrived[kept], ~fixed[kept], speed, merge)
-    found = FixedPoints(
-        points=arrived[kept][leaders],
+    leaders, counts = _distinct(arrived[kept], slow[kept], speed, merge)
+    points = arrived[kept][leaders]
+    return FixedPoints(
+        points=points,
         x=flatten(field.x)[0],
-        eigenvalues=_eigenvalues(field, arrived[kept][leaders]),
+        eigenvalues=_eigenvalues(field, points),
         speed=speed[leaders],
-        newton_step=steps[kept][leaders],
-        slow=~fixed[kept][leaders],
-        share=counts / max(1, len(begin)),
+        newton_step=certificate.steps[kept][leaders],
+        isolated=(certificate.isolated & ~slow)[kept][leaders],
+        slow=slow[kept][leaders],
+        share=counts / max(1, len(arrived)),
         rejected=int((~kept).sum()),
-        starts=len(begin),
+        starts=len(arrived),
     )
-    return _in_order(found)
 
 
 def _in_order(found: FixedPoints) -> FixedPoints:
     """Fixed before slow, few unstable directions first, then the largest share."""
     keys = zip(found.slow.tolist(), found.index.tolist(), (-found.share).tolist(), strict=True)
     order = torch.tensor([row for _, row in sorted((key, row) for row, key in enumerate(keys))], dtype=torch.long)
-    names = ("points", "eigenvalues", "speed", "newton_step", "slow", "share")
+    names = ("points", "eigenvalues", "speed", "newton_step", "isolated", "slow", "share")
     return replace(found, **{name: getattr(found, name)[order] for name in names})
 
 
-def _certificates(field: Field, h: Tensor, tolerance: float, within: Tensor) -> tuple[Tensor, Tensor]:
-    """The size of Newton's step at every row, and whether it is a fixed point.
+class _Certificate(NamedTuple):
+    """At every row: the size of Newton's step, whether rounding lets one see all directions, whether it is fixed."""
 
-    What rounding cannot tell from a line of fixed points is one only where the cell gets.
+    steps: Tensor
+    isolated: Tensor
+    fixed: Tensor
+
+
+def _searched(
+    field: Field, begin: Tensor, tolerance: float, max_iterations: int, box: Box, reached: Tensor
+) -> tuple[Tensor, _Certificate]:
+    """Where every row arrives, and what is there.
+
+    Down q first, to slow points and lines of fixed points as well. Gates stop this way early; from where it finds no
+    isolated point Newton's method sets out again, among the states that are known.
     """
-    steps, blind = torch.full((len(h),), torch.inf, dtype=h.dtype), torch.zeros(len(h), dtype=torch.bool)
+    chunks = field.chunks(begin)
+    arrived = box.rounded(torch.cat([descended(field, rows, tolerance, max_iterations) for rows in chunks]))
+    found = _certificate(field, arrived, tolerance, span(reached))
+    rest = (~(found.fixed & found.isolated)).nonzero().squeeze(1)
+    near = box.closed_by(span(torch.cat([begin, reached])))
+    for rows in rest.split(field.rows_at_once) if len(rest) else ():
+        roots = newton_roots(field, begin[rows], near, max_iterations)
+        anew = _certificate(field, roots, tolerance, span(reached))
+        better = anew.fixed & anew.isolated
+        arrived[rows[better]] = roots[better]
+        for whole, part in zip(found, anew, strict=True):
+            whole[rows[better]] = part[better]
+    return arrived, found
+
+
+def _certificate(field: Field, h: Tensor, tolerance: float, reached: Box) -> _Certificate:
+    """What rows are: one that rounding cannot tell from a line of fixed points is fixed only where the cell gets."""
+    steps, isolated = torch.full((len(h),), torch.inf, dtype=h.dtype), torch.zeros(len(h), dtype=torch.bool)
+    fixed = isolated.clone()
     still = (field.gap(h).abs().amax(1) <= tolerance * (1 + h.abs().amax(1))).nonzero().squeeze(1)
     for rows in still.split(field.rows_at_once) if len(still) else ():
-        slope = field.jacobian(h[rows])
-        blind[rows] = unresolved(h[rows], slope)
-        here = ~blind[rows] | within[rows]
-        steps[rows[here]] = newton_steps(h[rows][here], field.gap(h[rows][here]), slope[here])
-    return steps, certified(h, steps) & (within | ~blind)
+        here, gap, jacobian = h[rows], field.gap(h[rows]), field.jacobian(h[rows])
+        steps[rows], isolated[rows] = newton_steps(here, gap, jacobian), ~unresolved(here, jacobian)
+        arrives = torch.where(isolated[rows], contracts(field.gap, here, gap, jacobian), reached.contains(here))
+        fixed[rows] = arrives & certified(here, steps[rows])
+    return _Certificate(steps, isolated, fixed)
 
 
 def _is_slow(field: Field, h: Tensor, reached: Tensor, generator: torch.Generator) -> Tensor:
@@ -268,32 +312,22 @@ def _is_slow(field: Field, h: Tensor, reached: Tensor, generator: torch.Generato
 
     The pace of a unit is how fast its step changes around there, ‖∂F_i/∂h‖: where a gate holds it, it is low as well.
     """
-    found = _within(h, reached)
-    if not found.any():
-        return found
-    span = (reached.amax(0) - reached.amin(0)).amax()
-    for rows in found.nonzero().squeeze(1).split(max(1, field.rows_at_once // NEIGHBOURS)):
+    found = span(reached).contains(h)
+    width = scale(reached) if found.any() else 0.0
+    rest = found.nonzero().squeeze(1)
+    for rows in rest.split(max(1, field.rows_at_once // NEIGHBOURS)) if len(rest) else ():
         gap, slope = field.gap(h[rows]), field.slope(h[rows])
-        pace = _pace(field, h[rows], 0.1 * span, generator)
-        level = LEVEL * span * (slope.mT @ gap.unsqueeze(2)).norm(dim=(1, 2)) < gap.square().sum(1)
-        found[rows] = level & ((gap / pace).square().sum(1) < SLOW * span**2)
+        pace = _pace(field, h[rows], 0.1 * width, generator)
+        level = LEVEL * width * (slope.mT @ gap.unsqueeze(2)).norm(dim=(1, 2)) < gap.square().sum(1)
+        found[rows] = level & ((gap / pace).square().sum(1) < SLOW * width**2)
     return found
 
 
-def _pace(field: Field, h: Tensor, width: Tensor, generator: torch.Generator) -> Tensor:
+def _pace(field: Field, h: Tensor, width: float, generator: torch.Generator) -> Tensor:
     """The median of ‖∂F_i/∂h‖ over some places around every row, (m, n)."""
     away = torch.randn(len(h), NEIGHBOURS, field.width, generator=generator, dtype=h.dtype)
     slopes = field.slope((h.unsqueeze(1) + width * away).flatten(0, 1)).norm(dim=2)
     return slopes.unflatten(0, away.shape[:2]).nanmedian(1).values.clamp_min(1e-300)
-
-
-def _within(h: Tensor, reached: Tensor) -> Tensor:
-    """Whether rows lie in the span of the states that were reached, component by component, (m,) bool."""
-    if not len(reached):
-        return torch.zeros(len(h), dtype=torch.bool)
-    low, high = reached.amin(0), reached.amax(0)
-    slack = 1e-6 * (1 + torch.maximum(low.abs(), high.abs()))
-    return ((h >= low - slack) & (h <= high + slack)).all(1)
 
 
 def _median(values: Tensor) -> float:
@@ -302,9 +336,9 @@ def _median(values: Tensor) -> float:
 
 
 def _starts(
-    field: Field, x: Any, starts: int | Tensor, state: State | None, noise: float, generator: torch.Generator
+    field: Field, trajectory: Tensor | None, starts: int | Tensor, noise: float, box: Box, generator: torch.Generator
 ) -> Tensor:
-    """Flattened states to search from, (m, n); x is the trajectory they come from, if there is one."""
+    """Flattened states to search from, (m, n): as given, or inside the box, around a trajectory if there is one."""
     if isinstance(starts, Tensor):
         if starts.dim() != 2 or starts.shape[1] != field.width or not starts.isfinite().all():
             raise ValueError(
@@ -314,54 +348,13 @@ def _starts(
         return starts.detach().to("cpu", torch.float64)
     if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
         raise ValueError(f"starts must be an int of at least 1 or a tensor (m, {field.width}), got {starts!r}.")
-    count = (starts + 1) // 2 if x is None else starts
-    seen = _walks(field, count, generator) if x is None else _trajectory(field, x, state)
+    count = (starts + 1) // 2 if trajectory is None else starts
+    seen = walked_states(field, min(WALKERS, count), box, generator) if trajectory is None else trajectory
     drawn = seen[torch.randint(len(seen), (count,), generator=generator)] if len(seen) else seen
     spread = seen.std(0) if len(seen) > 1 else torch.ones(field.width, dtype=torch.float64)
-    normal = torch.randn(starts, field.width, generator=generator, dtype=torch.float64)
-    near = drawn + noise * torch.where(spread > 0, spread, 1.0) * normal[: len(drawn)]
-    return torch.cat([near, normal[len(drawn) :]])
-
-
-def _trajectory(field: Field, x: Any, state: State | None) -> Tensor:
-    """The states under x."""
-    trajectory = Trajectory(field.cell, x, state)
-    return torch.cat([stretch.states().flatten(0, 1) for stretch in trajectory.forward()])
-
-
-def _walks(field: Field, count: int, generator: torch.Generator) -> Tensor:
-    """The states on some walks under x* from random states, and on that from the cell's initial one."""
-    walkers = min(16, count)
-    random = torch.randn(walkers, field.width, generator=generator, dtype=torch.float64)
-    begin = torch.cat([flatten(field.like), random])
-    return field.walk(hold(expand(field.x, len(begin)), WALK), unflatten(begin, field.like))
-
-
-def _reached(field: Field, generator: torch.Generator) -> Tensor:
-    """The states that the cell gets to, (m, n): from its initial one, pushed about by its inputs and then left alone.
-
-    What takes no input, or one that is not made of numbers, gets anywhere: its walks begin in random states.
-    """
-    if not any(leaf.is_floating_point() and leaf.numel() for leaf in leaves(field.x)):
-        return _walks(field, 16, generator)
-    walkers = 16
-    begin = expand(field.like, walkers)
-    x = hold(expand(field.x, walkers), WALK)
-    pushed = field.walk(_pushed(x, generator), begin)
-    rest = [pushed[torch.randint(len(pushed), (walkers,), generator=generator)]] if len(pushed) else []
-    return torch.cat([pushed, *[field.walk(x, unflatten(state, field.like)) for state in rest]])
-
-
-def _pushed(x: Any, generator: torch.Generator) -> Any:
-    """The input with normal noise; a cell on its own output is told another past."""
-    if isinstance(x, Past):
-        return Past(_pushed(x.value, generator), torch.ones_like(x.known), x.exogenous)
-    return map_leaves(
-        lambda leaf: (
-            leaf + torch.randn(leaf.shape, generator=generator, dtype=leaf.dtype) if leaf.is_floating_point() else leaf
-        ),
-        x,
-    )
+    normal = torch.randn(len(drawn), field.width, generator=generator, dtype=torch.float64)
+    near = drawn + noise * torch.where(spread > 0, spread, 1.0) * normal
+    return torch.cat([box.clamp(near), box.draw(starts - len(drawn), generator)])
 
 
 def _distinct(points: Tensor, slow: Tensor, speed: Tensor, merge: float) -> tuple[Tensor, Tensor]:
@@ -385,11 +378,11 @@ def _eigenvalues(field: Field, points: Tensor) -> Tensor:
     return torch.cat(found) if found else torch.zeros(0, field.width, dtype=torch.complex128)
 
 
-def _kind(values: Tensor) -> str:
+def _kind(values: Tensor, isolated: bool) -> str:
     """The name of a fixed point with these eigenvalues, the largest modulus first."""
     leading, sizes = complex(values[0]), values.abs()
     rotates = abs(leading.imag) > MARGIN * abs(leading)
-    if sizes[0] < 1 - MARGIN:
+    if sizes[0] < 1 - MARGIN and isolated:
         return "stable spiral" if rotates else "stable node"
     if sizes[0] <= 1 + MARGIN:
         return "marginal"

@@ -15,7 +15,7 @@ from scipy.special import expit
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
-from seqdyn.dynamics.certificate import certified, newton_steps, unresolved
+from seqdyn.dynamics.certificate import certified, contracts, newton_steps, unresolved
 from seqdyn.dynamics.equilibria import fixed_points
 from seqdyn.loops import scan
 from seqdyn.state import flatten, hold
@@ -102,7 +102,7 @@ def test_no_point_of_a_gru_lies_outside(reset_gate, size):
         found = fixed_points(cell, starts=256)
         assert len(found) == 0 or found.points.abs().max() <= 1 + 1e-6
         points = numbers(found.points[~found.slow])
-        away = np.abs(candidate_gap(cell)(points)) > 1e-5
+        away = np.abs(candidate_gap(cell)(points)) > 2e-6 * 20 * size  # n(h) − h is up to its slope times the distance
         assert let_through(cell, points)[away].max(initial=0.0) < 1e-12
         assert (found.newton_step[~found.slow] <= 2e-6).all()
 
@@ -166,6 +166,39 @@ def test_a_ghost_behind_a_gate_is_no_ghost(held):
     unit = Given(2, lambda h: torch.stack([h[:, 0] + held * (1 + h[:, 0] ** 2), 0.5 * h[:, 1]], 1))
     grid = torch.cartesian_prod(torch.linspace(-1, 1, 12), torch.linspace(-1, 1, 12))
     assert not len(fixed_points(unit, starts=grid))
+
+
+@pytest.mark.parametrize("ghost", [1e-13, 1e-12, 1e-10])
+def test_a_short_step_that_leads_nowhere_is_no_fixed_point(ghost):
+    """h ← h + h² + ε moves by less than the tolerance at 0, and Newton's step from √ε is √ε; it has no fixed point."""
+    found = fixed_points(Given(1, lambda h: h + h**2 + ghost), starts=torch.linspace(-1, 1, 50)[:, None])
+    assert found.slow.all() and not found.isolated.any()
+
+
+def test_a_saddle_node_is_a_fixed_point():
+    """h ← h + h², a double root, of which Newton's method halves the distance at every step."""
+    found = fixed_points(Given(1, lambda h: h + h**2))
+    assert len(found) == 1 and not found.slow.any() and abs(float(found.points[0, 0])) < 1e-6
+
+
+@pytest.mark.parametrize("function", [torch.tanh, lambda h: h - h**3], ids=["tanh", "h³"])
+def test_a_fixed_point_that_is_about_to_split_is_marginal(function):
+    """Pitchforks, at 0, where I − J is singular."""
+    found = fixed_points(Given(1, function))
+    assert found.kinds == ["marginal"] and abs(float(found.points[0, 0])) < 1e-4
+    assert not found.isolated.any() and not found.stable.any()
+
+
+def test_kantorovich_is_not_asked_of_rounding():
+    """At a root both steps are rounding; beside it the second is far shorter, at a double root a quarter."""
+    h = torch.tensor([[1.0], [1.001], [2.001]], dtype=torch.float64)
+
+    def gap(h):
+        return torch.where(h < 1.5, h**2 - 1, (h - 2) ** 2)
+
+    jacobian = 1 + torch.where(h < 1.5, 2 * h, 2 * (h - 2))
+    assert contracts(gap, h, gap(h), jacobian.unsqueeze(2)).all()
+    assert not contracts(lambda h: gap(h) + 1e-5, h, gap(h) + 1e-5, jacobian.unsqueeze(2))[2]
 
 
 @pytest.mark.parametrize("held", [1.0, 1e-2, 1e-4])
