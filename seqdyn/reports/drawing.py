@@ -6,11 +6,12 @@ A norm of 0 has the logarithm −∞: a triangle at the lower edge marks it, and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import matplotlib
 import numpy as np
-from matplotlib.lines import Line2D
+from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
@@ -19,11 +20,10 @@ from seqdyn.reports.pointers import Content, look_up, matches
 from seqdyn.reports.writing import written
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
-Draw = Callable[["Axes", Content], str]
+Draw = Callable[[Axes, Content], str]
 """Draws one panel from a report, and says in a sentence with its numbers what it shows."""
 
 WIDTH = 5.2
@@ -83,10 +83,35 @@ class Drawing(NamedTuple):
 
 
 def drawing(
-    *needs: str, height: float = 3.0, rows: str = "", below: Drawing | None = None
+    *needs: str,
+    title: str = "",
+    x: str = "",
+    y: str = "",
+    zero: bool = False,
+    columns: int = 2,
+    height: float = 3.0,
+    rows: str = "",
+    below: Drawing | None = None,
 ) -> Callable[[Draw], Drawing]:
-    """Make a figure of a function that draws a panel; it is named after the function."""
-    return lambda draw: Drawing(draw.__name__, needs, draw, height, rows, below)
+    """Make a figure of a function that draws a panel; it is named after the function.
+
+    The panel comes with the title, the labels of the axes and, if asked for, a line at 0; the function may set others.
+    A legend of so many columns stands below what has labels.
+    """
+
+    def figure_of(draw: Draw) -> Drawing:
+        @wraps(draw)
+        def panel(axes: Axes, content: Content) -> str:
+            axes.set(title=title, xlabel=x, ylabel=y)
+            if zero:
+                axes.axhline(0.0, color=PALETTE["data"], linewidth=1.0)
+            words = draw(axes, content)
+            legend_below(axes, columns)
+            return words
+
+        return Drawing(draw.__name__, needs, panel, height, rows, below)
+
+    return figure_of
 
 
 def numbers(values: Any) -> Array:
@@ -97,11 +122,6 @@ def numbers(values: Any) -> Array:
 def finite(values: Array) -> Array:
     """NaN in place of infinities."""
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def some(values: Any) -> bool:
-    """Whether there is a finite number among them."""
-    return bool(values) and bool(np.isfinite(numbers(values)).any())
 
 
 def curve(axes: Axes, places: Array, values: Array, **look: Any) -> None:
@@ -150,6 +170,11 @@ def mark_required_lag(axes: Axes, place: float | None, label: str = "") -> None:
         axes.axvline(place, color=PALETTE["data"], linestyle="--", linewidth=1.3, label=name)
 
 
+def mark_level(axes: Axes, value: float, label: str, linestyle: str = "--") -> None:
+    """A horizontal line at a number that something is held against."""
+    axes.axhline(value, color=PALETTE["data"], linestyle=linestyle, linewidth=1.2, label=label)
+
+
 def scale_by_lag(axes: Axes, last: float, limits: tuple[float, float]) -> None:
     """Lags by powers of two, where the first steps, which matter most, have room."""
     axes.set_xscale("log", base=2)
@@ -173,12 +198,17 @@ def whole_steps(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def colour_bar(axes: Axes, mesh: Any, label: str, **options: Any) -> None:
-    """A bar beside a map."""
-    bar = _whole(axes).colorbar(mesh, ax=axes, **options)
+def draw_map(axes: Axes, values: Array, limits: tuple[float, float], label: str, colours: str, **look: Any) -> None:
+    """A table of numbers as colours, with a bar beside it; grey is no number, an end of the bar what lies beyond it."""
+    beyond = int(np.isneginf(values).any()) + 2 * int(np.isposinf(values).any())
+    shades = matplotlib.colormaps[colours].with_extremes(bad="#E6E6E6")
+    limited = np.ma.masked_invalid(np.clip(values, *limits))
+    image = axes.imshow(limited, cmap=shades, vmin=limits[0], vmax=limits[1], interpolation="none", **look)
+    bar = _whole(axes).colorbar(image, ax=axes, extend=("neither", "min", "max", "both")[beyond], pad=0.02, shrink=0.9)
     bar.set_label(label, fontsize=STYLE["axes.labelsize"])
     bar.ax.tick_params(labelsize=STYLE["ytick.labelsize"], color=PALETTE["note"])
     bar.outline.set_visible(False)
+    axes.grid(False)
 
 
 def name_places(axes: Axes, labels: Sequence[Any], shift: float = 0.0) -> None:
@@ -188,19 +218,13 @@ def name_places(axes: Axes, labels: Sequence[Any], shift: float = 0.0) -> None:
         label.set_visible(len(labels) <= 11 or place % 2 == 0)
 
 
-def key(marker: str, colour: str, label: str) -> Line2D:
-    """An entry of a legend."""
-    return Line2D([], [], marker=marker, linestyle="", color=colour, label=label)
-
-
-def legend_below(axes: Axes, columns: int, handles: list[Any] | None = None, reverse: bool = False) -> None:
+def legend_below(axes: Axes, columns: int) -> None:
     """Below the panel, where it hides nothing."""
-    found = axes.get_legend_handles_labels()[0] if handles is None else handles
-    if found:
+    if axes.get_legend_handles_labels()[0]:
         below = ScaledTranslation(0.0, -0.48, _whole(axes).dpi_scale_trans)  # room for the labels of the axis
         placed: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.0, 0.0), "borderaxespad": 0.0}
         placed |= {"bbox_transform": axes.transAxes + below, "columnspacing": 1.4}
-        axes.legend(handles=found, ncols=columns, fontsize=9.0, handlelength=2.2, reverse=reverse, **placed)
+        axes.legend(ncols=columns, fontsize=9.0, handlelength=2.2, **placed)
 
 
 def short(name: str) -> str:

@@ -60,6 +60,17 @@ class Grid(NamedTuple):
         return place in wanted or key == last
 
 
+def columns(pattern: str, labels: Mapping[str, str]) -> dict[str, Column]:
+    """One column for each name, which takes the place of ``{}`` in the pattern.
+
+    Examples
+    --------
+    >>> columns("/products/{}/*", {"lags": "lag, steps", "samples": "samples"})
+    {'lag, steps': '/products/lags/*', 'samples': '/products/samples/*'}
+    """
+    return {label: pattern.format(name) for name, label in labels.items()}
+
+
 def item(content: Content, where: str) -> Item:
     """A text as it is, a number as one."""
     found = look_up(content, where)

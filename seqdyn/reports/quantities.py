@@ -113,6 +113,19 @@ class Quantity(NamedTuple):
         return xr.DataArray(values, coordinates, dimensions, self.array, {"units": unit} if unit else {})
 
 
+def curves(pattern: str, labels: Mapping[str, str], array: str, *axes: Axis, unit: str = "") -> tuple[Quantity, ...]:
+    """One curve for each name, which takes the place of ``{}`` in the pattern and in the name of the array.
+
+    Examples
+    --------
+    >>> [found.where for found in curves("/training/{}/*", {"loss": "loss"}, "training_{}", Axis("epoch", "step"))]
+    ['/training/loss/*']
+    """
+    return tuple(
+        Quantity(pattern.format(name), label, array.format(name), unit, axes) for name, label in labels.items()
+    )
+
+
 def single(where: str, label: str, unit: str = "") -> Quantity:
     """One number; its array is named after its place."""
     return Quantity(where, label, "" if where.endswith("/0") else "_".join(where.split("/")[1:]), unit)

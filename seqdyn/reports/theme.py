@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seqdyn.dynamics.gradients import known_quantiles
 from seqdyn.reports.drawing import Drawing
-from seqdyn.reports.grids import Grid
+from seqdyn.reports.grids import Grid, columns
 from seqdyn.reports.page import Number, Rows, Table
 from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import QUANTILES, Quantity
@@ -105,6 +105,13 @@ def log10(natural: Tensor) -> Tensor:
 def quantiles(logs: Tensor) -> dict[str, list[float]]:
     """Columns of natural logarithms, one a quantile, by name and as log₁₀."""
     return dict(zip(QUANTILES, log10(logs).T.tolist(), strict=True))
+
+
+def by_lag(section: str, caption: str, **others: str) -> Grid:
+    """The table of norms by lag, with the headers of what else of the section has a number for every lag."""
+    lags = columns(f"/{section}/{{}}/*", {"lags": "lag, steps"} | others)
+    norms = columns(f"/{section}/quantiles/{{}}/*", {name: f"{name}, log10" for name in QUANTILES})
+    return Grid(caption, f"/{section}/lags", lags | norms)
 
 
 def along(curves: Tensor) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,17 +13,14 @@ from torch import Tensor
 from seqdyn.dynamics.equilibria import fixed_points
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.drawing import drawing, legend_below, numbers
-from seqdyn.reports.grids import Grid
+from seqdyn.reports.drawing import Axes, drawing, numbers
+from seqdyn.reports.grids import Grid, columns
 from seqdyn.reports.page import Item
-from seqdyn.reports.pointers import Content, Key, look_up
+from seqdyn.reports.pointers import Content, Key
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
 from seqdyn.reports.theme import Run, Theme, thinned
 from seqdyn.reports.writing import counted
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 STABILITIES = ("stable", "unstable", "marginal", "slow")
 """What a fixed point can be; a slow one is a place where little moves, and none of the others."""
@@ -48,15 +45,11 @@ def _content(_: Subject, found: Measurements) -> dict[str, Any] | None:
     states = states[thinned(len(states))]
     centre = states.mean(0)
     _, _, axes = torch.linalg.svd(states - centre, full_matrices=False)
-    flat = [_plane((part - centre) @ axes[:2].T) for part in (own.points, states)]
     return {
-        "points": flat[0],
-        "trajectory": flat[1],
-        "stable": own.stable.tolist(),
-        "speed": own.speed.tolist(),
-        "index": own.index.tolist(),
+        "points": _plane((own.points - centre) @ axes[:2].T),
+        "trajectory": _plane((states - centre) @ axes[:2].T),
+        **{name: getattr(own, name).tolist() for name in ("stable", "speed", "index", "share")},
         "kinds": list(own.kinds),
-        "share": own.share.tolist(),
         "time_constants": [float(times.max()) for times in own.time_constants],
     }
 
@@ -74,27 +67,22 @@ def stabilities(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-@drawing("/fixed_points/points", height=3.6)
+@drawing("/fixed_points/points", x="first principal component", y="second principal component", height=3.6)
 def fixed_point_plane(axes: Axes, content: Content) -> str:
     """Fixed and slow points, and the trajectory, on two principal components."""
-    found = look_up(content, "/fixed_points")
-    way = numbers(found["trajectory"] or []).reshape(-1, 2)
-    points = numbers(found["points"]).reshape(-1, 2)
-    kinds = np.array(stabilities(found))
-    axes.plot(
-        *way[thinned(len(way))].T, color=PALETTE["baseline"], linewidth=0.6, alpha=0.6, label="trajectory", zorder=1
-    )
-    for label, marker, colour in zip(STABILITIES, "oXsD", (MODELS[0], MODELS[1], MODELS[2], MODELS[4]), strict=True):
+    found = content["fixed_points"]
+    way, points = (numbers(found[name] or []).reshape(-1, 2) for name in ("trajectory", "points"))
+    way, kinds = way[thinned(len(way))], np.array(stabilities(found))
+    axes.plot(*way.T, color=PALETTE["baseline"], linewidth=0.6, alpha=0.6, label="trajectory", zorder=1)
+    for label, marker, number in zip(STABILITIES, "oXsD", (0, 1, 2, 4), strict=True):
         if (chosen := kinds == label).any():
-            look: dict[str, Any] = {"marker": marker, "color": colour, "markersize": 8.0, "markeredgecolor": "white"}
-            axes.plot(*points[chosen].T, linestyle="", zorder=3, label=f"{label} ({chosen.sum()})", **look)
+            look: dict[str, Any] = {"color": MODELS[number], "markersize": 8.0, "markeredgecolor": "white", "zorder": 3}
+            axes.plot(*points[chosen].T, marker, label=f"{label} ({chosen.sum()})", **look)
     for point, index in zip(points, found["index"], strict=True):
         if index:
             axes.annotate(str(index), tuple(point), (4, 4), textcoords="offset points", fontsize=8.0, zorder=4)
-    numbered = ", with the number of unstable directions" if any(found["index"]) else ""
-    axes.set(title=f"Fixed points{numbered}", xlabel="first principal component", ylabel="second principal component")
+    axes.set_title("Fixed points" + (", with the number of unstable directions" if any(found["index"]) else ""))
     axes.margins(0.1)
-    legend_below(axes, columns=2)
     many = Counter(kinds.tolist())
     return f"{counted(len(points), 'point')}: {', '.join(f'{many[kind]} {kind}' for kind in STABILITIES)}."
 
@@ -103,25 +91,20 @@ def _stability(content: Content, place: Key) -> Item:
     return stabilities(content["fixed_points"])[int(place)]
 
 
+MEASURES = {
+    "index": "unstable directions",
+    "speed": "speed per step",
+    "share": "share of starts",
+    "time_constants": "slowest, steps",
+}
+POINTS = {"kind": "/fixed_points/kinds/*", "stability": _stability, **columns("/fixed_points/{}/*", MEASURES)}
+
 FIXED_POINTS = Theme(
     "fixed_points",
     "Fixed points",
     "Where the state would stay if the input stood still; the index counts the directions that lead away.",
     _content,
     _measure,
-    grids=(
-        Grid(
-            "Points",
-            "/fixed_points/kinds",
-            {
-                "kind": "/fixed_points/kinds/*",
-                "stability": _stability,
-                "unstable directions": "/fixed_points/index/*",
-                "speed per step": "/fixed_points/speed/*",
-                "share of starts": "/fixed_points/share/*",
-                "slowest, steps": "/fixed_points/time_constants/*",
-            },
-        ),
-    ),
+    grids=(Grid("Points", "/fixed_points/kinds", POINTS),),
     figures=(fixed_point_plane,),
 )

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from seqdyn.dynamics.gates import gate_statistics, saturation
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.drawing import drawing, key, legend_below, numbers, scale_by_power, short
-from seqdyn.reports.grids import Grid
+from seqdyn.reports.drawing import Axes, drawing, mark_level, numbers, scale_by_power, short
+from seqdyn.reports.grids import Grid, columns
 from seqdyn.reports.page import Item, Number
-from seqdyn.reports.pointers import Content, Key, look_up, matches, pointer
-from seqdyn.reports.quantities import Axis, Quantity, single
+from seqdyn.reports.pointers import Content, Key, matches, pointer
+from seqdyn.reports.quantities import Axis, Quantity, curves, single
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
 from seqdyn.reports.theme import Run, Theme
 from seqdyn.reports.writing import counted, from_log10, written
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SHARES = {"mean": "mean", "below_5_percent": "share below 0.05", "above_95_percent": "share above 0.95"}
 """The single numbers of a gate."""
@@ -53,28 +50,21 @@ def _content(_: Subject, found: Measurements) -> dict[str, Any] | None:
     }
 
 
-# --- figures ----------------------------------------------------------------------------------------------------------
-
-
-@drawing("/gates/named", height=1.5, rows="/gates/named")
+@drawing("/gates/named", title="Means of the gates", x="mean over time", height=1.5, rows="/gates/named")
 def gate_means(axes: Axes, content: Content) -> str:
     """The mean of every unit of every gate; near the ends of its range no gradient comes through a gate."""
-    named = look_up(content, "/gates/named")
-    names = sorted(named)
-    values = {name: numbers(named[name]["unit_means"]) for name in names}
-    lowest = -1.0 if any((means < 0).any() for means in values.values()) else 0.0
+    named = dict(sorted(content["gates"]["named"].items()))
+    values = [means[np.isfinite(means)] for means in (numbers(gate["unit_means"]) for gate in named.values())]
+    places, lowest = np.arange(len(named)), -1.0 if any((means < 0).any() for means in values) else 0.0
     for zone in ((lowest, lowest + 0.05), (0.95, 1.0)):
         axes.axvspan(*zone, color=PALETTE["memory"], zorder=0)
-    for place, name in enumerate(names):
-        means = values[name][np.isfinite(values[name])]
-        axes.plot(means, np.full(len(means), place), "|", color=MODELS[0], markersize=13.0, alpha=0.6)
-        if len(means):
-            axes.plot(np.median(means), place, "D", color=MODELS[1], markersize=5.0)
-    axes.set_yticks(range(len(names)), [short(name) for name in names])
-    axes.set(xlim=(lowest - 0.02, 1.02), ylim=(len(names) - 0.4, -0.6), xlabel="mean over time")
-    axes.set_title("Means of the gates")
-    legend_below(axes, columns=2, handles=[key("|", MODELS[0], "a unit"), key("D", MODELS[1], "median")])
-    over_all = ", ".join(f"{name} {written(named[name]['mean'])}" for name in sorted(named))
+    units, rows = np.concatenate(values), np.repeat(places, [len(means) for means in values])
+    axes.plot(units, rows, "|", color=MODELS[0], markersize=13.0, alpha=0.6, label="a unit")
+    middle = [np.median(means) if len(means) else np.nan for means in values]
+    axes.plot(middle, places, "D", color=MODELS[1], markersize=5.0, label="median")
+    axes.set_yticks(places, [short(name) for name in named])
+    axes.set(xlim=(lowest - 0.02, 1.02), ylim=(len(named) - 0.4, -0.6))
+    over_all = ", ".join(f"{name} {written(gate['mean'])}" for name, gate in named.items())
     return f"The mean of every unit of every gate; over all units: {over_all}."
 
 
@@ -84,27 +74,27 @@ def needed(content: Content) -> float:
     return -lag / (least * math.log(10)) if least < 0 else float(lag)
 
 
-@drawing("/gates/named/*/time_constants")
+@drawing(
+    "/gates/named/*/time_constants",
+    title="Memories of the units, sorted",
+    x="share of the units, %",
+    y="time constant, steps",
+)
 def gate_time_constants(axes: Axes, content: Content) -> str:
     """The memories that the gates make, sorted, and the lag they are needed for."""
     required, least = content["subject"]["required_lag"], needed(content)
     found = {keys[0]: np.sort(numbers(own)) for keys, own in matches(content, "/gates/named/*/time_constants") if own}
     for number, (name, values) in enumerate(found.items()):
         share = 100 * (np.arange(len(values)) + 0.5) / len(values)
-        there = np.isfinite(values) & (values > 0)
-        endless = int(np.isposinf(values).sum())
-        label = short(str(name)) + (f" ({endless} without end)" if endless else "")
+        there, endless = np.isfinite(values) & (values > 0), int(np.isposinf(values).sum())
         look: dict[str, Any] = {"color": MODELS[number % len(MODELS)], "marker": "os^Dv"[number % 5], "markersize": 3.5}
-        axes.plot(share[there], values[there], label=label, linewidth=1.0, **look)
-    axes.axhline(required, color=PALETTE["data"], linestyle="--", linewidth=1.2, label=f"required lag {required}")
+        label = short(str(name)) + (f" ({endless} without end)" if endless else "")
+        axes.plot(share[there], values[there], linewidth=1.0, label=label, **look)
+    mark_level(axes, required, f"required lag {required}")
     if np.isfinite(least) and least > 0:
-        axes.axhline(
-            least, color=PALETTE["data"], linestyle=":", linewidth=1.2, label=f"needed for it, {written(least)}"
-        )
-    axes.set(title="Memories of the units, sorted", xlabel="share of the units, %", ylabel="time constant, steps")
+        mark_level(axes, least, f"needed for it, {written(least)}", ":")
     axes.set_xlim(0, 100)
     scale_by_power(axes)
-    legend_below(axes, columns=2)
     every = np.concatenate(list(found.values()))
     kept, lag = from_log10(content["subject"]["thresholds"]["vanishing_warn"]), counted(required, "step")
     units = f"{int((every >= least).sum())} of {counted(len(every), 'unit')} at {counted(least, 'step')} or longer"
@@ -118,7 +108,8 @@ def _longest(content: Content, name: Key) -> Item:
     return Number(values[-1], where) if values else "–"
 
 
-GATE = Axis("gate", "name")
+GATE, UNIT = Axis("gate", "name"), Axis("unit")
+OVER_ALL = columns("/gates/named/*/{}", SHARES) | {"longest time constant, steps": _longest}
 
 GATES = Theme(
     "gates",
@@ -128,26 +119,12 @@ GATES = Theme(
     _content,
     _measure,
     (
-        *(Quantity(f"/gates/named/*/{name}", label, "", "", (GATE,)) for name, label in SHARES.items()),
-        Quantity("/gates/named/*/unit_means/*", "mean of a unit", "unit_mean", "", (GATE, Axis("unit"))),
-        Quantity(
-            "/gates/named/*/time_constants/*",
-            "time constant",
-            "time_constant",
-            "steps",
-            (GATE, Axis("unit")),
-        ),
+        *curves("/gates/named/*/{}", SHARES, "", GATE),
+        Quantity("/gates/named/*/unit_means/*", "mean of a unit", "unit_mean", "", (GATE, UNIT)),
+        Quantity("/gates/named/*/time_constants/*", "time constant", "time_constant", "steps", (GATE, UNIT)),
         single("/gates/saturated", "saturated share of the state"),
         single("/gates/dead", "dead share of the units"),
     ),
-    (
-        Grid(
-            "Gates over all units and steps",
-            "/gates/named",
-            {label: f"/gates/named/*/{name}" for name, label in SHARES.items()}
-            | {"longest time constant, steps": _longest},
-            "gate",
-        ),
-    ),
+    (Grid("Gates over all units and steps", "/gates/named", OVER_ALL, "gate"),),
     (gate_means, gate_time_constants),
 )

@@ -5,39 +5,36 @@ g_{t−k} = ∂E_t/∂h_{t−k}
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import matplotlib
 import numpy as np
 import torch
 
 from seqdyn.dynamics.gradients import accumulated_gradient, gradient_by_lag, output_gradient, parameter_gradients
 from seqdyn.dynamics.norm_preservation import omega
 from seqdyn.dynamics.trajectory import Trajectory
-from seqdyn.figures import MODELS, PALETTE
+from seqdyn.figures import MODELS
 from seqdyn.reports.drawing import (
-    colour_bar,
+    Axes,
     curve,
+    draw_map,
     drawing,
     finite,
-    legend_below,
     limits_of,
     mark_infinite,
+    mark_level,
     mark_required_lag,
     name_places,
     numbers,
     short,
 )
-from seqdyn.reports.grids import Grid
-from seqdyn.reports.pointers import Content, look_up
-from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, single
+from seqdyn.reports.grids import Grid, columns
+from seqdyn.reports.pointers import Content
+from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, curves, single
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
-from seqdyn.reports.theme import Run, Theme, along, log10, quantiles, thinned
+from seqdyn.reports.theme import Run, Theme, along, by_lag, log10, quantiles, thinned
 from seqdyn.reports.writing import written
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 ANCHORS = 32
 """Errors that are followed back."""
@@ -96,73 +93,71 @@ def _parameters(subject: Subject, found: Measurements) -> dict[str, Any] | None:
     }
 
 
-# --- figures ----------------------------------------------------------------------------------------------------------
+BANDS = "/gradient/parameters/log10"
 
 
-@drawing("/gradient/parameters/log10", height=1.5, rows="/gradient/parameters/log10")
+@drawing(BANDS, title="Gradient by parameter and lag", height=1.5, rows=BANDS)
 def gradient_by_parameter(axes: Axes, content: Content) -> str:
     """The part of the gradient that reaches every parameter from each band of lags."""
-    found = look_up(content, "/gradient/parameters")
+    found = content["gradient"]["parameters"]
     names = sorted(found["log10"])
     values = np.stack([numbers(found["log10"][name]) for name in names])
-    known = values[np.isfinite(values)]
-    low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
-    colours = matplotlib.colormaps["viridis"].with_extremes(bad="#DDDDDD")
-    shown = np.ma.masked_invalid(values)
-    image = axes.imshow(
-        shown, cmap=colours, vmin=low, vmax=low + max(float(high - low), 0.1), aspect="auto", interpolation="none"
-    )
-    colour_bar(axes, image, "log10 of the norm", pad=0.02)
+    known = values[np.isfinite(values)] if np.isfinite(values).any() else np.array([0.0, 1.0])
+    limits = known.min(), max(known.max(), known.min() + 0.1)
+    draw_map(axes, finite(values), limits, "log10 of the norm", "viridis", aspect="auto")
     axes.set_yticks(np.arange(len(names)), [short(name) for name in names])
     name_places(axes, found["edges"])
-    axes.grid(False)
-    missing = "\n(grey: nothing arrives)" if np.isneginf(values).any() else ""
-    axes.set(title="Gradient by parameter and lag", xlabel=f"lag of the error, up to{missing}")
+    axes.set_xlabel("lag of the error, up to" + ("\n(grey: nothing arrives)" if np.isneginf(values).any() else ""))
     ends = f"at most {written(values[:, 0].max())} from lag 0 and {written(values[:, -1].max())} from the lags up to"
     return f"log10 norm of the gradient by parameter and band of lags: {ends} {found['edges'][-1]}."
 
 
-@drawing("/gradient/parameters/beyond")
+SHARES = {"beyond": "of the sum", "beyond_apart": "of the parts"}
+"""What is a share of the gradient from beyond a lag: of the parts, nothing cancels."""
+
+
+@drawing("/gradient/parameters/beyond", title="Share of the gradient from beyond a lag", x="lag, steps", y="share")
 def truncation_share(axes: Axes, content: Content) -> str:
     """The share of the gradient from beyond each lag: what truncated backpropagation would leave out."""
-    found, required = look_up(content, "/gradient/parameters"), content["subject"]["required_lag"]
-    edges, most = numbers(found["edges"]), content["subject"]["thresholds"]["truncated"]
-    places = np.arange(len(edges))
-    for key, label, colour, marker in (
-        ("beyond", "of the sum", MODELS[0], "o"),
-        ("beyond_apart", "of the parts, nothing cancels", MODELS[1], "s"),
-    ):
-        axes.plot(places, finite(numbers(found[key])), color=colour, marker=marker, markersize=4.0, label=label)
-    axes.axhline(most, color=PALETTE["note"], linestyle=":", linewidth=1.2, label=f"{written(100 * most)} %")
-    if len(edges) > 1:
-        mark_required_lag(axes, float(np.interp(required, edges, places)), f"required lag {required}")
+    found, required = content["gradient"]["parameters"], content["subject"]["required_lag"]
+    most = content["subject"]["thresholds"]["truncated"]
+    limit, places = f"{written(100 * most)} %", np.arange(len(found["edges"]))
+    for (name, label), colour, marker in zip(SHARES.items(), MODELS, "os", strict=False):
+        axes.plot(places, finite(numbers(found[name])), color=colour, marker=marker, markersize=4.0, label=label)
+    mark_level(axes, most, limit, ":")
+    if len(places) > 1:
+        mark_required_lag(axes, float(np.interp(required, found["edges"], places)), f"required lag {required}")
     name_places(axes, found["edges"])
     axes.set_ylim(bottom=0.0)
-    axes.set(title="Share of the gradient from beyond a lag", xlabel="lag, steps", ylabel="share")
-    legend_below(axes, columns=2)
     small = [edge for edge, share in zip(found["edges"], found["beyond_apart"], strict=True) if share <= most]
-    limit = f"{written(100 * most)} %"
     where = f"falls to {limit} or less at lag {small[0]}" if small else f"stays above {limit} at every lag"
     return f"The share of the gradient from beyond a lag, taken apart so that nothing cancels, {where}."
 
 
-@drawing("/gradient/omega/steps")
+@drawing("/gradient/omega/steps", x="step", y="Ωₜ")
 def omega_along_time(axes: Axes, content: Content) -> str:
     """Pascanu's Ω_t, which shows where the gradient dies."""
-    found = look_up(content, "/gradient/omega")
+    found = content["gradient"]["omega"]
     curve(axes, numbers(found["steps"]), numbers(found["median"]), color=MODELS[2])
-    axes.set(title=f"Pascanu's Ω = {written(found['value'])}: where it dies or grows", xlabel="step", ylabel="Ωₜ")
+    axes.set_title(f"Pascanu's Ω = {written(found['value'])}: where it dies or grows")
     return f"Ω is {written(found['value'])}."
 
 
-@drawing("/gradient/accumulated/steps", height=2.2, below=omega_along_time)
+@drawing(
+    "/gradient/accumulated/steps",
+    title="Accumulated gradient, median",
+    x="step",
+    y="log10 of the gradient",
+    height=2.2,
+    below=omega_along_time,
+)
 def gradient_along_time(axes: Axes, content: Content) -> str:
     """The accumulated gradient δ_t along a sequence."""
-    found = look_up(content, "/gradient/accumulated")
+    found = content["gradient"]["accumulated"]
     steps, values = numbers(found["steps"]), numbers(found["median"])
     limits = limits_of([values])
     curve(axes, steps, values, color=MODELS[1])
-    axes.set(title="Accumulated gradient, median", xlabel="step", ylabel="log10 of the gradient", ylim=limits)
+    axes.set_ylim(limits)
     mark_infinite(axes, steps, values, MODELS[1], limits)
     ends = f"from {written(found['median'][0])} at the first step to {written(found['median'][-1])} at the last"
     return f"log10 of the accumulated gradient, {ends}, and Ω below it."
@@ -170,6 +165,9 @@ def gradient_along_time(axes: Axes, content: Content) -> str:
 
 LAG = Axis("lag", "lag", "/gradient/lags/*")
 BAND = Axis("band", "lag", "/gradient/parameters/edges/*")
+STEP, OMEGA_STEP = (Axis("step", "step", f"/gradient/{name}/steps/*") for name in ("accumulated", "omega"))
+BEYOND = {"beyond": "share beyond the lag", "beyond_apart": "share beyond the lag, apart"}
+PARAMETER = Axis("parameter", "name")
 
 GRADIENT = Theme(
     "gradient",
@@ -180,46 +178,20 @@ GRADIENT = Theme(
     _measure,
     (
         Quantity("/gradient/quantiles/*/*", "gradient", "gradient", "log10", (QUANTILE, LAG)),
-        *(
-            Quantity(
-                f"/gradient/{key}/median/*",
-                label,
-                array,
-                unit,
-                (Axis("step", "step", f"/gradient/{key}/steps/*"),),
-                0.5,
-            )
-            for key, label, array, unit in (
-                ("accumulated", "accumulated gradient", "accumulated_gradient", "log10"),
-                ("omega", "Pascanu's Ω", "omega", ""),
-            )
-        ),
         Quantity(
-            "/gradient/parameters/log10/*/*",
-            "gradient of a parameter",
-            "parameter_gradient",
-            "log10",
-            (Axis("parameter", "name"), BAND),
+            "/gradient/accumulated/median/*", "accumulated gradient", "accumulated_gradient", "log10", (STEP,), 0.5
         ),
-        Quantity("/gradient/parameters/beyond/*", "share beyond the lag", "beyond", "", (BAND,)),
-        Quantity("/gradient/parameters/beyond_apart/*", "share beyond the lag, apart", "beyond_apart", "", (BAND,)),
+        Quantity("/gradient/omega/median/*", "Pascanu's Ω", "omega", "", (OMEGA_STEP,), 0.5),
+        Quantity(f"{BANDS}/*/*", "gradient of a parameter", "parameter_gradient", "log10", (PARAMETER, BAND)),
+        *curves("/gradient/parameters/{}/*", BEYOND, "{}", BAND),
         single("/gradient/omega/value", "Pascanu's Ω"),
     ),
     (
-        Grid(
-            "log10 of the gradient by lag, relative to lag 1",
-            "/gradient/lags",
-            {"lag, steps": "/gradient/lags/*"}
-            | {f"{name}, log10": f"/gradient/quantiles/{name}/*" for name in QUANTILES},
-        ),
+        by_lag("gradient", "log10 of the gradient by lag, relative to lag 1"),
         Grid(
             "Share of the gradient from beyond a lag",
             "/gradient/parameters/edges",
-            {
-                "lag, steps": "/gradient/parameters/edges/*",
-                "of the sum": "/gradient/parameters/beyond/*",
-                "of the parts": "/gradient/parameters/beyond_apart/*",
-            },
+            columns("/gradient/parameters/{}/*", {"edges": "lag, steps"} | SHARES),
         ),
     ),
     (gradient_by_parameter, truncation_share, gradient_along_time),

@@ -48,16 +48,14 @@ def _steps(content: Content, place: Key) -> Item:
     return Number(one["steps"], f"/horizons/{place}/steps", "≥ " if one["at_least"] else "")
 
 
+NAME, MEANS = "/horizons/*/name", "/horizons/*/definition"
+
 HORIZONS = Theme(
     "horizons",
     "Horizons",
     "How far back each measure reaches. They differ, since each asks something else; the required lag is yours.",
     _content,
     _measure,
-    (Quantity("/horizons/*/steps", "horizon", "horizons", "steps", (Axis("horizon", "name", "/horizons/*/name"),)),),
-    (
-        Grid(
-            "Steps back", "/horizons", {"name": "/horizons/*/name", "steps": _steps, "means": "/horizons/*/definition"}
-        ),
-    ),
+    (Quantity("/horizons/*/steps", "horizon", "horizons", "steps", (Axis("horizon", "name", NAME),)),),
+    (Grid("Steps back", "/horizons", {"name": NAME, "steps": _steps, "means": MEANS}),),
 )

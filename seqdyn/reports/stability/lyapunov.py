@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from seqdyn.dynamics.lyapunov import lyapunov_spectrum
 from seqdyn.dynamics.trajectory import Trajectory, rows_of
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.drawing import curve, drawing, legend_below, numbers
+from seqdyn.reports.drawing import Axes, curve, drawing, numbers
 from seqdyn.reports.grids import Grid
 from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import Axis, Quantity, single
@@ -19,9 +19,6 @@ from seqdyn.reports.stability.subject import Subject
 from seqdyn.reports.theme import Run, Theme
 from seqdyn.reports.writing import counted, written
 from seqdyn.state import map_leaves, steps, take
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 EXPONENTS, WHOLE = 8, 64
 """Leading exponents, and the width up to which all of them are measured."""
@@ -69,20 +66,13 @@ def _content(subject: Subject, found: Measurements) -> dict[str, Any] | None:
     own = found.lyapunov
     if own is None:
         return None
-    residual = own.sum_rule_residual
-    if math.isnan(residual) and found.sum_rule is not None:
-        residual = found.sum_rule.sum_rule_residual
+    short = own.sum_rule_residual if found.sum_rule is None else found.sum_rule.sum_rule_residual
     return {
         "exponents": own.exponents.tolist(),
         "standard_errors": own.standard_errors.tolist(),
-        "unit": own.unit,
-        "kind": own.kind,
-        "steps": own.steps,
-        "kaplan_yorke": float(own.kaplan_yorke),
-        "entropy": float(own.entropy),
-        "lyapunov_time": float(own.lyapunov_time),
-        "sum_rule_residual": float(residual),
-        "adjoint_gap": float(own.adjoint_gap),
+        **{name: getattr(own, name) for name in ("unit", "kind", "steps")},
+        **{name: float(getattr(own, name)) for name in ("kaplan_yorke", "entropy", "lyapunov_time", "adjoint_gap")},
+        "sum_rule_residual": float(short if math.isnan(own.sum_rule_residual) else own.sum_rule_residual),
         "running": {"steps": own.running_steps.tolist(), "values": own.running.tolist()},
         "finite_time": _finite_time(found, subject.required_lag),
     }
@@ -96,48 +86,41 @@ def _finite_time(found: Measurements, lag: int) -> dict[str, Any] | None:
     return {"lag": lag, "values": (values[values.isfinite()] / lag).tolist()}
 
 
-# --- figures ----------------------------------------------------------------------------------------------------------
-
-
-@drawing("/lyapunov/running/values")
+@drawing("/lyapunov/running/values", x="steps", zero=True, columns=4)
 def lyapunov_exponents(axes: Axes, content: Content) -> str:
     """The estimates as the run grows, and at its end with their standard errors: flat ends have converged."""
-    found = look_up(content, "/lyapunov")
+    found = content["lyapunov"]
     places = numbers(found["running"]["steps"])
     values = numbers(found["running"]["values"]).reshape(len(places), -1)
-    ends, errors = numbers(found["exponents"]), numbers(found["standard_errors"])
-    for number in reversed(range(min(LINES, values.shape[1]))):
-        look: dict[str, Any] = {"color": MODELS[number], "label": f"λ{'₁₂₃₄'[number]}"}
-        curve(axes, places, values[:, number], linewidth=1.4, **look)
-        if np.isfinite([ends[number], errors[number]]).all():
-            axes.errorbar(places[-1], ends[number], errors[number], fmt="o", capsize=3.0, color=MODELS[number])
-    axes.axhline(0.0, color=PALETTE["data"], linewidth=1.0)
-    axes.set(title=f"Lyapunov exponents, {found['kind']}", xlabel="steps", ylabel=found["unit"])
-    legend_below(axes, columns=4, reverse=True)
-    halfway, over = written(float(values[len(values) // 2, 0])), counted(found["running"]["steps"][-1], "step")
+    for number in range(min(LINES, values.shape[1])):
+        end, error, above = found["exponents"][number], found["standard_errors"][number], LINES - number
+        look: dict[str, Any] = {"color": MODELS[number], "zorder": 2.0 + 0.1 * above}
+        curve(axes, places, values[:, number], linewidth=1.4, label=f"λ{'₁₂₃₄'[number]}", **look)
+        if math.isfinite(end) and math.isfinite(error):
+            axes.errorbar(places[-1], end, error, fmt="o", capsize=3.0, **look)
+    axes.set(title=f"Lyapunov exponents, {found['kind']}", ylabel=found["unit"])
+    halfway, over = written(values[len(values) // 2, 0]), counted(found["running"]["steps"][-1], "step")
     first = f"{written(found['exponents'][0])} ± {written(found['standard_errors'][0])} {found['unit']}"
-    count = counted(len(ends), f"{found['kind']} exponent")
+    count = counted(len(found["exponents"]), f"{found['kind']} exponent")
     return f"{count}; the largest is {first} after {over}, and was {halfway} half-way."
 
 
-@drawing("/lyapunov/finite_time/values")
+@drawing("/lyapunov/finite_time/values", y="stretches")
 def finite_time_exponents(axes: Axes, content: Content) -> str:
     """The growth rates over stretches of one length: how much they differ along the trajectory."""
-    found = look_up(content, "/lyapunov/finite_time")
+    found, exponent = content["lyapunov"]["finite_time"], look_up(content, "/lyapunov/exponents/0")
     values = numbers(found["values"])
     known = values[np.isfinite(values)]
     low, high = (known.min(), known.max()) if len(known) else (0.0, 0.0)
     margin = max(0.5 * (high - low) / 12, 1e-6 * max(abs(low), abs(high), 1e-3))
     count = int(np.clip(2 * np.sqrt(len(known)), 6, 40))
-    axes.hist(known, bins=np.linspace(low - margin, high + margin, count).tolist(), color=MODELS[0], alpha=0.75)
+    bins = np.linspace(low - margin, high + margin, count).tolist()
+    axes.hist(known, bins, histtype="stepfilled", color=MODELS[0], alpha=0.75)
     axes.axvline(0.0, color=PALETTE["data"], linewidth=1.0, label="neither grows nor decays")
-    exponent = look_up(content, "/lyapunov/exponents/0")
     if exponent is not None and np.isfinite(exponent):
         axes.axvline(exponent, color=MODELS[1], linestyle="--", label="λ₁ of the whole run")
     lost = f" ({len(values) - len(known)} not finite)" if len(known) < len(values) else ""
-    unit = look_up(content, "/lyapunov/unit")
-    axes.set(title=f"Growth rates over {found['lag']} steps{lost}", ylabel="stretches", xlabel=unit)
-    legend_below(axes, columns=2)
+    axes.set(title=f"Growth rates over {found['lag']} steps{lost}", xlabel=content["lyapunov"]["unit"])
     stretches = counted(len(values), "stretch grows", "stretches grow")
     return f"Growth rates over {counted(found['lag'], 'step')}: {int((values > 0).sum())} of {stretches}."
 
@@ -145,6 +128,7 @@ def finite_time_exponents(axes: Axes, content: Content) -> str:
 UNIT = "/lyapunov/unit"
 NUMBER = (Axis("exponent"),)
 RUNNING = (Axis("step", "step", "/lyapunov/running/steps/*"), *NUMBER)
+ENDS = {"exponent": "/lyapunov/exponents/*", "standard error": "/lyapunov/standard_errors/*"}
 
 LYAPUNOV = Theme(
     "lyapunov",
@@ -168,13 +152,6 @@ LYAPUNOV = Theme(
         single("/lyapunov/adjoint_gap", "gap to the adjoint exponents"),
         single("/lyapunov/finite_time/lag", "stretches of the growth rates", "steps"),
     ),
-    (
-        Grid(
-            "Exponents, nats per step",
-            "/lyapunov/exponents",
-            {"exponent": "/lyapunov/exponents/*", "standard error": "/lyapunov/standard_errors/*"},
-            "number",
-        ),
-    ),
+    (Grid("Exponents, nats per step", "/lyapunov/exponents", ENDS, "number"),),
     (lyapunov_exponents, finite_time_exponents),
 )

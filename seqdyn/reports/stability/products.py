@@ -6,35 +6,30 @@ P_{s,t} = ∂h_t/∂h_s = J_t … J_{s+1}
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import matplotlib
 import numpy as np
 
 from seqdyn.dynamics.singular_values import condition, transition_singular_values
 from seqdyn.dynamics.transitions import transition_map, transition_norms
 from seqdyn.figures import MODELS, PALETTE
 from seqdyn.reports.drawing import (
-    colour_bar,
+    Axes,
     draw_band,
+    draw_map,
     drawing,
-    legend_below,
     limits_of,
     mark_required_lag,
     numbers,
     scale_by_lag,
 )
-from seqdyn.reports.grids import Grid
 from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, single
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
-from seqdyn.reports.theme import Run, Theme, log10, quantiles
+from seqdyn.reports.theme import Run, Theme, by_lag, log10, quantiles
 from seqdyn.reports.writing import written
 from seqdyn.state import steps, take
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 STARTS = 32
 """Starts of products at every lag."""
@@ -52,14 +47,10 @@ def _measure(run: Run) -> None:
     if run.tier == "fast":
         found.omitted += ["singular values of products", "the map over (s, t)"]
         return
-    one, two = slice(1), slice(2)
-    anchors = min(ANCHORS, subject.steps)
-    run("map", lambda: transition_map(cell, take(x, one), take(state, one), anchors=anchors))
+    (one, first), (two, start) = ((take(x, slice(count)), take(state, slice(count))) for count in (1, 2))
+    run("map", lambda: transition_map(cell, one, first, anchors=min(ANCHORS, subject.steps)))
     found.singular_steps = lag
-    run(
-        "singular_values",
-        lambda: transition_singular_values(cell, steps(take(x, two), 0, lag), take(state, two), seed=run.seed),
-    )
+    run("singular_values", lambda: transition_singular_values(cell, steps(two, 0, lag), start, seed=run.seed))
 
 
 def _lags(required: int, there: int) -> list[int]:
@@ -83,19 +74,18 @@ def _content(_: Subject, found: Measurements) -> dict[str, Any] | None:
 
 
 def _singular(found: Measurements) -> dict[str, Any] | None:
+    """The singular values of the longest product of the first sequence."""
     if found.singular_values is None:
         return None
-    first = found.singular_values[0]
-    spread = condition(first)
+    own = found.singular_values[0]
+    spread = condition(own)
     return {
         "steps": found.singular_steps,
-        "log10": log10(first).tolist(),
+        "log10": log10(own).tolist(),
         "condition": float(log10(spread.log_condition)),
         "effective_rank": float(spread.effective_rank),
     }
 
-
-# --- figures ----------------------------------------------------------------------------------------------------------
 
 CURVES = {"products": ("product", MODELS[0], " ‖P‖ of states"), "gradient": ("gradient", MODELS[1], " of an error")}
 """Name, colour, and the rest of the label of what is drawn by lag, by section."""
@@ -107,13 +97,15 @@ GUIDES = {"ρᵏ, spectral radius": "/recurrence/spectral_radius", "σ₁ᵏ": "
 def norms_by_lag(axes: Axes, content: Content) -> str:
     """‖P‖ and the gradient of single errors by lag: medians, quartiles, 5 to 95 %, and what rules of thumb say."""
     required = content["subject"]["required_lag"]
-    there = [section for section in CURVES if look_up(content, f"/{section}/quantiles")]
-    names = {section: (name + rest, colour, "-") for section, (name, colour, rest) in CURVES.items()}
-    _draw_guides(axes, content, max(max(content[section]["lags"]) for section in there))
-    low, high = draw_curves(axes, [(content[section], *names[section]) for section in there], required)
+    curves = [
+        (content[section], name + rest, colour, "-")
+        for section, (name, colour, rest) in CURVES.items()
+        if look_up(content, f"/{section}/quantiles")
+    ]
+    _draw_guides(axes, content, max(max(found["lags"]) for found, *_ in curves))
+    low, high = draw_curves(axes, curves, required)
     if low < SINGLE < high:
         axes.axhline(SINGLE, color=PALETTE["note"], linestyle=(0, (1, 2)), linewidth=1.2, label="float32 rounding")
-    legend_below(axes, columns=2)
     medians = [written(look_up(content, f"/verdict/{name}/median")) for name in ("gradient", "product")]
     return (
         f"At the required lag {required} the median log10 norm is {medians[0]} of the gradient and {medians[1]} of the "
@@ -145,29 +137,22 @@ def _draw_guides(axes: Axes, content: Content, last: int) -> None:
         axes.plot(lags, rate * lags, color=PALETTE["baseline"], linestyle=dashes, linewidth=1.2, label=label)
 
 
-@drawing("/products/map/values", height=3.6)
+@drawing("/products/map/values", title="From every time to every later one", x="from step s", y="to step t", height=3.6)
 def product_map(axes: Axes, content: Content) -> str:
     """‖P_{s,t}‖ for pairs of times: blue where a perturbation decays, red where it grows."""
-    found = look_up(content, "/products/map")
-    values, times = numbers(found["values"]), numbers(found["times"])
+    values, times = (numbers(content["products"]["map"][name]) for name in ("values", "times"))
     limit = max(0.1, float(np.abs(values[np.isfinite(values)]).max(initial=0.0)))
     step = (times[-1] - times[0]) / max(len(times) - 1, 1) or 1.0
     low, high = times[0] - step / 2, times[-1] + step / 2
-    colours = matplotlib.colormaps["RdBu_r"].with_extremes(bad="#F0F0F0")
-    shown = np.ma.masked_where(np.isnan(values), np.clip(values, -limit, limit))
-    image = axes.imshow(
-        shown, cmap=colours, vmin=-limit, vmax=limit, extent=(low, high, high, low), interpolation="none"
-    )
-    extend = ("neither", "min", "max", "both")[int(np.isneginf(values).any()) + 2 * int(np.isposinf(values).any())]
-    colour_bar(axes, image, "log10 ‖∂hₜ/∂hₛ‖", extend=extend, shrink=0.9)
-    axes.grid(False)
-    axes.set(title="From every time to every later one", xlabel="from step s", ylabel="to step t", aspect="equal")
+    draw_map(axes, values, (-limit, limit), "log10 ‖∂hₜ/∂hₛ‖", "RdBu_r", extent=(low, high, high, low))
     known = values[~np.isnan(values)] if not np.isnan(values).all() else np.array([np.nan])
-    ends = f"from {written(float(known.min()))} to {written(float(known.max()))}"
+    ends = f"from {written(known.min())} to {written(known.max())}"
     return f"log10 norm of the product between pairs of steps: {ends}."
 
 
 LAG = Axis("lag", "lag", "/products/lags/*")
+NUMBER, LONGEST = Axis("singular_value"), "singular value of the longest product"
+TIMES = tuple(Axis(name, "step", "/products/map/times/*") for name in ("time", "start"))
 
 PRODUCTS = Theme(
     "products",
@@ -182,28 +167,9 @@ PRODUCTS = Theme(
         single("/products/singular/steps", "steps of the longest product", "steps"),
         single("/products/singular/condition", "condition of the longest product", "decades"),
         single("/products/singular/effective_rank", "effective rank of the longest product"),
-        Quantity(
-            "/products/singular/log10/*",
-            "singular value of the longest product",
-            "product_singular_values",
-            "log10",
-            (Axis("singular_value"),),
-        ),
-        Quantity(
-            "/products/map/values/*/*",
-            "",
-            "product_map",
-            "log10",
-            (Axis("time", "step", "/products/map/times/*"), Axis("start", "step", "/products/map/times/*")),
-        ),
+        Quantity("/products/singular/log10/*", LONGEST, "product_singular_values", "log10", (NUMBER,)),
+        Quantity("/products/map/values/*/*", "", "product_map", "log10", TIMES),
     ),
-    (
-        Grid(
-            "log10 ‖P‖ by lag",
-            "/products/lags",
-            {"lag, steps": "/products/lags/*", "samples": "/products/samples/*"}
-            | {f"{name}, log10": f"/products/quantiles/{name}/*" for name in QUANTILES},
-        ),
-    ),
+    (by_lag("products", "log10 ‖P‖ by lag", samples="samples"),),
     (norms_by_lag, product_map),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from matplotlib.patches import Circle
 from seqdyn.dynamics.gradients import known_quantiles
 from seqdyn.dynamics.typical_step import typical_step
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.drawing import drawing, finite, legend_below, limits_of, mark_infinite, numbers, whole_steps
+from seqdyn.reports.drawing import Axes, drawing, finite, limits_of, mark_infinite, numbers, whole_steps
 from seqdyn.reports.grids import Grid
 from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import QUANTILES, Axis, Quantity, single
@@ -19,9 +19,6 @@ from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
 from seqdyn.reports.theme import Run, Theme
 from seqdyn.reports.writing import counted, written
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 NUMBERS = {
     "spectral_radius": "spectral radius ρ",
@@ -57,31 +54,28 @@ def _content(_: Subject, found: Measurements) -> dict[str, Any] | None:
     }
 
 
-@drawing("/recurrence/eigenvalues", height=3.6)
+@drawing("/recurrence/eigenvalues", x="real part", y="imaginary part", height=3.6)
 def spectrum(axes: Axes, content: Content) -> str:
     """The eigenvalues on the unit circle, which is where powers neither grow nor decay."""
-    points = numbers(look_up(content, "/recurrence/eigenvalues")).reshape(-1, 2)
+    points = numbers(content["recurrence"]["eigenvalues"]).reshape(-1, 2)
     outside = np.hypot(*points.T) > 1
     axes.add_patch(Circle((0.0, 0.0), 1.0, fill=False, color=PALETTE["data"], label="unit circle"))
-    look: dict[str, Any] = {"linestyle": "", "markersize": 4.5, "alpha": 0.8, "markeredgewidth": 0.0}
-    axes.plot(*points[~outside].T, marker="o", color=MODELS[0], **look)
-    axes.plot(*points[outside].T, marker="D", color=MODELS[1], label="outside", **look)
+    for chosen, marker, colour, label in ((~outside, "o", MODELS[0], None), (outside, "D", MODELS[1], "outside")):
+        axes.plot(*points[chosen].T, marker, color=colour, markersize=4.5, alpha=0.8, markeredgewidth=0.0, label=label)
     reach = 1.12 * max(1.0, np.max(np.abs(points[np.isfinite(points)]), initial=0.0))
-    radius = written(look_up(content, "/recurrence/spectral_radius"))
-    axes.set(aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach), xlabel="real part", ylabel="imaginary part")
-    axes.set_title(f"Eigenvalues, ρ = {radius}")
-    legend_below(axes, columns=2)
+    radius = written(content["recurrence"]["spectral_radius"])
+    axes.set(title=f"Eigenvalues, ρ = {radius}", aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach))
     count = counted(len(points), "eigenvalue")
     return f"{count} of one step, {int(outside.sum())} outside the unit circle; the radius is {radius}."
 
 
-@drawing("/recurrence/singular_values", "/products/singular/log10")
+@drawing(
+    "/recurrence/singular_values", "/products/singular", title="Singular values", x="number", y="log10 σ", zero=True
+)
 def singular_values(axes: Axes, content: Content) -> str:
     """What one step, and the longest product, stretch and shrink: how many directions of an error survive."""
-    own, product = (
-        numbers(look_up(content, "/recurrence/singular_values") or []),
-        look_up(content, "/products/singular"),
-    )
+    own = numbers(look_up(content, "/recurrence/singular_values") or [])
+    product = look_up(content, "/products/singular")
     with np.errstate(divide="ignore", invalid="ignore"):
         spectra = {"one step": np.log10(own), "the longest product": numbers(product["log10"] if product else [])}
     limits = limits_of(list(spectra.values()))
@@ -89,22 +83,17 @@ def singular_values(axes: Axes, content: Content) -> str:
         number = np.arange(1, len(values) + 1)
         axes.plot(number, finite(values), marker, color=colour, markersize=4.0, label=name if len(values) else None)
         mark_infinite(axes, number, values, colour, limits)
-    axes.axhline(0.0, color=PALETTE["data"], linewidth=1.0)
-    axes.set(title="Singular values", xlabel="number", ylabel="log10 σ", ylim=limits)
+    axes.set_ylim(limits)
     whole_steps(axes)
-    legend_below(axes, columns=2)
-    parts = (
-        [f"Of one step {counted(len(own), 'singular value')}, up to {written(float(own.max()))}."] if len(own) else []
-    )
+    words = [f"Of one step {counted(len(own), 'singular value')}, up to {written(own.max())}."] if len(own) else []
     if product:
         spread, rank = written(product["condition"]), written(product["effective_rank"])
-        parts += [
-            f"After {counted(product['steps'], 'step')} they span {spread} decades; the effective rank is {rank}."
-        ]
-    return " ".join(parts)
+        after = f"After {counted(product['steps'], 'step')}"
+        words.append(f"{after} they span {spread} decades; the effective rank is {rank}.")
+    return " ".join(words)
 
 
-EIGENVALUE = (Axis("eigenvalue"),)
+NUMBER, EIGENVALUE = (Axis("singular_value"),), (Axis("eigenvalue"),)
 
 RECURRENCE = Theme(
     "recurrence",
@@ -116,14 +105,9 @@ RECURRENCE = Theme(
     (
         *(single(f"/recurrence/{name}", label) for name, label in NUMBERS.items()),
         single("/recurrence/peak_lag", "lag of the peak", "steps"),
-        Quantity("/recurrence/singular_values/*", "singular value", "singular_values", axes=(Axis("singular_value"),)),
-        Quantity("/recurrence/eigenvalues/*/0", "eigenvalue, real part", "eigenvalue_real", axes=(Axis("eigenvalue"),)),
-        Quantity(
-            "/recurrence/eigenvalues/*/1",
-            "eigenvalue, imaginary part",
-            "eigenvalue_imaginary",
-            axes=(Axis("eigenvalue"),),
-        ),
+        Quantity("/recurrence/singular_values/*", "singular value", "singular_values", "", NUMBER),
+        Quantity("/recurrence/eigenvalues/*/0", "eigenvalue, real part", "eigenvalue_real", "", EIGENVALUE),
+        Quantity("/recurrence/eigenvalues/*/1", "eigenvalue, imaginary part", "eigenvalue_imaginary", "", EIGENVALUE),
     ),
     (Grid("Along the way", "/recurrence/radius_along", {"spectral radius": "/recurrence/radius_along/*"}, "quantile"),),
     (spectrum, singular_values),

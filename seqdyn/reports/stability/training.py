@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.drawing import (
-    Array,
-    curve,
-    drawing,
-    legend_below,
-    numbers,
-    scale_by_power,
-    short,
-    some,
-    whole_steps,
-)
-from seqdyn.reports.grids import Grid
+from seqdyn.reports.drawing import Array, Axes, curve, drawing, mark_level, numbers, scale_by_power, short, whole_steps
+from seqdyn.reports.grids import Grid, columns
 from seqdyn.reports.page import Item, Number
-from seqdyn.reports.pointers import Content, Key, look_up, pointer
-from seqdyn.reports.quantities import Axis, Quantity, single
+from seqdyn.reports.pointers import Content, Key, pointer
+from seqdyn.reports.quantities import Axis, curves, single
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
 from seqdyn.reports.theme import Theme
 from seqdyn.reports.writing import counted, written
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 COLUMNS = {
     "loss": "loss",
@@ -55,42 +41,37 @@ def _content(subject: Subject, _: Measurements) -> dict[str, Any] | None:
     if history is None or not len(history):
         return None
     names = [str(name).partition("/")[2] for name in history if str(name).startswith("gradient_norm/")]
+    events = history.attrs.get("non_finite", [])
     return {
         "epochs": [int(epoch) for epoch in history["epoch"]],
-        **{name: [float(value) for value in history[name]] for name in COLUMNS if name in history},
+        **{name: _floats(history[name]) for name in COLUMNS if name in history},
         "clip_norm": getattr(subject.estimator, "clip_norm", None),
-        "parameters": {
-            name: {measure: [float(value) for value in history[f"{measure}/{name}"]] for measure in PARAMETER}
-            for name in names
-        },
-        "non_finite": [
-            {"epoch": event["epoch"], "batch": event["batch"], "parameters": list(event["parameters"])}
-            for event in history.attrs.get("non_finite", [])
-        ],
+        "parameters": {name: {one: _floats(history[f"{one}/{name}"]) for one in PARAMETER} for name in names},
+        "non_finite": [dict(event, parameters=list(event["parameters"])) for event in events],
     }
 
 
-# --- the figure -------------------------------------------------------------------------------------------------------
+def _floats(column: Any) -> list[float]:
+    return [float(value) for value in column]
 
 
-@drawing("/training/loss")
+@drawing("/training/loss", title="Loss of the training", x="epoch", y="loss")
 def training_loss(axes: Axes, content: Content) -> str:
     """The loss by epoch."""
-    training = look_up(content, "/training")
-    epochs, values = numbers(training["epochs"]), numbers(training["loss"])
-    curve(axes, epochs, values, color=MODELS[0])
+    training = content["training"]
+    values = numbers(training["loss"])
+    curve(axes, numbers(training["epochs"]), values, color=MODELS[0])
     if (values[np.isfinite(values)] > 0).all():
         scale_by_power(axes)
-    axes.set(title="Loss of the training", xlabel="epoch", ylabel="loss")
     whole_steps(axes)
-    return f"The loss went from {written(training['loss'][0])} to {written(training['loss'][-1])}."
+    return f"The loss went from {written(values[0])} to {written(values[-1])}."
 
 
-@drawing("/training/epochs", height=2.4, below=training_loss)
+@drawing("/training/epochs", x="epoch", y="norm", height=2.4, below=training_loss)
 def training_timeline(axes: Axes, content: Content) -> str:
-    """Norms of the gradient before clipping, and the loss, by epoch."""
-    training = look_up(content, "/training")
-    epochs = numbers(training["epochs"])
+    """Norms of the gradient before clipping, of all parameters and of the largest, and what was not finite."""
+    training = content["training"]
+    epochs, events = numbers(training["epochs"]), training["non_finite"]
     parameters = {name: _positive(found["gradient_norm"]) for name, found in training["parameters"].items()}
     largest = sorted(parameters, key=lambda name: (-_typical(parameters[name]), name))[:LINES]
     total = _positive(training.get("gradient_norm") or np.full(len(epochs), np.nan))
@@ -98,51 +79,22 @@ def training_timeline(axes: Axes, content: Content) -> str:
     for name, colour in zip(largest, MODELS, strict=False):
         curve(axes, epochs, parameters[name], label=short(name), color=colour, linewidth=1.2)
     if training.get("clip_norm"):
-        axes.axhline(training["clip_norm"], color=PALETTE["data"], linestyle="--", linewidth=1.0, label="clipped above")
+        mark_level(axes, training["clip_norm"], "clipped above")
     if any(np.isfinite(values).any() for values in (total, *parameters.values())):
         scale_by_power(axes)
-    _mark_non_finite(axes, training["non_finite"])
+    if events:
+        where: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
+        bad = [event["epoch"] for event in events]
+        axes.plot(bad, np.zeros(len(bad)), "x", color=BAD, label=f"not finite ({len(bad)})", **where)
     others = f", {len(parameters) - LINES} smaller ones left out" if len(parameters) > LINES else ""
-    axes.set(title=f"Gradient before clipping{others}", xlabel="epoch", ylabel="norm")
+    axes.set_title(f"Gradient before clipping{others}")
     whole_steps(axes)
-    legend_below(axes, columns=2)
     losses, norms = (training.get(name) or [np.nan] for name in ("loss", "gradient_norm"))
-    events = counted(len(training["non_finite"]), "step was", "steps were")
     return (
         f"Over {counted(len(epochs), 'epoch')} the loss went from {written(losses[0])} to {written(losses[-1])} and "
-        f"the norm of the gradient from {written(norms[0])} to {written(norms[-1])}; {events} not finite."
+        f"the norm of the gradient from {written(norms[0])} to {written(norms[-1])}; "
+        f"{counted(len(events), 'step was', 'steps were')} not finite."
     )
-
-
-def _mark_non_finite(axes: Axes, events: Sequence[Mapping[str, Any]]) -> None:
-    """A cross at the lower edge for every step whose gradient was no number."""
-    if events:
-        epochs = [event["epoch"] for event in events]
-        where: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
-        axes.plot(epochs, np.zeros(len(epochs)), "x", color=BAD, label=f"not finite ({len(events)})", **where)
-
-
-SHARES = {
-    "clip_fraction": ("steps that were clipped", "-"),
-    "clip_coefficient": ("clip coefficient", "--"),
-    "steps_reached": ("steps the gradient reaches", ":"),
-}
-"""Columns of a training between 0 and 1."""
-
-
-@drawing(*(f"/training/{name}" for name in SHARES), height=2.6)
-def clipping(axes: Axes, content: Content) -> str:
-    """How many steps were clipped, by how much, and how far the gradient reached, by epoch."""
-    training = look_up(content, "/training")
-    epochs = numbers(training["epochs"])
-    for (name, (label, linestyle)), colour in zip(SHARES.items(), MODELS, strict=False):
-        if some(training.get(name)):
-            curve(axes, epochs, numbers(training[name]), color=colour, linestyle=linestyle, label=label)
-    axes.set(title="Clipping and reach", xlabel="epoch", ylabel="share", ylim=(-0.03, 1.05))
-    whole_steps(axes)
-    legend_below(axes, columns=2)
-    clipped = training.get("clip_fraction") or [np.nan]
-    return f"Of all steps {written(100 * sum(clipped) / len(clipped))} % were clipped."
 
 
 def _positive(values: Any) -> Array:
@@ -170,7 +122,10 @@ def _parameters(content: Content, place: Key) -> Item:
     return ", ".join(content["training"]["non_finite"][place]["parameters"])
 
 
-EPOCH = Axis("epoch", "step", "/training/epochs/*")
+NAME, EPOCH = Axis("parameter", "name"), Axis("epoch", "step", "/training/epochs/*")
+BY_EPOCH = columns("/training/{}/*", {"epochs": "epoch"} | COLUMNS)
+LAST = {label: _last(name) for name, label in PARAMETER.items()}
+EVENTS = columns("/training/non_finite/*/{}", {"epoch": "epoch", "batch": "batch"}) | {"parameters": _parameters}
 
 TRAINING = Theme(
     "training",
@@ -178,36 +133,14 @@ TRAINING = Theme(
     "Norms are those before clipping. Where most steps are clipped, clipping sets the learning rate.",
     _content,
     quantities=(
-        *(Quantity(f"/training/{name}/*", label, f"training_{name}", "", (EPOCH,)) for name, label in COLUMNS.items()),
-        *(
-            Quantity(
-                f"/training/parameters/*/{name}/*", label, f"parameter_{name}", "", (Axis("parameter", "name"), EPOCH)
-            )
-            for name, label in PARAMETER.items()
-        ),
+        *curves("/training/{}/*", COLUMNS, "training_{}", EPOCH),
+        *curves("/training/parameters/*/{}/*", PARAMETER, "parameter_{}", NAME, EPOCH),
         single("/training/clip_norm", "norm above which gradients are clipped"),
     ),
     grids=(
-        Grid(
-            "By epoch",
-            "/training/epochs",
-            {"epoch": "/training/epochs/*"} | {label: f"/training/{name}/*" for name, label in COLUMNS.items()},
-        ),
-        Grid(
-            "Parameters in the last epoch",
-            "/training/parameters",
-            {label: _last(name) for name, label in PARAMETER.items()},
-            "parameter",
-        ),
-        Grid(
-            "Steps whose gradient was not finite",
-            "/training/non_finite",
-            {
-                "epoch": "/training/non_finite/*/epoch",
-                "batch": "/training/non_finite/*/batch",
-                "parameters": _parameters,
-            },
-        ),
+        Grid("By epoch", "/training/epochs", BY_EPOCH),
+        Grid("Parameters in the last epoch", "/training/parameters", LAST, "parameter"),
+        Grid("Steps whose gradient was not finite", "/training/non_finite", EVENTS),
     ),
-    figures=(training_timeline, clipping),
+    figures=(training_timeline,),
 )
