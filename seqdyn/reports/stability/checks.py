@@ -136,26 +136,23 @@ def _finite(case: Case) -> Answer:
 
 
 def _vanishing(case: Case) -> Answer:
-    median, limits = case.evidence.gradient.median, case.limits
-    if math.isnan(median):
-        return _skipped("No gradient was measured at this lag.")
-    status = "PASS" if median >= limits.vanishing_warn else "WARN" if median >= limits.vanishing_fail else "FAIL"
-    return Answer(status, median, limits.vanishing_fail if status == "FAIL" else limits.vanishing_warn, _change(case))
+    return _change(case, case.limits.vanishing_warn, case.limits.vanishing_fail, -1)
 
 
 def _exploding(case: Case) -> Answer:
-    median, limits = case.evidence.gradient.median, case.limits
     if case.evidence.chaotic:
         return _skipped("In a chaotic system gradients grow, and that is no defect.")
+    return _change(case, case.limits.exploding_warn, case.limits.exploding_fail, 1)
+
+
+def _change(case: Case, warn: float, fail: float, sign: int) -> Answer:
+    """Whether a gradient grows (sign 1) or shrinks (−1) beyond the thresholds."""
+    median = case.evidence.gradient.median
     if math.isnan(median):
         return _skipped("No gradient was measured at this lag.")
-    status = "PASS" if median <= limits.exploding_warn else "WARN" if median <= limits.exploding_fail else "FAIL"
-    return Answer(status, median, limits.exploding_fail if status == "FAIL" else limits.exploding_warn, _change(case))
-
-
-def _change(case: Case) -> str:
-    factor = from_log10(case.evidence.gradient.median)
-    return f"Over {counted(case.evidence.lag, 'step')} a gradient changes by a factor of {factor} (median)."
+    status = "PASS" if sign * median <= sign * warn else "WARN" if sign * median <= sign * fail else "FAIL"
+    text = f"Over {counted(case.evidence.lag, 'step')} a gradient changes by a factor of {from_log10(median)} (median)."
+    return Answer(status, median, fail if status == "FAIL" else warn, text)
 
 
 def _agreement(case: Case) -> Answer:

@@ -336,15 +336,6 @@ def _clip(case: _Case) -> Recommendation | None:
     return None if code is None else Recommendation("R05", text, limit, "norm", "GS003")
 
 
-def _clip_relu(case: _Case) -> Recommendation | None:
-    """A relu has no end of its range: without clipping no start of its weights was measured to help."""
-    return _clip(case) if case.relu else None
-
-
-def _clip_others(case: _Case) -> Recommendation | None:
-    return None if case.relu else _clip(case)
-
-
 def _forcing(case: _Case) -> Recommendation | None:
     """A chaotic target: let the model see the true value as often as it can be predicted."""
     found = case.found.lyapunov
@@ -354,15 +345,11 @@ def _forcing(case: _Case) -> Recommendation | None:
     leading = float(found.exponents[0])
     steps = max(1, round(math.log(2) / leading))
     text = (
-        f"If the data are chaotic themselves, let the model see the true value every {_steps(steps)} in training, "
-        f"`teacher_forcing=TeacherForcing(every={steps})` in its `Autoregression`: neighbours part by a factor of two "
-        f"in {math.log(2) / leading:.3g} steps (ln 2 / λ₁; λ₁ = {leading:.3g})."
+        f"If the data are chaotic themselves, let the model see the true value every {counted(steps, 'step')} in "
+        f"training, `teacher_forcing=TeacherForcing(every={steps})` in its `Autoregression`: neighbours are twice as "
+        f"far apart after {math.log(2) / leading:.3g} steps (ln 2 / λ₁; λ₁ = {leading:.3g})."
     )
     return Recommendation("R07", text, float(steps), "steps", "GS011")
-
-
-def _steps(count: int) -> str:
-    return "step" if count == 1 else f"{count} steps"
 
 
 def _forget_the_start(case: _Case) -> Recommendation | None:
@@ -484,9 +471,9 @@ RULES: tuple[Callable[[_Case], Recommendation | None], ...] = (
     _hold_longer,
     _isometric,
     _slower_poles,
-    _clip_relu,
+    lambda case: _clip(case) if case.relu else None,  # no start alone was measured to help a relu
     _shrink,
-    _clip_others,
+    lambda case: None if case.relu else _clip(case),
     _forget_the_start,
     _forcing,
     _transient,

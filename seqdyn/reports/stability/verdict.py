@@ -11,21 +11,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from seqdyn.dynamics.gradients import known_quantiles
+from seqdyn.reports.bootstrap_median import Estimate, estimate, quantiles
 from seqdyn.reports.stability.finite import Broken
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.subject import Subject
 from seqdyn.reports.writing import counted, from_log10, written
-
-Array = np.ndarray[Any, Any]
-
-DRAWS, LEVEL = 2000, 0.95
-"""Resamples, and how much of them an interval holds."""
 
 FEWEST = 3
 """Errors below which an interval says nothing."""
@@ -87,14 +81,6 @@ class Thresholds:
         if self.side(value) == "OK":
             return "PASS"
         return "WARN" if self.vanishing_fail <= value <= self.exploding_fail else "FAIL"
-
-
-class Estimate(NamedTuple):
-    """A median with its bootstrap interval."""
-
-    median: float
-    low: float
-    high: float
 
 
 class Verdict(NamedTuple):
@@ -184,12 +170,12 @@ def evidence_of(subject: Subject, found: Measurements, seed: int) -> Evidence:
             product = found.products.log_norms[found.products.lags.index(lag)].numpy() / math.log(10)
         median = found.products.median.nan_to_num(-math.inf)
         peak, peak_lag = float(median.max()) / math.log(10), found.products.lags[int(median.argmax())]
-    leading = found.lyapunov
+    leading, (low, high) = found.lyapunov, quantiles(gradient, [0.05, 0.95])
     return Evidence(
         lag,
         estimate(gradient, seed),
         estimate(product, seed),
-        _spread(gradient),
+        (low, high),
         subject.sequences * subject.steps,
         subject.steps,
         peak,
@@ -203,33 +189,6 @@ def evidence_of(subject: Subject, found: Measurements, seed: int) -> Evidence:
         subject.bptt_length,
         "tenth" in subject.required_lag_from,
     )
-
-
-def _spread(values: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """The 5 % and 95 % quantiles, of values that are there."""
-    low, high = known_quantiles(torch.as_tensor(values).reshape(-1, 1), [0.05, 0.95])[0].tolist()
-    return low, high
-
-
-def estimate(values: Array, seed: int) -> Estimate:
-    """The median of all values (sequences, errors) and its interval: sequences are drawn anew, NaN is left out.
-
-    A single sequence has nothing to be drawn but its errors, which follow each other and make the interval too narrow.
-    """
-    rows = values if len(values) > 1 else values.T
-    rows = rows[~np.isnan(rows).all(axis=1)]
-    if not len(rows):
-        return Estimate(np.nan, np.nan, np.nan)
-    drawn = np.random.default_rng(seed).integers(len(rows), size=(DRAWS, len(rows)))
-    pooled = torch.as_tensor(rows[drawn].reshape(DRAWS, -1).T)
-    medians = known_quantiles(pooled, [0.5])[:, 0].sort().values
-    low, high = (float(medians[round(share * (DRAWS - 1))]) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return Estimate(median(rows), low, high)
-
-
-def median(values: Array) -> float:
-    """The median of what is not NaN; infinities are values."""
-    return float(known_quantiles(torch.as_tensor(values).reshape(-1, 1), [0.5])[0, 0])
 
 
 def decide(evidence: Evidence, thresholds: Thresholds) -> Verdict:
