@@ -268,8 +268,8 @@ def _truncated(case: Case) -> Answer:
     if not length:
         return _skipped("Backpropagation is not truncated.")
     if case.evidence.truncated and not case.evidence.guessed:
-        text = f"`bptt_length={length}` cuts every gradient before it is {counted(lag, 'step')} long."
-        return Answer("FAIL", float(length), float(lag), text)
+        text = f"`bptt_length={length}` leaves out all of the gradient over {counted(lag, 'step')}."
+        return Answer("FAIL", 1.0, case.limits.truncated, text)
     if case.found.parameters is None:
         return _skipped("parameters was not measured.")
     text = f"Share of the gradient that `bptt_length={length}` leaves out."

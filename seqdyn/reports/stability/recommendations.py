@@ -196,7 +196,7 @@ def _reach(case: _Case) -> Recommendation | None:
     if "GS015" not in case.failing or not length:
         return None
     if case.evidence.truncated and not case.evidence.guessed:
-        needed = enough_steps(case.evidence.lag, case.subject.steps)
+        needed = _enough_steps(case.evidence.lag, case.subject.steps)
         why = f"cannot teach a lag of {case.evidence.lag}; {counted(needed, 'step')} can"
     else:
         parameters, share = case.found.parameters, case.limits.truncated
@@ -210,7 +210,7 @@ def _reach(case: _Case) -> Recommendation | None:
     return Recommendation("R09", text, float(needed), "steps", "GS015")
 
 
-def enough_steps(lag: int, steps: int) -> int:
+def _enough_steps(lag: int, steps: int) -> int:
     """A length of truncation that can teach a lag: whole sequences where they are short, else a third more than it.
 
     Of chunks as long as the lag itself one error each would reach so far back; of these every fourth does.
