@@ -286,7 +286,7 @@ def _omega(case: _Case) -> Recommendation | None:
         return None
     text = (
         f"If nothing else helps, penalise what shrinks the gradient, `omega=2.0`: Ω is {found.value:.3g} now. It "
-        "helped in 2 of 6 fits, and a step takes 3 to 7 times as long."
+        "helped in some fits only, and a step takes 3 to 7 times as long."
     )
     return Recommendation("R04", text, 2.0, "weight", "GS002")
 
