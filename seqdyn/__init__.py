@@ -21,6 +21,8 @@ The package is a house; each floor knows only those below it.
               initial_state     zero, random, learned, warm-up
               autoregression    own predictions where the past is not known, delay line, centring
               teacher_forcing   how much of the true past a training sees
+              row_modules       cells that any torch module reads, or is read by
+              step_function     a plain function (x, h) -> (y, h) as a cell
     floor 3   cells             one recurrence a file
               systems           known dynamics as cells
               training          objectives, heads, batches, and the loop: BPTT and truncated BPTT
@@ -33,6 +35,7 @@ The package is a house; each floor knows only those below it.
               picture_encoder   what a decoder reads of a picture
     floor 4   identification    linear systems from data, and what they do
               conversion        torch's own networks as cells
+              torch_parts       cells as torch's own networks
               predictor         a fitted network with all that is needed to use it
               sentences         what a decoder writes, searched for and scored
     floor 5   estimators        scikit-learn estimators
@@ -112,6 +115,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.state import hold
     from seqdyn.stream import Stream
     from seqdyn.teacher_forcing import TeacherForcing
+    from seqdyn.torch_parts import TorchParts, to_torch
 
 __version__ = "0.1.0"
 
@@ -134,6 +138,7 @@ _HOME = {
     "dynamics.derivatives": ("jacobian",),
     "stream": ("Stream",),
     "conversion": ("from_torch",),
+    "torch_parts": ("to_torch", "TorchParts"),
     "identification.system": ("LinearSystem",),
     "identification.figures": ("plot_bode", "plot_poles", "plot_response", "plot_singular_values"),
     "estimators.regressors": ("RecurrentRegressor", "ElmanRegressor", "LSTMRegressor", "GRURegressor"),
@@ -203,6 +208,8 @@ _SUBMODULES = (
     "picture_encoder",
     "predictor",
     "sentences",
+    "row_modules",
+    "step_function",
 )
 
 __all__ = ["__version__", *_MODULE_OF]

@@ -64,6 +64,22 @@ def test_all_forms_say_the_same(report: MotionReport, tmp_path: Path) -> None:
     assert report.to_html(minimal=True).count("<img") == 0
 
 
+def test_two_motions_are_compared(report: MotionReport) -> None:
+    """Nothing changes beside itself; another frequency and a check that fails are told, with joints by name."""
+    assert str(report.compare(report)).splitlines()[:2] == ["Still LIMIT CYCLE.", "No check changed its status."]
+    content = json.loads(json.dumps(report.content, default=str))
+    content["rhythm"]["frequency"] *= 2
+    content["checks"][0]["status"] = "FAIL"
+    other = MotionReport(content)
+    difference = report.compare(other)
+    assert [(one["id"], one["before"], one["after"]) for one in difference["checks"]] == [("stays", "PASS", "FAIL")]
+    frame = difference.to_frame().set_index("quantity")
+    assert frame.loc["frequency", "difference"] == report.content["rhythm"]["frequency"]
+    joint = report.content["subject"]["joints"][0]
+    assert frame.loc[f"{joint}: amplitude", "before"] == report.content["rhythm"]["amplitude"][0]
+    assert "LIMIT CYCLE → LIMIT CYCLE" in difference.to_html()
+
+
 def test_a_model_that_rests_is_said_to_rest() -> None:
     """A damped turn."""
     turn = np.exp(-0.05 * np.arange(300)) * np.cos(2 * np.pi * np.arange(300) / 20)

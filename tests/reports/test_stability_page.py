@@ -32,7 +32,7 @@ from seqdyn.reports.quantities import to_frame as frame_of
 from seqdyn.reports.quantities import to_xarray as arrays_of
 from seqdyn.reports.stability.checks import needed_time_constant
 from seqdyn.reports.stability.difference import compare
-from seqdyn.reports.stability.report import overview
+from seqdyn.reports.stability.report import StabilityReport
 from seqdyn.reports.stability.sections import EVIDENCE, to_html
 from seqdyn.reports.stability.themes import FIGURES, QUANTITIES, SCHEMA, THEMES
 from seqdyn.reports.stability.verdict import Thresholds
@@ -304,7 +304,7 @@ def test_figures_draw_and_leave_no_trace(content: dict[str, Any]) -> None:
     """Also of infinities and NaN; nothing global changes, and the content neither."""
     before, stored = dict(matplotlib.rcParams), copy.deepcopy(content)
     drawings = [figure(content)[0] for figure in FIGURES.values() if figure.drawable(content)]
-    for drawing in [*drawings, overview(content)]:
+    for drawing in [*drawings, StabilityReport(content).plot()]:
         assert isinstance(drawing, Figure)
         FigureCanvasAgg(drawing).draw()
     assert dict(matplotlib.rcParams) == before and same(content, stored)
@@ -316,7 +316,7 @@ def test_no_label_is_cut_off(name: str) -> None:
     content = full()
     sent = content["gradient"]["parameters"]["log10"]
     sent["layers.0.cell.a_rather_long_name_of_a.recurrent_weight"] = sent["cell.bias"]
-    drawing = overview(content) if name == "overview" else FIGURES[name](content)[0]
+    drawing = StabilityReport(content).plot() if name == "overview" else FIGURES[name](content)[0]
     canvas = FigureCanvasAgg(drawing)
     canvas.draw()
     box, (width, height) = drawing.get_tightbbox(canvas.get_renderer()), drawing.get_size_inches()
@@ -653,7 +653,7 @@ def test_other_required_lags_are_refused() -> None:
     with pytest.raises(ValueError, match="required lag is 64 before and 128 after.*other_lag=True"):
         compare(full(), other)
     assert "(64 before, 128 after)" in str(compare(full(), other, other_lag=True))
-    with pytest.raises(TypeError, match="after must be a stability report"):
+    with pytest.raises(TypeError, match="after must be a report, or its content, got int"):
         compare(full(), 3)
     with pytest.raises(ValueError, match="nothing to draw"):
         compare(bare(), bare()).plot()

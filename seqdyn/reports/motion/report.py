@@ -10,10 +10,12 @@ import pandas as pd
 from seqdyn.checks import check_count
 from seqdyn.motion.model import MotionModel
 from seqdyn.reports.base import Report
+from seqdyn.reports.difference import ReportDifference
 from seqdyn.reports.motion.figures import overview
 from seqdyn.reports.motion.measurements import Content, measured
 from seqdyn.reports.motion.page import to_html
 from seqdyn.reports.motion.verdict import checks_of, verdict_of
+from seqdyn.reports.quantities import Axis, Quantity, single
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,6 +84,20 @@ class MotionReport(Report):
     def plot(self) -> Figure:
         """The motion, the cycle in the plane, what the neurons do, and the multipliers."""
         return overview(self.content)
+
+    def compare(self, other: MotionReport) -> ReportDifference:
+        """This report before, the other one after: what a training or another drive has changed.
+
+        Parameters
+        ----------
+        other : MotionReport
+
+        Returns
+        -------
+        ReportDifference
+            A mapping with the keys ``verdict``, ``checks`` and ``numbers``; ``print`` it, or ``.to_html(path)``.
+        """
+        return ReportDifference(_identified(self.content), _identified(other.content), QUANTITIES)
 
     def __str__(self) -> str:
         subject, found = self.content["subject"], self.content
@@ -189,6 +205,25 @@ def motion_report(
     content = measured(model, drive, start, steps, starts, seed)
     checks = checks_of(content)
     return MotionReport(content | {"checks": checks, "verdict": verdict_of(content, checks)})
+
+
+JOINT = (Axis("joint", "name", "/subject/joints/*"),)
+
+QUANTITIES = (
+    single("/rhythm/frequency", "frequency", "Hz"),
+    single("/rhythm/travelling_index", "travelling index"),
+    Quantity("/rhythm/amplitude/*", "amplitude", "", "/subject/unit", JOINT),
+    Quantity("/rhythm/offset/*", "mean", "", "/subject/unit", JOINT),
+    single("/cycle/period_in_steps", "period of the cycle", "steps"),
+    single("/back/share", "share of perturbed starts that come back"),
+)
+"""What is compared of two reports."""
+
+
+def _identified(content: Content) -> Content:
+    """The content with an id for every check, as a comparison needs it."""
+    checks = [check | {"id": check["check"], "name": check["meaning"], "unit": ""} for check in content["checks"]]
+    return content | {"checks": checks}
 
 
 def _wave(found: Content) -> str:

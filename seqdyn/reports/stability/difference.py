@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import pandas as pd
 
 from seqdyn.figures import STYLE, figure
+from seqdyn.reports.difference import WHOLE, ReportDifference, columns, content_of, pair
 from seqdyn.reports.drawing import WIDTH, legend_below
 from seqdyn.reports.grids import Grid
-from seqdyn.reports.json_text import keep
-from seqdyn.reports.page import Item, Number, Page, Section, encode, render
+from seqdyn.reports.page import Item, Number, Section, encode
 from seqdyn.reports.pointers import Content, Key, look_up
 from seqdyn.reports.stability.products import CURVES, draw_curves
 from seqdyn.reports.stability.themes import QUANTITIES
@@ -21,12 +20,6 @@ from seqdyn.reports.writing import written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SHOWN = 8
-"""Numbers that ``str`` shows; the frame has them all."""
-
-ABSENT = "absent"
-"""The status of a check that one of two reports does not have."""
 
 
 def compare(before: Any, after: Any, *, other_lag: bool = False) -> Difference:
@@ -61,7 +54,7 @@ def compare(before: Any, after: Any, *, other_lag: bool = False) -> Difference:
     >>> print(str(compare(*reports)).splitlines()[0])
     VANISHING → OK; log10 of the gradient at the required lag 20 went from −5.72 to −0.08293.
     """
-    first, second = _content(before, "before"), _content(after, "after")
+    first, second = content_of(before, "before"), content_of(after, "after")
     lags = [content["subject"]["required_lag"] for content in (first, second)]
     if lags[0] != lags[1] and not other_lag:
         raise ValueError(
@@ -71,8 +64,8 @@ def compare(before: Any, after: Any, *, other_lag: bool = False) -> Difference:
     return Difference(first, second)
 
 
-class Difference(Mapping[str, Any]):
-    """The result of :func:`compare`: a mapping of plain lists and dictionaries, ready for JSON but for ∞ and NaN.
+class Difference(ReportDifference):
+    """The result of :func:`compare`: besides verdict, checks and numbers, ``horizons`` and ``norms`` by lag.
 
     Parameters
     ----------
@@ -81,66 +74,18 @@ class Difference(Mapping[str, Any]):
     """
 
     def __init__(self, before: Content, after: Content) -> None:
-        self.before, self.after = before, after
-        self._content = {
-            "verdict": {"before": _verdict(before), "after": _verdict(after)},
-            "checks": list(_changed_checks(before, after)),
-            "numbers": list(_numbers(before, after)),
-            "horizons": list(_horizons(before, after)),
-            "norms": list(_norms(before, after)),
-        }
-
-    def __getitem__(self, key: str) -> Any:
-        return self._content[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._content)
-
-    def __len__(self) -> int:
-        return len(self._content)
-
-    def __repr__(self) -> str:
-        verdict, checks = self["verdict"], len(self["checks"])
-        return f"Difference({verdict['before']['name']} → {verdict['after']['name']}, {checks} checks changed)"
-
-    def __str__(self) -> str:
-        return "\n".join([self._headline(), *self._changes(), *self._largest()])
+        super().__init__(before, after, [one for one in QUANTITIES if not one.where.startswith("/horizons")])
+        self.title = f"Stability before and after: {after['subject']['model']}"
+        for when, content in (("before", before), ("after", after)):
+            medians = {key: look_up(content, f"/verdict/{key}/median") for key in ("gradient", "product")}
+            self._content["verdict"][when] |= medians
+        self._content["horizons"] = list(_horizons(before, after))
+        self._content["norms"] = list(_norms(before, after))
 
     def to_frame(self) -> pd.DataFrame:
-        """Every number of both reports, and the difference.
-
-        Returns
-        -------
-        DataFrame
-            ``section``, ``quantity``, ``unit``, ``before``, ``after`` and ``difference`` (after − before); NaN where
-            a report does not have it.
-        """
-        columns = ["section", "quantity", "unit", "before", "after", "difference"]
         horizons = [{"section": "horizons", "quantity": one["name"], "unit": "steps"} | one for one in self["horizons"]]
-        frame = pd.DataFrame([*self["numbers"], *horizons], columns=columns)
-        return frame.astype(dict.fromkeys(columns[3:], "float64"))
-
-    def to_html(self, path: str | Path | None = None, *, minimal: bool = False) -> str:
-        """One standalone page, as that of a report, written to ``path``; ``minimal`` leaves the figure out."""
-        verdict, words = self["verdict"], self._headline()
-        tables = {name: grid.table(self) for name, grid in GRIDS.items()}
-        drawn = [] if minimal or not self["norms"] else [encode(self.plot()).picture(f"Medians by lag. {words}")]
-        how = {"checks": "Those whose status changed." if self["checks"] else "No check changed its status."}
-        how |= {"norms": "Before is dashed.", "numbers": "After − before; what one report lacks has no difference."}
-        page = Page(
-            title=f"Stability before and after: {self.after['subject']['model']}",
-            badge=f"{verdict['before']['name']} → {verdict['after']['name']}",
-            severity=verdict["after"]["severity"],
-            reason=words,
-            tables=[tables["verdicts"]],
-            advice=[],
-            sections=[
-                Section("norms", "Norms by lag", how["norms"], drawn),
-                Section("checks", "Checks", how["checks"], (), [tables["checks"]] if self["checks"] else []),
-                Section("numbers", "Numbers", how["numbers"], (), [tables["numbers"], tables["horizons"]], folded=True),
-            ],
-        )
-        return keep(render(page), path)
+        numbers = super().to_frame()
+        return pd.DataFrame([*numbers.to_dict("records"), *horizons], columns=numbers.columns).astype(numbers.dtypes)
 
     def plot(self) -> Figure:
         """The medians by lag of both reports, before dashed, after with its quartiles.
@@ -170,25 +115,24 @@ class Difference(Mapping[str, Any]):
         return drawing
 
     def _headline(self) -> str:
-        first, second = self["verdict"]["before"], self["verdict"]["after"]
-        names = f"{first['name']} → {second['name']}" if first["name"] != second["name"] else f"Still {first['name']}"
-        norms = f"went from {written(first['gradient'])} to {written(second['gradient'])}"
+        names, norms = super()._headline().rstrip("."), [self["verdict"][when]["gradient"] for when in WHEN]
         lags = [content["subject"]["required_lag"] for content in (self.before, self.after)]
         lag = str(lags[0]) if lags[0] == lags[1] else f"({lags[0]} before, {lags[1]} after)"
-        return f"{names}; log10 of the gradient at the required lag {lag} {norms}."
+        change = f"went from {written(norms[0])} to {written(norms[1])}"
+        return f"{names}; log10 of the gradient at the required lag {lag} {change}."
 
-    def _changes(self) -> list[str]:
-        changes = [f"{one['id']} {one['name']}: {one['before']} → {one['after']}" for one in self["checks"]]
-        return changes or ["No check changed its status."]
+    def _verdicts(self) -> Grid:
+        wanted = columns("verdict", name="verdict", severity="", gradient="L, log10", product="G, log10", reason="")
+        return Grid("Verdicts", "/verdict", wanted, "report")
 
-    def _largest(self) -> list[str]:
-        """The first of the numbers that moved, one a line."""
-        moved = [one for one in self["numbers"] if written(one["before"]) != written(one["after"])]
-        lines = [
-            f"{one['quantity']}: {written(one['before'])} → {written(one['after'])} {one['unit']}".rstrip()
-            for one in moved[:SHOWN]
-        ]
-        return lines + ([f"{len(moved) - SHOWN} more numbers moved: to_frame()"] if len(moved) > SHOWN else [])
+    def _sections(self, minimal: bool) -> list[Section]:
+        caption = f"Medians by lag. {self._headline()}"
+        drawn = [] if minimal or not self["norms"] else [encode(self.plot()).picture(caption)]
+        reach = Section("horizons", "Horizons", "Steps back.", (), [HORIZONS.table(self)], folded=True)
+        return [Section("norms", "Norms by lag", "Before is dashed.", drawn), reach]
+
+
+WHEN = ("before", "after")
 
 
 def _bounded(when: str) -> Callable[[Content, Key], Item]:
@@ -198,110 +142,32 @@ def _bounded(when: str) -> Callable[[Content, Key], Item]:
     )
 
 
-def _columns(section: str, **headers: str) -> dict[str, str]:
-    return {header or name: f"/{section}/*/{name}" for name, header in headers.items()}
-
-
-WHOLE = 10_000
-"""These tables show all their rows."""
-
-GRIDS = {
-    "verdicts": Grid(
-        "Verdicts",
-        "/verdict",
-        _columns("verdict", name="verdict", severity="", gradient="L, log10", product="G, log10", reason=""),
-        "report",
-    ),
-    "checks": Grid(
-        "Changed checks",
-        "/checks",
-        _columns(
-            "checks", id="", name="check", before="", after="", value_before="value before", value_after="value after"
-        ),
-        most=WHOLE,
-    ),
-    "numbers": Grid(
-        "Single numbers",
-        "/numbers",
-        _columns("numbers", quantity="", before="", after="", difference="", unit=""),
-        most=WHOLE,
-    ),
-    "horizons": Grid(
-        "Horizons",
-        "/horizons",
-        {
-            "name": "/horizons/*/name",
-            "before, steps": _bounded("before"),
-            "after, steps": _bounded("after"),
-            **_columns("horizons", difference="difference, steps", definition=""),
-        },
-        most=WHOLE,
-    ),
-}
-"""The tables of the page, made of places in the difference."""
-
-
-# --- what is compared -------------------------------------------------------------------------------------------------
-
-
-def _content(report: Any, name: str) -> Content:
-    found = getattr(report, "content", report)
-    if not isinstance(found, Mapping) or not {"subject", "verdict", "checks"} <= set(found):
-        raise TypeError(f"{name} must be a stability report, or its content, got {type(report).__name__}.")
-    return found
-
-
-def _verdict(content: Content) -> dict[str, Any]:
-    found = content["verdict"]
-    medians = {key: look_up(found, f"/{key}/median") for key in ("gradient", "product")}
-    return {key: found[key] for key in ("name", "severity", "reason")} | medians
-
-
-def _changed_checks(before: Content, after: Content) -> Iterator[dict[str, Any]]:
-    first, second = ({one["id"]: one for one in content["checks"]} for content in (before, after))
-    for name in sorted(first | second):
-        old, new = first.get(name, {}), second.get(name, {})
-        own = {"id": name} | {key: new.get(key, old.get(key)) for key in ("name", "unit")}
-        statuses = {"before": old.get("status", ABSENT), "after": new.get("status", ABSENT)}
-        if statuses["before"] != statuses["after"]:
-            yield own | statuses | {"value_before": old.get("value"), "value_after": new.get("value")}
-
-
-def _numbers(before: Content, after: Content) -> Iterator[dict[str, Any]]:
-    """The single numbers of a report, and those of each gate."""
-    for quantity in QUANTITIES:
-        if [axis.column for axis in quantity.axes] not in ([], ["name"]) or not quantity.label:
-            continue
-        first, second = (dict(quantity.entries(content)) for content in (before, after))
-        unit, section = quantity.unit_in(after) or quantity.unit_in(before), quantity.where.split("/")[1]
-        for labels in sorted(first | second) if section != "horizons" else ():
-            name = ": ".join([*labels, quantity.label])
-            yield {"section": section, "quantity": name, "unit": unit} | _pair(first.get(labels), second.get(labels))
+HORIZONS = Grid(
+    "Horizons",
+    "/horizons",
+    columns("horizons", name="")
+    | {when: _bounded(when) for when in WHEN}
+    | columns("horizons", difference="", definition=""),
+    most=WHOLE,
+)
 
 
 def _horizons(before: Content, after: Content) -> Iterator[dict[str, Any]]:
     first, second = ({one["name"]: one for one in content.get("horizons") or ()} for content in (before, after))
     for name, one in (first | second).items():
         old, new = first.get(name, {}), second.get(name, {})
-        bounds = {f"at_least_{when}": bool(own.get("at_least")) for when, own in (("before", old), ("after", new))}
-        yield {"name": name, "definition": one["definition"]} | _pair(old.get("steps"), new.get("steps")) | bounds
+        bounds = {f"at_least_{when}": bool(own.get("at_least")) for when, own in zip(WHEN, (old, new), strict=True)}
+        yield {"name": name, "definition": one["definition"]} | pair(old.get("steps"), new.get("steps")) | bounds
 
 
 def _norms(before: Content, after: Content) -> Iterator[dict[str, Any]]:
     """The medians by lag, where either has one."""
-    for section in CURVES:
+    for section, (name, *_) in CURVES.items():
         first, second = (_medians(content, section) for content in (before, after))
         for lag in sorted(first | second):
-            yield {"quantity": CURVES[section][0], "lag": lag} | _pair(first.get(lag), second.get(lag))
+            yield {"quantity": name, "lag": lag} | pair(first.get(lag), second.get(lag))
 
 
 def _medians(content: Content, section: str) -> dict[int, float]:
     lags, values = look_up(content, f"/{section}/lags"), look_up(content, f"/{section}/quantiles/p50")
     return dict(zip(lags, values, strict=True)) if lags and values else {}
-
-
-def _pair(before: float | None, after: float | None) -> dict[str, Any]:
-    """Both, and after − before; what is infinite in the same way has not changed."""
-    if before is None or after is None:
-        return {"before": before, "after": after, "difference": None}
-    return {"before": before, "after": after, "difference": 0.0 if before == after else after - before}

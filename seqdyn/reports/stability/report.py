@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import numpy as np
 import pandas as pd
 import xarray
 from matplotlib.figure import Figure
 
 from seqdyn.checks import check_choice
-from seqdyn.figures import PALETTE, STYLE, figure
 from seqdyn.reports.base import Report
-from seqdyn.reports.drawing import literal
 from seqdyn.reports.json_text import from_json
-from seqdyn.reports.pointers import Content
+from seqdyn.reports.overview import overview
 from seqdyn.reports.quantities import checks_frame, to_frame, to_xarray
 from seqdyn.reports.stability.checks import all_checks
 from seqdyn.reports.stability.difference import Difference, compare
@@ -34,9 +29,6 @@ from seqdyn.state import State
 
 PANELS = ("norms_by_lag", "spectrum", "product_map", "gradient_by_parameter")
 """What the overview shows."""
-
-COLOURS = {"PASS": "#00664B", "WARN": "#8A5A00", "FAIL": "#B3261E"}
-"""Of a severity: dark enough to be read on white."""
 
 
 class StabilityReport(Report):
@@ -120,7 +112,10 @@ class StabilityReport(Report):
 
     def plot(self) -> Figure:
         """The verdict and the four figures behind it."""
-        return overview(self.content)
+        verdict, subject = self.content["verdict"], self.content["subject"]
+        title = f"{self.verdict} ({self.severity})  {subject['model']}, required lag {subject['required_lag']}"
+        panels = [FIGURES[name] for name in PANELS]
+        return overview(panels, self.content, [title, verdict["reason"]], self.severity)
 
     def compare(self, other: StabilityReport, **options: Any) -> Difference:
         """This report before, the other one after: what a training or a cure has changed.
@@ -298,40 +293,6 @@ def assert_stable(model: Any, X: Any = None, y: Any = None, *, required_lag: int
     if report.verdict != "OK":
         raise AssertionError(str(report))
     return report
-
-
-def overview(content: Content) -> Figure:
-    """The verdict, norms by lag, the spectrum, the map and the gradient by parameter, in one figure.
-
-    Parameters
-    ----------
-    content : mapping
-        The report; panels of what was not computed are left out.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    draws = [FIGURES[name].draw for name in PANELS if FIGURES[name].drawable(content)]
-    rows, columns = max(1, (len(draws) + 1) // 2), 1 if len(draws) < 2 else 2
-    drawing, axes = figure(rows, columns, width=11.0 if columns == 2 else 7.5, height=4.3 * rows + 0.9)
-    panels = list(np.ravel(np.asarray(axes)))
-    with matplotlib.rc_context(STYLE):
-        for panel, draw in zip(panels, draws, strict=False):
-            draw(panel, content)
-        for panel in panels[len(draws) :]:
-            panel.remove()
-        _head(drawing, content, 120 if columns == 2 else 75)
-    return drawing
-
-
-def _head(drawing: Figure, content: Content, width: int) -> None:
-    """The verdict over the figure."""
-    verdict, subject = content["verdict"], content["subject"]
-    title = f"{verdict['name']} ({verdict['severity']})  {subject['model']}, required lag {subject['required_lag']}"
-    lines = [*textwrap.wrap(title, width), *textwrap.wrap(verdict["reason"].replace("`", ""), width)]
-    colour = COLOURS.get(verdict["severity"], PALETTE["data"])
-    drawing.suptitle(literal("\n".join(lines)), x=0.01, ha="left", fontsize=12.0, color=colour)
 
 
 def _limits(thresholds: Mapping[str, float] | None) -> Thresholds:

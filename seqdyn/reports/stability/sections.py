@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from seqdyn.reports.grids import item
-from seqdyn.reports.page import Item, Number, Page, Picture, Rows, Section, Sentences, Status, Table, encode, render
-from seqdyn.reports.pointers import Content, look_up, pointer
-from seqdyn.reports.stability.checks import STATUSES
+from seqdyn.reports.grids import Grid, item
+from seqdyn.reports.page import Item, Page, Picture, Rows, Section, Sentences, Status, Table, encode, render
+from seqdyn.reports.pointers import Content, Key
 from seqdyn.reports.stability.themes import FIGURES, THEMES
 from seqdyn.reports.theme import Theme
 from seqdyn.reports.writing import counted
@@ -68,10 +67,10 @@ def page_of(content: Content, drawn: Mapping[str, Picture]) -> Page:
     -------
     Page
     """
-    subject, verdict = content["subject"], content["verdict"]
+    verdict = content["verdict"]
     measured = [section for theme in THEMES if (section := _measured(theme, content, drawn)) is not None]
     return Page(
-        title=f"Stability report: {subject['model']}",
+        title=f"Stability report: {content['subject']['model']}",
         badge=verdict["name"],
         severity=verdict["severity"],
         reason=verdict["reason"],
@@ -80,8 +79,7 @@ def page_of(content: Content, drawn: Mapping[str, Picture]) -> Page:
         sections=[
             _evidence(content, drawn),
             *measured,
-            _checks(content),
-            _recommendations(content),
+            *_closing(content),
             _subject(content, [theme.title for theme in THEMES if theme.name not in {one.anchor for one in measured}]),
         ],
     )
@@ -91,54 +89,73 @@ def _evidence(content: Content, drawn: Mapping[str, Picture]) -> Section:
     """What the verdict rests on: norms with their intervals, the checks that did not pass, and the telling figures."""
     lag = counted(content["subject"]["required_lag"], "step")
     names = {"gradient": "gradient of an error, L", "product": "product of Jacobians, G"}
-    rows: Rows = [
-        [label, *(_number(content, f"/verdict/{key}/{part}") for part in ("median", "low", "high"))]
-        for key, label in names.items()
-    ]
+    parts = ("median", "low", "high")
+    rows: Rows = [[name, *(item(content, f"/verdict/{key}/{part}") for part in parts)] for key, name in names.items()]
     norms = Table(f"Norms at the required lag of {lag}", ["log10 of the", "median", "95 % from", "to"], rows)
-    bad = [place for place, check in enumerate(content["checks"]) if check["status"] not in ("PASS", "SKIPPED")]
-    failing = Table("Checks that did not pass", CHECK, [_check_row(content, place) for place in bad])
-    own = [drawn[name] for name in EVIDENCE if name in drawn]
-    return Section("evidence", "Why", "", own, [norms, *([failing] if bad else [])])
+    bad = [row for row in CHECKS.table(content).rows if row[1] not in (Status("PASS"), Status("SKIPPED"))]
+    failing = [Table("Checks that did not pass", [*CHECKS.columns], bad)] if bad else []
+    return Section("evidence", "Why", "", [drawn[name] for name in EVIDENCE if name in drawn], [norms, *failing])
 
 
 def _measured(theme: Theme, content: Content, drawn: Mapping[str, Picture]) -> Section | None:
     """The section of a theme, if anything of it was computed."""
-    own = [drawn[name] for name in (one.name for one in theme.figures) if name in drawn and name not in EVIDENCE]
+    names = [one.name for one in theme.figures if one.name in drawn and one.name not in EVIDENCE]
     tables = theme.tables(content)
     if not content.get(theme.name) and not tables:
         return None
-    return Section(theme.name, theme.title, theme.how, own, tables, folded=True)
+    return Section(theme.name, theme.title, theme.how, [drawn[name] for name in names], tables, folded=True)
 
 
-# --- checks, recommendations, and what was measured -------------------------------------------------------------------
-
-CHECK = ("id", "status", "check", "value", "threshold", "unit", "what was found")
-
-
-def _checks(content: Content) -> Section:
-    statuses = [status for status in STATUSES if status in content["counts"]]
-    many: Rows = [["checks", *(_number(content, f"/counts/{status}") for status in statuses)]]
-    rows = [_check_row(content, place) for place in range(len(content["checks"]))]
-    tables = [Table("How many", ["status", *statuses], many), Table("Every check", CHECK, rows)]
-    how = "SKIPPED was not asked for or does not apply, ERROR could not be computed; neither counts as passed."
-    return Section("checks", "Every check", how, (), [table for table in tables if table.rows], folded=True)
+def _status(content: Content, place: Key) -> Item:
+    return Status(content["checks"][place]["status"])
 
 
-def _check_row(content: Content, place: int) -> list[Item]:
-    check = content["checks"][place]
-    numbers = [_number(content, f"/checks/{place}/{key}") for key in ("value", "threshold")]
-    return [check["id"], Status(check["status"]), check["name"], *numbers, check["unit"], check["message"]]
+COUNTS = Grid("How many", "/counts", {"checks": "/counts/*"}, "status")
+
+CHECKS = Grid(
+    "Every check",
+    "/checks",
+    {
+        "id": "/checks/*/id",
+        "status": _status,
+        "check": "/checks/*/name",
+        "value": "/checks/*/value",
+        "threshold": "/checks/*/threshold",
+        "unit": "/checks/*/unit",
+        "what was found": "/checks/*/message",
+    },
+    most=100,
+)
+
+RECOMMENDATIONS = Grid(
+    "What to do",
+    "/recommendations",
+    {
+        "id": "/recommendations/*/id",
+        "recommendation": "/recommendations/*/text",
+        "number": "/recommendations/*/number",
+        "unit": "/recommendations/*/unit",
+        "check": "/recommendations/*/check",
+    },
+    most=100,
+)
+
+THRESHOLDS = Grid("Thresholds", "/subject/thresholds", {"value": "/subject/thresholds/*"}, "name")
 
 
-def _recommendations(content: Content) -> Section:
-    rows: Rows = [
-        [one["id"], one["text"], _number(content, f"/recommendations/{place}/number"), one["unit"], one["check"]]
-        for place, one in enumerate(content["recommendations"])
+def _tables(content: Content, *grids: Grid) -> list[Table]:
+    """Those that have rows."""
+    return [table for grid in grids if (table := grid.table(content)).rows]
+
+
+def _closing(content: Content) -> list[Section]:
+    """All checks, and all that is advised."""
+    checked = "SKIPPED was not asked for or does not apply, ERROR could not be computed; neither counts as passed."
+    advised = "Each follows from the check named beside it." if content["recommendations"] else "Nothing is advised."
+    return [
+        Section("checks", "Every check", checked, (), _tables(content, COUNTS, CHECKS), folded=True),
+        Section("recommendations", "Every recommendation", advised, (), _tables(content, RECOMMENDATIONS), folded=True),
     ]
-    table = Table("What to do", ["id", "recommendation", "number", "unit", "check"], rows)
-    how = "Each follows from the check named beside it, and carries its number." if rows else "Nothing is advised."
-    return Section("recommendations", "Every recommendation", how, (), [table] if rows else [], folded=True)
 
 
 SUBJECT = {
@@ -150,7 +167,7 @@ SUBJECT = {
     "parameters": "parameters",
     "sequences": "sequences",
     "steps": "steps of each",
-    "layout": "read as",
+    "layout": "how X was read",
     "measured_in": "measured in",
     "errors": "errors followed back",
     "required_lag": "required lag, steps",
@@ -163,27 +180,19 @@ SUBJECT = {
 def _subject(content: Content, missing: list[str]) -> Section:
     subject = content["subject"]
     rows: Rows = [
-        [label, item(content, pointer("subject", key))] for key, label in SUBJECT.items() if subject.get(key, "") != ""
+        [label, item(content, f"/subject/{key}")] for key, label in SUBJECT.items() if subject.get(key, "") != ""
     ]
     rows += [[f"version of {name}", version] for name, version in sorted(subject["versions"].items())]
-    rows += [["version of this report's schema", _number(content, "/schema/version")]]
-    limits: Rows = [
-        [name.replace("_", " "), _number(content, pointer("subject", "thresholds", name))]
-        for name in sorted(subject["thresholds"])
-    ]
+    rows += [["version of this report's schema", item(content, "/schema/version")]]
     left_out = [*subject["not_computed"], *([f"Sections left out: {', '.join(missing)}."] if missing else [])]
     return Section(
         "subject",
         "What was measured, and what was not",
         "The model was not changed. Norms are spectral unless it says otherwise.",
-        tables=[Table("Subject", ["quantity", "value"], rows), Table("Thresholds", ["name", "value"], limits)],
+        tables=[Table("Subject", ["quantity", "value"], rows), *_tables(content, THRESHOLDS)],
         lists=[
             Sentences("Not computed", left_out or ["Nothing was left out."]),
             Sentences("Conventions", subject["conventions"]),
         ],
         folded=True,
     )
-
-
-def _number(content: Content, where: str) -> Item:
-    return Number(look_up(content, where), where)

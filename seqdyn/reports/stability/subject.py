@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import torch
 from sklearn.base import clone
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqdyn.cell import Cell
 from seqdyn.checks import check_count
-from seqdyn.conversion import from_torch
-from seqdyn.data.sequences import as_sequences
-from seqdyn.data.tensors import series_first
-from seqdyn.dynamics.driven import Drivable, Driven, Errors, Loss, check_errors, weighted
-from seqdyn.dynamics.driven_cell import cell_alone, cell_driven_by
+from seqdyn.dynamics.driven import Driven, Errors, Loss, check_errors, weighted
 from seqdyn.dynamics.stretches import Stretches, stretches
 from seqdyn.dynamics.trajectory import double, measured
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.loops import scan
-from seqdyn.state import State, leaves, map_leaves, steps
-from seqdyn.torch_modules import RECURRENT, check_values, unwrapped
+from seqdyn.reports.driven_model import driven_model, is_step
+from seqdyn.state import State, leaves, steps
 
 SEQUENCES, STEPS = 8, 2000
 """How many sequences, and steps of each, are measured unless asked for more."""
@@ -150,9 +146,9 @@ def subject_of(
     check_count("max_steps", max_steps, 2, (None,))
     if loss is not None and not callable(loss):
         raise TypeError(f"loss must be a callable (output, target) -> errors, got {type(loss).__name__}.")
-    driven = _driven(model, X, y, loss, initial_state, steps)
+    driven = driven_model(model, X, y, loss, initial_state, steps)
     lag, said = _required(driven, required_lag)
-    begin = None if _is_step(model, initial_state) else initial_state  # a step function's is in its cell
+    begin = None if is_step(model, initial_state) else initial_state  # a step function's is in its cell
     cut = stretches(driven, lag, begin, count=max_sequences, longest=max_steps)
     errors = _errors(driven, loss)
     _try(driven.cell, cut, errors)
@@ -171,60 +167,6 @@ def subject_of(
         cut.unused,
         driven.layout,
     )
-
-
-# --- model and data ---------------------------------------------------------------------------------------------------
-
-
-def _driven(model: Any, X: Any, y: Any, loss: Loss | None, initial_state: Any, steps: int) -> Driven:
-    """The cell, its rows in its own units, and its errors: as the model says, or as X and y stand."""
-    if isinstance(model, Drivable) and not isinstance(model, type):
-        return model.driven_by(X, y)
-    X, y, layout = series_first(X, y, _takes_time_first(model))
-    cell = _of_step(model, X, initial_state) if _is_step(model, initial_state) else _cell(model)
-    driven = cell_alone(cell, y, steps) if X is None else cell_driven_by(cell, X, y, loss is None)
-    return replace(driven, layout=layout)
-
-
-def _cell(model: Any) -> Cell:
-    """A cell, or the one that computes what a network of torch's does."""
-    if isinstance(model, nn.Module):
-        check_values("The model", model)
-        return model if isinstance(model, Cell) else from_torch(model)  # or it says which part of the module it takes
-    raise TypeError(
-        "stability_report takes a Cell, a fitted estimator or forecaster, torch's RNN, LSTM or GRU, or a step function "
-        f"(x, h) -> (y, h) with initial_state, got {type(model).__name__}. Your own recurrence becomes a Cell in ten "
-        "lines; see seqdyn.Cell. A class with a method driven_by(X, y) says itself how it is measured."
-    )
-
-
-def _is_step(model: Any, initial_state: Any) -> bool:
-    """Whether it computes one step, (x, h) -> (y, h): a function, or a module that is given with its h."""
-    if isinstance(model, nn.Module):
-        return initial_state is not None and not isinstance(unwrapped(model), (Cell, *RECURRENT))
-    return callable(model) and not isinstance(model, type) and not isinstance(model, Drivable)
-
-
-def _of_step(step: Callable[..., Any], X: Any, initial_state: Any) -> Cell:
-    """A cell whose step is a function, and which begins from the state of one row that is given."""
-    if initial_state is None:
-        raise ValueError(
-            "A step function (x, h) -> (y, h) does not say how it begins: give initial_state, h_{-1} of one sequence, "
-            "as in stability_report(step, X, initial_state=torch.zeros(1, 32))."
-        )
-    width = 0 if X is None else as_sequences(X, "X").rows.shape[1]
-    if all(leaf.dim() > 1 and len(leaf) == 1 for leaf in leaves(initial_state)):
-        initial_state = map_leaves(lambda leaf: leaf[0], initial_state)
-    return from_torch(step, initial_state=initial_state, input_size=width)
-
-
-def _takes_time_first(model: Any) -> bool:
-    """Whether it is a network of torch's whose data are (time, batch, inputs)."""
-    inner = unwrapped(model)
-    return isinstance(inner, nn.RNNBase) and not inner.batch_first
-
-
-# --- errors, and the lag that matters ---------------------------------------------------------------------------------
 
 
 def _errors(driven: Driven, loss: Loss | None) -> Errors:
