@@ -124,11 +124,18 @@ def finite(values: Array) -> Array:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def curve(axes: Axes, places: Array, values: Array, **look: Any) -> None:
-    """A curve of the points that draw it: all, or the least and the largest of every stretch, and the ends."""
+def curve(axes: Axes, places: Array, values: Array, limits: tuple[float, float] | None = None, **look: Any) -> None:
+    """A curve of the points that draw it: all, or the least and the largest of every stretch, and the ends.
+
+    Within limits a triangle at their edge marks what is infinite: a norm of 0, or one that overflows.
+    """
     kept = _thinned(values)
     marker = "o" if len(places) < 3 else None
     axes.plot(places[kept], finite(values)[kept], **({"marker": marker, "markersize": 4.0} | look))
+    for beyond, triangle, edge in ((-np.inf, "v", 0), (np.inf, "^", 1)):
+        if limits is not None and (chosen := values == beyond).any():
+            edges = np.full(chosen.sum(), limits[edge])
+            axes.plot(places[chosen], edges, triangle, color=look["color"], markersize=7.0, clip_on=False)
 
 
 def limits_of(rows: Sequence[Any]) -> tuple[float, float]:
@@ -138,13 +145,6 @@ def limits_of(rows: Sequence[Any]) -> tuple[float, float]:
     low, high = min(0.0, known.min(initial=0.0)), max(0.0, known.max(initial=0.0))
     margin = 0.06 * max(high - low, 0.5)
     return float(low - margin), float(high + margin)
-
-
-def mark_infinite(axes: Axes, places: Array, values: Array, colour: str, limits: tuple[float, float]) -> None:
-    """Triangles at the edge for a norm of 0, or one that overflows."""
-    for chosen, marker, edge in ((np.isneginf(values), "v", limits[0]), (np.isposinf(values), "^", limits[1])):
-        if chosen.any():
-            axes.plot(places[chosen], np.full(chosen.sum(), edge), marker, color=colour, markersize=7.0, clip_on=False)
 
 
 def draw_band(
@@ -159,20 +159,29 @@ def draw_band(
             below, above = (np.clip(quantiles[name][kept], *limits) for name in (low, high))
             axes.fill_between(lags[kept], below, above, color=colour, alpha=strength, linewidth=0)
     marker = "o" if len(lags) < 30 else None
-    curve(axes, lags, quantiles["p50"], color=colour, linestyle=linestyle, label=label, marker=marker, markersize=3.0)
-    mark_infinite(axes, lags, quantiles["p50"], colour, limits)
+    look = {"color": colour, "linestyle": linestyle, "label": label, "marker": marker, "markersize": 3.0}
+    curve(axes, lags, quantiles["p50"], limits, **look)
 
 
-def mark_required_lag(axes: Axes, place: float | None, label: str = "") -> None:
-    """A vertical line at the lag that decides."""
-    if place is not None:
-        name = label or f"required lag {place:g}"
-        axes.axvline(place, color=PALETTE["data"], linestyle="--", linewidth=1.3, label=name)
+def draw_curves(axes: Axes, curves: Sequence[tuple[Any, str, str, str]], required: int) -> tuple[float, float]:
+    """Norms by lag, each with its label, colour and line, and the required lag; the limits of the y axis come back."""
+    limits = limits_of([values for found, *_ in curves for values in found["quantiles"].values()])
+    for found, label, colour, line in curves:
+        draw_band(axes, found, label, colour, limits, line)
+    axes.axhline(0.0, color=PALETTE["data"], linewidth=0.8)
+    mark(axes, f"required lag {required}", x=required)
+    scale_by_lag(axes, max(required, *(max(found["lags"]) for found, *_ in curves)), limits)
+    axes.set(title="Norms by lag", xlabel="lag, steps", ylabel="log10 of the norm")
+    return limits
 
 
-def mark_level(axes: Axes, value: float, label: str, linestyle: str = "--") -> None:
-    """A horizontal line at a number that something is held against."""
-    axes.axhline(value, color=PALETTE["data"], linestyle=linestyle, linewidth=1.2, label=label)
+def mark(axes: Axes, label: str, x: float | None = None, y: float | None = None, linestyle: str = "--") -> None:
+    """A line at a number that something is held against, upright or level."""
+    look: dict[str, Any] = {"color": PALETTE["data"], "linestyle": linestyle, "linewidth": 1.2, "label": label}
+    if x is not None:
+        axes.axvline(x, **look)
+    if y is not None:
+        axes.axhline(y, **look)
 
 
 def scale_by_lag(axes: Axes, last: float, limits: tuple[float, float]) -> None:

@@ -72,6 +72,17 @@ def columns(pattern: str, labels: Mapping[str, str]) -> dict[str, Column]:
 
 
 def item(content: Content, where: str) -> Item:
-    """A text as it is, a number as one."""
+    """A text as it is, a number as one, texts in a row."""
     found = look_up(content, where)
-    return found if isinstance(found, str) else Number(found, where)
+    return found if isinstance(found, str) else ", ".join(found) if isinstance(found, list) else Number(found, where)
+
+
+def last(pattern: str) -> Column:
+    """The last number of the list that stands there; a dash where there is none."""
+
+    def column(content: Content, key: Key) -> Item:
+        where = filled(pattern, key)
+        values = look_up(content, where)
+        return Number(values[-1], f"{where}/{len(values) - 1}") if values else "–"
+
+    return column

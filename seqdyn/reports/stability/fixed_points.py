@@ -18,7 +18,7 @@ from seqdyn.reports.grids import Grid, columns
 from seqdyn.reports.page import Item
 from seqdyn.reports.pointers import Content, Key
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Run, Theme, thinned
 from seqdyn.reports.writing import counted
 

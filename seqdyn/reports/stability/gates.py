@@ -9,13 +9,12 @@ import numpy as np
 
 from seqdyn.dynamics.gates import gate_statistics, saturation
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.drawing import Axes, drawing, mark_level, numbers, scale_by_power, short
-from seqdyn.reports.grids import Grid, columns
-from seqdyn.reports.page import Item, Number
-from seqdyn.reports.pointers import Content, Key, matches, pointer
+from seqdyn.reports.drawing import Axes, drawing, mark, numbers, scale_by_power, short
+from seqdyn.reports.grids import Grid, columns, last
+from seqdyn.reports.pointers import Content, matches
 from seqdyn.reports.quantities import Axis, Quantity, curves, single
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Run, Theme
 from seqdyn.reports.writing import counted, from_log10, written
 
@@ -68,31 +67,30 @@ def gate_means(axes: Axes, content: Content) -> str:
     return f"The mean of every unit of every gate; over all units: {over_all}."
 
 
+HOLDING = "/gates/named/*/time_constants"
+"""Where the time constants stand of gates that multiply the memory."""
+
+
 def needed(content: Content) -> float:
     """τ with e^{−K/τ} = 10^vanishing_warn, as the check of the gates has it; K where nothing may be lost."""
     lag, least = content["subject"]["required_lag"], content["subject"]["thresholds"]["vanishing_warn"]
     return -lag / (least * math.log(10)) if least < 0 else float(lag)
 
 
-@drawing(
-    "/gates/named/*/time_constants",
-    title="Memories of the units, sorted",
-    x="share of the units, %",
-    y="time constant, steps",
-)
+@drawing(HOLDING, title="Memories of the units, sorted", x="share of the units, %", y="time constant, steps")
 def gate_time_constants(axes: Axes, content: Content) -> str:
     """The memories that the gates make, sorted, and the lag they are needed for."""
     required, least = content["subject"]["required_lag"], needed(content)
-    found = {keys[0]: np.sort(numbers(own)) for keys, own in matches(content, "/gates/named/*/time_constants") if own}
+    found = {keys[0]: np.sort(numbers(own)) for keys, own in matches(content, HOLDING) if own}
     for number, (name, values) in enumerate(found.items()):
         share = 100 * (np.arange(len(values)) + 0.5) / len(values)
         there, endless = np.isfinite(values) & (values > 0), int(np.isposinf(values).sum())
         look: dict[str, Any] = {"color": MODELS[number % len(MODELS)], "marker": "os^Dv"[number % 5], "markersize": 3.5}
         label = short(str(name)) + (f" ({endless} without end)" if endless else "")
         axes.plot(share[there], values[there], linewidth=1.0, label=label, **look)
-    mark_level(axes, required, f"required lag {required}")
+    mark(axes, f"required lag {required}", y=required)
     if np.isfinite(least) and least > 0:
-        mark_level(axes, least, f"needed for it, {written(least)}", ":")
+        mark(axes, f"needed for it, {written(least)}", y=least, linestyle=":")
     axes.set_xlim(0, 100)
     scale_by_power(axes)
     every = np.concatenate(list(found.values()))
@@ -101,15 +99,8 @@ def gate_time_constants(axes: Axes, content: Content) -> str:
     return f"Time constants: {units}, which keeps {kept} of a gradient over the required lag of {lag}."
 
 
-def _longest(content: Content, name: Key) -> Item:
-    """The longest time constant of a gate, where it has one."""
-    values = content["gates"]["named"][name]["time_constants"]
-    where = pointer("gates", "named", name, "time_constants", len(values or ()) - 1)
-    return Number(values[-1], where) if values else "–"
-
-
 GATE, UNIT = Axis("gate", "name"), Axis("unit")
-OVER_ALL = columns("/gates/named/*/{}", SHARES) | {"longest time constant, steps": _longest}
+OVER_ALL = columns("/gates/named/*/{}", SHARES) | {"longest time constant, steps": last(HOLDING)}
 
 GATES = Theme(
     "gates",
@@ -121,7 +112,7 @@ GATES = Theme(
     (
         *curves("/gates/named/*/{}", SHARES, "", GATE),
         Quantity("/gates/named/*/unit_means/*", "mean of a unit", "unit_mean", "", (GATE, UNIT)),
-        Quantity("/gates/named/*/time_constants/*", "time constant", "time_constant", "steps", (GATE, UNIT)),
+        Quantity(f"{HOLDING}/*", "time constant", "time_constant", "steps", (GATE, UNIT)),
         single("/gates/saturated", "saturated share of the state"),
         single("/gates/dead", "dead share of the units"),
     ),

@@ -14,25 +14,12 @@ from seqdyn.dynamics.gradients import accumulated_gradient, gradient_by_lag, out
 from seqdyn.dynamics.norm_preservation import omega
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.figures import MODELS
-from seqdyn.reports.drawing import (
-    Axes,
-    curve,
-    draw_map,
-    drawing,
-    finite,
-    limits_of,
-    mark_infinite,
-    mark_level,
-    mark_required_lag,
-    name_places,
-    numbers,
-    short,
-)
+from seqdyn.reports.drawing import Axes, curve, draw_map, drawing, finite, limits_of, mark, name_places, numbers, short
 from seqdyn.reports.grids import Grid, columns
 from seqdyn.reports.pointers import Content
 from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, curves, single
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Run, Theme, along, by_lag, log10, quantiles, thinned
 from seqdyn.reports.writing import written
 
@@ -71,25 +58,19 @@ def anchors(subject: Subject) -> list[int]:
 def _content(subject: Subject, found: Measurements) -> dict[str, Any] | None:
     if found.gradient is None:
         return None
-    kept = thinned(len(found.gradient.lags))
+    kept, own = thinned(len(found.gradient.lags)), found.parameters
     return {
         "lags": found.gradient.lags[kept].tolist(),
         "quantiles": quantiles(found.gradient.quantiles(list(QUANTILES.values()))[kept]),
         "accumulated": None if found.accumulated is None else along(log10(found.accumulated)),
         "omega": None if found.omega is None else {"value": float(found.omega.value), **along(found.omega.curve)},
-        "parameters": _parameters(subject, found),
-    }
-
-
-def _parameters(subject: Subject, found: Measurements) -> dict[str, Any] | None:
-    own = found.parameters
-    if own is None:
-        return None
-    return {
-        "edges": list(own.edges),
-        "log10": {subject.name_of(name): log10(values).tolist() for name, values in own.log_norms.items()},
-        "beyond": own.beyond.tolist(),
-        "beyond_apart": own.beyond_apart.tolist(),
+        "parameters": None
+        if own is None
+        else {
+            "edges": list(own.edges),
+            "log10": {subject.name_of(name): log10(values).tolist() for name, values in own.log_norms.items()},
+            **{name: getattr(own, name).tolist() for name in SHARES},
+        },
     }
 
 
@@ -123,10 +104,10 @@ def truncation_share(axes: Axes, content: Content) -> str:
     most = content["subject"]["thresholds"]["truncated"]
     limit, places = f"{written(100 * most)} %", np.arange(len(found["edges"]))
     for (name, label), colour, marker in zip(SHARES.items(), MODELS, "os", strict=False):
-        axes.plot(places, finite(numbers(found[name])), color=colour, marker=marker, markersize=4.0, label=label)
-    mark_level(axes, most, limit, ":")
+        curve(axes, places, numbers(found[name]), color=colour, marker=marker, label=label)
+    mark(axes, limit, y=most, linestyle=":")
     if len(places) > 1:
-        mark_required_lag(axes, float(np.interp(required, found["edges"], places)), f"required lag {required}")
+        mark(axes, f"required lag {required}", x=float(np.interp(required, found["edges"], places)))
     name_places(axes, found["edges"])
     axes.set_ylim(bottom=0.0)
     small = [edge for edge, share in zip(found["edges"], found["beyond_apart"], strict=True) if share <= most]
@@ -143,22 +124,14 @@ def omega_along_time(axes: Axes, content: Content) -> str:
     return f"Ω is {written(found['value'])}."
 
 
-@drawing(
-    "/gradient/accumulated/steps",
-    title="Accumulated gradient, median",
-    x="step",
-    y="log10 of the gradient",
-    height=2.2,
-    below=omega_along_time,
-)
+@drawing("/gradient/accumulated", title="Accumulated gradient", x="step", y="log10", height=2.2, below=omega_along_time)
 def gradient_along_time(axes: Axes, content: Content) -> str:
     """The accumulated gradient δ_t along a sequence."""
     found = content["gradient"]["accumulated"]
     steps, values = numbers(found["steps"]), numbers(found["median"])
     limits = limits_of([values])
-    curve(axes, steps, values, color=MODELS[1])
+    curve(axes, steps, values, limits, color=MODELS[1])
     axes.set_ylim(limits)
-    mark_infinite(axes, steps, values, MODELS[1], limits)
     ends = f"from {written(found['median'][0])} at the first step to {written(found['median'][-1])} at the last"
     return f"log10 of the accumulated gradient, {ends}, and Ω below it."
 

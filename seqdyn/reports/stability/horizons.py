@@ -12,7 +12,7 @@ from seqdyn.reports.page import Item, Number
 from seqdyn.reports.pointers import Content, Key
 from seqdyn.reports.quantities import Axis, Quantity
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Run, Theme
 from seqdyn.state import flatten
 

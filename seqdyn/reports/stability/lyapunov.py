@@ -15,7 +15,7 @@ from seqdyn.reports.grids import Grid
 from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import Axis, Quantity, single
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Run, Theme
 from seqdyn.reports.writing import counted, written
 from seqdyn.state import map_leaves, steps, take

@@ -5,7 +5,6 @@ P_{s,t} = ∂h_t/∂h_s = J_t … J_{s+1}
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,20 +12,11 @@ import numpy as np
 from seqdyn.dynamics.singular_values import condition, transition_singular_values
 from seqdyn.dynamics.transitions import transition_map, transition_norms
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.drawing import (
-    Axes,
-    draw_band,
-    draw_map,
-    drawing,
-    limits_of,
-    mark_required_lag,
-    numbers,
-    scale_by_lag,
-)
+from seqdyn.reports.drawing import Axes, draw_curves, draw_map, drawing, numbers
 from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, single
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Run, Theme, by_lag, log10, quantiles
 from seqdyn.reports.writing import written
 from seqdyn.state import steps, take
@@ -111,18 +101,6 @@ def norms_by_lag(axes: Axes, content: Content) -> str:
         f"At the required lag {required} the median log10 norm is {medians[0]} of the gradient and {medians[1]} of the "
         "product. Bands are quartiles and 5 to 95 %."
     )
-
-
-def draw_curves(axes: Axes, curves: Sequence[tuple[Any, str, str, str]], required: int) -> tuple[float, float]:
-    """Norms by lag, each with its label, colour and line, and the required lag; the limits of the y axis come back."""
-    limits = limits_of([values for found, *_ in curves for values in found["quantiles"].values()])
-    for found, label, colour, line in curves:
-        draw_band(axes, found, label, colour, limits, line)
-    axes.axhline(0.0, color=PALETTE["data"], linewidth=0.8)
-    mark_required_lag(axes, required)
-    scale_by_lag(axes, max(required, *(max(found["lags"]) for found, *_ in curves)), limits)
-    axes.set(title="Norms by lag", xlabel="lag, steps", ylabel="log10 of the norm")
-    return limits
 
 
 def _draw_guides(axes: Axes, content: Content, last: int) -> None:

@@ -11,12 +11,12 @@ from matplotlib.patches import Circle
 from seqdyn.dynamics.gradients import known_quantiles
 from seqdyn.dynamics.typical_step import typical_step
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.drawing import Axes, drawing, finite, limits_of, mark_infinite, numbers, whole_steps
+from seqdyn.reports.drawing import Axes, curve, drawing, limits_of, numbers, whole_steps
 from seqdyn.reports.grids import Grid
 from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import QUANTILES, Axis, Quantity, single
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Run, Theme
 from seqdyn.reports.writing import counted, written
 
@@ -81,8 +81,8 @@ def singular_values(axes: Axes, content: Content) -> str:
     limits = limits_of(list(spectra.values()))
     for (name, values), colour, marker in zip(spectra.items(), MODELS, "os", strict=False):
         number = np.arange(1, len(values) + 1)
-        axes.plot(number, finite(values), marker, color=colour, markersize=4.0, label=name if len(values) else None)
-        mark_infinite(axes, number, values, colour, limits)
+        look = {"color": colour, "marker": marker, "linestyle": "", "label": name if len(values) else None}
+        curve(axes, number, values, limits, **look)
     axes.set_ylim(limits)
     whole_steps(axes)
     words = [f"Of one step {counted(len(own), 'singular value')}, up to {written(own.max())}."] if len(own) else []

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.drawing import Array, Axes, curve, drawing, mark_level, numbers, scale_by_power, short, whole_steps
-from seqdyn.reports.grids import Grid, columns
-from seqdyn.reports.page import Item, Number
-from seqdyn.reports.pointers import Content, Key, pointer
+from seqdyn.reports.drawing import Array, Axes, curve, drawing, mark, numbers, scale_by_power, short, whole_steps
+from seqdyn.reports.grids import Grid, columns, last
+from seqdyn.reports.pointers import Content
 from seqdyn.reports.quantities import Axis, curves, single
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Theme
 from seqdyn.reports.writing import counted, written
 
@@ -42,17 +41,14 @@ def _content(subject: Subject, _: Measurements) -> dict[str, Any] | None:
         return None
     names = [str(name).partition("/")[2] for name in history if str(name).startswith("gradient_norm/")]
     events = history.attrs.get("non_finite", [])
+    parameters = {name: {one: history[f"{one}/{name}"].astype(float).tolist() for one in PARAMETER} for name in names}
     return {
         "epochs": [int(epoch) for epoch in history["epoch"]],
-        **{name: _floats(history[name]) for name in COLUMNS if name in history},
+        **{name: history[name].astype(float).tolist() for name in COLUMNS if name in history},
         "clip_norm": getattr(subject.estimator, "clip_norm", None),
-        "parameters": {name: {one: _floats(history[f"{one}/{name}"]) for one in PARAMETER} for name in names},
-        "non_finite": [dict(event, parameters=list(event["parameters"])) for event in events],
+        "parameters": parameters,
+        "non_finite": [event | {"parameters": list(event["parameters"])} for event in events],
     }
-
-
-def _floats(column: Any) -> list[float]:
-    return [float(value) for value in column]
 
 
 @drawing("/training/loss", title="Loss of the training", x="epoch", y="loss")
@@ -75,12 +71,12 @@ def training_timeline(axes: Axes, content: Content) -> str:
     parameters = {name: _positive(found["gradient_norm"]) for name, found in training["parameters"].items()}
     largest = sorted(parameters, key=lambda name: (-_typical(parameters[name]), name))[:LINES]
     total = _positive(training.get("gradient_norm") or np.full(len(epochs), np.nan))
-    curve(axes, epochs, total, label="all parameters", color=PALETTE["data"], linewidth=1.8)
-    for name, colour in zip(largest, MODELS, strict=False):
-        curve(axes, epochs, parameters[name], label=short(name), color=colour, linewidth=1.2)
+    drawn = [("all parameters", total), *((short(name), parameters[name]) for name in largest)]
+    for (label, values), colour in zip(drawn, (PALETTE["data"], *MODELS), strict=False):
+        curve(axes, epochs, values, label=label, color=colour)
     if training.get("clip_norm"):
-        mark_level(axes, training["clip_norm"], "clipped above")
-    if any(np.isfinite(values).any() for values in (total, *parameters.values())):
+        mark(axes, "clipped above", y=training["clip_norm"])
+    if any(np.isfinite(values).any() for _, values in drawn):
         scale_by_power(axes)
     if events:
         where: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
@@ -108,24 +104,10 @@ def _typical(values: Array) -> float:
     return float(np.median(known)) if len(known) else -np.inf
 
 
-def _last(measure: str) -> Any:
-    """A measure of a parameter in the last epoch."""
-
-    def item(content: Content, name: Key) -> Item:
-        values = content["training"]["parameters"][name][measure]
-        return Number(values[-1], pointer("training", "parameters", name, measure, len(values) - 1)) if values else "–"
-
-    return item
-
-
-def _parameters(content: Content, place: Key) -> Item:
-    return ", ".join(content["training"]["non_finite"][place]["parameters"])
-
-
 NAME, EPOCH = Axis("parameter", "name"), Axis("epoch", "step", "/training/epochs/*")
 BY_EPOCH = columns("/training/{}/*", {"epochs": "epoch"} | COLUMNS)
-LAST = {label: _last(name) for name, label in PARAMETER.items()}
-EVENTS = columns("/training/non_finite/*/{}", {"epoch": "epoch", "batch": "batch"}) | {"parameters": _parameters}
+LAST = {label: last(f"/training/parameters/*/{name}") for name, label in PARAMETER.items()}
+EVENTS = columns("/training/non_finite/*/{}", {name: name for name in ("epoch", "batch", "parameters")})
 
 TRAINING = Theme(
     "training",
