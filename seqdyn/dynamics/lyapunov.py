@@ -32,6 +32,9 @@ EPSILON = torch.finfo(torch.float64).eps
 SUM_RULE = 1e-6
 """How far Σ ln |R_ii| may be from ln |det J|, in nats, at any step."""
 
+RESOLVED = 0.1 * SUM_RULE
+"""A step tells whether they agree if rounding, ε ‖J‖ ‖J⁻¹‖, parts them by less than this."""
+
 TRANSIENT = 10.0
 """Nats, over all steps, that the two ends of a trajectory may cost an exponent."""
 
@@ -87,7 +90,9 @@ class LyapunovSpectrum:
     width : int
         n, the width of the state; ``k == n`` is the whole spectrum.
     sum_rule_residual : float
-        max_t |Σ_i ln |R_t,ii| − ln |det J_t||, nats, over the steps with a regular Jacobian; NaN if k < n.
+        max_t |Σ_i ln |R_t,ii| − ln |det J_t||, nats, over the steps whose determinant float64 resolves to 1e-7:
+        ε ‖J_t‖ ‖J_t⁻¹‖ ≤ 1e-7 with Frobenius norms, singular values that span less than nine decades. NaN if there is
+        no such step, as under saturated gates or dead relus, or if k < n.
     adjoint_gap : float
         How far the leading exponents are from those found backward in time with Jᵀ; NaN if these were left out.
     """
@@ -149,9 +154,9 @@ class LyapunovSpectrum:
     def checks(self) -> tuple[Check, ...]:
         """The self-checks that were possible.
 
-        *sum rule*: the exponents of a step add up to its ln |det J|. *adjoint*: backward in time, with Jᵀ, the leading
-        exponents are the same within four standard errors and what the two ends of the trajectory cost (10 nats over
-        all steps). *settled*: λ_1 half way is λ_1 within the same.
+        *sum rule*: the exponents of a step add up to its ln |det J|, at steps where it is resolved. *adjoint*: backward
+        in time, with Jᵀ, the leading exponents are the same within four standard errors and what the two ends of the
+        trajectory cost (10 nats over all steps). *settled*: λ_1 half way is λ_1 within the same.
         """
         slack = 4 * float(self.standard_errors[0]) + TRANSIENT / (self.steps * self.dt)
         half = int(torch.searchsorted(self.running_steps, (self.steps + 1) // 2).clamp_max(len(self.running) - 1))
@@ -403,20 +408,26 @@ def finite_jacobians(stretch: Stretch) -> Tensor:
 
 def _walk(trajectory: Trajectory, frame: Frame, tally: Tally) -> tuple[float, Tensor]:
     """Forward in time: the largest breach of the sum rule, and the Jacobians of the last stretch."""
-    residual = 0.0
+    breaches = []
     for stretch in trajectory.forward():
         jacobians = finite_jacobians(stretch)
         rates = frame.carry(jacobians)
         tally.add(stretch.start, rates)
         if rates.shape[-1] == trajectory.width:
-            residual = max(residual, _breach(jacobians, rates))
-    return residual, jacobians
+            breaches.append(_breach(jacobians, rates))
+    return max((breach for breach in breaches if not math.isnan(breach)), default=math.nan), jacobians
 
 
 def _breach(jacobians: Tensor, rates: Tensor) -> float:
-    """The largest |Σ ln |R_ii| − ln |det J||; a Jacobian that is singular in either way tells nothing."""
+    """The largest |Σ ln |R_ii| − ln |det J|| where rounding does not hide it; NaN where it does at every step.
+
+    Either side is the logarithm of a product that carries an error of ε ‖J‖ ‖J⁻¹‖.
+    """
     gaps = (rates.sum(-1) - torch.linalg.slogdet(jacobians).logabsdet).abs()
-    return float(torch.where(gaps.isfinite(), gaps, 0.0).max())
+    inverses, _ = torch.linalg.inv_ex(jacobians)
+    rounding = EPSILON * torch.linalg.matrix_norm(jacobians) * torch.linalg.matrix_norm(inverses)
+    told = gaps[rounding <= RESOLVED]
+    return float(told.max()) if len(told) else math.nan
 
 
 def _adjoint(trajectory: Trajectory, newest: Tensor, tally: Tally, k: int, seed: int) -> Tensor:

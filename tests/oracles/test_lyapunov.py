@@ -17,6 +17,7 @@ from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.composition import Stack
+from seqdyn.dynamics import lyapunov
 from seqdyn.dynamics.equilibria import fixed_points
 from seqdyn.dynamics.finite_time import divergence_exponent, finite_time_exponents
 from seqdyn.dynamics.lyapunov import lyapunov_spectrum
@@ -154,6 +155,22 @@ def test_the_transposed_product_forward_in_time_is_another_one():
     assert by_numpy(stack, 300)[0] == pytest.approx(0.45243102671494334, abs=1e-12)
     assert by_numpy(stack.transpose(0, 2, 1), 300)[0] == pytest.approx(-0.23104906, abs=1e-3)  # a complex pair
     assert by_numpy(stack[::-1].transpose(0, 2, 1), 300)[0] == pytest.approx(0.45243102671494334, abs=1e-12)
+
+
+def test_the_transposed_product_forward_in_time_fails_the_self_check(monkeypatch):
+    """Q ← qr(J_tᵀ Q) with growing t has the same determinants, so that the sum rule holds; the adjoint tells."""
+
+    class Transposed(lyapunov.Frame):
+        def carry(self, jacobians):
+            return super().carry(jacobians.mT)
+
+    frames = iter([Transposed, lyapunov.Frame])  # forward in time, backward in time
+    right = lyapunov_spectrum(Products(*THREE), counted(1200), burn_in=300)
+    assert right.passed and right.sum_rule_residual < 1e-12
+    monkeypatch.setattr(lyapunov, "Frame", lambda *arguments: next(frames)(*arguments))
+    wrong = lyapunov_spectrum(Products(*THREE), counted(1200), burn_in=300)
+    assert [check.name for check in wrong.checks() if not check.passed] == ["adjoint"]
+    assert wrong.sum_rule_residual < 1e-12 and wrong.adjoint_gap > 0.5
 
 
 # T7 – T9: random networks against mean-field theory
