@@ -82,9 +82,16 @@ def _with_targets(rows: Rows, y: Any, sequences: Sequences) -> Rows:
     known = torch.as_tensor(~np.isnan(numbers))
     if not known.any():
         raise ValueError(f"y holds {known.numel()} targets, and all are NaN, missing: leave y out, or give some.")
-    values = torch.as_tensor(np.nan_to_num(numbers))
+    values = torch.as_tensor(np.where(known, numbers, _first_known(numbers)))
     whole = targets.table.dtype.kind in "iu"
     return replace(rows, y=values.long() if whole else values, weight=known.double())
+
+
+def _first_known(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The first known target of every column: what stands where one is missing, so that any loss is defined there."""
+    known = ~np.isnan(numbers)
+    first = numbers[known.argmax(0), np.arange(numbers.shape[1])]
+    return np.where(known.any(0), first, 0.0)
 
 
 def cell_alone(cell: Cell, y: Any = None, steps: int = 2000) -> Driven:

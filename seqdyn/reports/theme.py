@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.dynamics.gradients import known_quantiles
+from seqdyn.reports.checks import Rule
 from seqdyn.reports.drawing import Drawing
 from seqdyn.reports.grids import Grid, columns
 from seqdyn.reports.page import Number, Rows, Table
@@ -74,6 +75,8 @@ class Theme:
     grids : tuple of Grid
         Its tables.
     figures : tuple of Drawing
+    rules : tuple of Rule
+        Its checks.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Theme:
     quantities: tuple[Quantity, ...] = ()
     grids: tuple[Grid, ...] = ()
     figures: tuple[Drawing, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
     def tables(self, content: Content) -> list[Table]:
         """Its single numbers, and its other tables, where there are any."""

@@ -30,12 +30,11 @@ from seqdyn.reports.pointers import look_up, pointer
 from seqdyn.reports.quantities import checks_frame
 from seqdyn.reports.quantities import to_frame as frame_of
 from seqdyn.reports.quantities import to_xarray as arrays_of
-from seqdyn.reports.stability.checks import needed_time_constant
 from seqdyn.reports.stability.difference import compare
+from seqdyn.reports.stability.gates import needed_time_constant
 from seqdyn.reports.stability.report import StabilityReport
 from seqdyn.reports.stability.sections import EVIDENCE, to_html
 from seqdyn.reports.stability.themes import FIGURES, QUANTITIES, SCHEMA, THEMES
-from seqdyn.reports.stability.verdict import Thresholds
 from seqdyn.reports.writing import written
 from tests.reports.stability_content import EVIL, NAMES, bare, broken, changed, full, sparse
 
@@ -369,7 +368,7 @@ def test_units_hold_as_long_as_the_check_of_the_gates_asks() -> None:
     content = full()
     content["subject"]["required_lag"] = 12
     content["gates"]["named"] = {"forget": content["gates"]["named"]["forget"] | {"time_constants": [1.0, 2.0, 6.0]}}
-    least = needed_time_constant(12, Thresholds(vanishing_warn=content["subject"]["thresholds"]["vanishing_warn"]))
+    least = needed_time_constant(12, content["subject"]["thresholds"]["vanishing_warn"])
     assert least == pytest.approx(12 / math.log(1000)) and 1 < least < 2
     assert caption("gate_time_constants", content) == (
         "Time constants: 2 of 3 units at 1.737 steps or longer, which keeps 0.001 of a gradient over the required lag "

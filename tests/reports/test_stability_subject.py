@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -41,7 +42,7 @@ from seqdyn.dynamics.gradients import output_gradient
 from seqdyn.dynamics.stretches import stretches
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.loops import scan
-from seqdyn.reports.stability.subject import Subject, subject_of
+from seqdyn.reports.subject import Subject, subject_of
 from seqdyn.state import leaves
 from seqdyn.systems.henon import Henon
 from seqdyn.training.batches import Rows
@@ -595,3 +596,15 @@ def test_a_class_and_a_name_are_no_models() -> None:
     for model in (GRU, GRURegressor, "model.pt", None):
         with pytest.raises(TypeError, match=r"takes a Cell, a fitted estimator .*driven_by"):
             subject_of(model, X)
+
+
+def test_a_missing_target_never_makes_a_loss_undefined() -> None:
+    """ln of a target that is not there: it counts nothing, and is no NaN either."""
+    x = torch.randn(4, 40, 2, generator=torch.Generator().manual_seed(0))
+    y = torch.rand(4, 40, 1, generator=torch.Generator().manual_seed(1)) + 0.5
+    y[:, :30] = math.nan
+    cell = Readout(GRU(2, 4, generator=torch.Generator().manual_seed(0)), 1)
+    report = stability_report(
+        cell, x, y, required_lag=8, tier="fast", loss=lambda output, target: (output - target.log()) ** 2
+    )
+    assert report.verdict != "NOT FINITE" and report.checks.loc["GS001", "status"] == "PASS"

@@ -32,9 +32,9 @@ from seqdyn.cells.lstm import LSTM
 from seqdyn.composition import Readout
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.reports.bootstrap_median import Estimate, estimate, median
-from seqdyn.reports.stability.finite import Broken
-from seqdyn.reports.stability.subject import subject_of
+from seqdyn.reports.finite import Broken
 from seqdyn.reports.stability.verdict import Evidence, Thresholds, decide
+from seqdyn.reports.subject import subject_of
 from seqdyn.systems.henon import Henon
 from tests.dynamics.unchanged import unchanged
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from seqdyn.dynamics.gates import gate_statistics, saturation
+from seqdyn.dynamics.gates import GateStatistics, gate_statistics, saturation
 from seqdyn.figures import MODELS, PALETTE
+from seqdyn.reports.checks import Answer, at_least, at_most, rule, skipped
 from seqdyn.reports.drawing import Axes, drawing, mark, numbers, scale_by_power, short
 from seqdyn.reports.grids import Grid, columns, last
 from seqdyn.reports.pointers import Content, matches
 from seqdyn.reports.quantities import Axis, Quantity, curves, single
 from seqdyn.reports.stability.measurements import Measurements
+from seqdyn.reports.stability.verdict import Case
 from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Run, Theme
 from seqdyn.reports.writing import counted, from_log10, written
@@ -71,16 +73,16 @@ HOLDING = "/gates/named/*/time_constants"
 """Where the time constants stand of gates that multiply the memory."""
 
 
-def needed(content: Content) -> float:
-    """τ with e^{−K/τ} = 10^vanishing_warn, as the check of the gates has it; K where nothing may be lost."""
-    lag, least = content["subject"]["required_lag"], content["subject"]["thresholds"]["vanishing_warn"]
+def needed_time_constant(lag: int, least: float) -> float:
+    """τ with e^{−K/τ} = 10^least: a gate that holds so long keeps that much over K steps; K if nothing may be lost."""
     return -lag / (least * math.log(10)) if least < 0 else float(lag)
 
 
 @drawing(HOLDING, title="Memories of the units, sorted", x="share of the units, %", y="time constant, steps")
 def gate_time_constants(axes: Axes, content: Content) -> str:
     """The memories that the gates make, sorted, and the lag they are needed for."""
-    required, least = content["subject"]["required_lag"], needed(content)
+    required, warn = content["subject"]["required_lag"], content["subject"]["thresholds"]["vanishing_warn"]
+    least = needed_time_constant(required, warn)
     found = {keys[0]: np.sort(numbers(own)) for keys, own in matches(content, HOLDING) if own}
     for number, (name, values) in enumerate(found.items()):
         share = 100 * (np.arange(len(values)) + 0.5) / len(values)
@@ -94,9 +96,63 @@ def gate_time_constants(axes: Axes, content: Content) -> str:
     axes.set_xlim(0, 100)
     scale_by_power(axes)
     every = np.concatenate(list(found.values()))
-    kept, lag = from_log10(content["subject"]["thresholds"]["vanishing_warn"]), counted(required, "step")
+    kept, lag = from_log10(warn), counted(required, "step")
     units = f"{int((every >= least).sum())} of {counted(len(every), 'unit')} at {counted(least, 'step')} or longer"
     return f"Time constants: {units}, which keeps {kept} of a gradient over the required lag of {lag}."
+
+
+def keeping(found: Measurements) -> dict[str, GateStatistics]:
+    """The gates that multiply the memory."""
+    return {name: gate for name, gate in (found.gates or {}).items() if gate.time_constants is not None}
+
+
+def slowest(found: Measurements) -> float:
+    """The time constant that a tenth of the units exceeds, of the slowest layer; NaN without gates."""
+    return max((float(gate.quantiles((0.9,))[0]) for gate in keeping(found).values()), default=math.nan)
+
+
+@rule("GS017", "gates hold long enough", "steps", "gates", "gates")
+def gates_hold(case: Case) -> Answer:
+    value, least = slowest(case.found), case.limits.vanishing_warn
+    if math.isnan(value):
+        return skipped("No gate multiplies the memory.")
+    kept, lag = from_log10(least), counted(case.evidence.lag, "step")
+    text = f"Time constant that a tenth of the units exceeds; the threshold keeps {kept} of a gradient over {lag}."
+    return at_least(value, needed_time_constant(case.evidence.lag, least), text)
+
+
+def most_closed(gates: dict[str, GateStatistics]) -> tuple[str, float]:
+    """The gate most often at an end of its range, and how often: a gate that keeps the memory may well be open."""
+    shares = {
+        name: gate.total_saturated if gate.time_constants is None else gate.total_low for name, gate in gates.items()
+    }
+    return max(shares.items(), key=lambda pair: pair[1])
+
+
+@rule("GS018", "gates move", "share", "gates", "gates")
+def gates_move(case: Case) -> Answer:
+    if not case.found.gates:
+        return skipped("The cell has no gates.")
+    name, share = most_closed(case.found.gates)
+    text = f"Share of the values of the gate `{name}` at an end of its range, where no gradient passes."
+    return at_most(share, case.limits.saturated, text)
+
+
+@rule("GS019", "units move", "share", "gates", "saturation")
+def units_move(case: Case) -> Answer:
+    assert case.found.saturation is not None
+    bounded = [part.total_saturated for part in case.found.saturation.values() if part.bounded]
+    if not bounded:
+        return skipped("No part of the state stays within ±1.")
+    text = "Share of the states with |h| > 0.99, where no gradient passes."
+    return at_most(max(bounded), case.limits.saturated, text)
+
+
+@rule("GS020", "units live", "share", "gates", "saturation")
+def units_live(case: Case) -> Answer:
+    assert case.found.saturation is not None
+    share = max((part.total_dead for part in case.found.saturation.values()), default=0.0)
+    return at_most(share, 0.1, "Share of the units that are 0 at every step: nothing can be learnt through them.")
 
 
 GATE, UNIT = Axis("gate", "name"), Axis("unit")
@@ -118,4 +174,5 @@ GATES = Theme(
     ),
     (Grid("Gates over all units and steps", "/gates/named", OVER_ALL, "gate"),),
     (gate_means, gate_time_constants),
+    rules=(gates_hold, gates_move, units_move, units_live),
 )

@@ -5,6 +5,7 @@ g_{t−k} = ∂E_t/∂h_{t−k}
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,21 @@ from seqdyn.dynamics.gradients import accumulated_gradient, gradient_by_lag, out
 from seqdyn.dynamics.norm_preservation import omega
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.figures import MODELS
+from seqdyn.reports.checks import Answer, at_most, rule, skipped
 from seqdyn.reports.drawing import Axes, curve, draw_map, drawing, finite, limits_of, mark, name_places, numbers, short
 from seqdyn.reports.grids import Grid, columns
 from seqdyn.reports.pointers import Content
 from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, curves, single
 from seqdyn.reports.stability.measurements import Measurements
+from seqdyn.reports.stability.verdict import FEWEST, Case
 from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Run, Theme, along, by_lag, log10, quantiles, thinned
-from seqdyn.reports.writing import written
+from seqdyn.reports.writing import counted, from_log10, written
 
 ANCHORS = 32
 """Errors that are followed back."""
+DISAGREEMENT = 3.0
+"""Decades between what errors and what any disturbance of the state can do over K steps."""
 LONGEST = 2000
 """Lags beyond which a gradient is followed only if it is required."""
 
@@ -136,6 +141,90 @@ def gradient_along_time(axes: Axes, content: Content) -> str:
     return f"log10 of the accumulated gradient, {ends}, and Ω below it."
 
 
+@rule("GS002", "not vanishing", "log10", "gradient", "gradient")
+def not_vanishing(case: Case) -> Answer:
+    median, limits = case.evidence.gradient.median, case.limits
+    if math.isnan(median):
+        return skipped("No gradient was measured at this lag.")
+    status = "PASS" if median >= limits.vanishing_warn else "WARN" if median >= limits.vanishing_fail else "FAIL"
+    return Answer(status, median, limits.vanishing_fail if status == "FAIL" else limits.vanishing_warn, _change(case))
+
+
+@rule("GS003", "not exploding", "log10", "gradient", "gradient")
+def not_exploding(case: Case) -> Answer:
+    median, limits = case.evidence.gradient.median, case.limits
+    if case.evidence.chaotic or math.isnan(median):
+        chaos = "In a chaotic system gradients grow, and that is no defect."
+        return skipped(chaos if case.evidence.chaotic else "No gradient was measured at this lag.")
+    status = "PASS" if median <= limits.exploding_warn else "WARN" if median <= limits.exploding_fail else "FAIL"
+    return Answer(status, median, limits.exploding_fail if status == "FAIL" else limits.exploding_warn, _change(case))
+
+
+def _change(case: Case) -> str:
+    factor = from_log10(case.evidence.gradient.median)
+    return f"Over {counted(case.evidence.lag, 'step')} a gradient changes by a factor of {factor} (median)."
+
+
+@rule("GS004", "errors reach as far as disturbances", "decades", "gradient", "gradient", "products")
+def agreement(case: Case) -> Answer:
+    gradient, product = case.evidence.gradient.median, case.evidence.product.median
+    if not (math.isfinite(gradient) and math.isfinite(product)):
+        return skipped("Nothing is left of one of the two.")
+    text = "Decades by which a gradient is smaller than what a disturbance could do: it dies in the readout."
+    return at_most(product - gradient, DISAGREEMENT, text)
+
+
+@rule("GS006", "decided", "", "verdict", "gradient")
+def decided(case: Case) -> Answer:
+    if case.evidence.values < FEWEST:
+        text = "Errors at this lag: too few for an interval."
+        return Answer("WARN", float(case.evidence.values), float(FEWEST), text)
+    one = len({case.limits.side(value) for value in case.evidence.gradient}) == 1
+    text = f"The interval of the median lies {'on one side' if one else 'across a threshold'}."
+    return Answer("PASS" if one else "WARN", None, None, text)
+
+
+@rule("GS007", "alike over sequences", "decades", "gradient", "gradient")
+def alike(case: Case) -> Answer:
+    low, high = case.evidence.spread
+    if math.isnan(low):
+        return skipped("No gradient was measured at this lag.")
+    one = len({case.limits.side(value) for value in (low, case.evidence.gradient.median, high)}) == 1
+    where = "one side of the thresholds" if one else "different sides of a threshold"
+    text = f"Decades between the smallest and the largest 5 % of the gradients, which lie on {where}."
+    return Answer("PASS" if one else "WARN", high - low, None, text)
+
+
+@rule("GS010", "every parameter is reached", "parameters", "gradient", "parameters")
+def reached(case: Case) -> Answer:
+    assert case.found.parameters is not None
+    norms = case.found.parameters.log_norms
+    silent = [case.subject.name_of(name) for name, logs in norms.items() if bool((logs == -math.inf).all())]
+    text = f"Parameters that no error reaches: {', '.join(silent)}." if silent else "Every parameter is reached."
+    return at_most(float(len(silent)), 0.0, text)
+
+
+@rule("GS015", "truncation loses little", "share", "gradient")
+def truncation(case: Case) -> Answer:
+    length, lag = case.subject.bptt_length, case.evidence.lag
+    if not length:
+        return skipped("Backpropagation is not truncated.")
+    if case.evidence.truncated:
+        text = f"`bptt_length={length}` leaves out all of the gradient at a lag of {counted(lag, 'step')}."
+        return Answer("WARN" if case.evidence.guessed else "FAIL", 1.0, case.limits.truncated, text)
+    if case.found.parameters is None:
+        return skipped("parameters was not measured.")
+    text = f"Share of the gradient that `bptt_length={length}` leaves out."
+    return at_most(beyond(case.found, length), case.limits.truncated, text)
+
+
+def beyond(found: Measurements, length: int) -> float:
+    """The share of the parameters' gradient from lags of ``length`` and more, at the nearest edge below it."""
+    assert found.parameters is not None
+    edges = np.asarray(found.parameters.edges)
+    return float(found.parameters.beyond_apart[int((edges < max(length, 1)).nonzero()[0][-1])])
+
+
 LAG = Axis("lag", "lag", "/gradient/lags/*")
 BAND = Axis("band", "lag", "/gradient/parameters/edges/*")
 STEP, OMEGA_STEP = (Axis("step", "step", f"/gradient/{name}/steps/*") for name in ("accumulated", "omega"))
@@ -168,4 +257,5 @@ GRADIENT = Theme(
         ),
     ),
     (gradient_by_parameter, truncation_share, gradient_along_time),
+    rules=(not_vanishing, not_exploding, agreement, decided, alike, reached, truncation),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ import numpy as np
 from seqdyn.dynamics.lyapunov import lyapunov_spectrum
 from seqdyn.dynamics.trajectory import Trajectory, rows_of
 from seqdyn.figures import MODELS, PALETTE
+from seqdyn.reports.checks import Answer, at_most, rule, skipped
 from seqdyn.reports.drawing import Axes, curve, drawing, numbers
 from seqdyn.reports.grids import Grid
 from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import Axis, Quantity, single
 from seqdyn.reports.stability.measurements import Measurements
+from seqdyn.reports.stability.verdict import Case
 from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Run, Theme
 from seqdyn.reports.writing import counted, written
@@ -22,6 +25,10 @@ from seqdyn.state import map_leaves, steps, take
 
 EXPONENTS, WHOLE = 8, 64
 """Leading exponents, and the width up to which all of them are measured."""
+SUM_RULE = 1e-6
+"""Nats that Σ ln |R_ii| may be from ln |det J| at any step."""
+UNSURE = " It is this report that is unsure here, of its Lyapunov exponents: the model need not be at fault."
+"""What a failing check of the report by itself says: such a check only warns."""
 SHORT = 32
 """Steps on which the sum rule is looked at where not all exponents are measured."""
 LINES = 4
@@ -125,6 +132,41 @@ def finite_time_exponents(axes: Axes, content: Content) -> str:
     return f"Growth rates over {counted(found['lag'], 'step')}: {int((values > 0).sum())} of {stretches}."
 
 
+@rule("GS011", "starts are forgotten", "nats per step", "lyapunov", "lyapunov")
+def forgetting(case: Case) -> Answer:
+    found = case.found.lyapunov
+    assert found is not None
+    leading, error = float(found.exponents[0]), float(found.standard_errors[0])
+    kind = "autonomous" if case.evidence.autonomous else found.kind
+    text = f"λ₁ − 2 SE of the {kind} exponent, λ₁ = {leading:.4g} ± {error:.2g} {found.unit}."
+    if case.evidence.chaotic:
+        return Answer("PASS", leading - 2 * error, 0.0, text + " In a system that runs alone chaos is no defect.")
+    return at_most(leading - 2 * error, 0.0, text)
+
+
+@rule("GS012", "sum rule", "nats", "lyapunov", "lyapunov")
+def sum_rule(case: Case) -> Answer:
+    spectra = [found for found in (case.found.lyapunov, case.found.sum_rule) if found is not None]
+    residual = next((one.sum_rule_residual for one in spectra if not math.isnan(one.sum_rule_residual)), math.nan)
+    if math.isnan(residual):
+        return skipped("No Jacobian has a determinant that float64 resolves.")
+    text = "|Σ ln |R_ii| − ln |det J_t|| at the worst step."
+    return at_most(residual, SUM_RULE, text if residual <= SUM_RULE else text + UNSURE)
+
+
+def _self_check(name: str, case: Case) -> Answer:
+    assert case.found.lyapunov is not None
+    check = next((check for check in case.found.lyapunov.checks() if check.name == name), None)
+    if check is None:
+        return skipped("It was not possible here.")
+    text = f"{check.meaning}." + ("" if check.passed else UNSURE)
+    return Answer("PASS" if check.passed else "WARN", check.value, check.threshold, text)
+
+
+adjoint = rule("GS013", "adjoint", "nats per step", "lyapunov", "lyapunov")(partial(_self_check, "adjoint"))
+settled = rule("GS014", "exponents settled", "nats per step", "lyapunov", "lyapunov")(partial(_self_check, "settled"))
+
+
 UNIT = "/lyapunov/unit"
 NUMBER = (Axis("exponent"),)
 RUNNING = (Axis("step", "step", "/lyapunov/running/steps/*"), *NUMBER)
@@ -154,4 +196,5 @@ LYAPUNOV = Theme(
     ),
     (Grid("Exponents, nats per step", "/lyapunov/exponents", ENDS, "number"),),
     (lyapunov_exponents, finite_time_exponents),
+    rules=(forgetting, sum_rule, adjoint, settled),
 )

@@ -14,7 +14,7 @@ from seqdyn.dynamics.lyapunov import LyapunovSpectrum
 from seqdyn.dynamics.norm_preservation import Omega
 from seqdyn.dynamics.transitions import TransitionMap, TransitionNorms
 from seqdyn.dynamics.typical_step import TypicalStep
-from seqdyn.reports.stability.finite import Broken
+from seqdyn.reports.finite import Broken
 
 TIERS = ("fast", "standard", "full")
 

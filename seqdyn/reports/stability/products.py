@@ -12,10 +12,12 @@ import numpy as np
 from seqdyn.dynamics.singular_values import condition, transition_singular_values
 from seqdyn.dynamics.transitions import transition_map, transition_norms
 from seqdyn.figures import MODELS, PALETTE
+from seqdyn.reports.checks import Answer, at_most, rule, skipped
 from seqdyn.reports.drawing import Axes, draw_curves, draw_map, drawing, numbers
 from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, single
 from seqdyn.reports.stability.measurements import Measurements
+from seqdyn.reports.stability.verdict import Case
 from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Run, Theme, by_lag, log10, quantiles
 from seqdyn.reports.writing import written
@@ -128,6 +130,16 @@ def product_map(axes: Axes, content: Content) -> str:
     return f"log10 norm of the product between pairs of steps: {ends}."
 
 
+@rule("GS008", "no transient growth", "log10", "products", "products")
+def no_transient(case: Case) -> Answer:
+    if case.evidence.chaotic:
+        return skipped("In a chaotic system disturbances grow, and that is no defect.")
+    if not case.evidence.decays:
+        return skipped("What grows here does not die again; see GS003 and GS011.")
+    text = f"log₁₀ of the largest growth of a disturbance (median), which it has after {case.evidence.peak_lag} steps."
+    return at_most(case.evidence.peak, case.limits.transient, text)
+
+
 LAG = Axis("lag", "lag", "/products/lags/*")
 NUMBER, LONGEST = Axis("singular_value"), "singular value of the longest product"
 TIMES = tuple(Axis(name, "step", "/products/map/times/*") for name in ("time", "start"))
@@ -150,4 +162,5 @@ PRODUCTS = Theme(
     ),
     (by_lag("products", "log10 ‖P‖ by lag", samples="samples"),),
     (norms_by_lag, product_map),
+    rules=(no_transient,),
 )

@@ -18,19 +18,13 @@ from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.dynamics.gates import forget_bias_for
-from seqdyn.reports.stability.checks import (
-    FAR,
-    Check,
-    beyond,
-    input_sizes,
-    keeping,
-    most_closed,
-    needed_time_constant,
-    slowest,
-)
+from seqdyn.reports.checks import Check
+from seqdyn.reports.stability.gates import keeping, most_closed, needed_time_constant, slowest
+from seqdyn.reports.stability.gradients import beyond
+from seqdyn.reports.stability.inputs import FAR, input_sizes
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.subject import Subject
 from seqdyn.reports.stability.verdict import ENOUGH, Evidence, Thresholds, Verdict
+from seqdyn.reports.subject import Subject
 from seqdyn.reports.writing import counted, from_log10, written
 
 
@@ -236,7 +230,7 @@ def _hold_longer(case: _Case) -> Recommendation | None:
     text = (
         f"Let the {gate} hold longer: begin with a bias of {bias:g}, {ways[0]}{other}. Nine of ten units now forget "
         f"within {tau:.3g} steps (time constant); to keep {from_log10(case.limits.vanishing_warn)} of a gradient over "
-        f"{counted(lag, 'step')} some need {needed_time_constant(lag, case.limits):.3g}."
+        f"{counted(lag, 'step')} some need {needed_time_constant(lag, case.limits.vanishing_warn):.3g}."
     )
     return Recommendation("R01", text, bias, "bias", "GS017")
 

@@ -16,14 +16,13 @@ from seqdyn.reports.base import Report
 from seqdyn.reports.json_text import from_json
 from seqdyn.reports.overview import overview
 from seqdyn.reports.quantities import checks_frame, to_frame, to_xarray
-from seqdyn.reports.stability.checks import all_checks
 from seqdyn.reports.stability.difference import Difference, compare
 from seqdyn.reports.stability.measurements import TIERS
 from seqdyn.reports.stability.recommendations import recommend
 from seqdyn.reports.stability.sections import to_html
-from seqdyn.reports.stability.subject import SEQUENCES, STEPS, Loss, subject_of
-from seqdyn.reports.stability.themes import FIGURES, QUANTITIES, SCHEMA, content_of, measure
-from seqdyn.reports.stability.verdict import Estimate, Thresholds, decide, evidence_of
+from seqdyn.reports.stability.themes import FIGURES, QUANTITIES, RULES, SCHEMA, content_of, measure
+from seqdyn.reports.stability.verdict import Case, Estimate, Thresholds, decide, evidence_of
+from seqdyn.reports.subject import SEQUENCES, STEPS, Loss, subject_of
 from seqdyn.reports.writing import from_log10, written
 from seqdyn.state import State
 
@@ -259,7 +258,8 @@ def stability_report(
     found = measure(subject, tier, seed, verbose)
     evidence = evidence_of(subject, found, seed)
     verdict = decide(evidence, limits)
-    checks = all_checks(subject, found, evidence, limits)
+    case = Case(subject, found, evidence, limits)
+    checks = [rule.check(case) for rule in RULES]
     advice = recommend(subject, found, evidence, limits, verdict, checks)
     return StabilityReport(content_of(subject, found, evidence, limits, verdict, checks, advice, seed))
 

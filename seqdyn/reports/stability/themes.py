@@ -8,11 +8,12 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from seqdyn.reports.checks import Check, Rule, counts
 from seqdyn.reports.drawing import Drawing
+from seqdyn.reports.finite import broken
 from seqdyn.reports.json_text import Schema
 from seqdyn.reports.quantities import Quantity, single
-from seqdyn.reports.stability.checks import Check, counts
-from seqdyn.reports.stability.finite import broken
+from seqdyn.reports.stability import inputs
 from seqdyn.reports.stability.fixed_points import FIXED_POINTS
 from seqdyn.reports.stability.gates import GATES
 from seqdyn.reports.stability.gradients import GRADIENT
@@ -22,9 +23,9 @@ from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.products import PRODUCTS
 from seqdyn.reports.stability.recommendations import Recommendation
 from seqdyn.reports.stability.recurrence import RECURRENCE
-from seqdyn.reports.stability.subject import Subject
 from seqdyn.reports.stability.training import TRAINING
 from seqdyn.reports.stability.verdict import Evidence, Thresholds, Verdict
+from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Run, Theme
 from seqdyn.state import leaves, named_leaves
 
@@ -49,6 +50,9 @@ QUANTITIES: tuple[Quantity, ...] = (
     single("/verdict/product/median", "product at the required lag", "log10"),
 )
 """Every curve and number that the frame and the labelled arrays hold."""
+
+RULES: tuple[Rule, ...] = tuple(sorted((*inputs.RULES, *(rule for theme in THEMES for rule in theme.rules))))
+"""Every check, in the order of its id."""
 
 SCHEMA = Schema(
     "seqdyn.stability_report",

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from seqdyn.figures import MODELS, PALETTE
+from seqdyn.reports.checks import Answer, at_most, rule, skipped
 from seqdyn.reports.drawing import Array, Axes, curve, drawing, mark, numbers, scale_by_power, short, whole_steps
+from seqdyn.reports.finite import first_event
 from seqdyn.reports.grids import Grid, columns, last
 from seqdyn.reports.pointers import Content
 from seqdyn.reports.quantities import Axis, curves, single
 from seqdyn.reports.stability.measurements import Measurements
+from seqdyn.reports.stability.verdict import Case
 from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Theme
 from seqdyn.reports.writing import counted, written
@@ -27,6 +30,9 @@ COLUMNS = {
 
 PARAMETER = {"gradient_norm": COLUMNS["gradient_norm"], "update_ratio": "update ratio"}
 """What a training holds of every parameter."""
+
+UPDATES = (1e-6, 0.1)
+"""Change of the weights in a step, relative to them: less is standing still, more is jumping."""
 
 LINES = 3
 """Parameters whose norms are drawn: those of the largest."""
@@ -104,6 +110,39 @@ def _typical(values: Array) -> float:
     return float(np.median(known)) if len(known) else -np.inf
 
 
+@rule("GS021", "clipping is the exception", "share", "training")
+def seldom_clipped(case: Case) -> Answer:
+    history = case.subject.history
+    if history is None or "clip_fraction" not in history or not len(history):
+        return skipped("There is no history of a training.")
+    if getattr(case.subject.estimator, "clip_quantile", None) is not None:
+        return skipped("clip_quantile clips a fixed share of the steps by itself.")
+    share = float(history["clip_fraction"].mean())
+    return at_most(share, case.limits.clipped, "Share of the training steps whose gradient was clipped.")
+
+
+@rule("GS022", "training stayed finite", "events", "training")
+def stayed_finite(case: Case) -> Answer:
+    if case.subject.history is None:
+        return skipped("There is no history of a training.")
+    events = case.subject.history.attrs.get("non_finite", [])
+    where = f" First in {first_event(case.subject)}." if events else ""
+    return at_most(float(len(events)), 0.0, f"Steps whose loss or gradient was not finite.{where}", "FAIL")
+
+
+@rule("GS023", "updates are of a sensible size", "ratio", "training")
+def sensible_updates(case: Case) -> Answer:
+    history = case.subject.history
+    matrices = [f"update_ratio/{name}" for name, values in case.subject.cell.named_parameters() if values.dim() > 1]
+    ratios = [] if history is None else [name for name in history if name in matrices]
+    if history is None or not ratios or history[ratios].isna().all(axis=None):
+        return skipped("There is no history of a training.")
+    last, (least, most) = history[ratios].iloc[-1].dropna(), UPDATES
+    worst = float(last.max()) if float(last.max()) > most else float(last.min())
+    text = "‖Δθ‖/‖θ‖ of a step in the last epoch, the worst matrix of weights."
+    return Answer("PASS" if least <= worst <= most else "WARN", worst, most if worst > most else least, text)
+
+
 NAME, EPOCH = Axis("parameter", "name"), Axis("epoch", "step", "/training/epochs/*")
 BY_EPOCH = columns("/training/{}/*", {"epochs": "epoch"} | COLUMNS)
 LAST = {label: last(f"/training/parameters/*/{name}") for name, label in PARAMETER.items()}
@@ -125,4 +164,5 @@ TRAINING = Theme(
         Grid("Steps whose gradient was not finite", "/training/non_finite", EVENTS),
     ),
     figures=(training_timeline,),
+    rules=(seldom_clipped, stayed_finite, sensible_updates),
 )

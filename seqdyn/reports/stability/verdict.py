@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from seqdyn.reports.bootstrap_median import Estimate, estimate, quantiles
-from seqdyn.reports.stability.finite import Broken
+from seqdyn.reports.finite import Broken
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.subject import Subject
 from seqdyn.reports.writing import counted, from_log10, written
 
 FEWEST = 3
@@ -155,6 +155,15 @@ class Evidence(NamedTuple):
     def decays(self) -> bool:
         """Whether disturbances that have grown die again."""
         return self.peak_lag < self.lag if np.isnan(self.exponent) else self.exponent <= 0
+
+
+class Case(NamedTuple):
+    """All that a check may look at."""
+
+    subject: Subject
+    found: Measurements
+    evidence: Evidence
+    limits: Thresholds
 
 
 def evidence_of(subject: Subject, found: Measurements, seed: int) -> Evidence:

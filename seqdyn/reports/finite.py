@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.dynamics.trajectory import Trajectory
-from seqdyn.reports.stability.subject import Subject
+from seqdyn.reports.subject import Subject
 from seqdyn.reports.writing import counted, written
 from seqdyn.state import named_leaves
 
