@@ -6,10 +6,14 @@ import html
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import pandas as pd
+import xarray
 
 from seqdyn.checks import check_choice
-from seqdyn.reports.json_text import keep, to_json
+from seqdyn.reports.json_text import Schema, from_json, keep, to_json
+from seqdyn.reports.quantities import Quantity, checks_frame, to_frame, to_xarray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +28,12 @@ class Report(ABC):
         Everything, as plain dictionaries, lists, numbers and strings. ``content["verdict"]`` has a ``name``, a
         ``severity`` and a ``reason``; every one of ``content["checks"]`` a ``status``.
     """
+
+    schema: ClassVar[Schema]
+    """What its JSON is read as."""
+
+    quantities: ClassVar[tuple[Quantity, ...]]
+    """What its frame and its labelled arrays hold."""
 
     def __init__(self, content: Mapping[str, Any]):
         self.content = dict(content)
@@ -59,8 +69,39 @@ class Report(ABC):
 
     @property
     def exit_code(self) -> int:
-        """0 if it passed, else 1."""
-        return 0 if self.passed() else 1
+        """0 if it passed, 1 if it did not, 2 if that was not decided; see :meth:`exit_code_of` for warnings."""
+        return self.exit_code_of(fail_on="fail")
+
+    def exit_code_of(self, *, fail_on: str) -> int:
+        """0 if it passed, 1 if it did not, 2 if that could not be decided.
+
+        Parameters
+        ----------
+        fail_on : {"fail", "warn"}
+            The mildest finding that counts as failing.
+        """
+        if not self.passed(fail_on=fail_on):
+            return 1
+        undecided = self.verdict == "INCONCLUSIVE" or any(one["status"] == "ERROR" for one in self.content["checks"])
+        return 2 if undecided else 0
+
+    @property
+    def checks(self) -> pd.DataFrame:
+        """One row a check: its status, value and threshold."""
+        return checks_frame(self.content)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Every number, one a row."""
+        return to_frame(self.content, self.quantities)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The curves and spectra, with their axes named."""
+        return to_xarray(self.content, self.quantities)
+
+    @classmethod
+    def from_json(cls, text: str | Path) -> Self:
+        """The report that :meth:`to_json` wrote, from its text or its file."""
+        return cls(from_json(text.read_text(encoding="utf-8") if isinstance(text, Path) else text, cls.schema))
 
     def to_json(self, path: str | Path | None = None) -> str:
         """The content as JSON; what is not finite as ``"inf"``, ``"-inf"``, ``"nan"``.

@@ -11,6 +11,7 @@ from seqdyn.checks import check_count
 from seqdyn.motion.model import MotionModel
 from seqdyn.reports.base import Report
 from seqdyn.reports.difference import ReportDifference
+from seqdyn.reports.json_text import Schema
 from seqdyn.reports.motion.figures import overview
 from seqdyn.reports.motion.measurements import Content, measured
 from seqdyn.reports.motion.page import to_html
@@ -22,6 +23,26 @@ if TYPE_CHECKING:
 
 NEURONS = 8
 """Neurons in the printed table."""
+
+
+SCHEMA = Schema(
+    "seqdyn.motion_report",
+    "a motion report",
+    1,
+    {name: (dict,) for name in ("schema", "subject", "verdict")} | {"checks": (list,)},
+)
+
+JOINT = (Axis("joint", "name", "/subject/joints/*"),)
+
+QUANTITIES = (
+    single("/rhythm/frequency", "frequency", "Hz"),
+    single("/rhythm/travelling_index", "travelling index"),
+    Quantity("/rhythm/amplitude/*", "amplitude", "amplitude", "/subject/unit", JOINT),
+    Quantity("/rhythm/offset/*", "mean", "mean", "/subject/unit", JOINT),
+    single("/cycle/period_in_steps", "period of the cycle", "steps"),
+    single("/back/share", "share of perturbed starts that come back"),
+)
+"""What is compared of two reports, and labelled."""
 
 
 class MotionReport(Report):
@@ -42,6 +63,8 @@ class MotionReport(Report):
     checks : DataFrame
         One row a check: its status, value and threshold.
     """
+
+    schema, quantities = SCHEMA, QUANTITIES
 
     @property
     def checks(self) -> pd.DataFrame:
@@ -204,20 +227,8 @@ def motion_report(
     check_count("starts", starts)
     content = measured(model, drive, start, steps, starts, seed)
     checks = checks_of(content)
-    return MotionReport(content | {"checks": checks, "verdict": verdict_of(content, checks)})
-
-
-JOINT = (Axis("joint", "name", "/subject/joints/*"),)
-
-QUANTITIES = (
-    single("/rhythm/frequency", "frequency", "Hz"),
-    single("/rhythm/travelling_index", "travelling index"),
-    Quantity("/rhythm/amplitude/*", "amplitude", "", "/subject/unit", JOINT),
-    Quantity("/rhythm/offset/*", "mean", "", "/subject/unit", JOINT),
-    single("/cycle/period_in_steps", "period of the cycle", "steps"),
-    single("/back/share", "share of perturbed starts that come back"),
-)
-"""What is compared of two reports."""
+    schema = {"name": SCHEMA.name, "version": SCHEMA.version}
+    return MotionReport({"schema": schema} | content | {"checks": checks, "verdict": verdict_of(content, checks)})
 
 
 def _identified(content: Content) -> Content:

@@ -9,11 +9,10 @@ import math
 from typing import Any
 
 import numpy as np
-import torch
 
-from seqdyn.dynamics.gradients import accumulated_gradient, gradient_by_lag, output_gradient, parameter_gradients
+from seqdyn.dynamics.anchors import anchors
+from seqdyn.dynamics.gradients import accumulated_gradient, gradient_by_lag, parameter_gradients
 from seqdyn.dynamics.norm_preservation import omega
-from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.figures import MODELS
 from seqdyn.reports.checks import Answer, at_most, rule, skipped
 from seqdyn.reports.drawing import Axes, curve, draw_map, drawing, finite, limits_of, mark, name_places, numbers, short
@@ -37,7 +36,8 @@ LONGEST = 2000
 def _measure(run: Run) -> None:
     subject = run.subject
     cell, x, state, loss = subject.cell, subject.x, subject.state, subject.loss
-    errors, lag = anchors(subject), min(subject.required_lag, subject.steps)
+    lag = min(subject.required_lag, subject.steps)
+    errors = anchors(cell, x, loss, state, lag=subject.required_lag, count=ANCHORS)
     if errors:
         reach = max(lag, min(LONGEST, 4 * lag))
         run("gradient", lambda: gradient_by_lag(cell, x, loss, state, anchors=errors, longest=reach))
@@ -47,17 +47,6 @@ def _measure(run: Run) -> None:
     run("omega", lambda: omega(cell, x, loss, state))
     if errors and any(True for _ in cell.parameters()):
         run("parameters", lambda: parameter_gradients(cell, x, loss, state, anchors=errors))
-
-
-def anchors(subject: Subject) -> list[int]:
-    """The steps whose errors are followed: with an error at all, in the second half and K steps in if possible."""
-    slopes = output_gradient(Trajectory(subject.cell, subject.x, subject.state), subject.loss)
-    there = (slopes != 0).flatten(2).any(2).any(0).nonzero().flatten()
-    for earliest in (max(subject.required_lag - 1, subject.steps // 2), subject.required_lag - 1, 0):
-        late = there[there >= earliest]
-        if len(late):
-            return late[torch.linspace(0, len(late) - 1, min(ANCHORS, len(late))).round().long()].tolist()
-    return []
 
 
 def _content(subject: Subject, found: Measurements) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.dynamics.growth import growth
 from seqdyn.dynamics.lyapunov import lyapunov_spectrum
 from seqdyn.dynamics.trajectory import Trajectory, rows_of
 from seqdyn.figures import MODELS, PALETTE
@@ -39,8 +40,8 @@ def _measure(run: Run) -> None:
     subject, found = run.subject, run.found
     cell, x, state = subject.cell, subject.x, subject.state
     if subject.kind == "autonomous":
-        found.growth = growth(subject)
         x, state = _one_run(subject)
+        found.growth = growth(cell, x, state)
     elif run.tier == "fast":
         found.omitted.append("Lyapunov exponents")
         return
@@ -54,14 +55,6 @@ def _measure(run: Run) -> None:
         one, short = slice(1), min(subject.steps, SHORT)
         start = steps(take(x, one), 0, short), take(state, one)
         run("sum_rule", lambda: lyapunov_spectrum(cell, *start, burn_in=0))
-
-
-def growth(subject: Subject) -> float:
-    """ln of how much larger the states of the second half of a run are than those of the first."""
-    run = Trajectory(subject.cell, *_one_run(subject))
-    sizes = np.concatenate([part.states().norm(dim=2)[0].numpy() for part in run.forward()])
-    early, late = np.array_split(sizes, 2)
-    return float(np.log(late.max() / early.max())) if early.any() else 0.0
 
 
 def _one_run(subject: Subject) -> tuple[Any, Any]:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import xarray
 from matplotlib.figure import Figure
 
 from seqdyn.checks import check_choice
 from seqdyn.reports.base import Report
-from seqdyn.reports.json_text import from_json
 from seqdyn.reports.overview import overview
-from seqdyn.reports.quantities import checks_frame, to_frame, to_xarray
 from seqdyn.reports.stability.difference import Difference, compare
 from seqdyn.reports.stability.measurements import TIERS
 from seqdyn.reports.stability.recommendations import recommend
@@ -40,74 +35,34 @@ class StabilityReport(Report):
     content : dict
         As :func:`seqdyn.reports.stability.themes.content_of` makes it.
 
-    Attributes
-    ----------
-    content : dict
-        Everything, as plain dictionaries, lists, numbers and strings; norms are log₁₀.
-    verdict : str
-        ``"OK"``, ``"VANISHING"``, ``"EXPLODING"``, ``"TRUNCATED"``, ``"NOT FINITE"``, ``"CHAOTIC"``, ``"TRANSIENT"``,
-        ``"MIXED"`` or ``"INCONCLUSIVE"``.
-    severity : {"PASS", "WARN", "FAIL"}
-        How bad that is.
-    reason : str
-        The verdict in one sentence.
-    required_lag : int
-        K, in steps.
-    gradient, product : Estimate
-        L and G, ``median``, ``low`` and ``high``: log₁₀ of what an error tells the state K steps before it, and of what
-        any disturbance of that state could do.
-    checks : DataFrame
-        One row a check: its id, status, value and threshold.
-    recommendations : list of str
-        What to change; each with its number.
+    Its ``verdict`` is ``"OK"``, ``"VANISHING"``, ``"EXPLODING"``, ``"TRUNCATED"``, ``"NOT FINITE"``, ``"CHAOTIC"``,
+    ``"TRANSIENT"``, ``"MIXED"`` or ``"INCONCLUSIVE"``.
     """
+
+    schema, quantities = SCHEMA, QUANTITIES
 
     @property
     def required_lag(self) -> int:
+        """K, in steps."""
         return int(self.content["subject"]["required_lag"])
 
     @property
     def gradient(self) -> Estimate:
+        """L, ``median``, ``low`` and ``high``: log₁₀ of what an error tells the state K steps before it."""
         return Estimate(**self.content["verdict"]["gradient"])
 
     @property
     def product(self) -> Estimate:
+        """G: log₁₀ of what any disturbance of the state K steps before could do."""
         return Estimate(**self.content["verdict"]["product"])
 
     @property
-    def checks(self) -> pd.DataFrame:
-        return checks_frame(self.content)
-
-    @property
     def recommendations(self) -> list[str]:
+        """What to change; each with its number."""
         return [advice["text"] for advice in self.content["recommendations"]]
-
-    @property
-    def exit_code(self) -> int:
-        """0 if it passed, 1 if it did not, 2 if that was not decided; see :meth:`exit_code_of` for warnings."""
-        return self.exit_code_of(fail_on="fail")
-
-    def exit_code_of(self, *, fail_on: str) -> int:
-        """The exit code where ``fail_on``, ``"fail"`` or ``"warn"``, is the mildest finding that counts."""
-        if not self.passed(fail_on=fail_on):
-            return 1
-        return 2 if self.verdict == "INCONCLUSIVE" or self.content["counts"]["ERROR"] else 0
 
     def _page(self, minimal: bool) -> str:
         return to_html(self.content, minimal=minimal)
-
-    @classmethod
-    def from_json(cls, text: str | Path) -> StabilityReport:
-        """The report that :meth:`to_json` wrote, from its text or its file."""
-        return cls(from_json(text.read_text(encoding="utf-8") if isinstance(text, Path) else text, SCHEMA))
-
-    def to_frame(self) -> pd.DataFrame:
-        """Every number, one a row."""
-        return to_frame(self.content, QUANTITIES)
-
-    def to_xarray(self) -> xarray.Dataset:
-        """The curves and spectra, with their axes named."""
-        return to_xarray(self.content, QUANTITIES)
 
     def plot(self) -> Figure:
         """The verdict and the four figures behind it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from seqdyn.reports.grids import Grid, item
+from seqdyn.reports.grids import Grid, columns, item
 from seqdyn.reports.page import Item, Page, Picture, Rows, Section, Sentences, Status, Table, encode, render
 from seqdyn.reports.pointers import Content, Key
 from seqdyn.reports.stability.themes import FIGURES, THEMES
@@ -112,33 +112,14 @@ def _status(content: Content, place: Key) -> Item:
 
 COUNTS = Grid("How many", "/counts", {"checks": "/counts/*"}, "status")
 
-CHECKS = Grid(
-    "Every check",
-    "/checks",
-    {
-        "id": "/checks/*/id",
-        "status": _status,
-        "check": "/checks/*/name",
-        "value": "/checks/*/value",
-        "threshold": "/checks/*/threshold",
-        "unit": "/checks/*/unit",
-        "what was found": "/checks/*/message",
-    },
-    most=100,
+NUMBERS = {"value": "value", "threshold": "threshold", "unit": "unit", "message": "what was found"}
+EVERY = (
+    columns("/checks/*/{}", {"id": "id"}) | {"status": _status} | columns("/checks/*/{}", {"name": "check"} | NUMBERS)
 )
+CHECKS = Grid("Every check", "/checks", EVERY, most=100)
 
-RECOMMENDATIONS = Grid(
-    "What to do",
-    "/recommendations",
-    {
-        "id": "/recommendations/*/id",
-        "recommendation": "/recommendations/*/text",
-        "number": "/recommendations/*/number",
-        "unit": "/recommendations/*/unit",
-        "check": "/recommendations/*/check",
-    },
-    most=100,
-)
+ADVISED = {"id": "id", "text": "recommendation", "number": "number", "unit": "unit", "check": "check"}
+RECOMMENDATIONS = Grid("What to do", "/recommendations", columns("/recommendations/*/{}", ADVISED), most=100)
 
 THRESHOLDS = Grid("Thresholds", "/subject/thresholds", {"value": "/subject/thresholds/*"}, "name")
 

@@ -1,0 +1,40 @@
+"""How much the states of a run grow: what tells plain growth from chaos, where both part neighbours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from seqdyn.cell import Cell
+from seqdyn.dynamics.trajectory import Trajectory
+from seqdyn.state import State
+
+
+def growth(cell: Cell, x: Any, state: State) -> float:
+    """ln of how much larger the states of the second half of a run are than those of the first.
+
+        ln max_{t ≥ T/2} ‖h_t‖ − ln max_{t < T/2} ‖h_t‖
+
+    Parameters
+    ----------
+    cell : Cell
+    x : tree, leaves (1, steps, *inputs)
+    state : State
+        One row, h_{-1}.
+
+    Returns
+    -------
+    float
+        0 where the states of the first half are all 0.
+
+    Examples
+    --------
+    >>> from seqdyn.systems.henon import Henon
+    >>> cell = Henon().double()
+    >>> abs(growth(cell, torch.zeros(1, 200, 0, dtype=torch.float64), cell.initial_state(1))) < 0.1
+    True
+    """
+    sizes = torch.cat([part.states() for part in Trajectory(cell, x, state).forward()], 1)[0].norm(dim=1)
+    early, late = sizes.chunk(2)
+    return float((late.max() / early.max()).log()) if bool(early.any()) else 0.0
