@@ -27,7 +27,7 @@ from torch import Tensor
 
 from seqdyn import stability_report
 from seqdyn.cells.lstm import LSTM
-from seqdyn.reports.stability import measurements
+from seqdyn.reports.theme import Run
 
 
 def driven(hidden: int, series: int, steps: int) -> tuple[LSTM, Tensor]:
@@ -98,17 +98,17 @@ def report() -> None:
 @contextmanager
 def watched(seconds: dict[str, Spent]) -> Any:
     """Note what every instrument takes."""
-    own = measurements._Attempts.value
+    own = Run.value
 
     def value(self: Any, name: str, instrument: Callable[[], Any]) -> Any:
         found, seconds[name] = timed(lambda: own(self, name, instrument))
         return found
 
-    measurements._Attempts.value = value
+    Run.value = value  # type: ignore[method-assign]
     try:
         yield
     finally:
-        measurements._Attempts.value = own
+        Run.value = own  # type: ignore[method-assign]
 
 
 def parts() -> None:

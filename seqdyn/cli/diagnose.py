@@ -53,6 +53,7 @@ def diagnose(
     png: Annotated[Path | None, typer.Option(help="The verdict in one picture.")] = None,
     fail_on: Annotated[FailOn, typer.Option(help="The mildest finding that makes the exit code 1.")] = FailOn.FAIL,
     seed: Annotated[int, typer.Option(help="Of all randomness.")] = 0,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show what is being measured.")] = False,
     *,
     options: ReadOptions,
 ) -> None:
@@ -72,7 +73,7 @@ def diagnose(
 
         read = _read(model, read_table(data, time_column, options.dialect, options.clock), data)
         with one_thread():
-            report = stability_report(*read, required_lag=required_lag, tier=str(tier), seed=seed)
+            report = stability_report(*read, required_lag=required_lag, tier=str(tier), seed=seed, verbose=verbose)
         for out, write in ((html, report.to_html), (json, report.to_json), (png, report.to_png)):
             if out is not None:
                 write(out)
