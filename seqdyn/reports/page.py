@@ -30,7 +30,7 @@ from seqdyn.reports.writing import written
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LARGEST = 14_000
+LARGEST = 16_000
 """Bytes of a drawing that stays one; a larger one becomes an image."""
 SHARP = 100
 """Dots per inch of such an image."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from seqdyn.dynamics.gates import GateStatistics, gate_statistics, saturation
-from seqdyn.figures import MODELS, PALETTE
+from seqdyn.figures import MODELS
 from seqdyn.reports.checks import Answer, at_least, at_most, rule, skipped
 from seqdyn.reports.drawing import Axes, drawing, mark, numbers, scale_by_power, short
 from seqdyn.reports.grids import Grid, columns, last
@@ -49,24 +49,6 @@ def _content(_: Subject, found: Measurements) -> dict[str, Any] | None:
         "saturated": max((part.total_saturated for part in parts if part.bounded), default=0.0),
         "dead": max((part.total_dead for part in parts), default=0.0),
     }
-
-
-@drawing("/gates/named", title="Means of the gates", x="mean over time", height=1.5, rows="/gates/named")
-def gate_means(axes: Axes, content: Content) -> str:
-    """The mean of every unit of every gate; near the ends of its range no gradient comes through a gate."""
-    named = dict(sorted(content["gates"]["named"].items()))
-    values = [means[np.isfinite(means)] for means in (numbers(gate["unit_means"]) for gate in named.values())]
-    places, lowest = np.arange(len(named)), -1.0 if any((means < 0).any() for means in values) else 0.0
-    for zone in ((lowest, lowest + 0.05), (0.95, 1.0)):
-        axes.axvspan(*zone, color=PALETTE["memory"], zorder=0)
-    units, rows = np.concatenate(values), np.repeat(places, [len(means) for means in values])
-    axes.plot(units, rows, "|", color=MODELS[0], markersize=13.0, alpha=0.6, label="a unit")
-    middle = [np.median(means) if len(means) else np.nan for means in values]
-    axes.plot(middle, places, "D", color=MODELS[1], markersize=5.0, label="median")
-    axes.set_yticks(places, [short(name) for name in named])
-    axes.set(xlim=(lowest - 0.02, 1.02), ylim=(len(named) - 0.4, -0.6))
-    over_all = ", ".join(f"{name} {written(gate['mean'])}" for name, gate in named.items())
-    return f"The mean of every unit of every gate; over all units: {over_all}."
 
 
 HOLDING = "/gates/named/*/time_constants"
@@ -173,6 +155,6 @@ GATES = Theme(
         single("/gates/dead", "dead share of the units"),
     ),
     (Grid("Gates over all units and steps", "/gates/named", OVER_ALL, "gate"),),
-    (gate_means, gate_time_constants),
+    (gate_time_constants,),
     rules=(gates_hold, gates_move, units_move, units_live),
 )

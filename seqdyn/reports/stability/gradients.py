@@ -109,16 +109,7 @@ def truncation_share(axes: Axes, content: Content) -> str:
     return f"The share of the gradient from beyond a lag, taken apart so that nothing cancels, {where}."
 
 
-@drawing("/gradient/omega/steps", x="step", y="Ωₜ")
-def omega_along_time(axes: Axes, content: Content) -> str:
-    """Pascanu's Ω_t, which shows where the gradient dies."""
-    found = content["gradient"]["omega"]
-    curve(axes, numbers(found["steps"]), numbers(found["median"]), color=MODELS[2])
-    axes.set_title(f"Pascanu's Ω = {written(found['value'])}: where it dies or grows")
-    return f"Ω is {written(found['value'])}."
-
-
-@drawing("/gradient/accumulated", title="Accumulated gradient", x="step", y="log10", height=2.2, below=omega_along_time)
+@drawing("/gradient/accumulated", title="Accumulated gradient", x="step", y="log10", height=2.2)
 def gradient_along_time(axes: Axes, content: Content) -> str:
     """The accumulated gradient δ_t along a sequence."""
     found = content["gradient"]["accumulated"]
@@ -127,7 +118,7 @@ def gradient_along_time(axes: Axes, content: Content) -> str:
     curve(axes, steps, values, limits, color=MODELS[1])
     axes.set_ylim(limits)
     ends = f"from {written(found['median'][0])} at the first step to {written(found['median'][-1])} at the last"
-    return f"log10 of the accumulated gradient, {ends}, and Ω below it."
+    return f"log10 of the accumulated gradient, {ends}."
 
 
 @rule("GS002", "not vanishing", "log10", "gradient", "gradient")

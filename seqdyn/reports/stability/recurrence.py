@@ -11,9 +11,9 @@ from matplotlib.patches import Circle
 from seqdyn.dynamics.gradients import known_quantiles
 from seqdyn.dynamics.typical_step import typical_step
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.drawing import Axes, curve, drawing, limits_of, numbers, whole_steps
+from seqdyn.reports.drawing import Axes, drawing, numbers
 from seqdyn.reports.grids import Grid
-from seqdyn.reports.pointers import Content, look_up
+from seqdyn.reports.pointers import Content
 from seqdyn.reports.quantities import QUANTILES, Axis, Quantity, single
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.subject import Subject
@@ -69,30 +69,6 @@ def spectrum(axes: Axes, content: Content) -> str:
     return f"{count} of one step, {int(outside.sum())} outside the unit circle; the radius is {radius}."
 
 
-@drawing(
-    "/recurrence/singular_values", "/products/singular", title="Singular values", x="number", y="log10 σ", zero=True
-)
-def singular_values(axes: Axes, content: Content) -> str:
-    """What one step, and the longest product, stretch and shrink: how many directions of an error survive."""
-    own = numbers(look_up(content, "/recurrence/singular_values") or [])
-    product = look_up(content, "/products/singular")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        spectra = {"one step": np.log10(own), "the longest product": numbers(product["log10"] if product else [])}
-    limits = limits_of(list(spectra.values()))
-    for (name, values), colour, marker in zip(spectra.items(), MODELS, "os", strict=False):
-        number = np.arange(1, len(values) + 1)
-        look = {"color": colour, "marker": marker, "linestyle": "", "label": name if len(values) else None}
-        curve(axes, number, values, limits, **look)
-    axes.set_ylim(limits)
-    whole_steps(axes)
-    words = [f"Of one step {counted(len(own), 'singular value')}, up to {written(own.max())}."] if len(own) else []
-    if product:
-        spread, rank = written(product["condition"]), written(product["effective_rank"])
-        after = f"After {counted(product['steps'], 'step')}"
-        words.append(f"{after} they span {spread} decades; the effective rank is {rank}.")
-    return " ".join(words)
-
-
 NUMBER, EIGENVALUE = (Axis("singular_value"),), (Axis("eigenvalue"),)
 
 RECURRENCE = Theme(
@@ -110,5 +86,5 @@ RECURRENCE = Theme(
         Quantity("/recurrence/eigenvalues/*/1", "eigenvalue, imaginary part", "eigenvalue_imaginary", "", EIGENVALUE),
     ),
     (Grid("Along the way", "/recurrence/radius_along", {"spectral radius": "/recurrence/radius_along/*"}, "quantile"),),
-    (spectrum, singular_values),
+    (spectrum,),
 )

@@ -139,30 +139,14 @@ def _closing(content: Content) -> list[Section]:
     ]
 
 
-SUBJECT = {
-    "model": "model",
-    "cell": "cell",
-    "kind": "kind",
-    "state": "state",
-    "width": "width of the state",
-    "parameters": "parameters",
-    "sequences": "sequences",
-    "steps": "steps of each",
-    "layout": "how X was read",
-    "measured_in": "measured in",
-    "errors": "errors followed back",
-    "required_lag": "required lag, steps",
-    "required_lag_from": "required lag comes from",
-    "seed": "seed",
-}
-"""What was measured, in the order of the page."""
+APART = ("thresholds", "versions", "conventions", "not_computed")
+"""What of the subject is no single line of its table."""
 
 
 def _subject(content: Content, missing: list[str]) -> Section:
     subject = content["subject"]
-    rows: Rows = [
-        [label, item(content, f"/subject/{key}")] for key, label in SUBJECT.items() if subject.get(key, "") != ""
-    ]
+    single = [key for key, value in subject.items() if key not in APART and value != ""]
+    rows: Rows = [[key.replace("_", " "), item(content, f"/subject/{key}")] for key in sorted(single)]
     rows += [[f"version of {name}", version] for name, version in sorted(subject["versions"].items())]
     rows += [["version of this report's schema", item(content, "/schema/version")]]
     left_out = [*subject["not_computed"], *([f"Sections left out: {', '.join(missing)}."] if missing else [])]
