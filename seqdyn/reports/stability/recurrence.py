@@ -61,7 +61,15 @@ def spectrum(axes: Axes, content: Content) -> str:
     outside = np.hypot(*points.T) > 1
     axes.add_patch(Circle((0.0, 0.0), 1.0, fill=False, color=PALETTE["data"], label="unit circle"))
     for chosen, marker, colour, label in ((~outside, "o", MODELS[0], None), (outside, "D", MODELS[1], "outside")):
-        axes.plot(*points[chosen].T, marker, color=colour, markersize=4.5, alpha=0.8, markeredgewidth=0.0, label=label)
+        axes.plot(
+            *points[chosen].T,
+            marker,
+            color=colour,
+            markersize=4.5,
+            alpha=0.8,
+            markeredgewidth=0.0,
+            label=label if chosen.any() else None,
+        )
     reach = 1.12 * max(1.0, np.max(np.abs(points[np.isfinite(points)]), initial=0.0))
     radius = written(content["recurrence"]["spectral_radius"])
     axes.set(title=f"Eigenvalues, ρ = {radius}", aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach))

@@ -69,7 +69,7 @@ def training_loss(axes: Axes, content: Content) -> str:
     return f"The loss went from {written(values[0])} to {written(values[-1])}."
 
 
-@drawing("/training/epochs", x="epoch", y="norm", height=2.4, below=training_loss)
+@drawing("/training/epochs", x="epoch", y="norm", height=2.6)
 def training_timeline(axes: Axes, content: Content) -> str:
     """Norms of the gradient before clipping, of all parameters and of the largest, and what was not finite."""
     training = content["training"]
@@ -163,6 +163,6 @@ TRAINING = Theme(
         Grid("Parameters in the last epoch", "/training/parameters", LAST, "parameter"),
         Grid("Steps whose gradient was not finite", "/training/non_finite", EVENTS),
     ),
-    figures=(training_timeline,),
+    figures=(training_timeline, training_loss),
     rules=(seldom_clipped, stayed_finite, sensible_updates),
 )
