@@ -6,18 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import clone
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell
+from seqdyn.cells.elman import Elman
+from seqdyn.cells.lstm import LSTM
 from seqdyn.checks import check_count
 from seqdyn.conversion import from_torch
 from seqdyn.data.sequences import as_sequences
 from seqdyn.data.tensors import series_first
 from seqdyn.dynamics.driven import Drivable, Driven, Errors, Loss, check_errors, weighted
 from seqdyn.dynamics.driven_cell import cell_alone, cell_driven_by
+from seqdyn.dynamics.gates import forget_bias_for
 from seqdyn.dynamics.stretches import Stretches, stretches
 from seqdyn.dynamics.trajectory import double, measured
 from seqdyn.estimators.parameters import check_parameters
@@ -97,6 +101,78 @@ class Subject:
         except ValueError:
             return False
         return True
+
+    @property
+    def given(self) -> str:
+        """What was handed in, and so what can be pasted: an "estimator", a "cell" or a "torch module"."""
+        if self.estimator is not None:
+            return "estimator"
+        return "torch module" if any(own != name for own, name in self.names().items()) else "cell"
+
+    def setting(self, name: str, value: Any) -> str | None:
+        """A parameter of the estimator, as code; None where there is none that takes it."""
+        taken = self.given == "estimator" and self.accepts(**{name: value})
+        return f"`{name}={value!r}`" if taken else None
+
+    def start(self, name: str, number: float | None = None) -> str | None:
+        """A start of the weights, as code: a parameter of the estimator, or a function that changes a module."""
+        own = "model" if self.given == "torch module" else "cell"
+        call = f"`seqdyn.training.initialisation.{name}({own}{'' if number is None else f', {number}'})`"
+        if self.given != "estimator":
+            return call
+        parameter = self.setting("initialise", name if number is None else (name, number))
+        if parameter or not self.accepts(cell=LSTM) or "initialise" in self.estimator.get_params():
+            return parameter
+        return f"by a function `cell(inputs, hidden)` that makes one, calls {call} and returns it"
+
+    def started(self, name: str) -> bool:
+        """Whether the estimator began with this start of the weights, at a gain of 1."""
+        own = getattr(self.estimator, "initialise", None) or "orthogonal"
+        return self.given == "estimator" and own in (name, (name, 1.0))
+
+    @property
+    def isometry(self) -> str:
+        """The start of a plain recurrence that neither shrinks nor stretches: a relu halves all but the identity."""
+        return "identity" if any(part.activation == "relu" for part in self.parts(Elman)) else "orthogonal"
+
+    @property
+    def holding_bias(self) -> float:
+        """The bias of a gate that holds over the required lag."""
+        return round(float(forget_bias_for(float(self.required_lag))), 2)
+
+    @property
+    def gated(self) -> str:
+        """A gated cell in place of a plain one, as code."""
+        kind = type(self.estimator).__name__
+        if self.given == "estimator" and kind.startswith("Elman"):
+            return f"`LSTM{kind.removeprefix('Elman')}(initialise=('forget_bias', {self.holding_bias}))`"
+        return self.setting("cell", "lstm") or "LSTM or GRU"
+
+    def clipping(self, norm: float) -> str | None:
+        """A limit on the norm of the gradient, as code: a parameter of the estimator, or torch's own function."""
+        if self.given == "estimator":
+            return self.setting("clip_norm", norm)
+        call = f"`torch.nn.utils.clip_grad_norm_(model.parameters(), {norm})`"
+        return f"{call} between `loss.backward()` and `optimizer.step()`"
+
+    @property
+    def smaller_steps(self) -> str:
+        """A tenth of the learning rate, as code where it is known."""
+        rate = getattr(self.estimator, "learning_rate", None)
+        return f"`learning_rate={rate / 10:g}`" if rate else "a tenth of the learning rate"
+
+    @property
+    def usual_norm(self) -> float | None:
+        """The median norm of the gradient over the epochs of the training, before clipping."""
+        if self.history is None or "gradient_norm" not in self.history:
+            return None
+        norms = self.history["gradient_norm"].to_numpy(dtype=float)
+        norms = norms[np.isfinite(norms) & (norms > 0)]
+        return float(np.median(norms)) if len(norms) else None
+
+    def parts(self, *kinds: type) -> list[Any]:
+        """The cells of these kinds inside."""
+        return [part for part in self.cell.modules() if isinstance(part, kinds)]
 
     @property
     def sequences(self) -> int:

@@ -6,10 +6,9 @@ Each rule is followed, and its effect measured, in ``benchmarks/following_advice
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from seqdyn.cells.echo_state import EchoState
@@ -17,111 +16,48 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
-from seqdyn.dynamics.gates import forget_bias_for
+from seqdyn.reports.advice import Advice, Recommendation, Rules
 from seqdyn.reports.checks import Check
-from seqdyn.reports.stability.gates import keeping, most_closed, needed_time_constant, slowest
+from seqdyn.reports.stability.gates import most_closed, needed_time_constant, slowest
 from seqdyn.reports.stability.gradients import beyond
 from seqdyn.reports.stability.inputs import FAR, input_sizes
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.verdict import ENOUGH, Evidence, Thresholds, Verdict
+from seqdyn.reports.stability.verdict import ENOUGH, Case, Evidence, Thresholds, Verdict
 from seqdyn.reports.subject import Subject
 from seqdyn.reports.writing import counted, from_log10, written
 
-
-class Recommendation(NamedTuple):
-    """One thing to change.
-
-    Attributes
-    ----------
-    id : str
-        Stable: R01, R02, …
-    text : str
-        What is to be pasted stands in backticks.
-    number : float or None
-        The number in the text that is to be set.
-    unit : str
-    check : str
-        The id of the check behind it.
-    """
-
-    id: str
-    text: str
-    number: float | None
-    unit: str
-    check: str
+advice = Rules()
+"""The rules, in the order in which following them was measured to help: that of this file."""
 
 
-class _Case(NamedTuple):
-    subject: Subject
-    found: Measurements
-    evidence: Evidence
-    limits: Thresholds
+@dataclass(frozen=True)
+class _Judged(Case):
+    """All that an advice may look at: what a check may, the verdict, and the ids of the checks that failed."""
+
     verdict: Verdict
     failing: frozenset[str]
 
-    def has(self, *kinds: type) -> bool:
-        """Whether a cell of these kinds is inside."""
-        return any(isinstance(module, kinds) for module in self.subject.cell.modules())
-
     @property
     def side(self) -> str:
-        """VANISHING, EXPLODING or OK, whatever the verdict puts before it."""
-        if self.verdict.name in ("VANISHING", "EXPLODING"):
-            return self.verdict.name
+        """The verdict; of what is truncated, which side its gradients are on where they can be measured."""
         median = self.evidence.gradient.median
-        return self.limits.side(median) if self.verdict.name == "TRUNCATED" and not math.isnan(median) else "OK"
+        measured = self.verdict.name == "TRUNCATED" and not math.isnan(median)
+        return self.limits.side(median) if measured else self.verdict.name
 
     @property
-    def given(self) -> str:
-        """What was handed in: an estimator, a cell or a torch module."""
-        if self.subject.estimator is not None:
-            return "estimator"
-        return "torch module" if any(own != name for own, name in self.subject.names().items()) else "cell"
+    def cause(self) -> str | None:
+        """Why something is not finite; None where all is."""
+        return None if self.found.broken is None else self.found.broken.cause
 
     @property
-    def relu(self) -> bool:
-        """Whether an Elman cell with relu is inside."""
-        return any(isinstance(part, Elman) and part.activation == "relu" for part in self.subject.cell.modules())
-
-    @property
-    def isometry(self) -> str:
-        """The start of a plain recurrence that neither shrinks nor stretches: a relu halves all but the identity."""
-        return "identity" if self.relu else "orthogonal"
+    def lag(self) -> str:
+        """K, in words."""
+        return counted(self.evidence.lag, "step")
 
     @property
     def rate(self) -> float:
         """By what factor gradients change a step: L spans the K − 1 steps from lag 1 to lag K."""
         return float(10 ** (self.evidence.gradient.median / (self.evidence.lag - 1)))
-
-    def set(self, name: str, value: Any) -> str | None:
-        """A parameter of the estimator, as code; None where there is none that takes it."""
-        taken = self.given == "estimator" and self.subject.accepts(**{name: value})
-        return f"`{name}={value!r}`" if taken else None
-
-    def start(self, name: str, number: float | None = None) -> str | None:
-        """A start of the weights, as code: a parameter of the estimator, or a function that changes a module."""
-        own = "model" if self.given == "torch module" else "cell"
-        call = f"`seqdyn.training.initialisation.{name}({own}{'' if number is None else f', {number}'})`"
-        if self.given != "estimator":
-            return call
-        parameter = self.set("initialise", name if number is None else (name, number))
-        if parameter or not self.subject.accepts(cell=LSTM) or "initialise" in self.subject.estimator.get_params():
-            return parameter
-        return f"by a function `cell(inputs, hidden)` that makes one, calls {call} and returns it"
-
-    def gated(self, bias: float) -> str:
-        """A gated cell in place of a plain one, as code."""
-        kind = type(self.subject.estimator).__name__
-        if self.given == "estimator" and kind.startswith("Elman"):
-            return f"`LSTM{kind.removeprefix('Elman')}(initialise=('forget_bias', {bias}))`"
-        return self.set("cell", "lstm") or "LSTM or GRU"
-
-    @property
-    def started_so(self) -> bool:
-        """Whether an estimator began with the recurrent weights that neither shrink nor stretch already."""
-        own = getattr(self.subject.estimator, "initialise", None)
-        name, gain = own if isinstance(own, tuple) else (own or "orthogonal", 1.0)
-        return self.given == "estimator" and (name, gain) == (self.isometry, 1.0)
 
 
 def recommend(
@@ -134,347 +70,320 @@ def recommend(
 ) -> list[Recommendation]:
     """What follows from the verdict and the checks, the most effective first."""
     failing = frozenset(check.id for check in checks if check.status in ("WARN", "FAIL"))
-    case = _Case(subject, found, evidence, limits, verdict, failing)
-    return [advice for rule in RULES if (advice := rule(case)) is not None]
+    case = _Judged(subject, found, evidence, limits, verdict, failing)
+    return advice.on(case)
 
 
 # --- what cannot be trained at all ------------------------------------------------------------------------------------
 
 
-def _restore(case: _Case) -> Recommendation | None:
-    """Weights that are not finite, now or once in the training: back to those before, and smaller steps."""
-    broken = case.found.broken is not None and case.found.broken.cause == "parameter"
-    if not broken and "GS022" not in case.failing:
-        return None
-    back = "Go back to weights from before this happened, or begin anew: nothing recovers from NaN. " if broken else ""
-    rate, estimator = getattr(case.subject.estimator, "learning_rate", None), case.given == "estimator"
-    lower = f"`learning_rate={rate / 10:g}`" if rate else "a tenth of the learning rate"
-    clip = case.set("clip_norm", 1.0) if estimator else "`torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)`"
-    where = "" if estimator else " between `loss.backward()` and `optimizer.step()`"
-    clipped = f", and clip the gradient: {clip}{where}" if clip else ""
-    text = f"{back}Then take smaller steps: {lower}{clipped}."
-    return Recommendation("R15", text, 1.0, "norm", "GS001" if broken else "GS022")
-
-
-def _defined(case: _Case) -> Recommendation | None:
+@advice("R16", "output", "GS001")
+def _defined(case: _Judged) -> Advice:
     """A loss that is NaN on some outputs: keep the outputs where it is defined."""
-    if case.found.broken is None or case.found.broken.cause != "loss":
+    if case.cause != "loss":
         return None
     text = (
         "Look for a logarithm, a square root or a division of the outputs in the loss, and keep the outputs where it "
         "is defined. Above 0 they stay with `torch.nn.functional.softplus(output) + 1e-6` in place of `output`, in the "
         "loss or at the end of the model."
     )
-    return Recommendation("R16", text, 1e-6, "output", "GS001")
+    return text, 1e-6
 
 
-def _scale_inputs(case: _Case) -> Recommendation | None:
+@advice("R15", "norm", "GS001")
+def _restore(case: _Judged) -> Advice:
+    """Weights that are not finite: back to those before."""
+    if case.cause != "parameter":
+        return None
+    back = "Go back to weights from before this happened, or begin anew: nothing recovers from NaN."
+    return f"{back} Then take {_smaller_steps(case)}", 1.0
+
+
+@advice("R15", "norm", "GS022")
+def _calm(case: _Judged) -> Advice:
+    """A training that was once not finite."""
+    return None if case.cause == "parameter" else (f"Take {_smaller_steps(case)}", 1.0)
+
+
+def _smaller_steps(case: _Judged) -> str:
+    clip = case.subject.clipping(1.0)
+    return f"smaller steps, {case.subject.smaller_steps}{f', and clip the gradient, {clip}' if clip else ''}."
+
+
+@advice("R14", "input", "GS024")
+def _scale_inputs(case: _Judged) -> Advice:
     """Inputs far from unit size: which one is farthest, and how to centre and scale."""
     sizes = input_sizes(case.subject)
-    if "GS024" not in case.failing or sizes is None:
-        return None
-    mean, scale = sizes
+    assert sizes is not None
     worst = int(torch.stack(sizes).abs().max(0).values.argmax())
-    code = case.set("scale", True) or "`X = (X - X.mean((0, 1))) / X.std((0, 1))`"
+    mean, scale = (float(size[worst]) for size in sizes)
+    code = case.subject.setting("scale", True) or "`X = (X - X.mean((0, 1))) / X.std((0, 1))`"
     text = (
-        f"Scale the inputs: feature {worst} has mean {written(float(mean[worst]))} and standard deviation "
-        f"{written(float(scale[worst]))}, and inputs beyond {FAR:g} drive gates and units to the ends of their range. "
-        f"Centre and scale them, {code}, and train anew."
+        f"Scale the inputs: feature {worst} has mean {written(mean)} and standard deviation {written(scale)}, and "
+        f"inputs beyond {FAR:g} drive gates and units to the ends of their range. Centre and scale them, {code}, and "
+        "train anew."
     )
-    return Recommendation("R14", text, float(max(mean[worst].abs(), scale[worst])), "input", "GS024")
+    return text, max(abs(mean), scale)
 
 
-def _reach(case: _Case) -> Recommendation | None:
-    """Truncation that is shorter than the lag, or leaves out much: how long it has to be."""
-    length = case.subject.bptt_length
-    if "GS015" not in case.failing or not length:
+@advice("R13", "steps", "GS002", always=True)
+def _ask(case: _Judged) -> Advice:
+    """A lag that nobody named: all other advice depends on it."""
+    if not case.evidence.guessed or case.verdict.severity == "PASS":
         return None
+    text = (
+        f"Say how far back the model has to learn, by `required_lag`: {case.lag}, {case.subject.required_lag_from}, is "
+        "a guess, on which all that is said here depends."
+    )
+    return text, float(case.evidence.lag)
+
+
+@advice("R09", "steps", "GS015")
+def _reach(case: _Judged) -> Advice:
+    """Truncation that is shorter than the lag, or leaves out much: how long it has to be."""
+    length, lag, steps = case.subject.bptt_length or 0, case.evidence.lag, case.subject.steps
     if case.evidence.truncated and not case.evidence.guessed:
-        needed = _enough_steps(case.evidence.lag, case.subject.steps)
-        why = f"cannot teach a lag of {case.evidence.lag}; {counted(needed, 'step')} can"
+        # of chunks as long as the lag one error each would reach so far back; of these every fourth does
+        needed = steps if lag < steps <= 2 * lag else math.ceil(4 * lag / 3)
+        why = f"cannot teach a lag of {lag}; {counted(needed, 'step')} can"
     else:
-        parameters, share = case.found.parameters, case.limits.truncated
-        assert parameters is not None
-        pairs = zip(parameters.edges, parameters.beyond_apart, strict=True)
-        needed = next(edge + 1 for edge, left in pairs if float(left) <= share)
-        why = (
-            f"leaves out {beyond(case.found, length):.0%} of the gradient; {counted(needed, 'step')} leave {share:.0%}"
-        )
-    text = f"Carry the gradient further back, `bptt_length={needed}`: `bptt_length={length}` {why}."
-    return Recommendation("R09", text, float(needed), "steps", "GS015")
+        needed, share = _edge(case), f"{case.limits.truncated:.0%}"
+        why = f"leaves out {beyond(case.found, length):.0%} of the gradient; {counted(needed, 'step')} leave {share}"
+    return f"Carry the gradient further back, `bptt_length={needed}`: `bptt_length={length}` {why}.", float(needed)
 
 
-def _enough_steps(lag: int, steps: int) -> int:
-    """A length of truncation that can teach a lag: whole sequences where they are short, else a third more than it.
-
-    Of chunks as long as the lag itself one error each would reach so far back; of these every fourth does.
-    """
-    return steps if lag < steps <= 2 * lag else math.ceil(4 * lag / 3)
+def _edge(case: _Judged) -> int:
+    """The length of truncation that leaves out no more than it may."""
+    assert case.found.parameters is not None
+    pairs = zip(case.found.parameters.edges, case.found.parameters.beyond_apart, strict=True)
+    return next(edge + 1 for edge, left in pairs if float(left) <= case.limits.truncated)
 
 
 # --- gradients that vanish --------------------------------------------------------------------------------------------
 
 
-def _hold_longer(case: _Case) -> Recommendation | None:
+@advice("R01", "bias", "GS017")
+def _hold_longer(case: _Judged) -> Advice:
     """Gates whose time constants are shorter than the lag: a bias that holds as long."""
-    gates, lag, tau = keeping(case.found), case.evidence.lag, slowest(case.found)
-    concerned = case.side == "VANISHING" or case.verdict.name in ("MIXED", "INCONCLUSIVE")
-    if not concerned or "GS017" not in case.failing or not gates:
+    lag, bias, least = case.evidence.lag, case.subject.holding_bias, case.limits.vanishing_warn
+    equal, spread = case.subject.start("forget_bias", bias), case.subject.start("chrono", max(lag, 3))
+    if case.side not in ("VANISHING", "MIXED", "INCONCLUSIVE") or equal is None or spread is None:
         return None
-    bias = round(float(forget_bias_for(float(lag))), 2)
-    ways = [case.start("forget_bias", bias), case.start("chrono", max(lag, 3))]
-    if None in ways:
-        return None
-    gate = "forget gate" if case.has(LSTM) else "update gate"
-    other = f", or with memories of up to {counted(lag, 'step')}, {ways[1]}" if str(ways[1]).startswith("`") else ""
+    gate = "forget gate" if case.subject.parts(LSTM) else "update gate"
+    other = f", or with memories of up to {case.lag}, {spread}" if spread.startswith("`") else ""
     text = (
-        f"Let the {gate} hold longer: begin with a bias of {bias:g}, {ways[0]}{other}. Nine of ten units now forget "
-        f"within {tau:.3g} steps (time constant); to keep {from_log10(case.limits.vanishing_warn)} of a gradient over "
-        f"{counted(lag, 'step')} some need {needed_time_constant(lag, case.limits.vanishing_warn):.3g}."
+        f"Let the {gate} hold longer: begin with a bias of {bias:g}, {equal}{other}. Nine of ten units now forget "
+        f"within {slowest(case.found):.3g} steps (time constant); to keep {from_log10(least)} of a gradient over "
+        f"{case.lag} some need {needed_time_constant(lag, least):.3g}."
     )
-    return Recommendation("R01", text, bias, "bias", "GS017")
+    return text, bias
 
 
-def _isometric(case: _Case) -> Recommendation | None:
+@advice("R02", "factor a step", "GS002")
+def _isometric(case: _Judged) -> Advice:
     """A plain recurrence that shrinks or stretches: weights that do neither."""
-    networks = [module for module in case.subject.cell.modules() if isinstance(module, Elman)]
+    networks = case.subject.parts(Elman)
     if case.side != "VANISHING" or not networks or not math.isfinite(case.evidence.gradient.median):
         return None
     sizes = torch.cat([torch.linalg.svdvals(own.recurrent_weight.detach().double()) for own in networks])
     low, high = float(sizes.min()), float(sizes.max())
-    rate = case.rate
-    gated = case.gated(round(float(forget_bias_for(float(case.evidence.lag))), 2))
-    start = case.start(case.isometry)
-    cure = f"Take a gated cell, {gated}"
-    if not (case.started_so or (0.95 < low and high < 1.05) or start is None):
-        cure = f"Begin with {case.isometry} recurrent weights, {start}, or take a gated cell, {gated}"
+    own, cure = case.subject.isometry, f"Take a gated cell, {case.subject.gated}"
+    start = None if case.subject.started(own) or (0.95 < low and high < 1.05) else case.subject.start(own)
+    if start:
+        cure = f"Begin with {own} recurrent weights, {start}, or take a gated cell, {case.subject.gated}"
     text = (
-        f"{cure}: a gradient keeps {rate:.3f} of its size a step, and the recurrent weights have singular values from "
-        f"{low:.3g} to {high:.3g}."
+        f"{cure}: a gradient keeps {case.rate:.3f} of its size a step, and the recurrent weights have singular values "
+        f"from {low:.3g} to {high:.3g}."
     )
-    return Recommendation("R02", text, round(rate, 3), "factor a step", "GS002")
+    return text, round(case.rate, 3)
 
 
-def _slower_poles(case: _Case) -> Recommendation | None:
+@advice("R03", "modulus", "GS002")
+def _slower_poles(case: _Judged) -> Advice:
     """A linear model whose poles forget too fast: how slow one has to be."""
-    recurrent = case.has(Elman, LSTM, GRU)
-    if case.side != "VANISHING" or recurrent or not case.has(Linear) or case.found.recurrence is None:
+    linear = case.subject.parts(Linear) and not case.subject.parts(Elman, LSTM, GRU)
+    if case.side != "VANISHING" or not linear or case.found.recurrence is None:
         return None
-    needed = round(10 ** (case.limits.vanishing_warn / (case.evidence.lag - 1)), 4)
-    radius = case.found.recurrence.matrix.spectral_radius
-    start = case.start("orthogonal", needed)
-    cure = f" Begin with such poles: {start}." if start else ""
+    least = case.limits.vanishing_warn
+    needed = round(10 ** (least / (case.evidence.lag - 1)), 4)
+    start = case.subject.start("orthogonal", needed)
     text = (
-        f"The slowest pole has modulus {radius:.4g}; to keep {from_log10(case.limits.vanishing_warn)} of a gradient "
-        f"over {counted(case.evidence.lag, 'step')} it needs at least {needed:.4f}.{cure}"
+        f"The slowest pole has modulus {case.found.recurrence.matrix.spectral_radius:.4g}; to keep {from_log10(least)} "
+        f"of a gradient over {case.lag} it needs at least {needed:.4f}."
+        f"{f' Begin with such poles: {start}.' if start else ''}"
     )
-    return Recommendation("R03", text, needed, "modulus", "GS002")
-
-
-def _omega(case: _Case) -> Recommendation | None:
-    """Ω as a regulariser, where there are weights that it could change and a trainer that takes it."""
-    found = case.found.omega
-    if case.side != "VANISHING" or found is None or not math.isfinite(found.value):
-        return None
-    if not case.has(Elman, LSTM, GRU) or case.set("omega", 2.0) is None:
-        return None
-    text = (
-        f"If nothing else helps, penalise what shrinks the gradient, `omega=2.0`: Ω is {found.value:.3g} now. It "
-        "helped in some fits only, and a step takes 3 to 7 times as long."
-    )
-    return Recommendation("R04", text, 2.0, "weight", "GS002")
+    return text, needed
 
 
 # --- gradients that explode -------------------------------------------------------------------------------------------
 
 
-def _norms(case: _Case) -> np.ndarray | None:
-    """Norms of the training, one mean an epoch."""
-    history = case.subject.history
-    if history is None or "gradient_norm" not in history:
-        return None
-    norms = history["gradient_norm"].to_numpy(dtype=float)
-    norms = norms[np.isfinite(norms) & (norms > 0)]
-    return norms if len(norms) else None
+@advice("R05", "norm", "GS003", always=True)
+def _clip_first(case: _Judged) -> Advice:
+    """No start alone was measured to help a relu."""
+    return _clip(case) if case.subject.isometry == "identity" else None
 
 
-def _shrink(case: _Case) -> Recommendation | None:
-    """The factor on the recurrent weights that would bring the growth back to 1."""
-    if case.side != "EXPLODING" or not math.isfinite(case.evidence.gradient.median):
-        return None
-    if case.subject.kind == "autonomous" or case.has(LSTM, GRU, EchoState) or not case.has(Elman, Linear):
-        return None
-    start, number, unit = case.start(case.isometry), 1.0, "gain"
-    cure = f"Begin with {case.isometry} recurrent weights, {start}"
-    if not case.has(Elman):  # where units saturate less at smaller weights, this factor is too large
-        number, unit = round(1 / case.rate, 3), "factor"
-        cure = f"Make the recurrent weights {number:.3f} times as large"
-    elif start is None:
-        return None
-    text = f"{cure}: a gradient grows by a factor of {case.rate:.4f} a step."
-    return Recommendation("R06", text, number, unit, "GS003")
+@advice("R06", "gain", "GS003")
+def _begin_smaller(case: _Judged) -> Advice:
+    """A plain recurrence: weights that do not stretch."""
+    start = case.subject.start(case.subject.isometry) if case.subject.parts(Elman) else None
+    return _growing(case, f"Begin with {case.subject.isometry} recurrent weights, {start}", 1.0) if start else None
 
 
-def _clip(case: _Case) -> Recommendation | None:
+@advice("R06", "factor", "GS003")
+def _shrink(case: _Judged) -> Advice:
+    """A linear recurrence: the factor that brings the growth back to 1; where units saturate it would be too large."""
+    factor, linear = round(1 / case.rate, 3), case.subject.parts(Linear) and not case.subject.parts(Elman)
+    return _growing(case, f"Make the recurrent weights {factor:.3f} times as large", factor) if linear else None
+
+
+def _growing(case: _Judged, cure: str, number: float) -> Advice:
+    """The cure for gradients that grow in a driven recurrence without gates."""
+    driven = case.subject.kind == "driven" and not case.subject.parts(LSTM, GRU, EchoState)
+    if case.side != "EXPLODING" or not driven or not math.isfinite(case.evidence.gradient.median):
+        return None
+    return f"{cure}: a gradient grows by a factor of {case.rate:.4f} a step.", number
+
+
+@advice("R05", "norm", "GS003", always=True)
+def _clip(case: _Judged) -> Advice:
     """A limit of 1 where nothing is clipped: norms of a training that explodes say nothing of those to come."""
-    grows = case.side == "EXPLODING" or case.verdict.name == "MIXED"
-    if not grows or case.subject.kind == "autonomous" or case.found.broken is not None:
+    clips = any(getattr(case.subject.estimator, name, None) is not None for name in ("clip_norm", "clip_quantile"))
+    driven = case.subject.kind == "driven" and case.cause is None
+    if case.side not in ("EXPLODING", "MIXED") or not driven or clips:
         return None
-    norms = _norms(case)
-    limit = 1.0 if norms is None else min(1.0, float(f"{2 * np.median(norms):.2g}"))
-    code: str | None = f"`torch.nn.utils.clip_grad_norm_(model.parameters(), {limit:g})`"
-    if case.given == "estimator":
-        clips = any(getattr(case.subject.estimator, name, None) is not None for name in ("clip_norm", "clip_quantile"))
-        code = None if clips else case.set("clip_norm", limit)
+    limit = min(1.0, float(f"{2 * (case.subject.usual_norm or math.inf):.2g}"))
+    code = case.subject.clipping(limit)
     text = f"Clip the gradient, {code}: a step along one that has exploded throws the weights far off."
-    return None if code is None else Recommendation("R05", text, limit, "norm", "GS003")
+    return None if code is None else (text, limit)
 
 
-def _forcing(case: _Case) -> Recommendation | None:
-    """A chaotic target: let the model see the true value as often as it can be predicted."""
-    found = case.found.lyapunov
-    own_past = case.verdict.name == "EXPLODING" and getattr(case.subject.estimator, "autoregression", None) is not None
-    if not (case.evidence.chaotic or own_past) or found is None or not float(found.exponents[0]) > 0:
+@advice("R17", "radius", "GS011")
+def _forget_the_start(case: _Judged) -> Advice:
+    """A reservoir that does not forget its start: the spectral radius at which it would."""
+    networks, leading = case.subject.parts(EchoState), case.evidence.exponent
+    if len(networks) != 1 or case.subject.kind != "driven":
         return None
-    leading = float(found.exponents[0])
-    steps = max(1, round(math.log(2) / leading))
+    radius = networks[0].spectral_radius
+    lower = float(f"{0.9 * min(1.0, radius * math.exp(-leading)):.2g}")
+    code = case.subject.setting("spectral_radius", lower) or f"`EchoState(…, spectral_radius={lower:g})`"
+    text = (
+        f"Make the reservoir forget its start: lower the spectral radius from {radius:.3g} to {lower:g}, {code}, or "
+        "take a larger `input_scale` or a smaller `leak`. Its leading exponent under these inputs is "
+        f"{leading:.3g} nats per step, so that two starts never come together (no echo state property)."
+    )
+    return text, lower
+
+
+@advice("R07", "steps", "GS011", always=True)
+def _forcing(case: _Judged) -> Advice:
+    """A chaotic target: let the model see the true value as often as it can be predicted."""
+    own_past = case.verdict.name == "EXPLODING" and getattr(case.subject.estimator, "autoregression", None) is not None
+    leading = case.evidence.exponent
+    if not (case.evidence.chaotic or own_past) or not leading > 0:
+        return None
+    doubling = math.log(2) / leading
+    steps = max(1, round(doubling))
     text = (
         f"If the data are chaotic themselves, let the model see the true value every {counted(steps, 'step')} in "
         f"training, `teacher_forcing=TeacherForcing(every={steps})` in its `Autoregression`: neighbours are twice as "
-        f"far apart after {math.log(2) / leading:.3g} steps (ln 2 / λ₁; λ₁ = {leading:.3g})."
+        f"far apart after {doubling:.3g} steps (ln 2 / λ₁; λ₁ = {leading:.3g})."
     )
-    return Recommendation("R07", text, float(steps), "steps", "GS011")
-
-
-def _forget_the_start(case: _Case) -> Recommendation | None:
-    """A reservoir that does not forget its start: the spectral radius at which it would."""
-    found, networks = case.found.lyapunov, [m for m in case.subject.cell.modules() if isinstance(m, EchoState)]
-    if "GS011" not in case.failing or found is None or len(networks) != 1 or case.subject.kind == "autonomous":
-        return None
-    leading = float(found.exponents[0])
-    radius = networks[0].spectral_radius
-    lower = float(f"{0.9 * min(1.0, radius * math.exp(-leading)):.2g}")
-    code = case.set("spectral_radius", lower) or f"`EchoState(…, spectral_radius={lower:g})`"
-    text = (
-        f"Make the reservoir forget its start: lower the spectral radius from {radius:.3g} to {lower:g}, {code}. Its "
-        f"leading exponent under these inputs is {leading:.3g} nats per step, so that two starts never come together "
-        "(no echo state property). A larger `input_scale` or a smaller `leak` calms it, too."
-    )
-    return Recommendation("R17", text, lower, "radius", "GS011")
+    return text, float(steps)
 
 
 # --- everything else --------------------------------------------------------------------------------------------------
 
 
-def _transient(case: _Case) -> Recommendation | None:
-    if "GS008" not in case.failing or case.found.recurrence is None or not case.has(Elman, LSTM, GRU, Linear):
-        return None
-    lag, matrix, start = case.evidence.peak_lag, case.found.recurrence.matrix, case.start("orthogonal")
-    if start is None:
+@advice("R08", "steps", "GS008")
+def _transient(case: _Judged) -> Advice:
+    """Growth that passes: weights that are normal."""
+    found, start, lag = case.found.recurrence, case.subject.start("orthogonal"), case.evidence.peak_lag
+    if found is None or start is None or not case.subject.parts(Elman, LSTM, GRU, Linear):
         return None
     text = (
         f"Begin with orthogonal recurrent weights, {start}: disturbances grow to {from_log10(case.evidence.peak)} "
         f"times their size within {counted(lag, 'step')} before they decay. J_t of a typical step is far from normal: "
-        f"Henrici's measure is {matrix.henrici:.3g}, the condition of its eigenvectors "
-        f"{matrix.eigenvector_condition:.3g}."
+        f"Henrici's measure is {found.matrix.henrici:.3g}, the condition of its eigenvectors "
+        f"{found.matrix.eigenvector_condition:.3g}."
     )
-    return Recommendation("R08", text, float(lag), "steps", "GS008")
+    return text, float(lag)
 
 
-def _shorten(case: _Case) -> Recommendation | None:
-    """Truncation that carries nothing through most of its length: shorter, but never so short as the lag."""
-    table, length = case.found.horizons, case.subject.bptt_length
-    if "GS016" not in case.failing or table is None or not length:
+@advice("R11", "share", "GS018")
+def _unsaturate(case: _Judged) -> Advice:
+    """Gates that training has driven to their ends, and not the inputs."""
+    if "GS024" in case.failing:
         return None
-    needed = math.ceil(4 * max(table["gradient"].steps, case.evidence.lag) / 3)
-    if needed >= length:
-        return None
+    name, share = most_closed(case.found.gates or {})
     text = (
-        f"`bptt_length={needed}` needs {1 - needed / length:.0%} less memory: a hundredth of the gradient reaches "
-        f"{math.ceil(table['gradient'].steps)} steps back, of the {length} it is carried through."
+        f"Train anew with smaller steps, {case.subject.smaller_steps}: the gate `{name}` is at an end of its range at "
+        f"{share:.0%} of all steps, where no gradient passes and nothing brings it back."
     )
-    return Recommendation("R10", text, float(needed), "steps", "GS016")
+    return text, round(share, 4)
 
 
-def _unsaturate(case: _Case) -> Recommendation | None:
-    gates = case.found.gates
-    if "GS018" not in case.failing or "GS024" in case.failing or not gates:
-        return None
-    name, share = most_closed(gates)
-    rate = getattr(case.subject.estimator, "learning_rate", None)
-    lower = f"`learning_rate={rate / 10:g}`" if rate else "a tenth of the learning rate"
-    text = (
-        f"Train anew with smaller steps, {lower}: the gate `{name}` is at an end of its range at {share:.0%} of all "
-        "steps, where no gradient passes and nothing brings it back."
-    )
-    return Recommendation("R11", text, round(share, 4), "share", "GS018")
-
-
-def _clip_less(case: _Case) -> Recommendation | None:
+@advice("R12", "norm", "GS021")
+def _clip_less(case: _Judged) -> Advice:
     """Where clipping sets the length of most steps: not so with Adam, which divides by the size of the gradient."""
-    norms, optimizer = _norms(case), getattr(case.subject.estimator, "optimizer", None)
-    if "GS021" not in case.failing or norms is None or optimizer != "sgd":
+    usual = case.subject.usual_norm
+    if usual is None or getattr(case.subject.estimator, "optimizer", None) != "sgd":
         return None
-    limit = float(f"{3 * np.median(norms):.3g}")
+    limit = float(f"{3 * usual:.3g}")
     text = (
         f"Clip less, `clip_norm={limit:.3g}`, three times the median norm of the training: most steps are clipped, so "
         "that clipping sets their length."
     )
-    return Recommendation("R12", text, limit, "norm", "GS021")
+    return text, limit
 
 
-def _ask(case: _Case) -> Recommendation | None:
-    """A lag that nobody named: all other advice depends on it."""
-    if not case.evidence.guessed or case.verdict.severity == "PASS":
-        return None
-    lag = case.evidence.lag
+@advice("R10", "steps", "GS016")
+def _shorten(case: _Judged) -> Advice:
+    """Truncation that carries nothing through most of its length: shorter, but never so short as the lag."""
+    length = case.subject.bptt_length
+    assert case.found.horizons is not None and length
+    reached = case.found.horizons["gradient"].steps
+    needed = math.ceil(4 * max(reached, case.evidence.lag) / 3)
     text = (
-        f"Say how far back the model has to learn, by `required_lag`: {counted(lag, 'step')}, "
-        f"{case.subject.required_lag_from}, is a guess, on which all that is said here depends."
+        f"`bptt_length={needed}` needs {1 - needed / length:.0%} less memory: a hundredth of the gradient reaches "
+        f"{math.ceil(reached)} steps back, of the {length} it is carried through."
     )
-    return Recommendation("R13", text, float(lag), "steps", "GS002")
+    return text, float(needed)
 
 
-def _measure_more(case: _Case) -> Recommendation | None:
-    lag, needed = case.evidence.lag, ENOUGH * case.evidence.lag
+@advice("R13", "steps", "GS005", always=True)
+def _longer(case: _Judged) -> Advice:
+    """Too few steps to show the lag, or to judge it."""
+    lag, rows, needed = case.evidence.lag, case.evidence.rows, ENOUGH * case.evidence.lag
     if lag > case.evidence.longest:
-        text = f"Give series, or stretches, longer than the lag of {lag}, or a smaller `required_lag`."
-        return Recommendation("R13", text, float(lag), "steps", "GS005")
-    if "GS005" in case.failing:
-        text = (
-            f"Give at least {needed} steps in all, or a smaller `required_lag`: {case.evidence.rows} steps can tell "
-            f"about {case.evidence.rows // ENOUGH}."
-        )
-        return Recommendation("R13", text, float(needed), "steps", "GS005")
-    if case.verdict.name != "INCONCLUSIVE" or "GS006" not in case.failing:
+        return f"Give series, or stretches, longer than the lag of {lag}, or a smaller `required_lag`.", float(lag)
+    few = f"{rows} steps can tell about {rows // ENOUGH}"
+    text = f"Give at least {needed} steps in all, or a smaller `required_lag`: {few}."
+    return (text, float(needed)) if rows < needed else None
+
+
+@advice("R13", "sequences", "GS006")
+def _more(case: _Judged) -> Advice:
+    """Too few sequences to decide."""
+    lag, sequences = case.evidence.lag, case.subject.sequences
+    if case.side != "INCONCLUSIVE" or lag > case.evidence.longest or "GS005" in case.failing:
         return None
-    wanted = 4 * case.subject.sequences
-    if case.subject.unused >= 3 * case.subject.sequences * case.subject.steps:
-        text = f"Look at more of the data, `max_sequences={wanted}`: that about halves the interval."
-    else:
-        text = f"Give about {wanted} sequences like these: that about halves the interval, which contains a threshold."
-    return Recommendation("R13", text, float(wanted), "sequences", "GS006")
+    wanted, unused = 4 * sequences, case.subject.unused >= 3 * sequences * case.subject.steps
+    cure = f"Look at more of the data, `max_sequences={wanted}`" if unused else f"Give about {wanted} such sequences"
+    return f"{cure}: that about halves the interval, which contains a threshold.", float(wanted)
 
 
-RULES: tuple[Callable[[_Case], Recommendation | None], ...] = (
-    _defined,
-    _restore,
-    _scale_inputs,
-    _ask,
-    _reach,
-    _hold_longer,
-    _isometric,
-    _slower_poles,
-    lambda case: _clip(case) if case.relu else None,  # no start alone was measured to help a relu
-    _shrink,
-    lambda case: None if case.relu else _clip(case),
-    _forget_the_start,
-    _forcing,
-    _transient,
-    _unsaturate,
-    _clip_less,
-    _shorten,
-    _measure_more,
-    _omega,
-)
-"""In the order in which following them was measured to help."""
+@advice("R04", "weight", "GS002")
+def _omega(case: _Judged) -> Advice:
+    """Ω as a regulariser, where there are weights that it could change and a trainer that takes it."""
+    found = case.found.omega
+    if case.side != "VANISHING" or found is None or not math.isfinite(found.value):
+        return None
+    if not case.subject.parts(Elman, LSTM, GRU) or case.subject.setting("omega", 2.0) is None:
+        return None
+    text = (
+        f"If nothing else helps, penalise what shrinks the gradient, `omega=2.0`: Ω is {found.value:.3g} now. It "
+        "helped in some fits only, and a step takes 3 to 7 times as long."
+    )
+    return text, 2.0

@@ -19,7 +19,7 @@ from seqdyn.reports.bootstrap_median import Estimate, estimate, quantiles
 from seqdyn.reports.finite import Broken
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.subject import Subject
-from seqdyn.reports.writing import counted, from_log10, written
+from seqdyn.reports.writing import counted, from_log10
 
 FEWEST = 3
 """Errors below which an interval says nothing."""
@@ -102,19 +102,13 @@ class Evidence(NamedTuple):
         L and G.
     spread : tuple of float
         The 5 % and 95 % quantiles of L over sequences and errors.
-    rows : int
-        Steps of all sequences together.
-    longest : int
-        The longest lag that could be measured.
+    rows, longest, values : int
+        Steps of all sequences together, the longest lag that could be measured, and errors at the required lag.
     peak, peak_lag
         The largest median log₁₀ ‖P‖ over all lags.
-    exponent, exponent_error : float
-        λ₁ and its standard error; NaN where they were not computed.
-    autonomous : bool
-    growth : float
-        ln of how much the states of a system that runs alone have grown from the first half of the run to the second.
-    values : int
-        Errors at the required lag, over all sequences.
+    exponent, exponent_error, growth : float
+        λ₁ and its standard error, NaN where they were not computed; of a system that runs alone, ln of how much its
+        states grow from the first half of the run to the second.
     broken : Broken or None
         What was not finite, why, and where it begins.
     bptt_length : int or None
@@ -157,7 +151,8 @@ class Evidence(NamedTuple):
         return self.peak_lag < self.lag if np.isnan(self.exponent) else self.exponent <= 0
 
 
-class Case(NamedTuple):
+@dataclass(frozen=True)
+class Case:
     """All that a check may look at."""
 
     subject: Subject
@@ -169,10 +164,9 @@ class Case(NamedTuple):
 def evidence_of(subject: Subject, found: Measurements, seed: int) -> Evidence:
     """The numbers the verdict is made of; NaN where something was not measured."""
     lag = subject.required_lag
-    gradient = np.full((1, 1), np.nan)
+    gradient = product = np.full((1, 1), np.nan)
     if found.gradient is not None and lag <= len(found.gradient.lags):
         gradient = found.gradient.relative[..., lag - 1].numpy() / math.log(10)
-    product = np.full((1, 1), np.nan)
     peak, peak_lag = math.nan, 0
     if found.products is not None:
         if lag in found.products.lags:
@@ -205,87 +199,67 @@ def decide(evidence: Evidence, thresholds: Thresholds) -> Verdict:
     if evidence.broken is not None:
         name = "EXPLODING" if evidence.broken.cause == "overflow" else "NOT FINITE"
         return Verdict(name, "FAIL", f"{evidence.broken.text}: what is not finite cannot be trained.")
-    measured = _of_gradients(evidence, thresholds)
-    if not evidence.truncated or (evidence.guessed and measured.severity == "FAIL"):
-        return measured
-    return Verdict("TRUNCATED", "WARN" if evidence.guessed else "FAIL", _truncated(evidence))
+    says = _sentences(evidence)
+    name, severity, finding = _finding(evidence, thresholds)
+    if not evidence.truncated or (evidence.guessed and severity == "FAIL"):
+        return Verdict(name, severity, says[finding])
+    guess = " That lag is a guess: say what it is by `required_lag`." if evidence.guessed else ""
+    return Verdict("TRUNCATED", "WARN" if evidence.guessed else "FAIL", says["truncated"] + guess)
 
 
-def _of_gradients(found: Evidence, thresholds: Thresholds) -> Verdict:
-    """The verdict where all is finite and nothing is cut."""
+def _finding(found: Evidence, thresholds: Thresholds) -> tuple[str, str, str]:
+    """The verdict where all is finite and nothing is cut, how bad it is, and what is said of it."""
     if found.chaotic:
-        return Verdict("CHAOTIC", "PASS", _chaotic(found))
-    lag, median = found.lag, found.gradient.median
-    if lag > found.longest or found.rows < ENOUGH * lag or found.values < FEWEST or np.isnan(median):
-        return Verdict("INCONCLUSIVE", "WARN", _too_little(found))
+        return "CHAOTIC", "PASS", "chaotic"
+    if lacking := _lacking(found):
+        return "INCONCLUSIVE", "WARN", lacking
     low, high = found.spread
     if high > thresholds.exploding_warn and low < thresholds.vanishing_warn:
-        return Verdict("MIXED", "WARN", _mixed(found))
-    sides = {thresholds.side(value) for value in found.gradient}
-    if len(sides) > 1:
-        return Verdict("INCONCLUSIVE", "WARN", _undecided(found))
-    return _settled(found, sides.pop(), thresholds)
+        return "MIXED", "WARN", "mixed"
+    side, *others = {thresholds.side(value) for value in found.gradient}
+    if others:
+        return "INCONCLUSIVE", "WARN", "undecided"
+    if side == "OK" and found.peak > thresholds.transient and found.decays:
+        return "TRANSIENT", "WARN", "transient"
+    severity = thresholds.severity(found.gradient.median)
+    return side, severity, "lost" if side == "VANISHING" and severity == "FAIL" else side
 
 
-def _settled(found: Evidence, side: str, thresholds: Thresholds) -> Verdict:
-    """The verdict where the interval lies on one side of the thresholds."""
-    median, over = found.gradient.median, f"Over {counted(found.lag, 'step')}"
-    severity = thresholds.severity(median)
-    if side == "EXPLODING":
-        return Verdict(side, severity, f"{over} a gradient grows to {from_log10(median)} times its size (median).")
-    if side == "VANISHING":
-        left = "disappears" if np.isinf(median) else f"shrinks to {from_log10(median)} of its size"
-        lost = ": too little for float32 to add to that of the nearest steps" if severity == "FAIL" else ""
-        return Verdict(side, severity, f"{over} a gradient {left} (median){lost}.")
-    if found.peak > thresholds.transient and found.decays:
-        return Verdict("TRANSIENT", "WARN", _passing(found))
-    return Verdict("OK", "PASS", f"{over} a gradient changes by a factor of {from_log10(median)} only (median).")
-
-
-def _truncated(found: Evidence) -> str:
-    cut = f"`bptt_length={found.bptt_length}` cuts every gradient after {counted(found.bptt_length or 0, 'step')}"
-    guess = " That lag is a guess: say what it is by `required_lag`." if found.guessed else ""
-    return f"{cut}: no error can teach the model what happened {counted(found.lag, 'step')} before it.{guess}"
-
-
-def _chaotic(found: Evidence) -> str:
-    return (
-        f"The system by itself is chaotic, λ₁ = {found.exponent:.4g} ± {found.exponent_error:.2g} nats per step: the "
-        "gradients of long closed loops explode in every model of it, and that is no defect."
-    )
-
-
-def _mixed(found: Evidence) -> str:
-    low, high = map(from_log10, found.spread)
-    return (
-        f"Over {counted(found.lag, 'step')} some gradients vanish and others explode: 5 % shrink to {low} of their "
-        f"size or less, and 5 % grow to {high} times their size or more."
-    )
-
-
-def _undecided(found: Evidence) -> str:
-    median, low, high = map(from_log10, found.gradient)
-    return (
-        f"Over {counted(found.lag, 'step')} a gradient changes by a factor of {median} (median), but the interval of "
-        f"that factor, from {low} to {high}, contains a threshold."
-    )
-
-
-def _passing(found: Evidence) -> str:
-    return (
-        f"A disturbance of the state grows to {from_log10(found.peak)} times its size over "
-        f"{counted(found.peak_lag, 'step')} before it decays; over {counted(found.lag, 'step')} a gradient changes by "
-        f"a factor of {from_log10(found.gradient.median)}."
-    )
-
-
-def _too_little(found: Evidence) -> str:
-    lag, needed = counted(found.lag, "step"), ENOUGH * found.lag
+def _lacking(found: Evidence) -> str:
+    """Which data are lacking for a verdict; empty where there are enough."""
     if found.lag > found.longest:
-        return f"The required lag is {lag}, but the stretches that were measured have {written(found.longest)}."
-    if found.rows < needed:
-        return f"{found.rows} steps in all are too few to judge a lag of {lag}: at least {needed} are needed."
-    if found.values:
-        count = counted(found.values, "error reaches", "errors reach")
-        return f"Only {count} back {lag}: an interval needs at least {FEWEST}."
-    return f"No error of a measured step has a gradient with respect to the state {lag} before it."
+        return "too short"
+    if found.rows < ENOUGH * found.lag:
+        return "too few steps"
+    if found.values and found.values < FEWEST:
+        return "too few errors"
+    return "no error" if not found.values or np.isnan(found.gradient.median) else ""
+
+
+def _sentences(found: Evidence) -> dict[str, str]:
+    """What each finding would say of the evidence."""
+    lag, cut, peak_lag = (counted(steps or 0, "step") for steps in (found.lag, found.bptt_length, found.peak_lag))
+    median, least, most, low, high, peak = map(from_log10, (*found.gradient, *found.spread, found.peak))
+    left = "disappears" if np.isneginf(found.gradient.median) else f"shrinks to {median} of its size"
+    return {
+        "truncated": f"`bptt_length={found.bptt_length}` cuts every gradient after {cut}: no error can teach the model "
+        f"what happened {lag} before it.",
+        "chaotic": f"The system by itself is chaotic, λ₁ = {found.exponent:.4g} ± {found.exponent_error:.2g} nats per "
+        "step: the gradients of long closed loops explode in every model of it, and that is no defect.",
+        "too short": f"The required lag is {lag}, but the stretches that were measured have {found.longest}.",
+        "too few steps": f"{found.rows} steps in all are too few to judge a lag of {lag}: at least "
+        f"{ENOUGH * found.lag} are needed.",
+        "too few errors": f"Only {counted(found.values, 'error reaches', 'errors reach')} back {lag}: an interval "
+        f"needs at least {FEWEST}.",
+        "no error": f"No error of a measured step has a gradient with respect to the state {lag} before it.",
+        "mixed": f"Over {lag} some gradients vanish and others explode: 5 % shrink to {low} of their size or less, and "
+        f"5 % grow to {high} times their size or more.",
+        "undecided": f"Over {lag} a gradient changes by a factor of {median} (median), but the interval of that "
+        f"factor, from {least} to {most}, contains a threshold.",
+        "transient": f"A disturbance of the state grows to {peak} times its size over {peak_lag} before it decays; "
+        f"over {lag} a gradient changes by a factor of {median}.",
+        "EXPLODING": f"Over {lag} a gradient grows to {median} times its size (median).",
+        "VANISHING": f"Over {lag} a gradient {left} (median).",
+        "lost": f"Over {lag} a gradient {left} (median): too little for float32 to add to that of the nearest steps.",
+        "OK": f"Over {lag} a gradient changes by a factor of {median} only (median).",
+    }
