@@ -34,6 +34,7 @@ from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.systems.henon import Henon
 from seqdyn.teacher_forcing import TeacherForcing
+from seqdyn.training import initialisation
 from seqdyn.training.loop import NonFiniteError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -55,6 +56,12 @@ FIRST = {
     "torch LSTM": "R01",
     "NaN loss": "R16",
 }
+
+
+@pytest.fixture(autouse=True)
+def same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code that is pasted draws its weights anew each time; here the same ones."""
+    monkeypatch.setattr(initialisation, "own_generator", lambda given: given or torch.Generator().manual_seed(0))
 
 
 def ids(report: Any) -> list[str]:
@@ -86,6 +93,12 @@ def fast(kind: type, rate: float) -> Any:
     return kind(hidden_size=16, return_sequences=False, learning_rate=rate, max_epochs=30, random_state=0)
 
 
+def score_after(before: Any, model: Any, data: Any, rule: str) -> float:
+    """The score of the model once a rule is followed."""
+    after = clone(model).set_params(**following.parameter(advised(before.report, rule)["text"])).fit(data.X, data.y)
+    return float(after.score(data.X_held_out, data.y_held_out))
+
+
 POLES = RecurrentRegressor(
     cell=Linear, hidden_size=16, return_sequences=False, initialise=("orthogonal", 0.5), max_epochs=40, random_state=0
 )
@@ -95,37 +108,35 @@ CLIPPED = decaying(("orthogonal", 1.0), clip_norm=0.1, optimizer="sgd")
 @pytest.mark.parametrize(
     ("rule", "model", "lag"),
     [
-        ("R02", decaying(("orthogonal", 0.8)), 20),
         ("R03", POLES, 20),
-        ("R04", decaying(("orthogonal", 0.8)), 20),
-        ("R11", fast(GRURegressor, 1.0), 10),
         ("R11", fast(GRURegressor, 3.0), 10),
         ("R12", CLIPPED, 20),
     ],
 )
 def test_advice_on_parameters_helps(rule: str, model: Any, lag: int) -> None:
-    before, after = following.followed(model, following.recall(lag, 0), lag, rule)
-    assert after.score > before.score + 0.3, (before.score, after.score)
+    data = following.recall(lag, 0)
+    before = following.trained(model, data, lag, "fast")
+    assert score_after(before, model, data, rule) > before.score + 0.3
 
 
 def test_both_ways_to_hold_longer_help() -> None:
     """R01 names a bias for all units, and memories of many lengths."""
-    data = following.recall(50, 0)
+    data = following.recall(30, 0)
     model = LSTMRegressor(
-        hidden_size=16, return_sequences=False, initialise=("forget_bias", -2.0), max_epochs=40, random_state=0
+        hidden_size=16, return_sequences=False, initialise=("forget_bias", -2.0), max_epochs=30, random_state=0
     )
-    before = following.trained(model, data, 50)
+    before = following.trained(model, data, 30, "fast")
     ways = re.findall(r"`initialise=(\('(\w+)', [\d.]+\))`", advised(before.report, "R01")["text"])
     assert [name for _, name in ways] == ["forget_bias", "chrono"]
     for start, _ in ways:
-        after = following.trained(clone(model).set_params(initialise=eval(start)), data, 50, "fast")
+        after = following.trained(clone(model).set_params(initialise=eval(start)), data, 30, "fast")
         assert after.score > 0.8 > before.score
 
 
 def test_a_gated_cell_in_place_of_a_plain_one() -> None:
     """R02: a logistic unit shrinks a gradient to a quarter at every step, whatever its weights are."""
-    data, model = following.recall(30, 0), decaying(None, activation="sigmoid")
-    before = following.trained(model, data, 30)
+    data, model = following.recall(20, 0), decaying(None, activation="sigmoid")
+    before = following.trained(model, data, 20, "fast")
     text = advised(before.report, "R02")["text"]
     assert (
         text.startswith("Take a gated cell, `LSTMRegressor(initialise=('forget_bias', ")
@@ -133,7 +144,7 @@ def test_a_gated_cell_in_place_of_a_plain_one() -> None:
     )
     gated = eval(following.CODE.findall(text)[0], {"LSTMRegressor": LSTMRegressor})
     own = {"return_sequences": False, "max_epochs": 40, "random_state": 0}
-    after = following.trained(gated.set_params(hidden_size=32, **own), data, 30)
+    after = following.trained(gated.set_params(hidden_size=16, **own), data, 20, "fast")
     assert after.score > 0.9 > 0.3 > before.score and after.report.verdict == "OK"
 
 
@@ -147,7 +158,7 @@ def test_a_language_model_is_advised_what_it_takes() -> None:
     line = following.CODE.findall(advised(before, "R01")["text"])[1]
 
     def cell(inputs: int, hidden: int) -> LSTM:
-        made = LSTM(inputs, hidden)
+        made = LSTM(inputs, hidden, generator=torch.Generator().manual_seed(0))
         exec(line, {"seqdyn": seqdyn, "cell": made})
         return made
 
@@ -156,30 +167,31 @@ def test_a_language_model_is_advised_what_it_takes() -> None:
     assert after.gradient.median > before.gradient.median + 2
 
 
-def test_omega_comes_last_and_costs_what_it_says() -> None:
-    """3 to 7 times the time of a step, loosely: the clock of a busy machine is a rough one."""
+def test_what_decays() -> None:
+    """R02 and R04 help; Ω comes last and costs 3 to 7 times the time, loosely: the clock of a busy machine is rough."""
     data, model = following.recall(20, 0), decaying(("orthogonal", 0.8))
-    report = following.trained(model, data, 20).report
-    assert ids(report)[-1] == "R04" and "3 to 7 times" in advised(report, "R04")["text"]
+    before = following.trained(model, data, 20)
+    for rule in ("R02", "R04"):
+        assert score_after(before, model, data, rule) > before.score + 0.3
+    assert ids(before.report)[-1] == "R04" and "3 to 7 times" in advised(before.report, "R04")["text"]
     seconds = []
     for omega in (0.0, 2.0):
-        own = clone(model).set_params(max_epochs=10, omega=omega)
+        own = clone(model).set_params(max_epochs=8, omega=omega)
         start = time.process_time()
         own.fit(data.X, data.y)
         seconds.append(time.process_time() - start)
     assert 1.5 < seconds[1] / seconds[0] < 15
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_shorter_truncation_keeps_the_error(seed: int) -> None:
+def test_a_shorter_truncation_keeps_the_error() -> None:
     """R10: a target of the last four inputs needs no 80 steps, and never fewer than the lag are advised."""
-    X = np.random.default_rng(seed).normal(size=(2000, 1))
-    y = np.convolve(X[:, 0], [0, 0.5, 0.3, 0.2, 0.5])[:2000]
-    data = following.Data(X[:1500], y[:1500], X[1500:], y[1500:])
-    model = GRURegressor(hidden_size=16, bptt_length=80, streams=8, max_epochs=40, random_state=seed)
-    before, after = following.followed(model, data, 5, "R10")
+    X = np.random.default_rng(0).normal(size=(1600, 1))
+    y = np.convolve(X[:, 0], [0, 0.5, 0.3, 0.2, 0.5])[:1600]
+    data = following.Data(X[:1200], y[:1200], X[1200:], y[1200:])
+    model = GRURegressor(hidden_size=12, bptt_length=80, streams=8, max_epochs=30, random_state=0)
+    before = following.trained(model, data, 5)
     assert 5 < advised(before.report, "R10")["number"] < 40
-    assert after.score > before.score - 0.02
+    assert score_after(before, model, data, "R10") > before.score - 0.02
 
 
 @pytest.mark.parametrize("length", [3, 20, 24])
@@ -194,13 +206,22 @@ def test_never_a_truncation_below_the_lag(length: int) -> None:
     assert all(value > 24 or value == length for value in lengths)
 
 
-@pytest.mark.parametrize("radius", [1.6, 2.0])
-def test_a_reservoir_forgets_its_start(radius: float) -> None:
+@pytest.mark.parametrize("tier", ["fast", "standard"])
+def test_a_truncation_below_a_guess(tier: str) -> None:
+    """Where nobody named the lag, it is asked for first, and no advice on the truncation shortens it."""
+    X = np.random.default_rng(0).normal(size=(600, 1))
+    model = LSTMRegressor(hidden_size=4, bptt_length=10, max_epochs=1, random_state=0).fit(X, X[:, 0])
+    report = stability_report(model, X, X[:, 0], tier=tier)
+    assert report.content["subject"]["required_lag"] == 60 and ids(report)[:2] == ["R13", "R09"]
+    assert advised(report, "R09")["number"] > 10
+
+
+def test_a_reservoir_forgets_its_start() -> None:
     """R17: λ₁ > 0 under the inputs; at the radius that is advised λ₁ < 0, and the error falls."""
-    t = np.arange(1501)
+    t = np.arange(1201)
     x = np.sin(0.2 * t) * np.sin(0.0311 * t)
-    data = following.Data(x[:1000, None], x[1:1001], x[1000:-1, None], x[1001:])
-    model = EchoStateRegressor(hidden_size=40, spectral_radius=radius, input_scale=0.1, bias_scale=0.1, random_state=0)
+    data = following.Data(x[:800, None], x[1:801], x[800:-1, None], x[801:])
+    model = EchoStateRegressor(hidden_size=40, spectral_radius=2.0, input_scale=0.1, bias_scale=0.1, random_state=0)
     before, after = following.followed(model, data, 20, "R17")
     assert before.report.checks.loc["GS011", "status"] == "WARN"
     assert before.report.content["lyapunov"]["exponents"][0] > 0 > after.report.content["lyapunov"]["exponents"][0]
@@ -211,14 +232,14 @@ def test_chaos_is_learnt_by_forcing() -> None:
     """R07: seeing the true value as often as is advised for the Hénon map, against ten times more rarely."""
     every = advised(stability_report(Henon().double(), steps=2000), "R07")["number"]
     x = [0.1, 0.2]
-    for _ in range(1500):
+    for _ in range(1000):
         x.append(1 - 1.4 * x[-1] ** 2 + 0.3 * x[-2])
     rows, scores = np.array(x)[:, None], []
     for interval in (int(every), 10 * int(every)):
         past = Autoregression(teacher_forcing=TeacherForcing(every=interval))
-        model = GRURegressor(hidden_size=16, window=100, stride=100, max_epochs=40, autoregression=past, random_state=0)
-        model.fit(rows[:1000], rows[1:1001, 0])
-        scores.append(model.score(rows[1000:-1], rows[1001:, 0]))
+        model = GRURegressor(hidden_size=16, window=60, stride=60, max_epochs=25, autoregression=past, random_state=0)
+        model.fit(rows[:600], rows[1:601, 0])
+        scores.append(model.score(rows[600:-1], rows[601:, 0]))
     assert scores[0] > scores[1] + 0.2
 
 
@@ -306,19 +327,18 @@ def test_advice_for_torch_works_on_the_module(kind: type) -> None:
 def test_inputs_far_from_unit(offset: float) -> None:
     """R14 comes first, and its code centres and scales; no check of the report by itself is the user's failure."""
     torch.manual_seed(0)
-    model, X = nn.LSTM(3, 32, batch_first=True), torch.randn(16, 100, 3) * 1000 + offset
+    model, X = nn.LSTM(3, 16, batch_first=True), torch.randn(8, 100, 3) * 1000 + offset
     before = stability_report(model, X, required_lag=20)
     assert ids(before)[0] == "R14" and before.recommendations[0].startswith("Scale the inputs")
     assert before.checks.loc[["GS012", "GS013", "GS014"], "status"].ne("FAIL").all()
     space = {"X": X}
     exec(following.CODE.findall(before.recommendations[0])[0], space)
-    after = stability_report(model, space["X"], required_lag=20)
+    after = stability_report(model, space["X"], required_lag=20, tier="fast")
     assert offset or after.gradient.median > before.gradient.median + 2  # beside it gates may be stuck open
     assert after.checks.loc["GS024", "status"] == "PASS" and "R14" not in ids(after)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_growth_that_passes(seed: int) -> None:
+def test_growth_that_passes() -> None:
     """R08: weights far from normal; with orthogonal ones recall is better."""
 
     def shear(cell: nn.Module, generator: torch.Generator) -> None:
@@ -326,7 +346,7 @@ def test_growth_that_passes(seed: int) -> None:
             if isinstance(part, Elman):
                 part.recurrent_weight.data = 0.5 * torch.eye(16) + 2.2 * torch.diag(torch.ones(15), 1)
 
-    data = following.recall(15, seed)
+    data = following.recall(15, 0)
     data = data._replace(X=1e-3 * data.X, X_held_out=1e-3 * data.X_held_out)
     model = ElmanRegressor(
         hidden_size=16,
@@ -335,7 +355,7 @@ def test_growth_that_passes(seed: int) -> None:
         initialise=shear,
         learning_rate=1e-3,
         max_epochs=40,
-        random_state=seed,
+        random_state=0,
     )
     score = model.fit(data.X, data.y).score(data.X_held_out, data.y_held_out)
     report = stability_report(model, data.X, data.y, required_lag=15, thresholds={"transient": 1.0})

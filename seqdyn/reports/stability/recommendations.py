@@ -16,14 +16,12 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
+from seqdyn.dynamics.gates import most_closed, needed_time_constant, slowest
 from seqdyn.reports.advice import Advice, Recommendation, Rules
 from seqdyn.reports.checks import Check
-from seqdyn.reports.stability.gates import most_closed, needed_time_constant, slowest
 from seqdyn.reports.stability.gradients import beyond
 from seqdyn.reports.stability.inputs import FAR, input_sizes
-from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.verdict import ENOUGH, Case, Evidence, Thresholds, Verdict
-from seqdyn.reports.subject import Subject
+from seqdyn.reports.stability.verdict import ENOUGH, Case, Verdict
 from seqdyn.reports.writing import counted, from_log10, written
 
 advice = Rules()
@@ -60,18 +58,10 @@ class _Judged(Case):
         return float(10 ** (self.evidence.gradient.median / (self.evidence.lag - 1)))
 
 
-def recommend(
-    subject: Subject,
-    found: Measurements,
-    evidence: Evidence,
-    limits: Thresholds,
-    verdict: Verdict,
-    checks: Sequence[Check],
-) -> list[Recommendation]:
+def recommend(case: Case, verdict: Verdict, checks: Sequence[Check]) -> list[Recommendation]:
     """What follows from the verdict and the checks, the most effective first."""
     failing = frozenset(check.id for check in checks if check.status in ("WARN", "FAIL"))
-    case = _Judged(subject, found, evidence, limits, verdict, failing)
-    return advice.on(case)
+    return advice.on(_Judged(case.subject, case.found, case.evidence, case.limits, verdict, failing))
 
 
 # --- what cannot be trained at all ------------------------------------------------------------------------------------
@@ -142,21 +132,18 @@ def _ask(case: _Judged) -> Advice:
 def _reach(case: _Judged) -> Advice:
     """Truncation that is shorter than the lag, or leaves out much: how long it has to be."""
     length, lag, steps = case.subject.bptt_length or 0, case.evidence.lag, case.subject.steps
-    if case.evidence.truncated and not case.evidence.guessed:
+    parameters, share = case.found.parameters, case.limits.truncated
+    known = case.evidence.truncated and not case.evidence.guessed
+    if known or parameters is None or beyond(case.found, length) <= share:
         # of chunks as long as the lag one error each would reach so far back; of these every fourth does
         needed = steps if lag < steps <= 2 * lag else math.ceil(4 * lag / 3)
         why = f"cannot teach a lag of {lag}; {counted(needed, 'step')} can"
     else:
-        needed, share = _edge(case), f"{case.limits.truncated:.0%}"
-        why = f"leaves out {beyond(case.found, length):.0%} of the gradient; {counted(needed, 'step')} leave {share}"
+        pairs = zip(parameters.edges, parameters.beyond_apart, strict=True)
+        needed = next(edge + 1 for edge, left in pairs if float(left) <= share)
+        left_out, can = f"{beyond(case.found, length):.0%}", counted(needed, "step")
+        why = f"leaves out {left_out} of the gradient; {can} leave {share:.0%}"
     return f"Carry the gradient further back, `bptt_length={needed}`: `bptt_length={length}` {why}.", float(needed)
-
-
-def _edge(case: _Judged) -> int:
-    """The length of truncation that leaves out no more than it may."""
-    assert case.found.parameters is not None
-    pairs = zip(case.found.parameters.edges, case.found.parameters.beyond_apart, strict=True)
-    return next(edge + 1 for edge, left in pairs if float(left) <= case.limits.truncated)
 
 
 # --- gradients that vanish --------------------------------------------------------------------------------------------
@@ -173,8 +160,8 @@ def _hold_longer(case: _Judged) -> Advice:
     other = f", or with memories of up to {case.lag}, {spread}" if spread.startswith("`") else ""
     text = (
         f"Let the {gate} hold longer: begin with a bias of {bias:g}, {equal}{other}. Nine of ten units now forget "
-        f"within {slowest(case.found):.3g} steps (time constant); to keep {from_log10(least)} of a gradient over "
-        f"{case.lag} some need {needed_time_constant(lag, least):.3g}."
+        f"within {slowest(case.found.gates or {}):.3g} steps (time constant); to keep {from_log10(least)} of a gradient "
+        f"over {case.lag} some need {needed_time_constant(lag, least):.3g}."
     )
     return text, bias
 
