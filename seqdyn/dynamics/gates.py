@@ -7,7 +7,8 @@ Time constants are in steps. Sums are kept, not values: memory does not grow wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -267,6 +268,54 @@ def forget_bias_for(time_constant: Tensor | float) -> Tensor:
     _check_range("time_constant", values, values > 0, "above 0, in steps")
     rate = 1 / values
     return -rate - (-torch.expm1(-rate)).log()  # −ln (e^r − 1), which overflows at no r
+
+
+def needed_time_constant(lag: int, log10_share: float) -> float:
+    """How long a gate has to hold to keep a share of the memory over a lag: τ with e^{−K/τ} = 10^s.
+
+    Parameters
+    ----------
+    lag : int
+        K, in steps.
+    log10_share : float
+        s. Where nothing may be lost, from 0 on, the lag itself comes back.
+
+    Examples
+    --------
+    >>> round(needed_time_constant(50, -3.0), 2)
+    7.24
+    """
+    return -lag / (log10_share * math.log(10)) if log10_share < 0 else float(lag)
+
+
+def keeping(gates: Mapping[str, GateStatistics]) -> dict[str, GateStatistics]:
+    """The gates that multiply the memory, and so have time constants."""
+    return {name: gate for name, gate in gates.items() if gate.time_constants is not None}
+
+
+def slowest(gates: Mapping[str, GateStatistics]) -> float:
+    """The time constant that a tenth of the units exceeds, of the slowest layer; NaN if no gate multiplies the memory.
+
+    Parameters
+    ----------
+    gates : mapping of str to GateStatistics
+        As :func:`gate_statistics` gives them.
+    """
+    return max((float(gate.quantiles((0.9,))[0]) for gate in keeping(gates).values()), default=math.nan)
+
+
+def most_closed(gates: Mapping[str, GateStatistics]) -> tuple[str, float]:
+    """The gate most often at an end of its range, and how often: a gate that keeps the memory may well be open.
+
+    Parameters
+    ----------
+    gates : mapping of str to GateStatistics
+        At least one.
+    """
+    shares = {
+        name: gate.total_saturated if gate.time_constants is None else gate.total_low for name, gate in gates.items()
+    }
+    return max(shares.items(), key=lambda pair: pair[1])
 
 
 def _stretches(cell: Cell, x: Any, state: State | None) -> Iterator[Stretch]:

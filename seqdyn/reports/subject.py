@@ -26,7 +26,7 @@ from seqdyn.dynamics.stretches import Stretches, stretches
 from seqdyn.dynamics.trajectory import double, measured
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.loops import scan
-from seqdyn.state import State, leaves, map_leaves, steps
+from seqdyn.state import State, leaves, map_leaves, named_leaves, steps
 from seqdyn.torch_modules import RECURRENT, check_values, unwrapped
 
 SEQUENCES, STEPS = 8, 2000
@@ -183,6 +183,24 @@ class Subject:
     def steps(self) -> int:
         """How many steps each of them has."""
         return int(leaves(self.x)[0].shape[1])
+
+    def described(self) -> dict[str, Any]:
+        """What it is, in plain words and numbers."""
+        return {
+            "model": self.model,
+            "cell": " ".join(str(self.cell).split()),
+            "kind": self.kind,
+            "state": ", ".join(name for name, _ in named_leaves(self.state)),
+            "width": sum(leaf[0].numel() for leaf in leaves(self.state)),
+            "parameters": sum(parameter.numel() for parameter in self.cell.parameters()),
+            "sequences": self.sequences,
+            "steps": self.steps,
+            "layout": self.layout,
+            "measured_in": "a float64 copy",
+            "errors": self.errors,
+            "required_lag": self.required_lag,
+            "required_lag_from": self.required_lag_from,
+        }
 
     def names(self) -> dict[str, str]:
         """What the user calls every parameter of the cell, by its name there."""

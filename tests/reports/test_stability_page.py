@@ -25,13 +25,13 @@ import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from seqdyn.dynamics.gates import needed_time_constant
 from seqdyn.reports.json_text import exact, from_json, to_json
 from seqdyn.reports.pointers import look_up, pointer
 from seqdyn.reports.quantities import checks_frame
 from seqdyn.reports.quantities import to_frame as frame_of
 from seqdyn.reports.quantities import to_xarray as arrays_of
 from seqdyn.reports.stability.difference import compare
-from seqdyn.reports.stability.gates import needed_time_constant
 from seqdyn.reports.stability.report import StabilityReport
 from seqdyn.reports.stability.sections import EVIDENCE, to_html
 from seqdyn.reports.stability.themes import FIGURES, QUANTITIES, SCHEMA, THEMES

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seqdyn.dynamics.gates import GateStatistics, gate_statistics, saturation
+from seqdyn.dynamics.gates import gate_statistics, most_closed, needed_time_constant, saturation, slowest
 from seqdyn.figures import MODELS
 from seqdyn.reports.checks import Answer, at_least, at_most, rule, skipped
 from seqdyn.reports.drawing import Axes, drawing, mark, numbers, scale_by_power, short
@@ -55,11 +55,6 @@ HOLDING = "/gates/named/*/time_constants"
 """Where the time constants stand of gates that multiply the memory."""
 
 
-def needed_time_constant(lag: int, least: float) -> float:
-    """τ with e^{−K/τ} = 10^least: a gate that holds so long keeps that much over K steps; K if nothing may be lost."""
-    return -lag / (least * math.log(10)) if least < 0 else float(lag)
-
-
 @drawing(HOLDING, title="Memories of the units, sorted", x="share of the units, %", y="time constant, steps")
 def gate_time_constants(axes: Axes, content: Content) -> str:
     """The memories that the gates make, sorted, and the lag they are needed for."""
@@ -83,32 +78,14 @@ def gate_time_constants(axes: Axes, content: Content) -> str:
     return f"Time constants: {units}, which keeps {kept} of a gradient over the required lag of {lag}."
 
 
-def keeping(found: Measurements) -> dict[str, GateStatistics]:
-    """The gates that multiply the memory."""
-    return {name: gate for name, gate in (found.gates or {}).items() if gate.time_constants is not None}
-
-
-def slowest(found: Measurements) -> float:
-    """The time constant that a tenth of the units exceeds, of the slowest layer; NaN without gates."""
-    return max((float(gate.quantiles((0.9,))[0]) for gate in keeping(found).values()), default=math.nan)
-
-
 @rule("GS017", "gates hold long enough", "steps", "gates", "gates")
 def gates_hold(case: Case) -> Answer:
-    value, least = slowest(case.found), case.limits.vanishing_warn
+    value, least = slowest(case.found.gates or {}), case.limits.vanishing_warn
     if math.isnan(value):
         return skipped("No gate multiplies the memory.")
     kept, lag = from_log10(least), counted(case.evidence.lag, "step")
     text = f"Time constant that a tenth of the units exceeds; the threshold keeps {kept} of a gradient over {lag}."
     return at_least(value, needed_time_constant(case.evidence.lag, least), text)
-
-
-def most_closed(gates: dict[str, GateStatistics]) -> tuple[str, float]:
-    """The gate most often at an end of its range, and how often: a gate that keeps the memory may well be open."""
-    shares = {
-        name: gate.total_saturated if gate.time_constants is None else gate.total_low for name, gate in gates.items()
-    }
-    return max(shares.items(), key=lambda pair: pair[1])
 
 
 @rule("GS018", "gates move", "share", "gates", "gates")

@@ -15,7 +15,7 @@ from seqdyn.dynamics.gradients import accumulated_gradient, gradient_by_lag, par
 from seqdyn.dynamics.norm_preservation import omega
 from seqdyn.figures import MODELS
 from seqdyn.reports.checks import Answer, at_most, rule, skipped
-from seqdyn.reports.drawing import Axes, curve, draw_map, drawing, finite, limits_of, mark, name_places, numbers, short
+from seqdyn.reports.drawing import Axes, curve, draw_map, drawing, finite, mark, name_places, numbers, short
 from seqdyn.reports.grids import Grid, columns
 from seqdyn.reports.pointers import Content
 from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, curves, single
@@ -107,18 +107,6 @@ def truncation_share(axes: Axes, content: Content) -> str:
     small = [edge for edge, share in zip(found["edges"], found["beyond_apart"], strict=True) if share <= most]
     where = f"falls to {limit} or less at lag {small[0]}" if small else f"stays above {limit} at every lag"
     return f"The share of the gradient from beyond a lag, taken apart so that nothing cancels, {where}."
-
-
-@drawing("/gradient/accumulated", title="Accumulated gradient", x="step", y="log10", height=2.2)
-def gradient_along_time(axes: Axes, content: Content) -> str:
-    """The accumulated gradient δ_t along a sequence."""
-    found = content["gradient"]["accumulated"]
-    steps, values = numbers(found["steps"]), numbers(found["median"])
-    limits = limits_of([values])
-    curve(axes, steps, values, limits, color=MODELS[1])
-    axes.set_ylim(limits)
-    ends = f"from {written(found['median'][0])} at the first step to {written(found['median'][-1])} at the last"
-    return f"log10 of the accumulated gradient, {ends}."
 
 
 @rule("GS002", "not vanishing", "log10", "gradient", "gradient")
@@ -236,6 +224,6 @@ GRADIENT = Theme(
             columns("/gradient/parameters/{}/*", {"edges": "lag, steps"} | SHARES),
         ),
     ),
-    (gradient_by_parameter, truncation_share, gradient_along_time),
+    (gradient_by_parameter, truncation_share),
     rules=(not_vanishing, not_exploding, agreement, decided, alike, reached, truncation),
 )

@@ -160,8 +160,8 @@ def _hold_longer(case: _Judged) -> Advice:
     other = f", or with memories of up to {case.lag}, {spread}" if spread.startswith("`") else ""
     text = (
         f"Let the {gate} hold longer: begin with a bias of {bias:g}, {equal}{other}. Nine of ten units now forget "
-        f"within {slowest(case.found.gates or {}):.3g} steps (time constant); to keep {from_log10(least)} of a gradient "
-        f"over {case.lag} some need {needed_time_constant(lag, least):.3g}."
+        f"within {slowest(case.found.gates or {}):.3g} steps (time constant); to keep {from_log10(least)} of a "
+        f"gradient over {case.lag} some need {needed_time_constant(lag, least):.3g}."
     )
     return text, bias
 

@@ -215,8 +215,8 @@ def stability_report(
     verdict = decide(evidence, limits)
     case = Case(subject, found, evidence, limits)
     checks = [rule.check(case) for rule in RULES]
-    advice = recommend(subject, found, evidence, limits, verdict, checks)
-    return StabilityReport(content_of(subject, found, evidence, limits, verdict, checks, advice, seed))
+    advice = recommend(case, verdict, checks)
+    return StabilityReport(content_of(case, verdict, checks, advice, seed))
 
 
 def assert_stable(model: Any, X: Any = None, y: Any = None, *, required_lag: int, **options: Any) -> StabilityReport:

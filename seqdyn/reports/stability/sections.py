@@ -44,7 +44,7 @@ def to_html(content: Content, *, minimal: bool = False) -> str:
     >>> report.verdict in page, "<script" in page
     (True, False)
     """
-    return render(page_of(content, {} if minimal else pictures(content)))
+    return render(_page(content, {} if minimal else pictures(content)))
 
 
 def pictures(content: Content) -> dict[str, Picture]:
@@ -53,20 +53,8 @@ def pictures(content: Content) -> dict[str, Picture]:
     return {name: encode(figure).picture(caption) for name, (figure, caption) in drawn.items()}
 
 
-def page_of(content: Content, drawn: Mapping[str, Picture]) -> Page:
-    """Put the page of a report together.
-
-    Parameters
-    ----------
-    content : mapping
-        The report.
-    drawn : mapping of str to Picture
-        The figures there are, by name.
-
-    Returns
-    -------
-    Page
-    """
+def _page(content: Content, drawn: Mapping[str, Picture]) -> Page:
+    """The page with the figures there are."""
     verdict = content["verdict"]
     measured = [section for theme in THEMES if (section := _measured(theme, content, drawn)) is not None]
     return Page(

@@ -24,10 +24,9 @@ from seqdyn.reports.stability.products import PRODUCTS
 from seqdyn.reports.stability.recommendations import Recommendation
 from seqdyn.reports.stability.recurrence import RECURRENCE
 from seqdyn.reports.stability.training import TRAINING
-from seqdyn.reports.stability.verdict import Evidence, Thresholds, Verdict
+from seqdyn.reports.stability.verdict import Case, Verdict
 from seqdyn.reports.subject import Subject
 from seqdyn.reports.theme import Run, Theme
-from seqdyn.state import leaves, named_leaves
 
 THEMES: tuple[Theme, ...] = (
     PRODUCTS,
@@ -73,18 +72,7 @@ CONVENTIONS = (
 
 
 def measure(subject: Subject, tier: str, seed: int, verbose: bool = False) -> Measurements:
-    """Run every instrument of a tier on a subject.
-
-    Parameters
-    ----------
-    subject : Subject
-    tier : {"fast", "standard", "full"}
-        ``"fast"`` leaves out Lyapunov exponents, the map and singular values; ``"full"`` adds fixed points and all
-        exponents.
-    seed : int
-    verbose : bool
-        Whether a line says what is being measured.
-    """
+    """Run every instrument of a tier on a subject; ``verbose`` says on the screen which theme is measured."""
     found = Measurements(broken=broken(subject))
     if found.broken is not None:
         found.omitted.append(f"everything else: {found.broken.cause}")
@@ -98,48 +86,25 @@ def measure(subject: Subject, tier: str, seed: int, verbose: bool = False) -> Me
 
 
 def content_of(
-    subject: Subject,
-    found: Measurements,
-    evidence: Evidence,
-    limits: Thresholds,
-    verdict: Verdict,
-    checks: Sequence[Check],
-    recommendations: Sequence[Recommendation],
-    seed: int,
+    case: Case, verdict: Verdict, checks: Sequence[Check], advice: Sequence[Recommendation], seed: int
 ) -> dict[str, Any]:
     """Everything the report says, as dictionaries, lists, numbers and strings."""
+    subject, found, evidence = case.subject, case.found, case.evidence
+    left = [f"{subject.unused} rows of the data (max_sequences, max_steps)"] if subject.unused else []
+    about = {
+        "seed": seed,
+        "thresholds": dict(vars(case.limits)),
+        "versions": {name: str(sys.modules[name].__version__) for name in ("seqdyn", "torch")},
+        "conventions": list(CONVENTIONS),
+        "not_computed": [*left, *found.omitted, *(f"{name}: {why}" for name, why in found.failed.items())],
+    }
     estimates = {"gradient": evidence.gradient._asdict(), "product": evidence.product._asdict()}
     return {
         "schema": {"name": SCHEMA.name, "version": SCHEMA.version},
-        "subject": _subject(subject, found, limits, seed),
+        "subject": subject.described() | about,
         "verdict": verdict._asdict() | estimates,
         **{theme.name: theme.content(subject, found) for theme in THEMES},
         "checks": [check._asdict() for check in checks],
         "counts": counts(checks),
-        "recommendations": [advice._asdict() for advice in recommendations],
-    }
-
-
-def _subject(subject: Subject, found: Measurements, limits: Thresholds, seed: int) -> dict[str, Any]:
-    left = [f"{subject.unused} rows of the data (max_sequences, max_steps)"] if subject.unused else []
-    omitted = [*left, *found.omitted, *(f"{name}: {why}" for name, why in found.failed.items())]
-    return {
-        "model": subject.model,
-        "cell": " ".join(str(subject.cell).split()),
-        "kind": subject.kind,
-        "state": ", ".join(name for name, _ in named_leaves(subject.state)),
-        "width": sum(leaf[0].numel() for leaf in leaves(subject.state)),
-        "parameters": sum(parameter.numel() for parameter in subject.cell.parameters()),
-        "sequences": subject.sequences,
-        "steps": subject.steps,
-        "layout": subject.layout,
-        "measured_in": "a float64 copy",
-        "errors": subject.errors,
-        "required_lag": subject.required_lag,
-        "required_lag_from": subject.required_lag_from,
-        "seed": seed,
-        "thresholds": dict(vars(limits)),
-        "versions": {"seqdyn": sys.modules["seqdyn"].__version__, "torch": str(sys.modules["torch"].__version__)},
-        "conventions": list(CONVENTIONS),
-        "not_computed": omitted,
+        "recommendations": [one._asdict() for one in advice],
     }

@@ -57,18 +57,6 @@ def _content(subject: Subject, _: Measurements) -> dict[str, Any] | None:
     }
 
 
-@drawing("/training/loss", title="Loss of the training", x="epoch", y="loss")
-def training_loss(axes: Axes, content: Content) -> str:
-    """The loss by epoch."""
-    training = content["training"]
-    values = numbers(training["loss"])
-    curve(axes, numbers(training["epochs"]), values, color=MODELS[0])
-    if (values[np.isfinite(values)] > 0).all():
-        scale_by_power(axes)
-    whole_steps(axes)
-    return f"The loss went from {written(values[0])} to {written(values[-1])}."
-
-
 @drawing("/training/epochs", x="epoch", y="norm", height=2.6)
 def training_timeline(axes: Axes, content: Content) -> str:
     """Norms of the gradient before clipping, of all parameters and of the largest, and what was not finite."""
@@ -163,6 +151,6 @@ TRAINING = Theme(
         Grid("Parameters in the last epoch", "/training/parameters", LAST, "parameter"),
         Grid("Steps whose gradient was not finite", "/training/non_finite", EVENTS),
     ),
-    figures=(training_timeline, training_loss),
+    figures=(training_timeline,),
     rules=(seldom_clipped, stayed_finite, sensible_updates),
 )
