@@ -100,7 +100,7 @@ class Report(ABC):
 
     @classmethod
     def from_json(cls, text: str | Path) -> Self:
-        """The report that :meth:`to_json` wrote, from its text or its file."""
+        """The report that :meth:`to_json` wrote: its text, or a ``pathlib.Path`` to its file."""
         return cls(from_json(text.read_text(encoding="utf-8") if isinstance(text, Path) else text, cls.schema))
 
     def to_json(self, path: str | Path | None = None) -> str:

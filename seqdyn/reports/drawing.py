@@ -5,6 +5,7 @@ A norm of 0 has the logarithm −∞: a triangle at the lower edge marks it, and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -28,6 +29,8 @@ Draw = Callable[[Axes, Content], str]
 
 WIDTH = 5.2
 """Inches: narrow, so that the letters can still be read where a telephone shrinks the figure to its own width."""
+FLAT = 4.0
+"""The ratio of the largest number to the least up to which an axis stays linear."""
 POINTS = 100
 """Points of a curve that are drawn, at most about: the extremes of every stretch stay."""
 NAME_WIDTH = 22
@@ -195,7 +198,10 @@ def scale_by_lag(axes: Axes, last: float, limits: tuple[float, float]) -> None:
 
 
 def scale_by_power(axes: Axes) -> None:
-    """A logarithmic y axis with plain numbers."""
+    """A logarithmic y axis with plain numbers, where the numbers span more than it takes to see them side by side."""
+    low, high = axes.dataLim.intervaly
+    if not (0 < low < math.inf and high > FLAT * low):
+        return
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=7))
     axes.yaxis.set_minor_locator(NullLocator())

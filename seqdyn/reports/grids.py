@@ -41,9 +41,8 @@ class Grid(NamedTuple):
         keys = keys_of(look_up(content, self.rows))
         shown = [key for key in keys if len(keys) <= self.most or self._telling(content, key, len(keys) - 1)]
         part = "" if len(shown) == len(keys) else f" ({len(shown)} of {len(keys)}; all are in the JSON)"
-        header = [self.head] if self.head else []
-        rows = [self._row(content, key) for key in shown]
-        return Table(self.caption + part, [*header, *self.columns], rows)
+        headers = [*([self.head] if self.head else []), *self.columns]
+        return told(Table(self.caption + part, headers, [self._row(content, key) for key in shown]))
 
     def _row(self, content: Content, key: Key) -> list[Item]:
         items = [
@@ -58,6 +57,27 @@ class Grid(NamedTuple):
         place = label if isinstance(label, int) else key + 1 if isinstance(key, int) else 1
         wanted = {2**power for power in range(40)} | {content["subject"]["required_lag"]}
         return place in wanted or key == last
+
+
+def told(table: Table) -> Table:
+    """The table without the columns in which nothing stands: no text, and no number but NaN.
+
+    Examples
+    --------
+    >>> told(Table("Sizes", ["name", "size", "unit"], [["a", Number(1.0), ""], ["b", Number(2.0), ""]])).columns
+    ['name', 'size']
+    """
+    there = [any(_says(row[place]) for row in table.rows) for place in range(len(table.columns))]
+    rows = [[one for one, kept in zip(row, there, strict=True) if kept] for row in table.rows]
+    headers = [one for one, kept in zip(table.columns, there, strict=True) if kept]
+    return Table(table.caption, headers, rows) if table.rows else table
+
+
+def _says(one: Item) -> bool:
+    """Whether an item of a table says something."""
+    if isinstance(one, Number):
+        return one.value is not None and one.value == one.value
+    return one != ""
 
 
 def columns(pattern: str, labels: Mapping[str, str]) -> dict[str, Column]:

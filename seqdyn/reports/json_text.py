@@ -92,7 +92,8 @@ def from_json(text: str, schema: Schema) -> dict[str, Any]:
     try:
         content = _restored(json.loads(text, parse_constant=_refuse))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"This is not the JSON of {schema.title}: {error}.") from error
+        hint = "" if "{" in text else f" To read a file, give pathlib.Path({text[:80]!r})."
+        raise ValueError(f"This is not the JSON of {schema.title}: {error}.{hint}") from error
     _check_schema(content, schema)
     _check_sections(content, schema)
     return dict(content)

@@ -186,7 +186,7 @@ def _saved(drawing: Figure, kind: str, **how: Any) -> bytes:
 def _lean(drawing: bytes) -> bytes:
     """The same drawing without what no eye sees: comments, names of groups, tenths of a pixel, repeated styles."""
     text = re.sub(r"<!.*?>|<\?.*?\?>|<metadata>.*?</metadata>", "", drawing.decode("utf-8"), flags=re.DOTALL)
-    text = re.sub(r"(\d+\.\d\d)\d+", r"\1", text)
+    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), text)
     text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\d\.\d)\d", r"\1", path[0]), text)
     text = re.sub(r"(font-family: 'DejaVu Sans'),[^;\"]*", r"\1, sans-serif", text)
     text = re.sub(r'(?<=<g) id="[^"]*"| transform="rotate\(-0 [^"]*"', "", text)

@@ -14,7 +14,7 @@ from torch import Tensor
 from seqdyn.dynamics.gradients import known_quantiles
 from seqdyn.reports.checks import Rule
 from seqdyn.reports.drawing import Drawing
-from seqdyn.reports.grids import Grid, columns
+from seqdyn.reports.grids import Grid, columns, told
 from seqdyn.reports.page import Number, Rows, Table
 from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import QUANTILES, Quantity
@@ -97,7 +97,7 @@ class Theme:
             for one in single
             if (value := look_up(content, one.where)) is not None
         ]
-        tables = [Table("Single numbers", ["quantity", "value", "unit"], rows)]
+        tables = [told(Table("Single numbers", ["quantity", "value", "unit"], rows))]
         return [table for table in [*tables, *(grid.table(content) for grid in self.grids)] if table.rows]
 
 

@@ -26,7 +26,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from seqdyn.dynamics.gates import needed_time_constant
+from seqdyn.figures import figure
 from seqdyn.reports.json_text import exact, from_json, to_json
+from seqdyn.reports.page import encode
 from seqdyn.reports.pointers import look_up, pointer
 from seqdyn.reports.quantities import checks_frame
 from seqdyn.reports.quantities import to_frame as frame_of
@@ -449,6 +451,25 @@ def test_growth_is_chaos_only_where_it_is_bounded_and_alone() -> None:
     assert "chaos where the state stays bounded, and plain growth where it does not" in how
 
 
+def test_a_drawing_keeps_every_digit_of_its_words() -> None:
+    """Only paths and places are rounded to what an eye can see: a title says what the JSON holds."""
+    drawing, axes = figure()
+    axes.plot([0.123456, 0.654321])
+    axes.set_title("ρ = 0.77564, and 7.2387 steps")
+    data = encode(drawing).data.decode()
+    assert "ρ = 0.77564, and 7.2387 steps" in data and len(data) < 10_000
+    radius = written(full()["recurrence"]["spectral_radius"])
+    assert f"ρ = {radius}" in encode(FIGURES["spectrum"](full())[0]).data.decode()
+
+
+def test_what_says_nothing_has_no_column() -> None:
+    """Units where there are none, and a measure that was never taken."""
+    content = full()
+    content["training"]["steps_reached"] = [math.nan] * len(content["training"]["epochs"])
+    page = to_html(content, minimal=True)
+    assert "share of steps the gradient reaches" not in page and "share of clipped steps" in page
+
+
 # --- frames and arrays ------------------------------------------------------------------------------------------------
 
 
@@ -538,6 +559,15 @@ def test_json_is_sorted_and_says_what_it_is() -> None:
     assert to_json(dict(reversed(content.items()))) == text
     assert json.loads(text)["schema"] == {"name": "seqdyn.stability_report", "version": 1}
     assert json.loads(text)["lyapunov"]["lyapunov_time"] == "inf"
+
+
+def test_a_report_reads_the_same_after_its_json(tmp_path: Path) -> None:
+    """Also as a text; and a path that is given as a text is named."""
+    report = StabilityReport(full())
+    report.to_json(tmp_path / "report.json")
+    assert str(StabilityReport.from_json(tmp_path / "report.json")) == str(report)
+    with pytest.raises(ValueError, match="To read a file, give pathlib.Path"):
+        StabilityReport.from_json(str(tmp_path / "report.json"))
 
 
 REFUSED = [

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from seqdyn.checks import check_choice
 from seqdyn.reports.base import Report
+from seqdyn.reports.checks import STATUSES
 from seqdyn.reports.overview import overview
 from seqdyn.reports.stability.difference import Difference, compare
 from seqdyn.reports.stability.measurements import TIERS
@@ -85,16 +86,16 @@ class StabilityReport(Report):
     def __str__(self) -> str:
         content = self.content
         subject, verdict = content["subject"], content["verdict"]
-        counts = ", ".join(f"{number} {status}" for status, number in content["counts"].items() if number)
-        median, low, high = map(from_log10, self.gradient)
+        counts = ", ".join(f"{number} {status}" for status in STATUSES if (number := content["counts"][status]))
+        (median, low, high), known = map(from_log10, self.gradient), self.gradient.median == self.gradient.median
+        product = f"product of Jacobians × {from_log10(self.product.median)}"
         lines = [
             f"{verdict['name']} ({verdict['severity']}): {verdict['reason']}",
             f"{subject['model']}, state {subject['state']} of width {subject['width']}, {subject['sequences']} "
             f"sequences of {subject['steps']} steps; required lag {subject['required_lag']}, from "
             f"{subject['required_lag_from']}",
             *([subject["layout"]] if subject.get("layout") else []),
-            f"gradient at that lag × {median}, 95 % interval {low} to {high}; product of Jacobians × "
-            f"{from_log10(self.product.median)}",
+            *([f"gradient at that lag × {median}, 95 % interval {low} to {high}; {product}"] if known else []),
             f"checks: {counts}",
             *(_said(check) for check in content["checks"] if check["status"] not in ("PASS", "SKIPPED")),
             *(f"- {advice}" for advice in self.recommendations),

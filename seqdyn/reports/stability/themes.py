@@ -13,11 +13,11 @@ from seqdyn.reports.drawing import Drawing
 from seqdyn.reports.finite import broken
 from seqdyn.reports.json_text import Schema
 from seqdyn.reports.quantities import Quantity, single
-from seqdyn.reports.stability import inputs
 from seqdyn.reports.stability.fixed_points import FIXED_POINTS
 from seqdyn.reports.stability.gates import GATES
 from seqdyn.reports.stability.gradients import GRADIENT
 from seqdyn.reports.stability.horizons import HORIZONS
+from seqdyn.reports.stability.inputs import RULES as OF_INPUTS
 from seqdyn.reports.stability.lyapunov import LYAPUNOV
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.products import PRODUCTS
@@ -50,7 +50,7 @@ QUANTITIES: tuple[Quantity, ...] = (
 )
 """Every curve and number that the frame and the labelled arrays hold."""
 
-RULES: tuple[Rule, ...] = tuple(sorted((*inputs.RULES, *(rule for theme in THEMES for rule in theme.rules))))
+RULES: tuple[Rule, ...] = tuple(sorted((*OF_INPUTS, *(rule for theme in THEMES for rule in theme.rules))))
 """Every check, in the order of its id."""
 
 SCHEMA = Schema(

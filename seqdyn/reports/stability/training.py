@@ -79,11 +79,11 @@ def training_timeline(axes: Axes, content: Content) -> str:
     others = f", {len(parameters) - LINES} smaller ones left out" if len(parameters) > LINES else ""
     axes.set_title(f"Gradient before clipping{others}")
     whole_steps(axes)
+    stopped = f"; {counted(len(events), 'step was', 'steps were')} not finite" if events else ""
     losses, norms = (training.get(name) or [np.nan] for name in ("loss", "gradient_norm"))
     return (
         f"Over {counted(len(epochs), 'epoch')} the loss went from {written(losses[0])} to {written(losses[-1])} and "
-        f"the norm of the gradient from {written(norms[0])} to {written(norms[-1])}; "
-        f"{counted(len(events), 'step was', 'steps were')} not finite."
+        f"the norm of the gradient from {written(norms[0])} to {written(norms[-1])}{stopped}."
     )
 
 
