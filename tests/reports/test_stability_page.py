@@ -26,7 +26,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from seqdyn.dynamics.gates import needed_time_constant
-from seqdyn.figures import figure
+from seqdyn.figures import figure as empty
 from seqdyn.reports.json_text import exact, from_json, to_json
 from seqdyn.reports.page import encode
 from seqdyn.reports.pointers import look_up, pointer
@@ -453,7 +453,7 @@ def test_growth_is_chaos_only_where_it_is_bounded_and_alone() -> None:
 
 def test_a_drawing_keeps_every_digit_of_its_words() -> None:
     """Only paths and places are rounded to what an eye can see: a title says what the JSON holds."""
-    drawing, axes = figure()
+    drawing, axes = empty()
     axes.plot([0.123456, 0.654321])
     axes.set_title("ρ = 0.77564, and 7.2387 steps")
     data = encode(drawing).data.decode()
