@@ -16,16 +16,22 @@ from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
 from seqdyn.checks import check_choice
 from seqdyn.composition import Embedding, Readout, Stack
-from seqdyn.model_parts import attention_in, how_to_convert, recurrent_parts
+from seqdyn.model_parts import attention_in, how_to_convert, left_out, recurrent_parts
 from seqdyn.row_modules import Encoded, Headed, head_width, own_module
 from seqdyn.state import State
 from seqdyn.step_function import StepFunction
-from seqdyn.torch_modules import RECURRENT, Layer, check_values, copy_sum, layers_of, unwrapped
+from seqdyn.torch_modules import RECURRENT, Layer, check_values, copy_sum, layers_of, takes_time_first, unwrapped
 
 OWN_RECURRENCE = (
     "write the recurrence as a Cell, which takes about ten lines (see seqdyn.cell.Cell), and every instrument takes it."
 )
 OWN_STEP = "If its forward is one step (x, h) -> (y, h), give initial_state and input_size."
+NO_STATE = (
+    "every output looks at all inputs at once, so that there is no state h_t of fixed size which one step hands to the "
+    "next, and no memory to measure. How much an output depends on every input is a gradient: "
+    "torch.autograd.grad(model(x)[:, -1].sum(), x)."
+)
+IF_IT_ATTENDS = f"If it is an attention model, there is nothing to write: {NO_STATE}"
 TAKEN = f"from_torch takes {', '.join(f'nn.{kind.__name__}' for kind in RECURRENT)}, or a step function"
 
 
@@ -72,7 +78,9 @@ def from_torch(
 
         Its attribute ``torch_names`` says what each of its parameters is called in torch, with "head." and "encoder."
         before the names of those two: {"bias": "bias_ih_l0 + bias_hh_l0"}. A parameter that torch does not have, such
-        as the bias of a module without, is not in it. Files do not keep it.
+        as the bias of a module without, is not in it. Its attribute ``torch_module`` is the name of what was given,
+        "LSTM", and ``torch_batch_first`` is False where that takes its data as (time, batch, inputs): then a report
+        reads three axes so, as it does for the module itself. Files keep none of the three.
 
     Raises
     ------
@@ -91,7 +99,7 @@ def from_torch(
     nn.DataParallel, DistributedDataParallel and torch.compile are looked through.
 
     The cell is the module in inference: ``dropout`` between layers, which torch draws anew at every step, is left out.
-    ``batch_first`` is a layout of data, and the cell's is always (batch, time, inputs).
+    ``batch_first`` is a layout of data: scan runs the cell over (batch, time, inputs) whatever the module's is.
 
     Examples
     --------
@@ -115,7 +123,7 @@ def from_torch(
     """
     bare = unwrapped(module)
     if initial_state is not None and not isinstance(bare, RECURRENT):
-        return _of_step(bare, initial_state, input_size, head, encoder, direction)
+        return _of_torch(_of_step(bare, initial_state, input_size, head, encoder, direction), bare)
     _check_module(bare, module)
     _check_arguments(bare, initial_state, input_size, encoder)
     cell = _recurrent(bare, _layers(bare, direction))
@@ -123,7 +131,15 @@ def from_torch(
         cell = _with_head(cell, head, direction)
     if encoder is not None:
         cell = _with_encoder(cell, encoder, input_size)
-    return cell.train(bare.training)
+    return _of_torch(cell.train(bare.training), bare)
+
+
+def _of_torch(cell: Cell, given: Any) -> Cell:
+    """The cell, with what it was made of and how that takes its data."""
+    name = type(given).__name__ if isinstance(given, nn.Module) else getattr(given, "__name__", type(given).__name__)
+    cell.torch_module = "step function" if name == "<lambda>" else name  # type: ignore[assignment]
+    cell.torch_batch_first = not takes_time_first(given)  # type: ignore[assignment]
+    return cell
 
 
 def _check_module(module: Any, given: Any) -> None:
@@ -151,7 +167,7 @@ def _foreign(module: Any) -> str:
         return wanted + step
     if kind.__module__.startswith(("torch.ao", "torch.jit")):
         return f"{wanted}, which is quantised or compiled by torch.jit: give the nn.Module that it was made from."
-    return wanted + (_of_what_it_holds(module) or f": {OWN_RECURRENCE} {OWN_STEP}")
+    return wanted + (_of_what_it_holds(module) or f": {OWN_RECURRENCE} {OWN_STEP} {IF_IT_ATTENDS}")
 
 
 def _of_what_it_holds(module: nn.Module) -> str:
@@ -160,16 +176,23 @@ def _of_what_it_holds(module: nn.Module) -> str:
     if recurrent:
         return (
             f", which holds {recurrent}. Give the recurrence, with what reads it as the head and what makes its inputs "
-            f"as the encoder, joined as in the model's forward: {how_to_convert(module)}."
+            f"as the encoder, joined as in the model's forward: {how_to_convert(module)}.{_missing(module)}"
         )
     attention = attention_in(module)
     if not attention:
         return ""
+    return f", which attends ({', '.join(attention[:3])}{', …' if len(attention) > 3 else ''}): {NO_STATE}"
+
+
+def _missing(module: nn.Module) -> str:
+    """What a cell made in the way shown leaves out of the model, in a sentence; empty where it is all there."""
+    missing = left_out(module)
+    if not missing:
+        return ""
+    names = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'}"
     return (
-        f", which attends ({', '.join(attention[:3])}{', …' if len(attention) > 3 else ''}): every output looks at all "
-        "inputs at once, so that there is no state h_t of fixed size which one step hands to the next, and no memory "
-        "to measure. How much an output depends on every input is a gradient: "
-        "torch.autograd.grad(model(x)[:, -1].sum(), x)."
+        f" {names} not in it: the cell is not the whole model, and what is measured is the gradient without. Put what "
+        "works row by row into the head or the encoder."
     )
 
 

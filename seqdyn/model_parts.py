@@ -9,6 +9,9 @@ from torch import nn
 from seqdyn.row_modules import widths
 from seqdyn.torch_modules import RECURRENT, inside
 
+IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+"""What does nothing in inference."""
+
 
 class Part(NamedTuple):
     """A part of a model, and how to write it: ``model.layers[0].lstm``."""
@@ -52,36 +55,69 @@ def how_to_convert(model: nn.Module) -> str:
     return " or ".join(_call(parts, place) for place, part in enumerate(parts) if part.recurrent)
 
 
+def left_out(model: nn.Module) -> list[str]:
+    """What is in none of the calls of :func:`how_to_convert`, and so in no cell that they make.
+
+    Dropout, which does nothing in inference, is not counted.
+
+    Examples
+    --------
+    >>> left_out(nn.Sequential(nn.GRU(4, 5), nn.MultiheadAttention(5, 1), nn.Dropout(), nn.Linear(5, 1)))
+    ['model[1]']
+    """
+    parts = parts_of(model)
+    taken = {name for place, part in enumerate(parts) if part.recurrent for name in _joined(parts, place)}
+    inside_parts = {id(own) for part in parts for own in part.module.parameters()}
+    loose = [f"model.{name}" for name, own in model.named_parameters() if id(own) not in inside_parts]
+    return [part.name for part in parts if part.name not in taken and not isinstance(part.module, IDLE)] + loose
+
+
 def recurrent_parts(model: nn.Module) -> list[Part]:
     """The recurrences of a model."""
     return [part for part in parts_of(model) if part.recurrent]
 
 
 def attention_in(model: nn.Module) -> list[str]:
-    """The names of the parts that attend: torch's own, and those that are called so.
+    """The names of the parts that attend: torch's own, and those whose class or own name says so.
 
     Examples
     --------
     >>> attention_in(nn.TransformerEncoderLayer(8, 2))
     ['self_attn']
     """
-    return [name or "itself" for name, part in model.named_modules() if _attends(part)]
+    return [name or "itself" for name, part in model.named_modules() if _attends(name, part)]
 
 
-def _attends(part: nn.Module) -> bool:
-    return isinstance(part, nn.MultiheadAttention) or "attention" in type(part).__name__.lower()
+def _attends(name: str, part: nn.Module) -> bool:
+    called = type(part).__name__.lower()
+    own = name.rpartition(".")[2].rpartition("_")[2]  # cross_attn
+    return isinstance(part, nn.MultiheadAttention) or "attention" in called or "attn" in (called, own)
 
 
 def _call(parts: list[Part], place: int) -> str:
     """The call for the recurrence at a place among the parts."""
     name, module = parts[place]
-    between = [other for other, part in enumerate(parts) if part.recurrent and other != place]
-    first = max((other + 1 for other in between if other < place), default=0)
-    last = min((other for other in between if other > place), default=len(parts))
-    head = [] if _two_directions(module) else _behind(parts[place + 1 : last], (module.hidden_size,))
-    encoder = _before(parts[first:place], (module.input_size,))
     direction = ', direction="forward"' if _two_directions(module) else ""
+    encoder, head = _encoder(parts, place), _head(parts, place)
     return f"from_torch({name}{_argument('head', head)}{_argument('encoder', encoder)}{direction})"
+
+
+def _joined(parts: list[Part], place: int) -> list[str]:
+    """The names of all that is in the call for the recurrence at a place."""
+    return [*_encoder(parts, place), parts[place].name, *_head(parts, place)]
+
+
+def _encoder(parts: list[Part], place: int) -> list[str]:
+    """What seems to make the inputs of a recurrence, of the parts back to the one before it."""
+    first = max((other + 1 for other in range(place) if parts[other].recurrent), default=0)
+    return _before(parts[first:place], (parts[place].module.input_size,))
+
+
+def _head(parts: list[Part], place: int) -> list[str]:
+    """What seems to read a recurrence, of the parts up to the one behind it."""
+    module = parts[place].module
+    last = next((other for other in range(place + 1, len(parts)) if parts[other].recurrent), len(parts))
+    return [] if _two_directions(module) else _behind(parts[place + 1 : last], (module.hidden_size,))
 
 
 def _behind(parts: list[Part], width: Any) -> list[str]:

@@ -64,6 +64,17 @@ def layers_of(module: Any) -> list[Layer]:
     return [Layer(module, f"_l{index}{way}") for index in range(module.num_layers) for way in directions]
 
 
+def takes_time_first(module: Any) -> bool:
+    """Whether it takes its data as (time, batch, inputs).
+
+    Examples
+    --------
+    >>> [takes_time_first(module) for module in (nn.GRU(3, 4), nn.GRU(3, 4, batch_first=True), nn.GRUCell(3, 4))]
+    [True, False, False]
+    """
+    return isinstance(module, nn.RNNBase) and not module.batch_first
+
+
 def unwrapped(module: Any) -> Any:
     """The module inside DataParallel, DistributedDataParallel and torch.compile; anything else as it is.
 

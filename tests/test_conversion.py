@@ -462,6 +462,23 @@ def test_what_a_model_is_told_can_be_pasted(name: str) -> None:
     close(scan(cell, x).output, inner(x), "output")
 
 
+def test_what_a_cell_leaves_out_of_a_model_is_named() -> None:
+    model = nn.ModuleDict({"gru": nn.GRU(3, 4), "attention": nn.MultiheadAttention(4, 1), "out": nn.Linear(4, 1)})
+    with pytest.raises(TypeError, match=r"head=model\['out'\]\)\. model\['attention'\] is not in it: "):
+        from_torch(model)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("wrapped", [lambda module: module, nn.DataParallel], ids=["bare", "wrapped"])
+def test_a_cell_knows_what_it_was_made_of(wrapped: Any, batch_first: bool) -> None:
+    """Name and layout of what was given, whatever is put around it."""
+    module = wrapped(nn.LSTM(3, 4, num_layers=2, batch_first=batch_first))
+    for cell in (from_torch(module), from_torch(module, nn.Linear(4, 1), encoder=nn.Embedding(9, 3))):
+        assert (cell.torch_module, cell.torch_batch_first) == ("LSTM", batch_first)
+        assert copy.deepcopy(cell).torch_batch_first is batch_first
+    assert from_torch(nn.GRUCell(3, 4)).torch_batch_first
+
+
 class Attending(nn.Module):
     """As the models of other libraries have it: known by the names of its parts."""
 
@@ -576,6 +593,16 @@ REFUSED = {
     "decoder": (lambda: from_torch(nn.TransformerDecoderLayer(8, 2)), TypeError, "no state h_t of fixed size"),
     "attention": (lambda: from_torch(nn.MultiheadAttention(8, 2)), TypeError, r"attends \(itself\)"),
     "attention by name": (lambda: from_torch(Attending()), TypeError, r"attends \(h.0\): every output looks"),
+    "attention in short": (
+        lambda: from_torch(nn.Sequential(type("Attn", (nn.Linear,), {})(4, 4))),
+        TypeError,
+        r"attends \(0\)",
+    ),
+    "attention without a name": (
+        lambda: from_torch(nn.Sequential(nn.Linear(4, 4), nn.Softmax(-1))),
+        TypeError,
+        "If it is an attention model, .*no state h_t of fixed size",
+    ),
     "compiled by jit": (lambda: from_torch(torch.jit.ScriptModule()), TypeError, "torch.jit: give the nn.Module"),
     "quantised": (
         lambda: from_torch(torch.ao.nn.quantizable.LSTM(3, 4)),

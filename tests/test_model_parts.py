@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from seqdyn.model_parts import attention_in, how_to_convert, parts_of
+from seqdyn.model_parts import attention_in, how_to_convert, left_out, parts_of
 from seqdyn.row_modules import Widths, widths
 
 MODELS: dict[str, Any] = {
@@ -44,6 +44,29 @@ def test_how_to_convert(name: str) -> None:
     assert how_to_convert(make()) == expected
 
 
+LEFT_OUT: dict[str, Any] = {
+    "between": (nn.Sequential(nn.GRU(3, 4), nn.MultiheadAttention(4, 1), nn.Linear(4, 1)), ["model[1]"]),
+    "before and behind": (nn.Sequential(nn.Linear(3, 2), nn.GRU(3, 4), nn.Linear(5, 1)), ["model[0]", "model[2]"]),
+    "without weights": (nn.Sequential(nn.GRU(3, 4), nn.ReLU(), nn.Linear(4, 1)), ["model[1]"]),
+    "idle": (nn.Sequential(nn.GRU(3, 4), nn.Dropout(), nn.Identity(), nn.Linear(4, 1)), []),
+    "of one of two": (nn.Sequential(nn.Linear(2, 3), nn.GRU(3, 4), nn.GRU(4, 5), nn.Linear(5, 1)), []),
+    "reads both directions": (nn.Sequential(nn.GRU(3, 4, bidirectional=True), nn.Linear(8, 1)), ["model[1]"]),
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_left_out(name: str) -> None:
+    """Whatever computes something and stands in no call."""
+    model, expected = LEFT_OUT[name]
+    assert left_out(model) == expected
+
+
+def test_a_weight_of_the_model_itself_is_left_out() -> None:
+    model = nn.Sequential(nn.GRU(3, 4), nn.Linear(4, 1))
+    model.register_parameter("query", nn.Parameter(nn.Linear(1, 4).weight))
+    assert left_out(model) == ["model.query"]
+
+
 def test_parts_cover_the_model_once() -> None:
     """Every parameter belongs to one part."""
     model = nn.Sequential(nn.Linear(2, 3), nn.ModuleList([nn.GRU(3, 4), nn.Sequential(nn.Linear(4, 4), nn.Tanh())]))
@@ -77,3 +100,5 @@ def test_attention() -> None:
         "decoder.layers.0.multihead_attn",
     ]
     assert attention_in(nn.LSTM(3, 4)) == []
+    assert attention_in(nn.ModuleDict({"cross_attn": nn.Linear(2, 2), "attnorm": nn.Linear(2, 2)})) == ["cross_attn"]
+    assert attention_in(type("Attn", (nn.Linear,), {})(2, 2)) == ["itself"]

@@ -272,6 +272,19 @@ def test_a_wrapped_module_keeps_its_layout() -> None:
     same(subject_of(nn.DataParallel(module), x), subject_of(module, x))
 
 
+@pytest.mark.parametrize("made", [from_torch, lambda module: from_torch(module, drawn(nn.Linear(1, 1)))])
+@pytest.mark.parametrize("kind", TORCH)
+def test_a_cell_made_of_a_module_keeps_its_layout(kind: str, made: Any) -> None:
+    """from_torch(module) is read as the module is, and said to be; only three axes can be either."""
+    x, y = randn(50, 6, 3), randn(50, 6, 1, seed=1)
+    first, last = (made(drawn(TORCH[kind](3, 1, batch_first=flag))) for flag in (True, False))
+    subject = subject_of(last, x, y)
+    assert subject.model == kind and (subject.sequences, subject.steps) == (6, 50)
+    assert "50 steps of 6 series, as batch_first=False says" in subject.layout
+    same(subject, subject_of(first, x.transpose(0, 1), y.transpose(0, 1)))
+    same(subject_of(Stack([last]), x, y), subject)
+
+
 def test_reports_of_both_layouts_are_one_report() -> None:
     x = randn(50, 6, 3)
     one = stability_report(drawn(nn.GRU(3, 4)), x, required_lag=10, tier="fast").content

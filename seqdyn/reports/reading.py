@@ -1,0 +1,91 @@
+"""Any model as a cell, with the rows that drive it and the errors of its outputs: as it says, or as X and y stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from seqdyn.cell import Cell
+from seqdyn.conversion import from_torch
+from seqdyn.data.sequences import as_sequences
+from seqdyn.data.tensors import series_first
+from seqdyn.dynamics.driven import Drivable, Driven, Loss
+from seqdyn.dynamics.driven_cell import cell_alone, cell_driven_by
+from seqdyn.state import leaves, map_leaves
+from seqdyn.torch_modules import RECURRENT, check_values, takes_time_first, unwrapped
+
+
+def driven_model(model: Any, X: Any, y: Any, loss: Loss | None, initial_state: Any, steps: int) -> Driven:
+    """The cell, its rows in its own units, and its errors: as the model says, or as X and y stand.
+
+    Parameters
+    ----------
+    model, X, y, loss, initial_state, steps
+        Those of :func:`seqdyn.stability_report`.
+
+    Returns
+    -------
+    Driven
+
+    Raises
+    ------
+    TypeError
+        If the model is of no kind that can be measured.
+    ValueError
+        If the data do not fit it; the message says what to give.
+    """
+    if isinstance(model, Drivable) and not isinstance(model, type):
+        return model.driven_by(X, y)
+    X, y, layout = series_first(X, y, _takes_time_first(model))
+    cell = _of_step(model, X, initial_state) if is_step(model, initial_state) else _cell(model)
+    driven = cell_alone(cell, y, steps) if X is None else cell_driven_by(cell, X, y, loss is None)
+    return replace(driven, layout=layout)
+
+
+def _cell(model: Any) -> Cell:
+    """A cell, or the one that computes what a network of torch's does."""
+    if isinstance(model, nn.Module):
+        check_values("The model", model)
+        return model if isinstance(model, Cell) else from_torch(model)  # or it says which part of the module it takes
+    raise TypeError(
+        "stability_report takes a Cell, a fitted estimator or forecaster, torch's RNN, LSTM or GRU, or a step function "
+        f"(x, h) -> (y, h) with initial_state, got {type(model).__name__}. Your own recurrence becomes a Cell in ten "
+        "lines; see seqdyn.Cell. A class with a method driven_by(X, y) says itself how it is measured."
+    )
+
+
+def is_step(model: Any, initial_state: Any) -> bool:
+    """Whether it computes one step, (x, h) -> (y, h): a function, or a module that is given with its h."""
+    if isinstance(model, nn.Module):
+        return initial_state is not None and not isinstance(unwrapped(model), (Cell, *RECURRENT))
+    return callable(model) and not isinstance(model, type) and not isinstance(model, Drivable)
+
+
+def _of_step(step: Callable[..., Any], X: Any, initial_state: Any) -> Cell:
+    """A cell whose step is a function, and which begins from the state of one row that is given."""
+    if initial_state is None:
+        raise ValueError(
+            "A step function (x, h) -> (y, h) does not say how it begins: give initial_state, h_{-1} of one sequence, "
+            "as in stability_report(step, X, initial_state=torch.zeros(1, 32))."
+        )
+    width = 0 if X is None else as_sequences(X, "X").rows.shape[1]
+    if all(leaf.dim() > 1 and len(leaf) == 1 for leaf in leaves(initial_state)):
+        initial_state = map_leaves(lambda leaf: leaf[0], initial_state)
+    return from_torch(step, initial_state=initial_state, input_size=width)
+
+
+def _takes_time_first(model: Any) -> bool:
+    """Whether it is a network of torch's whose data are (time, batch, inputs), or a cell made of one."""
+    if isinstance(model, Cell):
+        return any(not getattr(part, "torch_batch_first", True) for part in model.modules())
+    return takes_time_first(unwrapped(model))
+
+
+def name_of(model: Any) -> str:
+    """What the user calls a model: of a cell made of torch's module, or of a function, the name of that."""
+    given = unwrapped(model)
+    own = getattr(given, "__name__", type(given).__name__)
+    return getattr(given, "torch_module", "step function" if own == "<lambda>" else own)
