@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from seqdyn.dynamics.held import Field
+from seqdyn.dynamics.region import Box
 
 
-def descended(field: Field, begin: Tensor, tolerance: float, max_iterations: int) -> Tensor:
-    """Where Levenberg's and Marquardt's method takes every row; those that have arrived are left alone."""
+def descended(field: Field, begin: Tensor, tolerance: float, max_iterations: int, box: Box | None = None) -> Tensor:
+    """Where Levenberg's and Marquardt's method takes every row, inside the box; what has arrived is left alone."""
     h, damping = begin.clone(), torch.full((len(begin),), 1e-3, dtype=torch.float64)
     cost = cost_of(field.gap(h))
     moving = cost.isfinite()
@@ -18,7 +19,7 @@ def descended(field: Field, begin: Tensor, tolerance: float, max_iterations: int
         if not len(rows):
             break
         step = _damped(field, h[rows], damping[rows])
-        tried = h[rows] + step
+        tried = h[rows] + step if box is None else box.clamp(h[rows] + step)
         value = cost_of(field.gap(tried))
         better = value < cost[rows]
         h[rows] = torch.where(better.unsqueeze(1), tried, h[rows])

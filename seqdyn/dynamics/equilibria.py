@@ -18,7 +18,17 @@ from seqdyn.dynamics.certificate import certified, contracts, newton_steps, unre
 from seqdyn.dynamics.descent import cost_of, descended
 from seqdyn.dynamics.held import Field, held
 from seqdyn.dynamics.newton import newton_roots
-from seqdyn.dynamics.region import WALKERS, Box, driven_states, reached_states, scale, span, state_bounds, walked_states
+from seqdyn.dynamics.region import (
+    WALKERS,
+    Box,
+    driven_states,
+    freed_states,
+    reached_states,
+    scale,
+    span,
+    state_bounds,
+    walked_states,
+)
 from seqdyn.dynamics.spectrum import eigenvalues
 from seqdyn.dynamics.trajectory import check_cell
 from seqdyn.state import State, flatten, map_leaves, unflatten
@@ -36,7 +46,13 @@ LEVEL = 10.0
 """Spans of what is reached over which the speed at a slow point would not vanish, as it changes there."""
 
 NEIGHBOURS = 8
-"""Places around a slow point from which its pace is read."""
+"""Places around a slow point from which its pace is read, and around a fixed one at which its slope is."""
+
+BESIDE = 1e-9
+"""How far away these are from a fixed point, relative to 1 + max_i |h_i|: nothing smooth changes on the way."""
+
+KINK = 1e-3
+"""By so much more does |λ| jump at a kink than over this way where the step is smooth."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,8 +73,9 @@ class FixedPoints:
         max_i |δ_i| of Newton's step δ = −(J − I)⁻¹ (f(x*, h*) − h*): how far away the fixed point is. At most
         1e-6 · (1 + max_i |h*_i|) for a fixed point, whatever n is; for a slow one it leads nowhere, and may be inf.
     isolated : Tensor of bool, shape (m,)
-        Whether J − I is regular enough for Newton's step to count in all directions. False for a slow point, and for
-        a fixed one that rounding cannot tell from a line of fixed points: its step is that in the other directions.
+        Whether J − I is regular enough for Newton's step to count in all directions. False for a slow point; for a
+        fixed one that rounding cannot tell from a line of fixed points: its step is that in the other directions; and
+        for one at a kink, as relu's at 0, where J is the slope of one side and another side does not decay.
     slow : Tensor of bool, shape (m,)
         True for a *slow* point: a local minimum of q that is not 0.
     share : Tensor, shape (m,)
@@ -186,14 +203,20 @@ def fixed_points(
     What is not found may still exist: more starts find more. A line of fixed points comes as a row of points apart by
     ``merge``, of kind "marginal".
 
+    Those of a flow in steps, as of :class:`~seqdyn.systems.van_der_pol.VanDerPol`, are those of the step: all of the
+    flow's and, where the step is too coarse, far out, also some of the integrator's own.
+
     A gate that holds a unit, z → 1, makes every state slow: one step moves it by (1 − z) of the way. So a small step is
     no sign of a fixed point. A small step of Newton's, δ = −(J − I)⁻¹ (f − h), is, for it does not know 1 − z; with the
     same slope the step after it must be at most a quarter of it, or rounding (Kantorovich).
 
     Where J − I is singular, or 1 − z is not above the rounding error, there is no telling a line of fixed points from
-    none: ``isolated`` is False, and Newton's step counts only in the directions that rounding lets one see. Such
-    points, as slow ones, are reported only in the span of the states that the cell gets to: along the trajectory, or in
-    walks of 200 steps from its initial state under random inputs around x* (from random states, if it takes no input).
+    none: ``isolated`` is False, and Newton's step counts only in the directions that rounding lets one see. Under a
+    trajectory such points are reported only in its span. A unit that it does not move at all stays where a start puts
+    it: such a unit may stand anywhere in its bounds, in any case within ±1.
+
+    Slow points are reported only in the span of the states that the cell gets to: along the trajectory, or in walks of
+    200 steps from its initial state under random inputs around x* (from random states, if it takes no input).
 
     Starts are drawn in the box that the state does not leave: (−1, 1) for a GRU's h, and whatever else thousands of
     random states and inputs do not contradict. No isolated fixed point lies outside it.
@@ -228,7 +251,8 @@ def fixed_points(
     trajectory = driven_states(field, x, state) if driven else None
     begin = _starts(field, trajectory, starts, noise, box, generator)
     reached = box.clamp(reached_states(field, box, generator) if trajectory is None else trajectory)
-    arrived, certificate = _searched(field, begin, tolerance, max_iterations, box, reached)
+    held_at = torch.cat([begin, reached]) if trajectory is None else freed_states(field, reached, box, generator)
+    arrived, certificate = _searched(field, begin, tolerance, max_iterations, box, span(held_at))
     low = ~certificate.fixed & (cost_of(field.gap(arrived)) < SLOW * _median(field.gap(begin).square().sum(1)))
     slow = torch.zeros_like(low)
     slow[low] = _is_slow(field, arrived[low], reached, generator)
@@ -241,13 +265,16 @@ def _collected(field: Field, arrived: Tensor, certificate: _Certificate, slow: T
     speed = field.gap(arrived[kept]).norm(dim=1)
     leaders, counts = _distinct(arrived[kept], slow[kept], speed, merge)
     points = arrived[kept][leaders]
+    values = _eigenvalues(field, points)
+    isolated = (certificate.isolated & ~slow)[kept][leaders]
+    isolated[isolated.clone()] &= ~_at_kink(field, points[isolated], values[isolated])
     return FixedPoints(
         points=points,
         x=flatten(field.x)[0],
-        eigenvalues=_eigenvalues(field, points),
+        eigenvalues=values,
         speed=speed[leaders],
         newton_step=certificate.steps[kept][leaders],
-        isolated=(certificate.isolated & ~slow)[kept][leaders],
+        isolated=isolated,
         slow=slow[kept][leaders],
         share=counts / max(1, len(arrived)),
         rejected=int((~kept).sum()),
@@ -272,37 +299,39 @@ class _Certificate(NamedTuple):
 
 
 def _searched(
-    field: Field, begin: Tensor, tolerance: float, max_iterations: int, box: Box, reached: Tensor
+    field: Field, begin: Tensor, tolerance: float, max_iterations: int, box: Box, lines: Box
 ) -> tuple[Tensor, _Certificate]:
     """Where every row arrives, and what is there.
 
     Down q first, to slow points and lines of fixed points as well. Gates stop this way early; from where it finds no
-    isolated point Newton's method sets out again, among the states that are known.
+    isolated point Newton's method sets out again, among the states that are known. ``lines`` is where a point that may
+    be one of a line counts.
     """
     chunks = field.chunks(begin)
-    arrived = box.rounded(torch.cat([descended(field, rows, tolerance, max_iterations) for rows in chunks]))
-    found = _certificate(field, arrived, tolerance, span(reached))
+    arrived = box.rounded(torch.cat([descended(field, rows, tolerance, max_iterations, box) for rows in chunks]))
+    found = _certificate(field, arrived, tolerance, lines)
     rest = (~(found.fixed & found.isolated)).nonzero().squeeze(1)
-    near = box.closed_by(span(torch.cat([begin, reached])))
+    near = box.closed_by(span(torch.cat([begin, torch.stack(lines)])))
     for rows in rest.split(field.rows_at_once) if len(rest) else ():
         roots = newton_roots(field, begin[rows], near, max_iterations)
-        anew = _certificate(field, roots, tolerance, span(reached))
-        better = anew.fixed & anew.isolated
+        anew = _certificate(field, roots, tolerance, lines)
+        nearer = cost_of(field.gap(roots)) < cost_of(field.gap(arrived[rows]))
+        better = anew.fixed & (anew.isolated | ~found.fixed[rows] | nearer)
         arrived[rows[better]] = roots[better]
         for whole, part in zip(found, anew, strict=True):
             whole[rows[better]] = part[better]
     return arrived, found
 
 
-def _certificate(field: Field, h: Tensor, tolerance: float, reached: Box) -> _Certificate:
-    """What rows are: one that rounding cannot tell from a line of fixed points is fixed only where the cell gets."""
+def _certificate(field: Field, h: Tensor, tolerance: float, lines: Box) -> _Certificate:
+    """What rows are: one that rounding cannot tell from a line of fixed points is fixed only where lines count."""
     steps, isolated = torch.full((len(h),), torch.inf, dtype=h.dtype), torch.zeros(len(h), dtype=torch.bool)
     fixed = isolated.clone()
     still = (field.gap(h).abs().amax(1) <= tolerance * (1 + h.abs().amax(1))).nonzero().squeeze(1)
     for rows in still.split(field.rows_at_once) if len(still) else ():
         here, gap, jacobian = h[rows], field.gap(h[rows]), field.jacobian(h[rows])
         steps[rows], isolated[rows] = newton_steps(here, gap, jacobian), ~unresolved(here, jacobian)
-        arrives = torch.where(isolated[rows], contracts(field.gap, here, gap, jacobian), reached.contains(here))
+        arrives = torch.where(isolated[rows], contracts(field.gap, here, gap, jacobian), lines.contains(here))
         fixed[rows] = arrives & certified(here, steps[rows])
     return _Certificate(steps, isolated, fixed)
 
@@ -376,6 +405,20 @@ def _distinct(points: Tensor, slow: Tensor, speed: Tensor, merge: float) -> tupl
 def _eigenvalues(field: Field, points: Tensor) -> Tensor:
     found = [eigenvalues(field.jacobian(chunk)) for chunk in field.chunks(points)] if len(points) else []
     return torch.cat(found) if found else torch.zeros(0, field.width, dtype=torch.complex128)
+
+
+def _at_kink(field: Field, points: Tensor, values: Tensor) -> Tensor:
+    """Whether a step that decays at a row does not on some side of it, right beside it, (m,) bool."""
+    found, size = torch.zeros(len(points), dtype=torch.bool), values.abs().amax(1)
+    generator = torch.Generator().manual_seed(0)
+    away = torch.randn(NEIGHBOURS // 2, field.width, generator=generator, dtype=points.dtype)
+    sides = BESIDE * torch.cat([away, -away])
+    rest = (size < 1 - MARGIN).nonzero().squeeze(1)
+    for rows in rest.split(max(1, field.rows_at_once // NEIGHBOURS)) if len(rest) else ():
+        beside = points[rows].unsqueeze(1) + (1 + points[rows].abs().amax(1)).view(-1, 1, 1) * sides
+        there = _eigenvalues(field, beside.flatten(0, 1)).abs().amax(1).view(-1, NEIGHBOURS).amax(1)
+        found[rows] = (there >= 1 - MARGIN) & (there > size[rows] + KINK)
+    return found
 
 
 def _kind(values: Tensor, isolated: bool) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from seqdyn.dynamics.certificate import ROUNDING
 from seqdyn.dynamics.held import Field
 from seqdyn.dynamics.region import Box
 
@@ -78,9 +79,15 @@ def newton_roots(field: Field, begin: Tensor, box: Box, max_iterations: int) -> 
 
 
 def _solver(slope: Tensor) -> Solve:
-    """A⁻¹, its rows scaled to 1: those of units that are held would count for nothing as pivots."""
-    scale = slope.abs().amax(2, keepdim=True).clamp_min(1e-300)
-    factors, pivots, _ = torch.linalg.lu_factor_ex(slope / scale)
+    """A⁻¹, its rows scaled to 1: those of units that are held would count for nothing as pivots.
+
+    A unit that is held to all digits stays where it is, so that the others find their places beside it.
+    """
+    scale = slope.abs().amax(2, keepdim=True)
+    stays = scale <= ROUNDING
+    rows = torch.where(stays, torch.eye(slope.shape[1], dtype=slope.dtype), slope / scale)
+    scale = torch.where(stays, 1.0, scale)
+    factors, pivots, _ = torch.linalg.lu_factor_ex(rows)
     return lambda gap: torch.linalg.lu_solve(factors, pivots, gap.unsqueeze(2) / scale).squeeze(2)
 
 

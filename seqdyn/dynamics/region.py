@@ -15,6 +15,9 @@ from seqdyn.state import State, expand, flatten, hold, leaves, map_leaves, unfla
 WALK = 200
 """Steps of a walk."""
 
+STILL = 1e-9
+"""What does not move by more, relative to its size, along a trajectory stays where it is put."""
+
 WALKERS = 16
 """Walks side by side."""
 
@@ -160,6 +163,22 @@ def reached_states(field: Field, box: Box, generator: torch.Generator) -> Tensor
     pushed = field.walk(_pushed(x, generator), begin)
     rest = [pushed[torch.randint(len(pushed), (WALKERS,), generator=generator)]] if len(pushed) else []
     return torch.cat([pushed, *[field.walk(x, unflatten(state, field.like)) for state in rest]])
+
+
+def freed_states(field: Field, states: Tensor, box: Box, generator: torch.Generator) -> Tensor:
+    """The states (m, n) of a trajectory, where what never moves in them may stand anywhere, and what this leads to.
+
+    It stands where a start puts it, so that where the trajectory has it tells nothing: it is drawn from its bounds,
+    within ±1, and put at both of them.
+    """
+    still = states.amax(0) - states.amin(0) <= STILL * (1 + states.abs().amax(0))
+    if not still.any():
+        return states
+    anywhere = torch.cat([torch.stack(box), box.draw(len(states), generator)]).clamp(-1, 1)
+    states = torch.where(still, anywhere, torch.cat([states[:1], states[-1:], states]))
+    begin = states[torch.randint(len(states), (WALKERS,), generator=generator)]
+    settled = field.walk(hold(expand(field.x, WALKERS), WALK), unflatten(begin, field.like))
+    return torch.cat([states, box.clamp(settled)])
 
 
 def _pushed(x: Any, generator: torch.Generator, wide: bool = False) -> Any:

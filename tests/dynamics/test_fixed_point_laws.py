@@ -185,6 +185,71 @@ def test_what_an_integrator_holds_is_a_line_of_marginal_points():
     assert found.points[:, 1].abs().max() < 1e-9
 
 
+def holding(kind, units, bias, closed=None):
+    """A gated cell of which all weights are N(0, 1/4), and that holds its first unit by this bias."""
+    cell = wide(kind(1, units), 3, 0.5)
+    with torch.no_grad():
+        if kind is GRU:
+            cell.recurrent_bias.zero_()
+        cell.bias.zero_()
+        cell.bias[units] = bias
+        if closed is not None:
+            cell.bias[0] = closed
+    return cell
+
+
+INPUTS = {"alone": None, "driven": torch.randn(2, 40, 1, generator=seeded()).double(), "zeros": torch.zeros(1, 9, 1)}
+
+
+@pytest.mark.parametrize("driven", INPUTS)
+@pytest.mark.parametrize("units", [1, 3])
+def test_a_unit_that_a_gate_holds_makes_a_line(units, driven):
+    """z = 1, or f = 1 with i = 0, to all digits: every state of the unit is fixed, and no start arrives nowhere."""
+    for cell in (holding(GRU, units, 40.0), holding(LSTM, units, 40.0, closed=-800.0)):
+        found = fixed_points(cell, INPUTS[driven], starts=64)
+        held_unit = found.points[:, 0 if isinstance(cell, GRU) else units]
+        assert set(found.kinds) == {"marginal"} and not found.isolated.any() and found.rejected <= 8
+        assert len(found) > 20 and held_unit.min() < -0.4 and held_unit.max() > 0.4
+        assert Field(cell, found.x[None]).gap(found.points).abs().max() <= 2e-10
+
+
+@pytest.mark.parametrize("bias", [20.0, 24.0, 28.0, 32.0])
+def test_a_root_that_rounding_blurs_is_found_all_the_same(bias):
+    """1 − z = e^−b: what little is let through leads Newton's method to n(h) = h, which is 0 without a bias."""
+    found = fixed_points(holding(GRU, 3, bias), starts=64)
+    assert "marginal" in found.kinds and found.points[0].abs().max() < 1e-3 and found.share[0] > 0.5
+
+
+@pytest.mark.parametrize("units", [1, 2])
+def test_every_state_of_a_relu_that_copies_is_fixed(units):
+    """h ← max(h, 0): what is above 0 stays, and 0 itself stands at the edge of it, no node."""
+    cell = wide(Elman(1, units, activation="relu"), 0, 0.0)
+    with torch.no_grad():
+        cell.recurrent_weight.copy_(torch.eye(units))
+        cell.input_weight.fill_(1.0)
+    found = fixed_points(cell, starts=64)
+    assert set(found.kinds) == {"marginal"} and found.rejected == 0 and not found.stable.any()
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"), [(0.5, "stable node"), (1.0, "marginal"), (1.3, "marginal"), (-0.5, "stable node")]
+)
+def test_at_a_kink_all_sides_are_asked(size, kind):
+    """h ← max(a h, 0) at 0: the slope is 0 on one side and a on the other."""
+    found = fixed_points(Given(1, lambda h: torch.relu(size * h)), starts=torch.tensor([[0.0]]))
+    assert found.points.tolist() == [[0.0]] and found.kinds == [kind]
+
+
+def test_tanh_with_the_identity_rests_at_0_under_any_trajectory():
+    """h ← tanh h: I − J is singular at 0, also where the trajectory never leaves it."""
+    cell = wide(Elman(1, 3), 0, 0.0)
+    with torch.no_grad():
+        cell.recurrent_weight.copy_(torch.eye(3))
+    for x in INPUTS.values():
+        found = fixed_points(cell, x, starts=64)
+        assert set(found.kinds) == {"marginal"} and found.rejected == 0 and found.points.abs().max() < 1e-3
+
+
 def test_a_line_goes_on_outside_of_one():
     """h ← h, without an input: nothing pulls it in, and points below −1 and above 1 are as good as any."""
     found = fixed_points(Given(1, lambda h: h))
