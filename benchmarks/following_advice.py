@@ -183,7 +183,7 @@ def torch_loop(seed: int) -> tuple[Outcome, Outcome]:
     def outcome(line: str) -> Outcome:
         torch.manual_seed(seed)
         network = Network()
-        exec(line, {"seqdyn": seqdyn, "torch": torch, "model": network.lstm})
+        exec(line, {"seqdyn": seqdyn, "torch": torch, "lstm": network.lstm})
         fit(network, X, y, lambda output, target: (output - target) ** 2)
         cell = from_torch(network.lstm, network.head)
         report = stability_report(cell, X, at_the_end(y, X.shape[1]), required_lag=50)

@@ -7,6 +7,16 @@ from typing import Any, NamedTuple
 
 STATUSES = ("PASS", "WARN", "FAIL", "SKIPPED", "ERROR")
 
+MEASURED = {
+    "gradient": "Gradients",
+    "lyapunov": "Lyapunov exponents",
+    "parameters": "Gradients of single parameters",
+    "products": "Products of Jacobians",
+    "recurrence": "Jacobians of one step",
+    "saturation": "Ranges of the units",
+}
+"""What measurements are called in a sentence."""
+
 
 class Check(NamedTuple):
     """One check.
@@ -64,7 +74,7 @@ class Rule(NamedTuple):
             if need in case.found.failed:
                 return Answer("ERROR", None, None, case.found.failed[need])
             if getattr(case.found, need) is None:
-                return skipped(f"{need} was not measured.")
+                return skipped(f"{MEASURED.get(need, need.replace('_', ' ').capitalize())} were not measured.")
         return self.judge(case)
 
 

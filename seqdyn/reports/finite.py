@@ -5,6 +5,7 @@ The causes are looked for in the order in which one leads to the next, and the f
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -29,10 +30,28 @@ class Broken(NamedTuple):
         states of ordinary size.
     text : str
         What, where and how much of it, in one sentence.
+    defined : tuple of float, optional
+        Outputs (low, high) between which the loss is defined, where these are known; one of the two is infinite.
     """
 
     cause: str
     text: str
+    defined: tuple[float, float] | None = None
+
+    @property
+    def kept(self) -> str:
+        """Code that keeps outputs where the loss is defined, and where that is; empty where this is not known.
+
+        Examples
+        --------
+        >>> Broken("loss", "The loss is NaN", (0.0, math.inf)).kept
+        'Above 0 they stay with `torch.nn.functional.softplus(output) + 1e-06`'
+        """
+        low, high = self.defined or (-math.inf, math.inf)
+        if math.isfinite(low):
+            return f"Above {low:.4g} they stay with `torch.nn.functional.softplus(output) + {low + 1e-6:.6g}`"
+        below = f"Below {high:.4g} they stay with `{high - 1e-6:.6g} - torch.nn.functional.softplus(-output)`"
+        return below if math.isfinite(high) else ""
 
 
 def broken(subject: Subject) -> Broken | None:
@@ -112,7 +131,8 @@ def _loss(subject: Subject, output: Tensor) -> Broken | None:
     for name, values in (("loss", errors.detach()), ("slope of the loss", slopes)):
         bad = ~values.isfinite()
         if bool(bad.any()):
-            return Broken("loss", _where(name, values, bad) + _range(output.detach(), bad))
+            text, defined = _range(output.detach(), bad)
+            return Broken("loss", _where(name, values, bad) + text, defined)
     return None
 
 
@@ -120,23 +140,26 @@ def _where(name: str, values: Tensor, bad: Tensor) -> str:
     first = bad.nonzero()[0].tolist()
     what = written(float(values[tuple(first)]))
     place = f" at step {first[1]} of sequence {first[0]}" if len(first) > 1 else ""
-    return f"The {name} is {what}{place}, and not finite in {float(bad.double().mean()):.0%} of all errors"
+    return f"The {name} is {what}{place}, and not finite in {int(bad.sum())} of {counted(bad.numel(), 'error')}"
 
 
-def _range(output: Tensor, bad: Tensor) -> str:
-    """The outputs at which it happens, where outputs and errors stand side by side."""
+def _range(output: Tensor, bad: Tensor) -> tuple[str, tuple[float, float] | None]:
+    """The outputs at which it happens, and those at which it does not, where outputs and errors stand side by side."""
     if bad.dim() < 2:
-        return ""
+        return "", None
     if bad.shape != output.shape:
         bad = bad.flatten(2).any(2) if bad.dim() > 2 else bad
     wrong, right = output[bad], output[~bad]
     low, high = float(wrong.min()), float(wrong.max())
-    if not len(right) or not (high < float(right.min()) or low > float(right.max())):
-        return f", for outputs from {written(low)} to {written(high)}"
-    if high <= 0 < float(right.min()):
-        return ", for outputs at or below 0"
-    below = high < float(right.min())
-    return f", for outputs {'up to' if below else 'from'} {written(high if below else low)}"
+    if len(right) and high < float(right.min()):
+        if high <= 0 < float(right.min()):
+            return ", for outputs at or below 0", (0.0, math.inf)
+        return f", for outputs up to {written(high)}", (float(right.min()), math.inf)
+    if len(right) and low > float(right.max()):
+        if right.max() < 1 <= low:
+            return ", for outputs at or above 1", (-math.inf, 1.0)
+        return f", for outputs from {written(low)} up", (-math.inf, float(right.max()))
+    return f", for outputs from {written(low)} to {written(high)}", None
 
 
 def _listed(names: list[str], most: int = 3) -> str:

@@ -69,7 +69,8 @@ def input_sizes(cell: Cell, x: Any) -> Sizes | None:
     """
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() != 3 or not x.shape[2]:
         return None
-    inner, seen, encoded = measured(cell), double(x), False
+    inner: Any = measured(cell)
+    seen, encoded = double(x), False
     with torch.no_grad():
         while isinstance(inner, Wrapper | Stack):
             encoded = encoded or isinstance(inner, Encoded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,23 +11,29 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import clone
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
+from seqdyn.cells.gru import GRU
+from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.checks import check_count
-from seqdyn.dynamics.driven import Driven, Errors, Loss, check_errors, weighted
+from seqdyn.dynamics.driven import Driven, Errors, Loss, by_step, check_errors, weighted
 from seqdyn.dynamics.gates import forget_bias_for
 from seqdyn.dynamics.stretches import Stretches, stretches
 from seqdyn.dynamics.trajectory import double, measured
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.loops import scan
+from seqdyn.reports.input_sizes import Sizes, input_sizes, scaling_code
 from seqdyn.reports.reading import driven_model, is_step, name_of
 from seqdyn.state import State, leaves, named_leaves, steps
 
 SEQUENCES, STEPS = 8, 2000
 """How many sequences, and steps of each, are measured unless asked for more."""
+
+USUAL_RATE = 1e-2
+"""What is advised in place of a learning rate above 1."""
 
 TRIED = 64
 """Steps of which a loss is tried on the outputs."""
@@ -55,11 +62,15 @@ class Subject:
         K: how far back a gradient has to reach.
     required_lag_from : str
         Who says so.
+    guessed : bool
+        Whether nobody does, and K is a share of the data.
     estimator : fitted estimator or None
     unused : int
         Rows of the data that were not measured.
     layout : str
         How X was read, where that is not plain; empty where it is.
+    scaling : str
+        How to centre and scale X, in the form it was given in, as code where that is one line.
     """
 
     model: str
@@ -72,9 +83,16 @@ class Subject:
     kind: str
     required_lag: int
     required_lag_from: str
+    guessed: bool = False
     estimator: Any = None
     unused: int = 0
     layout: str = ""
+    scaling: str = ""
+
+    @property
+    def sizes(self) -> Sizes | None:
+        """How large the inputs are that the recurrence sees; None where that does not matter."""
+        return input_sizes(self.cell, self.x) if self.kind == "driven" else None
 
     @property
     def bptt_length(self) -> int | None:
@@ -106,20 +124,40 @@ class Subject:
         return "torch module" if any(own != name for own, name in self.names().items()) else "cell"
 
     def setting(self, name: str, value: Any) -> str | None:
-        """A parameter of the estimator, as code; None where there is none that takes it."""
+        """A parameter of the estimator, as code; None where there is none that takes it, or it has this value."""
+        own = getattr(self.estimator, name, None)
+        if isinstance(own, str | float | int | tuple) and own == value:
+            return None
         taken = self.given == "estimator" and self.accepts(**{name: value})
         return f"`{name}={value!r}`" if taken else None
 
     def start(self, name: str, number: float | None = None) -> str | None:
         """A start of the weights, as code: a parameter of the estimator, or a function that changes a module."""
-        own = "model" if self.given == "torch module" else "cell"
-        call = f"`seqdyn.training.initialisation.{name}({own}{'' if number is None else f', {number}'})`"
-        if self.given != "estimator":
-            return call
+        function = f"seqdyn.training.initialisation.{name}"
+        ends = ")" if number is None else f", {number})"
+        if self.given == "torch module":
+            gates = self.parts(LSTM, GRU) if name in ("forget_bias", "chrono") else []
+            bare = any("bias" not in part.torch_names for part in gates)
+            return f"`{function}({self.part}{ends}`{', once it is built with `bias=True`' if bare else ''}"
+        if self.given == "cell":
+            return f"`{function}(cell{ends}`"
         parameter = self.setting("initialise", name if number is None else (name, number))
         if parameter or not self.accepts(cell=LSTM) or "initialise" in self.estimator.get_params():
             return parameter
-        return f"by a function `cell(inputs, hidden)` that makes one, calls {call} and returns it"
+        kind = next(type(part).__name__ for part in self.parts(LSTM, GRU, Elman, Linear))
+        made = f"made = seqdyn.{kind}(inputs, hidden); {function}(made{ends}; return made"
+        return f"`cell=cell` after `def cell(inputs, hidden): {made}`"
+
+    @property
+    def part(self) -> str:
+        """What code calls the recurrence of torch's that was measured."""
+        kinds = {LSTM: "lstm", GRU: "gru", Elman: "rnn"}
+        return next((kinds[type(part)] for part in self.parts(*kinds)), "model")
+
+    @property
+    def named(self) -> str:
+        """What that name in the code is; empty where there is none."""
+        return f" Here `{self.part}` is the module that was measured." if self.given == "torch module" else ""
 
     def started(self, name: str) -> bool:
         """Whether the estimator began with this start of the weights, at a gain of 1."""
@@ -141,21 +179,29 @@ class Subject:
         """A gated cell in place of a plain one, as code."""
         kind = type(self.estimator).__name__
         if self.given == "estimator" and kind.startswith("Elman"):
-            return f"`LSTM{kind.removeprefix('Elman')}(initialise=('forget_bias', {self.holding_bias}))`"
-        return self.setting("cell", "lstm") or "LSTM or GRU"
+            start = f"initialise=('forget_bias', {self.holding_bias})"
+            return f"`LSTM{kind.removeprefix('Elman')}({start})` with the same settings otherwise"
+        own = getattr(self.estimator, "cell", None)
+        if isinstance(own, Cell):
+            return f"`cell=seqdyn.LSTM({own.input_size}, {own.hidden_size})`"
+        if isinstance(own, type) and self.accepts(cell=LSTM):
+            return "`cell=seqdyn.LSTM`"
+        own_kind = "`torch.nn.LSTM`" if self.given == "torch module" else "`seqdyn.LSTM`"
+        return self.setting("cell", "lstm") or own_kind
 
     def clipping(self, norm: float) -> str | None:
         """A limit on the norm of the gradient, as code: a parameter of the estimator, or torch's own function."""
         if self.given == "estimator":
-            return self.setting("clip_norm", norm)
+            own = getattr(self.estimator, "clip_norm", None)
+            return None if own is not None and own <= norm else self.setting("clip_norm", norm)
         call = f"`torch.nn.utils.clip_grad_norm_(model.parameters(), {norm})`"
         return f"{call} between `loss.backward()` and `optimizer.step()`"
 
     @property
     def smaller_steps(self) -> str:
-        """A tenth of the learning rate, as code where it is known."""
+        """A tenth of the learning rate, or the usual one where that is still too large, as code where it is known."""
         rate = getattr(self.estimator, "learning_rate", None)
-        return f"`learning_rate={rate / 10:g}`" if rate else "a tenth of the learning rate"
+        return f"`learning_rate={rate / 10 if rate <= 1 else USUAL_RATE:g}`" if rate else "a tenth of the learning rate"
 
     @property
     def usual_norm(self) -> float | None:
@@ -186,7 +232,7 @@ class Subject:
             "model": self.model,
             "cell": " ".join(str(self.cell).split()),
             "kind": self.kind,
-            "state": ", ".join(name for name, _ in named_leaves(self.state)),
+            "state": ", ".join(f"h[{name}]" if name.isdigit() else name or "h" for name, _ in named_leaves(self.state)),
             "width": sum(leaf[0].numel() for leaf in leaves(self.state)),
             "parameters": sum(parameter.numel() for parameter in self.cell.parameters()),
             "sequences": self.sequences,
@@ -241,11 +287,10 @@ def subject_of(
     if loss is not None and not callable(loss):
         raise TypeError(f"loss must be a callable (output, target) -> errors, got {type(loss).__name__}.")
     driven = driven_model(model, X, y, loss, initial_state, steps)
-    lag, said = _required(driven, required_lag)
+    lag, said, guessed = _required(driven, required_lag)
     begin = None if is_step(model, initial_state) else initial_state  # a step function's is in its cell
     cut = stretches(driven, lag, begin, count=max_sequences, longest=max_steps)
-    errors = _errors(driven, loss)
-    _try(driven.cell, cut, errors)
+    errors = _tried(driven.cell, cut, _errors(driven, loss))
     return Subject(
         name_of(model),
         driven.cell,
@@ -257,9 +302,11 @@ def subject_of(
         "autonomous" if driven.alone else "driven",
         lag,
         said,
+        guessed,
         driven.estimator,
         cut.unused,
         driven.layout,
+        scaling_code(X),
     )
 
 
@@ -268,26 +315,33 @@ def _errors(driven: Driven, loss: Loss | None) -> Errors:
     if loss is None:
         untargeted = Errors(lambda output, _: 0.5 * output**2, "½‖y‖² of the outputs, for want of targets")
         return driven.errors or untargeted
-    return Errors(loss if driven.errors is not None else lambda output, _: loss(output), "the given loss")
+    own = copy.deepcopy(loss).double().cpu() if isinstance(loss, nn.Module) else loss  # its weights of classes, too
+    return Errors(own if driven.errors is not None else lambda output, _: own(output), "the given loss")
 
 
-def _try(cell: Cell, cut: Stretches, errors: Errors) -> None:
-    """Raise if the loss does not give errors of single steps; it is tried on some outputs, again and again."""
+def _tried(cell: Cell, cut: Stretches, errors: Errors) -> Errors:
+    """The errors as they take class numbers; raises if they are not of single steps, tried on some outputs again."""
     count = int(leaves(cut.x)[0].shape[1])
     with torch.no_grad():
         output = scan(measured(cell), double(steps(cut.x, 0, min(TRIED, count))), cut.state).output
     if isinstance(output, Tensor):
-        check_errors(errors, output[:, torch.arange(count) % TRIED], cut.target, cut.weight)
+        output = output[:, torch.arange(count) % TRIED]
+        errors = by_step(errors, output, cut.target)
+        check_errors(errors, output, cut.target, cut.weight)
+    return errors
 
 
-def _required(driven: Driven, required_lag: int | None) -> tuple[int, str]:
-    """K, and where it is from: never the length of truncation, which is to be judged by it."""
+def _required(driven: Driven, required_lag: int | None) -> tuple[int, str, bool]:
+    """K, where it is from, and whether it is a guess: never the length of truncation, which is to be judged by it.
+
+    An error at the end of a sequence alone has to reach its beginning, so that its length is no guess.
+    """
     if required_lag is not None:
-        return int(required_lag), "required_lag"
+        return int(required_lag), "required_lag", False
     window = getattr(driven.cell if driven.estimator is None else driven.estimator, "window", None)
     if window:
-        return max(2, int(window)), "window"
+        return max(2, int(window)), "window", False
     lengths = driven.rows.lengths
     if len(lengths) >= 3:
-        return max(2, int(lengths.float().median()) - 1), "the length of the sequences"
-    return max(2, int(lengths.max()) // 10), "a tenth of the sequence"
+        return max(2, int(lengths.float().median()) - 1), "the length of the sequences", not driven.at_end
+    return max(2, int(lengths.max()) // 10), "a tenth of the sequence", True

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import seqdyn
@@ -31,7 +32,6 @@ from seqdyn import (
 )
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.linear import Linear
-from seqdyn.cells.lstm import LSTM
 from seqdyn.systems.henon import Henon
 from seqdyn.teacher_forcing import TeacherForcing
 from seqdyn.training import initialisation
@@ -155,14 +155,11 @@ def test_a_language_model_is_advised_what_it_takes() -> None:
     asked = stability_report(model, text, tier="fast")
     assert ids(asked)[0] == "R13" and "`required_lag`" in asked.recommendations[0]
     before = stability_report(model, text, required_lag=60, tier="fast")
-    line = following.CODE.findall(advised(before, "R01")["text"])[1]
-
-    def cell(inputs: int, hidden: int) -> LSTM:
-        made = LSTM(inputs, hidden, generator=torch.Generator().manual_seed(0))
-        exec(line, {"seqdyn": seqdyn, "cell": made})
-        return made
-
-    again = LanguageModel(cell=cell, hidden_size=12, max_steps=20, bptt_length=150, random_state=0).fit(text)
+    setting, line = following.CODE.findall(advised(before, "R01")["text"])[:2]
+    space: dict[str, Any] = {"seqdyn": seqdyn}
+    exec(line, space)
+    assert setting == "cell=cell"
+    again = LanguageModel(cell=space["cell"], hidden_size=12, max_steps=20, bptt_length=150, random_state=0).fit(text)
     after = stability_report(again, text, required_lag=60, tier="fast")
     assert after.gradient.median > before.gradient.median + 2
 
@@ -318,7 +315,7 @@ def test_advice_for_torch_works_on_the_module(kind: type) -> None:
     x = 0.03 * drive().transpose(0, 1)
     before = stability_report(model, x, required_lag=40, tier="fast")
     assert before.verdict == "VANISHING"
-    exec(following.CODE.findall(before.recommendations[0])[0], {"seqdyn": seqdyn, "model": model})
+    exec(following.CODE.findall(before.recommendations[0])[0], {"seqdyn": seqdyn, kind.__name__.lower(): model})
     after = stability_report(model, x, required_lag=40, tier="fast")
     assert after.gradient.median > before.gradient.median + 2 and after.verdict == "OK", str(after)
 
@@ -331,7 +328,7 @@ def test_inputs_far_from_unit(offset: float) -> None:
     before = stability_report(model, X, required_lag=20)
     assert ids(before)[0] == "R14" and before.recommendations[0].startswith("Scale the inputs")
     assert before.checks.loc[["GS012", "GS013", "GS014"], "status"].ne("FAIL").all()
-    space = {"X": X}
+    space = {"X": X, "torch": torch, "StandardScaler": StandardScaler}
     exec(following.CODE.findall(before.recommendations[0])[0], space)
     after = stability_report(model, space["X"], required_lag=20, tier="fast")
     assert offset or after.gradient.median > before.gradient.median + 2  # beside it gates may be stuck open

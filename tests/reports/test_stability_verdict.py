@@ -32,8 +32,9 @@ from seqdyn.cells.lstm import LSTM
 from seqdyn.composition import Readout
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.reports.bootstrap_median import Estimate, estimate, median
+from seqdyn.reports.evidence import Evidence, Thresholds
 from seqdyn.reports.finite import Broken
-from seqdyn.reports.stability.verdict import Evidence, Thresholds, decide
+from seqdyn.reports.stability.verdict import decide
 from seqdyn.reports.subject import subject_of
 from seqdyn.systems.henon import Henon
 from tests.dynamics.unchanged import unchanged
@@ -177,7 +178,7 @@ def test_errors_that_do_not_feel_the_state() -> None:
     cell = linear(1.0)
     torch.nn.init.zeros_(cell.readout)
     report = stability_report(cell, drive(2), required_lag=20, tier="fast")
-    assert report.verdict == "INCONCLUSIVE" and "No error of a measured step" in report.reason
+    assert report.verdict == "INCONCLUSIVE" and "the readout's weights `readout` are all 0" in report.reason
 
 
 # --- evidence made by hand --------------------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ def truncation(case: Case) -> Answer:
         text = f"`bptt_length={length}` leaves out all of the gradient at a lag of {counted(lag, 'step')}."
         return Answer("WARN" if case.evidence.guessed else "FAIL", 1.0, case.limits.truncated, text)
     if case.found.parameters is None:
-        return skipped("parameters was not measured.")
+        return skipped("Gradients of single parameters were not measured.")
     text = f"Share of the gradient that `bptt_length={length}` leaves out."
     return at_most(beyond(case.found, length), case.limits.truncated, text)
 

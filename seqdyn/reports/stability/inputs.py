@@ -2,27 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
-from seqdyn.cells.linear import Linear
-from seqdyn.dynamics.trajectory import rows_of
 from seqdyn.reports.checks import Answer, at_least, at_most, rule, skipped
+from seqdyn.reports.input_sizes import FAR
 from seqdyn.reports.stability.verdict import ENOUGH, Case
-from seqdyn.reports.subject import Subject
-
-FAR = 5.0
-"""Mean or scale of an input from which it is far from unit: it drives gates and units to the ends of their range."""
-
-
-def input_sizes(subject: Subject) -> tuple[Tensor, Tensor] | None:
-    """Mean and scale of every input, in the cell's own units; None where inputs are no plain numbers, or matter not."""
-    x = subject.x
-    plain = isinstance(x, Tensor) and x.is_floating_point() and x.dim() == 3 and x.shape[2] > 0
-    if subject.kind != "driven" or not plain or isinstance(subject.cell, Linear):
-        return None
-    rows = rows_of(x)
-    return rows.mean(0), rows.std(0, correction=0)
 
 
 @rule("GS001", "finite", "", "products")
@@ -40,11 +22,11 @@ def enough(case: Case) -> Answer:
 
 @rule("GS024", "inputs are of unit size", "", "subject")
 def unit_size(case: Case) -> Answer:
-    sizes = input_sizes(case.subject)
+    sizes = case.subject.sizes
     if sizes is None:
-        return skipped("The inputs are no plain numbers, or the model is linear.")
-    worst = float(torch.stack(sizes).abs().max())
-    return at_most(worst, FAR, "The largest mean or scale of an input, in the units the cell sees.")
+        return skipped("The inputs are no plain numbers, or the recurrence is linear or normalises them itself.")
+    seen = "of what the encoder makes of the inputs" if sizes.encoded else "of an input, in the units the cell sees"
+    return at_most(float(sizes.largest.max()), FAR, f"The largest mean or scale {seen}.")
 
 
 RULES = (finite, enough, unit_size)

@@ -14,6 +14,7 @@ from seqdyn.dynamics.trajectory import Trajectory, rows_of
 from seqdyn.figures import MODELS, PALETTE
 from seqdyn.reports.checks import Answer, at_most, rule, skipped
 from seqdyn.reports.drawing import Axes, curve, drawing, numbers
+from seqdyn.reports.evidence import ROUNDING
 from seqdyn.reports.grids import Grid
 from seqdyn.reports.pointers import Content, look_up
 from seqdyn.reports.quantities import Axis, Quantity, single
@@ -133,8 +134,8 @@ def forgetting(case: Case) -> Answer:
     kind = "autonomous" if case.evidence.autonomous else found.kind
     text = f"λ₁ − 2 SE of the {kind} exponent, λ₁ = {leading:.4g} ± {error:.2g} {found.unit}."
     if case.evidence.chaotic:
-        return Answer("PASS", leading - 2 * error, 0.0, text + " In a system that runs alone chaos is no defect.")
-    return at_most(leading - 2 * error, 0.0, text)
+        return Answer("PASS", leading - 2 * error, ROUNDING, text + " In a system that runs alone chaos is no defect.")
+    return at_most(leading - 2 * error, ROUNDING, text + f" Up to {written(ROUNDING)} is rounding.")
 
 
 @rule("GS012", "sum rule", "nats", "lyapunov", "lyapunov")

@@ -16,11 +16,13 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
+from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.dynamics.gates import most_closed, needed_time_constant, slowest
 from seqdyn.reports.advice import Advice, Recommendation, Rules
 from seqdyn.reports.checks import Check
+from seqdyn.reports.input_sizes import FAR
+from seqdyn.reports.last_advice import last_advice
 from seqdyn.reports.stability.gradients import beyond
-from seqdyn.reports.stability.inputs import FAR, input_sizes
 from seqdyn.reports.stability.verdict import ENOUGH, Case, Verdict
 from seqdyn.reports.writing import counted, from_log10, written
 
@@ -61,7 +63,9 @@ class _Judged(Case):
 def recommend(case: Case, verdict: Verdict, checks: Sequence[Check]) -> list[Recommendation]:
     """What follows from the verdict and the checks, the most effective first."""
     failing = frozenset(check.id for check in checks if check.status in ("WARN", "FAIL"))
-    return advice.on(_Judged(case.subject, case.found, case.evidence, case.limits, verdict, failing))
+    judged, named = _Judged(case.subject, case.found, case.evidence, case.limits, verdict, failing), case.subject.named
+    given = [one._replace(text=one.text + named) if "initialisation." in one.text else one for one in advice.on(judged)]
+    return given or ([] if verdict.severity == "PASS" else [last_advice(judged.side, judged.lag)])
 
 
 # --- what cannot be trained at all ------------------------------------------------------------------------------------
@@ -70,12 +74,12 @@ def recommend(case: Case, verdict: Verdict, checks: Sequence[Check]) -> list[Rec
 @advice("R16", "output", "GS001")
 def _defined(case: _Judged) -> Advice:
     """A loss that is NaN on some outputs: keep the outputs where it is defined."""
-    if case.cause != "loss":
+    if case.found.broken is None or case.cause != "loss":
         return None
+    kept = case.found.broken.kept
     text = (
         "Look for a logarithm, a square root or a division of the outputs in the loss, and keep the outputs where it "
-        "is defined. Above 0 they stay with `torch.nn.functional.softplus(output) + 1e-6` in place of `output`, in the "
-        "loss or at the end of the model."
+        f"is defined.{f' {kept} in place of `output`, in the loss or at the end of the model.' if kept else ''}"
     )
     return text, 1e-6
 
@@ -103,17 +107,33 @@ def _smaller_steps(case: _Judged) -> str:
 @advice("R14", "input", "GS024")
 def _scale_inputs(case: _Judged) -> Advice:
     """Inputs far from unit size: which one is farthest, and how to centre and scale."""
-    sizes = input_sizes(case.subject)
+    sizes = case.subject.sizes
     assert sizes is not None
-    worst = int(torch.stack(sizes).abs().max(0).values.argmax())
-    mean, scale = (float(size[worst]) for size in sizes)
-    code = case.subject.setting("scale", True) or "`X = (X - X.mean((0, 1))) / X.std((0, 1))`"
+    worst, width = int(sizes.largest.argmax()), len(sizes.mean)
+    mean, scale, code = float(sizes.mean[worst]), float(sizes.scale[worst]), case.subject.scaling
+    what, how = f"feature {worst}", f"{code} (`StandardScaler` is scikit-learn's)"
+    if sizes.encoded:
+        what = f"number {worst} of what the encoder makes of them"
+        how = f"`encoder = torch.nn.Sequential(encoder, torch.nn.LayerNorm({width}))`"
+    elif (own := case.subject.setting("scale", True)) or not code.startswith("`"):
+        how = own or f"by scikit-learn's `StandardScaler`, {code}"
     text = (
-        f"Scale the inputs: feature {worst} has mean {written(mean)} and standard deviation {written(scale)}, and "
-        f"inputs beyond {FAR:g} drive gates and units to the ends of their range. Centre and scale them, {code}, and "
-        "train anew."
+        f"Scale the inputs: {what} has mean {written(mean)} and standard deviation {written(scale)}, and inputs beyond "
+        f"{FAR:g} drive gates and units to the ends of their range. Centre and scale them, {how}, and train anew."
     )
     return text, max(abs(mean), scale)
+
+
+@advice("R18", "weight", "GS002", always=True)
+def _read_the_state(case: _Judged) -> Advice:
+    """A readout of zeros: the recurrence is not at fault."""
+    if not case.evidence.unread or case.cause is not None:
+        return None
+    text = (
+        f"Begin with readout weights that are not 0, {case.evidence.unread}, and train anew: nothing reads the state, "
+        "and the model answers without any memory. Where it answers well without, leave it as it is."
+    )
+    return text, 0.0
 
 
 @advice("R13", "steps", "GS002", always=True)
@@ -133,17 +153,19 @@ def _reach(case: _Judged) -> Advice:
     """Truncation that is shorter than the lag, or leaves out much: how long it has to be."""
     length, lag, steps = case.subject.bptt_length or 0, case.evidence.lag, case.subject.steps
     parameters, share = case.found.parameters, case.limits.truncated
-    known = case.evidence.truncated and not case.evidence.guessed
-    if known or parameters is None or beyond(case.found, length) <= share:
+    if case.evidence.truncated:
         # of chunks as long as the lag one error each would reach so far back; of these every fourth does
         needed = steps if lag < steps <= 2 * lag else math.ceil(4 * lag / 3)
         why = f"cannot teach a lag of {lag}; {counted(needed, 'step')} can"
     else:
+        assert parameters is not None
         pairs = zip(parameters.edges, parameters.beyond_apart, strict=True)
-        needed = next(edge + 1 for edge, left in pairs if float(left) <= share)
-        left_out, can = f"{beyond(case.found, length):.0%}", counted(needed, "step")
-        why = f"leaves out {left_out} of the gradient; {can} leave {share:.0%}"
-    return f"Carry the gradient further back, `bptt_length={needed}`: `bptt_length={length}` {why}.", float(needed)
+        needed = next((edge + 1 for edge, left in pairs if edge >= length and float(left) <= share), 0)
+        why = (
+            f"leaves out {beyond(case.found, length):.0%} of the gradient; {counted(needed, 'step')} leave {share:.0%}"
+        )
+    text = f"Carry the gradient further back, `bptt_length={needed}`: `bptt_length={length}` {why}."
+    return (text, float(needed)) if needed > length else None
 
 
 # --- gradients that vanish --------------------------------------------------------------------------------------------
@@ -154,12 +176,14 @@ def _hold_longer(case: _Judged) -> Advice:
     """Gates whose time constants are shorter than the lag: a bias that holds as long."""
     lag, bias, least = case.evidence.lag, case.subject.holding_bias, case.limits.vanishing_warn
     equal, spread = case.subject.start("forget_bias", bias), case.subject.start("chrono", max(lag, 3))
-    if case.side not in ("VANISHING", "MIXED", "INCONCLUSIVE") or equal is None or spread is None:
+    ways = [f"a bias of {bias:g}, {equal}"] if equal else []
+    if spread and (spread.count("`") == 2 or not equal):
+        ways.append(f"memories of up to {case.lag}, {spread}")
+    if case.side not in ("VANISHING", "MIXED", "INCONCLUSIVE") or not ways or case.evidence.unread:
         return None
     gate = "forget gate" if case.subject.parts(LSTM) else "update gate"
-    other = f", or with memories of up to {case.lag}, {spread}" if spread.startswith("`") else ""
     text = (
-        f"Let the {gate} hold longer: begin with a bias of {bias:g}, {equal}{other}. Nine of ten units now forget "
+        f"Let the {gate} hold longer: begin with {', or with '.join(ways)}. Nine of ten units now forget "
         f"within {slowest(case.found.gates or {}):.3g} steps (time constant); to keep {from_log10(least)} of a "
         f"gradient over {case.lag} some need {needed_time_constant(lag, least):.3g}."
     )
@@ -170,7 +194,7 @@ def _hold_longer(case: _Judged) -> Advice:
 def _isometric(case: _Judged) -> Advice:
     """A plain recurrence that shrinks or stretches: weights that do neither."""
     networks = case.subject.parts(Elman)
-    if case.side != "VANISHING" or not networks or not math.isfinite(case.evidence.gradient.median):
+    if case.side != "VANISHING" or not networks or math.isnan(case.evidence.gradient.median):
         return None
     sizes = torch.cat([torch.linalg.svdvals(own.recurrent_weight.detach().double()) for own in networks])
     low, high = float(sizes.min()), float(sizes.max())
@@ -202,7 +226,48 @@ def _slower_poles(case: _Judged) -> Advice:
     return text, needed
 
 
+@advice("R19", "radius", "GS002")
+def _remember_longer(case: _Judged) -> Advice:
+    """A reservoir that forgets too fast: the spectral radius at which enough is left."""
+    networks, needed = case.subject.parts(EchoState), 10 ** (case.limits.vanishing_warn / (case.evidence.lag - 1))
+    if len(networks) != 1 or case.side != "VANISHING" or not case.rate:
+        return None
+    radius = networks[0].spectral_radius
+    higher = float(f"{radius * needed / case.rate:.2g}")
+    code = case.subject.setting("spectral_radius", higher) or f"`EchoState(…, spectral_radius={higher:g})`"
+    text = (
+        f"Let the reservoir remember longer: raise the spectral radius from {radius:.3g} to {higher:g}, {code}, or "
+        f"take a smaller `input_scale` or `leak`. A gradient keeps {case.rate:.3f} of its size a step; {needed:.3f} "
+        f"would keep {from_log10(case.limits.vanishing_warn)} over {case.lag}."
+    )
+    return text, higher
+
+
+@advice("R20", "steps", "GS002")
+def _widen(case: _Judged) -> Advice:
+    """A moving average that is shorter than the lag."""
+    window, lag = min((part.window for part in case.subject.parts(MovingAverage)), default=0), case.evidence.lag
+    if case.side != "VANISHING" or not 0 < window <= lag:
+        return None
+    code = case.subject.setting("window", lag + 1) or f"`MovingAverage(…, window={lag + 1})`"
+    return f"Take a longer window, {code}: {window} steps hold nothing of what came {case.lag} before.", float(lag + 1)
+
+
 # --- gradients that explode -------------------------------------------------------------------------------------------
+
+
+@advice("R06", "gain", "GS001")
+def _bounded(case: _Judged) -> Advice:
+    """States that grow without bound: recurrent weights that do not stretch."""
+    linear, start = case.subject.parts(Linear), case.subject.parts(Elman) and case.subject.start(case.subject.isometry)
+    grow = "the states grow without bound."
+    if case.cause != "overflow" or not (linear or start):
+        return None
+    if start:
+        return f"Begin with {case.subject.isometry} recurrent weights, {start}: {grow}", 1.0
+    radius = max(float(torch.linalg.eigvals(part.transition.detach()).abs().max()) for part in linear)
+    factor = float(f"{1 / radius:.3g}")
+    return f"Make the recurrent weights {factor:g} times as large: {grow}", factor
 
 
 @advice("R05", "norm", "GS003", always=True)
@@ -237,7 +302,7 @@ def _growing(case: _Judged, cure: str, number: float) -> Advice:
 def _clip(case: _Judged) -> Advice:
     """A limit of 1 where nothing is clipped: norms of a training that explodes say nothing of those to come."""
     clips = any(getattr(case.subject.estimator, name, None) is not None for name in ("clip_norm", "clip_quantile"))
-    driven = case.subject.kind == "driven" and case.cause is None
+    driven = case.subject.kind == "driven" and case.cause in (None, "overflow")
     if case.side not in ("EXPLODING", "MIXED") or not driven or clips:
         return None
     limit = min(1.0, float(f"{2 * (case.subject.usual_norm or math.inf):.2g}"))
@@ -257,8 +322,9 @@ def _forget_the_start(case: _Judged) -> Advice:
     code = case.subject.setting("spectral_radius", lower) or f"`EchoState(…, spectral_radius={lower:g})`"
     text = (
         f"Make the reservoir forget its start: lower the spectral radius from {radius:.3g} to {lower:g}, {code}, or "
-        "take a larger `input_scale` or a smaller `leak`. Its leading exponent under these inputs is "
-        f"{leading:.3g} nats per step, so that two starts never come together (no echo state property)."
+        "take a larger `input_scale` or a smaller `leak`. Its leading exponent under these inputs, λ₁ − 2 SE = "
+        f"{written(leading - 2 * case.evidence.exponent_error)} nats per step, is above 0: two starts never come "
+        "together (no echo state property)."
     )
     return text, lower
 

@@ -10,14 +10,16 @@ from matplotlib.figure import Figure
 
 from seqdyn.checks import check_choice
 from seqdyn.reports.base import Report
+from seqdyn.reports.bootstrap_median import Estimate
 from seqdyn.reports.checks import STATUSES
+from seqdyn.reports.evidence import Thresholds
 from seqdyn.reports.overview import overview
 from seqdyn.reports.stability.difference import Difference, compare
 from seqdyn.reports.stability.measurements import TIERS
 from seqdyn.reports.stability.recommendations import recommend
 from seqdyn.reports.stability.sections import to_html
 from seqdyn.reports.stability.themes import FIGURES, QUANTITIES, RULES, SCHEMA, content_of, measure
-from seqdyn.reports.stability.verdict import Case, Estimate, Thresholds, decide, evidence_of
+from seqdyn.reports.stability.verdict import Case, decide, evidence_of
 from seqdyn.reports.subject import SEQUENCES, STEPS, Loss, subject_of
 from seqdyn.reports.writing import from_log10, written
 from seqdyn.state import State
@@ -37,7 +39,7 @@ class StabilityReport(Report):
         As :func:`seqdyn.reports.stability.themes.content_of` makes it.
 
     Its ``verdict`` is ``"OK"``, ``"VANISHING"``, ``"EXPLODING"``, ``"TRUNCATED"``, ``"NOT FINITE"``, ``"CHAOTIC"``,
-    ``"TRANSIENT"``, ``"MIXED"`` or ``"INCONCLUSIVE"``.
+    ``"TRANSIENT"``, ``"MIXED"``, ``"SATURATED"`` or ``"INCONCLUSIVE"``.
     """
 
     schema, quantities = SCHEMA, QUANTITIES
@@ -154,7 +156,7 @@ def stability_report(
     steps : int
         Without X: how long the model runs.
     thresholds : dict, optional
-        Others than those of :class:`~seqdyn.reports.stability.verdict.Thresholds`, by name.
+        Others than those of :class:`~seqdyn.reports.evidence.Thresholds`, by name.
     seed : int
         Of everything drawn. The same call gives the same report, to the last byte.
     verbose : bool

@@ -9,14 +9,15 @@ Decided by L at the required lag K; a spectral radius, which says nothing about 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from numbers import Real
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from seqdyn.reports.bootstrap_median import Estimate, estimate, quantiles
-from seqdyn.reports.finite import Broken
+from seqdyn.reports.bootstrap_median import estimate, quantiles
+from seqdyn.reports.causes import at_ends, silent_readouts
+from seqdyn.reports.evidence import Evidence, Thresholds
+from seqdyn.reports.input_sizes import FAR
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.subject import Subject
 from seqdyn.reports.writing import counted, from_log10
@@ -28,127 +29,12 @@ ENOUGH = 3
 """How many times K all sequences together must be long."""
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """Where a gradient counts as vanished or exploded; all of them are our own choice, and yours to change.
-
-    Attributes
-    ----------
-    vanishing_warn, vanishing_fail : float
-        log₁₀ of what is left of a gradient. Below −7 it is lost in the rounding of float32 sums.
-    exploding_warn, exploding_fail : float
-        log₁₀ of its growth.
-    transient : float
-        log₁₀ of a growth that dies again.
-    saturated, clipped : float in (0, 1)
-        Shares of gate values at their ends, and of training steps that were clipped.
-    truncated : float in (0, 1)
-        Share of the gradient that truncation leaves out.
-    """
-
-    vanishing_warn: float = -3.0
-    vanishing_fail: float = -7.0
-    exploding_warn: float = 2.0
-    exploding_fail: float = 4.0
-    transient: float = 2.0
-    saturated: float = 0.9
-    clipped: float = 0.5
-    truncated: float = 0.1
-
-    def __post_init__(self) -> None:
-        values = [getattr(self, field.name) for field in fields(self)]
-        if not all(isinstance(value, Real) and np.isfinite(float(value)) for value in values):
-            raise ValueError(f"Thresholds are finite numbers, got {self}.")
-        if not all(0 < share < 1 for share in (self.saturated, self.clipped, self.truncated)):
-            raise ValueError(
-                f"saturated, clipped and truncated are shares in (0, 1), got {self.saturated}, {self.clipped}, "
-                f"{self.truncated}."
-            )
-        if not self.vanishing_fail <= self.vanishing_warn < self.exploding_warn <= self.exploding_fail:
-            raise ValueError(
-                "Thresholds must increase: vanishing_fail ≤ vanishing_warn < exploding_warn ≤ exploding_fail, got "
-                f"{self.vanishing_fail}, {self.vanishing_warn}, {self.exploding_warn}, {self.exploding_fail}."
-            )
-
-    def side(self, value: float) -> str:
-        """On which side of the thresholds a log₁₀ lies."""
-        if np.isnan(value) or value > self.exploding_warn:
-            return "EXPLODING"
-        return "VANISHING" if value < self.vanishing_warn else "OK"
-
-    def severity(self, value: float) -> str:
-        """PASS, WARN or FAIL."""
-        if self.side(value) == "OK":
-            return "PASS"
-        return "WARN" if self.vanishing_fail <= value <= self.exploding_fail else "FAIL"
-
-
 class Verdict(NamedTuple):
     """The word, how bad it is, and why in one sentence."""
 
     name: str
     severity: str
     reason: str
-
-
-class Evidence(NamedTuple):
-    """What the verdict is made of, norms as log₁₀.
-
-    Attributes
-    ----------
-    lag : int
-        K.
-    gradient, product : Estimate
-        L and G.
-    spread : tuple of float
-        The 5 % and 95 % quantiles of L over sequences and errors.
-    rows, longest, values : int
-        Steps of all sequences together, the longest lag that could be measured, and errors at the required lag.
-    peak, peak_lag
-        The largest median log₁₀ ‖P‖ over all lags.
-    exponent, exponent_error, growth : float
-        λ₁ and its standard error, NaN where they were not computed; of a system that runs alone, ln of how much its
-        states grow from the first half of the run to the second.
-    broken : Broken or None
-        What was not finite, why, and where it begins.
-    bptt_length : int or None
-        Where backpropagation is cut in training.
-    guessed : bool
-        Whether nobody said K: it is a share of one long sequence.
-    """
-
-    lag: int
-    gradient: Estimate
-    product: Estimate
-    spread: tuple[float, float]
-    rows: int
-    longest: int
-    peak: float
-    peak_lag: int
-    exponent: float
-    exponent_error: float
-    autonomous: bool
-    growth: float = 0.0
-    values: int = 1000
-    broken: Broken | None = None
-    bptt_length: int | None = None
-    guessed: bool = False
-
-    @property
-    def chaotic(self) -> bool:
-        """Whether the system alone parts neighbours and yet stays bounded: gradients grow in any good model of it."""
-        parts = self.autonomous and self.exponent - 2 * self.exponent_error > 0
-        return parts and self.growth < self.exponent * self.rows / 4  # else the states themselves grow at that rate
-
-    @property
-    def truncated(self) -> bool:
-        """Whether backpropagation is too short for any error to teach what came K steps before: that takes K + 1."""
-        return self.bptt_length is not None and self.bptt_length <= self.lag
-
-    @property
-    def decays(self) -> bool:
-        """Whether disturbances that have grown die again."""
-        return self.peak_lag < self.lag if np.isnan(self.exponent) else self.exponent <= 0
 
 
 @dataclass(frozen=True)
@@ -174,6 +60,9 @@ def evidence_of(subject: Subject, found: Measurements, seed: int) -> Evidence:
         median = found.products.median.nan_to_num(-math.inf)
         peak, peak_lag = float(median.max()) / math.log(10), found.products.lags[int(median.argmax())]
     leading, (low, high) = found.lyapunov, quantiles(gradient, [0.05, 0.95])
+    values, sizes = int((~np.isnan(gradient)).sum()), subject.sizes
+    unread = [] if values or found.broken is not None else silent_readouts(subject.cell)
+    far = sizes is not None and float(sizes.largest.max()) > FAR
     return Evidence(
         lag,
         estimate(gradient, seed),
@@ -187,10 +76,12 @@ def evidence_of(subject: Subject, found: Measurements, seed: int) -> Evidence:
         math.nan if leading is None else float(leading.standard_errors[0]),
         subject.kind == "autonomous",
         found.growth,
-        int(np.isfinite(gradient).sum() + np.isinf(gradient).sum()),
+        values,
         found.broken,
         subject.bptt_length,
-        "tenth" in subject.required_lag_from,
+        subject.guessed,
+        ", ".join(f"`{subject.name_of(name)}`" for name in unread),
+        at_ends(found.gates, found.saturation) if far else 0.0,
     )
 
 
@@ -199,18 +90,20 @@ def decide(evidence: Evidence, thresholds: Thresholds) -> Verdict:
     if evidence.broken is not None:
         name = "EXPLODING" if evidence.broken.cause == "overflow" else "NOT FINITE"
         return Verdict(name, "FAIL", f"{evidence.broken.text}: what is not finite cannot be trained.")
-    says = _sentences(evidence)
     name, severity, finding = _finding(evidence, thresholds)
-    if not evidence.truncated or (evidence.guessed and severity == "FAIL"):
-        return Verdict(name, severity, says[finding])
+    if evidence.truncated and finding != "unread" and not (evidence.guessed and severity == "FAIL"):
+        name, severity, finding = "TRUNCATED", "WARN" if evidence.guessed else "FAIL", "truncated"
     guess = " That lag is a guess: say what it is by `required_lag`." if evidence.guessed else ""
-    return Verdict("TRUNCATED", "WARN" if evidence.guessed else "FAIL", says["truncated"] + guess)
+    unsure = severity != "PASS" and finding not in ("unread", "at ends")
+    return Verdict(name, severity, _sentences(evidence)[finding] + (guess if unsure else ""))
 
 
 def _finding(found: Evidence, thresholds: Thresholds) -> tuple[str, str, str]:
     """The verdict where all is finite and nothing is cut, how bad it is, and what is said of it."""
     if found.chaotic:
         return "CHAOTIC", "PASS", "chaotic"
+    if found.unread:
+        return "INCONCLUSIVE", "WARN", "unread"
     if lacking := _lacking(found):
         return "INCONCLUSIVE", "WARN", lacking
     low, high = found.spread
@@ -222,6 +115,8 @@ def _finding(found: Evidence, thresholds: Thresholds) -> tuple[str, str, str]:
     if side == "OK" and found.peak > thresholds.transient and found.decays:
         return "TRANSIENT", "WARN", "transient"
     severity = thresholds.severity(found.gradient.median)
+    if severity == "PASS" and found.at_ends > thresholds.saturated:
+        return "SATURATED", "WARN", "at ends"
     return side, severity, "lost" if side == "VANISHING" and severity == "FAIL" else side
 
 
@@ -240,6 +135,7 @@ def _sentences(found: Evidence) -> dict[str, str]:
     """What each finding would say of the evidence."""
     lag, cut, peak_lag = (counted(steps or 0, "step") for steps in (found.lag, found.bptt_length, found.peak_lag))
     median, least, most, low, high, peak = map(from_log10, (*found.gradient, *found.spread, found.peak))
+    only = " only" if abs(found.gradient.median) <= 1 else ""
     left = "disappears" if np.isneginf(found.gradient.median) else f"shrinks to {median} of its size"
     return {
         "truncated": f"`bptt_length={found.bptt_length}` cuts every gradient after {cut}: no error can teach the model "
@@ -252,6 +148,11 @@ def _sentences(found: Evidence) -> dict[str, str]:
         "too few errors": f"Only {counted(found.values, 'error reaches', 'errors reach')} back {lag}: an interval "
         f"needs at least {FEWEST}.",
         "no error": f"No error of a measured step has a gradient with respect to the state {lag} before it.",
+        "unread": f"Nothing reads the state: the readout's weights {found.unread} are all 0, so no error depends on "
+        "what came before.",
+        "at ends": f"Inputs far from unit size hold {found.at_ends:.0%} of the values of gates or units at an end of "
+        f"their range, where their weights learn nothing, although over {lag} a gradient changes by a factor of "
+        f"{median} (median).",
         "mixed": f"Over {lag} some gradients vanish and others explode: 5 % shrink to {low} of their size or less, and "
         f"5 % grow to {high} times their size or more.",
         "undecided": f"Over {lag} a gradient changes by a factor of {median} (median), but the interval of that "
@@ -261,5 +162,5 @@ def _sentences(found: Evidence) -> dict[str, str]:
         "EXPLODING": f"Over {lag} a gradient grows to {median} times its size (median).",
         "VANISHING": f"Over {lag} a gradient {left} (median).",
         "lost": f"Over {lag} a gradient {left} (median): too little for float32 to add to that of the nearest steps.",
-        "OK": f"Over {lag} a gradient changes by a factor of {median} only (median).",
+        "OK": f"Over {lag} a gradient changes by a factor of {median}{only} (median).",
     }
