@@ -92,12 +92,31 @@ def _check_numbers(values: Any, name: str) -> None:
 
 def _turned(y: Any, X: Any) -> Any:
     """Targets (time, series, …) as (series, time, …)."""
+    steps, series = X.shape[:2]
+    if steps > 1 and y.shape in ((series,), (series, 1)) and steps != series:
+        raise ValueError(one_a_series(y.shape, series, steps, time_first=True))
     if y.shape[:2] != X.shape[:2]:
         raise ValueError(
             f"y has shape {y.shape}, expected {X.shape[:2]} or {(*X.shape[:2], 'outputs')} beside X of shape "
             f"{X.shape}: with batch_first=False both are (time, series, …)."
         )
     return y.swapaxes(0, 1)
+
+
+def one_a_series(shape: tuple[int, ...], series: int, steps: int, time_first: bool = False) -> str:
+    """What to say of one target a series where one a step is expected.
+
+    Examples
+    --------
+    >>> print(one_a_series((8,), 8, 120).partition(": ")[2])
+    steps = numpy.full((8, 120), numpy.nan); steps[:, -1] = y.
+    """
+    wanted, last = ((steps, series), "-1") if time_first else ((series, steps), ":, -1")
+    return (
+        f"y has shape {shape}, one target a series, expected {wanted} or ({wanted[0]}, {wanted[1]}, outputs). For an "
+        "error at the last step alone let the other targets be missing: "
+        f"steps = numpy.full({(*wanted, *shape[2:])}, numpy.nan); steps[{last}] = y{'[:, 0]' * (len(shape) > 1)}."
+    )
 
 
 def _cut(y: Any, lengths: list[int], time_first: bool) -> list[Any]:

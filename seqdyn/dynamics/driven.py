@@ -179,6 +179,56 @@ def _beside(weight: Tensor, values: Tensor) -> Tensor:
     return weight.reshape(*weight.shape, *[1] * (values.dim() - weight.dim()))
 
 
+def by_step(errors: Errors, output: Tensor, target: Tensor) -> Errors:
+    """These errors in the form that takes class numbers, if the one they come in does not.
+
+    Class numbers stand beside several outputs as (sequences, steps, 1). A loss that fails on them so is tried step by
+    step, outputs (n, classes) and class numbers (n,), as torch's ``CrossEntropyLoss`` takes them, and then with those
+    as (sequences, steps). The first form in which it runs is kept; whether it gives one error a step is for
+    :func:`check_errors` to say.
+
+    Parameters
+    ----------
+    errors : Errors
+    output : Tensor, shape (sequences, steps, outputs)
+    target : Tensor, shape (sequences, steps, targets)
+
+    Examples
+    --------
+    >>> loss = torch.nn.CrossEntropyLoss(reduction="none")
+    >>> output, target = torch.zeros(2, 9, 5), torch.ones(2, 9, 1)
+    >>> by_step(Errors(loss, "own"), output, target).of(output, target).shape
+    torch.Size([2, 9])
+    """
+    if not _class_numbers(output, target):
+        return errors
+    ways = (errors.of, _over_rows(errors.of), lambda output, target: errors.of(output, target.squeeze(2).long()))
+    return errors._replace(of=next((way for way in ways if _runs(way, output, target)), errors.of))
+
+
+def _class_numbers(output: Tensor, target: Tensor) -> bool:
+    """Whether targets are one column of whole numbers beside several outputs."""
+    return target.shape[2:] == (1,) and output.dim() == 3 and output.shape[2] > 1 and not bool((target % 1).any())
+
+
+def _over_rows(loss: Loss) -> Loss:
+    """A loss of outputs (n, classes) and class numbers (n,), on sequences of both."""
+
+    def errors(output: Tensor, target: Tensor) -> Tensor:
+        found = loss(output.flatten(0, 1), target.flatten().long())
+        return found.unflatten(0, output.shape[:2]) if isinstance(found, Tensor) and found.dim() else found
+
+    return errors
+
+
+def _runs(loss: Loss, output: Tensor, target: Tensor) -> bool:
+    try:
+        loss(output, target)
+    except FAILURES:
+        return False
+    return True
+
+
 def check_errors(errors: Errors, output: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
     """Raise unless a loss gives one error a step, which depends on the output of that step alone.
 
@@ -209,14 +259,30 @@ def check_errors(errors: Errors, output: Tensor, target: Tensor, weight: Tensor 
         output = output.detach().clone().requires_grad_()
         try:
             values = errors.of(output, target)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise ValueError(f"loss(output, target) failed on {came}: {error}. {ELEMENTWISE}") from error
+        except FAILURES as error:
+            hint = _of_classes(errors.of, output, target) if _class_numbers(output, target) else ""
+            raise ValueError(f"loss(output, target) failed on {came}: {error}. {ELEMENTWISE}{hint}") from error
         _check_shape(values, came, weight is not None, *output.shape[:2])
         if not values.requires_grad:
             raise ValueError(f"loss(output, target) has no gradient by {came}: compute it from the output.")
         _check_own_step(values, output, came)
 
 
+def _of_classes(loss: Loss, output: Tensor, target: Tensor) -> str:
+    """How class numbers come to a loss, and what it said of them step by step."""
+    try:
+        _over_rows(loss)(output, target)
+    except FAILURES as error:
+        return (
+            f" y holds class numbers, from {int(target.min())} to {int(target.max())}, and comes as (sequences, steps, "
+            "1): target.squeeze(2).long() is (sequences, steps). Step by step, as torch.nn.CrossEntropyLoss takes "
+            f"outputs (n, {output.shape[2]}) and class numbers (n,), it failed too: {error}"
+        )
+    return ""
+
+
+FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
+"""What a loss raises of shapes and types that it does not take."""
 ELEMENTWISE = (
     "It must be elementwise, (sequences, steps) or (sequences, steps, outputs), as torch's losses are with "
     'reduction="none".'

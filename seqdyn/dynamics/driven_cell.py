@@ -15,6 +15,7 @@ from seqdyn.cell import Cell
 from seqdyn.checks import check_count
 from seqdyn.data.sequences import Sequences, as_sequences
 from seqdyn.data.targets import as_numbers, as_targets, check_no_infinity, spread
+from seqdyn.data.tensors import one_a_series
 from seqdyn.dynamics.closed_loop import closed
 from seqdyn.dynamics.driven import Driven, Errors
 from seqdyn.state import map_leaves
@@ -59,7 +60,11 @@ def cell_driven_by(cell: Cell, X: Any, y: Any = None, columns: bool = True) -> D
         return Driven(cell, rows)
     rows = _with_targets(rows, y, sequences)
     if columns and rows.y.shape[1] != cell.output_size:
-        raise ValueError(f"y has {rows.y.shape[1]} columns, but the model gives {cell.output_size} outputs.")
+        raise ValueError(
+            f"y has {rows.y.shape[1]} columns, but the model gives {cell.output_size} outputs, and the errors "
+            "½(y − target)² need a target for every output. For class numbers or errors of another kind give loss, as "
+            'loss=torch.nn.CrossEntropyLoss(reduction="none").'
+        )
     return Driven(cell, rows, Errors(lambda output, target: 0.5 * (output - target) ** 2, "½(y − target)²"))
 
 
@@ -76,6 +81,7 @@ def _tokens(X: Any) -> Sequences:
 
 def _with_targets(rows: Rows, y: Any, sequences: Sequences) -> Rows:
     """Targets beside the rows: numbers, of which NaN is missing, or class numbers, which stay whole."""
+    _check_one_a_step(y, sequences)
     targets = as_targets(y, sequences, per_step=True)
     check_no_infinity(targets.table, sequences, per_step=True)
     numbers = spread(as_numbers(targets.table), sequences, per_step=True)
@@ -85,6 +91,15 @@ def _with_targets(rows: Rows, y: Any, sequences: Sequences) -> Rows:
     values = torch.as_tensor(np.where(known, numbers, _first_known(numbers)))
     whole = targets.table.dtype.kind in "iu"
     return replace(rows, y=values.long() if whole else values, weight=known.double())
+
+
+def _check_one_a_step(y: Any, sequences: Sequences) -> None:
+    """Raise if there is one target a series, which a cell has no way to be told of but by missing ones."""
+    series, steps = len(sequences.lengths), int(sequences.lengths.max())
+    lists = isinstance(y, list | tuple) and any(np.ndim(part) > 1 or np.size(part) > 1 for part in y)
+    shape: tuple[int, ...] = () if lists else np.shape(y)
+    if steps > 1 and (shape == (series,) or shape[:2] == (series, 1)):
+        raise ValueError(one_a_series(shape, series, steps))
 
 
 def _first_known(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

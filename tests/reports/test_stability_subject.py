@@ -43,7 +43,7 @@ from seqdyn.dynamics.stretches import stretches
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.loops import scan
 from seqdyn.reports.subject import Subject, subject_of
-from seqdyn.state import leaves
+from seqdyn.state import leaves, map_leaves
 from seqdyn.systems.henon import Henon
 from seqdyn.training.batches import Rows
 
@@ -420,6 +420,77 @@ def test_cross_entropy_as_torch_writes_it(size: tuple[int, int], missing: bool) 
     torch.testing.assert_close(subject.loss(output), expected, rtol=1e-12, atol=1e-12)
 
 
+def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(output, target, reduction="none")
+
+
+CLASS_LOSSES: dict[str, Callable[..., Tensor]] = {
+    "module": nn.CrossEntropyLoss(reduction="none"),
+    "module with weights": nn.CrossEntropyLoss(torch.ones(5), reduction="none"),
+    "function": cross_entropy,
+    "step by step": lambda o, t: -o.log_softmax(1).gather(1, t[:, None]).squeeze(1),
+    "outputs turned": lambda o, t: cross_entropy(o.transpose(1, 2), t),
+    "as they come": lambda o, t: -o.log_softmax(2).gather(2, t.long()),
+    "NLL of logits": lambda o, t: nn.NLLLoss(reduction="none")(o.log_softmax(-1), t),
+}
+
+
+@pytest.mark.parametrize("size", [(6, 40), (40, 40), (6, 5), (5, 5)], ids=str)
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("name", CLASS_LOSSES)
+def test_losses_of_class_numbers_are_those_of_torch(name: str, missing: bool, size: tuple[int, int]) -> None:
+    """−ln p of every step, in whichever form a loss takes class numbers, also where steps are as many as classes."""
+    cell = Readout(GRU(4, 8, generator=seeded()), 5, generator=seeded())
+    x, labels = randn(*size, 4), torch.randint(0, 5, size, generator=seeded(3))
+    known = torch.rand(size, generator=seeded(4)) < (0.7 if missing else 2)
+    y = labels.double().masked_fill(~known, torch.nan) if missing else labels
+    subject = subject_of(cell, x, y, loss=CLASS_LOSSES[name], required_lag=2, max_sequences=size[0])
+    output = outputs(subject)
+    expected = -output.log_softmax(2).gather(2, labels.unsqueeze(2)).squeeze(2) * known
+    torch.testing.assert_close(subject.loss(output).reshape(size), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_the_weights_of_a_loss_stay_as_they_are() -> None:
+    loss = nn.CrossEntropyLoss(torch.ones(3), reduction="none")
+    subject_of(GRU(2, 3, generator=seeded()), X, np.zeros((5, 30), int), loss=loss, required_lag=LAG)
+    assert loss.weight is not None and loss.weight.dtype == torch.float32
+
+
+BAD_CLASSES: dict[str, tuple[Any, Any, str]] = {
+    "no loss": (None, np.zeros((5, 30), int), r"y has 1 columns, .* 3 outputs.* give loss, as loss=torch"),
+    "an average": (nn.CrossEntropyLoss(), np.zeros((5, 30), int), r'gave shape \(\) .*reduction="none"'),
+    "a class too many": (cross_entropy, np.full((5, 30), 3), r"from 3 to 3.*target.squeeze\(2\).*is out of bounds"),
+    "no classes": (cross_entropy, np.full((5, 30), 0.5), r"failed on output \(5, 30, 3\)"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CLASSES)
+def test_class_numbers_that_cannot_be_read(name: str) -> None:
+    loss, y, words = BAD_CLASSES[name]
+    with pytest.raises(ValueError, match=words):
+        subject_of(GRU(2, 3, generator=seeded()), X, y, loss=loss, required_lag=LAG)
+
+
+@pytest.mark.parametrize("time_first", [False, True])
+@pytest.mark.parametrize("shape", [(6,), (6, 1)], ids=str)
+@pytest.mark.parametrize("container", [np.asarray, torch.as_tensor, list])
+def test_one_target_a_series_is_told_what_to_give(container: Any, shape: tuple[int, ...], time_first: bool) -> None:
+    """The code in the message works: only the last step has an error."""
+    if container is list and time_first:
+        return  # a list holds sequences, and has no layout
+    x, y = randn(6, 50, 3), randn(*shape).numpy()
+    cell = from_torch(drawn(nn.GRU(3, 1, batch_first=not time_first)))
+    x = x.transpose(0, 1) if time_first else x
+    with pytest.raises(ValueError, match="one target a series, expected") as caught:
+        subject_of(cell, x, container(y), required_lag=LAG)
+    assert "return_sequences" not in str(caught.value)
+    names: dict[str, Any] = {"numpy": np, "y": y}
+    exec(str(caught.value).partition("missing: ")[2].rstrip("."), names)
+    subject = subject_of(cell, x, names["steps"], required_lag=LAG)
+    errors = subject.loss(outputs(subject))
+    assert not errors[:, :-1].any() and bool((errors[:, -1] != 0).all())
+
+
 BAD_LOSSES: dict[str, tuple[Any, str]] = {
     "an average": (lambda o, t: ((o - t) ** 2).mean(), r"gave shape \(\)"),
     "laid end to end": (lambda o, t: ((o - t) ** 2).flatten(), r"gave shape \(64,\) .*expected \(8, 8\)"),
@@ -526,6 +597,22 @@ def test_a_step_function_is_a_cell(form: str, state: tuple[int, ...]) -> None:
     cell = from_torch(inner)
     expected = scan(cell, subject.x, type(cell.initial_state(1))(torch.ones(5, 4, dtype=torch.float64))).output
     torch.testing.assert_close(outputs(subject), expected)
+
+
+@pytest.mark.parametrize(
+    ("start", "named"),
+    [(torch.zeros(4), "h"), ((torch.zeros(4), torch.zeros(4)), "h[0], h[1]"), ({"a": torch.zeros(4)}, "a")],
+    ids=["one", "tuple", "dict"],
+)
+def test_models_and_states_have_names(start: Any, named: str) -> None:
+    def leaky(x: Tensor, h: Any) -> tuple[Tensor, Any]:
+        after = map_leaves(lambda leaf: 0.5 * leaf + x[..., :1], h)
+        return leaves(after)[0], after
+
+    subject = subject_of(leaky, X, initial_state=start, required_lag=LAG)
+    assert (subject.model, subject.described()["state"]) == ("leaky", named)
+    assert subject_of(lambda x, h: leaky(x, h), X, initial_state=start, required_lag=LAG).model == "step function"
+    assert subject_of(from_torch(leaky, initial_state=start, input_size=2), X).model == "leaky"
 
 
 def test_a_step_function_without_a_state() -> None:
