@@ -7,6 +7,7 @@ Time constants are in steps. Sums are kept, not values: memory does not grow wit
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.dynamics.trajectory import Stretch, Trajectory
-from seqdyn.state import State, named_leaves
+from seqdyn.state import State, map_leaves, named_leaves
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
@@ -28,6 +29,8 @@ ENDS = (0.05, 0.95)
 """Below and above, a gate in [0, 1] is closed or open."""
 CANDIDATE_ENDS = (-0.99, 0.99)
 """The same of a candidate in [−1, 1], and of a hidden unit."""
+PROBED = 64
+"""Steps on which is seen what the cell's own numbers compute."""
 
 
 class GateStatistics(NamedTuple):
@@ -185,7 +188,9 @@ def saturation(cell: Cell, x: Any, state: State | None = None) -> dict[str, Satu
     Returns
     -------
     dict of str to Saturation
-        By the name of the part of the state: ``"h"``, ``"c"``, or ``"1.h"`` in the second layer of a stack.
+        By the name of the part of the state: ``"h"``, ``"c"``, or ``"1.h"`` in the second layer of a stack. Only parts
+        that hold units: what a step computes with the cell's parameters or buffers. Inputs that are kept, counters and
+        flags are none. Where a cell has no such part, as a moving average or a function without weights, all count.
 
     Raises
     ------
@@ -203,10 +208,12 @@ def saturation(cell: Cell, x: Any, state: State | None = None) -> dict[str, Satu
     """
     beyond: dict[str, Tensor] = {}
     largest: dict[str, Tensor] = {}
-    count = 0
+    count, units = 0, frozenset[str]()
     for stretch in _stretches(cell, x, state):
-        count += stretch.states().shape[:2].numel()
+        count, units = count + stretch.states().shape[:2].numel(), units or _units(stretch)
         for name, leaf in named_leaves(stretch.after):
+            if name not in units:
+                continue
             name, sizes = name or "state", leaf.flatten(0, 1).flatten(1).abs()
             beyond[name] = beyond.get(name, 0) + (sizes > CANDIDATE_ENDS[1]).double().sum(0)
             largest[name] = torch.maximum(largest.get(name, sizes[0]), sizes.amax(0))
@@ -320,6 +327,20 @@ def most_closed(gates: Mapping[str, GateStatistics]) -> tuple[str, float]:
 
 def _stretches(cell: Cell, x: Any, state: State | None) -> Iterator[Stretch]:
     return Trajectory(cell, x, state, numbers=RUN_AT_ONCE).forward()
+
+
+def _units(stretch: Stretch) -> frozenset[str]:
+    """The parts of the state that a step computes with the cell's own numbers; all of them if it has none.
+
+    The others only hold what came in, or count: they are not differentiable by any of these numbers.
+    """
+    cell = copy.deepcopy(stretch.cell)
+    for own in (*cell.parameters(), *cell.buffers()):
+        own.requires_grad_(own.is_floating_point())
+    x, before = (map_leaves(lambda leaf: leaf[0, :PROBED], tree) for tree in (stretch.x, stretch.before))
+    with torch.enable_grad():
+        parts = list(named_leaves(cell(x, before)[1]))
+    return frozenset([name for name, leaf in parts if leaf.requires_grad] or [name for name, _ in parts])
 
 
 def _kind(name: str) -> str:

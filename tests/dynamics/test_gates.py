@@ -5,22 +5,30 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
 import seqdyn.dynamics.gates as gates_module
+from seqdyn import GRURegressor
 from seqdyn.cell import Cell
+from seqdyn.cells.echo_state import EchoState
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM, LSTMState
+from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.composition import Readout, Stack
 from seqdyn.dynamics import trajectory
 from seqdyn.dynamics.gates import forget_bias_for, gate_statistics, saturation, time_constant
+from seqdyn.forecasting.forecaster import Forecaster
 from seqdyn.loops import Scan, scan
-from seqdyn.state import leaves
+from seqdyn.reports.subject import subject_of
+from seqdyn.state import leaves, named_leaves
 from tests.dynamics.unchanged import unchanged
+from tests.laws.cells import LAW_TABLE, Entry, prepare
 from tests.laws.laws import close
 
 
@@ -194,6 +202,42 @@ def test_names_and_cells_without_gates() -> None:
     assert gate_statistics(Linear(2, 3), torch.zeros(1, 5, 2)) == {}
     assert list(saturation(Stack([LSTM(2, 3), GRU(3, 4)]), torch.zeros(1, 5, 2))) == ["0.h", "0.c", "1.h"]
     assert "1.update" in gate_statistics(Stack([LSTM(2, 3), GRU(3, 4)]), torch.zeros(1, 5, 2))
+
+
+CARRIED = {"past", "seen", "row", "column"}
+"""What parts of a state are called that keep inputs, count, or say what was there."""
+
+
+@pytest.mark.parametrize("entry", LAW_TABLE, ids=lambda entry: entry.name)
+def test_units_are_what_the_weights_compute(entry: Entry) -> None:
+    """Of any cell: kept inputs, flags and counters are no units, and what stands in an inner cell by itself is one."""
+    cell, x = prepare(entry)
+    try:
+        found = saturation(cell, x)
+    except ValueError:
+        pytest.skip("It has no memory to measure.")
+    names = {name or "state" for name, _ in named_leaves(cell.initial_state(1))}
+    assert found and set(found) <= names
+    assert len(found) == len(names) or not CARRIED & {name.rpartition(".")[2] for name in found}
+    if isinstance(cell, GRU | LSTM | Elman | EchoState):
+        assert set(found) == names
+
+
+def test_cells_without_weights_keep_all_their_parts() -> None:
+    """There is nothing that could tell units apart."""
+    assert list(saturation(MovingAverage(2, window=3), torch.ones(1, 9, 2))) == ["past"]
+
+
+def test_the_units_of_a_forecasters_network() -> None:
+    """Its delay line keeps the series, here zeros and ones, and flags that are always 1: none of these is a unit."""
+    frame = pd.DataFrame({"on": np.arange(80) // 3 % 2.0}, index=pd.date_range("2024", periods=80, freq="D"))
+    network = GRURegressor(hidden_size=4, max_epochs=1, random_state=0)
+    subject = subject_of(Forecaster(network, horizon=2, lags=5).fit(frame), frame)
+    names = {name.rpartition(".")[2] for name, _ in named_leaves(subject.state)}
+    found = saturation(subject.cell, subject.x, subject.state)
+    assert {"h", "past", "seen"} <= names
+    assert not any(name.endswith(("seen", "past")) for name in found)
+    assert any(name.endswith("h") and part.total_saturated < 0.5 for name, part in found.items())
 
 
 def test_ends_of_time_constants_do_no_harm() -> None:
