@@ -30,6 +30,9 @@ REACHED = 1e-10
 """‖δ‖ from which a step counts as reached (Pascanu's script: ‖δ‖² ≥ 1e-20)."""
 
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 class Horizon(NamedTuple):
     """One answer.
 
@@ -133,9 +136,9 @@ def horizons(
         ``lyapunov``, −1/λ₁; ``products``, the longest k with median ‖P_{s,s+k}‖ ≥ ε of that at k = 1, between measured
         lags on a straight line in ln ‖P‖; ``gradient``, the longest k with median ‖g_{t-k}‖ ≥ ε ‖g_{t-1}‖; both again
         with the rounding of float32 and float64 in place of ε; ``reached``, for how many steps t the
-        errors from t on bring ‖δ_{t-1}‖ ≥ 1e-10 to h_{t-1}, E_{t-1} not among them; ``centroid``, Σ k w_k / Σ w_k with
+        errors from t on bring ‖δ_{t-1}‖ ≥ 10⁻¹⁰ to h_{t-1}, E_{t-1} not among them; ``centroid``, Σ k w_k / Σ w_k with
         w_k the median ‖g_{t-k}‖; ``<gate>``, the median of −1/ln f̄ over units, and ``<gate>, slowest tenth``, what a
-        tenth of them exceeds; ``capacity``, Σ_k r²(k).
+        tenth of them exceeds; ``capacity``, Σ r²(k).
     """
     if not 0 < epsilon < 1:
         raise ValueError(f"epsilon must lie in (0, 1), got {epsilon}.")
@@ -146,15 +149,15 @@ def horizons(
     found |= {} if accumulated is None else _of_accumulated(accumulated)
     found |= _of_gates(gates or {})
     if capacity is not None:
-        found["capacity"] = Horizon(capacity.total, False, "Σ_k r²(k), inputs a linear readout recalls")
+        found["capacity"] = Horizon(capacity.total, False, "Σ r²(k) over all lags k, inputs a linear readout recalls")
     return found
 
 
 def _of_products(norms: TransitionNorms, shares: dict[str, float]) -> dict[str, Horizon]:
     lags, curve = torch.tensor(norms.lags, dtype=torch.float64), norms.median - norms.median[0]
-    text = "the longest k with median ‖P‖ over k steps ≥ {:.3g} of that over one"
+    text = "the longest k with median ‖P‖ over k steps ≥ {} of that over one"
     return {
-        f"products{name}": Horizon(*_last_above(lags, curve, math.log(share)), text.format(share))
+        f"products{name}": Horizon(*_last_above(lags, curve, math.log(share)), text.format(_in_powers(share)))
         for name, share in shares.items()
     }
 
@@ -164,16 +167,16 @@ def _of_gradient(gradient: GradientByLag, shares: dict[str, float]) -> dict[str,
     found = {}
     for name, share in shares.items():
         last, at_least = _last_above(gradient.lags.double(), curve, math.log(share))
-        text = f"the longest k with median ‖g_{{t−k}}‖ ≥ {share:.3g} ‖g_{{t−1}}‖"
+        text = f"the longest k with median ‖gₜ₋ₖ‖ ≥ {_in_powers(share)} ‖gₜ₋₁‖"
         found[f"gradient{name}"] = Horizon(last if math.isnan(last) else float(math.floor(last)), at_least, text)
     known = curve.nan_to_num(-math.inf)
     weights = (known - known.max()).exp()
     centroid = float((weights * gradient.lags).sum() / weights.sum())
-    return found | {"centroid": Horizon(centroid, False, "Σ k w_k / Σ w_k with w_k = median ‖g_{t−k}‖")}
+    return found | {"centroid": Horizon(centroid, False, "Σ k wₖ / Σ wₖ with wₖ = median ‖gₜ₋ₖ‖")}
 
 
 def _of_accumulated(accumulated: Tensor) -> dict[str, Horizon]:
-    text = "steps t with ‖δ_{t−1}‖ ≥ 1e-10 by the errors from t on, without E_{t−1} (after Pascanu)"
+    text = f"steps t with ‖δₜ₋₁‖ ≥ {_in_powers(REACHED)} by the errors from t on, without Eₜ₋₁ (after Pascanu)"
     reached = float((accumulated >= math.log(REACHED)).double().sum(1).mean())
     return {"reached": Horizon(reached, reached == accumulated.shape[1], text)}
 
@@ -187,6 +190,15 @@ def _of_gates(gates: dict[str, GateStatistics]) -> dict[str, Horizon]:
             found[name] = Horizon(middle, False, text.format("the median unit"))
             found[f"{name}, slowest tenth"] = Horizon(slow, False, text.format("the unit nine of ten stay below"))
     return found
+
+
+def _in_powers(value: float) -> str:
+    """A number above 0 as it is set in print: 0.01, and 1.2·10⁻⁷ below a thousandth."""
+    digits, power = f"{value:.1e}".split("e")
+    if int(power) >= -3:
+        return f"{value:.3g}"
+    factor = "" if float(digits) == 1 else f"{float(digits):g}·"
+    return f"{factor}10{str(int(power)).translate(SUPERSCRIPTS)}"
 
 
 def _last_above(lags: Tensor, curve: Tensor, level: float) -> tuple[float, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
@@ -93,4 +94,12 @@ def test_a_loss_is_named_and_the_state_comes_third() -> None:
     cell, x = ExponentialMovingAverage(1, gamma=0.5).double(), drive(1, time=40)
     state = cell.initial_state(2)
     assert memory_horizons(cell, x, state, loss=output) == memory_horizons(cell, x, state=state, loss=output)
-    assert "without E_{t−1}" in memory_horizons(cell, x, loss=output)["reached"].definition
+    assert "without Eₜ₋₁" in memory_horizons(cell, x, loss=output)["reached"].definition
+
+
+def test_definitions_are_set_as_formulas():
+    """They are printed as they are: powers of ten and indices as in print, no notation of a program."""
+    found = memory_horizons(LSTM(1, 2), drive(1, 40), loss=output)
+    every = " ".join(horizon.definition for horizon in found.values())
+    assert "1.2·10⁻⁷" in every and "2.2·10⁻¹⁶" in every and "≥ 10⁻¹⁰" in every and "0.01" in every
+    assert "gₜ₋ₖ" in every and not re.search(r"\de-\d|[_{}]", every)

@@ -183,7 +183,7 @@ LYAPUNOV = Theme(
         single("/lyapunov/steps", "steps behind the exponents", "steps"),
         single("/lyapunov/kaplan_yorke", "Kaplan–Yorke dimension"),
         single("/lyapunov/entropy", "entropy, the sum of the exponents above 0", UNIT),
-        single("/lyapunov/lyapunov_time", "Lyapunov time", "steps"),
+        single("/lyapunov/lyapunov_time", "Lyapunov time, 1/λ₁ where λ₁ > 0", "steps"),
         single("/lyapunov/sum_rule_residual", "residual of the sum rule"),
         single("/lyapunov/adjoint_gap", "gap to the adjoint exponents"),
         single("/lyapunov/finite_time/lag", "stretches of the growth rates", "steps"),
