@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqdyn.autoregression import OwnPast
 from seqdyn.cell import Cell
 from seqdyn.dynamics.driven import Driven
 from seqdyn.dynamics.trajectory import double, measured
 from seqdyn.loops import scan
-from seqdyn.state import State, flatten, leaves, map_leaves, take, unflatten
+from seqdyn.state import State, flatten, map_leaves, take, unflatten
 from seqdyn.training.batches import Rows
 
 BALANCE = 1e-3
@@ -44,9 +43,7 @@ class Stretches(NamedTuple):
     unused: int
 
 
-def stretches(
-    driven: Driven, lag: int, initial_state: State | None = None, *, count: int = 8, longest: int | None = None
-) -> Stretches:
+def stretches(driven: Driven, lag: int, *, count: int = 8, longest: int | None = None) -> Stretches:
     """Cut the data into stretches of one length.
 
     Parameters
@@ -54,8 +51,6 @@ def stretches(
     driven : Driven
     lag : int
         K: a stretch has at least 2 K steps where a series has so many, and may have 3 K however short ``longest`` is.
-    initial_state : State, optional
-        One row, h_{-1} of every series; their own if None.
     count : int
         The most stretches.
     longest : int, optional
@@ -64,7 +59,7 @@ def stretches(
     Raises
     ------
     ValueError
-        If there are no two steps in a row, or the state has more than one row.
+        If there are no two steps in a row.
 
     Examples
     --------
@@ -85,7 +80,7 @@ def stretches(
         starts = starts + steps - kept
     index = starts[:, None] + torch.arange(kept)
     weight = None if rows.weight is None else rows.weight.cpu()[index].double()
-    state = _states(driven, starts, initial_state)
+    state = _states(driven, starts)
     unused = int(rows.lengths.sum()) - len(starts) * kept
     return Stretches(take(double(rows.x), index), take(double(rows.y), index), weight, state, unused)
 
@@ -126,12 +121,11 @@ def _spread(total: int, count: int) -> Tensor:
 
 
 @torch.no_grad()
-def _states(driven: Driven, starts: Tensor, initial_state: State | None) -> State:
+def _states(driven: Driven, starts: Tensor) -> State:
     """h before every stretch: that of its series at the beginning, else what the rows before it lead to."""
     rows, found = driven.rows, []
     cell = measured(driven.cell)
-    fresh = _fresh(driven, cell, initial_state)
-    own = driven.states if initial_state is None else None
+    fresh, own = _fresh(driven, cell), driven.states
     for start in starts.tolist():
         number = int(torch.where(rows.starts <= start, rows.starts, -1).argmax())
         begin = int(rows.starts[number])
@@ -143,11 +137,8 @@ def _states(driven: Driven, starts: Tensor, initial_state: State | None) -> Stat
     return map_leaves(lambda *parts: torch.cat(parts), *found)
 
 
-def _fresh(driven: Driven, cell: Cell, initial_state: State | None) -> State:
+def _fresh(driven: Driven, cell: Cell) -> State:
     """h_{-1} where a series has none of its own."""
-    if initial_state is not None:
-        given = _one_row(initial_state)
-        return cell.start_from(given) if driven.alone and isinstance(cell, OwnPast) else given
     fresh = cell.initial_state(1)
     if driven.alone:
         return _off_balance(cell, map_leaves(lambda leaf: leaf[:1], double(driven.rows.x)), fresh)
@@ -162,11 +153,3 @@ def _off_balance(cell: Cell, x: Any, state: State) -> State:
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(flatten(state).shape, generator=generator, dtype=torch.float64)
     return unflatten(flatten(state) + BALANCE * drawn, state)
-
-
-def _one_row(state: State) -> State:
-    """A given state in the precision of the measurement."""
-    rows = {len(leaf) for leaf in leaves(state)}
-    if rows != {1}:
-        raise ValueError(f"initial_state has {sorted(rows)} rows, expected one: it begins every series.")
-    return double(state)

@@ -14,7 +14,7 @@ from seqdyn.data.sequences import as_sequences
 from seqdyn.data.tensors import series_first
 from seqdyn.dynamics.driven import Drivable, Driven, Loss
 from seqdyn.dynamics.driven_cell import cell_alone, cell_driven_by
-from seqdyn.state import leaves, map_leaves
+from seqdyn.reports.start import one_row, started
 from seqdyn.torch_modules import RECURRENT, check_values, takes_time_first, unwrapped
 
 
@@ -38,11 +38,12 @@ def driven_model(model: Any, X: Any, y: Any, loss: Loss | None, initial_state: A
         If the data do not fit it; the message says what to give.
     """
     if isinstance(model, Drivable) and not isinstance(model, type):
-        return model.driven_by(X, y)
+        return started(model.driven_by(X, y), initial_state)
     X, y, layout = series_first(X, y, _takes_time_first(model))
-    cell = _of_step(model, X, initial_state) if is_step(model, initial_state) else _cell(model)
+    step = is_step(model, initial_state)
+    cell = _of_step(model, X, initial_state) if step else _cell(model)
     driven = cell_alone(cell, y, steps) if X is None else cell_driven_by(cell, X, y, loss is None)
-    return replace(driven, layout=layout)
+    return replace(driven if step else started(driven, initial_state), layout=layout)
 
 
 def _cell(model: Any) -> Cell:
@@ -72,9 +73,7 @@ def _of_step(step: Callable[..., Any], X: Any, initial_state: Any) -> Cell:
             "as in stability_report(step, X, initial_state=torch.zeros(1, 32))."
         )
     width = 0 if X is None else as_sequences(X, "X").rows.shape[1]
-    if all(leaf.dim() > 1 and len(leaf) == 1 for leaf in leaves(initial_state)):
-        initial_state = map_leaves(lambda leaf: leaf[0], initial_state)
-    return from_torch(step, initial_state=initial_state, input_size=width)
+    return from_torch(step, initial_state=one_row(step, initial_state, width), input_size=width)
 
 
 def _takes_time_first(model: Any) -> bool:

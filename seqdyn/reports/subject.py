@@ -26,7 +26,7 @@ from seqdyn.dynamics.trajectory import double, measured
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.loops import scan
 from seqdyn.reports.input_sizes import Sizes, input_sizes, scaling_code
-from seqdyn.reports.reading import driven_model, is_step, name_of
+from seqdyn.reports.reading import driven_model, name_of
 from seqdyn.state import State, leaves, named_leaves, steps
 
 SEQUENCES, STEPS = 8, 2000
@@ -288,8 +288,7 @@ def subject_of(
         raise TypeError(f"loss must be a callable (output, target) -> errors, got {type(loss).__name__}.")
     driven = driven_model(model, X, y, loss, initial_state, steps)
     lag, said, guessed = _required(driven, required_lag)
-    begin = None if is_step(model, initial_state) else initial_state  # a step function's is in its cell
-    cut = stretches(driven, lag, begin, count=max_sequences, longest=max_steps)
+    cut = stretches(driven, lag, count=max_sequences, longest=max_steps)
     errors = _tried(driven.cell, cut, _errors(driven, loss))
     return Subject(
         name_of(model),

@@ -599,6 +599,96 @@ def test_a_step_function_is_a_cell(form: str, state: tuple[int, ...]) -> None:
     torch.testing.assert_close(outputs(subject), expected)
 
 
+@pytest.mark.parametrize("state", [(6, 4), (32, 4)], ids=str)
+def test_a_batch_of_states_is_not_one_state_of_a_step(state: tuple[int, ...]) -> None:
+    """As torch's users have h_0; a state that is a matrix says so by an axis in front."""
+
+    def step(x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        h = torch.tanh(0.9 * h + x.sum())
+        return h, h
+
+    with pytest.raises(ValueError, match=rf"{state[0]} rows, expected one, .* \(1, 4\)\. .*h\.unsqueeze\(0\)"):
+        subject_of(from_rows(step), X, initial_state=torch.zeros(state), required_lag=LAG)
+    subject = subject_of(torch.func.vmap(step), X, initial_state=torch.zeros(1, *state), required_lag=LAG)
+    assert leaves(subject.state)[0].shape == (5, *state)
+
+
+def from_rows(step: Any) -> Any:
+    """A step of single rows for a batch of them, whatever their shapes."""
+    return lambda x, h: torch.func.vmap(step)(x, h)
+
+
+# --- initial states ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("kind", TORCH)
+def test_states_as_torch_takes_them(kind: str, layers: int, rows: int, batch_first: bool) -> None:
+    """h_0, or (h_0, c_0), of one row or a row for every series, leads to the outputs that torch gives."""
+    module = drawn(TORCH[kind](2, 4, num_layers=layers, batch_first=batch_first)).double()
+    parts = tuple(randn(layers, rows, 4, seed=seed) for seed in range(2 if kind == "LSTM" else 1))
+    x = torch.as_tensor(X) if batch_first else torch.as_tensor(X).transpose(0, 1)
+    wide = tuple(part.expand(-1, 5, -1).contiguous() for part in parts)
+    expected = module(x, wide if kind == "LSTM" else wide[0])[0].detach()
+    given = parts if kind == "LSTM" else parts[0]
+    for model in (module, from_torch(module), from_torch(module, nn.Identity())):
+        subject = subject_of(model, x, initial_state=given, required_lag=LAG)
+        torch.testing.assert_close(outputs(subject), expected if batch_first else expected.transpose(0, 1))
+    if rows == 1:
+        flat = tuple(part[:, 0] for part in parts)
+        same(subject_of(module, x, initial_state=flat if kind == "LSTM" else flat[0], required_lag=LAG), subject)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_states_of_a_cell(rows: int) -> None:
+    """One row begins every series, several begin one each."""
+    cell = GRU(2, 4, generator=seeded()).double()
+    state = type(cell.initial_state(1))(randn(rows, 4))
+    subject = subject_of(cell, X, initial_state=state, required_lag=LAG)
+    torch.testing.assert_close(leaves(subject.state)[0], state.h.expand(5, 4))
+    same(subject_of(cell, X, initial_state=state.h, required_lag=LAG), subject)
+
+
+def test_a_network_on_its_own_output_begins_from_a_state() -> None:
+    module = drawn(nn.GRU(3, 3))
+    subject = subject_of(module, steps=30, initial_state=torch.ones(1, 1, 3))
+    assert leaves(subject.state)[0][0].tolist() == [1, 1, 1]  # the first stretch is the beginning
+
+
+BAD_STATES: dict[str, tuple[Any, Any, str]] = {
+    "rows": (
+        nn.LSTM(2, 4),
+        (torch.zeros(1, 3, 4),) * 2,
+        r"expected \(h_0, c_0\), both of shape \(1, 1 or 5, 4\), as the L",
+    ),
+    "h alone": (nn.LSTM(2, 4), torch.zeros(1, 1, 4), r"expected \(h_0, c_0\)"),
+    "h as two layers": (nn.LSTM(2, 4), torch.zeros(2, 1, 4), r"expected \(h_0, c_0\)"),
+    "layers": (nn.GRU(2, 4, num_layers=2), torch.zeros(1, 1, 4), r"expected h_0 of shape \(2, 1 or 5, 4\)"),
+    "flat": (nn.GRU(2, 4, num_layers=2), torch.zeros(4, 4), r"expected h_0 of shape \(2, 1 or 5, 4\)"),
+    "width": (nn.GRUCell(2, 4), torch.zeros(1, 3), r"float32 \(1, 3\), expected h_0 of shape \(1 or 5, 4\)"),
+    "no tensor": (nn.GRU(2, 4), "zeros", "initial_state is a str"),
+    "of another cell": (
+        GRU(2, 4),
+        GRU(2, 3).initial_state(1),
+        r"expected GRUState\(h=float32 \(1, 4\)\), or .* 5 series",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_STATES)
+def test_states_that_do_not_fit_are_refused(name: str) -> None:
+    """With the shape that came and the one that is wanted, in the words of whoever gave it."""
+    model, state, words = BAD_STATES[name]
+    x = torch.as_tensor(X).transpose(0, 1) if isinstance(model, nn.RNNBase) else X
+    with pytest.raises(ValueError, match=words):
+        subject_of(model, x, initial_state=state, required_lag=LAG)
+
+
+# --- names of what is given -------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("start", "named"),
     [(torch.zeros(4), "h"), ((torch.zeros(4), torch.zeros(4)), "h[0], h[1]"), ({"a": torch.zeros(4)}, "a")],

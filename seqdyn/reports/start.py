@@ -1,0 +1,167 @@
+"""Where a measurement begins: h_{-1} as the cell has it, or as torch's networks and steps take it.
+
+| given                                                  | read as                              |
+|--------------------------------------------------------|--------------------------------------|
+| a state of the cell, 1 row or a row for every series   | as it is                             |
+| h_0, or (h_0, c_0) of an LSTM: (layers, rows, hidden)  | that of every layer                  |
+| the same of a torch cell, (rows, hidden)               | that of its layer                    |
+| the same without rows: (layers, hidden) or (hidden,)   | that of every series                 |
+| the state of a step function, with one row or none     | that of every series                 |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from seqdyn.autoregression import OwnPast
+from seqdyn.cell import Cell
+from seqdyn.conversion import from_torch
+from seqdyn.dynamics.driven import Driven
+from seqdyn.state import State, leaves, map_leaves, named_leaves
+from seqdyn.step_trial import form
+
+
+def started(driven: Driven, initial_state: Any) -> Driven:
+    """A cell that begins from a state that is given, of one row or of as many as there are series.
+
+    Parameters
+    ----------
+    driven : Driven
+    initial_state : State, Tensor or tuple of Tensor
+        See the table above; None leaves everything as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is not the state of such a cell.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.training.batches import Rows
+    >>> driven = Driven(from_torch(torch.nn.GRU(3, 5)), Rows.of(torch.zeros(8, 20, 3)))
+    >>> started(driven, torch.ones(1, 8, 5)).states.h.shape
+    torch.Size([8, 5])
+    """
+    if initial_state is None:
+        return driven
+    loop = driven.cell if driven.alone and isinstance(driven.cell, OwnPast) else None
+    cell: Any = driven.cell if loop is None else loop.cell
+    series = len(driven.rows.lengths)
+    state = _as_state(initial_state, cell.initial_state(1))
+    rows = set() if state is None else {len(leaf) for leaf in leaves(state)}
+    if state is None or rows not in ({1}, {series}):
+        raise ValueError(_wanted(cell, initial_state, series))
+    state = map_leaves(lambda leaf: leaf.detach().expand(series, *leaf.shape[1:]), state)
+    return replace(driven, states=state if loop is None else loop.start_from(state))
+
+
+def _as_state(given: Any, like: State) -> State | None:
+    """A given state in the form of a cell's; None if it is no such state."""
+    if not _leaves(given):
+        return None
+    return given if _shapes(given) == _shapes(like) else _of_layers(leaves(given), like)
+
+
+def _shapes(state: State) -> list[tuple[str, Any]]:
+    """The leaves by name, without their rows."""
+    return [(name, tuple(leaf.shape[1:])) for name, leaf in named_leaves(state) if leaf.dim()]
+
+
+def _of_layers(parts: list[Tensor], like: State) -> State | None:
+    """torch's state, h_0 or (h_0, c_0) of all layers, layer by layer; None if it is no such state."""
+    wanted, kinds = leaves(like), _kinds(like)
+    count = len(wanted) // kinds
+    layered = [_layered(part, count) for part in parts]
+    if len(parts) != kinds or any(part is None for part in layered):
+        return None
+    found = [part[layer] for layer in range(count) for part in layered if part is not None]
+    if [leaf.shape[1:] for leaf in found] != [leaf.shape[1:] for leaf in wanted]:
+        return None
+    rest = iter(found)
+    return map_leaves(lambda _: next(rest), like)
+
+
+def _kinds(like: State) -> int:
+    """How many tensors a layer has: 2 of an LSTM, h and c."""
+    return max(1, len({name.rpartition(".")[2] for name, _ in named_leaves(like)}))
+
+
+def _layered(part: Tensor, count: int) -> Tensor | None:
+    """One of torch's tensors as (layers, rows, hidden); None if it has not that many layers."""
+    if part.dim() < 3 and count == 1:
+        part = part.unsqueeze(0) if part.dim() == 2 else part.reshape(1, 1, -1)
+    elif part.dim() == 2:
+        part = part.unsqueeze(1)
+    return part if part.dim() == 3 and len(part) == count else None
+
+
+def _wanted(cell: Cell, given: Any, series: int) -> str:
+    """What to say of a state that is none of a cell's."""
+    like, rows = cell.initial_state(1), "1" if series == 1 else f"1 or {series}"
+    name = getattr(cell, "torch_module", None)
+    told = f"initial_state is {form(given)}, expected"
+    if name is None:
+        return f"{told} {form(like)}, or with a row for each of {series} series: cell.initial_state(1) is one."
+    kinds, hidden = _kinds(like), leaves(like)[0].shape[-1]
+    layers = "" if name.endswith("Cell") else f"{len(leaves(like)) // kinds}, "
+    what = f"{'(h_0, c_0), both' if kinds > 1 else 'h_0'} of shape ({layers}{rows}, {hidden})"
+    return f"{told} {what}, as the {name} takes it, or a state of cell = from_torch(model), as cell.initial_state(1)."
+
+
+def one_row(step: Callable[..., Any], state: State, input_size: int) -> State:
+    """The state of one row of a step function, without the batch.
+
+    Parameters
+    ----------
+    step : callable
+        ``(x, h) -> (y, h)``.
+    state : tree of Tensor
+        Leaves (1, *shape), or (*shape).
+    input_size : int
+        The width of x_t.
+
+    Raises
+    ------
+    ValueError
+        If it has several rows, and so would pass for one row of a larger state.
+
+    Examples
+    --------
+    >>> import torch
+    >>> one_row(lambda x, h: (h, 0.5 * h + x), torch.zeros(1, 3), 3)
+    tensor([0., 0., 0.])
+    """
+    found = _leaves(state)
+    if not found or any(leaf.dim() < 2 for leaf in found):
+        return state
+    rows, first = {len(leaf) for leaf in found}, map_leaves(lambda leaf: leaf[0], state)
+    if rows == {1}:
+        return first
+    if len(rows) == 1 and _works(step, first, input_size):
+        raise ValueError(
+            f"initial_state is {form(state)}, {rows.pop()} rows, expected one, which begins every series: "
+            f"{form(map_leaves(lambda leaf: leaf[:1], state))}. If it is the state of one row all the same, give it an "
+            "axis of one in front: h.unsqueeze(0)."
+        )
+    return state
+
+
+def _leaves(state: Any) -> list[Tensor]:
+    """The leaves of a tree of tensors; none of anything else."""
+    try:
+        return leaves(state)
+    except TypeError:
+        return []
+
+
+def _works(step: Callable[..., Any], state: State, input_size: int) -> bool:
+    try:
+        from_torch(step, initial_state=state, input_size=input_size)
+    except (TypeError, ValueError):
+        return False
+    return True
