@@ -1,36 +1,57 @@
-"""Causes of what gradients do that lie outside the recurrence: a readout of zeros, and inputs far from unit size."""
+"""Causes of what gradients do that lie outside the recurrence: weights of zeros, and inputs far from unit size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell
+from seqdyn.cells.elman import Elman
 from seqdyn.cells.linear import Linear
 from seqdyn.composition import Readout, Wrapper
 from seqdyn.dynamics.gates import GateStatistics, Saturation, most_closed
 from seqdyn.row_modules import Headed
 
 
-def silent_readouts(cell: Cell) -> list[str]:
-    """The names of the weights that read the state and are all 0: no error depends on the state then.
+def cut_off(cell: Cell, name_of: Callable[[str], str] = str) -> str:
+    """Why no error can depend on an earlier state: weights that read the state, or hand it on, are all 0.
 
     Parameters
     ----------
     cell : Cell
+    name_of : callable
+        What the user calls a parameter of the cell.
+
+    Returns
+    -------
+    str
+        Empty where it is not that.
 
     Examples
     --------
     >>> from seqdyn.cells.gru import GRU
     >>> cell = Readout(GRU(2, 4), 1)
-    >>> silent_readouts(cell)
-    []
+    >>> cut_off(cell)
+    ''
     >>> _ = nn.init.zeros_(cell.affine.weight)
-    >>> silent_readouts(cell)
-    ['affine.weight']
+    >>> cut_off(cell)
+    "Nothing reads the state: the readout's weights `affine.weight` are all 0"
     """
-    return [name for name, weight in _readers(cell) if not weight.any()]
+    reads, hands_on = (_readers(cell), "reads the state: the readout's"), (_carriers(cell), "hands the state on: the")
+    for weights, why in (reads, hands_on):
+        silent = ", ".join(f"`{name_of(name)}`" for name, weight in weights if not weight.any())
+        if silent:
+            return f"Nothing {why} weights {silent} are all 0"
+    return ""
+
+
+def _carriers(cell: Cell) -> Iterator[tuple[str, Tensor]]:
+    """What alone takes a state to the next one: a gated cell has its gates for it, too."""
+    for place, part in cell.named_modules():
+        if isinstance(part, Elman | Linear):
+            own = "transition" if isinstance(part, Linear) else "recurrent_weight"
+            yield f"{place}.{own}".lstrip("."), getattr(part, own)
 
 
 def _readers(cell: Cell, place: str = "") -> Iterator[tuple[str, Tensor]]:

@@ -94,8 +94,8 @@ class Evidence(NamedTuple):
         Where backpropagation is cut in training.
     guessed : bool
         Whether nobody said K.
-    unread : str
-        The weights that read the state and are all 0, where no error depends on it; else empty.
+    cut_off : str
+        Why no error depends on an earlier state, where that is known; else empty.
     at_ends : float
         Where inputs are far from unit size, the share of gates or units at an end of their range; else 0.
     """
@@ -116,7 +116,7 @@ class Evidence(NamedTuple):
     broken: Broken | None = None
     bptt_length: int | None = None
     guessed: bool = False
-    unread: str = ""
+    cut_off: str = ""
     at_ends: float = 0.0
 
     @property

@@ -14,7 +14,7 @@ from torch import Tensor
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.reports.subject import Subject
 from seqdyn.reports.writing import counted, written
-from seqdyn.state import named_leaves
+from seqdyn.state import named_leaves, take
 
 OVERFLOWING = 1e10
 """Size of a state from which a NaN after it counts as an overflow, and not as a function outside its domain."""
@@ -89,17 +89,28 @@ def _parameters(subject: Subject) -> Broken | None:
 
 
 def _start(subject: Subject) -> Broken | None:
+    """A start that is not finite; that of a later stretch is looked for in the stretches before, which lead to it."""
     for name, leaf in named_leaves(subject.state, "the initial state"):
-        if not bool(leaf.isfinite().all()):
-            sequence = int((~leaf.isfinite()).nonzero()[0, 0])
-            return Broken("start", f"The state before sequence {sequence} is not finite ({name})")
+        bad = (~leaf.isfinite()).nonzero()
+        if len(bad):
+            sequence = int(bad[0, 0])
+            before = _steps(subject, slice(sequence)) if sequence else []
+            text = f"The state before sequence {sequence} is not finite ({name})"
+            cause = "start" if not sequence else _growing(leaf, _largest(leaf))
+            return before if isinstance(before, Broken) else Broken(cause, text)
     return None
 
 
 def _trajectory(subject: Subject) -> Broken | None:
-    """What a finite model meets on its way: states, outputs, slopes; or, where all of these are finite, the loss."""
+    """What a finite model meets on its way; or, where all of that is finite, the loss."""
+    found = _steps(subject, slice(None))
+    return found if isinstance(found, Broken) else _loss(subject, torch.cat(found, 1))
+
+
+def _steps(subject: Subject, rows: slice) -> Broken | list[Tensor]:
+    """States, outputs or slopes of some sequences that are not finite; else the outputs, stretch by stretch."""
     outputs, size = [], 0.0
-    for stretch in Trajectory(subject.cell, subject.x, subject.state).forward():
+    for stretch in Trajectory(subject.cell, take(subject.x, rows), take(subject.state, rows)).forward():
         for name, values in (("states", stretch.states()), ("outputs", stretch.output), ("J_t", stretch.jacobians())):
             bad = ~values.flatten(2).isfinite().all(2)
             if bool(bad.any()):
@@ -108,7 +119,7 @@ def _trajectory(subject: Subject) -> Broken | None:
                 return Broken(_growing(values, max(size, _largest(stretch.states()))), text)
         size = max(size, _largest(stretch.states()))
         outputs.append(stretch.output)
-    return _loss(subject, torch.cat(outputs, 1))
+    return outputs
 
 
 def _growing(values: Tensor, size: float) -> str:

@@ -29,6 +29,11 @@ LAST = {
         "Begin from a finite state, and look for a logarithm, a root or a division in the step, and keep what goes "
         "into it where it is defined.",
     ),
+    "UNREACHED": (
+        "GS006",
+        "Look for what cuts the errors off from the state {lag} before: weights of 0, units that are always 0, or a "
+        "`detach()` in the step.",
+    ),
     "INCONCLUSIVE": (
         "GS006",
         "Give more data, or a `required_lag` below {lag}: what there is does not decide.",
@@ -51,6 +56,8 @@ def last_advice(verdict: str, lag: str) -> Recommendation:
     --------
     >>> last_advice("INCONCLUSIVE", "50 steps").text
     'Give more data, or a `required_lag` below 50 steps: what there is does not decide.'
+    >>> last_advice("VANISHING", "50 steps").check
+    'GS002'
     """
     check, text = LAST.get(verdict, LAST["INCONCLUSIVE"])
-    return Recommendation("R21", text.format(lag=lag), None, "", check)
+    return Recommendation("R21", text.replace("{lag}", lag), None, "", check)

@@ -18,6 +18,7 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
+from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.checks import check_count
 from seqdyn.dynamics.driven import Driven, Errors, Loss, by_step, check_errors, weighted
 from seqdyn.dynamics.gates import forget_bias_for
@@ -339,7 +340,8 @@ def _required(driven: Driven, required_lag: int | None) -> tuple[int, str, bool]
         return int(required_lag), "required_lag", False
     window = getattr(driven.cell if driven.estimator is None else driven.estimator, "window", None)
     if window:
-        return max(2, int(window)), "window", False
+        averaged = any(isinstance(part, MovingAverage) for part in driven.cell.modules())  # it holds one step fewer
+        return max(2, int(window) - averaged), "window", False
     lengths = driven.rows.lengths
     if len(lengths) >= 3:
         return max(2, int(lengths.float().median()) - 1), "the length of the sequences", not driven.at_end

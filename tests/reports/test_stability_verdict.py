@@ -16,19 +16,24 @@ from torch import Tensor
 from seqdyn import (
     ARXRegressor,
     Autoregression,
+    EchoStateRegressor,
     ElmanRegressor,
     GRURegressor,
     LinearStateSpaceRegressor,
     LSTMRegressor,
     MovingAverageRegressor,
+    RecurrentRegressor,
     assert_stable,
+    from_torch,
     stability_report,
 )
 from seqdyn.cell import Cell
+from seqdyn.cells.echo_state import EchoState
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
+from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.composition import Readout
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.reports.bootstrap_median import Estimate, estimate, median
@@ -235,6 +240,12 @@ def evidence(median: float, low: float | None = None, high: float | None = None,
         (evidence(math.nan, values=0, bptt_length=10), "TRUNCATED", "FAIL"),
         (evidence(0.0, bptt_length=10, guessed=True), "TRUNCATED", "WARN"),
         (evidence(-9.0, bptt_length=10, guessed=True), "VANISHING", "FAIL"),
+        (evidence(math.nan, values=0, bptt_length=10, cut_off="Nothing reads the state"), "INCONCLUSIVE", "WARN"),
+        (evidence(0.0, at_ends=0.95), "SATURATED", "WARN"),
+        (evidence(0.0, at_ends=0.85), "OK", "PASS"),
+        (evidence(-8.0, at_ends=0.95), "VANISHING", "FAIL"),
+        (evidence(0.0, peak=2.5, peak_lag=7, exponent=5e-17, exponent_error=0.0), "TRANSIENT", "WARN"),
+        (evidence(9.0, autonomous=True, exponent=5e-17, exponent_error=0.0), "EXPLODING", "FAIL"),
         (evidence(0.0, bptt_length=10, broken=Broken("loss", "The loss is NaN")), "NOT FINITE", "FAIL"),
     ],
 )
@@ -242,6 +253,20 @@ def test_the_rules(found: Evidence, name: str, severity: str) -> None:
     verdict = decide(found, Thresholds())
     assert (verdict.name, verdict.severity) == (name, severity)
     assert verdict.reason.endswith(".")
+
+
+@pytest.mark.parametrize("found", [evidence(-9.0), evidence(-4.0), evidence(9.0), evidence(0.0, rows=149)])
+def test_a_guess_is_said(found: Evidence) -> None:
+    """Whatever is wrong over a lag that nobody named is said with that; its severity stays."""
+    said, guessed = (decide(found._replace(guessed=guess), Thresholds()) for guess in (False, True))
+    assert guessed[:2] == said[:2] and guessed.reason == f"{said.reason} That lag is a guess: say what it is by " + (
+        "`required_lag`."
+    )
+
+
+@pytest.mark.parametrize(("median", "only"), [(0.0, True), (0.99, True), (-1.0, True), (-1.1, False), (1.1, False)])
+def test_only_where_it_is_little(median: float, only: bool) -> None:
+    assert (" only (median)" in decide(evidence(median), Thresholds()).reason) == only
 
 
 def test_the_interval_of_a_median() -> None:
@@ -391,6 +416,157 @@ def test_advice_is_taken(model: Any) -> None:
             check_parameters(clone(model).set_params(**{name: ast.literal_eval(value)}))
     if isinstance(model, MovingAverageRegressor | ARXRegressor | LinearStateSpaceRegressor):
         assert not any("omega" in advice or "initialise" in advice for advice in report.recommendations)
+
+
+# --- causes outside the recurrence, and advice in every case ----------------------------------------------------------
+
+
+def sizes_of(scale: float, *parts: torch.nn.Module) -> Any:
+    """torch's modules with weights of one seed, as large as is said; the first is what is measured."""
+    with torch.no_grad():
+        for parameter in (parameter for part in parts for parameter in part.parameters()):
+            parameter.copy_(scale * torch.randn(parameter.shape, generator=seeded()))
+    return parts[0]
+
+
+def without(module: Any, name: str) -> Any:
+    """A module with weights of zeros."""
+    torch.nn.init.zeros_(module.get_parameter(name))
+    return module
+
+
+def fitted(model: Any) -> Any:
+    """Trained on a sum of its last inputs; what comes back are the arguments of a report."""
+    X = np.random.default_rng(0).normal(size=(300, 1))
+    y = np.convolve(X[:, 0], 0.5 ** np.arange(5))[:300]
+    return model.fit(X, y), X, y
+
+
+def step(gain: float) -> Any:
+    return lambda x, h: (gain * h + x,) * 2
+
+
+QUICK: dict[str, Any] = {"hidden_size": 4, "max_epochs": 1, "random_state": 0}
+ALONE = {"initial_state": torch.zeros(1, 2, dtype=torch.float64)}
+TROUBLED: dict[str, Any] = {
+    "step that forgets": lambda: (step(0.3), drive(2), ALONE),
+    "step that grows": lambda: (step(1.5), drive(2), ALONE),
+    "step that overflows": lambda: (step(5.0), drive(2, time=600), ALONE),
+    "step of NaN": lambda: (lambda x, h: ((x + h).sqrt(),) * 2, drive(2), ALONE),
+    "relu RNN that overflows": lambda: (
+        sizes_of(3.0, torch.nn.RNN(2, 4, nonlinearity="relu", batch_first=True)),
+        drive(2, time=600),
+    ),
+    "relu RNN that is dead": lambda: (sizes_of(-1.0, Elman(2, 4, activation="relu")), drive(2).abs()),
+    "relu without a gradient": lambda: (sizes_of(0.3, torch.nn.RNN(2, 1, nonlinearity="relu")), drive(2)),
+    "linear that overflows": lambda: (linear(9.0), drive(2, time=600)),
+    "linear that forgets": lambda: (linear(0.5), drive(2)),
+    "own cell that forgets": lambda: (Leaky(2, 3), drive(2, time=800), {"required_lag": 600}),
+    "reservoir": lambda: (EchoState(2, 20), drive(2)),
+    "reservoir, fitted": lambda: fitted(EchoStateRegressor(hidden_size=20, random_state=0)),
+    "moving average": lambda: (MovingAverage(2, window=3), drive(2)),
+    "moving average, fitted": lambda: fitted(MovingAverageRegressor(window=3)),
+    "readout of zeros": lambda: (without(Readout(GRU(2, 4), 1), "affine.weight"), drive(2)),
+    "linear readout of zeros": lambda: (without(linear(1.0), "readout"), drive(2)),
+    "recurrence of zeros": lambda: (without(Elman(2, 4), "recurrent_weight"), drive(2)),
+    "GRU without biases": lambda: (torch.nn.GRU(2, 4, bias=False, batch_first=True), drive(2)),
+    "offset GRU": lambda: (torch.nn.GRU(2, 4, batch_first=True), drive(2) + 1000),
+    "short series": lambda: (gru(3.0), drive(2, time=30)),
+    "few errors": lambda: (gru(3.0), drive(2, series=1, time=52)),
+    "alike but for some": lambda: (elman(1.6), torch.cat([0.01 * drive(2)[:4], 30 * drive(2)[4:]])),
+    "GRU, fitted": lambda: fitted(GRURegressor(**QUICK)),
+    "forgetful GRU, started as advised": lambda: fitted(GRURegressor(**QUICK, initialise=("forget_bias", 3.9))),
+    "Elman of a class": lambda: fitted(RecurrentRegressor(cell=Elman, **QUICK)),
+    "truncated": lambda: fitted(LSTMRegressor(**QUICK, bptt_length=20)),
+}
+
+
+@pytest.mark.parametrize("tier", ["fast", "standard"])
+@pytest.mark.parametrize("name", TROUBLED)
+def test_no_verdict_without_advice(name: str, tier: str) -> None:
+    """Whatever is not a PASS says what to do, and what was not measured is said in words."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, X, *others = TROUBLED[name]()
+    y, options = (others[0], {}) if others and not isinstance(others[0], dict) else (None, dict(*others))
+    report = stability_report(model, X, y, **{"required_lag": LAG, "tier": tier} | options)
+    assert report.severity == "PASS" or report.recommendations, str(report)
+    assert not report.checks["message"].str.contains(r"^[a-z_]+ was not measured").any()
+
+
+@pytest.mark.parametrize(
+    ("build", "name", "what"),
+    [
+        (lambda: without(Readout(GRU(2, 4), 1), "affine.weight"), "affine.weight", "reads"),
+        (lambda: without(linear(1.0), "readout"), "readout", "reads"),
+        (
+            lambda: from_torch(torch.nn.GRU(2, 4, batch_first=True), without(torch.nn.Linear(4, 1), "weight")),
+            "head.weight",
+            "reads",
+        ),
+        (lambda: without(Elman(2, 4), "recurrent_weight"), "recurrent_weight", "hands"),
+    ],
+)
+def test_weights_of_zeros_are_the_cause(build: Any, name: str, what: str) -> None:
+    """Where nothing reads the state it is named, and no gate is asked to hold longer."""
+    cell = build()
+    report = stability_report(cell, drive(2, time=100), required_lag=20)
+    assert report.verdict == "INCONCLUSIVE" and f"Nothing {what}" in report.reason and f"`{name}`" in report.reason
+    assert [one["id"] for one in report.content["recommendations"]] == ["R18"]
+
+
+@pytest.mark.parametrize("kind", [torch.nn.GRU, torch.nn.LSTM])
+def test_inputs_far_off_are_no_pass(kind: type) -> None:
+    """Everything saturated lets gradients through and yet learns nothing."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = kind(3, 8, batch_first=True)
+    report = stability_report(model, drive(3, time=100) + 1000, required_lag=10)
+    assert (report.verdict, report.severity) == ("SATURATED", "WARN") and "far from unit size" in report.reason
+    assert report.content["recommendations"][0]["id"] == "R14"
+    with pytest.raises(AssertionError, match="SATURATED"):
+        assert_stable(model, drive(3, time=100) + 1000, required_lag=10)
+
+
+def test_an_exponent_of_rounding_is_zero() -> None:
+    """An orthogonal recurrence has λ₁ = 0, which float64 gives as some 10⁻¹⁷."""
+    for width in (4, 6, 8):
+        check = stability_report(linear(1.0, width), drive(2), required_lag=20).checks.loc["GS011"]
+        assert check["status"] == "PASS" and 0 < check["threshold"] < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("model", "y", "guessed"),
+    [
+        (lambda: gru(1.0), None, True),
+        (lambda: MovingAverage(2, window=9), None, False),
+        (lambda: GRURegressor(**QUICK).fit(drive(2).numpy(), drive(1).numpy()), drive(1).numpy(), True),
+        (
+            lambda: GRURegressor(**QUICK, return_sequences=False).fit(drive(2).numpy(), np.arange(8.0)),
+            np.arange(8.0),
+            False,
+        ),
+        (lambda: GRURegressor(**QUICK, window=20).fit(drive(2).numpy(), drive(1).numpy()), drive(1).numpy(), False),
+    ],
+)
+def test_who_says_the_lag(model: Any, y: Any, guessed: bool) -> None:
+    """A window says it, and so does an error at the end of a sequence alone; lengths of other sequences do not."""
+    own, X = model(), drive(2).numpy()
+    assert subject_of(own, X, y).guessed == guessed
+    assert not subject_of(own, X, y, required_lag=7).guessed
+
+
+def test_a_moving_average_reaches_as_far_as_its_window() -> None:
+    """The farthest of w inputs is w − 1 steps back: that is its lag if nothing else is said."""
+    for window in (3, 9):
+        report = stability_report(MovingAverage(2, window=window), drive(2), tier="fast")
+        assert report.required_lag == window - 1 and report.severity == "PASS"
+
+
+def test_where_a_later_stretch_begins_beyond_all_bounds() -> None:
+    """The cause lies in the stretch before it."""
+    report = stability_report(linear(2.0), drive(2, series=1, time=16000), required_lag=20, tier="fast")
+    assert report.verdict == "EXPLODING" and "of sequence 0" in report.reason
 
 
 # --- models of every kind ---------------------------------------------------------------------------------------------

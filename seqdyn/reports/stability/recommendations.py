@@ -65,7 +65,8 @@ def recommend(case: Case, verdict: Verdict, checks: Sequence[Check]) -> list[Rec
     failing = frozenset(check.id for check in checks if check.status in ("WARN", "FAIL"))
     judged, named = _Judged(case.subject, case.found, case.evidence, case.limits, verdict, failing), case.subject.named
     given = [one._replace(text=one.text + named) if "initialisation." in one.text else one for one in advice.on(judged)]
-    return given or ([] if verdict.severity == "PASS" else [last_advice(judged.side, judged.lag)])
+    side = judged.side if case.evidence.values or case.evidence.broken else "UNREACHED"
+    return given or ([] if verdict.severity == "PASS" else [last_advice(side, judged.lag)])
 
 
 # --- what cannot be trained at all ------------------------------------------------------------------------------------
@@ -125,15 +126,14 @@ def _scale_inputs(case: _Judged) -> Advice:
 
 
 @advice("R18", "weight", "GS002", always=True)
-def _read_the_state(case: _Judged) -> Advice:
-    """A readout of zeros: the recurrence is not at fault."""
-    if not case.evidence.unread or case.cause is not None:
-        return None
+def _connect(case: _Judged) -> Advice:
+    """Weights of zeros between the state and the errors: gates and starts are not at fault."""
+    why = case.evidence.cut_off
     text = (
-        f"Begin with readout weights that are not 0, {case.evidence.unread}, and train anew: nothing reads the state, "
-        "and the model answers without any memory. Where it answers well without, leave it as it is."
+        f"Begin with weights that are not 0, and train anew: {why[:1].lower()}{why[1:]}, and the model answers without "
+        "any memory. Where it answers well without, leave it as it is."
     )
-    return text, 0.0
+    return (text, 0.0) if why else None
 
 
 @advice("R13", "steps", "GS002", always=True)
@@ -179,7 +179,7 @@ def _hold_longer(case: _Judged) -> Advice:
     ways = [f"a bias of {bias:g}, {equal}"] if equal else []
     if spread and (spread.count("`") == 2 or not equal):
         ways.append(f"memories of up to {case.lag}, {spread}")
-    if case.side not in ("VANISHING", "MIXED", "INCONCLUSIVE") or not ways or case.evidence.unread:
+    if case.side not in ("VANISHING", "MIXED", "INCONCLUSIVE") or not ways or case.evidence.cut_off:
         return None
     gate = "forget gate" if case.subject.parts(LSTM) else "update gate"
     text = (
@@ -419,8 +419,8 @@ def _longer(case: _Judged) -> Advice:
 @advice("R13", "sequences", "GS006")
 def _more(case: _Judged) -> Advice:
     """Too few sequences to decide."""
-    lag, sequences = case.evidence.lag, case.subject.sequences
-    if case.side != "INCONCLUSIVE" or lag > case.evidence.longest or "GS005" in case.failing:
+    sequences = case.subject.sequences
+    if case.side != "INCONCLUSIVE" or not case.evidence.values or "GS005" in case.failing:
         return None
     wanted, unused = 4 * sequences, case.subject.unused >= 3 * sequences * case.subject.steps
     cure = f"Look at more of the data, `max_sequences={wanted}`" if unused else f"Give about {wanted} such sequences"

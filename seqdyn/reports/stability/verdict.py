@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seqdyn.reports.bootstrap_median import estimate, quantiles
-from seqdyn.reports.causes import at_ends, silent_readouts
+from seqdyn.reports.causes import at_ends, cut_off
 from seqdyn.reports.evidence import Evidence, Thresholds
 from seqdyn.reports.input_sizes import FAR
 from seqdyn.reports.stability.measurements import Measurements
@@ -61,7 +61,7 @@ def evidence_of(subject: Subject, found: Measurements, seed: int) -> Evidence:
         peak, peak_lag = float(median.max()) / math.log(10), found.products.lags[int(median.argmax())]
     leading, (low, high) = found.lyapunov, quantiles(gradient, [0.05, 0.95])
     values, sizes = int((~np.isnan(gradient)).sum()), subject.sizes
-    unread = [] if values or found.broken is not None else silent_readouts(subject.cell)
+    silent = "" if values or found.broken is not None else cut_off(subject.cell, subject.name_of)
     far = sizes is not None and float(sizes.largest.max()) > FAR
     return Evidence(
         lag,
@@ -80,7 +80,7 @@ def evidence_of(subject: Subject, found: Measurements, seed: int) -> Evidence:
         found.broken,
         subject.bptt_length,
         subject.guessed,
-        ", ".join(f"`{subject.name_of(name)}`" for name in unread),
+        silent,
         at_ends(found.gates, found.saturation) if far else 0.0,
     )
 
@@ -91,10 +91,10 @@ def decide(evidence: Evidence, thresholds: Thresholds) -> Verdict:
         name = "EXPLODING" if evidence.broken.cause == "overflow" else "NOT FINITE"
         return Verdict(name, "FAIL", f"{evidence.broken.text}: what is not finite cannot be trained.")
     name, severity, finding = _finding(evidence, thresholds)
-    if evidence.truncated and finding != "unread" and not (evidence.guessed and severity == "FAIL"):
+    if evidence.truncated and finding != "cut off" and not (evidence.guessed and severity == "FAIL"):
         name, severity, finding = "TRUNCATED", "WARN" if evidence.guessed else "FAIL", "truncated"
     guess = " That lag is a guess: say what it is by `required_lag`." if evidence.guessed else ""
-    unsure = severity != "PASS" and finding not in ("unread", "at ends")
+    unsure = severity != "PASS" and finding not in ("cut off", "at ends")
     return Verdict(name, severity, _sentences(evidence)[finding] + (guess if unsure else ""))
 
 
@@ -102,8 +102,8 @@ def _finding(found: Evidence, thresholds: Thresholds) -> tuple[str, str, str]:
     """The verdict where all is finite and nothing is cut, how bad it is, and what is said of it."""
     if found.chaotic:
         return "CHAOTIC", "PASS", "chaotic"
-    if found.unread:
-        return "INCONCLUSIVE", "WARN", "unread"
+    if found.cut_off:
+        return "INCONCLUSIVE", "WARN", "cut off"
     if lacking := _lacking(found):
         return "INCONCLUSIVE", "WARN", lacking
     low, high = found.spread
@@ -148,8 +148,7 @@ def _sentences(found: Evidence) -> dict[str, str]:
         "too few errors": f"Only {counted(found.values, 'error reaches', 'errors reach')} back {lag}: an interval "
         f"needs at least {FEWEST}.",
         "no error": f"No error of a measured step has a gradient with respect to the state {lag} before it.",
-        "unread": f"Nothing reads the state: the readout's weights {found.unread} are all 0, so no error depends on "
-        "what came before.",
+        "cut off": f"{found.cut_off}, so no error depends on what came before.",
         "at ends": f"Inputs far from unit size hold {found.at_ends:.0%} of the values of gates or units at an end of "
         f"their range, where their weights learn nothing, although over {lag} a gradient changes by a factor of "
         f"{median} (median).",
