@@ -58,7 +58,7 @@ def how_to_convert(model: nn.Module) -> str:
 def left_out(model: nn.Module) -> list[str]:
     """What is in none of the calls of :func:`how_to_convert`, and so in no cell that they make.
 
-    Dropout, which does nothing in inference, is not counted.
+    Dropout, which does nothing in inference, and losses are not counted.
 
     Examples
     --------
@@ -69,7 +69,12 @@ def left_out(model: nn.Module) -> list[str]:
     taken = {name for place, part in enumerate(parts) if part.recurrent for name in _joined(parts, place)}
     inside_parts = {id(own) for part in parts for own in part.module.parameters()}
     loose = [f"model.{name}" for name, own in model.named_parameters() if id(own) not in inside_parts]
-    return [part.name for part in parts if part.name not in taken and not isinstance(part.module, IDLE)] + loose
+    return [part.name for part in parts if part.name not in taken and not _idle(part.module)] + loose
+
+
+def _idle(module: nn.Module) -> bool:
+    """Whether it is no part of what a model computes in inference."""
+    return isinstance(module, IDLE) or type(module).__module__ == nn.CrossEntropyLoss.__module__
 
 
 def recurrent_parts(model: nn.Module) -> list[Part]:

@@ -48,7 +48,7 @@ LEFT_OUT: dict[str, Any] = {
     "between": (nn.Sequential(nn.GRU(3, 4), nn.MultiheadAttention(4, 1), nn.Linear(4, 1)), ["model[1]"]),
     "before and behind": (nn.Sequential(nn.Linear(3, 2), nn.GRU(3, 4), nn.Linear(5, 1)), ["model[0]", "model[2]"]),
     "without weights": (nn.Sequential(nn.GRU(3, 4), nn.ReLU(), nn.Linear(4, 1)), ["model[1]"]),
-    "idle": (nn.Sequential(nn.GRU(3, 4), nn.Dropout(), nn.Identity(), nn.Linear(4, 1)), []),
+    "idle": (nn.Sequential(nn.GRU(3, 4), nn.Dropout(), nn.Identity(), nn.Linear(4, 1), nn.MSELoss()), []),
     "of one of two": (nn.Sequential(nn.Linear(2, 3), nn.GRU(3, 4), nn.GRU(4, 5), nn.Linear(5, 1)), []),
     "reads both directions": (nn.Sequential(nn.GRU(3, 4, bidirectional=True), nn.Linear(8, 1)), ["model[1]"]),
 }

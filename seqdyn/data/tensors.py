@@ -93,7 +93,7 @@ def _check_numbers(values: Any, name: str) -> None:
 def _turned(y: Any, X: Any) -> Any:
     """Targets (time, series, …) as (series, time, …)."""
     steps, series = X.shape[:2]
-    if steps > 1 and y.shape in ((series,), (series, 1)) and steps != series:
+    if steps > 1 and y.ndim < 3 and len(y) == series != steps and y.shape[1:] != (steps,):
         raise ValueError(one_a_series(y.shape, series, steps, time_first=True))
     if y.shape[:2] != X.shape[:2]:
         raise ValueError(
@@ -115,7 +115,7 @@ def one_a_series(shape: tuple[int, ...], series: int, steps: int, time_first: bo
     return (
         f"y has shape {shape}, one target a series, expected {wanted} or ({wanted[0]}, {wanted[1]}, outputs). For an "
         "error at the last step alone let the other targets be missing: "
-        f"steps = numpy.full({(*wanted, *shape[2:])}, numpy.nan); steps[{last}] = y{'[:, 0]' * (len(shape) > 1)}."
+        f"steps = numpy.full({(*wanted, *shape[1:])}, numpy.nan); steps[{last}] = y."
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqdyn.cell import Cell
 from seqdyn.state import State, map_leaves
@@ -182,10 +182,11 @@ def _beside(weight: Tensor, values: Tensor) -> Tensor:
 def by_step(errors: Errors, output: Tensor, target: Tensor) -> Errors:
     """These errors in the form that takes class numbers, if the one they come in does not.
 
-    Class numbers stand beside several outputs as (sequences, steps, 1). A loss that fails on them so is tried step by
-    step, outputs (n, classes) and class numbers (n,), as torch's ``CrossEntropyLoss`` takes them, and then with those
-    as (sequences, steps). The first form in which it runs is kept; whether it gives one error a step is for
-    :func:`check_errors` to say.
+    Class numbers stand beside several outputs as (sequences, steps, 1). torch's ``CrossEntropyLoss`` and ``NLLLoss``,
+    which look for the classes on axis 1, get them step by step: outputs (n, classes) and class numbers (n,), or
+    probabilities (n, classes). Any other loss that fails on class numbers as they stand is tried so, and then with
+    (sequences, steps) of them; the first form in which it runs is kept. Beside one output, whole numbers that a loss
+    does not take become real ones. Whether it gives one error a step is for :func:`check_errors` to say.
 
     Parameters
     ----------
@@ -200,10 +201,18 @@ def by_step(errors: Errors, output: Tensor, target: Tensor) -> Errors:
     >>> by_step(Errors(loss, "own"), output, target).of(output, target).shape
     torch.Size([2, 9])
     """
-    if not _class_numbers(output, target):
-        return errors
-    ways = (errors.of, _over_rows(errors.of), lambda output, target: errors.of(output, target.squeeze(2).long()))
+    ways = _ways(errors.of, output, target)
     return errors._replace(of=next((way for way in ways if _runs(way, output, target)), errors.of))
+
+
+def _ways(loss: Loss, output: Tensor, target: Tensor) -> list[Loss]:
+    """The forms in which a loss may take these targets."""
+    numbers, alike = _class_numbers(output, target), target.shape == output.shape
+    if isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss) and output.dim() == 3 and (numbers or alike):
+        return [_over_rows(loss)]
+    if numbers:
+        return [loss, _over_rows(loss), lambda output, target: loss(output, target.squeeze(2).long())]
+    return [loss, lambda output, target: loss(output, target.to(output.dtype))] if alike else [loss]
 
 
 def _class_numbers(output: Tensor, target: Tensor) -> bool:
@@ -215,7 +224,7 @@ def _over_rows(loss: Loss) -> Loss:
     """A loss of outputs (n, classes) and class numbers (n,), on sequences of both."""
 
     def errors(output: Tensor, target: Tensor) -> Tensor:
-        found = loss(output.flatten(0, 1), target.flatten().long())
+        found = loss(output.flatten(0, 1), target.flatten().long() if target.shape[2] == 1 else target.flatten(0, 1))
         return found.unflatten(0, output.shape[:2]) if isinstance(found, Tensor) and found.dim() else found
 
     return errors

@@ -58,6 +58,7 @@ def cell_driven_by(cell: Cell, X: Any, y: Any = None, columns: bool = True) -> D
     rows = Rows(x, nothing, None, torch.as_tensor(sequences.starts), torch.as_tensor(sequences.lengths))
     if y is None:
         return Driven(cell, rows)
+    _check_one_a_step(y, sequences, cell.output_size)
     rows = _with_targets(rows, y, sequences)
     if columns and rows.y.shape[1] != cell.output_size:
         raise ValueError(
@@ -81,7 +82,6 @@ def _tokens(X: Any) -> Sequences:
 
 def _with_targets(rows: Rows, y: Any, sequences: Sequences) -> Rows:
     """Targets beside the rows: numbers, of which NaN is missing, or class numbers, which stay whole."""
-    _check_one_a_step(y, sequences)
     targets = as_targets(y, sequences, per_step=True)
     check_no_infinity(targets.table, sequences, per_step=True)
     numbers = spread(as_numbers(targets.table), sequences, per_step=True)
@@ -93,12 +93,14 @@ def _with_targets(rows: Rows, y: Any, sequences: Sequences) -> Rows:
     return replace(rows, y=values.long() if whole else values, weight=known.double())
 
 
-def _check_one_a_step(y: Any, sequences: Sequences) -> None:
+def _check_one_a_step(y: Any, sequences: Sequences, outputs: int) -> None:
     """Raise if there is one target a series, which a cell has no way to be told of but by missing ones."""
     series, steps = len(sequences.lengths), int(sequences.lengths.max())
-    lists = isinstance(y, list | tuple) and any(np.ndim(part) > 1 or np.size(part) > 1 for part in y)
-    shape: tuple[int, ...] = () if lists else np.shape(y)
-    if steps > 1 and (shape == (series,) or shape[:2] == (series, 1)):
+    try:
+        shape: tuple[int, ...] = np.shape(y)
+    except ValueError:  # a list of series of unlike lengths
+        return
+    if steps > 1 and shape in ((series,), (series, 1), (series, outputs)) and shape != (series, steps):
         raise ValueError(one_a_series(shape, series, steps))
 
 

@@ -234,8 +234,9 @@ def test_the_lag_is_not_that_of_the_truncation(
 
 
 def test_the_window_of_an_average_is_its_lag() -> None:
+    """Of the nine inputs that it averages eight are in its state."""
     model = MovingAverageRegressor(window=9).fit(X, Y)
-    assert subject_of(model, X, Y).required_lag == 9
+    assert subject_of(model, X, Y).required_lag == 8
 
 
 # --- layouts ----------------------------------------------------------------------------------------------------------
@@ -450,6 +451,23 @@ def test_losses_of_class_numbers_are_those_of_torch(name: str, missing: bool, si
     torch.testing.assert_close(subject.loss(output).reshape(size), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [(6, 40), (5, 5)], ids=str)
+def test_probabilities_of_classes(size: tuple[int, int]) -> None:
+    """torch's loss looks for classes on axis 1, which is that of the steps: it gets them step by step."""
+    cell, x = Readout(GRU(4, 8, generator=seeded()), 5, generator=seeded()), randn(*size, 4)
+    target = randn(*size, 5, seed=1).softmax(2)
+    subject = subject_of(cell, x, target, loss=CLASS_LOSSES["module"], required_lag=2, max_sequences=size[0])
+    output = outputs(subject)
+    torch.testing.assert_close(subject.loss(output), -(target * output.log_softmax(2)).sum(2))
+
+
+def test_whole_numbers_beside_one_output_become_real_where_a_loss_asks() -> None:
+    labels = torch.randint(0, 2, (5, 30), generator=seeded(3))
+    loss = nn.BCEWithLogitsLoss(reduction="none", pos_weight=torch.tensor([2.0]))
+    whole, real = (subject_of(GRU(2, 1, generator=seeded()), X, y, loss=loss) for y in (labels, labels.double()))
+    same(whole, real)
+
+
 def test_the_weights_of_a_loss_stay_as_they_are() -> None:
     loss = nn.CrossEntropyLoss(torch.ones(3), reduction="none")
     subject_of(GRU(2, 3, generator=seeded()), X, np.zeros((5, 30), int), loss=loss, required_lag=LAG)
@@ -472,14 +490,14 @@ def test_class_numbers_that_cannot_be_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("time_first", [False, True])
-@pytest.mark.parametrize("shape", [(6,), (6, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(6,), (6, 1), (6, 2)], ids=str)
 @pytest.mark.parametrize("container", [np.asarray, torch.as_tensor, list])
 def test_one_target_a_series_is_told_what_to_give(container: Any, shape: tuple[int, ...], time_first: bool) -> None:
     """The code in the message works: only the last step has an error."""
     if container is list and time_first:
         return  # a list holds sequences, and has no layout
     x, y = randn(6, 50, 3), randn(*shape).numpy()
-    cell = from_torch(drawn(nn.GRU(3, 1, batch_first=not time_first)))
+    cell = from_torch(drawn(nn.GRU(3, (*shape, 1)[1], batch_first=not time_first)))
     x = x.transpose(0, 1) if time_first else x
     with pytest.raises(ValueError, match="one target a series, expected") as caught:
         subject_of(cell, x, container(y), required_lag=LAG)
