@@ -81,12 +81,12 @@ def trained(model: Any, data: Data, lag: int, tier: str = "standard") -> Outcome
     return Outcome(report, float(model.score(data.X_held_out, data.y_held_out)))
 
 
-def followed(model: Any, data: Data, lag: int, advised: str = "") -> tuple[Outcome, Outcome]:
+def followed(model: Any, data: Data, lag: int, advised: str = "", tier: str = "standard") -> tuple[Outcome, Outcome]:
     """Before and after the first advice, or the one with this id."""
-    before = trained(model, data, lag)
+    before = trained(model, data, lag, tier)
     texts = {advice["id"]: advice["text"] for advice in before.report.content["recommendations"]}
     text = texts[advised or next(iter(texts))]
-    return before, trained(clone(model).set_params(**parameter(text)), data, lag)
+    return before, trained(clone(model).set_params(**parameter(text)), data, lag, tier)
 
 
 def closed(kind: type) -> Callable[[int], tuple[Outcome, Outcome]]:

@@ -143,7 +143,8 @@ def _loss(subject: Subject, output: Tensor) -> Broken | None:
         bad = ~values.isfinite()
         if bool(bad.any()):
             text, defined = _range(output.detach(), bad)
-            return Broken("loss", _where(name, values, bad) + text, defined)
+            cause = "overflow" if _largest(output.detach()) > OVERFLOWING else "loss"
+            return Broken(cause, _where(name, values, bad) + text, defined)
     return None
 
 

@@ -27,11 +27,14 @@ from seqdyn import (
     GRURegressor,
     LanguageModel,
     LSTMRegressor,
+    MovingAverageRegressor,
     RecurrentRegressor,
+    from_torch,
     stability_report,
 )
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.linear import Linear
+from seqdyn.cells.lstm import LSTM
 from seqdyn.systems.henon import Henon
 from seqdyn.teacher_forcing import TeacherForcing
 from seqdyn.training import initialisation
@@ -225,6 +228,47 @@ def test_a_reservoir_forgets_its_start() -> None:
     assert 1 - after.score < 0.5 * (1 - before.score)
 
 
+def test_a_reservoir_remembers_longer() -> None:
+    """R19: at the radius that is advised a gradient over the lag is larger by decades, and recall is better."""
+    X = np.random.default_rng(0).normal(size=(900, 1))
+    y = np.roll(X[:, 0], 12)
+    data = following.Data(X[:600], y[:600], X[600:], y[600:])
+    model = EchoStateRegressor(hidden_size=60, spectral_radius=0.4, input_scale=0.1, random_state=0)
+    before, after = following.followed(model, data, 12, "R19", "fast")
+    assert after.report.gradient.median > before.report.gradient.median + 1 and after.score > before.score + 0.3
+
+
+def test_a_longer_window() -> None:
+    """R20: a moving average as long as is advised holds what came the lag before."""
+    X = np.random.default_rng(0).normal(size=(600, 1))
+    y = np.convolve(X[:, 0], np.ones(8) / 8)[:600]
+    data = following.Data(X[:400], y[:400], X[400:], y[400:])
+    before, after = following.followed(MovingAverageRegressor(window=3), data, 7, "R20", "fast")
+    assert (before.report.verdict, after.report.verdict) == ("VANISHING", "OK") and after.score > before.score + 0.3
+
+
+def test_advice_on_a_cell_that_is_a_class() -> None:
+    """R02: what the report calls a cell, the fit takes; the same for one that is built."""
+    X = np.random.default_rng(0).normal(size=(300, 1))
+    for cell in (Elman, Elman(1, 8, generator=torch.Generator().manual_seed(0))):
+        model = RecurrentRegressor(cell=cell, hidden_size=8, initialise=("orthogonal", 0.3), max_epochs=1)
+        report = stability_report(model.fit(X, X[:, 0]), X, X[:, 0], required_lag=40, tier="fast")
+        code = following.CODE.findall(advised(report, "R02")["text"])[-1]
+        gated = clone(model).set_params(initialise=None, **eval(f"dict({code})", {"seqdyn": seqdyn}))
+        assert any(isinstance(part, LSTM) for part in gated.fit(X, X[:, 0]).network_.modules())
+
+
+@pytest.mark.parametrize(("given", "advised_rate"), [(1e30, 0.01), (3.0, 0.01), (1.0, 0.1), (1e-4, 1e-5)])
+def test_smaller_steps_are_sane(given: float, advised_rate: float) -> None:
+    """R15: a tenth, or what is usual where a tenth is still beyond all sense; a limit that is set is not advised."""
+    X = np.random.default_rng(0).normal(size=(100, 1))
+    model = GRURegressor(hidden_size=4, max_epochs=1, random_state=0).fit(X, X[:, 0])
+    model.network_.get_parameter(next(name for name, _ in model.network_.named_parameters())).data.fill_(np.nan)
+    model.learning_rate = given
+    text = advised(stability_report(model, X, X[:, 0], tier="fast"), "R15")["text"]
+    assert f"`learning_rate={advised_rate:g}`" in text and "clip" not in text
+
+
 def test_chaos_is_learnt_by_forcing() -> None:
     """R07: seeing the true value as often as is advised for the Hénon map, against ten times more rarely."""
     every = advised(stability_report(Henon().double(), steps=2000), "R07")["number"]
@@ -318,6 +362,93 @@ def test_advice_for_torch_works_on_the_module(kind: type) -> None:
     exec(following.CODE.findall(before.recommendations[0])[0], {"seqdyn": seqdyn, kind.__name__.lower(): model})
     after = stability_report(model, x, required_lag=40, tier="fast")
     assert after.gradient.median > before.gradient.median + 2 and after.verdict == "OK", str(after)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_gates_without_a_bias(kind: type) -> None:
+    """R01: they cannot be given one; built with biases they can."""
+    torch.manual_seed(0)
+    x = 0.03 * drive()
+    before = stability_report(kind(2, 16, bias=False, batch_first=True), x, required_lag=40, tier="fast")
+    text = advised(before, "R01")["text"]
+    model = kind(2, 16, batch_first=True)
+    exec(following.CODE.findall(text)[0], {"seqdyn": seqdyn, kind.__name__.lower(): model})
+    after = stability_report(model, x, required_lag=40, tier="fast")
+    assert "once it is built with `bias=True`" in text and after.gradient.median > before.gradient.median + 2
+
+
+def test_a_part_of_a_model() -> None:
+    """What is pasted is about the recurrence that was measured, whatever else the model holds."""
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"front": nn.RNN(2, 4, batch_first=True), "memory": nn.LSTM(4, 16, batch_first=True)})
+    cell = from_torch(model["memory"])
+    text = advised(stability_report(cell, drive(4), required_lag=60, tier="fast"), "R01")["text"]
+    assert text.endswith("`lstm` is the module that was measured.")
+    exec(following.CODE.findall(text)[0], {"seqdyn": seqdyn, "lstm": model["memory"]})
+
+
+def test_a_relu_that_overflows() -> None:
+    """R06: with the start that is advised its states stay finite."""
+    torch.manual_seed(0)
+    model, x = nn.RNN(2, 8, nonlinearity="relu", batch_first=True), drive(time=600)
+    model.weight_hh_l0.data.copy_(2 * torch.eye(8))
+    model.double()
+    before = stability_report(model, x, required_lag=20, tier="fast")
+    assert before.verdict == "EXPLODING" and ids(before)[:2] == ["R06", "R05"]
+    exec(following.CODE.findall(before.recommendations[0])[0], {"seqdyn": seqdyn, "rnn": model})
+    assert stability_report(model, x, required_lag=20, tier="fast").verdict == "OK"
+
+
+def test_a_step_that_holds() -> None:
+    """R21: what a step adds to its state it keeps."""
+    given: dict[str, Any] = {"required_lag": 40, "initial_state": torch.zeros(1, 2), "tier": "fast"}
+    before = stability_report(lambda x, h: (torch.tanh(0.3 * h + x),) * 2, drive(), **given)
+    assert "add to it, h_t = h_{t-1} + …" in advised(before, "R21")["text"]
+    after = stability_report(lambda x, h: (h + 0.1 * torch.tanh(x),) * 2, drive(), **given)
+    assert (before.verdict, after.verdict) == ("VANISHING", "OK")
+
+
+BOUNDED = {
+    "below 0.05": lambda y: (0.05 - y).sqrt(),
+    "below 1": lambda y: (1 - y).log(),
+    "above 0": lambda y: y.log(),
+    "above -0.02": lambda y: (y + 0.02).sqrt(),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_outputs_are_kept_where_the_loss_is_defined(name: str) -> None:
+    """R16: on the side that is not at fault; what is pasted makes every error finite."""
+    torch.manual_seed(0)
+    head = nn.Linear(16, 1)
+    head.weight.data *= 20
+    nn.init.zeros_(head.bias)
+    cell, x = from_torch(nn.GRU(2, 16, batch_first=True), head), drive()
+
+    def report(loss: Any) -> Any:
+        return stability_report(cell, x, torch.zeros(8, 120, 1), required_lag=10, loss=loss, tier="fast")
+
+    text = advised(report(lambda output, _: BOUNDED[name](output)), "R16")["text"]
+    code = following.CODE.findall(text)[0]
+
+    def kept(output: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        return BOUNDED[name](eval(code, {"torch": torch, "output": output}))
+
+    after = report(kept)
+    assert name.split()[0] in text.lower() and after.checks.loc["GS001", "status"] == "PASS"
+
+
+def test_an_encoder_that_enlarges() -> None:
+    """R14: what the encoder makes is normalised, and not the inputs alone."""
+    torch.manual_seed(0)
+    encoder, model = nn.Linear(2, 4), nn.GRU(4, 8, batch_first=True)
+    encoder.weight.data *= 1000
+    before = stability_report(from_torch(model, encoder=encoder), drive(), required_lag=10)
+    space: dict[str, Any] = {"torch": torch, "encoder": encoder}
+    exec(following.CODE.findall(before.recommendations[0])[0], space)
+    after = stability_report(from_torch(model, encoder=space["encoder"]), drive(), required_lag=10)
+    assert ids(before)[0] == "R14" and after.checks.loc["GS024", "status"] == "PASS"
+    assert after.gradient.median > before.gradient.median + 2
 
 
 @pytest.mark.parametrize("offset", [0.0, 2000.0])

@@ -228,8 +228,8 @@ def _slower_poles(case: _Judged) -> Advice:
 
 @advice("R19", "radius", "GS002")
 def _remember_longer(case: _Judged) -> Advice:
-    """A reservoir that forgets too fast: the spectral radius at which enough is left."""
-    networks, needed = case.subject.parts(EchoState), 10 ** (case.limits.vanishing_warn / (case.evidence.lag - 1))
+    """A reservoir that forgets too fast: the spectral radius at which a tenth is left."""
+    networks, needed = case.subject.parts(EchoState), 10 ** (-1 / (case.evidence.lag - 1))
     if len(networks) != 1 or case.side != "VANISHING" or not case.rate:
         return None
     radius = networks[0].spectral_radius
@@ -238,7 +238,7 @@ def _remember_longer(case: _Judged) -> Advice:
     text = (
         f"Let the reservoir remember longer: raise the spectral radius from {radius:.3g} to {higher:g}, {code}, or "
         f"take a smaller `input_scale` or `leak`. A gradient keeps {case.rate:.3f} of its size a step; {needed:.3f} "
-        f"would keep {from_log10(case.limits.vanishing_warn)} over {case.lag}."
+        f"would keep a tenth over {case.lag}."
     )
     return text, higher
 
