@@ -145,9 +145,10 @@ def stability_report(
         the sequences, and a tenth of it where they are one or two.
     loss : callable, optional
         ``loss(output, target) -> errors``, elementwise, in place of those: (series, time) or (series, time, outputs);
-        ``loss(output)`` without y.
+        ``loss(output)`` without y. torch's losses are taken as they are, with ``reduction="none"``.
     initial_state : State, optional
-        One row, the state before every series; the model's own if None.
+        The state before every series, one row or one a series; of torch's networks also h_0 or (h_0, c_0). The model's
+        own if None.
     tier : {"fast", "standard", "full"}
         ``"fast"`` is gradient, products and gates; ``"full"`` adds all Lyapunov exponents and fixed points.
     max_sequences, max_steps : int, int or None
