@@ -136,7 +136,7 @@ def test_every_number_of_the_page_is_that_of_the_json(content: dict[str, Any]) -
     """Shown with 4 digits, and carried with all of them."""
     stored = read(to_json(content))
     numbers = Reader(to_html(content, minimal=True)).numbers
-    assert len(numbers) > 20
+    assert len(numbers) > 15  # a report without norms shows its thresholds and counts
     for attributes, text in numbers:
         value = look_up(stored, str(attributes["data-pointer"]))
         assert attributes["value"] == exact(value), attributes

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-from seqdyn.reports.grids import Grid, columns, item
+from seqdyn.reports.grids import Grid, columns, item, told
 from seqdyn.reports.page import Item, Page, Picture, Rows, Section, Sentences, Status, Table, encode, render
 from seqdyn.reports.pointers import Content, Key
 from seqdyn.reports.stability.themes import FIGURES, THEMES
@@ -78,11 +79,13 @@ def _evidence(content: Content, drawn: Mapping[str, Picture]) -> Section:
     lag = counted(content["subject"]["required_lag"], "step")
     names = {"gradient": "gradient of an error, L", "product": "product of Jacobians, G"}
     parts = ("median", "low", "high")
-    rows: Rows = [[name, *(item(content, f"/verdict/{key}/{part}") for part in parts)] for key, name in names.items()]
+    known = {key: name for key, name in names.items() if not math.isnan(content["verdict"][key]["median"])}
+    rows: Rows = [[name, *(item(content, f"/verdict/{key}/{part}") for part in parts)] for key, name in known.items()]
     norms = Table(f"Norms at the required lag of {lag}", ["log10 of the", "median", "95 % from", "to"], rows)
     bad = [row for row in CHECKS.table(content).rows if row[1] not in (Status("PASS"), Status("SKIPPED"))]
-    failing = [Table("Checks that did not pass", [*CHECKS.columns], bad)] if bad else []
-    return Section("evidence", "Why", "", [drawn[name] for name in EVIDENCE if name in drawn], [norms, *failing])
+    failing = told(Table("Checks that did not pass", [*CHECKS.columns], bad))
+    tables = [table for table in (norms, failing) if table.rows]
+    return Section("evidence", "Why", "", [drawn[name] for name in EVIDENCE if name in drawn], tables)
 
 
 def _measured(theme: Theme, content: Content, drawn: Mapping[str, Picture]) -> Section | None:
