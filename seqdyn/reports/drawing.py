@@ -46,13 +46,11 @@ class Drawing(NamedTuple):
     needs : tuple of str
         Places of the report, one of which has to be filled.
     draw : callable
-        Draws the first panel.
+        Draws it on axes.
     height : float
-        Inches of a panel.
+        In inches.
     rows : str
-        Where the names stand that have a row of the panel each, 0.3 inches higher; "" if none do.
-    below : Drawing or None
-        What is drawn below it, if there is something to draw.
+        Where the names stand that have a row of it each, 0.3 inches higher; "" if none do.
     """
 
     name: str
@@ -60,7 +58,6 @@ class Drawing(NamedTuple):
     draw: Draw
     height: float = 3.0
     rows: str = ""
-    below: Drawing | None = None
 
     def drawable(self, content: Content) -> bool:
         """Whether there is something to draw."""
@@ -77,12 +74,11 @@ class Drawing(NamedTuple):
         if not self.drawable(content):
             where = " or ".join(self.needs)
             raise ValueError(f"The report has nothing at {where}: it was not computed, so there is nothing to draw.")
-        panels = [self, *([self.below] if self.below is not None and self.below.drawable(content) else [])]
         height = self.height + 0.3 * len(look_up(content, self.rows) or ()) if self.rows else self.height
-        figure_, axes = figure(len(panels), width=WIDTH, height=height * len(panels))
+        drawn, axes = figure(width=WIDTH, height=height)
         with matplotlib.rc_context(STYLE):
-            words = [one.draw(own, content) for own, one in zip(np.ravel(np.asarray(axes)), panels, strict=True)]
-        return figure_, words[0]
+            words = self.draw(axes, content)
+        return drawn, words
 
 
 def drawing(
@@ -94,7 +90,6 @@ def drawing(
     columns: int = 2,
     height: float = 3.0,
     rows: str = "",
-    below: Drawing | None = None,
 ) -> Callable[[Draw], Drawing]:
     """Make a figure of a function that draws a panel; it is named after the function.
 
@@ -112,7 +107,7 @@ def drawing(
             legend_below(axes, columns)
             return words
 
-        return Drawing(draw.__name__, needs, panel, height, rows, below)
+        return Drawing(draw.__name__, needs, panel, height, rows)
 
     return figure_of
 
