@@ -60,6 +60,9 @@ class Settings:
     free_starts: bool = True
     block_rows: int | None = None
     validation_fraction: float = 0.25
+    focus: str = "simulation"
+    offset: str = "constant"
+    input_delay: Any = 0
 
 
 class Trial(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import torch
 from scipy.signal import dlti, lti
 
 from seqdyn.identification.analysis import Analysis
+from seqdyn.identification.estimation import Directions, Estimation
 from seqdyn.kernels.linear import linear_recurrence
 
 Array = np.ndarray[Any, Any]
@@ -99,6 +101,10 @@ class LinearSystem(Analysis):
         Covariance of the one-step errors e_t.
     dt : float
         Time between two steps; frequencies are per this unit of time.
+    time_unit : str
+        The unit of dt, such as ``"s"``; empty: none is known.
+    estimation : Estimation, optional
+        How sure the entries are, and how likely the data; None of a system that was given.
 
     Notes
     -----
@@ -128,6 +134,8 @@ class LinearSystem(Analysis):
     noise_gain: Array | None = None
     noise_covariance: Array | None = None
     dt: float = 1.0
+    time_unit: str = ""
+    estimation: Estimation | None = None
 
     def __post_init__(self) -> None:
         for name in ("feedthrough", "readout", "input_map", "transition"):
@@ -272,7 +280,14 @@ class LinearSystem(Analysis):
             transition=basis @ self.transition @ inverse,
             state_offset=basis @ self.state_offset,
             noise_gain=None if self.noise_gain is None else basis @ self.noise_gain,
+            estimation=self._estimation(lambda directions: directions.in_basis(basis, inverse)),
         )
+
+    def _estimation(self, change: Callable[[Directions], Directions]) -> Estimation | None:
+        """What is known from the estimation, its directions in other coordinates or units."""
+        if self.estimation is None or self.estimation.directions is None:
+            return self.estimation
+        return replace(self.estimation, directions=change(self.estimation.directions))
 
     def balanced(self, order: int | None = None) -> LinearSystem:
         """The same system in the coordinates in which every state is reached as strongly as it shows.
@@ -327,6 +342,7 @@ class LinearSystem(Analysis):
             state_offset=None,
             noise_gain=forth @ self.noise_gain if whole else None,
             noise_covariance=self.noise_covariance if whole else None,
+            estimation=None,
         )
 
     def in_units(self, input_mean: Array, input_scale: Array, output_mean: Array, output_scale: Array) -> LinearSystem:
@@ -343,6 +359,7 @@ class LinearSystem(Analysis):
             state_offset=self.state_offset - input_map @ input_mean,
             noise_gain=None if self.noise_gain is None else self.noise_gain / output_scale,
             noise_covariance=None if covariance is None else covariance * np.outer(output_scale, output_scale),
+            estimation=self._estimation(lambda directions: directions.in_units(input_mean, input_scale, output_scale)),
         )
 
     # ---------------------------------------------------------------- running

@@ -1,0 +1,124 @@
+"""How sure an estimated system is: the spread of its entries, its likelihood, and what every free number costs.
+
+    Cov θ = σ² (JᵀJ)⁺ = Σ_j d_j d_jᵀ        J the derivatives of the errors by the entries θ
+
+A root of the covariance is kept instead of the covariance: its columns d_j are changes of the system, and whatever is
+asked of the system, a pole, a gain, a response, spreads as it changes along them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+class Directions(NamedTuple):
+    """Changes of a system whose outer products sum up to the covariance of its entries.
+
+    Every field is shaped as the system's own matrix, with a leading axis of the directions.
+    """
+
+    feedthrough: Array
+    readout: Array
+    input_map: Array
+    transition: Array
+    output_offset: Array
+    state_offset: Array
+    noise_gain: Array
+
+    def in_basis(self, basis: Array, inverse: Array) -> Directions:
+        """The same for h̃ = T h."""
+        return self._replace(
+            readout=self.readout @ inverse,
+            input_map=basis @ self.input_map,
+            transition=basis @ self.transition @ inverse,
+            state_offset=self.state_offset @ basis.T,
+            noise_gain=basis @ self.noise_gain,
+        )
+
+    def in_units(self, input_mean: Array, input_scale: Array, output_scale: Array) -> Directions:
+        """The same between x and y, when these are between (x − m_x) / s_x and (y − m_y) / s_y."""
+        feedthrough = self.feedthrough * output_scale[:, None] / input_scale
+        input_map = self.input_map / input_scale
+        return self._replace(
+            feedthrough=feedthrough,
+            readout=self.readout * output_scale[:, None],
+            input_map=input_map,
+            output_offset=self.output_offset * output_scale - feedthrough @ input_mean,
+            state_offset=self.state_offset - input_map @ input_mean,
+            noise_gain=self.noise_gain / output_scale,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Estimation:
+    """What is known of a system from the way it was estimated.
+
+    Attributes
+    ----------
+    focus : {"prediction", "simulation"}
+        Which error was made small: one step ahead, or of the free run.
+    steps : int
+        T: steps with a known output.
+    outputs : int
+        l.
+    parameters : int
+        d: numbers that were free, n (2 l + m) + l m of a system of n states and m inputs, and its offsets.
+    log_likelihood : float
+        ln L of the one-step errors, if they are Gaussian: −½ Σ_t (e_tᵀ R⁻¹ e_t + ln det 2πR).
+    log_determinant : float
+        ln det R of the covariance of the one-step errors.
+    directions : Directions or None
+        A root of the covariance of the entries; None where it was not computed.
+    """
+
+    focus: str
+    steps: int
+    outputs: int
+    parameters: int
+    log_likelihood: float
+    log_determinant: float
+    directions: Directions | None = None
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, 2 d − 2 ln L (Akaike 1974)."""
+        return 2.0 * self.parameters - 2.0 * self.log_likelihood
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, d ln T − 2 ln L (Schwarz 1978)."""
+        return self.parameters * math.log(self.steps) - 2.0 * self.log_likelihood
+
+    @property
+    def fpe(self) -> float:
+        """Akaike's final prediction error, det R (1 + d/T) / (1 − d/T) (Akaike 1969); inf where d ≥ T."""
+        share = self.parameters / self.steps
+        return math.exp(self.log_determinant) * (1 + share) / (1 - share) if share < 1 else math.inf
+
+
+def spread(change: Callable[[float, int], Array], count: int, step: float = 1e-4) -> Array:
+    """The root of the covariance of a function of the system: its changes along all directions.
+
+    Parameters
+    ----------
+    change : callable
+        ``change(size, j)`` is the function of the system moved by ``size`` times direction j.
+    count : int
+        Directions.
+    step : float
+        In standard deviations.
+
+    Returns
+    -------
+    array, shape (directions, …)
+        Their squares summed over the first axis are the variance (of a complex function, of real and imaginary part).
+    """
+    moved = [(change(step, j) - change(-step, j)) / (2 * step) for j in range(count)]
+    return np.array(moved)
