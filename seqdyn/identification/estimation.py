@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,10 +64,8 @@ class Estimation:
     ----------
     focus : {"prediction", "simulation"}
         Which error was made small: one step ahead, or of the free run.
-    steps : int
-        T: steps with a known output.
-    outputs : int
-        l.
+    known : array of int, shape (outputs,)
+        How many values of every output were known.
     parameters : int
         d: numbers that were free, n (2 l + m) + l m of a system of n states and m inputs, and its offsets.
     log_likelihood : float
@@ -79,12 +77,16 @@ class Estimation:
     """
 
     focus: str
-    steps: int
-    outputs: int
+    known: Array
     parameters: int
     log_likelihood: float
     log_determinant: float
     directions: Directions | None = None
+
+    @property
+    def steps(self) -> int:
+        """T: the steps of the output that was known most often."""
+        return int(np.max(self.known))
 
     @property
     def aic(self) -> float:
@@ -101,6 +103,21 @@ class Estimation:
         """Akaike's final prediction error, det R (1 + d/T) / (1 − d/T) (Akaike 1969); inf where d ≥ T."""
         share = self.parameters / self.steps
         return math.exp(self.log_determinant) * (1 + share) / (1 - share) if share < 1 else math.inf
+
+
+    def in_basis(self, basis: Array, inverse: Array) -> Estimation:
+        """The same for h̃ = T h."""
+        return replace(self, directions=self.directions and self.directions.in_basis(basis, inverse))
+
+    def in_units(self, input_mean: Array, input_scale: Array, output_scale: Array) -> Estimation:
+        """The same between x and y, when this is between (x − m_x) / s_x and (y − m_y) / s_y: densities change, too."""
+        sizes = np.log(output_scale)
+        return replace(
+            self,
+            log_likelihood=self.log_likelihood - float(self.known @ sizes),
+            log_determinant=self.log_determinant + 2 * float(sizes.sum()),
+            directions=self.directions and self.directions.in_units(input_mean, input_scale, output_scale),
+        )
 
 
 def spread(change: Callable[[float, int], Array], count: int, step: float = 1e-4) -> Array:
