@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ import torch
 from seqdyn.identification.levenberg_marquardt import column_lengths, minimised
 from seqdyn.identification.records import Group
 from seqdyn.identification.sensitivity import MATRICES, Equations, equations
-from seqdyn.identification.stability import Contraction, contraction, tangent, transition_of
+from seqdyn.identification.stability import Contraction, contraction, spectral_radius, tangent, transition_of
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
@@ -31,7 +31,7 @@ LARGEST = 1e100
 
 @dataclass(frozen=True)
 class Problem:
-    """The data, and what is free.
+    """The data, and what is free: here the free run ŷ of the system itself.
 
     Attributes
     ----------
@@ -43,6 +43,9 @@ class Problem:
         Whether every record's h_{-1} is estimated; else it stays 0.
     stable : bool
         Whether D must keep its spectral radius below 1.
+    disturbances : int
+        So many of the last states are integrators that no input reaches: the drift of the outputs. Their entries of D,
+        B and C stay as they are, and with them there is no offset y_0.
     """
 
     groups: Sequence[Group]
@@ -50,23 +53,49 @@ class Problem:
     feedthrough: bool = True
     free_starts: bool = True
     stable: bool = True
+    disturbances: int = 0
+
+    entries: ClassVar[tuple[str, ...]] = MATRICES
+    """The matrices that are estimated, in the order of their columns."""
 
     @property
     def longest(self) -> int:
         """Steps of the longest record."""
         return max(group.x.shape[1] for group in self.groups)
 
+    def running(self, system: LinearSystem) -> LinearSystem:
+        """The system whose free run over the groups is ŷ."""
+        return system
+
+    def chain(self, system: LinearSystem) -> Array:
+        """The derivative of the entries of the running system by those of the system."""
+        return np.eye(sum(np.size(getattr(system, name)) for name in MATRICES))
+
+    def dynamic(self, system: LinearSystem) -> int:
+        """How many states are no disturbances."""
+        return system.order - self.disturbances
+
     def columns(self, system: LinearSystem, names: Sequence[str]) -> Array:
-        """The columns of some matrices among those of all entries; none of a feedthrough that must be 0."""
-        ends = np.cumsum([0, *(np.size(getattr(system, name)) for name in MATRICES)])
-        wanted = [name in names and (self.feedthrough or name != "feedthrough") for name in MATRICES]
-        return np.flatnonzero(np.repeat(wanted, np.diff(ends)))
+        """The columns of the free entries of some matrices, among those of all entries."""
+        masks = self._free(system)
+        return np.flatnonzero(np.concatenate([masks[name].ravel() & (name in names) for name in self.entries]))
+
+    def _free(self, system: LinearSystem) -> dict[str, Array]:
+        """Which entries of every matrix are free."""
+        masks = {name: np.ones(np.shape(getattr(system, name)), dtype=bool) for name in self.entries}
+        masks["feedthrough"][:] = self.feedthrough
+        if self.disturbances:
+            own = self.dynamic(system)
+            masks["transition"][own:], masks["transition"][:, own:] = False, False
+            masks["readout"][:, own:], masks["input_map"][own:] = False, False
+            masks["output_offset"][:] = False
+        return masks
 
     def error(self, system: LinearSystem, starts: Array) -> float:
-        """Σ w ‖y − ŷ‖² of the free run; infinite where it overflows."""
-        total = 0.0
+        """Σ w ‖y − ŷ‖²; infinite where it overflows."""
+        total, running = 0.0, self.running(system)
         for group in self.groups:
-            y, _ = system.simulate(group.x.numpy(), starts[group.places])
+            y, _ = running.simulate(group.x.numpy(), starts[group.places])
             with np.errstate(over="ignore", invalid="ignore"):
                 total += float((group.weight.numpy() * (group.y.numpy() - y) ** 2).sum())
         return total if np.isfinite(total) else np.inf
@@ -102,13 +131,13 @@ def linear_part(problem: Problem, readout: Array, transition: Array) -> Fit:
 def solved(problem: Problem, system: LinearSystem, starts: Array) -> Fit:
     """The fit with its linear part at the optimum for its D and B."""
     free = problem.columns(system, ("input_map", "feedthrough", "output_offset"))
-    here = equations(system, problem.groups, starts, problem.free_starts)
-    step = np.zeros(here.matrix.shape[1])
-    if not np.abs(here.matrix).max(initial=0.0) < LARGEST:
+    here, chain = _equations(problem, system, starts)
+    matrix = here.matrix @ chain[:, free]
+    if not np.abs(matrix).max(initial=0.0) < LARGEST:
         return Fit(system, starts, np.inf)
-    lengths = column_lengths(here.matrix[:, free])
-    step[free] = np.linalg.lstsq(here.matrix[:, free] / lengths, here.target, rcond=1e-12)[0] / lengths
-    return _moved(problem, Fit(system, starts, np.inf), here, step, None)
+    step, lengths = np.zeros(chain.shape[1]), column_lengths(matrix)
+    step[free] = np.linalg.lstsq(matrix / lengths, here.target, rcond=1e-12)[0] / lengths
+    return _moved(problem, Fit(system, starts, np.inf), step, here.start_steps(chain @ step, problem.records))
 
 
 def refined(problem: Problem, fit: Fit, tolerance: float = 1e-6) -> Fit:
@@ -122,57 +151,77 @@ def refined(problem: Problem, fit: Fit, tolerance: float = 1e-6) -> Fit:
     Gupta & Mehra (1974), Computational aspects of maximum likelihood estimation, for sensitivities as states of a
     linear system.
     """
-    if problem.stable:
-        radius, limit = fit.system.spectral_radius(), math.exp(-0.9 / problem.longest)
+    own = problem.dynamic(fit.system)
+    if problem.stable and own:
+        transition = fit.system.transition[:own, :own]
+        radius, limit = spectral_radius(transition), math.exp(-0.9 / problem.longest)
         limit = limit if radius < limit else math.sqrt(radius)
         if limit - radius < ROUNDING:
             return fit
-        fit = replace(fit, coordinates=contraction(fit.system.transition, limit))
+        fit = replace(fit, coordinates=contraction(transition, limit))
     fit = minimised(fit, lambda place: _linearised(problem, place), tolerance=tolerance)
     settled = solved(problem, fit.system, fit.starts)
     return settled if settled.error < fit.error else fit
 
 
+def derivatives(problem: Problem, fit: Fit) -> Array:
+    """R with RᵀR = JᵀJ, J the derivatives of all weighted errors by the free entries, the starts taken out."""
+    here, chain = _equations(problem, fit.system, fit.starts)
+    matrix: Array = here.matrix @ chain[:, problem.columns(fit.system, problem.entries)]
+    return matrix
+
+
+def _equations(problem: Problem, system: LinearSystem, starts: Array) -> tuple[Equations, Array]:
+    """The least-squares problem in the entries of the running system, and what these are to the system's own."""
+    here = equations(problem.running(system), problem.groups, starts, problem.free_starts)
+    return here, problem.chain(system)
+
+
 def _linearised(problem: Problem, fit: Fit) -> tuple[Array, Array, Callable[[Array], Fit]]:
     """Derivatives and errors about a fit in its free coordinates, and the step in them."""
-    here = equations(fit.system, problem.groups, fit.starts, problem.free_starts)
+    here, chain = _equations(problem, fit.system, fit.starts)
+    matrix = here.matrix @ chain
     inner = problem.columns(fit.system, ["transition"])
-    outer = problem.columns(fit.system, MATRICES[1:])
-    derivative = here.matrix[:, inner]
+    outer = problem.columns(fit.system, problem.entries[1:])
+    by_transition = matrix[:, inner]
     if fit.coordinates is not None:
-        derivative = derivative @ tangent(fit.coordinates)
+        by_transition = by_transition @ tangent(fit.coordinates)
 
     def move(free: Array) -> Fit:
         within, rest = np.split(free, [len(free) - len(outer)])
-        transition, coordinates = _transition(fit, within)
-        step = np.zeros(here.matrix.shape[1])
-        step[inner] = (transition - fit.system.transition).ravel()
+        transition, coordinates = _transition(problem, fit, within)
+        step = np.zeros(chain.shape[1])
+        step[: transition.size] = (transition - fit.system.transition).ravel()
         step[outer] = rest
-        return _moved(problem, fit, here, step, coordinates)
+        moved = _moved(problem, fit, step, here.start_steps(chain @ step, problem.records))
+        return replace(moved, coordinates=coordinates)
 
-    return np.hstack([derivative, here.matrix[:, outer]]), here.target, move
+    return np.hstack([by_transition, matrix[:, outer]]), here.target, move
 
 
-def _transition(fit: Fit, step: Array) -> tuple[Array, Contraction | None]:
+def _transition(problem: Problem, fit: Fit, step: Array) -> tuple[Array, Contraction | None]:
     """D after a step in its coordinates."""
-    transition = fit.system.transition
+    transition, own = fit.system.transition.copy(), problem.dynamic(fit.system)
     if fit.coordinates is None:
-        return transition + step.reshape(transition.shape), None
+        transition[:own, :own] += step.reshape(own, own)
+        return transition, None
     W, Y, limit = fit.coordinates
     by_w, by_y = (torch.as_tensor(part) for part in np.split(step, [W.numel()]))
     moved = Contraction(W + by_w.view_as(W), Y + by_y.view_as(Y), limit)
-    return transition_of(moved).numpy(), moved
+    transition[:own, :own] = transition_of(moved).numpy()
+    return transition, moved
 
 
-def _moved(problem: Problem, fit: Fit, here: Equations, step: Array, coordinates: Contraction | None) -> Fit:
-    """The fit after a step of the entries, and the step of the starts that goes with it."""
+def _moved(problem: Problem, fit: Fit, step: Array, start_steps: Array) -> Fit:
+    """The fit after a step of the entries and one of the starts."""
     if not np.isfinite(step).all():
         return replace(fit, error=np.inf)
-    entries = [getattr(fit.system, name) for name in MATRICES]
+    entries = [getattr(fit.system, name) for name in problem.entries]
     parts = np.split(step, np.cumsum([entry.size for entry in entries])[:-1])
     changed = {
-        name: entry + part.reshape(entry.shape) for name, entry, part in zip(MATRICES, entries, parts, strict=True)
+        name: entry + part.reshape(entry.shape)
+        for name, entry, part in zip(problem.entries, entries, parts, strict=True)
     }
     system = replace(fit.system, **changed)
-    starts = fit.starts + here.start_steps(step, problem.records) if problem.free_starts else fit.starts
-    return Fit(system, starts, problem.error(system, starts), coordinates)
+    starts = fit.starts + start_steps if problem.free_starts else fit.starts
+    return Fit(system, starts, problem.error(system, starts))

@@ -82,6 +82,12 @@ def equations(system: LinearSystem, groups: Sequence[Group], starts: Array, free
     return Equations(shared[:entries, :entries].numpy(), shared[:entries, -1].numpy(), solved)
 
 
+def every_row(system: LinearSystem, group: Group, starts: Array) -> Tensor:
+    """All rows [∂ŷ/∂h_{-1}, ∂ŷ/∂entries, y − ŷ] times the root of their weight, (records, time, outputs, columns)."""
+    parts = list(_derivatives(system, group, torch.as_tensor(starts)))
+    return torch.stack([torch.cat(parts[output :: system.outputs], dim=1) for output in range(system.outputs)], dim=2)
+
+
 def _square(upper: Tensor) -> Tensor:
     """A triangular factor of fewer rows than columns, filled up with zeros."""
     return torch.nn.functional.pad(upper, (0, 0, 0, upper.shape[-1] - upper.shape[-2]))

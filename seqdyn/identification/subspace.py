@@ -94,6 +94,53 @@ def subspace(data: Factor, weighting: str) -> Subspace:
     return Subspace(values, root @ (left * np.sqrt(values)), data.outputs)
 
 
+def predictor_subspace(data: Factor, feedthrough: bool) -> Subspace:
+    """The subspace of the states of the predictor, which feedback from outputs to inputs leaves as it is.
+
+        y_t = A x_t + Σ_i Φ_i [x_{t-i}; y_{t-i}] + e_t
+        y_{t+i} − A x_{t+i} − Σ_{k≤i} Φ_k [x_{t+i-k}; y_{t+i-k}] = B D̄^i h_{t-1} + e_{t+i}
+
+    A long autoregression takes out what the future inputs and outputs do themselves. What is left has the range of
+    [B; BD̄; BD̄²; …] with D̄ = D − K B, and is seen from the past by canonical correlation.
+
+    Parameters
+    ----------
+    data : Factor
+    feedthrough : bool
+        Whether x_t reaches y_t.
+
+    References
+    ----------
+    Jansson (2003), Subspace identification and ARX modeling.
+    """
+    inputs, outputs, future = data.inputs, data.outputs, data.future
+    x_future = data.lower[: future * inputs].reshape(future, inputs, data.lower.shape[1])
+    past = data.lower[future * inputs : -future * outputs]
+    y_future = data.lower[-future * outputs :].reshape(future, outputs, data.lower.shape[1])
+    at_once = x_future[0] if feedthrough else x_future[0, :0]
+    solution = np.linalg.lstsq(np.vstack([at_once, past]).T, y_future[0].T, rcond=1e-9)[0].T
+    direct = np.zeros((outputs, inputs))
+    direct[:, : len(at_once)] = solution[:, : len(at_once)]
+    of_x, of_y = np.split(solution[:, len(at_once) :], [data.past * inputs], axis=1)
+    by_lag = np.concatenate(
+        [of_x.reshape(outputs, data.past, inputs), of_y.reshape(outputs, data.past, outputs)], axis=2
+    )[:, ::-1]
+    left = [y - direct @ x for x, y in zip(x_future, y_future, strict=True)]
+    for begin in range(future - 1):
+        seen = np.vstack([x_future[begin], y_future[begin]])
+        for lag in range(1, min(future - begin, data.past + 1)):
+            left[begin + lag] = left[begin + lag] - by_lag[:, lag - 1] @ seen
+    return _correlated(np.vstack(left), past, outputs)
+
+
+def _correlated(future: Array, past: Array, outputs: int) -> Subspace:
+    """The directions in which the past tells most of the future, by canonical correlation."""
+    basis = torch.linalg.qr(torch.as_tensor(past.T), mode="reduced").Q.numpy()
+    root = _root(future @ future.T)
+    left, values, _ = np.linalg.svd(np.linalg.solve(root, future @ basis), full_matrices=False)
+    return Subspace(values, root @ (left * np.sqrt(values)), outputs)
+
+
 def realisation(data: Factor) -> Subspace:
     """The same from the impulse response, for inputs that hold the last outputs: nothing but them is regressed on.
 

@@ -1,0 +1,246 @@
+"""Least squares on the one-step error: the system and its Kalman gain together.
+
+    ŷ_t = A x_t + B h_{t-1} + y_0        h_t = (C − K A) x_t + (D − K B) h_{t-1} + K y_t
+
+The predictor is a linear system itself, driven by inputs and measured outputs side by side: its errors, their
+derivatives and the steps on them are those of a free run (:mod:`seqdyn.identification.refinement`). Noise that has
+dynamics, drift and feedback then stand where they belong, in K, and not in what the inputs do.
+
+During the search h_0 = 0; :func:`innovation_form` brings it to the form in which y_0 is an offset of the outputs alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.linalg import block_diag
+
+from seqdyn.identification.noise import predicted
+from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.refinement import Fit, Problem, refined, solved
+from seqdyn.identification.sensitivity import MATRICES
+from seqdyn.identification.stability import pulled_inside
+from seqdyn.identification.subspace import Subspace
+from seqdyn.identification.system import LinearSystem
+
+Array = np.ndarray[Any, Any]
+ROUNDS = 3
+"""Times that missing outputs are filled in and errors are weighed anew."""
+LONGEST_MEMORY = 0.9999
+"""Largest spectral radius of a predictor to begin with."""
+
+
+@dataclass(frozen=True)
+class PredictionProblem(Problem):
+    """The records driven by inputs and outputs, and what is free: here ŷ is one step ahead."""
+
+    entries: ClassVar[tuple[str, ...]] = (*MATRICES, "noise_gain")
+
+    def running(self, system: LinearSystem) -> LinearSystem:
+        """The predictor of the system."""
+        return predictor(system)
+
+    def chain(self, system: LinearSystem) -> Array:
+        """d(D − KB) = dD − dK B − K dB,  d(C − KA) = dC − dK A − K dA,  and K is a part of the input map."""
+        shapes = [np.shape(getattr(system, name)) for name in self.entries]
+        count = sum(math.prod(shape) for shape in shapes)
+        unit = np.split(np.eye(count), np.cumsum([math.prod(shape) for shape in shapes])[:-1], axis=1)
+        dD, dC, dB, dA, dy, dK = (part.reshape(count, *shape) for part, shape in zip(unit, shapes, strict=True))
+        K, A, B = system.noise_gain, system.feedthrough, system.readout
+        moved = (
+            dD - dK @ B - K @ dB,
+            np.concatenate([dC - dK @ A - K @ dA, dK], axis=2),
+            dB,
+            np.concatenate([dA, np.zeros((count, system.outputs, system.outputs))], axis=2),
+            dy,
+        )
+        return np.hstack([part.reshape(count, -1) for part in moved]).T
+
+    def error(self, system: LinearSystem, starts: Array) -> float:
+        """Σ w ‖e_t‖²; infinite where the predictor is not stable."""
+        assert system.noise_gain is not None
+        if not np.isfinite(system.noise_gain).all() or predictor(system).spectral_radius() >= 1.0:
+            return np.inf
+        return super().error(system, starts)
+
+
+@dataclass(frozen=True)
+class PredictorProblem(Problem):
+    """The same records, and what is free of the predictor itself: outputs have no way to themselves in one step.
+
+    Attributes
+    ----------
+    outputs : int
+        So many of the last inputs are outputs.
+    """
+
+    outputs: int = 1
+
+    def _free(self, system: LinearSystem) -> dict[str, Array]:
+        masks = super()._free(system)
+        masks["feedthrough"][:, -self.outputs :] = False
+        return masks
+
+
+def predictor(system: LinearSystem) -> LinearSystem:
+    """The system from [x_t; y_t] to ŷ_{t|t-1}."""
+    K = system.noise_gain
+    assert K is not None
+    return LinearSystem(
+        np.hstack([system.feedthrough, np.zeros((system.outputs, system.outputs))]),
+        system.readout,
+        np.hstack([system.input_map - K @ system.feedthrough, K]),
+        system.transition - K @ system.readout,
+        system.output_offset,
+        system.state_offset,
+    )
+
+
+def from_predictor(running: LinearSystem) -> LinearSystem:
+    """The system whose predictor this is: K, C = C̄ + K A and D = D̄ + K B."""
+    inputs = running.inputs - running.outputs
+    feedthrough, (input_map, gain) = running.feedthrough[:, :inputs], np.split(running.input_map, [inputs], axis=1)
+    return LinearSystem(
+        feedthrough,
+        running.readout,
+        input_map + gain @ feedthrough,
+        running.transition + gain @ running.readout,
+        running.output_offset,
+        running.state_offset,
+        gain,
+    )
+
+
+def innovation_form(fit: Fit) -> Fit:
+    """The same fit with h_0 = K y_0, which is what K y_t in the predictor asks for in K e_t."""
+    assert fit.system.noise_gain is not None
+    return replace(fit, system=replace(fit.system, state_offset=fit.system.noise_gain @ fit.system.output_offset))
+
+
+def driven(records: Iterable[Record]) -> list[Record]:
+    """The records with their outputs beside their inputs."""
+    return [Record(np.hstack([record.x, np.nan_to_num(record.y)]), record.y, record.weight) for record in records]
+
+
+# -------------------------------------------------------------------- where to begin
+
+
+def predictor_part(records: Sequence[Record], problem: Problem, readout: Array, transition: Array) -> Fit:
+    """The fit with all but B and D̄ of its predictor by linear least squares; D is moved inside where it has to be."""
+    outputs, order = readout.shape
+    inputs = records[0].x.shape[1]
+    linear = PredictorProblem(
+        problem.groups, problem.records, problem.feedthrough, problem.free_starts, problem.stable, outputs=outputs
+    )
+    empty = LinearSystem(
+        np.zeros((outputs, inputs + outputs)), readout, np.zeros((order, inputs + outputs)), transition
+    )
+    found = solved(linear, empty, np.zeros((problem.records, order)))
+    if not np.isfinite(found.error):
+        return found
+    system = from_predictor(found.system)
+    limit = math.exp(-1.0 / problem.longest)
+    if problem.stable and system.spectral_radius() > limit:
+        system = replace(system, transition=pulled_inside(system.transition, limit))
+        return solved(problem, system, found.starts)
+    return Fit(system, found.starts, problem.error(system, found.starts))
+
+
+def beginning(records: Sequence[Record], problem: Problem, candidates: Subspace, order: int) -> Fit:
+    """The closed form: B and D̄ of the predictor from its subspace, the rest by linear least squares."""
+    transition = pulled_inside(candidates.transition(order), LONGEST_MEMORY)
+    return predictor_part(records, problem, candidates.readout(order), transition)
+
+
+# -------------------------------------------------------------------- the search
+
+
+def predicting(records: Sequence[Record], problem: Problem, fit: Fit, tolerance: float = 1e-6) -> Fit:
+    """The fit with the least one-step errors, every output weighed by what is left of it.
+
+        min Σ_t e_tᵀ R⁻¹ e_t        R the covariance of the errors so far: for Gaussian noise the maximum likelihood
+
+    An output that is missing is what the fit so far predicts, and counts nothing.
+
+    Parameters
+    ----------
+    records : sequence of Record
+    problem : PredictionProblem
+        Of these records.
+    fit : Fit
+        Where to begin.
+    tolerance : float
+        Relative decrease of the error below which the search ends.
+
+    References
+    ----------
+    Ljung (1999), System Identification, sections 7.2 and 7.4.
+    """
+    missing = any(np.isnan(record.y).any() for record in records)
+    for _ in range(ROUNDS if missing or len(fit.system.readout) > 1 else 1):
+        filled = completed(records, fit)
+        weighing = _weighing(filled, fit)
+        weighed = replace(problem, groups=grouped(driven(_weighed(record, weighing) for record in filled)))
+        inside = _in_output_basis(fit, weighing, problem.disturbances)
+        found = refined(weighed, replace(inside, error=weighed.error(inside.system, inside.starts)), tolerance)
+        fit = _in_output_basis(found, np.linalg.inv(weighing), problem.disturbances)
+    return replace(fit, error=problem.error(fit.system, fit.starts))
+
+
+def completed(records: Sequence[Record], fit: Fit) -> list[Record]:
+    """The records with missing outputs as the fit predicts them, step by step: they count nothing."""
+    if not any(np.isnan(record.y).any() for record in records):
+        return list(records)
+    system = innovation_form(fit).system
+    found = []
+    for record, start in zip(records, fit.starts, strict=True):
+        y = predicted(system, record.x, record.y, start, 1)
+        found.append(Record(record.x, np.where(np.isnan(record.y), y, record.y), record.weight))
+    return found
+
+
+def one_step_errors(records: Sequence[Record], fit: Fit) -> list[Array]:
+    """e_t of every record; 0 where an output was filled in."""
+    running = predictor(fit.system)
+    return [
+        record.y - running.simulate(part.x, start)[0]
+        for record, part, start in zip(records, driven(records), fit.starts, strict=True)
+    ]
+
+
+def _weighing(records: Sequence[Record], fit: Fit) -> Array:
+    """W with Wᵀ W = R⁻¹, of all outputs together where none is ever missing alone."""
+    errors, weight = (
+        np.concatenate(one_step_errors(records, fit)),
+        np.concatenate([record.weight for record in records]),
+    )
+    together = bool((weight == weight[:, :1]).all())
+    covariance = (errors * weight).T @ errors / np.maximum(weight.sum(axis=0), 1e-300)
+    covariance = (covariance + covariance.T) / 2 if together else np.diag(np.diag(covariance))
+    floor = 1e-12 * np.diag(np.maximum(np.diag(covariance), covariance.max()) + 1e-20)
+    return np.linalg.inv(np.linalg.cholesky(covariance + floor))
+
+
+def _weighed(record: Record, weighing: Array) -> Record:
+    return Record(record.x, record.y @ weighing.T, record.weight)
+
+
+def _in_output_basis(fit: Fit, basis: Array, disturbances: int) -> Fit:
+    """The same fit of the outputs ỹ = W y, with disturbances d̃ = W d; its error is unknown."""
+    system = fit.system
+    assert system.noise_gain is not None
+    moved = replace(
+        system,
+        feedthrough=basis @ system.feedthrough,
+        readout=basis @ system.readout,
+        output_offset=basis @ system.output_offset,
+        noise_gain=system.noise_gain @ np.linalg.inv(basis),
+    )
+    if not disturbances:
+        return Fit(moved, fit.starts, np.inf)
+    states = block_diag(np.eye(system.order - disturbances), basis)
+    return Fit(moved.in_basis(states), fit.starts @ states.T, np.inf)
