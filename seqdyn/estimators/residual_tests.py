@@ -6,54 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import toeplitz
 from scipy.stats import chi2
-from statsmodels.tsa.stattools import acf, acovf, q_stat
+
+from seqdyn.identification.correlation import cross_correlation, whiteness
 
 Array = np.ndarray[Any, Any]
 LEVEL = 0.01
 """p-value below which something is left."""
-
-
-def whiteness(errors: Array, lags: int) -> tuple[float, float]:
-    """Ljung and Box's Q of one error series, and its p-value: whether errors of different steps are correlated.
-
-    References
-    ----------
-    Ljung & Box (1978), On a measure of lack of fit in time series models.
-    """
-    if np.ptp(errors) == 0:
-        return np.nan, np.nan
-    statistics, p_values = q_stat(acf(errors, nlags=lags, fft=True)[1:], len(errors))
-    return float(statistics[-1]), float(p_values[-1])
-
-
-def cross_correlation(errors: Array, inputs: Array, lags: range) -> tuple[float, float]:
-    """Whether errors correlate with earlier inputs (lags ≥ 0) or later ones (lags < 0), and the p-value of that.
-
-        T rᵀ P⁻¹ r ~ χ²        r_i = mean e_t x_{t-i},  P_ij = Σ_k R_e(k) R_x(k + i − j)
-
-    The autocovariances R, tapered towards T^{1/2}, take account of errors and inputs that are not white.
-
-    References
-    ----------
-    Ljung (1999), System Identification, section 16.6.
-    """
-    time = len(errors)
-    errors, inputs = errors - errors.mean(), inputs - inputs.mean()
-    shifted = [(errors[max(lag, 0) : time + min(lag, 0)], inputs[max(-lag, 0) : time - max(lag, 0)]) for lag in lags]
-    correlation = np.array([late @ early for late, early in shifted]) / time
-    reach = int(np.sqrt(time))
-    taper = 1 - np.arange(reach + 1) / (reach + 1)
-    of_errors = acovf(errors, fft=True, nlag=reach) * taper
-    of_inputs = acovf(inputs, fft=True, nlag=min(time - 1, reach + len(lags)))
-    of_inputs = np.pad(of_inputs, (0, reach + len(lags) + 1 - len(of_inputs)))
-    steps = np.arange(-reach, reach + 1)
-    row = [float(of_errors[abs(steps)] @ of_inputs[abs(steps + apart)]) for apart in range(len(lags))]
-    values, vectors = np.linalg.eigh(toeplitz(row))
-    kept = values > 1e-6 * values[-1]  # directions in which the inputs vary at all
-    statistic = time * float(((vectors[:, kept].T @ correlation) ** 2 / values[kept]).sum())
-    return statistic, float(chi2.sf(statistic, int(kept.sum())))
 
 
 def residual_tests(
@@ -88,9 +47,10 @@ def residual_tests(
             for test, errors, reach, advice in (
                 ("input", ahead, past, "raise the order"),
                 ("input, free run", free, past, "raise the order, or try a nonlinear model"),
-                ("feedback", ahead, future, "the input reacts to the output: subspace estimates are biased"),
+                ("feedback", ahead, future, "the input reacts to the output: fit with focus='prediction'"),
             ):
-                found.append((test, name, source, *cross_correlation(errors[rows, output], seen, reach), advice))
+                statistic, freedom = cross_correlation(errors[rows, output], seen, reach)
+                found.append((test, name, source, statistic, float(chi2.sf(statistic, freedom)), advice))
     table = pd.DataFrame(found, columns=["test", "output", "input", "statistic", "p_value", "verdict"])
     verdict = table["verdict"].where(table["p_value"] < LEVEL, "nothing left")
     return table.assign(verdict=verdict.where(table["p_value"].notna(), "cannot tell: the errors do not change"))
