@@ -5,43 +5,20 @@ Responses are those of the deviations: offsets play no part in them.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from scipy.linalg import schur
 
 from seqdyn.checks import check_count
+from seqdyn.identification.estimation import Estimation
+from seqdyn.identification.frequency import FrequencyResponse, checked_frequencies, response_at
+from seqdyn.identification.gramians import Gramians, gramian_root
+from seqdyn.identification.zeros import invariant_zeros
 
 Array = np.ndarray[Any, Any]
 
 EPSILON = float(np.finfo(np.float64).eps)
-
-
-class FrequencyResponse(NamedTuple):
-    """H at every frequency.
-
-    Attributes
-    ----------
-    frequencies : array, shape (frequencies,)
-        In cycles per unit of time.
-    response : array of complex, shape (frequencies, outputs, inputs)
-        H; its modulus is the gain of a sinusoid, its argument the phase it is ahead.
-    """
-
-    frequencies: Array
-    response: Array
-
-
-class Gramians(NamedTuple):
-    """Two matrices of a stable system: how strongly inputs reach the states, and states show in the outputs.
-
-    Attributes
-    ----------
-    controllability, observability : array, shape (order, order)
-    """
-
-    controllability: Array
-    observability: Array
 
 
 class Analysis:
@@ -51,8 +28,32 @@ class Analysis:
     readout: Array
     input_map: Array
     transition: Array
+    output_offset: Any
     state_offset: Any
+    noise_gain: Array | None
+    noise_covariance: Array | None
     dt: float
+    time_unit: str
+    estimation: Estimation | None
+    input_names: Sequence[str]
+    output_names: Sequence[str]
+
+    # ---------------------------------------------------------------- sizes
+
+    @property
+    def inputs(self) -> int:
+        """Width of x."""
+        return int(self.feedthrough.shape[1])
+
+    @property
+    def outputs(self) -> int:
+        """Width of y."""
+        return int(self.feedthrough.shape[0])
+
+    @property
+    def order(self) -> int:
+        """Width of h."""
+        return int(self.transition.shape[0])
 
     # ---------------------------------------------------------------- poles and zeros
 
@@ -100,13 +101,7 @@ class Analysis:
         >>> LinearSystem.from_block([[1.0]], [[-0.8]], [[1.0]], [[0.0]]).zeros()
         array([0.8+0.j])
         """
-        quadruple = (self.transition, *_balanced_channels(self.input_map, self.readout, self.feedthrough))
-        transition, input_map, readout, feedthrough = _full_row_rank(*quadruple)
-        transposed = _full_row_rank(transition.T, readout.T, input_map.T, feedthrough.T)
-        transition, readout, input_map, feedthrough = (matrix.T for matrix in transposed)
-        if not len(transition):
-            return np.zeros(0, dtype=complex)
-        return _sorted(np.linalg.eigvals(transition - input_map @ np.linalg.solve(feedthrough, readout)))
+        return _sorted(invariant_zeros(*self._quadruple()))
 
     def spectral_radius(self) -> float:
         """The largest modulus of the poles; below 1 the system is stable.
@@ -359,15 +354,37 @@ class Analysis:
         >>> abs(mean.frequency_response([0.0, 0.5]).response).ravel().round(9)
         array([1., 0.])
         """
-        at = self._frequencies() if frequencies is None else self._checked(frequencies)
-        z = np.exp(2j * np.pi * at * self.dt)
-        triangular, basis = schur(self.transition.astype(complex), output="complex")
-        driven, seen = basis.conj().T @ self.input_map, self.readout @ basis
-        reached = np.zeros((len(z), *driven.shape), dtype=complex)  # (zI − D)⁻¹ C, (frequencies, order, inputs)
-        for i in reversed(range(len(triangular))):
-            right = driven[i] + np.einsum("k,fkm->fm", triangular[i, i + 1 :], reached[:, i + 1 :])
-            reached[:, i] = right / _away_from_zero(z - triangular[i, i])[:, None]
-        return FrequencyResponse(at, self.feedthrough + np.einsum("on,fnm->fom", seen, reached))
+        at = self.frequency_grid() if frequencies is None else checked_frequencies(frequencies, self.dt)
+        response = response_at(np.exp(2j * np.pi * at * self.dt), *self._quadruple())
+        return FrequencyResponse(at, response)
+
+    def frequency_grid(self, lowest: float | None = None) -> Array:
+        """Frequencies that show all poles: 500, evenly on a logarithmic axis, up to the Nyquist frequency 1 / (2 dt).
+
+        Parameters
+        ----------
+        lowest : float, optional
+            Where to begin, in cycles per unit of time; a tenth of the lowest corner frequency of the poles if None.
+
+        Returns
+        -------
+        array, shape (500,)
+
+        Examples
+        --------
+        >>> from seqdyn.identification.system import LinearSystem
+        >>> LinearSystem.from_block([[0.0]], [[1.0]], [[1.0]], [[0.9]]).frequency_grid()[[0, -1]].round(4)
+        array([0.0017, 0.5   ])
+        """
+        nyquist = 0.5 / self.dt
+        if lowest is None:
+            constants, turning = self.time_constants(), self.periods()
+            slowest = constants[np.isfinite(constants)].max(initial=self.dt)
+            slowest = max(slowest, turning[np.isfinite(turning)].max(initial=0.0) / (2 * np.pi))
+            lowest = float(np.clip(0.1 / (2 * np.pi * slowest), 1e-7 * nyquist, 1e-2 * nyquist))
+        grid = np.geomspace(min(lowest, 0.5 * nyquist), nyquist, 500)
+        grid[-1] = nyquist
+        return grid
 
     # ---------------------------------------------------------------- which states matter
 
@@ -396,7 +413,7 @@ class Analysis:
         >>> LinearSystem.from_block([[0.0]], [[3.0]], [[1.0]], [[0.5]]).gramians().observability
         array([[12.]])
         """
-        reach, show = self._factors()
+        reach, show = self._gramian_roots()
         return Gramians(reach @ reach.T, show.T @ show)
 
     def hankel_singular_values(self) -> Array:
@@ -425,20 +442,24 @@ class Analysis:
         >>> LinearSystem.from_block([[0.0]], [[3.0]], [[1.0]], [[0.5]]).hankel_singular_values().round(9)
         array([4.])
         """
-        reach, show = self._factors()
+        reach, show = self._gramian_roots()
         values = np.linalg.svd(show @ reach, compute_uv=False)
         return np.concatenate([values, np.zeros(len(self.transition))])[: len(self.transition)]
 
     # ---------------------------------------------------------------- steps of these
 
-    def _factors(self) -> tuple[Array, Array]:
+    def _quadruple(self) -> tuple[Array, Array, Array, Array]:
+        """D, C, B, A."""
+        return self.transition, self.input_map, self.readout, self.feedthrough
+
+    def _gramian_roots(self) -> tuple[Array, Array]:
         """L and R with W_c = L Lᵀ and W_o = Rᵀ R, without forming these: small directions keep their digits."""
         if not self.is_stable():
             raise ValueError(
                 f"Gramians, Hankel singular values and balanced coordinates need a stable system, but the spectral "
                 f"radius is {self.spectral_radius():.6g}: what it sums grows without end."
             )
-        return _summed(self.transition, self.input_map), _summed(self.transition.T, self.readout.T).T
+        return gramian_root(self.transition, self.input_map), gramian_root(self.transition.T, self.readout.T).T
 
     def _at_rest(self, driven: Array) -> Array:
         """(I − D)⁻¹ of what drives the state."""
@@ -453,85 +474,12 @@ class Analysis:
         solved: Array = np.linalg.solve(gap, driven)
         return solved
 
-    def _frequencies(self, lowest: float | None = None) -> Array:
-        """The grid that shows all poles, from ``lowest`` on if given."""
-        nyquist = 0.5 / self.dt
-        if lowest is None:
-            constants = self.time_constants()
-            slowest = constants[np.isfinite(constants)].max(initial=self.dt)
-            turning = self.periods()
-            slowest = max(slowest, turning[np.isfinite(turning)].max(initial=0.0) / (2 * np.pi))
-            lowest = float(np.clip(0.1 / (2 * np.pi * slowest), 1e-7 * nyquist, 1e-2 * nyquist))
-        grid = np.geomspace(min(lowest, 0.5 * nyquist), nyquist, 500)
-        grid[-1] = nyquist
-        return grid
 
-    def _checked(self, frequencies: Any) -> Array:
-        at = np.asarray(frequencies, dtype=np.float64)
-        nyquist = 0.5 / self.dt
-        if at.ndim != 1 or not np.isfinite(at).all() or (at < 0).any() or (at > nyquist * (1 + 1e-12)).any():
-            raise ValueError(
-                f"frequencies must be one row of numbers from 0 to the Nyquist frequency 1 / (2 dt) = {nyquist:g} "
-                f"cycles per unit of time, beyond which the response repeats; got an array of shape {at.shape} "
-                f"between {np.min(at, initial=np.inf):g} and {np.max(at, initial=-np.inf):g}."
-            )
-        return at
+def pole_order(values: Array) -> list[int]:
+    """Where they stand when they are sorted, largest modulus first; pairs stay together."""
+    keys = [(-round(float(abs(value)), 12), -value.real, -value.imag) for value in values.astype(complex)]
+    return sorted(range(len(keys)), key=keys.__getitem__)
 
 
 def _sorted(values: Array) -> Array:
-    """Largest modulus first; pairs stay together."""
-    ordered = sorted(values.astype(complex), key=lambda pole: (-round(abs(pole), 12), -pole.real, -pole.imag))
-    return np.array(ordered, dtype=complex)
-
-
-def _away_from_zero(values: Array) -> Array:
-    """The values, none of them closer to 0 than rounding."""
-    return np.where(np.abs(values) < EPSILON, EPSILON, values)
-
-
-def _summed(transition: Array, driven: Array) -> Array:
-    """L with L Lᵀ = Σ_k D^k G Gᵀ (D^k)ᵀ: every round doubles the number of terms."""
-    factor, power = driven, transition
-    while True:
-        more = power @ factor
-        if np.linalg.norm(more) <= EPSILON * np.linalg.norm(factor) or not power.size:
-            return factor
-        _, upper = np.linalg.qr(np.hstack([factor, more]).T)
-        factor, power = upper.T, power @ power
-
-
-def _balanced_channels(input_map: Array, readout: Array, feedthrough: Array) -> tuple[Array, Array, Array]:
-    """Every input and every output in a unit of its own size: zeros do not depend on it, ranks are easier to see."""
-    for _ in range(10):  # the size of an input depends on the units of the outputs, and the other way round
-        size = np.linalg.norm(np.vstack([input_map, feedthrough]), axis=0)
-        input_map, feedthrough = (matrix / np.where(size > 0, size, 1.0) for matrix in (input_map, feedthrough))
-        size = np.linalg.norm(np.hstack([readout, feedthrough]), axis=1)[:, None]
-        readout, feedthrough = (matrix / np.where(size > 0, size, 1.0) for matrix in (readout, feedthrough))
-    return input_map, readout, feedthrough
-
-
-def _full_row_rank(
-    transition: Array, input_map: Array, readout: Array, feedthrough: Array
-) -> tuple[Array, Array, Array, Array]:
-    """A system with the same zeros whose feedthrough has full row rank.
-
-    Where an output has no feedthrough, an output of 0 asks the states that it reads to be 0. These are left out, and
-    that they are 0 at the next step, too, becomes a further output to be 0.
-    """
-    tolerance = 1e-11 * max(1.0, float(np.linalg.norm(transition)))
-    while True:
-        left, rank = _split_rows(feedthrough, tolerance)
-        feedthrough, readout = left.T @ feedthrough, left.T @ readout
-        basis, seen = _split_rows(readout[rank:].T, tolerance)
-        if not seen:
-            return transition, input_map, readout[:rank], feedthrough[:rank]
-        moved, driven, read = basis.T @ transition @ basis, basis.T @ input_map, readout[:rank] @ basis
-        transition, input_map = moved[seen:, seen:], driven[seen:]
-        readout = np.vstack([read[:, seen:], moved[:seen, seen:]])
-        feedthrough = np.vstack([feedthrough[:rank], driven[:seen]])
-
-
-def _split_rows(matrix: Array, tolerance: float) -> tuple[Array, int]:
-    """An orthogonal basis whose first columns span those of the matrix, and how many these are."""
-    basis, sizes, _ = np.linalg.svd(matrix, full_matrices=True)
-    return basis, int((sizes > tolerance).sum())
+    return values.astype(complex)[pole_order(values)]

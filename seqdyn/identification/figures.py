@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seqdyn.figures import MODELS, PALETTE, STYLE, figure
-from seqdyn.identification.system import LinearSystem
+from seqdyn.identification.bands import Band, band, bode_errors, draw_bands, draw_pole_regions, is_known
+from seqdyn.identification.panels import (
+    Systems,
+    by_name,
+    frequency_label,
+    grid,
+    label,
+    legend,
+    looks,
+    time_label,
+    titles,
+    unit_of_time,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
-Systems = LinearSystem | Mapping[str, LinearSystem]
-
-PANELS = 36
-"""Pairs of an input and an output that one figure has room for."""
 
 FARTHEST = 2.5
 """Zeros farther out than this are counted below the figure instead of drawn."""
-
-DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
 
 
 def plot_bode(
@@ -33,8 +40,9 @@ def plot_bode(
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
     unit: str = "",
+    angular: bool = False,
 ) -> Figure:
-    """Gain in dB and phase in degrees over the frequency.
+    """Gain in dB and phase in degrees over the frequency, with pointwise bands of 95 % of estimated systems.
 
     Parameters
     ----------
@@ -43,9 +51,11 @@ def plot_bode(
     frequencies : array-like, optional
         In cycles per unit of time; every system up to its own Nyquist frequency if None.
     inputs, outputs : sequence of str, optional
-        Their names.
+        Their names; those that the systems have if None.
     unit : str
-        Of time: ``"s"`` labels the frequency "1/s".
+        Of time, of systems that do not know it: ``"s"`` labels the frequency "Hz".
+    angular : bool
+        Whether the axis counts in rad instead of cycles per unit of time.
 
     Returns
     -------
@@ -55,43 +65,50 @@ def plot_bode(
     Raises
     ------
     ValueError
-        If the systems do not have the same inputs and outputs, or there are too many of them to draw.
+        If the systems do not have the same inputs and outputs, count time in unlike units, or are too many to draw.
+
+    References
+    ----------
+    Ljung (1999), System Identification, section 9.4, for the bands.
 
     Examples
     --------
+    >>> from seqdyn.identification.system import LinearSystem
     >>> drawing = plot_bode({"slow": LinearSystem.from_block([[0.0]], [[1.0]], [[1.0]], [[0.9]])}, unit="s")
     >>> [axes.get_ylabel() for axes in drawing.axes]
     ['gain, dB', 'phase, °']
     """
-    from matplotlib.ticker import MultipleLocator
-
-    named = _named(systems)
-    columns, rows = _names(named, inputs, outputs)
-    lowest = min(float(system._frequencies()[0]) for system in named.values())
-    grids = {
-        name: system._frequencies(lowest) if frequencies is None else frequencies for name, system in named.items()
-    }
-    found = {name: system.frequency_response(grids[name]) for name, system in named.items()}
-    drawing, axes = _grid(2 * len(rows), len(columns), height=1.8)
-    first: dict[tuple[int, int], float] = {}
-    for look, (name, (at, response)) in zip(_looks(), found.items(), strict=False):
+    named = by_name(systems)
+    columns, rows = titles(named, inputs, outputs)
+    below = frequency_label(unit_of_time(named, unit), angular)
+    lowest = min(float(system.frequency_grid()[0]) for system in named.values())
+    drawing, axes = grid(2 * len(rows), len(columns), height=1.8)
+    first: dict[tuple[int, ...], float] = {}
+    bands: dict[tuple[int, int], list[Band]] = {place: [] for place in np.ndindex(axes.shape)}
+    for look, (name, system) in zip(looks(), named.items(), strict=False):
+        at, response = system.frequency_response(system.frequency_grid(lowest) if frequencies is None else frequencies)
+        errors = bode_errors(system, at, response) if is_known(system) else ()
+        shown = 2 * np.pi * at if angular else at
         for pair in np.ndindex(len(rows), len(columns)):
-            decibels, degrees = _decibels_and_degrees(response[:, *pair], first, pair)
-            axes[2 * pair[0], pair[1]].plot(at, decibels, label=name, **look)
-            axes[2 * pair[0] + 1, pair[1]].plot(at, degrees, label=name, **look)
+            for part, curve in enumerate(_decibels_and_degrees(response[:, *pair], first, pair)):
+                place = 2 * pair[0] + part, pair[1]
+                axes[place].plot(shown, curve, label=name, **look)
+                bands[place] += [band(shown, curve, error[:, *pair], look["color"]) for error in errors[part:][:1]]
     for place, axis in np.ndenumerate(axes):
         axis.set_xscale("log")
         axis.margins(x=0.01)
-        span = axis.get_ylim()[1] - axis.get_ylim()[0]
-        if place[0] % 2 and span > 90:
-            axis.yaxis.set_major_locator(MultipleLocator(45 if span < 225 else 90 * np.ceil(span / 450)))
-    _label(axes, columns, rows, ("gain, dB", "phase, °"), f"frequency, {'1/' + unit if unit else 'cycles per step'}")
-    _legend(drawing, named)
+        draw_bands(axis, bands[place])
+        if place[0] % 2:
+            _tick_degrees(axis)
+    label(axes, columns, rows, ("gain, dB", "phase, °"), below)
+    _curves_by_name(drawing, named, banded=any(bands.values()))
     return drawing
 
 
 def plot_poles(systems: Systems) -> Figure:
     """Poles and zeros in the complex plane, with the unit circle: inside it a system is stable.
+
+    Around the poles of estimated systems lie the regions of 95 %: ellipses of pairs, bars of real poles.
 
     Parameters
     ----------
@@ -105,13 +122,14 @@ def plot_poles(systems: Systems) -> Figure:
 
     Examples
     --------
+    >>> from seqdyn.identification.system import LinearSystem
     >>> drawing = plot_poles(LinearSystem.from_block([[1.0]], [[1.0]], [[1.0]], [[0.9]]))
     >>> [line.get_label() for line in drawing.axes[0].lines if line.get_label()[0] != "_"]
     ['poles', 'zeros']
     """
     import matplotlib
 
-    named = _named(systems)
+    named = by_name(systems)
     drawing, axes = figure(width=5.6, height=5.6)
     far = 0
     with matplotlib.rc_context(STYLE):
@@ -123,6 +141,8 @@ def plot_poles(systems: Systems) -> Figure:
             far += len(zeros) - len(near)
             look: dict[str, Any] = {"color": MODELS[number % len(MODELS)], "linestyle": "none"}
             own = f"{name}, " if name else ""
+            if is_known(system):
+                draw_pole_regions(axes, system, look["color"])
             axes.plot(poles.real, poles.imag, marker="x", markersize=8, label=f"{own}poles", **look)
             axes.plot(near.real, near.imag, marker="o", markersize=8, fillstyle="none", label=f"{own}zeros", **look)
         reach = 1.08 * max(
@@ -131,7 +151,7 @@ def plot_poles(systems: Systems) -> Figure:
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", ylabel="imaginary part")
         outside = f"    ({far} zero{'s' * (far > 1)} farther out than {FARTHEST:g})" if far else ""
         axes.set_xlabel(f"real part{outside}")
-        drawing.legend(loc="outside upper left", ncols=2)
+    legend(drawing, axes.lines[1:], columns=2, banded=any(is_known(system) for system in named.values()))
     return drawing
 
 
@@ -153,6 +173,7 @@ def plot_singular_values(values: Any, chosen: int | None = None, *, title: str =
 
     Examples
     --------
+    >>> from seqdyn.identification.system import LinearSystem
     >>> drawing = plot_singular_values([3.2, 1.1, 1e-6], chosen=2)
     >>> drawing.axes[0].get_yscale()
     'log'
@@ -192,7 +213,7 @@ def plot_response(
     outputs: Sequence[str] | None = None,
     unit: str = "",
 ) -> Figure:
-    """What the outputs do after a step, or an impulse, in every input.
+    """What the outputs do after a step, or an impulse, in every input, with bands of 95 % of estimated systems.
 
     Parameters
     ----------
@@ -202,9 +223,9 @@ def plot_response(
     time : int, optional
         In steps; as long as the slowest system takes to settle to 1 % if None, from 10 to 500.
     inputs, outputs : sequence of str, optional
-        Their names.
+        Their names; those that the systems have if None.
     unit : str
-        Of time.
+        Of time, of systems that do not know it.
 
     Returns
     -------
@@ -214,117 +235,68 @@ def plot_response(
     Raises
     ------
     ValueError
-        If the systems do not have the same inputs and outputs, or there are too many of them to draw.
+        If the systems do not have the same inputs and outputs, count time in unlike units, or are too many to draw.
 
     Examples
     --------
+    >>> from seqdyn.identification.system import LinearSystem
     >>> drawing = plot_response(LinearSystem.from_block([[0.0]], [[1.0]], [[1.0]], [[0.5]]), "impulse", time=6)
     >>> drawing.axes[0].lines[0].get_ydata()
     array([0.    , 1.    , 0.5   , 0.25  , 0.125 , 0.0625])
     """
     if kind not in ("step", "impulse"):
         raise ValueError(f"kind must be 'step' or 'impulse', got {kind!r}.")
-    named = _named(systems)
-    columns, rows = _names(named, inputs, outputs)
-    drawing, axes = _grid(len(rows), len(columns), height=2.6)
+    named = by_name(systems)
+    columns, rows = titles(named, inputs, outputs)
+    below = time_label(unit_of_time(named, unit))
+    drawing, axes = grid(len(rows), len(columns), height=2.6)
     reach = max(_settling(system) * system.dt for system in named.values())
-    for look, (name, system) in zip(_looks(), named.items(), strict=False):
+    bands: dict[tuple[int, int], list[Band]] = {place: [] for place in np.ndindex(axes.shape)}
+    for look, (name, system) in zip(looks(), named.items(), strict=False):
         steps = time if time is not None else int(np.clip(np.ceil(reach / system.dt), 10, 500))
-        response = system.step_response(steps) if kind == "step" else system.impulse_response(steps)
+        response = getattr(system, f"{kind}_response")(steps)
+        error = system.standard_error(methodcaller(f"{kind}_response", steps)) if is_known(system) else None
+        at = np.arange(steps) * system.dt
         for pair in np.ndindex(len(rows), len(columns)):
-            values = response[:, *pair]
-            axes[pair].plot(np.arange(steps) * system.dt, values, label=name, drawstyle="steps-post", **look)
-    for axis in axes.flat:
+            curve = response[:, *pair]
+            axes[pair].plot(at, curve, label=name, drawstyle="steps-post", **look)
+            if error is not None:
+                bands[pair].append(band(at, curve, error[:, *pair], look["color"], "post"))
+    for place, axis in np.ndenumerate(axes):
         axis.axhline(0.0, color=PALETTE["baseline"], linewidth=0.8, zorder=1)
         axis.margins(x=0.01)
-    _label(axes, columns, rows, (f"{kind} response",), f"time, {unit}" if unit else "step")
-    _legend(drawing, named)
+        draw_bands(axis, bands[place])
+    label(axes, columns, rows, (f"{kind} response",), below)
+    _curves_by_name(drawing, named, banded=any(bands.values()))
     return drawing
 
 
-# --- what they share --------------------------------------------------------------------------------------------------
+def _curves_by_name(drawing: Figure, named: dict[str, Any], *, banded: bool) -> None:
+    """A legend of the systems that have names."""
+    curves = [line for line in drawing.axes[0].lines if line.get_label() in set(named) - {""}]
+    legend(drawing, curves, columns=4, banded=banded)
 
 
-def _named(systems: Systems) -> dict[str, LinearSystem]:
-    """Systems by name; one alone has none."""
-    if isinstance(systems, LinearSystem):
-        return {"": systems}
-    if not isinstance(systems, Mapping) or not systems:
-        raise TypeError(f"Give one LinearSystem, or a mapping of names to such, got {type(systems).__name__}.")
-    wrong = [str(name) for name, system in systems.items() if not isinstance(system, LinearSystem)]
-    if wrong:
-        raise TypeError(f"{', '.join(wrong)}: not a LinearSystem. A fitted model becomes one by linearise(model).")
-    return {str(name): system for name, system in systems.items()}
+def _tick_degrees(axis: Axes) -> None:
+    """Phases over more than a quarter of a turn are read in eighths or quarters of a turn."""
+    from matplotlib.ticker import MultipleLocator
+
+    span = axis.get_ylim()[1] - axis.get_ylim()[0]
+    if span > 90:
+        axis.yaxis.set_major_locator(MultipleLocator(45 if span < 225 else 90 * np.ceil(span / 450)))
 
 
-def _names(
-    named: Mapping[str, LinearSystem], inputs: Sequence[str] | None, outputs: Sequence[str] | None
-) -> tuple[list[str], list[str]]:
-    """The names of the columns and rows of panels; all systems must have them."""
-    sizes = {(system.inputs, system.outputs) for system in named.values()}
-    if len(sizes) > 1:
-        raise ValueError(f"The systems must have the same inputs and outputs, got (inputs, outputs) {sorted(sizes)}.")
-    ((count, other),) = sizes
-    if not count or not other or count * other > PANELS:
-        raise ValueError(
-            f"{count} inputs and {other} outputs make {count * other} panels; there is room for 1 to {PANELS}. Draw a "
-            "part of the system."
-        )
-    columns = [f"input {i + 1}" for i in range(count)] if inputs is None else [str(name) for name in inputs]
-    rows = [f"output {i + 1}" for i in range(other)] if outputs is None else [str(name) for name in outputs]
-    if (len(columns), len(rows)) != (count, other):
-        raise ValueError(f"{len(columns)} names of inputs and {len(rows)} of outputs, expected {count} and {other}.")
-    alone = count == other == 1 and inputs is None and outputs is None
-    return ([""], [""]) if alone else (columns, rows)
-
-
-def _grid(rows: int, columns: int, height: float) -> tuple[Figure, Any]:
-    """A figure and its panels, always an array (rows, columns)."""
-    drawing, axes = figure(
-        rows, columns, width=min(7.0 + 2.5 * (columns - 1), 14.0), height=0.9 + height * rows, sharex=True
-    )
-    return drawing, np.asarray(axes, dtype=object).reshape(rows, columns)
-
-
-def _looks() -> Iterator[dict[str, Any]]:
-    """Colour and dashes by number: where curves lie on each other, the one below shows between the dashes."""
-    number = 0
-    while True:
-        yield {
-            "color": MODELS[number % len(MODELS)],
-            "linestyle": DASHES[number % len(DASHES)],
-            "linewidth": STYLE["lines.linewidth"],
-        }
-        number += 1
-
-
-def _label(axes: Any, columns: list[str], rows: list[str], quantities: tuple[str, ...], below: str) -> None:
-    """Inputs on top, outputs and quantities at the side, time or frequency at the bottom."""
-    _each(axes[0], lambda axis, place: axis.set_title(columns[place], loc="left", fontsize=STYLE["axes.titlesize"]))
-    _each(axes[-1], lambda axis, _: axis.set_xlabel(below))
-    for place, axis in enumerate(axes[:, 0]):
-        row = rows[place // len(quantities)]
-        quantity = quantities[place % len(quantities)]
-        axis.set_ylabel(f"{row}\n{quantity}" if row else quantity)
-
-
-def _each(axes: Any, action: Callable[[Axes, int], Any]) -> None:
-    for place, axis in enumerate(axes):
-        action(axis, place)
-
-
-def _legend(drawing: Figure, named: Mapping[str, LinearSystem]) -> None:
-    if list(named) == [""]:
-        return
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        handles = [line for line in drawing.axes[0].lines if line.get_label() in named]
-        drawing.legend(handles=handles, loc="outside upper left", ncols=min(len(named), 4), handlelength=2.6)
+def _settling(system: Any) -> float:
+    """Steps after which little happens; of a system that never settles, a few of its longest periods."""
+    steps = system.forgetting_time()
+    if np.isfinite(steps):
+        return steps + system.order + 1
+    turning = system.periods()
+    return float(max(100.0, 3 * turning[np.isfinite(turning)].max(initial=0.0) / system.dt))
 
 
 def _decibels_and_degrees(
-    response: Array, first: dict[tuple[int, int], float], pair: tuple[int, ...]
+    response: Array, first: dict[tuple[int, ...], float], pair: tuple[int, ...]
 ) -> tuple[Array, Array]:
     """20 log₁₀ |H|, and the phase without jumps, starting within half a turn of the first system's; NaN where H = 0."""
     size = np.abs(response)
@@ -333,15 +305,6 @@ def _decibels_and_degrees(
     decibels[there] = 20 * np.log10(size[there])
     degrees[there] = np.degrees(np.unwrap(np.angle(response[there])))
     if there.any():
-        start = first.setdefault((pair[0], pair[1]), float(degrees[there][0]))
+        start = first.setdefault(pair, float(degrees[there][0]))
         degrees -= 360 * np.round((degrees[there][0] - start) / 360)
     return decibels, degrees
-
-
-def _settling(system: LinearSystem) -> float:
-    """Steps after which little happens; of a system that never settles, a few of its longest periods."""
-    steps = system.forgetting_time()
-    if np.isfinite(steps):
-        return steps + system.order + 1
-    turning = system.periods()
-    return float(max(100.0, 3 * turning[np.isfinite(turning)].max(initial=0.0) / system.dt))

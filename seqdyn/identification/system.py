@@ -2,80 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
-from scipy.signal import dlti, lti
 
-from seqdyn.identification.analysis import Analysis
-from seqdyn.identification.estimation import Directions, Estimation
+from seqdyn.identification.continuous import discrete
+from seqdyn.identification.delay import behind, changes_behind, checked_delays, register
+from seqdyn.identification.estimation import Estimation
+from seqdyn.identification.exchange import (
+    BlockForm,
+    ControlForm,
+    Exchange,
+    is_continuous,
+    is_system,
+    quadruple,
+    signal_names,
+)
+from seqdyn.identification.gramians import balancing
+from seqdyn.identification.presentation import Presentation
+from seqdyn.identification.standard_errors import StandardErrors
 from seqdyn.kernels.linear import linear_recurrence
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class BlockForm:
-    """[y_t; h_t] = [A B; C D] [x_t; h_{t-1}]: the lectures' letters.
-
-    Attributes
-    ----------
-    A : array, shape (outputs, inputs)
-        x → y.
-    B : array, shape (outputs, order)
-        h → y.
-    C : array, shape (order, inputs)
-        x → h.
-    D : array, shape (order, order)
-        h → h.
-
-    Notes
-    -----
-    It cannot be unpacked: the same four letters mean something else in :class:`ControlForm`.
-    """
-
-    convention: ClassVar[str] = "block"
-    A: Array
-    B: Array
-    C: Array
-    D: Array
-
-
-@dataclass(frozen=True, eq=False)
-class ControlForm:
-    """s_{t+1} = A s_t + B x_t, y_t = C s_t + D x_t with s_t = h_{t-1}: control theory's letters.
-
-    Attributes
-    ----------
-    A : array, shape (order, order)
-        State → next state: the block form's D.
-    B : array, shape (order, inputs)
-        Input → next state: the block form's C.
-    C : array, shape (outputs, order)
-        State → output: the block form's B.
-    D : array, shape (outputs, inputs)
-        Input → output: the block form's A.
-    dt : float
-        Time between two steps.
-
-    Notes
-    -----
-    No sample is shifted: control theory's x_0 is the block form's h_{-1}.
-    """
-
-    convention: ClassVar[str] = "control"
-    A: Array
-    B: Array
-    C: Array
-    D: Array
-    dt: float = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class LinearSystem(Analysis):
+class LinearSystem(Exchange, StandardErrors, Presentation):
     """A linear state-space system between inputs and outputs in the units of the data.
 
         y_t = A x_t + B h_{t-1} + y_0 + e_t
@@ -105,6 +60,8 @@ class LinearSystem(Analysis):
         The unit of dt, such as ``"s"``; empty: none is known.
     estimation : Estimation, optional
         How sure the entries are, and how likely the data; None of a system that was given.
+    input_names, output_names : sequence of str, optional
+        One name a channel: they label figures, :meth:`summary` and transfer functions. Empty: they have none.
 
     Notes
     -----
@@ -136,6 +93,8 @@ class LinearSystem(Analysis):
     dt: float = 1.0
     time_unit: str = ""
     estimation: Estimation | None = None
+    input_names: Sequence[str] = ()
+    output_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name in ("feedthrough", "readout", "input_map", "transition"):
@@ -169,53 +128,123 @@ class LinearSystem(Analysis):
                 object.__setattr__(self, name, matrix)
         if not (np.isfinite(self.dt) and self.dt > 0):
             raise ValueError(f"dt must be a time above 0, got {self.dt!r}.")
-
-    # ---------------------------------------------------------------- sizes
-
-    @property
-    def inputs(self) -> int:
-        """Width of x."""
-        return int(self.feedthrough.shape[1])
-
-    @property
-    def outputs(self) -> int:
-        """Width of y."""
-        return int(self.feedthrough.shape[0])
-
-    @property
-    def order(self) -> int:
-        """Width of h."""
-        return int(self.transition.shape[0])
+        if not isinstance(self.time_unit, str):
+            raise ValueError(f"time_unit must be a string such as 's', got {self.time_unit!r}.")
+        for name, size in (("input_names", self.inputs), ("output_names", self.outputs)):
+            object.__setattr__(self, name, _names(getattr(self, name), size, name))
 
     # ---------------------------------------------------------------- views
 
     @classmethod
-    def from_block(cls, A: Any, B: Any = None, C: Any = None, D: Any = None, *, dt: float = 1.0) -> LinearSystem:
+    def from_block(
+        cls, A: Any, B: Any = None, C: Any = None, D: Any = None, *, dt: float = 1.0, time_unit: str = ""
+    ) -> LinearSystem:
         """A system from the lectures' block matrix [A B; C D], or from a :class:`BlockForm`."""
         if isinstance(A, ControlForm):
             raise TypeError("from_block was given a ControlForm, whose letters mean something else: use from_control.")
         A, B, C, D = (A.A, A.B, A.C, A.D) if isinstance(A, BlockForm) else (A, B, C, D)
-        return cls(A, B, C, D, dt=dt)
+        return cls(A, B, C, D, dt=dt, time_unit=time_unit)
 
     @classmethod
     def from_control(
-        cls, A: Any, B: Any = None, C: Any = None, D: Any = None, *, dt: float | None = None
+        cls, A: Any, B: Any = None, C: Any = None, D: Any = None, *, dt: float | None = None, time_unit: str = ""
     ) -> LinearSystem:
-        """A system from control theory's quadruple, from a :class:`ControlForm`, or a discrete ``scipy.signal`` one."""
+        """A system from control theory's quadruple, a :class:`ControlForm`, or a discrete-time system of a library.
+
+        Parameters
+        ----------
+        A : array, shape (order, order), or a system
+            State → next state; or a :class:`ControlForm`, a ``scipy.signal`` system, or a ``StateSpace`` or
+            ``TransferFunction`` of python-control.
+        B, C, D : array, optional
+            Input → next state, state → output, input → output.
+        dt : float, optional
+            Time between two steps; that of the system, or 1, if None.
+        time_unit : str
+            The unit of dt.
+
+        Returns
+        -------
+        LinearSystem
+            With the names that python-control was given. A transfer function with several inputs or outputs gets
+            states of its own for every pair: :meth:`balanced` leaves out those that are too many.
+
+        Raises
+        ------
+        TypeError
+            If the letters are the block form's, or the system is one in continuous time.
+
+        Examples
+        --------
+        >>> LinearSystem.from_control([[0.5]], [[1.0]], [[2.0]], [[0.0]], dt=0.1, time_unit="s").dc_gain()
+        array([[4.]])
+        """
         if isinstance(A, BlockForm):
             raise TypeError("from_control was given a BlockForm, whose letters mean something else: use from_block.")
-        if isinstance(A, lti):
-            raise TypeError("from_control was given a continuous-time system: discretise it first, to_discrete(dt).")
-        if isinstance(A, dlti):
-            A = A.to_ss()
-        if hasattr(A, "A") and hasattr(A, "D"):
-            dt = A.dt if dt is None else dt
-            A, B, C, D = A.A, A.B, A.C, A.D
-        return cls(D, C, B, A, dt=1.0 if dt in (None, True) else float(dt))  # scipy's dt=True: no unit
+        if is_continuous(A):
+            raise TypeError("from_control was given a continuous-time system: use from_continuous(system, dt=…).")
+        names: tuple[Sequence[str], Sequence[str]] = ((), ())
+        if is_system(A):
+            dt, names = A.dt if dt is None else dt, signal_names(A)
+            A, B, C, D = quadruple(A)
+        dt = 1.0 if dt is None or dt is True else float(dt)  # dt=True of scipy and python-control: no unit
+        return cls(D, C, B, A, dt=dt, time_unit=time_unit).with_names(*names)
+
+    @classmethod
+    def from_continuous(
+        cls, A: Any, B: Any = None, C: Any = None, D: Any = None, *, dt: float, time_unit: str = ""
+    ) -> LinearSystem:
+        """The system that a continuous-time one is from step to step, if inputs are held in between.
+
+            ds/dt = A s + B x,  y = C s + D x        in control theory's letters
+
+        Parameters
+        ----------
+        A : array, shape (order, order), or a system
+            State → its rate of change, per unit of time; or a continuous-time system of ``scipy.signal`` or
+            python-control.
+        B, C, D : array, optional
+            Input → rate of change of the state, state → output, input → output.
+        dt : float
+            Time between two steps.
+        time_unit : str
+            The unit of dt.
+
+        Returns
+        -------
+        LinearSystem
+            With the names that python-control was given; :meth:`to_continuous` leads back.
+
+        Raises
+        ------
+        TypeError
+            If a system is given that is not one in continuous time.
+
+        References
+        ----------
+        Åström & Wittenmark (1997), Computer-Controlled Systems, section 2.3.
+
+        Examples
+        --------
+        A time constant of 2 s:
+
+        >>> LinearSystem.from_continuous([[-0.5]], [[0.5]], [[1.0]], [[0.0]], dt=0.1).time_constants().round(9)
+        array([2.])
+        """
+        names: tuple[Sequence[str], Sequence[str]] = ((), ())
+        if is_system(A):
+            if not is_continuous(A):
+                raise TypeError("from_continuous was given a discrete-time system: use from_control.")
+            names = signal_names(A)
+            A, B, C, D = quadruple(A)
+        rate, drive, readout, feedthrough = (_matrix(v, n) for v, n in zip((A, B, C, D), "ABCD", strict=True))
+        transition, input_map = discrete(rate, drive, readout, feedthrough, dt)
+        system = cls(feedthrough, readout, input_map, transition, dt=dt, time_unit=time_unit)
+        return system.with_names(*names)
 
     @classmethod
     def from_rnn(
-        cls, W_ih: Any, W_hh: Any, W_hy: Any, b_h: Any = None, b_y: Any = None, *, dt: float = 1.0
+        cls, W_ih: Any, W_hh: Any, W_hy: Any, b_h: Any = None, b_y: Any = None, *, dt: float = 1.0, time_unit: str = ""
     ) -> LinearSystem:
         """A system from a linear recurrent network, h_t = W_ih x_t + W_hh h_{t-1} + b_h and y_t = W_hy h_t + b_y.
 
@@ -232,40 +261,26 @@ class LinearSystem(Analysis):
         state_offset = np.zeros(len(W_hh)) if b_h is None else _vector(b_h, len(W_hh), "b_h")
         own = np.zeros(len(W_hy)) if b_y is None else _vector(b_y, len(W_hy), "b_y")
         output_offset = W_hy @ state_offset + own
-        return cls(W_hy @ W_ih, W_hy @ W_hh, W_ih, W_hh, output_offset, state_offset, dt=dt)
-
-    def as_block(self) -> BlockForm:
-        """[A B; C D], the lectures' letters."""
-        return BlockForm(self.feedthrough, self.readout, self.input_map, self.transition)
-
-    def as_control(self) -> ControlForm:
-        """A_control = D, B_control = C, C_control = B, D_control = A."""
-        return ControlForm(self.transition, self.input_map, self.readout, self.feedthrough, self.dt)
-
-    def to_scipy(self) -> dlti:
-        """A discrete-time ``scipy.signal.StateSpace``; offsets and noise are left behind."""
-        return dlti(self.transition, self.input_map, self.readout, self.feedthrough, dt=self.dt)
-
-    def is_readout_form(self, tolerance: float = 1e-8) -> bool:
-        """Whether y_t is a linear function of h_t: the rows of [A B] lie in the row space of [C D]."""
-        below = np.hstack([self.input_map, self.transition])
-        above = np.hstack([self.feedthrough, self.readout])
-        reached = np.linalg.lstsq(below.T, above.T, rcond=None)[0].T @ below
-        return bool(np.linalg.norm(above - reached) <= tolerance * max(1.0, float(np.linalg.norm(above))))
+        feedthrough, readout = W_hy @ W_ih, W_hy @ W_hh
+        return cls(feedthrough, readout, W_ih, W_hh, output_offset, state_offset, dt=dt, time_unit=time_unit)
 
     def as_readout_form(self) -> LinearSystem:
-        """The same system with the state [h; y], of which the outputs are a part: it has a linear network's form."""
+        """The same system with the state [h; y], of which the outputs are a part: it has a linear network's form.
+
+        What is known from its estimation is left behind.
+        """
         order, outputs = self.order, self.outputs
         transition = np.zeros((order + outputs, order + outputs))
         transition[:, :order] = np.vstack([self.transition, self.readout])
-        return LinearSystem(
-            self.feedthrough,
-            np.hstack([self.readout, np.zeros((outputs, outputs))]),
-            np.vstack([self.input_map, self.feedthrough]),
-            transition,
-            self.output_offset,
-            np.concatenate([self.state_offset, self.output_offset]),
-            dt=self.dt,
+        gain = self.noise_gain
+        return replace(
+            self,
+            readout=np.hstack([self.readout, np.zeros((outputs, outputs))]),
+            input_map=np.vstack([self.input_map, self.feedthrough]),
+            transition=transition,
+            state_offset=np.concatenate([self.state_offset, self.output_offset]),
+            noise_gain=None if gain is None else np.vstack([gain, np.eye(outputs)]),
+            estimation=None,
         )
 
     # ---------------------------------------------------------------- change of coordinates and units
@@ -280,14 +295,8 @@ class LinearSystem(Analysis):
             transition=basis @ self.transition @ inverse,
             state_offset=basis @ self.state_offset,
             noise_gain=None if self.noise_gain is None else basis @ self.noise_gain,
-            estimation=self._estimation(lambda directions: directions.in_basis(basis, inverse)),
+            estimation=self.estimation and self.estimation.in_basis(basis, inverse),
         )
-
-    def _estimation(self, change: Callable[[Directions], Directions]) -> Estimation | None:
-        """What is known from the estimation, its directions in other coordinates or units."""
-        if self.estimation is None or self.estimation.directions is None:
-            return self.estimation
-        return replace(self.estimation, directions=change(self.estimation.directions))
 
     def balanced(self, order: int | None = None) -> LinearSystem:
         """The same system in the coordinates in which every state is reached as strongly as it shows.
@@ -323,16 +332,10 @@ class LinearSystem(Analysis):
         >>> LinearSystem.from_block([[0.0]], [[3.0, 1.0]], [[1.0], [0.0]], np.diag([0.5, 0.9])).balanced().order
         1
         """
-        reach, show = self._factors()
-        left, values, right = np.linalg.svd(show @ reach, full_matrices=False)
-        minimal = int((values > 1e-12 * values.max(initial=0.0)).sum())
-        kept = minimal if order is None else order
-        if not 0 <= kept <= minimal:
-            raise ValueError(f"order must lie between 0 and the {minimal} states that matter, got {order!r}.")
-        root = np.sqrt(values[:kept])
-        forth, back = (left[:, :kept] / root).T @ show, reach @ (right[:kept].T / root)
+        reach, show = self._gramian_roots()
+        forth, back = balancing(reach, show, order)
         rest = self.steady_state(np.zeros(self.inputs))
-        whole = kept == self.order and self.noise_gain is not None
+        whole = len(forth) == self.order and self.noise_gain is not None
         return replace(
             self,
             readout=self.readout @ back,
@@ -359,7 +362,52 @@ class LinearSystem(Analysis):
             state_offset=self.state_offset - input_map @ input_mean,
             noise_gain=None if self.noise_gain is None else self.noise_gain / output_scale,
             noise_covariance=None if covariance is None else covariance * np.outer(output_scale, output_scale),
-            estimation=self._estimation(lambda directions: directions.in_units(input_mean, input_scale, output_scale)),
+            estimation=self.estimation and self.estimation.in_units(input_mean, input_scale, output_scale),
+        )
+
+    def with_names(self, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> LinearSystem:
+        """The same system with names for its inputs and outputs; none where none are given."""
+        return replace(self, input_names=inputs, output_names=outputs)
+
+    def with_input_delay(self, delays: int | Sequence[int]) -> LinearSystem:
+        """The same system with inputs that arrive d_i steps later: what is on its way stands in the state.
+
+        Parameters
+        ----------
+        delays : int, or sequence of int
+            d, from 0 on: one for all inputs, or one an input.
+
+        Returns
+        -------
+        LinearSystem
+            Its state is [h; what is on its way], the latter input by input, the newest first. The noise and what is
+            known from the estimation are carried along.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many delays as inputs, or one is not a whole number of steps.
+
+        Examples
+        --------
+        >>> echo = LinearSystem.from_block([[1.0]], [[0.5]], [[1.0]], [[0.5]])
+        >>> echo.with_input_delay(2).impulse_response(5).ravel()
+        array([0.  , 0.  , 1.  , 0.5 , 0.25])
+        """
+        held = register(checked_delays(delays, self.inputs))
+        feedthrough, readout, input_map, transition = behind(
+            held, self.feedthrough, self.readout, self.input_map, self.transition
+        )
+        steps, gain, told = len(held.shift), self.noise_gain, self.estimation
+        return replace(
+            self,
+            feedthrough=feedthrough,
+            readout=readout,
+            input_map=input_map,
+            transition=transition,
+            state_offset=np.pad(self.state_offset, (0, steps)),
+            noise_gain=None if gain is None else np.pad(gain, ((0, steps), (0, 0))),
+            estimation=told and replace(told, directions=told.directions and changes_behind(held, told.directions)),
         )
 
     # ---------------------------------------------------------------- running
@@ -399,8 +447,9 @@ class LinearSystem(Analysis):
 
     def __repr__(self) -> str:
         noise = "" if self.noise_gain is None else ", with a model of the noise"
+        dt = f"{self.dt:g} {self.time_unit}".rstrip()
         return (
-            f"LinearSystem(inputs={self.inputs}, outputs={self.outputs}, order={self.order}, dt={self.dt:g}, "
+            f"LinearSystem(inputs={self.inputs}, outputs={self.outputs}, order={self.order}, dt={dt}, "
             f"spectral radius {self.spectral_radius():.4g}{noise})"
         )
 
@@ -425,3 +474,13 @@ def _vector(values: Any, size: int, name: str) -> Array:
     if vector.shape != (size,):
         raise ValueError(f"{name} has shape {vector.shape}, expected ({size},).")
     return vector
+
+
+def _names(names: Any, size: int, what: str) -> tuple[str, ...]:
+    """One name a channel, or none at all."""
+    given = () if names is None else names
+    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"{what} must be a sequence of strings, got {names!r}.")
+    if len(given) not in (0, size):
+        raise ValueError(f"{what} must be {size} names, one a channel, or none; got {len(given)}: {tuple(given)}.")
+    return tuple(given)

@@ -1,0 +1,123 @@
+"""Inputs that arrive late: a shift register holds what is still on its way.
+
+r_t = T r_{t-1} + E x_t        what is on its way
+x̄_t = S r_{t-1} + P x_t        what arrives: the oldest entry, or x_t itself where there is no delay
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seqdyn.identification.estimation import Directions
+
+Array = np.ndarray[Any, Any]
+
+
+class Register(NamedTuple):
+    """The matrices of a shift register: input by input, the newest entry of each first.
+
+    Attributes
+    ----------
+    passed : array, shape (inputs, inputs)
+        P, x_t → x̄_t: 1 for inputs without a delay.
+    oldest : array, shape (inputs, steps)
+        S, r_{t-1} → x̄_t.
+    entry : array, shape (steps, inputs)
+        E, x_t → r_t.
+    shift : array, shape (steps, steps)
+        T, r_{t-1} → r_t.
+    """
+
+    passed: Array
+    oldest: Array
+    entry: Array
+    shift: Array
+
+
+def checked_delays(delays: Any, inputs: int) -> list[int]:
+    """One delay an input; a single one holds for all."""
+    given = list(delays) if isinstance(delays, Sequence | np.ndarray) else [delays] * inputs
+    whole = all(isinstance(delay, Integral) and not isinstance(delay, bool) and int(delay) >= 0 for delay in given)
+    if len(given) != inputs or not whole:
+        raise ValueError(
+            f"delays must be a whole number of steps from 0 on, or {inputs} of them, one an input; got {delays!r}."
+        )
+    return [int(delay) for delay in given]
+
+
+def register(delays: Sequence[int]) -> Register:
+    """The shift register of these delays.
+
+    Parameters
+    ----------
+    delays : sequence of int
+        In steps, one an input.
+
+    Returns
+    -------
+    Register
+        Of as many entries as all delays together.
+
+    Examples
+    --------
+    >>> register([2, 0]).shift
+    array([[0., 0.],
+           [1., 0.]])
+    """
+    inputs, ends = len(delays), np.cumsum(delays, dtype=int)
+    steps = int(sum(delays))
+    late = np.array([delay > 0 for delay in delays], dtype=bool)
+    oldest, entry, shift = np.zeros((inputs, steps)), np.zeros((steps, inputs)), np.eye(steps, k=-1)
+    number, newest = np.flatnonzero(late), (ends - np.asarray(delays, dtype=int))[late]
+    oldest[number, ends[late] - 1] = 1.0
+    entry[newest, number] = 1.0
+    shift[newest] = 0.0  # a register does not take over what the one before it lets go
+    return Register(np.diag((~late).astype(float)), oldest, entry, shift)
+
+
+def behind(
+    register: Register, feedthrough: Array, readout: Array, input_map: Array, transition: Array
+) -> tuple[Array, Array, Array, Array]:
+    """A, B, C and D of the system that gets what the register lets go; its state is [h; r].
+
+    Parameters
+    ----------
+    register : Register
+    feedthrough, readout, input_map, transition : array, shape (…, rows, columns)
+        A, B, C and D, or changes of them along a leading axis.
+
+    Returns
+    -------
+    four arrays
+        A, B, C and D.
+    """
+    upper = np.concatenate([transition, input_map @ register.oldest], axis=-1)
+    lower = np.hstack([np.zeros((len(register.shift), transition.shape[-1])), register.shift])
+    return (
+        feedthrough @ register.passed,
+        np.concatenate([readout, feedthrough @ register.oldest], axis=-1),
+        _above(input_map @ register.passed, register.entry),
+        _above(upper, lower),
+    )
+
+
+def changes_behind(register: Register, directions: Directions) -> Directions:
+    """The same for the directions of an estimation: what happens inside the register is sure."""
+    still = register._replace(entry=np.zeros_like(register.entry), shift=np.zeros_like(register.shift))
+    changed = behind(still, *directions[:4])
+    steps = len(register.shift)
+    return Directions(
+        *changed,
+        directions.output_offset,
+        np.pad(directions.state_offset, ((0, 0), (0, steps))),
+        np.pad(directions.noise_gain, ((0, 0), (0, steps), (0, 0))),
+    )
+
+
+def _above(upper: Array, lower: Array) -> Array:
+    """[upper; lower] for every upper along the leading axes."""
+    return np.concatenate([upper, np.broadcast_to(lower, (*upper.shape[:-2], *lower.shape))], axis=-2)

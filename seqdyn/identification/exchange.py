@@ -1,0 +1,227 @@
+"""A linear system in other letters, other libraries and other forms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.linalg import block_diag
+from scipy.signal import StateSpace, dlti, lti, tf2ss
+
+from seqdyn.identification.analysis import Analysis
+from seqdyn.identification.continuous import continuous
+from seqdyn.identification.transfer import TransferFunction, numerators
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class BlockForm:
+    """[y_t; h_t] = [A B; C D] [x_t; h_{t-1}]: the lectures' letters.
+
+    Attributes
+    ----------
+    A : array, shape (outputs, inputs)
+        x → y.
+    B : array, shape (outputs, order)
+        h → y.
+    C : array, shape (order, inputs)
+        x → h.
+    D : array, shape (order, order)
+        h → h.
+
+    Notes
+    -----
+    It cannot be unpacked: the same four letters mean something else in :class:`ControlForm`.
+    """
+
+    convention: ClassVar[str] = "block"
+    A: Array
+    B: Array
+    C: Array
+    D: Array
+
+
+@dataclass(frozen=True, eq=False)
+class ControlForm:
+    """s_{t+1} = A s_t + B x_t, y_t = C s_t + D x_t with s_t = h_{t-1}: control theory's letters.
+
+    Attributes
+    ----------
+    A : array, shape (order, order)
+        State → next state: the block form's D.
+    B : array, shape (order, inputs)
+        Input → next state: the block form's C.
+    C : array, shape (outputs, order)
+        State → output: the block form's B.
+    D : array, shape (outputs, inputs)
+        Input → output: the block form's A.
+    dt : float
+        Time between two steps.
+
+    Notes
+    -----
+    No sample is shifted: control theory's x_0 is the block form's h_{-1}.
+    """
+
+    convention: ClassVar[str] = "control"
+    A: Array
+    B: Array
+    C: Array
+    D: Array
+    dt: float = 1.0
+
+
+class Exchange(Analysis):
+    """The ways out of a :class:`~seqdyn.identification.system.LinearSystem`."""
+
+    def as_block(self) -> BlockForm:
+        """[A B; C D], the lectures' letters."""
+        return BlockForm(self.feedthrough, self.readout, self.input_map, self.transition)
+
+    def as_control(self) -> ControlForm:
+        """A_control = D, B_control = C, C_control = B, D_control = A."""
+        return ControlForm(self.transition, self.input_map, self.readout, self.feedthrough, self.dt)
+
+    def to_scipy(self) -> dlti:
+        """A discrete-time ``scipy.signal.StateSpace``; offsets and noise are left behind."""
+        return dlti(self.transition, self.input_map, self.readout, self.feedthrough, dt=self.dt)
+
+    def to_control(self) -> Any:
+        """A discrete-time ``control.StateSpace`` of python-control, with dt and the names of inputs and outputs.
+
+        Returns
+        -------
+        control.StateSpace
+            Offsets, noise and the unit of time are left behind.
+
+        Raises
+        ------
+        ImportError
+            If python-control is not installed.
+        """
+        try:
+            from control import StateSpace as ControlStateSpace
+        except ImportError as error:
+            raise ImportError("to_control needs python-control, which is not installed: pip install control") from error
+        names = {"inputs": list(self.input_names) or None, "outputs": list(self.output_names) or None}
+        return ControlStateSpace(*self._quadruple(), self.dt, **{key: name for key, name in names.items() if name})
+
+    def to_continuous(self) -> StateSpace:
+        """The continuous-time system whose states are the same at every step, if inputs are held in between.
+
+            [D C; 0 I] = exp([F G; 0 0] dt),    ds/dt = F s + G x,  y = B s + A x
+
+        Returns
+        -------
+        scipy.signal.StateSpace
+            With control theory's letters, A = F, B = G, C = B, D = A, per unit of time. Of the systems that look the
+            same at every step it is the slowest: none of its modes turns faster than the Nyquist frequency. Offsets
+            and noise are left behind.
+
+        Raises
+        ------
+        ValueError
+            If a pole is 0 (a delay) or a negative number: no real system in continuous time gives it.
+
+        References
+        ----------
+        Åström & Wittenmark (1997), Computer-Controlled Systems, section 2.3.
+
+        Examples
+        --------
+        A time constant of 2 s:
+
+        >>> import numpy as np
+        >>> from seqdyn.identification.system import LinearSystem
+        >>> pole = np.exp(-0.1 / 2)
+        >>> tank = LinearSystem.from_block([[0.0]], [[1.0]], [[1 - pole]], [[pole]], dt=0.1, time_unit="s")
+        >>> tank.to_continuous().A.round(9), tank.to_continuous().B.round(9)
+        (array([[-0.5]]), array([[0.5]]))
+        """
+        F, G = continuous(self.transition, self.input_map, self.dt)
+        return StateSpace(F, G, self.readout, self.feedthrough)
+
+    def transfer_function(self) -> TransferFunction:
+        """H(z) = A + B (zI − D)⁻¹ C as ratios of polynomials in z.
+
+        Returns
+        -------
+        TransferFunction
+            Coefficients in descending powers; all pairs share the characteristic polynomial of D. Printed it reads as
+            fractions.
+
+        Notes
+        -----
+        Coefficients of high order are sensitive to rounding where poles lie close together; calculate with the system
+        itself.
+
+        Examples
+        --------
+        >>> from seqdyn.identification.system import LinearSystem
+        >>> print(LinearSystem.from_block([[1.0]], [[1.0]], [[1.0]], [[0.5]]).transfer_function())
+        input 1 → output 1
+            z + 0.5
+            -------
+            z - 0.5
+        dt = 1
+        """
+        denominator = np.real(np.poly(self.transition)) if self.order else np.ones(1)
+        above = numerators(self.markov_parameters(self.order + 1), denominator)
+        return TransferFunction(
+            above, denominator, self.dt, self.time_unit, tuple(self.input_names), tuple(self.output_names)
+        )
+
+    def is_readout_form(self, tolerance: float = 1e-8) -> bool:
+        """Whether y_t is a linear function of h_t: the rows of [A B] lie in the row space of [C D]."""
+        below = np.hstack([self.input_map, self.transition])
+        above = np.hstack([self.feedthrough, self.readout])
+        reached = np.linalg.lstsq(below.T, above.T, rcond=None)[0].T @ below
+        return bool(np.linalg.norm(above - reached) <= tolerance * max(1.0, float(np.linalg.norm(above))))
+
+
+# --- the ways in ------------------------------------------------------------------------------------------------------
+
+
+def is_system(given: Any) -> bool:
+    """Whether it is a system of a library, or a :class:`ControlForm`, and not a matrix."""
+    return isinstance(given, ControlForm | lti | dlti) or hasattr(given, "dt")
+
+
+def is_continuous(system: Any) -> bool:
+    """Whether scipy or python-control says that it is a system in continuous time."""
+    dt = getattr(system, "dt", None)
+    return isinstance(system, lti) or (dt is not None and not isinstance(dt, bool) and dt == 0)
+
+
+def quadruple(system: Any) -> tuple[Any, Any, Any, Any]:
+    """A, B, C and D in control theory's letters, of a state-space system or a transfer function of a library."""
+    if isinstance(system, lti | dlti):
+        system = system.to_ss()
+    if hasattr(system, "num") and not hasattr(system, "A"):
+        return _realised(system.num, system.den)
+    return system.A, system.B, system.C, system.D
+
+
+def signal_names(system: Any) -> tuple[Sequence[str], Sequence[str]]:
+    """The names python-control has for inputs and outputs, unless they are only numbers that it gave itself."""
+    found = []
+    for kind, letter in (("input_labels", "u"), ("output_labels", "y")):
+        names = tuple(getattr(system, kind, ()))
+        found.append(() if names == tuple(f"{letter}[{i}]" for i in range(len(names))) else names)
+    return found[0], found[1]
+
+
+def _realised(numerators: Any, denominators: Any) -> tuple[Array, Array, Array, Array]:
+    """A state-space system of a table of fractions, with states of its own for every pair."""
+    rows, columns = len(numerators), len(numerators[0])
+    parts, feedthrough = [], np.zeros((rows, columns))
+    for row, column in np.ndindex(rows, columns):
+        above = np.trim_zeros(np.atleast_1d(numerators[row][column]), "f")
+        A, B, C, D = tf2ss(above if len(above) else [0.0], denominators[row][column])
+        feedthrough[row, column] = D.item()
+        parts.append((A, B @ np.eye(columns)[[column]], np.eye(rows)[:, [row]] @ C))
+    maps, drives, reads = zip(*parts, strict=True)
+    return block_diag(*maps), np.vstack(drives), np.hstack(reads), feedthrough

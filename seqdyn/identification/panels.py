@@ -1,0 +1,140 @@
+"""What the figures of linear systems share: systems by name, units on the axes, a grid of panels, looks, a legend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqdyn.figures import MODELS, PALETTE, STYLE, figure
+from seqdyn.identification.analysis import Analysis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Systems = Analysis | Mapping[str, Any]
+
+PANELS = 36
+"""Pairs of an input and an output that one figure has room for."""
+
+DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
+
+VEIL = 0.18
+"""How much of its colour a band of 95 % has."""
+
+
+def by_name(systems: Systems) -> dict[str, Any]:
+    """Systems by name; one alone has none."""
+    if isinstance(systems, Analysis):
+        return {"": systems}
+    if not isinstance(systems, Mapping) or not systems:
+        raise TypeError(f"Give one LinearSystem, or a mapping of names to such, got {type(systems).__name__}.")
+    wrong = [str(name) for name, system in systems.items() if not isinstance(system, Analysis)]
+    if wrong:
+        raise TypeError(f"{', '.join(wrong)}: not a LinearSystem. A fitted model becomes one by linearise(model).")
+    return {str(name): system for name, system in systems.items()}
+
+
+def titles(
+    named: Mapping[str, Any], inputs: Sequence[str] | None, outputs: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """What stands over the columns and beside the rows of panels; all systems must have them."""
+    sizes = {(system.inputs, system.outputs) for system in named.values()}
+    if len(sizes) > 1:
+        raise ValueError(f"The systems must have the same inputs and outputs, got (inputs, outputs) {sorted(sizes)}.")
+    ((count, other),) = sizes
+    if not count or not other or count * other > PANELS:
+        raise ValueError(
+            f"{count} inputs and {other} outputs make {count * other} panels; there is room for 1 to {PANELS}. Draw a "
+            "part of the system."
+        )
+    columns = inputs or next((system.input_names for system in named.values() if system.input_names), None)
+    rows = outputs or next((system.output_names for system in named.values() if system.output_names), None)
+    if count == other == 1 and columns is None and rows is None:
+        return [""], [""]
+    columns = [f"input {i + 1}" for i in range(count)] if columns is None else [str(name) for name in columns]
+    rows = [f"output {i + 1}" for i in range(other)] if rows is None else [str(name) for name in rows]
+    if (len(columns), len(rows)) != (count, other):
+        raise ValueError(f"{len(columns)} names of inputs and {len(rows)} of outputs, expected {count} and {other}.")
+    return columns, rows
+
+
+# --- units of time ----------------------------------------------------------------------------------------------------
+
+
+def unit_of_time(named: Mapping[str, Any], unit: str) -> str:
+    """What all of them count time in; "step" if none knows and a step is one, "unit of time" if a step is not."""
+    known = {unit, *(system.time_unit for system in named.values())} - {""}
+    if len(known) > 1:
+        raise ValueError(
+            f"The systems count time in unlike units: {', '.join(sorted(known))}. Give all of them dt in one unit, by "
+            "dataclasses.replace(system, dt=…, time_unit=…)."
+        )
+    if known:
+        return known.pop()
+    return "step" if all(system.dt == 1 for system in named.values()) else "unit of time"
+
+
+def frequency_label(unit: str, angular: bool) -> str:
+    """ "frequency, Hz", "frequency, rad/s", "frequency, cycles per h"."""
+    nameless = unit in ("step", "unit of time")
+    if angular:
+        return f"frequency, rad per {unit}" if nameless else f"frequency, rad/{unit}"
+    return "frequency, Hz" if unit == "s" else f"frequency, cycles per {unit}"
+
+
+def time_label(unit: str) -> str:
+    """ "step", "time" or "time, s"."""
+    return {"step": "step", "unit of time": "time"}.get(unit, f"time, {unit}")
+
+
+# --- panels -----------------------------------------------------------------------------------------------------------
+
+
+def grid(rows: int, columns: int, height: float) -> tuple[Figure, Any]:
+    """A figure and its panels, always an array (rows, columns)."""
+    drawing, axes = figure(
+        rows, columns, width=min(7.0 + 2.5 * (columns - 1), 14.0), height=0.9 + height * rows, sharex=True
+    )
+    return drawing, np.asarray(axes, dtype=object).reshape(rows, columns)
+
+
+def looks() -> Iterator[dict[str, Any]]:
+    """Colour and dashes by number: where curves lie on each other, the one below shows between the dashes."""
+    number = 0
+    while True:
+        yield {
+            "color": MODELS[number % len(MODELS)],
+            "linestyle": DASHES[number % len(DASHES)],
+            "linewidth": STYLE["lines.linewidth"],
+        }
+        number += 1
+
+
+def label(axes: Any, columns: list[str], rows: list[str], quantities: tuple[str, ...], below: str) -> None:
+    """Inputs on top, outputs and quantities at the side, time or frequency at the bottom."""
+    _each(axes[0], lambda axis, place: axis.set_title(columns[place], loc="left", fontsize=STYLE["axes.titlesize"]))
+    _each(axes[-1], lambda axis, _: axis.set_xlabel(below))
+    for place, axis in enumerate(axes[:, 0]):
+        row = rows[place // len(quantities)]
+        quantity = quantities[place % len(quantities)]
+        axis.set_ylabel(f"{row}\n{quantity}" if row else quantity)
+
+
+def _each(axes: Any, action: Callable[[Axes, int], Any]) -> None:
+    for place, axis in enumerate(axes):
+        action(axis, place)
+
+
+def legend(drawing: Figure, handles: Sequence[Any], *, columns: int, banded: bool) -> None:
+    """Curves by name, and what the pale colour means where there is any."""
+    import matplotlib
+    from matplotlib.patches import Patch
+
+    pale = [Patch(facecolor=PALETTE["baseline"], alpha=2 * VEIL, label="95 %")] if banded else []
+    shown = [*handles, *pale]
+    if shown:
+        with matplotlib.rc_context(STYLE):
+            drawing.legend(handles=shown, loc="outside upper left", ncols=min(len(shown), columns), handlelength=2.6)

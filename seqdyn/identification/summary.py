@@ -1,0 +1,146 @@
+"""One screen of text about a linear system."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from seqdyn.identification.analysis import Analysis
+
+Array = np.ndarray[Any, Any]
+
+ROWS = 12
+"""Poles, outputs and inputs that a summary has room for."""
+
+AHEAD = 10
+"""Steps of the longer forecast whose error it tells."""
+
+
+def summarise(system: Any) -> str:
+    """Sizes, poles, zeros, static gains, noise and estimation of a LinearSystem, as far as they are known."""
+    parts = [[_heading(system)], _poles(system), _zeros(system), _gains(system), _noise(system), _estimation(system)]
+    if _known(system):
+        parts.append(["± one standard error"])
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _heading(system: Analysis) -> str:
+    sizes = f"{_counted(system.inputs, 'input')}, {_counted(system.outputs, 'output')}, order {system.order}"
+    radius = system.spectral_radius()
+    stable = "stable" if radius < 1 else f"not stable (spectral radius {radius:.6g})"
+    return f"Linear system: {sizes}, dt = {system.dt:g} {system.time_unit}".rstrip() + f"; {stable}"
+
+
+def _poles(system: Any) -> list[str]:
+    """A row a real pole or pair; slowest first."""
+    poles, constants, periods = system.poles(), system.time_constants(), system.periods()
+    errors = system.pole_standard_errors() if _known(system) else None
+    shown = [i for i, pole in enumerate(poles) if pole.imag >= 0]
+    unit = f", {system.time_unit}" if system.time_unit else ""
+    rows = [["pole", "modulus", f"time constant{unit}", f"period{unit}"]]
+    for i in shown[:ROWS]:
+        pair = f" ± {poles[i].imag:.4g}i" if poles[i].imag else ""
+        modulus = _with_error(abs(poles[i]), None if errors is None else errors.modulus[i])
+        constant = _with_error(constants[i], None if errors is None else errors.time_constant[i])
+        rows.append([f"{poles[i].real:.4g}{pair}", modulus, constant, _number(periods[i])])
+    more = [f"and {len(shown) - ROWS} more"] if len(shown) > ROWS else []
+    return _table(rows) + more if shown else []
+
+
+def _zeros(system: Analysis) -> list[str]:
+    zeros = [zero for zero in system.zeros() if zero.imag >= 0]
+    written = [f"{zero.real:.4g}" + (f" ± {zero.imag:.4g}i" if zero.imag else "") for zero in zeros]
+    rest = ["…"] if len(written) > ROWS else []
+    return [f"zeros: {', '.join(written[:ROWS] + rest)}"] if written else []
+
+
+def _gains(system: Any) -> list[str]:
+    """Outputs × inputs."""
+    if not system.inputs:
+        return []
+    try:
+        gains = system.dc_gain()
+    except ValueError:
+        return ["static gain: none, there is a pole at 1"]
+    errors = system.standard_error(type(system).dc_gain) if _known(system) else np.full(gains.shape, None)
+    sources, goals = channel_names(system)
+    rows = [["static gain", *sources[:ROWS]]]
+    for goal, own, sure in zip(goals[:ROWS], gains, errors, strict=False):
+        rows.append([goal, *(_with_error(*pair) for pair in zip(own[:ROWS], sure, strict=False))])
+    return _table(rows) + _left_out(system.outputs, "output") + _left_out(system.inputs, "input")
+
+
+def _noise(system: Any) -> list[str]:
+    """Standard deviations of the errors of forecasts."""
+    if system.noise_covariance is None:
+        return []
+    covariances, ahead = [system.noise_covariance], ["1 step ahead"]
+    if system.noise_gain is not None:
+        covariances, ahead = [*covariances, system.prediction_covariance(AHEAD)[-1]], [*ahead, f"{AHEAD} steps ahead"]
+    deviations = np.sqrt(np.array([np.diag(covariance) for covariance in covariances]))
+    rows = [["standard deviation of errors", *ahead]]
+    for goal, own in zip(channel_names(system)[1][:ROWS], deviations.T, strict=False):
+        rows.append([goal, *(_number(value) for value in own)])
+    return _table(rows) + _left_out(system.outputs, "output")
+
+
+def _estimation(system: Analysis) -> list[str]:
+    told = system.estimation
+    if told is None:
+        return []
+    return [
+        f"estimated for {told.focus}: {_counted(told.steps, 'step')}, {_counted(told.parameters, 'parameter')}",
+        f"log-likelihood {told.log_likelihood:.1f}, AIC {told.aic:.1f}, BIC {told.bic:.1f}, FPE {told.fpe:.4g}",
+    ]
+
+
+def channel_names(system: Analysis) -> tuple[list[str], list[str]]:
+    """Names of inputs and outputs; numbers where they have none."""
+    return (
+        list(system.input_names) or [f"input {i + 1}" for i in range(system.inputs)],
+        list(system.output_names) or [f"output {i + 1}" for i in range(system.outputs)],
+    )
+
+
+def _known(system: Analysis) -> bool:
+    """Whether there are standard errors."""
+    return system.estimation is not None and system.estimation.directions is not None
+
+
+def _with_error(value: float, error: float | None) -> str:
+    """The value with as many digits as two digits of its standard error have."""
+    if error is None or not math.isfinite(error) or not math.isfinite(value) or error <= 0:
+        return _number(value)
+    last = 1 - math.floor(math.log10(float(f"{error:.1e}")))
+    if not 0 <= last <= 6:
+        return f"{_number(value)} ± {error:.2g}"
+    return f"{value:.{last}f} ± {error:.{last}f}"
+
+
+def _number(value: float) -> str:
+    """Four digits; a dash for what there is none of."""
+    return f"{value:.4g}" if math.isfinite(value) else "-"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _left_out(count: int, noun: str) -> list[str]:
+    return [f"and {_counted(count - ROWS, f'more {noun}')}"] if count > ROWS else []
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns two spaces apart, the first left-aligned where it holds names, all others right-aligned."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    names = rows[0][0] != "pole"
+    return [
+        "  ".join(
+            cell.ljust(width) if names and not place else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
