@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from seqdyn.identification.hankel import Factor
+from seqdyn.identification.kalman import filter_of, predicted, states, stretches
 from seqdyn.identification.levenberg_marquardt import minimised
 from seqdyn.identification.records import Record, grouped
 from seqdyn.identification.refinement import Problem
@@ -25,8 +25,6 @@ from seqdyn.identification.subspace import noise_markov
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
-FEW = 64
-"""Steps up to which a loop is faster than a kernel."""
 SHARE = 10
 """A filter may remember one such part of the longest record."""
 
@@ -129,101 +127,6 @@ def _measured(system: LinearSystem, record: Record, start: Array) -> list[tuple[
     known: Array = np.all((record.weight > 0) & ~np.isnan(record.y), axis=1)
     return [
         (Record(record.x[begin:end], record.y[begin:end], record.weight[begin:end]), before[begin])
-        for begin, end in _stretches(known)
+        for begin, end in stretches(known)
         if known[begin]
     ]
-
-
-def _stretches(known: Array) -> list[tuple[int, int]]:
-    """Where rows are alike: (begin, end)."""
-    return list(pairwise([0, *(np.flatnonzero(np.diff(known)) + 1).tolist(), len(known)])) if len(known) else []
-
-
-def states(system: LinearSystem) -> LinearSystem:
-    """The system whose outputs are this one's states h_t."""
-    offset = system.state_offset
-    return LinearSystem(system.input_map, system.transition, system.input_map, system.transition, offset, offset)
-
-
-def filter_of(system: LinearSystem, gain: Array) -> LinearSystem:
-    """The one-step predictor of y_t: a system driven by [x_t; y_t − y_0], with transition D − K B."""
-    nothing = np.zeros((system.outputs, system.outputs))
-    return LinearSystem(
-        np.hstack([system.feedthrough, nothing]),
-        system.readout,
-        np.hstack([system.input_map - gain @ system.feedthrough, gain]),
-        system.transition - gain @ system.readout,
-        system.output_offset,
-        system.state_offset,
-    )
-
-
-def filtered(system: LinearSystem, x: Array, y: Array, start: Array) -> Array:
-    """h_t for every t, corrected by the outputs measured up to t.
-
-    An output that is missing is taken as it was predicted, e_t = 0; where all are, the model runs on freely.
-
-    Parameters
-    ----------
-    system : LinearSystem
-        With a noise gain.
-    x, y : array, shapes (time, inputs) and (time, outputs)
-        NaN in y where it was not measured.
-    start : array, shape (order,)
-        h_{-1}.
-
-    Returns
-    -------
-    array, shape (time, order)
-    """
-    assert system.noise_gain is not None
-    known = ~np.isnan(y)
-    seen = np.hstack([x, np.where(known, y - system.output_offset, 0.0)])
-    _, pattern = np.unique(known, axis=0, return_inverse=True)
-    filters: dict[int, LinearSystem] = {}
-    h = np.empty((len(x), system.order))
-    for begin, end in _stretches(pattern.ravel()):
-        number = int(pattern.flat[begin])
-        if number not in filters:
-            filters[number] = states(filter_of(system, system.noise_gain * known[begin]))
-        moves = filters[number]
-        part = (
-            _stepped(moves, seen[begin:end], start) if end - begin < FEW else moves.simulate(seen[begin:end], start)[0]
-        )
-        h[begin:end], start = part, part[-1]
-    return h
-
-
-def _stepped(moves: LinearSystem, x: Array, h: Array) -> Array:
-    """The states over a few steps, without the overhead of a kernel."""
-    drive = x @ moves.input_map.T + moves.state_offset
-    found = np.empty((len(x), len(h)))
-    for step, u in enumerate(drive):
-        found[step] = h = moves.transition @ h + u
-    return found
-
-
-def predicted(system: LinearSystem, x: Array, y: Array, start: Array, steps_ahead: int) -> Array:
-    """ŷ_{t|t-k}: outputs from the inputs up to t and the outputs up to t − k.
-
-    The first k are those of the free run.
-
-    Parameters
-    ----------
-    system, x, y, start
-        As in :func:`filtered`.
-    steps_ahead : int, at least 1
-        k.
-
-    Returns
-    -------
-    array, shape (time, outputs)
-    """
-    later = max(0, len(x) - steps_ahead)
-    known = filtered(system, x, y, start)[:later]
-    before = np.vstack([start, states(system).simulate(x[: steps_ahead - 1], start)[0], known])[: len(x)]
-    for passed in range(1, steps_ahead):  # h_{t-k} runs on over x_{t-k+1} … x_{t-1}
-        moved = before[steps_ahead:] @ system.transition.T + system.state_offset
-        before[steps_ahead:] = moved + x[passed : passed + later] @ system.input_map.T
-    result: Array = x @ system.feedthrough.T + before @ system.readout.T + system.output_offset
-    return result

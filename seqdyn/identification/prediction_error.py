@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.linalg import block_diag
 
-from seqdyn.identification.noise import predicted
+from seqdyn.identification.kalman import predicted
 from seqdyn.identification.records import Record, grouped
 from seqdyn.identification.refinement import Fit, Problem, refined, solved
 from seqdyn.identification.sensitivity import MATRICES
@@ -116,9 +116,20 @@ def from_predictor(running: LinearSystem) -> LinearSystem:
 
 
 def innovation_form(fit: Fit) -> Fit:
-    """The same fit with h_0 = K y_0, which is what K y_t in the predictor asks for in K e_t."""
-    assert fit.system.noise_gain is not None
-    return replace(fit, system=replace(fit.system, state_offset=fit.system.noise_gain @ fit.system.output_offset))
+    """The same fit driven by e_t = y_t − ŷ_t instead of y_t: K y_0 more in h_0."""
+    return _offset_by(fit, 1.0)
+
+
+def search_form(fit: Fit) -> Fit:
+    """The inverse of :func:`innovation_form`."""
+    return _offset_by(fit, -1.0)
+
+
+def _offset_by(fit: Fit, sign: float) -> Fit:
+    system = fit.system
+    assert system.noise_gain is not None
+    offset = system.state_offset + sign * system.noise_gain @ system.output_offset
+    return replace(fit, system=replace(system, state_offset=offset))
 
 
 def driven(records: Iterable[Record]) -> list[Record]:
@@ -129,7 +140,7 @@ def driven(records: Iterable[Record]) -> list[Record]:
 # -------------------------------------------------------------------- where to begin
 
 
-def predictor_part(records: Sequence[Record], problem: Problem, readout: Array, transition: Array) -> Fit:
+def predictor_part(records: Sequence[Record], problem: Problem, readout: Array, transition: Array) -> tuple[Fit, float]:
     """The fit with all but B and D̄ of its predictor by linear least squares; D is moved inside where it has to be."""
     outputs, order = readout.shape
     inputs = records[0].x.shape[1]
@@ -140,18 +151,23 @@ def predictor_part(records: Sequence[Record], problem: Problem, readout: Array, 
         np.zeros((outputs, inputs + outputs)), readout, np.zeros((order, inputs + outputs)), transition
     )
     found = solved(linear, empty, np.zeros((problem.records, order)))
-    if not np.isfinite(found.error):
-        return found
     system = from_predictor(found.system)
-    limit = math.exp(-1.0 / problem.longest)
-    if problem.stable and system.spectral_radius() > limit:
+    radius, limit = system.spectral_radius(), math.exp(-1.0 / problem.longest)
+    if problem.stable and radius > limit:
         system = replace(system, transition=pulled_inside(system.transition, limit))
-        return solved(problem, system, found.starts)
-    return Fit(system, found.starts, problem.error(system, found.starts))
+        return solved(problem, system, found.starts), radius
+    return Fit(system, found.starts, problem.error(system, found.starts)), radius
 
 
-def beginning(records: Sequence[Record], problem: Problem, candidates: Subspace, order: int) -> Fit:
-    """The closed form: B and D̄ of the predictor from its subspace, the rest by linear least squares."""
+def beginning(records: Sequence[Record], problem: Problem, candidates: Subspace, order: int) -> tuple[Fit, float]:
+    """The closed form: B and D̄ of the predictor from its subspace, the rest by linear least squares.
+
+    Returns
+    -------
+    Fit
+    float
+        The spectral radius of D before it was made stable.
+    """
     transition = pulled_inside(candidates.transition(order), LONGEST_MEMORY)
     return predictor_part(records, problem, candidates.readout(order), transition)
 

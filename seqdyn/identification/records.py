@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -38,6 +38,40 @@ class Record(NamedTuple):
     def before(self, time: int) -> Record:
         """The first ``time`` steps."""
         return Record(self.x[:time], self.y[:time], self.weight[:time])
+
+    def delayed(self, delays: Sequence[int]) -> Record:
+        """The record with input i of d_i steps before beside every output; the first max d_i steps are left out."""
+        longest = max(delays, default=0)
+        x = np.column_stack([column[longest - d : len(column) - d] for column, d in zip(self.x.T, delays, strict=True)])
+        return Record(x, self.y[longest:], self.weight[longest:])
+
+    def bridged(self) -> Record:
+        """The record with missing outputs on straight lines between known ones, which count nothing."""
+        y, steps = self.y.copy(), np.arange(len(self.y))
+        for column in y.T:
+            known = ~np.isnan(column)
+            column[~known] = np.interp(steps[~known], steps[known], column[known]) if known.any() else 0.0
+        return Record(self.x, y, self.weight)
+
+    def differenced(self) -> Record:
+        """The changes from step to step: a level that drifts becomes noise without a memory."""
+        return Record(np.diff(self.x, axis=0), np.diff(self.y, axis=0), np.minimum(self.weight[1:], self.weight[:-1]))
+
+    def detrended(self) -> Record:
+        """The record without the straight lines that fit its inputs and outputs best; their means stay."""
+        time = np.linspace(-1.0, 1.0, len(self.x))
+        x, y = (np.column_stack([_level(column, time) for column in part.T]) for part in (self.x, self.y))
+        return Record(x.reshape(self.x.shape), y.reshape(self.y.shape), self.weight)
+
+
+def _level(column: Array, time: Array) -> Array:
+    """A column without its slope."""
+    known = ~np.isnan(column)
+    if known.sum() < 3:
+        return column
+    slope = np.polyfit(time[known], column[known], 1)[0]
+    moved: Array = column - slope * (time - time[known].mean())
+    return moved
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from seqdyn.identification.hankel import factor
-from seqdyn.identification.noise import filtered, predicted, with_noise
+from seqdyn.identification.kalman import filtered, predicted
+from seqdyn.identification.noise import with_noise
 from seqdyn.identification.records import Record
 from seqdyn.identification.stability import spectral_radius
 from seqdyn.identification.system import LinearSystem

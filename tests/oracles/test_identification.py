@@ -12,7 +12,8 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from seqdyn import LinearStateSpaceRegressor
 from seqdyn.identification.hankel import factor
-from seqdyn.identification.noise import predicted, with_noise
+from seqdyn.identification.kalman import predicted
+from seqdyn.identification.noise import with_noise
 from seqdyn.identification.records import Record, grouped
 from seqdyn.identification.sensitivity import equations
 from seqdyn.identification.system import LinearSystem

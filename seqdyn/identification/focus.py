@@ -1,0 +1,234 @@
+"""The two errors that an estimate can make small: of the free run, or one step ahead.
+
+Each has a closed form to begin with, a search, an error by which orders are compared, and what is known in the end.
+The free run asks nothing of the noise, but takes for dynamics what drifts or is fed back. The one-step error asks for a
+gain K, too, and is then right about noise with a memory, drift and feedback.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from scipy.linalg import block_diag
+
+from seqdyn.identification.estimation import Directions, Estimation
+from seqdyn.identification.hankel import Factor
+from seqdyn.identification.kalman import states
+from seqdyn.identification.noise import with_noise
+from seqdyn.identification.prediction_error import (
+    PredictionProblem,
+    beginning,
+    completed,
+    driven,
+    innovation_form,
+    one_step_errors,
+    predicting,
+    search_form,
+)
+from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.refinement import Fit, Problem, linear_part, refined, solved
+from seqdyn.identification.stability import pulled_inside, spectral_radius
+from seqdyn.identification.subspace import Subspace, predictor_subspace, realisation, subspace
+from seqdyn.identification.system import LinearSystem
+from seqdyn.identification.uncertainty import coloured_root, directions, free_parameters, white_root
+
+Array = np.ndarray[Any, Any]
+INSIST = 0.98
+"""Share of the error below which a memory longer than the record is kept."""
+MARGINAL = 1e-9
+"""Distance from the unit circle at which a mode that neither grows nor decays is kept."""
+DRIFTS = (0.03, 0.2, 0.6)
+"""Shares of a one-step error that a drift may keep, to begin with."""
+
+
+@dataclass(frozen=True)
+class Freedom:
+    """What of the model is free, see :class:`~seqdyn.identification.refinement.Problem`."""
+
+    feedthrough: bool = True
+    free_starts: bool = True
+    stable: bool = True
+
+
+class Focus(Protocol):
+    """What the two have in common: they are built from the records that are fitted."""
+
+    name: ClassVar[str]
+
+    def candidates(self, data: Factor) -> Subspace:
+        """The subspace of the states."""
+        ...
+
+    def begin(self, candidates: Subspace, order: int) -> tuple[Fit, float]:
+        """The closed form, and the spectral radius it had before it was made stable."""
+        ...
+
+    def refine(self, fit: Fit, tolerance: float = 1e-6) -> Fit:
+        """The fit with the least error."""
+        ...
+
+    def errors(self, records: Sequence[Record], fit: Fit) -> list[Array]:
+        """What is made small, for every step of records that begin as the fitted ones do; 0 where y is missing."""
+        ...
+
+    def finish(self, fit: Fit, data: Factor | None, refine: bool) -> Fit:
+        """The fit with the model of its noise and, after a refinement, how sure it is."""
+        ...
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """The free run from every record's own start."""
+
+    name: ClassVar[str] = "simulation"
+    records: Sequence[Record]
+    problem: Problem
+    weighting: str = "cva"
+
+    @classmethod
+    def of(cls, records: Sequence[Record], freedom: Freedom, weighting: str = "cva") -> Simulation:
+        own = Problem(grouped(records), len(records), freedom.feedthrough, freedom.free_starts, freedom.stable)
+        return cls(records, own, weighting)
+
+    def static(self) -> Fit:
+        """The model without states; its errors are those one step ahead, too."""
+        outputs = self.records[0].y.shape[1]
+        fit = linear_part(self.problem, np.zeros((outputs, 0)), np.zeros((0, 0)))
+        system = replace(fit.system, noise_gain=np.zeros((0, outputs)))
+        return _known(replace(fit, system=system), self.name, self.records, free_parameters(self.problem, fit), None)
+
+    def candidates(self, data: Factor) -> Subspace:
+        return realisation(data) if data.inputs_hold_outputs else subspace(data, self.weighting)
+
+    def begin(self, candidates: Subspace, order: int) -> tuple[Fit, float]:
+        """Eigenvalues outside move to where the memory is as long as the longest record, or the transition is
+        Maciejowski's, whichever runs closer to the data. So do stable ones beyond that limit, unless the data insist.
+        """
+        problem, readout, transition = self.problem, candidates.readout(order), candidates.transition(order)
+        radius = spectral_radius(transition)
+        limit = math.exp(-1.0 / problem.longest)
+        if not problem.stable or radius <= limit:
+            return linear_part(problem, readout, transition), radius
+        inside = [pulled_inside(moved, limit) for moved in (transition, candidates.stable_transition(order))]
+        moved = min((linear_part(problem, readout, tried) for tried in inside), key=lambda fit: fit.error)
+        if radius < 1.0 + MARGINAL:
+            kept = linear_part(problem, readout, pulled_inside(transition, 1.0 - MARGINAL))
+            moved = kept if kept.error < INSIST * moved.error else moved
+        return moved, radius
+
+    def refine(self, fit: Fit, tolerance: float = 1e-6) -> Fit:
+        return refined(self.problem, fit, tolerance)
+
+    def errors(self, records: Sequence[Record], fit: Fit) -> list[Array]:
+        return free_run_errors(records, fit)
+
+    def finish(self, fit: Fit, data: Factor | None, refine: bool) -> Fit:
+        fit = in_unit_states(fit, self.problem)
+        if data is None or data.inputs_hold_outputs:
+            return fit
+        noisy = with_noise(fit.system, data, self.records, fit.starts, refine)
+        if noisy.noise_gain is None:
+            return fit
+        found = directions(self.problem, fit, coloured_root(self.problem, fit)) if refine else None
+        count = free_parameters(self.problem, fit) + noisy.noise_gain.size
+        return _known(replace(fit, system=noisy), self.name, self.records, count, found)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One step ahead, the Kalman gain among what is free; with ``disturbances`` the outputs drift, see
+    :class:`~seqdyn.identification.refinement.Problem`."""
+
+    name: ClassVar[str] = "prediction"
+    records: Sequence[Record]
+    problem: PredictionProblem
+
+    @classmethod
+    def of(cls, records: Sequence[Record], freedom: Freedom, disturbances: int = 0) -> Prediction:
+        filled = [record.bridged() for record in records]
+        ways = (freedom.feedthrough, freedom.free_starts, freedom.stable, disturbances)
+        return cls(records, PredictionProblem(grouped(driven(filled)), len(records), *ways))
+
+    def candidates(self, data: Factor) -> Subspace:
+        return predictor_subspace(data, self.problem.feedthrough)
+
+    def begin(self, candidates: Subspace, order: int) -> tuple[Fit, float]:
+        """D and B are those of the predictor, where nothing is fed back that the regression has not seen."""
+        plain = replace(self.problem, disturbances=0)
+        fit, radius = beginning(self.records, plain, candidates, order)
+        return (self._drifting(fit) if self.problem.disturbances else fit), radius
+
+    def refine(self, fit: Fit, tolerance: float = 1e-6) -> Fit:
+        return predicting(self.records, self.problem, fit, tolerance) if np.isfinite(fit.error) else fit
+
+    def errors(self, records: Sequence[Record], fit: Fit) -> list[Array]:
+        return one_step_errors(completed(records, fit), fit)
+
+    def finish(self, fit: Fit, data: Factor | None, refine: bool) -> Fit:
+        filled = replace(self.problem, groups=grouped(driven(completed(self.records, fit))))
+        fit = in_unit_states(replace(fit, error=filled.error(fit.system, fit.starts)), filled)
+        found = directions(filled, fit, white_root(filled, fit)) if refine else None
+        count = free_parameters(filled, fit)
+        return _known(innovation_form(fit), self.name, self.records, count, found)
+
+    def _drifting(self, fit: Fit) -> Fit:
+        """The fit with an integrator of the errors beside its states, the best of some gains."""
+        outputs = fit.system.outputs
+        starts = np.hstack([fit.starts, np.tile(fit.system.output_offset, (len(fit.starts), 1))])
+        assert fit.system.noise_gain is not None
+        tried = []
+        for share in DRIFTS:
+            for gain in (fit.system.noise_gain, 0 * fit.system.noise_gain):
+                system = LinearSystem(
+                    fit.system.feedthrough,
+                    np.hstack([fit.system.readout, np.eye(outputs)]),
+                    np.vstack([fit.system.input_map, np.zeros((outputs, fit.system.inputs))]),
+                    block_diag(fit.system.transition, np.eye(outputs)),
+                    noise_gain=np.vstack([gain, share * np.eye(outputs)]),
+                )
+                if np.isfinite(self.problem.error(system, starts)):
+                    tried.append(solved(self.problem, system, starts))
+        return min(tried, key=lambda one: one.error, default=replace(fit, error=np.inf))
+
+
+def free_run_errors(records: Sequence[Record], fit: Fit) -> list[Array]:
+    """y − ŷ of the free run; 0 where y is missing."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return [
+            np.nan_to_num(record.y - fit.system.simulate(record.x, start)[0], nan=0.0)
+            for record, start in zip(records, fit.starts, strict=True)
+        ]
+
+
+def in_unit_states(fit: Fit, problem: Problem) -> Fit:
+    """The same fit with states of root mean square 1 over the records; disturbances keep the unit of the outputs."""
+    total, count = np.zeros(fit.system.order), 0
+    running = states(problem.running(fit.system))
+    for group in problem.groups:
+        h, _ = running.simulate(group.x.numpy(), fit.starts[group.places])
+        total, count = total + (h**2).sum(axis=(0, 1)), count + h.shape[0] * h.shape[1]
+    size = np.sqrt(total / count)
+    size = np.where(np.isfinite(size) & (size > 0), size, 1.0)
+    size[problem.dynamic(fit.system) :] = 1.0
+    return replace(fit, system=fit.system.in_basis(np.diag(1.0 / size)), starts=fit.starts / size, coordinates=None)
+
+
+def _known(fit: Fit, focus: str, records: Sequence[Record], count: int, found: Directions | None) -> Fit:
+    """The fit with the covariance of its one-step errors, the likelihood, and the spread of its entries."""
+    system = fit.system
+    assert system.noise_gain is not None
+    plain = search_form(fit)
+    errors = np.concatenate(one_step_errors(completed(records, plain), plain))
+    known = ~np.isnan(np.concatenate([record.y for record in records]))
+    errors = errors * known
+    together = known.astype(float).T @ known
+    covariance = errors.T @ errors / np.maximum(together, 1.0)
+    values = np.maximum(np.linalg.eigvalsh(covariance), 1e-300)
+    log_determinant = float(np.log(values).sum())
+    likelihood = -0.5 * float(known.sum() * (1 + math.log(2 * math.pi)) + known.sum(axis=0).mean() * log_determinant)
+    estimation = Estimation(focus, known.sum(axis=0), count, likelihood, log_determinant, found)
+    return replace(fit, system=replace(system, noise_covariance=covariance, estimation=estimation))
