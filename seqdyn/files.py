@@ -117,6 +117,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.forecasting.intervals": "ForecastErrors",
         "seqdyn.forecasting.envelope": "Envelope",
         "seqdyn.identification.excitation": "Excitation",
+        "seqdyn.identification.estimation": "Estimation Directions",
         "seqdyn.estimators.regressors": "RecurrentRegressor ElmanRegressor LSTMRegressor GRURegressor",
         "seqdyn.estimators.classifiers": "RecurrentClassifier ElmanClassifier LSTMClassifier GRUClassifier",
         "seqdyn.estimators.linear": "LinearStateSpaceRegressor",

@@ -14,7 +14,7 @@ from seqdyn.autoregression import Autoregression
 from seqdyn.codecs import usable
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.data.targets import as_numbers, as_weights, check_no_infinity, spread, target_names
+from seqdyn.data.targets import as_weights
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.tasks import NumberEstimator
@@ -97,16 +97,7 @@ class ClosedFormEstimator(NumberEstimator):
 
     def _measured_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Measured:
         """Inputs, and targets beside them with what they count; widths are remembered with ``reset``, else checked."""
-        sequences = self._read_inputs(X, reset=reset)
-        targets = self._read_targets(y, sequences)
-        sequences = targets.sequences
-        check_no_infinity(targets.table, sequences, per_step=True)
-        numbers = spread(as_numbers(targets.table), sequences, per_step=True)
-        self._check_own_past(numbers.shape[1])
-        if reset:
-            self.flat_targets_, self.target_names_, self.n_outputs_ = targets.flat, target_names(y), numbers.shape[1]
-        elif numbers.shape[1] != self.n_outputs_:
-            raise ValueError(f"y has {numbers.shape[1]} outputs, but the fit so far was of {self.n_outputs_}.")
+        sequences, numbers = self._beside(self._read_inputs(X, reset=reset), y, reset)
         return Measured(sequences, numbers, self._counted(sequences, numbers, as_weights(sample_weight, sequences)))
 
     def _counted(self, sequences: Sequences, numbers: Array, given: Array | None) -> Array:

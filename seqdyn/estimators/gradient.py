@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self, cast
@@ -15,16 +14,17 @@ from torch import Tensor, nn
 
 from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
-from seqdyn.checks import outside
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
 from seqdyn.data.targets import Targets, as_weights, check_no_infinity, spread, target_names
 from seqdyn.dynamics.norm_preservation import omega_penalty
+from seqdyn.estimators.experiments import check_known
 from seqdyn.estimators.observers import ReachObserver
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator, unchanged_on_error
 from seqdyn.estimators.trained import Trained, history
-from seqdyn.initial_state import Strategy, Warmup, as_strategy
+from seqdyn.estimators.warmup import check_warmup, warmup_of
+from seqdyn.initial_state import Strategy, as_strategy
 from seqdyn.predictor import warmup_steps
 from seqdyn.state import leaves, map_leaves
 from seqdyn.training.batches import Batch, Rows, Spanned, Spans, Streams, heard, windows
@@ -332,9 +332,7 @@ class GradientEstimator(Trained, SequenceEstimator):
 
     @property
     def _warmup(self) -> int | None:
-        if self.warmup is not None or not isinstance(self._strategy, Warmup):
-            return self.warmup or 0
-        return self._strategy.steps
+        return warmup_of(self._strategy, self.warmup)
 
     @property
     def _window(self) -> int | None:
@@ -370,12 +368,7 @@ class GradientEstimator(Trained, SequenceEstimator):
         """Scalings from the training part only; of the targets, from those that count in the loss."""
         seen = sequences.rows[sequences.steps < np.repeat(train, sequences.lengths)]
         known = np.where(counts, raw, np.nan)
-        if np.isnan(known).all(axis=0).any():
-            column = int(np.argmax(np.isnan(known).all(axis=0)))
-            raise ValueError(
-                f"Target {column} has no known value left to learn from: at least one must be known, have a weight, "
-                "and come after the warm-up in the part that is trained on."
-            )
+        check_known(known)
         self.n_outputs_ = raw.shape[1]
         self.input_mean_ = np.nanmean(seen, axis=0)
         self.input_scaling_ = Scaling.fit(seen) if self.scale else Scaling.identity(seen.shape[1])
@@ -445,13 +438,7 @@ class GradientEstimator(Trained, SequenceEstimator):
         rows = predictor.rows(sequences, lag=0)
         _, self.state_ = run(self.network_, rows)
         self.forgetting_time_ = self._forgetting_time(rows, generator)
-        warmup = int(predictor.warmup_steps(sequences.lengths).min())
-        if 0 < warmup < self.forgetting_time_:
-            warnings.warn(
-                f"warmup={warmup} is shorter than the {self.forgetting_time_:g} steps this model remembers its start: "
-                "predictions after the warm-up still depend on it. Set a longer warmup.",
-                stacklevel=outside(),
-            )
+        check_warmup(predictor, sequences, self.forgetting_time_)
 
     def _forgetting_time(self, rows: Rows, generator: torch.Generator) -> float:
         """Steps until two starts agree to 1 %, on the first series."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, Self
@@ -11,39 +9,41 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from seqdyn.autoregression import Autoregression
-from seqdyn.cells.linear import Linear, LinearState
-from seqdyn.checks import outside
+from seqdyn.cells.linear import LinearState
 from seqdyn.codecs import tensor
-from seqdyn.composition import Offset
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.estimators.linear_model import LinearModel, inputs_beside
+from seqdyn.data.targets import as_weights
+from seqdyn.estimators.experiments import Experiments
+from seqdyn.estimators.identification_warnings import warn_of
+from seqdyn.estimators.linear_model import LinearModel, inputs_beside, scaled_system, write_system
+from seqdyn.estimators.linear_plan import METHODS, Plan
+from seqdyn.estimators.linear_training import LinearTraining, is_filter
 from seqdyn.estimators.parameters import Rule, accepted, at_least, check_parameters, either, one_of, optional
-from seqdyn.estimators.tasks import NumberTask
+from seqdyn.estimators.sequence import unchanged_on_error
+from seqdyn.estimators.tasks import NUMBER_LOSS, alike, predicted_quantiles
+from seqdyn.estimators.trained import device_of, precision_of
+from seqdyn.estimators.warmup import check_warmup, warmup_of
+from seqdyn.identification.estimation import Estimation
 from seqdyn.identification.excitation import Excitation
-from seqdyn.identification.identify import LARGEST_ORDER, Identification, Settings, examine, identify, noise_of
-from seqdyn.identification.records import Record
-from seqdyn.identification.stability import pulled_inside, spectral_radius
+from seqdyn.identification.identify import Identification, Settings, Trial, examine, identify, noise_of
 from seqdyn.identification.subspace import WEIGHTINGS
 from seqdyn.identification.system import LinearSystem
-from seqdyn.initial_state import NAMED, Strategy, Warmup, Zero, as_strategy
-from seqdyn.training.batches import Rows
+from seqdyn.initial_state import NAMED, as_strategy
+from seqdyn.predictor import warmup_steps
 from seqdyn.training.forward import run
-from seqdyn.training.loop import Trainer
+from seqdyn.training.heads import Head, regression_head
+from seqdyn.training.loop import HISTORY, NonFiniteError
 
 Array = np.ndarray[Any, Any]
-METHODS = ("subspace+gradient", "subspace", "gradient")
-LARGEST_TRAINED_RADIUS = 0.9999
-"""Where a transition that training made unstable is moved."""
 UNIDENTIFIED_ORDER = 4
 """States of ``order="auto"`` where the subspace of the states is not looked for."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class LinearStateSpaceRegressor(LinearModel, NumberTask):
+class LinearStateSpaceRegressor(LinearModel):
     """A linear state-space model: [y_t; h_t] = [A B; C D] [x_t; h_{t-1}] + [y_0; h_0], with noise K e_t in h_t.
 
     Identified by subspace methods in closed form, then refined by exact gradients of the *free-run* error together
@@ -71,7 +71,10 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         The end of every record on which orders are compared.
     dtype : {"float64", "float32"}
     **others
-        The training, see :class:`~seqdyn.estimators.gradient.GradientEstimator`.
+        The training, as of every estimator that is trained by gradient: ``loss`` and ``quantiles``, see
+        :class:`~seqdyn.estimators.tasks.NumberTask`; ``return_sequences`` to ``autoregression``, see
+        :class:`~seqdyn.estimators.gradient.GradientEstimator`; ``optimizer`` to ``checkpoint_every``, see
+        :class:`~seqdyn.estimators.trained.Trained`.
 
     Attributes
     ----------
@@ -131,6 +134,41 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
     validation_fraction: float = 0.25
     dtype: str = "float64"
 
+    loss: Any = LinearTraining.loss
+    quantiles: Any = LinearTraining.quantiles
+    return_sequences: bool = LinearTraining.return_sequences
+    warmup: int | None = LinearTraining.warmup
+    output_lag: int = LinearTraining.output_lag
+    window: int | None = LinearTraining.window
+    stride: int = LinearTraining.stride
+    bptt_length: int | None = LinearTraining.bptt_length
+    streams: int = LinearTraining.streams
+    omega: float = LinearTraining.omega
+    initialise: Any = LinearTraining.initialise
+    batch_size: int = LinearTraining.batch_size
+    scale: bool = LinearTraining.scale
+    warm_start: bool = LinearTraining.warm_start
+    autoregression: Autoregression | None = LinearTraining.autoregression
+
+    optimizer: str = LinearTraining.optimizer
+    learning_rate: float = LinearTraining.learning_rate
+    schedule: Any = LinearTraining.schedule
+    weight_decay: float = LinearTraining.weight_decay
+    clip_norm: float | None = LinearTraining.clip_norm
+    clip_quantile: float | None = LinearTraining.clip_quantile
+    weight_average: float = LinearTraining.weight_average
+    max_epochs: int | None = LinearTraining.max_epochs
+    max_steps: int | None = LinearTraining.max_steps
+    max_time: float | None = LinearTraining.max_time
+    early_stopping: bool = LinearTraining.early_stopping
+    n_iter_no_change: int = LinearTraining.n_iter_no_change
+    tol: float = LinearTraining.tol
+    device: Any = LinearTraining.device
+    random_state: Any = LinearTraining.random_state
+    verbose: int | bool = LinearTraining.verbose
+    checkpoint: Any = LinearTraining.checkpoint
+    checkpoint_every: float = LinearTraining.checkpoint_every
+
     # ---------------------------------------------------------------- systems that are known
 
     @classmethod
@@ -142,8 +180,8 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         model.input_mean_, model.input_scaling_ = np.zeros(system.inputs), Scaling.identity(system.inputs)
         model.target_scaling_ = Scaling.identity(system.outputs)
         model.flat_targets_, model.target_names_, model.held_length_ = system.outputs == 1, None, None
-        model.method_, model.excitation_, model.dt_ = "given", None, system.dt
-        model.trials_, model.singular_values_ = np.zeros((0, 4)), np.zeros(0)
+        model._forget("given")
+        model.dt_, model.time_unit_ = system.dt, system.time_unit
         model._adopt(system)
         model.network_.eval()
         model.state_ = model.starts_ = model.cell_.initial_state(1)
@@ -181,14 +219,9 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         """
         check_parameters(self)
         probe = type(self)(**self.get_params(deep=False))
-        probe._without_inputs = X is None
-        sequences = probe._read_inputs(inputs_beside(X, y), reset=True)
-        targets = probe._read_targets(y, sequences)
-        numbers, _ = probe._encode(targets, True)
-        scaled = Scaling.fit(sequences.rows).apply(sequences.rows), Scaling.fit(numbers).apply(numbers)
-        ends = np.cumsum(sequences.lengths)[:-1]
-        records = [Record.of(x, y) for x, y in zip(*(np.split(values, ends) for values in scaled), strict=True)]
-        return examine(records, self._settings())
+        data = probe._experiments(probe._read(X, y, fresh=True), y, None, fresh=True)
+        records = data.records(Scaling.fit(data.sequences.rows), Scaling.fit(data.known))
+        return examine(records, self._plan.settings)
 
     # ---------------------------------------------------------------- fitting
 
@@ -219,11 +252,8 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         UserWarning
             If the inputs do not tell what is asked for, or the estimate had to be made stable.
         """
-        self._without_inputs = X is None
-        try:
-            return super().fit(inputs_beside(X, y), y, sample_weight)
-        finally:
-            del self._without_inputs
+        fresh = not (self.warm_start and self.__sklearn_is_fitted__())
+        return self._learn(X, y, sample_weight, fresh, whole=True)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Identify on the first data, then train for one more epoch on every further piece.
@@ -237,202 +267,163 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
         -------
         self
         """
-        self._without_inputs = X is None
-        try:
-            return super().partial_fit(inputs_beside(X, y), y, sample_weight)
-        finally:
-            del self._without_inputs
+        return self._learn(X, y, sample_weight, not self.__sklearn_is_fitted__(), whole=False)
 
-    @property
-    def _fewest_inputs(self) -> int:
-        return 0 if vars(self).get("_without_inputs") or vars(self).get("n_features_in_") == 0 else 1
+    def _learn(self, X: Any, y: Any, sample_weight: Any, fresh: bool, whole: bool) -> Self:
+        """Identify, where nothing is fitted yet; then train, where identification is not all."""
+        with unchanged_on_error(self, but=NonFiniteError):
+            check_parameters(self)
+            if fresh:
+                self._begin_anew()
+            else:
+                self._check_unchanged()
+            sequences = self._read(X, y, fresh)
+            data = self._experiments(sequences, y, sample_weight, fresh)
+            identifies = fresh and self._plan.identifies
+            if identifies:
+                self._identify(data, self.early_stopping and whole)
+            if identifies and not self._plan.trains:
+                self._conclude(data)
+            else:
+                beginning = self._plan.settings if identifies else None
+                self._train(self._training(beginning), data, whole, (sequences, y, sample_weight))
+        return self
 
     @property
     def order_search_(self) -> pd.DataFrame:
         """Orders tried by ``order="auto"``; empty where the order was given."""
-        columns = ["order", "singular_value", "subspace_error", "refined_error"]
-        return pd.DataFrame(self.trials_, columns=columns).astype({"order": int})
+        return pd.DataFrame(self.trials_, columns=list(Trial._fields)).astype({"order": int})
 
     @property
-    def _identifiable(self) -> bool:
-        """Whether every row of the targets is an output of the step beside it, and stands for a level."""
-        return self.autoregression is None and self._per_step and not self._lag and self._heads == 1
+    def _plan(self) -> Plan:
+        return Plan.of(self.get_params(deep=False), self._heads)
 
-    @property
-    def _refined_by_least_squares(self) -> bool:
-        """Whether the training would minimise the squared error of the free run over whole records."""
-        plain = isinstance(self.loss, str) and self.loss == "mse" and self.weight_decay == 0.0
-        whole = self.window is None and self.bptt_length is None and not self.early_stopping
-        return plain and whole and isinstance(self._strategy, Zero | Warmup)
+    # ---------------------------------------------------------------- identifying
 
-    @property
-    def _strategy(self) -> Strategy:
-        return Zero() if self._estimates_starts else as_strategy(self.initial_state)
-
-    @property
-    def _estimates_starts(self) -> bool:
-        return isinstance(self.initial_state, str) and self.initial_state == "estimate"
-
-    def _settings(self) -> Settings:
-        return Settings(
-            order=self.order,
-            refine=self.method == "subspace+gradient" and self._refined_by_least_squares,
-            weighting=self.weighting,
-            feedthrough=self.feedthrough,
-            stable=self.stable,
-            free_starts=self._estimates_starts,
-            block_rows=self.block_rows,
-            validation_fraction=self.validation_fraction,
-        )
-
-    def _network(self, inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
-        linear = Linear(inputs + 1, self.order_, outputs, generator)
-        with torch.no_grad():
-            linear.input_map[:, -1] = 0.0  # no offset to begin with, as in the feedthrough
-        return self._start(Offset(linear))
-
-    def _fresh_network(self, generator: torch.Generator) -> nn.Module:
+    def _begin_anew(self) -> None:
+        """Forget the network of an earlier fit, and say what it is not known by."""
+        for name in ("network_", "_memory"):
+            self.__dict__.pop(name, None)
+        self.fitted_params_ = self.get_params(deep=False)
         self.order_ = int(self.order) if isinstance(self.order, Integral) else UNIDENTIFIED_ORDER
-        return super()._fresh_network(generator)
+        self.dt_, self.time_unit_ = 1.0, ""
+        self._forget("training")
 
-    def _begin(self, rows: Rows) -> None:
-        """Identify the model in closed form, if the method and the data allow it."""
-        self.method_, self.starts_ = "training", self.cell_.initial_state(len(rows.starts))
-        self.trials_, self.singular_values_ = np.zeros((0, 4)), np.zeros(0)
-        self._keep_noise(None, None)
+    def _forget(self, method: str) -> None:
+        """What a model has that was found by this method, and not identified."""
+        self.method_, self.singular_values_ = method, np.zeros(0)
+        self.trials_: dict[str, Array] = {}
         self.excitation_: Excitation | None = None
-        if self.method == "gradient" or not self._identifiable:
-            return
-        found = identify(self._records(rows), self._settings())
-        self._say(found)
-        self.trials_, self.singular_values_ = np.array(found.trials).reshape(-1, 4), found.singular_values
-        self.excitation_ = found.excitation
-        self.method_ = "subspace" + ("+least squares" if found.refined else "")
-        if not self._refined_by_least_squares and self.method == "subspace+gradient":
-            self.method_ = "subspace+training"
+        self.noise_gain_: Array | None = None
+        self.noise_covariance_: Array | None = None
+        self.estimation_: Estimation | None = None
+        self.history_, self.n_iter_ = pd.DataFrame({name: np.zeros(0) for name in HISTORY}), 0
+
+    def _read(self, X: Any, y: Any, fresh: bool) -> Sequences:
+        return self._read_inputs(inputs_beside(X, y), fresh, fewest=int(X is not None))
+
+    def _experiments(self, sequences: Sequences, y: Any, sample_weight: Any, fresh: bool) -> Experiments:
+        """What is learnt from: targets in the warm-up are not looked at."""
+        sequences, numbers = self._beside(sequences, y, fresh)
+        given = as_weights(sample_weight, sequences)
+        heard = sequences.steps >= np.repeat(
+            warmup_steps(self._warmup, self._window, sequences.lengths), sequences.lengths
+        )
+        return Experiments(sequences, numbers, heard * (np.ones(len(numbers)) if given is None else given))
+
+    def _identify(self, data: Experiments, hold_out: bool) -> None:
+        """The closed form, refined by least squares where that is the loss; from what is not held out."""
+        lengths = data.sequences.lengths
+        held = np.maximum(1, np.round(self.validation_fraction * lengths).astype(np.int64)) if hold_out else 0
+        head = data.leading(lengths - held)
+        self.input_mean_ = head.sequences.rows.mean(axis=0)
+        self.input_scaling_, self.target_scaling_ = head.scalings(self.scale)
+        records = head.records(self.input_scaling_, self.target_scaling_)
+        found = identify(records, self._plan.settings)
+        warn_of(found, records, self.stable)
+        self._keep(found)
+
+    def _keep(self, found: Identification) -> None:
+        """Make the model what was found."""
+        self.trials_ = {name: np.array([getattr(one, name) for one in found.trials]) for name in Trial._fields}
+        self.singular_values_, self.excitation_ = found.singular_values, found.excitation
+        self.method_ = self._plan.method(found.refined)
         self._adopt(found.system)
-        if self._estimates_starts:
-            self.starts_ = LinearState(tensor(found.starts, self.predictor_.like))
+        self.starts_ = LinearState(tensor(found.starts, self.predictor_.like))
 
     def _adopt(self, system: LinearSystem) -> None:
         """Make the network this system, in network units."""
         self.order_ = system.order
-        self.network_ = super()._fresh_network(torch.Generator())
-        matrices = {
-            "feedthrough": np.column_stack([system.feedthrough, system.output_offset]),
-            "readout": system.readout,
-            "input_map": np.column_stack([system.input_map, system.state_offset]),
-            "transition": system.transition,
-        }
-        with torch.no_grad():
-            for name, matrix in matrices.items():
-                getattr(self._linear, name).copy_(torch.as_tensor(matrix))
-        self._keep_noise(system.noise_gain, system.noise_covariance)
+        self.network_ = self._training().untrained()
+        write_system(self.network_, system)
+        self.noise_gain_, self.noise_covariance_ = system.noise_gain, system.noise_covariance
+        self.estimation_ = system.estimation
 
-    def _keep_noise(self, gain: Array | None, covariance: Array | None) -> None:
-        self.noise_gain_, self.noise_covariance_ = gain, covariance
+    def _conclude(self, data: Experiments) -> None:
+        """What is known once the model is."""
+        self.network_.eval()
+        predictor = self.predictor_
+        start = self.starts_ if self._plan.estimates_starts else None
+        self.state_ = run(self.network_, predictor.rows(data.sequences), start)[1]
+        self.forgetting_time_ = self.system_.forgetting_time()
+        check_warmup(predictor, data.sequences, self.forgetting_time_)
 
-    def _say(self, found: Identification) -> None:
-        """Warn of what the data do not tell, and of what was changed."""
-        outputs = np.concatenate([record.y for record in self._seen])
-        for place in np.flatnonzero(np.nanmax(outputs, axis=0) == np.nanmin(outputs, axis=0)):
-            warnings.warn(
-                f"Output {place} never changes: the model is this constant. Check the sensor, or leave it out.",
-                stacklevel=outside(),
-            )
-        for message in found.excitation.messages if found.excitation else ():
-            warnings.warn(message, stacklevel=outside())
-        if found.trials and found.system.order == LARGEST_ORDER:
-            seen = found.excitation.delay.tolist() if found.excitation else []
-            warnings.warn(
-                f"order='auto' took the largest order it tries, {LARGEST_ORDER}. A long delay may be the cause ({seen} "
-                "steps are seen): shift the input by it. Else give a higher order.",
-                stacklevel=outside(),
-            )
-        radius, longest = found.system.spectral_radius(), max(len(record.x) for record in self._seen)
-        grew = found.spectral_radius_before > 1.0 + 1e-6  # an integrator or an undamped mode does not
-        if self.stable and grew and radius > math.exp(-2.0 / longest):
-            warnings.warn(
-                f"The closed-form estimate was unstable (spectral radius {found.spectral_radius_before:.4g}) and was "
-                f"kept inside the unit circle, at {radius:.4g}. If the system itself is unstable, set stable=False; if "
-                "not, the data are too few or too noisy for this order: lower it.",
-                stacklevel=outside(),
-            )
+    # ---------------------------------------------------------------- training
 
-    def _fit_scaling(self, sequences: Sequences, raw: Array, train: Array, counts: Array) -> None:
-        """As everywhere, but a mean that the data cannot tell from 0 is 0: such a system is at rest at 0."""
-        super()._fit_scaling(sequences, raw, train, counts)
-        if self.method != "gradient" and self._identifiable and self.scale:
-            rows = int(train.sum())
-            self.input_scaling_ = _plain_mean(self.input_scaling_, rows)
-            self.target_scaling_ = _plain_mean(self.target_scaling_, rows)
+    def _training(self, beginning: Settings | None = None) -> LinearTraining:
+        """What trains the network, from where it is."""
+        given = self.get_params(deep=False)
+        own = {"order": self.order_, "initial_state": self._plan.strategy, "autoregression": self._own_past}
+        fitted = {name: value for name, value in vars(self).items() if name not in given}
+        return LinearTraining.of(given | own | {"beginning": beginning}, fitted)
 
-    def _training_rows(self, sequences: Sequences, table: Array, weight: Array | None) -> Rows:
-        rows = super()._training_rows(sequences, table, weight)
-        self._seen = self._records(rows) if self._identifiable else []
-        return rows
+    def _train(self, training: LinearTraining, data: Experiments, whole: bool, given: tuple[Any, Any, Any]) -> None:
+        """Train the network, and take over what was learnt, also where a loss that is not finite ends it."""
+        try:
+            (training.fit if whole else training.partial_fit)(*given)
+        except NonFiniteError:
+            self._take_over(training, data)
+            raise
+        self._take_over(training, data)
 
-    def _records(self, rows: Rows) -> list[Record]:
-        """The scaled training data as experiments; targets in the warm-up are not looked at."""
-        warmup = self.predictor_.warmup_steps(rows.lengths.numpy())
-        x, y = rows.x.cpu().double().numpy(), rows.y.cpu().double().numpy()
-        weight = (
-            np.ones_like(y) if rows.weight is None else np.broadcast_to(rows.weight.cpu().double().numpy(), y.shape)
-        )
-        records = []
-        for first, length, skipped in zip(rows.starts.tolist(), rows.lengths.tolist(), warmup.tolist(), strict=True):
-            span = slice(first, first + length)
-            counted = weight[span] * (np.arange(length) >= skipped)[:, None]
-            records.append(Record.of(x[span], np.where(counted > 0, y[span], np.nan), counted))
-        return records
+    def _take_over(self, training: LinearTraining, data: Experiments) -> None:
+        """The network that was trained, with its noise as the data show it."""
+        self.__dict__.update(training.learnt())
+        self.method_ += "" if self.method_.endswith("training") else "+training"
+        self.starts_, self.estimation_ = self.cell_.initial_state(len(data.sequences.lengths)), None
+        if self._plan.identifiable:
+            records = data.records(self.input_scaling_, self.target_scaling_)
+            before = replace(scaled_system(self.network_), noise_gain=self.noise_gain_)
+            after = noise_of(before, records, self.block_rows)
+            if after.noise_gain is not None or not is_filter(before):
+                self.noise_gain_, self.noise_covariance_ = after.noise_gain, after.noise_covariance
 
-    def _train(self, trainer: Trainer, fresh: bool) -> None:
-        if not fresh or self.method_.endswith("training"):
-            super()._train(trainer, fresh)
-            self.method_ = self.method_ if self.method_.endswith("training") else f"{self.method_}+training"
-            self._keep_stable()
+    def _rebuild(self) -> torch.nn.Module:
+        return self._training().untrained()
 
-    def _keep_stable(self) -> None:
-        """Move a trained transition inside the unit circle, if it has to be there."""
-        linear = self._linear
-        transition = linear.transition.detach().cpu().double().numpy()
-        if self.stable and spectral_radius(transition) >= 1.0:
-            warnings.warn(
-                f"The training led to an unstable model (spectral radius {spectral_radius(transition):.4g}), which was "
-                "moved inside the unit circle: what it predicts changes. Train with a smaller learning_rate, or set "
-                "stable=False.",
-                stacklevel=outside(),
-            )
-            with torch.no_grad():
-                linear.transition.copy_(torch.as_tensor(pulled_inside(transition, LARGEST_TRAINED_RADIUS)))
+    # ---------------------------------------------------------------- predicting
 
-    def _close(self, sequences: Sequences, generator: torch.Generator) -> None:
-        super()._close(sequences, generator)
-        records = self.__dict__.pop("_seen", [])
-        if self.method_.endswith("training"):
-            self.starts_ = self.cell_.initial_state(len(sequences.lengths))
-        elif self._estimates_starts:
-            self.state_ = run(self.network_, self.predictor_.rows(sequences), self.starts_)[1]
-        if records and self.method_.endswith("training"):
-            found = noise_of(_system_of(self._linear), records, self.block_rows)
-            if found.noise_gain is not None or not self._still_filters():
-                self._keep_noise(found.noise_gain, found.noise_covariance)
+    def predict_quantiles(self, X: Any) -> Any:
+        """The quantiles at every step, which never cross; for the losses ``"quantile"`` and ``"gaussian"``.
 
-    def _still_filters(self) -> bool:
-        """Whether the gain there is makes a stable filter of the model as it is now."""
-        gain, system = self.noise_gain_, _system_of(self._linear)
-        if gain is None or gain.shape[0] != system.order:
-            return False
-        return spectral_radius(system.transition - gain @ system.readout) < 1.0
+        Parameters
+        ----------
+        X : array, list of arrays, or DataFrame
+            As in ``predict``.
 
-    def _forgetting_time(self, rows: Rows, generator: torch.Generator) -> float:
-        return self.system_.forgetting_time()
+        Returns
+        -------
+        array
+            Shaped as the prediction, with a last axis of the quantiles.
+        """
+        return predicted_quantiles(self, X)
 
     # ---------------------------------------------------------------- parameters
 
     def _rules(self) -> dict[str, Rule]:
         names = ", ".join(map(repr, NAMED))
         return super()._rules() | {
+            "loss": NUMBER_LOSS,
             "order": either(at_least(1), one_of("auto")),
             "method": one_of(*METHODS),
             "weighting": one_of(*WEIGHTINGS),
@@ -443,6 +434,28 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
                 one_of("estimate"), accepted(as_strategy, f"one of {names}, a strategy, or a State")
             ),
         }
+
+    def _alike(self, fitted: Any, now: Any) -> bool:
+        return alike(fitted, now, self.quantiles)
+
+    def _head(self) -> Head:
+        return regression_head(self.loss, self.quantiles)
+
+    @property
+    def _precision(self) -> torch.dtype:
+        return precision_of(self.dtype)
+
+    @property
+    def _device(self) -> torch.device:
+        return device_of(self.device)
+
+    @property
+    def _warmup(self) -> int | None:
+        return warmup_of(self._plan.strategy, self.warmup)
+
+    @property
+    def _window(self) -> int | None:
+        return self.window
 
     @property
     def _heads(self) -> int:
@@ -468,20 +481,3 @@ class LinearStateSpaceRegressor(LinearModel, NumberTask):
             return mean
         lags = np.tile(mean[: own.targets], own.lags - own.centred) * (not own.centred)
         return np.concatenate([lags, mean[own.targets :]])
-
-
-def _plain_mean(scaling: Scaling, rows: int) -> Scaling:
-    """The scaling with means of less than four standard errors set to 0."""
-    near = np.abs(scaling.mean) < 4 * scaling.scale / math.sqrt(rows)
-    return Scaling(np.where(near, 0.0, scaling.mean), scaling.scale)
-
-
-def _system_of(linear: Linear) -> LinearSystem:
-    """The system between scaled inputs and outputs that a cell with a constant last input is."""
-    feedthrough, readout, input_map, transition = (
-        getattr(linear, name).detach().cpu().double().numpy()
-        for name in ("feedthrough", "readout", "input_map", "transition")
-    )
-    return LinearSystem(
-        feedthrough[:, :-1], readout, input_map[:, :-1], transition, feedthrough[:, -1], input_map[:, -1]
-    )

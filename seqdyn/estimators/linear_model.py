@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray
 from scipy.signal import dlti
-from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from seqdyn.cells.linear import Linear
 from seqdyn.codecs import tensor
 from seqdyn.estimators.parameters import at_least
 from seqdyn.estimators.residual_tests import residual_tests
 from seqdyn.estimators.tasks import NumberEstimator
-from seqdyn.identification.noise import filtered, predicted
+from seqdyn.identification.kalman import filtered, predicted
 from seqdyn.identification.records import Record, grouped
 from seqdyn.identification.sensitivity import equations
 from seqdyn.identification.system import BlockForm, ControlForm, LinearSystem
@@ -46,52 +47,51 @@ class LinearModel(NumberEstimator):
     # ---------------------------------------------------------------- the model
 
     @property
+    def system_(self) -> LinearSystem:
+        """The fitted model between inputs and outputs in their own units."""
+        known = vars(self)
+        scaled = replace(
+            scaled_system(self.cell_),
+            noise_gain=known.get("noise_gain_"),
+            noise_covariance=known.get("noise_covariance_"),
+            dt=known.get("dt_", 1.0),
+            time_unit=known.get("time_unit_", ""),
+            estimation=known.get("estimation_"),
+        )
+        outputs = (np.repeat(part, self._heads) for part in (self.target_scaling_.mean, self.target_scaling_.scale))
+        return scaled.in_units(self._mean(), self._scale(), *outputs)
+
+    @property
     def feedthrough_(self) -> Array:
         """A, (outputs, inputs)."""
-        return self._matrix("feedthrough")[:, :-1] * self._gain()[:, None] / self._scale()
+        return self.system_.feedthrough
 
     @property
     def readout_(self) -> Array:
         """B, (outputs, order)."""
-        return self._matrix("readout") * self._gain()[:, None]
+        return self.system_.readout
 
     @property
     def input_map_(self) -> Array:
         """C, (order, inputs)."""
-        return self._matrix("input_map")[:, :-1] / self._scale()
+        return self.system_.input_map
 
     @property
     def transition_(self) -> Array:
         """D, (order, order)."""
-        return self._matrix("transition")
+        return self.system_.transition
 
     @property
     def output_offset_(self) -> Array:
         """y_0, (outputs,)."""
-        own = self._matrix("feedthrough")[:, -1] * self._gain() + np.repeat(self.target_scaling_.mean, self._heads)
-        return own - self.feedthrough_ @ self._mean()
+        offset: Array = self.system_.output_offset
+        return offset
 
     @property
     def state_offset_(self) -> Array:
         """h_0, (order,)."""
-        return self._matrix("input_map")[:, -1] - self.input_map_ @ self._mean()
-
-    @property
-    def system_(self) -> LinearSystem:
-        """The fitted model between inputs and outputs in their own units."""
-        gain, covariance = (vars(self).get(name) for name in ("noise_gain_", "noise_covariance_"))
-        scale = self.target_scaling_.scale
-        return LinearSystem(
-            self.feedthrough_,
-            self.readout_,
-            self.input_map_,
-            self.transition_,
-            self.output_offset_,
-            self.state_offset_,
-            None if gain is None else gain / scale,
-            None if covariance is None else covariance * np.outer(scale, scale),
-            vars(self).get("dt_", 1.0),
-        )
+        offset: Array = self.system_.state_offset
+        return offset
 
     @property
     def block_matrix_(self) -> xarray.DataArray:
@@ -129,18 +129,6 @@ class LinearModel(NumberEstimator):
     def _mean(self) -> Array:
         """The mean of every input of the linear cell."""
         return self.input_scaling_.mean
-
-    def _gain(self) -> Array:
-        return np.repeat(self.target_scaling_.scale, self._heads)
-
-    def _matrix(self, name: str) -> Array:
-        check_is_fitted(self)
-        values: Array = getattr(self._linear, name).detach().cpu().double().numpy()
-        return values
-
-    @property
-    def _linear(self) -> Linear:
-        return next(module for module in self.cell_.modules() if isinstance(module, Linear))
 
     # ---------------------------------------------------------------- predicting
 
@@ -228,9 +216,9 @@ class LinearModel(NumberEstimator):
         if state is None:
             state = self.cell_.initial_state(series)
         flat = flatten(self.predictor_.as_state(state, series))
-        if flat.shape[1] != self._linear.hidden_size:
+        if flat.shape[1] != linear_of(self.cell_).hidden_size:
             raise ValueError(
-                f"initial_state has {flat.shape[1]} numbers a row, the model has {self._linear.hidden_size}."
+                f"initial_state has {flat.shape[1]} numbers a row, the model has {linear_of(self.cell_).hidden_size}."
             )
         return flat.detach().cpu().double().numpy()
 
@@ -329,6 +317,37 @@ def least_squares_starts(system: LinearSystem, records: Sequence[Record]) -> Arr
     """h_{-1} of every record, (records, order), by least squares on its free run."""
     here = equations(system, grouped(records), np.zeros((len(records), system.order)), free_starts=True)
     return here.start_steps(np.zeros(here.matrix.shape[1]), len(records))
+
+
+def linear_of(network: nn.Module) -> Linear:
+    """The linear cell inside a network."""
+    return next(module for module in network.modules() if isinstance(module, Linear))
+
+
+def scaled_system(network: nn.Module) -> LinearSystem:
+    """The system between scaled inputs and outputs that a linear cell with a constant last input is."""
+    linear = linear_of(network)
+    feedthrough, readout, input_map, transition = (
+        getattr(linear, name).detach().cpu().double().numpy()
+        for name in ("feedthrough", "readout", "input_map", "transition")
+    )
+    return LinearSystem(
+        feedthrough[:, :-1], readout, input_map[:, :-1], transition, feedthrough[:, -1], input_map[:, -1]
+    )
+
+
+def write_system(network: nn.Module, system: LinearSystem) -> None:
+    """Make the linear cell of a network this system, the inverse of :func:`scaled_system`."""
+    linear = linear_of(network)
+    matrices = {
+        "feedthrough": np.column_stack([system.feedthrough, system.output_offset]),
+        "readout": system.readout,
+        "input_map": np.column_stack([system.input_map, system.state_offset]),
+        "transition": system.transition,
+    }
+    with torch.no_grad():
+        for name, matrix in matrices.items():
+            getattr(linear, name).copy_(torch.as_tensor(matrix))
 
 
 def inputs_beside(X: Any, y: Any) -> Any:

@@ -62,11 +62,6 @@ class SequenceEstimator(BaseEstimator):
         return torch.device("cpu")
 
     @property
-    def _fewest_inputs(self) -> int:
-        """How many features X must have."""
-        return 1
-
-    @property
     def _own_past(self) -> Autoregression | None:
         """How the leading columns of X, the targets' last values, are used; None: X is just inputs."""
         return getattr(self, "autoregression", None)
@@ -282,14 +277,17 @@ class SequenceEstimator(BaseEstimator):
             f"sequences of one feature. If every row is a sequence of its own, give X[:, :, None], an array."
         )
 
-    def _read_inputs(self, X: Any, reset: bool) -> Sequences:
-        """Check a container against what the fit has seen, or remember what it is."""
+    def _read_inputs(self, X: Any, reset: bool, fewest: int = 1) -> Sequences:
+        """Check a container against what the fit has seen, or remember what it is, with so many features at least."""
+        if isinstance(X, Sequences):  # read before
+            return X
+        fewest = fewest if reset else 0  # later the features are those of the fit
         missing = 0 if self._own_past is None else self._own_past.targets
         if is_flat(X):
-            return self._read_table(X, reset, missing)
+            return self._read_table(X, reset, missing, fewest)
         sequences = as_sequences(X, "X", missing)
         features = sequences.rows.shape[1]
-        if features < self._fewest_inputs:
+        if features < fewest:
             raise ValueError(f"Found 0 features in X, while a minimum of 1 is required by {type(self).__name__}.")
         if reset:
             self.n_features_in_ = features
@@ -310,7 +308,7 @@ class SequenceEstimator(BaseEstimator):
             )
         return sequences
 
-    def _read_table(self, X: Any, reset: bool, missing: int) -> Sequences:
+    def _read_table(self, X: Any, reset: bool, missing: int, fewest: int) -> Sequences:
         """One 2-D array or frame, checked in scikit-learn's way."""
         if isinstance(X, pd.Series):
             raise ValueError("X is a Series; make it a frame of one feature with X.to_frame().")
@@ -323,13 +321,9 @@ class SequenceEstimator(BaseEstimator):
             check_columns(X, "X")
         index = X.index if isinstance(X, pd.DataFrame) else None
         lengths = None if index is None else series_lengths(index, "X")
-        if (
-            isinstance(X, pd.DataFrame) and X.shape[1] == 0 == self._fewest_inputs
-        ):  # a frame without columns has no dtype to validate
+        if isinstance(X, pd.DataFrame) and X.shape[1] == 0 == fewest:  # without columns no dtype to validate
             X = np.empty(np.shape(X))
-        rows = validate_data(
-            self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_features=self._fewest_inputs
-        )
+        rows = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_features=fewest)
         if lengths is None:
             sequences = Sequences(rows, np.array([len(rows)]), "array")
         else:

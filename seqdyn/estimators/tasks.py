@@ -18,7 +18,17 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from seqdyn.codecs import ClassTargets, NumberTargets
 from seqdyn.data.sequences import Sequences, rank
-from seqdyn.data.targets import Targets, as_labels, as_numbers, as_targets, as_weights, is_missing
+from seqdyn.data.targets import (
+    Targets,
+    as_labels,
+    as_numbers,
+    as_targets,
+    as_weights,
+    check_no_infinity,
+    is_missing,
+    spread,
+    target_names,
+)
 from seqdyn.estimators.gradient import GradientEstimator
 from seqdyn.estimators.parameters import Rule, either, instance_of, loss_of, one_of, optional
 from seqdyn.estimators.sequence import SequenceEstimator
@@ -27,6 +37,9 @@ from seqdyn.training.heads import POINTWISE, CrossEntropy, Custom, Head, check_q
 from seqdyn.training.state_estimation import estimate_state
 
 Array = np.ndarray[Any, Any]
+
+NUMBER_LOSS: Rule = loss_of(*POINTWISE, "quantile", "gaussian")
+"""The losses of numbers."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -74,6 +87,21 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
             map_leaves(lambda leaf: leaf.view(series, -1, *leaf.shape[1:]), tree) for tree in (rows.x, rows.y, known)
         )
         return estimate_state(cell, x, wanted, weight, self._head().point)
+
+    def _beside(self, sequences: Sequences, y: Any, reset: bool) -> tuple[Sequences, Array]:
+        """The sequences, held if y is longer, and the numbers beside their steps; widths are remembered or checked."""
+        targets = self._read_targets(y, sequences)
+        sequences = targets.sequences
+        check_no_infinity(targets.table, sequences, self._per_step)
+        numbers = spread(as_numbers(targets.table), sequences, self._per_step)
+        self._check_own_past(numbers.shape[1])
+        if np.isnan(numbers).all():
+            raise ValueError("y is NaN everywhere: at least one target must be known.")
+        if reset:
+            self.flat_targets_, self.target_names_, self.n_outputs_ = targets.flat, target_names(y), numbers.shape[1]
+        elif numbers.shape[1] != self.n_outputs_:
+            raise ValueError(f"y has {numbers.shape[1]} outputs, but the fit so far was of {self.n_outputs_}.")
+        return sequences, numbers
 
     def _measured(self, X: Any, y: Any) -> tuple[Sequences, Array]:
         """Inputs, and the targets measured beside every one of them."""
@@ -147,20 +175,14 @@ class NumberTask(NumberEstimator, GradientEstimator):
         array
             Shaped as the prediction, with a last axis of the quantiles.
         """
-        sequences, predictor = self.read(X), self.predictor_
-        if "quantiles" not in predictor.codec.targets.head.knows:
-            raise ValueError(f"loss={self.loss!r} knows no quantiles: fit with loss='quantile' or loss='gaussian'.")
-        values = predictor.codec.targets.quantiles(predictor.run(sequences).output)  # (rows, targets, quantiles)
-        values = values[:, 0] if self.flat_targets_ else values
-        return sequences.restore(values) if self._per_step else values
+        return predicted_quantiles(self, X)
 
     def _rules(self) -> dict[str, Rule]:
         """What ``loss`` must be."""
-        return super()._rules() | {"loss": loss_of(*POINTWISE, "quantile", "gaussian")}
+        return super()._rules() | {"loss": NUMBER_LOSS}
 
     def _alike(self, fitted: Any, now: Any) -> bool:
-        one, other = (regression_head(loss, self.quantiles) for loss in (fitted, now))
-        return one.outputs == other.outputs and one.knows == other.knows
+        return alike(fitted, now, self.quantiles)
 
     def _head(self) -> Head:
         return regression_head(self.loss, self.quantiles)
@@ -170,6 +192,24 @@ class NumberTask(NumberEstimator, GradientEstimator):
         if not first and numbers.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {numbers.shape[1]} outputs, but the fit so far was of {self.n_outputs_}.")
         return numbers, None
+
+
+def alike(fitted: Any, now: Any, quantiles: Any) -> bool:
+    """Whether two losses of numbers say the same of a network's outputs."""
+    one, other = (regression_head(loss, quantiles) for loss in (fitted, now))
+    return one.outputs == other.outputs and one.knows == other.knows
+
+
+def predicted_quantiles(estimator: SequenceEstimator, X: Any) -> Any:
+    """The quantiles at every step, in the container of X, with a last axis of the quantiles."""
+    sequences, predictor = estimator.read(X), estimator.predictor_
+    targets = predictor.codec.targets
+    if "quantiles" not in targets.head.knows:
+        loss = getattr(estimator, "loss", "mse")
+        raise ValueError(f"loss={loss!r} knows no quantiles: fit with loss='quantile' or loss='gaussian'.")
+    values = targets.quantiles(predictor.run(sequences).output)  # (rows, targets, quantiles)
+    values = values[:, 0] if predictor.flat else values
+    return sequences.restore(values) if predictor.per_step else values
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

@@ -105,13 +105,11 @@ class Trained(BaseEstimator):
 
     @property
     def _precision(self) -> torch.dtype:
-        return torch.float64 if self.dtype == "float64" else torch.float32
+        return precision_of(self.dtype)
 
     @property
     def _device(self) -> torch.device:
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
+        return device_of(self.device)
 
     def _generator(self, state: Tensor | None = None) -> torch.Generator:
         """All randomness of a fit, from ``random_state`` or going on from a state; the global ones are left alone."""
@@ -122,6 +120,18 @@ class Trained(BaseEstimator):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(generator.initial_seed())  # manual_seed would seed every GPU, too
             return build(generator).to(self._device, self._precision)
+
+
+def precision_of(dtype: str) -> torch.dtype:
+    """The type of a network's numbers, by its name."""
+    return torch.float64 if dtype == "float64" else torch.float32
+
+
+def device_of(device: Any) -> torch.device:
+    """A device, ``"auto"`` the GPU where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
 
 
 def history(trainer: Trainer) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from seqdyn import Autoregression, LinearStateSpaceRegressor, load
 from seqdyn.cells.linear import LinearState
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_identify import MIMO, SISO, pole_error, stable_system
+from tests.identification.test_kalman import textbook
 from tests.identification.test_noise import kalman_loop
 from tests.identification.test_subspace import READY_MADE, innovations
 
@@ -132,8 +133,14 @@ def test_steps_ahead_are_the_kalman_filter_by_hand(fitted: LinearStateSpaceRegre
     start = np.array([0.4, -1.1])
     state = LinearState(torch.as_tensor(start[None]))
     found, last = fitted.predict(x, y=y, steps_ahead=ahead, initial_state=state, return_state=True)
-    outputs, states = kalman_loop(fitted.system_, x, y, start, ahead)
-    np.testing.assert_allclose(found, outputs, rtol=1e-8, atol=1e-6)
+    system, states = fitted.system_, textbook(fitted.system_, x, y, start)[2]
+    known, outputs = np.vstack([start, states]), []
+    for time in range(len(x)):
+        h = known[max(0, time - ahead + 1)]
+        for now in x[max(0, time - ahead + 1) : time]:
+            h = system.input_map @ now + system.transition @ h + system.state_offset
+        outputs.append(system.feedthrough @ x[time] + system.readout @ h + system.output_offset)
+    np.testing.assert_allclose(found, np.array(outputs), rtol=1e-8, atol=1e-6)
     np.testing.assert_allclose(last.h[0].numpy(), states[-1], atol=1e-9)
 
 

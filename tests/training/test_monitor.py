@@ -22,7 +22,6 @@ from seqdyn import (
     ElmanRegressor,
     GRUClassifier,
     GRURegressor,
-    LinearStateSpaceRegressor,
     LSTMRegressor,
     RecurrentRegressor,
     plot_history,
@@ -31,6 +30,7 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.dynamics.reach import steps_reached
 from seqdyn.estimators import observers
+from seqdyn.estimators.linear_training import LinearTraining
 from seqdyn.training.batches import Batch
 from seqdyn.training.clipping import Clipping
 from seqdyn.training.heads import Custom
@@ -289,7 +289,7 @@ REACHED: dict[str, Any] = {
     "random start": lambda: (small(initial_state="random"), *six_series()),
     "learned start": lambda: (small(initial_state="learned"), *six_series()),
     "own past": lambda: (small(autoregression=Autoregression(lags=3), window=4), *six_series()),
-    "linear": lambda: (LinearStateSpaceRegressor(method="gradient", order=2, max_epochs=2), *six_series()),
+    "linear": lambda: (LinearTraining(order=2, max_epochs=2), *six_series()),
     "classes": lambda: (GRUClassifier(hidden_size=3, max_epochs=2), six_series()[0], six_series()[1] > 0),
 }
 

@@ -1,0 +1,84 @@
+"""What a system is identified from: inputs and outputs beside each other, scaled, one record an experiment."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seqdyn.data.scaling import Scaling
+from seqdyn.data.sequences import Sequences
+from seqdyn.identification.records import Record
+
+Array = np.ndarray[Any, Any]
+
+
+class Experiments(NamedTuple):
+    """Inputs, the outputs beside them, and what they count.
+
+    Attributes
+    ----------
+    sequences : Sequences
+    numbers : array, shape (total, outputs)
+        NaN where an output is not known.
+    weight : array, shape (total,)
+        0 in the warm-up.
+    """
+
+    sequences: Sequences
+    numbers: Array
+    weight: Array
+
+    def leading(self, lengths: Array) -> Experiments:
+        """The first steps of every record, and no record of which there are none."""
+        inside = self.sequences.steps < np.repeat(lengths, self.sequences.lengths)
+        head = Sequences(self.sequences.rows[inside], lengths[lengths > 0], "list")
+        return Experiments(head, self.numbers[inside], self.weight[inside])
+
+    @property
+    def known(self) -> Array:
+        """The outputs that count, NaN elsewhere."""
+        return np.where(self.weight[:, None] > 0, self.numbers, np.nan)
+
+    def scalings(self, scale: bool) -> tuple[Scaling, Scaling]:
+        """Of inputs and outputs; a mean that the data cannot tell from 0 is 0, so that such a system rests at 0."""
+        rows, known = self.sequences.rows, self.known
+        if len(rows) < 2:
+            raise ValueError(f"X has n_samples={len(rows)} step: at least 2 are needed to fit.")
+        check_known(known)
+        if not scale:
+            return Scaling.identity(rows.shape[1]), Scaling.identity(known.shape[1])
+        return scaling_at_rest(rows, len(rows)), scaling_at_rest(known, len(rows))
+
+    def records(self, inputs: Scaling, outputs: Scaling) -> list[Record]:
+        """One record an experiment, in scaled units."""
+        ends = np.cumsum(self.sequences.lengths)[:-1]
+        x, y = inputs.apply(self.sequences.rows), outputs.apply(self.known)
+        weight = np.broadcast_to(self.weight[:, None], y.shape)
+        return [Record.of(*parts) for parts in zip(*(np.split(part, ends) for part in (x, y, weight)), strict=True)]
+
+
+def scaling_at_rest(values: Array, rows: int) -> Scaling:
+    """Mean and deviation; a mean of less than four standard errors is 0.
+
+    Parameters
+    ----------
+    values : array, shape (total, columns)
+        NaN where one is not known.
+    rows : int
+        How many independent values the standard error is taken of.
+    """
+    scaling = Scaling.fit(values)
+    near = np.abs(scaling.mean) < 4 * scaling.scale / math.sqrt(rows)
+    return Scaling(np.where(near, 0.0, scaling.mean), scaling.scale)
+
+
+def check_known(known: Array) -> None:
+    """Raise if a target (total, targets) is NaN everywhere."""
+    missing = np.isnan(known).all(axis=0)
+    if missing.any():
+        raise ValueError(
+            f"Target {int(np.argmax(missing))} has no known value left to learn from: at least one must be known, have "
+            "a weight, and come after the warm-up in the part that is trained on."
+        )

@@ -1,0 +1,56 @@
+"""What is said of an identification: what the data do not tell, and what was changed."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from seqdyn.checks import outside
+from seqdyn.identification.choice import LARGEST_ORDER
+from seqdyn.identification.identify import Identification
+from seqdyn.identification.records import Record
+
+
+def warn_of(found: Identification, records: Sequence[Record], stable: bool) -> None:
+    """Warn of what the data do not tell, and of what was changed.
+
+    Parameters
+    ----------
+    found : Identification
+    records : sequence of Record
+        What it was found from.
+    stable : bool
+        Whether it had to be.
+    """
+    for message in (*_constant_outputs(records), *_of_order(found), *_of_stability(found, records, stable)):
+        warnings.warn(message, stacklevel=outside())
+
+
+def _constant_outputs(records: Sequence[Record]) -> Iterator[str]:
+    outputs = np.concatenate([record.y for record in records])
+    for place in np.flatnonzero(np.nanmax(outputs, axis=0) == np.nanmin(outputs, axis=0)):
+        yield f"Output {place} never changes: the model is this constant. Check the sensor, or leave it out."
+
+
+def _of_order(found: Identification) -> Iterator[str]:
+    yield from found.excitation.messages if found.excitation else ()
+    if found.trials and found.system.order == LARGEST_ORDER:
+        seen = found.excitation.delay.tolist() if found.excitation else []
+        yield (
+            f"order='auto' took the largest order it tries, {LARGEST_ORDER}. A long delay may be the cause ({seen} "
+            "steps are seen): shift the input by it. Else give a higher order."
+        )
+
+
+def _of_stability(found: Identification, records: Sequence[Record], stable: bool) -> Iterator[str]:
+    radius, longest = found.system.spectral_radius(), max(len(record.x) for record in records)
+    grew = found.spectral_radius_before > 1.0 + 1e-6  # an integrator or an undamped mode does not
+    if stable and grew and radius > math.exp(-2.0 / longest):
+        yield (
+            f"The closed-form estimate was unstable (spectral radius {found.spectral_radius_before:.4g}) and was kept "
+            f"inside the unit circle, at {radius:.4g}. If the system itself is unstable, set stable=False; if not, the "
+            "data are too few or too noisy for this order: lower it."
+        )

@@ -1,0 +1,64 @@
+"""How a linear state-space regressor finds its model: whether it is identified, by what, and whether it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seqdyn.identification.identify import Settings
+from seqdyn.initial_state import Strategy, Warmup, Zero, as_strategy
+
+METHODS = ("subspace+gradient", "subspace", "gradient")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of some parameters.
+
+    Attributes
+    ----------
+    settings : Settings
+        Of the identification.
+    strategy : Strategy
+        Where a run starts.
+    estimates_starts : bool
+        Whether the start of every record is found with the model.
+    identifiable : bool
+        Whether every row of the targets is an output of the step beside it, and stands for a level.
+    identifies, trains : bool
+        Whether there is a closed form, and whether the training loop comes, after it or alone.
+    """
+
+    settings: Settings
+    strategy: Strategy
+    estimates_starts: bool
+    identifiable: bool
+    identifies: bool
+    trains: bool
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], heads: int) -> Plan:
+        """The plan of these parameters, for a loss of so many outputs a target."""
+        free_starts = isinstance(given["initial_state"], str) and given["initial_state"] == "estimate"
+        strategy = Zero() if free_starts else as_strategy(given["initial_state"])
+        plain = given["autoregression"] is None and given["return_sequences"] and not given["output_lag"]
+        identifiable = plain and heads == 1
+        identifies = identifiable and given["method"] != "gradient"
+        refine = given["method"] == "subspace+gradient"
+        least_squares = _is_squared_error(given) and isinstance(strategy, Zero | Warmup)
+        own = {name: given[name] for name in Settings.__dataclass_fields__ if name in given}
+        settings = Settings(**own | {"refine": refine and least_squares, "free_starts": free_starts})
+        trains = not identifies or (refine and not least_squares)
+        return cls(settings, strategy, free_starts, identifiable, identifies, trains)
+
+    def method(self, refined: bool) -> str:
+        """What the model was found by, in words; whether least squares refined the closed form."""
+        steps = ["subspace"] * self.identifies + ["least squares"] * refined + ["training"] * self.trains
+        return "+".join(steps)
+
+
+def _is_squared_error(given: Mapping[str, Any]) -> bool:
+    """Whether a training would minimise the squared error of the free run over whole records."""
+    plain = isinstance(given["loss"], str) and given["loss"] == "mse" and given["weight_decay"] == 0.0
+    return plain and given["window"] is None and given["bptt_length"] is None and not given["early_stopping"]
