@@ -183,9 +183,9 @@ def _nearly_collinear(rows: Array) -> list[str]:
     names = ", ".join(map(str, places[:-1])) + f" and {places[-1]}"
     return [
         f"Inputs {names} are nearly collinear: R² of input {worst} on the others is 1 − {1 / inflation[worst]:.2g}. "
-        f"What they do together can be told; what each does alone is {np.sqrt(inflation[worst]):.2g} times as uncertain "
-        "as with unrelated inputs. Do not read their gains one by one; move the inputs apart in the experiment, or "
-        "give their sum as one input."
+        "What they do together can be told; what each does alone is "
+        f"{np.sqrt(inflation[worst]):.2g} times as uncertain as with unrelated inputs. Do not read their gains one by "
+        "one; move the inputs apart in the experiment, or give their sum as one input."
     ]
 
 
