@@ -85,7 +85,7 @@ def draw_pole_regions(axes: Axes, system: Any, color: str) -> None:
             continue
         if pole.imag:
             region = pole + _ellipse(change)
-            axes.fill(region.real, region.imag, color=color, alpha=VEIL, linewidth=0)
+            axes.fill(region.real, region.imag, color=color, alpha=2 * VEIL, linewidth=0)
         else:
             reach = HALF_WIDTH * float(norms(change.real))
             ends = pole.real - reach, pole.real + reach

@@ -217,10 +217,12 @@ def signal_names(system: Any) -> tuple[Sequence[str], Sequence[str]]:
 def _realised(numerators: Any, denominators: Any) -> tuple[Array, Array, Array, Array]:
     """A state-space system of a table of fractions, with states of its own for every pair."""
     rows, columns = len(numerators), len(numerators[0])
-    parts, feedthrough = [], np.zeros((rows, columns))
+    parts, feedthrough = [(np.zeros((0, 0)), np.zeros((0, columns)), np.zeros((rows, 0)))], np.zeros((rows, columns))
     for row, column in np.ndindex(rows, columns):
         above = np.trim_zeros(np.atleast_1d(numerators[row][column]), "f")
-        A, B, C, D = tf2ss(above if len(above) else [0.0], denominators[row][column])
+        if not len(above):
+            continue
+        A, B, C, D = tf2ss(above, denominators[row][column])
         feedthrough[row, column] = D.item()
         parts.append((A, B @ np.eye(columns)[[column]], np.eye(rows)[:, [row]] @ C))
     maps, drives, reads = zip(*parts, strict=True)

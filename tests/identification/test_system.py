@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -306,3 +307,57 @@ def test_bad_input() -> None:
             system.simulate(x)
     with pytest.raises(ValueError, match="do not fit together"):
         LinearSystem.from_rnn(np.ones((3, 2)), np.ones((3, 3)), np.ones((1, 4)))
+
+
+# --- names and the unit of time ---------------------------------------------------------------------------------------
+
+
+def test_names_and_the_unit_of_time_travel() -> None:
+    system = replace(random_system(), dt=0.5, time_unit="s").with_names(["u", "v"], ["a", "b", "c"])
+    ones = np.ones(2), np.ones(2), np.ones(3), np.ones(3)
+    for other in (
+        system.in_basis(2 * np.eye(4)),
+        system.in_units(*ones),
+        system.balanced(),
+        system.balanced(2),
+        system.as_readout_form(),
+        system.with_input_delay(1),
+        replace(system, state_offset=None),
+    ):
+        assert (other.dt, other.time_unit) == (0.5, "s")
+        assert (other.input_names, other.output_names) == (("u", "v"), ("a", "b", "c"))
+
+
+def test_every_way_in_takes_the_unit_of_time() -> None:
+    block = random_system().as_block()
+    for system in (
+        LinearSystem.from_block(block, dt=0.5, time_unit="h"),
+        LinearSystem.from_control(random_system().as_control(), dt=0.5, time_unit="h"),
+        LinearSystem.from_control(random_system().to_scipy(), dt=0.5, time_unit="h"),
+        LinearSystem.from_continuous([[-1.0]], [[1.0]], [[1.0]], [[0.0]], dt=0.5, time_unit="h"),
+        LinearSystem.from_rnn([[1.0]], [[0.5]], [[2.0]], dt=0.5, time_unit="h"),
+    ):
+        assert (system.dt, system.time_unit) == (0.5, "h") and "dt=0.5 h," in repr(system)
+    assert "dt=1," in repr(random_system())
+
+
+def test_a_readout_form_predicts_the_same() -> None:
+    """Its noise is carried: both forms have one predictor."""
+    system = random_system()
+    np.testing.assert_allclose(system.as_readout_form().prediction_covariance(6), system.prediction_covariance(6))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"time_unit": None}, "time_unit must be a string such as 's', got None"),
+        ({"time_unit": 1}, "time_unit must be a string"),
+        ({"input_names": "uv"}, "input_names must be a sequence of strings, got 'uv'"),
+        ({"input_names": [1, 2]}, "input_names must be a sequence of strings"),
+        ({"input_names": ["u"]}, "input_names must be 2 names, one a channel, or none; got 1"),
+        ({"output_names": ["a", "b"]}, "output_names must be 3 names"),
+    ],
+)
+def test_bad_labels(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(random_system(), **change)
