@@ -12,8 +12,11 @@ from seqdyn.identification.analysis import Analysis
 
 Array = np.ndarray[Any, Any]
 
-ROWS = 12
-"""Poles, outputs and inputs that a summary has room for."""
+ROWS = 10
+"""Poles and outputs that a summary has room for."""
+
+COLUMNS = 6
+"""Inputs and zeros that it has room for."""
 
 AHEAD = 10
 """Steps of the longer forecast whose error it tells."""
@@ -35,10 +38,11 @@ def _heading(system: Analysis) -> str:
 
 
 def _poles(system: Any) -> list[str]:
-    """A row a real pole or pair; slowest first."""
+    """A row a real pole or pair, slowest first; those at 0 are only counted."""
     poles, constants, periods = system.poles(), system.time_constants(), system.periods()
     errors = system.pole_standard_errors() if _known(system) else None
-    shown = [i for i, pole in enumerate(poles) if pole.imag >= 0]
+    shown = [i for i, pole in enumerate(poles) if pole.imag >= 0 and pole != 0]
+    still = int((poles == 0).sum())
     unit = f", {system.time_unit}" if system.time_unit else ""
     rows = [["pole", "modulus", f"time constant{unit}", f"period{unit}"]]
     for i in shown[:ROWS]:
@@ -47,14 +51,15 @@ def _poles(system: Any) -> list[str]:
         constant = _with_error(constants[i], None if errors is None else errors.time_constant[i])
         rows.append([f"{poles[i].real:.4g}{pair}", modulus, constant, _number(periods[i])])
     more = [f"and {len(shown) - ROWS} more"] if len(shown) > ROWS else []
-    return _table(rows) + more if shown else []
+    at_zero = [f"{_counted(still, 'pole')} at 0"] if still else []
+    return (_table(rows) if shown else []) + more + at_zero
 
 
 def _zeros(system: Analysis) -> list[str]:
     zeros = [zero for zero in system.zeros() if zero.imag >= 0]
     written = [f"{zero.real:.4g}" + (f" ± {zero.imag:.4g}i" if zero.imag else "") for zero in zeros]
-    rest = ["…"] if len(written) > ROWS else []
-    return [f"zeros: {', '.join(written[:ROWS] + rest)}"] if written else []
+    rest = ["…"] if len(written) > COLUMNS else []
+    return [f"zeros: {', '.join(written[:COLUMNS] + rest)}"] if written else []
 
 
 def _gains(system: Any) -> list[str]:
@@ -67,10 +72,10 @@ def _gains(system: Any) -> list[str]:
         return ["static gain: none, there is a pole at 1"]
     errors = system.standard_error(type(system).dc_gain) if _known(system) else np.full(gains.shape, None)
     sources, goals = channel_names(system)
-    rows = [["static gain", *sources[:ROWS]]]
+    rows = [["static gain", *sources[:COLUMNS]]]
     for goal, own, sure in zip(goals[:ROWS], gains, errors, strict=False):
-        rows.append([goal, *(_with_error(*pair) for pair in zip(own[:ROWS], sure, strict=False))])
-    return _table(rows) + _left_out(system.outputs, "output") + _left_out(system.inputs, "input")
+        rows.append([goal, *(_with_error(*pair) for pair in zip(own[:COLUMNS], sure, strict=False))])
+    return _table(rows) + _left_out(system.outputs - ROWS, "output") + _left_out(system.inputs - COLUMNS, "input")
 
 
 def _noise(system: Any) -> list[str]:
@@ -84,7 +89,7 @@ def _noise(system: Any) -> list[str]:
     rows = [["standard deviation of errors", *ahead]]
     for goal, own in zip(channel_names(system)[1][:ROWS], deviations.T, strict=False):
         rows.append([goal, *(_number(value) for value in own)])
-    return _table(rows) + _left_out(system.outputs, "output")
+    return _table(rows) + _left_out(system.outputs - ROWS, "output")
 
 
 def _estimation(system: Analysis) -> list[str]:
@@ -130,7 +135,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _left_out(count: int, noun: str) -> list[str]:
-    return [f"and {_counted(count - ROWS, f'more {noun}')}"] if count > ROWS else []
+    return [f"and {_counted(count, f'more {noun}')}"] if count > 0 else []
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

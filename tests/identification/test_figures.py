@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,22 @@ from matplotlib.text import Text
 from seqdyn.identification.figures import plot_bode, plot_poles, plot_response, plot_singular_values
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_analysis import first_order, rotation
+from tests.identification.test_standard_errors import drawn, estimated
 from tests.identification.test_system import random_system
 
 Array = np.ndarray[Any, Any]
 
 WIDE = random_system(order=4, inputs=3, outputs=2)
+SURE = estimated(WIDE, size=3e-3)
 NAMED = {"the true one": rotation(0.9, 0.3), "GRU at rest": rotation(0.85, 0.35), "linear": rotation(0.8, 0.3)}
 
 DRAWN = {
     "bode": lambda: plot_bode(rotation(0.9, 0.3)),
     "bode of several": lambda: plot_bode(NAMED, unit="h"),
     "bode of many channels": lambda: plot_bode({"one": WIDE, "other": WIDE}, inputs=["valve", "heater", "ambient"]),
+    "bode with bands": lambda: SURE.plot_bode(others={"the true one": WIDE}),
+    "poles with regions": lambda: plot_poles({"model": SURE, "truth": WIDE}),
+    "responses with bands": lambda: SURE.plot_response(),
     "poles": lambda: plot_poles(NAMED),
     "responses": lambda: plot_response(WIDE, "impulse"),
     "steps": lambda: plot_response(NAMED, unit="min"),
@@ -198,3 +204,179 @@ def test_bad_input() -> None:
             plot_singular_values(values)
     with pytest.raises(ValueError, match="chosen must lie between 0 and the 2"):
         plot_singular_values([1.0, 0.5], 3)
+
+
+# --- bands ------------------------------------------------------------------------------------------------------------
+
+
+def edges(axes: Any) -> list[tuple[Array, Array, Array]]:
+    """Of every band of a panel: where, its lower and its upper edge."""
+    found = []
+    for strip in axes.collections:
+        corners = strip.get_paths()[0].vertices
+        at = np.unique(corners[:, 0])
+        found.append(
+            (
+                at,
+                np.array([corners[corners[:, 0] == one, 1].min() for one in at]),
+                np.array([corners[corners[:, 0] == one, 1].max() for one in at]),
+            )
+        )
+    return found
+
+
+def unsure_gain(error: float) -> LinearSystem:
+    """y_t = 2 x_t, the 2 with this standard error."""
+    system = estimated(LinearSystem([[2.0]], np.zeros((1, 0)), np.zeros((0, 1)), np.zeros((0, 0))), count=1)
+    assert system.estimation is not None and system.estimation.directions is not None
+    along = system.estimation.directions._replace(feedthrough=np.full((1, 1, 1), error))
+    return replace(system, estimation=replace(system.estimation, directions=along))
+
+
+def test_the_band_of_a_gain() -> None:
+    """2 ± 1.96 · 0.01, in dB: ± 20 / ln 10 · 1.96 · 0.01 / 2; its phase is sure."""
+    above, below = plot_bode(unsure_gain(0.01), [0.1, 0.2, 0.4]).axes
+    ((at, lower, upper),) = edges(above)
+    np.testing.assert_allclose(at, [0.1, 0.2, 0.4])
+    half = 20 / np.log(10) * 1.959964 * 0.005
+    np.testing.assert_allclose(lower, 20 * np.log10(2) - half, rtol=1e-6)
+    np.testing.assert_allclose(upper, 20 * np.log10(2) + half, rtol=1e-6)
+    ((_, lower, upper),) = edges(below)
+    np.testing.assert_allclose([lower, upper], 0, atol=1e-9)
+
+
+def test_the_bands_of_a_response() -> None:
+    axes = plot_response(SURE, "impulse", time=20).axes
+    for panel in range(6):
+        ((at, lower, upper),) = edges(axes[panel])
+        curve = SURE.impulse_response(20)[:, panel // 3, panel % 3]
+        error = SURE.standard_error(lambda system: system.impulse_response(20))[:, panel // 3, panel % 3]
+        assert (
+            at[-1] == 19 and lower.min() >= (curve - 1.97 * error).min() and upper.max() <= (curve + 1.97 * error).max()
+        )
+        np.testing.assert_allclose(lower.min(), (curve - 1.959964 * error)[:-1].min(), rtol=1e-6)
+
+
+def test_ninety_five_of_a_hundred_systems_lie_in_the_bands() -> None:
+    """400 draws, at one frequency: 95 % ± 3.3 % (three standard errors)."""
+    at = [0.07]
+    axes = plot_bode(SURE, [*at, 0.08]).axes
+    (_, lower, upper), *_ = edges(axes[0])
+    gains = [20 * np.log10(abs(one.frequency_response(at).response[0, 0, 0])) for one in drawn(SURE, 400)]
+    assert abs(np.mean([lower[0] <= gain <= upper[0] for gain in gains]) - 0.95) < 0.033
+
+
+def test_ninety_five_of_a_hundred_poles_lie_in_the_regions() -> None:
+    """The ellipse of the pair, and the bar of a real pole."""
+    axes = plot_poles(SURE).axes[0]
+    poles = SURE.poles()
+    pair, real = int(np.flatnonzero(poles.imag > 0)[0]), int(np.flatnonzero(poles.imag == 0)[0])
+    middle = poles[pair].real, poles[pair].imag
+    (ellipse,) = [patch.get_path() for patch in axes.patches if patch.get_path().contains_point(middle)]
+    bar = axes.collections[0].get_segments()[0][:, 0]
+    moved = [one.poles() for one in drawn(SURE, 400)]
+    near = [[one[np.abs(one - poles[i]).argmin()] for i in (pair, real)] for one in moved]
+    inside = np.mean([ellipse.contains_point((one.real, one.imag)) for one, _ in near])
+    covered = np.mean([bar[0] <= one.real <= bar[1] for _, one in near])
+    assert abs(inside - 0.95) < 0.033 and abs(covered - 0.95) < 0.033
+
+
+def test_a_multiple_pole_has_no_region() -> None:
+    jordan = LinearSystem.from_block([[0.0]], [[1.0, 0.0]], [[0.0], [1.0]], [[0.5, 1.0], [0.0, 0.5]])
+    axes = plot_poles(estimated(jordan)).axes[0]
+    assert not axes.patches and not axes.collections
+
+
+def test_wide_bands_do_not_squeeze_the_curves() -> None:
+    """A gain with a standard error of ten times itself."""
+    lost = estimated(random_system(), size=3.0)
+    for axes in (*plot_bode(lost).axes, *plot_response(lost).axes):
+        low, high = axes.get_ylim()
+        curve = np.concatenate([line.get_ydata() for line in axes.lines if len(line.get_ydata()) > 2])
+        widths = [upper - lower for _, lower, upper in edges(axes)]
+        assert low <= curve.min() and high >= curve.max()
+        assert high - low <= 3.3 * max(np.ptp(curve), np.median(widths))
+
+
+def test_the_legend_says_what_the_pale_colour_means() -> None:
+    def shown(drawing: Figure) -> list[str]:
+        return [text.get_text() for one in drawing.legends for text in one.get_texts()]
+
+    assert shown(plot_bode(SURE)) == shown(plot_response(SURE)) == ["95 %"]
+    assert shown(plot_bode({"model": SURE, "truth": WIDE})) == ["model", "truth", "95 %"]
+    assert len(plot_bode({"model": SURE, "truth": WIDE}).axes[0].collections) == 1
+    assert "95 %" in shown(plot_poles(SURE)) and "95 %" not in shown(plot_poles(WIDE))
+
+
+# --- units and names --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("about", "cycles", "turns", "time"),
+    [
+        ({}, "frequency, cycles per step", "frequency, rad per step", "step"),
+        ({"dt": 0.01}, "frequency, cycles per unit of time", "frequency, rad per unit of time", "time"),
+        ({"dt": 0.01, "time_unit": "s"}, "frequency, Hz", "frequency, rad/s", "time, s"),
+        ({"time_unit": "h"}, "frequency, cycles per h", "frequency, rad/h", "time, h"),
+    ],
+)
+def test_axes_say_in_what_they_count(about: dict[str, Any], cycles: str, turns: str, time: str) -> None:
+    system = replace(first_order(0.9), **about)
+    assert system.plot_bode().axes[-1].get_xlabel() == cycles
+    assert system.plot_bode(angular=True).axes[-1].get_xlabel() == turns
+    assert system.plot_response().axes[-1].get_xlabel() == time
+
+
+def test_an_angular_axis_counts_in_rad() -> None:
+    at = [0.1, 0.2, 0.5]
+    for drawing, scale in ((plot_bode(SURE, at), 1.0), (plot_bode(SURE, at, angular=True), 2 * np.pi)):
+        np.testing.assert_allclose(drawing.axes[0].lines[0].get_xdata(), scale * np.array(at))
+        np.testing.assert_allclose(edges(drawing.axes[0])[0][0], scale * np.array(at))
+
+
+def test_a_system_without_a_unit_goes_along() -> None:
+    timed, bare = replace(first_order(0.9), time_unit="s"), first_order(0.8)
+    assert plot_bode({"a": bare, "b": timed}).axes[-1].get_xlabel() == "frequency, Hz"
+    assert plot_response(bare, unit="min").axes[-1].get_xlabel() == "time, min"
+    for drawn_in in (
+        lambda: plot_bode({"a": timed, "b": replace(bare, time_unit="h")}),
+        lambda: plot_response(timed, unit="h"),
+    ):
+        with pytest.raises(ValueError, match="unlike units: h, s"):
+            drawn_in()
+
+
+def test_panels_have_the_names_of_the_system() -> None:
+    named = WIDE.with_names(["u", "v", "w"], ["level", "heat"])
+    drawing = named.plot_bode(others={"truth": WIDE})
+    assert [axes.get_title(loc="left") for axes in drawing.axes[:3]] == ["u", "v", "w"]
+    assert drawing.axes[0].get_ylabel() == "level\ngain, dB"
+    assert named.plot_response(inputs=["a", "b", "c"]).axes[0].get_title(loc="left") == "a"
+    alone = first_order(0.5).with_names(["u"], ["y"]).plot_response()
+    assert (alone.axes[0].get_title(loc="left"), alone.axes[0].get_ylabel()) == ("u", "y\nstep response")
+
+
+# --- methods ----------------------------------------------------------------------------------------------------------
+
+
+def test_methods_draw_what_the_functions_draw() -> None:
+    system, other = rotation(0.9, 0.3), rotation(0.8, 0.3)
+    pair = {"model": system, "truth": other}
+    for method, function in (
+        (system.plot_bode(others={"truth": other}), plot_bode(pair)),
+        (system.plot_response("impulse", 9, others={"truth": other}), plot_response(pair, "impulse", 9)),
+        (system.plot_poles(others={"truth": other}), plot_poles(pair)),
+        (system.plot_bode([0.1, 0.2]), plot_bode(system, [0.1, 0.2])),
+        (system.plot_singular_values(1), plot_singular_values(system.hankel_singular_values(), 1)),
+    ):
+        assert len(method.axes) == len(function.axes)
+        for one, two in zip(method.axes, function.axes, strict=True):
+            assert [line.get_label() for line in one.lines] == [line.get_label() for line in two.lines]
+            for first, second in zip(one.lines, two.lines, strict=True):
+                np.testing.assert_array_equal(first.get_xydata(), second.get_xydata())
+    renamed = system.plot_bode(others=pair, name="own")
+    assert [text.get_text() for text in renamed.legends[0].get_texts()] == ["own", "model", "truth"]
+    with pytest.raises(ValueError, match="'model' is the name of this system"):
+        system.plot_bode(others={"model": other})
+    with pytest.raises(ValueError, match="without states has no Hankel"):
+        unsure_gain(0.1).plot_singular_values()
