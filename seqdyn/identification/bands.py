@@ -37,11 +37,6 @@ def band(at: Array, middle: Array, error: Array, color: str, step: Any = None) -
     return Band(at, middle - HALF_WIDTH * error, middle + HALF_WIDTH * error, color, step)
 
 
-def is_known(system: Any) -> bool:
-    """Whether the system has standard errors."""
-    return system.estimation is not None and system.estimation.directions is not None
-
-
 def bode_errors(system: Any, at: Array, response: Array) -> tuple[Array, Array]:
     """Standard errors of gain and phase, from the relative changes of H.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqdyn.figures import MODELS, PALETTE, STYLE, figure
-from seqdyn.identification.bands import Band, band, bode_errors, draw_bands, draw_pole_regions, is_known
+from seqdyn.identification.bands import Band, band, bode_errors, draw_bands, draw_pole_regions
 from seqdyn.identification.panels import (
     Systems,
     by_name,
@@ -87,7 +87,7 @@ def plot_bode(
     bands: dict[tuple[int, int], list[Band]] = {place: [] for place in np.ndindex(axes.shape)}
     for look, (name, system) in zip(looks(), named.items(), strict=False):
         at, response = system.frequency_response(system.frequency_grid(lowest) if frequencies is None else frequencies)
-        errors = bode_errors(system, at, response) if is_known(system) else ()
+        errors = bode_errors(system, at, response) if system.has_standard_errors() else ()
         shown = 2 * np.pi * at if angular else at
         for pair in np.ndindex(len(rows), len(columns)):
             for part, curve in enumerate(_decibels_and_degrees(response[:, *pair], first, pair)):
@@ -141,7 +141,7 @@ def plot_poles(systems: Systems) -> Figure:
             far += len(zeros) - len(near)
             look: dict[str, Any] = {"color": MODELS[number % len(MODELS)], "linestyle": "none"}
             own = f"{name}, " if name else ""
-            if is_known(system):
+            if system.has_standard_errors():
                 draw_pole_regions(axes, system, look["color"])
             axes.plot(poles.real, poles.imag, marker="x", markersize=8, label=f"{own}poles", **look)
             axes.plot(near.real, near.imag, marker="o", markersize=8, fillstyle="none", label=f"{own}zeros", **look)
@@ -151,7 +151,7 @@ def plot_poles(systems: Systems) -> Figure:
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", ylabel="imaginary part")
         outside = f"    ({far} zero{'s' * (far > 1)} farther out than {FARTHEST:g})" if far else ""
         axes.set_xlabel(f"real part{outside}")
-    legend(drawing, axes.lines[1:], columns=2, banded=any(is_known(system) for system in named.values()))
+    legend(drawing, axes.lines[1:], columns=2, banded=any(system.has_standard_errors() for system in named.values()))
     return drawing
 
 
@@ -255,7 +255,7 @@ def plot_response(
     for look, (name, system) in zip(looks(), named.items(), strict=False):
         steps = time if time is not None else int(np.clip(np.ceil(reach / system.dt), 10, 500))
         response = getattr(system, f"{kind}_response")(steps)
-        error = system.standard_error(methodcaller(f"{kind}_response", steps)) if is_known(system) else None
+        error = system.standard_error(methodcaller(f"{kind}_response", steps)) if system.has_standard_errors() else None
         at = np.arange(steps) * system.dt
         for pair in np.ndindex(len(rows), len(columns)):
             curve = response[:, *pair]

@@ -9,6 +9,7 @@ import numpy as np
 
 from seqdyn.figures import MODELS, PALETTE, STYLE, figure
 from seqdyn.identification.analysis import Analysis
+from seqdyn.identification.channels import channel_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,12 +51,13 @@ def titles(
             f"{count} inputs and {other} outputs make {count * other} panels; there is room for 1 to {PANELS}. Draw a "
             "part of the system."
         )
-    columns = inputs or next((system.input_names for system in named.values() if system.input_names), None)
-    rows = outputs or next((system.output_names for system in named.values() if system.output_names), None)
-    if count == other == 1 and columns is None and rows is None:
+    own = [(system.input_names, system.output_names) for system in named.values()]
+    given = next((names for names, _ in own if names), ()) if inputs is None else inputs
+    beside = next((names for _, names in own if names), ()) if outputs is None else outputs
+    if count == other == 1 and not len(given) and not len(beside):
         return [""], [""]
-    columns = [f"input {i + 1}" for i in range(count)] if columns is None else [str(name) for name in columns]
-    rows = [f"output {i + 1}" for i in range(other)] if rows is None else [str(name) for name in rows]
+    columns = channel_names([str(name) for name in given], count, "input")
+    rows = channel_names([str(name) for name in beside], other, "output")
     if (len(columns), len(rows)) != (count, other):
         raise ValueError(f"{len(columns)} names of inputs and {len(rows)} of outputs, expected {count} and {other}.")
     return columns, rows

@@ -47,6 +47,10 @@ class PoleErrors(NamedTuple):
 class StandardErrors(Analysis):
     """How sure a :class:`~seqdyn.identification.system.LinearSystem` is, and how far its noise carries."""
 
+    def has_standard_errors(self) -> bool:
+        """Whether it is known how sure the system is: it was estimated, and its covariance was computed."""
+        return self.estimation is not None and self.estimation.directions is not None
+
     def moved(self, size: float, j: int) -> Self:
         """The system moved by ``size`` standard deviations along direction j of its estimation.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from seqdyn.identification.analysis import Analysis
+from seqdyn.identification.channels import channel_names
 
 Array = np.ndarray[Any, Any]
 
@@ -25,7 +26,7 @@ AHEAD = 10
 def summarise(system: Any) -> str:
     """Sizes, poles, zeros, static gains, noise and estimation of a LinearSystem, as far as they are known."""
     parts = [[_heading(system)], _poles(system), _zeros(system), _gains(system), _noise(system), _estimation(system)]
-    if _known(system):
+    if system.has_standard_errors():
         parts.append(["± one standard error"])
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
@@ -40,7 +41,7 @@ def _heading(system: Analysis) -> str:
 def _poles(system: Any) -> list[str]:
     """A row a real pole or pair, slowest first; those at 0 are only counted."""
     poles, constants, periods = system.poles(), system.time_constants(), system.periods()
-    errors = system.pole_standard_errors() if _known(system) else None
+    errors = system.pole_standard_errors() if system.has_standard_errors() else None
     shown = [i for i, pole in enumerate(poles) if pole.imag >= 0 and pole != 0]
     still = int((poles == 0).sum())
     unit = f", {system.time_unit}" if system.time_unit else ""
@@ -70,8 +71,9 @@ def _gains(system: Any) -> list[str]:
         gains = system.dc_gain()
     except ValueError:
         return ["static gain: none, there is a pole at 1"]
-    errors = system.standard_error(type(system).dc_gain) if _known(system) else np.full(gains.shape, None)
-    sources, goals = channel_names(system)
+    errors = system.standard_error(type(system).dc_gain) if system.has_standard_errors() else np.full(gains.shape, None)
+    sources = channel_names(system.input_names, system.inputs, "input")
+    goals = channel_names(system.output_names, system.outputs, "output")
     rows = [["static gain", *sources[:COLUMNS]]]
     for goal, own, sure in zip(goals[:ROWS], gains, errors, strict=False):
         rows.append([goal, *(_with_error(*pair) for pair in zip(own[:COLUMNS], sure, strict=False))])
@@ -87,7 +89,8 @@ def _noise(system: Any) -> list[str]:
         covariances, ahead = [*covariances, system.prediction_covariance(AHEAD)[-1]], [*ahead, f"{AHEAD} steps ahead"]
     deviations = np.sqrt(np.array([np.diag(covariance) for covariance in covariances]))
     rows = [["standard deviation of errors", *ahead]]
-    for goal, own in zip(channel_names(system)[1][:ROWS], deviations.T, strict=False):
+    goals = channel_names(system.output_names, system.outputs, "output")
+    for goal, own in zip(goals[:ROWS], deviations.T, strict=False):
         rows.append([goal, *(_number(value) for value in own)])
     return _table(rows) + _left_out(system.outputs - ROWS, "output")
 
@@ -100,19 +103,6 @@ def _estimation(system: Analysis) -> list[str]:
         f"estimated for {told.focus}: {_counted(told.steps, 'step')}, {_counted(told.parameters, 'parameter')}",
         f"log-likelihood {told.log_likelihood:.1f}, AIC {told.aic:.1f}, BIC {told.bic:.1f}, FPE {told.fpe:.4g}",
     ]
-
-
-def channel_names(system: Analysis) -> tuple[list[str], list[str]]:
-    """Names of inputs and outputs; numbers where they have none."""
-    return (
-        list(system.input_names) or [f"input {i + 1}" for i in range(system.inputs)],
-        list(system.output_names) or [f"output {i + 1}" for i in range(system.outputs)],
-    )
-
-
-def _known(system: Analysis) -> bool:
-    """Whether there are standard errors."""
-    return system.estimation is not None and system.estimation.directions is not None
 
 
 def _with_error(value: float, error: float | None) -> str:

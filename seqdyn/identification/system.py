@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from seqdyn.identification.channels import checked_names
 from seqdyn.identification.continuous import discrete
 from seqdyn.identification.delay import behind, changes_behind, checked_delays, register
 from seqdyn.identification.estimation import Estimation
@@ -131,7 +132,7 @@ class LinearSystem(Exchange, StandardErrors, Presentation):
         if not isinstance(self.time_unit, str):
             raise ValueError(f"time_unit must be a string such as 's', got {self.time_unit!r}.")
         for name, size in (("input_names", self.inputs), ("output_names", self.outputs)):
-            object.__setattr__(self, name, _names(getattr(self, name), size, name))
+            object.__setattr__(self, name, checked_names(getattr(self, name), size, name))
 
     # ---------------------------------------------------------------- views
 
@@ -474,13 +475,3 @@ def _vector(values: Any, size: int, name: str) -> Array:
     if vector.shape != (size,):
         raise ValueError(f"{name} has shape {vector.shape}, expected ({size},).")
     return vector
-
-
-def _names(names: Any, size: int, what: str) -> tuple[str, ...]:
-    """One name a channel, or none at all."""
-    given = () if names is None else names
-    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
-        raise ValueError(f"{what} must be a sequence of strings, got {names!r}.")
-    if len(given) not in (0, size):
-        raise ValueError(f"{what} must be {size} names, one a channel, or none; got {len(given)}: {tuple(given)}.")
-    return tuple(given)

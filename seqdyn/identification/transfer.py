@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.identification.channels import channel_names
+
 Array = np.ndarray[Any, Any]
 
 
@@ -46,8 +48,8 @@ class TransferFunction:
 
     def __str__(self) -> str:
         outputs, inputs, _ = self.numerators.shape
-        sources = self.input_names or [f"input {i + 1}" for i in range(inputs)]
-        goals = self.output_names or [f"output {i + 1}" for i in range(outputs)]
+        sources = channel_names(self.input_names, inputs, "input")
+        goals = channel_names(self.output_names, outputs, "output")
         lines = []
         for row, goal in enumerate(goals):
             for column, source in enumerate(sources):
