@@ -126,10 +126,18 @@ def test_inputs_that_add_up_nearly_are_named_together() -> None:
     assert message.startswith("Inputs 0, 1 and 2 are nearly collinear")
 
 
+def test_one_input_alone_may_be_beyond_the_bound() -> None:
+    """The sum of four, and a little of its own: of it the others tell four times as much as it tells of one."""
+    x = white(5, 4000)
+    x[:, 4] = x[:, :4].sum(axis=1) + 0.2 * x[:, 4]
+    (message,) = examined(x).messages
+    assert message.startswith("Input 4 is nearly collinear with the others: R² of input 4")
+
+
 def test_the_bound_is_where_a_sign_can_be_lost() -> None:
     """A gain that unrelated inputs tell to 10 %: over 400 records it spreads by √VIF times that, the sum does not.
 
-    The wrong sign has 0.1 % of the gains at an inflation of 10, 3.4 % at 30.
+    The wrong sign has 0.1 % of the gains at an inflation of 10, 7.9 % at 50.
     """
     spreads, wrong = {}, {}
     for inflation in (1.001, 10.0, INFLATION):
@@ -144,7 +152,7 @@ def test_the_bound_is_where_a_sign_can_be_lost() -> None:
     for inflation, (single, together) in spreads.items():
         assert single == pytest.approx(0.1 * np.sqrt(inflation), rel=0.15)
         assert together < 0.16
-    assert wrong[10.0] < 0.01 < wrong[INFLATION] < 0.07
+    assert wrong[10.0] < 0.01 < wrong[INFLATION] == pytest.approx(0.079, abs=0.03)
 
 
 def test_unrelated_inputs_are_not_accused() -> None:
