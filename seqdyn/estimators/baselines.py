@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.utils import Tags
 from torch import nn
@@ -13,8 +14,12 @@ from torch import nn
 from seqdyn.cells.linear import Linear
 from seqdyn.composition import Offset
 from seqdyn.data.scaling import Scaling
-from seqdyn.estimators.closed_form import ClosedFormEstimator, least_squares
-from seqdyn.estimators.linear_model import LinearModel
+from seqdyn.estimators.closed_form import ClosedFormEstimator, Measured
+from seqdyn.estimators.linear_model import LinearModel, inputs_beside, write_system
+from seqdyn.estimators.parameters import at_least, either, instance_of, one_of, positive
+from seqdyn.identification.arx import Lags, Regression, Trial, arx_system, search
+from seqdyn.identification.delay import checked_delays
+from seqdyn.identification.records import Record
 from seqdyn.training.batches import Rows
 
 Array = np.ndarray[Any, Any]
@@ -71,30 +76,56 @@ class PersistenceRegressor(ClosedFormEstimator):
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class ARXRegressor(LinearModel, ClosedFormEstimator):
-    """Autoregression with inputs, by least squares: y_t = Σ_{i=1}^{p} a_i y_{t-i} + Σ_{j=0}^{q} b_j x_{t-j} + b.
+    """Autoregression with inputs, by least squares.
+
+        y_t = Σ_{i=1}^{p} a_i y_{t-i} + Σ_{j=d}^{d+q} b_j x_{t-j} + b + e_t
 
     The fit minimises the *one-step* error; ``predict`` is the *free run*: past outputs are its own predictions. With
     ``predict(X, y=…, steps_ahead=k)`` the outputs up to t − k are the measured ones.
 
     Parameters
     ----------
-    output_lags : int, at least 0
+    output_lags : int of at least 0, or "auto"
         p.
-    input_lags : int, at least 0
-        q.
+    input_lags : int of at least 0, or "auto"
+        q. ``"auto"``, for p or q or both, takes of 0 … 10 lags those with the least corrected criterion of Akaike over
+        the same steps, see ``order_search_``.
+    input_delay : int of at least 0, or a sequence of such
+        d, in steps, for all inputs or one an input.
+    feedthrough : bool
+        False: x_t does not reach y_t, the delay counts as at least 1. Inputs that react to y_t within the step, as
+        those of a controller do, need it.
+    dt : float
+        Time between two steps.
+    time_unit : str
+        The unit of dt, such as ``"s"``.
     warmup : int or None
         Leading steps that carry no weight and no score.
 
     Attributes
     ----------
     cell_ : Offset
-        The same equation as a state-space model; its state holds the p last outputs and q last inputs.
+        The same equation as a state-space model; its state holds the p last outputs and d + q last inputs.
+    output_lags_, input_lags_ : int
+        p and q.
+    input_delay_ : list of int
+        d of every input.
+    order_search_ : DataFrame
+        What ``"auto"`` tried: output_lags, input_lags, regressors and aicc; empty where both were given.
     feedthrough_, readout_, input_map_, transition_, output_offset_, state_offset_, system_, block_matrix_
         The model, see :class:`~seqdyn.estimators.linear_model.LinearModel`.
 
+    Notes
+    -----
+    In MATLAB's ``arx`` the orders are na = p, nb = q + 1 and nk = d.
+
+    Rows of which a lag is not known are left out. The system knows its noise: gain, covariance (with T − k degrees of
+    freedom for k regressors), likelihood, and the covariance of its coefficients, R ⊗ (ΦᵀΦ)⁻¹, for
+    ``system_.standard_error`` and its kin. They are right where e_t is white: look at ``residual_tests``.
+
     References
     ----------
-    Ljung (1999), System Identification, section 4.2.
+    Ljung (1999), System Identification, sections 4.2 and 9.4; Hurvich & Tsai (1989) for the criterion.
 
     Examples
     --------
@@ -107,57 +138,74 @@ class ARXRegressor(LinearModel, ClosedFormEstimator):
     >>> model = ARXRegressor(output_lags=1, input_lags=0, warmup=1).fit(x, y)
     >>> float(round(model.score(x, y), 3))
     1.0
+    >>> ARXRegressor(output_lags="auto", input_lags="auto").fit(x, y).output_lags_
+    1
     """
 
-    output_lags: int = 2
-    input_lags: int = 2
+    output_lags: Any = 2
+    input_lags: Any = 2
+    input_delay: Any = 0
+    feedthrough: bool = True
+    dt: float = 1.0
+    time_unit: str = ""
+
+    @property
+    def order_search_(self) -> pd.DataFrame:
+        """Lags tried by ``"auto"``; empty where they were given."""
+        return pd.DataFrame(self.trials_, columns=list(Trial._fields)).astype(dict.fromkeys(Trial._fields[:3], int))
+
+    def _measured_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Measured:
+        """X = None: no inputs at all."""
+        read = self._read_inputs(inputs_beside(X, y), reset=reset, fewest=0) if X is None else X
+        return super()._measured_rows(read, y, sample_weight, reset)
 
     def _network(self, inputs: int, outputs: int) -> nn.Module:
-        hidden = outputs * self.output_lags + inputs * self.input_lags
-        return Offset(Linear(inputs + 1, hidden, outputs, torch.Generator()))
+        lags = outputs * self.output_lags_ + inputs * self.input_lags_
+        return Offset(Linear(inputs + 1, lags + sum(self.input_delay_), outputs, torch.Generator()))
+
+    def _solve_from(self, data: Measured) -> None:
+        """The lags, then the rest."""
+        delays = checked_delays(self.input_delay, self.n_features_in_)
+        self.input_delay_ = delays if self.feedthrough else [max(delay, 1) for delay in delays]
+        p, q = (None if lags == "auto" else [lags] for lags in (self.output_lags, self.input_lags))
+        trials: list[Trial] = []
+        if p is None or q is None:
+            scaled = self.target_scaling_.apply(data.numbers)
+            trials = search(_records(self._solving_rows(data.sequences), scaled, data.weight), p, q, self.input_delay_)
+        best = min(trials, key=lambda trial: trial.aicc, default=Trial(self.output_lags, self.input_lags, 0, 0.0))
+        self.output_lags_, self.input_lags_, self.trials_ = *best[:2], np.array(trials).reshape(-1, len(Trial._fields))
+        super()._solve_from(data)
 
     def _solve(self, rows: Rows, targets: Array, weight: Array) -> None:
-        p, q = self.output_lags, self.input_lags
-        past_y, known = _lags(targets, rows, 1, p)
-        past_x, _ = _lags(rows.x.numpy(), rows, 0, q)
-        gaps, _ = _lags((weight > 0).astype(float)[:, None], rows, 1, p)
-        usable = weight * known * gaps.all(axis=1)
-        if np.count_nonzero(usable) < 2:
+        lags = Lags(self.output_lags_, self.input_lags_)
+        regression = Regression.of(_records(rows, targets, weight), lags, self.input_delay_)
+        if regression.steps < 2:
             raise ValueError(
-                f"n_samples={np.count_nonzero(usable)} steps have all their lags known; at least 2 are needed: give "
-                "longer series, or lower output_lags or input_lags."
+                f"n_samples={regression.steps} steps have all their lags known; at least 2 are needed: give longer "
+                "series, or lower output_lags, input_lags or input_delay."
             )
-        regressors = np.column_stack([past_y, past_x, np.ones(len(past_x))])
-        solution = least_squares(regressors, targets, usable).T
-        self._companion(solution[:, : past_y.shape[1]], solution[:, past_y.shape[1] : -1], solution[:, -1:])
+        system = arx_system(regression, self.input_delay_)
+        write_system(self.network_, system)
+        own = self.autoregression is not None  # the last outputs are inputs: the errors have no way into the state
+        self.noise_gain_, self.noise_covariance_ = None if own else system.noise_gain, system.noise_covariance
+        self.estimation_, self.dt_, self.time_unit_ = system.estimation, float(self.dt), self.time_unit
 
-    def _companion(self, a: Array, b: Array, offset: Array) -> None:
-        """Write y_t = a [y_{t-1}; …] + b [x_t; x_{t-1}; …] + offset as [y; h] = [A B; C D] [x; 1; h]."""
-        network: Any = self.network_
-        outputs, inputs = self.n_outputs_, self.n_features_in_
-        n = outputs * self.output_lags
-        A, B = np.concatenate([b[:, :inputs], offset], axis=1), np.concatenate([a, b[:, inputs:]], axis=1)
-        hidden = B.shape[1]
-        C, D = np.zeros((hidden, inputs + 1)), np.zeros((hidden, hidden))
-        if self.output_lags:
-            C[:outputs], D[:outputs] = A, B
-            D[outputs:n, : n - outputs] = np.eye(n - outputs)
-        if self.input_lags:
-            C[n : n + inputs, :inputs] = np.eye(inputs)
-            D[n + inputs :, n : hidden - inputs] = np.eye(hidden - n - inputs)
-        self.noise_gain_ = np.eye(hidden, outputs) if self.output_lags else None  # an error is a part of y_t
-        for name, matrix in zip(("feedthrough", "readout", "input_map", "transition"), (A, B, C, D), strict=True):
-            getattr(network.cell, name).copy_(torch.as_tensor(matrix))
+    def _rules(self) -> dict[str, Any]:
+        delay = at_least(0)
+        each = (lambda value: np.ndim(value) == 1 and all(map(delay[0], value)), "a sequence of such, one an input")
+        return super()._rules() | {
+            "output_lags": either(at_least(0), one_of("auto")),
+            "input_lags": either(at_least(0), one_of("auto")),
+            "input_delay": either(delay, each),
+            "feedthrough": one_of(False, True),
+            "dt": positive(),
+            "time_unit": instance_of(str, "a str such as 's'"),
+        }
 
 
-def _lags(values: Array, rows: Rows, first: int, last: int) -> tuple[Array, Array]:
-    """v_{t-first}, …, v_{t-last} side by side (total, …), and whether all of them lie inside the series."""
-    count = max(0, last - first + 1)
-    lagged = np.zeros((len(values), count * values.shape[1]))
-    inside = np.zeros(len(values), dtype=bool)
-    for start, length in zip(rows.starts.tolist(), rows.lengths.tolist(), strict=True):
-        inside[start + max(last, 0) : start + length] = True
-        for place, lag in enumerate(range(first, last + 1)):
-            columns = slice(place * values.shape[1], (place + 1) * values.shape[1])
-            lagged[start + lag : start + length, columns] = values[start : start + max(length - lag, 0)]
-    return lagged, inside
+def _records(rows: Rows, targets: Array, weight: Array) -> list[Record]:
+    """One record a series, in scaled units; outputs that do not count are not known."""
+    known = np.where(weight[:, None] > 0, targets, np.nan)
+    counts = np.broadcast_to(weight[:, None], known.shape)
+    parts = (np.split(part, rows.starts[1:].tolist()) for part in (rows.x.cpu().double().numpy(), known, counts))
+    return [Record.of(*part) for part in zip(*parts, strict=True)]

@@ -1,0 +1,243 @@
+"""Autoregression with inputs by least squares: the regression, the choice of its lags, and its state-space form.
+
+    y_t = Σ_{i=1}^{p} a_i y_{t-i} + Σ_{j=0}^{q} b_j u_{t-j} + b + e_t        u_t = x_{t-d}, every input d of its own
+
+All models of at most p and q lags are solved from one triangular factor R, that of [Φ y], Φ the matrix of regressors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seqdyn.identification.delay import behind, changes_behind, register
+from seqdyn.identification.estimation import Directions, Estimation
+from seqdyn.identification.hankel import triangular
+from seqdyn.identification.records import Record
+from seqdyn.identification.system import LinearSystem
+
+Array = np.ndarray[Any, Any]
+MOST_LAGS = 10
+"""Lags of outputs and of inputs that ``"auto"`` tries."""
+ROWS_A_REGRESSOR = 4
+"""Steps that the largest model ``"auto"`` tries has for every regressor."""
+EXACT = 1e-16
+"""Variance, in units of the outputs, that is rounding alone."""
+MOST_NUMBERS = 500_000
+"""Numbers that the directions of an estimation may hold."""
+
+
+class Lags(NamedTuple):
+    """p and q: outputs from lag 1 to p, inputs from lag 0 to q behind their delays."""
+
+    outputs: int
+    inputs: int
+
+
+class Trial(NamedTuple):
+    """One choice of lags: regressors of every output, and the corrected criterion of Akaike."""
+
+    output_lags: int
+    input_lags: int
+    regressors: int
+    aicc: float
+
+
+class Solution(NamedTuple):
+    """θ (outputs, regressors), the covariance E of the errors, and a root of (ΦᵀΦ)⁻¹, (regressors, rank)."""
+
+    coefficients: Array
+    covariance: Array
+    root: Array
+
+
+@dataclass(frozen=True)
+class Regression:
+    """R of the QR factorisation of √w [Φ y], Φ = [y_{t-1} … y_{t-p}, u_t … u_{t-q}, 1].
+
+    Attributes
+    ----------
+    factor : array, shape (regressors + outputs, regressors + outputs)
+        R.
+    lags : Lags
+    inputs, outputs : int
+    steps : int
+        T: steps of which all lags and the outputs are known.
+    """
+
+    factor: Array
+    lags: Lags
+    inputs: int
+    outputs: int
+    steps: int
+
+    @classmethod
+    def of(cls, records: Sequence[Record], lags: Lags, delays: Sequence[int]) -> Regression:
+        """The regression over all records; none reaches over a border. Weights have the mean 1."""
+        inputs, outputs = records[0].x.shape[1], records[0].y.shape[1]
+        rows = [_rows(record, lags, np.asarray(delays, dtype=int)) for record in records]
+        regressors, weight = np.concatenate([row for row, _ in rows]), np.concatenate([weight for _, weight in rows])
+        factor = np.zeros((regressors.shape[1], regressors.shape[1]))
+        weighted = regressors * np.sqrt(weight / weight.mean() if len(weight) else weight)[:, None]
+        upper = triangular(factor[:0], weighted)
+        factor[: len(upper)] = upper
+        return cls(factor, lags, inputs, outputs, len(weight))
+
+    def solved(self, lags: Lags) -> Solution:
+        """The model of these lags, at most as many as the regression has; of smallest norm where it is not unique."""
+        chosen = self._columns(lags)
+        regressors, targets = self.factor[:, chosen], self.factor[:, -self.outputs :]
+        left, values, right = np.linalg.svd(regressors, full_matrices=False)
+        kept = values > np.finfo(float).eps * max(self.steps, len(values)) * values.max(initial=0.0)
+        root = right[kept].T / values[kept]
+        coefficients = root @ left[:, kept].T @ targets
+        errors = targets - regressors @ coefficients
+        return Solution(coefficients.T, errors.T @ errors / max(1, self.steps), root)
+
+    def _columns(self, lags: Lags) -> Array:
+        """Where the regressors of a smaller model are."""
+        past, count = self.outputs * self.lags.outputs, self.factor.shape[1] - self.outputs
+        own, given = self.outputs * lags.outputs, self.inputs * (lags.inputs + 1)
+        return np.concatenate([np.arange(own), np.arange(past, past + given), [count - 1]])
+
+    def trial(self, lags: Lags) -> Trial:
+        """The criterion of these lags.
+
+            AICc = T (ln det E + l) + 2 l T (k + (l + 1)/2) / (T − k − l − 1)        k regressors, l outputs
+
+        References
+        ----------
+        Hurvich & Tsai (1989), Regression and time series model selection in small samples; Bedrick & Tsai (1994),
+        Model selection for multivariate regression in small samples.
+        """
+        steps, outputs, count = self.steps, self.outputs, len(self._columns(lags))
+        free = steps - count - outputs - 1
+        determinant = _log_determinant(self.solved(lags).covariance, EXACT)
+        penalty = 2 * outputs * steps * (count + (outputs + 1) / 2) / free if free > 0 else math.inf
+        return Trial(*lags, count, steps * (determinant + outputs) + penalty)
+
+
+def _rows(record: Record, lags: Lags, delays: Array) -> tuple[Array, Array]:
+    """[Φ y] of one record, the steps of which everything is known; and what they count."""
+    reach = max(lags.outputs, lags.inputs + int(delays.max(initial=0)))
+    step = np.arange(reach, len(record.x))
+    counted = np.where(record.weight.min(axis=1, keepdims=True) > 0, record.y, np.nan)
+    past = [counted[step - lag] for lag in range(1, lags.outputs + 1)]
+    given = [record.x[step[:, None] - delays - lag, np.arange(len(delays))] for lag in range(lags.inputs + 1)]
+    rows = np.hstack([*past, *given, np.ones((len(step), 1)), counted[step]])
+    known = ~np.isnan(rows).any(axis=1)
+    return rows[known], record.weight[step[known]].min(axis=1)
+
+
+def search(
+    records: Sequence[Record], outputs: Iterable[int] | None, inputs: Iterable[int] | None, delays: Sequence[int]
+) -> list[Trial]:
+    """The criterion of every choice of lags, over the same steps.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Scaled to like sizes.
+    outputs, inputs : iterable of int, or None
+        Lags p and q to try; None: 0 … 10, or fewer where the data are short.
+    delays : sequence of int
+        d of every input.
+
+    Returns
+    -------
+    list of Trial
+        Few lags first.
+    """
+    for most in range(MOST_LAGS, -1, -1):
+        p, q = (range(most + 1) if tried is None else list(tried) for tried in (outputs, inputs))
+        regression = Regression.of(records, Lags(max(p), max(q)), delays)
+        if regression.steps >= ROWS_A_REGRESSOR * regression.factor.shape[1]:
+            break
+    return [regression.trial(Lags(own, given)) for own in p for given in q]
+
+
+def arx_system(regression: Regression, delays: Sequence[int]) -> LinearSystem:
+    """The model of all lags as a state-space system with its noise; its state holds the last outputs and inputs.
+
+    Parameters
+    ----------
+    regression : Regression
+    delays : sequence of int
+        d of every input.
+
+    Returns
+    -------
+    LinearSystem
+        With the covariance of the one-step errors, R = T E / (T − k), and an estimation whose directions are a root of
+        R ⊗ (ΦᵀΦ)⁻¹.
+
+    References
+    ----------
+    Ljung (1999), System Identification, sections 4.2 and 9.4; Lütkepohl (2005), New Introduction to Multiple Time
+    Series Analysis, section 3.2.
+    """
+    lags, inputs, outputs = regression.lags, regression.inputs, regression.outputs
+    found, late = regression.solved(lags), register(delays)
+    free = _companion(found.coefficients, lags, inputs)
+    matrices = behind(late, *(part + sure for part, sure in zip(free[:4], _shift(lags, inputs, outputs), strict=True)))
+    order = len(matrices[3])
+    covariance = found.covariance * regression.steps / max(1, regression.steps - len(found.root))
+    offset = np.concatenate([free.state_offset, np.zeros(order - len(free.state_offset))])
+    gain = np.eye(order, outputs) if lags.outputs else np.zeros((order, outputs))  # an error is a part of y_t
+    directions = None
+    if outputs * found.root.shape[1] * (order + inputs) * (order + outputs) <= MOST_NUMBERS:
+        directions = changes_behind(late, _directions(found, covariance, lags, inputs))
+    return LinearSystem(
+        *matrices, free.output_offset, offset, gain, covariance, estimation=_estimation(regression, found, directions)
+    )
+
+
+def _companion(coefficients: Array, lags: Lags, inputs: int) -> Directions:
+    """[y; h] = [A B; C D] [u; h] as far as it follows from θ (…, outputs, regressors), with any leading axes."""
+    *lead, outputs, _ = coefficients.shape
+    past, order = outputs * lags.outputs, outputs * lags.outputs + inputs * lags.inputs
+    own, given, offset = coefficients[..., :past], coefficients[..., past:-1], coefficients[..., -1]
+    feedthrough, readout = given[..., :inputs], np.concatenate([own, given[..., inputs:]], axis=-1)
+    input_map, transition = np.zeros((*lead, order, inputs)), np.zeros((*lead, order, order))
+    state_offset, gain = np.zeros((*lead, order)), np.zeros((*lead, order, outputs))
+    if lags.outputs:
+        input_map[..., :outputs, :], transition[..., :outputs, :] = feedthrough, readout
+        state_offset[..., :outputs] = offset
+    return Directions(feedthrough, readout, input_map, transition, offset, state_offset, gain)
+
+
+def _shift(lags: Lags, inputs: int, outputs: int) -> tuple[Array, Array, Array, Array]:
+    """What of A, B, C and D is sure: every lag moves on by one, and x_t becomes the first of its own."""
+    past, order = outputs * lags.outputs, outputs * lags.outputs + inputs * lags.inputs
+    input_map, transition = np.zeros((order, inputs)), np.zeros((order, order))
+    if lags.outputs:
+        transition[outputs:past, : past - outputs] = np.eye(past - outputs)
+    if lags.inputs:
+        input_map[past : past + inputs] = np.eye(inputs)
+        transition[past + inputs :, past : order - inputs] = np.eye(order - past - inputs)
+    return np.zeros((outputs, inputs)), np.zeros((outputs, order)), input_map, transition
+
+
+def _directions(found: Solution, covariance: Array, lags: Lags, inputs: int) -> Directions:
+    """A root of R ⊗ (ΦᵀΦ)⁻¹, the covariance of θ, as changes of the system."""
+    values, vectors = np.linalg.eigh(covariance)
+    loose = vectors * np.sqrt(np.maximum(values, 0.0))
+    changes = np.einsum("ov,kr->vrok", loose, found.root)
+    return _companion(changes.reshape(-1, *found.coefficients.shape), lags, inputs)
+
+
+def _estimation(regression: Regression, found: Solution, directions: Directions | None) -> Estimation:
+    steps, outputs = regression.steps, regression.outputs
+    determinant = _log_determinant(found.covariance, 1e-300)
+    likelihood = -0.5 * steps * (outputs * (1 + math.log(2 * math.pi)) + determinant)
+    free = outputs * found.root.shape[1]
+    return Estimation("prediction", np.full(outputs, steps), free, likelihood, determinant, directions)
+
+
+def _log_determinant(covariance: Array, least: float) -> float:
+    """ln det E, with no variance below ``least``."""
+    return float(np.log(np.maximum(np.linalg.eigvalsh(covariance), least)).sum())
