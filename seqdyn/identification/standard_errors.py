@@ -133,7 +133,8 @@ class StandardErrors(Analysis):
             If the system was not estimated, or its covariance was not computed.
         """
         count = len(self._directions().transition)
-        return spread(lambda size, j: np.asarray(quantity(self.moved(size, j))), count)
+        found = spread(lambda size, j: np.asarray(quantity(self.moved(size, j))), count)
+        return found.reshape(count, *np.shape(quantity(self)))
 
     def pole_standard_errors(self) -> PoleErrors:
         """Standard errors of the poles, by what every direction moves them: dλ = wᴴ dD v / wᴴ v.

@@ -367,7 +367,27 @@ class LinearSystem(Exchange, StandardErrors, Presentation):
         )
 
     def with_names(self, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> LinearSystem:
-        """The same system with names for its inputs and outputs; none where none are given."""
+        """The same system with names for its inputs and outputs; none where none are given.
+
+        Parameters
+        ----------
+        inputs, outputs : sequence of str
+            One name a channel; empty: none.
+
+        Returns
+        -------
+        LinearSystem
+
+        Examples
+        --------
+        >>> echo = LinearSystem.from_block([[1.0]], [[0.5]], [[1.0]], [[0.5]])
+        >>> print(echo.with_names(["voice"], ["ear"]).transfer_function())
+        voice → ear
+               z
+            -------
+            z - 0.5
+        dt = 1
+        """
         return replace(self, input_names=inputs, output_names=outputs)
 
     def with_input_delay(self, delays: int | Sequence[int]) -> LinearSystem:

@@ -178,6 +178,13 @@ def test_systems_without_states_have_no_poles_to_be_sure_of() -> None:
     assert estimated(gain).standard_error(LinearSystem.dc_gain).shape == (1, 1)
 
 
+def test_a_system_without_a_free_number_is_sure() -> None:
+    system = estimated(random_system(), count=0)
+    np.testing.assert_array_equal(system.standard_error(LinearSystem.dc_gain), np.zeros((3, 2)))
+    np.testing.assert_array_equal(system.pole_standard_errors().real, np.zeros(4))
+    assert len(system.plot_bode().axes) == 12
+
+
 # --- the noise --------------------------------------------------------------------------------------------------------
 
 
