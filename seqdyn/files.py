@@ -23,7 +23,7 @@ import re
 import secrets
 import sys
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
@@ -308,8 +308,8 @@ def write(path: Path, content: Any) -> None:
 
 
 def storable(value: Any) -> Any:
-    """A parameter of a model as files hold it: devices and paths by their names."""
-    if isinstance(value, torch.device):
+    """A parameter of a model as files hold it: devices, paths and steps of time by their names."""
+    if isinstance(value, torch.device | timedelta):
         return str(value)
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from seqdyn.checks import outside
 from seqdyn.identification.choice import LARGEST_ORDER
+from seqdyn.identification.excitation import delay_message
 from seqdyn.identification.identify import Identification
 from seqdyn.identification.records import Record
 
@@ -37,12 +38,10 @@ def _constant_outputs(records: Sequence[Record]) -> Iterator[str]:
 
 def _of_order(found: Identification) -> Iterator[str]:
     yield from found.excitation.messages if found.excitation else ()
-    if found.trials and found.system.order == LARGEST_ORDER:
-        seen = found.excitation.delay.tolist() if found.excitation else []
-        yield (
-            f"order='auto' took the largest order it tries, {LARGEST_ORDER}. A long delay may be the cause ({seen} "
-            "steps are seen): shift the input by it. Else give a higher order."
-        )
+    order = found.system.order - sum(found.input_delay)
+    if found.trials and order == LARGEST_ORDER:
+        advice = delay_message(found.excitation.delay, order) if found.excitation else ""
+        yield f"order='auto' took the largest order it tries, {LARGEST_ORDER}. {advice or 'Give a higher order.'}"
 
 
 def _of_stability(found: Identification, records: Sequence[Record], stable: bool) -> Iterator[str]:

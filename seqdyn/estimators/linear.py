@@ -21,7 +21,18 @@ from seqdyn.estimators.identification_warnings import warn_of
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside, scaled_system, write_system
 from seqdyn.estimators.linear_plan import METHODS, Plan
 from seqdyn.estimators.linear_training import LinearTraining, is_filter
-from seqdyn.estimators.parameters import Rule, accepted, at_least, check_parameters, either, one_of, optional
+from seqdyn.estimators.parameters import (
+    Rule,
+    accepted,
+    at_least,
+    check_parameters,
+    each,
+    either,
+    instance_of,
+    one_of,
+    optional,
+)
+from seqdyn.estimators.sampling import sampling, time_labels
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.tasks import NUMBER_LOSS, alike, predicted_quantiles
 from seqdyn.estimators.trained import device_of, precision_of
@@ -69,6 +80,20 @@ class LinearStateSpaceRegressor(LinearModel):
         Past and future steps of the Hankel matrices; None: 20, or fewer where the data are short.
     validation_fraction : float in (0, 1)
         The end of every record on which orders are compared.
+    focus : {"auto", "prediction", "simulation"}
+        Which error is made small: that of the prediction one step ahead, which also holds where the noise has dynamics
+        or the inputs react to the outputs, or that of the free run. ``"auto"`` takes the prediction where inputs
+        react, or where there are none, and else what the validation part says; see ``focus_``.
+    offset : {"constant", "drift", "trend"}
+        What is added to the outputs: y_0 alone; a drift as well, an integrator of the noise, which is a state of the
+        model; or, removed before the fit and not predicted, a straight line a record.
+    input_delay : int, sequence of int, or "auto"
+        Steps before an input acts, for all or one an input; ``"auto"``: as seen in the data. What is on its way stands
+        in the state: ``order_`` counts it, ``order`` does not.
+    dt : float, pandas.Timedelta, str such as "10min", or None
+        Time between two steps. None: read from the DatetimeIndex or TimedeltaIndex of X or y, else 1.
+    time_unit : str
+        Unit of ``dt``. Empty: the one of ``dt``, or of labels of time the largest of d, h, min and s that a step fills.
     dtype : {"float64", "float32"}
     **others
         The training, as of every estimator that is trained by gradient: ``loss`` and ``quantiles``, see
@@ -88,10 +113,16 @@ class LinearStateSpaceRegressor(LinearModel):
     singular_values_ : array
         Of the weighted projection: canonical correlations with ``"cva"``.
     order_search_ : DataFrame
-        Orders tried by ``"auto"``: singular_value, and the RMS errors over the validation part in scaled units; taken
-        is the least N ln error² + 2 n (2 outputs + inputs), Akaike's criterion with the validation error.
+        Orders tried by ``"auto"``, of every focus: singular_value, and the RMS errors over the validation part in
+        scaled units; taken is the least N ln error² + 2 n (2 outputs + inputs), Akaike's criterion with the validation
+        error.
     excitation_ : Excitation
         What the inputs reveal: order of excitation, levels, delay.
+    focus_ : {"prediction", "simulation"} or None
+        The error that the closed form and its refinement made small; None where the system was given, or trained from
+        random weights.
+    dt_, time_unit_ : float, str
+        Time between two steps, and its unit.
     method_ : str
         How the model was found: the closed form, refined by ``"least squares"`` or by ``"training"``.
 
@@ -132,6 +163,11 @@ class LinearStateSpaceRegressor(LinearModel):
     initial_state: Any = "estimate"
     block_rows: int | None = None
     validation_fraction: float = 0.25
+    focus: str = "auto"
+    offset: str = "constant"
+    input_delay: Any = 0
+    dt: Any = None
+    time_unit: str = ""
     dtype: str = "float64"
 
     loss: Any = LinearTraining.loss
@@ -182,6 +218,7 @@ class LinearStateSpaceRegressor(LinearModel):
         model.flat_targets_, model.target_names_, model.held_length_ = system.outputs == 1, None, None
         model._forget("given")
         model.dt_, model.time_unit_ = system.dt, system.time_unit
+        model.focus_ = system.estimation.focus if system.estimation else None
         model._adopt(system)
         model.network_.eval()
         model.state_ = model.starts_ = model.cell_.initial_state(1)
@@ -279,6 +316,8 @@ class LinearStateSpaceRegressor(LinearModel):
                 self._check_unchanged()
             sequences = self._read(X, y, fresh)
             data = self._experiments(sequences, y, sample_weight, fresh)
+            if fresh:
+                self.dt_, self.time_unit_ = sampling(self.dt, self.time_unit, time_labels(sequences, y))
             identifies = fresh and self._plan.identifies
             if identifies:
                 self._identify(data, self.early_stopping and whole)
@@ -306,7 +345,6 @@ class LinearStateSpaceRegressor(LinearModel):
             self.__dict__.pop(name, None)
         self.fitted_params_ = self.get_params(deep=False)
         self.order_ = int(self.order) if isinstance(self.order, Integral) else UNIDENTIFIED_ORDER
-        self.dt_, self.time_unit_ = 1.0, ""
         self._forget("training")
 
     def _forget(self, method: str) -> None:
@@ -317,6 +355,7 @@ class LinearStateSpaceRegressor(LinearModel):
         self.noise_gain_: Array | None = None
         self.noise_covariance_: Array | None = None
         self.estimation_: Estimation | None = None
+        self.focus_: str | None = None
         self.history_, self.n_iter_ = pd.DataFrame({name: np.zeros(0) for name in HISTORY}), 0
 
     def _read(self, X: Any, y: Any, fresh: bool) -> Sequences:
@@ -347,7 +386,7 @@ class LinearStateSpaceRegressor(LinearModel):
         """Make the model what was found."""
         self.trials_ = {name: np.array([getattr(one, name) for one in found.trials]) for name in Trial._fields}
         self.singular_values_, self.excitation_ = found.singular_values, found.excitation
-        self.method_ = self._plan.method(found.refined)
+        self.method_, self.focus_ = self._plan.method(found.refined), found.focus
         self._adopt(found.system)
         self.starts_ = LinearState(tensor(found.starts, self.predictor_.like))
 
@@ -430,6 +469,11 @@ class LinearStateSpaceRegressor(LinearModel):
             "feedthrough": one_of(False, True),
             "stable": one_of(False, True),
             "block_rows": optional(at_least(2)),
+            "focus": one_of("auto", "prediction", "simulation"),
+            "offset": one_of("constant", "drift", "trend"),
+            "input_delay": either(at_least(0), one_of("auto"), each(at_least(0))),
+            "dt": accepted(lambda dt: sampling(dt, ""), "None, a number above 0, or a time such as '10min'"),
+            "time_unit": instance_of(str, "the name of a unit"),
             "initial_state": either(
                 one_of("estimate"), accepted(as_strategy, f"one of {names}, a strategy, or a State")
             ),

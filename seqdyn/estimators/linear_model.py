@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +17,14 @@ from seqdyn.codecs import tensor
 from seqdyn.estimators.parameters import at_least
 from seqdyn.estimators.residual_tests import residual_tests
 from seqdyn.estimators.tasks import NumberEstimator
+from seqdyn.identification.identify import least_squares_starts
 from seqdyn.identification.kalman import filtered, predicted
-from seqdyn.identification.records import Record, grouped
-from seqdyn.identification.sensitivity import equations
+from seqdyn.identification.records import Record
 from seqdyn.identification.system import BlockForm, ControlForm, LinearSystem
 from seqdyn.state import State, flatten, unflatten
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 
@@ -59,7 +61,14 @@ class LinearModel(NumberEstimator):
             estimation=known.get("estimation_"),
         )
         outputs = (np.repeat(part, self._heads) for part in (self.target_scaling_.mean, self.target_scaling_.scale))
-        return scaled.in_units(self._mean(), self._scale(), *outputs)
+        system = scaled.in_units(self._mean(), self._scale(), *outputs)
+        inputs, targets = self._names(len(self._scale())), getattr(self, "target_names_", None) or ()
+        return system.with_names(inputs, targets if len(targets) == system.outputs else ())
+
+    def _names(self, inputs: int) -> tuple[str, ...]:
+        """The names of the inputs, as those of the features; none of a delay line."""
+        names = tuple(map(str, getattr(self, "feature_names_in_", ())))
+        return names if len(names) == inputs else ()
 
     @property
     def feedthrough_(self) -> Array:
@@ -98,12 +107,10 @@ class LinearModel(NumberEstimator):
         """[A B; C D]: from inputs and states (columns) to outputs and states (rows)."""
         system = self.system_
         states = [f"h{i}" for i in range(system.order)]
-        inputs = list(getattr(self, "feature_names_in_", [f"x{i}" for i in range(system.inputs)]))
-        outputs = getattr(self, "target_names_", None) or [f"y{i}" for i in range(system.outputs)]
-        if system.inputs != len(inputs) or system.outputs != len(outputs):  # a delay line, several outputs a target
-            inputs, outputs = ([f"{n}{i}" for i in range(k)] for n, k in (("x", system.inputs), ("y", system.outputs)))
+        inputs = system.input_names or tuple(f"x{i}" for i in range(system.inputs))
+        outputs = system.output_names or tuple(f"y{i}" for i in range(system.outputs))
         values = np.block([[system.feedthrough, system.readout], [system.input_map, system.transition]])
-        coords = {"to": [*map(str, outputs), *states], "from": [*map(str, inputs), *states]}
+        coords = {"to": [*outputs, *states], "from": [*inputs, *states]}
         return xarray.DataArray(values, coords, ("to", "from"), name="block_matrix")
 
     def as_block(self) -> BlockForm:
@@ -117,6 +124,26 @@ class LinearModel(NumberEstimator):
     def to_scipy(self) -> dlti:
         """The model as a discrete-time ``scipy.signal`` state space, without its offsets."""
         return self.system_.to_scipy()
+
+    def plot_bode(self, frequencies: Any = None, **options: Any) -> Figure:
+        """Gain and phase of the system, see :meth:`LinearSystem.plot_bode`."""
+        return self.system_.plot_bode(frequencies, **options)
+
+    def plot_poles(self, **options: Any) -> Figure:
+        """Poles and zeros of the system, see :meth:`LinearSystem.plot_poles`."""
+        return self.system_.plot_poles(**options)
+
+    def plot_response(self, kind: str = "step", time: int | None = None, **options: Any) -> Figure:
+        """What the outputs do after a step or an impulse, see :meth:`LinearSystem.plot_response`."""
+        return self.system_.plot_response(kind, time, **options)
+
+    def plot_singular_values(self, chosen: int | None = None) -> Figure:
+        """The Hankel singular values of the system, see :meth:`LinearSystem.plot_singular_values`."""
+        return self.system_.plot_singular_values(chosen)
+
+    def summary(self) -> str:
+        """One screen of text on the system, see :meth:`LinearSystem.summary`."""
+        return self.system_.summary()
 
     @property
     def _heads(self) -> int:
@@ -311,12 +338,6 @@ class LinearModel(NumberEstimator):
         names = list(self.block_matrix_["to"].values[: system.outputs]), list(self.block_matrix_["from"].values)
         series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
         return residual_tests(series, sequences.rows, ahead, free, lags, (names[0], names[1][: system.inputs]))
-
-
-def least_squares_starts(system: LinearSystem, records: Sequence[Record]) -> Array:
-    """h_{-1} of every record, (records, order), by least squares on its free run."""
-    here = equations(system, grouped(records), np.zeros((len(records), system.order)), free_starts=True)
-    return here.start_steps(np.zeros(here.matrix.shape[1]), len(records))
 
 
 def linear_of(network: nn.Module) -> Linear:

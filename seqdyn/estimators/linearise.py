@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ Array = np.ndarray[Any, Any]
 
 
 def linearise(
-    model: Any, x: Any = None, state: State | None = None, dt: float = 1.0
+    model: Any, x: Any = None, state: State | None = None, dt: float | None = None
 ) -> LinearSystem | list[LinearSystem]:
     """The linear system that a model is near a point: its poles, its frequency response, its memory.
 
@@ -36,8 +37,9 @@ def linearise(
     state : State, optional
         One row, in the units of the network (``model.state_``, or what ``predict(…, return_state=True)`` gives). With
         an operating input the state about which to linearise; with a trajectory the one before its first step.
-    dt : float
-        Time between two steps; frequencies are per this unit of time.
+    dt : float, optional
+        Time between two steps; frequencies are per this unit of time. If None that of the model where it knows one,
+        with its unit, else 1.
 
     Returns
     -------
@@ -76,14 +78,20 @@ def linearise(
     """
     if isinstance(model, Cell):
         values = np.zeros(model.input_size) if x is None else np.asarray(x, dtype=np.float64)
-        return _dispatch(model, values, state, dt)
+        return _dispatch(model, values, state, 1.0 if dt is None else dt)
     predictor = _predictor(model)
     codec, cell = predictor.codec, predictor.causal("linearise")
     inputs, targets = codec.inputs.scaling, codec.targets.scaling
     point = _Point(cell, codec.targets.head.point, len(targets.mean))
-    found = _dispatch(point, inputs.apply(_inputs(model, x)), state, dt)
-    units = (inputs.mean, inputs.scale, targets.mean, targets.scale)
-    return [system.in_units(*units) for system in found] if isinstance(found, list) else found.in_units(*units)
+    found = _dispatch(point, inputs.apply(_inputs(model, x)), state, getattr(model, "dt_", 1.0) if dt is None else dt)
+    unit = getattr(model, "time_unit_", "") if dt is None else ""
+    names = codec.inputs.names or (), getattr(model, "target_names_", None) or ()
+
+    def physical(system: LinearSystem) -> LinearSystem:
+        moved = system.in_units(inputs.mean, inputs.scale, targets.mean, targets.scale)
+        return replace(moved.with_names(*names), time_unit=unit)
+
+    return [physical(system) for system in found] if isinstance(found, list) else physical(found)
 
 
 class _Point(Wrapper):

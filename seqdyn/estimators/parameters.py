@@ -9,6 +9,7 @@ from dataclasses import replace
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
@@ -89,6 +90,15 @@ def optional(rule: Rule) -> Rule:
 def either(*rules: Rule) -> Rule:
     """What one of several rules says."""
     return lambda value: any(allowed(value) for allowed, _ in rules), " or ".join(text for _, text in rules)
+
+
+def each(rule: Rule) -> Rule:
+    """A sequence of what the rule says."""
+    allowed, text = rule
+    return (
+        lambda value: isinstance(value, list | tuple | np.ndarray) and np.ndim(value) == 1 and all(map(allowed, value)),
+        f"a sequence of {text.removeprefix('an ')}, one an input",
+    )
 
 
 def instance_of(cls: Any, text: str) -> Rule:
@@ -239,9 +249,15 @@ def _conflicts_of_identification(given: dict[str, Any]) -> list[str]:
     if given["method"] == "subspace" and open_form + trained:
         text = "method='subspace' trains nothing and needs an output of its own at every step: leave out "
         found.append(text + ", ".join(open_form + trained) + ".")
-    if not given["feedthrough"] and (open_form or trained or given["method"] == "gradient"):
+    kept = [] if given["feedthrough"] else ["feedthrough=False"]
+    kept += [
+        name
+        for name, plain in (("input_delay", 0), ("offset", "constant"))
+        if not np.all(np.asarray(given[name]) == plain)
+    ]
+    if kept and (open_form or trained or given["method"] == "gradient"):
         found.append(
-            "feedthrough=False is kept by method='subspace' and by least squares on whole records: leave out "
+            ", ".join(kept) + " is kept by method='subspace' and by least squares on whole records: leave out "
             + ", ".join(open_form + trained or ["method='gradient'"]) + "."
         )  # fmt: skip
     return found
