@@ -16,7 +16,8 @@ from seqdyn.composition import Offset
 from seqdyn.data.scaling import Scaling
 from seqdyn.estimators.closed_form import ClosedFormEstimator, Measured
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside, write_system
-from seqdyn.estimators.parameters import at_least, either, instance_of, one_of, positive
+from seqdyn.estimators.parameters import accepted, at_least, each, either, instance_of, one_of
+from seqdyn.estimators.sampling import sampling, time_labels
 from seqdyn.identification.arx import Lags, Regression, Trial, arx_system, search
 from seqdyn.identification.delay import checked_delays
 from seqdyn.identification.records import Record
@@ -95,10 +96,10 @@ class ARXRegressor(LinearModel, ClosedFormEstimator):
     feedthrough : bool
         False: x_t does not reach y_t, the delay counts as at least 1. Inputs that react to y_t within the step, as
         those of a controller do, need it.
-    dt : float
-        Time between two steps.
+    dt : float, pandas.Timedelta, str such as "10min", or None
+        Time between two steps. None: read from the DatetimeIndex or TimedeltaIndex of X or y, else 1.
     time_unit : str
-        The unit of dt, such as ``"s"``.
+        Unit of ``dt``. Empty: the one of ``dt``, or of labels of time the largest of d, h, min and s that a step fills.
     warmup : int or None
         Leading steps that carry no weight and no score.
 
@@ -110,6 +111,8 @@ class ARXRegressor(LinearModel, ClosedFormEstimator):
         p and q.
     input_delay_ : list of int
         d of every input.
+    dt_, time_unit_ : float, str
+        Time between two steps, and its unit.
     order_search_ : DataFrame
         What ``"auto"`` tried: output_lags, input_lags, regressors and aicc; empty where both were given.
     feedthrough_, readout_, input_map_, transition_, output_offset_, state_offset_, system_, block_matrix_
@@ -146,7 +149,7 @@ class ARXRegressor(LinearModel, ClosedFormEstimator):
     input_lags: Any = 2
     input_delay: Any = 0
     feedthrough: bool = True
-    dt: float = 1.0
+    dt: Any = None
     time_unit: str = ""
 
     @property
@@ -155,8 +158,9 @@ class ARXRegressor(LinearModel, ClosedFormEstimator):
         return pd.DataFrame(self.trials_, columns=list(Trial._fields)).astype(dict.fromkeys(Trial._fields[:3], int))
 
     def _measured_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Measured:
-        """X = None: no inputs at all."""
-        read = self._read_inputs(inputs_beside(X, y), reset=reset, fewest=0) if X is None else X
+        """X = None: no inputs at all. The labels of the steps may tell the time between them."""
+        read = self._read_inputs(inputs_beside(X, y), reset=reset, fewest=int(X is not None))
+        self.dt_, self.time_unit_ = sampling(self.dt, self.time_unit, time_labels(read, y))
         return super()._measured_rows(read, y, sample_weight, reset)
 
     def _network(self, inputs: int, outputs: int) -> nn.Module:
@@ -188,18 +192,16 @@ class ARXRegressor(LinearModel, ClosedFormEstimator):
         write_system(self.network_, system)
         own = self.autoregression is not None  # the last outputs are inputs: the errors have no way into the state
         self.noise_gain_, self.noise_covariance_ = None if own else system.noise_gain, system.noise_covariance
-        self.estimation_, self.dt_, self.time_unit_ = system.estimation, float(self.dt), self.time_unit
+        self.estimation_ = system.estimation
 
     def _rules(self) -> dict[str, Any]:
-        delay = at_least(0)
-        each = (lambda value: np.ndim(value) == 1 and all(map(delay[0], value)), "a sequence of such, one an input")
         return super()._rules() | {
             "output_lags": either(at_least(0), one_of("auto")),
             "input_lags": either(at_least(0), one_of("auto")),
-            "input_delay": either(delay, each),
+            "input_delay": either(at_least(0), each(at_least(0))),
             "feedthrough": one_of(False, True),
-            "dt": positive(),
-            "time_unit": instance_of(str, "a str such as 's'"),
+            "dt": accepted(lambda dt: sampling(dt, ""), "None, a number above 0, or a time such as '10min'"),
+            "time_unit": instance_of(str, "the name of a unit"),
         }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy.signal import lfilter
@@ -280,6 +281,11 @@ def test_time_has_a_unit() -> None:
     assert system.time_constants()[0] == pytest.approx(1.0, rel=1e-6)
     assert (system.dt, system.time_unit) == (0.1, "s")
     assert ARXRegressor().fit(x, y).system_.dt == 1.0
+    index = pd.date_range("2024-01-01", periods=400, freq="10min")
+    labelled = ARXRegressor(output_lags=1, input_lags=0).fit(pd.DataFrame({"u": x[:, 0]}, index), pd.Series(y, index))
+    assert (labelled.system_.dt, labelled.system_.time_unit) == (10.0, "min")
+    alone = ARXRegressor(output_lags=1).fit(None, pd.Series(y, index))
+    assert (alone.dt_, alone.time_unit_) == (10.0, "min")
 
 
 def test_many_outputs_keep_no_directions() -> None:
