@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.linalg import block_diag
 
-from seqdyn.identification.delay import behind, changes_behind, register
 from seqdyn.identification.estimation import Directions, Estimation
 from seqdyn.identification.hankel import triangular
 from seqdyn.identification.records import Record
@@ -181,19 +181,25 @@ def arx_system(regression: Regression, delays: Sequence[int]) -> LinearSystem:
     Series Analysis, section 3.2.
     """
     lags, inputs, outputs = regression.lags, regression.inputs, regression.outputs
-    found, late = regression.solved(lags), register(delays)
+    found = regression.solved(lags)
     free = _companion(found.coefficients, lags, inputs)
-    matrices = behind(late, *(part + sure for part, sure in zip(free[:4], _shift(lags, inputs, outputs), strict=True)))
-    order = len(matrices[3])
+    order = free.transition.shape[0]
     covariance = found.covariance * regression.steps / max(1, regression.steps - len(found.root))
-    offset = np.concatenate([free.state_offset, np.zeros(order - len(free.state_offset))])
     gain = np.eye(order, outputs) if lags.outputs else np.zeros((order, outputs))  # an error is a part of y_t
     directions = None
     if outputs * found.root.shape[1] * (order + inputs) * (order + outputs) <= MOST_NUMBERS:
-        directions = changes_behind(late, _directions(found, covariance, lags, inputs))
+        directions = _directions(found, covariance, lags, inputs)
     return LinearSystem(
-        *matrices, free.output_offset, offset, gain, covariance, estimation=_estimation(regression, found, directions)
-    )
+        free.feedthrough,
+        free.readout,
+        free.input_map + _new(lags, inputs, outputs),
+        free.transition + _moved_on(lags, inputs, outputs),
+        free.output_offset,
+        free.state_offset,
+        gain,
+        covariance,
+        estimation=_estimation(regression, found, directions),
+    ).with_input_delay(delays)
 
 
 def _companion(coefficients: Array, lags: Lags, inputs: int) -> Directions:
@@ -210,16 +216,20 @@ def _companion(coefficients: Array, lags: Lags, inputs: int) -> Directions:
     return Directions(feedthrough, readout, input_map, transition, offset, state_offset, gain)
 
 
-def _shift(lags: Lags, inputs: int, outputs: int) -> tuple[Array, Array, Array, Array]:
-    """What of A, B, C and D is sure: every lag moves on by one, and x_t becomes the first of its own."""
-    past, order = outputs * lags.outputs, outputs * lags.outputs + inputs * lags.inputs
-    input_map, transition = np.zeros((order, inputs)), np.zeros((order, order))
-    if lags.outputs:
-        transition[outputs:past, : past - outputs] = np.eye(past - outputs)
+def _new(lags: Lags, inputs: int, outputs: int) -> Array:
+    """What of C is sure: u_t becomes the first of its own lags."""
+    input_map = np.zeros((outputs * lags.outputs + inputs * lags.inputs, inputs))
     if lags.inputs:
-        input_map[past : past + inputs] = np.eye(inputs)
-        transition[past + inputs :, past : order - inputs] = np.eye(order - past - inputs)
-    return np.zeros((outputs, inputs)), np.zeros((outputs, order)), input_map, transition
+        input_map[outputs * lags.outputs :][:inputs] = np.eye(inputs)
+    return input_map
+
+
+def _moved_on(lags: Lags, inputs: int, outputs: int) -> Array:
+    """What of D is sure: every lag becomes the next."""
+    return block_diag(
+        np.eye(outputs * lags.outputs, k=-outputs) if lags.outputs else np.zeros((0, 0)),
+        np.eye(inputs * lags.inputs, k=-inputs) if lags.inputs else np.zeros((0, 0)),
+    )
 
 
 def _directions(found: Solution, covariance: Array, lags: Lags, inputs: int) -> Directions:

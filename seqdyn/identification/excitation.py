@@ -104,7 +104,7 @@ def excitation(records: Sequence[Record], data: Factor, order: int, weighting: s
             f"The inputs change little from step to step (condition {condition:.2g}), which weighting='n4sid' does not "
             "stand: take 'cva' or 'moesp'."
         )
-    return Excitation(excited, block_rows, condition, levels, delays(data), tuple(messages))
+    return Excitation(excited, block_rows, condition, levels, first_effects(data), tuple(messages))
 
 
 def delay_message(delay: Array, order: int) -> str:
@@ -191,6 +191,22 @@ def _nearly_collinear(rows: Array) -> list[str]:
 
 
 def delays(data: Factor) -> Array:
+    """Steps by which every input may be shifted: until its first effect, and 0 where no effect is seen.
+
+    Parameters
+    ----------
+    data : Factor
+
+    Returns
+    -------
+    array of int, shape (inputs,)
+        At most 25.
+    """
+    seen = first_effects(data)
+    return np.where(seen > LONGEST_DELAY, 0, seen)
+
+
+def first_effects(data: Factor) -> Array:
     """Steps before each input shows in an output: how many of its first coefficients are together nothing.
 
     The coefficients are those of a regression of y_t on the last inputs and outputs; for the first d of an input,

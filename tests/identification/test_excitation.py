@@ -229,11 +229,11 @@ def test_a_delay_is_counted(lag: int) -> None:
 
 
 def test_without_an_effect_the_delay_is_beyond_the_longest() -> None:
-    y = np.random.default_rng(1).normal(size=(1000, 1))
-    np.testing.assert_array_equal(delays(factor([Record.of(white(), y)], 3, 3)), [26])
-    assert "delay [none seen] steps" in str(
-        excitation([Record.of(white(), y)], factor([Record.of(white(), y)], 3, 3), 1, "cva")
-    )
+    record = Record.of(white(), np.random.default_rng(1).normal(size=(1000, 1)))
+    data = factor([record], 3, 3)
+    np.testing.assert_array_equal(first_effects(data), [26])
+    np.testing.assert_array_equal(delays(data), [0])  # nothing to shift by
+    assert "delay [none seen] steps" in str(excitation([record], data, 1, "cva"))
 
 
 def test_gaps_and_short_records_are_left_out_of_a_delay() -> None:
