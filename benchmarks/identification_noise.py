@@ -2,7 +2,7 @@
 
 Everything is simulated. The error is ‖g − ĝ‖ / ‖g‖ of the impulse response over 50 steps, seed by seed; the reference
 is an ARMAX model by the prediction-error method (``armax.py``) of the class that holds the truth, on the same record;
-SIPPY's N4SID, CVA and PARSIM-K where it is installed. Both get the true order.
+SIPPY's N4SID, CVA and PARSIM-K where it is installed. All get the true order.
 
 - ``reference``: whether the reference is one: the spread of its poles and gain over that of the Cramér–Rao bound.
 - ``drift``: a plant of order 2 or 3 and on its output a disturbance of pole 0.998, or a random walk, and white noise.
@@ -20,7 +20,7 @@ SIPPY's N4SID, CVA and PARSIM-K where it is installed. Both get the true order.
 
     python benchmarks/identification_noise.py [--what drift …] [--seeds 20] [--focus prediction auto] [--records 200]
 
-``--focus default`` asks for no focus.
+``--orders true auto`` are the order that is given and that which is chosen.
 """
 
 from __future__ import annotations
@@ -37,71 +37,36 @@ import numpy as np
 from armax import Armax, Regression, armax
 from identification_robustness import matched
 from measure import machine, take_turns
-from scipy.signal import lfilter
+from noisy_plants import (
+    LJUNG,
+    OUTPUT_NOISE,
+    PLAIN_LOOP,
+    RESONANT_NOISE,
+    SECOND,
+    SECOND_LOOP,
+    SLOW_NOISE,
+    STEPS,
+    TWO,
+    TWO_INPUTS,
+    UNSTABLE_COLOURED,
+    UNSTABLE_LOOP,
+    VECTOR,
+    Loop,
+    a_tenth,
+    disturbed,
+    exact_filter,
+    innovations,
+    moving,
+    one_sensor,
+)
 from statsmodels.tsa.ar_model import AutoReg
-from system_identification import METHODS, Array, Model, example, ours, quiet, sippy, there
+from system_identification import OURS, Array, Model, example, ours, quiet, sippy
 
 from seqdyn import LinearStateSpaceRegressor
 from seqdyn.identification.system import LinearSystem
 
-STEPS = 50
-"""Of the impulse response."""
 SKIPPED = 50
 """Rows at the start of a fresh record that are not scored."""
-
-
-class Plant(NamedTuple):
-    """y = B/A u + C/D e by its polynomials, every input with its own B and A."""
-
-    B: list[list[float]]
-    A: list[list[float]]
-    C: list[float]
-    D: list[float]
-    deviation: float
-
-    def record(self, seed: int, rows: int) -> tuple[Array, Array]:
-        random = np.random.default_rng(seed)
-        x = random.normal(size=(rows, len(self.B)))
-        y = sum(lfilter(b, a, u) for b, a, u in zip(self.B, self.A, x.T, strict=True))
-        return x, y + lfilter(self.C, self.D, self.deviation * random.normal(size=rows))
-
-    def impulse_response(self) -> Array:
-        impulse = np.eye(1, STEPS)[0]
-        return np.stack([lfilter(b, a, impulse) for b, a in zip(self.B, self.A, strict=True)], axis=1)
-
-
-class Loop(NamedTuple):
-    """A(z) y_t = B(z) u_t + C(z) e_t under u_t = r_t − gain · y_t; B begins with a lag of one step."""
-
-    A: list[float]
-    B: list[float]
-    C: list[float]
-    gain: float
-    reference: float = 1.0
-    stable: bool = True
-
-    def record(self, seed: int, rows: int) -> tuple[Array, Array]:
-        """Of the closed loop: (A + gain B) y = B r + C e."""
-        random = np.random.default_rng(seed)
-        r, e = self.reference * random.normal(size=rows), random.normal(size=rows)
-        closed = np.add(self.A, self.gain * np.array(self.B))
-        y = lfilter(self.B, closed, r) + lfilter(self.C, closed, e)
-        return (r - self.gain * y)[:, None], y
-
-    def poles(self) -> Array:
-        return np.roots(self.A).astype(complex)
-
-    def gains(self) -> Array:
-        """The first response, and the static gain of a stable plant."""
-        return np.array([self.B[1], np.sum(self.B) / np.sum(self.A)][: 1 + self.stable])
-
-
-def disturbed(plant: Plant, pole: float, walk: float, white: float, seed: int, rows: int) -> tuple[Array, Array]:
-    """The plant with a slow disturbance on its output, and white noise."""
-    x, y = plant._replace(deviation=0.0).record(seed, rows)
-    random = np.random.default_rng(10_000 + seed)
-    slow = lfilter([1.0], [1.0, -pole], walk * random.normal(size=rows))
-    return x, y + slow + white * random.normal(size=rows)
 
 
 class Case(NamedTuple):
@@ -112,17 +77,6 @@ class Case(NamedTuple):
     reference: Callable[[Array, Array], Armax]
     order: int
     settings: dict[str, Any]
-
-
-SECOND = Plant([[0.0, 0.3, 0.09]], [[1.0, -1.5, 0.7]], [1.0], [1.0], 0.0)
-TWO_INPUTS = Plant([[0.0, 0.3, 0.09], [0.0, 0.3]], [[1.0, -1.5, 0.7], [1.0, -0.9]], [1.0], [1.0], 0.0)
-LJUNG = Plant([[0.0, 1.0, 0.5]], [[1.0, -1.5, 0.7]], [1.0, -1.0, 0.2], [1.0, -1.5, 0.7], 1.0)
-SLOW_NOISE = Plant([[0.0, 1.0, 0.5]], [[1.0, -1.6, 0.8]], [1.0, 0.3], [1.0, -0.95], 0.5)
-RESONANT_NOISE = Plant([[0.0, 1.0, 0.5]], [[1.0, -1.6, 0.8]], [1.0, 0.5], [1.0, -1.0, 0.9], 0.5)
-PLAIN_LOOP = Loop([1.0, -0.9], [0.0, 0.5], [1.0, 0.0], 0.8, 0.5)
-SECOND_LOOP = Loop([1.0, -1.5, 0.7], [0.0, 1.0, 0.5], [1.0, 0.5, 0.0], 0.3)
-UNSTABLE_LOOP = Loop([1.0, -1.85, 0.84], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], 0.6, 10.0, False)
-UNSTABLE_COLOURED = Loop([1.0, -1.85, 0.84], [0.0, 1.0, 0.0], [1.0, -0.9, 0.2], 0.6, 10.0, False)
 
 
 def differenced(x: Array, y: Array, order: int) -> Armax:
@@ -171,20 +125,12 @@ UNSTABLE = {
 
 def variants(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Our models: one a focus."""
-    return {f"seqdyn, {one}": {} if one == "default" else {"focus": one} for one in options.focus}
+    return {f"seqdyn, {one}": {"focus": one} for one in options.focus}
 
 
 def peers() -> list[str]:
     """SIPPY's methods, where it is installed."""
     return ["N4SID", "CVA", "PARSIM-K"] if importlib.util.find_spec("sippy_unipi") else []
-
-
-def known(label: str, settings: dict[str, Any]) -> bool:
-    """Whether the library has these settings; else a line says so."""
-    if there(settings):
-        return True
-    print(f"    {label:<28} not there yet: {', '.join(map(str, settings))}")
-    return False
 
 
 # -------------------------------------------------------------------- the impulse response
@@ -245,11 +191,10 @@ def impulse_errors(cases: dict[str, Case], options: argparse.Namespace) -> None:
         error_line("ARMAX, scipy", errors, seconds, None)
         for label, own in variants(options).items():
             settings = own | case.settings
-            if known(label, settings):
-                for order in (case.order, "auto"):
-                    line = label if order != "auto" else f"{label}, order auto"
-                    found = collected(line, partial(mine, order=order, settings=settings), options.seeds)
-                    error_line(line, *found, np.array(errors))
+            for order in (case.order if one == "true" else one for one in options.orders):
+                line = label if order == case.order else f"{label}, order auto"
+                found = collected(line, partial(mine, order=order, settings=settings), options.seeds)
+                error_line(line, *found, np.array(errors))
         for method in peers():
             found = collected(f"SIPPY, {method}", partial(peer, method=method), options.seeds)
             error_line(f"SIPPY, {method}", *found, np.array(errors))
@@ -328,7 +273,7 @@ def score_line(label: str, found: list[Estimate], seconds: float, truth: Array) 
     text = f"mean {np.round(values.mean(axis=0), 4)}, rms error {np.round(np.sqrt((off**2).mean(axis=0)), 4)}"
     text += f", bias {np.round(bias, 1)}"
     if np.isnan(errors).all():
-        text += "; no standard errors yet"
+        text += "; no standard errors"
     else:
         size = np.abs(off) / errors
         beyond = int((size > 3).sum())
@@ -364,8 +309,7 @@ def in_loop_contestants(loop: Loop, options: argparse.Namespace) -> dict[str, Ca
 
     found: dict[str, Callable[[Array, Array], Estimate]] = {"ARMAX, scipy": reference}
     for label, own in variants(options).items():
-        if known(label, own | settings):
-            found[label] = partial(system_of, partial(ours, **own, **settings))
+        found[label] = partial(system_of, partial(ours, **own, **settings))
     for method in peers():
         found[f"SIPPY, {method}"] = partial(system_of, partial(sippy, method=method))
     return found
@@ -407,31 +351,6 @@ def autoregression(y: Array, fresh: Array) -> Array:
     return (fresh[:, 0] - constant - sum(w * np.roll(fresh[:, 0], lag + 1) for lag, w in enumerate(weights)))[:, None]
 
 
-VECTOR = LinearSystem(
-    np.zeros((2, 0)), [[1.0, 0.0, 0.5], [0.0, 1.0, 1.0]], np.zeros((3, 0)),
-    [[0.9, 0.3, 0.0], [-0.3, 0.9, 0.0], [0.0, 0.0, 0.7]],
-    noise_gain=[[0.6, 0.1], [-0.2, 0.5], [0.3, 0.3]], noise_covariance=[[1.0, 0.5], [0.5, 1.0]],
-)  # fmt: skip
-
-
-def innovations(system: LinearSystem, x: Array, random: np.random.Generator) -> tuple[Array, Array]:
-    """The outputs of a system with its noise, and e_t."""
-    e = random.multivariate_normal(np.zeros(system.outputs), system.noise_covariance, len(x))
-    both = LinearSystem(
-        np.hstack([system.feedthrough, np.eye(system.outputs)]), system.readout,
-        np.hstack([system.input_map, system.noise_gain]), system.transition,
-    )  # fmt: skip
-    return both.simulate(np.hstack([x, e]))[0], e
-
-
-def moving(numerator: list[float], denominator: list[float]) -> Callable[..., tuple[Array, Array]]:
-    def draw(rows: int, random: np.random.Generator) -> tuple[Array, Array]:
-        e = random.normal(size=(rows, 1))
-        return lfilter(numerator, denominator, e, axis=0), e
-
-    return draw
-
-
 ALONE: dict[str, tuple[Callable[..., tuple[Array, Array]], int]] = {
     "AR(2), 1.6 and −0.8": (moving([1.0], [1.0, -1.6, 0.8]), 2),
     "ARMA(2, 1)": (moving([1.0, 0.6], [1.0, -1.6, 0.8]), 2),
@@ -462,7 +381,7 @@ def output_only(options: argparse.Namespace) -> None:
         if name.startswith("AR("):
             error_line("AutoReg, statsmodels", *collected("AutoReg, statsmodels", peer, options.seeds), None)
         for label, own in variants(options).items():
-            for chosen in (order, "auto") if known(label, own) else ():
+            for chosen in (order if one == "true" else one for one in options.orders):
                 line = f"{label}, order {chosen}"
                 found = collected(line, partial(mine, order=chosen, settings=own), options.seeds)
                 error_line(line, *found, np.ones(len(found[0])), 1.05)
@@ -470,42 +389,7 @@ def output_only(options: argparse.Namespace) -> None:
 
 # -------------------------------------------------------------------- outputs with gaps
 
-TWO = LinearSystem(
-    [[0.2, 0.0], [0.0, -0.3]], [[1.0, 0.0, 0.5], [0.5, -1.0, 1.0]], [[1.0, 0.3], [-0.4, 0.8], [0.5, 0.5]],
-    [[0.7, 0.5, 0.0], [-0.5, 0.7, 0.0], [0.0, 0.0, 0.9]],
-    noise_gain=[[0.3, 0.1], [-0.1, 0.2], [0.2, 0.3]], noise_covariance=[[0.25, 0.2], [0.2, 0.25]],
-)  # fmt: skip
-
-
-def a_tenth(y: Array, random: np.random.Generator) -> Array:
-    return np.where(random.uniform(size=y.shape) < 0.1, np.nan, y)
-
-
-def one_sensor(y: Array, _: np.random.Generator) -> Array:
-    """The second output is out in every other stretch of 250 rows."""
-    seen = y.copy()
-    seen[np.arange(len(y)) % 500 >= 250, 1] = np.nan
-    return seen
-
-
 GAPS = {"a tenth of all values missing": a_tenth, "one sensor out for 250 rows, again and again": one_sensor}
-
-
-def exact_filter(system: LinearSystem, x: Array, y: Array) -> Array:
-    """ŷ_{t|t-1} of the Kalman filter that knows the truth; NaN in y is missing. From rest, as the records."""
-    A, B, C, D, K, R = (
-        system.feedthrough, system.readout, system.input_map, system.transition, system.noise_gain,
-        system.noise_covariance,
-    )  # fmt: skip
-    h, P, ahead = np.zeros(system.order), np.zeros((system.order,) * 2), np.zeros(y.shape)
-    for t in range(len(y)):
-        ahead[t] = A @ x[t] + B @ h
-        seen = ~np.isnan(y[t])
-        S = (B @ P @ B.T + R)[np.ix_(seen, seen)]
-        gain = np.linalg.solve(S, (D @ P @ B.T + K @ R)[:, seen].T).T
-        h = C @ x[t] + D @ h + gain @ (y[t] - ahead[t])[seen]
-        P = D @ P @ D.T + K @ R @ K.T - gain @ S @ gain.T
-    return ahead
 
 
 def partial_outputs(options: argparse.Namespace) -> None:
@@ -531,10 +415,8 @@ def partial_outputs(options: argparse.Namespace) -> None:
         bar = 1.1 / np.sqrt(np.mean(shares))
         print(f"{name}: {options.seeds} seeds of 2000 rows, two outputs, order 3")
         for label, own in variants(options).items():
-            if known(label, own):
-                found, seconds = collected(label, partial(both, settings=own), options.seeds)
-                if not found:
-                    continue
+            found, seconds = collected(label, partial(both, settings=own), options.seeds)
+            if found:
                 whole, parted, ahead = np.array(found).T
                 error_line(f"{label}, complete", list(whole), seconds, None)
                 error_line(f"{label}, with gaps", list(parted), seconds, whole, bar)
@@ -542,8 +424,6 @@ def partial_outputs(options: argparse.Namespace) -> None:
 
 
 # -------------------------------------------------------------------- intervals and time
-
-OUTPUT_NOISE = Plant([[0.0, 1.0, 0.5]], [[1.0, -1.5, 0.7]], [1.0], [1.0], 1.0)
 
 
 def loop_record(seed: int) -> tuple[Array, Array]:
@@ -575,13 +455,8 @@ def coverage(options: argparse.Namespace) -> None:
             x, y = record(seed)
             return estimate(ours(x, y[:, None], len(poles), **settings).system_, poles, static_gain)
 
-        if not known(name, settings):
-            continue
         found, seconds = collected(name, fitted, options.records)
         errors = np.array([one.errors for one in found])
-        if not found or np.isnan(errors).all():
-            print(f"    {name:<36} no standard errors yet")
-            continue
         size = np.abs(np.array([one.values for one in found]) - truth) / errors
         for level, (width, low, high) in LEVELS.items():
             share = 100 * (size <= width).mean(axis=0)
@@ -591,10 +466,9 @@ def coverage(options: argparse.Namespace) -> None:
 
 def speed(options: argparse.Namespace) -> None:
     x, y = example(1000)
-    contestants: dict[str, Callable[[], object]] = {"seqdyn, closed form": lambda: ours(x, y, 4, METHODS[0])}
-    for focus in ("prediction", "simulation", "auto"):
-        if known(f"seqdyn, {focus}", {"focus": focus}):
-            contestants[f"seqdyn, {focus}"] = lambda focus=focus: ours(x, y, 4, focus=focus)
+    contestants: dict[str, Callable[[], object]] = {
+        label: lambda settings=settings: ours(x, y, 4, **settings) for label, settings in OURS.items()
+    }
     contestants["ARMAX, scipy"] = lambda: armax(x, y, 4)
     with quiet():
         seconds = take_turns(contestants, options.rounds)
@@ -612,6 +486,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--what", nargs="+", choices=questions, default=list(questions))
     parser.add_argument("--focus", nargs="+", default=["prediction", "simulation", "auto"])
+    parser.add_argument("--orders", nargs="+", choices=("true", "auto"), default=["true", "auto"])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--records", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=9)

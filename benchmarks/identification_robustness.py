@@ -1,9 +1,10 @@
 """Linear state-space models of known systems: stable at every order, exact without noise, near the least spread.
 
 - ``robustness``: three stable truths of order 2 to 4, the first with a pole at 0.99; white noise in, 500 samples, 10
-  and 20 dB of noise on the output, 20 seeds of input and noise; models of orders 1 to 10 by both methods. How many have
-  a spectral radius of 1 or more, the largest |ŷ| of the free run over 2,000 fresh inputs as a multiple of the truth's,
-  and the FIT there (from step 500 on) of the true order, and of that and all above. Bar: none is unstable.
+  and 20 dB of noise on the output, 20 seeds of input and noise; models of orders 1 to 10, in closed form and of every
+  focus. How many have a spectral radius of 1 or more, the largest |ŷ| of the free run over 2,000 fresh inputs as a
+  multiple of the truth's, and the FIT there (from step 500 on) of the true order, and of that and all above. Bar: none
+  is unstable.
 - ``known``: random systems of orders 1 to 10 with 2 or 3 inputs and outputs, poles of modulus 0.3 to 0.9 at least 0.05
   apart, normal matrices, drawn again until the smallest Hankel singular value is a thousandth of the largest or more;
   1,000 samples without noise, white noise in, an unknown start. The least FIT over 1,000 fresh inputs in free run, from
@@ -29,7 +30,7 @@ import numpy as np
 from measure import machine
 from scipy.linalg import block_diag, eig
 from scipy.optimize import linear_sum_assignment
-from system_identification import METHODS, Array, Model, nfoursid, ours
+from system_identification import OURS, Array, Model, nfoursid, ours
 
 from seqdyn.identification.records import Record, grouped
 from seqdyn.identification.sensitivity import equations
@@ -46,7 +47,7 @@ TRUTHS = {
 
 def contestants() -> dict[str, Callable[[Array, Array, int], Model]]:
     found: dict[str, Callable[[Array, Array, int], Model]] = {
-        f"seqdyn, {method}": lambda x, y, order, method=method: ours(x, y, order, method) for method in METHODS
+        label: lambda x, y, order, settings=settings: ours(x, y, order, **settings) for label, settings in OURS.items()
     }
     if importlib.util.find_spec("nfoursid"):
         return found | {"nfoursid": nfoursid}
