@@ -19,20 +19,11 @@ from seqdyn.data.targets import as_weights
 from seqdyn.estimators.experiments import Experiments
 from seqdyn.estimators.identification_warnings import warn_of
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside, scaled_system, write_system
-from seqdyn.estimators.linear_plan import METHODS, Plan
+from seqdyn.estimators.linear_plan import RULES, Plan
 from seqdyn.estimators.linear_training import LinearTraining, is_filter
-from seqdyn.estimators.parameters import (
-    Rule,
-    accepted,
-    at_least,
-    check_parameters,
-    each,
-    either,
-    instance_of,
-    one_of,
-    optional,
-)
+from seqdyn.estimators.parameters import Rule, check_parameters
 from seqdyn.estimators.sampling import sampling, time_labels
+from seqdyn.estimators.scored import StartOf
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.tasks import NUMBER_LOSS, alike, predicted_quantiles
 from seqdyn.estimators.trained import device_of, precision_of
@@ -40,9 +31,7 @@ from seqdyn.estimators.warmup import check_warmup, warmup_of
 from seqdyn.identification.estimation import Estimation
 from seqdyn.identification.excitation import Excitation
 from seqdyn.identification.identify import Identification, Settings, Trial, examine, identify, noise_of
-from seqdyn.identification.subspace import WEIGHTINGS
 from seqdyn.identification.system import LinearSystem
-from seqdyn.initial_state import NAMED, as_strategy
 from seqdyn.predictor import warmup_steps
 from seqdyn.training.forward import run
 from seqdyn.training.heads import Head, regression_head
@@ -74,8 +63,9 @@ class LinearStateSpaceRegressor(LinearModel):
     stable : bool
         Keep the spectral radius of D below 1: an estimate outside is moved in, and the refinement cannot leave.
     initial_state : "estimate", or as in every estimator
-        ``"estimate"``: the start of every record is estimated with the model, see ``starts_``. Prediction then starts
-        from zero (the mean, in scaled units), or from what ``estimate_state`` finds.
+        ``"estimate"``: the start of every record is estimated with the model, see ``starts_``. ``predict`` then starts
+        from zero (the mean, in scaled units), or from the state it is given; ``score`` estimates the start of every
+        record from its first rows, which carry no score.
     block_rows : int or None
         Past and future steps of the Hankel matrices; None: 20, or fewer where the data are short.
     validation_fraction : float in (0, 1)
@@ -457,27 +447,18 @@ class LinearStateSpaceRegressor(LinearModel):
         """
         return predicted_quantiles(self, X)
 
+    def _start_of(self, start: Any) -> StartOf:
+        own = self._plan.estimates_starts and self._plan.identifiable
+        return super()._start_of("estimate" if start is None and own else start)
+
     # ---------------------------------------------------------------- parameters
 
     def _rules(self) -> dict[str, Rule]:
-        names = ", ".join(map(repr, NAMED))
-        return super()._rules() | {
-            "loss": NUMBER_LOSS,
-            "order": either(at_least(1), one_of("auto")),
-            "method": one_of(*METHODS),
-            "weighting": one_of(*WEIGHTINGS),
-            "feedthrough": one_of(False, True),
-            "stable": one_of(False, True),
-            "block_rows": optional(at_least(2)),
-            "focus": one_of("auto", "prediction", "simulation"),
-            "offset": one_of("constant", "drift", "trend"),
-            "input_delay": either(at_least(0), one_of("auto"), each(at_least(0))),
-            "dt": accepted(lambda dt: sampling(dt, ""), "None, a number above 0, or a time such as '10min'"),
-            "time_unit": instance_of(str, "the name of a unit"),
-            "initial_state": either(
-                one_of("estimate"), accepted(as_strategy, f"one of {names}, a strategy, or a State")
-            ),
-        }
+        return super()._rules() | RULES | {"loss": NUMBER_LOSS}
+
+    @property
+    def _heads(self) -> int:
+        return self._head().outputs
 
     def _alike(self, fitted: Any, now: Any) -> bool:
         return alike(fitted, now, self.quantiles)
@@ -502,26 +483,18 @@ class LinearStateSpaceRegressor(LinearModel):
         return self.window
 
     @property
-    def _heads(self) -> int:
-        return self._head().outputs
-
-    @property
     def _own_past(self) -> Autoregression | None:
         """A feedthrough reads the last value itself: a linear model of the change is one of the level."""
         own = self.autoregression
         return replace(own, residual=False) if own is not None and self.feedthrough else own
 
-    def _scale(self) -> Array:
-        """The scale of every input of the linear cell: of X, or of its delay line."""
-        own, scale = self._own_past, self.input_scaling_.scale
+    @property
+    def _cell_inputs(self) -> Scaling:
+        """Of X, or of its delay line, where lags relative to the last value have no mean."""
+        own, scaling = self._own_past, self.input_scaling_
         if own is None:
-            return scale
-        return np.concatenate([np.tile(scale[: own.targets], own.lags - own.centred), scale[own.targets :]])
-
-    def _mean(self) -> Array:
-        """The mean of every input of the linear cell; lags relative to the last value have none."""
-        own, mean = self._own_past, self.input_scaling_.mean
-        if own is None:
-            return mean
-        lags = np.tile(mean[: own.targets], own.lags - own.centred) * (not own.centred)
-        return np.concatenate([lags, mean[own.targets :]])
+            return scaling
+        first, rest, lags = slice(own.targets), slice(own.targets, None), own.lags - own.centred
+        mean = np.tile(scaling.mean[first], lags) * (not own.centred)
+        scale = np.tile(scaling.scale[first], lags)
+        return Scaling(np.r_[mean, scaling.mean[rest]], np.r_[scale, scaling.scale[rest]])

@@ -14,11 +14,14 @@ from torch import nn
 
 from seqdyn.cells.linear import Linear
 from seqdyn.codecs import tensor
+from seqdyn.data.scaling import Scaling
+from seqdyn.data.sequences import Sequences
 from seqdyn.estimators.parameters import at_least
 from seqdyn.estimators.residual_tests import residual_tests
+from seqdyn.estimators.starts import is_estimate
 from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.identification.identify import least_squares_starts
-from seqdyn.identification.kalman import filtered, predicted
+from seqdyn.identification.kalman import filtered, predicted, prediction_deviation
 from seqdyn.identification.records import Record
 from seqdyn.identification.system import BlockForm, ControlForm, LinearSystem
 from seqdyn.state import State, flatten, unflatten
@@ -60,10 +63,11 @@ class LinearModel(NumberEstimator):
             time_unit=known.get("time_unit_", ""),
             estimation=known.get("estimation_"),
         )
-        outputs = (np.repeat(part, self._heads) for part in (self.target_scaling_.mean, self.target_scaling_.scale))
-        system = scaled.in_units(self._mean(), self._scale(), *outputs)
-        inputs, targets = self._names(len(self._scale())), getattr(self, "target_names_", None) or ()
-        return system.with_names(inputs, targets if len(targets) == system.outputs else ())
+        inputs, targets = self._cell_inputs, self.target_scaling_
+        outputs = (np.repeat(part, self._heads) for part in (targets.mean, targets.scale))
+        system = scaled.in_units(inputs.mean, inputs.scale, *outputs)
+        names, labels = self._names(system.inputs), getattr(self, "target_names_", None) or ()
+        return system.with_names(names, labels if len(labels) == system.outputs else ())
 
     def _names(self, inputs: int) -> tuple[str, ...]:
         """The names of the inputs, as those of the features; none of a delay line."""
@@ -149,13 +153,10 @@ class LinearModel(NumberEstimator):
     def _heads(self) -> int:
         return 1
 
-    def _scale(self) -> Array:
-        """The scale of every input of the linear cell."""
-        return self.input_scaling_.scale
-
-    def _mean(self) -> Array:
-        """The mean of every input of the linear cell."""
-        return self.input_scaling_.mean
+    @property
+    def _cell_inputs(self) -> Scaling:
+        """The scaling of every input of the linear cell."""
+        return self.input_scaling_
 
     # ---------------------------------------------------------------- predicting
 
@@ -165,8 +166,9 @@ class LinearModel(NumberEstimator):
         *,
         y: Any = None,
         steps_ahead: int | None = None,
-        initial_state: State | None = None,
+        initial_state: Any = None,
         return_state: bool = False,
+        return_std: bool = False,
     ) -> Any:
         """Predict a target for every step: the free run, or k steps ahead of what was measured.
 
@@ -176,19 +178,25 @@ class LinearModel(NumberEstimator):
             Sequences in any container ``fit`` takes. Of a model without inputs: (time, 0), a frame with an index and no
             columns, or None beside a y.
         y : array, list of arrays, or DataFrame, optional
-            The measured outputs beside X, for ``steps_ahead``; NaN where there was none.
+            The measured outputs beside X, for ``steps_ahead`` and ``initial_state="estimate"``; NaN where there was
+            none.
         steps_ahead : int, at least 1, optional
             k: ŷ_t is predicted from the inputs up to t and the outputs up to t − k, through the Kalman filter of the
             model. None: the free run, which sees no output at all.
-        initial_state : State, optional
-            h_{-1} in network units, one row, or one a series; zero if None.
+        initial_state : State, array-like, "estimate" or None
+            h_{-1} in network units, one row, or one a series; plain numbers are (order,) or (series, order).
+            ``"estimate"``: the least-squares start of the first rows of every record, see :meth:`score`. None: zero.
         return_state : bool
             Give back the state after the last step, too; with ``steps_ahead`` the filtered one.
+        return_std : bool
+            Give back the standard deviation of y_t − ŷ_t, too, which the noise makes: with ``steps_ahead`` only.
 
         Returns
         -------
         y : array
             Shaped as the targets of ``fit``, in their units.
+        std : array
+            Shaped as y, in its units, with ``return_std=True`` only. The model and the start count as known.
         state : State
             With ``return_state=True`` only.
 
@@ -198,29 +206,42 @@ class LinearModel(NumberEstimator):
             If X or y do not fit the model, or it has no model of the noise.
         """
         X = inputs_beside(X, y)
-        if y is None and steps_ahead is None:
-            return super().predict(X, initial_state=initial_state, return_state=return_state)
-        return self._predict_ahead(X, y, steps_ahead, initial_state, return_state)
-
-    def _predict_ahead(self, X: Any, y: Any, k: int | None, initial_state: State | None, return_state: bool) -> Any:
-        good, text = at_least(1)
-        if y is None or k is None or not good(k):
-            raise ValueError(
-                f"steps_ahead={k!r} and y={'None' if y is None else 'given'}: a k-step prediction needs both, the "
-                f"measured outputs and steps_ahead, {text}; the free run needs neither."
-            )
+        if steps_ahead is None and not return_std and (y is None or is_estimate(initial_state)):
+            return super().predict(X, y=y, initial_state=initial_state, return_state=return_state)
+        k = _checked_ahead(y, steps_ahead)
         system = self._noisy_system()
         sequences, numbers = self._measured(X, y)
-        starts = self._flat_states(initial_state, len(sequences.lengths))
+        starts = self._starts(initial_state, sequences, numbers)
+        values, last = self._filtered(system, sequences, numbers, starts, k)
+        found = [self._container(values, sequences)]
+        if return_std:
+            parts = np.split(numbers, sequences.starts[1:])
+            deviation = np.concatenate([prediction_deviation(system, part, k) for part in parts])
+            found.append(self._container(deviation, sequences))
+        if return_state:
+            found.append(self._as_state(last))
+        return found[0] if len(found) == 1 else tuple(found)
+
+    def _starts(self, start: Any, sequences: Sequences, numbers: Array) -> Array:
+        """h_{-1} of every record, (series, order)."""
+        series = len(sequences.lengths)
+        if is_estimate(start):
+            state = self._estimated(sequences, numbers)[0]
+        else:
+            given = self._given(start, sequences)
+            state = self.cell_.initial_state(series) if given is None else self.predictor_.as_state(given, series)
+        return self._flat(state)
+
+    def _filtered(
+        self, system: LinearSystem, sequences: Sequences, numbers: Array, starts: Array, k: int
+    ) -> tuple[Array, Array]:
+        """ŷ_{t|t-k} of all records, (total, outputs), and the filtered state after each, (series, order)."""
         outputs, states = [], []
         for start, first, length in zip(starts, sequences.starts, sequences.lengths, strict=True):
-            rows = slice(first, first + length)
-            seen = (sequences.rows[rows], numbers[rows], start)
+            seen = (sequences.rows[first : first + length], numbers[first : first + length], start)
             outputs.append(predicted(system, *seen, k))
             states.append(filtered(system, *seen)[-1])
-        values = self._container(np.concatenate(outputs), sequences)
-        like = self.cell_.initial_state(1)
-        return (values, unflatten(tensor(np.array(states), flatten(like)), like)) if return_state else values
+        return np.concatenate(outputs), np.array(states)
 
     def _noisy_system(self) -> LinearSystem:
         """The system, if k-step predictions can be made with it."""
@@ -238,16 +259,17 @@ class LinearModel(NumberEstimator):
             )
         return system
 
-    def _flat_states(self, state: State | None, series: int) -> Array:
-        """One row of numbers a series."""
-        if state is None:
-            state = self.cell_.initial_state(series)
-        flat = flatten(self.predictor_.as_state(state, series))
-        if flat.shape[1] != linear_of(self.cell_).hidden_size:
-            raise ValueError(
-                f"initial_state has {flat.shape[1]} numbers a row, the model has {linear_of(self.cell_).hidden_size}."
-            )
+    def _flat(self, state: State) -> Array:
+        """A state as rows of numbers, (series, order)."""
+        flat, order = flatten(state), linear_of(self.cell_).hidden_size
+        if flat.shape[1] != order:
+            raise ValueError(f"initial_state has {flat.shape[1]} numbers a row, the model has {order}.")
         return flat.detach().cpu().double().numpy()
+
+    def _as_state(self, rows: Array) -> State:
+        """Rows of numbers as a state, the inverse of :meth:`_flat`."""
+        like = self.cell_.initial_state(1)
+        return unflatten(tensor(rows, flatten(like)), like)
 
     def estimate_state(self, X: Any, y: Any) -> State:
         """The state at the start of a record, from its first rows, by least squares.
@@ -266,32 +288,37 @@ class LinearModel(NumberEstimator):
             For ``predict(X, initial_state=…)`` over the same record from its beginning; the shortest where several do
             as well.
         """
+        return super().estimate_state(inputs_beside(X, y), y)
+
+    def _best_start(self, sequences: Sequences, numbers: Array) -> State:
         if self._own_past is not None or self._heads > 1:
-            return super().estimate_state(X, y)
-        sequences, numbers = self._measured(inputs_beside(X, y), y)
+            return super()._best_start(sequences, numbers)
         weight = 1.0 / self.target_scaling_.scale**2
         records = [
             Record.of(sequences.rows[first : first + length], numbers[first : first + length], weight)
             for first, length in zip(sequences.starts, sequences.lengths, strict=True)
         ]
-        starts = least_squares_starts(self.system_, records)
-        like = self.cell_.initial_state(1)
-        return unflatten(tensor(starts, flatten(like)), like)
+        return self._as_state(least_squares_starts(self.system_, records))
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """R² of the free run from rest, the mean over outputs; warm-up rows and missing targets are left out.
+    def score(self, X: Any, y: Any, sample_weight: Any = None, initial_state: Any = None) -> float:
+        """R² of the free run, the mean over outputs; warm-up rows and missing targets are left out.
 
         Parameters
         ----------
         X, y, sample_weight
             As in ``fit``.
+        initial_state : State, array-like, "estimate" or None
+            As in :meth:`predict`. ``"estimate"``: the least-squares start of the first rows of every record, which then
+            carry no score. They are a tenth of the record, and at least twice the order; a record shorter than three
+            times the order, or without a known target among them, starts from zero, and all of it is scored. None:
+            ``"estimate"`` of a model with this as its own ``initial_state``, else the strategy.
 
         Returns
         -------
         float
             At most 1; 0 is as good as the mean of y.
         """
-        return super().score(inputs_beside(X, y), y, sample_weight)
+        return super().score(inputs_beside(X, y), y, sample_weight, initial_state)
 
     # ---------------------------------------------------------------- checking
 
@@ -325,7 +352,7 @@ class LinearModel(NumberEstimator):
             raise ValueError(f"loss={getattr(self, 'loss', None)!r} has several outputs a target: fit with loss='mse'.")
         X = inputs_beside(X, y)
         sequences, numbers = self._measured(X, y)
-        starts = self._flat_states(self.estimate_state(X, y), len(sequences.lengths))
+        starts = self._flat(self._best_start(sequences, numbers))
         system = self.system_
         free, ahead = np.full_like(numbers, np.nan), np.full_like(numbers, np.nan)
         for start, first, length in zip(starts, sequences.starts, sequences.lengths, strict=True):
@@ -338,6 +365,17 @@ class LinearModel(NumberEstimator):
         names = list(self.block_matrix_["to"].values[: system.outputs]), list(self.block_matrix_["from"].values)
         series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
         return residual_tests(series, sequences.rows, ahead, free, lags, (names[0], names[1][: system.inputs]))
+
+
+def _checked_ahead(y: Any, steps_ahead: Any) -> int:
+    """The number of steps ahead, if there is one, and measured outputs to start from."""
+    good, text = at_least(1)
+    if y is None or steps_ahead is None or not good(steps_ahead):
+        raise ValueError(
+            f"steps_ahead={steps_ahead!r} and y={'None' if y is None else 'given'}: a k-step prediction, and its "
+            f"standard deviation, need both, the measured outputs and steps_ahead, {text}; the free run needs neither."
+        )
+    return int(steps_ahead)
 
 
 def linear_of(network: nn.Module) -> Linear:

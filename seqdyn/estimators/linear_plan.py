@@ -6,10 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seqdyn.estimators.parameters import Rule, accepted, at_least, each, either, instance_of, one_of, optional
+from seqdyn.estimators.sampling import sampling
+from seqdyn.estimators.starts import is_estimate
 from seqdyn.identification.identify import Settings
-from seqdyn.initial_state import Strategy, Warmup, Zero, as_strategy
+from seqdyn.identification.subspace import WEIGHTINGS
+from seqdyn.initial_state import NAMED, Strategy, Warmup, Zero, as_strategy
 
 METHODS = ("subspace+gradient", "subspace", "gradient")
+RULES: dict[str, Rule] = {
+    "order": either(at_least(1), one_of("auto")),
+    "method": one_of(*METHODS),
+    "weighting": one_of(*WEIGHTINGS),
+    "feedthrough": one_of(False, True),
+    "stable": one_of(False, True),
+    "block_rows": optional(at_least(2)),
+    "focus": one_of("auto", "prediction", "simulation"),
+    "offset": one_of("constant", "drift", "trend"),
+    "input_delay": either(at_least(0), one_of("auto"), each(at_least(0))),
+    "dt": accepted(lambda dt: sampling(dt, ""), "None, a number above 0, or a time such as '10min'"),
+    "time_unit": instance_of(str, "the name of a unit"),
+    "initial_state": either(
+        one_of("estimate"), accepted(as_strategy, f"one of {', '.join(map(repr, NAMED))}, a strategy, or a State")
+    ),
+}
+"""What the parameters of an identification must be."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +61,7 @@ class Plan:
     @classmethod
     def of(cls, given: Mapping[str, Any], heads: int) -> Plan:
         """The plan of these parameters, for a loss of so many outputs a target."""
-        free_starts = isinstance(given["initial_state"], str) and given["initial_state"] == "estimate"
+        free_starts = is_estimate(given["initial_state"])
         strategy = Zero() if free_starts else as_strategy(given["initial_state"])
         plain = given["autoregression"] is None and given["return_sequences"] and not given["output_lag"]
         identifiable = plain and heads == 1

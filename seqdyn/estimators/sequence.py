@@ -24,6 +24,7 @@ from seqdyn.data.targets import Targets, as_targets
 from seqdyn.data.tensors import without_torch
 from seqdyn.dynamics.driven import Driven, Errors
 from seqdyn.estimators.parameters import check_unchanged
+from seqdyn.estimators.starts import given_state
 from seqdyn.files import save as save_file
 from seqdyn.files import storable
 from seqdyn.predictor import Predictor
@@ -128,16 +129,17 @@ class SequenceEstimator(BaseEstimator):
 
     # ---------------------------------------------------------------- predicting
 
-    def predict(self, X: Any, *, initial_state: State | None = None, return_state: bool = False) -> Any:
+    def predict(self, X: Any, *, initial_state: Any = None, return_state: bool = False) -> Any:
         """Predict a target for every step, or for every sequence.
 
         Parameters
         ----------
         X : array, list of arrays, DataFrame, or xarray.DataArray
             Sequences in any container ``fit`` takes.
-        initial_state : State, optional
-            h_{-1} in network units, one row, or one a series; ``est.state_`` continues the training data. The
-            estimator's own strategy if None.
+        initial_state : State or array-like, optional
+            h_{-1} in network units, one row, or one a series; ``est.state_`` continues the training data. Plain numbers
+            (width,) or (series, width) are the leaves of the State, one after the other. The estimator's own strategy
+            if None.
         return_state : bool
             Give back the state after the last step, too.
 
@@ -153,20 +155,31 @@ class SequenceEstimator(BaseEstimator):
         ValueError
             If X has other features than in ``fit``, holds NaN or inf, or the state does not fit.
         """
-        sequences, predictor = self.read(X), self.predictor_
-        output, state = predictor.run(sequences, initial_state, keep_state=return_state)
+        sequences = self.read(X)
+        return self._predicted(sequences, self._given(initial_state, sequences), return_state)
+
+    def _given(self, start: Any, sequences: Sequences) -> State | None:
+        """A start that users gave, as a State."""
+        return given_state(self.predictor_, start, len(sequences.lengths))
+
+    def _predicted(self, sequences: Sequences, start: State | None, return_state: bool) -> Any:
+        """The predictions of a run from this start, in the container of X."""
+        predictor = self.predictor_
+        output, state = predictor.run(sequences, start, keep_state=return_state)
         values = self._container(predictor.predicted(output), sequences)
         return (values, state) if return_state else values
 
-    def stream(self, initial_state: State | None = None) -> Stream:
+    def stream(self, initial_state: Any = None) -> Stream:
         """A :class:`~seqdyn.stream.Stream` that meets its data one step at a time, in the units of the data.
 
         Parameters
         ----------
-        initial_state : State, optional
-            Where to begin; ``est.state_`` continues the training data. The estimator's own strategy if None.
+        initial_state : State or array-like, optional
+            Where to begin, as in :meth:`predict`; ``est.state_`` continues the training data. The estimator's own
+            strategy if None.
         """
-        return self.predictor_.stream(initial_state)
+        predictor = self.predictor_
+        return predictor.stream(given_state(predictor, initial_state, 1))
 
     def driven_by(self, X: Any, y: Any = None) -> Driven:
         """The network as these data drive it, scaled, and the loss it was trained with: what reports measure.

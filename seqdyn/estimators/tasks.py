@@ -15,6 +15,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
+from torch.nn.utils.rnn import pad_sequence
 
 from seqdyn.codecs import ClassTargets, NumberTargets
 from seqdyn.data.sequences import Sequences, rank
@@ -23,7 +24,6 @@ from seqdyn.data.targets import (
     as_labels,
     as_numbers,
     as_targets,
-    as_weights,
     check_no_infinity,
     is_missing,
     spread,
@@ -31,7 +31,9 @@ from seqdyn.data.targets import (
 )
 from seqdyn.estimators.gradient import GradientEstimator
 from seqdyn.estimators.parameters import Rule, either, instance_of, loss_of, one_of, optional
+from seqdyn.estimators.scored import StartOf, check_target_names, scored
 from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.estimators.starts import estimated, is_estimate
 from seqdyn.state import State, map_leaves
 from seqdyn.training.heads import POINTWISE, CrossEntropy, Custom, Head, check_quantiles, regression_head
 from seqdyn.training.state_estimation import estimate_state
@@ -49,13 +51,56 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
     def _target_codec(self) -> NumberTargets:
         return NumberTargets(self.target_scaling_, self._head(), check_quantiles(getattr(self, "quantiles", (0.5,))))
 
+    def predict(self, X: Any, *, y: Any = None, initial_state: Any = None, return_state: bool = False) -> Any:
+        """Predict a target for every step, or for every sequence.
+
+        Parameters
+        ----------
+        X : array, list of arrays, DataFrame, or xarray.DataArray
+            Sequences in any container ``fit`` takes.
+        y : array, list of arrays, or DataFrame, optional
+            Measured targets beside X, for ``initial_state="estimate"``; NaN where there was none.
+        initial_state : State, array-like, "estimate" or None
+            h_{-1} in network units, one row, or one a series; ``est.state_`` continues the training data. Plain numbers
+            (width,) or (series, width) are the leaves of the State, one after the other. ``"estimate"``: the state
+            whose run fits the first rows of (X, y) best, see :meth:`score`. None: the estimator's own strategy.
+        return_state : bool
+            Give back the state after the last step, too.
+
+        Returns
+        -------
+        y : array
+            Shaped as the targets of ``fit``, in their units.
+        state : State
+            With ``return_state=True`` only.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in ``fit``, holds NaN or inf, or the state does not fit.
+        """
+        if y is None and not is_estimate(initial_state):
+            return super().predict(X, initial_state=initial_state, return_state=return_state)
+        if y is None or not is_estimate(initial_state):
+            raise ValueError(
+                f"y={'None' if y is None else 'given'} and initial_state={initial_state!r}: measured targets tell the "
+                "start, give y and initial_state='estimate' together."
+            )
+        sequences, numbers = self._measured(X, y)
+        return self._predicted(sequences, self._estimated(sequences, numbers)[0], return_state)
+
+    def _estimated(self, sequences: Sequences, numbers: Array) -> tuple[State, Array]:
+        """The start of every record from its first rows, and how many these are."""
+        return estimated(self.predictor_, sequences, numbers, self._best_start)
+
     def estimate_state(self, X: Any, y: Any) -> State:
         """The state at the start of a record, from its first rows: the one whose free run fits them best.
 
         Parameters
         ----------
         X, y : array, list of arrays, or DataFrame
-            The first rows of the record (or records), as in ``fit``; some ten to a hundred usually suffice.
+            The first rows of the record (or records), as in ``fit``; some ten to a hundred usually suffice. NaN in y
+            marks a missing target.
 
         Returns
         -------
@@ -73,20 +118,19 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
         >>> bool(abs(model.predict(x[50:], initial_state=state) - y[50:]).max() < 1e-6)
         True
         """
-        sequences, numbers = self._measured(X, y)
+        return self._best_start(*self._measured(X, y))
+
+    def _best_start(self, sequences: Sequences, numbers: Array) -> State:
+        """The states whose free runs fit some records best; shorter ones count nothing where they are over."""
         predictor = self.predictor_
-        cell = predictor.causal("estimate_state")
-        series = len(sequences.lengths)
-        if len(set(sequences.lengths.tolist())) > 1:
-            raise ValueError(
-                f"estimate_state needs records of one length, got {sequences.lengths.tolist()[:5]} … rows."
-            )
         rows = predictor.rows(sequences, numbers)
         known = torch.ones_like(rows.y) if rows.weight is None else rows.weight
+        lengths = sequences.lengths.tolist()
         x, wanted, weight = (
-            map_leaves(lambda leaf: leaf.view(series, -1, *leaf.shape[1:]), tree) for tree in (rows.x, rows.y, known)
+            map_leaves(lambda leaf: pad_sequence(leaf.split(lengths), batch_first=True), tree)
+            for tree in (rows.x, rows.y, known)
         )
-        return estimate_state(cell, x, wanted, weight, self._head().point)
+        return estimate_state(predictor.causal("estimate_state"), x, wanted, weight, self._head().point)
 
     def _beside(self, sequences: Sequences, y: Any, reset: bool) -> tuple[Sequences, Array]:
         """The sequences, held if y is longer, and the numbers beside their steps; widths are remembered or checked."""
@@ -106,12 +150,8 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
     def _measured(self, X: Any, y: Any) -> tuple[Sequences, Array]:
         """Inputs, and the targets measured beside every one of them."""
         sequences = self.read(X)
-        if not self._per_step or self._lag:
-            raise ValueError(
-                "Every output is compared with a target of the same step here: that needs return_sequences=True and "
-                "output_lag=0."
-            )
-        _check_names(self, y)
+        self._check_per_step()
+        check_target_names(self, y)
         numbers = as_numbers(as_targets(y, sequences, per_step=True).table)
         if numbers.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {numbers.shape[1]} outputs, but the model predicts {self.n_outputs_}.")
@@ -119,26 +159,50 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
             raise ValueError("y is NaN everywhere: at least one target must be known.")
         return sequences, numbers
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def _check_per_step(self) -> None:
+        if not self._per_step or self._lag:
+            raise ValueError(
+                "Every output is compared with a target of the same step here: that needs return_sequences=True and "
+                "output_lag=0."
+            )
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, initial_state: Any = None) -> float:
         """R², the mean over outputs; warm-up rows and missing targets are left out.
 
         Parameters
         ----------
         X, y, sample_weight
             As in ``fit``.
+        initial_state : State, array-like, "estimate" or None
+            As in :meth:`predict`. ``"estimate"``: the state whose run fits the first rows of every record best, which
+            then carry no score. They are a tenth of the record, and at least 2 for every number in the state. A record
+            of fewer than 3 a number, or without a known target among them, starts from the strategy, and all of it is
+            scored.
 
         Returns
         -------
         float
             At most 1; 0 is as good as the mean of y.
         """
-        predicted, targets, weight = _scored(self, X, y, sample_weight)
+        if is_estimate(initial_state):
+            self._check_per_step()
+        predicted, targets, weight = scored(self, X, y, sample_weight, self._start_of(initial_state))
         numbers = as_numbers(targets.table)
         scores = []
         for column in range(numbers.shape[1]):
             known = ~np.isnan(numbers[:, column]) & (weight > 0)
             scores.append(r2_score(numbers[known, column], predicted[known, column], sample_weight=weight[known]))
         return float(np.mean(scores))
+
+    def _start_of(self, start: Any) -> StartOf:
+        """How the records of a score start."""
+
+        def found(sequences: Sequences, table: Array, weight: Array) -> tuple[State | None, Array]:
+            if is_estimate(start):
+                return self._estimated(sequences, np.where(weight[:, None] > 0, as_numbers(table), np.nan))
+            return self._given(start, sequences), np.zeros(len(sequences.lengths), dtype=np.int64)
+
+        return found
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -306,7 +370,7 @@ class ClassTask(ClassifierMixin, GradientEstimator):
         float
             Between 0 and 1.
         """
-        predicted, targets, weight = _scored(self, X, y, sample_weight)
+        predicted, targets, weight = scored(self, X, y, sample_weight)
         labels = targets.table[:, 0]
         known = ~is_missing(labels) & (weight > 0)
         return float(accuracy_score(labels[known], predicted[known, 0], sample_weight=weight[known]))
@@ -379,40 +443,6 @@ class ClassTask(ClassifierMixin, GradientEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = True
         return tags
-
-
-def _check_names(estimator: SequenceEstimator, y: Any) -> None:
-    """Raise if a frame names other targets than the fit, or the same in another order."""
-    fitted = getattr(estimator, "target_names_", None)
-    if isinstance(y, pd.DataFrame) and fitted is not None and list(map(str, y.columns)) != list(map(str, fitted)):
-        raise ValueError(
-            f"The columns of y are {list(y.columns)}, those of the fit were {list(fitted)}, in this order."
-        )
-
-
-def _scored(estimator: SequenceEstimator, X: Any, y: Any, sample_weight: Any) -> tuple[Array, Targets, Array]:
-    """Predictions (rows, targets), the targets beside them, and weights that are 0 where nothing is scored."""
-    sequences, predictor = estimator.read(X), estimator.predictor_
-    _check_names(estimator, y)
-    targets = as_targets(y, sequences, predictor.per_step)
-    predicted = predictor.predicted(predictor.run(targets.sequences).output)
-    if targets.table.shape[1] != predicted.shape[1]:
-        raise ValueError(f"y has {targets.table.shape[1]} outputs, but the model predicts {predicted.shape[1]}.")
-    weight = as_weights(sample_weight, targets.sequences)
-    weight = np.ones(len(targets.sequences.rows)) if weight is None else weight
-    known = ~is_missing(targets.table).all(axis=1)
-    if not predictor.per_step:
-        return predicted, targets, _left(weight[sequences.starts], known)
-    lengths = targets.sequences.lengths
-    heard = targets.sequences.steps >= np.repeat(predictor.warmup_steps(lengths), lengths)
-    return predicted, targets, _left(weight * heard, known)
-
-
-def _left(weight: Array, known: Any) -> Array:
-    """The weights, if anything is left to score."""
-    if not (weight[known] > 0).any():
-        raise ValueError("No target is left to score: y is NaN everywhere, has no weight, or lies in the warm-up.")
-    return weight
 
 
 def _check_weights(weights: dict[Any, float], classes: Array) -> None:

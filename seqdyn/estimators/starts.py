@@ -1,0 +1,122 @@
+"""Where a run starts, as users say it: a State, plain numbers, or what the first rows of a record tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqdyn.codecs import tensor
+from seqdyn.data.sequences import Sequences
+from seqdyn.predictor import Predictor
+from seqdyn.state import State, flatten, map_leaves, unflatten
+
+Array = np.ndarray[Any, Any]
+PARTS = 10
+"""One such part of a record tells its start."""
+STATES = 2
+"""So many rows a number of the state, at least."""
+SHORTEST = 3
+"""Rows a number of the state below which a record tells nothing of its start, and is left to rest."""
+
+
+def is_estimate(start: Any) -> bool:
+    """Whether a start is to be estimated."""
+    return isinstance(start, str) and start == "estimate"
+
+
+def given_state(predictor: Predictor, start: Any, series: int) -> State | None:
+    """A start as a State of the network; None, the strategy, as it is.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    start : State, array-like or None
+        Plain numbers, (width,) for all or (series, width), are the leaves of the State, one after the other.
+    series : int
+
+    Raises
+    ------
+    ValueError
+        If it is neither a State nor as many finite numbers as the state has.
+    """
+    if start is None or _holds_tensors(start):
+        return start
+    like = predictor.causal("initial_state").initial_state(1)
+    if isinstance(start, Tensor) and isinstance(like, Tensor) and start.dim() == like.dim():
+        return start
+    width = flatten(like).shape[1]
+    expected = f"a State, or plain numbers of shape ({width},) or ({series}, {width})"
+    try:
+        numbers = np.asarray(start, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"initial_state={start!r}, expected {expected}.") from None
+    rows = np.atleast_2d(numbers)
+    if numbers.ndim not in (1, 2) or rows.shape[1] != width or len(rows) not in (1, series):
+        raise ValueError(f"initial_state has shape {numbers.shape}, expected {expected}.")
+    if not np.isfinite(rows).all():
+        raise ValueError(f"initial_state holds NaN or inf: {start!r}.")
+    return _state(tensor(rows, flatten(like)), like)
+
+
+def leading_rows(lengths: Array, width: int) -> Array:
+    """Rows that tell the start of every record: a tenth, and at least 2 a number of the state.
+
+    Parameters
+    ----------
+    lengths : array of int, shape (series,)
+    width : int
+        Numbers in a state.
+
+    Returns
+    -------
+    array of int, shape (series,)
+        0 where a record has fewer than 3 a number, and where a state has none.
+
+    Examples
+    --------
+    >>> leading_rows(np.array([5, 6, 100, 1000]), width=2)
+    array([  0,   4,  10, 100])
+    """
+    rows = np.maximum(-(-lengths // PARTS), STATES * width)
+    return np.where((lengths < SHORTEST * width) | (width == 0), 0, rows)
+
+
+def estimated(
+    predictor: Predictor, sequences: Sequences, numbers: Array, best: Callable[[Sequences, Array], State]
+) -> tuple[State, Array]:
+    """The start of every record from its first rows, and how many these are.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    sequences : Sequences
+    numbers : array, shape (total, outputs)
+        NaN where an output is not known. A record without one in its first rows is left to rest.
+    best : callable
+        The starts that fit some records best: ``best(sequences, numbers) -> State``.
+    """
+    rest = predictor.causal("initial_state='estimate'").initial_state(len(sequences.lengths))
+    start = flatten(rest).detach()
+    rows = leading_rows(sequences.lengths, start.shape[1])
+    early = sequences.steps < rows[sequences.series]
+    told = np.bincount(sequences.series, early & ~np.isnan(numbers).all(axis=1), len(rows)) > 0
+    rows, early = rows * told, early & told[sequences.series]
+    if told.any():
+        heads = Sequences(sequences.rows[early], rows[told], "list")
+        start[torch.as_tensor(told)] = flatten(best(heads, numbers[early])).to(start)
+    return _state(start, rest), rows
+
+
+def _state(numbers: Tensor, like: State) -> State:
+    """Numbers (rows, width) as a state, every leaf of its own type."""
+    return map_leaves(lambda leaf, own: leaf.to(own.dtype), unflatten(numbers, like), like)
+
+
+def _holds_tensors(start: Any) -> bool:
+    """Whether it is a tree with tensors in it."""
+    branches = start.values() if isinstance(start, dict) else start if isinstance(start, tuple | list) else ()
+    return any(isinstance(branch, Tensor) or _holds_tensors(branch) for branch in branches)
