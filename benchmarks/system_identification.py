@@ -260,7 +260,7 @@ def with_orders(data: Measured, label: str, fit: Callable[..., Model], **setting
     said = "" if np.isnan(ahead[chosen]) else f" (one step ahead {ahead[chosen]:.3f})"
     numbers = " ".join(f"{value:9.3f}" if not abs(value) >= 1e4 else f"{value:9.1e}" for value in scores)
     print(
-        f"    {label:<32} {numbers}   best {scores[chosen]:.3f} at {ORDERS[chosen]}{said}, {seconds:5.1f} s", flush=True
+        f"    {label:<40} {numbers}   best {scores[chosen]:.3f} at {ORDERS[chosen]}{said}, {seconds:5.1f} s", flush=True
     )
     for order, failure in failures.items():
         print(f"      order {order} failed: {failure}")
@@ -272,12 +272,16 @@ def counted(data: Measured, label: str, settings: dict[str, Any]) -> None:
     begin = time.perf_counter()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        model = ours(*data.fitted, "auto", **settings)
+        try:
+            model = ours(*data.fitted, "auto", **settings)
+        except Exception as error:  # a failure is a result, too
+            print(f"    {label:<40} FAILED: {type(error).__name__}: {error}")
+            return
     seconds, value = time.perf_counter() - begin, free_run(data, model)
     passed = value >= data.bar if np.isnan(data.unit) else value <= data.bar
     bar = "no bar" if np.isnan(data.bar) else f"bar {data.bar}, {'met' if passed else 'MISSED'}"
     print(
-        f"    {label:<32} {value:.3f} ({bar}): order {model.order_}, {model.method_}, spectral radius "
+        f"    {label:<40} {value:.3f} ({bar}): order {model.order_}, {model.method_}, spectral radius "
         f"{model.system_.spectral_radius():.4f}; one step ahead {one_step(data, model):.3f}, persistence "
         f"{persistence(data):.3f}; {seconds:.2f} s",
         flush=True,
@@ -292,7 +296,7 @@ def table_of(name: str, data: Measured, peers: list[str]) -> None:
     print(f"{name}: {what} of the free run, {len(data.training)} samples to fit, {len(data.test) - KNOWN} scored")
     for label, settings in OURS.items():
         counted(data, f"{label}, order auto", settings)
-    print(f"    {'fixed orders':<32} " + " ".join(f"{order:9}" for order in ORDERS))
+    print(f"    {'fixed orders':<40} " + " ".join(f"{order:9}" for order in ORDERS))
     for label, settings in OURS.items():
         with_orders(data, label, ours, **settings)
     for peer in peers if data.fitted[0].shape[1] else ():
