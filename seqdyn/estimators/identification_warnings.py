@@ -38,9 +38,9 @@ def _constant_outputs(records: Sequence[Record]) -> Iterator[str]:
 
 def _of_order(found: Identification) -> Iterator[str]:
     yield from found.excitation.messages if found.excitation else ()
-    order = found.system.order - sum(found.input_delay)
-    if found.trials and order == LARGEST_ORDER:
-        advice = delay_message(found.excitation.delay, order) if found.excitation else ""
+    orders = {trial.order for trial in found.trials}
+    if len(orders) > 1 and found.order == LARGEST_ORDER:
+        advice = delay_message(found.excitation.delay, found.order) if found.excitation else ""
         yield f"order='auto' took the largest order it tries, {LARGEST_ORDER}. {advice or 'Give a higher order.'}"
 
 

@@ -22,6 +22,8 @@ LARGEST_ORDER = 10
 """States that ``order="auto"`` looks at."""
 FEEDBACK_ORDER = 6
 """The same where inputs hold the last outputs, and no criterion on singular values applies."""
+PATIENCE = 4.0
+"""Free run errors may be larger by so many times d/T before the one-step error is no longer followed."""
 EXACT = 1e-8
 """Error, in units of the outputs, that is rounding alone."""
 
@@ -148,34 +150,50 @@ def best(tried: Sequence[Attempt], records: Sequence[Record]) -> Attempt:
     ----------
     Akaike (1974), A new look at the statistical model identification; Bauer (2001) for d(n).
     """
-    inputs, outputs = records[0].x.shape[1], records[0].y.shape[1]
     known = sum(int((record.weight > 0).sum()) for record in records)
-    orders = np.array([one.trial.order for one in tried])
-    parameters = orders * (2 * outputs + inputs) + outputs * inputs
+    spent = np.array([parameters(one.trial.order, records) for one in tried])
     errors = np.array([one.trial.error for one in tried])
-    return tried[int((known * np.log(np.square(errors) + EXACT**2) + 2 * parameters).argmin())]
+    return tried[int((known * np.log(np.square(errors) + EXACT**2) + 2 * spent).argmin())]
+
+
+def parameters(order: int, records: Sequence[Record]) -> int:
+    """d(n) = n (2 outputs + inputs) + outputs · inputs."""
+    inputs, outputs = records[0].x.shape[1], records[0].y.shape[1]
+    return order * (2 * outputs + inputs) + outputs * inputs
+
+
+def known_steps(records: Sequence[Record]) -> float:
+    """Known outputs, a mean over the outputs."""
+    return sum(float((record.weight > 0).mean(axis=1).sum()) for record in records)
 
 
 def predicts_better(simulation: Attempt, prediction: Attempt, split: Split) -> bool:
     """Whether the fit of the one-step error is the one to take, of a system whose inputs do not react to its outputs.
 
-    If what the free run leaves is white, it is the most likely fit, and is taken. Else the fits run freely over the
-    ends, and that of the free run has to be better by more than chance makes it.
+    If what the free run leaves is white, it is the most likely fit, and is taken. Else both fits run freely over the
+    ends. Noise with a memory makes the one-step error the better guide, unless the model cannot be right: then the free
+    run is better over the ends by more than the few numbers that were estimated explain,
+
+        ln (Σ ‖e‖² of the prediction / Σ ‖e‖² of the simulation) > 4 d / T
 
     References
     ----------
-    Diebold & Mariano (1995), Comparing predictive accuracy.
+    Ljung (1999), System Identification, sections 8.5 and 16.4: a fit makes small the error that it is asked to, where
+    the model cannot be right, and d/T is what estimating d numbers adds to an error.
     """
     if not np.isfinite(prediction.fit.error) or simulation.trial.error <= EXACT:
         return False
     left = free_run_errors(split.heads, simulation.fit)
     if all(is_white([error[:, output] for error in left]) for output in range(left[0].shape[1])):
         return False
-    ahead = split.squares(free_run_errors(split.whole, innovation_form(prediction.fit)))
-    free = split.squares(free_run_errors(split.whole, simulation.fit))
-    if not np.isfinite(ahead).all():
+    ahead, free = (
+        float(split.squares(free_run_errors(split.whole, fit)).sum())
+        for fit in (innovation_form(prediction.fit), simulation.fit)
+    )
+    if not np.isfinite(ahead):
         return False
-    return not _surely_above_zero(ahead - free)
+    spent = parameters(prediction.trial.order, split.heads) / known_steps(split.heads)
+    return math.log(ahead / free) <= PATIENCE * spent
 
 
 def is_white(errors: Sequence[Array], lags: int = 20) -> bool:
@@ -193,13 +211,3 @@ def is_white(errors: Sequence[Array], lags: int = 20) -> bool:
     correlation = np.array(products) / power
     statistic = count * (count + 2) * (correlation**2 / (count - np.arange(1, reach + 1))).sum()
     return bool(chi2.sf(statistic, reach) > 0.01)
-
-
-def _surely_above_zero(values: Array) -> bool:
-    """Whether the mean is above 0 by more than two standard errors, of values that are correlated over time."""
-    centred = values - values.mean()
-    reach = max(1, round(len(values) ** (1 / 2)))
-    taper = 1 - np.arange(1, reach + 1) / (reach + 1)
-    products = [centred[k:] @ centred[: len(centred) - k] for k in range(reach + 1) if k < len(centred)]
-    variance = products[0] + 2 * taper[: len(products) - 1] @ np.array(products[1:])
-    return bool(values.sum() > 2 * math.sqrt(max(variance, 0.0)))

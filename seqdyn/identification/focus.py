@@ -37,8 +37,8 @@ from seqdyn.identification.system import LinearSystem
 from seqdyn.identification.uncertainty import coloured_root, directions, free_parameters, white_root
 
 Array = np.ndarray[Any, Any]
-INSIST = 0.98
-"""Share of the error below which a memory longer than the record is kept."""
+INSIST = 0.5
+"""Share of the error below which a memory longer than the records support is kept."""
 MARGINAL = 1e-9
 """Distance from the unit circle at which a mode that neither grows nor decays is kept."""
 DRIFTS = (0.03, 0.2, 0.6)
@@ -105,12 +105,12 @@ class Simulation:
         return realisation(data) if data.inputs_hold_outputs else subspace(data, self.weighting)
 
     def begin(self, candidates: Subspace, order: int) -> tuple[Fit, float]:
-        """Eigenvalues outside move to where the memory is as long as the longest record, or the transition is
+        """Eigenvalues outside move to where the memory is as long as the records support, or the transition is
         Maciejowski's, whichever runs closer to the data. So do stable ones beyond that limit, unless the data insist.
         """
         problem, readout, transition = self.problem, candidates.readout(order), candidates.transition(order)
         radius = spectral_radius(transition)
-        limit = math.exp(-1.0 / problem.longest)
+        limit = problem.largest_radius
         if not problem.stable or radius <= limit:
             return linear_part(problem, readout, transition), radius
         inside = [pulled_inside(moved, limit) for moved in (transition, candidates.stable_transition(order))]

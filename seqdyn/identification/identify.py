@@ -83,6 +83,8 @@ class Identification:
     starts : array, shape (records, order)
         h_{-1} of every record.
     focus : {"prediction", "simulation"}
+    order : int
+        States without those of a drift or of delays.
     refined : bool
         Whether the model is the refined one.
     singular_values : array
@@ -99,6 +101,7 @@ class Identification:
     system: LinearSystem
     starts: Array
     focus: str
+    order: int
     refined: bool
     singular_values: Array
     trials: list[Trial]
@@ -194,7 +197,7 @@ def _identified(records: Sequence[Record], settings: Settings) -> Identification
     trials = [one.trial for one in chosen.tried]
     if not chosen.order:
         fit = Simulation.of(records, settings.freedom).static()
-        return Identification(fit.system, fit.starts, chosen.focus, False, np.zeros(0), trials, None, 0.0)
+        return Identification(fit.system, fit.starts, chosen.focus, 0, False, np.zeros(0), trials, None, 0.0)
     data = horizon(records, chosen.order, settings.block_rows)
     focus = settings.focused(chosen.focus, records)
     candidates = focus.candidates(data)
@@ -203,9 +206,8 @@ def _identified(records: Sequence[Record], settings: Settings) -> Identification
         fit = focus.refine(fit)
     fit = focus.finish(fit, data, chosen.refine)
     checked = excitation(records, data, chosen.order, settings.weighting)
-    return Identification(
-        fit.system, fit.starts, chosen.focus, chosen.refine, candidates.singular_values, trials, checked, radius
-    )
+    what = (chosen.focus, chosen.order, chosen.refine)
+    return Identification(fit.system, fit.starts, *what, candidates.singular_values, trials, checked, radius)
 
 
 def _choice(records: Sequence[Record], settings: Settings) -> Choice:

@@ -152,7 +152,7 @@ def predictor_part(records: Sequence[Record], problem: Problem, readout: Array, 
     )
     found = solved(linear, empty, np.zeros((problem.records, order)))
     system = from_predictor(found.system)
-    radius, limit = system.spectral_radius(), math.exp(-1.0 / problem.longest)
+    radius, limit = system.spectral_radius(), problem.largest_radius
     if problem.stable and radius > limit:
         system = replace(system, transition=pulled_inside(system.transition, limit))
         return solved(problem, system, found.starts), radius

@@ -25,6 +25,8 @@ from seqdyn.identification.system import LinearSystem
 Array = np.ndarray[Any, Any]
 ROUNDING = 1e-11
 """Room below the limit of the spectral radius without which nothing can be refined."""
+MEMORY = 0.55
+"""The longest time constant, as a share of the longest record."""
 LARGEST = 1e100
 """Derivatives from which a model is none."""
 
@@ -62,6 +64,11 @@ class Problem:
     def longest(self) -> int:
         """Steps of the longest record."""
         return max(group.x.shape[1] for group in self.groups)
+
+    @property
+    def largest_radius(self) -> float:
+        """The spectral radius of the longest memory that the longest record supports."""
+        return math.exp(-1.0 / (MEMORY * self.longest))
 
     def running(self, system: LinearSystem) -> LinearSystem:
         """The system whose free run over the groups is ŷ."""
@@ -143,8 +150,8 @@ def solved(problem: Problem, system: LinearSystem, starts: Array) -> Fit:
 def refined(problem: Problem, fit: Fit, tolerance: float = 1e-6) -> Fit:
     """The fit after Levenberg–Marquardt steps on everything at once, stable throughout if the problem asks for it.
 
-    Then no memory becomes longer than the longest record, unless it was from the start: the data cannot tell such a
-    mode and its start from an offset, and what cancels in the record does not cancel after it.
+    Then no memory becomes longer than about half of the longest record, unless it was from the start: the data cannot
+    tell such a mode and its start from a drift, and what cancels in the record does not cancel after it.
 
     References
     ----------
@@ -154,7 +161,7 @@ def refined(problem: Problem, fit: Fit, tolerance: float = 1e-6) -> Fit:
     own = problem.dynamic(fit.system)
     if problem.stable and own:
         transition = fit.system.transition[:own, :own]
-        radius, limit = spectral_radius(transition), math.exp(-0.9 / problem.longest)
+        radius, limit = spectral_radius(transition), problem.largest_radius
         limit = limit if radius < limit else math.sqrt(radius)
         if limit - radius < ROUNDING:
             return fit
@@ -193,6 +200,8 @@ def _linearised(problem: Problem, fit: Fit) -> tuple[Array, Array, Callable[[Arr
         step = np.zeros(chain.shape[1])
         step[: transition.size] = (transition - fit.system.transition).ravel()
         step[outer] = rest
+        if not np.isfinite(step).all():
+            return replace(fit, error=np.inf)
         moved = _moved(problem, fit, step, here.start_steps(chain @ step, problem.records))
         return replace(moved, coordinates=coordinates)
 
@@ -214,8 +223,6 @@ def _transition(problem: Problem, fit: Fit, step: Array) -> tuple[Array, Contrac
 
 def _moved(problem: Problem, fit: Fit, step: Array, start_steps: Array) -> Fit:
     """The fit after a step of the entries and one of the starts."""
-    if not np.isfinite(step).all():
-        return replace(fit, error=np.inf)
     entries = [getattr(fit.system, name) for name in problem.entries]
     parts = np.split(step, np.cumsum([entry.size for entry in entries])[:-1])
     changed = {

@@ -96,16 +96,27 @@ def transition_of(coordinates: Contraction) -> Tensor:
     Revay, Wang & Manchester (2021), A Convex Parameterization of Robust Recurrent Neural Networks, for the form with
     E and F.
     """
-    W, Y, limit = coordinates
+    E, F = _pencil(coordinates)
+    return coordinates.limit * torch.linalg.solve_ex(E, F).result
+
+
+def _pencil(coordinates: Contraction) -> tuple[Tensor, Tensor]:
+    """E and F."""
+    W, Y, _ = coordinates
     order = len(Y)
     square = W.T @ W + EPSILON * torch.eye(2 * order, dtype=W.dtype)
-    upper, lower, moved = square[:order, :order], square[order:, order:], square[order:, :order]
-    return limit * torch.linalg.solve((upper + lower + Y - Y.T) / 2, moved)
+    return (square[:order, :order] + square[order:, order:] + Y - Y.T) / 2, square[order:, :order]
 
 
 def tangent(coordinates: Contraction) -> Array:
-    """∂ vec D / ∂ (vec W, vec Y), row by row: (n², 5n²)."""
-    W, Y, limit = coordinates
-    by_w, by_y = torch.func.jacrev(lambda W, Y: transition_of(Contraction(W, Y, limit)), argnums=(0, 1))(W, Y)
-    size = Y.numel()
-    return torch.cat([by_w.reshape(size, -1), by_y.reshape(size, -1)], dim=1).numpy()
+    """∂ vec D / ∂ (vec W, vec Y), row by row, (n², 5n²): dD = r E⁻¹ (dF − dE E⁻¹ F) with dH = dWᵀ W + Wᵀ dW."""
+    W, limit, order = coordinates.W.numpy(), coordinates.limit, len(coordinates.Y)
+    unit = np.eye(2 * order)
+    half = np.einsum("ja,ib->ijab", unit, W)  # dWᵀ W for a step of W_ij
+    square = (half + half.swapaxes(2, 3)).reshape(-1, 2 * order, 2 * order)
+    small = np.eye(order * order).reshape(-1, order, order)
+    of_e = np.concatenate([square[:, :order, :order] + square[:, order:, order:], small - small.swapaxes(1, 2)]) / 2
+    of_f = np.concatenate([square[:, order:, :order], np.zeros_like(small)])
+    E, F = (part.numpy() for part in _pencil(coordinates))
+    moved = limit * np.linalg.solve(E, of_f - of_e @ np.linalg.solve(E, F))
+    return np.ascontiguousarray(moved.reshape(len(moved), -1).T)
