@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
 from seqdyn.composition import Readout, Stack
+from seqdyn.identification.kalman import states
 from seqdyn.identification.system import LinearSystem
 from seqdyn.initial_state import Started
 
@@ -133,15 +133,13 @@ def _scaled(system: LinearSystem, x: Tensor | Sequence[Tensor], amplitude: float
 
 def _second_moment(system: LinearSystem, series: list[Tensor]) -> Array:
     """The mean of h_t h_tᵀ over the free run on all series."""
-    states = replace(
-        system, feedthrough=system.input_map, readout=system.transition, output_offset=system.state_offset
-    )  # its outputs are the states
+    moves = states(system)
     total, steps = np.zeros((system.order, system.order)), 0
     with np.errstate(over="ignore", invalid="ignore"):
         for one in series:
             h = None
             for piece in one.detach().cpu().double().split(ROWS_AT_ONCE):
-                run, h = states.simulate(piece.numpy(), h)
+                run, h = moves.simulate(piece.numpy(), h)
                 total += run.T @ run
                 steps += len(run)
     if not np.isfinite(total).all():
