@@ -325,7 +325,7 @@ class LinearStateSpaceRegressor(LinearModel):
 
     @property
     def _plan(self) -> Plan:
-        return Plan.of(self.get_params(deep=False), self._heads)
+        return Plan.of(vars(self), self._heads)
 
     # ---------------------------------------------------------------- identifying
 
