@@ -46,14 +46,14 @@ UNIDENTIFIED_ORDER = 4
 class LinearStateSpaceRegressor(LinearModel):
     """A linear state-space model: [y_t; h_t] = [A B; C D] [x_t; h_{t-1}] + [y_0; h_0], with noise K e_t in h_t.
 
-    Identified by subspace methods in closed form, then refined by exact gradients of the *free-run* error together
-    with the start of every record.
+    Identified by subspace methods in closed form, then refined by exact gradients of the error one step ahead or of the
+    *free run* (``focus``), together with the start of every record.
 
     Parameters
     ----------
     order : int of at least 1, or "auto"
-        Width of h. ``"auto"`` compares the orders from 0 (no memory) to 10 in the free run over the last
-        ``validation_fraction`` of every record, see ``order_search_``; beside it stand the ``singular_values_``.
+        Width of h. ``"auto"`` compares the orders from 0 (no memory) to 10 over the last ``validation_fraction`` of
+        every record, see ``order_search_``; beside it stand the ``singular_values_``.
     method : {"subspace+gradient", "subspace", "gradient"}
         Closed form and refinement, the closed form alone, or gradient steps from random weights.
     weighting : {"cva", "n4sid", "moesp"}
@@ -69,11 +69,11 @@ class LinearStateSpaceRegressor(LinearModel):
     block_rows : int or None
         Past and future steps of the Hankel matrices; None: 20, or fewer where the data are short.
     validation_fraction : float in (0, 1)
-        The end of every record on which orders are compared.
+        The end of every record on which orders and focuses are compared.
     focus : {"auto", "prediction", "simulation"}
-        Which error is made small: that of the prediction one step ahead, which also holds where the noise has dynamics
-        or the inputs react to the outputs, or that of the free run. ``"auto"`` takes the prediction where inputs
-        react, or where there are none, and else what the validation part says; see ``focus_``.
+        Which error is made small: the one of the prediction one step ahead, which is right where the noise has dynamics
+        or the inputs react to the outputs, or the one of the free run. ``"auto"``: one step ahead where inputs react,
+        where there are none, and where noise has a memory and the free run is not surely better, see ``focus_``.
     offset : {"constant", "drift", "trend"}
         What is added to the outputs: y_0 alone; a drift as well, an integrator of the noise, which is a state of the
         model; or, removed before the fit and not predicted, a straight line a record.
@@ -94,7 +94,8 @@ class LinearStateSpaceRegressor(LinearModel):
     Attributes
     ----------
     feedthrough_, readout_, input_map_, transition_, output_offset_, state_offset_, system_, block_matrix_
-        The model, see :class:`~seqdyn.estimators.linear_model.LinearModel`.
+        The model, see :class:`~seqdyn.estimators.linear_model.LinearModel`; so are ``estimation_``, ``dt_`` and
+        ``time_unit_``.
     order_ : int
         Width of h.
     starts_ : State
@@ -111,8 +112,6 @@ class LinearStateSpaceRegressor(LinearModel):
     focus_ : {"prediction", "simulation"} or None
         The error that the closed form and its refinement made small; None where the system was given, or trained from
         random weights.
-    dt_, time_unit_ : float, str
-        Time between two steps, and its unit.
     method_ : str
         How the model was found: the closed form, refined by ``"least squares"`` or by ``"training"``.
 

@@ -44,7 +44,13 @@ class LinearModel(NumberEstimator):
     output_offset_, state_offset_ : array
         y_0 in the units of the outputs, and h_0.
     system_ : LinearSystem
-        All of them and the model of the noise in one object, with poles, zeros and responses.
+        All of them and the model of the noise in one object, with poles, zeros and responses, names, figures and
+        standard errors.
+    estimation_ : Estimation or None
+        What is known of the way it was estimated, in network units; ``system_.estimation`` is in those of the data.
+        None where the system was given, or trained by gradient.
+    dt_, time_unit_ : float, str
+        Time between two steps, and its unit.
     block_matrix_ : xarray.DataArray
         [A B; C D] with the names of inputs, outputs and states.
     """

@@ -281,3 +281,16 @@ def test_what_is_identified_alone_has_an_empty_history() -> None:
     assert model.n_iter_ == 0 and list(model.history_["loss"]) == []
     model.partial_fit(*echo(seed=1))
     assert model.method_.endswith("+training") and len(model.history_) == 1
+
+
+def test_a_given_system_can_be_trained_on() -> None:
+    """From where it is, in its own units; what was known of its estimation is not known of what came of it."""
+    x, y = echo(noise=0.1)
+    given_ = LinearStateSpaceRegressor(order=1).fit(x, y).system_
+    model = LinearStateSpaceRegressor.from_system(given_).set_params(learning_rate=1e-4, random_state=0)
+    before = np.mean((model.predict(x) - y) ** 2)
+    model.partial_fit(x, y)
+    assert model.method_ == "given+training" and len(model.history_) == 1
+    assert not np.array_equal(model.transition_, given_.transition)
+    assert np.mean((model.predict(x) - y) ** 2) == pytest.approx(before, rel=0.1)
+    assert model.system_.estimation is None and model.system_.noise_gain is not None

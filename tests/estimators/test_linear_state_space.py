@@ -326,6 +326,9 @@ def same(one: LinearStateSpaceRegressor, other: LinearStateSpaceRegressor) -> No
     pd.testing.assert_frame_equal(one.order_search_, other.order_search_)
     assert (one.method_, one.order_) == (other.method_, other.order_)
     assert str(one.excitation_) == str(other.excitation_)
+    assert one.summary() == other.summary()
+    for found, expected in zip(one.estimation_.directions, other.estimation_.directions, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_files_hold_all_of_it(fitted: LinearStateSpaceRegressor, tmp_path: Path) -> None:
