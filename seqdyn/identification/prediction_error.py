@@ -30,8 +30,8 @@ from seqdyn.identification.system import LinearSystem
 Array = np.ndarray[Any, Any]
 ROUNDS = 3
 """Times that missing outputs are filled in and errors are weighed anew."""
-LONGEST_MEMORY = 0.9999
-"""Largest spectral radius of a predictor to begin with."""
+SHARE = 10
+"""A predictor may remember one such part of the longest record."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,20 @@ class PredictionProblem(Problem):
         return np.hstack([part.reshape(count, -1) for part in moved]).T
 
     def error(self, system: LinearSystem, starts: Array) -> float:
-        """Σ w ‖e_t‖²; infinite where the predictor is not stable."""
+        """Σ w ‖e_t‖²; infinite where the predictor remembers longer than the system, and than a tenth of the record.
+
+        Few data cannot tell such a predictor from one that has learnt by heart what their noise began with.
+        """
         assert system.noise_gain is not None
-        if not np.isfinite(system.noise_gain).all() or predictor(system).spectral_radius() >= 1.0:
+        if not np.isfinite(system.noise_gain).all():
             return np.inf
-        return super().error(system, starts)
+        radius, limit = predictor(system).spectral_radius(), max(min(system.spectral_radius(), 1.0), self.steady_radius)
+        return super().error(system, starts) if radius <= limit and radius < 1.0 else np.inf
+
+    @property
+    def steady_radius(self) -> float:
+        """The spectral radius of a predictor that remembers a tenth of the longest record."""
+        return math.exp(-SHARE / self.longest)
 
 
 @dataclass(frozen=True)
@@ -159,7 +168,9 @@ def predictor_part(records: Sequence[Record], problem: Problem, readout: Array, 
     return Fit(system, found.starts, problem.error(system, found.starts)), radius
 
 
-def beginning(records: Sequence[Record], problem: Problem, candidates: Subspace, order: int) -> tuple[Fit, float]:
+def beginning(
+    records: Sequence[Record], problem: PredictionProblem, candidates: Subspace, order: int
+) -> tuple[Fit, float]:
     """The closed form: B and D̄ of the predictor from its subspace, the rest by linear least squares.
 
     Returns
@@ -168,7 +179,7 @@ def beginning(records: Sequence[Record], problem: Problem, candidates: Subspace,
     float
         The spectral radius of D before it was made stable.
     """
-    transition = pulled_inside(candidates.transition(order), LONGEST_MEMORY)
+    transition = pulled_inside(candidates.transition(order), problem.steady_radius)
     return predictor_part(records, problem, candidates.readout(order), transition)
 
 
