@@ -225,7 +225,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--noise_seeds", type=int, default=100)
     chosen = parser.parse_args()
-    warnings.filterwarnings("ignore", "The closed-form estimate was unstable")  # this is what is counted here
+    warnings.filterwarnings("ignore", category=UserWarning)  # what they say of orders and stability is counted here
     print(machine())
     for question in chosen.what:
         questions[question](chosen)
