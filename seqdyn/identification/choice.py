@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import chi2
 
-from seqdyn.identification.focus import Focus, Freedom, Simulation, free_run_errors
+from seqdyn.identification.correlation import cross_correlation
+from seqdyn.identification.focus import Focus, Freedom, Prediction, Simulation, free_run_errors
 from seqdyn.identification.horizon import TooShort, horizon
-from seqdyn.identification.prediction_error import innovation_form
+from seqdyn.identification.prediction_error import completed, innovation_form, one_step_errors
 from seqdyn.identification.records import Record
 from seqdyn.identification.refinement import Fit
 from seqdyn.identification.subspace import Subspace
@@ -22,8 +23,10 @@ LARGEST_ORDER = 10
 """States that ``order="auto"`` looks at."""
 FEEDBACK_ORDER = 6
 """The same where inputs hold the last outputs, and no criterion on singular values applies."""
-PATIENCE = 4.0
-"""Free run errors may be larger by so many times d/T before the one-step error is no longer followed."""
+LAGS = 20
+"""Steps over which errors are looked at for what is left in them."""
+UNSURE, UNLIKELY = 0.01, 1e-3
+"""p-values below which errors are not taken to be white, and a model is taken to be wrong."""
 EXACT = 1e-8
 """Error, in units of the outputs, that is rounding alone."""
 
@@ -85,6 +88,10 @@ class Split:
         """The weight of all late steps."""
         return sum(float(record.weight[late].sum()) for record, late in zip(self.whole, self.late, strict=True))
 
+    def error(self, focus: Focus, fit: Fit) -> float:
+        """What the focus makes small, over the ends."""
+        return self.root_mean_square(focus.errors(self.whole, fit)) if np.isfinite(fit.error) else np.inf
+
     def root_mean_square(self, errors: Sequence[Array]) -> float:
         """Of the late steps; infinite where a run overflows."""
         total = float(self.squares(errors).sum())
@@ -92,10 +99,11 @@ class Split:
 
 
 class Attempt(NamedTuple):
-    """A trial, and the better of its two fits to the beginnings."""
+    """A trial, and the better of its fits to the beginnings; whether that came from the fit of the free run."""
 
     trial: Trial
     fit: Fit
+    from_simulation: bool = False
 
 
 def attempts(focus: Focus, split: Split, order: int | None, block_rows: int | None, refine: bool) -> list[Attempt]:
@@ -123,15 +131,64 @@ def attempts(focus: Focus, split: Split, order: int | None, block_rows: int | No
 
 
 def _attempt(focus: Focus, split: Split, candidates: Subspace, order: int, refine: bool) -> Attempt:
-    def error(fit: Fit) -> float:
-        return split.root_mean_square(focus.errors(split.whole, fit)) if np.isfinite(fit.error) else np.inf
-
     first, _ = focus.begin(candidates, order)
-    before = error(first)
+    before = split.error(focus, first)
     last = focus.refine(first, tolerance=1e-4) if refine and before > EXACT else first
-    after = before if last is first else error(last)
+    after = before if last is first else split.error(focus, last)
     trial = Trial(focus.name, order, float(candidates.singular_values[order - 1]), before, after)
     return Attempt(trial, last if after < before else first)
+
+
+def continued(
+    tried: Sequence[Attempt],
+    free: Sequence[Attempt],
+    split: Split,
+    order: int | None,
+    block_rows: int | None,
+    freedom: Freedom,
+) -> list[Attempt]:
+    """The attempts to predict, with a search that begins at the free run's fit of the same order where that is better.
+
+    Two searches may end in two places that the errors one step ahead can hardly tell apart: of a model that cannot be
+    right, one is right about what is fast, and one about what is slow. The one that runs closer to the ends counts.
+
+    Parameters
+    ----------
+    tried, free : sequence of Attempt
+        Of prediction and of simulation.
+    split, order, block_rows
+        As in :func:`attempts`.
+    freedom : Freedom
+    """
+    data = horizon(split.heads, order, block_rows)
+    simulation, prediction = Simulation.of(split.heads, freedom), Prediction.of(split.heads, freedom)
+    fits = {one.trial.order: one.fit for one in free}
+
+    def better(one: Attempt) -> Attempt:
+        if one.trial.order not in fits:
+            return one
+        fit = prediction.from_simulation(simulation, fits[one.trial.order], data, tolerance=1e-4)
+        if not comparable(one.fit, fit, split.heads) or not _runs_closer(fit, one.fit, split):
+            return one
+        return Attempt(one.trial._replace(refined_error=split.error(prediction, fit)), fit, True)
+
+    return [better(one) for one in tried]
+
+
+def comparable(fit: Fit, other: Fit, records: Sequence[Record]) -> bool:
+    """Whether the one-step errors of another fit of the same order are no larger than its d numbers can explain.
+
+    T ln (Σ ‖e‖² of the other / Σ ‖e‖² of the fit) ≤ d
+    """
+    if not np.isfinite(other.error):
+        return False
+    spent = parameters(fit.system.order, records)
+    return not np.isfinite(fit.error) or known_steps(records) * math.log(other.error / fit.error) <= spent
+
+
+def _runs_closer(one: Fit, other: Fit, split: Split) -> bool:
+    runs = [split.root_mean_square(free_run_errors(split.whole, innovation_form(fit))) for fit in (one, other)]
+    return runs[0] < runs[1]
 
 
 def static(records: Sequence[Record], split: Split, freedom: Freedom) -> Attempt:
@@ -167,47 +224,60 @@ def known_steps(records: Sequence[Record]) -> float:
     return sum(float((record.weight > 0).mean(axis=1).sum()) for record in records)
 
 
-def predicts_better(simulation: Attempt, prediction: Attempt, split: Split) -> bool:
-    """Whether the fit of the one-step error is the one to take, of a system whose inputs do not react to its outputs.
+def leaves_white(fit: Fit, records: Sequence[Record]) -> bool:
+    """Whether what the free run leaves of the records is white: then no fit is more likely."""
+    return is_white(free_run_errors(records, fit), UNSURE)
 
-    If what the free run leaves is white, it is the most likely fit, and is taken. Else both fits run freely over the
-    ends. Noise with a memory makes the one-step error the better guide, unless the model cannot be right: then the free
-    run is better over the ends by more than the few numbers that were estimated explain,
 
-        ln (Σ ‖e‖² of the prediction / Σ ‖e‖² of the simulation) > 4 d / T
+def explains(fit: Fit, records: Sequence[Record]) -> bool:
+    """Whether the errors one step ahead are white, and know nothing of the inputs so far: the model can be right.
 
     References
     ----------
-    Ljung (1999), System Identification, sections 8.5 and 16.4: a fit makes small the error that it is asked to, where
-    the model cannot be right, and d/T is what estimating d numbers adds to an error.
+    Ljung (1999), System Identification, section 16.6.
     """
-    if not np.isfinite(prediction.fit.error) or simulation.trial.error <= EXACT:
-        return False
-    left = free_run_errors(split.heads, simulation.fit)
-    if all(is_white([error[:, output] for error in left]) for output in range(left[0].shape[1])):
-        return False
-    ahead, free = (
+    errors = one_step_errors(completed(records, fit), fit)
+    return is_white(errors, UNLIKELY) and _deaf(errors, records)
+
+
+def runs_closer_by_far(simulation: Attempt, prediction: Attempt, split: Split) -> bool:
+    """Whether the free run's fit runs closer to the ends than the d numbers of the other can explain.
+
+    ln (Σ ‖e‖² of the prediction / Σ ‖e‖² of the simulation) > 4 d / T
+    """
+    run, other = (
         float(split.squares(free_run_errors(split.whole, fit)).sum())
-        for fit in (innovation_form(prediction.fit), simulation.fit)
+        for fit in (simulation.fit, innovation_form(prediction.fit))
     )
-    if not np.isfinite(ahead):
-        return False
     spent = parameters(prediction.trial.order, split.heads) / known_steps(split.heads)
-    return math.log(ahead / free) <= PATIENCE * spent
+    return not np.isfinite(other) or math.log(other / run) > 4 * spent
 
 
-def is_white(errors: Sequence[Array], lags: int = 20) -> bool:
-    """Whether errors of different steps are uncorrelated, by Ljung and Box's test at 1 %.
+def is_white(errors: Sequence[Array], level: float) -> bool:
+    """Whether errors (time, outputs) of different steps are uncorrelated, by Ljung and Box's test.
 
     References
     ----------
     Ljung & Box (1978), On a measure of lack of fit in time series models.
     """
-    count, power = sum(len(error) for error in errors), sum(float(error @ error) for error in errors)
-    reach = min(lags, *(len(error) - 1 for error in errors))
-    if reach < 1 or power == 0:
+    reach = min(LAGS, *(len(error) - 1 for error in errors))
+    count = sum(len(error) for error in errors)
+    power = sum((error**2).sum(axis=0) for error in errors)
+    if reach < 1 or not np.all(power > 0):
         return True
-    products = [sum(float(error[k:] @ error[: len(error) - k]) for error in errors) for k in range(1, reach + 1)]
+    products = [sum((error[k:] * error[: len(error) - k]).sum(axis=0) for error in errors) for k in range(1, reach + 1)]
     correlation = np.array(products) / power
-    statistic = count * (count + 2) * (correlation**2 / (count - np.arange(1, reach + 1))).sum()
-    return bool(chi2.sf(statistic, reach) > 0.01)
+    statistic = count * (count + 2) * (correlation**2 / (count - np.arange(1, reach + 1))[:, None]).sum(axis=0)
+    return bool(chi2.sf(statistic, reach).min() > level / len(statistic))
+
+
+def _deaf(errors: Sequence[Array], records: Sequence[Record]) -> bool:
+    """Whether errors do not correlate with the inputs of the same and of earlier steps."""
+    long = [(error, record.x) for error, record in zip(errors, records, strict=True) if len(error) > 4 * LAGS]
+    for output, column in np.ndindex(errors[0].shape[1], records[0].x.shape[1]):
+        pairs = [(e[:, output], x[:, column]) for e, x in long if np.ptp(e[:, output]) and np.ptp(x[:, column])]
+        found = [cross_correlation(error, seen, range(LAGS + 1)) for error, seen in pairs]
+        statistic, freedom = (sum(part) for part in zip(*found, strict=True)) if found else (0.0, 1)
+        if chi2.sf(statistic, freedom) < UNLIKELY / errors[0].shape[1] / records[0].x.shape[1]:
+            return False
+    return True

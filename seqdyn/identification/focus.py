@@ -165,6 +165,14 @@ class Prediction:
     def refine(self, fit: Fit, tolerance: float = 1e-6) -> Fit:
         return predicting(self.records, self.problem, fit, tolerance) if np.isfinite(fit.error) else fit
 
+    def from_simulation(self, simulation: Simulation, fit: Fit, data: Factor, tolerance: float = 1e-6) -> Fit:
+        """The search from a fit of the free run and the gain of its noise: it may end where another one does not."""
+        noisy = with_noise(fit.system, data, simulation.records, fit.starts, refine=True)
+        if noisy.noise_gain is None:
+            return replace(fit, error=np.inf)
+        begin = search_form(replace(fit, system=noisy, coordinates=None))
+        return self.refine(replace(begin, error=self.problem.error(begin.system, begin.starts)), tolerance)
+
     def errors(self, records: Sequence[Record], fit: Fit) -> list[Array]:
         return one_step_errors(completed(records, fit), fit)
 

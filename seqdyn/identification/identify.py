@@ -9,13 +9,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seqdyn.identification.choice import Attempt, Split, Trial, attempts, best, predicts_better, static
+from seqdyn.identification.choice import (
+    EXACT,
+    Attempt,
+    Split,
+    Trial,
+    attempts,
+    best,
+    comparable,
+    continued,
+    explains,
+    leaves_white,
+    runs_closer_by_far,
+    static,
+)
 from seqdyn.identification.excitation import Excitation, delays, excitation
 from seqdyn.identification.feedback import feedback
-from seqdyn.identification.focus import Focus, Freedom, Prediction, Simulation
+from seqdyn.identification.focus import Freedom, Prediction, Simulation
+from seqdyn.identification.hankel import Factor
 from seqdyn.identification.horizon import TooShort, horizon
 from seqdyn.identification.noise import with_noise
 from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.refinement import Fit
 from seqdyn.identification.sensitivity import equations
 from seqdyn.identification.system import LinearSystem
 
@@ -65,7 +80,7 @@ class Settings:
         """What of the model is free."""
         return Freedom(self.feedthrough, self.free_starts, self.stable)
 
-    def focused(self, name: str, records: Sequence[Record]) -> Focus:
+    def focused(self, name: str, records: Sequence[Record]) -> Simulation | Prediction:
         """The focus of this name, on these records."""
         if name == "simulation":
             return Simulation.of(records, self.freedom, self.weighting)
@@ -111,11 +126,15 @@ class Identification:
 
 
 class Choice(NamedTuple):
-    """What is fitted to all of the records, and what was tried before."""
+    """What is fitted to all of the records, and what was tried before.
+
+    ``from_simulation``: that the search for the one-step error begins at the fit of the free run.
+    """
 
     focus: str
     order: int
     refine: bool
+    from_simulation: bool
     tried: list[Attempt]
 
 
@@ -200,14 +219,35 @@ def _identified(records: Sequence[Record], settings: Settings) -> Identification
         return Identification(fit.system, fit.starts, chosen.focus, 0, False, np.zeros(0), trials, None, 0.0)
     data = horizon(records, chosen.order, settings.block_rows)
     focus = settings.focused(chosen.focus, records)
-    candidates = focus.candidates(data)
-    fit, radius = focus.begin(candidates, chosen.order)
-    if chosen.refine:
-        fit = focus.refine(fit)
+    fit, radius = _fitted(focus, data, chosen, settings)
+    if not np.isfinite(fit.error):  # no stable predictor was found
+        focus = Simulation.of(records, settings.freedom, settings.weighting)
+        fit, radius = _fitted(focus, data, chosen, settings)
     fit = focus.finish(fit, data, chosen.refine)
+    values = focus.candidates(data).singular_values
     checked = excitation(records, data, chosen.order, settings.weighting)
-    what = (chosen.focus, chosen.order, chosen.refine)
-    return Identification(fit.system, fit.starts, *what, candidates.singular_values, trials, checked, radius)
+    what = (focus.name, chosen.order, chosen.refine)
+    return Identification(fit.system, fit.starts, *what, values, trials, checked, radius)
+
+
+def _fitted(focus: Simulation | Prediction, data: Factor, chosen: Choice, settings: Settings) -> tuple[Fit, float]:
+    """The fit to all of the records, and the spectral radius its closed form had before it was made stable."""
+    fit, radius = focus.begin(focus.candidates(data), chosen.order)
+    if not chosen.refine:
+        return fit, radius
+    fit = focus.refine(fit)
+    if isinstance(focus, Prediction) and data.inputs and settings.offset != "drift" and not data.inputs_hold_outputs:
+        fit = _better_start(fit, focus, data, chosen, settings)
+    return fit, radius
+
+
+def _better_start(fit: Fit, focus: Prediction, data: Factor, chosen: Choice, settings: Settings) -> Fit:
+    """The fit, or the end of a search that begins at the fit of the free run, if that is better."""
+    simulation = Simulation.of(focus.records, settings.freedom, settings.weighting)
+    free = simulation.refine(simulation.begin(simulation.candidates(data), chosen.order)[0])
+    other = focus.from_simulation(simulation, free, data)
+    wanted = chosen.from_simulation and comparable(fit, other, focus.records)
+    return other if wanted or other.error < fit.error else fit
 
 
 def _choice(records: Sequence[Record], settings: Settings) -> Choice:
@@ -215,25 +255,35 @@ def _choice(records: Sequence[Record], settings: Settings) -> Choice:
     names = _focuses(records, settings)
     order = int(settings.order) if isinstance(settings.order, Integral) else None
     if order is not None and len(names) == 1:
-        return Choice(names[0], order, settings.refine, [])
+        return Choice(names[0], order, settings.refine, False, [])
     split = Split.of(records, settings.validation_fraction)
     zero = [static(split.heads, split, settings.freedom)] if order is None and split.heads else []
-    found: dict[str, Attempt] = {}
-    tried: list[Attempt] = []
-    for name in names:
-        focus = settings.focused(name, split.heads)
-        own = [*zero, *attempts(focus, split, order, settings.block_rows, settings.refine)]
-        tried += own[len(zero) * bool(tried) :]
-        if own:
-            found[name] = best(own, records)
-    name = names[0]
-    if len(found) > 1 and predicts_better(found["simulation"], found["prediction"], split):
-        name = "prediction"
-    if name not in found:
-        return Choice(name, order or 0, settings.refine, tried)
-    trial = found[name].trial
-    refine = settings.refine if order is not None else trial.refined_error < trial.subspace_error
-    return Choice(name, trial.order, refine, tried)
+    tried = {
+        name: attempts(settings.focused(name, split.heads), split, order, settings.block_rows, settings.refine)
+        for name in names
+    }
+    if len(names) > 1 and tried["prediction"]:
+        tried["prediction"] = continued(*reversed(tried.values()), split, order, settings.block_rows, settings.freedom)
+    chosen = {name: best([*zero, *some], records) for name, some in tried.items() if zero or some}
+    everything = [*zero, *(one for some in tried.values() for one in some)]
+    name = _focus(names, chosen, split)
+    if name not in chosen:
+        return Choice(name, order or 0, settings.refine, False, everything)
+    trial, from_simulation = chosen[name].trial, chosen[name].from_simulation
+    refine = settings.refine if order is not None else from_simulation or trial.refined_error < trial.subspace_error
+    return Choice(name, trial.order, refine, from_simulation, everything)
+
+
+def _focus(names: Sequence[str], chosen: dict[str, Attempt], split: Split) -> str:
+    """The free run where its errors are white, or where the errors one step ahead show that no model explains them."""
+    if len(names) == 1 or set(chosen) != set(names) or not np.isfinite(chosen["prediction"].fit.error):
+        return names[0]
+    run, ahead = chosen["simulation"], chosen["prediction"]
+    if run.trial.error <= EXACT or leaves_white(run.fit, split.heads):
+        return "simulation"
+    if not explains(ahead.fit, split.heads) and runs_closer_by_far(run, ahead, split):
+        return "simulation"
+    return "prediction"
 
 
 def _focuses(records: Sequence[Record], settings: Settings) -> list[str]:
