@@ -122,7 +122,7 @@ def test_feedback_within_the_step_needs_no_feedthrough() -> None:
     tests = (
         ARXRegressor(output_lags=1, input_lags=0, feedthrough=False).fit(u[:, None], y).residual_tests(u[:, None], y)
     )
-    verdicts = tests.set_index("test")["verdict"]
+    verdicts = model.residual_tests(u[:, None], y).set_index("test")["verdict"]
     assert verdicts["whiteness"] == "nothing left"
     assert verdicts["feedback"] == "the input reacts to the output: fit with focus='prediction'"
 
