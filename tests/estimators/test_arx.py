@@ -119,9 +119,7 @@ def test_feedback_within_the_step_needs_no_feedthrough() -> None:
     pole, gain = right.poles().real.max(), right.markov_parameters(2)[1].item()
     assert abs(pole - 0.9) < 3 * right.standard_error(lambda system: system.poles().real.max())
     assert abs(gain - 0.5) < 3 * right.standard_error(lambda system: system.markov_parameters(2))[1].item()
-    tests = (
-        ARXRegressor(output_lags=1, input_lags=0, feedthrough=False).fit(u[:, None], y).residual_tests(u[:, None], y)
-    )
+    model = ARXRegressor(output_lags=1, input_lags=0, feedthrough=False).fit(u[:, None], y)
     verdicts = model.residual_tests(u[:, None], y).set_index("test")["verdict"]
     assert verdicts["whiteness"] == "nothing left"
     assert verdicts["feedback"] == "the input reacts to the output: fit with focus='prediction'"
