@@ -24,7 +24,7 @@ LONG_DELAY = 2
 """Steps of delay that a low order does not mind."""
 INFLATION = 50.0
 """Variance inflation factor from which an input nearly follows from the others: a gain that would be known to 10 % is
-known to 70 %, and has the wrong sign in 8 of 100 cases."""
+known to 70 %, and has the wrong sign in 7 of 100 cases."""
 
 
 @dataclass(frozen=True)
@@ -222,9 +222,10 @@ def first_effects(data: Factor) -> Array:
 
     Notes
     -----
-    A response that rises softly out of much noise is seen late: the delay is then some steps too long. Of 11 delays in
-    20 records of 1,000 steps it is right in 99.5 … 100 % where the first coefficient stands out; of a plant that begins
-    with 0.4 % of its sum, under noise of a fifth of the output, it is 0.2 (white inputs) to 3 steps too long.
+    Over 200 records of 1,000 steps, delays 0 … 10 of a first-order plant, white inputs or inputs with a memory of 0.7:
+    right in 98 %, too short in 1.5 %, where an early coefficient is seen by chance. A response that rises softly out of
+    much noise is seen late: of a plant that begins with 0.5 % of its sum, under noise of a fifth of the output, the
+    delay is 0.2 (white inputs) to 3 steps (a memory of 0.95) too long.
 
     References
     ----------

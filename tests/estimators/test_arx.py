@@ -224,7 +224,7 @@ def test_the_criterion_is_that_of_separate_fits_over_the_same_steps() -> None:
 
 
 def test_the_true_lags_are_mostly_found() -> None:
-    """p = 2 and q = 2 (of the second input) over 20 records of 400 steps: exactly in 14, never too few."""
+    """p = 2 and q = 2 (of the second input) over 20 records of 400 steps: exactly in 13, never too few."""
     found = []
     for seed in range(20):
         model = ARXRegressor(output_lags="auto", input_lags="auto").fit(*driven(400, seed))

@@ -144,7 +144,7 @@ def test_one_input_alone_may_be_beyond_the_bound() -> None:
 def test_the_bound_is_where_a_sign_can_be_lost() -> None:
     """A gain that unrelated inputs tell to 10 %: over 400 records it spreads by √VIF times that, the sum does not.
 
-    The wrong sign has 0.1 % of the gains at an inflation of 10, 7.9 % at 50.
+    The wrong sign has 0.1 % of the gains at an inflation of 10, 7 % at 50.
     """
     spreads, wrong = {}, {}
     for inflation in (1.001, 10.0, INFLATION):
@@ -159,7 +159,7 @@ def test_the_bound_is_where_a_sign_can_be_lost() -> None:
     for inflation, (single, together) in spreads.items():
         assert single == pytest.approx(0.1 * np.sqrt(inflation), rel=0.15)
         assert together < 0.16
-    assert wrong[10.0] < 0.01 < wrong[INFLATION] == pytest.approx(0.079, abs=0.03)
+    assert wrong[10.0] < 0.01 < wrong[INFLATION] == pytest.approx(0.0725, abs=0.03)
 
 
 def test_unrelated_inputs_are_not_accused() -> None:
@@ -182,7 +182,7 @@ def _collinear_messages(x: Array) -> tuple[str, ...]:
 def test_most_delays_are_hit(colour: float, noise: float) -> None:
     """Delays 0 … 10 of a first-order plant in 20 records of 1,000 steps; the noise in deviations of the output.
 
-    Hit are 99.8 % of 200; an early coefficient may be seen by chance, none is too long.
+    Of 200 records 98 % are hit; in 1.5 % an early coefficient is seen by chance, which leaves the delay too short.
     """
     missed = []
     for seed in range(20):
