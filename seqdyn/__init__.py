@@ -109,6 +109,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from seqdyn.motion.model import MotionModel
     from seqdyn.motion.steering import steering_map, steering_neurons
     from seqdyn.reports.audits import check_causal, check_likelihood, check_padding
+    from seqdyn.reports.compare import compare
     from seqdyn.reports.comparison import compare_models
     from seqdyn.reports.motion.report import MotionReport, motion_report
     from seqdyn.reports.stability.report import StabilityReport, assert_stable, stability_report
@@ -177,6 +178,7 @@ _HOME = {
     "motion.model": ("MotionModel",),
     "motion.steering": ("steering_map", "steering_neurons"),
     "reports.audits": ("check_causal", "check_padding", "check_likelihood"),
+    "reports.compare": ("compare",),
     "reports.comparison": ("compare_models",),
     "reports.motion.report": ("motion_report", "MotionReport"),
     "reports.stability.report": ("stability_report", "StabilityReport", "assert_stable"),
