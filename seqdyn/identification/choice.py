@@ -180,10 +180,9 @@ def comparable(fit: Fit, other: Fit, records: Sequence[Record]) -> bool:
 
     T ln (Σ ‖e‖² of the other / Σ ‖e‖² of the fit) ≤ d
     """
-    if not np.isfinite(other.error):
-        return False
-    spent = parameters(fit.system.order, records)
-    return not np.isfinite(fit.error) or known_steps(records) * math.log(other.error / fit.error) <= spent
+    if other.error <= fit.error or fit.error == 0:
+        return other.error <= fit.error and np.isfinite(other.error)
+    return known_steps(records) * math.log(other.error / fit.error) <= parameters(fit.system.order, records)
 
 
 def _runs_closer(one: Fit, other: Fit, split: Split) -> bool:
@@ -250,7 +249,7 @@ def runs_closer_by_far(simulation: Attempt, prediction: Attempt, split: Split) -
         for fit in (simulation.fit, innovation_form(prediction.fit))
     )
     spent = parameters(prediction.trial.order, split.heads) / known_steps(split.heads)
-    return not np.isfinite(other) or math.log(other / run) > 4 * spent
+    return not np.isfinite(other) or other > math.exp(4 * spent) * run
 
 
 def is_white(errors: Sequence[Array], level: float) -> bool:

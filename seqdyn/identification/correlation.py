@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.linalg import toeplitz
-from scipy.stats import chi2
 from statsmodels.tsa.stattools import acf, acovf, q_stat
-
-from seqdyn.identification.kalman import stretches
 
 Array = np.ndarray[Any, Any]
 
@@ -97,54 +93,3 @@ def cross_correlation(errors: Array, inputs: Array, lags: range) -> tuple[float,
     kept = values > 1e-6 * values[-1]  # directions in which the inputs vary at all
     statistic = time * float(((vectors[:, kept].T @ correlation) ** 2 / values[kept]).sum())
     return statistic, int(kept.sum())
-
-
-def feedback_p_value(inputs: Sequence[Array], errors: Sequence[Array], lags: int) -> float:
-    """The p-value of no feedback: whether inputs of later steps know one-step errors of earlier ones.
-
-        p = 1 − (1 − min_ij p_ij)^{inputs · outputs}        p_ij of Σ T rᵀ P⁻¹ r over the stretches of known errors
-
-    An input that was chosen without a look at the outputs cannot know an error before it is made.
-
-    Parameters
-    ----------
-    inputs, errors : sequence of array, shapes (time, inputs) and (time, outputs)
-        One a record; errors one step ahead, of a model that fits, NaN where none is known. A stretch of known errors
-        counts from four times ``lags`` steps on.
-    lags : int, at least 1
-        How many steps later an input may react. What it does within the step is not tested: x_t and e_t are correlated
-        where an output reaches the input at once, and also where the model lacks a feedthrough.
-
-    Returns
-    -------
-    float
-        Uniform in [0, 1] without feedback; NaN where no stretch is long enough or nothing changes.
-
-    References
-    ----------
-    Ljung (1999), System Identification, sections 13.4 and 16.6; Šidák (1967) for the least of several p-values.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> errors = np.random.default_rng(0).normal(size=(500, 1))
-    >>> deaf, reacting = np.random.default_rng(1).normal(size=(500, 1)), -0.5 * np.vstack([[[0.0]], errors[:-1]])
-    >>> feedback_p_value([deaf], [errors], 10) > 0.01, feedback_p_value([reacting + deaf], [errors], 10) > 0.01
-    (True, False)
-    """
-    parts = [part for x, e in zip(inputs, errors, strict=True) for part in _known(x, e, 4 * lags)]
-    found = []
-    for output, column in np.ndindex(errors[0].shape[1], inputs[0].shape[1]):
-        pairs = [(e[:, output], x[:, column]) for x, e in parts if np.ptp(e[:, output]) and np.ptp(x[:, column])]
-        sums = [cross_correlation(error, seen, range(-lags, 0)) for error, seen in pairs]
-        if sums:
-            statistic, freedom = map(sum, zip(*sums, strict=True))
-            found.append(float(chi2.sf(statistic, freedom)))
-    return 1.0 - (1.0 - min(found)) ** len(found) if found else np.nan
-
-
-def _known(inputs: Array, errors: Array, least: int) -> list[tuple[Array, Array]]:
-    """The stretches of so many steps without a gap."""
-    known: Any = ~np.isnan(errors).any(axis=1)
-    spans = [slice(begin, end) for begin, end in stretches(known) if known[begin] and end - begin >= least]
-    return [(inputs[span], errors[span]) for span in spans]

@@ -104,7 +104,6 @@ class Estimation:
         share = self.parameters / self.steps
         return math.exp(self.log_determinant) * (1 + share) / (1 - share) if share < 1 else math.inf
 
-
     def in_basis(self, basis: Array, inverse: Array) -> Estimation:
         """The same for h̃ = T h."""
         return replace(self, directions=self.directions and self.directions.in_basis(basis, inverse))

@@ -88,7 +88,7 @@ def excitation(records: Sequence[Record], data: Factor, order: int, weighting: s
     block_rows = data.past + data.future
     condition = condition if data.inputs else 1.0
     messages = [*_constant(rows), *_duplicated(rows)]
-    if not messages and np.linalg.matrix_rank(rows - rows.mean(axis=0), rtol=1e-8) < data.inputs:
+    if data.inputs and not messages and np.linalg.matrix_rank(rows - rows.mean(axis=0), rtol=1e-8) < data.inputs:
         messages.append("Some inputs add up to another one: their effects cannot be told apart. Leave one out.")
     apart = not messages
     messages += _nearly_collinear(rows) if apart else []

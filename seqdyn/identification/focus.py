@@ -41,6 +41,8 @@ INSIST = 0.5
 """Share of the error below which a memory longer than the records support is kept."""
 MARGINAL = 1e-9
 """Distance from the unit circle at which a mode that neither grows nor decays is kept."""
+LARGEST_CONDITION = 1e8
+"""Of I − D, from which a system counts as one with an integrator."""
 DRIFTS = (0.03, 0.2, 0.6)
 """Shares of a one-step error that a drift may keep, to begin with."""
 
@@ -181,7 +183,8 @@ class Prediction:
         fit = in_unit_states(replace(fit, error=filled.error(fit.system, fit.starts)), filled)
         found = directions(filled, fit, white_root(filled, fit)) if refine else None
         count = free_parameters(filled, fit)
-        return _known(innovation_form(fit), self.name, self.records, count, found)
+        known = _known(innovation_form(fit), self.name, self.records, count, found)
+        return at_rest(known) if self.problem.free_starts else known
 
     def _drifting(self, fit: Fit) -> Fit:
         """The fit with an integrator of the errors beside its states, the best of some gains."""
@@ -223,6 +226,28 @@ def in_unit_states(fit: Fit, problem: Problem) -> Fit:
     size = np.where(np.isfinite(size) & (size > 0), size, 1.0)
     size[problem.dynamic(fit.system) :] = 1.0
     return replace(fit, system=fit.system.in_basis(np.diag(1.0 / size)), starts=fit.starts / size, coordinates=None)
+
+
+def at_rest(fit: Fit) -> Fit:
+    """The same fit with h_0 = 0, the states counted from δ = (I − D)⁻¹ h_0; the output at rest at x = 0 is y_0 + B δ.
+
+    A system with an integrator stays as it is.
+    """
+    system, estimation = fit.system, fit.system.estimation
+    gap = np.eye(system.order) - system.transition
+    if np.linalg.cond(gap) > LARGEST_CONDITION:
+        return fit
+    inverse = np.linalg.inv(gap)
+    rest = inverse @ system.state_offset
+    if estimation is not None and estimation.directions is not None:
+        along = estimation.directions
+        moved = (along.transition @ rest + along.state_offset) @ inverse.T
+        offsets = along.output_offset + along.readout @ rest + moved @ system.readout.T
+        along = along._replace(output_offset=offsets, state_offset=np.zeros_like(along.state_offset))
+        estimation = replace(estimation, directions=along)
+    offset = system.output_offset + system.readout @ rest
+    system = replace(system, output_offset=offset, state_offset=None, estimation=estimation)
+    return replace(fit, system=system, starts=fit.starts - rest)
 
 
 def _known(fit: Fit, focus: str, records: Sequence[Record], count: int, found: Directions | None) -> Fit:

@@ -37,6 +37,11 @@ from seqdyn.identification.system import LinearSystem
 Array = np.ndarray[Any, Any]
 REACTS = 1e-3
 """p-value of free inputs below which they are taken to react to the outputs."""
+IN_A_LOOP = (
+    "The inputs react to the outputs, and seem to act on them within the same step: whether x_t moves y_t or y_t moves "
+    "x_t, these data cannot tell. If no input acts at once, set feedthrough=False."
+)
+"""What is said of a feedthrough in a loop."""
 
 
 @dataclass(frozen=True)
@@ -212,12 +217,14 @@ def least_squares_starts(system: LinearSystem, records: Sequence[Record]) -> Arr
 
 def _identified(records: Sequence[Record], settings: Settings) -> Identification:
     """The model of records whose inputs act without delay."""
-    chosen = _choice(records, settings)
+    data = _seen(records, settings)
+    chosen = _choice(records, settings, data)
     trials = [one.trial for one in chosen.tried]
     if not chosen.order:
         fit = Simulation.of(records, settings.freedom).static()
         return Identification(fit.system, fit.starts, chosen.focus, 0, False, np.zeros(0), trials, None, 0.0)
-    data = horizon(records, chosen.order, settings.block_rows)
+    if data is None or data.future * data.outputs <= chosen.order:
+        data = horizon(records, chosen.order, settings.block_rows)
     focus = settings.focused(chosen.focus, records)
     fit, radius = _fitted(focus, data, chosen, settings)
     if not np.isfinite(fit.error):  # no stable predictor was found
@@ -226,8 +233,18 @@ def _identified(records: Sequence[Record], settings: Settings) -> Identification
     fit = focus.finish(fit, data, chosen.refine)
     values = focus.candidates(data).singular_values
     checked = excitation(records, data, chosen.order, settings.weighting)
+    if _acts_at_once(fit.system) and not data.inputs_hold_outputs and feedback(data) < REACTS:
+        checked = replace(checked, messages=(*checked.messages, IN_A_LOOP))
     what = (focus.name, chosen.order, chosen.refine)
     return Identification(fit.system, fit.starts, *what, values, trials, checked, radius)
+
+
+def _acts_at_once(system: LinearSystem) -> bool:
+    """Whether the feedthrough A is more than three standard errors away from 0."""
+    if system.estimation is None or system.estimation.directions is None:
+        return False
+    deviation = np.linalg.norm(system.estimation.directions.feedthrough, axis=0)
+    return bool((np.abs(system.feedthrough) > 3 * deviation).any())
 
 
 def _fitted(focus: Simulation | Prediction, data: Factor, chosen: Choice, settings: Settings) -> tuple[Fit, float]:
@@ -250,20 +267,32 @@ def _better_start(fit: Fit, focus: Prediction, data: Factor, chosen: Choice, set
     return other if wanted or other.error < fit.error else fit
 
 
-def _choice(records: Sequence[Record], settings: Settings) -> Choice:
+def _seen(records: Sequence[Record], settings: Settings) -> Factor | None:
+    """What the data show at the horizon that the order asked for needs; None where they are too short."""
+    order = int(settings.order) if isinstance(settings.order, Integral) else None
+    try:
+        return horizon(records, order, settings.block_rows)
+    except TooShort:
+        return None
+
+
+def _choice(records: Sequence[Record], settings: Settings, data: Factor | None) -> Choice:
     """Focus and order: as given, or as the ends of the records tell."""
-    names = _focuses(records, settings)
+    names = _focuses(settings, data)
     order = int(settings.order) if isinstance(settings.order, Integral) else None
     if order is not None and len(names) == 1:
         return Choice(names[0], order, settings.refine, False, [])
     split = Split.of(records, settings.validation_fraction)
-    zero = [static(split.heads, split, settings.freedom)] if order is None and split.heads else []
+    if not split.heads:
+        return Choice(names[0], order or 0, settings.refine, False, [])
+    zero = [static(split.heads, split, settings.freedom)] if order is None else []
     tried = {
         name: attempts(settings.focused(name, split.heads), split, order, settings.block_rows, settings.refine)
         for name in names
     }
     if len(names) > 1 and tried["prediction"]:
-        tried["prediction"] = continued(*reversed(tried.values()), split, order, settings.block_rows, settings.freedom)
+        free, ahead = tried["simulation"], tried["prediction"]
+        tried["prediction"] = continued(ahead, free, split, order, settings.block_rows, settings.freedom)
     chosen = {name: best([*zero, *some], records) for name, some in tried.items() if zero or some}
     everything = [*zero, *(one for some in tried.values() for one in some)]
     name = _focus(names, chosen, split)
@@ -286,17 +315,13 @@ def _focus(names: Sequence[str], chosen: dict[str, Attempt], split: Split) -> st
     return "prediction"
 
 
-def _focuses(records: Sequence[Record], settings: Settings) -> list[str]:
+def _focuses(settings: Settings, data: Factor | None) -> list[str]:
     """The focuses that come into question."""
     if settings.focus != "auto":
         return [settings.focus]
-    if settings.offset == "drift" or not records[0].x.shape[1]:
+    if settings.offset == "drift" or (data is not None and not data.inputs):
         return ["prediction"]
-    try:
-        data = horizon(records, None, settings.block_rows)
-    except TooShort:
-        return ["simulation"]
-    if data.inputs_hold_outputs:
+    if data is None or data.inputs_hold_outputs:
         return ["simulation"]
     if feedback(data) < REACTS:
         return ["prediction"]
