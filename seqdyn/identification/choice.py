@@ -139,40 +139,27 @@ def _attempt(focus: Focus, split: Split, candidates: Subspace, order: int, refin
     return Attempt(trial, last if after < before else first)
 
 
-def continued(
-    tried: Sequence[Attempt],
-    free: Sequence[Attempt],
-    split: Split,
-    order: int | None,
-    block_rows: int | None,
-    freedom: Freedom,
-) -> list[Attempt]:
-    """The attempts to predict, with a search that begins at the free run's fit of the same order where that is better.
+def from_free_run(ahead: Attempt, free: Fit, split: Split, block_rows: int | None, freedom: Freedom) -> Attempt:
+    """The attempt to predict, or one whose search begins at the free run's fit of the same order, if that is better.
 
     Two searches may end in two places that the errors one step ahead can hardly tell apart: of a model that cannot be
     right, one is right about what is fast, and one about what is slow. The one that runs closer to the ends counts.
 
     Parameters
     ----------
-    tried, free : sequence of Attempt
-        Of prediction and of simulation.
-    split, order, block_rows
+    ahead : Attempt
+    free : Fit
+        Of the free run over the beginnings.
+    split, block_rows
         As in :func:`attempts`.
     freedom : Freedom
     """
-    data = horizon(split.heads, order, block_rows)
+    data = horizon(split.heads, free.system.order, block_rows)
     simulation, prediction = Simulation.of(split.heads, freedom), Prediction.of(split.heads, freedom)
-    fits = {one.trial.order: one.fit for one in free}
-
-    def better(one: Attempt) -> Attempt:
-        if one.trial.order not in fits:
-            return one
-        fit = prediction.from_simulation(simulation, fits[one.trial.order], data, tolerance=1e-4)
-        if not comparable(one.fit, fit, split.heads) or not _runs_closer(fit, one.fit, split):
-            return one
-        return Attempt(one.trial._replace(refined_error=split.error(prediction, fit)), fit, True)
-
-    return [better(one) for one in tried]
+    fit = prediction.from_simulation(simulation, free, data, tolerance=1e-4)
+    if not comparable(ahead.fit, fit, split.heads) or not _runs_closer(fit, ahead.fit, split):
+        return ahead
+    return Attempt(ahead.trial._replace(refined_error=split.error(prediction, fit)), fit, True)
 
 
 def comparable(fit: Fit, other: Fit, records: Sequence[Record]) -> bool:

@@ -77,7 +77,7 @@ class Focus(Protocol):
         """What is made small, for every step of records that begin as the fitted ones do; 0 where y is missing."""
         ...
 
-    def finish(self, fit: Fit, data: Factor | None, refine: bool) -> Fit:
+    def finish(self, fit: Fit, data: Factor, refine: bool) -> Fit:
         """The fit with the model of its noise and, after a refinement, how sure it is."""
         ...
 
@@ -128,9 +128,9 @@ class Simulation:
     def errors(self, records: Sequence[Record], fit: Fit) -> list[Array]:
         return free_run_errors(records, fit)
 
-    def finish(self, fit: Fit, data: Factor | None, refine: bool) -> Fit:
+    def finish(self, fit: Fit, data: Factor, refine: bool) -> Fit:
         fit = in_unit_states(fit, self.problem)
-        if data is None or data.inputs_hold_outputs:
+        if data.inputs_hold_outputs:
             return fit
         noisy = with_noise(fit.system, data, self.records, fit.starts, refine)
         if noisy.noise_gain is None:
@@ -178,7 +178,7 @@ class Prediction:
     def errors(self, records: Sequence[Record], fit: Fit) -> list[Array]:
         return one_step_errors(completed(records, fit), fit)
 
-    def finish(self, fit: Fit, data: Factor | None, refine: bool) -> Fit:
+    def finish(self, fit: Fit, data: Factor, refine: bool) -> Fit:
         filled = replace(self.problem, groups=grouped(driven(completed(self.records, fit))))
         fit = in_unit_states(replace(fit, error=filled.error(fit.system, fit.starts)), filled)
         found = directions(filled, fit, white_root(filled, fit)) if refine else None

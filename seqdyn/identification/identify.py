@@ -17,8 +17,8 @@ from seqdyn.identification.choice import (
     attempts,
     best,
     comparable,
-    continued,
     explains,
+    from_free_run,
     leaves_white,
     runs_closer_by_far,
     static,
@@ -290,11 +290,14 @@ def _choice(records: Sequence[Record], settings: Settings, data: Factor | None) 
         name: attempts(settings.focused(name, split.heads), split, order, settings.block_rows, settings.refine)
         for name in names
     }
-    if len(names) > 1 and tried["prediction"]:
-        free, ahead = tried["simulation"], tried["prediction"]
-        tried["prediction"] = continued(ahead, free, split, order, settings.block_rows, settings.freedom)
     chosen = {name: best([*zero, *some], records) for name, some in tried.items() if zero or some}
     everything = [*zero, *(one for some in tried.values() for one in some)]
+    if len(names) > 1:
+        fits = {one.trial.order: one.fit for one in tried["simulation"] if one.trial.order}
+        ahead = chosen.get("prediction")
+        if ahead is not None and ahead.trial.order in fits:
+            free = fits[ahead.trial.order]
+            chosen["prediction"] = from_free_run(ahead, free, split, settings.block_rows, settings.freedom)
     name = _focus(names, chosen, split)
     if name not in chosen:
         return Choice(name, order or 0, settings.refine, False, everything)
