@@ -53,10 +53,6 @@ class Record(NamedTuple):
             column[~known] = np.interp(steps[~known], steps[known], column[known]) if known.any() else 0.0
         return Record(self.x, y, self.weight)
 
-    def differenced(self) -> Record:
-        """The changes from step to step: a level that drifts becomes noise without a memory."""
-        return Record(np.diff(self.x, axis=0), np.diff(self.y, axis=0), np.minimum(self.weight[1:], self.weight[:-1]))
-
     def detrended(self) -> Record:
         """The record without the straight lines that fit its inputs and outputs best; their means stay."""
         time = np.linspace(-1.0, 1.0, len(self.x))
