@@ -61,7 +61,9 @@ class LinearStateSpaceRegressor(LinearModel):
     feedthrough : bool
         False: A = 0, x_t reaches y_{t+1} first.
     stable : bool
-        Keep the spectral radius of D below 1: an estimate outside is moved in, and the refinement cannot leave.
+        Keep the spectral radius of D below 1: an estimate outside is moved in, and the refinement cannot leave. No time
+        constant becomes longer than about half of the longest record, either. False: for a plant that is unstable, or
+        an integrator, in a loop that holds it.
     initial_state : "estimate", or as in every estimator
         ``"estimate"``: the start of every record is estimated with the model, see ``starts_``. ``predict`` then starts
         from zero (the mean, in scaled units), or from the state it is given; ``score`` estimates the start of every
@@ -72,8 +74,9 @@ class LinearStateSpaceRegressor(LinearModel):
         The end of every record on which orders and focuses are compared.
     focus : {"auto", "prediction", "simulation"}
         Which error is made small: the one of the prediction one step ahead, which is right where the noise has dynamics
-        or the inputs react to the outputs, or the one of the free run. ``"auto"``: one step ahead where inputs react,
-        where there are none, and where noise has a memory and the free run is not surely better, see ``focus_``.
+        or the inputs react to the outputs, or the one of the free run. ``"auto"`` predicts, unless what the free run
+        leaves is white, or no linear model explains the errors one step ahead and the free run comes much closer to the
+        ends of the records. The closed form alone predicts where inputs react or there are none. See ``focus_``.
     offset : {"constant", "drift", "trend"}
         What is added to the outputs: y_0 alone; a drift as well, an integrator of the noise, which is a state of the
         model; or, removed before the fit and not predicted, a straight line a record.

@@ -210,6 +210,21 @@ def known_steps(records: Sequence[Record]) -> float:
     return sum(float((record.weight > 0).mean(axis=1).sum()) for record in records)
 
 
+def worth_refining(attempt: Attempt, records: Sequence[Record]) -> bool:
+    """Whether the search is to follow the closed form: where it was better over the ends.
+
+    One step ahead it is the most likely fit, and is followed unless it was worse than its d numbers can explain,
+    T ln (error² after / error² before) > 2 d.
+    """
+    trial = attempt.trial
+    if attempt.from_simulation or trial.refined_error < trial.subspace_error:
+        return True
+    if trial.focus == "simulation" or not np.isfinite(trial.refined_error):
+        return False
+    spent = parameters(trial.order, records) / known_steps(records)
+    return trial.refined_error <= trial.subspace_error * math.exp(spent)
+
+
 def leaves_white(fit: Fit, records: Sequence[Record]) -> bool:
     """Whether what the free run leaves of the records is white: then no fit is more likely."""
     return is_white(free_run_errors(records, fit), UNSURE)

@@ -22,6 +22,7 @@ from seqdyn.identification.choice import (
     leaves_white,
     runs_closer_by_far,
     static,
+    worth_refining,
 )
 from seqdyn.identification.excitation import Excitation, delays, excitation
 from seqdyn.identification.feedback import feedback
@@ -301,9 +302,9 @@ def _choice(records: Sequence[Record], settings: Settings, data: Factor | None) 
     name = _focus(names, chosen, split)
     if name not in chosen:
         return Choice(name, order or 0, settings.refine, False, everything)
-    trial, from_simulation = chosen[name].trial, chosen[name].from_simulation
-    refine = settings.refine if order is not None else from_simulation or trial.refined_error < trial.subspace_error
-    return Choice(name, trial.order, refine, from_simulation, everything)
+    taken = chosen[name]
+    refine = settings.refine and (order is not None or worth_refining(taken, records))
+    return Choice(name, taken.trial.order, refine, taken.from_simulation, everything)
 
 
 def _focus(names: Sequence[str], chosen: dict[str, Attempt], split: Split) -> str:
