@@ -42,7 +42,14 @@ class Record(NamedTuple):
     def delayed(self, delays: Sequence[int]) -> Record:
         """The record with input i of d_i steps before beside every output; the first max d_i steps are left out."""
         longest = max(delays, default=0)
-        x = np.column_stack([column[longest - d : len(column) - d] for column, d in zip(self.x.T, delays, strict=True)])
+        if len(delays) != self.x.shape[1] or min(delays, default=0) < 0 or longest >= len(self.x):
+            raise ValueError(
+                f"Delays of {tuple(delays)} steps do not fit a record of {len(self.x)} steps and {self.x.shape[1]} "
+                "inputs: give one an input, from 0 to less than the steps of the shortest record."
+            )
+        x = self.x[longest:].copy()
+        for place, d in enumerate(delays):
+            x[:, place] = self.x[longest - d : len(self.x) - d, place]
         return Record(x, self.y[longest:], self.weight[longest:])
 
     def bridged(self) -> Record:
@@ -56,8 +63,8 @@ class Record(NamedTuple):
     def detrended(self) -> Record:
         """The record without the straight lines that fit its inputs and outputs best; their means stay."""
         time = np.linspace(-1.0, 1.0, len(self.x))
-        x, y = (np.column_stack([_level(column, time) for column in part.T]) for part in (self.x, self.y))
-        return Record(x.reshape(self.x.shape), y.reshape(self.y.shape), self.weight)
+        x, y = (np.array([_level(column, time) for column in part.T]) for part in (self.x, self.y))
+        return Record(x.T.reshape(self.x.shape), y.T.reshape(self.y.shape), self.weight)
 
 
 def _level(column: Array, time: Array) -> Array:

@@ -51,7 +51,9 @@ def moved(system: LinearSystem, step: Array, names: Sequence[str]) -> LinearSyst
     sizes = [np.size(getattr(system, name)) for name in names]
     parts = np.split(step, np.cumsum(sizes)[:-1])
     entries = {name: getattr(system, name) for name in names}
-    return replace(system, **{n: e + part.reshape(e.shape) for (n, e), part in zip(entries.items(), parts, strict=True)})
+    return replace(
+        system, **{n: e + part.reshape(e.shape) for (n, e), part in zip(entries.items(), parts, strict=True)}
+    )
 
 
 def runs(system: LinearSystem, times: Sequence[int], noise: float = 0.5) -> list[Record]:
