@@ -11,7 +11,14 @@ from seqdyn.identification.hankel import Factor, factor
 from seqdyn.identification.records import Record, grouped
 from seqdyn.identification.refinement import Fit, Problem, linear_part
 from seqdyn.identification.stability import spectral_radius
-from seqdyn.identification.subspace import WEIGHTINGS, Subspace, noise_markov, realisation, subspace
+from seqdyn.identification.subspace import (
+    WEIGHTINGS,
+    Subspace,
+    noise_markov,
+    predictor_subspace,
+    realisation,
+    subspace,
+)
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_hankel import columns
 
@@ -227,3 +234,62 @@ def test_maciejowskis_transition_is_stable(weighting: str, order: int) -> None:
 def test_the_horizon_limits_the_order() -> None:
     data = factor([innovations(READY_MADE, 400)], 4, 4)
     assert subspace(data, "moesp").largest_order == 3 * 2
+
+
+# -------------------------------------------------------------------- the subspace of the predictor
+
+
+def looped(time: int, seed: int) -> Record:
+    """y_t = 0.9 y_{t-1} + 0.5 x_{t-1} + e_t − 0.5 e_{t-1} under x_t = r_t − 0.8 y_t: its predictor has the pole 0.5."""
+    random = np.random.default_rng(seed)
+    r, e = 0.5 * random.normal(size=time), random.normal(size=time)
+    y = np.zeros(time)
+    for t in range(time):
+        y[t] = (0.5 * y[t - 1] + 0.5 * r[t - 1] - 0.5 * e[t - 1] if t else 0.0) + e[t]
+    return Record.of((r - 0.8 * y)[:, None], y[:, None])
+
+
+def poles_in_a_loop(time: int) -> tuple[Array, Array]:
+    """Of the predictor, by its own subspace, and of the plant, by the classical one; four records."""
+    factors = [factor([looped(time, seed)], 10, 10) for seed in range(4)]
+    own = [predictor_subspace(data, False).transition(1)[0, 0] for data in factors]
+    return np.array(own), np.array([subspace(data, "cva").transition(1)[0, 0] for data in factors])
+
+
+def test_feedback_leaves_the_predictor_as_it_is_and_biases_the_plant() -> None:
+    """16 times as many steps bring the one to the truth, 0.5, and leave the other 0.3 away from it, 0.9."""
+    short, _ = poles_in_a_loop(2000)
+    long, classical = poles_in_a_loop(32_000)
+    np.testing.assert_allclose(long, 0.5, atol=0.06)
+    assert np.sqrt(((long - 0.5) ** 2).mean()) < np.sqrt(((short - 0.5) ** 2).mean())
+    assert (np.abs(classical - 0.9) > 0.2).all()
+
+
+@pytest.mark.parametrize("feedthrough", [True, False])
+def test_the_singular_values_of_the_predictor_are_correlations(feedthrough: bool) -> None:
+    """Two stand out of the noise, and none is above 1."""
+    record = innovations(READY_MADE, 2000, 0.3)
+    values = predictor_subspace(factor([record], 8, 8), feedthrough).singular_values
+    assert 1 + 1e-9 >= values[0] >= values[1] > 0.8
+    assert values[2] < 0.5
+
+
+@pytest.mark.parametrize("time", [2000, 8000])
+def test_the_poles_of_the_predictor_are_those_of_d_minus_kb(time: int) -> None:
+    record = innovations(READY_MADE, time, 0.3)
+    assert READY_MADE.noise_gain is not None
+    expected = np.sort_complex(np.linalg.eigvals(READY_MADE.transition - READY_MADE.noise_gain @ READY_MADE.readout))
+    found = np.sort_complex(np.linalg.eigvals(predictor_subspace(factor([record], 10, 10), True).transition(2)))
+    np.testing.assert_allclose(found, expected, atol=6 / np.sqrt(time))
+
+
+def test_a_process_without_inputs_has_a_predictor_too() -> None:
+    """y_t = 1.2 y_{t-1} − 0.5 y_{t-2} + e_t − 0.6 e_{t-1}: D − K B has the poles 0.6, of the errors, and 0."""
+    e = np.random.default_rng(0).normal(size=8000)
+    y = np.zeros(8000)
+    for t in range(2, 8000):
+        y[t] = 1.2 * y[t - 1] - 0.5 * y[t - 2] + e[t] - 0.6 * e[t - 1]
+    data = factor([Record.of(np.zeros((8000, 0)), y[:, None])], 10, 10)
+    for feedthrough in (True, False):
+        found = np.linalg.eigvals(predictor_subspace(data, feedthrough).transition(2))
+        np.testing.assert_allclose(np.sort(np.abs(found)), [0.0, 0.6], atol=0.25)

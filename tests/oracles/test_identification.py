@@ -8,15 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.linalg import solve_discrete_are
+from scipy.optimize import least_squares
+from scipy.signal import lfilter
+from statsmodels.tsa.arima.model import ARIMA
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from seqdyn import LinearStateSpaceRegressor
 from seqdyn.identification.hankel import factor
+from seqdyn.identification.identify import Settings, identify
 from seqdyn.identification.kalman import predicted
 from seqdyn.identification.noise import with_noise
 from seqdyn.identification.records import Record, grouped
 from seqdyn.identification.sensitivity import equations
 from seqdyn.identification.system import LinearSystem
+from tests.identification.plants import closed_loop, filtered_noise, without_inputs
 from tests.identification.test_identify import MIMO, SISO, matched
 from tests.identification.test_sensitivity import by_the_loop
 from tests.identification.test_subspace import READY_MADE, innovations
@@ -170,3 +175,77 @@ def test_the_ready_made_errors_are_those_of_the_reference() -> None:
     assert np.mean(errors) < 0.012
     np.testing.assert_allclose(radii, 0.784, atol=0.03)
     assert max(gains) < 0.035
+
+
+# -------------------------------------------------------------------- the prediction error
+
+
+def armax(record: Record, order: int, moving: Array) -> tuple[float, Array]:
+    """Σ e² and the first 20 responses of an ARMAX model by scipy; ``moving`` is where the search for C begins.
+
+    For a known C all is linear: e = (A y − B x − c_0 − s) / C, with s free in the first rows.
+    """
+    x, y = record.x[:, 0], record.y[:, 0]
+
+    def before(values: Array, lag: int) -> Array:
+        return np.concatenate([np.zeros(lag), values[: len(values) - lag]])
+
+    past = [before(-y, lag) for lag in range(1, order + 1)]
+    driven = [before(x, lag) for lag in range(order + 1)]
+    columns = np.column_stack([y, *past, *driven, np.ones(len(y)), np.eye(len(y), order)])
+
+    def solved(C: Array) -> tuple[Array, Array]:
+        filtered = lfilter([1.0], [1.0, *C], columns, axis=0)
+        theta = np.linalg.lstsq(filtered[:, 1:], filtered[:, 0], rcond=None)[0]
+        return theta, filtered[:, 0] - filtered[:, 1:] @ theta
+
+    found = least_squares(lambda C: solved(C)[1], moving, xtol=1e-12, ftol=1e-12)
+    theta, errors = solved(found.x)
+    response = lfilter(theta[order : 2 * order + 1], [1.0, *theta[:order]], np.eye(1, 20)[0])
+    return float(errors @ errors), response
+
+
+def second_order(seed: int) -> tuple[Record, list[float]]:
+    """(1 − 1.5 z⁻¹ + 0.7 z⁻²) y = (z⁻¹ + 0.5 z⁻²) x + (1 − z⁻¹ + 0.2 z⁻²) e, and the C of the truth."""
+    A, C = [1.0, -1.5, 0.7], [1.0, -1.0, 0.2]
+    return filtered_noise([0.0, 1.0, 0.5], A, C, A, 500, seed, 0.5), C[1:]
+
+
+def in_a_loop(seed: int) -> tuple[Record, list[float]]:
+    """Under feedback a delay tells the plant from the loop: the input is taken a step late."""
+    return closed_loop(0.9, 0.5, 0.8, 800, seed, memory=0.5).delayed([1]), [-0.5]
+
+
+@pytest.mark.parametrize("family", [second_order, in_a_loop])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_fit_is_that_of_an_armax_model(family: Any, seed: int) -> None:
+    """The same errors to 1e-6, and the same responses to a tenth of a standard error; measured 4e-8, and 3e-3."""
+    record, moving = family(seed)
+    squares, response = armax(record, len(moving), np.array(moving))
+    found = identify([record], Settings(order=len(moving), focus="prediction"))
+    errors = record.y - predicted(found.system, record.x, record.y, found.starts[0], 1)
+    assert float((errors**2).sum()) == pytest.approx(squares, rel=1e-6)
+    np.testing.assert_allclose(found.system.markov_parameters(20)[:, 0, 0], response, atol=5e-3)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_process_without_inputs_is_that_of_statsmodels(order: int, seed: int) -> None:
+    """ARMA(n, n) with a mean: poles, variance and likelihood up to what the first rows make of it.
+
+    statsmodels draws the start from the stationary distribution, we fit it: each of its n numbers is worth about 1/2
+    in ln L. Its count of parameters has the variance, too: AIC is 2 more.
+    """
+    A = [[1.0, -0.8], [1.0, -1.2, 0.6]][order - 1]
+    record = without_inputs([1.0, 0.4], A, 1000, seed)
+    expected = ARIMA(record.y[:, 0], order=(order, 0, order), trend="c").fit()
+    found = identify([record], Settings(order=order, focus="prediction")).system
+    told = found.estimation
+    assert told is not None
+    assert told.parameters == len(expected.params) - 1
+    assert -0.5 < told.log_likelihood - expected.llf < 2.0 * order + 0.5
+    assert told.aic - (expected.aic - 2) == pytest.approx(-2 * (told.log_likelihood - expected.llf), abs=1e-6)
+    assert found.noise_covariance is not None
+    assert found.noise_covariance.item() == pytest.approx(expected.params[-1], rel=5e-3)
+    poles = np.roots([1.0, *-expected.arparams])
+    np.testing.assert_allclose(matched(found.poles(), poles), poles, atol=0.02)
