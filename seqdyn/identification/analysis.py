@@ -1,4 +1,4 @@
-"""What a linear system does: poles and zeros, responses in time and frequency, Hankel singular values.
+"""What a linear system does: poles and zeros, responses in time and frequency.
 
 Responses are those of the deviations: offsets play no part in them.
 """
@@ -6,14 +6,15 @@ Responses are those of the deviations: offsets play no part in them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self, cast
 
 import numpy as np
 
 from seqdyn.checks import check_count
+from seqdyn.identification.driven import at_rest, driven_states, lasting
 from seqdyn.identification.estimation import Estimation
 from seqdyn.identification.frequency import FrequencyResponse, checked_frequencies, response_at
-from seqdyn.identification.gramians import Gramians, gramian_root
 from seqdyn.identification.zeros import invariant_zeros
 
 Array = np.ndarray[Any, Any]
@@ -85,9 +86,9 @@ class Analysis:
         Returns
         -------
         array of complex
-            Largest modulus first. Of a minimal system these are the transmission zeros; a mode that the inputs do not
-            reach or the outputs do not show appears here, too. Systems with unlike numbers of inputs and outputs
-            usually have none.
+            Largest modulus first; those of :meth:`input_output_part`. Of a minimal system these are the transmission
+            zeros; a mode that decays and that the inputs do not reach or the outputs do not show appears here, too.
+            Systems with unlike numbers of inputs and outputs usually have none.
 
         References
         ----------
@@ -101,7 +102,7 @@ class Analysis:
         >>> LinearSystem.from_block([[1.0]], [[-0.8]], [[1.0]], [[0.0]]).zeros()
         array([0.8+0.j])
         """
-        return _sorted(invariant_zeros(*self._quadruple()))
+        return _sorted(invariant_zeros(*self.input_output_part()._quadruple()))
 
     def spectral_radius(self) -> float:
         """The largest modulus of the poles; below 1 the system is stable.
@@ -281,12 +282,12 @@ class Analysis:
         Returns
         -------
         array, shape (outputs, inputs)
-            It is where the step response ends if the system is stable.
+            It is where the step response ends if :meth:`input_output_part` is stable.
 
         Raises
         ------
         ValueError
-            If there is a pole at 1: a constant input is summed up without end.
+            If there is a pole at 1 that inputs reach and outputs show: a constant input is summed up without end.
 
         Examples
         --------
@@ -294,7 +295,8 @@ class Analysis:
         >>> LinearSystem.from_block([[1.0]], [[1.0]], [[1.0]], [[0.75]]).dc_gain()
         array([[5.]])
         """
-        return self.feedthrough + self.readout @ self._at_rest(self.input_map)
+        part = self.input_output_part()
+        return self.feedthrough + part.readout @ at_rest(part.transition, part.input_map)
 
     def steady_state(self, x: Any) -> Array:
         """The state that stays as it is when x is held: h = (I − D)⁻¹ (C x + h_0).
@@ -306,11 +308,13 @@ class Analysis:
         Returns
         -------
         array, shape (order,)
+            Of the states that stay, if there is more than one, that without a drift: what does not decay and is not
+            driven is 0.
 
         Raises
         ------
         ValueError
-            If there is a pole at 1.
+            If there is a pole at 1 that inputs or offsets drive.
 
         Examples
         --------
@@ -321,7 +325,7 @@ class Analysis:
         values = np.asarray(x, dtype=np.float64)
         if values.shape != self.input_map.shape[1:]:
             raise ValueError(f"x has shape {values.shape}, expected {self.input_map.shape[1:]}: one number an input.")
-        return self._at_rest(self.input_map @ values + self.state_offset)
+        return at_rest(self.transition, (self.input_map @ values + self.state_offset)[:, None])[:, 0]
 
     def frequency_response(self, frequencies: Any = None) -> FrequencyResponse:
         """The response to sinusoids: H(f) = A + B (zI − D)⁻¹ C with z = exp(2πi f dt).
@@ -355,7 +359,7 @@ class Analysis:
         array([1., 0.])
         """
         at = self.frequency_grid() if frequencies is None else checked_frequencies(frequencies, self.dt)
-        response = response_at(np.exp(2j * np.pi * at * self.dt), *self._quadruple())
+        response = response_at(np.exp(2j * np.pi * at * self.dt), *self.input_output_part()._quadruple())
         return FrequencyResponse(at, response)
 
     def frequency_grid(self, lowest: float | None = None) -> Array:
@@ -378,7 +382,8 @@ class Analysis:
         """
         nyquist = 0.5 / self.dt
         if lowest is None:
-            constants, turning = self.time_constants(), self.periods()
+            part = self.input_output_part()
+            constants, turning = part.time_constants(), part.periods()
             slowest = constants[np.isfinite(constants)].max(initial=self.dt)
             slowest = max(slowest, turning[np.isfinite(turning)].max(initial=0.0) / (2 * np.pi))
             lowest = float(np.clip(0.1 / (2 * np.pi * slowest), 1e-7 * nyquist, 1e-2 * nyquist))
@@ -386,93 +391,49 @@ class Analysis:
         grid[-1] = nyquist
         return grid
 
-    # ---------------------------------------------------------------- which states matter
+    # ---------------------------------------------------------------- parts
 
-    def gramians(self) -> Gramians:
-        """How strongly the inputs reach the states, and how strongly the states show in the outputs.
-
-            W_c = Σ_k D^k C Cᵀ (D^k)ᵀ,    W_o = Σ_k (D^k)ᵀ Bᵀ B D^k
+    def input_output_part(self) -> Self:
+        """The system without the modes that do not decay and that no input reaches or no output shows.
 
         Returns
         -------
-        Gramians
-            ``(controllability, observability)``, the solutions of W_c = D W_c Dᵀ + C Cᵀ and W_o = Dᵀ W_o D + Bᵀ B.
+        LinearSystem
+            With the same responses; the system itself where there are no such modes. Where modes are left out it tells
+            of deviations only: offsets, noise and what is known from the estimation are left behind.
 
-        Raises
-        ------
-        ValueError
-            If the system is not stable: the sums grow without end.
-
-        References
-        ----------
-        Smith (1968), Matrix equation XA + BX = C, SIAM J. Applied Mathematics 16, for the doubling that sums them.
-
-        Examples
-        --------
-        >>> from seqdyn.identification.system import LinearSystem
-        >>> LinearSystem.from_block([[0.0]], [[3.0]], [[1.0]], [[0.5]]).gramians().observability
-        array([[12.]])
-        """
-        reach, show = self._gramian_roots()
-        return Gramians(reach @ reach.T, show.T @ show)
-
-    def hankel_singular_values(self) -> Array:
-        """How much every state, in balanced coordinates, matters for what goes from inputs to outputs.
-
-            σ_i = √ λ_i(W_c W_o)
-
-        Returns
-        -------
-        array, shape (order,)
-            Largest first; 0 for a state that the inputs do not reach or the outputs do not show. A model that keeps
-            the first r states errs at no frequency by more than 2 Σ_{i>r} σ_i.
-
-        Raises
-        ------
-        ValueError
-            If the system is not stable.
+        Notes
+        -----
+        A drift of the outputs is such a mode: a pole at 1 that no input reaches. Zeros, gains, frequency responses,
+        Hankel singular values, balanced coordinates and transfer functions are those of this part. A mode counts as
+        not reached if the inputs, each taken as 1, drive it by less than 1e-11, or 1e-11 ‖D‖ if that is more.
 
         References
         ----------
-        Moore (1981), Principal component analysis in linear systems, IEEE Trans. Automatic Control 26.
+        Hautus (1969), Controllability and observability conditions of linear autonomous systems.
 
         Examples
         --------
+        >>> import numpy as np
         >>> from seqdyn.identification.system import LinearSystem
-        >>> LinearSystem.from_block([[0.0]], [[3.0]], [[1.0]], [[0.5]]).hankel_singular_values().round(9)
-        array([4.])
+        >>> drifting = LinearSystem.from_block([[0.0]], [[2.0, 1.0]], [[1.0], [0.0]], np.diag([0.5, 1.0]))
+        >>> drifting.input_output_part().poles(), drifting.dc_gain()
+        (array([0.5+0.j]), array([[4.]]))
         """
-        reach, show = self._gramian_roots()
-        values = np.linalg.svd(show @ reach, compute_uv=False)
-        return np.concatenate([values, np.zeros(len(self.transition))])[: len(self.transition)]
-
-    # ---------------------------------------------------------------- steps of these
+        if not len(lasting(self.poles())):
+            return self
+        basis = driven_states(self.transition, self.input_map)
+        basis = basis @ driven_states((basis.T @ self.transition @ basis).T, (self.readout @ basis).T)
+        if basis.shape[1] == self.order:
+            return self
+        matrices = (self.readout @ basis, basis.T @ self.input_map, basis.T @ self.transition @ basis)
+        named = dict(zip(("readout", "input_map", "transition"), matrices, strict=True))
+        left = dict.fromkeys(("output_offset", "state_offset", "noise_gain", "noise_covariance", "estimation"))
+        return cast(Self, replace(cast(Any, self), **named, **left))
 
     def _quadruple(self) -> tuple[Array, Array, Array, Array]:
         """D, C, B, A."""
         return self.transition, self.input_map, self.readout, self.feedthrough
-
-    def _gramian_roots(self) -> tuple[Array, Array]:
-        """L and R with W_c = L Lᵀ and W_o = Rᵀ R, without forming these: small directions keep their digits."""
-        if not self.is_stable():
-            raise ValueError(
-                f"Gramians, Hankel singular values and balanced coordinates need a stable system, but the spectral "
-                f"radius is {self.spectral_radius():.6g}: what it sums grows without end."
-            )
-        return gramian_root(self.transition, self.input_map), gramian_root(self.transition.T, self.readout.T).T
-
-    def _at_rest(self, driven: Array) -> Array:
-        """(I − D)⁻¹ of what drives the state."""
-        if not len(self.transition):
-            return np.zeros_like(driven)
-        gap = np.eye(len(self.transition)) - self.transition
-        if np.linalg.cond(gap) > 0.01 / EPSILON:
-            raise ValueError(
-                "There is a pole at 1, an integrator: a constant input is summed up without end, so there is no gain "
-                "at frequency 0 and no state of rest."
-            )
-        solved: Array = np.linalg.solve(gap, driven)
-        return solved
 
 
 def pole_order(values: Array) -> list[int]:

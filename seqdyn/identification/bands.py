@@ -38,9 +38,9 @@ def band(at: Array, middle: Array, error: Array, color: str, step: Any = None) -
 
 
 def bode_errors(system: Any, at: Array, response: Array) -> tuple[Array, Array]:
-    """Standard errors of gain and phase, from the relative changes of H.
+    """Standard errors of gain and phase, from how H̃/H spreads where the system H̃ does.
 
-        d (20 log₁₀ |H|) = 20 / ln 10 · Re dH/H,    d arg H = Im dH/H
+        20 log₁₀ |H̃/H|,    arg H̃/H
 
     Parameters
     ----------
@@ -52,32 +52,39 @@ def bode_errors(system: Any, at: Array, response: Array) -> tuple[Array, Array]:
     Returns
     -------
     array, shape (frequencies, outputs, inputs), and the same
-        In dB and in degrees; NaN where H = 0.
+        In dB and in degrees; NaN where H = 0, inf where the data tell nothing.
     """
-    changes = system.changes(lambda moved: moved.frequency_response(at).response)
-    relative = changes / np.where(response == 0, np.nan, response)
-    return 20 / np.log(10) * norms(relative.real), np.degrees(norms(relative.imag))
+    known = np.where(response == 0, np.nan, response)
+
+    def beside(moved: Any) -> Array:
+        ratio = moved.frequency_response(at).response / known
+        return np.array([20 * np.log10(np.abs(ratio)), np.degrees(np.angle(ratio))])
+
+    gain, phase = system.standard_error(beside)
+    return gain, phase
 
 
 def draw_bands(axes: Axes, bands: list[Band]) -> None:
-    """Bands behind the curves; wide ones go out of the panel before they squeeze the curves."""
+    """Bands behind the curves; wide ones go out of the panel before they squeeze the curves, endless ones fill it."""
     if not bands:
         return
     low, high = axes.get_ylim()
-    widths = np.concatenate([one.upper - one.lower for one in bands])
-    room = max(high - low, float(np.nanmedian(widths)) if np.isfinite(widths).any() else 0.0)
+    lower, upper = np.hstack([[one.lower, one.upper] for one in bands])
+    known = np.isfinite(lower) & np.isfinite(upper)
+    room = max(high - low, float(np.median((upper - lower)[known])) if known.any() else 0.0)
+    bottom = max(lower[known].min(initial=low), low - room)
+    top = min(upper[known].max(initial=high), high + room)
     for one in bands:
-        axes.fill_between(one.at, one.lower, one.upper, color=one.color, alpha=VEIL, linewidth=0, step=one.step)
-    least = np.nanmin([low, *(np.nanmin(one.lower, initial=low) for one in bands)])
-    most = np.nanmax([high, *(np.nanmax(one.upper, initial=high) for one in bands)])
-    axes.set_ylim(max(least, low - room), min(most, high + room))
+        edges = np.where(np.isneginf(one.lower), bottom, one.lower), np.where(np.isposinf(one.upper), top, one.upper)
+        axes.fill_between(one.at, *edges, color=one.color, alpha=VEIL, linewidth=0, step=one.step)
+    axes.set_ylim(bottom, top)
 
 
 def draw_pole_regions(axes: Axes, system: Any, color: str) -> None:
-    """An ellipse around a pole of a pair, a bar around a real one; a multiple pole has neither."""
-    for pole, change in zip(system.poles(), system.pole_changes().T, strict=True):
-        if not np.isfinite(change).all():
-            continue
+    """An ellipse around a pole of a pair, a bar around a real one; neither where the standard error is infinite."""
+    errors = system.pole_standard_errors()
+    known = np.isfinite(errors.real) & np.isfinite(errors.imaginary)
+    for pole, change in zip(system.poles()[known], system.pole_changes().T[known], strict=True):
         if pole.imag:
             region = pole + _ellipse(change)
             axes.fill(region.real, region.imag, color=color, alpha=2 * VEIL, linewidth=0)

@@ -150,8 +150,8 @@ class Exchange(Analysis):
         Returns
         -------
         TransferFunction
-            Coefficients in descending powers; all pairs share the characteristic polynomial of D. Printed it reads as
-            fractions.
+            Coefficients in descending powers; all pairs share the characteristic polynomial of D, without the modes
+            that :meth:`input_output_part` leaves out. Printed it reads as fractions.
 
         Notes
         -----
@@ -168,8 +168,9 @@ class Exchange(Analysis):
             z - 0.5
         dt = 1
         """
-        denominator = np.real(np.poly(self.transition)) if self.order else np.ones(1)
-        above = numerators(self.markov_parameters(self.order + 1), denominator)
+        part = self.input_output_part()
+        denominator = np.real(np.poly(part.transition)) if part.order else np.ones(1)
+        above = numerators(part.markov_parameters(part.order + 1), denominator)
         return TransferFunction(
             above, denominator, self.dt, self.time_unit, tuple(self.input_names), tuple(self.output_names)
         )

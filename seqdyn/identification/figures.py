@@ -288,10 +288,11 @@ def _tick_degrees(axis: Axes) -> None:
 
 def _settling(system: Any) -> float:
     """Steps after which little happens; of a system that never settles, a few of its longest periods."""
-    steps = system.forgetting_time()
+    part = system.input_output_part()
+    steps = part.forgetting_time()
     if np.isfinite(steps):
-        return steps + system.order + 1
-    turning = system.periods()
+        return float(steps + part.order + 1)
+    turning = part.periods()
     return float(max(100.0, 3 * turning[np.isfinite(turning)].max(initial=0.0) / system.dt))
 
 

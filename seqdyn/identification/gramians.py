@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqdyn.identification.analysis import Analysis
+
 Array = np.ndarray[Any, Any]
 
 EPSILON = float(np.finfo(np.float64).eps)
@@ -21,6 +23,78 @@ class Gramians(NamedTuple):
 
     controllability: Array
     observability: Array
+
+
+class Balance(Analysis):
+    """Which states of a :class:`~seqdyn.identification.system.LinearSystem` matter between inputs and outputs."""
+
+    def gramians(self) -> Gramians:
+        """How strongly the inputs reach the states, and how strongly the states show in the outputs.
+
+            W_c = Σ_k D^k C Cᵀ (D^k)ᵀ,    W_o = Σ_k (D^k)ᵀ Bᵀ B D^k
+
+        Returns
+        -------
+        Gramians
+            ``(controllability, observability)``, the solutions of W_c = D W_c Dᵀ + C Cᵀ and W_o = Dᵀ W_o D + Bᵀ B.
+
+        Raises
+        ------
+        ValueError
+            If the system is not stable: the sums grow without end. :meth:`input_output_part` may be.
+
+        References
+        ----------
+        Smith (1968), Matrix equation XA + BX = C, SIAM J. Applied Mathematics 16, for the doubling that sums them.
+
+        Examples
+        --------
+        >>> from seqdyn.identification.system import LinearSystem
+        >>> LinearSystem.from_block([[0.0]], [[3.0]], [[1.0]], [[0.5]]).gramians().observability
+        array([[12.]])
+        """
+        reach, show = self._gramian_roots()
+        return Gramians(reach @ reach.T, show.T @ show)
+
+    def hankel_singular_values(self) -> Array:
+        """How much every state, in balanced coordinates, matters for what goes from inputs to outputs.
+
+            σ_i = √ λ_i(W_c W_o)
+
+        Returns
+        -------
+        array, shape (order,)
+            Largest first; 0 for a state that the inputs do not reach or the outputs do not show. A model that keeps
+            the first r states errs at no frequency by more than 2 Σ_{i>r} σ_i.
+
+        Raises
+        ------
+        ValueError
+            If :meth:`input_output_part` is not stable.
+
+        References
+        ----------
+        Moore (1981), Principal component analysis in linear systems, IEEE Trans. Automatic Control 26.
+
+        Examples
+        --------
+        >>> from seqdyn.identification.system import LinearSystem
+        >>> LinearSystem.from_block([[0.0]], [[3.0]], [[1.0]], [[0.5]]).hankel_singular_values().round(9)
+        array([4.])
+        """
+        reach, show = self.input_output_part()._gramian_roots()
+        values = np.linalg.svd(show @ reach, compute_uv=False)
+        return np.concatenate([values, np.zeros(len(self.transition))])[: len(self.transition)]
+
+    def _gramian_roots(self) -> tuple[Array, Array]:
+        """L and R with W_c = L Lᵀ and W_o = Rᵀ R, without forming these: small directions keep their digits."""
+        if not self.is_stable() or self.input_output_part() is not self:
+            raise ValueError(
+                f"Gramians, Hankel singular values and balanced coordinates need a stable system, but the spectral "
+                f"radius is {self.spectral_radius():.6g}: what it sums grows without end. Where no input reaches the "
+                "poles that do not decay, input_output_part() is stable."
+            )
+        return gramian_root(self.transition, self.input_map), gramian_root(self.transition.T, self.readout.T).T
 
 
 def gramian_root(transition: Array, driven: Array) -> Array:

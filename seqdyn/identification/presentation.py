@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from seqdyn.identification.analysis import Analysis
 from seqdyn.identification.figures import plot_bode, plot_poles, plot_response, plot_singular_values
+from seqdyn.identification.gramians import Balance
 from seqdyn.identification.summary import summarise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Presentation(Analysis):
+class Presentation(Balance):
     """The figures and the summary of a :class:`~seqdyn.identification.system.LinearSystem`."""
 
     def plot_bode(
@@ -133,7 +133,7 @@ class Presentation(Analysis):
         Raises
         ------
         ValueError
-            If the system is not stable, or has no states.
+            If the part between inputs and outputs is not stable, or the system has no states.
 
         Examples
         --------

@@ -10,6 +10,7 @@ import numpy as np
 
 from seqdyn.identification.analysis import Analysis
 from seqdyn.identification.channels import channel_names
+from seqdyn.identification.driven import LASTING, driven_states, lasting
 
 Array = np.ndarray[Any, Any]
 
@@ -19,23 +20,40 @@ ROWS = 10
 COLUMNS = 6
 """Inputs and zeros that it has room for."""
 
+UNKNOWN = "± unknown"
+"""Instead of a standard error that is infinite."""
+
 AHEAD = 10
 """Steps of the longer forecast whose error it tells."""
 
 
 def summarise(system: Any) -> str:
     """Sizes, poles, zeros, static gains, noise and estimation of a LinearSystem, as far as they are known."""
-    parts = [[_heading(system)], _poles(system), _zeros(system), _gains(system), _noise(system), _estimation(system)]
-    if system.has_standard_errors():
-        parts.append(["± one standard error"])
-    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+    parts = [_heading(system), _poles(system), _zeros(system), _gains(system), _noise(system), _estimation(system)]
+    text = "\n\n".join("\n".join(lines) for lines in parts if lines)
+    if not system.has_standard_errors():
+        return text
+    return f"{text}\n\n± one standard error{'; unknown: the data do not tell it' * (UNKNOWN in text)}"
 
 
-def _heading(system: Analysis) -> str:
+def _heading(system: Analysis) -> list[str]:
+    """Sizes, and whether it is stable; a drift is told apart."""
     sizes = f"{_counted(system.inputs, 'input')}, {_counted(system.outputs, 'output')}, order {system.order}"
-    radius = system.spectral_radius()
-    stable = "stable" if radius < 1 else f"not stable (spectral radius {radius:.6g})"
-    return f"Linear system: {sizes}, dt = {system.dt:g} {system.time_unit}".rstrip() + f"; {stable}"
+    drift = _drift(system)
+    forgets = system.is_stable() and system.input_output_part() is system
+    stable = "stable" if drift or forgets else f"not stable (spectral radius {system.spectral_radius():.6g})"
+    first = f"Linear system: {sizes}, dt = {system.dt:g} {system.time_unit}".rstrip() + f"; {stable}"
+    if not drift:
+        return [first]
+    return [f"{first}, with a drift of the outputs", f"drift: {_counted(drift, 'pole')} at 1 that no input reaches"]
+
+
+def _drift(system: Analysis) -> int:
+    """Poles at 1 that no input reaches; 0 if there are others, too, that do not decay."""
+    part = system.input_output_part()
+    unreached = driven_states(system.transition, system.input_map).shape[1] == part.order
+    at_one = np.allclose(lasting(system.poles()), 1, rtol=0, atol=1 - LASTING)
+    return system.order - part.order if part.is_stable() and unreached and at_one else 0
 
 
 def _poles(system: Any) -> list[str]:
@@ -107,8 +125,10 @@ def _estimation(system: Analysis) -> list[str]:
 
 def _with_error(value: float, error: float | None) -> str:
     """The value with as many digits as two digits of its standard error have."""
-    if error is None or not math.isfinite(error) or not math.isfinite(value) or error <= 0:
+    if error is None or math.isnan(error) or not math.isfinite(value) or error <= 0:
         return _number(value)
+    if math.isinf(error):
+        return f"{_number(value)} {UNKNOWN}"
     last = 1 - math.floor(math.log10(float(f"{error:.1e}")))
     if not 0 <= last <= 6:
         return f"{_number(value)} ± {error:.2g}"

@@ -318,7 +318,7 @@ class LinearSystem(Exchange, StandardErrors, Presentation):
         Raises
         ------
         ValueError
-            If the system is not stable, or has not as many states that matter.
+            If :meth:`input_output_part` is not stable, or there are not as many states that matter.
 
         References
         ----------
@@ -333,15 +333,15 @@ class LinearSystem(Exchange, StandardErrors, Presentation):
         >>> LinearSystem.from_block([[0.0]], [[3.0, 1.0]], [[1.0], [0.0]], np.diag([0.5, 0.9])).balanced().order
         1
         """
-        reach, show = self._gramian_roots()
-        forth, back = balancing(reach, show, order)
+        part = self.input_output_part()
+        forth, back = balancing(*part._gramian_roots(), order)
         rest = self.steady_state(np.zeros(self.inputs))
         whole = len(forth) == self.order and self.noise_gain is not None
         return replace(
             self,
-            readout=self.readout @ back,
-            input_map=forth @ self.input_map,
-            transition=forth @ self.transition @ back,
+            readout=part.readout @ back,
+            input_map=forth @ part.input_map,
+            transition=forth @ part.transition @ back,
             output_offset=self.output_offset + self.readout @ rest,
             state_offset=None,
             noise_gain=forth @ self.noise_gain if whole else None,

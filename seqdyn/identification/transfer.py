@@ -22,7 +22,8 @@ class TransferFunction:
     numerators : array, shape (outputs, inputs, order + 1)
         Coefficients of N, the one of z^order first.
     denominator : array, shape (order + 1,)
-        Coefficients of P, the characteristic polynomial of the transition; the first is 1.
+        Coefficients of P, the characteristic polynomial of the transition that inputs reach and outputs show; the
+        first is 1.
     dt : float
         Time between two steps.
     time_unit : str

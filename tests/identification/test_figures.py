@@ -14,6 +14,7 @@ from matplotlib.text import Text
 from seqdyn.identification.figures import plot_bode, plot_poles, plot_response, plot_singular_values
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_analysis import first_order, rotation
+from tests.identification.test_driven import drifting
 from tests.identification.test_standard_errors import drawn, estimated
 from tests.identification.test_system import random_system
 
@@ -296,6 +297,49 @@ def test_wide_bands_do_not_squeeze_the_curves() -> None:
         widths = [upper - lower for _, lower, upper in edges(axes)]
         assert low <= curve.min() and high >= curve.max()
         assert high - low <= 3.3 * max(np.ptp(curve), np.median(widths))
+
+
+def test_endless_bands_fill_the_panel_and_leave_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known of what goes from the first input to the first output."""
+    sure = LinearSystem.standard_error
+
+    def unsure(system: LinearSystem, quantity: Any) -> Array:
+        found = sure(system, quantity)
+        found[..., 0, 0] = np.inf
+        return found
+
+    before = [[axes.get_ylim() for axes in draw().axes] for draw in (SURE.plot_bode, SURE.plot_response)]
+    monkeypatch.setattr(LinearSystem, "standard_error", unsure)
+    for drawing, limits, lost in zip((SURE.plot_bode(), SURE.plot_response()), before, ([0, 3], [0]), strict=True):
+        drawing.canvas.draw()
+        for number, axes in enumerate(drawing.axes):
+            ((_, lower, upper),) = edges(axes)
+            if number in lost:
+                assert (lower == axes.get_ylim()[0]).all() and (upper == axes.get_ylim()[1]).all()
+                curve = axes.lines[0].get_ydata()
+                assert axes.get_ylim()[0] <= curve.min() and axes.get_ylim()[1] >= curve.max()
+            else:
+                assert axes.get_ylim() == limits[number]
+
+
+def test_a_pole_of_which_nothing_is_known_has_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = SURE.pole_standard_errors()
+    before = plot_poles(SURE).axes[0]
+    lost = known._replace(real=np.where(SURE.poles().imag == 0, np.inf, known.real))
+    monkeypatch.setattr(LinearSystem, "pole_standard_errors", lambda system: lost)
+    axes = plot_poles(SURE).axes[0]
+    assert len(axes.patches) == len(before.patches) > 0 and len(before.collections) > len(axes.collections) == 0
+
+
+def test_a_drift_changes_no_figure_of_what_inputs_do() -> None:
+    core = random_system(outputs=2)
+    system = drifting(core, np.eye(2))
+    for draw in (LinearSystem.plot_bode, LinearSystem.plot_response):
+        for own, other in zip(draw(system).axes, draw(core).axes, strict=True):
+            np.testing.assert_allclose(own.lines[0].get_xdata(), other.lines[0].get_xdata(), rtol=1e-6)
+            np.testing.assert_allclose(own.lines[0].get_ydata(), other.lines[0].get_ydata(), atol=1e-6)
+    shown = system.plot_singular_values().axes[0].lines[0].get_ydata()
+    np.testing.assert_allclose(shown, core.hankel_singular_values(), rtol=1e-8)
 
 
 def test_the_legend_says_what_the_pale_colour_means() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_analysis import first_order, rotation
+from tests.identification.test_driven import drifting
 from tests.identification.test_standard_errors import estimated
 from tests.identification.test_system import random_system
 
@@ -28,6 +29,7 @@ SYSTEMS = {
     "not stable": first_order(1.02),
     "integrator": first_order(1.0),
     "estimated integrator": estimated(first_order(1.0)),
+    "a drift": drifting(WIDE, np.eye(3)),
     "without states": STATIC,
     "without inputs": ALONE,
     "estimated, without inputs": estimated(ALONE),
@@ -51,7 +53,8 @@ def test_it_fits_one_screen_and_is_aligned(name: str) -> None:
     assert len(lines) <= 50 and all(line == line.rstrip() and len(line) <= 100 for line in lines)
     assert not any(word in line for line in lines for word in ("nan", "inf", "None"))
     if SYSTEMS[name].order:
-        table = lines[2 : lines.index("", 2)]
+        start = lines.index("") + 1
+        table = lines[start : lines.index("", start)]
         assert len({len(line) for line in table if line[:4] != "and " and not line.endswith("at 0")}) == 1
 
 
@@ -96,6 +99,50 @@ def test_only_what_is_known_is_told() -> None:
     assert "static gain: none, there is a pole at 1" in first_order(1.0).summary()
     assert "modulus" not in STATIC.summary() and rows(STATIC.summary(), "static gain")[1] == ["output 1", "2"]
     assert "static gain" not in ALONE.summary() and "0 inputs" in ALONE.summary()
+
+
+def test_a_drift_is_told_apart() -> None:
+    """Its poles alone do not decay, and no input reaches them: gains and zeros are those of the rest."""
+    for count in (1, 3):
+        text, rest = drifting(WIDE, np.eye(3)[:count, :count]).summary(), WIDE.summary()
+        assert text.splitlines()[0].endswith("dt = 0.25 s; stable, with a drift of the outputs")
+        assert text.splitlines()[1] == f"drift: {count} pole{'s' * (count > 1)} at 1 that no input reaches"
+        assert rows(text, "static gain") == rows(rest, "static gain") and "zeros: 1\n" not in text
+    square = replace(random_system(outputs=2), dt=0.25)
+    drifts = drifting(square, np.eye(2)).summary()
+    assert [line for line in drifts.splitlines() if line.startswith("zeros")] == [
+        line for line in square.summary().splitlines() if line.startswith("zeros")
+    ]
+    walk = replace(ALONE, transition=np.ones((1, 1))).summary()
+    assert "stable, with a drift" in walk and "drift: 1 pole at 1" in walk
+
+
+@pytest.mark.parametrize("modes", [[[-1.0]], [[1.05]], [[1.0, 0.0], [0.0, -1.0]]])
+def test_other_modes_that_no_input_reaches_are_no_drift(modes: Any) -> None:
+    text = drifting(WIDE, np.array(modes)).summary()
+    assert "not stable (spectral radius 1" in text and "drift" not in text
+    assert rows(text, "static gain") == rows(WIDE.summary(), "static gain")
+
+
+def test_an_integrator_that_is_reached_or_not_shown_is_no_drift() -> None:
+    for system in (first_order(1.0), LinearSystem([[1.0]], [[0.0]], [[1.0]], [[1.0]])):
+        assert "not stable (spectral radius 1)" in system.summary()
+
+
+def test_what_the_data_do_not_tell_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One gain is known, the others are not; of the first pole nothing is."""
+    system = SYSTEMS["estimated"]
+    errors, poles = np.full((3, 2), np.inf), system.pole_standard_errors()
+    errors[0, 0] = 0.01
+    monkeypatch.setattr(LinearSystem, "standard_error", lambda system, quantity: errors)
+    lost = [np.where(np.arange(4) == 0, np.inf, part) for part in poles]
+    monkeypatch.setattr(LinearSystem, "pole_standard_errors", lambda system: type(poles)(*lost))
+    text = system.summary()
+    table, gain = rows(text, "static gain"), system.dc_gain()
+    assert table[1][1].endswith("± 0.010") and table[1][2] == f"{gain[0, 1]:.4g} ± unknown"
+    assert rows(text, "pole")[1][1] == "0.9 ± unknown" and "unknown" not in rows(text, "pole")[2][1]
+    assert text.endswith("± one standard error; unknown: the data do not tell it")
+    assert SYSTEMS["estimated"] is system and "unknown" not in first_order(0.9).summary()
 
 
 def test_what_does_not_fit_is_counted() -> None:

@@ -1,0 +1,86 @@
+"""Modes that do not decay and that nothing drives: a drift has no part in the gains, but makes I − D singular."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+EPSILON = float(np.finfo(np.float64).eps)
+
+LASTING = 1 - 1e-6
+"""From this modulus on a mode counts as one that does not decay: rounding moves a double pole at 1 by 1e-8."""
+
+UNDRIVEN = 1e-11
+"""What drives a mode less than this, beside the norm of D and of every column of what drives, is rounding."""
+
+
+def driven_states(transition: Array, driven: Array) -> Array:
+    """An orthonormal basis of the states without the modes that do not decay and that nothing drives.
+
+        wᴴ [D − λI, G] = 0  with |λ| ≥ 1        the left vectors w of the modes that are left out
+
+    Parameters
+    ----------
+    transition : array, shape (order, order)
+        D.
+    driven : array, shape (order, …)
+        G, what drives the states.
+
+    Returns
+    -------
+    array, shape (order, states)
+        W, with D W = W (Wᵀ D W) and G = W Wᵀ G. All states where all modes decay, or are driven.
+
+    References
+    ----------
+    Hautus (1969), Controllability and observability conditions of linear autonomous systems.
+
+    Examples
+    --------
+    Of two modes that do not decay the second is not driven:
+
+    >>> driven_states(np.eye(2) * [[1.0], [-1.0]], np.array([[1.0], [0.0]])).shape
+    (2, 1)
+    """
+    size = np.linalg.norm(driven, axis=0)
+    driven = driven / np.where(size > 0, size, 1.0)
+    basis = np.eye(len(transition))
+    while True:
+        undriven = _undriven_modes(basis.T @ transition @ basis, basis.T @ driven)
+        if not undriven.shape[1]:
+            return basis
+        corners, _ = np.linalg.qr(undriven, mode="complete")
+        basis = basis @ corners[:, undriven.shape[1] :]
+
+
+def _undriven_modes(transition: Array, driven: Array) -> Array:
+    """The left vectors of one pole that does not decay and is not driven; real and imaginary parts of a pair."""
+    tolerance = UNDRIVEN * max(1.0, float(np.linalg.norm(transition)))
+    for pole in lasting(np.linalg.eigvals(transition)):
+        at = 1.0 if abs(pole - 1) < 1 - LASTING else pole if pole.imag else pole.real
+        left, sizes, _ = np.linalg.svd(np.hstack([transition - at * np.eye(len(transition)), driven]))
+        undriven = left[:, sizes <= tolerance]
+        if undriven.shape[1]:
+            return np.hstack([undriven.real, undriven.imag]) if np.iscomplexobj(undriven) else undriven
+    return np.zeros((len(transition), 0))
+
+
+def lasting(poles: Array) -> Array:
+    """Those of the poles that do not decay."""
+    return poles[np.abs(poles) > LASTING]
+
+
+def at_rest(transition: Array, driven: Array) -> Array:
+    """h = (I − D)⁻¹ G; what does not decay and is not driven is 0."""
+    basis = driven_states(transition, driven)
+    gap = np.eye(basis.shape[1]) - basis.T @ transition @ basis
+    if len(gap) and np.linalg.cond(gap) > 0.01 / EPSILON:
+        raise ValueError(
+            "There is a pole at 1 that inputs or offsets drive, an integrator: a constant is summed up without end, so "
+            "there is no gain at frequency 0 and no state of rest."
+        )
+    solved: Array = basis @ np.linalg.solve(gap, basis.T @ driven)
+    return solved
