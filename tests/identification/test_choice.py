@@ -166,6 +166,11 @@ def test_the_truth_explains_and_a_wrong_plant_does_not() -> None:
     deaf = LinearSystem([[0.0]], PLANT.readout, [[0.0], [0.0]], PLANT.transition, noise_gain=PLANT.noise_gain)
     assert explains(truth, records)
     assert not explains(Fit(deaf, np.zeros((1, 2)), 1.0), records)
+    x = np.random.default_rng(0).normal(size=(600, 1))
+    late = Record.of(x[1:], x[:-1] + np.random.default_rng(1).normal(size=(599, 1)))
+    blind = Fit(LinearSystem([[0.0]], [[0.0]], [[0.0]], [[0.0]], noise_gain=[[0.0]]), np.zeros((1, 1)), 1.0)
+    assert leaves_white(blind, [late])  # white inputs make white errors, which know of the inputs all the same
+    assert not explains(blind, [late])
     assert not leaves_white(truth, records)  # the free run leaves the noise, which remembers
     assert leaves_white(truth, runs(LinearSystem(*(getattr(PLANT, n) for n in MATRICES)), [600]))
 

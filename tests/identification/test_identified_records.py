@@ -82,13 +82,14 @@ def test_slopes_are_taken_out_without_inputs_too() -> None:
 # -------------------------------------------------------------------- delays
 
 
-def late(delays: tuple[int, int], seed: int = 0, time: int = 600) -> Record:
-    """Two plants of order 1 behind their delays, and white noise."""
+def late(delays: tuple[int, int], seed: int = 0, time: int = 640) -> Record:
+    """Two plants of order 1 behind their delays, far from rest at first, and white noise."""
     random = np.random.default_rng(seed)
     x = random.normal(size=(time, 2))
     held = [np.r_[np.zeros(d), column[: time - d]] for d, column in zip(delays, x.T, strict=True)]
     y = lfilter([0.0, 1.0], [1.0, -0.8], held[0]) + lfilter([0.0, 0.5], [1.0, -0.5], held[1])
-    return Record.of(x, (y + 0.2 * random.normal(size=time))[:, None])
+    y[40:] += 8.0 * 0.8 ** np.arange(time - 40)
+    return Record.of(x[40:], (y + 0.2 * random.normal(size=time))[40:, None])
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def late(delays: tuple[int, int], seed: int = 0, time: int = 600) -> Record:
 @pytest.mark.parametrize("focus", ["prediction", "simulation"])
 def test_inputs_may_act_late(delays: tuple[int, int], asked: Any, focus: str) -> None:
     """Order 2 and the register; before its delay an input does nothing at all; the starts fit the whole records."""
-    records = [late(delays, seed, 600 - 200 * seed) for seed in range(2)]
+    records = [late(delays, seed, 640 - 200 * seed) for seed in range(2)]
     found = identify(records, Settings(order=2, focus=focus, input_delay=asked, feedthrough=False))
     assert found.input_delay == (delays if any(delays) else ())
     assert (found.order, found.system.order) == (2, 2 + sum(delays))
@@ -106,7 +107,7 @@ def test_inputs_may_act_late(delays: tuple[int, int], asked: Any, focus: str) ->
         np.testing.assert_array_equal(response(found)[: 1 + d, place], 0)
         np.testing.assert_allclose(response(found)[:, place], expected, atol=0.06)
     for errors in free_run_errors(records, Fit(found.system, found.starts, 0.0)):
-        assert np.sqrt((errors**2).mean()) < 0.25
+        assert np.abs(errors).max() < 1.2  # of noise alone 0.7; with starts at rest 8
 
 
 def test_delays_that_do_not_fit_are_refused() -> None:
