@@ -16,8 +16,8 @@ from seqdyn.composition import Offset
 from seqdyn.data.scaling import Scaling
 from seqdyn.estimators.closed_form import ClosedFormEstimator, Measured
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside, write_system
-from seqdyn.estimators.parameters import accepted, at_least, each, either, instance_of, one_of
-from seqdyn.estimators.sampling import sampling, time_labels
+from seqdyn.estimators.parameters import at_least, each, either, one_of
+from seqdyn.estimators.sampling import STEP_RULES, sampling, time_labels
 from seqdyn.identification.arx import Lags, Regression, Trial, arx_system, search
 from seqdyn.identification.delay import checked_delays
 from seqdyn.identification.records import Record
@@ -109,7 +109,7 @@ class ARXRegressor(LinearModel, ClosedFormEstimator):
         The same equation as a state-space model; its state holds the p last outputs and d + q last inputs.
     output_lags_, input_lags_ : int
         p and q.
-    input_delay_ : list of int
+    input_delay_ : tuple of int
         d of every input.
     dt_, time_unit_ : float, str
         Time between two steps, and its unit.
@@ -158,8 +158,8 @@ class ARXRegressor(LinearModel, ClosedFormEstimator):
         return pd.DataFrame(self.trials_, columns=list(Trial._fields)).astype(dict.fromkeys(Trial._fields[:3], int))
 
     def _measured_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Measured:
-        """X = None: no inputs at all. The labels of the steps may tell the time between them."""
-        read = self._read_inputs(inputs_beside(X, y), reset=reset, fewest=int(X is not None))
+        """X = None, or without columns: no inputs at all. The labels of the steps may tell the time between them."""
+        read = self._read_inputs(inputs_beside(X, y), reset=reset, fewest=0)
         self.dt_, self.time_unit_ = sampling(self.dt, self.time_unit, time_labels(read, y))
         return super()._measured_rows(read, y, sample_weight, reset)
 
@@ -169,8 +169,8 @@ class ARXRegressor(LinearModel, ClosedFormEstimator):
 
     def _solve_from(self, data: Measured) -> None:
         """The lags, then the rest."""
-        delays = checked_delays(self.input_delay, self.n_features_in_)
-        self.input_delay_ = delays if self.feedthrough else [max(delay, 1) for delay in delays]
+        delays = checked_delays(self.input_delay, self.n_features_in_, "input_delay")
+        self.input_delay_ = delays if self.feedthrough else tuple(max(delay, 1) for delay in delays)
         p, q = (None if lags == "auto" else [lags] for lags in (self.output_lags, self.input_lags))
         trials: list[Trial] = []
         if p is None or q is None:
@@ -195,14 +195,16 @@ class ARXRegressor(LinearModel, ClosedFormEstimator):
         self.estimation_ = system.estimation
 
     def _rules(self) -> dict[str, Any]:
-        return super()._rules() | {
-            "output_lags": either(at_least(0), one_of("auto")),
-            "input_lags": either(at_least(0), one_of("auto")),
-            "input_delay": either(at_least(0), each(at_least(0))),
-            "feedthrough": one_of(False, True),
-            "dt": accepted(lambda dt: sampling(dt, ""), "None, a number above 0, or a time such as '10min'"),
-            "time_unit": instance_of(str, "the name of a unit"),
-        }
+        return (
+            super()._rules()
+            | STEP_RULES
+            | {
+                "output_lags": either(at_least(0), one_of("auto")),
+                "input_lags": either(at_least(0), one_of("auto")),
+                "input_delay": either(at_least(0), each(at_least(0))),
+                "feedthrough": one_of(False, True),
+            }
+        )
 
 
 def _records(rows: Rows, targets: Array, weight: Array) -> list[Record]:

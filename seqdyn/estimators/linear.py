@@ -20,7 +20,7 @@ from seqdyn.estimators.experiments import Experiments
 from seqdyn.estimators.identification_warnings import warn_of
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside, scaled_system, write_system
 from seqdyn.estimators.linear_plan import RULES, Plan
-from seqdyn.estimators.linear_training import LinearTraining, is_filter
+from seqdyn.estimators.linear_training import LinearTraining, delay_line_scaling, is_filter
 from seqdyn.estimators.parameters import Rule, check_parameters
 from seqdyn.estimators.sampling import sampling, time_labels
 from seqdyn.estimators.scored import StartOf
@@ -79,7 +79,8 @@ class LinearStateSpaceRegressor(LinearModel):
         ends of the records. The closed form alone predicts where inputs react or there are none. See ``focus_``.
     offset : {"constant", "drift", "trend"}
         What is added to the outputs: y_0 alone; a drift as well, an integrator of the noise, which is a state of the
-        model; or, removed before the fit and not predicted, a straight line a record.
+        model; or a straight line a record: the model is that of the data without their lines, predictions have none,
+        and scores and tests are to be made on data without them.
     input_delay : int, sequence of int, or "auto"
         Steps before an input acts, for all or one an input; ``"auto"``: as seen in the data. What is on its way stands
         in the state: ``order_`` counts it, ``order`` does not.
@@ -110,8 +111,10 @@ class LinearStateSpaceRegressor(LinearModel):
         Orders tried by ``"auto"``, of every focus: singular_value, and the RMS errors over the validation part in
         scaled units; taken is the least N ln error² + 2 n (2 outputs + inputs), Akaike's criterion with the validation
         error.
+    input_delay_ : tuple of int or None
+        Steps before every input acts, as given or seen; None where ``focus_`` is.
     excitation_ : Excitation
-        What the inputs reveal: order of excitation, levels, delay.
+        What the inputs reveal: order of excitation, levels, and the delay that ``input_delay_`` leaves.
     focus_ : {"prediction", "simulation"} or None
         The error that the closed form and its refinement made small; None where the system was given, or trained from
         random weights.
@@ -260,8 +263,7 @@ class LinearStateSpaceRegressor(LinearModel):
         Parameters
         ----------
         X : array (time, features) or (series, time, features), list of arrays, DataFrame, or None
-            One experiment, many of one length, many of unlike lengths, or one with labels. None: a system that moves by
-            itself, without inputs.
+            One experiment, many of one or of unlike lengths, or one with labels. None, or no features: no inputs.
         y : array, Series, DataFrame, or list of arrays
             Outputs beside X; NaN marks a missing one.
         sample_weight : array, optional
@@ -281,8 +283,7 @@ class LinearStateSpaceRegressor(LinearModel):
         UserWarning
             If the inputs do not tell what is asked for, or the estimate had to be made stable.
         """
-        fresh = not (self.warm_start and self.__sklearn_is_fitted__())
-        return self._learn(X, y, sample_weight, fresh, whole=True)
+        return self._learn(X, y, sample_weight, not (self.warm_start and self.__sklearn_is_fitted__()), whole=True)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Identify on the first data, then train for one more epoch on every further piece.
@@ -316,8 +317,8 @@ class LinearStateSpaceRegressor(LinearModel):
             if identifies and not self._plan.trains:
                 self._conclude(data)
             else:
-                beginning = self._plan.settings if identifies else None
-                self._train(self._training(beginning), data, whole, (sequences, y, sample_weight))
+                training = self._training(self._plan.settings if identifies else None)
+                self._train(training, data, whole, (sequences, y, sample_weight))
         return self
 
     @property
@@ -348,30 +349,31 @@ class LinearStateSpaceRegressor(LinearModel):
         self.noise_covariance_: Array | None = None
         self.estimation_: Estimation | None = None
         self.focus_: str | None = None
+        self.input_delay_: tuple[int, ...] | None = None
         self.history_, self.n_iter_ = pd.DataFrame({name: np.zeros(0) for name in HISTORY}), 0
 
     def _read(self, X: Any, y: Any, fresh: bool) -> Sequences:
-        return self._read_inputs(inputs_beside(X, y), fresh, fewest=int(X is not None))
+        return self._read_inputs(inputs_beside(X, y), fresh, fewest=0)
 
     def _experiments(self, sequences: Sequences, y: Any, sample_weight: Any, fresh: bool) -> Experiments:
         """What is learnt from: targets in the warm-up are not looked at."""
         sequences, numbers = self._beside(sequences, y, fresh)
         given = as_weights(sample_weight, sequences)
-        heard = sequences.steps >= np.repeat(
-            warmup_steps(self._warmup, self._window, sequences.lengths), sequences.lengths
-        )
+        warmup = warmup_steps(self._warmup, self._window, sequences.lengths)
+        heard = sequences.steps >= np.repeat(warmup, sequences.lengths)
         return Experiments(sequences, numbers, heard * (np.ones(len(numbers)) if given is None else given))
 
     def _identify(self, data: Experiments, hold_out: bool) -> None:
         """The closed form, refined by least squares where that is the loss; from what is not held out."""
         lengths = data.sequences.lengths
+        self._plan.check_delays(self.n_features_in_, lengths)
         held = np.maximum(1, np.round(self.validation_fraction * lengths).astype(np.int64)) if hold_out else 0
         head = data.leading(lengths - held)
         self.input_mean_ = head.sequences.rows.mean(axis=0)
         self.input_scaling_, self.target_scaling_ = head.scalings(self.scale)
         records = head.records(self.input_scaling_, self.target_scaling_)
         found = identify(records, self._plan.settings)
-        warn_of(found, records, self.stable)
+        warn_of(found, records, self._plan.settings)
         self._keep(found)
 
     def _keep(self, found: Identification) -> None:
@@ -379,6 +381,7 @@ class LinearStateSpaceRegressor(LinearModel):
         self.trials_ = {name: np.array([getattr(one, name) for one in found.trials]) for name in Trial._fields}
         self.singular_values_, self.excitation_ = found.singular_values, found.excitation
         self.method_, self.focus_ = self._plan.method(found.refined), found.focus
+        self.input_delay_ = found.input_delay or (0,) * self.n_features_in_
         self._adopt(found.system)
         self.starts_ = LinearState(tensor(found.starts, self.predictor_.like))
 
@@ -450,8 +453,8 @@ class LinearStateSpaceRegressor(LinearModel):
         return predicted_quantiles(self, X)
 
     def _start_of(self, start: Any) -> StartOf:
-        own = self._plan.estimates_starts and self._plan.identifiable
-        return super()._start_of("estimate" if start is None and own else start)
+        plan = self._plan
+        return super()._start_of("estimate" if start is None and plan.estimates_starts and plan.identifiable else start)
 
     # ---------------------------------------------------------------- parameters
 
@@ -493,10 +496,5 @@ class LinearStateSpaceRegressor(LinearModel):
     @property
     def _cell_inputs(self) -> Scaling:
         """Of X, or of its delay line, where lags relative to the last value have no mean."""
-        own, scaling = self._own_past, self.input_scaling_
-        if own is None:
-            return scaling
-        first, rest, lags = slice(own.targets), slice(own.targets, None), own.lags - own.centred
-        mean = np.tile(scaling.mean[first], lags) * (not own.centred)
-        scale = np.tile(scaling.scale[first], lags)
-        return Scaling(np.r_[mean, scaling.mean[rest]], np.r_[scale, scaling.scale[rest]])
+        own = self._own_past
+        return self.input_scaling_ if own is None else delay_line_scaling(own, self.input_scaling_)

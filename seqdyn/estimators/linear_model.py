@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 import xarray
 from scipy.signal import dlti
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from seqdyn.cells.linear import Linear
@@ -17,9 +18,9 @@ from seqdyn.codecs import tensor
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
 from seqdyn.estimators.parameters import at_least
-from seqdyn.estimators.residual_tests import residual_tests
+from seqdyn.estimators.residual_tests import errors_of, residual_tests
 from seqdyn.estimators.starts import is_estimate
-from seqdyn.estimators.tasks import NumberEstimator
+from seqdyn.estimators.tasks import NumberEstimator, counted
 from seqdyn.identification.identify import least_squares_starts
 from seqdyn.identification.kalman import filtered, predicted, prediction_deviation
 from seqdyn.identification.records import Record
@@ -182,16 +183,17 @@ class LinearModel(NumberEstimator):
         ----------
         X : array, list of arrays, DataFrame, or xarray.DataArray
             Sequences in any container ``fit`` takes. Of a model without inputs: (time, 0), a frame with an index and no
-            columns, or None beside a y.
+            columns, or None beside a y, which then says how many steps.
         y : array, list of arrays, or DataFrame, optional
             The measured outputs beside X, for ``steps_ahead`` and ``initial_state="estimate"``; NaN where there was
-            none.
+            none. The free run of a model without inputs does not look at them.
         steps_ahead : int, at least 1, optional
             k: ŷ_t is predicted from the inputs up to t and the outputs up to t − k, through the Kalman filter of the
             model. None: the free run, which sees no output at all.
-        initial_state : State, array-like, "estimate" or None
-            h_{-1} in network units, one row, or one a series; plain numbers are (order,) or (series, order).
-            ``"estimate"``: the least-squares start of the first rows of every record, see :meth:`score`. None: zero.
+        initial_state : State, array-like, "zero", "estimate" or None
+            h_{-1} in network units, one row, or one a series; plain numbers are (order,) or (series, order); ``"zero"``
+            are zeros. ``"estimate"``: the least-squares start of the first rows of every record, see :meth:`score`.
+            None: the strategy, zero unless another was asked for.
         return_state : bool
             Give back the state after the last step, too; with ``steps_ahead`` the filtered one.
         return_std : bool
@@ -212,21 +214,21 @@ class LinearModel(NumberEstimator):
             If X or y do not fit the model, or it has no model of the noise.
         """
         X = inputs_beside(X, y)
-        if steps_ahead is None and not return_std and (y is None or is_estimate(initial_state)):
-            return super().predict(X, y=y, initial_state=initial_state, return_state=return_state)
-        k = _checked_ahead(y, steps_ahead)
-        system = self._noisy_system()
-        sequences, numbers = self._measured(X, y)
-        starts = self._starts(initial_state, sequences, numbers)
-        values, last = self._filtered(system, sequences, numbers, starts, k)
-        found = [self._container(values, sequences)]
+        if steps_ahead is None and not return_std:
+            y = y if is_estimate(initial_state) or vars(self).get("n_features_in_") else None
+            if y is None or is_estimate(initial_state):
+                return super().predict(X, y=y, initial_state=initial_state, return_state=return_state)
+        sequences = self.read(X)
+        k, system = _checked_ahead(y, steps_ahead), self._noisy_system()
+        sequences, numbers = self._measured(sequences, y)
+        records = _records(sequences, numbers, self._starts(initial_state, sequences, numbers))
+        found = [np.concatenate([predicted(system, *record, k) for record in records])]
         if return_std:
-            parts = np.split(numbers, sequences.starts[1:])
-            deviation = np.concatenate([prediction_deviation(system, part, k) for part in parts])
-            found.append(self._container(deviation, sequences))
+            found.append(np.concatenate([prediction_deviation(system, record.y, k) for record in records]))
+        answer = [self._container(values, sequences) for values in found]
         if return_state:
-            found.append(self._as_state(last))
-        return found[0] if len(found) == 1 else tuple(found)
+            answer.append(self._as_state(np.array([filtered(system, *record)[-1] for record in records])))
+        return answer[0] if len(answer) == 1 else tuple(answer)
 
     def _starts(self, start: Any, sequences: Sequences, numbers: Array) -> Array:
         """h_{-1} of every record, (series, order)."""
@@ -237,17 +239,6 @@ class LinearModel(NumberEstimator):
             given = self._given(start, sequences)
             state = self.cell_.initial_state(series) if given is None else self.predictor_.as_state(given, series)
         return self._flat(state)
-
-    def _filtered(
-        self, system: LinearSystem, sequences: Sequences, numbers: Array, starts: Array, k: int
-    ) -> tuple[Array, Array]:
-        """ŷ_{t|t-k} of all records, (total, outputs), and the filtered state after each, (series, order)."""
-        outputs, states = [], []
-        for start, first, length in zip(starts, sequences.starts, sequences.lengths, strict=True):
-            seen = (sequences.rows[first : first + length], numbers[first : first + length], start)
-            outputs.append(predicted(system, *seen, k))
-            states.append(filtered(system, *seen)[-1])
-        return np.concatenate(outputs), np.array(states)
 
     def _noisy_system(self) -> LinearSystem:
         """The system, if k-step predictions can be made with it."""
@@ -306,25 +297,52 @@ class LinearModel(NumberEstimator):
         ]
         return self._as_state(least_squares_starts(self.system_, records))
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None, initial_state: Any = None) -> float:
-        """R² of the free run, the mean over outputs; warm-up rows and missing targets are left out.
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        initial_state: Any = None,
+        steps_ahead: int | None = None,
+    ) -> float:
+        """R², the mean over outputs; warm-up rows and missing targets are left out.
+
+        It is that of the free run; of a model without inputs that of the prediction one step ahead: such a model has
+        nothing but its past to go by, and its free run soon is its mean.
 
         Parameters
         ----------
         X, y, sample_weight
             As in ``fit``.
-        initial_state : State, array-like, "estimate" or None
+        initial_state : State, array-like, "zero", "estimate" or None
             As in :meth:`predict`. ``"estimate"``: the least-squares start of the first rows of every record, which then
             carry no score. They are a tenth of the record, and at least twice the order; a record shorter than three
             times the order, or without a known target among them, starts from zero, and all of it is scored. None:
             ``"estimate"`` of a model with this as its own ``initial_state``, else the strategy.
+        steps_ahead : int, at least 1, optional
+            k, as in :meth:`predict`; outputs without weight count as not measured. None: the free run; of a model with
+            noise and without inputs 1. Its free run is any k that no record is longer than.
 
         Returns
         -------
         float
             At most 1; 0 is as good as the mean of y.
         """
-        return super().score(inputs_beside(X, y), y, sample_weight, initial_state)
+        check_is_fitted(self)
+        system, X = self.system_, inputs_beside(X, y)
+        if steps_ahead is None and not (self.n_features_in_ or system.noise_gain is None):
+            steps_ahead = 1
+        if steps_ahead is None:
+            return super().score(X, y, sample_weight, initial_state)
+        self._check_per_step()
+        k, system = _checked_ahead(y, steps_ahead), self._noisy_system()
+
+        def ahead(sequences: Sequences, table: Array, weight: Array, start: State | None) -> Array:
+            numbers = counted(table, weight)
+            records = _records(sequences, numbers, self._starts(start, sequences, numbers))
+            return np.concatenate([predicted(system, *record, k) for record in records])
+
+        return self._r2(X, y, sample_weight, initial_state, ahead)
 
     # ---------------------------------------------------------------- checking
 
@@ -334,7 +352,7 @@ class LinearModel(NumberEstimator):
         Parameters
         ----------
         X, y : array, list of arrays, or DataFrame
-            As in ``fit``.
+            As in ``fit``. Where outputs are missing, every pair of known errors counts; no pair is of two records.
         lags : int, at least 1
 
         Returns
@@ -343,6 +361,11 @@ class LinearModel(NumberEstimator):
             One row a test: test, output, input, statistic, p_value, verdict. Errors are those of one-step predictions
             where the model knows its noise, else (and for ``"input, free run"``) of the free run from an estimated
             start.
+
+        Raises
+        ------
+        ValueError
+            If ``lags`` is no such number, or an output has fewer than 4 · lags known rows.
 
         Examples
         --------
@@ -358,19 +381,24 @@ class LinearModel(NumberEstimator):
             raise ValueError(f"loss={getattr(self, 'loss', None)!r} has several outputs a target: fit with loss='mse'.")
         X = inputs_beside(X, y)
         sequences, numbers = self._measured(X, y)
-        starts = self._flat(self._best_start(sequences, numbers))
-        system = self.system_
-        free, ahead = np.full_like(numbers, np.nan), np.full_like(numbers, np.nan)
-        for start, first, length in zip(starts, sequences.starts, sequences.lengths, strict=True):
-            rows = slice(first, first + length)
-            x, measured = sequences.rows[rows], numbers[rows]
-            free[rows] = measured - system.simulate(x, start)[0]
-            ahead[rows] = (
-                free[rows] if system.noise_gain is None else measured - predicted(system, x, measured, start, 1)
-            )
-        names = list(self.block_matrix_["to"].values[: system.outputs]), list(self.block_matrix_["from"].values)
-        series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
-        return residual_tests(series, sequences.rows, ahead, free, lags, (names[0], names[1][: system.inputs]))
+        system, labels = self.system_, self.block_matrix_
+        records = _records(sequences, numbers, self._flat(self._best_start(sequences, numbers)))
+        names = list(labels["to"].values[: system.outputs]), list(labels["from"].values[: system.inputs])
+        return residual_tests([errors_of(system, *record) for record in records], lags, names)
+
+
+class _Measured(NamedTuple):
+    """One record: x (time, inputs), y (time, outputs), and h_{-1}, (order,)."""
+
+    x: Array
+    y: Array
+    start: Array
+
+
+def _records(sequences: Sequences, numbers: Array, starts: Array) -> list[_Measured]:
+    """Inputs, what was measured beside them, and the start of every record."""
+    cuts = sequences.starts[1:]
+    return list(map(_Measured, np.split(sequences.rows, cuts), np.split(numbers, cuts), starts))
 
 
 def _checked_ahead(y: Any, steps_ahead: Any) -> int:

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seqdyn.estimators.parameters import Rule, accepted, at_least, each, either, instance_of, one_of, optional
-from seqdyn.estimators.sampling import sampling
+from seqdyn.estimators.parameters import Rule, accepted, at_least, each, either, one_of, optional
+from seqdyn.estimators.sampling import STEP_RULES
 from seqdyn.estimators.starts import is_estimate
+from seqdyn.identification.delay import check_shorter, checked_delays
 from seqdyn.identification.identify import Settings
 from seqdyn.identification.subspace import WEIGHTINGS
 from seqdyn.initial_state import NAMED, Strategy, Warmup, Zero, as_strategy
 
 METHODS = ("subspace+gradient", "subspace", "gradient")
-RULES: dict[str, Rule] = {
+RULES: dict[str, Rule] = STEP_RULES | {
     "order": either(at_least(1), one_of("auto")),
     "method": one_of(*METHODS),
     "weighting": one_of(*WEIGHTINGS),
@@ -24,8 +25,6 @@ RULES: dict[str, Rule] = {
     "focus": one_of("auto", "prediction", "simulation"),
     "offset": one_of("constant", "drift", "trend"),
     "input_delay": either(at_least(0), one_of("auto"), each(at_least(0))),
-    "dt": accepted(lambda dt: sampling(dt, ""), "None, a number above 0, or a time such as '10min'"),
-    "time_unit": instance_of(str, "the name of a unit"),
     "initial_state": either(
         one_of("estimate"), accepted(as_strategy, f"one of {', '.join(map(repr, NAMED))}, a strategy, or a State")
     ),
@@ -72,6 +71,12 @@ class Plan:
         settings = Settings(**own | {"refine": refine and least_squares, "free_starts": free_starts})
         trains = not identifies or (refine and not least_squares)
         return cls(settings, strategy, free_starts, identifiable, identifies, trains)
+
+    def check_delays(self, inputs: int, lengths: Any) -> None:
+        """Raise if the delays that were given do not fit so many inputs, or records of these lengths."""
+        given = self.settings.input_delay
+        if not isinstance(given, str):
+            check_shorter(checked_delays(given, inputs, "input_delay"), lengths)
 
     def method(self, refined: bool) -> str:
         """What the model was found by, in words; whether least squares refined the closed form."""

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self, cast
 
+import numpy as np
 import torch
 from torch import nn
 
+from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.cells.linear import Linear
 from seqdyn.checks import outside
 from seqdyn.composition import Offset
+from seqdyn.data.scaling import Scaling
 from seqdyn.estimators.linear_model import linear_of, scaled_system
 from seqdyn.estimators.observers import ReachObserver
 from seqdyn.estimators.tasks import NumberTask
@@ -110,6 +113,14 @@ def keep_stable(linear: Linear) -> None:
     )
     with torch.no_grad():
         linear.transition.copy_(torch.as_tensor(pulled_inside(transition, LARGEST_TRAINED_RADIUS)))
+
+
+def delay_line_scaling(own: Autoregression, scaling: Scaling) -> Scaling:
+    """The scaling of a delay line of the leading inputs, and of the other inputs."""
+    first, rest, lags = slice(own.targets), slice(own.targets, None), own.lags - own.centred
+    mean = np.tile(scaling.mean[first], lags) * (not own.centred)
+    scale = np.tile(scaling.scale[first], lags)
+    return Scaling(np.r_[mean, scaling.mean[rest]], np.r_[scale, scaling.scale[rest]])
 
 
 def is_filter(system: LinearSystem) -> bool:

@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.checks import is_int, is_one_of
-from seqdyn.initial_state import NAMED, as_strategy
+from seqdyn.initial_state import NAMED, Warmup, Zero, as_strategy
 from seqdyn.training.heads import check_quantiles
 from seqdyn.training.initialisation import STARTS, as_start
 from seqdyn.training.loop import OPTIMIZERS
@@ -249,18 +249,36 @@ def _conflicts_of_identification(given: dict[str, Any]) -> list[str]:
     if given["method"] == "subspace" and open_form + trained:
         text = "method='subspace' trains nothing and needs an output of its own at every step: leave out "
         found.append(text + ", ".join(open_form + trained) + ".")
-    kept = [] if given["feedthrough"] else ["feedthrough=False"]
-    kept += [
-        name
-        for name, plain in (("input_delay", 0), ("offset", "constant"))
+    return found + _lost_in_training(given)
+
+
+PLAIN = {
+    "method": "subspace+gradient", "loss": "mse", "autoregression": None, "output_lag": 0, "return_sequences": True,
+    "window": None, "bptt_length": None, "early_stopping": False, "weight_decay": 0.0,
+}  # fmt: skip
+"""With these a linear state-space model is identified, and no training loop follows."""
+
+
+def _lost_in_training(given: dict[str, Any]) -> list[str]:
+    """What is asked of an identification and a training loop cannot hold."""
+    lost = [
+        f"{name}={given[name]!r}"
+        for name, plain in (("feedthrough", True), ("input_delay", 0), ("offset", "constant"))
         if not np.all(np.asarray(given[name]) == plain)
     ]
-    if kept and (open_form or trained or given["method"] == "gradient"):
-        found.append(
-            ", ".join(kept) + " is kept by method='subspace' and by least squares on whole records: leave out "
-            + ", ".join(open_form + trained or ["method='gradient'"]) + "."
-        )  # fmt: skip
-    return found
+    trained = [name for name, plain in PLAIN.items() if given[name] != plain and name != "method"]
+    trained += ["method"] if given["method"] == "gradient" else []
+    start = given["initial_state"]
+    estimated = isinstance(start, str) and start == "estimate"
+    trained += [] if estimated or isinstance(as_strategy(start), Zero | Warmup) else ["initial_state"]
+    if not lost or not trained:
+        return []
+    plain = [f"{name}={(PLAIN | {'initial_state': 'estimate'})[name]!r}" for name in trained]
+    return [
+        f"The training loop, which {', '.join(trained)} asks for, cannot hold {', '.join(lost)}: only "
+        f"method='subspace' and least squares on whole records can. Set {', '.join(plain)}, or leave out "
+        f"{', '.join(lost)}."
+    ]
 
 
 def _conflicts_of_omega(given: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from seqdyn.checks import is_number
 from seqdyn.data.sequences import Sequences, series_of
+from seqdyn.estimators.parameters import Rule, accepted, instance_of
 
 UNITS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
 """Units of time that labels are read in, and their seconds; the largest first."""
@@ -63,6 +64,13 @@ def sampling(dt: Any, unit: str, labels: Sequence[pd.Index] = ()) -> Sampling:
         raise ValueError(f"time_unit={unit!r}, but the step is a time, {step}: take one of {', '.join(UNITS)}.")
     unit = unit or next((name for name, size in UNITS.items() if size <= seconds), "s")
     return Sampling(seconds / UNITS[unit], unit)
+
+
+STEP_RULES: dict[str, Rule] = {
+    "dt": accepted(lambda dt: sampling(dt, ""), "None, a number above 0, or a time such as '10min'"),
+    "time_unit": instance_of(str, "the name of a unit"),
+}
+"""What the parameters of an estimator that say the step must be."""
 
 
 def as_timedelta(value: Any) -> pd.Timedelta:

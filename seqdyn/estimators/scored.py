@@ -17,6 +17,8 @@ Array = np.ndarray[Any, Any]
 
 StartOf = Callable[[Sequences, Array, Array], tuple[State | None, Array]]
 """From sequences, targets and weights of a score to h_{-1} of every record, and its first rows that are not scored."""
+Predict = Callable[[Sequences, Array, Array, State | None], Array]
+"""From sequences, targets, weights and h_{-1} of every record to predictions (rows, targets)."""
 
 
 def check_target_names(estimator: SequenceEstimator, y: Any) -> None:
@@ -34,9 +36,17 @@ def _at_rest(sequences: Sequences, table: Array, weight: Array) -> tuple[State |
 
 
 def scored(
-    estimator: SequenceEstimator, X: Any, y: Any, sample_weight: Any, start_of: StartOf = _at_rest
+    estimator: SequenceEstimator,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    start_of: StartOf = _at_rest,
+    predict: Predict | None = None,
 ) -> tuple[Array, Targets, Array]:
-    """Predictions (rows, targets), the targets beside them, and weights that are 0 where nothing is scored."""
+    """Predictions (rows, targets), the targets beside them, and weights that are 0 where nothing is scored.
+
+    Without a ``predict`` of its own it is the run of the network that is scored.
+    """
     given, predictor = estimator.read(X), estimator.predictor_
     check_target_names(estimator, y)
     targets = as_targets(y, given, predictor.per_step)
@@ -44,7 +54,10 @@ def scored(
     weight = as_weights(sample_weight, sequences)
     weight = np.ones(len(sequences.rows)) if weight is None else weight
     start, told = start_of(sequences, targets.table, weight)
-    predicted = predictor.predicted(predictor.run(sequences, start).output)
+    if predict is None:
+        predicted = predictor.predicted(predictor.run(sequences, start).output)
+    else:
+        predicted = predict(sequences, targets.table, weight, start)
     if targets.table.shape[1] != predicted.shape[1]:
         raise ValueError(f"y has {targets.table.shape[1]} outputs, but the model predicts {predicted.shape[1]}.")
     known = ~is_missing(targets.table).all(axis=1)

@@ -136,10 +136,10 @@ class SequenceEstimator(BaseEstimator):
         ----------
         X : array, list of arrays, DataFrame, or xarray.DataArray
             Sequences in any container ``fit`` takes.
-        initial_state : State or array-like, optional
+        initial_state : State, array-like, "zero" or None
             h_{-1} in network units, one row, or one a series; ``est.state_`` continues the training data. Plain numbers
-            (width,) or (series, width) are the leaves of the State, one after the other. The estimator's own strategy
-            if None.
+            (width,) or (series, width) are the leaves of the State, one after the other. ``"zero"``: zeros. None: the
+            estimator's own strategy.
         return_state : bool
             Give back the state after the last step, too.
 
@@ -174,7 +174,7 @@ class SequenceEstimator(BaseEstimator):
 
         Parameters
         ----------
-        initial_state : State or array-like, optional
+        initial_state : State, array-like, "zero" or None
             Where to begin, as in :meth:`predict`; ``est.state_`` continues the training data. The estimator's own
             strategy if None.
         """

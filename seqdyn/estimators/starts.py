@@ -28,28 +28,39 @@ def is_estimate(start: Any) -> bool:
     return isinstance(start, str) and start == "estimate"
 
 
+def is_rest(start: Any) -> bool:
+    """Whether a start is a state of zeros, by its name."""
+    return isinstance(start, str) and start == "zero"
+
+
 def given_state(predictor: Predictor, start: Any, series: int) -> State | None:
     """A start as a State of the network; None, the strategy, as it is.
 
     Parameters
     ----------
     predictor : Predictor
-    start : State, array-like or None
-        Plain numbers, (width,) for all or (series, width), are the leaves of the State, one after the other.
+    start : State, array-like, "zero" or None
+        Plain numbers, (width,) for all or (series, width), are the leaves of the State, one after the other. ``"zero"``
+        is a State of zeros.
     series : int
 
     Raises
     ------
     ValueError
-        If it is neither a State nor as many finite numbers as the state has.
+        If it is no State, not as many finite numbers as the state has, and not ``"zero"``.
     """
     if start is None or _holds_tensors(start):
         return start
     like = predictor.causal("initial_state").initial_state(1)
+    if is_rest(start):
+        return map_leaves(torch.zeros_like, like)
     if isinstance(start, Tensor) and isinstance(like, Tensor) and start.dim() == like.dim():
         return start
     width = flatten(like).shape[1]
-    expected = f"a State, or plain numbers of shape ({width},) or ({series}, {width})"
+    expected = (
+        f"'zero', 'estimate' where y is given beside X, a State, or plain numbers of shape ({width},) or "
+        f"({series}, {width})"
+    )
     try:
         numbers = np.asarray(start, dtype=np.float64)
     except (TypeError, ValueError):
@@ -62,8 +73,26 @@ def given_state(predictor: Predictor, start: Any, series: int) -> State | None:
     return _state(tensor(rows, flatten(like)), like)
 
 
+def start_rows(lengths: Array, width: int) -> Array:
+    """Rows that a start is estimated from: a tenth of every record, and at least 2 a number of the state.
+
+    Parameters
+    ----------
+    lengths : array of int, shape (series,)
+    width : int
+        Numbers in a state.
+
+    Returns
+    -------
+    array of int, shape (series,)
+        More than a short record has.
+    """
+    rows: Array = np.maximum(-(-lengths // PARTS), STATES * width)
+    return rows
+
+
 def leading_rows(lengths: Array, width: int) -> Array:
-    """Rows that tell the start of every record: a tenth, and at least 2 a number of the state.
+    """Rows that tell the start of every record, see :func:`start_rows`; none where there are too few.
 
     Parameters
     ----------
@@ -81,8 +110,7 @@ def leading_rows(lengths: Array, width: int) -> Array:
     >>> leading_rows(np.array([5, 6, 100, 1000]), width=2)
     array([  0,   4,  10, 100])
     """
-    rows = np.maximum(-(-lengths // PARTS), STATES * width)
-    return np.where((lengths < SHORTEST * width) | (width == 0), 0, rows)
+    return np.where((lengths < SHORTEST * width) | (width == 0), 0, start_rows(lengths, width))
 
 
 def estimated(

@@ -31,7 +31,7 @@ from seqdyn.data.targets import (
 )
 from seqdyn.estimators.gradient import GradientEstimator
 from seqdyn.estimators.parameters import Rule, either, instance_of, loss_of, one_of, optional
-from seqdyn.estimators.scored import StartOf, check_target_names, scored
+from seqdyn.estimators.scored import Predict, StartOf, check_target_names, scored
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.estimators.starts import estimated, is_estimate
 from seqdyn.state import State, map_leaves
@@ -60,10 +60,11 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
             Sequences in any container ``fit`` takes.
         y : array, list of arrays, or DataFrame, optional
             Measured targets beside X, for ``initial_state="estimate"``; NaN where there was none.
-        initial_state : State, array-like, "estimate" or None
+        initial_state : State, array-like, "zero", "estimate" or None
             h_{-1} in network units, one row, or one a series; ``est.state_`` continues the training data. Plain numbers
-            (width,) or (series, width) are the leaves of the State, one after the other. ``"estimate"``: the state
-            whose run fits the first rows of (X, y) best, see :meth:`score`. None: the estimator's own strategy.
+            (width,) or (series, width) are the leaves of the State, one after the other. ``"zero"``: zeros.
+            ``"estimate"``: the state whose run fits the first rows of (X, y) best, see :meth:`score`. None: the
+            estimator's own strategy.
         return_state : bool
             Give back the state after the last step, too.
 
@@ -173,7 +174,7 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
         ----------
         X, y, sample_weight
             As in ``fit``.
-        initial_state : State, array-like, "estimate" or None
+        initial_state : State, array-like, "zero", "estimate" or None
             As in :meth:`predict`. ``"estimate"``: the state whose run fits the first rows of every record best, which
             then carry no score. They are a tenth of the record, and at least 2 for every number in the state. A record
             of fewer than 3 a number, or without a known target among them, starts from the strategy, and all of it is
@@ -184,9 +185,13 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
         float
             At most 1; 0 is as good as the mean of y.
         """
-        if is_estimate(initial_state):
+        return self._r2(X, y, sample_weight, initial_state)
+
+    def _r2(self, X: Any, y: Any, sample_weight: Any, start: Any, predict: Predict | None = None) -> float:
+        """R² of the run, or of what is predicted in its place."""
+        if is_estimate(start):
             self._check_per_step()
-        predicted, targets, weight = scored(self, X, y, sample_weight, self._start_of(initial_state))
+        predicted, targets, weight = scored(self, X, y, sample_weight, self._start_of(start), predict)
         numbers = as_numbers(targets.table)
         scores = []
         for column in range(numbers.shape[1]):
@@ -199,7 +204,7 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
 
         def found(sequences: Sequences, table: Array, weight: Array) -> tuple[State | None, Array]:
             if is_estimate(start):
-                return self._estimated(sequences, np.where(weight[:, None] > 0, as_numbers(table), np.nan))
+                return self._estimated(sequences, counted(table, weight))
             return self._given(start, sequences), np.zeros(len(sequences.lengths), dtype=np.int64)
 
         return found
@@ -256,6 +261,11 @@ class NumberTask(NumberEstimator, GradientEstimator):
         if not first and numbers.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {numbers.shape[1]} outputs, but the fit so far was of {self.n_outputs_}.")
         return numbers, None
+
+
+def counted(table: Array, weight: Array) -> Array:
+    """The numbers among targets (rows, targets) that have a weight, NaN elsewhere."""
+    return np.where(weight[:, None] > 0, as_numbers(table), np.nan)
 
 
 def alike(fitted: Any, now: Any, quantiles: Any) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import toeplitz
-from statsmodels.tsa.stattools import acf, acovf, q_stat
+from scipy.stats import chi2
+from statsmodels.tsa.stattools import acovf
 
 Array = np.ndarray[Any, Any]
 
@@ -14,21 +15,26 @@ Array = np.ndarray[Any, Any]
 def whiteness(errors: Array, lags: int) -> tuple[float, float]:
     """Ljung and Box's Q of one error series, and its p-value: whether errors of different steps are correlated.
 
-        Q = T (T + 2) Σ_{k=1}^{lags} r_k² / (T − k) ~ χ²(lags)        r_k the autocorrelation of the errors
+        Q = (T + 2) / T Σ_{k=1}^{lags} N_k r_k² ~ χ²(lags)        r_k = mean e_t e_{t-k} / mean e_t²
+
+    T errors are known, and N_k pairs of them k steps apart: T − k of a record without gaps.
 
     Parameters
     ----------
     errors : array, shape (time,)
+        NaN where one is not known.
     lags : int, at least 1
+        Those with fewer than so many pairs are left out, and do not count in χ² either.
 
     Returns
     -------
     statistic, p_value : float
-        NaN of errors that do not change.
+        NaN of errors that do not change, or are never known so few steps apart.
 
     References
     ----------
-    Ljung & Box (1978), On a measure of lack of fit in time series models.
+    Ljung & Box (1978), On a measure of lack of fit in time series models; Stoffer & Toloi (1992), A note on the
+    Ljung-Box-Pierce portmanteau statistic with missing data.
 
     Examples
     --------
@@ -37,10 +43,22 @@ def whiteness(errors: Array, lags: int) -> tuple[float, float]:
     >>> whiteness(errors, 10)[1] > 0.01, whiteness(np.cumsum(errors), 10)[1] > 0.01
     (True, False)
     """
-    if np.ptp(errors) == 0:
+    known, deviation = ~np.isnan(errors), _deviations(errors)
+    time, power = int(known.sum()), float(deviation @ deviation)
+    steps = range(1, min(lags, len(errors) - 1) + 1)
+    pairs = np.array([np.count_nonzero(known[k:] & known[:-k]) for k in steps])
+    products = np.array([deviation[k:] @ deviation[:-k] for k in steps])
+    used = pairs >= lags
+    if not changes(errors) or not used.any():
         return np.nan, np.nan
-    statistics, p_values = q_stat(acf(errors, nlags=lags, fft=True)[1:], len(errors))
-    return float(statistics[-1]), float(p_values[-1])
+    statistic = time * (time + 2) * float((products[used] ** 2 / pairs[used]).sum()) / power**2
+    return statistic, float(chi2.sf(statistic, used.sum()))
+
+
+def changes(values: Array) -> bool:
+    """Whether the known values are not all the same."""
+    known = values[~np.isnan(values)]
+    return bool(len(known) and np.ptp(known) > 0)
 
 
 def cross_correlation(errors: Array, inputs: Array, lags: range) -> tuple[float, int]:
@@ -48,12 +66,13 @@ def cross_correlation(errors: Array, inputs: Array, lags: range) -> tuple[float,
 
         T rᵀ P⁻¹ r ~ χ²        r_i = mean e_t x_{t-i},  P_ij = Σ_k R_e(k) R_x(k + i − j)
 
-    The autocovariances R, tapered towards T^{1/2}, take account of errors and inputs that are not white.
+    The autocovariances R, tapered towards T^{1/2}, take account of errors and inputs that are not white. An error that
+    is not known is 0 in r and in R_e, which then hold as many pairs.
 
     Parameters
     ----------
     errors, inputs : array, shape (time,)
-        Of one output and one input.
+        Of one output and one input. NaN in errors where one is not known; NaN in both stands between two records.
     lags : range
         i.
 
@@ -78,18 +97,37 @@ def cross_correlation(errors: Array, inputs: Array, lags: range) -> tuple[float,
     >>> statistic > 100, freedom
     (True, 5)
     """
-    time = len(errors)
-    errors, inputs = errors - errors.mean(), inputs - inputs.mean()
-    shifted = [(errors[max(lag, 0) : time + min(lag, 0)], inputs[max(-lag, 0) : time - max(lag, 0)]) for lag in lags]
-    correlation = np.array([late @ early for late, early in shifted]) / time
+    known, errors, inputs = ~np.isnan(inputs), _deviations(errors), _deviations(inputs)
+    time = int(known.sum())
+    correlation = np.array([np.dot(*_apart(errors, inputs, lag)) for lag in lags]) / time
+    pairs = np.array([np.count_nonzero(np.logical_and(*_apart(known, known, lag))) for lag in lags])
+    correlation *= np.sqrt((time - np.abs(lags)) / np.maximum(pairs, 1))  # as many as one record would have
     reach = int(np.sqrt(time))
     taper = 1 - np.arange(reach + 1) / (reach + 1)
-    of_errors = acovf(errors, fft=True, nlag=reach) * taper
-    of_inputs = acovf(inputs, fft=True, nlag=min(time - 1, reach + len(lags)))
-    of_inputs = np.pad(of_inputs, (0, reach + len(lags) + 1 - len(of_inputs)))
+    of_errors = _autocovariance(errors, reach, time) * taper
+    of_inputs = _autocovariance(inputs, reach + len(lags), time)
     steps = np.arange(-reach, reach + 1)
     row = [float(of_errors[abs(steps)] @ of_inputs[abs(steps + apart)]) for apart in range(len(lags))]
     values, vectors = np.linalg.eigh(toeplitz(row))
     kept = values > 1e-6 * values[-1]  # directions in which the inputs vary at all
     statistic = time * float(((vectors[:, kept].T @ correlation) ** 2 / values[kept]).sum())
     return statistic, int(kept.sum())
+
+
+def _deviations(values: Array) -> Array:
+    """From the mean of what is known; 0 where nothing is."""
+    known = ~np.isnan(values)
+    return np.where(known, values - values[known].mean(), 0.0) if known.any() else np.zeros(len(values))
+
+
+def _apart(late: Array, early: Array, lag: int) -> tuple[Array, Array]:
+    """Two series beside each other, the second ``lag`` steps before."""
+    time = len(late)
+    return late[max(lag, 0) : time + min(lag, 0)], early[max(-lag, 0) : time - max(lag, 0)]
+
+
+def _autocovariance(deviations: Array, reach: int, time: int) -> Array:
+    """Up to the lag ``reach``, over so many known steps; 0 beyond the record."""
+    longest = min(len(deviations) - 1, reach)
+    found = acovf(deviations, fft=True, nlag=longest, demean=False) * (len(deviations) / time)
+    return np.pad(found, (0, reach - longest))

@@ -38,15 +38,46 @@ class Register(NamedTuple):
     shift: Array
 
 
-def checked_delays(delays: Any, inputs: int) -> list[int]:
-    """One delay an input; a single one holds for all."""
+def checked_delays(delays: Any, inputs: int, name: str = "delays") -> tuple[int, ...]:
+    """One delay an input; a single one holds for all.
+
+    Parameters
+    ----------
+    delays : int, or sequence of int
+    inputs : int
+    name : str
+        How the user calls them.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many as inputs, or one is not a whole number of steps.
+    """
     given = list(delays) if isinstance(delays, Sequence | np.ndarray) else [delays] * inputs
     whole = all(isinstance(delay, Integral) and not isinstance(delay, bool) and int(delay) >= 0 for delay in given)
     if len(given) != inputs or not whole:
         raise ValueError(
-            f"delays must be a whole number of steps from 0 on, or {inputs} of them, one an input; got {delays!r}."
+            f"{name} must be a whole number of steps from 0 on, or {inputs} of them, one an input; got {delays!r}."
         )
-    return [int(delay) for delay in given]
+    return tuple(int(delay) for delay in given)
+
+
+def check_shorter(delays: Sequence[int], lengths: Array) -> None:
+    """Raise if an input acts later than a record lasts.
+
+    Parameters
+    ----------
+    delays : sequence of int
+        In steps, one an input.
+    lengths : array of int, shape (records,)
+        In rows.
+    """
+    longest, shortest = max(delays, default=0), int(np.min(lengths))
+    if longest >= shortest:
+        raise ValueError(
+            f"input_delay={longest}, but the shortest record has {shortest} rows: no input would have acted by its "
+            "end. Lower input_delay, or leave short records out."
+        )
 
 
 def register(delays: Sequence[int]) -> Register:

@@ -30,14 +30,23 @@ def horizon(records: Sequence[Record], order: int | None, block_rows: int | None
         chosen = block_rows or _block_rows(records, inputs + outputs, least)
         data, needed = factor(records, chosen, chosen), 2 * chosen * (inputs + outputs)
     if data.columns < needed or chosen < least:
+        asked = f"block_rows={block_rows}" if block_rows and block_rows >= least else f"an order of {order or 1}"
         rows = max(chosen, least)
         raise TooShort(
-            f"{data.columns} stretches of {2 * chosen} known steps are too few: an order of {order or 1} with {inputs} "
-            f"inputs and {outputs} outputs needs {rows} block rows and {2 * rows * (inputs + outputs)} stretches of "
-            f"{2 * rows} steps, as a record of {2 * rows * (inputs + outputs + 1) - 1} steps has. Give longer records, "
-            "a lower order, or method='gradient'."
+            f"{data.columns} stretches of {2 * chosen} known steps are too few: {asked} with {inputs} inputs and "
+            f"{outputs} outputs needs {rows} block rows and {2 * rows * (inputs + outputs)} stretches of {2 * rows} "
+            f"steps, as a record of {2 * rows * (inputs + outputs + 1) - 1} steps has. {_advice(block_rows, least)}"
         )
     return data
+
+
+def _advice(block_rows: int | None, least: int) -> str:
+    """What to do about records that are too short."""
+    if block_rows is None:
+        return "Give longer records, a lower order, or method='gradient'."
+    if block_rows < least:
+        return f"Set block_rows={least} or more, or None for as many as the data allow, or give a lower order."
+    return "Set block_rows=None for as many as the data allow, or lower it, or give longer records."
 
 
 def _block_rows(records: Sequence[Record], width: int, least: int) -> int:

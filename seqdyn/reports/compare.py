@@ -20,6 +20,7 @@ from seqdyn.data.sequences import as_sequences
 from seqdyn.data.targets import as_numbers, as_targets, check_no_infinity, target_names
 from seqdyn.estimators.linear import LinearStateSpaceRegressor
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside
+from seqdyn.estimators.starts import start_rows
 from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.identification.system import LinearSystem
 from seqdyn.metrics.points import fit_percent, mae, rmse
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-PARTS = 10
-"""The state at the start of a record is estimated from one of so many parts of it."""
 PERSISTENCE = "persistence"
 """What the last value known is called in the table of k-step predictions."""
 
@@ -286,7 +285,7 @@ def _own_names(models: Mapping[str, NumberEstimator]) -> Sequence[Any] | None:
 def _start(models: Mapping[str, NumberEstimator], length: int, record: int) -> int:
     """Rows that starts are estimated from."""
     order = max((model.system_.order for model in models.values() if isinstance(model, LinearModel)), default=0)
-    start = max(-(-length // PARTS), 2 * order)
+    start = int(start_rows(np.array(length), order))
     if length < start + 2:
         raise ValueError(
             f"Record {record} has {length} rows, of which the first {start} are for the start (a tenth, and at least "

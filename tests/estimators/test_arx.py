@@ -51,7 +51,7 @@ def test_a_delay_is_the_same_as_inputs_that_were_shifted(delay: Any) -> None:
     model = ARXRegressor(output_lags=2, input_lags=1, input_delay=delay).fit(x, y)
     same_rows = slice(max(0, most - 1), None)
     plain = ARXRegressor(output_lags=2, input_lags=1).fit(shifted[same_rows], y[same_rows])
-    assert model.input_delay_ == delays
+    assert model.input_delay_ == tuple(delays)
     ours, theirs = model.system_.markov_parameters(30), plain.system_.markov_parameters(30)
     for place, late in enumerate(delays):
         np.testing.assert_array_equal(ours[:late, :, place], 0.0)
@@ -62,7 +62,7 @@ def test_a_delay_is_the_same_as_inputs_that_were_shifted(delay: Any) -> None:
 def test_without_feedthrough_the_delay_is_at_least_one() -> None:
     x, y = driven()
     model = ARXRegressor(input_delay=[0, 3], feedthrough=False).fit(x, y)
-    assert model.input_delay_ == [1, 3]
+    assert model.input_delay_ == (1, 3)
     np.testing.assert_array_equal(model.feedthrough_, 0.0)
     same = ARXRegressor(input_delay=[1, 3]).fit(x, y)
     np.testing.assert_array_equal(same.system_.markov_parameters(9), model.system_.markov_parameters(9))

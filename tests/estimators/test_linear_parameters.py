@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from scipy.signal import lfilter
 from sklearn.base import clone
 
 from seqdyn import ARXRegressor, Autoregression, LinearStateSpaceRegressor, linearise, load
+from seqdyn.estimators.identification_warnings import warn_of
 from seqdyn.estimators.linear_training import LinearTraining
 from seqdyn.estimators.sampling import UNITS, sampling
+from seqdyn.identification.identify import Settings, identify
+from seqdyn.identification.records import Record
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
@@ -185,7 +189,8 @@ def test_a_delay_stands_in_the_state(delay: Any) -> None:
     """Four coefficients before the first that is not 0, exactly; order is that of what is behind the delay."""
     x, y = echo(delay=3)
     model = LinearStateSpaceRegressor(order=1, feedthrough=False, input_delay=delay).fit(x, y)
-    assert model.order_ == 4
+    assert (model.order_, model.input_delay_) == (4, (3,))
+    assert model.excitation_ is not None and model.excitation_.delay.tolist() == [1]  # without feedthrough
     response = model.system_.markov_parameters(8)[:, 0, 0]
     np.testing.assert_allclose(response, [0.0] * 4 + [1.0, 0.9, 0.81, 0.729], atol=1e-9)
     np.testing.assert_allclose(model.predict(x), y, atol=1e-8)
@@ -198,8 +203,17 @@ def test_what_is_no_delay_is_refused(delay: Any) -> None:
 
 
 def test_there_is_one_delay_an_input() -> None:
-    with pytest.raises(ValueError, match="input_delay has 2 numbers, but there are 1 inputs"):
-        LinearStateSpaceRegressor(order=1, input_delay=[1, 2]).fit(*echo())
+    for cls in (LinearStateSpaceRegressor, ARXRegressor):
+        with pytest.raises(ValueError, match=r"input_delay must be a whole number .* or 1 of them.*got \[1, 2\]"):
+            cls(input_delay=[1, 2]).fit(*echo())
+
+
+def test_a_record_outlasts_the_delay() -> None:
+    x, y = echo()
+    with pytest.raises(ValueError, match="input_delay=400, but the shortest record has 300 rows"):
+        LinearStateSpaceRegressor(order=1, input_delay=400).fit(x, y)
+    with pytest.raises(ValueError, match="input_delay=50, but the shortest record has 50 rows"):
+        LinearStateSpaceRegressor(order=1, input_delay=50).fit([x, x[:50]], [y, y[:50]])
 
 
 def test_a_drift_is_a_state_that_is_estimated_too() -> None:
@@ -223,7 +237,7 @@ def test_the_focus_is_the_one_asked_for(focus: str) -> None:
 
 def test_the_focus_of_what_was_not_identified_is_none() -> None:
     trained = LinearStateSpaceRegressor(order=1, method="gradient", stable=False, max_epochs=1).fit(*echo())
-    assert trained.focus_ is None and trained.system_.estimation is None
+    assert trained.focus_ is None and trained.input_delay_ is None and trained.system_.estimation is None
     assert LinearStateSpaceRegressor.from_system(trained.system_).focus_ is None
 
 
@@ -239,13 +253,51 @@ WALK = np.random.default_rng(0).normal(size=200).cumsum()
 
 
 @pytest.mark.parametrize(
-    "kept", [{"input_delay": 2}, {"input_delay": "auto"}, {"offset": "drift"}, {"offset": "trend"}]
+    "kept",
+    [{"feedthrough": False}, {"input_delay": 2}, {"input_delay": "auto"}, {"offset": "drift"}, {"offset": "trend"}],
 )
-@pytest.mark.parametrize("trained", [{"method": "gradient"}, {"loss": "mae"}, {"window": 20}, {"early_stopping": True}])
-def test_a_training_would_not_keep_it(kept: dict[str, Any], trained: dict[str, Any]) -> None:
-    ((name, _),) = kept.items()
-    with pytest.raises(ValueError, match=rf"{name} is kept by method='subspace' and by least squares.*leave out"):
+@pytest.mark.parametrize(
+    ("trained", "advice"),
+    [
+        ({"method": "gradient"}, "method='subspace\\+gradient'"),
+        ({"loss": "mae"}, "loss='mse'"),
+        ({"window": 20}, "window=None"),
+        ({"early_stopping": True}, "early_stopping=False"),
+        ({"initial_state": "learned"}, "initial_state='estimate'"),
+    ],
+)
+def test_a_training_would_not_keep_it(kept: dict[str, Any], trained: dict[str, Any], advice: str) -> None:
+    """The error names what asks for the training, what it would lose, and what to set; which then is fitted."""
+    ((name, value),), ((asks, _),) = kept.items(), trained.items()
+    text = rf"training loop, which {asks} asks for, cannot hold {name}={value!r}: .* Set {advice}, or leave out {name}"
+    with pytest.raises(ValueError, match=text):
         LinearStateSpaceRegressor(**kept, **trained).fit(*echo())
+
+
+@pytest.mark.parametrize(("asked", "words"), [({"focus": "prediction"}, "focus='prediction' asks"),
+                                              ({"offset": "drift"}, "offset='drift' asks")])  # fmt: skip
+def test_another_focus_than_the_one_asked_for_is_said(asked: dict[str, Any], words: str) -> None:
+    x, y = echo(noise=0.1)
+    records, settings_ = [Record.of(x, y[:, None])], Settings(order=1, **{"focus": "auto"} | asked)
+    found = identify(records, replace(settings_, focus="simulation", offset="constant"))
+    with pytest.warns(UserWarning, match=f"No stable predictor of order 1 was found, which {words}.*stable=False"):
+        warn_of(found, records, settings_)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of(replace(found, focus="prediction"), records, settings_)
+        warn_of(found, records, Settings(order=1, focus="auto"))
+
+
+def test_no_warm_up_is_too_short_for_a_drift() -> None:
+    """Which never forgets its start; a memory that a warm-up could outlast is still spoken of."""
+    x, y = echo(600, noise=0.1)
+    drift = y + 0.1 * np.random.default_rng(1).normal(size=600).cumsum()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = LinearStateSpaceRegressor(order=1, offset="drift", initial_state="warmup", warmup=16).fit(x, drift)
+    assert model.forgetting_time_ > 1e6
+    with pytest.warns(UserWarning, match="warmup=2 is shorter than the .* Set a longer warmup"):
+        LinearStateSpaceRegressor(order=1, initial_state="warmup", warmup=2).fit(x, y)
 
 
 TRAININGS: dict[str, tuple[Callable[[], LinearStateSpaceRegressor], str]] = {

@@ -64,6 +64,24 @@ def test_numbers_are_the_state_they_stand_for(name: str) -> None:
     np.testing.assert_allclose([stream.push(row) for row in X[0]], alone, rtol=1e-4, atol=1e-6 * np.abs(alone).max())
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_zero_is_a_state_of_zeros(name: str) -> None:
+    """By its name, in runs, scores and streams; whatever the estimator itself starts from."""
+    X, y = panel(3, 30)
+    model = EVERY[name]().fit(X, y)
+    zeros = np.zeros(flatten(model.state_).shape[1])
+    np.testing.assert_array_equal(model.predict(X, initial_state="zero"), model.predict(X, initial_state=zeros))
+    assert model.score(X, y, initial_state="zero") == model.score(X, y, initial_state=zeros)
+    np.testing.assert_array_equal(model.stream("zero").push(X[0, 0]), model.stream(zeros).push(X[0, 0]))
+
+
+def test_zero_is_not_the_start_that_was_learned() -> None:
+    X, y = panel(3, 30)
+    model = ElmanRegressor(hidden_size=3, initial_state="learned", max_epochs=5, random_state=0).fit(X, y)
+    assert np.abs(model.predict(X, initial_state="zero") - model.predict(X))[:, 0].min() > 0.0
+    np.testing.assert_array_equal(model.predict(X, initial_state="zero"), model.predict(X, initial_state=np.zeros(3)))
+
+
 def test_numbers_stand_for_classifiers_too() -> None:
     X, y = table(60)
     model = GRUClassifier(hidden_size=3, max_epochs=2, random_state=0).fit(X, y > y.mean())
@@ -71,7 +89,7 @@ def test_numbers_stand_for_classifiers_too() -> None:
         model.predict(X, initial_state=flatten(model.state_)[0].tolist()), model.predict(X, initial_state=model.state_)
     )
     with pytest.raises(
-        ValueError, match=r"initial_state='estimate', expected a State, or plain numbers of shape \(3,\)"
+        ValueError, match=r"initial_state='estimate', expected 'zero', .*a State, or plain numbers of shape \(3,\)"
     ):
         model.predict(X, initial_state="estimate")
 
@@ -87,7 +105,7 @@ def test_numbers_of_another_shape_are_refused(rows: int, width: int, flat: bool)
         np.testing.assert_allclose(ran[2], SLOW.simulate(x[2], np.ones(2))[0][:, 0])
         return
     with pytest.raises(
-        ValueError, match=r"initial_state has shape .*, expected a State, or plain numbers of shape \(2,"
+        ValueError, match=r"initial_state has shape .*, expected 'zero', .*a State, or plain numbers of shape \(2,"
     ):
         model.predict(x, initial_state=numbers)
 
@@ -104,6 +122,8 @@ def test_what_is_no_start_is_refused(slow: LinearStateSpaceRegressor, start: Any
     for ask in asks:
         with pytest.raises(ValueError, match="initial_state|model of the noise"):
             ask()
+    with pytest.raises(ValueError, match="'zero', 'estimate' where y is given beside X, a State, or plain numbers"):
+        slow.stream("estimate")
 
 
 # -------------------------------------------------------------------- estimated starts

@@ -51,8 +51,10 @@ def test_high_orders_look_farther_than_twenty_steps() -> None:
 
 def test_what_is_asked_for_is_taken() -> None:
     assert horizon([record_of(300)], 2, 7).past == 7
-    with pytest.raises(TooShort, match="4 block rows"):
+    with pytest.raises(TooShort, match="an order of 3 .* needs 4 block rows.* Set block_rows=4 or more, or None"):
         horizon([record_of(300)], 3, 2)
+    with pytest.raises(TooShort, match="block_rows=90 with .* a record of 539 steps has. Set block_rows=None .*lower"):
+        horizon([record_of(200)], 3, 90)
 
 
 def test_short_records_count_together() -> None:
