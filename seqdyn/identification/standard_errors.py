@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self, cast
 import numpy as np
 from scipy.linalg import eig
 
-from seqdyn.checks import check_count
+from seqdyn.checks import check_count, is_int
 from seqdyn.identification.analysis import Analysis, pole_order
 from seqdyn.identification.estimation import Directions, spread
 
@@ -58,13 +58,21 @@ class StandardErrors(Analysis):
         ----------
         size : float
         j : int
-            From 0 to the number of directions.
+            From 0 to the number of directions, less 1.
 
         Returns
         -------
         LinearSystem
             Without an ``estimation``: it is none.
+
+        Raises
+        ------
+        ValueError
+            If there is no such direction.
         """
+        count = len(self._directions().transition)
+        if not is_int(j) or not 0 <= j < count:
+            raise ValueError(f"j={j!r}, expected a direction of the estimation: a whole number from 0 to {count - 1}.")
         changes = {
             name: getattr(self, name) + size * change[j]
             for name, change in self._directions()._asdict().items()

@@ -169,6 +169,9 @@ def test_a_moved_system_is_moved_along_the_direction() -> None:
         np.testing.assert_allclose(getattr(moved, name), getattr(system, name) + 2.0 * change)
     quiet = replace(system, noise_gain=None, noise_covariance=None)
     assert quiet.moved(1.0, 0).noise_gain is None
+    for j in (-1, 40, 99, 1.5, True):
+        with pytest.raises(ValueError, match="j=.*expected a direction of the estimation: a whole number from 0 to 39"):
+            system.moved(1.0, j)
 
 
 def test_systems_without_states_have_no_poles_to_be_sure_of() -> None:
