@@ -406,11 +406,13 @@ class Analysis:
         -----
         A drift of the outputs is such a mode: a pole at 1 that no input reaches. Zeros, gains, frequency responses,
         Hankel singular values, balanced coordinates and transfer functions are those of this part. A mode counts as
-        not reached if the inputs, each taken as 1, drive it by less than 1e-11, or 1e-11 ‖D‖ if that is more.
+        not reached if the inputs drive it by less than 1e-11 of what they drive at all, or 1e-11 ‖D‖ if that is more,
+        in units of the states that balance D.
 
         References
         ----------
-        Hautus (1969), Controllability and observability conditions of linear autonomous systems.
+        Hautus (1969), Controllability and observability conditions of linear autonomous systems; Parlett & Reinsch
+        (1969), Balancing a matrix for calculation of eigenvalues and eigenvectors.
 
         Examples
         --------
@@ -422,11 +424,12 @@ class Analysis:
         """
         if not len(lasting(self.poles())):
             return self
-        basis = driven_states(self.transition, self.input_map)
-        basis = basis @ driven_states((basis.T @ self.transition @ basis).T, (self.readout @ basis).T)
-        if basis.shape[1] == self.order:
+        forth, back = driven_states(self.transition, self.input_map)
+        onto, out_of = driven_states((forth @ self.transition @ back).T, (self.readout @ back).T)
+        forth, back = out_of.T @ forth, back @ onto.T
+        if len(forth) == self.order:
             return self
-        matrices = (self.readout @ basis, basis.T @ self.input_map, basis.T @ self.transition @ basis)
+        matrices = (self.readout @ back, forth @ self.input_map, forth @ self.transition @ back)
         named = dict(zip(("readout", "input_map", "transition"), matrices, strict=True))
         left = dict.fromkeys(("output_offset", "state_offset", "noise_gain", "noise_covariance", "estimation"))
         return cast(Self, replace(cast(Any, self), **named, **left))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.linalg import matrix_balance
 
 Array = np.ndarray[Any, Any]
 
@@ -14,11 +15,11 @@ LASTING = 1 - 1e-6
 """From this modulus on a mode counts as one that does not decay: rounding moves a double pole at 1 by 1e-8."""
 
 UNDRIVEN = 1e-11
-"""What drives a mode less than this, beside the norm of D and of every column of what drives, is rounding."""
+"""What drives a mode less than this, beside the norms of D and of what drives, in balanced units, is rounding."""
 
 
-def driven_states(transition: Array, driven: Array) -> Array:
-    """An orthonormal basis of the states without the modes that do not decay and that nothing drives.
+def driven_states(transition: Array, driven: Array) -> tuple[Array, Array]:
+    """Into coordinates without the modes that do not decay and that nothing drives, and back.
 
         wᴴ [D − λI, G] = 0  with |λ| ≥ 1        the left vectors w of the modes that are left out
 
@@ -31,27 +32,32 @@ def driven_states(transition: Array, driven: Array) -> Array:
 
     Returns
     -------
-    array, shape (order, states)
-        W, with D W = W (Wᵀ D W) and G = W Wᵀ G. All states where all modes decay, or are driven.
+    array, shape (states, order), and array, shape (order, states)
+        F and E, with F E = I, D E = E F D E and G = E F G: what starts in the columns of E stays there. All states
+        where all modes decay, or are driven. The new coordinates have units that balance D.
 
     References
     ----------
-    Hautus (1969), Controllability and observability conditions of linear autonomous systems.
+    Hautus (1969), Controllability and observability conditions of linear autonomous systems; Parlett & Reinsch (1969),
+    Balancing a matrix for calculation of eigenvalues and eigenvectors.
 
     Examples
     --------
     Of two modes that do not decay the second is not driven:
 
-    >>> driven_states(np.eye(2) * [[1.0], [-1.0]], np.array([[1.0], [0.0]])).shape
-    (2, 1)
+    >>> forth, back = driven_states(np.diag([1.0, -1.0]), np.array([[1.0], [0.0]]))
+    >>> (forth @ np.diag([1.0, -1.0]) @ back).round(9)
+    array([[1.]])
     """
+    transition, (units, _) = matrix_balance(transition, permute=False, separate=True)
+    driven = driven / units[:, None]
     size = np.linalg.norm(driven, axis=0)
     driven = driven / np.where(size > 0, size, 1.0)
     basis = np.eye(len(transition))
     while True:
         undriven = _undriven_modes(basis.T @ transition @ basis, basis.T @ driven)
         if not undriven.shape[1]:
-            return basis
+            return basis.T / units, units[:, None] * basis
         corners, _ = np.linalg.qr(undriven, mode="complete")
         basis = basis @ corners[:, undriven.shape[1] :]
 
@@ -75,12 +81,12 @@ def lasting(poles: Array) -> Array:
 
 def at_rest(transition: Array, driven: Array) -> Array:
     """h = (I − D)⁻¹ G; what does not decay and is not driven is 0."""
-    basis = driven_states(transition, driven)
-    gap = np.eye(basis.shape[1]) - basis.T @ transition @ basis
+    forth, back = driven_states(transition, driven)
+    gap = np.eye(len(forth)) - forth @ transition @ back
     if len(gap) and np.linalg.cond(gap) > 0.01 / EPSILON:
         raise ValueError(
             "There is a pole at 1 that inputs or offsets drive, an integrator: a constant is summed up without end, so "
             "there is no gain at frequency 0 and no state of rest."
         )
-    solved: Array = basis @ np.linalg.solve(gap, basis.T @ driven)
+    solved: Array = back @ np.linalg.solve(gap, forth @ driven)
     return solved

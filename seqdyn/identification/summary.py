@@ -51,7 +51,7 @@ def _heading(system: Analysis) -> list[str]:
 def _drift(system: Analysis) -> int:
     """Poles at 1 that no input reaches; 0 if there are others, too, that do not decay."""
     part = system.input_output_part()
-    unreached = driven_states(system.transition, system.input_map).shape[1] == part.order
+    unreached = len(driven_states(system.transition, system.input_map)[0]) == part.order
     at_one = np.allclose(lasting(system.poles()), 1, rtol=0, atol=1 - LASTING)
     return system.order - part.order if part.is_stable() and unreached and at_one else 0
 

@@ -108,13 +108,36 @@ def test_units_do_not_matter(units: float) -> None:
         weakly.dc_gain()
 
 
+def test_states_in_unlike_units() -> None:
+    """A cylinder: its position in m sums up a velocity in m/s, and the pressure is in Pa."""
+    transition = np.array([[1.0, 1e-3, 0.0], [0.0, 0.99, 1e-9], [0.0, -1e8, 0.9]])
+    cylinder = LinearSystem([[0.0]], [[1.0, 0.0, 0.0]], [[0.0], [0.0], [1e7]], transition)
+    assert cylinder.input_output_part() is cylinder
+    with pytest.raises(ValueError, match="pole at 1"):
+        cylinder.dc_gain()
+    speed = replace(cylinder, readout=[[0.0, 1.0, 0.0]])
+    expected = 1e7 * np.linalg.inv(np.eye(2) - transition[1:, 1:])[0, 1]
+    np.testing.assert_allclose(speed.dc_gain(), expected, rtol=1e-9)
+    drifts = drifting(speed, np.eye(1), mixed=False)
+    np.testing.assert_allclose(drifts.dc_gain(), expected, rtol=1e-9)
+    assert drifts.input_output_part().order == 2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_drift_in_unlike_units(seed: int) -> None:
+    core, draw = random_system(seed=seed), np.random.default_rng(seed)
+    system = drifting(core, np.eye(3), seed).in_basis(np.diag(10 ** draw.uniform(-5, 5, size=7)))
+    for quantity in (QUANTITIES["gain"], QUANTITIES["response"], QUANTITIES["part"], QUANTITIES["balanced"]):
+        np.testing.assert_allclose(quantity(system), quantity(core), atol=1e-8 * np.abs(quantity(core)).max())
+
+
 def test_what_is_left_is_closed_and_holds_what_drives_it() -> None:
     system = drifting(random_system(), BESIDE["a level, a season and what grows"])
-    basis = driven_states(system.transition, system.input_map)
-    moved, driven = system.transition @ basis, system.input_map
-    np.testing.assert_allclose(basis.T @ basis, np.eye(4), atol=1e-12)
-    np.testing.assert_allclose(basis @ (basis.T @ moved), moved, atol=1e-9 * np.abs(moved).max())
-    np.testing.assert_allclose(basis @ (basis.T @ driven), driven, atol=1e-9 * np.abs(driven).max())
+    forth, back = driven_states(system.transition, system.input_map)
+    moved, driven = system.transition @ back, system.input_map
+    np.testing.assert_allclose(forth @ back, np.eye(4), atol=1e-12)
+    np.testing.assert_allclose(back @ (forth @ moved), moved, atol=1e-9 * np.abs(moved).max())
+    np.testing.assert_allclose(back @ (forth @ driven), driven, atol=1e-9 * np.abs(driven).max())
 
 
 @pytest.mark.parametrize("seed", range(5))
