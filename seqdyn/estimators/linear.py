@@ -281,7 +281,7 @@ class LinearStateSpaceRegressor(LinearModel):
         Warns
         -----
         UserWarning
-            If the inputs do not tell what is asked for, or the estimate had to be made stable.
+            If the inputs do not tell what is asked for, or the estimate had to be made stable, or of another focus.
         """
         return self._learn(X, y, sample_weight, not (self.warm_start and self.__sklearn_is_fitted__()), whole=True)
 
