@@ -23,6 +23,8 @@ LARGEST_ORDER = 10
 """States that ``order="auto"`` looks at."""
 FEEDBACK_ORDER = 6
 """The same where inputs hold the last outputs, and no criterion on singular values applies."""
+FARTHER = 4
+"""Orders beyond the best so far that are searched in any case."""
 LAGS = 20
 """Steps over which errors are looked at for what is left in them."""
 UNSURE, UNLIKELY = 0.01, 1e-3
@@ -118,7 +120,7 @@ def attempts(focus: Focus, split: Split, order: int | None, block_rows: int | No
         None: from 1 to 10, or what the data can tell apart.
     block_rows : int or None
     refine : bool
-        Whether a search follows the closed form.
+        Whether a search follows the closed form; of orders far beyond the best so far only where that is the best.
     """
     try:
         data = horizon(split.heads, order, block_rows)
@@ -126,8 +128,16 @@ def attempts(focus: Focus, split: Split, order: int | None, block_rows: int | No
         return []
     candidates = focus.candidates(data)
     largest = min(FEEDBACK_ORDER if data.inputs_hold_outputs else LARGEST_ORDER, candidates.largest_order)
-    orders = range(1, largest + 1) if order is None else [order]
-    return [_attempt(focus, split, candidates, order, refine) for order in orders]
+    if order is not None:
+        return [_attempt(focus, split, candidates, order, refine)]
+    found: list[Attempt] = []
+    for order in range(1, largest + 1):
+        leader = best(found, split.whole) if found else None
+        far = leader is not None and order > leader.trial.order + FARTHER
+        found.append(_attempt(focus, split, candidates, order, refine and not far))
+        if far and refine and best(found, split.whole) is found[-1]:
+            found[-1] = _attempt(focus, split, candidates, order, refine)
+    return found
 
 
 def _attempt(focus: Focus, split: Split, candidates: Subspace, order: int, refine: bool) -> Attempt:

@@ -32,6 +32,10 @@ class Directions(NamedTuple):
     state_offset: Array
     noise_gain: Array
 
+    def of_inputs(self, inputs: int) -> Directions:
+        """The same of a system that has the first inputs alone."""
+        return self._replace(feedthrough=self.feedthrough[..., :inputs], input_map=self.input_map[..., :inputs])
+
     def in_basis(self, basis: Array, inverse: Array) -> Directions:
         """The same for h̃ = T h."""
         return self._replace(
@@ -67,13 +71,16 @@ class Estimation:
     known : array of int, shape (outputs,)
         How many values of every output were known.
     parameters : int
-        d: numbers that were free, n (2 l + m) + l m of a system of n states and m inputs, and its offsets.
+        d: numbers that were free, n (2 l + m) + l m of a system of n states and m inputs, its offsets l, and the n of
+        every record's start where that was estimated.
     log_likelihood : float
         ln L of the one-step errors, if they are Gaussian: −½ Σ_t (e_tᵀ R⁻¹ e_t + ln det 2πR).
     log_determinant : float
         ln det R of the covariance of the one-step errors.
     directions : Directions or None
         A root of the covariance of the entries; None where it was not computed.
+    undetermined : Directions or None
+        Changes of which the data tell nothing: what moves along them has no standard error but infinity.
     """
 
     focus: str
@@ -82,6 +89,7 @@ class Estimation:
     log_likelihood: float
     log_determinant: float
     directions: Directions | None = None
+    undetermined: Directions | None = None
 
     @property
     def steps(self) -> int:
@@ -106,17 +114,21 @@ class Estimation:
 
     def in_basis(self, basis: Array, inverse: Array) -> Estimation:
         """The same for h̃ = T h."""
-        return replace(self, directions=self.directions and self.directions.in_basis(basis, inverse))
+        return self.changed(lambda along: along.in_basis(basis, inverse))
 
     def in_units(self, input_mean: Array, input_scale: Array, output_scale: Array) -> Estimation:
         """The same between x and y, when this is between (x − m_x) / s_x and (y − m_y) / s_y: densities change, too."""
         sizes = np.log(output_scale)
         return replace(
-            self,
+            self.changed(lambda along: along.in_units(input_mean, input_scale, output_scale)),
             log_likelihood=self.log_likelihood - float(self.known @ sizes),
             log_determinant=self.log_determinant + 2 * float(sizes.sum()),
-            directions=self.directions and self.directions.in_units(input_mean, input_scale, output_scale),
         )
+
+    def changed(self, change: Callable[[Directions], Directions]) -> Estimation:
+        """The same with its directions changed."""
+        found, unknown = (along and change(along) for along in (self.directions, self.undetermined))
+        return replace(self, directions=found, undetermined=unknown)
 
 
 def spread(change: Callable[[float, int], Array], count: int, step: float = 1e-4) -> Array:

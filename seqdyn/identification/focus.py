@@ -7,7 +7,6 @@ gain K, too, and is then right about noise with a memory, drift and feedback.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
@@ -24,17 +23,21 @@ from seqdyn.identification.prediction_error import (
     beginning,
     completed,
     driven,
+    filtered_errors,
     innovation_form,
+    is_missing,
     one_step_errors,
     predicting,
     search_form,
+    with_gaps,
+    without_corrections,
 )
 from seqdyn.identification.records import Record, grouped
 from seqdyn.identification.refinement import Fit, Problem, linear_part, refined, solved
 from seqdyn.identification.stability import pulled_inside, spectral_radius
 from seqdyn.identification.subspace import Subspace, predictor_subspace, realisation, subspace
 from seqdyn.identification.system import LinearSystem
-from seqdyn.identification.uncertainty import coloured_root, directions, free_parameters, white_root
+from seqdyn.identification.uncertainty import coloured_root, directions, free_parameters, undetermined, white_root
 
 Array = np.ndarray[Any, Any]
 INSIST = 0.5
@@ -101,7 +104,7 @@ class Simulation:
         outputs = self.records[0].y.shape[1]
         fit = linear_part(self.problem, np.zeros((outputs, 0)), np.zeros((0, 0)))
         system = replace(fit.system, noise_gain=np.zeros((0, outputs)))
-        return _known(replace(fit, system=system), self.name, self.records, free_parameters(self.problem, fit), None)
+        return _known(replace(fit, system=system), self.name, self.records, free_parameters(self.problem, fit))
 
     def candidates(self, data: Factor) -> Subspace:
         return realisation(data) if data.inputs_hold_outputs else subspace(data, self.weighting)
@@ -112,10 +115,11 @@ class Simulation:
         """
         problem, readout, transition = self.problem, candidates.readout(order), candidates.transition(order)
         radius = spectral_radius(transition)
-        limit = problem.largest_radius
-        if not problem.stable or radius <= limit:
+        if not problem.stable or radius <= problem.largest_radius:
             return linear_part(problem, readout, transition), radius
-        inside = [pulled_inside(moved, limit) for moved in (transition, candidates.stable_transition(order))]
+        inside = [
+            pulled_inside(moved, problem.first_radius) for moved in (transition, candidates.stable_transition(order))
+        ]
         moved = min((linear_part(problem, readout, tried) for tried in inside), key=lambda fit: fit.error)
         if radius < 1.0 + MARGINAL:
             kept = linear_part(problem, readout, pulled_inside(transition, 1.0 - MARGINAL))
@@ -135,15 +139,21 @@ class Simulation:
         noisy = with_noise(fit.system, data, self.records, fit.starts, refine)
         if noisy.noise_gain is None:
             return fit
-        found = directions(self.problem, fit, coloured_root(self.problem, fit)) if refine else None
-        count = free_parameters(self.problem, fit) + noisy.noise_gain.size
-        return _known(replace(fit, system=noisy), self.name, self.records, count, found)
+        known = _known(
+            replace(fit, system=noisy), self.name, self.records, _spent(self.problem, fit) + noisy.noise_gain.size
+        )
+        if not refine:
+            return known
+        root, unknown = coloured_root(self.problem, fit), undetermined(self.problem, fit)
+        return _sure(known, directions(self.problem, fit, root), directions(self.problem, fit, unknown))
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One step ahead, the Kalman gain among what is free; with ``disturbances`` the outputs drift, see
-    :class:`~seqdyn.identification.refinement.Problem`."""
+    """One step ahead, the Kalman gain among what is free.
+
+    With ``disturbances`` the outputs drift, see :class:`~seqdyn.identification.refinement.Problem`.
+    """
 
     name: ClassVar[str] = "prediction"
     records: Sequence[Record]
@@ -179,11 +189,16 @@ class Prediction:
         return one_step_errors(completed(records, fit), fit)
 
     def finish(self, fit: Fit, data: Factor, refine: bool) -> Fit:
-        filled = replace(self.problem, groups=grouped(driven(completed(self.records, fit))))
-        fit = in_unit_states(replace(fit, error=filled.error(fit.system, fit.starts)), filled)
-        found = directions(filled, fit, white_root(filled, fit)) if refine else None
-        count = free_parameters(filled, fit)
-        known = _known(innovation_form(fit), self.name, self.records, count, found)
+        problem = self.problem
+        if refine and is_missing(self.records):
+            problem, fit = with_gaps(self.records, problem, fit)
+        fit = in_unit_states(fit, problem)
+        inputs = self.records[0].x.shape[1]
+        plain = innovation_form(without_corrections(fit, inputs))
+        known = _known(plain, self.name, self.records, _spent(problem, fit))
+        if refine:
+            roots = white_root(problem, fit), undetermined(problem, fit)
+            known = _sure(known, *(directions(problem, fit, root).of_inputs(inputs) for root in roots))
         return at_rest(known) if self.problem.free_starts else known
 
     def _drifting(self, fit: Fit) -> Fit:
@@ -239,29 +254,56 @@ def at_rest(fit: Fit) -> Fit:
         return fit
     inverse = np.linalg.inv(gap)
     rest = inverse @ system.state_offset
-    if estimation is not None and estimation.directions is not None:
-        along = estimation.directions
+
+    def counted(along: Directions) -> Directions:
         moved = (along.transition @ rest + along.state_offset) @ inverse.T
         offsets = along.output_offset + along.readout @ rest + moved @ system.readout.T
-        along = along._replace(output_offset=offsets, state_offset=np.zeros_like(along.state_offset))
-        estimation = replace(estimation, directions=along)
+        return along._replace(output_offset=offsets, state_offset=np.zeros_like(along.state_offset))
+
+    if estimation is not None:
+        estimation = estimation.changed(counted)
     offset = system.output_offset + system.readout @ rest
     system = replace(system, output_offset=offset, state_offset=None, estimation=estimation)
     return replace(fit, system=system, starts=fit.starts - rest)
 
 
-def _known(fit: Fit, focus: str, records: Sequence[Record], count: int, found: Directions | None) -> Fit:
-    """The fit with the covariance of its one-step errors, the likelihood, and the spread of its entries."""
-    system = fit.system
-    assert system.noise_gain is not None
-    plain = search_form(fit)
-    errors = np.concatenate(one_step_errors(completed(records, plain), plain))
+def _spent(problem: Problem, fit: Fit) -> int:
+    """d: what was estimated, the starts among it."""
+    return free_parameters(problem, fit) + problem.records * fit.starts.shape[1] * problem.free_starts
+
+
+def _sure(fit: Fit, found: Directions, unknown: Directions) -> Fit:
+    """The fit with the spread of its entries."""
+    assert fit.system.estimation is not None
+    estimation = replace(
+        fit.system.estimation, directions=found, undetermined=unknown if len(unknown.transition) else None
+    )
+    return replace(fit, system=replace(fit.system, estimation=estimation))
+
+
+def _known(fit: Fit, focus: str, records: Sequence[Record], count: int) -> Fit:
+    """The fit with the covariance R of e_t, and the likelihood of the records.
+
+    ln L = −½ Σ_t (e_tᵀ S_t⁻¹ e_t + ln det 2πS_t)        S_t = R, and larger after a gap
+    """
+    seen, covariance = filtered_errors(records, search_form(fit))
     known = ~np.isnan(np.concatenate([record.y for record in records]))
-    errors = errors * known
-    together = known.astype(float).T @ known
-    covariance = errors.T @ errors / np.maximum(together, 1.0)
-    values = np.maximum(np.linalg.eigvalsh(covariance), 1e-300)
-    log_determinant = float(np.log(values).sum())
-    likelihood = -0.5 * float(known.sum() * (1 + math.log(2 * math.pi)) + known.sum(axis=0).mean() * log_determinant)
-    estimation = Estimation(focus, known.sum(axis=0), count, likelihood, log_determinant, found)
-    return replace(fit, system=replace(system, noise_covariance=covariance, estimation=estimation))
+    errors = np.concatenate([one.errors * np.sqrt(one.share) for one in seen])
+    shares = float(np.log(np.concatenate([one.share for one in seen])[known]).sum())
+    likelihood = -0.5 * (_deviance(errors, known, covariance) - shares)
+    log_determinant = float(np.linalg.slogdet(covariance)[1])
+    estimation = Estimation(focus, known.sum(axis=0), count, likelihood, log_determinant)
+    return replace(fit, system=replace(fit.system, noise_covariance=covariance, estimation=estimation))
+
+
+def _deviance(errors: Array, known: Array, covariance: Array) -> float:
+    """Σ_t (e_tᵀ R⁻¹ e_t + ln det 2πR) over what is known at every step."""
+    total = 0.0
+    for pattern in np.unique(known, axis=0):
+        if pattern.any():
+            rows = errors[(known == pattern).all(axis=1)][:, pattern]
+            part = 2 * np.pi * covariance[np.ix_(pattern, pattern)]
+            total += (
+                2 * np.pi * float((rows @ np.linalg.inv(part) * rows).sum()) + len(rows) * np.linalg.slogdet(part)[1]
+            )
+    return total

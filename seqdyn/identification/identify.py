@@ -36,8 +36,8 @@ from seqdyn.identification.sensitivity import equations
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
-REACTS = 1e-3
-"""p-value of free inputs below which they are taken to react to the outputs."""
+REACTS, SURELY_REACTS = 1e-2, 1e-3
+"""p-values of free inputs below which they are taken to react to the outputs, and are said to."""
 IN_A_LOOP = (
     "The inputs react to the outputs, and seem to act on them within the same step: whether x_t moves y_t or y_t moves "
     "x_t, these data cannot tell. If no input acts at once, set feedthrough=False."
@@ -172,11 +172,41 @@ def identify(records: Sequence[Record], settings: Settings) -> Identification:
     if settings.offset == "trend":
         records = [record.detrended() for record in records]
     delay = input_delays(records, settings)
-    if not any(delay):
-        return _identified(records, settings)
-    found = _identified([record.delayed(delay) for record in records], settings)
-    system = found.system.with_input_delay(delay)
-    return replace(found, system=system, starts=least_squares_starts(system, records), input_delay=delay)
+    if any(delay):
+        found = _from_first_output([record.delayed(delay) for record in records], settings)
+        system = found.system.with_input_delay(delay)
+        found = replace(found, system=system, starts=least_squares_starts(system, records), input_delay=delay)
+    else:
+        found = _from_first_output(records, settings)
+    return found if settings.offset != "trend" else _counting_lines(found, len(records))
+
+
+def _counting_lines(found: Identification, records: int) -> Identification:
+    """The same with the slope of every output of every record among the numbers that were estimated."""
+    estimation = found.system.estimation
+    if estimation is None:
+        return found
+    counted = replace(estimation, parameters=estimation.parameters + records * found.system.outputs)
+    return replace(found, system=replace(found.system, estimation=counted))
+
+
+def _from_first_output(records: Sequence[Record], settings: Settings) -> Identification:
+    """The model from the first known output of every record on, and the starts before that."""
+    unseen = [record.unseen() if settings.free_starts else 0 for record in records]
+    found = _identified([record.after(steps) for record, steps in zip(records, unseen, strict=True)], settings)
+    starts = found.starts.copy()
+    for place, steps in enumerate(unseen):
+        if steps:
+            starts[place] = _before(found.system, records[place].x[:steps], starts[place])
+    return replace(found, starts=starts)
+
+
+def _before(system: LinearSystem, x: Array, h: Array) -> Array:
+    """The shortest start from which inputs lead to a state, in directions that are not forgotten on the way."""
+    power = np.linalg.matrix_power(system.transition, len(x))
+    wanted = h - system.simulate(x)[1]
+    start: Array = np.linalg.lstsq(power, wanted, rcond=1e-3)[0]
+    return start
 
 
 def input_delays(records: Sequence[Record], settings: Settings) -> tuple[int, ...]:
@@ -231,10 +261,10 @@ def _identified(records: Sequence[Record], settings: Settings) -> Identification
     if not np.isfinite(fit.error):  # no stable predictor was found
         focus = Simulation.of(records, settings.freedom, settings.weighting)
         fit, radius = _fitted(focus, data, chosen, settings)
-    fit = focus.finish(fit, data, chosen.refine)
+    fit = focus.finish(fit, data, settings.refine)
     values = focus.candidates(data).singular_values
     checked = excitation(records, data, chosen.order, settings.weighting)
-    if _acts_at_once(fit.system) and not data.inputs_hold_outputs and feedback(data) < REACTS:
+    if _acts_at_once(fit.system) and not data.inputs_hold_outputs and feedback(data) < SURELY_REACTS:
         checked = replace(checked, messages=(*checked.messages, IN_A_LOOP))
     what = (focus.name, chosen.order, chosen.refine)
     return Identification(fit.system, fit.starts, *what, values, trials, checked, radius)
@@ -323,10 +353,10 @@ def _focuses(settings: Settings, data: Factor | None) -> list[str]:
     """The focuses that come into question."""
     if settings.focus != "auto":
         return [settings.focus]
-    if settings.offset == "drift" or (data is not None and not data.inputs):
+    if settings.offset == "drift":
         return ["prediction"]
     if data is None or data.inputs_hold_outputs:
         return ["simulation"]
     if feedback(data) < REACTS:
         return ["prediction"]
-    return ["simulation", "prediction"] if settings.refine else ["simulation"]
+    return ["simulation", "prediction"] if settings.refine or not data.inputs else ["simulation"]

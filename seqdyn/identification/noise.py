@@ -88,7 +88,7 @@ class _Filter:
 
     @classmethod
     def of(cls, system: LinearSystem, gain: Array, problem: Problem, starts: Array) -> _Filter:
-        limit = max(min(spectral_radius(system.transition), 1.0), math.exp(-SHARE / problem.longest))
+        limit = max(min(spectral_radius(system.transition), 1.0), steady_radius(problem.longest))
         radius = spectral_radius(system.transition - gain @ system.readout) if np.isfinite(gain).all() else np.inf
         if radius > limit or radius >= 1.0:
             return cls(system, gain, np.inf)
@@ -109,6 +109,11 @@ class _Filter:
             return _Filter.of(self.system, self.gain + step.reshape(order, outputs), problem, starts)
 
         return here.matrix[:, : len(chain)] @ chain, here.target, move
+
+
+def steady_radius(longest: int) -> float:
+    """The spectral radius of a filter that remembers a tenth of so many steps."""
+    return math.exp(-SHARE / longest)
 
 
 def _shown(system: LinearSystem, data: Factor) -> Array:

@@ -14,12 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.linalg import block_diag
 
-from seqdyn.identification.kalman import predicted
+from seqdyn.identification.kalman import filtered, predicted, prediction_deviation
+from seqdyn.identification.noise import steady_radius
 from seqdyn.identification.records import Record, grouped
 from seqdyn.identification.refinement import Fit, Problem, refined, solved
 from seqdyn.identification.sensitivity import MATRICES
@@ -30,8 +31,8 @@ from seqdyn.identification.system import LinearSystem
 Array = np.ndarray[Any, Any]
 ROUNDS = 3
 """Times that missing outputs are filled in and errors are weighed anew."""
-SHARE = 10
-"""A predictor may remember one such part of the longest record."""
+FAINT = 0.01
+"""Share of the readout below which a direction of a start is not estimated."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,14 @@ class PredictionProblem(Problem):
         radius, limit = predictor(system).spectral_radius(), max(min(system.spectral_radius(), 1.0), self.steady_radius)
         return super().error(system, starts) if radius <= limit and radius < 1.0 else np.inf
 
+    def faintest(self, system: LinearSystem) -> float:
+        """A hundredth of the readout: the predictor forgets a start at once, the free run from it does not."""
+        return FAINT * float(np.linalg.norm(system.readout))
+
     @property
     def steady_radius(self) -> float:
         """The spectral radius of a predictor that remembers a tenth of the longest record."""
-        return math.exp(-SHARE / self.longest)
+        return steady_radius(self.longest)
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,9 @@ class PredictorProblem(Problem):
     """
 
     outputs: int = 1
+
+    def faintest(self, system: LinearSystem) -> float:
+        return FAINT * float(np.linalg.norm(system.readout))
 
     def _free(self, system: LinearSystem) -> dict[str, Array]:
         masks = super()._free(system)
@@ -161,9 +169,9 @@ def predictor_part(records: Sequence[Record], problem: Problem, readout: Array, 
     )
     found = solved(linear, empty, np.zeros((problem.records, order)))
     system = from_predictor(found.system)
-    radius, limit = system.spectral_radius(), problem.largest_radius
-    if problem.stable and radius > limit:
-        system = replace(system, transition=pulled_inside(system.transition, limit))
+    radius = system.spectral_radius()
+    if problem.stable and radius > problem.largest_radius:
+        system = replace(system, transition=pulled_inside(system.transition, problem.first_radius))
         return solved(problem, system, found.starts), radius
     return Fit(system, found.starts, problem.error(system, found.starts)), radius
 
@@ -186,7 +194,7 @@ def beginning(
 # -------------------------------------------------------------------- the search
 
 
-def predicting(records: Sequence[Record], problem: Problem, fit: Fit, tolerance: float = 1e-6) -> Fit:
+def predicting(records: Sequence[Record], problem: PredictionProblem, fit: Fit, tolerance: float = 1e-6) -> Fit:
     """The fit with the least one-step errors, every output weighed by what is left of it.
 
         min Σ_t e_tᵀ R⁻¹ e_t        R the covariance of the errors so far: for Gaussian noise the maximum likelihood
@@ -207,20 +215,129 @@ def predicting(records: Sequence[Record], problem: Problem, fit: Fit, tolerance:
     ----------
     Ljung (1999), System Identification, sections 7.2 and 7.4.
     """
-    missing = any(np.isnan(record.y).any() for record in records)
-    for _ in range(ROUNDS if missing or len(fit.system.readout) > 1 else 1):
+    for _ in range(ROUNDS if is_missing(records) or len(fit.system.readout) > 1 else 1):
         filled = completed(records, fit)
-        weighing = _weighing(filled, fit)
-        weighed = replace(problem, groups=grouped(driven(_weighed(record, weighing) for record in filled)))
-        inside = _in_output_basis(fit, weighing, problem.disturbances)
-        found = refined(weighed, replace(inside, error=weighed.error(inside.system, inside.starts)), tolerance)
-        fit = _in_output_basis(found, np.linalg.inv(weighing), problem.disturbances)
+        fit = _weighed_best(filled, problem, fit, _weighing(filled, fit), tolerance)
     return replace(fit, error=problem.error(fit.system, fit.starts))
+
+
+def with_gaps(records: Sequence[Record], problem: PredictionProblem, fit: Fit) -> tuple[PredictionProblem, Fit]:
+    """The most likely fit of records in which outputs are missing, and its problem.
+
+    After a gap the exact filter trusts the outputs more than the steady one does. What it adds to the states stands
+    among the inputs, as the fit so far has it, and every error counts by the variance that the filter expects.
+
+    Parameters
+    ----------
+    records, problem, fit
+        As in :func:`predicting`.
+
+    References
+    ----------
+    Jones (1980), Maximum likelihood fitting of ARMA models to time series with missing observations.
+    """
+    inputs = fit.system.inputs
+    problem = replace(problem, corrections=fit.system.order)
+    for _ in range(ROUNDS):
+        seen, covariance = filtered_errors(records, fit)
+        corrected = [
+            Record(np.hstack([r.x, one.correction]), one.filled, r.weight * one.share)
+            for r, one in zip(records, seen, strict=True)
+        ]
+        weighing = np.diag(1.0 / np.sqrt(np.maximum(np.diag(covariance), 1e-300)))
+        problem = replace(problem, groups=grouped(driven(corrected)))
+        fit = _weighed_best(corrected, problem, _with_corrections(fit, inputs), weighing, 1e-6)
+        extended, fit = fit, without_corrections(fit, inputs)
+    return problem, replace(extended, error=problem.error(extended.system, extended.starts))
+
+
+def _weighed_best(
+    records: Sequence[Record], problem: PredictionProblem, fit: Fit, weighing: Array, tolerance: float
+) -> Fit:
+    """The fit with the least Σ ‖W e_t‖²; its error is unknown."""
+    weighed = replace(problem, groups=grouped(driven(_weighed(record, weighing) for record in records)))
+    inside = _in_output_basis(fit, weighing, problem.disturbances)
+    found = refined(weighed, replace(inside, error=weighed.error(inside.system, inside.starts)), tolerance)
+    return _in_output_basis(found, np.linalg.inv(weighing), problem.disturbances)
+
+
+def _with_corrections(fit: Fit, inputs: int) -> Fit:
+    """The same system with an input for every state, added to it."""
+    system = fit.system
+    order, outputs = system.order, system.outputs
+    feedthrough = np.hstack([system.feedthrough[:, :inputs], np.zeros((outputs, order))])
+    input_map = np.hstack([system.input_map[:, :inputs], np.eye(order)])
+    return replace(fit, system=replace(system, feedthrough=feedthrough, input_map=input_map))
+
+
+def without_corrections(fit: Fit, inputs: int) -> Fit:
+    """The same fit with its first inputs alone."""
+    system = fit.system
+    feedthrough, input_map = system.feedthrough[:, :inputs], system.input_map[:, :inputs]
+    return replace(fit, system=replace(system, feedthrough=feedthrough, input_map=input_map))
+
+
+# -------------------------------------------------------------------- errors
+
+
+class Filtered(NamedTuple):
+    """What the exact filter makes of a record, all (time, …).
+
+    ``errors`` one step ahead, 0 where none is known; ``share``, the variance of e_t over that of its error; ``filled``,
+    the outputs with the predicted ones in the gaps; ``correction``, what it adds to the states of the steady filter.
+    """
+
+    errors: Array
+    share: Array
+    filled: Array
+    correction: Array
+
+
+def filtered_errors(records: Sequence[Record], fit: Fit) -> tuple[list[Filtered], Array]:
+    """What the exact filter of a fit makes of the records, and the covariance R of e_t that agrees with it."""
+    errors = one_step_errors(completed(records, fit), fit)
+    covariance = _pooled(errors, records)
+    if not is_missing(records):
+        nothing = [np.zeros((len(record.x), fit.system.order)) for record in records]
+        parts = zip(errors, records, nothing, strict=True)
+        return [Filtered(e, np.ones_like(e), record.y, none) for e, record, none in parts], covariance
+    for _ in range(ROUNDS):
+        seen = [_filtered(record, fit, start, covariance) for record, start in zip(records, fit.starts, strict=True)]
+        covariance = _pooled([one.errors * np.sqrt(one.share) for one in seen], records)
+    return seen, covariance
+
+
+def _filtered(record: Record, fit: Fit, start: Array, covariance: Array) -> Filtered:
+    system = replace(innovation_form(fit).system, noise_covariance=covariance)
+    assert system.noise_gain is not None
+    h = filtered(system, record.x, record.y, start)
+    before = np.vstack([start, h[:-1]])
+    y = record.x @ system.feedthrough.T + before @ system.readout.T + system.output_offset
+    known = ~np.isnan(record.y)
+    errors = np.where(known, record.y - y, 0.0)
+    steady = record.x @ system.input_map.T + before @ system.transition.T + system.state_offset
+    deviation = prediction_deviation(system, record.y, 1)
+    share = np.diag(covariance) / np.maximum(deviation**2, 1e-300)
+    return Filtered(errors, share, y + errors, h - steady - errors @ system.noise_gain.T)
+
+
+def _pooled(errors: Sequence[Array], records: Sequence[Record]) -> Array:
+    """The covariance of errors over the steps at which both outputs are known."""
+    joined, known = np.concatenate(errors), ~np.isnan(np.concatenate([record.y for record in records]))
+    count = known.astype(float).T @ known
+    covariance: Array = (joined * known).T @ (joined * known) / np.maximum(count, 1.0)
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.maximum(values, max(1e-14 * values.max(initial=0.0), 1e-30))) @ vectors.T
+
+
+def is_missing(records: Sequence[Record]) -> bool:
+    """Whether any output is."""
+    return any(np.isnan(record.y).any() for record in records)
 
 
 def completed(records: Sequence[Record], fit: Fit) -> list[Record]:
     """The records with missing outputs as the fit predicts them, step by step: they count nothing."""
-    if not any(np.isnan(record.y).any() for record in records):
+    if not is_missing(records):
         return list(records)
     system = innovation_form(fit).system
     found = []

@@ -52,6 +52,15 @@ class Record(NamedTuple):
             x[:, place] = self.x[longest - d : len(self.x) - d, place]
         return Record(x, self.y[longest:], self.weight[longest:])
 
+    def unseen(self) -> int:
+        """Steps before the first known output; 0 where none is known at all."""
+        seen = np.flatnonzero(~np.isnan(self.y).all(axis=1))
+        return int(seen[0]) if len(seen) else 0
+
+    def after(self, time: int) -> Record:
+        """All but the first ``time`` steps."""
+        return Record(self.x[time:], self.y[time:], self.weight[time:])
+
     def bridged(self) -> Record:
         """The record with missing outputs on straight lines between known ones, which count nothing."""
         y, steps = self.y.copy(), np.arange(len(self.y))

@@ -48,6 +48,8 @@ class Problem:
     disturbances : int
         So many of the last states are integrators that no input reaches: the drift of the outputs. Their entries of D,
         B and C stay as they are, and with them there is no offset y_0.
+    corrections : int
+        So many of the last inputs are known changes of the states: their entries of C and A stay as they are.
     """
 
     groups: Sequence[Group]
@@ -56,6 +58,7 @@ class Problem:
     free_starts: bool = True
     stable: bool = True
     disturbances: int = 0
+    corrections: int = 0
 
     entries: ClassVar[tuple[str, ...]] = MATRICES
     """The matrices that are estimated, in the order of their columns."""
@@ -70,6 +73,11 @@ class Problem:
         """The spectral radius of the longest memory that the longest record supports."""
         return math.exp(-1.0 / (MEMORY * self.longest))
 
+    @property
+    def first_radius(self) -> float:
+        """Where a closed form with longer memories is moved: inside the limit, so that a search can go on."""
+        return self.largest_radius ** (1.0 / 0.9)
+
     def running(self, system: LinearSystem) -> LinearSystem:
         """The system whose free run over the groups is ŷ."""
         return system
@@ -77,6 +85,10 @@ class Problem:
     def chain(self, system: LinearSystem) -> Array:
         """The derivative of the entries of the running system by those of the system."""
         return np.eye(sum(np.size(getattr(system, name)) for name in MATRICES))
+
+    def faintest(self, system: LinearSystem) -> float:
+        """The effect on the outputs below which a direction of a start counts as unseen."""
+        return 0.0
 
     def dynamic(self, system: LinearSystem) -> int:
         """How many states are no disturbances."""
@@ -91,6 +103,8 @@ class Problem:
         """Which entries of every matrix are free."""
         masks = {name: np.ones(np.shape(getattr(system, name)), dtype=bool) for name in self.entries}
         masks["feedthrough"][:] = self.feedthrough
+        for name in ("input_map", "feedthrough"):
+            masks[name][:, masks[name].shape[1] - self.corrections :] = False
         if self.disturbances:
             own = self.dynamic(system)
             masks["transition"][own:], masks["transition"][:, own:] = False, False
@@ -144,7 +158,8 @@ def solved(problem: Problem, system: LinearSystem, starts: Array) -> Fit:
         return Fit(system, starts, np.inf)
     step, lengths = np.zeros(chain.shape[1]), column_lengths(matrix)
     step[free] = np.linalg.lstsq(matrix / lengths, here.target, rcond=1e-12)[0] / lengths
-    return _moved(problem, Fit(system, starts, np.inf), step, here.start_steps(chain @ step, problem.records))
+    start_steps = here.start_steps(chain @ step, problem.records, problem.faintest(system))
+    return _moved(problem, Fit(system, starts, np.inf), step, start_steps)
 
 
 def refined(problem: Problem, fit: Fit, tolerance: float = 1e-6) -> Fit:
@@ -202,7 +217,8 @@ def _linearised(problem: Problem, fit: Fit) -> tuple[Array, Array, Callable[[Arr
         step[outer] = rest
         if not np.isfinite(step).all():
             return replace(fit, error=np.inf)
-        moved = _moved(problem, fit, step, here.start_steps(chain @ step, problem.records))
+        start_steps = here.start_steps(chain @ step, problem.records, problem.faintest(fit.system))
+        moved = _moved(problem, fit, step, start_steps)
         return replace(moved, coordinates=coordinates)
 
     return np.hstack([by_transition, matrix[:, outer]]), here.target, move

@@ -44,13 +44,16 @@ class Equations:
     target: Array
     starts: list[tuple[list[int], Tensor, Tensor, Tensor]]
 
-    def start_steps(self, step: Array, count: int) -> Array:
-        """The steps of the starts that go with a step of the entries, (records, order)."""
+    def start_steps(self, step: Array, count: int, faintest: float = 0.0) -> Array:
+        """The steps of the starts that go with a step of the entries, (records, order).
+
+        None is made in directions whose whole effect on the outputs, for a start of length 1, is below ``faintest``.
+        """
         order = self.starts[0][1].shape[1]
         steps = np.zeros((count, order))
         for places, own, shared, target in self.starts:
             wanted = target - shared @ torch.as_tensor(step)
-            steps[places] = (torch.linalg.pinv(own, rtol=1e-9) @ wanted[..., None])[..., 0].numpy()
+            steps[places] = (torch.linalg.pinv(own, atol=faintest, rtol=1e-9) @ wanted[..., None])[..., 0].numpy()
         return steps
 
 

@@ -18,6 +18,8 @@ from seqdyn.identification.estimation import Directions, spread
 
 Array = np.ndarray[Any, Any]
 
+INFINITE = complex(np.inf, np.inf)
+"""The standard error of a complex number of which the data tell nothing."""
 DEFECTIVE = 1e-8
 """The cosine of the angle between left and right eigenvector at which a pole counts as a multiple one."""
 
@@ -73,9 +75,12 @@ class StandardErrors(Analysis):
         count = len(self._directions().transition)
         if not is_int(j) or not 0 <= j < count:
             raise ValueError(f"j={j!r}, expected a direction of the estimation: a whole number from 0 to {count - 1}.")
+        return self._along(self._directions(), size, j)
+
+    def _along(self, directions: Directions, size: float, j: int) -> Self:
         changes = {
             name: getattr(self, name) + size * change[j]
-            for name, change in self._directions()._asdict().items()
+            for name, change in directions._asdict().items()
             if getattr(self, name) is not None
         }
         return cast(Self, replace(cast(Any, self), **changes, estimation=None))
@@ -121,7 +126,18 @@ class StandardErrors(Analysis):
         >>> system.standard_error(LinearSystem.dc_gain).round(6)
         array([[0.08]])
         """
-        return norms(self.changes(quantity))
+        found = norms(self.changes(quantity))
+        return np.where(self._unknown(quantity), INFINITE if np.iscomplexobj(found) else np.inf, found)
+
+    def _unknown(self, quantity: Callable[[Any], Any]) -> Array:
+        """Whether a quantity changes along a direction of which the data tell nothing."""
+        now = np.asarray(quantity(self))
+        found = np.zeros(now.shape, dtype=bool)
+        along = self.estimation.undetermined if self.estimation else None
+        for j in range(0 if along is None else len(along.transition)):
+            moved = np.asarray(quantity(self._along(cast(Directions, along), 1e-6, j)))
+            found |= np.abs(moved - now) > 1e-9 * np.maximum(np.abs(now), 1.0)
+        return found
 
     def changes(self, quantity: Callable[[Any], Any]) -> Array:
         """By how much a quantity changes along every direction of the estimation: a root of its covariance.

@@ -24,6 +24,8 @@ from seqdyn.identification.refinement import Fit, Problem, derivatives
 from seqdyn.identification.sensitivity import every_row
 
 Array = np.ndarray[Any, Any]
+RANK = 1e-10
+"""Share of the largest singular value below which a direction is not seen."""
 
 
 def directions(problem: Problem, fit: Fit, root: Array) -> Directions:
@@ -121,6 +123,43 @@ def autoregression(errors: Sequence[Array], longest: int = 20) -> Array:
     ]
 
 
+def undetermined(problem: Problem, fit: Fit) -> Array:
+    """Changes of the free entries that change no error and are no change of basis: (free entries, directions).
+
+    The data tell nothing of them, as of each of two inputs that are the same.
+    """
+    matrix = derivatives(problem, fit)
+    _, values, right = np.linalg.svd(matrix)
+    rank = int((values > RANK * values.max(initial=0.0)).sum())
+    nothing, basis = right[rank:].T, _changes_of_basis(problem, fit)
+    left = nothing - basis @ (basis.T @ nothing)
+    vectors, sizes, _ = np.linalg.svd(left, full_matrices=False)
+    found: Array = vectors[:, sizes > 0.1]
+    return found
+
+
+def _changes_of_basis(problem: Problem, fit: Fit) -> Array:
+    """An orthonormal basis of the changes h̃ = (I + S) h makes of the free entries, for small S."""
+    system, own = fit.system, problem.dynamic(fit.system)
+    shift = np.zeros((own * own, system.order, system.order))
+    shift[:, :own, :own] = np.eye(own * own).reshape(-1, own, own)
+    moved = {
+        "transition": shift @ system.transition - system.transition @ shift,
+        "input_map": shift @ system.input_map,
+        "readout": -system.readout @ shift,
+        "noise_gain": shift @ (np.zeros((system.order, 0)) if system.noise_gain is None else system.noise_gain),
+    }
+    count = own * own
+    parts = [
+        moved[name].reshape(count, -1) if name in moved else np.zeros((count, np.size(getattr(system, name))))
+        for name in problem.entries
+    ]
+    columns = np.hstack(parts)[:, problem.columns(system, problem.entries)]
+    vectors, sizes, _ = np.linalg.svd(columns.T, full_matrices=False)
+    basis: Array = vectors[:, sizes > RANK * sizes.max(initial=0.0)]
+    return basis
+
+
 def _without_starts(problem: Problem, fit: Fit, group: Group) -> tuple[Array, Array]:
     """J in the free entries, what the starts can do taken out, (records, time, outputs, entries); and the errors."""
     rows = every_row(problem.running(fit.system), group, fit.starts[group.places]).numpy()
@@ -159,5 +198,5 @@ def _seen(problem: Problem, fit: Fit, matrix: Array) -> tuple[Array, Array]:
     """The right singular vectors and the singular values of the derivatives, without changes of basis of the states."""
     _, values, right = np.linalg.svd(matrix, full_matrices=False)
     known = matrix.shape[1] - problem.dynamic(fit.system) ** 2
-    known = min(known, int((values > 1e-10 * values.max(initial=0.0)).sum()))
+    known = min(known, int((values > RANK * values.max(initial=0.0)).sum()))
     return right[:known].T, values[:known]

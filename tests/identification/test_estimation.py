@@ -48,7 +48,7 @@ def test_the_likelihood_is_that_of_the_one_step_errors(found: Identification, re
     assert found.system.noise_covariance is not None
     expected = np.linalg.slogdet(found.system.noise_covariance)[1]
     assert told(found.system).log_determinant == pytest.approx(expected, rel=1e-9)
-    assert told(found.system).parameters == 2 * (2 * 2 + 2) + 4 + 2
+    assert told(found.system).parameters == 2 * (2 * 2 + 2) + 4 + 2 + 2  # the start is estimated, too
     np.testing.assert_array_equal(told(found.system).known, [500, 500])
 
 

@@ -163,7 +163,7 @@ def test_only_a_refined_fit_knows_how_sure_it_is(focus: Any, refine: bool) -> No
     fit, _ = here.begin(here.candidates(data), 2)
     fit = here.refine(fit) if refine else fit
     told = here.finish(fit, data, refine).system.estimation
-    assert (told.focus, told.parameters) == (focus.name, 2 * (2 * 2 + 2) + 4 + 2)
+    assert (told.focus, told.parameters) == (focus.name, 2 * (2 * 2 + 2) + 4 + 2 + 2)  # the start is estimated, too
     assert (told.directions is not None) == refine
 
 
