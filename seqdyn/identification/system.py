@@ -428,7 +428,7 @@ class LinearSystem(Exchange, StandardErrors, Presentation):
             transition=transition,
             state_offset=np.pad(self.state_offset, (0, steps)),
             noise_gain=None if gain is None else np.pad(gain, ((0, steps), (0, 0))),
-            estimation=told and replace(told, directions=told.directions and changes_behind(held, told.directions)),
+            estimation=told and told.changed(lambda along: changes_behind(held, along)),
         )
 
     # ---------------------------------------------------------------- running

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seqdyn.identification.estimation import Directions
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_analysis import first_order, rotation
 from tests.identification.test_driven import drifting
@@ -129,20 +130,31 @@ def test_an_integrator_that_is_reached_or_not_shown_is_no_drift() -> None:
         assert "not stable (spectral radius 1)" in system.summary()
 
 
-def test_what_the_data_do_not_tell_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One gain is known, the others are not; of the first pole nothing is."""
-    system = SYSTEMS["estimated"]
-    errors, poles = np.full((3, 2), np.inf), system.pole_standard_errors()
-    errors[0, 0] = 0.01
-    monkeypatch.setattr(LinearSystem, "standard_error", lambda system, quantity: errors)
-    lost = [np.where(np.arange(4) == 0, np.inf, part) for part in poles]
-    monkeypatch.setattr(LinearSystem, "pole_standard_errors", lambda system: type(poles)(*lost))
-    text = system.summary()
-    table, gain = rows(text, "static gain"), system.dc_gain()
-    assert table[1][1].endswith("± 0.010") and table[1][2] == f"{gain[0, 1]:.4g} ± unknown"
-    assert rows(text, "pole")[1][1] == "0.9 ± unknown" and "unknown" not in rows(text, "pole")[2][1]
+def untold(system: LinearSystem, entry: tuple[int, int]) -> LinearSystem:
+    """The system, of one entry of whose feedthrough the data tell nothing."""
+    told = system.estimation
+    assert told is not None and told.directions is not None
+    nothing = Directions(*(0 * change[:1] for change in told.directions))
+    nothing.feedthrough[0, *entry] = 1.0
+    return replace(system, estimation=replace(told, undetermined=nothing))
+
+
+@pytest.mark.parametrize("late", [0, 2])
+def test_what_the_data_do_not_tell_is_unknown(late: int) -> None:
+    system = untold(SYSTEMS["estimated"], (0, 1)).with_input_delay(late)
+    text, gain = system.summary(), system.dc_gain()
+    table = rows(text, "static gain")
+    assert table[1][2] == f"{gain[0, 1]:.4g} ± unknown" and sum("unknown" in cell for row in table for cell in row) == 1
     assert text.endswith("± one standard error; unknown: the data do not tell it")
-    assert SYSTEMS["estimated"] is system and "unknown" not in first_order(0.9).summary()
+    assert "unknown" not in SYSTEMS["estimated"].summary()
+
+
+def test_a_pole_of_which_the_data_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = SYSTEMS["estimated"].pole_standard_errors()
+    lost = type(errors)(*(np.where(np.arange(4) == 0, np.inf, part) for part in errors))
+    monkeypatch.setattr(LinearSystem, "pole_standard_errors", lambda system: lost)
+    table = rows(SYSTEMS["estimated"].summary(), "pole")
+    assert table[1][1] == "0.9 ± unknown" and "unknown" not in table[2][1]
 
 
 def test_what_does_not_fit_is_counted() -> None:
