@@ -342,7 +342,7 @@ BAD_TABLES = [
     ("", lambda t: t.assign(y=t.y.where(t.index != 7, np.inf)), "Column 'y' of bad.csv is infinite at 2020-01-08"),
     ("", lambda t: t.assign(y=t.y.where(t.index != 7, "oops").astype(str)), "not numeric: it holds 'oops' at 2020"),
     ("", lambda t: t.assign(ds=t.ds.where(t.index != 7, "soon")), "not a date or a number in row 8: 'soon'"),
-    ("", lambda t: t.assign(y=np.nan), "Only 0 of"),
+    ("", lambda t: t.assign(y=np.nan), "y is NaN everywhere"),
     ("", lambda t: t.iloc[:0], "but no rows"),
     ("", lambda t: t.iloc[:1], "at least 2 are needed"),
     ("--features a,site", lambda t: t, "Column 'site' of bad.csv is not numeric: it holds 'x'"),

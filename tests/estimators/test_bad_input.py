@@ -428,9 +428,9 @@ def test_states_that_do_not_fit() -> None:
         "dtype": (lstm(dtype="float64").fit(X, Y).state_, r"float64.*expects .*float32"),
         "layers": (lstm(num_layers=2).fit(X, Y).state_, r"leaves .*'state\.1\.h'"),
         "rows": (lstm().fit(X3, Y3).state_, r"initial_state has \[4\] rows, expected 1"),
-        "nothing": ((), "initial_state holds no tensors"),
+        "nothing": ((), "initial_state has shape \\(0,\\)"),
         "an array": (np.zeros((1, 4)), "initial_state|tensor"),
-        "a name": ("zero", "initial_state|tensor"),
+        "a name": ("nought", "initial_state|tensor"),
     }
     for case, (state, message) in wrong.items():
         with pytest.raises((ValueError, TypeError), match=message):
@@ -591,7 +591,7 @@ def test_every_parameter_has_bad_values() -> None:
         (lambda: PersistenceRegressor(columns=[-1]), r"columns=\[-1\]"),
         (lambda: PersistenceRegressor(columns=[0, 1]), r"y has 1 columns.*columns=\[0, 1\]"),
         (lambda: PersistenceRegressor(columns="level"), "columns='level'"),
-        (lambda: ARXRegressor(output_lags=-1), "output_lags must be an int of at least 0, got -1"),
+        (lambda: ARXRegressor(output_lags=-1), "output_lags must be an int of at least 0 or 'auto', got -1"),
         (lambda: ARXRegressor(output_lags=30), "steps have all their lags known; .*lower output_lags"),
         (lambda: ARXRegressor(warmup=20), "0 of n_samples=20 steps have a known target after the warm-up"),
     ],
