@@ -27,7 +27,7 @@ FARTHER = 4
 """Orders beyond the best so far that are searched in any case."""
 LAGS = 20
 """Steps over which errors are looked at for what is left in them."""
-UNSURE, UNLIKELY = 0.01, 1e-3
+UNSURE, UNLIKELY = 0.01, 1e-4
 """p-values below which errors are not taken to be white, and a model is taken to be wrong."""
 EXACT = 1e-8
 """Error, in units of the outputs, that is rounding alone."""
