@@ -253,7 +253,10 @@ def _identified(records: Sequence[Record], settings: Settings) -> Identification
     trials = [one.trial for one in chosen.tried]
     if not chosen.order:
         fit = Simulation.of(records, settings.freedom).static()
-        return Identification(fit.system, fit.starts, chosen.focus, 0, False, np.zeros(0), trials, None, 0.0)
+        said = None
+        if data is not None and settings.feedthrough and _in_a_loop(data):
+            said = replace(excitation(records, data, 1, settings.weighting), messages=(IN_A_LOOP,))
+        return Identification(fit.system, fit.starts, chosen.focus, 0, False, np.zeros(0), trials, said, 0.0)
     if data is None or data.future * data.outputs <= chosen.order:
         data = horizon(records, chosen.order, settings.block_rows)
     focus = settings.focused(chosen.focus, records)
@@ -264,10 +267,15 @@ def _identified(records: Sequence[Record], settings: Settings) -> Identification
     fit = focus.finish(fit, data, settings.refine)
     values = focus.candidates(data).singular_values
     checked = excitation(records, data, chosen.order, settings.weighting)
-    if _acts_at_once(fit.system) and not data.inputs_hold_outputs and feedback(data) < SURELY_REACTS:
+    if _acts_at_once(fit.system) and _in_a_loop(data):
         checked = replace(checked, messages=(*checked.messages, IN_A_LOOP))
     what = (focus.name, chosen.order, chosen.refine)
     return Identification(fit.system, fit.starts, *what, values, trials, checked, radius)
+
+
+def _in_a_loop(data: Factor) -> bool:
+    """Whether the inputs surely react to the outputs."""
+    return not data.inputs_hold_outputs and feedback(data) < SURELY_REACTS
 
 
 def _acts_at_once(system: LinearSystem) -> bool:
