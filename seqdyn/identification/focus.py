@@ -17,7 +17,7 @@ from scipy.linalg import block_diag
 from seqdyn.identification.estimation import Directions, Estimation
 from seqdyn.identification.hankel import Factor
 from seqdyn.identification.kalman import states
-from seqdyn.identification.noise import with_noise
+from seqdyn.identification.noise import with_gain
 from seqdyn.identification.prediction_error import (
     PredictionProblem,
     beginning,
@@ -136,7 +136,7 @@ class Simulation:
         fit = in_unit_states(fit, self.problem)
         if data.inputs_hold_outputs:
             return fit
-        noisy = with_noise(fit.system, data, self.records, fit.starts, refine)
+        noisy = with_gain(fit.system, data, self.records, fit.starts, refine)
         if noisy.noise_gain is None:
             return fit
         known = _known(
@@ -179,7 +179,7 @@ class Prediction:
 
     def from_simulation(self, simulation: Simulation, fit: Fit, data: Factor, tolerance: float = 1e-6) -> Fit:
         """The search from a fit of the free run and the gain of its noise: it may end where another one does not."""
-        noisy = with_noise(fit.system, data, simulation.records, fit.starts, refine=True)
+        noisy = with_gain(fit.system, data, simulation.records, fit.starts, refine=True)
         if noisy.noise_gain is None:
             return replace(fit, error=np.inf)
         begin = search_form(replace(fit, system=noisy, coordinates=None))

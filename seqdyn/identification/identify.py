@@ -33,6 +33,7 @@ from seqdyn.identification.noise import with_noise
 from seqdyn.identification.records import Record, grouped
 from seqdyn.identification.refinement import Fit
 from seqdyn.identification.sensitivity import equations
+from seqdyn.identification.subspace import Subspace
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
@@ -260,17 +261,18 @@ def _identified(records: Sequence[Record], settings: Settings) -> Identification
     if data is None or data.future * data.outputs <= chosen.order:
         data = horizon(records, chosen.order, settings.block_rows)
     focus = settings.focused(chosen.focus, records)
-    fit, radius = _fitted(focus, data, chosen, settings)
+    candidates = focus.candidates(data)
+    fit, radius = _fitted(focus, candidates, data, chosen, settings)
     if not np.isfinite(fit.error):  # no stable predictor was found
         focus = Simulation.of(records, settings.freedom, settings.weighting)
-        fit, radius = _fitted(focus, data, chosen, settings)
+        candidates = focus.candidates(data)
+        fit, radius = _fitted(focus, candidates, data, chosen, settings)
     fit = focus.finish(fit, data, settings.refine)
-    values = focus.candidates(data).singular_values
     checked = excitation(records, data, chosen.order, settings.weighting)
     if _acts_at_once(fit.system) and _in_a_loop(data):
         checked = replace(checked, messages=(*checked.messages, IN_A_LOOP))
     what = (focus.name, chosen.order, chosen.refine)
-    return Identification(fit.system, fit.starts, *what, values, trials, checked, radius)
+    return Identification(fit.system, fit.starts, *what, candidates.singular_values, trials, checked, radius)
 
 
 def _in_a_loop(data: Factor) -> bool:
@@ -286,9 +288,11 @@ def _acts_at_once(system: LinearSystem) -> bool:
     return bool((np.abs(system.feedthrough) > 3 * deviation).any())
 
 
-def _fitted(focus: Simulation | Prediction, data: Factor, chosen: Choice, settings: Settings) -> tuple[Fit, float]:
+def _fitted(
+    focus: Simulation | Prediction, candidates: Subspace, data: Factor, chosen: Choice, settings: Settings
+) -> tuple[Fit, float]:
     """The fit to all of the records, and the spectral radius its closed form had before it was made stable."""
-    fit, radius = focus.begin(focus.candidates(data), chosen.order)
+    fit, radius = focus.begin(candidates, chosen.order)
     if not chosen.refine:
         return fit, radius
     fit = focus.refine(fit)

@@ -8,7 +8,7 @@ With e_t put in, the filter is a linear system driven by inputs and measured out
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,9 +30,32 @@ SHARE = 10
 
 
 def with_noise(
-    system: LinearSystem, data: Factor, records: Iterable[Record], starts: Array, refine: bool
+    system: LinearSystem, data: Factor, records: Sequence[Record], starts: Array, refine: bool
 ) -> LinearSystem:
     """The system with the Kalman gain of its noise, and the covariance of its one-step errors.
+
+    Parameters
+    ----------
+    system, data, records, starts, refine
+        As in :func:`with_gain`.
+
+    Returns
+    -------
+    LinearSystem
+        As it came, if neither gain makes a stable filter, or no step has all its outputs.
+    """
+    found = with_gain(system, data, records, starts, refine)
+    if found.noise_gain is None:
+        return found
+    pieces = _pieces(system, records, starts)
+    errors = np.concatenate([part.y - predicted(found, part.x, part.y, start, 1) for part, start in pieces])
+    return replace(found, noise_covariance=errors.T @ errors / len(errors))
+
+
+def with_gain(
+    system: LinearSystem, data: Factor, records: Sequence[Record], starts: Array, refine: bool
+) -> LinearSystem:
+    """The system with the Kalman gain of its noise.
 
     The gain is the one that the data's unexplained future shows, [BK; BDK; …], or K = 0 where that makes no stable
     filter or a worse one. The refinement goes from there to the smallest one-step error, among stable filters.
@@ -42,7 +65,7 @@ def with_noise(
     system : LinearSystem
     data : Factor
         Of the same records.
-    records : iterable of Record
+    records : sequence of Record
     starts : array, shape (records, order)
     refine : bool
 
@@ -56,9 +79,7 @@ def with_noise(
     Van Overschee & De Moor (1996), Subspace Identification for Linear Systems, section 4.4; Ljung (1999), section 7.2,
     for prediction-error minimisation.
     """
-    pieces = [
-        piece for record, start in zip(records, starts, strict=True) for piece in _measured(system, record, start)
-    ]
+    pieces = _pieces(system, records, starts)
     if not pieces:
         return system
     driven = [Record(np.hstack([part.x, part.y - system.output_offset]), part.y, part.weight) for part, _ in pieces]
@@ -69,9 +90,13 @@ def with_noise(
         return system
     if refine:
         best = minimised(best, lambda place: place.linearised(problem, begins), tolerance=1e-4)
-    found = replace(system, noise_gain=best.gain)
-    errors = np.concatenate([part.y - predicted(found, part.x, part.y, start, 1) for part, start in pieces])
-    return replace(found, noise_covariance=errors.T @ errors / len(errors))
+    return replace(system, noise_gain=best.gain)
+
+
+def _pieces(system: LinearSystem, records: Sequence[Record], starts: Array) -> list[tuple[Record, Array]]:
+    """The stretches of all records without a gap, each with the state the free run has at its beginning."""
+    pairs = zip(records, starts, strict=True)
+    return [piece for record, start in pairs for piece in _measured(system, record, start)]
 
 
 @dataclass(frozen=True)
