@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import block_diag
+from scipy.linalg import block_diag, null_space
 
 from seqdyn.identification.estimation import Directions, Estimation
 from seqdyn.identification.hankel import triangular
@@ -184,7 +184,7 @@ def arx_system(regression: Regression, delays: Sequence[int]) -> LinearSystem:
     found = regression.solved(lags)
     free = _companion(found.coefficients, lags, inputs)
     order = free.transition.shape[0]
-    covariance = found.covariance * regression.steps / max(1, regression.steps - len(found.root))
+    covariance = found.covariance * regression.steps / max(1, regression.steps - found.root.shape[1])
     gain = np.eye(order, outputs) if lags.outputs else np.zeros((order, outputs))  # an error is a part of y_t
     directions = None
     if outputs * found.root.shape[1] * (order + inputs) * (order + outputs) <= MOST_NUMBERS:
@@ -198,7 +198,7 @@ def arx_system(regression: Regression, delays: Sequence[int]) -> LinearSystem:
         free.state_offset,
         gain,
         covariance,
-        estimation=_estimation(regression, found, directions),
+        estimation=_estimation(regression, found, directions, _undetermined(found, lags, inputs)),
     ).with_input_delay(delays)
 
 
@@ -240,12 +240,24 @@ def _directions(found: Solution, covariance: Array, lags: Lags, inputs: int) -> 
     return _companion(changes.reshape(-1, *found.coefficients.shape), lags, inputs)
 
 
-def _estimation(regression: Regression, found: Solution, directions: Directions | None) -> Estimation:
+def _undetermined(found: Solution, lags: Lags, inputs: int) -> Directions | None:
+    """Changes of θ of which the regressors tell nothing, as of inputs that are the same; None where there are none."""
+    unseen, outputs = null_space(found.root.T), len(found.coefficients)
+    if not unseen.size:
+        return None
+    changes = np.einsum("ov,kr->vrok", np.eye(outputs), unseen)
+    return _companion(changes.reshape(-1, *found.coefficients.shape), lags, inputs)
+
+
+def _estimation(
+    regression: Regression, found: Solution, directions: Directions | None, undetermined: Directions | None
+) -> Estimation:
     steps, outputs = regression.steps, regression.outputs
     determinant = _log_determinant(found.covariance, 1e-300)
     likelihood = -0.5 * steps * (outputs * (1 + math.log(2 * math.pi)) + determinant)
     free = outputs * found.root.shape[1]
-    return Estimation("prediction", np.full(outputs, steps), free, likelihood, determinant, directions)
+    known = np.full(outputs, steps)
+    return Estimation("prediction", known, free, likelihood, determinant, directions, undetermined)
 
 
 def _log_determinant(covariance: Array, least: float) -> float:

@@ -330,3 +330,13 @@ def test_records_shorter_than_the_lags_are_refused() -> None:
         ARXRegressor(input_delay=12).fit(x, y)
     with pytest.raises(ValueError, match="lower output_lags, input_lags or input_delay"):
         ARXRegressor(output_lags=11).fit(x, y)
+
+
+def test_what_two_inputs_that_are_the_same_do_alone_is_unknown() -> None:
+    """Their sum is as sure as the effect of one of them."""
+    x, y = driven()
+    twice = ARXRegressor(output_lags=2, input_lags=1).fit(x[:, [0, 1, 0]], y).system_
+    once = ARXRegressor(output_lags=2, input_lags=1).fit(x, y).system_
+    np.testing.assert_array_equal(np.isinf(twice.standard_error(LinearSystem.dc_gain)), [[True, False, True]])
+    both = twice.standard_error(lambda system: system.dc_gain()[:, 0] + system.dc_gain()[:, 2])
+    np.testing.assert_allclose(both, once.standard_error(LinearSystem.dc_gain)[:, 0], rtol=1e-6)
