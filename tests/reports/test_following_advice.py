@@ -152,19 +152,26 @@ def test_a_gated_cell_in_place_of_a_plain_one() -> None:
 
 
 def test_a_language_model_is_advised_what_it_takes() -> None:
-    """It takes no start of its weights, but a function that makes its cell; a lag that nobody named is asked for."""
+    """It takes no start of its weights, but a function that makes its cell; a lag that nobody named is asked for.
+
+    A training on noise is chaotic: rounding alone moves its gradient. So the median of three is compared.
+    """
     text = "".join(np.random.default_rng(0).choice(list("abcd "), 1200))
-    model = LanguageModel(hidden_size=12, max_steps=20, bptt_length=150, random_state=0).fit(text)
-    asked = stability_report(model, text, tier="fast")
-    assert ids(asked)[0] == "R13" and "`required_lag`" in asked.recommendations[0]
-    before = stability_report(model, text, required_lag=60, tier="fast")
-    setting, line = following.CODE.findall(advised(before, "R01")["text"])[:2]
-    space: dict[str, Any] = {"seqdyn": seqdyn}
-    exec(line, space)
-    assert setting == "cell=cell"
-    again = LanguageModel(cell=space["cell"], hidden_size=12, max_steps=20, bptt_length=150, random_state=0).fit(text)
-    after = stability_report(again, text, required_lag=60, tier="fast")
-    assert after.gradient.median > before.gradient.median + 2
+    gained = []
+    for seed in range(3):
+        own: dict[str, Any] = {"hidden_size": 12, "max_steps": 20, "bptt_length": 150, "learning_rate": 1e-3}
+        model = LanguageModel(random_state=seed, **own).fit(text)
+        asked = stability_report(model, text, tier="fast")
+        assert ids(asked)[0] == "R13" and "`required_lag`" in asked.recommendations[0]
+        before = stability_report(model, text, required_lag=60, tier="fast")
+        setting, line = following.CODE.findall(advised(before, "R01")["text"])[:2]
+        space: dict[str, Any] = {"seqdyn": seqdyn}
+        exec(line, space)
+        assert setting == "cell=cell"
+        again = LanguageModel(cell=space["cell"], random_state=seed, **own).fit(text)
+        after = stability_report(again, text, required_lag=60, tier="fast")
+        gained.append(after.gradient.median - before.gradient.median)
+    assert np.median(gained) > 2
 
 
 def test_what_decays() -> None:
