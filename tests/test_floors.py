@@ -17,9 +17,11 @@ ROOT = Path(__file__).parents[1] / "seqdyn"
 FLOORS = {
     "state": 0,
     "checks": 0,
+    "facts": 0,
     "activations": 0,
     "torch_modules": 0,
     "generators": 0,
+    "progress": 0,
     "kernels": 0,
     "cell": 1,
     "loops": 1,
