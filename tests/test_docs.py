@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import seqdyn
+from seqdyn import registry
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -52,7 +53,7 @@ def skeleton(text: str) -> str:
 def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python blocks of a page run in order, in one namespace; a text block after one shows what it prints."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(seqdyn.files, "_OWN", {})  # what a page registers ends with it
+    monkeypatch.setattr(registry, "_OWN", {})  # what a page registers ends with it
     namespace: dict[str, object] = {"__name__": f"page_{page.stem}"}
     found = blocks(page)
     for number, (language, text) in enumerate(found):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import seqdyn
+from seqdyn import registry
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
@@ -20,7 +20,7 @@ def test_example_runs(
 ) -> None:
     """``main()`` runs, prints something, and leaves no file behind."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(seqdyn.files, "_OWN", {})  # what an example registers ends with it
+    monkeypatch.setattr(registry, "_OWN", {})  # what an example registers ends with it
     spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     example = importlib.util.module_from_spec(spec)

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import seqdyn
-from seqdyn import files
+from seqdyn import files, registry
 from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU, GRUState
@@ -173,7 +173,7 @@ def seal(path: Path, text: str, tensors: dict[str, Tensor] | None = None) -> Non
 def test_every_name_in_the_registry_resolves(name: str) -> None:
     found = getattr(importlib.import_module(files.REGISTRY[name]), name)
     assert inspect.isclass(found)
-    assert files._name(found, "") == name
+    assert registry.class_name(found, "") == name
 
 
 def test_every_cell_and_state_of_the_library_is_in_the_registry() -> None:
@@ -203,7 +203,7 @@ def test_register_refuses_a_name_that_is_taken() -> None:
 
 
 def test_a_class_defined_again_replaces_the_old_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_OWN", dict(files._OWN))
+    monkeypatch.setattr(registry, "_OWN", dict(registry._OWN))
 
     def define() -> Any:
         @files.register
@@ -216,6 +216,17 @@ def test_a_class_defined_again_replaces_the_old_one(path: Path, monkeypatch: pyt
     assert type(there_and_back(path, new(torch.zeros(1)))) is new
     with pytest.raises(TypeError, match="decorate the class"):
         files.write(path, old(torch.zeros(1)))
+
+
+def test_files_that_know_a_class_by_its_former_name_still_load(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for former, present in registry.RENAMED.items():
+        assert former not in registry.REGISTRY and registry.registered(former).__name__ == present
+    files.save(path, Stack([StandIn(2, 2), GRU(2, 3)]))
+    monkeypatch.setattr(registry, "RENAMED", {"StandIn": "GRU"})
+    with pytest.raises(ValueError, match=r"'StandIn' is the name of seqdyn\.cells\.gru\.GRU"):
+        files.register(StandIn)
+    monkeypatch.setattr(registry, "_OWN", {})
+    assert registry.registered("StandIn") is GRU
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -440,6 +451,13 @@ def test_save_takes_models_only(path: Path) -> None:
         files.load(path)
 
 
+def test_load_refuses_another_kind_than_expected(path: Path) -> None:
+    files.save(path, GRU(2, 3))
+    assert files.load(path, GRU).hidden_size == files.load(path, Cell).hidden_size == 3
+    with pytest.raises(FileFormatError, match=r"holds a GRU, where LSTM was expected\."):
+        files.load(path, LSTM)
+
+
 # --- cells ------------------------------------------------------------------------------------------------------------
 
 
@@ -528,7 +546,7 @@ def test_mixed_precision_survives(path: Path) -> None:
 
 
 def test_a_cell_that_cannot_be_rebuilt_is_refused_at_save(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_OWN", dict(files._OWN))
+    monkeypatch.setattr(registry, "_OWN", dict(registry._OWN))
 
     @files.register
     class Forgetful(StandIn):
@@ -727,7 +745,7 @@ def test_bottomless_content_fails(path: Path) -> None:
 
 def test_a_name_that_is_no_longer_registered_says_how_to_load(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files.save(path, Residual(StandIn(2, 2)))
-    monkeypatch.setattr(files, "_OWN", {})
+    monkeypatch.setattr(registry, "_OWN", {})
     with pytest.raises(FileFormatError, match=r"names 'StandIn'.*import or define it, and decorate it"):
         files.load(path)
 
