@@ -76,7 +76,7 @@ class Analysis:
         >>> LinearSystem.from_block([[0.0]], [[1.0, 0.0]], [[0.0], [1.0]], [[0.0, 1.0], [-0.25, 1.0]]).poles()
         array([0.5+0.j, 0.5+0.j])
         """
-        return _sorted(np.linalg.eigvals(self.transition))
+        return _by_modulus(np.linalg.eigvals(self.transition))
 
     def zeros(self) -> Array:
         """The invariant zeros: where the system lets nothing through, although it is driven and its state moves.
@@ -102,7 +102,7 @@ class Analysis:
         >>> LinearSystem.from_block([[1.0]], [[-0.8]], [[1.0]], [[0.0]]).zeros()
         array([0.8+0.j])
         """
-        return _sorted(invariant_zeros(*self.input_output_part()._quadruple()))
+        return _by_modulus(invariant_zeros(*control_matrices(self.input_output_part())))
 
     def spectral_radius(self) -> float:
         """The largest modulus of the poles; below 1 the system is stable.
@@ -359,7 +359,7 @@ class Analysis:
         array([1., 0.])
         """
         at = self.frequency_grid() if frequencies is None else checked_frequencies(frequencies, self.dt)
-        response = response_at(np.exp(2j * np.pi * at * self.dt), *self.input_output_part()._quadruple())
+        response = response_at(np.exp(2j * np.pi * at * self.dt), *control_matrices(self.input_output_part()))
         return FrequencyResponse(at, response)
 
     def frequency_grid(self, lowest: float | None = None) -> Array:
@@ -434,9 +434,10 @@ class Analysis:
         left = dict.fromkeys(("output_offset", "state_offset", "noise_gain", "noise_covariance", "estimation"))
         return cast(Self, replace(cast(Any, self), **named, **left))
 
-    def _quadruple(self) -> tuple[Array, Array, Array, Array]:
-        """D, C, B, A."""
-        return self.transition, self.input_map, self.readout, self.feedthrough
+
+def control_matrices(system: Analysis) -> tuple[Array, Array, Array, Array]:
+    """D, C, B and A: the matrices in the order in which control theory has them."""
+    return system.transition, system.input_map, system.readout, system.feedthrough
 
 
 def pole_order(values: Array) -> list[int]:
@@ -445,5 +446,5 @@ def pole_order(values: Array) -> list[int]:
     return sorted(range(len(keys)), key=keys.__getitem__)
 
 
-def _sorted(values: Array) -> Array:
+def _by_modulus(values: Array) -> Array:
     return values.astype(complex)[pole_order(values)]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy.linalg import block_diag
 from scipy.signal import StateSpace, dlti, lti, tf2ss
 
-from seqdyn.identification.analysis import Analysis
+from seqdyn.identification.analysis import control_matrices
 from seqdyn.identification.continuous import continuous
 from seqdyn.identification.transfer import TransferFunction, numerators
+
+if TYPE_CHECKING:
+    from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
 
@@ -74,113 +77,119 @@ class ControlForm:
     dt: float = 1.0
 
 
-class Exchange(Analysis):
-    """The ways out of a :class:`~seqdyn.identification.system.LinearSystem`."""
+# --- the ways out -----------------------------------------------------------------------------------------------------
 
-    def as_block(self) -> BlockForm:
-        """[A B; C D], the lectures' letters."""
-        return BlockForm(self.feedthrough, self.readout, self.input_map, self.transition)
 
-    def as_control(self) -> ControlForm:
-        """A_control = D, B_control = C, C_control = B, D_control = A."""
-        return ControlForm(self.transition, self.input_map, self.readout, self.feedthrough, self.dt)
+def as_block(system: LinearSystem) -> BlockForm:
+    """[A B; C D], the lectures' letters."""
+    return BlockForm(system.feedthrough, system.readout, system.input_map, system.transition)
 
-    def to_scipy(self) -> dlti:
-        """A discrete-time ``scipy.signal.StateSpace``; offsets and noise are left behind."""
-        return dlti(self.transition, self.input_map, self.readout, self.feedthrough, dt=self.dt)
 
-    def to_control(self) -> Any:
-        """A discrete-time ``control.StateSpace`` of python-control, with dt and the names of inputs and outputs.
+def as_control(system: LinearSystem) -> ControlForm:
+    """A_control = D, B_control = C, C_control = B, D_control = A."""
+    return ControlForm(system.transition, system.input_map, system.readout, system.feedthrough, system.dt)
 
-        Returns
+
+def to_scipy(system: LinearSystem) -> dlti:
+    """A discrete-time ``scipy.signal.StateSpace``; offsets and noise are left behind."""
+    return dlti(system.transition, system.input_map, system.readout, system.feedthrough, dt=system.dt)
+
+
+def to_control(system: LinearSystem) -> Any:
+    """A discrete-time ``control.StateSpace`` of python-control, with dt and the names of inputs and outputs.
+
+    Returns
+    -------
+    control.StateSpace
+        Offsets, noise and the unit of time are left behind.
+
+    Raises
+    ------
+    ImportError
+        If python-control is not installed.
+    """
+    try:
+        from control import StateSpace as ControlStateSpace
+    except ImportError as error:
+        raise ImportError("to_control needs python-control, which is not installed: pip install control") from error
+    names = {"inputs": list(system.input_names) or None, "outputs": list(system.output_names) or None}
+    return ControlStateSpace(*control_matrices(system), system.dt, **{key: name for key, name in names.items() if name})
+
+
+def to_continuous(system: LinearSystem) -> StateSpace:
+    """The continuous-time system whose states are the same at every step, if inputs are held in between.
+
+        [D C; 0 I] = exp([F G; 0 0] dt),    ds/dt = F s + G x,  y = B s + A x
+
+    Returns
+    -------
+    scipy.signal.StateSpace
+        With control theory's letters, A = F, B = G, C = B, D = A, per unit of time. Of the systems that look the
+        same at every step it is the slowest: none of its modes turns faster than the Nyquist frequency. Offsets
+        and noise are left behind.
+
+    Raises
+    ------
+    ValueError
+        If a pole is 0 (a delay) or a negative number: no real system in continuous time gives it.
+
+    References
+    ----------
+    Åström & Wittenmark (1997), Computer-Controlled Systems, section 2.3.
+
+    Examples
+    --------
+    A time constant of 2 s:
+
+    >>> import numpy as np
+    >>> from seqdyn.identification.system import LinearSystem
+    >>> pole = np.exp(-0.1 / 2)
+    >>> tank = LinearSystem.from_block([[0.0]], [[1.0]], [[1 - pole]], [[pole]], dt=0.1, time_unit="s")
+    >>> tank.to_continuous().A.round(9), tank.to_continuous().B.round(9)
+    (array([[-0.5]]), array([[0.5]]))
+    """
+    F, G = continuous(system.transition, system.input_map, system.dt)
+    return StateSpace(F, G, system.readout, system.feedthrough)
+
+
+def transfer_function(system: LinearSystem) -> TransferFunction:
+    """H(z) = A + B (zI − D)⁻¹ C as ratios of polynomials in z.
+
+    Returns
+    -------
+    TransferFunction
+        Coefficients in descending powers; all pairs share the characteristic polynomial of D, without the modes
+        that ``input_output_part()`` leaves out. Printed it reads as fractions.
+
+    Notes
+    -----
+    Coefficients of high order are sensitive to rounding where poles lie close together; calculate with the system
+    itself.
+
+    Examples
+    --------
+    >>> from seqdyn.identification.system import LinearSystem
+    >>> print(LinearSystem.from_block([[1.0]], [[1.0]], [[1.0]], [[0.5]]).transfer_function())
+    input 1 → output 1
+        z + 0.5
         -------
-        control.StateSpace
-            Offsets, noise and the unit of time are left behind.
+        z - 0.5
+    dt = 1
+    """
+    part = system.input_output_part()
+    denominator = np.real(np.poly(part.transition)) if part.order else np.ones(1)
+    above = numerators(part.markov_parameters(part.order + 1), denominator)
+    return TransferFunction(
+        above, denominator, system.dt, system.time_unit, tuple(system.input_names), tuple(system.output_names)
+    )
 
-        Raises
-        ------
-        ImportError
-            If python-control is not installed.
-        """
-        try:
-            from control import StateSpace as ControlStateSpace
-        except ImportError as error:
-            raise ImportError("to_control needs python-control, which is not installed: pip install control") from error
-        names = {"inputs": list(self.input_names) or None, "outputs": list(self.output_names) or None}
-        return ControlStateSpace(*self._quadruple(), self.dt, **{key: name for key, name in names.items() if name})
 
-    def to_continuous(self) -> StateSpace:
-        """The continuous-time system whose states are the same at every step, if inputs are held in between.
-
-            [D C; 0 I] = exp([F G; 0 0] dt),    ds/dt = F s + G x,  y = B s + A x
-
-        Returns
-        -------
-        scipy.signal.StateSpace
-            With control theory's letters, A = F, B = G, C = B, D = A, per unit of time. Of the systems that look the
-            same at every step it is the slowest: none of its modes turns faster than the Nyquist frequency. Offsets
-            and noise are left behind.
-
-        Raises
-        ------
-        ValueError
-            If a pole is 0 (a delay) or a negative number: no real system in continuous time gives it.
-
-        References
-        ----------
-        Åström & Wittenmark (1997), Computer-Controlled Systems, section 2.3.
-
-        Examples
-        --------
-        A time constant of 2 s:
-
-        >>> import numpy as np
-        >>> from seqdyn.identification.system import LinearSystem
-        >>> pole = np.exp(-0.1 / 2)
-        >>> tank = LinearSystem.from_block([[0.0]], [[1.0]], [[1 - pole]], [[pole]], dt=0.1, time_unit="s")
-        >>> tank.to_continuous().A.round(9), tank.to_continuous().B.round(9)
-        (array([[-0.5]]), array([[0.5]]))
-        """
-        F, G = continuous(self.transition, self.input_map, self.dt)
-        return StateSpace(F, G, self.readout, self.feedthrough)
-
-    def transfer_function(self) -> TransferFunction:
-        """H(z) = A + B (zI − D)⁻¹ C as ratios of polynomials in z.
-
-        Returns
-        -------
-        TransferFunction
-            Coefficients in descending powers; all pairs share the characteristic polynomial of D, without the modes
-            that :meth:`input_output_part` leaves out. Printed it reads as fractions.
-
-        Notes
-        -----
-        Coefficients of high order are sensitive to rounding where poles lie close together; calculate with the system
-        itself.
-
-        Examples
-        --------
-        >>> from seqdyn.identification.system import LinearSystem
-        >>> print(LinearSystem.from_block([[1.0]], [[1.0]], [[1.0]], [[0.5]]).transfer_function())
-        input 1 → output 1
-            z + 0.5
-            -------
-            z - 0.5
-        dt = 1
-        """
-        part = self.input_output_part()
-        denominator = np.real(np.poly(part.transition)) if part.order else np.ones(1)
-        above = numerators(part.markov_parameters(part.order + 1), denominator)
-        return TransferFunction(
-            above, denominator, self.dt, self.time_unit, tuple(self.input_names), tuple(self.output_names)
-        )
-
-    def is_readout_form(self, tolerance: float = 1e-8) -> bool:
-        """Whether y_t is a linear function of h_t: the rows of [A B] lie in the row space of [C D]."""
-        below = np.hstack([self.input_map, self.transition])
-        above = np.hstack([self.feedthrough, self.readout])
-        reached = np.linalg.lstsq(below.T, above.T, rcond=None)[0].T @ below
-        return bool(np.linalg.norm(above - reached) <= tolerance * max(1.0, float(np.linalg.norm(above))))
+def is_readout_form(system: LinearSystem, tolerance: float = 1e-8) -> bool:
+    """Whether y_t is a linear function of h_t: the rows of [A B] lie in the row space of [C D]."""
+    below = np.hstack([system.input_map, system.transition])
+    above = np.hstack([system.feedthrough, system.readout])
+    reached = np.linalg.lstsq(below.T, above.T, rcond=None)[0].T @ below
+    return bool(np.linalg.norm(above - reached) <= tolerance * max(1.0, float(np.linalg.norm(above))))
 
 
 # --- the ways in ------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ def plot_bode(
     systems: Systems,
     frequencies: Any = None,
     *,
+    others: Mapping[str, Any] | None = None,
+    name: str = "model",
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
     unit: str = "",
@@ -50,6 +52,10 @@ def plot_bode(
         One, or several by name, with the same inputs and outputs.
     frequencies : array-like, optional
         In cycles per unit of time; every system up to its own Nyquist frequency if None.
+    others : mapping of str to LinearSystem, optional
+        Further systems to compare it with, by name.
+    name : str
+        The name of a single system beside others.
     inputs, outputs : sequence of str, optional
         Their names; those that the systems have if None.
     unit : str
@@ -78,21 +84,21 @@ def plot_bode(
     >>> [axes.get_ylabel() for axes in drawing.axes]
     ['gain, dB', 'phase, °']
     """
-    named = by_name(systems)
+    named = by_name(systems, others, name)
     columns, rows = titles(named, inputs, outputs)
     below = frequency_label(unit_of_time(named, unit), angular)
     lowest = min(float(system.frequency_grid()[0]) for system in named.values())
     drawing, axes = grid(2 * len(rows), len(columns), height=1.8)
     first: dict[tuple[int, ...], float] = {}
     bands: dict[tuple[int, int], list[Band]] = {place: [] for place in np.ndindex(axes.shape)}
-    for look, (name, system) in zip(looks(), named.items(), strict=False):
+    for look, (own_name, system) in zip(looks(), named.items(), strict=False):
         at, response = system.frequency_response(system.frequency_grid(lowest) if frequencies is None else frequencies)
         errors = bode_errors(system, at, response) if system.has_standard_errors() else ()
         shown = 2 * np.pi * at if angular else at
         for pair in np.ndindex(len(rows), len(columns)):
             for part, curve in enumerate(_decibels_and_degrees(response[:, *pair], first, pair)):
                 place = 2 * pair[0] + part, pair[1]
-                axes[place].plot(shown, curve, label=name, **look)
+                axes[place].plot(shown, curve, label=own_name, **look)
                 bands[place] += [band(shown, curve, error[:, *pair], look["color"]) for error in errors[part:][:1]]
     for place, axis in np.ndenumerate(axes):
         axis.set_xscale("log")
@@ -105,7 +111,7 @@ def plot_bode(
     return drawing
 
 
-def plot_poles(systems: Systems) -> Figure:
+def plot_poles(systems: Systems, *, others: Mapping[str, Any] | None = None, name: str = "model") -> Figure:
     """Poles and zeros in the complex plane, with the unit circle: inside it a system is stable.
 
     Around the poles of estimated systems lie the regions of 95 %: ellipses of pairs, bars of real poles.
@@ -114,6 +120,10 @@ def plot_poles(systems: Systems) -> Figure:
     ----------
     systems : LinearSystem, or mapping of str to LinearSystem
         One, or several by name.
+    others : mapping of str to LinearSystem, optional
+        Further systems to compare it with, by name.
+    name : str
+        The name of a single system beside others.
 
     Returns
     -------
@@ -129,18 +139,18 @@ def plot_poles(systems: Systems) -> Figure:
     """
     import matplotlib
 
-    named = by_name(systems)
+    named = by_name(systems, others, name)
     drawing, axes = figure(width=5.6, height=5.6)
     far = 0
     with matplotlib.rc_context(STYLE):
         turn = np.exp(2j * np.pi * np.linspace(0, 1, 361))
         axes.plot(turn.real, turn.imag, color=PALETTE["baseline"], linewidth=1.0, zorder=1)
-        for number, (name, system) in enumerate(named.items()):
+        for number, (own_name, system) in enumerate(named.items()):
             poles, zeros = system.poles(), system.zeros()
             near = zeros[np.abs(zeros) <= FARTHEST]
             far += len(zeros) - len(near)
             look: dict[str, Any] = {"color": MODELS[number % len(MODELS)], "linestyle": "none"}
-            own = f"{name}, " if name else ""
+            own = f"{own_name}, " if own_name else ""
             if system.has_standard_errors():
                 draw_pole_regions(axes, system, look["color"])
             axes.plot(poles.real, poles.imag, marker="x", markersize=8, label=f"{own}poles", **look)
@@ -209,6 +219,8 @@ def plot_response(
     kind: str = "step",
     time: int | None = None,
     *,
+    others: Mapping[str, Any] | None = None,
+    name: str = "model",
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
     unit: str = "",
@@ -222,6 +234,10 @@ def plot_response(
     kind : {"step", "impulse"}
     time : int, optional
         In steps; as long as the slowest system takes to settle to 1 % if None, from 10 to 500.
+    others : mapping of str to LinearSystem, optional
+        Further systems to compare it with, by name.
+    name : str
+        The name of a single system beside others.
     inputs, outputs : sequence of str, optional
         Their names; those that the systems have if None.
     unit : str
@@ -246,20 +262,20 @@ def plot_response(
     """
     if kind not in ("step", "impulse"):
         raise ValueError(f"kind must be 'step' or 'impulse', got {kind!r}.")
-    named = by_name(systems)
+    named = by_name(systems, others, name)
     columns, rows = titles(named, inputs, outputs)
     below = time_label(unit_of_time(named, unit))
     drawing, axes = grid(len(rows), len(columns), height=2.6)
     reach = max(_settling(system) * system.dt for system in named.values())
     bands: dict[tuple[int, int], list[Band]] = {place: [] for place in np.ndindex(axes.shape)}
-    for look, (name, system) in zip(looks(), named.items(), strict=False):
+    for look, (own_name, system) in zip(looks(), named.items(), strict=False):
         steps = time if time is not None else int(np.clip(np.ceil(reach / system.dt), 10, 500))
         response = getattr(system, f"{kind}_response")(steps)
         error = system.standard_error(methodcaller(f"{kind}_response", steps)) if system.has_standard_errors() else None
         at = np.arange(steps) * system.dt
         for pair in np.ndindex(len(rows), len(columns)):
             curve = response[:, *pair]
-            axes[pair].plot(at, curve, label=name, drawstyle="steps-post", **look)
+            axes[pair].plot(at, curve, label=own_name, drawstyle="steps-post", **look)
             if error is not None:
                 bands[pair].append(band(at, curve, error[:, *pair], look["color"], "post"))
     for place, axis in np.ndenumerate(axes):

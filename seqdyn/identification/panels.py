@@ -26,16 +26,20 @@ VEIL = 0.18
 """How much of its colour a band of 95 % has."""
 
 
-def by_name(systems: Systems) -> dict[str, Any]:
-    """Systems by name; one alone has none."""
+def by_name(systems: Systems, others: Mapping[str, Any] | None = None, name: str = "model") -> dict[str, Any]:
+    """Systems by name; one alone has none, and is ``name`` beside others."""
     if isinstance(systems, Analysis):
-        return {"": systems}
+        systems = {name if others else "": systems}
     if not isinstance(systems, Mapping) or not systems:
         raise TypeError(f"Give one LinearSystem, or a mapping of names to such, got {type(systems).__name__}.")
-    wrong = [str(name) for name, system in systems.items() if not isinstance(system, Analysis)]
+    twice = systems.keys() & (others or {}).keys()
+    if twice:
+        raise ValueError(f"{twice.pop()!r} names this system and one of the others: give it another name=….")
+    named = {str(key): system for key, system in {**systems, **(others or {})}.items()}
+    wrong = [key for key, system in named.items() if not isinstance(system, Analysis)]
     if wrong:
         raise TypeError(f"{', '.join(wrong)}: not a LinearSystem. A fitted model becomes one by linearise(model).")
-    return {str(name): system for name, system in systems.items()}
+    return named
 
 
 def titles(

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+import seqdyn.identification.balance as balance
+import seqdyn.identification.coordinates as coordinates
+import seqdyn.identification.exchange as exchange
+import seqdyn.identification.figures as figures
+import seqdyn.identification.standard_errors as standard_errors
+from seqdyn.facts import fact_line, fact_table
+from seqdyn.identification.analysis import Analysis
 from seqdyn.identification.channels import checked_names
 from seqdyn.identification.continuous import discrete
-from seqdyn.identification.delay import behind, changes_behind, checked_delays, register
 from seqdyn.identification.estimation import Estimation
-from seqdyn.identification.exchange import (
-    BlockForm,
-    ControlForm,
-    Exchange,
-    is_continuous,
-    is_system,
-    quadruple,
-    signal_names,
-)
-from seqdyn.identification.gramians import balancing
-from seqdyn.identification.presentation import Presentation
-from seqdyn.identification.standard_errors import StandardErrors
+from seqdyn.identification.exchange import BlockForm, ControlForm, is_continuous, is_system, quadruple, signal_names
+from seqdyn.identification.summary import summarise
 from seqdyn.kernels.linear import linear_recurrence
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class LinearSystem(Exchange, StandardErrors, Presentation):
+class LinearSystem(Analysis):
     """A linear state-space system between inputs and outputs in the units of the data.
 
         y_t = A x_t + B h_{t-1} + y_0 + e_t
@@ -265,172 +264,6 @@ class LinearSystem(Exchange, StandardErrors, Presentation):
         feedthrough, readout = W_hy @ W_ih, W_hy @ W_hh
         return cls(feedthrough, readout, W_ih, W_hh, output_offset, state_offset, dt=dt, time_unit=time_unit)
 
-    def as_readout_form(self) -> LinearSystem:
-        """The same system with the state [h; y], of which the outputs are a part: it has a linear network's form.
-
-        What is known from its estimation is left behind.
-        """
-        order, outputs = self.order, self.outputs
-        transition = np.zeros((order + outputs, order + outputs))
-        transition[:, :order] = np.vstack([self.transition, self.readout])
-        gain = self.noise_gain
-        return replace(
-            self,
-            readout=np.hstack([self.readout, np.zeros((outputs, outputs))]),
-            input_map=np.vstack([self.input_map, self.feedthrough]),
-            transition=transition,
-            state_offset=np.concatenate([self.state_offset, self.output_offset]),
-            noise_gain=None if gain is None else np.vstack([gain, np.eye(outputs)]),
-            estimation=None,
-        )
-
-    # ---------------------------------------------------------------- change of coordinates and units
-
-    def in_basis(self, basis: Array) -> LinearSystem:
-        """The same system for h̃ = T h, with T = ``basis`` (order, order) invertible."""
-        inverse = np.linalg.inv(basis)
-        return replace(
-            self,
-            readout=self.readout @ inverse,
-            input_map=basis @ self.input_map,
-            transition=basis @ self.transition @ inverse,
-            state_offset=basis @ self.state_offset,
-            noise_gain=None if self.noise_gain is None else basis @ self.noise_gain,
-            estimation=self.estimation and self.estimation.in_basis(basis, inverse),
-        )
-
-    def balanced(self, order: int | None = None) -> LinearSystem:
-        """The same system in the coordinates in which every state is reached as strongly as it shows.
-
-        Both Gramians become diag(σ), with the Hankel singular values σ, largest first.
-
-        Parameters
-        ----------
-        order : int, optional
-            Keep so many states, the ones that matter most: no frequency response is then off by more than
-            2 Σ_{i>r} σ_i. If None all that the inputs reach and the outputs show, which changes nothing between them.
-
-        Returns
-        -------
-        LinearSystem
-            Its state is the deviation from rest at x = 0. A model of the noise is left behind where states are.
-
-        Raises
-        ------
-        ValueError
-            If :meth:`input_output_part` is not stable, or there are not as many states that matter.
-
-        References
-        ----------
-        Moore (1981), Principal component analysis in linear systems; Tombs & Postlethwaite (1987), Truncated balanced
-        realization of a stable non-minimal state-space system.
-
-        Examples
-        --------
-        A state that the input does not reach is left out:
-
-        >>> import numpy as np
-        >>> LinearSystem.from_block([[0.0]], [[3.0, 1.0]], [[1.0], [0.0]], np.diag([0.5, 0.9])).balanced().order
-        1
-        """
-        part = self.input_output_part()
-        forth, back = balancing(*part._gramian_roots(), order)
-        rest = self.steady_state(np.zeros(self.inputs))
-        whole = len(forth) == self.order and self.noise_gain is not None
-        return replace(
-            self,
-            readout=part.readout @ back,
-            input_map=forth @ part.input_map,
-            transition=forth @ part.transition @ back,
-            output_offset=self.output_offset + self.readout @ rest,
-            state_offset=None,
-            noise_gain=forth @ self.noise_gain if whole else None,
-            noise_covariance=self.noise_covariance if whole else None,
-            estimation=None,
-        )
-
-    def in_units(self, input_mean: Array, input_scale: Array, output_mean: Array, output_scale: Array) -> LinearSystem:
-        """The system between x and y, when this one is between (x − m_x) / s_x and (y − m_y) / s_y."""
-        gain = output_scale[:, None]
-        feedthrough, input_map = self.feedthrough * gain / input_scale, self.input_map / input_scale
-        covariance = self.noise_covariance
-        return replace(
-            self,
-            feedthrough=feedthrough,
-            readout=self.readout * gain,
-            input_map=input_map,
-            output_offset=self.output_offset * output_scale + output_mean - feedthrough @ input_mean,
-            state_offset=self.state_offset - input_map @ input_mean,
-            noise_gain=None if self.noise_gain is None else self.noise_gain / output_scale,
-            noise_covariance=None if covariance is None else covariance * np.outer(output_scale, output_scale),
-            estimation=self.estimation and self.estimation.in_units(input_mean, input_scale, output_scale),
-        )
-
-    def with_names(self, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> LinearSystem:
-        """The same system with names for its inputs and outputs; none where none are given.
-
-        Parameters
-        ----------
-        inputs, outputs : sequence of str
-            One name a channel; empty: none.
-
-        Returns
-        -------
-        LinearSystem
-
-        Examples
-        --------
-        >>> echo = LinearSystem.from_block([[1.0]], [[0.5]], [[1.0]], [[0.5]])
-        >>> print(echo.with_names(["voice"], ["ear"]).transfer_function())
-        voice → ear
-               z
-            -------
-            z - 0.5
-        dt = 1
-        """
-        return replace(self, input_names=inputs, output_names=outputs)
-
-    def with_input_delay(self, delays: int | Sequence[int]) -> LinearSystem:
-        """The same system with inputs that arrive d_i steps later: what is on its way stands in the state.
-
-        Parameters
-        ----------
-        delays : int, or sequence of int
-            d, from 0 on: one for all inputs, or one an input.
-
-        Returns
-        -------
-        LinearSystem
-            Its state is [h; what is on its way], the latter input by input, the newest first. The noise and what is
-            known from the estimation are carried along.
-
-        Raises
-        ------
-        ValueError
-            If there are not as many delays as inputs, or one is not a whole number of steps.
-
-        Examples
-        --------
-        >>> echo = LinearSystem.from_block([[1.0]], [[0.5]], [[1.0]], [[0.5]])
-        >>> echo.with_input_delay(2).impulse_response(5).ravel()
-        array([0.  , 0.  , 1.  , 0.5 , 0.25])
-        """
-        held = register(checked_delays(delays, self.inputs))
-        feedthrough, readout, input_map, transition = behind(
-            held, self.feedthrough, self.readout, self.input_map, self.transition
-        )
-        steps, gain, told = len(held.shift), self.noise_gain, self.estimation
-        return replace(
-            self,
-            feedthrough=feedthrough,
-            readout=readout,
-            input_map=input_map,
-            transition=transition,
-            state_offset=np.pad(self.state_offset, (0, steps)),
-            noise_gain=None if gain is None else np.pad(gain, ((0, steps), (0, 0))),
-            estimation=told and told.changed(lambda along: changes_behind(held, along)),
-        )
-
     # ---------------------------------------------------------------- running
 
     def simulate(self, x: Array, h: Array | None = None) -> tuple[Array, Array]:
@@ -466,13 +299,112 @@ class LinearSystem(Exchange, StandardErrors, Presentation):
         output, state = y.numpy(), last.numpy()
         return (output, state) if x.ndim == 3 else (output[0], state[0])
 
+    # ---------------------------------------------------------------- figures and text
+
+    def plot_singular_values(self, chosen: int | None = None) -> Figure:
+        """Hankel singular values, largest first: how many states matter between inputs and outputs.
+
+        Parameters
+        ----------
+        chosen : int, optional
+            So many values are marked as those kept.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            See :func:`~seqdyn.identification.figures.plot_singular_values`.
+
+        Raises
+        ------
+        ValueError
+            If the part between inputs and outputs is not stable, or the system has no states.
+
+        Examples
+        --------
+        >>> from seqdyn.identification.system import LinearSystem
+        >>> heater = LinearSystem.from_block([[0.0]], [[1.0]], [[0.1]], [[0.9]])
+        >>> heater.plot_singular_values().axes[0].get_ylabel()
+        'Hankel singular value'
+        """
+        if not self.order:
+            raise ValueError("A system without states has no Hankel singular values.")
+        drawing = figures.plot_singular_values(self.hankel_singular_values(), chosen)
+        drawing.axes[0].set_ylabel("Hankel singular value")
+        return drawing
+
+    def summary(self) -> str:
+        """One screen of text: sizes, poles, gains, noise, and how well all this is known.
+
+        Returns
+        -------
+        str
+            Poles with modulus, time constant and period; zeros; static gains; standard deviations of the errors of
+            forecasts; focus, likelihood and criteria of the estimation. Lines for which nothing is known are left out.
+
+        Examples
+        --------
+        >>> from seqdyn.identification.system import LinearSystem
+        >>> print(LinearSystem.from_block([[0.0]], [[1.0]], [[0.1]], [[0.9]], dt=2.0, time_unit="s").summary())
+        Linear system: 1 input, 1 output, order 1, dt = 2 s; stable
+        <BLANKLINE>
+        pole  modulus  time constant, s  period, s
+         0.9      0.9             18.98          -
+        <BLANKLINE>
+        static gain  input 1
+        output 1           1
+        """
+        return summarise(self)
+
+    def facts(self) -> dict[str, object]:
+        """What a line or a small table shows of it: sizes, time step, spectral radius, noise and estimation."""
+        told = self.estimation
+        return {
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "order": self.order,
+            "dt": f"{self.dt:g} {self.time_unit}".rstrip(),
+            "spectral_radius": f"{self.spectral_radius():.4g}",
+            "noise_gain": self.noise_gain is not None,
+            "estimated_for": told.focus if told else "given",
+        }
+
     def __repr__(self) -> str:
-        noise = "" if self.noise_gain is None else ", with a model of the noise"
-        dt = f"{self.dt:g} {self.time_unit}".rstrip()
-        return (
-            f"LinearSystem(inputs={self.inputs}, outputs={self.outputs}, order={self.order}, dt={dt}, "
-            f"spectral radius {self.spectral_radius():.4g}{noise})"
-        )
+        return fact_line("LinearSystem", self.facts())
+
+    def _repr_html_(self) -> str:
+        return fact_table("LinearSystem", self.facts())
+
+    # ---------------------------------------------------------------- what other modules say of it
+
+    plot_bode = figures.plot_bode
+    plot_poles = figures.plot_poles
+    plot_response = figures.plot_response
+
+    as_readout_form = coordinates.as_readout_form
+    in_basis = coordinates.in_basis
+    balanced = coordinates.balanced
+    in_units = coordinates.in_units
+    with_names = coordinates.with_names
+    with_input_delay = coordinates.with_input_delay
+
+    as_block = exchange.as_block
+    as_control = exchange.as_control
+    to_scipy = exchange.to_scipy
+    to_control = exchange.to_control
+    to_continuous = exchange.to_continuous
+    transfer_function = exchange.transfer_function
+    is_readout_form = exchange.is_readout_form
+
+    gramians = balance.gramians
+    hankel_singular_values = balance.hankel_singular_values
+
+    has_standard_errors = standard_errors.has_standard_errors
+    moved = standard_errors.moved
+    standard_error = standard_errors.standard_error
+    changes = standard_errors.changes
+    pole_standard_errors = standard_errors.pole_standard_errors
+    pole_changes = standard_errors.pole_changes
+    prediction_covariance = standard_errors.prediction_covariance
 
 
 def _matrix(values: Any, name: str) -> Array:

@@ -416,7 +416,7 @@ def test_methods_draw_what_the_functions_draw() -> None:
                 np.testing.assert_array_equal(first.get_xydata(), second.get_xydata())
     renamed = system.plot_bode(others=pair, name="own")
     assert [text.get_text() for text in renamed.legends[0].get_texts()] == ["own", "model", "truth"]
-    with pytest.raises(ValueError, match="'model' is the name of this system"):
+    with pytest.raises(ValueError, match="'model' names this system"):
         system.plot_bode(others={"model": other})
     with pytest.raises(ValueError, match="without states has no Hankel"):
         unsure_gain(0.1).plot_singular_values()
