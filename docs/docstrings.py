@@ -6,9 +6,14 @@ An extension of griffe, which reads the package for mkdocstrings.
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import griffe
+
+sys.path.insert(0, str(Path(__file__).parent))  # griffe loads this file by its path
+from make_reference import is_documented
 
 ROLE = re.compile(r":\w+:`(~?)([\w.]+)`")
 
@@ -31,11 +36,13 @@ class Docstrings(griffe.Extension):
                 self._walk(member)
 
     def _link(self, role: re.Match[str], thing: Any) -> str:
-        """A cross-reference in Markdown where the name has a docstring to show; else the name as code."""
+        """A cross-reference in Markdown where the reference shows the name; else the name as code."""
         name = role[2]
         shown = f"`{name.rpartition('.')[2] if role[1] else name}`"
         target = self._find(name, thing)
-        return f"[{shown}][{target.path}]" if target is not None and target.docstring is not None else shown
+        if target is None or not target.docstring or not is_documented(target.path):
+            return shown
+        return f"[{shown}][{target.path}]"
 
     def _find(self, name: str, thing: Any) -> Any:
         """The object of a full name, or of one that is looked for from here outwards."""
@@ -46,8 +53,9 @@ class Docstrings(griffe.Extension):
             while scope is not None and path.split(".")[0] not in scope.members:
                 scope = scope.parent
         try:
-            return None if scope is None else scope[path]
-        except KeyError:
+            found = None if scope is None else scope[path]
+            return found.final_target if found is not None and found.is_alias else found
+        except (KeyError, griffe.AliasResolutionError):  # a name of another library
             return None
 
     def _tell_apart(self, cls: Any) -> None:

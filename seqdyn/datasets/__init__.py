@@ -19,51 +19,6 @@ its time in seconds; a Forecaster, which counts rows, takes ``frame.reset_index(
 The functions are at hand as ``seqdyn.datasets.<name>``; they are imported when they are first used.
 """
 
-from __future__ import annotations
+from seqdyn.lazy_names import attach
 
-from importlib import import_module
-from typing import Any
-
-_HOME = {
-    "series": (
-        "load_sunspots",
-        "load_co2",
-        "load_macrodata",
-        "fetch_air_passengers",
-        "fetch_etth1",
-        "fetch_m4_hourly",
-    ),
-    "systems": ("load_logistic", "load_henon", "load_lorenz", "load_mackey_glass"),
-    "processes": ("load_cascaded_tanks", "fetch_cascaded_tanks", "fetch_gas_furnace", "fetch_daisy"),
-    "pictures": (
-        "load_digits",
-        "load_binarized_digits",
-        "load_digit_scenes",
-        "load_shape_scenes",
-        "load_digit_plates",
-        "fetch_binarized_mnist",
-        "Digits",
-        "BinarizedPictures",
-    ),
-    "films": ("load_moving_digits", "Films"),
-    "motion": ("fetch_salamander", "fetch_cmu_walking", "WalkingClips"),
-    "salamander": ("load_salamander",),
-    "texts": ("load_python_documentation", "fetch_tiny_shakespeare"),
-    "frames": ("Split",),
-    "sources": ("SOURCES", "Source", "fetch"),
-}
-"""Where each public name lives."""
-
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-
-__all__ = list(_MODULE_OF)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULE_OF:
-        return getattr(import_module(f"seqdyn.datasets.{_MODULE_OF[name]}"), name)
-    raise AttributeError(f"module 'seqdyn.datasets' has no attribute {name!r}; see dir(seqdyn.datasets).")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -24,50 +24,6 @@
 The functions are at hand as ``seqdyn.dynamics.<name>``; they are imported when they are first used.
 """
 
-from __future__ import annotations
+from seqdyn.lazy_names import attach
 
-from importlib import import_module
-from typing import Any
-
-_HOME = {
-    "derivatives": ("jacobian", "block"),
-    "trajectory": ("jacobians", "input_jacobians", "Trajectory", "measured"),
-    "products": ("Scaled", "compose", "total"),
-    "transitions": ("transition_norms", "TransitionNorms", "transition_map", "TransitionMap"),
-    "singular_values": ("transition_singular_values", "leading_singular_value", "condition"),
-    "powers": ("power_norms", "normality", "Normality"),
-    "gradients": (
-        "gradient_by_lag",
-        "GradientByLag",
-        "accumulated_gradient",
-        "parameter_gradients",
-        "ParameterGradients",
-    ),
-    "norm_preservation": ("omega", "Omega"),
-    "reach": ("steps_reached",),
-    "spectrum": ("eigenvalues", "spectral_radius"),
-    "lyapunov": ("lyapunov_spectrum", "LyapunovSpectrum"),
-    "finite_time": ("finite_time_exponents", "divergence_exponent"),
-    "forcing": ("forced_growth", "Growth", "recommended_alpha"),
-    "equilibria": ("fixed_points", "FixedPoints"),
-    "limit_cycles": ("limit_cycle", "LimitCycle"),
-    "gates": ("gate_statistics", "GateStatistics", "saturation", "time_constant", "forget_bias_for"),
-    "capacity": ("memory_capacity", "MemoryCapacity"),
-    "horizons": ("memory_horizons", "Horizon"),
-    "neuron_forces": ("neurons", "clamp", "nudge"),
-}
-"""Where each public name lives."""
-
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-
-__all__ = list(_MODULE_OF)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULE_OF:
-        return getattr(import_module(f"seqdyn.dynamics.{_MODULE_OF[name]}"), name)
-    raise AttributeError(f"module 'seqdyn.dynamics' has no attribute {name!r}; see dir(seqdyn.dynamics).")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -17,34 +17,6 @@ a run that blows up is scored as it is.
 The functions are at hand as ``seqdyn.metrics.<name>``; they are imported when they are first used.
 """
 
-from __future__ import annotations
+from seqdyn.lazy_names import attach
 
-from importlib import import_module
-from typing import Any
-
-_HOME = {
-    "points": ("fit_percent", "rmse", "mae", "mape", "smape"),
-    "scaled": ("mase", "rmsse", "owa"),
-    "quantiles": ("pinball", "wql"),
-    "ranked_probability": ("crps_gaussian", "crps_samples"),
-    "intervals": ("interval_score", "msis", "coverage"),
-    "free_runs": ("valid_prediction_time", "ValidPredictionTime"),
-    "reconstructions": ("Divergence",),
-    "state_space": ("state_space_divergence",),
-    "power_spectra": ("power_spectrum_error",),
-}
-"""Where each public name lives."""
-
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-
-__all__ = list(_MODULE_OF)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULE_OF:
-        return getattr(import_module(f"seqdyn.metrics.{_MODULE_OF[name]}"), name)
-    raise AttributeError(f"module 'seqdyn.metrics' has no attribute {name!r}; see dir(seqdyn.metrics).")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

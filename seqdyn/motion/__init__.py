@@ -16,40 +16,6 @@
 The functions are at hand as ``seqdyn.motion.<name>``; they are imported when they are first used.
 """
 
-from __future__ import annotations
+from seqdyn.lazy_names import attach
 
-from importlib import import_module
-from typing import Any
-
-_HOME = {
-    "model": ("MotionModel", "default_estimator"),
-    "rhythms": ("rhythm", "Rhythm", "cycle_error", "CycleError"),
-    "steering": ("steering_map", "steering_neurons"),
-    "figures": ("plot_joint_angles", "plot_steering_map", "animate_salamander"),
-    "rotations": ("euler_angles", "rotation_matrices"),
-    "clips": ("halve", "cut", "published_starts", "separate_starts", "Windows"),
-    "pose_space": ("PoseSpace",),
-    "human": ("evaluate_continuations", "euler_errors"),
-    "continuations": (
-        "zero_velocity",
-        "constant_velocity",
-        "RidgeAutoregression",
-        "NearestContinuation",
-        "leave_one_clip_out",
-    ),
-}
-"""Where each public name lives."""
-
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-
-__all__ = list(_MODULE_OF)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULE_OF:
-        return getattr(import_module(f"seqdyn.motion.{_MODULE_OF[name]}"), name)
-    raise AttributeError(f"module 'seqdyn.motion' has no attribute {name!r}; see dir(seqdyn.motion).")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

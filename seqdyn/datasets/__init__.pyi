@@ -1,0 +1,36 @@
+"""Where each name of ``seqdyn.datasets`` is defined; type checkers and ``seqdyn.lazy_names`` read this list."""
+
+from .films import Films as Films
+from .films import load_moving_digits as load_moving_digits
+from .frames import Split as Split
+from .motion import WalkingClips as WalkingClips
+from .motion import fetch_cmu_walking as fetch_cmu_walking
+from .motion import fetch_salamander as fetch_salamander
+from .pictures import BinarizedPictures as BinarizedPictures
+from .pictures import Digits as Digits
+from .pictures import fetch_binarized_mnist as fetch_binarized_mnist
+from .pictures import load_binarized_digits as load_binarized_digits
+from .pictures import load_digit_plates as load_digit_plates
+from .pictures import load_digit_scenes as load_digit_scenes
+from .pictures import load_digits as load_digits
+from .pictures import load_shape_scenes as load_shape_scenes
+from .processes import fetch_cascaded_tanks as fetch_cascaded_tanks
+from .processes import fetch_daisy as fetch_daisy
+from .processes import fetch_gas_furnace as fetch_gas_furnace
+from .processes import load_cascaded_tanks as load_cascaded_tanks
+from .salamander import load_salamander as load_salamander
+from .series import fetch_air_passengers as fetch_air_passengers
+from .series import fetch_etth1 as fetch_etth1
+from .series import fetch_m4_hourly as fetch_m4_hourly
+from .series import load_co2 as load_co2
+from .series import load_macrodata as load_macrodata
+from .series import load_sunspots as load_sunspots
+from .sources import SOURCES as SOURCES
+from .sources import Source as Source
+from .sources import fetch as fetch
+from .systems import load_henon as load_henon
+from .systems import load_logistic as load_logistic
+from .systems import load_lorenz as load_lorenz
+from .systems import load_mackey_glass as load_mackey_glass
+from .texts import fetch_tiny_shakespeare as fetch_tiny_shakespeare
+from .texts import load_python_documentation as load_python_documentation
