@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seqdyn.affine import Affine
 from seqdyn.cell import Cell
-from seqdyn.composition import Affine
 from seqdyn.encoder import Encoder
 from seqdyn.loops import scan
 from seqdyn.state import State, flatten, hold, leaves, unflatten

@@ -10,83 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.activations import ACTIVATIONS, through
+from seqdyn.affine import Affine
 from seqdyn.cell import Attending, Block, Cell, apart, noisy
 from seqdyn.checks import check_choice, check_count
+from seqdyn.dropout import LayerNoise, check_share, dropout_mask, layer_noise
 from seqdyn.generators import own_generator
 from seqdyn.loops import unroll
-from seqdyn.state import State, hold
-
-
-class Wrapper(Cell):
-    """A cell around another one, with the same memory.
-
-        o_t, h_t = cell(see(x_t), h_{t-1}),   y_t = read(o_t, x_t)
-
-    A subclass says what the inner cell sees and how its output is read, and gets the step, the fast path and the
-    Jacobian for it. Both work on one step as on a whole sequence: on the last axes alone.
-
-    Parameters
-    ----------
-    cell : Cell
-    output_size : int, optional
-        Width of y_t, if it is not that of o_t.
-
-    Attributes
-    ----------
-    steps_alike : bool
-        Whether a step is that of the inner cell, which is then all that a figure shows.
-    """
-
-    steps_alike = False
-
-    def __init__(self, cell: Cell, output_size: int | None = None):
-        super().__init__(cell.input_size, cell.hidden_size, cell.output_size if output_size is None else output_size)
-        self.cell = cell
-        self.input_shape, self.attends = cell.input_shape, cell.attends
-        self.output_shape = cell.output_shape if output_size is None else (output_size,)
-
-    def see(self, x: Any) -> Any:
-        """What the inner cell takes, from x (it may be :class:`~seqdyn.cell.Noisy`)."""
-        return x
-
-    def read(self, output: Any, x: Any) -> Any:
-        """y from the inner cell's output, and x as it came."""
-        return output
-
-    def initial_state(self, batch: int) -> State:
-        return self.cell.initial_state(batch)
-
-    def primed(self, lead: Any, there: Tensor) -> State:
-        return self.cell.primed(self.see(lead), there)
-
-    def forward(self, x: Any, state: State) -> tuple[Any, State]:
-        output, state = self.cell(self.see(x), state)
-        return self.read(output, x), state
-
-    def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
-        output, state = unroll(self.cell, self.see(x), state, mask)
-        return self.read(output, x), state
-
-    def jacobian(self, x: Any, before: State, output: Any, after: State) -> Any:
-        return self.cell.jacobian(self.see(x), before, self.inner_output(x, before, output), after)
-
-    def block(self, x: Any, before: State, output: Any, after: State) -> Any:
-        inner = self.cell.block(self.see(x), before, self.inner_output(x, before, output), after)
-        return inner if inner is NotImplemented else self.outer_block(inner, output)
-
-    def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
-        return self.cell.gates(self.see(x), before, self.inner_output(x, before, output), after)
-
-    def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
-        return self.cell.noise(batch, time, generator)
-
-    def inner_output(self, x: Any, before: State, output: Any) -> Any:
-        """The inner cell's own output o_t at this step."""
-        return self.cell(self.see(x), before)[0]
-
-    def outer_block(self, inner: Block, output: Any) -> Any:
-        """The derivative of this cell's step from that of the inner one, or ``NotImplemented``."""
-        return NotImplemented
+from seqdyn.state import State
+from seqdyn.wrapper import Wrapper, check_row
 
 
 class Readout(Wrapper):
@@ -125,9 +56,9 @@ class Readout(Wrapper):
         generator: torch.Generator | None = None,
         skip: bool = False,
     ):
-        _check_row("Readout reads", cell, cell.output_shape)
+        check_row("Readout reads", cell, cell.output_shape)
         if skip:
-            _check_row("skip reads", cell, None if cell.attends else cell.input_shape)
+            check_row("skip reads", cell, None if cell.attends else cell.input_shape)
         super().__init__(cell, output_size)
         self.activation = check_choice("activation", activation, list(ACTIVATIONS))
         self.affine = Affine(cell.output_size, output_size, generator)
@@ -200,7 +131,7 @@ class Offset(Wrapper):
     """
 
     def __init__(self, cell: Cell):
-        _check_row("Offset gives", cell, None if cell.attends else cell.input_shape)
+        check_row("Offset gives", cell, None if cell.attends else cell.input_shape)
         if cell.input_size < 1:
             raise ValueError(f"Offset needs a cell with an input to hold at 1, but {type(cell).__name__} takes none.")
         super().__init__(cell)
@@ -260,13 +191,6 @@ class Identity(Cell):
         return Block(whole, nothing, nothing.mT, x.new_zeros(len(x), 0, 0))
 
 
-class LayerNoise(NamedTuple):
-    """What is drawn for one layer: the dropout mask on what it gives, (batch, time, *outputs), and its own noise."""
-
-    mask: Tensor | None
-    own: Any
-
-
 class Embedding(Wrapper):
     """A cell that is given tokens: y_t, h_t = f(E_{s_t}, h_{t-1}), with a row of E for every symbol.
 
@@ -315,7 +239,7 @@ class Embedding(Wrapper):
         dropout: float = 0.0,
         tied: int | None = None,
     ):
-        _check_row("Embedding gives", cell, cell.input_shape)
+        check_row("Embedding gives", cell, cell.input_shape)
         super().__init__(cell, check_count("tied", tied, others=(None,)))
         self.symbols = self.input_size = check_count("symbols", symbols)
         self.input_shape = ()
@@ -466,74 +390,3 @@ class Stack(Cell):
         """The input, and what was drawn for every layer."""
         x, noise = apart(x)
         return x, noise or (LayerNoise(None, None),) * len(self.layers)
-
-
-class Affine(nn.Module):
-    """W o + b, with W drawn by the caller's generator (Glorot uniform) and b = 0."""
-
-    def __init__(self, input_size: int, output_size: int, generator: torch.Generator | None = None):
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(output_size, input_size))
-        self.bias = nn.Parameter(torch.zeros(output_size))
-        self.reset_parameters(generator)
-
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw W anew and set b to 0."""
-        nn.init.xavier_uniform_(self.weight, generator=own_generator(generator))
-        nn.init.zeros_(self.bias)
-
-    def forward(self, value: Tensor) -> Tensor:
-        return nn.functional.linear(value, self.weight, self.bias)
-
-
-def layer_noise(
-    layers: Sequence[Sequence[Cell]], dropout: float, batch: int, time: int, generator: torch.Generator
-) -> tuple[LayerNoise, ...] | None:
-    """One :class:`LayerNoise` a layer; None if there is none at all.
-
-    A layer of two directions has the pair of their own noises.
-    """
-
-    def mask(layer: Sequence[Cell]) -> Tensor | None:
-        return dropout_mask(layer[0].zeros(batch, *_joint_shape(layer)), dropout, time, generator) if dropout else None
-
-    def own(layer: Sequence[Cell]) -> Any:
-        drawn = tuple(cell.noise(batch, time, generator) for cell in layer)
-        return drawn[0] if len(drawn) == 1 else None if all(part is None for part in drawn) else drawn
-
-    noise = tuple(LayerNoise(mask(layer), own(layer)) for layer in layers)
-    return noise if any(part is not None for entry in noise for part in entry) else None
-
-
-def dropout_mask(like: Tensor, dropout: float, time: int, generator: torch.Generator) -> Tensor | None:
-    """0 with probability ``dropout``, else 1 / (1 − dropout), one for every entry of ``like``, held in time; None
-    without dropout."""
-    if not dropout:
-        return None
-    drawn = torch.empty(like.shape, dtype=like.dtype, device=generator.device)
-    held: Tensor = hold(drawn.bernoulli_(1 - dropout, generator=generator).div_(1 - dropout).to(like.device), time)
-    return held
-
-
-def _joint_shape(layer: Sequence[Cell]) -> tuple[int, ...]:
-    """The shape of what a layer gives: of two directions the rows side by side."""
-    shape = layer[0].output_shape
-    if shape is None:
-        raise ValueError(f"{type(layer[0]).__name__} gives a tree, of which dropout does not know what to drop.")
-    return shape if len(layer) == 1 else (sum(cell.output_size for cell in layer),)
-
-
-def check_share(name: str, value: float) -> float:
-    """The value, if it is a share in [0, 1)."""
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be in [0, 1), got {value}.")
-    return value
-
-
-def _check_row(what: str, cell: Cell, shape: tuple[int, ...] | None) -> None:
-    """Raise unless a cell takes or gives one row of numbers a step."""
-    if shape is None or len(shape) != 1:
-        raise ValueError(
-            f"{what} a row of numbers (batch, ·), but for {type(cell).__name__} the shape is {shape}: put a cell of "
-            "your own between them."
-        )

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from seqdyn.affine import Affine
 from seqdyn.cell import Cell, noisy
 from seqdyn.checks import check_choice
-from seqdyn.composition import Affine, LayerNoise, Readout, Residual, Stack, check_share, layer_noise
+from seqdyn.composition import Readout, Residual, Stack
+from seqdyn.dropout import LayerNoise, check_share, layer_noise
 from seqdyn.loops import scan
 
 

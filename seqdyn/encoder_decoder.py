@@ -15,15 +15,16 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from seqdyn.affine import Affine
 from seqdyn.autoregression import OwnPast, Past
 from seqdyn.cell import Attending, Cell, noisy
 from seqdyn.cells.hard_attention import Explored, HardAttention
 from seqdyn.checks import check_count
-from seqdyn.composition import Affine, Wrapper
 from seqdyn.decoding import Beam, Hypothesis, hypotheses
 from seqdyn.loops import rollout, scan
 from seqdyn.scores import Attentive, Memory
 from seqdyn.state import State, flatten, hold, map_leaves, unflatten
+from seqdyn.wrapper import Wrapper
 
 
 class Encoded(NamedTuple):

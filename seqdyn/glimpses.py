@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seqdyn.affine import Affine
 from seqdyn.checks import check_count
-from seqdyn.composition import Affine
 
 BOUND = 4.0
 """Logarithms of a window are 4 tanh(· / 4)."""

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from seqdyn.cell import Block, Cell
-from seqdyn.composition import Wrapper
 from seqdyn.state import expand, hold, leaves, map_leaves
+from seqdyn.wrapper import Wrapper
 
 
 class Held(Wrapper):

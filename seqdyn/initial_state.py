@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Block, Cell
-from seqdyn.composition import Wrapper
 from seqdyn.state import State, expand, leaves, map_leaves, named_leaves
+from seqdyn.wrapper import Wrapper
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from seqdyn.composition import Affine
+from seqdyn.affine import Affine
 from seqdyn.encoder import Encoding
 from seqdyn.generators import own_generator
 

@@ -18,7 +18,8 @@ REGISTRY: dict[str, str] = {
         "seqdyn.composition": "Stack Residual Readout Offset Embedding Identity IdentityState",
         "seqdyn.encoder": "Encoder Pooling Ensemble",
         "seqdyn.held": "Held",
-        "seqdyn.autoregression": "Autoregression Past OwnPast OwnPastState Columns DelayLine DelayLineState",
+        "seqdyn.autoregression": "Autoregression Past OwnPast OwnPastState Columns",
+        "seqdyn.delay_line": "DelayLine DelayLineState",
         "seqdyn.teacher_forcing": "TeacherForcing",
         "seqdyn.initial_state": "Started Zero Random Learned Given Warmup",
         "seqdyn.cells.linear": "Linear LinearState",
@@ -53,7 +54,8 @@ REGISTRY: dict[str, str] = {
         "seqdyn.systems.salamander": "Salamander",
         "seqdyn.systems.mackey_glass": "MackeyGlass MackeyGlassState",
         "seqdyn.systems.cascaded_tanks": "CascadedTanks CascadedTanksState",
-        "seqdyn.decoding": "Drawn Strategy Beam BeamState Ended",
+        "seqdyn.decoding_strategy": "DecodingStrategy",
+        "seqdyn.decoding": "Drawn Beam BeamState Ended",
         "seqdyn.row_modules": "Headed Encoded",
         "seqdyn.step_function": "StepFunction",
         "seqdyn.data.scaling": "Scaling",
@@ -78,9 +80,9 @@ REGISTRY: dict[str, str] = {
         "seqdyn.forecasting.smoothers": "SmoothingForecaster ThetaForecaster",
         "seqdyn.forecasting.smoothing": "SmoothingState",
         "seqdyn.forecasting.transform": "SeriesTransform",
-        "seqdyn.forecasting.linear_choice": "Setting",
-        "seqdyn.forecasting.network": "Plan",
-        "seqdyn.forecasting.inputs": "Inputs",
+        "seqdyn.forecasting.linear_choice": "SeriesSetting",
+        "seqdyn.forecasting.network": "NetworkPlan",
+        "seqdyn.forecasting.inputs": "ForecastInputs",
         "seqdyn.forecasting.conformal": "Conformal",
         "seqdyn.forecasting.memory": "SeriesMemory",
         "seqdyn.forecasting.paths": "Residuals",
@@ -108,7 +110,11 @@ REGISTRY: dict[str, str] = {
 }
 """What a file may name, and the module it is in. :func:`register` adds the user's own."""
 
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "Setting": "SeriesSetting",
+    "Plan": "NetworkPlan",
+    "Inputs": "ForecastInputs",
+}
 """The present names of classes that older files know by another."""
 
 _OWN: dict[str, Any] = {}

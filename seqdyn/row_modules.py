@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from seqdyn.cell import Cell, apart, noisy
 from seqdyn.checks import is_int
-from seqdyn.composition import Wrapper
 from seqdyn.torch_modules import bare_copy, check_values, unwrapped
+from seqdyn.wrapper import Wrapper
 
 
 class Headed(Wrapper):

@@ -16,11 +16,12 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from seqdyn.affine import Affine
 from seqdyn.cell import Cell
 from seqdyn.checks import check_count
-from seqdyn.composition import Affine, Wrapper
 from seqdyn.loops import scan, unroll
 from seqdyn.state import State, leaves, map_leaves, select
+from seqdyn.wrapper import Wrapper
 
 
 class Seen(NamedTuple):

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seqdyn.affine import Affine
 from seqdyn.cell import Cell, apart, noisy
 from seqdyn.checks import check_choice, check_count
-from seqdyn.composition import Affine
 from seqdyn.generators import own_generator
 from seqdyn.state import constant, is_held, leaves, map_leaves
 

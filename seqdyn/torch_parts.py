@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seqdyn.affine import Affine
 from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
-from seqdyn.composition import Affine, Embedding, Identity, Readout, Stack
+from seqdyn.composition import Embedding, Identity, Readout, Stack
 from seqdyn.initial_state import Started
 from seqdyn.row_modules import Encoded, Headed
 from seqdyn.torch_modules import bare_copy, copy_sum, layers_of

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seqdyn.autoregression import Autoregression, Columns, DelayLine, OwnPast, Past
+from seqdyn.autoregression import Autoregression, Columns, OwnPast, Past
 from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.composition import Readout
+from seqdyn.delay_line import DelayLine
 from seqdyn.loops import rollout, scan
 from seqdyn.teacher_forcing import SCHEDULES, TeacherForcing, as_teacher_forcing
 from tests.laws.kinds import Tokens

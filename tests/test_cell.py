@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from seqdyn.affine import Affine
 from seqdyn.cell import Cell, Noisy
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
@@ -16,12 +17,13 @@ from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
 from seqdyn.checks import check_choice
-from seqdyn.composition import Affine, Readout, Residual, Stack, Wrapper
+from seqdyn.composition import Readout, Residual, Stack
 from seqdyn.encoder import Encoder
 from seqdyn.generators import own_generator
 from seqdyn.initial_state import Learned
 from seqdyn.loops import scan
 from seqdyn.state import is_held, leaves, map_leaves
+from seqdyn.wrapper import Wrapper
 from tests.laws.laws import close, gradients
 
 

@@ -18,20 +18,21 @@ from seqdyn.cell import Noisy
 from seqdyn.cells.gru import GRU
 from seqdyn.composition import Embedding, Readout, Stack
 from seqdyn.data.text import Vocabulary
-from seqdyn.decoding import Beam, Chance, Draw, Drawn, Hypothesis, Strategy, drawn, hypotheses
+from seqdyn.decoding import Beam, Chance, Draw, Drawn, Hypothesis, hypotheses
+from seqdyn.decoding_strategy import DecodingStrategy, drawn
 from seqdyn.files import load, save
 from seqdyn.loops import rollout, scan
 from seqdyn.state import take
 from tests.laws.kinds import Pictures, Tokens
 
 SCORES = torch.tensor([2.0, -1.0, 0.5, 0.5, -3.0, 1.0], dtype=torch.float64)
-STRATEGIES = [
-    Strategy(),
-    Strategy(temperature=0.5),
-    Strategy(temperature=3.0, top_k=4),
-    Strategy(top_p=0.7),
-    Strategy(temperature=2.0, top_k=5, top_p=0.8),
-    Strategy("greedy"),
+DECODING_STRATEGIES = [
+    DecodingStrategy(),
+    DecodingStrategy(temperature=0.5),
+    DecodingStrategy(temperature=3.0, top_k=4),
+    DecodingStrategy(top_p=0.7),
+    DecodingStrategy(temperature=2.0, top_k=5, top_p=0.8),
+    DecodingStrategy("greedy"),
 ]
 
 
@@ -45,7 +46,7 @@ def tokens() -> Tokens:
     return cell.double()
 
 
-def by_hand(strategy: Strategy, p: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def by_hand(strategy: DecodingStrategy, p: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """q, symbol by symbol, in numpy."""
     if strategy.name == "greedy":
         return np.eye(len(p))[p.argmax()]
@@ -65,8 +66,8 @@ def by_hand(strategy: Strategy, p: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]
     return q
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
-def test_the_distribution_is_that_of_its_definition(strategy: Strategy) -> None:
+@pytest.mark.parametrize("strategy", DECODING_STRATEGIES, ids=str)
+def test_the_distribution_is_that_of_its_definition(strategy: DecodingStrategy) -> None:
     """In numpy, and by 100,000 draws within four standard errors."""
     p = torch.softmax(SCORES, 0).numpy()
     q = by_hand(strategy, p)
@@ -83,15 +84,15 @@ def test_the_distribution_is_that_of_its_definition(strategy: Strategy) -> None:
 def test_what_changes_nothing(scores: list[float], temperature: float, k: int) -> None:
     """τ = 1, k of all symbols and m = 1 are p itself; ties do not change how many are kept; one is always kept."""
     log_p = torch.log_softmax(torch.tensor(scores, dtype=torch.float64), 0)
-    plain = Strategy().log_probabilities(log_p)
+    plain = DecodingStrategy().log_probabilities(log_p)
     torch.testing.assert_close(plain, log_p)
-    for strategy in (Strategy(top_k=len(scores)), Strategy(top_p=1.0)):
+    for strategy in (DecodingStrategy(top_k=len(scores)), DecodingStrategy(top_p=1.0)):
         torch.testing.assert_close(strategy.log_probabilities(log_p).exp(), log_p.exp())
-    kept = Strategy(temperature=temperature, top_k=k).log_probabilities(log_p) > -math.inf
+    kept = DecodingStrategy(temperature=temperature, top_k=k).log_probabilities(log_p) > -math.inf
     assert int(kept.sum()) == min(k, len(scores)) and bool(kept[log_p.argmax()])
     equal = torch.full((5,), -math.log(5))
-    assert int((Strategy(top_k=2).log_probabilities(equal) > -math.inf).sum()) == 2
-    assert int((Strategy(top_p=1e-9).log_probabilities(log_p) > -math.inf).sum()) == 1
+    assert int((DecodingStrategy(top_k=2).log_probabilities(equal) > -math.inf).sum()) == 2
+    assert int((DecodingStrategy(top_p=1e-9).log_probabilities(log_p) > -math.inf).sum()) == 1
 
 
 @settings(deadline=None)
@@ -104,8 +105,8 @@ def test_what_is_impossible_is_never_drawn(uniform: float) -> None:
     assert symbol == (1 if uniform < 0.25 else 3)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
-def test_all_at_once_is_step_by_step(strategy: Strategy) -> None:
+@pytest.mark.parametrize("strategy", DECODING_STRATEGIES, ids=str)
+def test_all_at_once_is_step_by_step(strategy: DecodingStrategy) -> None:
     """Teacher-forced, and in closed loop, in one piece or in two: the same symbols, and the same probabilities."""
     cell = tokens()
     model = Drawn(cell, strategy)
@@ -138,7 +139,7 @@ def written_by(model: Drawn, seeds: list[int], time: int) -> tuple[Draw, Chance]
 
 def test_a_sequence_does_not_depend_on_its_batch() -> None:
     """Its seed says all: alone, with others, in another order."""
-    model = Drawn(tokens(), Strategy(temperature=2.0))
+    model = Drawn(tokens(), DecodingStrategy(temperature=2.0))
     together, _ = written_by(model, [1, 2, 3], 30)
     for row, seed in enumerate([1, 2, 3]):
         assert torch.equal(written_by(model, [seed], 30)[0].symbol[0], together.symbol[row])
@@ -148,7 +149,7 @@ def test_a_sequence_does_not_depend_on_its_batch() -> None:
 
 def test_a_row_ends_at_its_symbol() -> None:
     """``until`` masks what would come after it."""
-    model = Drawn(tokens(), Strategy(temperature=3.0))
+    model = Drawn(tokens(), DecodingStrategy(temperature=3.0))
     nothing, chance = torch.zeros(4, dtype=torch.float64), model.seeded([1, 2, 3, 4], 50)
     run = rollout(
         model,
@@ -178,7 +179,7 @@ def test_noise_of_the_inner_cell_comes_along() -> None:
     """Dropout masks of a stack, and the draw's own numbers, from one generator."""
     draw = torch.Generator().manual_seed(0)
     stack = Readout(Stack([GRU(3, 8, generator=draw), GRU(8, 8, generator=draw)], dropout=0.5), 4, generator=draw)
-    model, x = Drawn(stack, Strategy()), torch.randn(2, 6, 3, generator=draw)
+    model, x = Drawn(stack, DecodingStrategy()), torch.randn(2, 6, 3, generator=draw)
     one, other = (model.noise(2, 6, torch.Generator().manual_seed(seed)) for seed in (1, 2))
     first = scan(model, Noisy(x, one)).output
     torch.testing.assert_close(first, scan(model, Noisy(x, one)).output)
@@ -195,14 +196,14 @@ def test_noise_of_the_inner_cell_comes_along() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Strategy("beams"), "strategy must be one of 'sample', 'greedy', got 'beams'"),
-        (lambda: Strategy(temperature=0), "temperature must be a finite number above 0, got 0; .*strategy='greedy'"),
-        (lambda: Strategy(temperature=math.nan), "temperature must be"),
-        (lambda: Strategy(temperature="hot"), "temperature must be"),
-        (lambda: Strategy(top_k=0), "top_k"),
-        (lambda: Strategy(top_p=0.0), r"top_p must be a number in \(0, 1\], got 0.0"),
-        (lambda: Strategy(top_p=1.5), "top_p must be"),
-        (lambda: Strategy("greedy", top_k=3), "strategy='greedy' always takes the likeliest"),
+        (lambda: DecodingStrategy("beams"), "strategy must be one of 'sample', 'greedy', got 'beams'"),
+        (lambda: DecodingStrategy(temperature=0), "temperature must be a finite number above 0, got 0; .*strategy='greedy'"),
+        (lambda: DecodingStrategy(temperature=math.nan), "temperature must be"),
+        (lambda: DecodingStrategy(temperature="hot"), "temperature must be"),
+        (lambda: DecodingStrategy(top_k=0), "top_k"),
+        (lambda: DecodingStrategy(top_p=0.0), r"top_p must be a number in \(0, 1\], got 0.0"),
+        (lambda: DecodingStrategy(top_p=1.5), "top_p must be"),
+        (lambda: DecodingStrategy("greedy", top_k=3), "strategy='greedy' always takes the likeliest"),
         (lambda: Drawn(Pictures(1, 4, 4)), r"Pictures gives outputs of shape \(1, 4, 4\), and symbols are drawn"),
         (lambda: Drawn(Drawn(Tokens(5, 4))), "Drawn gives outputs of shape None"),
         (lambda: Drawn(Tokens(5, 4)).seeded([1], 0), "time must be"),
@@ -216,18 +217,18 @@ def test_what_cannot_be_decoded(call: Any, message: str) -> None:
 
 def test_greedy_needs_no_chance() -> None:
     """And takes the first of equals."""
-    found = scan(Drawn(tokens(), Strategy("greedy")), torch.zeros(1, 3).long()).output
+    found = scan(Drawn(tokens(), DecodingStrategy("greedy")), torch.zeros(1, 3).long()).output
     assert found.symbol.shape == (1, 3) and bool((found.sampler_log_probability == 0).all())
-    without = scan(Drawn(tokens(), Strategy(temperature=2.0)), torch.zeros(1, 3).long()).output
+    without = scan(Drawn(tokens(), DecodingStrategy(temperature=2.0)), torch.zeros(1, 3).long()).output
     assert torch.equal(without.symbol, found.symbol)
     equal: Tensor = torch.zeros(4)
-    assert int(Strategy("greedy").log_probabilities(equal).argmax()) == 0
+    assert int(DecodingStrategy("greedy").log_probabilities(equal).argmax()) == 0
 
 
 def test_a_decoder_goes_through_a_file(tmp_path: Path) -> None:
     """With its strategy, and the cell inside."""
     cell = Readout(GRU(3, 4, generator=torch.Generator().manual_seed(0)), 3, generator=torch.Generator().manual_seed(1))
-    model, x = Drawn(cell, Strategy(temperature=2.0, top_k=2)), torch.randn(2, 5, 3)
+    model, x = Drawn(cell, DecodingStrategy(temperature=2.0, top_k=2)), torch.randn(2, 5, 3)
     save(tmp_path / "decoder", model)
     loaded, chance = load(tmp_path / "decoder"), model.seeded([1, 2], 5)
     assert loaded.strategy == model.strategy
@@ -295,7 +296,7 @@ def test_one_beam_is_the_greedy_search() -> None:
     """Symbol by symbol, until it ends."""
     for first, found in enumerate(searched(8, 1, end=2)):
         cell = tokens()
-        greedy = Drawn(cell, Strategy("greedy"))
+        greedy = Drawn(cell, DecodingStrategy("greedy"))
         begun = scan(cell, torch.tensor([[first]])).state
         last = Draw(torch.tensor([first]), torch.zeros(1), torch.zeros(1))
         run = rollout(greedy, begun, 8, last=last, feed=lambda y, _: y.symbol, until=lambda y: y.symbol == 2)
@@ -346,10 +347,10 @@ def test_what_is_forbidden_never_comes() -> None:
     for found in searched(5, 4, forbidden=(1, 3)):
         assert not {1, 3} & {symbol for hypothesis in found for symbol in hypothesis.symbols}
     log_p = torch.log_softmax(SCORES, 0)
-    for strategy in (Strategy("greedy", forbidden=(0,)), Strategy(top_k=2, forbidden=(0, 5)), Strategy(forbidden=(0,))):
+    for strategy in (DecodingStrategy("greedy", forbidden=(0,)), DecodingStrategy(top_k=2, forbidden=(0, 5)), DecodingStrategy(forbidden=(0,))):
         q = strategy.log_probabilities(log_p).exp()
         assert float(q.sum()) == pytest.approx(1) and not q[list(strategy.forbidden)].any()
-    assert int(Strategy("greedy", forbidden=(0,)).log_probabilities(log_p).argmax()) == 5
+    assert int(DecodingStrategy("greedy", forbidden=(0,)).log_probabilities(log_p).argmax()) == 5
 
 
 @pytest.mark.parametrize(

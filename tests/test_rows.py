@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from seqdyn.affine import Affine
 from seqdyn.cells.diagonal_lstm import DiagonalLSTM
 from seqdyn.cells.masked_window import MaskedWindow
 from seqdyn.cells.row_lstm import RowLSTM
-from seqdyn.composition import Affine
-from seqdyn.decoding import Draw, Drawn, Strategy
+from seqdyn.decoding import Draw, Drawn
+from seqdyn.decoding_strategy import DecodingStrategy
 from seqdyn.kernels.diagonal import _written, diagonal_recurrence
 from seqdyn.loops import rollout, scan
 from seqdyn.rows import PixelReadout, PixelResidual, Pixels, Placed, Raster, RowCell, RowStack
@@ -264,7 +265,7 @@ def test_a_raster_goes_on_below_given_rows(recurrence: Any) -> None:
 def test_samples_have_the_probabilities_of_the_model(recurrence: Any) -> None:
     """20,000 pictures of 2 × 2 pixels against all 16 probabilities: χ² of 15 degrees, its 0.1 % point 37.7."""
     network, count = drawn_network(recurrence, 2, 2, layers=1), 20_000
-    cell = Drawn(Raster(network), Strategy())
+    cell = Drawn(Raster(network), DecodingStrategy())
     g = torch.Generator().manual_seed(5)
     nothing = torch.zeros(count, dtype=torch.float64)
     with torch.no_grad():

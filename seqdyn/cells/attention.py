@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from seqdyn.affine import Affine
 from seqdyn.cell import Cell, apart, noisy
-from seqdyn.composition import Affine, LayerNoise, check_share, dropout_mask
+from seqdyn.dropout import LayerNoise, check_share, dropout_mask
 from seqdyn.loops import unroll
 from seqdyn.scores import Attentive, Reader, check_queries, read_once
 from seqdyn.state import State

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from seqdyn.affine import Affine
 from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_count
-from seqdyn.composition import Affine
 
 
 class DelayState(NamedTuple):

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from seqdyn.affine import Affine
 from seqdyn.cell import Cell, Summing, apart, noisy
-from seqdyn.composition import Affine
 from seqdyn.glimpses import Read, Write
 from seqdyn.loops import walk
 from seqdyn.state import State, constant, hold, is_held

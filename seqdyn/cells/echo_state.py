@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, linear
 
+from seqdyn.affine import Affine
 from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_count
-from seqdyn.composition import Affine
 from seqdyn.generators import own_generator
 from seqdyn.kernels.transforms import transformed
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from seqdyn.activations import ACTIVATIONS, through
+from seqdyn.affine import Affine
 from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_choice
-from seqdyn.composition import Affine
 from seqdyn.generators import own_generator
 
 RECURRENT = ("tanh", "relu", "sigmoid")

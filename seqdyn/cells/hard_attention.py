@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from seqdyn.affine import Affine
 from seqdyn.cell import Cell, apart, noisy
-from seqdyn.composition import Affine
 from seqdyn.loops import unroll
 from seqdyn.scores import Attention, Attentive, Memory, check_queries, read_once
 from seqdyn.state import State

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seqdyn.affine import Affine
 from seqdyn.cell import Cell
 from seqdyn.checks import check_count
-from seqdyn.composition import Affine
 from seqdyn.generators import own_generator
 from seqdyn.scores import softmax_over, split_heads
 from seqdyn.state import steps

@@ -42,7 +42,7 @@ def read_table(path: Path, time: str | None, dialect: Dialect = AS_FOUND, clock:
         return frame
     import pandas as pd
 
-    from seqdyn.data.sequences import check_time_index
+    from seqdyn.data.time_index import check_time_index
 
     check_columns(frame, [time], path, "--time")
     index = pd.Index(as_times(frame[time], path, clock)[0], name=time)

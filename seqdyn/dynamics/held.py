@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from seqdyn.composition import Wrapper
 from seqdyn.dynamics.derivatives import jacobian
 from seqdyn.dynamics.trajectory import Trajectory, check_driving, check_finite, double
 from seqdyn.loops import scan
 from seqdyn.state import State, expand, flatten, hold, map_leaves, unflatten
+from seqdyn.wrapper import Wrapper
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqdyn.autoregression import DelayLineState, OwnPastState
+from seqdyn.autoregression import OwnPastState
 from seqdyn.cell import Cell
+from seqdyn.delay_line import DelayLineState
 from seqdyn.dynamics.trajectory import check_cell
 from seqdyn.loops import Force
 from seqdyn.state import State, flatten, named_leaves, unflatten

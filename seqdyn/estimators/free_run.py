@@ -15,11 +15,11 @@ from torch import Tensor
 
 from seqdyn.autoregression import beside
 from seqdyn.cell import Cell
-from seqdyn.composition import Wrapper
 from seqdyn.estimators.ridge import Affinity
 from seqdyn.loops import rollout, scan
 from seqdyn.state import take
 from seqdyn.training.batches import Rows
+from seqdyn.wrapper import Wrapper
 
 Array = np.ndarray[Any, Any]
 

@@ -17,10 +17,11 @@ import torch
 from sklearn.base import clone
 from torch import Tensor
 
-from seqdyn.autoregression import Autoregression, DelayLine, Past, beside
+from seqdyn.autoregression import Autoregression, Past, beside
 from seqdyn.cell import Cell
 from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.composition import Readout
+from seqdyn.delay_line import DelayLine
 from seqdyn.identification.recurrent_start import start_from
 from seqdyn.state import take
 from seqdyn.training.batches import Rows

@@ -10,13 +10,13 @@ import numpy as np
 from torch import Tensor
 
 from seqdyn.cell import Cell
-from seqdyn.composition import Wrapper
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.identification.linearisation import about, along
 from seqdyn.identification.system import LinearSystem
 from seqdyn.predictor import Predictor
 from seqdyn.state import State
+from seqdyn.wrapper import Wrapper
 
 Array = np.ndarray[Any, Any]
 

@@ -15,8 +15,9 @@ import torch
 from sklearn.metrics import r2_score
 from sklearn.pipeline import Pipeline
 
-from seqdyn.data.sequences import Sequences, directly_follows
+from seqdyn.data.sequences import Sequences
 from seqdyn.data.targets import Targets, as_targets
+from seqdyn.data.time_index import directly_follows
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.metrics.points import fit_percent, mae, mape, rmse, smape
 from seqdyn.predictor import Predictor

@@ -19,9 +19,10 @@ from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.codecs import Codec, NumberInputs
 from seqdyn.data.scaling import Scaling
-from seqdyn.data.sequences import Sequences, as_sequences, check_columns, check_finite, is_flat, rank, series_lengths
+from seqdyn.data.sequences import Sequences, as_sequences, check_columns, check_finite, is_flat, rank
 from seqdyn.data.targets import Targets, as_targets
 from seqdyn.data.tensors import without_torch
+from seqdyn.data.time_index import series_lengths
 from seqdyn.dynamics.driven import Driven, Errors
 from seqdyn.estimators.parameters import check_unchanged
 from seqdyn.estimators.starts import given_state
@@ -31,7 +32,7 @@ from seqdyn.predictor import Predictor
 from seqdyn.state import State
 from seqdyn.stream import Stream
 from seqdyn.training.heads import Head
-from seqdyn.training.patience import copied
+from seqdyn.training.stopping import copied
 
 Array = np.ndarray[Any, Any]
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Noisy
-from seqdyn.decoding import Draw, Drawn, Strategy
+from seqdyn.decoding import Draw, Drawn
+from seqdyn.decoding_strategy import DecodingStrategy
 from seqdyn.loops import rollout, scan
 from seqdyn.rows import Pixels, Raster
 from seqdyn.state import steps
@@ -114,7 +115,7 @@ class PicturePredictor:
         """From the first row on that is not known in every picture."""
         batch, width = len(seeds), self.network.width
         first = int((~known).flatten(2).any(2).any(0).int().argmax())
-        cell = Drawn(Raster(self.network), Strategy())
+        cell = Drawn(Raster(self.network), DecodingStrategy())
         with torch.inference_mode():
             rows = self.network.initial_state(batch)
             if first:

@@ -18,7 +18,8 @@ from seqdyn.checks import check_choice, check_count, is_int
 from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
 from seqdyn.composition import Embedding, Readout, Residual, Stack
 from seqdyn.data.text import Source, Vocabulary, check_numbers, encode_corpus, pieces
-from seqdyn.decoding import STRATEGIES, Beam, Drawn, Strategy
+from seqdyn.decoding import Beam, Drawn
+from seqdyn.decoding_strategy import DECODING_STRATEGIES, DecodingStrategy
 from seqdyn.dynamics.driven import Driven, Errors
 from seqdyn.estimators.built import OfSymbols
 from seqdyn.estimators.layers import layer_of, widths_of
@@ -47,8 +48,8 @@ from seqdyn.stream import Stream
 from seqdyn.training.batches import Rows
 from seqdyn.training.corpus import TokenStreams, shifted
 from seqdyn.training.heads import CrossEntropy
-from seqdyn.training.loop import NonFiniteError
 from seqdyn.training.objective import Supervised
+from seqdyn.training.stopping import NonFiniteError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -391,7 +392,7 @@ class LanguageModel(OfSymbols):
         strategy : {"sample", "greedy", "beam"}
             ``"beam"`` searches for the likeliest text, see :class:`~seqdyn.decoding.Beam`.
         temperature, top_k, top_p
-            Of ``"sample"``, see :class:`~seqdyn.decoding.Strategy`.
+            Of ``"sample"``, see :class:`~seqdyn.decoding_strategy.DecodingStrategy`.
         stop : str or sequence of str, optional
             A text is over with the symbol that completes one of these; it stays in the text. For ``"beam"`` one symbol.
         random_state : int, RandomState, sequence of int, or None
@@ -412,7 +413,7 @@ class LanguageModel(OfSymbols):
         ValueError
             If options contradict each other, or a prompt holds an unknown symbol.
         """
-        check_choice("strategy", strategy, (*STRATEGIES, "beam"))
+        check_choice("strategy", strategy, (*DECODING_STRATEGIES, "beam"))
         check_count("length", length)
         start, stops = self._primed([prompt] if isinstance(prompt, str) else prompt), _stops(stop)
         if strategy == "beam":
@@ -497,7 +498,7 @@ class LanguageModel(OfSymbols):
 
     def _drawn(self, strategy: str, temperature: float, top_k: int | None, top_p: float | None) -> Drawn:
         """The network, read through a draw."""
-        return Drawn(self.network_, Strategy(strategy, temperature, top_k, top_p, unwritten(self.vocabulary_)))
+        return Drawn(self.network_, DecodingStrategy(strategy, temperature, top_k, top_p, unwritten(self.vocabulary_)))
 
     def _beam(self, width: int, length: int, length_penalty: float, stops: Sequence[str]) -> Beam:
         """The network on several beginnings at once."""

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.linear import Linear
-from seqdyn.composition import Readout, Wrapper
+from seqdyn.composition import Readout
 from seqdyn.dynamics.gates import GateStatistics, Saturation, most_closed
 from seqdyn.row_modules import Headed
+from seqdyn.wrapper import Wrapper
 
 
 def cut_off(cell: Cell, name_of: Callable[[str], str] = str) -> str:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from seqdyn.affine import Affine
 from seqdyn.cells.hard_attention import Explored
-from seqdyn.composition import Affine
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.state import State
 from seqdyn.training.batches import Batch

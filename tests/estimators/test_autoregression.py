@@ -19,8 +19,9 @@ from seqdyn import (
     LSTMRegressor,
     load,
 )
-from seqdyn.autoregression import DelayLine, Past
+from seqdyn.autoregression import Past
 from seqdyn.cells.linear import Linear
+from seqdyn.delay_line import DelayLine
 from seqdyn.loops import scan
 from seqdyn.teacher_forcing import TeacherForcing
 

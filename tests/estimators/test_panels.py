@@ -14,8 +14,9 @@ from sklearn.model_selection import GridSearchCV
 
 import seqdyn
 from seqdyn import GRUClassifier, PersistenceRegressor
-from seqdyn.data.sequences import as_sequences, directly_follows
+from seqdyn.data.sequences import as_sequences
 from seqdyn.data.splits import PanelTimeSplit
+from seqdyn.data.time_index import directly_follows
 from tests.estimators.models import CAUSAL, CLOSED, close, lstm, panel, ragged
 
 Array = np.ndarray[Any, Any]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqdyn.autoregression import Columns, DelayLine, OwnPast, Past
+from seqdyn.autoregression import Columns, OwnPast, Past
 from seqdyn.cell import Attending, Cell, Noisy
 from seqdyn.cells.attention import AttentionDecoder, ContextInput, InputFeeding
 from seqdyn.cells.delay_polynomial import DelayPolynomial
@@ -25,7 +25,9 @@ from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
 from seqdyn.cells.row_lstm import RowLSTM
 from seqdyn.cells.window_attention import WindowAttention
 from seqdyn.composition import Embedding, Identity, Offset, Readout, Residual, Stack
-from seqdyn.decoding import Beam, Drawn, Strategy
+from seqdyn.decoding import Beam, Drawn
+from seqdyn.decoding_strategy import DecodingStrategy
+from seqdyn.delay_line import DelayLine
 from seqdyn.files import register
 from seqdyn.glimpses import Read, Write
 from seqdyn.held import Held
@@ -323,7 +325,7 @@ LAW_TABLE: list[Entry] = [
     ),
     Entry(
         "tokens, drawn",
-        lambda g: Drawn(seeded(g, lambda: Tokens(7, 4)), Strategy(temperature=2.0, top_k=5)),
+        lambda g: Drawn(seeded(g, lambda: Tokens(7, 4)), DecodingStrategy(temperature=2.0, top_k=5)),
         inputs=drawing,
     ),
     Entry("tokens, beam", lambda g: Beam(seeded(g, lambda: Tokens(7, 4)), 3, end=2), inputs=several(3)),

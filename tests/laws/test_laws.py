@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell
-from seqdyn.composition import Wrapper
 from seqdyn.initial_state import drawing
 from seqdyn.loops import scan
 from seqdyn.state import leaves, map_leaves
+from seqdyn.wrapper import Wrapper
 from tests.laws.cells import LAW_TABLE, Entry, prepare
 from tests.laws.laws import LAWS, check_constancy, check_fast_path, close
 
