@@ -21,8 +21,8 @@ from .gradients import ParameterGradients as ParameterGradients
 from .gradients import accumulated_gradient as accumulated_gradient
 from .gradients import gradient_by_lag as gradient_by_lag
 from .gradients import parameter_gradients as parameter_gradients
-from .horizons import Horizon as Horizon
-from .horizons import memory_horizons as memory_horizons
+from .memory_horizons import Horizon as Horizon
+from .memory_horizons import memory_horizons as memory_horizons
 from .limit_cycles import LimitCycle as LimitCycle
 from .limit_cycles import limit_cycle as limit_cycle
 from .lyapunov import LyapunovSpectrum as LyapunovSpectrum
@@ -38,7 +38,7 @@ from .powers import power_norms as power_norms
 from .products import Scaled as Scaled
 from .products import compose as compose
 from .products import total as total
-from .reach import steps_reached as steps_reached
+from .state_gradients import steps_reached as steps_reached
 from .singular_values import condition as condition
 from .singular_values import leading_singular_value as leading_singular_value
 from .singular_values import transition_singular_values as transition_singular_values

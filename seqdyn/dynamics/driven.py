@@ -99,7 +99,7 @@ class Drivable(Protocol):
     ...         return Driven(self.network, Rows.of(X / self.scale))
     >>> model = Scaled(GRU(3, 8, generator=torch.Generator().manual_seed(0)), scale=1000.0)
     >>> stability_report(model, torch.ones(4, 60, 3).cumsum(1), required_lag=10, tier="fast")
-    <StabilityReport OK (PASS) at lag 10>
+    StabilityReport(verdict=OK, severity=PASS, model=Doubled, required_lag=10)
     """
 
     def driven_by(self, X: Any, y: Any, /) -> Driven:

@@ -170,7 +170,7 @@ def accumulated_gradient(cell: Cell, x: Any, loss: Loss, state: State | None = N
     Notes
     -----
     δ_{t-1} holds the errors from t on, and not E_{t-1}: where y_{t-1} is read from h_{t-1} itself, that way is left
-    out. :func:`~seqdyn.dynamics.reach.steps_reached` and :func:`~seqdyn.dynamics.norm_preservation.omega` take
+    out. :func:`~seqdyn.dynamics.state_gradients.steps_reached` and :func:`~seqdyn.dynamics.norm_preservation.omega` take
     δ_t = ∂C/∂h_t with it: they agree only where every y_t is read from x_t and h_{t-1}.
 
     Examples

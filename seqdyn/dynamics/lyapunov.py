@@ -125,7 +125,7 @@ class LyapunovSpectrum:
         """1/λ_1, where λ_1 > 0: the time in which neighbours part by a factor e. In steps, or units of dt.
 
         It is a time of divergence, inf if λ_1 ≤ 0. Where neighbours meet, λ_1 < 0, the time in which a difference dies
-        is −1/λ_1, the horizon ``"lyapunov"`` of :func:`~seqdyn.dynamics.horizons.memory_horizons`.
+        is −1/λ_1, the horizon ``"lyapunov"`` of :func:`~seqdyn.dynamics.memory_horizons.memory_horizons`.
         """
         leading = float(self.exponents[0])
         return 1 / leading if leading > 0 else math.inf

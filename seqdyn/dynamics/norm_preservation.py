@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.checks import check_choice
-from seqdyn.dynamics.reach import Loss, Swept, remembers, returned, sweep
+from seqdyn.dynamics.state_gradients import Loss, Swept, remembers, returned, sweep
 from seqdyn.dynamics.trajectory import rows_of
 from seqdyn.state import State, flatten, leaves, map_leaves, unflatten
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.checks import check_choice, check_count
-from seqdyn.dynamics.ladder import Ladder
+from seqdyn.dynamics.lag_products import Ladder
 from seqdyn.dynamics.products import Scaled, compose, joined, log_norm, scaled, total
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.state import State

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell
-from seqdyn.dynamics.reach import reached, remembers, sweep
+from seqdyn.dynamics.state_gradients import reached, remembers, sweep
 from seqdyn.loops import scan
 from seqdyn.state import detach, leaves, map_leaves, steps, take
 from seqdyn.training.batches import Batch
@@ -33,7 +33,7 @@ class ReachObserver:
     ----------
     found : dict of int to float
         The share of steps whose state receives a gradient, by epoch, see
-        :func:`~seqdyn.dynamics.reach.steps_reached`.
+        :func:`~seqdyn.dynamics.state_gradients.steps_reached`.
     """
 
     def __init__(self) -> None:

@@ -12,9 +12,9 @@ from typing import Any, Self, cast
 import numpy as np
 
 from seqdyn.checks import check_count
-from seqdyn.identification.driven import at_rest, driven_states, lasting
 from seqdyn.identification.estimation import Estimation
 from seqdyn.identification.frequency import FrequencyResponse, checked_frequencies, response_at
+from seqdyn.identification.lasting_modes import at_rest, driven_states, lasting
 from seqdyn.identification.zeros import invariant_zeros
 
 Array = np.ndarray[Any, Any]

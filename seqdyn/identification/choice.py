@@ -12,7 +12,7 @@ from scipy.stats import chi2
 
 from seqdyn.identification.correlation import cross_correlation
 from seqdyn.identification.focus import Focus, Freedom, Prediction, Simulation, free_run_errors
-from seqdyn.identification.horizon import TooShort, horizon
+from seqdyn.identification.hankel import TooShort, horizon
 from seqdyn.identification.prediction_error import completed, innovation_form, one_step_errors
 from seqdyn.identification.records import Record
 from seqdyn.identification.refinement import Fit

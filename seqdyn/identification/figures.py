@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqdyn.figures import MODELS, PALETTE, STYLE, figure
-from seqdyn.identification.bands import Band, band, bode_errors, draw_bands, draw_pole_regions
 from seqdyn.identification.panels import (
+    Band,
     Systems,
+    band,
+    bode_errors,
     by_name,
+    draw_bands,
+    draw_pole_regions,
     frequency_label,
     grid,
     label,

@@ -24,11 +24,9 @@ from seqdyn.identification.choice import (
     static,
     worth_refining,
 )
-from seqdyn.identification.excitation import Excitation, delays, excitation
-from seqdyn.identification.feedback import feedback
+from seqdyn.identification.excitation import Excitation, delays, excitation, feedback
 from seqdyn.identification.focus import Freedom, Prediction, Simulation
-from seqdyn.identification.hankel import Factor
-from seqdyn.identification.horizon import TooShort, horizon
+from seqdyn.identification.hankel import Factor, TooShort, horizon
 from seqdyn.identification.noise import with_noise
 from seqdyn.identification.records import Record, grouped
 from seqdyn.identification.refinement import Fit

@@ -10,7 +10,7 @@ import numpy as np
 
 from seqdyn.identification.analysis import Analysis
 from seqdyn.identification.channels import channel_names
-from seqdyn.identification.driven import LASTING, driven_states, lasting
+from seqdyn.identification.lasting_modes import LASTING, driven_states, lasting
 
 Array = np.ndarray[Any, Any]
 

@@ -17,9 +17,16 @@ import seqdyn.identification.standard_errors as standard_errors
 from seqdyn.facts import fact_line, fact_table
 from seqdyn.identification.analysis import Analysis
 from seqdyn.identification.channels import checked_names
-from seqdyn.identification.continuous import discrete
 from seqdyn.identification.estimation import Estimation
-from seqdyn.identification.exchange import BlockForm, ControlForm, is_continuous, is_system, quadruple, signal_names
+from seqdyn.identification.exchange import (
+    BlockForm,
+    ControlForm,
+    discrete,
+    is_continuous,
+    is_system,
+    quadruple,
+    signal_names,
+)
 from seqdyn.identification.summary import summarise
 from seqdyn.kernels.linear import linear_recurrence
 

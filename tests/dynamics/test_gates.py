@@ -25,7 +25,7 @@ from seqdyn.dynamics import trajectory
 from seqdyn.dynamics.gates import forget_bias_for, gate_statistics, saturation, time_constant
 from seqdyn.forecasting.forecaster import Forecaster
 from seqdyn.loops import Scan, scan
-from seqdyn.reports.subject import subject_of
+from seqdyn.reports.probe import probe_of
 from seqdyn.state import leaves, named_leaves
 from tests.dynamics.unchanged import unchanged
 from tests.laws.cells import LAW_TABLE, Entry, prepare
@@ -232,9 +232,9 @@ def test_the_units_of_a_forecasters_network() -> None:
     """Its delay line keeps the series, here zeros and ones, and flags that are always 1: none of these is a unit."""
     frame = pd.DataFrame({"on": np.arange(80) // 3 % 2.0}, index=pd.date_range("2024", periods=80, freq="D"))
     network = GRURegressor(hidden_size=4, max_epochs=1, random_state=0)
-    subject = subject_of(Forecaster(network, horizon=2, lags=5).fit(frame), frame)
-    names = {name.rpartition(".")[2] for name, _ in named_leaves(subject.state)}
-    found = saturation(subject.cell, subject.x, subject.state)
+    probe = probe_of(Forecaster(network, horizon=2, lags=5).fit(frame), frame)
+    names = {name.rpartition(".")[2] for name, _ in named_leaves(probe.state)}
+    found = saturation(probe.cell, probe.x, probe.state)
     assert {"h", "past", "seen"} <= names
     assert not any(name.endswith(("seen", "past")) for name in found)
     assert any(name.endswith("h") and part.total_saturated < 0.5 for name, part in found.items())

@@ -13,7 +13,7 @@ from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
 from seqdyn.composition import Readout
-from seqdyn.dynamics.horizons import ROUNDING, memory_horizons
+from seqdyn.dynamics.memory_horizons import ROUNDING, memory_horizons
 from tests.dynamics.unchanged import unchanged
 
 

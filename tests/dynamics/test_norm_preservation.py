@@ -21,7 +21,7 @@ from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.composition import Readout, Stack
 from seqdyn.dynamics.norm_preservation import frozen_omega, omega, omega_penalty
-from seqdyn.dynamics.reach import steps_reached, sweep
+from seqdyn.dynamics.state_gradients import steps_reached, sweep
 from seqdyn.loops import scan
 from seqdyn.state import flatten, leaves, stack, unflatten
 

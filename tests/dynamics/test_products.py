@@ -16,7 +16,7 @@ from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import MovingAverage
-from seqdyn.dynamics.ladder import Ladder
+from seqdyn.dynamics.lag_products import Ladder
 from seqdyn.dynamics.products import Scaled, compose, log_norm, scaled, total
 from seqdyn.dynamics.singular_values import condition, leading_singular_value, transition_singular_values
 from seqdyn.dynamics.trajectory import Trajectory, jacobians

@@ -23,7 +23,7 @@ from seqdyn.identification.choice import (
     worth_refining,
 )
 from seqdyn.identification.focus import Freedom, Prediction, Simulation
-from seqdyn.identification.horizon import TooShort
+from seqdyn.identification.hankel import TooShort
 from seqdyn.identification.identify import Settings, identify
 from seqdyn.identification.records import Record
 from seqdyn.identification.refinement import Fit

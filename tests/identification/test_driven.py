@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.linalg import block_diag
 
-from seqdyn.identification.driven import driven_states
 from seqdyn.identification.estimation import Directions
+from seqdyn.identification.lasting_modes import driven_states
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_analysis import first_order
 from tests.identification.test_standard_errors import estimated

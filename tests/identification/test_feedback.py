@@ -9,8 +9,8 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import kstest
 
-from seqdyn.identification.feedback import feedback
-from seqdyn.identification.horizon import horizon
+from seqdyn.identification.excitation import feedback
+from seqdyn.identification.hankel import horizon
 from seqdyn.identification.records import Record
 from tests.identification.plants import closed_loop, filtered_noise, without_inputs
 from tests.identification.test_subspace import READY_MADE, innovations

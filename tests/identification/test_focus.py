@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seqdyn.identification.focus import Freedom, Prediction, Simulation, at_rest, free_run_errors, in_unit_states
-from seqdyn.identification.horizon import horizon
+from seqdyn.identification.hankel import horizon
 from seqdyn.identification.kalman import states
 from seqdyn.identification.prediction_error import innovation_form, predictor
 from seqdyn.identification.records import Record, grouped

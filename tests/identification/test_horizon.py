@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqdyn.identification.horizon import BLOCK_ROWS, TooShort, horizon
+from seqdyn.identification.hankel import BLOCK_ROWS, TooShort, horizon
 from seqdyn.identification.records import Record
 
 

@@ -11,7 +11,7 @@ from scipy.linalg import block_diag
 from scipy.optimize import linear_sum_assignment
 
 from seqdyn import LinearStateSpaceRegressor
-from seqdyn.identification.horizon import TooShort
+from seqdyn.identification.hankel import TooShort
 from seqdyn.identification.identify import Settings, examine, identify, noise_of
 from seqdyn.identification.records import Record
 from seqdyn.identification.stability import spectral_radius

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqdyn.identification.horizon import horizon
+from seqdyn.identification.hankel import horizon
 from seqdyn.identification.identify import Settings, identify
 from seqdyn.identification.kalman import predicted
 from seqdyn.identification.prediction_error import (

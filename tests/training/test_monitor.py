@@ -28,15 +28,15 @@ from seqdyn import (
 )
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.moving_average import MovingAverage
-from seqdyn.dynamics.reach import steps_reached
+from seqdyn.dynamics.state_gradients import steps_reached
 from seqdyn.estimators import observers
 from seqdyn.estimators.linear_training import LinearTraining
 from seqdyn.training.batches import Batch
-from seqdyn.training.clipping import Clipping
 from seqdyn.training.heads import Custom
+from seqdyn.training.ledger import Monitor
 from seqdyn.training.loop import NonFiniteError
-from seqdyn.training.monitor import Monitor
 from seqdyn.training.objective import Supervised
+from seqdyn.training.optimisation import Clipping
 from tests.training.test_loop import After, elman, six_series, small, trainer
 
 Array = np.ndarray[Any, Any]
@@ -166,7 +166,7 @@ def test_clipping_by_quantile(quantile: float, clip_norm: float | None, checks: 
         clip_norm=clip_norm,
         clip_quantile=quantile,
     )
-    made.checks_every_step = checks
+    made.guard.every_step = checks
     history = made.run()
     norms, factors, above = [], [], []
     for gradients, before in zip(watch.gradients, watch.weights, strict=True):
@@ -352,7 +352,7 @@ def test_only_the_parameters_that_are_not_finite() -> None:
         network.recurrent_weight.register_hook(spoil)
         network.bias.register_hook(lambda gradient: gradient * 1)
         made = trainer(network, optimizer="sgd", learning_rate=1e-3, clip_norm=1e9)
-        made.checks_every_step = checks
+        made.guard.every_step = checks
         with pytest.raises(NonFiniteError) as caught:
             made.run()
         assert (caught.value.epoch, caught.value.batch) == (1, 1)
@@ -374,7 +374,7 @@ def test_the_last_update_and_the_validation_tell_where_too() -> None:
     made.history.append({})
     network.bias.data[0] = torch.nan
     with pytest.raises(NonFiniteError, match="made weights that are not finite, first in the parameter 'bias'"):
-        made.check_weights()
+        made.guard.check_weights(epoch=0, batch=0)
     assert made.non_finite[0]["parameters"] == ("bias",) and bool(network.bias.isfinite().all())
     with pytest.raises(NonFiniteError, match="validation loss in epoch 0") as caught:
         trainer(elman(), validate=lambda: math.inf).run()
