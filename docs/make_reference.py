@@ -78,7 +78,7 @@ TOPICS = {
     ),
     "Scores and comparisons": (
         "Scores with their exact definitions, comparisons of models, and figures.",
-        ("metrics", "reports", "figures"),
+        ("metrics", "reports", "figures", "unrolled_figure"),
     ),
 }
 """What each page is about: a sentence, and its modules and packages in order; a module stands on the first page, but a

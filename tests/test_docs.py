@@ -7,6 +7,7 @@ import io
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -166,3 +167,24 @@ def test_modules_of_the_reference_exist() -> None:
     for page in (DOCS / "reference").glob("*.md"):
         for module in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
             import_module(module)
+
+
+def test_the_source_distribution_holds_what_the_readme_links_to() -> None:
+    """Whoever unpacks the sdist can follow every link of the README, run the tests, and build the site."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        included = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose(ROOT / "README.md"))
+    linked = {target.partition("/")[0] for target in targets if not re.match(r"[a-z]+:", target)}
+    needed = {"mkdocs.yml", "CONTRIBUTING.md", "constraints.txt", "tests", "docs", ".ci", "seqdyn"}
+    assert linked | needed <= {*included}
+    assert all((ROOT / name).exists() for name in included)
+
+
+def test_the_docs_tools_are_pinned() -> None:
+    """The versions that build the site are in constraints.txt, with all others."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    pinned = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    for requirement in [*extras["docs"], *extras["test"]]:
+        assert re.match(r"[\w-]+", requirement)[0].lower() in {name.lower() for name in pinned}, requirement
+    assert "mkdocs build --quiet --strict" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
