@@ -32,7 +32,7 @@ from seqdyn.state import hold
 from seqdyn.training.batches import Rows, Spans
 from seqdyn.training.checkpoint import digest
 from seqdyn.training.heads import CrossEntropy, Head, Squared
-from seqdyn.training.loop import NonFiniteError
+from seqdyn.training.stopping import NonFiniteError
 
 Array = np.ndarray[Any, Any]
 

@@ -198,8 +198,8 @@ class GradientEstimator(Trained, SequenceEstimator):
         self.n_iter_ = len(trainer.history)
         self._memory = {
             "generator": trainer.generator.get_state(),
-            "optimizer": (self.optimizer, trainer.optimizer.state_dict()),
-            "norms": trainer.clipping.seen,
+            "optimizer": (self.optimizer, trainer.descent.optimizer.state_dict()),
+            "norms": trainer.descent.clipping.seen,
         }
         self._close(sequences, trainer.generator)
 

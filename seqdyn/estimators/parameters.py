@@ -19,8 +19,7 @@ from seqdyn.checks import is_int, is_one_of
 from seqdyn.initial_state import NAMED, Warmup, Zero, as_strategy
 from seqdyn.training.heads import check_quantiles
 from seqdyn.training.initialisation import STARTS, as_start
-from seqdyn.training.loop import OPTIMIZERS
-from seqdyn.training.schedules import SHAPES, as_schedule
+from seqdyn.training.optimisation import OPTIMIZERS, SHAPES, as_schedule
 
 Rule = tuple[Callable[[Any], bool], str]
 

@@ -41,7 +41,7 @@ from seqdyn.forecasting.requirements import check_extent, check_forecaster, seri
 from seqdyn.forecasting.transform import SeriesTransform
 from seqdyn.generators import generator_of
 from seqdyn.state import State
-from seqdyn.training.loop import NonFiniteError
+from seqdyn.training.stopping import NonFiniteError
 
 Array = np.ndarray[Any, Any]
 

@@ -21,7 +21,7 @@ from seqdyn.images.figures import looked_at
 from seqdyn.picture_encoder import GivenFeatures, PatchFeatures, PictureEncoder
 from seqdyn.sentences import Sentence, beside
 from seqdyn.training.batches import Pairs, Rows
-from seqdyn.training.loop import NonFiniteError
+from seqdyn.training.stopping import NonFiniteError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -29,7 +29,7 @@ from seqdyn.state import hold
 from seqdyn.training.batches import Rows, Spans
 from seqdyn.training.checkpoint import digest
 from seqdyn.training.heads import Bernoulli
-from seqdyn.training.loop import NonFiniteError
+from seqdyn.training.stopping import NonFiniteError
 from seqdyn.training.variational import Variational, importance_weighted
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from seqdyn.images.writing import Completion, PicturePredictor, exact
 from seqdyn.rows import PixelReadout, PixelResidual, Pixels, Placed, RowCell, RowStack
 from seqdyn.training.batches import Rows, Spans
 from seqdyn.training.checkpoint import digest
-from seqdyn.training.loop import NonFiniteError
+from seqdyn.training.stopping import NonFiniteError
 from seqdyn.training.objective import Supervised
 
 Array = np.ndarray[Any, Any]

@@ -36,7 +36,7 @@ from seqdyn.training.batches import Batch, Rows, Spans
 from seqdyn.training.checkpoint import digest
 from seqdyn.training.forward import Annotator, run
 from seqdyn.training.heads import Averaged, CrossEntropy, Head
-from seqdyn.training.loop import NonFiniteError
+from seqdyn.training.stopping import NonFiniteError
 from seqdyn.training.objective import Supervised
 
 Array = np.ndarray[Any, Any]

@@ -31,7 +31,7 @@ from seqdyn.estimators.writer import Writer, as_sentences
 from seqdyn.language.figures import alignment
 from seqdyn.sentences import Sentence, beside, read, spaced
 from seqdyn.training.batches import Pairs, Rows
-from seqdyn.training.loop import NonFiniteError
+from seqdyn.training.stopping import NonFiniteError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from seqdyn.checks import is_number, outside
+from seqdyn.checks import outside
+from seqdyn.facts import fact_line
 from seqdyn.initial_state import drawing, seeded_generators
+from seqdyn.progress import Callback, Meter
 from seqdyn.state import State, leaves
 from seqdyn.training.batches import Batch, Batches
 from seqdyn.training.checkpoint import Checkpoint, described
-from seqdyn.training.clipping import Clipping
-from seqdyn.training.ledger import Ledger
-from seqdyn.training.monitor import Monitor, by_parameter
-from seqdyn.training.objective import Objective, Pass
-from seqdyn.training.patience import EPOCHS, STEPS, STILL_FALLING, Patience, copied, gained_at_the_end
-from seqdyn.training.schedules import Schedule, as_schedule
+from seqdyn.training.ledger import Ledger, by_parameter
+from seqdyn.training.objective import Objective, Pass, check_pass
+from seqdyn.training.optimisation import Descent, clones
+from seqdyn.training.stopping import EPOCHS, STEPS, Budget, Guard, NonFiniteError, Patience, copied
 from seqdyn.training.workers import Workers
+
+__all__ = ["BUDGETS", "HISTORY", "NonFiniteError", "Observer", "Recipe", "Trainer"]
 
 HISTORY = (
     "epoch",
@@ -45,32 +43,10 @@ HISTORY = (
 )
 """What is written down of every epoch; :attr:`Trainer.columns` adds the parts of the loss, and every parameter."""
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
+BUDGETS = ("max_epochs", "max_steps", "max_time")
+"""What says how long a training may be."""
 
 Observer = Callable[[int, Batch, nn.Module, Any], None]
-
-
-class NonFiniteError(FloatingPointError):
-    """A loss, gradient or weight became NaN or infinite; the message says where.
-
-    Parameters
-    ----------
-    message : str
-    epoch, batch : int or None
-        Where, both from 0.
-    parameters : tuple of str
-        All parameters whose gradient (or value, after the last update) is not finite; empty where only the loss is.
-    """
-
-    def __init__(
-        self, message: str, epoch: int | None = None, batch: int | None = None, parameters: tuple[str, ...] = ()
-    ):
-        super().__init__(message)
-        self.epoch, self.batch, self.parameters = epoch, batch, parameters
 
 
 @dataclass(frozen=True)
@@ -82,7 +58,7 @@ class Recipe:
     optimizer : {"adam", "adamw", "sgd"}
     learning_rate : float > 0
     schedule : None, str or callable
-        See :func:`~seqdyn.training.schedules.as_schedule`.
+        See :func:`~seqdyn.training.optimisation.as_schedule`.
     weight_decay : float
     clip_norm : float or None
         Gradients longer than this, over all parameters together, are shortened to it.
@@ -98,8 +74,15 @@ class Recipe:
         a: what is validated and kept is the exponential average of the weights, w̄ ← a w̄ + (1 − a) w after every step.
     n_iter_no_change, patience_steps, tol
         Stop when the monitored loss has not improved by ``tol`` for more than so many epochs and for so many steps.
-    verbose : int
-        1 shows a progress bar.
+    verbose : bool or int
+        1 shows a progress bar with the loss, 2 also the learning rate and the norm of the gradient.
+    callback : callable, optional
+        ``callback(Progress)`` after every epoch; a true answer ends the training there, as a spent budget does.
+
+    Examples
+    --------
+    >>> Recipe(learning_rate=0.1, max_epochs=5)
+    Recipe(learning_rate=0.1, max_epochs=5)
     """
 
     optimizer: str = "adam"
@@ -115,7 +98,8 @@ class Recipe:
     n_iter_no_change: float = 10
     patience_steps: int = 500
     tol: float = 1e-4
-    verbose: int = 0
+    verbose: bool | int = 0
+    callback: Callback | None = None
 
     def epochs(self, batches: int) -> int:
         """How many epochs of so many batches there may be.
@@ -131,8 +115,19 @@ class Recipe:
             return -(-self.max_steps // batches)
         return max(EPOCHS, -(-STEPS // batches))
 
+    def mark(self) -> dict[str, str]:
+        """What a training by this recipe is known by; without the budget, where nothing depends on the progress: one
+        that was spent may be raised."""
+        free = {"verbose", "callback", *(BUDGETS if self.schedule is None else ())}
+        return {part.name: described(getattr(self, part.name)) for part in fields(self) if part.name not in free}
 
-@dataclass
+    def __repr__(self) -> str:
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        given = [f"{part.name}={values[part.name]!r}" for part in fields(self) if values[part.name] != part.default]
+        return f"Recipe({', '.join(given)})"
+
+
+@dataclass(repr=False)
 class Trainer:
     """Train a network on batches by an objective.
 
@@ -165,9 +160,13 @@ class Trainer:
     ----------
     history : list of dict
         One entry an epoch.
-    non_finite : list of dict
-        Where a loss, gradient or weight was not finite: epoch, batch, parameters.
-    ended : {"patience", "max_steps", "max_time", "max_epochs"} or None
+    parameters : dict of str to Parameter
+        What is trained, by name.
+    descent, guard, budget, patience : Descent, Guard, Budget, Patience
+        How the weights move, what keeps them finite, how far the training is, and how long it waits.
+    carried : State or None
+        The state that the next batch goes on from.
+    ended : {"patience", "max_steps", "max_time", "max_epochs", "callback"} or None
         Why the training ended; None while it has not.
     """
 
@@ -183,59 +182,52 @@ class Trainer:
     optimizer_state: dict[str, Any] | None = None
     norms: Tensor | None = None
     history: list[dict[str, float]] = field(default_factory=list)
-    non_finite: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        own = [("objective.", self.objective)] if isinstance(self.objective, nn.Module) else []
-        self.modules = [self.network, *(module for _, module in own)]
-        named = [
-            (prefix + name, parameter)
-            for prefix, module in [("", self.network), *own]
-            for name, parameter in module.named_parameters()
-            if parameter.requires_grad
-        ]
-        first = {parameter: name for name, parameter in reversed(named)}  # one that both hold is trained once
-        self.parameters = {name: parameter for name, parameter in named if first[parameter] == name}
-        self.optimizer = OPTIMIZERS[self.recipe.optimizer](
-            self.parameters.values(),
-            lr=self.recipe.learning_rate,
-            weight_decay=self.recipe.weight_decay,
-            fused=True,
-        )
-        if self.optimizer_state is not None:
-            self.optimizer.load_state_dict(copy.deepcopy(self.optimizer_state))
-        self.schedule: Schedule = as_schedule(self.recipe.schedule)
-        self.epochs = self.recipe.epochs(len(self.batches))
-        self.number = self.index = 0  # of the epoch, and of the batch in it, that come next
-        self.steps = self.batches_done = 0
-        self.elapsed = 0.0
-        self.ended: str | None = None if self.epochs else "max_epochs"
-        self.opening = self.generator.get_state()
-        self.noise = self.generator if self.workers is None else torch.Generator()
         if self.workers is not None and self.recipe.max_time is not None:
             raise ValueError("max_time would end the training of every worker at another step: set max_steps.")
-        self.starts: list[Tensor] = []  # where the generators of random starts stand when the run begins
-        self.carried: State | None = None
-        self.ledger = Ledger()
+        own = [self.objective] if isinstance(self.objective, nn.Module) else []
+        self.modules = [self.network, *own]
+        self.parameters = trained_parameters(self.network, *own)
+        self.device = next(iter(self.parameters.values())).device
+        self.descent = Descent(self.parameters, self.recipe, self.optimizer_state, self.norms)
+        self.guard = Guard(self.parameters, self.descent, every_step=self.device.type == "cpu")
+        self.budget = Budget(self.recipe, len(self.batches))
         self.patience = Patience(self.recipe.tol, self.recipe.n_iter_no_change, self.recipe.patience_steps)
-        self.checks_every_step = next(iter(self.parameters.values())).device.type == "cpu"
-        self.monitor = Monitor(self.parameters)
-        self.clipping = Clipping(self.recipe.clip_norm, self.recipe.clip_quantile, self.norms)
-        self.before = self.copy()
-        self.begin = self.copy()
-        self.good = self.before if self.checks_every_step else self.copy()
-        self.average = self.copy() if self.recipe.weight_average else []
-        self.settled = False  # whether the average stands in the place of the weights
+        self.ledger = Ledger()
+        self.carried: State | None = None
+        self.ended: str | None = None if self.budget.epochs else "max_epochs"
+        self.opening = self.generator.get_state()
+        self.noise = self.generator if self.workers is None else torch.Generator()
+        self.starts: list[Tensor] = []  # where the generators of random starts stand when the run begins
 
     @property
     def columns(self) -> tuple[str, ...]:
         """What is written down of every epoch."""
-        known = (*HISTORY, *by_parameter(self.monitor.names))
-        parts = dict.fromkeys(name for entry in self.history for name in entry if name not in known)
-        return (*HISTORY, *parts, *by_parameter(self.monitor.names))
+        last = by_parameter(self.descent.monitor.names)
+        parts = dict.fromkeys(name for entry in self.history for name in entry if name not in (*HISTORY, *last))
+        return (*HISTORY, *parts, *last)
+
+    @property
+    def non_finite(self) -> list[dict[str, Any]]:
+        """Where a loss, gradient or weight was not finite: epoch, batch, parameters."""
+        return self.guard.events
+
+    def __repr__(self) -> str:
+        names = {"network": self.network, "batches": self.batches, "objective": self.objective}
+        facts = {name: type(value).__name__ for name, value in names.items()}
+        done = f"{self.budget.epoch} of {self.budget.epochs}"
+        return fact_line("Trainer", facts | {"epochs": done, "steps": self.budget.steps, "ended": self.ended})
+
+    # --- running ------------------------------------------------------------------------------------------------------
 
     def run(self) -> list[dict[str, float]]:
         """Train until a budget is spent or the loss stops improving; Ctrl-C ends it early and keeps what is learnt.
+
+        Raises
+        ------
+        NonFiniteError
+            If a loss, gradient or weight is not finite; the last good weights are kept.
 
         Warns
         -----
@@ -245,46 +237,58 @@ class Trainer:
         if self.checkpoint is not None:
             self.checkpoint.restore(self)
         finished = self.ended is not None
-        if finished and self.settled:
+        if finished and self.descent.averaged:
             return self.history
-        self.settle(False)
-        self.began = time.monotonic() - self.elapsed
+        self.descent.use_average(False)
+        self.budget.start()
         self.set_mode(training=True)
         try:
-            with drawing(self.network, self.noise), _bar(self.recipe, self.epochs, self.number) as bar:
-                for own, begun in zip(seeded_generators(self.network), self.starts, strict=False):
-                    own.set_state(begun)
-                while self.ended is None:
-                    entry = self.epoch()
-                    if bar is not None:
-                        _show(bar, entry)
-                self.check_weights()
+            self._epochs()
             if self.checkpoint is not None and not finished:
                 self.checkpoint.write(self)
         except KeyboardInterrupt:
             warnings.warn(
-                f"Training was interrupted in epoch {len(self.history)}, after {self.steps} steps; the estimator "
-                "keeps the weights learnt so far.",
+                f"Training was interrupted in epoch {len(self.history)}, after {self.budget.steps} steps; the "
+                "estimator keeps the weights learnt so far.",
                 stacklevel=outside(),
             )
         finally:
             self.set_mode(training=False)
-            self.settle(True)
+            self.descent.use_average(True)
             self.patience.restore(self.modules)
-        self.warn_of_an_early_end()
+        if self.ended in BUDGETS:
+            column = "loss" if self.validate is None else "validation_loss"
+            self.budget.warn_of_an_early_end(self.ended, [entry[column] for entry in self.history])
         return self.history
+
+    def _epochs(self) -> None:
+        """All epochs to come, with a bar where one is asked for."""
+        budget, recipe = self.budget, self.recipe
+        with (
+            drawing(self.network, self.noise),
+            Meter(
+                "fit", "epoch", budget.epochs, recipe.verbose, recipe.callback, budget.epoch, budget.elapsed
+            ) as meter,
+        ):
+            for own, begun in zip(seeded_generators(self.network), self.starts, strict=False):
+                own.set_state(begun)
+            while self.ended is None:
+                entry = self.epoch()
+                if meter.advance(entry["loss"], _detail(entry, recipe.verbose)):
+                    self.ended = self.ended or "callback"
+            self.guard.check_weights(len(self.history) - 1, len(self.batches) - 1)
 
     def epoch(self) -> dict[str, float]:
         """The batches of this epoch that are still to come; returns its entry in the history."""
-        if self.index == 0:
-            self.begin = self.good if self.checks_every_step else self.copy()
+        if self.budget.batch == 0:
+            self.guard.open_epoch()
         for batch in self.coming():
             self.step(batch)
-            self.batches_done += 1
-            self.index += 1
+            self.budget.batches_done += 1
+            self.budget.batch += 1
             if self.checkpoint is not None:
                 self.checkpoint.offer(self)
-            if self.spent():
+            if self.budget.spent():
                 break
         entry = self.close()
         self.ended = self.reason()
@@ -292,13 +296,13 @@ class Trainer:
 
     def coming(self) -> Iterator[Batch]:
         """The rest of the epoch: what it draws is drawn from where the generator stood at its beginning."""
-        if self.index == 0:
+        if self.budget.batch == 0:
             self.opening = self.generator.get_state()
             yield from self.batches.epoch(self.generator)
             return
         now = self.generator.get_state()
         self.generator.set_state(self.opening)
-        rest = self.batches.epoch(self.generator, self.index)
+        rest = self.batches.epoch(self.generator, self.budget.batch)
         first = next(rest, None)
         self.generator.set_state(now)
         if first is not None:
@@ -312,19 +316,28 @@ class Trainer:
             with torch.no_grad():
                 self.carried = self.passed(batch, state).state
             return
-        self.optimizer.zero_grad(set_to_none=True)
+        self.descent.optimizer.zero_grad(set_to_none=True)
         passed = self.passed(batch, state)
         self.carried = passed.state
         loss, weight = self.differentiated(batch, passed)
         if self.workers is not None and float(weight) == 0:
             return  # nobody has a target in this batch
-        row = self.clip(loss)
-        if self.checks_every_step:
-            self.check(row, self.index)
-        self.keep()
-        self.update()
-        ratios = self.monitor.ratios(self.before) if self.index == 0 else self.monitor.unmeasured
+        row = self.descent.clip(loss)
+        if self.guard.every_step:
+            self.guard.check_step(row, self.budget.epoch, self.budget.batch)
+        self.guard.open_update()
+        self.descent.update(self.budget.progress(), self.budget.steps + 1)
+        self.budget.steps += 1
+        monitor = self.descent.monitor
+        ratios = monitor.ratios(self.guard.before) if self.budget.batch == 0 else monitor.unmeasured
         self.ledger.add(torch.cat([row, ratios]), weight, passed.parts)
+
+    def passed(self, batch: Batch, state: State | None) -> Pass:
+        """What the objective makes of a batch."""
+        if self.workers is not None:
+            self.workers.seed(self.noise, self.generator.initial_seed(), self.budget.batches_done)
+        found = self.objective(self.network, batch, state, self.noise, self.budget.progress())
+        return check_pass(found, (*HISTORY, "steps_reached", *by_parameter(self.descent.monitor.names)))
 
     def differentiated(self, batch: Batch, passed: Pass) -> tuple[Tensor, Tensor | float]:
         """Backpropagation, seen by the observer and summed over workers: the loss, and what it counts."""
@@ -334,364 +347,135 @@ class Trainer:
                     leaf.retain_grad()
         passed.loss.backward()
         if self.observer is not None:
-            self.observer(self.number, batch if passed.batch is None else passed.batch, self.network, passed.output)
+            seen = batch if passed.batch is None else passed.batch
+            self.observer(self.budget.epoch, seen, self.network, passed.output)
         loss, weight = passed.loss.detach(), passed.weight if batch.counts else 0.0
         if self.workers is None:
             return loss, weight
-        gradients = self.monitor.gradients()
+        gradients = self.descent.monitor.gradients()
         for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
             parameter.grad = gradient
         return self.workers.share(gradients, loss, weight)
-
-    def passed(self, batch: Batch, state: State | None) -> Pass:
-        """What the objective makes of a batch."""
-        if self.workers is not None:
-            self.workers.seed(self.noise, self.generator.initial_seed(), self.batches_done)
-        found = self.objective(self.network, batch, state, self.noise, self.progress())
-        if not isinstance(found, Pass) or not isinstance(found.loss, Tensor) or found.loss.dim():
-            given = type(found).__name__ if not isinstance(found, Pass) else f"loss={_spoken(found.loss)}"
-            raise TypeError(
-                f"The objective gave {given}, expected a seqdyn.training.objective.Pass whose loss is a scalar tensor: "
-                "the mean over `weight` items."
-            )
-        self.check_pass(found)
-        taken = set(found.parts) & {*HISTORY, "steps_reached", *by_parameter(self.monitor.names)}
-        if taken:
-            raise ValueError(f"The objective's parts {sorted(taken)} are columns of the history: name them otherwise.")
-        return found
-
-    def check_pass(self, found: Pass) -> None:
-        """Raise if the weight is no weight, or a part no scalar. (What lies on a GPU is not waited for.)"""
-        weight = found.weight
-        there = isinstance(weight, Tensor) and weight.device.type != "cpu"
-        if not is_scalar(weight) or not (there or 0 <= float(weight) < math.inf):
-            raise ValueError(
-                f"The objective gave weight={_told(weight)}, expected a number of at least 0: how many items its loss "
-                "is the mean of."
-            )
-        if not isinstance(found.parts, Mapping):
-            raise TypeError(f"The objective gave parts={found.parts!r}, expected a dict of names to scalar tensors.")
-        for name, part in found.parts.items():
-            if not is_scalar(part):
-                raise ValueError(
-                    f"The part {name!r} of the objective is {_told(part)}, expected a scalar: a mean over the batch."
-                )
 
     def set_mode(self, training: bool) -> None:
         """Training or evaluation, of the network and of an objective that is a module."""
         for module in self.modules:
             module.train(training)
 
-    def copy(self) -> list[Tensor]:
-        """The parameters as they are now."""
-        return [parameter.detach().clone() for parameter in self.parameters.values()]
-
-    @torch.no_grad()
-    def keep(self) -> None:
-        """Remember the parameters as they are before the update; where steps are checked, they are good."""
-        torch._foreach_copy_(self.before, list(self.parameters.values()))
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Go back to the last parameters whose loss and gradient were finite; an average of the others is given up."""
-        self.average = []
-        for good, parameter in zip(self.good, self.parameters.values(), strict=True):
-            parameter.copy_(good)
-
-    def clip(self, loss: Tensor) -> Tensor:
-        """Shorten the gradient to its limit, as torch does; returns [loss, norm before, factor, whether it was longer,
-        norm of every parameter's before]."""
-        gradients = self.monitor.gradients()
-        norms = self.monitor.norms(gradients)
-        norm = torch.linalg.vector_norm(norms)
-        limit = self.clipping.limit(norm)
-        factor = (limit / (norm + 1e-6)).clamp(max=1.0)
-        if isinstance(limit, Tensor) or math.isfinite(limit):
-            torch._foreach_mul_(gradients, factor.to(gradients[0].dtype))
-        return torch.cat([torch.stack([loss.to(norms), norm, factor, (norm > limit).to(norms)]), norms])
-
-    def update(self) -> None:
-        """One optimizer step at the rate the schedule says."""
-        rate = self.recipe.learning_rate * self.schedule.factor(self.progress())
-        if not math.isfinite(rate):
-            raise ValueError(f"The schedule made the learning rate {rate} at progress {self.progress():.3f}.")
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.steps += 1
-        self.follow()
-
-    @torch.no_grad()
-    def follow(self) -> None:
-        """Move the average of the weights towards them; early on faster, so that the start is soon forgotten."""
-        if self.average:
-            share = 1 - min(self.recipe.weight_average, (1 + self.steps) / (10 + self.steps))
-            torch._foreach_lerp_(self.average, list(self.parameters.values()), share)
-
-    def settle(self, over: bool) -> None:
-        """Put the average in the place of the weights, where one is kept, or the weights back in theirs."""
-        if over != self.settled:
-            self.exchange()
-            self.settled = over
-
-    @torch.no_grad()
-    def exchange(self) -> None:
-        """Swap the weights with their average, where one is kept."""
-        for average, parameter in zip(self.average, self.parameters.values(), strict=False):
-            kept = parameter.clone()
-            parameter.copy_(average)
-            average.copy_(kept)
-
-    # --- how far it is ------------------------------------------------------------------------------------------------
-
-    def progress(self) -> float:
-        """How much of the longest possible training is done, in [0, 1]."""
-        done = self.batches_done / (self.epochs * len(self.batches))
-        if self.recipe.max_steps is not None:
-            done = max(done, self.steps / self.recipe.max_steps)
-        if self.recipe.max_time is not None:
-            done = max(done, (time.monotonic() - self.began) / self.recipe.max_time)
-        return min(done, 1.0)
-
-    def spent(self) -> bool:
-        """Whether the budget of steps or of seconds is used up."""
-        return self._out_of_steps() or self._out_of_time()
-
-    def reason(self) -> str | None:
-        """Why the training is over; None if it goes on."""
-        reasons = {
-            "max_steps": self._out_of_steps(),
-            "max_time": self._out_of_time(),
-            "patience": self.patience.exhausted(),
-            "max_epochs": self.number >= self.epochs,
-        }
-        return next((reason for reason, holds in reasons.items() if holds), None)
-
-    def _out_of_steps(self) -> bool:
-        return self.recipe.max_steps is not None and self.steps >= self.recipe.max_steps
-
-    def _out_of_time(self) -> bool:
-        return self.recipe.max_time is not None and time.monotonic() - self.began >= self.recipe.max_time
-
-    def warn_of_an_early_end(self) -> None:
-        """Say that a budget was spent while the loss still fell, and what to set."""
-        column = "loss" if self.validate is None else "validation_loss"
-        gained = gained_at_the_end([entry[column] for entry in self.history])
-        if self.ended in (None, "patience") or gained <= STILL_FALLING:
-            return
-        now = {
-            "max_steps": f"max_steps={self.recipe.max_steps}",
-            "max_time": f"max_time={self.recipe.max_time}",
-            "max_epochs": f"{self.epochs} epochs",
-        }[self.ended]
-        warnings.warn(
-            f"The training ended after {now} ({self.steps} steps) while the loss still fell: its last tenth brought "
-            f"{gained:.0%} of all that was gained. Set a larger {self.ended} to learn on.",
-            ConvergenceWarning,
-            stacklevel=outside(),
-        )
-
-    # --- what is not finite -------------------------------------------------------------------------------------------
-
-    def check(self, row: Tensor, index: int) -> None:
-        """Raise if loss or gradient norm of a step of this epoch is not finite."""
-        loss, norm = row[:2].tolist()
-        if math.isfinite(loss) and math.isfinite(norm):
-            return
-        bad = self.monitor.broken(row)
-        where = f"first in {_named(bad)}" if bad else "in the loss itself"
-        limit = "set clip_norm" if self.recipe.clip_norm is None else f"lower clip_norm (now {self.recipe.clip_norm:g})"
-        self.fail(
-            f"Not finite in epoch {self.number}, batch {index}: loss {loss:g}, gradient norm {norm:g}, {where}.",
-            f", {limit}, or look at the data of this batch.",
-            (self.number, index, bad),
-        )
-
-    def check_weights(self) -> None:
-        """Raise if the last update, which no loss has seen, made weights that are not finite."""
-        bad = tuple(name for name, p in self.parameters.items() if not bool(p.isfinite().all()))
-        if bad:
-            epoch, index = len(self.history) - 1, len(self.batches) - 1
-            self.fail(
-                f"The update in epoch {epoch}, batch {index} made weights that are not finite, first in {_named(bad)}.",
-                ".",
-                (epoch, index, bad),
-            )
-
-    def check_validation(self, loss: float) -> None:
-        """Raise if the loss on the part held out is not finite."""
-        if self.validate is not None and not math.isfinite(loss):
-            index = len(self.batches) - 1
-            self.fail(
-                f"The validation loss in epoch {self.number}, after batch {index}, is {loss:g}.",
-                ".",
-                (self.number, index, ()),
-            )
-
-    def fail(self, what: str, way_out: str, place: tuple[int, int, tuple[str, ...]]) -> NoReturn:
-        """Go back to the last good weights, write the event down, and raise."""
-        self.restore()
-        self.non_finite.append(dict(zip(("epoch", "batch", "parameters"), place, strict=True)))
-        rate = self.optimizer.param_groups[0]["lr"]
-        raise NonFiniteError(
-            f"{what} The last good weights are kept. Lower learning_rate (now {rate:g}){way_out}", *place
-        )
-
     # --- the end of an epoch ------------------------------------------------------------------------------------------
 
     def close(self) -> dict[str, float]:
         """Bring the epoch's measurements to the host, validate, and write the history."""
-        table = self.ledger.table(len(self.monitor.columns))
-        if not self.checks_every_step and self.ledger.rows:
-            self.check_late(table)
-        self.good = self.good if self.checks_every_step else self.begin
-        means = self.monitor.means(table) | {"loss": self.ledger.mean_loss()}
-        self.exchange()
+        monitor, budget, steps = self.descent.monitor, self.budget, len(self.ledger.rows)
+        table = self.ledger.table(len(monitor.columns))
+        self.guard.check_epoch(table[:steps], budget.epoch)
+        means = monitor.means(table)
+        self.descent.use_average(True)
         entry = {
-            "epoch": self.number,
-            "loss": means.pop("loss"),
-            "validation_loss": self.validation_loss(),
-            "gradient_norm": means.pop("gradient_norm"),
-            "clip_coefficient": means.pop("clip_coefficient"),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "seconds": time.monotonic() - self.began,
-            "clip_fraction": means.pop("clip_fraction"),
+            "epoch": budget.epoch,
+            "loss": self.ledger.mean_loss(),
+            "validation_loss": math.nan if self.validate is None else self.validation_loss(self.validate),
+            "gradient_norm": means["gradient_norm"],
+            "clip_coefficient": means["clip_coefficient"],
+            "learning_rate": self.descent.rate,
+            "seconds": budget.seconds(),
+            "clip_fraction": means["clip_fraction"],
             **self.ledger.mean_parts(),
-            **means,
         }
+        entry |= {name: mean for name, mean in means.items() if name not in entry}
         self.history.append(entry)
-        self.check_validation(entry["validation_loss"])
-        monitored = entry["loss"] if self.validate is None else entry["validation_loss"]
-        self.schedule.observe(monitored)
-        self.patience.observe(monitored, len(self.ledger.rows), self.modules if self.validate is not None else ())
-        self.exchange()
-        self.number, self.index, self.carried, self.ledger = self.number + 1, 0, None, Ledger()
+        monitored = entry["loss"]
+        if self.validate is not None:
+            monitored = entry["validation_loss"]
+            self.guard.check_validation(monitored, budget.epoch, len(self.batches) - 1)
+        self.descent.schedule.observe(monitored)
+        self.patience.observe(monitored, steps, self.modules if self.validate is not None else ())
+        self.descent.use_average(False)
+        budget.epoch, budget.batch, self.carried, self.ledger = budget.epoch + 1, 0, None, Ledger()
         return entry
 
-    def check_late(self, table: Tensor) -> None:
-        """Look through an epoch whose steps were not checked one by one."""
-        broken = ~table[:, :2].isfinite().all(1)
-        if bool(broken.any()):
-            first = int(broken.nonzero()[0])
-            self.good = self.begin if first > 0 else self.good
-            self.check(table[first], first)
-
-    def validation_loss(self) -> float:
-        """The loss on the part held out in time; NaN if there is none."""
-        if self.validate is None:
-            return math.nan
+    def validation_loss(self, validate: Callable[[], float]) -> float:
+        """The loss on the part held out in time."""
         self.set_mode(training=False)
         try:
-            return self.validate()
+            return validate()
         finally:
             self.set_mode(training=True)
+
+    def reason(self) -> str | None:
+        """Why the training is over; None if it goes on."""
+        if spent := self.budget.spent():
+            return spent
+        if self.patience.exhausted():
+            return "patience"
+        return "max_epochs" if self.budget.epoch >= self.budget.epochs else None
 
     # --- going on later -----------------------------------------------------------------------------------------------
 
     def mark(self) -> dict[str, str]:
-        """What a training is of, as far as the trainer knows: its recipe, the shapes of its weights, its batches.
-
-        Where nothing depends on the progress, the budget is left out: one that was spent may be raised.
-        """
-        free = {"verbose", *(BUDGETS if self.recipe.schedule is None else ())}
-        recipe = {part.name: getattr(self.recipe, part.name) for part in fields(self.recipe) if part.name not in free}
+        """What a training is of, as far as the trainer knows: its recipe, the shapes of its weights, its batches."""
         shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in self.parameters.items())
-        own = {"weights": shapes, "batches": f"{len(self.batches)} an epoch"}
-        return {name: described(value) for name, value in recipe.items()} | own
+        return self.recipe.mark() | {"weights": shapes, "batches": f"{len(self.batches)} an epoch"}
 
     def state(self) -> dict[str, Any]:
         """Everything the next step depends on, as a tree that files can hold; going on from it is bit-equal.
 
         With ``max_time`` the clock has a say in the progress, which no state can repeat.
         """
-        over = self.settled
-        self.settle(False)
+        over = self.descent.averaged
+        self.descent.use_average(False)
         try:
-            return self._state()
+            return {
+                "modules": [copied(module) for module in self.modules],
+                "patience": copy.deepcopy(self.patience.state()),
+                "ledger": self.ledger.state(),
+                "generator": {"opening": self.opening.clone(), "now": self.generator.get_state()},
+                "starts": [own.get_state() for own in seeded_generators(self.network)] or self.starts,
+                "carried": self.carried,
+                "weights": self.guard.state() | {"average": clones(self.descent.average)},
+                "counters": self.budget.state() | {"ended": self.ended},
+                "history": [dict(entry) for entry in self.history],
+                "non_finite": copy.deepcopy(self.guard.events),
+                **self.descent.state(),
+            }
         finally:
-            self.settle(over)
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "modules": [copied(module) for module in self.modules],
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "schedule": self.schedule.state(),
-            "patience": copy.deepcopy(self.patience.state()),
-            "ledger": self.ledger.state(),
-            "generator": {"opening": self.opening.clone(), "now": self.generator.get_state()},
-            "starts": [own.get_state() for own in seeded_generators(self.network)] or self.starts,
-            "carried": self.carried,
-            "weights": {name: [weight.clone() for weight in getattr(self, name)] for name in self._kept()},
-            "norms": self.clipping.seen,
-            "counters": {name: getattr(self, name) for name in COUNTERS} | {"elapsed": self._elapsed()},
-            "history": [dict(entry) for entry in self.history],
-            "non_finite": copy.deepcopy(self.non_finite),
-        }
+            self.descent.use_average(over)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state` gave, in a trainer that was made as that one was."""
-        device = next(iter(self.parameters.values())).device
         for module, weights in zip(self.modules, state["modules"], strict=True):
             module.load_state_dict(weights)
-        self.settled = False
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self.schedule.load_state(state["schedule"])
+        kept = {name: [w.to(self.device, copy=True) for w in group] for name, group in state["weights"].items()}
+        self.descent.load_state(state, kept["average"])
+        self.guard.load_state(kept, copy.deepcopy(state["non_finite"]))
         self.patience.load_state(copy.deepcopy(state["patience"]))
+        self.budget.load_state(state["counters"])
         self.ledger = Ledger()
-        self.ledger.load_state(state["ledger"], device)
+        self.ledger.load_state(state["ledger"], self.device)
         self.opening = state["generator"]["opening"].cpu()
         self.generator.set_state(state["generator"]["now"].cpu())
         self.starts = [begun.cpu() for begun in state["starts"]]
         self.carried = state["carried"]
-        for name, kept in state["weights"].items():
-            setattr(self, name, [weight.to(device, copy=True) for weight in kept])
-        self.good = self.before if self.checks_every_step else self.good
-        self.clipping.seen = state["norms"]
-        vars(self).update(state["counters"])
         self.history = [dict(entry) for entry in state["history"]]
-        self.non_finite = copy.deepcopy(state["non_finite"])
-        self.began = time.monotonic() - self.elapsed
-        if self.index == 0 and self.number:
+        self.ended = state["counters"]["ended"]
+        if self.budget.batch == 0 and self.budget.epoch:
             self.ended = self.reason()  # a budget may be larger now
 
-    def _kept(self) -> tuple[str, ...]:
-        """The copies of the weights that the next step may go back to."""
-        return ("before", "average", *(() if self.checks_every_step else ("begin", "good")))
 
-    def _elapsed(self) -> float:
-        return time.monotonic() - self.began if "began" in vars(self) else self.elapsed
-
-
-BUDGETS = ("max_epochs", "max_steps", "max_time")
-"""What says how long a training may be."""
-
-COUNTERS = ("number", "index", "steps", "batches_done", "ended")
-"""Where a training stands."""
-
-
-def _named(parameters: tuple[str, ...]) -> str:
-    return f"the parameter{'s' if len(parameters) > 1 else ''} {', '.join(map(repr, parameters))}"
+def trained_parameters(network: nn.Module, objective: nn.Module | None = None) -> dict[str, nn.Parameter]:
+    """What a training changes, by name; a parameter that both hold is trained once, under its name in the network."""
+    own = [] if objective is None else [("objective.", objective)]
+    named = [
+        (prefix + name, parameter)
+        for prefix, module in [("", network), *own]
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    ]
+    first = {parameter: name for name, parameter in reversed(named)}
+    return {name: parameter for name, parameter in named if first[parameter] == name}
 
 
-def _spoken(loss: Any) -> str:
-    return f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-
-
-def is_scalar(value: Any) -> bool:
-    """Whether a value is one number, in a tensor or by itself."""
-    return value.dim() == 0 if isinstance(value, Tensor) else is_number(value)
-
-
-def _told(value: Any) -> str:
-    return _spoken(value) if isinstance(value, Tensor) and value.dim() else repr(value)
-
-
-def _bar(recipe: Recipe, epochs: int, done: int) -> AbstractContextManager[tqdm[Any] | None]:
-    """A progress bar with ``verbose``; nothing otherwise, since even a disabled bar starts a thread."""
-    return tqdm(total=epochs, initial=done, unit="epoch") if recipe.verbose else nullcontext()
-
-
-def _show(bar: tqdm[Any], entry: dict[str, float]) -> None:
-    """Advance the bar by one epoch."""
-    bar.set_postfix({key: f"{entry[key]:.3g}" for key in ("loss", "validation_loss") if math.isfinite(entry[key])})
-    bar.update()
+def _detail(entry: dict[str, float], verbose: bool | int) -> str:
+    """What the bar says of an epoch beside its loss."""
+    columns = ("validation_loss", "learning_rate", "gradient_norm") if verbose > 1 else ("validation_loss",)
+    return ", ".join(f"{name}={entry[name]:.3g}" for name in columns if math.isfinite(entry[name]))

@@ -9,7 +9,7 @@ gradient are others, each a function or a module of some ten lines.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from seqdyn.checks import is_number
 from seqdyn.state import State
 from seqdyn.training.batches import Batch, Batches
 from seqdyn.training.forward import forward
@@ -128,6 +129,58 @@ def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
 def total_weight(values: Tensor, weight: Tensor | None) -> Tensor | float:
     """Σ w; the number of values where there are no weights."""
     return float(values.numel()) if weight is None else weight.expand_as(values).sum()
+
+
+def check_pass(found: Any, taken: Collection[str]) -> Pass:
+    """What an objective gave, if it is a pass. (What lies on a GPU is not waited for.)
+
+    Parameters
+    ----------
+    found : object
+    taken : collection of str
+        Names that no part may have.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none, the loss or a part is no scalar, the weight no weight, or a name is taken.
+    """
+    if not isinstance(found, Pass) or not isinstance(found.loss, Tensor) or found.loss.dim():
+        given = type(found).__name__ if not isinstance(found, Pass) else f"loss={_form_given(found.loss)}"
+        raise TypeError(
+            f"The objective gave {given}, expected a seqdyn.training.objective.Pass whose loss is a scalar tensor: "
+            "the mean over `weight` items."
+        )
+    weight = found.weight
+    waits = isinstance(weight, Tensor) and weight.device.type != "cpu"
+    if not is_scalar(weight) or not (waits or 0 <= float(weight) < math.inf):
+        raise ValueError(
+            f"The objective gave weight={_value_given(weight)}, expected a number of at least 0: how many items its "
+            "loss is the mean of."
+        )
+    if not isinstance(found.parts, Mapping):
+        raise TypeError(f"The objective gave parts={found.parts!r}, expected a dict of names to scalar tensors.")
+    for name, part in found.parts.items():
+        if not is_scalar(part):
+            raise ValueError(
+                f"The part {name!r} of the objective is {_value_given(part)}, expected a scalar: a mean over the batch."
+            )
+    if names := sorted(set(found.parts) & set(taken)):
+        raise ValueError(f"The objective's parts {names} are columns of the history: name them otherwise.")
+    return found
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether a value is one number, in a tensor or by itself."""
+    return value.dim() == 0 if isinstance(value, Tensor) else is_number(value)
+
+
+def _form_given(value: Any) -> str:
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def _value_given(value: Any) -> str:
+    return _form_given(value) if isinstance(value, Tensor) and value.dim() else repr(value)
 
 
 @torch.no_grad()

@@ -28,12 +28,15 @@ from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.composition import Readout
+from seqdyn.progress import Progress
 from seqdyn.state import flatten
-from seqdyn.training import loop
+from seqdyn.training import stopping
 from seqdyn.training.batches import Batch, Rows, Spans, Streams
+from seqdyn.training.checkpoint import Checkpoint
 from seqdyn.training.heads import Custom, Squared
 from seqdyn.training.loop import NonFiniteError, Recipe, Trainer
 from seqdyn.training.objective import Pass, Supervised, evaluated
+from seqdyn.training.optimisation import clones
 from tests.training.series import noise
 
 Array = np.ndarray[Any, Any]
@@ -181,7 +184,7 @@ def test_where_steps_are_checked_once_an_epoch() -> None:
     network, good = elman(), elman()
     trainer(good, max_epochs=2).run()
     late = trainer(network, loss=After(7, lambda output, target: output * math.nan))
-    late.checks_every_step = False
+    late.guard.every_step = False
     with pytest.raises(NonFiniteError, match="epoch 2, batch 1"):
         late.run()
     assert equal(weights(network), weights(good)) and len(late.history) == 2
@@ -349,7 +352,7 @@ def test_max_time(monkeypatch: pytest.MonkeyPatch) -> None:
         return (output - target) ** 2
 
     X, y = six_series()
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(stopping, "time", SimpleNamespace(monotonic=lambda: now[0]))
     model = small(loss=slow, max_time=7.5, max_epochs=50).fit(X, y)
     assert now[0] == 108.0
     assert model.history_["seconds"].tolist() == [3.0, 6.0, 8.0]
@@ -651,10 +654,10 @@ def with_pass(change: Callable[[Pass], Any], network: nn.Module | None = None) -
 def test_objectives_that_are_wrong(change: Any, error: Any, message: str) -> None:
     """Said before the first weight has moved."""
     trainer = with_pass(change)
-    before = trainer.copy()
+    before = clones(trainer.descent.weights)
     with pytest.raises(error, match=message):
         trainer.run()
-    assert all(map(torch.equal, before, trainer.copy()))
+    assert all(map(torch.equal, before, trainer.descent.weights))
 
 
 def test_a_network_of_another_width_or_kind() -> None:
@@ -694,7 +697,7 @@ def test_a_parameter_that_both_hold_is_trained_once() -> None:
     assert len(again.parameters) == len(plain.parameters)
     again.run()
     plain.run()
-    assert all(map(torch.equal, plain.copy(), again.copy()))
+    assert all(map(torch.equal, plain.descent.weights, again.descent.weights))
     assert plain.history[-1]["gradient_norm"] == again.history[-1]["gradient_norm"]
 
 
@@ -736,3 +739,63 @@ def test_one_row_after_early_stopping() -> None:
     X, y = six_series()
     model = small(early_stopping=True).fit(X, y)
     assert len(model.partial_fit(X[:1, :1], y[:1, :1]).history_) == 1
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_callback_sees_every_epoch() -> None:
+    """Its number of so many, the loss of the history, and the seconds."""
+    seen: list[Progress] = []
+    made = trainer(elman(), callback=seen.append)
+    history = made.run()
+    assert [(one.what, one.unit, one.done, one.total) for one in seen] == [("fit", "epoch", n, 4) for n in (1, 2, 3, 4)]
+    assert [one.loss for one in seen] == [entry["loss"] for entry in history]
+    assert made.ended == "max_epochs" and seen[-1].seconds_left == 0
+
+
+def test_a_true_answer_ends_the_training() -> None:
+    """After that epoch, without a word about budgets; the best weights are restored as always."""
+    losses = iter([3.0, 1.0, 2.0, 0.5])
+    plan: dict[str, Any] = {"validate": lambda: next(losses), "learning_rate": 0.05}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = trainer(elman(), callback=lambda progress: progress.done == 3, **plan)
+        assert len(made.run()) == 3
+    assert made.ended == "callback" and made.patience.best == 1.0
+    shorter = trainer(elman(), max_epochs=2, learning_rate=0.05)
+    shorter.run()
+    assert all(map(torch.equal, made.descent.weights, shorter.descent.weights))
+
+
+def test_what_was_stopped_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    """As one whose budget was spent: to the end of one that was never stopped."""
+    whole = trainer(elman())
+    whole.run()
+    stopped = trainer(elman(), checkpoint=Checkpoint(tmp_path / "c"), callback=lambda progress: progress.done == 2)
+    assert len(stopped.run()) == 2
+    seen: list[Progress] = []
+    resumed = trainer(elman(), checkpoint=Checkpoint(tmp_path / "c"), callback=seen.append)
+    resumed.run()
+    assert [one.done for one in seen] == [3, 4]
+    assert all(map(torch.equal, resumed.descent.weights, whole.descent.weights))
+
+
+def test_more_words_on_the_bar(capfd: pytest.CaptureFixture[str]) -> None:
+    """verbose=2 tells the rate and the norm, too; 1 does not, and a truth value is 1."""
+    for verbose, more in ((True, False), (1, False), (2, True)):
+        trainer(elman(), validate=lambda: 1.0, verbose=verbose).run()
+        err = capfd.readouterr().err
+        assert "fit:" in err and "4/4" in err and "loss=" in err and "validation_loss=1" in err
+        assert all((name in err) == more for name in ("learning_rate=0.01", "gradient_norm="))
+
+
+def test_trainings_and_recipes_show_what_they_are() -> None:
+    """In one line, without data and weights; a recipe shows what is not as by default."""
+    made = trainer(elman(), clip_norm=1.0)
+    assert repr(made) == (
+        "Trainer(network=Elman, batches=Spans, objective=Supervised, epochs=0 of 4, steps=0, ended=None)"
+    )
+    made.run()
+    assert "epochs=4 of 4, steps=12, ended=max_epochs" in repr(made)
+    assert repr(Recipe()) == "Recipe()" and repr(Recipe("sgd", max_epochs=3)) == "Recipe(optimizer='sgd', max_epochs=3)"

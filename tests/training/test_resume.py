@@ -128,7 +128,7 @@ def made(name: str, checkpoint: Any = None) -> Trainer:
     late = plan.pop("late", False)
     plan["recipe"] = Recipe(**{**vars(plan["recipe"]), "max_epochs": plan["recipe"].max_epochs or 6})
     trainer = Trainer(**plan, generator=torch.Generator().manual_seed(5), checkpoint=checkpoint)
-    trainer.checks_every_step = not late
+    trainer.guard.every_step = not late
     return trainer
 
 
@@ -145,7 +145,7 @@ def same(one: Trainer, other: Trainer) -> None:
     """To the bit."""
     (kept, history), (others, expected) = ending(one), ending(other)
     assert len(kept) == len(others) and all(torch.equal(a, b) for a, b in zip(kept, others, strict=True))
-    assert repr(history) == repr(expected) and one.ended == other.ended and one.steps == other.steps
+    assert repr(history) == repr(expected) and one.ended == other.ended and one.budget.steps == other.budget.steps
 
 
 @pytest.mark.parametrize("name", TRAININGS)
@@ -154,7 +154,7 @@ def test_a_training_goes_on_from_any_step(name: str, tmp_path: Path) -> None:
     snapshots = Snapshots(tmp_path)
     whole = made(name, snapshots)
     whole.run()
-    assert len(snapshots.states) == whole.batches_done > 5
+    assert len(snapshots.states) == whole.budget.batches_done > 5
     plain = made(name)
     plain.run()
     same(whole, plain)
@@ -170,7 +170,7 @@ def test_a_training_goes_on_from_between_two_epochs(tmp_path: Path) -> None:
     whole, first = made("buckets, dropout"), made("buckets, dropout")
     whole.run()
     first.set_mode(training=True)
-    first.began = 0.0
+    first.budget.start()
     first.epoch()
     write(tmp_path / "state", first.state())
     second = made("buckets, dropout")
@@ -184,7 +184,7 @@ def test_the_best_weights_go_on(tmp_path: Path) -> None:
 
     def validated(checkpoint: Any) -> Trainer:
         trainer = made("buckets, dropout", checkpoint)
-        trainer.validate = lambda: [3.0, 1.0, 2.0, 2.5][trainer.number]
+        trainer.validate = lambda: [3.0, 1.0, 2.0, 2.5][trainer.budget.epoch]
         return trainer
 
     snapshots = Snapshots(tmp_path)
@@ -234,7 +234,7 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     own = Trainer.step
 
     def step(self: Trainer, batch: Any) -> None:
-        if self.batches_done >= steps:
+        if self.budget.batches_done >= steps:
             raise Killed
         own(self, batch)
 
@@ -442,7 +442,7 @@ def test_any_tree_is_carried_through_a_file(tmp_path: Path) -> None:
     stopped, own = training(Checkpoint(tmp_path / "c", every=0.0)), Trainer.step
 
     def step(batch: Any) -> None:
-        if stopped.batches_done == 4:
+        if stopped.budget.batches_done == 4:
             raise Killed
         own(stopped, batch)
 
@@ -522,7 +522,7 @@ def test_a_checkpoint_is_written_when_it_is_time(tmp_path: Path, monkeypatch: py
     trainer = made("streams", checkpoint)
     trainer.observer = lambda *given: now.__setitem__(0, now[0] + 4.0)
     trainer.run()
-    steps = trainer.batches_done
+    steps = trainer.budget.batches_done
     assert written == [*(12.0 * k for k in range(1, steps * 4 // 12 + 1)), 4.0 * steps]
     for every in (-1.0, True, "often", math.nan):
         with pytest.raises(ValueError, match="checkpoint_every must be a number of seconds of at least 0"):

@@ -15,7 +15,7 @@ from seqdyn.training.batches import Spans
 from seqdyn.training.heads import Custom, Squared
 from seqdyn.training.loop import Recipe, Trainer
 from seqdyn.training.objective import Supervised
-from seqdyn.training.schedules import Plateau, as_schedule
+from seqdyn.training.optimisation import Plateau, as_schedule
 from tests.training.series import noise
 
 NAMES = ["constant", "cosine", "warmup", "warmup_cosine"]

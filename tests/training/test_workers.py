@@ -63,7 +63,7 @@ def ended(trainer: Trainer) -> dict[str, Any]:
     return {
         "weights": [p.detach().clone() for p in trainer.network.parameters()],
         "history": [[entry[name] for name in names] for entry in trainer.history],
-        "steps": trainer.steps,
+        "steps": trainer.budget.steps,
     }
 
 
@@ -82,7 +82,7 @@ def work(rank: int, folder: str, meeting: str) -> None:
         own = stopped.step
 
         def step(batch: Any, trainer: Trainer = stopped, own: Any = own) -> None:
-            if trainer.batches_done == 4:
+            if trainer.budget.batches_done == 4:
                 raise KeyboardInterrupt
             own(batch)
 
