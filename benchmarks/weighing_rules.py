@@ -31,7 +31,7 @@ RULES = [
     for power, leaning, best, prior in product((2.0, 4.0, 8.0), (1.0, 5.0, 25.0), (1, 3), (True, False))
 ]
 SHIPPED = {"POWER": weighing.POWER, "LEANING": weighing.LEANING, "BEST": weighing.BEST, "prior": True}
-PRIOR = dict(candidates.PRIOR)
+PRIOR = dict(candidates.MEMBER_PRIOR)
 
 
 def rows_of(one: dict[str, Any], cut: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -68,8 +68,8 @@ def applied(rule: dict[str, Any]) -> None:
     """Put a rule in the place of the shipped one."""
     for name in ("POWER", "LEANING", "BEST"):
         setattr(weighing, name, rule[name])
-    candidates.PRIOR.clear()
-    candidates.PRIOR.update(PRIOR if rule["prior"] else {})
+    candidates.MEMBER_PRIOR.clear()
+    candidates.MEMBER_PRIOR.update(PRIOR if rule["prior"] else {})
 
 
 def mean(ratios: np.ndarray) -> float:

@@ -10,15 +10,15 @@ import numpy as np
 
 from seqdyn.checks import check_choice, check_count
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.bounds import held, input_stretch, limits, runaways
+from seqdyn.forecasting.bounds import held_within, input_stretch, limits, runaways
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
-from seqdyn.forecasting.held_out import HeldOut, best
+from seqdyn.forecasting.held_out import ForwardChaining, best_choices
 from seqdyn.forecasting.lags import default_input_lags
-from seqdyn.forecasting.least_squares import Order, fit
-from seqdyn.forecasting.linear_weights import Weights, roll, with_inputs
+from seqdyn.forecasting.least_squares import Order, fit_autoregressions
+from seqdyn.forecasting.linear_weights import Weights, roll_out, with_inputs
 from seqdyn.forecasting.naive import check_season, gaussian
 from seqdyn.forecasting.tables import series_means
-from seqdyn.forecasting.unfitted import FEWEST, interpolated, last_value_notes
+from seqdyn.forecasting.unfitted import LEAST_ROWS, interpolated, last_value_notes
 from seqdyn.forecasting.units import Units, log_choices
 
 Array = np.ndarray[Any, Any]
@@ -108,9 +108,9 @@ class AutoRegForecaster(PanelForecaster):
         choices = log_choices(panel, self.log)
         if len(choices) == 1:
             return choices[0]
-        last = HeldOut.of(panel, season, season)
+        last = ForwardChaining.of(panel, season, season)
         found = [last.errors(partial(self._tried, whole, logged, lags)) for logged in choices]
-        return np.array(choices)[best(np.concatenate(found), False), np.arange(len(lags))]
+        return np.array(choices)[best_choices(np.concatenate(found), False), np.arange(len(lags))]
 
     def _tried(self, whole: Panel, logged: Array, lags: Array, kept: Array) -> tuple[Units, list[Weights]]:
         units, weights = self._fitted(whole, logged, lags, kept)
@@ -125,7 +125,7 @@ class AutoRegForecaster(PanelForecaster):
     def _fewest(self, panel: Panel, lags: Array) -> Array:
         """Rows below which a series is not fitted."""
         inputs = panel.future.shape[1] * (self._input_lags(panel) + 1)
-        return np.maximum(FEWEST, 2 * lags + 2 + inputs)
+        return np.maximum(LEAST_ROWS, 2 * lags + 2 + inputs)
 
     def _input_lags(self, panel: Panel) -> int:
         if not panel.future.shape[1]:
@@ -140,7 +140,9 @@ class AutoRegForecaster(PanelForecaster):
         for count in np.unique(lags):
             own = np.flatnonzero(lags == count)
             order = Order(int(count), self._input_lags(panel))
-            parts.append((own, fit(panel, values, inputs, order, np.zeros((1, 1)), kept=kept, numbers=own)[0]))
+            parts.append(
+                (own, fit_autoregressions(panel, values, inputs, order, np.zeros((1, 1)), kept=kept, numbers=own)[0])
+            )
         weights = Weights.joined(parts)
         rows = panel.lengths if kept is None else np.add.reduceat(kept, panel.starts, dtype=np.int64)
         few = rows < self._fewest(panel, lags)
@@ -154,7 +156,7 @@ class AutoRegForecaster(PanelForecaster):
         every = np.arange(len(lags))
         first = np.maximum(lags, weights.window - 1)
         rows = np.flatnonzero(whole.steps >= first[whole.series])
-        z = roll(whole, every, units, weights, whole.series[rows], rows, 1, whole.future[rows][:, None])
+        z = roll_out(whole, every, units, weights, whole.series[rows], rows, 1, whole.future[rows][:, None])
         square = np.full(len(whole.target), np.nan)
         square[rows] = (units.of_panel(whole, every)[rows] - z[:, 0]) ** 2
         return np.sqrt(series_means(square, whole.starts))
@@ -166,14 +168,14 @@ class AutoRegForecaster(PanelForecaster):
         owner = number[series]
         units = Units(self.centre_, self.scale_, self.logged_, self.input_centre_, self.input_scale_)
         weights = Weights(self.coefficients_, self.intercepts_, self.input_coefficients_)
-        z = roll(panel, number, units, weights, series, rows, horizon, future)
+        z = roll_out(panel, number, units, weights, series, rows, horizon, future)
         bounds = limits(panel, series, rows, horizon, input_stretch(units.of_inputs(future, owner)))
-        mean, count = held(units.restored(z, owner), bounds)
+        mean, count = held_within(units.restored(z, owner), bounds)
         notes = runaways(type(self).__name__, panel, series, count)
         found = gaussian(z, lambda: self._deviation(horizon)[owner], levels)
         if found.quantiles is None:
             return Forecasts(mean, None, notes)
-        return Forecasts(mean, held(units.restored(found.quantiles, owner), bounds)[0], notes)
+        return Forecasts(mean, held_within(units.restored(found.quantiles, owner), bounds)[0], notes)
 
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> Self:

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from seqdyn.checks import check_count, outside
 from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.candidates import Candidates, candidates, network_of
+from seqdyn.forecasting.candidates import ForecasterPool, candidate_forecasters, network_of
 from seqdyn.forecasting.choices import summary
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.envelope import Envelope
@@ -28,13 +28,13 @@ from seqdyn.forecasting.forecaster import Forecaster
 from seqdyn.forecasting.seasons import season_lengths
 from seqdyn.forecasting.smoothers import ThetaForecaster
 from seqdyn.forecasting.tables import series_means
-from seqdyn.forecasting.trial import Trial
+from seqdyn.forecasting.trial import Holdout
 from seqdyn.forecasting.unused import warn_of_unused
 from seqdyn.forecasting.weighing import leaning, weights
 
 Array = np.ndarray[Any, Any]
 
-MARGIN = 0.85
+SEASON_GAIN = 0.85
 """What another season must bring the error down to, to be taken instead of the frequency's own."""
 
 SHARED = ("panel_", "known_", "fitted_until_")
@@ -117,18 +117,18 @@ class AutoForecaster(PanelForecaster):
         self.notes_: list[str] = []
         self.seasons_ = seasons = self._chosen_seasons(panel)
         self.trial_horizon_ = self._tried_horizon(panel, seasons[0])
-        trial = Trial.of(panel, self.trial_horizon_, max(seasons))
-        pool = candidates(panel, seasons, int(np.median(trial.before.lengths)), self._common())
+        trial = Holdout.of(panel, self.trial_horizon_, max(seasons))
+        pool = candidate_forecasters(panel, seasons, int(np.median(trial.before.lengths)), self._common())
         self.notes_ += pool.notes
         fitted = [_fitted_before(variant.model, trial) for variant in pool.variants]
-        errors = np.array([trial.errors(_said(model, trial)) for model in fitted])
-        shares = _weights(pool, errors, trial)
-        past = _past(fitted, shares, trial, self.bounds_)
+        errors = np.array([trial.errors(_forecast_of(model, trial)) for model in fitted])
+        shares = _variant_weights(pool, errors, trial)
+        past = _past_forecasts(fitted, shares, trial, self.bounds_)
         if (network := self._network(panel, trial, past)) is not None:
             pool.add("network", "recurrent", network[0])
             fitted, errors = [*fitted, network[1]], np.concatenate([errors, network[2][None]])
-            shares = _weights(pool, errors, trial)
-            past = _past(fitted, shares, trial, self.bounds_)
+            shares = _variant_weights(pool, errors, trial)
+            past = _past_forecasts(fitted, shares, trial, self.bounds_)
         elif self.network is not None:
             warn_of_unused(type(self).__name__, ("future",), panel.roles)
         used = np.flatnonzero(shares.any(axis=1))
@@ -136,7 +136,7 @@ class AutoForecaster(PanelForecaster):
         self.growth_ = self._growth(trial, past)
         self._say(pool, errors, shares, trial)
         self.shares_ = shares[used]
-        self.members_ = [_fitted(pool.variants[i].model, panel) for i in used]
+        self.members_ = [_fitted_copy(pool.variants[i].model, panel) for i in used]
 
     def _bounds(self, panel: Panel) -> tuple[float, float]:
         """The lowest and the highest value of a forecast."""
@@ -161,13 +161,13 @@ class AutoForecaster(PanelForecaster):
         if self.season_length is not None:
             return own
         horizon = self._tried_horizon(panel, own[0])
-        others = [m for m in season_lengths(Trial.of(panel, horizon, own[0]).before) if m != own[0]]
+        others = [m for m in season_lengths(Holdout.of(panel, horizon, own[0]).before) if m != own[0]]
         if not others:
             return own
-        trial = Trial.of(panel, horizon, max(own[0], *others))
+        trial = Holdout.of(panel, horizon, max(own[0], *others))
         errors = [_season_error(trial, self._common(), season) for season in (own[0], *others)]
         best = int(np.argmin(errors))
-        if errors[best] >= MARGIN * errors[0]:
+        if errors[best] >= SEASON_GAIN * errors[0]:
             return own
         self.notes_.append(
             f"season {others[best - 1]} is taken instead of the frequency's {own[0]}: its error in the trial is "
@@ -186,7 +186,7 @@ class AutoForecaster(PanelForecaster):
         names = ("freq", "id_col", "time_col", "target_col", "past", "future", "static")
         return {name: getattr(self, name) for name in names}
 
-    def _network(self, panel: Panel, trial: Trial, past: Array) -> tuple[PanelForecaster, Any, Array] | None:
+    def _network(self, panel: Panel, trial: Holdout, past: Array) -> tuple[PanelForecaster, Any, Array] | None:
         """The network, unfitted and fitted before the trial, and its errors; None if it does not beat the others."""
         own = {"season_length": self.seasons_ if max(self.seasons_) > 1 else None, "horizon": self.trial_horizon_}
         network, why = network_of(self.network, panel, self.random_state, self._common() | own)
@@ -194,21 +194,21 @@ class AutoForecaster(PanelForecaster):
             self.notes_ += [why] if why else []
             return None
         fitted = _fitted_before(network, trial)
-        errors = trial.errors(_said(fitted, trial))
+        errors = trial.errors(_forecast_of(fitted, trial))
         ratio = _ratio(errors, trial.errors(past))
         what = "joins" if ratio < 1.0 else "is left out"
         self.notes_.append(f"the network {what}: its error in the trial is {ratio:.2f} times the others'.")
         return (network, fitted, errors) if ratio < 1.0 else None
 
-    def _growth(self, trial: Trial, past: Array) -> ErrorGrowth:
+    def _growth(self, trial: Holdout, past: Array) -> ErrorGrowth:
         """How far the weighted forecasts were off in the trial, on the scale that they are made on."""
         logged = self.logged_[trial.series]
-        errors = _scaled(trial.came, logged) - _scaled(past, logged)
+        errors = _on_model_scale(trial.came, logged) - _on_model_scale(past, logged)
         level = series_means(np.abs(trial.panel.target), trial.panel.starts)
         usual = np.where(self.logged_, trial.usual / np.maximum(level, 1e-300), trial.usual)
         return ErrorGrowth.measured(errors, trial.series, usual, trial.windows)
 
-    def _say(self, pool: Candidates, errors: Array, shares: Array, trial: Trial) -> None:
+    def _say(self, pool: ForecasterPool, errors: Array, shares: Array, trial: Holdout) -> None:
         """Keep what was tried, and what it counts."""
         reference = errors[[variant.reference for variant in pool.variants]].min(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -262,7 +262,7 @@ class AutoForecaster(PanelForecaster):
 
     def _together(self, found: list[Array], histories: Envelope, owner: Array, levels: Array | None) -> Forecasts:
         """The weighted mean of what members say, and the quantiles about it."""
-        mean, gone = _weighed(found, self.shares_[:, owner], histories, self.bounds_)
+        mean, gone = _weighted_mean(found, self.shares_[:, owner], histories, self.bounds_)
         notes = [self._runaway(number, own, owner) for number, own in enumerate(gone) if own.any()]
         if levels is None:
             return Forecasts(mean, None, tuple(notes))
@@ -346,15 +346,15 @@ class AutoForecaster(PanelForecaster):
         return forecaster
 
 
-def _fitted_before(model: PanelForecaster, trial: Trial) -> Any:
+def _fitted_before(model: PanelForecaster, trial: Holdout) -> Any:
     """A variant fitted to the rows before the trial; None where it could not be."""
     try:
-        return _fitted(model, trial.before)
+        return _fitted_copy(model, trial.before)
     except ValueError:
         return None
 
 
-def _said(fitted: Any, trial: Trial) -> Array:
+def _forecast_of(fitted: Any, trial: Holdout) -> Array:
     """What a variant forecasts in the trial, (origins, horizon); NaN throughout where it can not."""
     try:
         found: Array = np.full(trial.came.shape, np.nan) if fitted is None else _quietly(trial.forecasts, fitted)
@@ -363,16 +363,16 @@ def _said(fitted: Any, trial: Trial) -> Array:
     return found
 
 
-def _past(fitted: list[Any], shares: Array, trial: Trial, bounds: tuple[float, float]) -> Array:
+def _past_forecasts(fitted: list[Any], shares: Array, trial: Holdout, bounds: tuple[float, float]) -> Array:
     """The weighted forecasts of the trial, (origins, horizon)."""
     if not len(trial.rows):
         return np.zeros(trial.came.shape)
     used = np.flatnonzero(shares.any(axis=1))
-    found = (_said(fitted[i], trial) for i in used)
-    return _weighed(found, shares[used][:, trial.series], Envelope.of(trial.panel, trial.rows), bounds)[0]
+    found = (_forecast_of(fitted[i], trial) for i in used)
+    return _weighted_mean(found, shares[used][:, trial.series], Envelope.of(trial.panel, trial.rows), bounds)[0]
 
 
-def _weighed(
+def _weighted_mean(
     found: Iterable[Array], shares: Array, histories: Envelope, bounds: tuple[float, float]
 ) -> tuple[Array, list[Array]]:
     """Σ w ŷ of forecasts (origins, horizon) that have not run away, within bounds; and who has, (origins,) each.
@@ -395,17 +395,17 @@ def _weighed(
     return np.clip(mean, *bounds), gone
 
 
-def _fitted(model: PanelForecaster, panel: Panel) -> PanelForecaster:
+def _fitted_copy(model: PanelForecaster, panel: Panel) -> PanelForecaster:
     found: PanelForecaster = _quietly(clone(model)._fitted_to, panel)
     return found
 
 
-def _weights(pool: Candidates, errors: Array, trial: Trial) -> Array:
+def _variant_weights(pool: ForecasterPool, errors: Array, trial: Holdout) -> Array:
     """What every variant counts in every series, (variants, series)."""
     return weights(leaning(errors, trial.windows), pool.number, pool.prior, float(trial.windows.sum()))
 
 
-def _logged(pool: Candidates, shares: Array, panel: Panel) -> Array:
+def _logged(pool: ForecasterPool, shares: Array, panel: Panel) -> Array:
     """Series that are forecast by their logarithms for the greater part, (series,)."""
     log = np.array([variant.log for variant in pool.variants])
     positive = np.fmin.reduceat(panel.target, panel.starts) > 0
@@ -413,17 +413,17 @@ def _logged(pool: Candidates, shares: Array, panel: Panel) -> Array:
     return found
 
 
-def _scaled(values: Array, logged: Array) -> Array:
+def _on_model_scale(values: Array, logged: Array) -> Array:
     """log y where that is forecast, else y; of values (origins, horizon)."""
     log = np.broadcast_to(logged[:, None], values.shape)
     return np.where(log, np.log(np.where(log, np.maximum(values, 1e-300), 1.0)), values)
 
 
-def _season_error(trial: Trial, common: dict[str, Any], season: int) -> float:
+def _season_error(trial: Holdout, common: dict[str, Any], season: int) -> float:
     """The mean error of simple smoothing with a season; of the better of a constant level and a season."""
     own = common | {"season_length": season, "slope": 0.0}
     models = (ThetaForecaster(seasonal=kind, **own) for kind in ("none", "add"))
-    found = [trial.errors(_said(_fitted_before(model, trial), trial)) for model in models]
+    found = [trial.errors(_forecast_of(_fitted_before(model, trial), trial)) for model in models]
     best = np.minimum(*found)
     return float(np.nanmean(best)) if not np.isnan(best).all() else np.inf
 

@@ -37,7 +37,7 @@ def clipped(panel: Panel, series: Array, rows: Array, values: Array, stretch: An
     >>> clipped(panel, np.array([0]), panel.ends, np.array([[1.0, 1e9]]))[1]
     array([1])
     """
-    return held(values, limits(panel, series, rows, values.shape[1], stretch))
+    return held_within(values, limits(panel, series, rows, values.shape[1], stretch))
 
 
 def limits(panel: Panel, series: Array, rows: Array, horizon: int, stretch: Any = 1.0) -> tuple[Array, Array]:
@@ -51,7 +51,7 @@ def limits(panel: Panel, series: Array, rows: Array, horizon: int, stretch: Any 
     return low, high
 
 
-def held(values: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+def held_within(values: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
     """Values within bounds, and how many of every origin were not."""
     low, high = (bound.reshape(*bound.shape, *[1] * (values.ndim - 2)) for bound in bounds)
     found = np.clip(values, low, high)

@@ -11,13 +11,13 @@ from sklearn.base import clone
 
 from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.conformal import Conformal, held_out, least_rows, usual_errors
+from seqdyn.forecasting.conformal import Conformal, calibration_split, least_rows, usual_errors
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.transform import SeriesTransform
 
 Array = np.ndarray[Any, Any]
 
-MOST = 100
+MOST_CALIBRATION = 100
 """Origins that errors are measured at where nothing else is asked for."""
 
 
@@ -68,7 +68,7 @@ class ConformalForecaster(PanelForecaster):
         if not isinstance(self.forecaster, PanelForecaster):
             raise TypeError(f"forecaster must be a forecaster of seqdyn, got {type(self.forecaster).__name__}.")
         horizon = check_count("horizon", self.horizon)
-        origins, before = held_out(panel, horizon, self._calibration(panel, horizon))
+        origins, before = calibration_split(panel, horizon, self._calibration(panel, horizon))
         self._fit_inner(before)
         self._remember(before)
         measured = Conformal.measure(self, panel, origins, usual_errors(self, before, horizon))
@@ -81,7 +81,7 @@ class ConformalForecaster(PanelForecaster):
         if self.calibration is not None:
             return check_count("calibration", self.calibration)
         room = int(panel.lengths.max()) - least_rows(horizon) - horizon + 1
-        return max(1, min(MOST, int(np.median(panel.lengths)) // 3, room))
+        return max(1, min(MOST_CALIBRATION, int(np.median(panel.lengths)) // 3, room))
 
     def _fit_inner(self, panel: Panel) -> None:
         self.transform_ = SeriesTransform.fit(panel, self.log, 0, 0, 1, "standard")

@@ -26,7 +26,7 @@ from seqdyn.forecasting.statistical import AutoRegForecaster
 
 Array = np.ndarray[Any, Any]
 
-PENALTIES = (0.01, 1.0, 10.0, 100.0)
+VARIANT_PENALTIES = (0.01, 1.0, 10.0, 100.0)
 """λ of the ridge regressions, in units of a series' seasonal differences."""
 
 LONGEST_SEASON = 60
@@ -38,7 +38,7 @@ MOST_FITTED = 2000
 FEW_ROWS, MANY_ROWS = 60, 20_000
 """How many rows in all a network is tried on."""
 
-PRIOR = {"smoothing": 2.0, "theta": 2.0, "naive": 0.5, "deseasonalised": 0.5}
+MEMBER_PRIOR = {"smoothing": 2.0, "theta": 2.0, "naive": 0.5, "deseasonalised": 0.5}
 """What members count before any error is known; others 1."""
 
 
@@ -68,7 +68,7 @@ class Variant:
 
 
 @dataclass
-class Candidates:
+class ForecasterPool:
     """Forecasters to choose from.
 
     Attributes
@@ -95,14 +95,14 @@ class Candidates:
     @property
     def prior(self) -> Array:
         """What every member counts before any error is known, (members,)."""
-        return np.array([PRIOR.get(member, 1.0) for member in self.members])
+        return np.array([MEMBER_PRIOR.get(member, 1.0) for member in self.members])
 
     def add(self, member: str, name: str, model: PanelForecaster, **kind: bool) -> None:
         """One more variant."""
         self.variants.append(Variant(member, name, model, **kind))
 
 
-def candidates(panel: Panel, seasons: tuple[int, ...], rows: int, common: dict[str, Any]) -> Candidates:
+def candidate_forecasters(panel: Panel, seasons: tuple[int, ...], rows: int, common: dict[str, Any]) -> ForecasterPool:
     """All variants that suit a panel.
 
     Parameters
@@ -117,9 +117,9 @@ def candidates(panel: Panel, seasons: tuple[int, ...], rows: int, common: dict[s
 
     Returns
     -------
-    Candidates
+    ForecasterPool
     """
-    found = Candidates()
+    found = ForecasterPool()
     positive = np.fmin.reduceat(panel.target, panel.starts) > 0
     scales: dict[str, Any] = {"plain": False}
     if positive.any():
@@ -127,11 +127,11 @@ def candidates(panel: Panel, seasons: tuple[int, ...], rows: int, common: dict[s
     for season in seasons:
         own = common | {"season_length": season}
         end = f", season {season}" if len(seasons) > 1 else ""
-        _smoothing(found, own, season, scales, end)
-        _ridge(found, own, season, rows, scales, len(panel.names), end)
+        _smoothing_variants(found, own, season, scales, end)
+        _ridge_variants(found, own, season, rows, scales, len(panel.names), end)
         if season > 1:
             found.add("naive", f"the season before{end}", SeasonalNaiveForecaster(**own), reference=True)
-    _simple(found, common | {"season_length": seasons[0]}, scales, len(panel.names))
+    _simple_variants(found, common | {"season_length": seasons[0]}, scales, len(panel.names))
     return found
 
 
@@ -177,7 +177,9 @@ def network_of(choice: Any, panel: Panel, random_state: Any, common: dict[str, A
     return Forecaster(GRURegressor(random_state=random_state), random_state=random_state, **common), ""
 
 
-def _smoothing(found: Candidates, own: dict[str, Any], season: int, scales: dict[str, Any], end: str) -> None:
+def _smoothing_variants(
+    found: ForecasterPool, own: dict[str, Any], season: int, scales: dict[str, Any], end: str
+) -> None:
     """Exponential smoothing and Theta, with and without logarithm, trend and season."""
     kinds = ("none", "add", "mul") if 1 < season <= LONGEST_SEASON else ("none",)
     for scale, log in scales.items():
@@ -191,8 +193,8 @@ def _smoothing(found: Candidates, own: dict[str, Any], season: int, scales: dict
             found.add("deseasonalised", f"{scale}, {shape}", ThetaForecaster(slope=0.0, **both), log=bool(log))
 
 
-def _ridge(
-    found: Candidates, own: dict[str, Any], season: int, rows: int, scales: dict[str, Any], series: int, end: str
+def _ridge_variants(
+    found: ForecasterPool, own: dict[str, Any], season: int, rows: int, scales: dict[str, Any], series: int, end: str
 ) -> None:
     """Ridge autoregressions of several lags and penalties, each series by itself and all of them pooled."""
     several = [2, 4, 8] if season == 1 else [2, season + 1, 2 * season + 1]
@@ -202,7 +204,7 @@ def _ridge(
         several = [season + 1, 7 * season] if week else [season + 1]
     for scale, log in scales.items():
         for lags in sorted({min(lags, most) for lags in several}):
-            for penalty in PENALTIES:
+            for penalty in VARIANT_PENALTIES:
                 both = {"lags": lags, "penalty": penalty, "log": log, **own}
                 name = f"{scale}, {lags} lags, λ = {penalty:g}{end}"
                 found.add("ridge", name, RidgeForecaster(**both), log=bool(log))
@@ -210,7 +212,7 @@ def _ridge(
                     found.add("ridge_pooled", name, RidgeForecaster(pooled=True, **both), log=bool(log))
 
 
-def _simple(found: Candidates, own: dict[str, Any], scales: dict[str, Any], series: int) -> None:
+def _simple_variants(found: ForecasterPool, own: dict[str, Any], scales: dict[str, Any], series: int) -> None:
     """AutoReg and the naive ones."""
     found.add("naive", "last value", NaiveForecaster(**own), reference=True)
     found.add("naive", "drift", DriftForecaster(**own))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-VARIANTS = 3
+SHOWN_VARIANTS = 3
 """How many variants of a member are named."""
 
 
@@ -45,7 +45,7 @@ def _members(model: Any) -> list[str]:
         own = table[table["member"] == name]
         used = own[own["weight"] > 0]
         error = float(np.average(used["error"], weights=used["weight"])) if len(used) else float(own["error"].min())
-        best = "; ".join(used["variant"][:VARIANTS]) if len(used) else "none is good enough"
+        best = "; ".join(used["variant"][:SHOWN_VARIANTS]) if len(used) else "none is good enough"
         lines.append(f"{name:<16} {weight[name]:>7.2f} {error:>7.2f}   {best}")
     return lines
 

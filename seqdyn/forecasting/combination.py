@@ -15,11 +15,11 @@ from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.naive import check_season, differences
-from seqdyn.forecasting.origins import Origins, following
+from seqdyn.forecasting.origins import Origins, future_after
 
 Array = np.ndarray[Any, Any]
 
-KEPT = 0.6
+MEMBER_SHARE = 0.6
 """The share of the rows of a series that comes before the first window."""
 
 
@@ -97,7 +97,7 @@ class CombinedForecaster(PanelForecaster):
         self.shares_ = np.full((len(panel.names), len(members)), 1.0 / len(members))
         origins = self._origins(panel) if self.weights == "validated" else None
         if origins is not None:
-            members = {name: member._fitted_to(_before(panel, origins)) for name, member in members.items()}
+            members = {name: member._fitted_to(_before_windows(panel, origins)) for name, member in members.items()}
             self.shares_ = self._validated(panel, origins, members)
         if self.refit or origins is None:
             members = {name: clone(member)._fitted_to(panel) for name, member in members.items()}
@@ -178,7 +178,7 @@ class CombinedForecaster(PanelForecaster):
         """The last windows of every series that has rows enough; None where no series has."""
         check_count("n_windows", self.n_windows)
         horizon, step = self.horizon or max(self._season(panel), 2), self.step_size
-        size = _fitting(int(np.median(panel.lengths)), horizon, self.n_windows, step or horizon)
+        size = _fitting_windows(int(np.median(panel.lengths)), horizon, self.n_windows, step or horizon)
         if size is None:
             self.notes_.append(
                 f"Weights are equal, since there is nothing to validate them on: half of the series have "
@@ -188,14 +188,14 @@ class CombinedForecaster(PanelForecaster):
         if size != (horizon, self.n_windows, step or horizon):
             self.notes_.append(
                 f"Weights are validated on {size[1]} windows of {size[0]} steps, {size[2]} apart, in place of "
-                f"{self.n_windows} of {horizon}, {step or horizon} apart: members keep {KEPT:.0%} of the rows."
+                f"{self.n_windows} of {horizon}, {step or horizon} apart: members keep {MEMBER_SHARE:.0%} of the rows."
             )
         origins = Origins.of(panel, *size)
         return self._of_long_series(panel, origins)
 
     def _of_long_series(self, panel: Panel, origins: Origins) -> Origins:
         """The windows before which a series keeps most of its rows."""
-        kept = origins.rows - panel.starts[origins.series] >= KEPT * panel.lengths[origins.series]
+        kept = origins.rows - panel.starts[origins.series] >= MEMBER_SHARE * panel.lengths[origins.series]
         short = len(panel.names) - len(np.unique(origins.series[kept]))
         if short:
             self.notes_.append(f"{short} series are too short to validate on: they take the weights of the others.")
@@ -215,7 +215,7 @@ class CombinedForecaster(PanelForecaster):
     def _past(self, panel: Panel, origins: Origins, members: dict[str, PanelForecaster]) -> tuple[Array, Array, Array]:
         """Known values of the windows and what members forecast, both divided by Q, and their series."""
         series, rows, horizon = origins.series, origins.rows, origins.horizon
-        future = following(panel, rows, horizon)
+        future = future_after(panel, rows, horizon)
         found = [member._roll(panel, series, rows, horizon, future, None).mean for member in members.values()]
         scale = self._scales(panel, origins)[series][:, None]
         actual = panel.target[rows[:, None] + np.arange(horizon)] / scale
@@ -303,7 +303,7 @@ def _squared(y: Array, values: Array) -> Callable[[Array], tuple[float, Array]]:
     return loss
 
 
-def _fitting(length: int, horizon: int, count: int, step: int) -> tuple[int, int, int] | None:
+def _fitting_windows(length: int, horizon: int, count: int, step: int) -> tuple[int, int, int] | None:
     """Horizon, number and step of windows that leave most of the rows of a series before them; None if none do.
 
     Examples
@@ -311,7 +311,7 @@ def _fitting(length: int, horizon: int, count: int, step: int) -> tuple[int, int
     >>> _fitting(72, 4, 3, 4), _fitting(28, 8, 3, 8), _fitting(12, 8, 3, 8), _fitting(3, 2, 3, 2)
     ((4, 3, 4), (8, 3, 1), (4, 1, 1), None)
     """
-    room = int(length * (1 - KEPT) + 1e-9)
+    room = int(length * (1 - MEMBER_SHARE) + 1e-9)
     horizon = min(horizon, room)
     if room < 2:
         return None
@@ -326,6 +326,6 @@ def _first_rows(panel: Panel, origins: Origins) -> Array:
     return first
 
 
-def _before(panel: Panel, origins: Origins) -> Panel:
+def _before_windows(panel: Panel, origins: Origins) -> Panel:
     """The rows of every series before its first window; all of them where it has none."""
     return panel.head(_first_rows(panel, origins) - panel.starts)

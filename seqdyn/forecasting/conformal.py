@@ -20,19 +20,19 @@ from scipy.stats import norm, t
 from seqdyn.checks import outside
 from seqdyn.data.labels import counted
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.origins import Origins, following
+from seqdyn.forecasting.origins import Origins, future_after
 
 Array = np.ndarray[Any, Any]
 
-ORIGINS, MOST = 120, 50_000
+ORIGINS_PER_SERIES, MOST_ORIGINS_IN_ALL = 120, 50_000
 """How many origins of every series its spread is measured at, and of all series together at most."""
 
-FEW, PRIOR = 30, 5
+RANKED_ERRORS, PRIOR_STRETCHES = 30, 5
 """With fewer errors than this at some step, those of all steps are taken together; and how many stretches of data the
 growth of errors on the rows of the fit is worth."""
 
 
-class Measured(Protocol):
+class MeasurableModel(Protocol):
     """A fitted model whose errors can be measured, on a scale q of the data where errors add up."""
 
     @property
@@ -71,12 +71,12 @@ class Conformal:
     profile: Array
 
     @classmethod
-    def measure(cls, model: Measured, panel: Panel, origins: Origins, usual: Array) -> Conformal:
+    def measure(cls, model: MeasurableModel, panel: Panel, origins: Origins, usual: Array) -> Conformal:
         """The scores of a fitted model at origins that its weights have not seen.
 
         Parameters
         ----------
-        model : Measured
+        model : MeasurableModel
         panel : Panel
         origins : Origins
             Those of series that the model does not know are left out.
@@ -90,7 +90,7 @@ class Conformal:
         origins = replace(origins, series=series, rows=part.starts[series] + offset, window=origins.window[known])
         spread, common = usual / usual.mean(axis=0), usual.mean(axis=0)
         owner = model.names.get_indexer(part.names)[series]
-        scores = _errors(model, part, origins) / spread[owner]
+        scores = _origin_errors(model, part, origins) / spread[owner]
         return cls(scores, spread, _profile(scores, common))
 
     def on(self, usual: Array) -> Conformal:
@@ -145,11 +145,11 @@ class Conformal:
 
     @property
     def _enough(self) -> bool:
-        return bool(((~np.isnan(self.scores)).sum(axis=0) >= FEW).all())
+        return bool(((~np.isnan(self.scores)).sum(axis=0) >= RANKED_ERRORS).all())
 
     def _ranked(self, levels: Array, horizon: int) -> Array:
         """r of every step and level by its rank among the errors of the step, (horizon, quantiles)."""
-        table = np.array([[_ranked(column, level) for level in levels] for column in self.scores[:, :horizon].T])
+        table = np.array([[_ranked_error(column, level) for level in levels] for column in self.scores[:, :horizon].T])
         beyond = np.isnan(table).any(axis=1)
         if beyond.any():
             table[beyond] = self._together(levels, len(table))[beyond]
@@ -186,7 +186,7 @@ def _profile(scores: Array, common: Array) -> Array:
     multiple = total.sum() / (count * common).sum() if total.any() else 1.0
     stretches = count / np.arange(1, len(count) + 1)
     mean = total / np.maximum(count, 1)
-    found: Array = (stretches * mean + PRIOR * multiple * common) / (stretches + PRIOR)
+    found: Array = (stretches * mean + PRIOR_STRETCHES * multiple * common) / (stretches + PRIOR_STRETCHES)
     return np.maximum(found, 1e-9 * found.max())
 
 
@@ -195,7 +195,7 @@ def least_rows(horizon: int) -> int:
     return 2 * horizon + 2
 
 
-def held_out(panel: Panel, horizon: int, calibration: int) -> tuple[Origins, Panel]:
+def calibration_split(panel: Panel, horizon: int, calibration: int) -> tuple[Origins, Panel]:
     """The origins that errors are measured at, and the rows before them.
 
     Raises
@@ -232,14 +232,14 @@ def at_the_end(panel: Panel, held: Array, horizon: int) -> Origins:
         How many rows.
     horizon : int
     """
-    apart = max(1, -(-int(held.sum()) // MOST))
+    apart = max(1, -(-int(held.sum()) // MOST_ORIGINS_IN_ALL))
     back = [np.arange(1, count + 1, apart)[::-1] for count in held]
     series = np.repeat(np.arange(len(held)), [len(own) for own in back])
     rows = panel.ends[series] - np.concatenate(back)
     return Origins(series, rows, np.zeros(len(rows), np.int64), horizon, 1)
 
 
-def usual_errors(model: Measured, panel: Panel, horizon: int) -> Array:
+def usual_errors(model: MeasurableModel, panel: Panel, horizon: int) -> Array:
     """How large a fitted model's errors are in every series and at every step, on the rows of the fit.
 
     A series' own profile over the steps is drawn halfway to that of all series, and more if it has few origins.
@@ -249,9 +249,11 @@ def usual_errors(model: Measured, panel: Panel, horizon: int) -> Array:
     array, shape (series, horizon)
         Above 0.
     """
-    count = min(ORIGINS, max(1, MOST // len(panel.names)), int(panel.lengths.max()) - horizon - 2)
+    count = min(
+        ORIGINS_PER_SERIES, max(1, MOST_ORIGINS_IN_ALL // len(panel.names)), int(panel.lengths.max()) - horizon - 2
+    )
     origins = Origins.of(panel, horizon, count, 1)
-    size = np.abs(_errors(model, panel, origins))
+    size = np.abs(_origin_errors(model, panel, origins))
     number = np.zeros((len(panel.names), origins.horizon))
     total = number.copy()
     np.add.at(number, origins.series, ~np.isnan(size))
@@ -260,24 +262,24 @@ def usual_errors(model: Measured, panel: Panel, horizon: int) -> Array:
     usual = np.where(usual > 0, usual, np.median(usual[usual > 0]) if (usual > 0).any() else 1.0)
     own = total / np.maximum(number, 1) / usual[:, None]
     common = (own * number).sum(axis=0) / np.maximum(number.sum(axis=0), 1)
-    share = number / (number + ORIGINS)
+    share = number / (number + ORIGINS_PER_SERIES)
     profile = share * own + (1 - share) * common
     found: Array = usual[:, None] * np.maximum(profile, 1e-3)
     return found
 
 
-def _errors(model: Measured, panel: Panel, origins: Origins) -> Array:
+def _origin_errors(model: MeasurableModel, panel: Panel, origins: Origins) -> Array:
     """q − q̂ at every origin, (origins, horizon)."""
-    future = following(panel, origins.rows, origins.horizon)
+    future = future_after(panel, origins.rows, origins.horizon)
     found = model.point(panel, origins.series, origins.rows, origins.horizon, future)
     errors: Array = model.truth(panel, origins.series, origins.rows, origins.horizon) - found
     return errors
 
 
-def _ranked(errors: Array, level: float) -> float:
+def _ranked_error(errors: Array, level: float) -> float:
     """The conformal quantile of one step's errors; NaN where they are too few for one."""
     known = np.sort(errors[~np.isnan(errors)])
     if level < 0.5:
-        return -_ranked(-known, 1 - level)
+        return -_ranked_error(-known, 1 - level)
     rank = int(np.ceil((len(known) + 1) * level - 1e-9))
     return float(known[rank - 1]) if rank <= len(known) else np.nan

@@ -26,8 +26,8 @@ from seqdyn.forecasting.backtest import Backtest
 from seqdyn.forecasting.defaults import default_baselines
 from seqdyn.forecasting.envelope import Envelope
 from seqdyn.forecasting.figures import history_length, plot_fan
-from seqdyn.forecasting.origins import Origins, following, scales, tidy
-from seqdyn.forecasting.search import Search, search
+from seqdyn.forecasting.origins import Origins, future_after, scales, tidy
+from seqdyn.forecasting.search import Search, grid_search
 from seqdyn.forecasting.unused import warn_of_unused
 
 if TYPE_CHECKING:
@@ -428,7 +428,7 @@ class PanelForecaster(BaseEstimator):
         whole = self._continued(df)
         series, rows = np.arange(len(whole.names)), whole.starts + self.panel_.lengths
         horizon = int((whole.lengths - self.panel_.lengths).max())
-        found = self._roll(whole, series, rows, horizon, following(whole, rows, horizon), None)
+        found = self._roll(whole, series, rows, horizon, future_after(whole, rows, horizon), None)
         frame = tidy(whole, series, rows, found.mean, None, None, "model")
         table = Backtest(frame, self.season_length_, scales(whole, series, rows, self.season_length_)).metrics()
         return -float(table["MASE"].fillna(table["MAE"]).iloc[0])
@@ -507,7 +507,7 @@ class PanelForecaster(BaseEstimator):
         return Backtest(frame, season, scale, origins.notes, panel.layout)
 
     def search(self, grid: Any, df: Any, horizon: int | None = None, **options: Any) -> Search:
-        """Try every setting of a grid in a backtest; see :func:`seqdyn.forecasting.search.search`.
+        """Try every setting of a grid in a backtest; see :func:`seqdyn.forecasting.search.grid_search`.
 
         Parameters
         ----------
@@ -520,7 +520,7 @@ class PanelForecaster(BaseEstimator):
         -------
         Search
         """
-        return search(self, grid, df, horizon, **options)
+        return grid_search(self, grid, df, horizon, **options)
 
     def _own_panel(self) -> Panel:
         check_is_fitted(self)

@@ -55,7 +55,7 @@ RIDGE = ("ridge", "ridge_pooled")
 STATISTICAL = ("exponential_smoothing", "auto_regression")
 """Those fitted series by series, by iteration."""
 
-MOST_SERIES, MOST_WINDOWS, MOST_ROWS = 20, 50, 20_000
+MOST_STATISTICAL_SERIES, MOST_WINDOWS, MOST_STATISTICAL_ROWS = 20, 50, 20_000
 """How much of each "auto" gives to the statistical ones."""
 
 MOST_PRODUCTS = 2e11
@@ -150,9 +150,9 @@ def _quick(panel: Panel, windows_count: int, season: int) -> tuple[list[str], li
 
 def _statistical_fault(panel: Panel, windows_count: int) -> str:
     sizes = (
-        (len(panel.names), MOST_SERIES, "series"),
+        (len(panel.names), MOST_STATISTICAL_SERIES, "series"),
         (windows_count, MOST_WINDOWS, "windows"),
-        (len(panel.target), MOST_ROWS, "rows"),
+        (len(panel.target), MOST_STATISTICAL_ROWS, "rows"),
     )
     return next((f"{size} {what} are more than {most}" for size, most, what in sizes if size > most), "")
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from seqdyn.forecasting.forecaster import Forecaster
 
 
-def describe(model: Forecaster, panel: Panel) -> list[str]:
+def describe_forecaster(model: Forecaster, panel: Panel) -> list[str]:
     """Data, model and training of a fitted forecaster, a line each."""
     gaps, missing = panel.gaps(), int(np.isnan(panel.target).sum())
     lengths = panel.lengths

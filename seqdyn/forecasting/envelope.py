@@ -24,10 +24,10 @@ Array = np.ndarray[Any, Any]
 RANGES = 3.0
 """How many ranges a path may leave the known values by."""
 
-NARROWEST = 1e-6
+LEAST_HALF_WIDTH = 1e-6
 """Half the width of the narrowest interval, in units of the spread."""
 
-FEW, SOME = 10, 30
+KNOWN_FOR_RANGE, KNOWN_FOR_WIDTH = 10, 30
 """Fewer known values than this tell no range; and fewer than this little of how wide an interval is."""
 
 
@@ -75,7 +75,9 @@ class Envelope:
         place = _over(np.maximum, np.where(known, np.arange(len(y)), -1), starts, ends)
         count = _over(np.add, known.astype(np.int64), starts, ends)
         low, high = _over(np.fmin, y, starts, ends), _over(np.fmax, y, starts, ends)
-        return cls(low, high, np.where(place >= 0, y[place], np.nan), count, _growth(panel, low, high, starts, ends))
+        return cls(
+            low, high, np.where(place >= 0, y[place], np.nan), count, _log_growth(panel, low, high, starts, ends)
+        )
 
     def joined(self, new: Panel, owner: Array) -> Envelope:
         """With new rows of some series (``owner`` are their numbers); the growth stays as it was."""
@@ -93,7 +95,7 @@ class Envelope:
         size = np.fmax(np.abs(self.lowest), np.abs(self.highest))
         size = np.where(size > 0, size, 1.0)
         found = self.highest - self.lowest
-        return np.where(found > 0, np.where(self.known < FEW, np.fmax(found, size), found), size)
+        return np.where(found > 0, np.where(self.known < KNOWN_FOR_RANGE, np.fmax(found, size), found), size)
 
     def limits(self, horizon: int) -> tuple[Array, Array]:
         """Lowest and highest values of a path that has not run away, (origins, horizon) each."""
@@ -145,7 +147,11 @@ class Envelope:
             found.append(f"{model}: {self._far(gone, values, names)}: the model has run away. Do not use them; {ways}.")
         if wide.any():
             number = int(np.argwhere(wide)[0][0])
-            why = f"{self.known[number]} known values tell little" if self.known[number] < SOME else "its errors say so"
+            why = (
+                f"{self.known[number]} known values tell little"
+                if self.known[number] < KNOWN_FOR_WIDTH
+                else "its errors say so"
+            )
             found.append(
                 f"{model}: quantiles of {self._far(wide, values, names)}, while the point forecast is within: "
                 f"the interval is as wide as this because {why}. Give more rows, or ask for a narrower level."
@@ -168,7 +174,7 @@ class Envelope:
         """
         if quantiles is None or levels is None:
             return quantiles
-        centre, least = mean[:, :, None], NARROWEST * self.spread[:, None, None]
+        centre, least = mean[:, :, None], LEAST_HALF_WIDTH * self.spread[:, None, None]
         floor = np.where(self.lowest >= 0, 0.0, -np.inf)[:, None, None]
         lowest = np.minimum(np.maximum(centre - least, floor), centre)
         below = np.where(levels < 0.5, np.minimum(quantiles, lowest), quantiles)
@@ -194,7 +200,7 @@ def _over(reduce: np.ufunc, values: Array, begins: Array, ends: Array) -> Array:
     return found
 
 
-def _growth(panel: Panel, low: Array, high: Array, starts: Array, ends: Array) -> Array:
+def _log_growth(panel: Panel, low: Array, high: Array, starts: Array, ends: Array) -> Array:
     """The logarithm of last to first third's mean, a step; 0 for values of both signs."""
     third = np.maximum((ends - starts) // 3, 1)
     known = ~np.isnan(panel.target)

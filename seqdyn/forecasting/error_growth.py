@@ -18,16 +18,16 @@ from scipy.stats import norm, t
 
 Array = np.ndarray[Any, Any]
 
-FEW = 8.0
+LEANING_WINDOWS = 8.0
 """Windows below which a series leans on the others for the size of its errors, and on the normal law for its tails."""
 
 GUESS, GUESS_WINDOWS = 0.7, 0.5
 """The error of one step, in usual changes, that is guessed at first, and how many windows the guess counts as."""
 
-HALVES, FEWEST = 2.0, 20
+ERRORS_PER_WINDOW, LEAST_SCORES = 2.0, 20
 """How many errors of a window count as independent; errors below which their own law is not looked at."""
 
-SMALLEST = 1e-6
+LEAST_RELATIVE_ERROR = 1e-6
 """The smallest error, relative to the size of a series: no interval has width zero."""
 
 
@@ -90,8 +90,8 @@ class ErrorGrowth:
         guess = GUESS_WINDOWS / (1 + all_windows**2)
         common = (all_windows * own.sum() / max(count.sum(), 1.0) + guess * GUESS) / (all_windows + guess)
         own = np.where(count > 0, own / np.maximum(count, 1), common)
-        trust = GUESS_WINDOWS / (1 + windows**2) if len(usual) == 1 else FEW / 2
-        sigma = usual * np.maximum((windows * own + trust * common) / (windows + trust), SMALLEST)
+        trust = GUESS_WINDOWS / (1 + windows**2) if len(usual) == 1 else LEANING_WINDOWS / 2
+        sigma = usual * np.maximum((windows * own + trust * common) / (windows + trust), LEAST_RELATIVE_ERROR)
         z = np.abs(errors) / (sigma[series][:, None] * steps)
         return cls(sigma, power, np.sort(z[~np.isnan(z)]), windows)
 
@@ -105,13 +105,13 @@ class ErrorGrowth:
         """How many σ hold a share of the errors, (origins, shares); wider where the windows are few."""
         normal = norm.ppf(0.5 + shares / 2)
         found = normal * np.sqrt(np.pi / 2)
-        if len(self.scores) >= FEWEST:
+        if len(self.scores) >= LEAST_SCORES:
             rank = np.minimum(np.ceil((len(self.scores) + 1) * shares), len(self.scores)).astype(int) - 1
-            independent = HALVES * float(self.windows.sum())
+            independent = ERRORS_PER_WINDOW * float(self.windows.sum())
             beyond = independent * (1 - shares)
-            trust = independent / (independent + FEW) * beyond / (1 + beyond)
+            trust = independent / (independent + LEANING_WINDOWS) * beyond / (1 + beyond)
             found = trust * self.scores[np.maximum(rank, 0)] + (1 - trust) * found
-        freedom = np.maximum(HALVES * self.windows[series] + 1, 2.0)
+        freedom = np.maximum(ERRORS_PER_WINDOW * self.windows[series] + 1, 2.0)
         wider = t.ppf(0.5 + shares / 2, freedom[:, None]) / np.where(normal > 0, normal, 1.0)
         return found * np.where(normal > 0, wider, 0.0)
 

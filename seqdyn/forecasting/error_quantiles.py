@@ -12,7 +12,7 @@ Array = np.ndarray[Any, Any]
 BEYOND = 4
 """How many past errors must lie beyond a quantile for it to be read off them."""
 
-PRIOR = 10
+PRIOR_ERRORS = 10
 """How many errors of its own step weigh as much as the line through all steps."""
 
 
@@ -52,7 +52,7 @@ def error_quantiles(errors: Array, levels: Array, walk: Array) -> Array:
     count = (~np.isnan(errors)).sum(axis=2)
     freedom = np.maximum(count[:, :1] / 2, 2.0)[..., None]
     wide = student.ppf(levels, freedom) * np.sqrt(error_variance(errors, walk))[..., None]
-    found = np.where(_enough(count, levels), _ranked(errors, count, levels), wide)
+    found = np.where(_enough(count, levels), _ranked_errors(errors, count, levels), wide)
     low, high = np.where(levels > 0.5, 0.0, -np.inf), np.where(levels < 0.5, 0.0, np.inf)
     return np.sort(np.clip(found, low, high), axis=2)
 
@@ -62,12 +62,12 @@ def error_variance(errors: Array, walk: Array) -> Array:
     count = (~np.isnan(errors)).sum(axis=2)
     square = np.nansum(errors**2, axis=2) / np.maximum(count, 1)
     step = np.arange(count.shape[1])
-    line = _line(square, count / (step + 1.0) ** 2, step)
-    found = (count * square + PRIOR * line) / (count + PRIOR) * (1 + step / np.maximum(count[:, :1], 1))
+    line = _rising_line(square, count / (step + 1.0) ** 2, step)
+    found = (count * square + PRIOR_ERRORS * line) / (count + PRIOR_ERRORS) * (1 + step / np.maximum(count[:, :1], 1))
     return np.where(count[:, :1] > 0, found, walk[:, None] ** 2 * (step + 1.0))
 
 
-def _line(values: Array, weight: Array, step: Array) -> Array:
+def _rising_line(values: Array, weight: Array, step: Array) -> Array:
     """The weighted straight line over the steps that neither falls nor starts below 0, at all steps."""
     total = np.maximum(weight.sum(axis=1), 1e-300)
     mean, middle = (weight * values).sum(axis=1) / total, (weight * step).sum(axis=1) / total
@@ -82,7 +82,7 @@ def _enough(count: Array, levels: Array) -> Array:
     return (count[..., None] + 1) * np.minimum(levels, 1 - levels) >= BEYOND
 
 
-def _ranked(errors: Array, count: Array, levels: Array) -> Array:
+def _ranked_errors(errors: Array, count: Array, levels: Array) -> Array:
     """The errors at the ranks of split conformal prediction."""
     exact = (count[..., None] + 1) * levels
     rank = np.clip(np.where(levels >= 0.5, np.ceil(exact), np.floor(exact)), 1, np.maximum(count[..., None], 1))

@@ -85,8 +85,8 @@ def plot_fan(
     with matplotlib.rc_context(STYLE):
         start = known[-1:].dropna()  # a forecast goes on from the last value, if that is known
         _draw_actual(axes, known)
-        axes.plot(_joined(start, later), color=MODELS[0], label="forecast", zorder=3)
-        _draw_bands(axes, {q: _joined(start, values) for q, values in spread.items()})
+        axes.plot(_joined_path(start, later), color=MODELS[0], label="forecast", zorder=3)
+        _draw_bands(axes, {q: _joined_path(start, values) for q, values in spread.items()})
         if len(known):
             axes.axvline(known.index[-1], color=PALETTE["note"], linestyle=":", linewidth=1.0)
         axes.set(title=title, ylabel=unit)
@@ -151,14 +151,14 @@ def _column(name: str, values: Any, times: Any) -> pd.Series:
             f"{name} has the shape {array.shape}, but there are {len(index)} times: give one value a time, NaN where "
             "there is none."
         )
-    return pd.Series(array, _instants(index))
+    return pd.Series(array, _drawable_instants(index))
 
 
-def _instants(index: pd.Index) -> pd.Index:
+def _drawable_instants(index: pd.Index) -> pd.Index:
     return index.to_timestamp() if isinstance(index, pd.PeriodIndex) else index
 
 
-def _joined(start: pd.Series, later: pd.Series) -> pd.Series:
+def _joined_path(start: pd.Series, later: pd.Series) -> pd.Series:
     """A path that begins at the last known value."""
     return pd.Series(np.r_[start.to_numpy(), later.to_numpy()], start.index.append(later.index))
 
@@ -171,21 +171,21 @@ def _draw_actual(axes: Axes, known: pd.Series) -> None:
 
 def _draw_bands(axes: Axes, spread: dict[float, pd.Series]) -> None:
     """Pairs of quantiles as bands, the widest below; others, but the median, as lines."""
-    pairs = list(_pairs(list(spread)))
+    pairs = list(_central_pairs(list(spread)))
     for number, (low, high) in enumerate(pairs):
         colour = _tint(MODELS[0], TINTS[min(number + (len(pairs) == 1), len(TINTS) - 1)])
         band = spread[low], spread[high]
-        axes.fill_between(band[0].index, *band, color=colour, linewidth=0, label=_interval(low, high), zorder=1)
+        axes.fill_between(band[0].index, *band, color=colour, linewidth=0, label=_interval_label(low, high), zorder=1)
     single = set(spread) - {q for pair in pairs for q in pair} - {0.5}
     for q in sorted(single):
         axes.plot(spread[q], color=MODELS[0], linestyle="--", linewidth=1.0, label=f"quantile {q:g}")
 
 
-def _interval(low: float, high: float) -> str:
+def _interval_label(low: float, high: float) -> str:
     return f"{100 * (high - low):g} % interval"
 
 
-def _pairs(levels: list[float]) -> Iterator[tuple[float, float]]:
+def _central_pairs(levels: list[float]) -> Iterator[tuple[float, float]]:
     """The central intervals among quantiles, the widest first."""
     for low in sorted(level for level in levels if level < 0.5):
         high = next((level for level in levels if np.isclose(level, 1 - low)), None)
@@ -203,12 +203,12 @@ def _draw_origins(axes: Axes, rows: pd.DataFrame) -> None:
     windows = [window.sort_values("step") for _, window in rows.groupby("cutoff", sort=True)]
     actual = rows.drop_duplicates("time").sort_values("time")
     apart = len(actual) == len(rows)
-    widest = next(_pairs([float(name) for name in rows.columns if _is_quantile(name)]), None)
+    widest = next(_central_pairs([float(name) for name in rows.columns if _is_quantile(name)]), None)
     for number, window in enumerate(windows):
-        time = _instants(pd.Index(window["time"]))
+        time = _drawable_instants(pd.Index(window["time"]))
         if widest and apart:
             band = [window[f"{q:g}"].to_numpy(dtype=np.float64) for q in widest]
-            colour, label = _tint(MODELS[0], TINTS[1]), _interval(*widest)
+            colour, label = _tint(MODELS[0], TINTS[1]), _interval_label(*widest)
             axes.fill_between(time, *band, color=colour, linewidth=0, zorder=1, label=None if number else label)
         look: dict[str, Any] = {
             "color": MODELS[0] if apart or number % 2 == 0 else MODELS[5],
@@ -222,7 +222,7 @@ def _draw_origins(axes: Axes, rows: pd.DataFrame) -> None:
             "label": None if number else "forecast, from •",
         }
         axes.plot(time, window["mean"].to_numpy(), **look, **dot)
-    _draw_actual(axes, pd.Series(actual["y"].to_numpy(dtype=np.float64), _instants(pd.Index(actual["time"]))))
+    _draw_actual(axes, pd.Series(actual["y"].to_numpy(dtype=np.float64), _drawable_instants(pd.Index(actual["time"]))))
     axes.set_title(f"{rows['series'].iloc[0]}: {len(windows)} {'origin' if len(windows) == 1 else 'origins'}")
     axes.margins(x=0.02)
 
@@ -241,7 +241,7 @@ def _draw_errors(axes: Axes, by_step: pd.DataFrame, own: str, unit: str) -> None
         dot = "o" if len(line) < 3 else None
         axes.plot(line.index, line, color=colour, linewidth=width, zorder=order, marker=dot, markersize=4.0)
     steps = next(iter(lines.values())).index
-    axes.set_xlim(*_extent(axes.dataLim.intervalx))
+    axes.set_xlim(*_axis_extent(axes.dataLim.intervalx))
     axes.set_ylim(0, HEADROOM * max(float(lines[name].max()) for name in looks) or 1.0)
     axes.set(title=f"{metric} by step ahead", xlabel="steps ahead", ylabel=unit if metric == "MAE" else "")
     if len(steps) < 4:
@@ -267,7 +267,7 @@ def _mention(axes: Axes, others: int) -> None:
         axes.text(0.02, 0.98, text, transform=axes.transAxes, va="top", fontsize=8.5, color=PALETTE["note"])
 
 
-def _extent(interval: Any) -> tuple[float, float]:
+def _axis_extent(interval: Any) -> tuple[float, float]:
     first, last = float(interval[0]), float(interval[1])
     room = 0.02 * (last - first) or 0.5
     return first - room, last + room

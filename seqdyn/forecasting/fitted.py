@@ -10,7 +10,7 @@ import pandas as pd
 from torch import Tensor
 
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.inputs import Inputs, shifted
+from seqdyn.forecasting.inputs import ForecastInputs, lagged_targets
 from seqdyn.forecasting.states import at_origins, outputs_ahead
 from seqdyn.forecasting.transform import SeriesTransform
 from seqdyn.state import State, take
@@ -53,7 +53,7 @@ class FittedNetwork:
     estimator : regressor
         Fitted.
     transform : SeriesTransform
-    inputs : Inputs
+    inputs : ForecastInputs
     steps : int
         How many steps one row predicts.
     context_length : int or None
@@ -65,7 +65,7 @@ class FittedNetwork:
 
     estimator: Any
     transform: SeriesTransform
-    inputs: Inputs
+    inputs: ForecastInputs
     steps: int
     context_length: int | None
     names: pd.Index
@@ -94,7 +94,7 @@ class FittedNetwork:
 
     def rows(self, panel: Panel, z: Array) -> Array:
         """Inputs of all rows of a panel, (total, features)."""
-        return self.inputs.rows(self.described(panel), shifted(z, panel))
+        return self.inputs.rows(self.described(panel), lagged_targets(z, panel))
 
     def said(self, X: Array, panel: Panel) -> Array:
         """What the network says of z one step ahead at every row, (total, columns)."""

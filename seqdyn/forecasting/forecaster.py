@@ -27,14 +27,30 @@ from seqdyn.data.panels import Panel, Roles
 from seqdyn.dynamics.driven import Driven
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
-from seqdyn.forecasting.descriptions import describe
+from seqdyn.forecasting.descriptions import describe_forecaster
 from seqdyn.forecasting.envelope import Envelope
 from seqdyn.forecasting.fitted import Departure, FittedNetwork
-from seqdyn.forecasting.inputs import Inputs, scale_features, shifted, targets
-from seqdyn.forecasting.intervals import LONGEST, Draws, ForecastErrors, held_rows, quantiles, warning
-from seqdyn.forecasting.linear_choice import LastTests
+from seqdyn.forecasting.inputs import ForecastInputs, lagged_targets, scale_features, targets
+from seqdyn.forecasting.intervals import (
+    DEFAULT_MEASURED_STEPS,
+    Draws,
+    ForecastErrors,
+    held_rows,
+    interval_notes,
+    network_quantiles,
+)
+from seqdyn.forecasting.linear_choice import ValidationOrigins
 from seqdyn.forecasting.memory import SeriesMemory
-from seqdyn.forecasting.network import SHARES, Plan, best_share, configured, given_setting, mixed, planned, recipe
+from seqdyn.forecasting.network import (
+    CORRECTION_SHARES,
+    NetworkPlan,
+    best_share,
+    configured,
+    given_setting,
+    mixed,
+    plan_network,
+    recipe,
+)
 from seqdyn.forecasting.origins import check_grid
 from seqdyn.forecasting.paths import path_pieces
 from seqdyn.forecasting.requirements import check_extent, check_forecaster, series_weights
@@ -107,8 +123,8 @@ class Forecaster(PanelForecaster):
         own, in network units.
     errors_ : ForecastErrors
         What intervals are made of, see Notes.
-    plan_ : Plan
-        What was chosen, see Notes: :class:`~seqdyn.forecasting.network.Plan`.
+    plan_ : NetworkPlan
+        What was chosen, see Notes: :class:`~seqdyn.forecasting.network.NetworkPlan`.
     transform_ : SeriesTransform
         The scale of every series, fixed at the last fit.
 
@@ -164,7 +180,7 @@ class Forecaster(PanelForecaster):
 
     def _learn(self, panel: Panel) -> None:
         check_forecaster(self)
-        self.plan_, tests = planned(self, panel, self._seasons(panel), self._steps)
+        self.plan_, tests = plan_network(self, panel, self._seasons(panel), self._steps)
         if tests is None:
             self.errors_ = self._learn_from(panel, self._reach(panel))
             return
@@ -172,12 +188,12 @@ class Forecaster(PanelForecaster):
         self._learn_from(panel)
         self.errors_ = held.on(self._network_among(self._described(panel, self.transform_)), panel)
 
-    def _held_out(self, panel: Panel, tests: LastTests) -> ForecastErrors:
+    def _held_out(self, panel: Panel, tests: ValidationOrigins) -> ForecastErrors:
         """Find the share of the correction that forecasts the last rows best, and how large its errors are there."""
         start, whole = copy.copy(self), copy.copy(self)
         start.plan_, whole.plan_ = replace(self.plan_, share=0.0), replace(self.plan_, share=1.0)
         start._learn_from(tests.before)
-        shares: tuple[float, ...] = SHARES
+        shares: tuple[float, ...] = CORRECTION_SHARES
         try:
             whole._learn_from(tests.before)
         except NonFiniteError:
@@ -194,7 +210,7 @@ class Forecaster(PanelForecaster):
 
     def _reach(self, panel: Panel) -> int:
         """How many steps ahead errors are measured."""
-        return self.horizon or max(self._season(panel), LONGEST)
+        return self.horizon or max(self._season(panel), DEFAULT_MEASURED_STEPS)
 
     def _learn_from(self, panel: Panel, reach: int = 0) -> ForecastErrors:
         """Fit to a panel by the plan; the errors up to so many steps ahead, if any are asked for."""
@@ -202,10 +218,10 @@ class Forecaster(PanelForecaster):
         season = self.transform_.season_length
         names = calendar_names(self.calendar, season, panel.grid.freq, panel.grid.kind)
         panel = self._described(panel, self.transform_)
-        self.inputs_ = Inputs.of(panel, names, self._steps, self.weight)
+        self.inputs_ = ForecastInputs.of(panel, names, self._steps, self.weight)
         z = self.transform_.forward(panel)
         check_extent(panel, z, self._steps, self.context_length, self.transform_)
-        X, Y = self.inputs_.rows(panel, shifted(z, panel)), targets(z, panel, self._steps)
+        X, Y = self.inputs_.rows(panel, lagged_targets(z, panel)), targets(z, panel, self._steps)
         begins, ends = panel.stretches(max(50, 2 * season))
         self._train(panel, X, self.plan_.learnt(Y, panel, season), begins, ends)
         if not reach:
@@ -220,7 +236,7 @@ class Forecaster(PanelForecaster):
         rows = [X[part] for part in parts], [Y[part] for part in parts], weight
         fresh, share = configured(self, self.plan_, panel, 1 + panel.past.shape[1], self._steps), self.plan_.share
         with _own_start(self.plan_):
-            start = _untrained(fresh, rows) if share < 1 else None
+            start = _fit_without_steps(fresh, rows) if share < 1 else None
             self.estimator_: Any = fresh.fit(*rows) if share > 0 else start
         if start is not None and share > 0:
             self.estimator_ = mixed(start, fresh, share)
@@ -409,8 +425,8 @@ class Forecaster(PanelForecaster):
         if levels is None:
             return Forecasts(mean)
         draws = Draws(horizon, self.n_samples, generator_of(self.random_state))
-        found = quantiles(network, start, output, levels, self.errors_, draws)
-        return Forecasts(mean, found, warning(self.errors_, levels))
+        found = network_quantiles(network, start, output, levels, self.errors_, draws)
+        return Forecasts(mean, found, interval_notes(self.errors_, levels))
 
     def _check_reach(self, horizon: int) -> None:
         if self.strategy == "direct" and horizon > self._steps:
@@ -470,7 +486,7 @@ class Forecaster(PanelForecaster):
         test = self.backtest(df, ahead, 1, refit=True)
         table = test.metrics().sort_values("MAE").round(4).to_string()
         return "\n".join(
-            [*describe(self, panel), "", f"last {ahead} steps, fitted without them", table, test.verdict()]
+            [*describe_forecaster(self, panel), "", f"last {ahead} steps, fitted without them", table, test.verdict()]
         )
 
     # ---------------------------------------------------------------- files
@@ -489,14 +505,14 @@ class Forecaster(PanelForecaster):
         return forecaster
 
 
-def _untrained(estimator: Any, rows: Any) -> Any:
+def _fit_without_steps(estimator: Any, rows: Any) -> Any:
     """A regressor as it begins, fitted without a step; its parameters stay those asked for."""
     fitted = clone(estimator).set_params(max_epochs=0).fit(*rows)
     return fitted.set_params(max_epochs=estimator.max_epochs)
 
 
 @contextmanager
-def _own_start(plan: Plan) -> Iterator[None]:
+def _own_start(plan: NetworkPlan) -> Iterator[None]:
     """No word about a short warm-up: a forecaster carries its state through the whole history.
 
     None about an early end either, where the correction that it would grow by is validated.

@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.bounds import held, limits
-from seqdyn.forecasting.linear_weights import Weights, roll
-from seqdyn.forecasting.origins import following
+from seqdyn.forecasting.bounds import held_within, limits
+from seqdyn.forecasting.linear_weights import Weights, roll_out
+from seqdyn.forecasting.origins import future_after
 from seqdyn.forecasting.tables import series_means
-from seqdyn.forecasting.units import Units, spread
+from seqdyn.forecasting.units import Units, seasonal_change
 
 Array = np.ndarray[Any, Any]
 
-PARTS = 4
+FOLD_COUNT = 4
 """In how many parts the later half is forecast, each by weights fitted to the rows before it."""
 
-ORIGINS = 4
+ORIGINS_PER_HORIZON = 4
 """How many origins a horizon has."""
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class ForwardChaining:
     """Origins in the later half of every series, and what came after them.
 
     Attributes
@@ -49,7 +49,7 @@ class HeldOut:
     scale: Array
 
     @classmethod
-    def of(cls, panel: Panel, horizon: int, season: int) -> HeldOut:
+    def of(cls, panel: Panel, horizon: int, season: int) -> ForwardChaining:
         """Origins a quarter of the horizon apart.
 
         Parameters
@@ -62,12 +62,12 @@ class HeldOut:
         horizon = max(1, min(horizon, int(np.median(panel.lengths)) // 4))
         begin = np.maximum(panel.lengths // 2, 1)
         after, left = panel.steps - begin[panel.series], (panel.lengths - begin)[panel.series]
-        part = np.where(after >= 0, after * PARTS // np.maximum(left, 1), -1)
-        turn = (after >= 0) & (after % max(1, -(-horizon // ORIGINS)) == 0)
+        part = np.where(after >= 0, after * FOLD_COUNT // np.maximum(left, 1), -1)
+        turn = (after >= 0) & (after % max(1, -(-horizon // ORIGINS_PER_HORIZON)) == 0)
         rows = np.flatnonzero(turn & ((after <= left - horizon) | (after == 0)))
         series = panel.series[rows]
-        actual = ahead(panel, series, rows, horizon, panel.target)
-        return cls(panel, part, series, rows, actual, spread(panel, panel.target, season))
+        actual = values_after(panel, series, rows, horizon, panel.target)
+        return cls(panel, part, series, rows, actual, seasonal_change(panel, panel.target, season))
 
     def errors(self, fitted: Callable[[Array], tuple[Units, list[Weights]]]) -> Array:
         """Mean |y − ŷ|/Q of every choice and series, (choices, series); NaN where nothing is known.
@@ -78,15 +78,18 @@ class HeldOut:
             Takes which rows may be targets, (total,), and gives units and the weights of every choice.
         """
         horizon, every = self.actual.shape[1], np.arange(len(self.scale))
-        bounds, future = limits(self.panel, self.series, self.rows, horizon), following(self.panel, self.rows, horizon)
+        bounds, future = (
+            limits(self.panel, self.series, self.rows, horizon),
+            future_after(self.panel, self.rows, horizon),
+        )
         parts = []
-        for part in range(PARTS):
+        for part in range(FOLD_COUNT):
             own = np.flatnonzero(self.part[self.rows] == part)
             units, choices = fitted(self.part < part)
             series, rows, edges = self.series[own], self.rows[own], (bounds[0][own], bounds[1][own])
-            rolled = (roll(self.panel, every, units, one, series, rows, horizon, future[own]) for one in choices)
-            parts.append([np.abs(self.actual[own] - held(units.restored(z, series), edges)[0]) for z in rolled])
-        order = np.argsort(np.concatenate([np.flatnonzero(self.part[self.rows] == part) for part in range(PARTS)]))
+            rolled = (roll_out(self.panel, every, units, one, series, rows, horizon, future[own]) for one in choices)
+            parts.append([np.abs(self.actual[own] - held_within(units.restored(z, series), edges)[0]) for z in rolled])
+        order = np.argsort(np.concatenate([np.flatnonzero(self.part[self.rows] == part) for part in range(FOLD_COUNT)]))
         return np.array([self._means(np.concatenate(choice)[order]) for choice in zip(*parts, strict=True)])
 
     def _means(self, off: Array) -> Array:
@@ -98,14 +101,14 @@ class HeldOut:
         return found
 
 
-def ahead(panel: Panel, series: Array, rows: Array, horizon: int, values: Array) -> Array:
+def values_after(panel: Panel, series: Array, rows: Array, horizon: int, values: Array) -> Array:
     """Values of the rows from every origin on, (origins, horizon); NaN past the series' end."""
     place = rows[:, None] + np.arange(horizon)
     inside = place < panel.ends[series][:, None]
     return np.where(inside, values[np.minimum(place, len(values) - 1)], np.nan)
 
 
-def best(errors: Array, together: bool) -> Array:
+def best_choices(errors: Array, together: bool) -> Array:
     """The number of the choice of least error for every series.
 
     Parameters
@@ -120,7 +123,7 @@ def best(errors: Array, together: bool) -> Array:
 
     Examples
     --------
-    >>> best(np.array([[1.0, 4.0, np.nan], [2.0, 1.0, np.nan]]), False)
+    >>> best_choices(np.array([[1.0, 4.0, np.nan], [2.0, 1.0, np.nan]]), False)
     array([0, 1, 1])
     """
     means = series_means(errors.reshape(-1), np.arange(len(errors)) * errors.shape[1])

@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ForecastInputs:
     """How the rows of a panel become inputs: (z_{t-1}, calendar_t, covariates known ahead at t − 1
     and from t on, static ones).
 
@@ -34,7 +34,7 @@ class Inputs:
     categories: dict[str, Any]
 
     @classmethod
-    def of(cls, panel: Panel, calendar: tuple[str, ...], reach: int, weight: str | None = None) -> Inputs:
+    def of(cls, panel: Panel, calendar: tuple[str, ...], reach: int, weight: str | None = None) -> ForecastInputs:
         """The inputs that go with a panel.
 
         Parameters
@@ -52,7 +52,9 @@ class Inputs:
             If a static covariate is missing for some series.
         """
         static = panel.static if panel.static is not None else pd.DataFrame(index=panel.names)
-        return cls(calendar, reach, {name: _values(static[name], name) for name in static.columns if name != weight})
+        return cls(
+            calendar, reach, {name: _category_values(static[name], name) for name in static.columns if name != weight}
+        )
 
     def rows(self, panel: Panel, past: Array, before: Array | None = None) -> Array:
         """Inputs of all rows of a panel, (total, features).
@@ -152,7 +154,7 @@ def targets(z: Array, panel: Panel, horizon: int) -> Array:
     return np.concatenate([np.where(inside, column[place], np.nan) for column in z.T], axis=1)
 
 
-def shifted(z: Array, panel: Panel, before: Array | None = None) -> Array:
+def lagged_targets(z: Array, panel: Panel, before: Array | None = None) -> Array:
     """z_{t-1} of every row, (total, columns); NaN, or the given values, at the first row of a series.
 
     Parameters
@@ -166,7 +168,7 @@ def shifted(z: Array, panel: Panel, before: Array | None = None) -> Array:
     >>> import pandas as pd
     >>> from seqdyn.data.panel_reading import read_panel
     >>> panel = read_panel(pd.Series([1.0, 2.0, 3.0]))
-    >>> shifted(panel.target[:, None], panel).T
+    >>> lagged_targets(panel.target[:, None], panel).T
     array([[nan,  1.,  2.]])
     """
     past = np.concatenate([np.full((1, z.shape[1]), np.nan), z[:-1]])
@@ -200,7 +202,7 @@ def _roughness(q: Array, season_length: int) -> list[float]:
     return [float(np.nanstd(q)), *means, *[0.0] * (2 - len(means))]
 
 
-def _values(column: pd.Series, name: str) -> Array | None:
+def _category_values(column: pd.Series, name: str) -> Array | None:
     """The categories of a static covariate; None for numbers."""
     if column.isna().any():
         raise ValueError(

@@ -25,10 +25,10 @@ Array = np.ndarray[Any, Any]
 RESIDUALS = 20_000
 """Rows of all series together whose one-step errors are kept for sample paths, at least 100 of each."""
 
-LONGEST = 12
+DEFAULT_MEASURED_STEPS = 12
 """How many steps ahead errors are measured, where neither a horizon nor a season is longer."""
 
-NARROWEST = 1e-6
+LEAST_NETWORK_WIDTH = 1e-6
 """Half the width of the narrowest interval, in units of a series."""
 
 
@@ -63,7 +63,7 @@ class ForecastErrors:
         horizon : int
             How many steps ahead errors are wanted.
         """
-        if "quantiles" in network.head.knows:
+        if "quantiles" in network.head.provides:
             return cls()
         residuals = _residuals(network, panel, X, Y, held) if network.steps == 1 else None
         return cls(residuals, _conformal(network, panel, held, horizon) if held.any() else None)
@@ -108,7 +108,7 @@ def held_rows(estimator: Any, panel: Panel, begins: Array, ends: Array) -> Array
     return held + panel.ends - ends[last]
 
 
-def quantiles(
+def network_quantiles(
     network: FittedNetwork, start: Departure, output: Tensor, levels: Array, errors: ForecastErrors, draws: Draws
 ) -> Array:
     """Quantiles of y from origins, (origins, horizon, quantiles); those that are not in order are put there.
@@ -127,11 +127,11 @@ def quantiles(
         z = network.points(output, draws.horizon)
         q = network.transform.integrated(z, start.series, start.tails)[:, :, None]
         width = errors.conformal.widths(start.series, levels, draws.horizon)
-        least = NARROWEST * network.transform.scale[start.series, :1, None]
+        least = LEAST_NETWORK_WIDTH * network.transform.scale[start.series, :1, None]
         width = np.sign(levels - 0.5) * np.maximum(np.sign(levels - 0.5) * width, least)
         return np.sort(network.transform.to_data(q + width, start.series), axis=2)
     if network.steps > 1:
-        return np.sort(_around(network, start, output, levels, draws.horizon), axis=2)
+        return np.sort(_head_quantiles(network, start, output, levels, draws.horizon), axis=2)
     pieces = path_pieces(network, start, draws.count, errors.residuals, draws.generator)
     return np.concatenate([np.moveaxis(np.quantile(paths, levels, axis=2), 0, 2) for paths in pieces])
 
@@ -145,7 +145,7 @@ class Draws:
     generator: torch.Generator
 
 
-def warning(errors: ForecastErrors, levels: Array) -> tuple[str, ...]:
+def interval_notes(errors: ForecastErrors, levels: Array) -> tuple[str, ...]:
     """What is to be said of intervals, if anything."""
     if errors.conformal is not None:
         reason = errors.conformal.reason(levels)
@@ -159,9 +159,9 @@ def warning(errors: ForecastErrors, levels: Array) -> tuple[str, ...]:
     )
 
 
-def _around(network: FittedNetwork, start: Departure, output: Tensor, levels: Array, horizon: int) -> Array:
+def _head_quantiles(network: FittedNetwork, start: Departure, output: Tensor, levels: Array, horizon: int) -> Array:
     """Quantiles as the heads of a direct model say; differences are undone along the point forecast."""
-    if "quantiles" not in network.head.knows:
+    if "quantiles" not in network.head.provides:
         raise ValueError(
             f"A direct model with loss={network.estimator.loss!r} says nothing of its errors: set early_stopping=True "
             "in the estimator or put the forecaster into a ConformalForecaster, which measure them, or fit with "
@@ -188,14 +188,14 @@ def _residuals(network: FittedNetwork, panel: Panel, X: Array, Y: Array, held: A
     owner = panel.series[few]
     cuts = np.flatnonzero(np.diff(owner)) + 1
     error = Y[few] - np.concatenate(network.estimator.predict(np.split(X[few], cuts)))
-    known = panel.steps[few] >= np.minimum(_reach(network), panel.lengths // 2)[owner]
+    known = panel.steps[few] >= np.minimum(_delay_length(network), panel.lengths // 2)[owner]
     known &= ~np.isnan(error).any(axis=1)
     weights = sum(parameter.numel() for parameter in network.estimator.network_.parameters())
     rows = int((~np.isnan(Y).any(axis=1)).sum())
     return Residuals.of(error[known], owner[known], len(panel.names), weights / max(rows, 1))
 
 
-def _reach(network: FittedNetwork) -> int:
+def _delay_length(network: FittedNetwork) -> int:
     """How many rows a delay line of the network needs to be filled."""
     own = (getattr(network.estimator, name, 0) for name in ("output_lags", "input_lags"))
     lags = getattr(getattr(network.estimator, "autoregression", None), "lags", 1)

@@ -21,7 +21,7 @@ from seqdyn.forecasting.tables import BUDGET, blocks, table
 
 Array = np.ndarray[Any, Any]
 
-FREE = 1e-6
+UNPENALISED = 1e-6
 """κ, the penalty of what is not penalised."""
 
 
@@ -86,7 +86,7 @@ class Normal:
         -------
         array, shape (choices, models, columns, targets)
         """
-        free = self.left[:, lags:, lags:] + FREE * np.eye(self.left.shape[1] - lags)
+        free = self.left[:, lags:, lags:] + UNPENALISED * np.eye(self.left.shape[1] - lags)
         cross = self.left[:, :lags, lags:]
         gain = np.linalg.solve(free, np.concatenate([cross.swapaxes(1, 2), self.right[:, lags:]], axis=2))
         core = self.left[:, :lags, :lags] - cross @ gain[..., :lags]
@@ -128,13 +128,13 @@ def normal(values: Array, inputs: Array, order: Order, ahead: int = 0, kept: Arr
     piece = max(1, BUDGET // (series * (columns + targets)))
     for begin in range(first, last + 1, piece):
         origins = slice(begin, min(begin + piece, last + 1))
-        past, goal = _rows(values, inputs, order, origins, ahead, targets, kept)
+        past, goal = _regression_rows(values, inputs, order, origins, ahead, targets, kept)
         left += past.swapaxes(1, 2) @ past
         right += past.swapaxes(1, 2) @ goal
     return Normal(left, right)
 
 
-def _rows(
+def _regression_rows(
     values: Array, inputs: Array, order: Order, origins: slice, ahead: int, targets: int, kept: Array | None
 ) -> tuple[Array, Array]:
     """The rows of a regression and their targets; zeros where one is left out."""
@@ -157,7 +157,7 @@ def _rows(
     return np.where(good[..., None], past, 0.0), np.where(good[..., None], goal, 0.0)
 
 
-def fit(
+def fit_autoregressions(
     panel: Panel,
     values: Array,
     inputs: Array,
@@ -195,7 +195,7 @@ def fit(
     sums: list[Normal | None] = [None] * (order.steps if inputs.shape[1] else 1)
     solutions: list[list[Array]] = [[] for _ in sums]
     places = []
-    for block in _blocks(panel, numbers, inputs, order):
+    for block in _series_blocks(panel, numbers, inputs, order):
         places.append(block)
         chosen = numbers[block]
         for ahead, found in enumerate(_normals(panel, values, inputs, order, chosen, kept, len(sums))):
@@ -210,10 +210,12 @@ def fit(
     else:
         place = np.argsort(np.concatenate(places))
         whole = [np.concatenate(found, axis=1)[:, place] for found in solutions]
-    return [_weights([found[choice] for found in whole], order, inputs.shape[1]) for choice in range(len(penalties))]
+    return [
+        _folded_weights([found[choice] for found in whole], order, inputs.shape[1]) for choice in range(len(penalties))
+    ]
 
 
-def _blocks(panel: Panel, numbers: Array, inputs: Array, order: Order) -> Iterator[Array]:
+def _series_blocks(panel: Panel, numbers: Array, inputs: Array, order: Order) -> Iterator[Array]:
     width = order.lags + inputs.shape[1] * (order.input_lags + 1) + order.steps + 2
     return blocks(panel.lengths[numbers], width)
 
@@ -234,7 +236,7 @@ def _normals(
         yield normal(own[:, :end], known[:, :end], order, ahead, some)
 
 
-def _weights(solutions: list[Array], order: Order, count: int) -> Weights:
+def _folded_weights(solutions: list[Array], order: Order, count: int) -> Weights:
     lags, own = order.lags, count * (order.input_lags + 1)
     whole = np.concatenate(solutions, axis=2)
     coefficients = whole[:, :lags].copy()

@@ -18,36 +18,36 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.least_squares import Order, fit
+from seqdyn.forecasting.least_squares import Order, fit_autoregressions
 from seqdyn.forecasting.transform import SeriesTransform
 
 Array = np.ndarray[Any, Any]
 
-PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+START_PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 """λ, for values in units of their standard deviation."""
 
-MOST_SERIES, MOST_ROWS = 200, 20_000
+SAMPLE_SERIES, SAMPLE_ROWS = 200, 20_000
 """Series that are looked at, evenly spread, and rows at the end of each."""
 
-KEPT, FEWEST = 0.4, 6
+LEARNT_SHARE, LEAST_LEARNT_ROWS = 0.4, 6
 """The share of every series, and the rows, that validation leaves to learn from at least."""
 
-SHARE, FEW = 0.4, 8
+TESTED_SHARE, LEAST_ORIGINS = 0.4, 8
 """The share of a series that origins lie in, but at least so many origins."""
 
-ROUNDING = 1e-9
+ZERO_ERROR = 1e-9
 """Errors below this are none."""
 
-SMALL = 10
+SMALL_COUNT = 10
 """Counts below this may be 0 one day."""
 
-MARGIN, TIE = 0.02, 0.01
+SETTING_GAIN, PENALTY_TIE = 0.02, 0.01
 """How much better than the ones before it, from the simplest on, a setting must be; and how much worse than the best a
 larger penalty may be."""
 
 
 @dataclass(frozen=True)
-class Setting:
+class SeriesSetting:
     """How series are shown to a model.
 
     Attributes
@@ -81,24 +81,24 @@ class Setting:
         return SeriesTransform.fit(panel, self.log, self.difference, self.seasonal_difference, season, self.scaling)
 
 
-class Choice(NamedTuple):
+class ChosenSetting(NamedTuple):
     """What validation chose.
 
     Attributes
     ----------
-    setting : Setting
+    setting : SeriesSetting
     error : float
         Its scaled error on the validation rows; NaN where the series are too short to be validated.
     tried : int
         Settings compared, each penalty counted.
     """
 
-    setting: Setting
+    setting: SeriesSetting
     error: float
     tried: int
 
 
-class LastTests(NamedTuple):
+class ValidationOrigins(NamedTuple):
     """Origins in the last rows of a panel, and the rows before them.
 
     Attributes
@@ -126,7 +126,7 @@ def validation_horizon(horizon: int | None, season: int) -> int:
     return horizon or max(6, season, min(2 * season, 12))
 
 
-def last_tests(panel: Panel, horizon: int, count: int, least: int = FEWEST) -> LastTests:
+def validation_origins(panel: Panel, horizon: int, count: int, least: int = LEAST_LEARNT_ROWS) -> ValidationOrigins:
     """Origins at the end of every series, half a horizon apart: in the last 40 % of it, but eight where there is room.
 
     Parameters
@@ -141,31 +141,33 @@ def last_tests(panel: Panel, horizon: int, count: int, least: int = FEWEST) -> L
     --------
     >>> import pandas as pd
     >>> from seqdyn.data.panel_reading import read_panel
-    >>> tests = last_tests(read_panel(pd.Series(range(40))), 6, 3)
+    >>> tests = validation_origins(read_panel(pd.Series(range(40))), 6, 3)
     >>> tests.rows.tolist(), len(tests.before.target)
     ([34, 31, 28], 28)
     """
     length = int(np.median(panel.lengths))
     horizon = max(1, min(horizon, length // 3))
     step = max(1, horizon // 2)
-    count = min(count, max(FEW, int(SHARE * length / step)))
+    count = min(count, max(LEAST_ORIGINS, int(TESTED_SHARE * length / step)))
     back = horizon + step * np.arange(count)
     left = panel.lengths[:, None] - back
-    good = left >= np.maximum(max(FEWEST, least), np.ceil(KEPT * panel.lengths))[:, None]
+    good = left >= np.maximum(max(LEAST_LEARNT_ROWS, least), np.ceil(LEARNT_SHARE * panel.lengths))[:, None]
     series, number = np.nonzero(good)
     used = np.where(good, back, 0).max(axis=1, initial=0)
-    return LastTests(series, panel.ends[series] - back[number], panel.head(panel.lengths - used), horizon)
+    return ValidationOrigins(series, panel.ends[series] - back[number], panel.head(panel.lengths - used), horizon)
 
 
-def looked_at(panel: Panel) -> Panel:
+def validation_sample(panel: Panel) -> Panel:
     """The part of a panel that settings are chosen on: some of its series, the last rows of each."""
     count = len(panel.names)
-    if count > MOST_SERIES:
-        panel = panel.select(np.unique(np.linspace(0, count - 1, MOST_SERIES).astype(np.int64)))
-    return panel.tail(MOST_ROWS) if int(panel.lengths.max()) > MOST_ROWS else panel
+    if count > SAMPLE_SERIES:
+        panel = panel.select(np.unique(np.linspace(0, count - 1, SAMPLE_SERIES).astype(np.int64)))
+    return panel.tail(SAMPLE_ROWS) if int(panel.lengths.max()) > SAMPLE_ROWS else panel
 
 
-def candidates(panel: Panel, seasons: Sequence[int], scaling: str | None, given: Mapping[str, Any]) -> list[Setting]:
+def candidate_settings(
+    panel: Panel, seasons: Sequence[int], scaling: str | None, given: Mapping[str, Any]
+) -> list[SeriesSetting]:
     """The settings to compare, from the simplest on; what is given is kept.
 
     Logarithms are tried where a series is positive and none is of counts below 10, which may be 0 one day.
@@ -177,14 +179,14 @@ def candidates(panel: Panel, seasons: Sequence[int], scaling: str | None, given:
     seasons : sequence of int
     scaling : str or None
     given : mapping
-        Fields of :class:`Setting` that somebody chose. Who gave one of the differences gave both.
+        Fields of :class:`SeriesSetting` that somebody chose. Who gave one of the differences gave both.
 
     Examples
     --------
     >>> import pandas as pd
     >>> from seqdyn.data.panel_reading import read_panel
     >>> panel = read_panel(pd.Series(range(40)))
-    >>> found = candidates(panel, [1], "seasonal", {"difference": 0, "centred": True})
+    >>> found = candidate_settings(panel, [1], "seasonal", {"difference": 0, "centred": True})
     >>> [(setting.log, setting.lags) for setting in found]
     [(False, 2), (False, 3), (False, 5)]
     """
@@ -199,7 +201,8 @@ def candidates(panel: Panel, seasons: Sequence[int], scaling: str | None, given:
     }
     choices |= {name: (value,) for name, value in given.items()}
     settings = [
-        Setting(scaling=scaling, **dict(zip(choices, values, strict=True))) for values in product(*choices.values())
+        SeriesSetting(scaling=scaling, **dict(zip(choices, values, strict=True)))
+        for values in product(*choices.values())
     ]
     room = int(panel.lengths.min()) // 2
     fits = [own for own in settings if own.lags > own.centred and own.memory(seasons[0]) <= room]
@@ -207,48 +210,53 @@ def candidates(panel: Panel, seasons: Sequence[int], scaling: str | None, given:
 
 
 def best_setting(
-    panel: Panel, settings: Sequence[Setting], penalties: Sequence[float], season: int, tests: LastTests, steps: int = 1
-) -> Choice:
+    panel: Panel,
+    settings: Sequence[SeriesSetting],
+    penalties: Sequence[float],
+    season: int,
+    tests: ValidationOrigins,
+    steps: int = 1,
+) -> ChosenSetting:
     """The setting whose linear model forecasts the last rows best.
 
     Parameters
     ----------
     panel : Panel
-    settings : sequence of Setting, at least one
+    settings : sequence of SeriesSetting, at least one
         Tried in turn: a later one must be better by 2 %.
     penalties : sequence of float
         Increasing; the largest is taken that is no more than 1 % worse than the best.
     season : int
         m, of the seasonal difference and of the scale of errors.
-    tests : Tests
-        As :func:`last_tests` gives them.
+    tests : ValidationOrigins
+        As :func:`validation_origins` gives them.
     steps : int
         How many steps the model predicts at once.
 
     Returns
     -------
-    Choice
+    ChosenSetting
         Without any origin the first setting, with the middle penalty.
     """
-    best = Choice(replace(settings[0], penalty=penalties[len(penalties) // 2]), np.nan, 0)
+    best = ChosenSetting(replace(settings[0], penalty=penalties[len(penalties) // 2]), np.nan, 0)
     if not len(tests.rows):
         return best
     scale = error_scale(tests.before, season)[tests.series]
     best = best._replace(error=np.inf)
     for setting in settings:
         errors = linear_errors(panel, setting, penalties, season, tests, scale, steps)
-        place = int(np.flatnonzero(errors <= errors.min() * (1 + TIE))[-1])
-        if errors[place] < best.error * (1 - MARGIN):
-            best = Choice(replace(setting, penalty=penalties[place]), float(errors[place]), 0)
+        place = int(np.flatnonzero(errors <= errors.min() * (1 + PENALTY_TIE))[-1])
+        if errors[place] < best.error * (1 - SETTING_GAIN):
+            best = ChosenSetting(replace(setting, penalty=penalties[place]), float(errors[place]), 0)
     return best._replace(tried=len(settings) * len(penalties))
 
 
 def linear_errors(
     panel: Panel,
-    setting: Setting,
+    setting: SeriesSetting,
     penalties: Sequence[float],
     season: int,
-    tests: LastTests,
+    tests: ValidationOrigins,
     scale: Array,
     steps: int = 1,
 ) -> Array:
@@ -260,9 +268,9 @@ def linear_errors(
     unit = float(np.nanstd(z)) or 1.0
     order = Order(setting.lags, steps=steps, centred=setting.centred)
     none = np.zeros((len(z), 0))
-    models = fit(tests.before, z / unit, none, order, np.array(penalties)[:, None], pooled=True)
-    past = _past(transform.forward(panel)[:, 0] / unit, panel, setting.lags, tests, transform.memory)
-    tails, wanted = transform.tails(panel, tests.series, tests.rows), came(panel, tests)
+    models = fit_autoregressions(tests.before, z / unit, none, order, np.array(penalties)[:, None], pooled=True)
+    past = _past_values(transform.forward(panel)[:, 0] / unit, panel, setting.lags, tests, transform.memory)
+    tails, wanted = transform.tails(panel, tests.series, tests.rows), values_of_tests(panel, tests)
     number, inputs = np.zeros(len(past), np.int64), np.zeros((len(past), steps + tests.horizon, 0))
     errors = []
     with np.errstate(over="ignore", invalid="ignore"):
@@ -272,7 +280,7 @@ def linear_errors(
     return np.array(errors)
 
 
-def came(panel: Panel, tests: LastTests) -> Array:
+def values_of_tests(panel: Panel, tests: ValidationOrigins) -> Array:
     """y of the rows that are forecast, (origins, horizon)."""
     found: Array = panel.target[tests.rows[:, None] + np.arange(tests.horizon)]
     return found
@@ -283,7 +291,7 @@ def scaled_error(wanted: Array, said: Array, scale: Array) -> float:
     error = np.abs(wanted - said) / scale[:, None]
     known = ~np.isnan(wanted)
     found = float(error[known].mean()) if known.any() else np.inf
-    return max(found, ROUNDING) if np.isfinite(found) else np.inf
+    return max(found, ZERO_ERROR) if np.isfinite(found) else np.inf
 
 
 def error_scale(panel: Panel, season: int) -> Array:
@@ -304,7 +312,7 @@ def _may_take_logarithms(panel: Panel) -> bool:
     lowest = np.fmin.reduceat(panel.target, panel.starts)
     known = np.nan_to_num(panel.target)
     whole = np.logical_and.reduceat(known == np.round(known), panel.starts)
-    return bool((lowest > 0).any() and not (whole & (lowest > 0) & (lowest < SMALL)).any())
+    return bool((lowest > 0).any() and not (whole & (lowest > 0) & (lowest < SMALL_COUNT)).any())
 
 
 def _lag_choices(panel: Panel, seasons: Sequence[int]) -> list[int]:
@@ -317,7 +325,7 @@ def _lag_choices(panel: Panel, seasons: Sequence[int]) -> list[int]:
     return sorted({min(lags, most) for lags in several if lags > 1})
 
 
-def _past(z: Array, panel: Panel, lags: int, tests: LastTests, memory: int) -> Array:
+def _past_values(z: Array, panel: Panel, lags: int, tests: ValidationOrigins, memory: int) -> Array:
     """The values before every origin, gaps filled with the ones before them, (origins, lags)."""
     first = panel.starts[tests.series] + memory
     place = np.maximum(tests.rows[:, None] + np.arange(-lags, 0), first[:, None])

@@ -19,7 +19,7 @@ from seqdyn.forecasting.units import Units
 
 Array = np.ndarray[Any, Any]
 
-FARTHEST = 1e100
+LARGEST_VALUE = 1e100
 """Where a recursion that runs away is held, so that it stays finite."""
 
 
@@ -93,7 +93,7 @@ class Weights:
         for begin in range(0, values.shape[1] - lags, steps):
             seen = inputs[:, begin : begin + window].reshape(len(past), wide)
             found = apply(np.concatenate([values[:, begin : begin + lags], seen], axis=1)) + self.intercepts[model]
-            values[:, begin + lags : begin + lags + steps] = np.clip(found, -FARTHEST, FARTHEST)
+            values[:, begin + lags : begin + lags + steps] = np.clip(found, -LARGEST_VALUE, LARGEST_VALUE)
         return values[:, lags : lags + horizon]
 
 
@@ -133,7 +133,7 @@ def with_inputs(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "fitted": none | fitted}
 
 
-def roll(
+def roll_out(
     panel: Panel, number: Array, units: Units, weights: Weights, series: Array, rows: Array, horizon: int, future: Array
 ) -> Array:
     """z from many origins, (origins, horizon).
@@ -155,19 +155,19 @@ def roll(
     array, shape (origins, horizon)
     """
     inputs = units.of_inputs(panel.future, number[panel.series])
-    values = bridged(panel, units.of_panel(panel, number), inputs, weights, number, series, rows)
+    values = with_predicted_gaps(panel, units.of_panel(panel, number), inputs, weights, number, series, rows)
     model = weights.model_of(number[series])
     order, found = np.argsort(model, kind="stable"), np.empty((len(rows), horizon))
-    for begin, end in _pieces(model[order], weights, horizon):
+    for begin, end in _origin_pieces(model[order], weights, horizon):
         chosen = order[begin:end]
         past = values_before(panel, values, series[chosen], rows[chosen], weights.coefficients.shape[1])
         known = units.of_inputs(future[chosen], number[series[chosen]])
-        seen = _seen(panel, inputs, known, weights, series[chosen], rows[chosen])
+        seen = _inputs_seen(panel, inputs, known, weights, series[chosen], rows[chosen])
         found[chosen] = weights.ahead(model[chosen], past, seen, horizon)
     return found
 
 
-def bridged(
+def with_predicted_gaps(
     panel: Panel, values: Array, inputs: Array, weights: Weights, number: Array, series: Array, rows: Array
 ) -> Array:
     """Values whose gaps before the last origin hold the model's one-step predictions, from the past only."""
@@ -178,11 +178,11 @@ def bridged(
         return values
     filled, owner, step = values.copy(), panel.series[missing], panel.steps[missing]
     filled[missing[step == 0]] = 0.0
-    first = Weights(weights.coefficients[..., :1], weights.intercepts[:, :1], _first_step(weights))
+    first = Weights(weights.coefficients[..., :1], weights.intercepts[:, :1], _first_step_inputs(weights))
     for turn in np.unique(step[step > 0]):
         at, own = missing[step == turn], owner[step == turn]
         past = values_before(panel, filled, own, at, weights.coefficients.shape[1])
-        seen = _seen(panel, inputs, inputs[at][:, None], first, own, at)
+        seen = _inputs_seen(panel, inputs, inputs[at][:, None], first, own, at)
         filled[at] = first.ahead(weights.model_of(number[own]), past, seen, 1)[:, 0]
     return filled
 
@@ -194,7 +194,7 @@ def values_before(panel: Panel, values: Array, series: Array, rows: Array, count
     return found
 
 
-def _seen(panel: Panel, inputs: Array, known: Array, weights: Weights, series: Array, rows: Array) -> Array:
+def _inputs_seen(panel: Panel, inputs: Array, known: Array, weights: Weights, series: Array, rows: Array) -> Array:
     """The inputs that predictions look at, (origins, rows, inputs): those before the origin and those known ahead."""
     steps = weights.intercepts.shape[1]
     before = values_before(panel, inputs, series, rows, max(weights.window - steps, 0))
@@ -202,13 +202,13 @@ def _seen(panel: Panel, inputs: Array, known: Array, weights: Weights, series: A
     return np.concatenate([before, known, np.repeat(known[:, -1:], short, axis=1)], axis=1)
 
 
-def _first_step(weights: Weights) -> Array:
+def _first_step_inputs(weights: Weights) -> Array:
     """The weights of the inputs for the first step alone."""
     later = weights.intercepts.shape[1] - 1
     return weights.inputs[:, : weights.inputs.shape[1] - later, :, :1]
 
 
-def _pieces(model: Array, weights: Weights, horizon: int) -> list[tuple[int, int]]:
+def _origin_pieces(model: Array, weights: Weights, horizon: int) -> list[tuple[int, int]]:
     """Stretches of the origins, sorted by model, that can be rolled out at once."""
     count, lags, steps = weights.coefficients.shape
     held = (lags + weights.window * weights.inputs.shape[2]) * (1 if count == 1 else steps) + horizon

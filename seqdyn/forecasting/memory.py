@@ -12,7 +12,7 @@ import xarray
 
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.fitted import Departure, FittedNetwork
-from seqdyn.forecasting.inputs import shifted
+from seqdyn.forecasting.inputs import lagged_targets
 from seqdyn.state import State, from_xarray, leaves, map_leaves, take, to_xarray
 
 Array = np.ndarray[Any, Any]
@@ -64,7 +64,7 @@ class SeriesMemory:
         """
         owner, transform = network.numbers(new), network.units(new)
         z = transform.forward(new, self.recent[owner])
-        X = network.inputs.rows(network.described(new), shifted(z, new, self.pending[owner]), before[owner])
+        X = network.inputs.rows(network.described(new), lagged_targets(z, new, self.pending[owner]), before[owner])
         place = torch.as_tensor(owner)
         said, after = network.estimator.predict(
             np.split(X, new.starts[1:]), initial_state=take(self.network, place), return_state=True

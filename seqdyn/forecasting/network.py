@@ -28,44 +28,44 @@ from seqdyn.estimators.layers import Layered
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.forecasting.fitted import FittedNetwork
 from seqdyn.forecasting.linear_choice import (
-    PENALTIES,
-    Choice,
-    LastTests,
-    Setting,
+    START_PENALTIES,
+    ChosenSetting,
+    SeriesSetting,
+    ValidationOrigins,
     best_setting,
-    came,
-    candidates,
+    candidate_settings,
     error_scale,
-    last_tests,
-    looked_at,
     scaled_error,
     validation_horizon,
+    validation_origins,
+    validation_sample,
+    values_of_tests,
 )
-from seqdyn.forecasting.origins import following
+from seqdyn.forecasting.origins import future_after
 from seqdyn.training.heads import POINTWISE
 
 Array = np.ndarray[Any, Any]
 
-TRAINING: dict[str, Any] = {"learning_rate": 3e-3, "schedule": "cosine"}
+TRAINING_DEFAULTS: dict[str, Any] = {"learning_rate": 3e-3, "schedule": "cosine"}
 """What training is left open is done by: corrections of a start that is good already are small."""
 
-EPOCHS, STEPS = 40, 2000
+MOST_EPOCHS, MOST_STEPS = 40, 2000
 """Its budget, whichever is spent first."""
 
-WINDOW = 96
+SHORTEST_WINDOW = 96
 """The shortest window that long series are cut into; they are long from three windows on."""
 
-SHARES, GAIN = (0.0, 0.25, 0.5, 0.75, 1.0), 0.01
+CORRECTION_SHARES, SHARE_GAIN = (0.0, 0.25, 0.5, 0.75, 1.0), 0.01
 """α, and how much better than the ones before it a share must be."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class NetworkPlan:
     """How a forecaster shows series to its network, and how that is trained.
 
     Attributes
     ----------
-    setting : Setting
+    setting : SeriesSetting
     chosen : bool
         Whether the setting was chosen and is where the network starts; else it was given.
     error : float
@@ -76,7 +76,7 @@ class Plan:
         Settings compared, each penalty counted.
     """
 
-    setting: Setting
+    setting: SeriesSetting
     chosen: bool = False
     error: float = np.nan
     share: float = 1.0
@@ -128,7 +128,9 @@ def starts_open(estimator: Any) -> bool:
     return isinstance(estimator, Layered) and not estimator.skip and estimator.linear_start is None
 
 
-def planned(model: Any, panel: Panel, seasons: Sequence[int], steps: int) -> tuple[Plan, LastTests | None]:
+def plan_network(
+    model: Any, panel: Panel, seasons: Sequence[int], steps: int
+) -> tuple[NetworkPlan, ValidationOrigins | None]:
     """The plan of a forecaster for a panel, its share still open, and the rows that share is to be found on.
 
     Parameters
@@ -142,28 +144,28 @@ def planned(model: Any, panel: Panel, seasons: Sequence[int], steps: int) -> tup
 
     Returns
     -------
-    Plan
-    LastTests or None
+    NetworkPlan
+    ValidationOrigins or None
         None if nothing is left to be found: no recurrence of its own start, or too few rows.
     """
     if not model.validation or not starts_open(_regressor(model)):
-        return Plan(given_setting(model, panel, seasons)), None
+        return NetworkPlan(given_setting(model, panel, seasons)), None
     horizon = validation_horizon(model.horizon, seasons[0])
     least = max(steps + 3 if steps > 1 else 0, model.context_length or 0)
-    choice = _best_choice(model, looked_at(panel), seasons, steps, horizon, least)
-    plan = Plan(choice.setting, True, choice.error, 0.0, choice.tried)
-    tests = last_tests(panel, horizon, model.validation, least)
+    choice = _best_choice(model, validation_sample(panel), seasons, steps, horizon, least)
+    plan = NetworkPlan(choice.setting, True, choice.error, 0.0, choice.tried)
+    tests = validation_origins(panel, horizon, model.validation, least)
     if _regressor(model).loss not in POINTWISE or not len(tests.rows):
-        return Plan(choice.setting, True, choice.error, float(len(tests.rows) > 0), choice.tried), None
+        return NetworkPlan(choice.setting, True, choice.error, float(len(tests.rows) > 0), choice.tried), None
     return plan, tests
 
 
-def given_setting(model: Any, panel: Panel, seasons: Sequence[int]) -> Setting:
+def given_setting(model: Any, panel: Panel, seasons: Sequence[int]) -> SeriesSetting:
     """What a forecaster was given, and the plain values of what it was not."""
     season = seasons[-1]
     plain = season + 1 if 1 < season <= panel.lengths.max() // 3 else 2
     lags = plain if model.lags is None else model.lags
-    return Setting(
+    return SeriesSetting(
         False if model.log is None else model.log,
         model.difference or 0,
         model.seasonal_difference or 0,
@@ -173,13 +175,13 @@ def given_setting(model: Any, panel: Panel, seasons: Sequence[int]) -> Setting:
     )
 
 
-def configured(model: Any, plan: Plan, panel: Panel, columns: int, steps: int) -> Any:
+def configured(model: Any, plan: NetworkPlan, panel: Panel, columns: int, steps: int) -> Any:
     """A forecaster's regressor, told which of its inputs are its targets' past, and how to be trained.
 
     Parameters
     ----------
     model : Forecaster
-    plan : Plan
+    plan : NetworkPlan
     panel : Panel
     columns : int
         Target and past covariates.
@@ -201,7 +203,7 @@ def configured(model: Any, plan: Plan, panel: Panel, columns: int, steps: int) -
     return estimator
 
 
-def recipe(estimator: Any, setting: Setting, panel: Panel) -> dict[str, Any]:
+def recipe(estimator: Any, setting: SeriesSetting, panel: Panel) -> dict[str, Any]:
     """How a regressor is trained from a linear start: parameters that differ from those of its class stay as they are.
 
     Examples
@@ -209,17 +211,17 @@ def recipe(estimator: Any, setting: Setting, panel: Panel) -> dict[str, Any]:
     >>> import pandas as pd
     >>> from seqdyn.data.panel_reading import read_panel
     >>> panel = read_panel(pd.Series(range(40)))
-    >>> found = recipe(GRURegressor(max_epochs=7, learning_rate=1e-4), Setting(penalty=10.0), panel)
+    >>> found = recipe(GRURegressor(max_epochs=7, learning_rate=1e-4), SeriesSetting(penalty=10.0), panel)
     >>> found["linear_start"], found["schedule"], "max_epochs" in found, "learning_rate" in found
     (10.0, 'cosine', False, False)
     """
     plain = type(estimator)().get_params(deep=False)
-    found = {name: value for name, value in TRAINING.items() if getattr(estimator, name) == plain[name]}
+    found = {name: value for name, value in TRAINING_DEFAULTS.items() if getattr(estimator, name) == plain[name]}
     if estimator.max_epochs is None and estimator.max_steps is None and estimator.max_time is None:
-        found |= {"max_epochs": EPOCHS, "max_steps": STEPS}
+        found |= {"max_epochs": MOST_EPOCHS, "max_steps": MOST_STEPS}
     if estimator.loss not in POINTWISE:
         found["early_stopping"] = True
-    window = max(WINDOW, 2 * setting.lags)
+    window = max(SHORTEST_WINDOW, 2 * setting.lags)
     if estimator.window is None and estimator.bptt_length is None and int(panel.lengths.max()) > 3 * window:
         found |= {"window": window, "stride": max(1, window // 4)}
     return found | {"skip": True, "linear_start": setting.penalty}
@@ -236,7 +238,7 @@ def mixed(start: Any, trained: Any, share: float) -> Any:
         α. The recurrence is that of the second, and nobody reads it if α is 0.
     """
     found = copy.deepcopy(trained)
-    pairs = zip(*(_readout(own.network_).named_parameters() for own in (start, found)), strict=True)
+    pairs = zip(*(_linear_readout(own.network_).named_parameters() for own in (start, found)), strict=True)
     with torch.no_grad():
         for (name, before), (_, after) in pairs:
             if not name.startswith("cell."):
@@ -244,7 +246,9 @@ def mixed(start: Any, trained: Any, share: float) -> Any:
     return found
 
 
-def best_share(networks: Sequence[FittedNetwork], panel: Panel, tests: LastTests, season: int) -> tuple[int, float]:
+def best_share(
+    networks: Sequence[FittedNetwork], panel: Panel, tests: ValidationOrigins, season: int
+) -> tuple[int, float]:
     """Which of some networks forecasts the last rows best, by 1 % more than one before it, and its scaled error.
 
     Parameters
@@ -252,12 +256,12 @@ def best_share(networks: Sequence[FittedNetwork], panel: Panel, tests: LastTests
     networks : sequence of FittedNetwork
         Of weights fitted to the rows before the tests.
     panel : Panel
-    tests : LastTests
+    tests : ValidationOrigins
     season : int
         m.
     """
-    wanted, scale = came(panel, tests), error_scale(tests.before, season)[tests.series]
-    future = following(panel, tests.rows, tests.horizon)
+    wanted, scale = values_of_tests(panel, tests), error_scale(tests.before, season)[tests.series]
+    future = future_after(panel, tests.rows, tests.horizon)
     errors = []
     for network in networks:
         q = network.point(panel, tests.series, tests.rows, tests.horizon, future)
@@ -266,18 +270,20 @@ def best_share(networks: Sequence[FittedNetwork], panel: Panel, tests: LastTests
             errors.append(scaled_error(wanted, network.transform.to_data(q, number), scale))
     place = 0
     for turn, error in enumerate(errors):
-        place = turn if error < errors[place] * (1 - GAIN) else place
+        place = turn if error < errors[place] * (1 - SHARE_GAIN) else place
     return place, errors[place]
 
 
-def _best_choice(model: Any, panel: Panel, seasons: Sequence[int], steps: int, horizon: int, least: int) -> Choice:
-    tests = last_tests(panel, horizon, model.validation, least)
+def _best_choice(
+    model: Any, panel: Panel, seasons: Sequence[int], steps: int, horizon: int, least: int
+) -> ChosenSetting:
+    tests = validation_origins(panel, horizon, model.validation, least)
     names = ("difference", "seasonal_difference", "lags", "centred")
     given = {name: getattr(model, name) for name in names if getattr(model, name) is not None}
     given |= {"log": model.log} if isinstance(model.log, bool) else {}
     scaling = "seasonal" if model.scaling == "auto" else model.scaling
-    settings = candidates(tests.before, seasons, scaling, given)
-    return best_setting(panel, settings, PENALTIES, seasons[0], tests, steps)
+    settings = candidate_settings(tests.before, seasons, scaling, given)
+    return best_setting(panel, settings, START_PENALTIES, seasons[0], tests, steps)
 
 
 def _regressor(model: Any) -> Any:
@@ -296,6 +302,6 @@ def _check_closed_form(model: Any, estimator: Any, steps: int) -> None:
         )
 
 
-def _readout(network: Any) -> Readout:
+def _linear_readout(network: Any) -> Readout:
     """The readout that a linear start is in."""
     return next(part for part in network.modules() if isinstance(part, Readout) and part.direct is not None)

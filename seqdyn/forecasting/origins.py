@@ -127,7 +127,7 @@ class Origins:
             chosen, panel, series, rows = self._of_known(panel, chosen, known, name)
         else:
             series, rows = self.series[chosen], self.rows[chosen]
-        future = following(panel, rows, self.horizon)
+        future = future_after(panel, rows, self.horizon)
         mean, quantiles, notes = model._roll(panel, series, rows, self.horizon, future, levels)
         envelope = Envelope.of(panel, rows)
         quantiles = envelope.about(mean, quantiles, levels)
@@ -245,7 +245,7 @@ def tidy(
     return pd.DataFrame(table)
 
 
-def following(panel: Panel, rows: Array, horizon: int) -> Array:
+def future_after(panel: Panel, rows: Array, horizon: int) -> Array:
     """Covariates known ahead of every origin, (origins, horizon, covariates).
 
     Past the end of a series its last ones are repeated.

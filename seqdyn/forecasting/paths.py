@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 VALUES_AT_ONCE = 500_000
 """How many values of sample paths are held at once."""
 
-MOST = 20_000
+MOST_RESIDUALS = 20_000
 """How many errors paths draw from at most."""
 
 
@@ -52,7 +52,7 @@ class Residuals:
         if not len(errors):
             return cls(np.zeros((1, size.shape[1])), size, seen)
         pool = errors / size[owner]
-        return cls((pool - pool.mean(axis=0))[:: -(-len(pool) // MOST)], size, seen)
+        return cls((pool - pool.mean(axis=0))[:: -(-len(pool) // MOST_RESIDUALS)], size, seen)
 
     @property
     def flatters(self) -> bool:
@@ -85,7 +85,7 @@ class Sampler:
 
     def __call__(self, output: Tensor) -> Tensor:
         """Values (batch, targets) from network outputs (batch, targets · outputs)."""
-        if "quantiles" in self.head.knows:
+        if "quantiles" in self.head.provides:
             return self.head.sample(output, self.generator)
         row = torch.randint(len(self.residuals), (len(output),), generator=self.generator)
         return self.head.point(output) + self.widths * self.residuals[row]
@@ -143,12 +143,12 @@ def path_pieces(
     size = max(1, VALUES_AT_ONCE // (count * horizon))
     for begin in range(0, len(start.series), size):
         piece = start.part(slice(begin, begin + size))
-        z = _drawn(network, piece, count, residuals, generator)
+        z = _drawn_paths(network, piece, count, residuals, generator)
         yield network.transform.backward(z, piece.series, piece.tails)
 
 
 @torch.inference_mode()
-def _drawn(
+def _drawn_paths(
     network: FittedNetwork, start: Departure, count: int, residuals: Residuals | None, generator: torch.Generator
 ) -> Array:
     """Paths of z of the target, (origins, horizon, paths)."""

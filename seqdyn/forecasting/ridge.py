@@ -18,28 +18,28 @@ import numpy as np
 
 from seqdyn.checks import check_choice, check_count
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.bounds import held, input_stretch, limits, runaways
+from seqdyn.forecasting.bounds import held_within, input_stretch, limits, runaways
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.error_quantiles import error_quantiles
-from seqdyn.forecasting.held_out import HeldOut, ahead, best
+from seqdyn.forecasting.held_out import ForwardChaining, best_choices, values_after
 from seqdyn.forecasting.lags import default_input_lags, default_lags, lag_candidates
-from seqdyn.forecasting.least_squares import Order, fit
-from seqdyn.forecasting.linear_weights import Weights, roll, with_inputs
+from seqdyn.forecasting.least_squares import Order, fit_autoregressions
+from seqdyn.forecasting.linear_weights import Weights, roll_out, with_inputs
 from seqdyn.forecasting.naive import check_season, differences
-from seqdyn.forecasting.origins import following
+from seqdyn.forecasting.origins import future_after
 from seqdyn.forecasting.tables import blocks, series_means
-from seqdyn.forecasting.units import Units, log_choices, logarithms
+from seqdyn.forecasting.units import Units, log_choices, logged_values
 
 Array = np.ndarray[Any, Any]
 
-PENALTIES = (0.1, 1.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+RIDGE_PENALTIES = (0.1, 1.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """What ``penalty="auto"`` chooses from."""
 
 PLENTY, FOLDS = 30, 4
 """Origins at the end of the fit that suffice for quantiles; else so many parts of it are left out in turn."""
 
 
-class Setting(NamedTuple):
+class RidgeSetting(NamedTuple):
     """What a ridge autoregression chooses: which series are logged, its lags, those of the inputs, and the penalty."""
 
     logged: Array
@@ -64,7 +64,7 @@ class RidgeForecaster(PanelForecaster):
     a warning names the series.
 
     What is "auto" is chosen by the error, in the units of y, of forecasts in the later half of every series by weights
-    fitted to what came before (:class:`seqdyn.forecasting.held_out.HeldOut`).
+    fitted to what came before (:class:`seqdyn.forecasting.held_out.ForwardChaining`).
 
     Parameters
     ----------
@@ -160,15 +160,15 @@ class RidgeForecaster(PanelForecaster):
     ) -> Forecasts:
         number = self.panel_.names.get_indexer(panel.names)
         owner, units = number[series], self._units
-        z = roll(panel, number, units, self._weights, series, rows, horizon, future)
+        z = roll_out(panel, number, units, self._weights, series, rows, horizon, future)
         stretch = input_stretch(units.of_inputs(future, owner))
         bounds = limits(panel, series, rows, horizon, stretch)
-        mean, count = held(units.restored(z, owner), bounds)
+        mean, count = held_within(units.restored(z, owner), bounds)
         self.clipped_, notes = int(count.sum()), runaways(type(self).__name__, panel, series, count)
         if levels is None:
             return Forecasts(mean, None, notes)
         around = z[..., None] + self._offsets(horizon, levels)[owner] / units.scale[owner, None, None]
-        values, _ = held(units.restored(around, owner), bounds)
+        values, _ = held_within(units.restored(around, owner), bounds)
         return Forecasts(mean, np.sort(values, axis=-1), notes)
 
     @classmethod
@@ -208,12 +208,14 @@ class RidgeForecaster(PanelForecaster):
         units, values, inputs = self._seen(panel, self.logged_)
         if self.pooled:
             order = self._order(panel, int(self.lags_[0]), int(self.input_lags_[0]))
-            return units, fit(panel, values, inputs, order, self.penalties_[None], pooled=True, kept=kept)[0]
+            return units, fit_autoregressions(
+                panel, values, inputs, order, self.penalties_[None], pooled=True, kept=kept
+            )[0]
         parts = []
         for lags, input_lags in np.unique(np.stack([self.lags_, self.input_lags_]), axis=1).T.tolist():
             own = np.flatnonzero((self.lags_ == lags) & (self.input_lags_ == input_lags))
             order = self._order(panel, lags, input_lags)
-            found = fit(panel, values, inputs, order, self.penalties_[None], kept=kept, numbers=own)
+            found = fit_autoregressions(panel, values, inputs, order, self.penalties_[None], kept=kept, numbers=own)
             parts.append((own, found[0]))
         return units, Weights.joined(parts)
 
@@ -235,18 +237,19 @@ class RidgeForecaster(PanelForecaster):
         settings = self._settings(panel)
         choice = np.zeros(count, dtype=np.int64)
         if len(settings) > 1:
-            choice = best(self._errors(panel, settings), self.pooled or self.selection == "global")
+            choice = best_choices(self._errors(panel, settings), self.pooled or self.selection == "global")
         self.lags_ = np.array([own.lags for own in settings])[choice]
         self.input_lags_ = np.array([own.input_lags for own in settings])[choice]
         self.penalties_ = np.array([own.penalty for own in settings])[choice]
         self.logged_ = np.array([own.logged for own in settings])[choice, np.arange(count)]
 
-    def _settings(self, panel: Panel) -> list[Setting]:
+    def _settings(self, panel: Panel) -> list[RidgeSetting]:
         """All that are tried."""
         auto = lag_candidates(panel, self._seasons(panel)[-1]) if self.lags == "auto" else (self._lags(panel),)
-        penalties = PENALTIES if self.penalty == "auto" else (float(self.penalty),)
+        penalties = RIDGE_PENALTIES if self.penalty == "auto" else (float(self.penalty),)
         return [
-            Setting(*own) for own in product(log_choices(panel, self.log), auto, self._input_lags(panel), penalties)
+            RidgeSetting(*own)
+            for own in product(log_choices(panel, self.log), auto, self._input_lags(panel), penalties)
         ]
 
     def _lags(self, panel: Panel) -> int:
@@ -260,17 +263,17 @@ class RidgeForecaster(PanelForecaster):
             return tuple(sorted({0, most, min(self._lags(panel), 3 * most)}))
         return (most if self.input_lags is None else int(self.input_lags),)
 
-    def _errors(self, panel: Panel, settings: list[Setting]) -> Array:
+    def _errors(self, panel: Panel, settings: list[RidgeSetting]) -> Array:
         """Errors of all settings on the rows held out, (settings, series)."""
-        last = HeldOut.of(panel, self._horizon_of(panel), self._season(panel))
-        count = len(PENALTIES) if self.penalty == "auto" else 1
+        last = ForwardChaining.of(panel, self._horizon_of(panel), self._season(panel))
+        count = len(RIDGE_PENALTIES) if self.penalty == "auto" else 1
         errors = []
         for begin in range(0, len(settings), count):
             first = settings[begin]
             units, values, inputs = self._seen(panel, first.logged)
             order = self._order(panel, first.lags, first.input_lags)
             penalties = np.array([own.penalty for own in settings[begin : begin + count]])[:, None]
-            learn = partial(fit, panel, values, inputs, order, penalties, pooled=self.pooled)
+            learn = partial(fit_autoregressions, panel, values, inputs, order, penalties, pooled=self.pooled)
             errors.append(last.errors(lambda kept, units=units, learn=learn: (units, learn(kept=kept))))  # type: ignore[misc]
         return np.concatenate(errors)
 
@@ -288,7 +291,7 @@ class RidgeForecaster(PanelForecaster):
     def _measured(self, horizon: int, levels: Array) -> Array:
         """The same, from errors in the rows of the fit, block by block of series."""
         history = self.panel_.head(self.rows_)
-        part = _parts(history, self.calibration, self.lags_)
+        part = _tested_parts(history, self.calibration, self.lags_)
         fits = [self._fitted(history, part != own)[1] for own in range(int(part.max(initial=0)) + 1)]
         walk = self._walk(history)
         found = np.empty((len(history.names), horizon, len(levels)))
@@ -303,7 +306,7 @@ class RidgeForecaster(PanelForecaster):
 
         ``numbers`` are those of the series of the panel in the fit; weights come in the order of the parts left out.
         """
-        units, part = self._units, _parts(history, self.calibration, self.lags_[numbers])
+        units, part = self._units, _tested_parts(history, self.calibration, self.lags_[numbers])
         values = units.of_panel(history, numbers)
         turn = _turns(history, part >= 0)
         found = np.full((len(numbers), horizon, int(turn.max(initial=0)) + 1), np.nan)
@@ -311,21 +314,21 @@ class RidgeForecaster(PanelForecaster):
             rows = np.flatnonzero(part == own)
             if len(rows):
                 series = history.series[rows]
-                future = following(history, rows, horizon)
-                z = roll(history, numbers, units, weights, series, rows, horizon, future)
-                error = ahead(history, series, rows, horizon, values) - z
+                future = future_after(history, rows, horizon)
+                z = roll_out(history, numbers, units, weights, series, rows, horizon, future)
+                error = values_after(history, series, rows, horizon, values) - z
                 found[series, :, turn[rows]] = error * self.scale_[numbers[series], None]
         return found
 
     def _walk(self, history: Panel) -> Array:
         """Root mean square of the one-step differences of q in the fit, |q| of a single row, shape (series,)."""
-        q = logarithms(history.target, self.logged_[history.series])
+        q = logged_values(history.target, self.logged_[history.series])
         square = series_means(differences(history, 1, q) ** 2, history.starts)
         alone = series_means(np.abs(q), history.starts)
         return np.where(np.isnan(square), alone, np.sqrt(square))
 
 
-def _parts(panel: Panel, calibration: int, lags: Array) -> Array:
+def _tested_parts(panel: Panel, calibration: int, lags: Array) -> Array:
     """In which turn forecasts from a row are tested, shape (total,); −1: never.
 
     The end of a long series is one part; of a short one the rows after its lags, or half of it, are several.

@@ -39,7 +39,7 @@ class Search:
         return self.table.drop(columns="params").to_string(index=False)
 
 
-def search(
+def grid_search(
     forecaster: Any,
     grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]],
     df: Any,
@@ -79,9 +79,9 @@ def search(
     >>> import numpy as np
     >>> import pandas as pd
     >>> from seqdyn import SeasonalNaiveForecaster
-    >>> from seqdyn.forecasting.search import search
+    >>> from seqdyn.forecasting.search import grid_search
     >>> wave = pd.Series(np.sin(np.arange(60) * np.pi / 6))
-    >>> search(SeasonalNaiveForecaster(), {"season_length": [7, 12]}, wave, 6, metric="MAE").best_params
+    >>> grid_search(SeasonalNaiveForecaster(), {"season_length": [7, 12]}, wave, 6, metric="MAE").best_params
     {'season_length': 12}
     """
     settings = list(ParameterGrid(grid))

@@ -10,10 +10,10 @@ from seqdyn.data.panels import Panel
 
 Array = np.ndarray[Any, Any]
 
-MOST_ROWS, MOST_SERIES = 4000, 2000
+SEARCHED_ROWS, SEARCHED_SERIES = 4000, 2000
 """Rows of a series, and series of a panel, that a season is looked for in."""
 
-PROMINENT, ERRORS = 0.1, 4.0
+PROMINENT, STANDARD_ERRORS = 0.1, 4.0
 """How much an autocorrelation must stand out to suggest a season, also in standard errors of that of noise."""
 
 
@@ -45,7 +45,7 @@ def seasonal_indices_of(values: Array, season: int, multiply: bool) -> Array:
     rows, series = values.shape
     if season == 1 or rows < 2 * season:
         return np.full((season, series), neutral)
-    average = _centred_average(_continued(values, season), season)
+    average = _centred_average(_gaps_continued(values, season), season)
     ends = rows - np.argmax(~np.isnan(values[::-1]), axis=0)
     average[np.arange(rows)[:, None] >= ends - season // 2] = np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -89,7 +89,7 @@ def season_lengths(panel: Panel, most: int = 2) -> list[int]:
     curve, rows = _autocorrelation(panel)
     if len(curve) < 4:
         return []
-    least = max(PROMINENT, ERRORS / np.sqrt(rows))
+    least = max(PROMINENT, STANDARD_ERRORS / np.sqrt(rows))
     peaks = [lag for lag in range(2, len(curve) - 1) if curve[lag] >= curve[lag - 1] and curve[lag] > curve[lag + 1]]
     strong = [lag for lag in peaks if curve[lag] - curve[1:lag].min() > least and curve[lag] > least]
     ordered = sorted(strong, key=lambda lag: -curve[lag])
@@ -109,10 +109,10 @@ def _divides(lag: int, own: int, curve: Array) -> bool:
 
 def _autocorrelation(panel: Panel) -> tuple[Array, int]:
     """The mean over series of the autocorrelation of the differences, by lag to a quarter of the rows; and the rows."""
-    most = int(min(np.median(panel.lengths), MOST_ROWS)) // 4
+    most = int(min(np.median(panel.lengths), SEARCHED_ROWS)) // 4
     total, weight, rows = np.zeros(most + 1), 0, 0
-    for number in np.unique(np.linspace(0, len(panel.names) - 1, MOST_SERIES).astype(int)):
-        own = panel.target[panel.rows(number)][-MOST_ROWS:]
+    for number in np.unique(np.linspace(0, len(panel.names) - 1, SEARCHED_SERIES).astype(int)):
+        own = panel.target[panel.rows(number)][-SEARCHED_ROWS:]
         own = np.diff(own / (np.nanmax(np.abs(own)) or 1.0))
         own = np.nan_to_num(own - np.nanmean(own)) if len(own) > 3 and not np.isnan(own).all() else np.zeros(4)
         if len(own) < 2 * most or not own.any():
@@ -124,7 +124,7 @@ def _autocorrelation(panel: Panel) -> tuple[Array, int]:
     return (total / weight, rows) if weight else (np.zeros(0), 0)
 
 
-def _continued(values: Array, season: int) -> Array:
+def _gaps_continued(values: Array, season: int) -> Array:
     """Values whose gaps hold the value of one season before, or of one step before."""
     filled = values.copy()
     for row in np.flatnonzero(np.isnan(values).any(axis=1)).tolist():

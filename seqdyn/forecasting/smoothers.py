@@ -15,12 +15,20 @@ from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.naive import check_season
 from seqdyn.forecasting.seasons import seasonal_indices_of
-from seqdyn.forecasting.smoothing import Course, Form, SmoothingState, ahead, first_level, fitted, run
-from seqdyn.forecasting.smoothing_errors import growth, one_step
+from seqdyn.forecasting.smoothing import (
+    Course,
+    Form,
+    SmoothingState,
+    extrapolate,
+    first_level,
+    fit_smoothing,
+    run_smoothing,
+)
+from seqdyn.forecasting.smoothing_errors import deviation_growth, one_step
 
 Array = np.ndarray[Any, Any]
 
-CELLS = 2_000_000
+VALUES_PER_BLOCK = 2_000_000
 """How many values are held at once while series are run through side by side."""
 
 RECENT = 1000
@@ -101,11 +109,11 @@ class SmoothingForecaster(PanelForecaster):
             values = self._aligned(panel, chosen, chosen)
             smoothed = self._prepared(values, chosen, season)
             start = first_level(form, smoothed, season)
-            own, _ = fitted(form, _recent(smoothed, panel.lengths[chosen]), season)
+            own, _ = fit_smoothing(form, _recent(smoothed, panel.lengths[chosen]), season)
             self.smoothing_[:, chosen] = own
-            _put(self.start_, chosen, start)
-            course = run(form, own, start, smoothed)
-            _put(self.state_, chosen, course.at(panel.lengths[chosen], np.arange(len(chosen))))
+            _write_state(self.start_, chosen, start)
+            course = run_smoothing(form, own, start, smoothed)
+            _write_state(self.state_, chosen, course.at(panel.lengths[chosen], np.arange(len(chosen))))
             states = self._fitted_states(form, chosen, np.minimum(season, panel.lengths[chosen]))
             spread = one_step(course.errors, values, len(form.free), states)
             self.deviation_[chosen], self.freedom_[chosen] = spread
@@ -141,7 +149,7 @@ class SmoothingForecaster(PanelForecaster):
             chosen = among[self.positive_[owner[among]] == positive]
             chosen = chosen[np.argsort(panel.lengths[chosen], kind="stable")]
             while len(chosen):
-                size = max(1, CELLS // max(int(panel.lengths[chosen[-1]]), 8 * m * m))
+                size = max(1, VALUES_PER_BLOCK // max(int(panel.lengths[chosen[-1]]), 8 * m * m))
                 yield self._form(positive), chosen[-size:]
                 chosen = chosen[:-size]
 
@@ -180,8 +188,8 @@ class SmoothingForecaster(PanelForecaster):
         for form, chosen in self._blocks(new, len(self.state_.season), np.arange(len(owner)), owner):
             own = owner[chosen]
             values = self._adjusted(self._aligned(new, chosen, own), own, self.panel_.lengths[own])
-            course = run(form, self.smoothing_[:, own], _of(self.state_, own), values)
-            _put(self.state_, own, course.at(new.lengths[chosen], np.arange(len(own))))
+            course = run_smoothing(form, self.smoothing_[:, own], _state_of(self.state_, own), values)
+            _write_state(self.state_, own, course.at(new.lengths[chosen], np.arange(len(own))))
         super()._follow(new, panel, known)
 
     def _roll(
@@ -194,17 +202,17 @@ class SmoothingForecaster(PanelForecaster):
             origin = np.flatnonzero(np.isin(series, chosen))
             place = np.searchsorted(np.sort(chosen), series[origin])
             course = self._course(form, panel, np.sort(chosen), owner, begun, int(steps[origin].max()))
-            _put(state, origin, course.at(steps[origin], place))
+            _write_state(state, origin, course.at(steps[origin], place))
         return self._from(state, owner[series], begun[series] + steps, horizon, levels)
 
     def _course(self, form: Form, panel: Panel, chosen: Array, owner: Array, begun: Array, until: int) -> Course:
         """A run over the first rows of some series."""
         own, shift = owner[chosen], begun[chosen]
         values = self._adjusted(self._aligned(panel, chosen, own)[:until], own, shift)
-        start = _of(self.start_, own)
+        start = _state_of(self.start_, own)
         if shift.any():
-            start = _moved(start, shift, values, form)
-        return run(form, self.smoothing_[:, own], start, values)
+            start = _moved_start(start, shift, values, form)
+        return run_smoothing(form, self.smoothing_[:, own], start, values)
 
     def _begun(self, panel: Panel) -> Array:
         """How many steps after the first row of the fit every series of a panel begins, (series,)."""
@@ -239,7 +247,7 @@ class SmoothingForecaster(PanelForecaster):
 
     def _extrapolated(self, state: SmoothingState, owner: Array, count: Array, horizon: int) -> Array:
         """ẑ, (origins, horizon)."""
-        return self._by_form(ahead, state, owner, horizon)
+        return self._by_form(extrapolate, state, owner, horizon)
 
     def _by_form(self, steps_of: Callable[..., Array], state: SmoothingState, owner: Array, horizon: int) -> Array:
         """What a function of form, parameters, state and horizon says of every origin, (origins, horizon)."""
@@ -248,12 +256,12 @@ class SmoothingForecaster(PanelForecaster):
             chosen = np.flatnonzero(self.positive_[owner] == positive)
             if len(chosen):
                 own = self.smoothing_[:, owner[chosen]]
-                found[chosen] = steps_of(self._form(positive), own, _of(state, chosen), horizon)
+                found[chosen] = steps_of(self._form(positive), own, _state_of(state, chosen), horizon)
         return found
 
     def _deviation(self, state: SmoothingState, owner: Array, count: Array, horizon: int) -> Array:
         """σ_k, (origins, horizon)."""
-        grown = self._by_form(growth, state, owner, horizon)
+        grown = self._by_form(deviation_growth, state, owner, horizon)
         return np.maximum(self.deviation_[owner], 1e-12)[:, None] * grown
 
 
@@ -372,17 +380,17 @@ def _recent(values: Array, lengths: Array) -> Array:
     return np.where(place < lengths, values[np.minimum(place, len(values) - 1), np.arange(values.shape[1])], np.nan)
 
 
-def _of(state: SmoothingState, chosen: Array) -> SmoothingState:
+def _state_of(state: SmoothingState, chosen: Array) -> SmoothingState:
     """The states of some series."""
     return SmoothingState(state.level[chosen], state.trend[chosen], state.season[:, chosen])
 
 
-def _put(state: SmoothingState, chosen: Array, new: SmoothingState) -> None:
+def _write_state(state: SmoothingState, chosen: Array, new: SmoothingState) -> None:
     """Write the states of some series."""
     state.level[chosen], state.trend[chosen], state.season[:, chosen] = new
 
 
-def _moved(start: SmoothingState, shift: Array, values: Array, form: Form) -> SmoothingState:
+def _moved_start(start: SmoothingState, shift: Array, values: Array, form: Form) -> SmoothingState:
     """First states of series that begin elsewhere than in the fit: their season turned, their level new."""
     m = len(start.season)
     season = np.take_along_axis(start.season, (np.arange(m)[:, None] + shift) % m, axis=0)

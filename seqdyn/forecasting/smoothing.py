@@ -19,19 +19,19 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-LOWEST, HIGHEST = np.array([0.01, 0.01, 0.005, 0.8]), np.array([0.99, 0.9, 0.9, 0.98])
+LOWER_BOUNDS, UPPER_BOUNDS = np.array([0.01, 0.01, 0.005, 0.8]), np.array([0.99, 0.9, 0.9, 0.98])
 """Where α, β, γ and φ are looked for."""
 
 BEGINNINGS = ((0.1, 0.1, 0.05), (0.3, 0.1, 0.1), (0.7, 0.05, 0.1), (0.9, 0.3, 0.1))
 """α, β and γ that the search begins with; φ is 0.93."""
 
-ROUNDS, STRIDE = 14, 0.2
+SEARCH_ROUNDS, STRIDE = 14, 0.2
 """Rounds of the search, and its first step in √ of the range."""
 
-SMALL = 1e-3
+LEAST_FACTOR = 1e-3
 """A factor below which nothing is divided by it; values are about 1."""
 
-UNKNOWN = 1e-4
+SEASON_PENALTY = 1e-4
 """What a first season is held to 0 by, in rows: a phase that was never seen stays there."""
 
 
@@ -96,7 +96,7 @@ class Course(NamedTuple):
         return SmoothingState(self.levels[rows, series], self.trends[rows, series], ahead)
 
 
-def step(form: Form, own: Array, level: Array, trend: Array, season: Array, y: Array) -> tuple[Array, ...]:
+def smoothing_step(form: Form, own: Array, level: Array, trend: Array, season: Array, y: Array) -> tuple[Array, ...]:
     """One step of exponential smoothing.
 
     Parameters
@@ -117,34 +117,34 @@ def step(form: Form, own: Array, level: Array, trend: Array, season: Array, y: A
     Examples
     --------
     >>> own = np.array([[0.5], [0.2], [0.0], [1.0]])
-    >>> [part.item() for part in step(Form("linear"), own, *np.array([[1.0], [1.0], [0.0], [4.0]]))]
+    >>> [part.item() for part in smoothing_step(Form("linear"), own, *np.array([[1.0], [1.0], [0.0], [4.0]]))]
     [3.0, 1.2, 0.0, 2.0]
     """
     alpha, beta, gamma, phi = own
     carried = phi * trend
     base = level + carried
     if form.season == "mul":
-        error = _known(y - base * season)
+        error = _known_error(y - base * season)
         shock, bend = _divided(error, season), _divided(error, base)
     else:
-        error = _known(y - base - season)
+        error = _known_error(y - base - season)
         shock = bend = error
     return base + alpha * shock, carried + alpha * beta * shock, season + gamma * bend, error
 
 
-def squares(form: Form, own: Array, start: SmoothingState, values: Array) -> Array:
+def squared_errors(form: Form, own: Array, start: SmoothingState, values: Array) -> Array:
     """Σ e² of a run, shape (…, series); inf where it left the finite numbers."""
     level, trend, season = start.level, start.trend, list(start.season)
     total = np.zeros(np.broadcast_shapes(level.shape, own.shape[1:]))
     with np.errstate(all="ignore"):
         for row, y in enumerate(values):
             phase = row % len(season)
-            level, trend, season[phase], error = step(form, own, level, trend, season[phase], y)
+            level, trend, season[phase], error = smoothing_step(form, own, level, trend, season[phase], y)
             total += error**2
     return np.where(np.isfinite(total), total, np.inf)
 
 
-def run(form: Form, own: Array, start: SmoothingState, values: Array) -> Course:
+def run_smoothing(form: Form, own: Array, start: SmoothingState, values: Array) -> Course:
     """All states and errors of a run over values (time, series)."""
     m, (level, trend, season) = len(start.season), start
     course = Course(
@@ -156,18 +156,18 @@ def run(form: Form, own: Array, start: SmoothingState, values: Array) -> Course:
     course.levels[0], course.trends[0], course.seasons[:m] = level, trend, season
     with np.errstate(all="ignore"):
         for row, y in enumerate(values):
-            found = step(form, own, course.levels[row], course.trends[row], course.seasons[row], y)
+            found = smoothing_step(form, own, course.levels[row], course.trends[row], course.seasons[row], y)
             course.levels[row + 1], course.trends[row + 1], course.seasons[row + m], course.errors[row] = found
     return course
 
 
-def ahead(form: Form, own: Array, state: SmoothingState, horizon: int) -> Array:
+def extrapolate(form: Form, own: Array, state: SmoothingState, horizon: int) -> Array:
     """ŷ_{t+k} = (l + (φ + … + φᵏ) b) and the season of step k, (origins, horizon).
 
     Examples
     --------
     >>> state = SmoothingState(np.array([1.0]), np.array([1.0]), np.array([[0.0], [5.0]]))
-    >>> ahead(Form("linear", "add"), np.array([[0.5], [0.1], [0.1], [1.0]]), state, 3).tolist()
+    >>> extrapolate(Form("linear", "add"), np.array([[0.5], [0.1], [0.1], [1.0]]), state, 3).tolist()
     [[2.0, 8.0, 4.0]]
     """
     steps = np.arange(1, horizon + 1)
@@ -205,7 +205,7 @@ def first_level(form: Form, values: Array, season: int) -> SmoothingState:
     if form.trend == "none" and not seasonal:
         level = total.sum(axis=0) / count
         return SmoothingState(level, np.zeros_like(level), _no_season(form, 1, len(level)))
-    level, slope, season_ = _line(first, known, m)
+    level, slope, season_ = _line_and_season(first, known, m)
     trend = slope if form.trend != "none" else np.zeros_like(slope)
     if form.trend == "none":
         level = level + slope * (len(first) - 1) / 2
@@ -213,11 +213,11 @@ def first_level(form: Form, values: Array, season: int) -> SmoothingState:
         return SmoothingState(level - trend, trend, _no_season(form, 1, len(level)))
     if form.season == "mul":
         middle = level + trend * (len(first) - 1) / 2
-        season_ = np.maximum(1 + _divided(season_, middle), SMALL)
+        season_ = np.maximum(1 + _divided(season_, middle), LEAST_FACTOR)
     return SmoothingState(level - trend, trend, season_)
 
 
-def fitted(form: Form, values: Array, season: int) -> tuple[Array, SmoothingState]:
+def fit_smoothing(form: Form, values: Array, season: int) -> tuple[Array, SmoothingState]:
     """α, β, γ and φ of every series by least squares of the one-step errors, and the state before the first row.
 
     The search tries a step up and down along every parameter, takes the best, and halves the steps that do not help.
@@ -238,13 +238,13 @@ def fitted(form: Form, values: Array, season: int) -> tuple[Array, SmoothingStat
     place[3] = 0.93 if form.trend == "damped" else 1.0
     place[1] *= form.trend != "none"
     place[2] *= form.season != "none"
-    found = _tried(form, place, start, values)
+    found = _squares_of_tries(form, place, start, values)
     best, least = _picked(place, found), found.min(axis=0)
     stride = np.full((len(form.free), values.shape[1]), STRIDE)
-    for _ in range(ROUNDS):
+    for _ in range(SEARCH_ROUNDS):
         pairs = [(part, sign * own) for part, own in zip(form.free, stride, strict=True) for sign in (1, -1)]
-        place = np.stack([_moved(best, part, way) for part, way in pairs], axis=1)
-        found = _tried(form, place, start, values)
+        place = np.stack([_stepped(best, part, way) for part, way in pairs], axis=1)
+        found = _squares_of_tries(form, place, start, values)
         helped = found.reshape(-1, 2, found.shape[1]).min(axis=1) < least
         stride = np.where(helped, stride, stride / 2)
         better = found.min(axis=0) < least
@@ -252,12 +252,12 @@ def fitted(form: Form, values: Array, season: int) -> tuple[Array, SmoothingStat
     return best, start
 
 
-def _tried(form: Form, place: Array, start: SmoothingState, values: Array) -> Array:
+def _squares_of_tries(form: Form, place: Array, start: SmoothingState, values: Array) -> Array:
     """Σ e² of parameters (4, tries, series)."""
     shape = place.shape[1:]
     level, trend = np.broadcast_to(start.level, shape), np.broadcast_to(start.trend, shape)
     season = np.broadcast_to(start.season[:, None], (len(start.season), *shape))
-    return squares(form, place, SmoothingState(level, trend, season), values[:, None])
+    return squared_errors(form, place, SmoothingState(level, trend, season), values[:, None])
 
 
 def _picked(place: Array, found: Array) -> Array:
@@ -266,23 +266,23 @@ def _picked(place: Array, found: Array) -> Array:
     return chosen
 
 
-def _moved(own: Array, part: int, stride: Array) -> Array:
+def _stepped(own: Array, part: int, stride: Array) -> Array:
     """Parameters with one of them a step on, in √ of its range: small values are looked at more finely."""
     moved = own.copy()
-    low, high = LOWEST[part], HIGHEST[part]
+    low, high = LOWER_BOUNDS[part], UPPER_BOUNDS[part]
     root = np.sqrt(np.clip((own[part] - low) / (high - low), 0, 1))
     moved[part] = low + (high - low) * np.clip(root + stride, 0, 1) ** 2
     return moved
 
 
-def _line(values: Array, known: Array, season: int) -> tuple[Array, Array, Array]:
+def _line_and_season(values: Array, known: Array, season: int) -> tuple[Array, Array, Array]:
     """Level, slope and season (m, series), of mean 0, through the known of some rows; the season held to 0 lightly."""
     row = np.arange(len(values))
     phases = (row[:, None] % season == np.arange(season)).astype(float)
     columns = np.column_stack([np.ones(len(row)), row, *(phases.T if season > 1 else ())])
     products = (columns[:, :, None] * columns[:, None, :]).reshape(len(row), -1)
     left = (known.T.astype(float) @ products).reshape(-1, columns.shape[1], columns.shape[1])
-    held = np.full(columns.shape[1], UNKNOWN)
+    held = np.full(columns.shape[1], SEASON_PENALTY)
     held[:2] = 1e-9
     right = np.nan_to_num(values).T @ columns
     found = np.linalg.solve(left + np.diag(held), right[:, :, None])[:, :, 0].T
@@ -294,12 +294,12 @@ def _no_season(form: Form, m: int, series: int) -> Array:
     return np.full((m, series), 1.0 if form.season == "mul" else 0.0)
 
 
-def _known(error: Array) -> Array:
+def _known_error(error: Array) -> Array:
     """The error; 0 where nothing is known."""
     return np.where(np.isnan(error), 0.0, error)
 
 
 def _divided(error: Array, part: Array) -> Array:
     """error / part; 0 where the part is too small to divide by."""
-    large = part > SMALL
+    large = part > LEAST_FACTOR
     return np.where(large, error / np.where(large, part, 1.0), 0.0)

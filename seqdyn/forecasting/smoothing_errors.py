@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from seqdyn.forecasting.smoothing import SMALL, Form, SmoothingState
+from seqdyn.forecasting.smoothing import LEAST_FACTOR, Form, SmoothingState
 
 Array = np.ndarray[Any, Any]
 
@@ -56,7 +56,7 @@ def one_step(errors: Array, values: Array, parameters: int, states: Array) -> tu
     return np.where(alone, 1.0, np.sqrt(variance)), np.where(alone, 1, np.maximum(freedom, 1))
 
 
-def growth(form: Form, own: Array, state: SmoothingState, horizon: int) -> Array:
+def deviation_growth(form: Form, own: Array, state: SmoothingState, horizon: int) -> Array:
     """σ_k / σ of the steps after some states, (origins, horizon).
 
     Parameters
@@ -70,7 +70,7 @@ def growth(form: Form, own: Array, state: SmoothingState, horizon: int) -> Array
     Examples
     --------
     >>> state = SmoothingState(np.array([5.0]), np.array([0.0]), np.zeros((1, 1)))
-    >>> growth(Form("none"), np.array([[1.0], [0.0], [0.0], [1.0]]), state, 4) ** 2
+    >>> deviation_growth(Form("none"), np.array([[1.0], [0.0], [0.0], [1.0]]), state, 4) ** 2
     array([[1., 2., 3., 4.]])
 
     References
@@ -84,8 +84,8 @@ def growth(form: Form, own: Array, state: SmoothingState, horizon: int) -> Array
     season = own[2][:, None] * (steps % m == 0) * (form.season != "none")
     base, factor = np.ones_like(reach), np.ones_like(reach)
     if form.season == "mul":
-        base = np.maximum(state.level[:, None] + reach * state.trend[:, None], SMALL)
-        factor = np.maximum(state.season[(steps - 1) % m].T, SMALL)
+        base = np.maximum(state.level[:, None] + reach * state.trend[:, None], LEAST_FACTOR)
+        factor = np.maximum(state.season[(steps - 1) % m].T, LEAST_FACTOR)
     grown = np.ones_like(reach)
     for k in range(1, horizon):
         response = level[:, k - 1 :: -1] * factor[:, [k]] / factor[:, :k]

@@ -14,7 +14,7 @@ from seqdyn.cell import Cell
 from seqdyn.loops import scan
 from seqdyn.state import State, leaves, map_leaves, take
 from seqdyn.training.batches import Rows
-from seqdyn.training.forward import ROWS_AT_ONCE, run
+from seqdyn.training.forward import ROWS_AT_ONCE, run_network
 
 Array = np.ndarray[Any, Any]
 
@@ -45,10 +45,10 @@ def at_origins(cell: Cell, rows: Rows, series: Array, origins: Array, context_le
     if context_length is not None:
         lengths = np.minimum(offsets, context_length)
         spans = rows.part(torch.as_tensor(origins - lengths), torch.as_tensor(lengths))
-        _, state = run(cell, spans)
+        _, state = run_network(cell, spans)
         return state
     found, places = [], []
-    for block in _blocks(series):
+    for block in _origin_blocks(series):
         for chosen, state in _passed(cell, rows, series[block], offsets[block]):
             found.append(state)
             places.append(block[chosen])
@@ -66,7 +66,7 @@ def outputs_ahead(cell: Cell, state: State, x: Any) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
-def _blocks(series: Array, size: int = 512) -> Iterator[Array]:
+def _origin_blocks(series: Array, size: int = 512) -> Iterator[Array]:
     """Origins by series, so many series at a time."""
     _, number = np.unique(series, return_inverse=True)
     for begin in range(0, int(number.max()) + 1, size):
@@ -82,13 +82,13 @@ def _passed(cell: Cell, rows: Rows, series: Array, offsets: Array) -> Iterator[t
     last = torch.as_tensor(ends)
     state = cell.initial_state(len(members))
     for begin, cut in pairwise([0, *np.unique(offsets)]):
-        state = _walked(cell, rows.x, starts, last, int(begin), int(cut), state)
+        state = _states_after(cell, rows.x, starts, last, int(begin), int(cut), state)
         here = np.flatnonzero(offsets == cut)
         place = torch.as_tensor(row[here])
         yield here, take(state, place)
 
 
-def _walked(cell: Cell, x: Any, starts: Tensor, last: Tensor, begin: int, cut: int, state: State) -> State:
+def _states_after(cell: Cell, x: Any, starts: Tensor, last: Tensor, begin: int, cut: int, state: State) -> State:
     """The states after the steps from ``begin`` to ``cut``; series that have ended before hold theirs."""
     size = max(1, ROWS_AT_ONCE // len(starts))
     for first in range(begin, cut, size):

@@ -12,10 +12,10 @@ from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.auto_regression import AutoRegForecaster
-from seqdyn.forecasting.bounds import held, limits, runaways
+from seqdyn.forecasting.bounds import held_within, limits, runaways
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.naive import check_season, gaussian, root_mean_square
-from seqdyn.forecasting.unfitted import FEWEST, bridged, last_value_notes
+from seqdyn.forecasting.unfitted import LEAST_ROWS, last_value_notes, linearly_bridged
 
 __all__ = ["AutoRegForecaster", "ExponentialSmoothingForecaster"]
 
@@ -112,7 +112,7 @@ class ExponentialSmoothingForecaster(PanelForecaster):
             raise ValueError(f"seasonal must be 'auto', 'add', 'mul' or None, got {self.seasonal!r}.")
         names = [repr(name) for name in panel.names]
         blocks = [panel.target[panel.rows(i)] for i in range(len(names))]
-        fits = _each(self.n_jobs, _smoothed, [(block, *self._kind(block, season)) for block in blocks])
+        fits = _fit_series(self.n_jobs, _smoothed, [(block, *self._kind(block, season)) for block in blocks])
         self.smoothing_ = np.array([fit["smoothing"] for fit in fits])
         self.initial_ = np.array([fit["initial"] for fit in fits])
         self.multiply_ = np.array([fit["multiply"] for fit in fits])
@@ -143,10 +143,10 @@ class ExponentialSmoothingForecaster(PanelForecaster):
         states = level, trend, seasons
         plain = self._run(owner[series], states, horizon, 0.0)
         bounds = limits(panel, series, rows, horizon)
-        mean, count = held(plain, bounds)
+        mean, count = held_within(plain, bounds)
         notes = runaways(type(self).__name__, panel, series, count)
         found = gaussian(mean, lambda: self._deviation(owner[series], states, plain), levels)
-        quantiles = None if found.quantiles is None else held(found.quantiles, bounds)[0]
+        quantiles = None if found.quantiles is None else held_within(found.quantiles, bounds)[0]
         return Forecasts(mean, quantiles, notes)
 
     def _filtered(self, panel: Panel, number: int, own: int, length: Array) -> tuple[Array, Array, Array]:
@@ -186,7 +186,7 @@ class ExponentialSmoothingForecaster(PanelForecaster):
         found = np.empty((len(level), horizon))
         for step in range(horizon):
             phase = step % season
-            found[:, step] = predicted(smoothing, multiply, level, trend, seasons[:, phase])
+            found[:, step] = one_step_prediction(smoothing, multiply, level, trend, seasons[:, phase])
             value = found[:, step] + (shock if step == 0 else 0.0)
             level, trend, seasons[:, phase], _ = smooth(smoothing, multiply, level, trend, seasons[:, phase], value)
         return found
@@ -199,7 +199,7 @@ class ExponentialSmoothingForecaster(PanelForecaster):
         return np.sqrt(own**2 + np.cumsum(response**2, axis=1))
 
 
-def predicted(smoothing: Smoothing, multiply: Any, level: Any, trend: Any, season: Any) -> Any:
+def one_step_prediction(smoothing: Smoothing, multiply: Any, level: Any, trend: Any, season: Any) -> Any:
     """The one-step prediction of exponential smoothing; of numbers, or of arrays elementwise."""
     base = level + smoothing.damping * trend
     if isinstance(multiply, bool):
@@ -229,7 +229,7 @@ def smooth(smoothing: Smoothing, multiply: Any, level: Any, trend: Any, season: 
     >>> smooth(Smoothing(0.5), False, 1.0, 0.0, 0.0, 3.0)
     (2.0, 0.0, 0.0, 1.0)
     """
-    guess = predicted(smoothing, multiply, level, trend, season)
+    guess = one_step_prediction(smoothing, multiply, level, trend, season)
     base = level + smoothing.damping * trend
     if isinstance(multiply, bool):
         value = guess if value != value else value
@@ -250,7 +250,7 @@ def _taken_out(value: float, part: float, multiply: bool) -> float:
     return value / part if part else value
 
 
-def _each(n_jobs: int | None, fit: Any, tasks: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
+def _fit_series(n_jobs: int | None, fit: Any, tasks: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
     """The fits of all series, side by side if asked for."""
     if n_jobs in (None, 1):
         return [fit(*task) for task in tasks]
@@ -261,14 +261,14 @@ def _each(n_jobs: int | None, fit: Any, tasks: list[tuple[Any, ...]]) -> list[di
 def _smoothed(values: Array, trend: str | None, seasonal: str | None, damped: bool, season: int) -> dict[str, Any]:
     """Exponential smoothing of one series; the last value if it cannot be fitted."""
     multiply = seasonal == "mul"
-    whole = bridged(values)
+    whole = linearly_bridged(values)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             fitted = _statsmodels_smoothing(whole, trend, seasonal, damped, season)
         found = fitted.params
         known: dict[str, Any] = {
-            "smoothing": _smoothing(found, trend, seasonal, damped),
+            "smoothing": _fitted_parameters(found, trend, seasonal, damped),
             "initial": (float(found["initial_level"]), float(found["initial_trend"]) if trend else 0.0),
             "seasons": np.asarray(found["initial_seasons"], dtype=np.float64) if seasonal else np.zeros(1),
         }
@@ -290,8 +290,8 @@ def _smoothed(values: Array, trend: str | None, seasonal: str | None, damped: bo
 
 
 def _statsmodels_smoothing(values: Array, trend: str | None, seasonal: str | None, damped: bool, season: int) -> Any:
-    if len(values) < FEWEST:
-        raise ValueError(f"it has {len(values)} rows, fewer than {FEWEST}")
+    if len(values) < LEAST_ROWS:
+        raise ValueError(f"it has {len(values)} rows, fewer than {LEAST_ROWS}")
     model = ExponentialSmoothing(
         values,
         trend=trend,
@@ -303,7 +303,7 @@ def _statsmodels_smoothing(values: Array, trend: str | None, seasonal: str | Non
     return model.fit()
 
 
-def _smoothing(found: dict[str, Any], trend: str | None, seasonal: str | None, damped: bool) -> Smoothing:
+def _fitted_parameters(found: dict[str, Any], trend: str | None, seasonal: str | None, damped: bool) -> Smoothing:
     return Smoothing(
         float(found["smoothing_level"]),
         float(found["smoothing_trend"]) if trend else 0.0,

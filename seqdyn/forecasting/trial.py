@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.held_out import ahead
-from seqdyn.forecasting.origins import following
+from seqdyn.forecasting.held_out import values_after
+from seqdyn.forecasting.origins import future_after
 from seqdyn.forecasting.tables import series_means
 
 Array = np.ndarray[Any, Any]
 
-HORIZONS = 10
+MOST_HORIZONS = 10
 """How many horizons of rows are tried at most; a third of a series at most, too."""
 
 MOST_ORIGINS, MOST_FORECASTS = 40, 400_000
 """Origins of one series, and of all series together."""
 
-FEWEST = 6
+LEAST_FIRST_ROWS = 6
 """Rows that are left for the first fit where there are so many."""
 
 
 @dataclass(frozen=True)
-class Trial:
+class Holdout:
     """Origins of every series, and what came after them.
 
     Attributes
@@ -50,7 +50,7 @@ class Trial:
     usual: Array
 
     @classmethod
-    def of(cls, panel: Panel, horizon: int, season: int) -> Trial:
+    def of(cls, panel: Panel, horizon: int, season: int) -> Holdout:
         """The trial of a panel.
 
         Parameters
@@ -65,13 +65,13 @@ class Trial:
         --------
         >>> import pandas as pd
         >>> from seqdyn.data.panel_reading import read_panel
-        >>> trial = Trial.of(read_panel(pd.Series(range(12))), 2, 1)
+        >>> trial = Holdout.of(read_panel(pd.Series(range(12))), 2, 1)
         >>> trial.rows.tolist(), trial.before.lengths.tolist()
         ([8, 9, 10, 11], [8])
         """
         lengths = panel.lengths
-        most = np.maximum(HORIZONS * horizon, 2 * season)
-        left = np.minimum(lengths - 1, FEWEST)
+        most = np.maximum(MOST_HORIZONS * horizon, 2 * season)
+        left = np.minimum(lengths - 1, LEAST_FIRST_ROWS)
         tried = np.maximum(np.minimum(np.minimum(lengths // 3, most), lengths - left), lengths > 2)
         count = np.minimum(tried, max(4, min(MOST_ORIGINS, MOST_FORECASTS // len(lengths))))
         stride = -(-tried // np.maximum(count, 1))
@@ -80,7 +80,7 @@ class Trial:
         turn = np.repeat(np.cumsum(count), count) - 1 - np.arange(len(series))
         rows = panel.ends[series] - 1 - turn * stride[series]
         before = panel.head(lengths - tried)
-        came = ahead(panel, series, rows, horizon, panel.target)
+        came = values_after(panel, series, rows, horizon, panel.target)
         return cls(panel, before, series, rows, horizon, came, _usual(before, season))
 
     @property
@@ -91,7 +91,7 @@ class Trial:
 
     def forecasts(self, fitted: Any) -> Array:
         """What a model that was fitted to ``before`` says at the origins, (origins, horizon)."""
-        future = following(self.panel, self.rows, self.horizon)
+        future = future_after(self.panel, self.rows, self.horizon)
         found: Array = fitted._roll(self.panel, self.series, self.rows, self.horizon, future, None).mean
         return found
 

@@ -13,16 +13,16 @@ from seqdyn.data.panels import Panel
 
 Array = np.ndarray[Any, Any]
 
-FEWEST = 8
+LEAST_ROWS = 8
 """Rows below which nothing is fitted."""
 
 
-def bridged(values: Array) -> Array:
+def linearly_bridged(values: Array) -> Array:
     """Values whose gaps are bridged by straight lines; after the last known one they are level.
 
     Examples
     --------
-    >>> bridged(np.array([1.0, np.nan, 3.0, np.nan]))
+    >>> linearly_bridged(np.array([1.0, np.nan, 3.0, np.nan]))
     array([1., 2., 3., 3.])
     """
     known = ~np.isnan(values)
@@ -34,7 +34,7 @@ def interpolated(panel: Panel) -> Panel:
     target = panel.target.copy()
     for number in np.unique(panel.series[np.isnan(target)]):
         own = slice(int(panel.starts[number]), int(panel.ends[number]))
-        target[own] = bridged(target[own])
+        target[own] = linearly_bridged(target[own])
     return replace(panel, target=target)
 
 

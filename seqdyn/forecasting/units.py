@@ -13,7 +13,7 @@ from seqdyn.forecasting.tables import series_means
 
 Array = np.ndarray[Any, Any]
 
-FEWEST = 8
+LEAST_ROWS_FOR_LOG = 8
 """Rows below which nothing tells whether logarithms forecast better."""
 
 
@@ -51,14 +51,14 @@ class Units:
         together : bool
             One s_u for all series, so that an input means the same in each; else its deviation in each.
         """
-        q = logarithms(panel.target, logged[panel.series])
+        q = logged_values(panel.target, logged[panel.series])
         centre = series_means(q, panel.starts)
         return cls(centre, _scale(panel, q, centre, season, scale), logged, *_input_units(panel, together))
 
     def of_panel(self, panel: Panel, number: Array) -> Array:
         """z of every row, shape (total,); ``number`` are the units that each series of the panel has."""
         owner = number[panel.series]
-        return (logarithms(panel.target, self.logged[owner]) - self.centre[owner]) / self.scale[owner]
+        return (logged_values(panel.target, self.logged[owner]) - self.centre[owner]) / self.scale[owner]
 
     def of_inputs(self, inputs: Array, owner: Array) -> Array:
         """ũ of covariates, shape (rows, …, inputs), 0 where missing; ``owner`` are the units of every row."""
@@ -75,12 +75,12 @@ class Units:
             return np.where(logged, np.exp(np.where(logged, q, 0.0)), q)
 
 
-def logarithms(values: Array, logged: Array) -> Array:
+def logged_values(values: Array, logged: Array) -> Array:
     """q: logarithms where asked for, those of values ≤ 0 being missing; the values elsewhere.
 
     Examples
     --------
-    >>> logarithms(np.array([1.0, -1.0, 5.0]), np.array([True, True, False]))
+    >>> logged_values(np.array([1.0, -1.0, 5.0]), np.array([True, True, False]))
     array([ 0., nan,  5.])
     """
     positive = np.where(values > 0, values, np.nan)
@@ -113,11 +113,11 @@ def log_choices(panel: Panel, log: Any) -> list[Array]:
         raise ValueError(f"log=True, but series {name!r} has values ≤ 0: use log='auto', which leaves it as it is.")
     if log is True:
         return [positive]
-    tried = positive & (panel.lengths >= FEWEST)
+    tried = positive & (panel.lengths >= LEAST_ROWS_FOR_LOG)
     return [none, tried] if tried.any() else [none]
 
 
-def spread(panel: Panel, values: Array, season: int) -> Array:
+def seasonal_change(panel: Panel, values: Array, season: int) -> Array:
     """Mean absolute seasonal difference of every series, shape (series,).
 
     Where there is none it is the one-step one, then the standard deviation, then 1.
@@ -138,7 +138,7 @@ def _scale(panel: Panel, q: Array, centre: Array, season: int, kind: str | None)
     if kind is None:
         return np.ones(len(centre))
     if kind == "seasonal":
-        found = spread(panel, q, season)
+        found = seasonal_change(panel, q, season)
     else:
         found = series_means(np.abs(q), panel.starts) if kind == "level" else _deviation(panel, q, centre)
     return np.where(found > 1e-9 * np.fmax.reduceat(np.abs(q), panel.starts), found, 1.0)

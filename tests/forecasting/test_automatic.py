@@ -12,10 +12,10 @@ import pytest
 import seqdyn
 from seqdyn import AutoForecaster, Forecaster, GRURegressor, NaiveForecaster
 from seqdyn.data.panel_reading import read_panel
-from seqdyn.forecasting.candidates import candidates
+from seqdyn.forecasting.candidates import candidate_forecasters
 from seqdyn.forecasting.error_growth import ErrorGrowth
 from seqdyn.forecasting.seasons import season_lengths, seasonal_indices_of
-from seqdyn.forecasting.trial import Trial
+from seqdyn.forecasting.trial import Holdout
 from seqdyn.forecasting.weighing import leaning, weights
 
 Array = np.ndarray
@@ -372,7 +372,7 @@ def test_wrong_parameters_are_named() -> None:
 def test_the_trial_never_shows_what_came() -> None:
     frame = long([airline(seed, 40 + 9 * seed) for seed in range(4)] + [np.array([1.0]), np.array([1.0, 2.0])])
     panel = read_panel(frame)
-    trial = Trial.of(panel, 6, 4)
+    trial = Holdout.of(panel, 6, 4)
     assert list(trial.before.names) == list(panel.names)
     first = panel.starts + trial.before.lengths
     assert (trial.rows >= first[trial.series]).all()
@@ -440,7 +440,9 @@ def test_no_season_is_seen_in_noise() -> None:
 def test_hours_of_three_weeks_are_shown_whole_weeks_and_fewer_a_quarter_of_what_there_is() -> None:
     panel = read_panel(series(np.arange(700.0), "h"))
     lags = {
-        rows: {own.model.lags for own in candidates(panel, (24,), rows, {}).variants if own.member == "ridge"}
+        rows: {
+            own.model.lags for own in candidate_forecasters(panel, (24,), rows, {}).variants if own.member == "ridge"
+        }
         for rows in (640, 504, 503, 60)
     }
     assert lags == {640: {25, 168}, 504: {25, 168}, 503: {25}, 60: {15}}

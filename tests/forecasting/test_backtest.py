@@ -21,7 +21,7 @@ from seqdyn.forecasting.calibrated import ConformalForecaster
 from seqdyn.forecasting.contract import Forecasts, PanelForecaster
 from seqdyn.forecasting.defaults import BASELINES
 from seqdyn.forecasting.naive import NaiveForecaster
-from seqdyn.forecasting.origins import Origins, following, scales, tidy
+from seqdyn.forecasting.origins import Origins, future_after, scales, tidy
 from seqdyn.forecasting.ridge import RidgeForecaster
 
 Array = np.ndarray[Any, Any]
@@ -377,7 +377,7 @@ def test_what_follows() -> None:
     """Covariates known ahead stay within their series: past its end the last ones are repeated."""
     panel = read_panel(pd.DataFrame({"a": [1.0] * 4, "b": [2.0] * 4}))
     panel = Panel(**{**vars(panel), "future": np.arange(8.0)[:, None]})
-    found = following(panel, np.array([2, 4, 7, 8]), 3)
+    found = future_after(panel, np.array([2, 4, 7, 8]), 3)
     assert found[:, :, 0].tolist() == [[2, 3, 3], [3, 3, 3], [7, 7, 7], [7, 7, 7]]
 
 

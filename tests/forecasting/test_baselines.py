@@ -31,7 +31,7 @@ from seqdyn.forecasting.naive import (
     NaiveForecaster,
     SeasonalNaiveForecaster,
 )
-from seqdyn.forecasting.ridge import PENALTIES, RidgeForecaster
+from seqdyn.forecasting.ridge import RIDGE_PENALTIES, RidgeForecaster
 from seqdyn.forecasting.statistical import AutoRegForecaster, ExponentialSmoothingForecaster
 
 Array = np.ndarray[Any, Any]
@@ -432,7 +432,7 @@ def test_automatic_choices_are_the_best_of_a_loop_by_hand() -> None:
     auto = RidgeForecaster(season_length=4, penalty="auto", lags=5, horizon=4).fit(frame)
     panel = auto.panel_
     errors = {}
-    for log, penalty in product((False, True), PENALTIES):
+    for log, penalty in product((False, True), RIDGE_PENALTIES):
         off = []
         for first in range(36, 72, 9):
             model = RidgeForecaster(season_length=4, penalty=penalty, lags=5, log=log)._fitted_to(panel.head([first]))

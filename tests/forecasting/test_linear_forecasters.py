@@ -14,11 +14,11 @@ from scipy.stats import t as student
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.forecasting.bounds import clipped
 from seqdyn.forecasting.error_quantiles import error_quantiles, error_variance
-from seqdyn.forecasting.least_squares import Order, fit
+from seqdyn.forecasting.least_squares import Order, fit_autoregressions
 from seqdyn.forecasting.ridge import RidgeForecaster
 from seqdyn.forecasting.statistical import AutoRegForecaster
 from seqdyn.forecasting.tables import blocks, table
-from seqdyn.forecasting.units import Units, spread
+from seqdyn.forecasting.units import Units, seasonal_change
 
 Array = np.ndarray[Any, Any]
 
@@ -165,10 +165,12 @@ def test_weights_of_many_series_are_those_of_each_alone() -> None:
     panel = read_panel(frame)
     penalties = np.array([[0.1], [10.0]])
     for order in (Order(4), Order(3, steps=2, centred=True), Order(2, difference=1)):
-        together = fit(panel, panel.target, panel.future, order, penalties)
+        together = fit_autoregressions(panel, panel.target, panel.future, order, penalties)
         for number in range(3):
             own = panel.select(np.array([number]))
-            for whole, alone in zip(together, fit(own, own.target, own.future, order, penalties), strict=True):
+            for whole, alone in zip(
+                together, fit_autoregressions(own, own.target, own.future, order, penalties), strict=True
+            ):
                 np.testing.assert_allclose(whole.coefficients[number], alone.coefficients[0], atol=1e-9)
                 np.testing.assert_allclose(whole.intercepts[number], alone.intercepts[0], atol=1e-9)
 
@@ -192,7 +194,7 @@ def test_units_are_those_of_numpy() -> None:
     """Mean, and mean absolute seasonal difference; the one-step one, and 1, where there is none."""
     frame = pd.DataFrame({"a": [1.0, 4, 2, 8, 5, 7], "flat": 3.0, "season": [1.0, 2, 1, 2, 1, 2]})
     panel = read_panel(frame)
-    np.testing.assert_allclose(spread(panel, panel.target, 2), [np.mean([1, 4, 3, 1]), 1.0, 1.0])
+    np.testing.assert_allclose(seasonal_change(panel, panel.target, 2), [np.mean([1, 4, 3, 1]), 1.0, 1.0])
     units = Units.of(panel, 2, np.array([True, False, False]), "deviation")
     np.testing.assert_allclose(units.centre, [np.log(frame["a"]).mean(), 3.0, 1.5])
     np.testing.assert_allclose(units.scale, [np.log(frame["a"]).std(ddof=0), 1.0, 0.5])

@@ -21,16 +21,16 @@ from seqdyn import (
     SeasonalNaiveForecaster,
 )
 from seqdyn.data.panel_reading import read_panel
-from seqdyn.forecasting.descriptions import describe
+from seqdyn.forecasting.descriptions import describe_forecaster
 from seqdyn.forecasting.linear_choice import (
-    PENALTIES,
-    LastTests,
-    Setting,
+    START_PENALTIES,
+    SeriesSetting,
+    ValidationOrigins,
     best_setting,
-    candidates,
+    candidate_settings,
     error_scale,
-    last_tests,
     linear_errors,
+    validation_origins,
 )
 from seqdyn.forecasting.network import mixed, recipe, starts_open
 
@@ -132,7 +132,7 @@ def test_the_start_of_a_short_series_errs_as_the_chosen_model_did() -> None:
     series = quarters(90, 4)
     model = Forecaster(GRURegressor(max_epochs=0, dtype="float64", random_state=0), lags=13).fit(series)
     panel = read_panel(series)
-    tests = last_tests(panel, 8, 30)
+    tests = validation_origins(panel, 8, 30)
     own, scale = model.plan_.setting, error_scale(tests.before, 4)[tests.series]
     chosen = linear_errors(panel, own, [own.penalty], 4, tests, scale)
     np.testing.assert_allclose(model.plan_.error, chosen[0], rtol=0.01)
@@ -142,9 +142,9 @@ def test_the_linear_errors_are_those_of_least_squares_by_hand() -> None:
     rng = np.random.default_rng(1)
     values = np.cumsum(rng.normal(size=80))
     panel = read_panel(pd.Series(values))
-    tests = LastTests(np.array([0]), np.array([70]), panel.head(np.array([70])), 10)
+    tests = ValidationOrigins(np.array([0]), np.array([70]), panel.head(np.array([70])), 10)
     scale = error_scale(tests.before, 1)
-    found = linear_errors(panel, Setting(scaling=None, centred=False), [0.0], 1, tests, scale)
+    found = linear_errors(panel, SeriesSetting(scaling=None, centred=False), [0.0], 1, tests, scale)
     rows = np.column_stack([values[1:69], values[:68], np.ones(68)])
     a, b, c = np.linalg.lstsq(rows, values[2:70], rcond=None)[0]
     past = list(values[68:70])
@@ -160,9 +160,11 @@ def test_the_right_setting_is_chosen() -> None:
     noise = np.random.default_rng(0).normal(size=144)
     growing = np.exp(4 + 0.02 * t + 0.3 * np.sin(2 * np.pi * t / 12) + 0.02 * noise)
     panel = read_panel(months(growing))
-    tests = last_tests(panel, 12, 30)
-    choice = best_setting(panel, candidates(tests.before, [12], "seasonal", {}), PENALTIES, 12, tests)
-    plain = best_setting(panel, candidates(tests.before, [12], "seasonal", {"log": False}), PENALTIES, 12, tests)
+    tests = validation_origins(panel, 12, 30)
+    choice = best_setting(panel, candidate_settings(tests.before, [12], "seasonal", {}), START_PENALTIES, 12, tests)
+    plain = best_setting(
+        panel, candidate_settings(tests.before, [12], "seasonal", {"log": False}), START_PENALTIES, 12, tests
+    )
     assert choice.setting.log == "auto"
     assert choice.error < plain.error < 1.0
 
@@ -195,9 +197,9 @@ def test_what_was_given_is_kept() -> None:
 def test_parameters_that_differ_from_the_class_are_kept() -> None:
     panel = read_panel(pd.Series(np.arange(1000.0)))
     mine = {"learning_rate": 1e-4, "schedule": "plateau", "max_steps": 9, "window": 77, "early_stopping": True}
-    found = recipe(LSTMRegressor(**mine), Setting(penalty=3.0), panel)
+    found = recipe(LSTMRegressor(**mine), SeriesSetting(penalty=3.0), panel)
     assert found == {"skip": True, "linear_start": 3.0}
-    assert set(recipe(LSTMRegressor(), Setting(), panel)) == {
+    assert set(recipe(LSTMRegressor(), SeriesSetting(), panel)) == {
         *("learning_rate", "schedule", "max_epochs", "max_steps", "window", "stride", "skip", "linear_start")
     }
 
@@ -215,7 +217,7 @@ def test_a_start_of_its_own_is_taken_as_it_is(estimator: Any) -> None:
     model = Forecaster(estimator).fit(quarters(60, 0))
     assert not starts_open(estimator)
     assert not model.plan_.chosen
-    assert model.plan_.setting == Setting(lags=5)
+    assert model.plan_.setting == SeriesSetting(lags=5)
     assert {**estimator.get_params(), "autoregression": None} == {
         **model.estimator_.get_params(), "autoregression": None
     }  # fmt: skip
@@ -274,7 +276,7 @@ def test_what_is_linear_says_so_and_keeps_the_parameters_asked_for() -> None:
     walk = pd.Series(np.random.default_rng(0).normal(size=60).cumsum())
     model = Forecaster(GRURegressor(hidden_size=4, max_epochs=3, random_state=0)).fit(walk)
     assert model.plan_.share == 0 and model.estimator_.max_epochs == 3
-    text = "\n".join(describe(model, model.panel_))
+    text = "\n".join(describe_forecaster(model, model.panel_))
     assert "linear, recursive: the network's correction did not help" in text
     assert "max_epochs=3" in text and "weights" not in text and "training" not in text
     few = replace(model.plan_, error=np.nan)

@@ -14,17 +14,17 @@ import seqdyn
 from seqdyn.forecasting.smoothers import SmoothingForecaster, ThetaForecaster
 from seqdyn.forecasting.smoothing import (
     BEGINNINGS,
-    HIGHEST,
-    LOWEST,
+    LOWER_BOUNDS,
+    UPPER_BOUNDS,
     Form,
     SmoothingState,
-    ahead,
-    fitted,
-    run,
-    squares,
-    step,
+    extrapolate,
+    fit_smoothing,
+    run_smoothing,
+    smoothing_step,
+    squared_errors,
 )
-from seqdyn.forecasting.smoothing_errors import growth, one_step
+from seqdyn.forecasting.smoothing_errors import deviation_growth, one_step
 
 FORMS = [Form(trend, season) for trend in ("none", "damped", "linear") for season in ("none", "add", "mul")]
 
@@ -50,7 +50,7 @@ def panel(rows: list[np.ndarray]) -> pd.DataFrame:
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_the_recursion_is_that_of_statsmodels(form: Form) -> None:
     y, m = airline(0), 12
-    own, start = fitted(form, y[:, None] / 100, m)
+    own, start = fit_smoothing(form, y[:, None] / 100, m)
     alpha, beta, gamma, phi = own[:, 0]
     season = {"initial_seasonal": start.season[:, 0]} if form.season != "none" else {}
     trend = {"initial_trend": start.trend[0]} if form.trend != "none" else {}
@@ -73,25 +73,25 @@ def test_the_recursion_is_that_of_statsmodels(form: Form) -> None:
     if form.season != "none":
         fixed["smoothing_seasonal"] = gamma
     found = model.fit(**fixed, optimized=False)
-    course = run(form, own, start, y[:, None] / 100)
+    course = run_smoothing(form, own, start, y[:, None] / 100)
     np.testing.assert_allclose(course.errors[:, 0], found.resid, atol=1e-10)
     state = course.at(np.array([len(y)]), np.array([0]))
     theirs = found.forecast(15)
     theirs[11] = np.nan  # statsmodels forgets what the last row says of its season
-    here = np.where(np.isnan(theirs), np.nan, ahead(form, own, state, 15)[0])
+    here = np.where(np.isnan(theirs), np.nan, extrapolate(form, own, state, 15)[0])
     np.testing.assert_allclose(here, theirs, atol=1e-10)
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_the_fit_is_about_as_close_as_an_optimiser_gets_from_the_same_beginning(form: Form) -> None:
     y = airline(1)[:, None] / 100
-    own, start = fitted(form, y, 12)
-    low, high = LOWEST[form.free], HIGHEST[form.free]
+    own, start = fit_smoothing(form, y, 12)
+    low, high = LOWER_BOUNDS[form.free], UPPER_BOUNDS[form.free]
 
     def loss(part: np.ndarray) -> float:
         place = own[:, 0].copy()
         place[form.free] = part
-        return float(squares(form, place[:, None], start, y)[0])
+        return float(squared_errors(form, place[:, None], start, y)[0])
 
     begins = [np.array([*begin, 0.93])[form.free] for begin in BEGINNINGS]
     nearest = min(begins, key=loss)
@@ -105,19 +105,19 @@ def test_series_side_by_side_are_each_as_alone(form: Form) -> None:
     values = np.full((max(map(len, rows)), 4), np.nan)
     for i, y in enumerate(rows):
         values[: len(y), i] = y / 100
-    own, start = fitted(form, values, 12)
+    own, start = fit_smoothing(form, values, 12)
     for i, y in enumerate(rows):
-        alone, first = fitted(form, y[:, None] / 100, 12)
+        alone, first = fit_smoothing(form, y[:, None] / 100, 12)
         np.testing.assert_allclose(own[:, i], alone[:, 0], atol=1e-9)
         np.testing.assert_allclose(start.season[:, i], first.season[:, 0], atol=1e-9)
 
 
 def test_a_run_goes_on_from_its_own_state() -> None:
     form, y = Form("damped", "mul"), airline(2)[:, None] / 100
-    own, start = fitted(form, y, 12)
-    whole = run(form, own, start, y)
-    middle = run(form, own, start, y[:41]).at(np.array([41]), np.array([0]))
-    later = run(form, own, middle, y[41:])
+    own, start = fit_smoothing(form, y, 12)
+    whole = run_smoothing(form, own, start, y)
+    middle = run_smoothing(form, own, start, y[:41]).at(np.array([41]), np.array([0]))
+    later = run_smoothing(form, own, middle, y[41:])
     np.testing.assert_allclose(later.errors, whole.errors[41:], atol=1e-12)
     np.testing.assert_allclose(later.seasons[-12:], whole.seasons[-12:], atol=1e-12)
 
@@ -126,7 +126,7 @@ def test_a_missing_value_is_taken_as_predicted() -> None:
     form = Form("linear")
     own = np.array([[0.5], [0.2], [0.0], [1.0]])
     start = SmoothingState(np.array([1.0]), np.array([1.0]), np.zeros((1, 1)))
-    course = run(form, own, start, np.array([[2.0], [np.nan], [4.0]]))
+    course = run_smoothing(form, own, start, np.array([[2.0], [np.nan], [4.0]]))
     assert course.errors[:, 0].tolist() == [0.0, 0.0, 0.0]
     assert course.levels[:, 0].tolist() == [1.0, 2.0, 3.0, 4.0]
 
@@ -242,11 +242,11 @@ def test_errors_grow_as_in_simulated_paths(form: Form) -> None:
     spread = []
     for row in range(8):
         here = SmoothingState(level, trend, np.stack(season))
-        y = ahead(form, np.repeat(own, paths, axis=1), here, 1)[:, 0] + noise[row]
+        y = extrapolate(form, np.repeat(own, paths, axis=1), here, 1)[:, 0] + noise[row]
         spread.append(y.std() / 1e-3)
-        level, trend, new, _ = step(form, np.repeat(own, paths, axis=1), level, trend, season[0], y)
+        level, trend, new, _ = smoothing_step(form, np.repeat(own, paths, axis=1), level, trend, season[0], y)
         season = [*season[1:], new]
-    np.testing.assert_allclose(growth(form, own, state, 8)[0], spread, rtol=0.03)
+    np.testing.assert_allclose(deviation_growth(form, own, state, 8)[0], spread, rtol=0.03)
 
 
 def test_the_size_of_errors_is_that_of_a_regression() -> None:
