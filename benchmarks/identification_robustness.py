@@ -32,7 +32,7 @@ from scipy.linalg import block_diag, eig
 from scipy.optimize import linear_sum_assignment
 from system_identification import OURS, Array, Model, nfoursid, ours
 
-from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.records import DataRecord, grouped
 from seqdyn.identification.sensitivity import equations
 from seqdyn.identification.system import LinearSystem
 from seqdyn.metrics import fit_percent
@@ -178,7 +178,7 @@ def recovered(order: int, seed: int, fit: Callable[..., Model]) -> tuple[float, 
 def bound(truth: LinearSystem, x: Array, deviation: Array) -> tuple[Array, Array]:
     """The poles, and the least spread any unbiased estimate of them has."""
     y = truth.simulate(x)[0]
-    record = Record.of(x, y, np.broadcast_to(1.0 / deviation**2, y.shape))
+    record = DataRecord.of(x, y, np.broadcast_to(1.0 / deviation**2, y.shape))
     here = equations(truth, grouped([record]), np.zeros((1, truth.order)), free_starts=True)
     poles, left, right = eig(truth.transition, left=True, right=True)
     slopes = np.zeros((len(poles), here.matrix.shape[1]), dtype=complex)

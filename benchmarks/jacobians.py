@@ -27,7 +27,7 @@ from torch import Tensor
 from seqdyn.cell import Cell
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
-from seqdyn.dynamics.trajectory import Trajectory, measured
+from seqdyn.dynamics.trajectory import Trajectory, float64_copy
 from seqdyn.dynamics.transitions import transition_norms
 from seqdyn.loops import scan
 from seqdyn.state import flatten, unflatten
@@ -50,7 +50,7 @@ def walk(cell: Cell, x: Tensor) -> None:
 
 def differentiated(cell: Cell, x: Tensor, chunk: int) -> Callable[[], Tensor]:
     """The peer: reverse-mode differentiation of the written step at every state, ``chunk`` steps at a time."""
-    cell = measured(cell)
+    cell = float64_copy(cell)
     rows = x.double().flatten(0, 1)
     like = cell.initial_state(1)
     after = scan(cell, x.double(), record=lambda x, before, output, after: flatten(after)).record

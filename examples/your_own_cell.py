@@ -41,7 +41,7 @@ def check_laws(cell: seqdyn.Cell) -> None:
     cell = cell.double()
     x = torch.randn(4, 30, cell.input_size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        whole = seqdyn.scan(cell, x, record=seqdyn.jacobian(cell))
+        whole = seqdyn.scan(cell, x, record=seqdyn.record_jacobian(cell))
         first = seqdyn.scan(cell, x[:, :13])
         second = seqdyn.scan(cell, x[:, 13:], first.state)
         alone = seqdyn.scan(cell, x[2:3])

@@ -58,6 +58,7 @@ from .composition import Stack as Stack
 from .conversion import from_torch as from_torch
 from .data.splits import PanelTimeSplit as PanelTimeSplit
 from .dynamics.derivatives import jacobian as jacobian
+from .dynamics.derivatives import record_jacobian as record_jacobian
 from .encoder import Encoder as Encoder
 from .estimators.autoencoder import SequenceAutoencoder as SequenceAutoencoder
 from .estimators.baselines import ARXRegressor as ARXRegressor
@@ -119,9 +120,9 @@ from .motion.steering import steering_map as steering_map
 from .motion.steering import steering_neurons as steering_neurons
 from .registry import register as register
 from .reports.audits import check_causal as check_causal
-from .reports.likelihood_audit import check_likelihood as check_likelihood
 from .reports.audits import check_padding as check_padding
 from .reports.comparison import compare_models as compare_models
+from .reports.likelihood_audit import check_likelihood as check_likelihood
 from .reports.model_fits import compare as compare
 from .reports.motion.report import MotionReport as MotionReport
 from .reports.motion.report import motion_report as motion_report

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import seqdyn.dynamics
 from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU, GRUState
@@ -13,7 +14,7 @@ from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
 from seqdyn.composition import Offset, Readout, Residual, Stack
-from seqdyn.dynamics.derivatives import autodiff_jacobian, jacobian
+from seqdyn.dynamics.derivatives import autodiff_jacobian, record_jacobian
 from seqdyn.loops import scan
 from seqdyn.state import flatten, unflatten
 from tests.laws.cells import LAW_TABLE, Entry, prepare
@@ -48,7 +49,7 @@ def test_against_central_differences(entry: Entry) -> None:
         nudge[:, k] = epsilon
         columns.append((after(vector + nudge) - after(vector - nudge)) / (2 * epsilon))
     expected = torch.stack(columns, 2)
-    recorded = scan(cell, x, before, record=jacobian(cell)).record
+    recorded = scan(cell, x, before, record=record_jacobian(cell)).record
     close(recorded[:, 0], expected, "recorded Jacobian", tolerance=1e-8)
     first = scan(cell, x, before, record=lambda x, b, output, a: autodiff_jacobian(cell, x, b)).record
     close(first[:, 0], expected, "differentiated Jacobian", tolerance=1e-8)
@@ -86,7 +87,7 @@ def test_closed_forms_are_there(name: str) -> None:
 def test_the_linear_model_is_a_power() -> None:
     """P_{s,t} = D^{t-s}."""
     cell = Linear(2, 4, generator=seeded()).double()
-    record = scan(cell, randn(1, 6, 2), record=jacobian(cell)).record[0]
+    record = scan(cell, randn(1, 6, 2), record=record_jacobian(cell)).record[0]
     product = torch.linalg.multi_dot(list(record.flip(0)))
     close(product, torch.linalg.matrix_power(cell.transition, 6), "product")
 
@@ -97,7 +98,7 @@ def test_the_newest_factor_stands_on_the_left() -> None:
     with torch.no_grad():
         cell.recurrent_weight.copy_(randn(3, 3, seed=5))
     state = type(cell.initial_state(1))
-    record = scan(cell, x, state(h), record=jacobian(cell)).record[0]
+    record = scan(cell, x, state(h), record=record_jacobian(cell)).record[0]
     whole = torch.autograd.functional.jacobian(lambda h: scan(cell, x, state(h)).state.h[0], h)[:, 0]
     close(torch.linalg.multi_dot(list(record.flip(0))), whole, "newest on the left", tolerance=1e-10)
     assert (torch.linalg.multi_dot(list(record)) - whole).abs().max() > 1e-3
@@ -106,9 +107,13 @@ def test_the_newest_factor_stands_on_the_left() -> None:
 def test_averages() -> None:
     """The exponential average forgets by γ a step; a window of K forgets everything after K − 1 steps."""
     slow = ExponentialMovingAverage(2, gamma=0.9).double()
-    close(scan(slow, randn(1, 3, 2), record=jacobian(slow)).record, 0.9 * torch.eye(2).expand(1, 3, 2, 2).double(), "γ")
+    close(
+        scan(slow, randn(1, 3, 2), record=record_jacobian(slow)).record,
+        0.9 * torch.eye(2).expand(1, 3, 2, 2).double(),
+        "γ",
+    )
     window = MovingAverage(2, window=4).double()
-    shift = scan(window, randn(1, 1, 2), record=jacobian(window)).record[0, 0]
+    shift = scan(window, randn(1, 1, 2), record=record_jacobian(window)).record[0, 0]
     assert torch.linalg.matrix_power(shift, 2).any() and not torch.linalg.matrix_power(shift, 3).any()
 
 
@@ -118,7 +123,7 @@ def test_the_lstm_is_twice_as_wide() -> None:
     start = some_state(cell, 2)
 
     def keep(x: Tensor, before: object, output: Tensor, after: object) -> tuple:
-        return jacobian(cell)(x, before, output, after), cell.gates(x, before, output, after), after
+        return record_jacobian(cell)(x, before, output, after), cell.gates(x, before, output, after), after
 
     J, gates, after = scan(cell, randn(2, 5, 3), start, record=keep).record
     assert J.shape == (2, 5, 8, 8)
@@ -132,11 +137,11 @@ def test_a_closed_gru_keeps_its_state() -> None:
     cell = GRU(2, 3, generator=seeded()).double()
     with torch.no_grad():
         cell.bias[3:6] = 60.0
-    kept = scan(cell, randn(1, 4, 2), GRUState(randn(1, 3)), record=jacobian(cell)).record
+    kept = scan(cell, randn(1, 4, 2), GRUState(randn(1, 3)), record=record_jacobian(cell)).record
     close(kept, torch.eye(3).double().expand(1, 4, 3, 3), "kept")
     with torch.no_grad():
         cell.bias[:6] = -60.0
-    lost = scan(cell, randn(1, 4, 2), GRUState(randn(1, 3)), record=jacobian(cell)).record
+    lost = scan(cell, randn(1, 4, 2), GRUState(randn(1, 3)), record=record_jacobian(cell)).record
     close(lost, torch.zeros(1, 4, 3, 3).double(), "lost")
 
 
@@ -154,7 +159,7 @@ class Square(Cell):
 def test_a_users_cell_is_differentiated() -> None:
     """Without a closed form: d(H H) = dH H + H dH, over the flattened state."""
     cell, H = Square(4, 4), torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[0.5, 0.0], [1.0, -1.0]]])
-    record = scan(cell, torch.zeros(2, 1, 4), (H,), record=jacobian(cell)).record[:, 0]
+    record = scan(cell, torch.zeros(2, 1, 4), (H,), record=record_jacobian(cell)).record[:, 0]
     for row in range(2):
         expected = torch.kron(torch.eye(2), H[row].T.contiguous()) + torch.kron(H[row], torch.eye(2))
         close(record[row], expected, "derivative of a matrix product")
@@ -168,7 +173,7 @@ def test_a_penalty_on_jacobians_can_be_trained(name: str) -> None:
         torch.nn.init.normal_(parameter, std=0.4, generator=seeded(len(parameter)))
     weights = list(cell.parameters())
     slopes = []
-    for record in (jacobian(cell), lambda x, before, output, after: autodiff_jacobian(cell, x, before)):
+    for record in (record_jacobian(cell), lambda x, before, output, after: autodiff_jacobian(cell, x, before)):
         penalty = (scan(cell, x, record=record).record ** 2).sum()
         slopes.append(torch.autograd.grad(penalty, weights))
     close(slopes[0], slopes[1], "gradient of the penalty", tolerance=1e-10)
@@ -178,8 +183,19 @@ def test_a_penalty_on_jacobians_can_be_trained(name: str) -> None:
 def test_jacobians_do_not_disturb_training() -> None:
     """Recorded along a scan under autograd, they change no output; without autograd they are the same."""
     cell, x = Stack([GRU(3, 2, generator=seeded()), LSTM(2, 2, generator=seeded(1))]).double(), randn(2, 4, 3)
-    seen = scan(cell, x, record=jacobian(cell))
+    seen = scan(cell, x, record=record_jacobian(cell))
     close(seen.output, scan(cell, x).output, "output")
     with torch.no_grad():
-        close(scan(cell, x, record=jacobian(cell)).record, seen.record.detach(), "without autograd")
+        close(scan(cell, x, record=record_jacobian(cell)).record, seen.record.detach(), "without autograd")
     assert seen.record.shape == (2, 4, 6, 6)
+
+
+@pytest.mark.parametrize(
+    "old, new", [("jacobian", "record_jacobian"), ("block", "record_block"), ("measured", "float64_copy")]
+)
+def test_former_names_warn_for_one_release(old: str, new: str) -> None:
+    """They do what their successors do."""
+    cell = GRU(2, 3)
+    with pytest.warns(FutureWarning, match=f"{old} is now called {new}"):
+        former = getattr(seqdyn.dynamics, old)(cell)
+    assert type(former) is type(getattr(seqdyn.dynamics, new)(cell))

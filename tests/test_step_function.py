@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.conversion import from_torch
-from seqdyn.dynamics.derivatives import block, jacobian
-from seqdyn.dynamics.trajectory import measured
+from seqdyn.dynamics.derivatives import record_block, record_jacobian
+from seqdyn.dynamics.trajectory import float64_copy
 from seqdyn.files import save
 from seqdyn.loops import scan
 from seqdyn.state import leaves
@@ -107,7 +107,7 @@ def test_equals_the_module_that_it_writes_down(name: str) -> None:
     plain = from_torch(module)
     cell = from_torch(STEPS[name][0](), initial_state=zeros(4), input_size=3)
     x = randn(2, 7, 3)
-    for record in (jacobian, block):
+    for record in (record_jacobian, record_block):
         mine, theirs = scan(cell, x, record=record(cell)), scan(plain, x, record=record(plain))
         close(mine.state, leaves(theirs.state)[0], "state")
         for one, other in zip(leaves(mine.record), leaves(theirs.record), strict=True):
@@ -123,12 +123,12 @@ def test_the_trained_modules_in_a_function_are_constants() -> None:
         return head(h), h
 
     with unchanged(recurrent), unchanged(head):
-        cell = measured(from_torch(step, initial_state=torch.zeros(4), input_size=3))
-        result = scan(cell, randn(2, 7, 3), record=jacobian(cell))
+        cell = float64_copy(from_torch(step, initial_state=torch.zeros(4), input_size=3))
+        result = scan(cell, randn(2, 7, 3), record=record_jacobian(cell))
     assert copy.deepcopy(cell).step is cell.step
     assert not result.output.requires_grad and not result.record.requires_grad and not list(cell.parameters())
     plain = from_torch(copy.deepcopy(recurrent).double(), copy.deepcopy(head).double())
-    theirs = scan(plain, randn(2, 7, 3), record=jacobian(plain))
+    theirs = scan(plain, randn(2, 7, 3), record=record_jacobian(plain))
     close(result.output, theirs.output, "output")
     close(result.record, theirs.record, "Jacobian")
 
@@ -141,8 +141,8 @@ def test_a_function_of_one_dtype_is_run_in_it() -> None:
         h = torch.tanh(x + h @ matrix)
         return h, h
 
-    cell = measured(from_torch(step, initial_state=torch.zeros(4), input_size=4))
-    result = scan(cell, randn(2, 7, 4), record=jacobian(cell))
+    cell = float64_copy(from_torch(step, initial_state=torch.zeros(4), input_size=4))
+    result = scan(cell, randn(2, 7, 4), record=record_jacobian(cell))
     assert {result.output.dtype, result.state.dtype, result.record.dtype} == {torch.float64}
     h = torch.zeros(2, 4)
     for x in randn(2, 7, 4).float().unbind(1):

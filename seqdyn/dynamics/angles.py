@@ -17,11 +17,11 @@ from seqdyn.dynamics.held import Field
 
 TURN = 2 * math.pi
 
-SAME = 1e-9
+SAME_MAP = 1e-9
 """Relative to 1 + max |h|: so well is a map known to take a component modulo a turn."""
 
 
-def wrapped(angle: Tensor) -> Tensor:
+def wrapped_angle(angle: Tensor) -> Tensor:
     """The same angle in [−π, π)."""
     return torch.remainder(angle + math.pi, TURN) - math.pi
 
@@ -39,8 +39,8 @@ class Lifted:
     The phase of a shaken pendulum is kept in [0, 2π); lifted, it grows.
 
     >>> from seqdyn.systems.duffing import Duffing
-    >>> from seqdyn.dynamics.held import held
-    >>> field = Field(Duffing(), held(Duffing(), None))
+    >>> from seqdyn.dynamics.held import held_input
+    >>> field = Field(Duffing(), held_input(Duffing(), None))
     >>> late = torch.tensor([[0.0, 0.0, 6.28]]).double()
     >>> lifted = Lifted(field, torch.tensor([False, False, True]))
     >>> [round(float(each[0, 2]), 2) for each in (late + field.gap(late), lifted(late))]
@@ -56,7 +56,7 @@ class Lifted:
 
     def short(self, way: Tensor) -> Tensor:
         """A way between states, (m, n), that of angles the short one around the circle."""
-        return torch.where(self.angles, wrapped(way), way)
+        return torch.where(self.angles, wrapped_angle(way), way)
 
     def unwound(self, run: Tensor) -> Tensor:
         """A run (time, n) without the jumps of angles."""
@@ -66,7 +66,7 @@ class Lifted:
 
 def angles_of(field: Field, run: Tensor) -> Tensor:
     """Which components of a run (time, n) are angles that turn: more than once, and the map does not see it, (n,)."""
-    ways = wrapped(run.diff(dim=0)).sum(0).abs()
+    ways = wrapped_angle(run.diff(dim=0)).sum(0).abs()
     found = ways > TURN
     at = run[:: max(1, len(run) // 3)][:3]
     for place in found.nonzero().flatten().tolist():
@@ -78,7 +78,7 @@ def _modulo_a_turn(field: Field, h: Tensor, place: int) -> bool:
     """Whether a turn of one component changes nothing but itself, and a part of a turn something."""
     turn = torch.zeros(h.shape[1], dtype=h.dtype)
     turn[place] = TURN
-    here, size = h + field.gap(h), SAME * (1 + h.abs().max())
+    here, size = h + field.gap(h), SAME_MAP * (1 + h.abs().max())
     change = h + turn + field.gap(h + turn) - here
     part = h + turn / 3 + field.gap(h + turn / 3) - here
     same = min(float(change.abs().max()), float((change - turn).abs().max()))

@@ -20,7 +20,7 @@ ROWS_A_NUMBER = 20
 CHANCE = 0.01
 """Probability that noise passes for memory at any lag."""
 
-RANK = 1e-12
+CAPACITY_RANK = 1e-12
 """Singular values of the states below this share of the largest carry nothing but rounding."""
 
 
@@ -116,7 +116,7 @@ def _basis(cell: Cell, x: Any, steps: int) -> Tensor:
     driving = map_leaves(lambda leaf: leaf.unsqueeze(0), x)
     states = torch.cat([stretch.states()[0] for stretch in Trajectory(cell, driving).forward()])[-steps:]
     left, singular, _ = torch.linalg.svd(states - states.mean(0), full_matrices=False)
-    return left[:, singular > RANK * singular.max()]
+    return left[:, singular > CAPACITY_RANK * singular.max()]
 
 
 def _recall(basis: Tensor, past: Tensor, noise: float) -> Tensor:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-ROUNDING = 8 * torch.finfo(torch.float64).eps
+STEP_ROUNDING = 8 * torch.finfo(torch.float64).eps
 """How well f_i(h) − h_i is known, relative to 1 + |h_i|: it is the difference of two numbers of this size."""
 
 CERTIFIED = 1e-6
@@ -56,7 +56,7 @@ def newton_steps(h: Tensor, gap: Tensor, jacobian: Tensor) -> Tensor:
     >>> round(float(newton_steps(h, kept * h - h, kept * torch.ones(1, 1, 1).double())), 6)
     1.0
     """
-    blur = ROUNDING * (1 + h.abs())
+    blur = STEP_ROUNDING * (1 + h.abs())
     slope = (jacobian - torch.eye(h.shape[1], dtype=h.dtype)) / blur.unsqueeze(2)
     gap = gap / blur
     inverse, _ = torch.linalg.inv_ex(slope)
@@ -97,7 +97,7 @@ def contracts(gap_at: Callable[[Tensor], Tensor], h: Tensor, gap: Tensor, jacobi
     >>> contracts(lambda h: h**2 + 1e-13, h, gap, jacobian).tolist()
     [False]
     """
-    blur = ROUNDING * (1 + h.abs())
+    blur = STEP_ROUNDING * (1 + h.abs())
     slope = (jacobian - torch.eye(h.shape[1], dtype=h.dtype)) / blur.unsqueeze(2)
     inverse, _ = torch.linalg.inv_ex(slope)
     first = (inverse @ (gap / blur).unsqueeze(2)).squeeze(2)
@@ -114,7 +114,7 @@ def unresolved(h: Tensor, jacobian: Tensor) -> Tensor:
     h : Tensor, shape (m, n)
     jacobian : Tensor, shape (m, n, n)
     """
-    slope = (jacobian - torch.eye(h.shape[1], dtype=h.dtype)) / (ROUNDING * (1 + h.abs())).unsqueeze(2)
+    slope = (jacobian - torch.eye(h.shape[1], dtype=h.dtype)) / (STEP_ROUNDING * (1 + h.abs())).unsqueeze(2)
     inverse, failed = torch.linalg.inv_ex(slope)
     reach = inverse.abs().sum(2).amax(1)
     return (failed != 0) | ~(reach <= CERTIFIED * _size(h))

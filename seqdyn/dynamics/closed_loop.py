@@ -19,7 +19,7 @@ from seqdyn.dynamics.trajectory import check_cell
 from seqdyn.state import State, leaves, map_leaves
 
 
-class Run(NamedTuple):
+class RunPlan(NamedTuple):
     """What an instrument walks through: a cell, its input, its start, and what drives it.
 
     Attributes
@@ -37,9 +37,9 @@ class Run(NamedTuple):
     kind: str
 
 
-def planned(
+def run_plan(
     cell: Cell, x: Any = None, state: State | None = None, *, steps: int | None = None, last: Tensor | None = None
-) -> Run:
+) -> RunPlan:
     """Say how a cell is to be run: driven by x, alone if it takes no input, else on its own output.
 
     Parameters
@@ -63,17 +63,17 @@ def planned(
     if steps is not None:
         check_count("steps", steps)
     if x is None:
-        return _alone(cell, state, steps, last)
+        return _run_without_input(cell, state, steps, last)
     if last is not None:
         raise ValueError("last is for a closed loop: with x given the cell is driven by x. Leave one of them out.")
     time = min((leaf.shape[1] for leaf in leaves(x) if leaf.dim() > 1), default=0)
     if steps is not None and steps > time:
         raise ValueError(f"steps={steps}, but x has {time} steps.")
     kind = "autonomous" if cell.input_shape == (0,) else "conditional"
-    return Run(cell, map_leaves(lambda leaf: leaf[:, :steps] if leaf.dim() > 1 else leaf, x), state, kind)
+    return RunPlan(cell, map_leaves(lambda leaf: leaf[:, :steps] if leaf.dim() > 1 else leaf, x), state, kind)
 
 
-def closed(cell: Cell) -> OwnPast:
+def on_own_output(cell: Cell) -> OwnPast:
     """A cell on its own output.
 
     Raises
@@ -85,7 +85,7 @@ def closed(cell: Cell) -> OwnPast:
     --------
     >>> from seqdyn.cells.moving_average import ExponentialMovingAverage
     >>> from seqdyn.loops import scan
-    >>> loop = closed(ExponentialMovingAverage(1, gamma=0.5))
+    >>> loop = on_own_output(ExponentialMovingAverage(1, gamma=0.5))
     >>> scan(loop, loop.alone(1, 3), loop.start_from(None, torch.ones(1, 1))).output.flatten()
     tensor([0.5000, 0.5000, 0.5000])
     """
@@ -102,15 +102,15 @@ def _spoken(shape: tuple[int, ...] | None, what: str) -> str:
     return f"a tree of {what}s" if shape is None else f"{shape[0]} {what}(s)" if len(shape) == 1 else f"{shape} {what}s"
 
 
-def _alone(cell: Cell, state: State | None, steps: int | None, last: Tensor | None) -> Run:
+def _run_without_input(cell: Cell, state: State | None, steps: int | None, last: Tensor | None) -> RunPlan:
     driven = cell.input_shape != (0,)
-    loop = closed(cell) if driven else None
+    loop = on_own_output(cell) if driven else None
     if steps is None:
         raise ValueError(f"Without x there is nothing to say how long {type(cell).__name__} is to run: give steps=….")
     if loop is not None:
         start = loop.start_from(state, last)
-        return Run(loop, loop.alone(len(start.last), steps), start, "autonomous")
+        return RunPlan(loop, loop.alone(len(start.last), steps), start, "autonomous")
     if last is not None:
         raise ValueError(f"last is for a closed loop, but {type(cell).__name__} takes no input: leave it out.")
     first = next(iter(leaves(cell.initial_state(1) if state is None else state)), torch.zeros(1))
-    return Run(cell, first.new_zeros(len(first), steps, 0), state, "autonomous")
+    return RunPlan(cell, first.new_zeros(len(first), steps, 0), state, "autonomous")

@@ -14,14 +14,14 @@ from seqdyn.dynamics.certificate import certified, newton_steps
 from seqdyn.dynamics.descent import descended
 from seqdyn.dynamics.floquet import curve_multipliers
 from seqdyn.dynamics.held import Field
-from seqdyn.dynamics.invariant_curve import TAIL, Curve, curve_through, fitted, solved
+from seqdyn.dynamics.invariant_curve import TAIL, Curve, curve_through, invariant_curve, least_squares_curve
 from seqdyn.dynamics.lyapunov import lyapunov_spectrum
-from seqdyn.dynamics.periodic_orbit import Orbit, closed, recurrence, spread
-from seqdyn.dynamics.rotation import candidates, leading_frequency, resolved_harmonics
+from seqdyn.dynamics.periodic_orbit import Orbit, orbit_size, periodic_orbit, recurrence
+from seqdyn.dynamics.rotation import leading_frequency, resolved_harmonics, rotation_candidates
 from seqdyn.loops import scan
 from seqdyn.state import flatten, hold, unflatten
 
-WINDOW = 1024
+FIRST_WINDOW = 1024
 """Steps of the first window that is looked at; as many are walked before it."""
 
 NEAR = 1e-2
@@ -84,26 +84,26 @@ def found_cycle(field: Field, start: Tensor, steps: int, harmonics: int, toleran
     --------
     The logistic map at r = 3.2 repeats itself after two steps, at (r + 1 ± √((r + 1)(r − 3))) / 2r:
 
-    >>> from seqdyn.dynamics.held import held
+    >>> from seqdyn.dynamics.held import held_input
     >>> from seqdyn.systems.logistic import Logistic
-    >>> field = Field(Logistic(3.2), held(Logistic(3.2), None))
+    >>> field = Field(Logistic(3.2), held_input(Logistic(3.2), None))
     >>> found = found_cycle(field, torch.full((1, 1), 0.3, dtype=torch.float64), 2048, 8, 1e-10, 1)
     >>> found.kind, found.steps, [round(float(h), 4) for h in found.points.flatten().sort().values]
     ('periodic', 2, [0.513, 0.7995])
     """
     best = math.inf
-    for run in _windows(field, start, steps):
+    for run in _growing_windows(field, start, steps):
         _check_moving(field, run)
         step = Lifted(field, angles_of(field, run))
         run = step.unwound(run)
         orbit = _orbit(step, run, tolerance)
         if orbit is not None and orbit.isolated:
-            return _periodic(step, orbit)
+            return _periodic_cycle(step, orbit)
         curve, rotation, error = _curve(step, run, harmonics, tolerance)
         if error <= tolerance:
             return _quasi_periodic(step, curve, rotation, error, k)
         if orbit is not None:
-            return _periodic(step, orbit)
+            return _periodic_cycle(step, orbit)
         best = min(best, error)
         if len(run) >= PATIENCE and error == math.inf:
             _check_regular(field, run)
@@ -116,18 +116,18 @@ def found_cycle(field: Field, start: Tensor, steps: int, harmonics: int, toleran
     )
 
 
-def _windows(field: Field, start: Tensor, steps: int) -> Iterator[Tensor]:
+def _growing_windows(field: Field, start: Tensor, steps: int) -> Iterator[Tensor]:
     """The last halves of ever longer walks, one after the other, (time, n)."""
-    length, walked = WINDOW, 0
+    length, walked = FIRST_WINDOW, 0
     while walked + 2 * length <= steps:
-        run = _walk(field, start, 2 * length, walked)
+        run = _walked_steps(field, start, 2 * length, walked)
         start, walked = run[-1:], walked + 2 * length
         yield run[length:]
         length *= 2
 
 
 @torch.no_grad()
-def _walk(field: Field, start: Tensor, count: int, walked: int) -> Tensor:
+def _walked_steps(field: Field, start: Tensor, count: int, walked: int) -> Tensor:
     """The states of some steps, (count, n)."""
     run: Tensor = scan(
         field.cell,
@@ -168,7 +168,7 @@ def _orbit(step: Lifted, run: Tensor, tolerance: float) -> Orbit | None:
     period = recurrence(step, run)
     if period is None or period < 2:
         return None
-    orbit = closed(step, run[-1], period, spread(step, run), tolerance)
+    orbit = periodic_orbit(step, run[-1], period, orbit_size(step, run), tolerance)
     return orbit if orbit.residual <= tolerance else None
 
 
@@ -180,36 +180,36 @@ def _curve(step: Lifted, run: Tensor, harmonics: int, tolerance: float) -> tuple
     best = Curve(torch.zeros(2, run.shape[1], dtype=torch.complex128), torch.zeros(run.shape[1])), 0.0, math.inf
     if frequency * len(run) < 3:
         return best
-    for rotation in candidates(frequency):
-        curve, rotation, error = _fitted(step, run, rotation, harmonics)
+    for rotation in rotation_candidates(frequency):
+        curve, rotation, error = _curve_through(step, run, rotation, harmonics)
         if error < NEAR:
-            return _refined(step, curve, rotation, harmonics, tolerance)
+            return _refined_curve(step, curve, rotation, harmonics, tolerance)
     return best
 
 
-def _fitted(step: Lifted, run: Tensor, rotation: float, harmonics: int) -> tuple[Curve, float, float]:
+def _curve_through(step: Lifted, run: Tensor, rotation: float, harmonics: int) -> tuple[Curve, float, float]:
     """The curve through a run, with as many harmonics as it needs."""
     rate = (run[-1] - run[0]) / (len(run) - 1) / TURN
     winding = torch.where(step.angles, (rate / rotation).round(), 0.0)
     most = resolved_harmonics(rotation, len(run), harmonics)
     number = min(8, most)
-    curve, rotation, error = fitted(run, rotation, winding, number)
+    curve, rotation, error = least_squares_curve(run, rotation, winding, number)
     while 1e-13 < error < (0.5 if number < 32 else 0.1) and number < most and curve.tail > TAIL:
         number = min(2 * number, most)
-        tried = fitted(run, rotation, winding, number)
+        tried = least_squares_curve(run, rotation, winding, number)
         if tried[2] > GAIN * error:  # what is left is no harmonic
             break
         curve, rotation, error = tried
     return curve, rotation, error
 
 
-def _refined(
+def _refined_curve(
     step: Lifted, curve: Curve, rotation: float, harmonics: int, tolerance: float
 ) -> tuple[Curve, float, float]:
     """The curve made invariant, with ever more harmonics as long as they are needed."""
     amplitude = float(curve.amplitude.max())
     while True:
-        curve, rotation, error = solved(step, curve, rotation, tolerance)
+        curve, rotation, error = invariant_curve(step, curve, rotation, tolerance)
         if error <= tolerance or curve.harmonics >= harmonics or curve.tail < TAIL:
             break
         curve = curve.padded(min(2 * curve.harmonics, harmonics))
@@ -217,13 +217,13 @@ def _refined(
     return curve, rotation, error if kept else math.inf
 
 
-def _periodic(step: Lifted, orbit: Orbit) -> Found:
+def _periodic_cycle(step: Lifted, orbit: Orbit) -> Found:
     """A periodic cycle; its curve is the trigonometric interpolation of its points."""
     points, turns, count = orbit.points, orbit.turns, len(orbit.points)
     phases = torch.arange(count, dtype=torch.float64) * turns / count
     last = step(points[-1:])[0]
     winding = torch.where(step.angles, ((last - points[0]) / (TURN * turns)).round(), 0.0)
-    outputs = _outputs(step.field, points).roll(1, 0)
+    outputs = _output_curve(step.field, points).roll(1, 0)
     return Found(
         kind="periodic",
         rotation=turns / count,
@@ -250,7 +250,7 @@ def _interpolated(values: Tensor, phases: Tensor, winding: Tensor) -> Curve:
 def _quasi_periodic(step: Lifted, curve: Curve, rotation: float, error: float, k: int) -> Found:
     """A cycle that turns on a curve, in the direction in which ω is at most ½."""
     theta = curve.grid()
-    outputs = _outputs(step.field, curve.at(theta - rotation))
+    outputs = _output_curve(step.field, curve.at(theta - rotation))
     output_curve = curve_through(outputs, torch.zeros(outputs.shape[1], dtype=torch.float64))
     if rotation % 1 > 0.5:
         rotation, curve, output_curve = -rotation, _reversed(curve), _reversed(output_curve)
@@ -271,7 +271,7 @@ def _reversed(curve: Curve) -> Curve:
 
 
 @torch.no_grad()
-def _outputs(field: Field, h: Tensor) -> Tensor:
+def _output_curve(field: Field, h: Tensor) -> Tensor:
     """The outputs of one step from every row, (m, outputs)."""
     return flatten(field.cell(*field.rows(h))[0])
 

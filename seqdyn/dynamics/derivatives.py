@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from seqdyn.cell import Block, apart, noisy
-from seqdyn.loops import Record
+from seqdyn.loops import Recorder
 from seqdyn.state import State, flatten, leaves, map_leaves, unflatten
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
 
-def jacobian(cell: Cell) -> Record:
+def record_jacobian(cell: Cell) -> Recorder:
     """A recorder of J_t = ∂h_t/∂h_{t-1}, (batch, n, n) a step over the flattened state.
 
     The cell's closed form is used where it has one, else reverse-mode differentiation of the written step.
@@ -27,7 +28,7 @@ def jacobian(cell: Cell) -> Record:
     Returns
     -------
     callable
-        For ``scan(…, record=jacobian(cell))``; the record is ``(batch, time, n, n)``.
+        For ``scan(…, record=record_jacobian(cell))``; the record is ``(batch, time, n, n)``.
 
     Notes
     -----
@@ -43,7 +44,7 @@ def jacobian(cell: Cell) -> Record:
     >>> from seqdyn.cells.moving_average import ExponentialMovingAverage
     >>> from seqdyn.loops import scan
     >>> average = ExponentialMovingAverage(1, gamma=0.5)
-    >>> scan(average, torch.zeros(1, 3, 1), record=jacobian(average)).record.flatten()
+    >>> scan(average, torch.zeros(1, 3, 1), record=record_jacobian(average)).record.flatten()
     tensor([0.5000, 0.5000, 0.5000])
     """
 
@@ -54,7 +55,7 @@ def jacobian(cell: Cell) -> Record:
     return record
 
 
-def block(cell: Cell) -> Record:
+def record_block(cell: Cell) -> Recorder:
     """A recorder of ∂(y_t, h_t)/∂(x_t, h_{t-1}) = [A_t B_t; C_t D_t], a :class:`~seqdyn.cell.Block` a step.
 
     Parameters
@@ -65,7 +66,7 @@ def block(cell: Cell) -> Record:
     Returns
     -------
     callable
-        For ``scan(…, record=block(cell))``; the record is a Block with leaves ``(batch, time, ·, ·)``.
+        For ``scan(…, record=record_block(cell))``; the record is a Block with leaves ``(batch, time, ·, ·)``.
 
     Examples
     --------
@@ -73,7 +74,7 @@ def block(cell: Cell) -> Record:
     >>> from seqdyn.cells.moving_average import ExponentialMovingAverage
     >>> from seqdyn.loops import scan
     >>> average = ExponentialMovingAverage(1, gamma=0.75)
-    >>> scan(average, torch.zeros(1, 1, 1), record=block(average)).record.input_map
+    >>> scan(average, torch.zeros(1, 1, 1), record=record_block(average)).record.input_map
     tensor([[[[0.2500]]]])
     """
 
@@ -84,6 +85,18 @@ def block(cell: Cell) -> Record:
     return record
 
 
+def jacobian(cell: Cell) -> Recorder:
+    """The former name of :func:`record_jacobian`; it goes in the next release."""
+    warnings.warn("jacobian is now called record_jacobian.", FutureWarning, stacklevel=2)
+    return record_jacobian(cell)
+
+
+def block(cell: Cell) -> Recorder:
+    """The former name of :func:`record_block`; it goes in the next release."""
+    warnings.warn("block is now called record_block.", FutureWarning, stacklevel=2)
+    return record_block(cell)
+
+
 def autodiff_block(cell: Cell, x: Any, before: State) -> Block:
     """[A B; C D] by reverse-mode differentiation of the written step, for any cell.
 
@@ -92,14 +105,14 @@ def autodiff_block(cell: Cell, x: Any, before: State) -> Block:
     value, noise = apart(x)
     free = [leaf for leaf in leaves(value) if leaf.is_floating_point()]
     like = next(iter([*leaves(before), *free]), torch.zeros(len(leaves(value)[0])))
-    seen, here = _vector(free, like), _vector(before, like)
+    seen, here = _flat_vector(free, like), _flat_vector(before, like)
     inputs = seen.shape[1]
 
     def step(joined: Tensor) -> Tensor:
         pieces = iter(unflatten(joined[:, :inputs], free))
         moved = map_leaves(lambda leaf: next(pieces) if leaf.is_floating_point() else leaf, value)
         output, after = cell(noisy(moved, noise), unflatten(joined[:, inputs:], before))
-        return torch.cat([flatten(output), _vector(after, like)], 1).sum(0)
+        return torch.cat([flatten(output), _flat_vector(after, like)], 1).sum(0)
 
     slopes = torch.func.jacrev(step)(torch.cat([seen, here], 1)).transpose(0, 1)
     outputs = slopes.shape[1] - here.shape[1]
@@ -107,7 +120,7 @@ def autodiff_block(cell: Cell, x: Any, before: State) -> Block:
     return Block(above[..., :inputs], above[..., inputs:], below[..., :inputs], below[..., inputs:])
 
 
-def _vector(tree: Any, like: Tensor) -> Tensor:
+def _flat_vector(tree: Any, like: Tensor) -> Tensor:
     """A flattened tree, of width 0 where there is nothing in it."""
     return flatten(tree) if leaves(tree) else like.new_zeros(len(like), 0)
 

@@ -18,7 +18,7 @@ def descended(field: Field, begin: Tensor, tolerance: float, max_iterations: int
         rows = moving.nonzero().squeeze(1)
         if not len(rows):
             break
-        step = _damped(field, h[rows], damping[rows])
+        step = _damped_step(field, h[rows], damping[rows])
         tried = h[rows] + step if box is None else box.clamp(h[rows] + step)
         value = cost_of(field.gap(tried))
         better = value < cost[rows]
@@ -26,7 +26,7 @@ def descended(field: Field, begin: Tensor, tolerance: float, max_iterations: int
         cost[rows] = torch.where(better, value, cost[rows])
         damping[rows] = torch.where(better, damping[rows] / 10, damping[rows] * 10).clamp_min(1e-14)
         moving[rows] = _goes_on(step, h[rows], cost[rows], damping[rows], tolerance)
-    return _polished(field, h)
+    return _newton_polished(field, h)
 
 
 def _goes_on(step: Tensor, h: Tensor, cost: Tensor, damping: Tensor, tolerance: float) -> Tensor:
@@ -36,7 +36,7 @@ def _goes_on(step: Tensor, h: Tensor, cost: Tensor, damping: Tensor, tolerance: 
     return (cost > (0.1 * tolerance * size) ** 2 / 2) & ~still
 
 
-def _damped(field: Field, h: Tensor, damping: Tensor) -> Tensor:
+def _damped_step(field: Field, h: Tensor, damping: Tensor) -> Tensor:
     """δ = −(AᵀA + μ D)⁻¹ Aᵀ F with F = f − h, A = J − I, and D the mean square of A's columns."""
     slope = field.slope(h)
     normal = slope.mT @ slope
@@ -46,7 +46,7 @@ def _damped(field: Field, h: Tensor, damping: Tensor) -> Tensor:
     return -step.squeeze(2)
 
 
-def _polished(field: Field, h: Tensor) -> Tensor:
+def _newton_polished(field: Field, h: Tensor) -> Tensor:
     """A few plain Newton steps, δ = −A⁻¹F, as long as they help: they do not square the condition of A."""
     for _ in range(5):
         slope, gap = field.slope(h), field.gap(h)

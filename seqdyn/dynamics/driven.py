@@ -19,11 +19,11 @@ from seqdyn.cell import Cell
 from seqdyn.state import State, map_leaves
 from seqdyn.training.batches import Rows
 
-Loss = Callable[..., Tensor]
+ElementwiseLoss = Callable[..., Tensor]
 """``loss(output, target)``, elementwise: errors of the shape (sequences, steps, …)."""
 
 
-class Errors(NamedTuple):
+class StepErrors(NamedTuple):
     """E_t from outputs and targets, and what it is in words.
 
     Attributes
@@ -34,7 +34,7 @@ class Errors(NamedTuple):
     name : str
     """
 
-    of: Loss
+    of: ElementwiseLoss
     name: str
 
 
@@ -66,14 +66,14 @@ class Driven:
     >>> from seqdyn.cells.gru import GRU
     >>> from seqdyn.training.heads import Squared
     >>> rows = Rows.of(torch.zeros(4, 50, 3), torch.zeros(4, 50, 1))
-    >>> driven = Driven(GRU(3, 1), rows, Errors(Squared().loss, "squared error"))
+    >>> driven = Driven(GRU(3, 1), rows, StepErrors(Squared().loss, "squared error"))
     >>> driven.errors.name, driven.at_end
     ('squared error', False)
     """
 
     cell: Cell
     rows: Rows
-    errors: Errors | None = None
+    errors: StepErrors | None = None
     at_end: bool = False
     states: State | None = None
     alone: bool = False
@@ -99,7 +99,7 @@ class Drivable(Protocol):
     ...         return Driven(self.network, Rows.of(X / self.scale))
     >>> model = Scaled(GRU(3, 8, generator=torch.Generator().manual_seed(0)), scale=1000.0)
     >>> stability_report(model, torch.ones(4, 60, 3).cumsum(1), required_lag=10, tier="fast")
-    StabilityReport(verdict=OK, severity=PASS, model=Doubled, required_lag=10)
+    StabilityReport(verdict=OK, severity=PASS, model=Scaled, required_lag=10)
     """
 
     def driven_by(self, X: Any, y: Any, /) -> Driven:
@@ -140,7 +140,7 @@ def unpadded(tree: Any, there: Tensor) -> list[Any]:
     return [map_leaves(lambda leaf: leaf[row, :length], tree) for row, length in enumerate(lengths)]  # noqa: B023
 
 
-def weighted(errors: Errors, target: Tensor, weight: Tensor | None) -> Callable[[Tensor], Tensor]:
+def weighted(errors: StepErrors, target: Tensor, weight: Tensor | None) -> Callable[[Tensor], Tensor]:
     """The errors that count, as a function of the outputs alone: w_t ℓ(y_t, target_t).
 
     Parameters
@@ -159,19 +159,19 @@ def weighted(errors: Errors, target: Tensor, weight: Tensor | None) -> Callable[
     Examples
     --------
     >>> target, weight = torch.zeros(2, 3, 1), torch.tensor([1.0, 0.0, 1.0]).expand(2, 3).unsqueeze(2)
-    >>> weighted(Errors(lambda y, t: ((y - t) ** 2).sum(2), "squared"), target, weight)(torch.ones(2, 3, 4))
+    >>> weighted(StepErrors(lambda y, t: ((y - t) ** 2).sum(2), "squared"), target, weight)(torch.ones(2, 3, 4))
     tensor([[4., 0., 4.],
             [4., 0., 4.]])
     """
 
     def found(output: Tensor) -> Tensor:
         values = errors.of(output, target)
-        return values if weight is None else values * _beside(weight, values)
+        return values if weight is None else values * _aligned_weight(weight, values)
 
     return found
 
 
-def _beside(weight: Tensor, values: Tensor) -> Tensor:
+def _aligned_weight(weight: Tensor, values: Tensor) -> Tensor:
     """Weights in a shape that meets errors axis by axis from the first: (sequences, steps, …) each."""
     own, inner = weight.shape[2:], values.shape[2:]
     if len(own) > len(inner) or any(one not in (1, other) for one, other in zip(own, inner, strict=False)):
@@ -179,7 +179,7 @@ def _beside(weight: Tensor, values: Tensor) -> Tensor:
     return weight.reshape(*weight.shape, *[1] * (values.dim() - weight.dim()))
 
 
-def by_step(errors: Errors, output: Tensor, target: Tensor) -> Errors:
+def by_step(errors: StepErrors, output: Tensor, target: Tensor) -> StepErrors:
     """These errors in the form that takes class numbers, if the one they come in does not.
 
     Class numbers stand beside several outputs as (sequences, steps, 1). torch's ``CrossEntropyLoss`` and ``NLLLoss``,
@@ -198,14 +198,14 @@ def by_step(errors: Errors, output: Tensor, target: Tensor) -> Errors:
     --------
     >>> loss = torch.nn.CrossEntropyLoss(reduction="none")
     >>> output, target = torch.zeros(2, 9, 5), torch.ones(2, 9, 1)
-    >>> by_step(Errors(loss, "own"), output, target).of(output, target).shape
+    >>> by_step(StepErrors(loss, "own"), output, target).of(output, target).shape
     torch.Size([2, 9])
     """
     ways = _ways(errors.of, output, target)
-    return errors._replace(of=next((way for way in ways if _runs(way, output, target)), errors.of))
+    return errors._replace(of=next((way for way in ways if _accepts(way, output, target)), errors.of))
 
 
-def _ways(loss: Loss, output: Tensor, target: Tensor) -> list[Loss]:
+def _ways(loss: ElementwiseLoss, output: Tensor, target: Tensor) -> list[ElementwiseLoss]:
     """The forms in which a loss may take these targets."""
     numbers, alike = _class_numbers(output, target), target.shape == output.shape
     if isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss) and output.dim() == 3 and (numbers or alike):
@@ -220,7 +220,7 @@ def _class_numbers(output: Tensor, target: Tensor) -> bool:
     return target.shape[2:] == (1,) and output.dim() == 3 and output.shape[2] > 1 and not bool((target % 1).any())
 
 
-def _over_rows(loss: Loss) -> Loss:
+def _over_rows(loss: ElementwiseLoss) -> ElementwiseLoss:
     """A loss of outputs (n, classes) and class numbers (n,), on sequences of both."""
 
     def errors(output: Tensor, target: Tensor) -> Tensor:
@@ -230,7 +230,7 @@ def _over_rows(loss: Loss) -> Loss:
     return errors
 
 
-def _runs(loss: Loss, output: Tensor, target: Tensor) -> bool:
+def _accepts(loss: ElementwiseLoss, output: Tensor, target: Tensor) -> bool:
     try:
         loss(output, target)
     except FAILURES:
@@ -238,7 +238,7 @@ def _runs(loss: Loss, output: Tensor, target: Tensor) -> bool:
     return True
 
 
-def check_errors(errors: Errors, output: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
+def check_errors(errors: StepErrors, output: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
     """Raise unless a loss gives one error a step, which depends on the output of that step alone.
 
     Of the second, one step is looked at: what mixes all steps is found there, what mixes only others is not.
@@ -258,7 +258,7 @@ def check_errors(errors: Errors, output: Tensor, target: Tensor, weight: Tensor 
 
     Examples
     --------
-    >>> check_errors(Errors(lambda y, t: (y - t).mean(), "mean"), torch.ones(2, 30, 1), torch.zeros(2, 30, 1))
+    >>> check_errors(StepErrors(lambda y, t: (y - t).mean(), "mean"), torch.ones(2, 30, 1), torch.zeros(2, 30, 1))
     Traceback (most recent call last):
     ...
     ValueError: loss(output, target) gave shape () of output (2, 30, 1), torch.float32, and target (2, 30, 1), ...
@@ -271,13 +271,13 @@ def check_errors(errors: Errors, output: Tensor, target: Tensor, weight: Tensor 
         except FAILURES as error:
             hint = _of_classes(errors.of, output, target) if _class_numbers(output, target) else ""
             raise ValueError(f"loss(output, target) failed on {came}: {error}. {ELEMENTWISE}{hint}") from error
-        _check_shape(values, came, weight is not None, *output.shape[:2])
+        _check_error_shape(values, came, weight is not None, *output.shape[:2])
         if not values.requires_grad:
             raise ValueError(f"loss(output, target) has no gradient by {came}: compute it from the output.")
         _check_own_step(values, output, came)
 
 
-def _of_classes(loss: Loss, output: Tensor, target: Tensor) -> str:
+def _of_classes(loss: ElementwiseLoss, output: Tensor, target: Tensor) -> str:
     """How class numbers come to a loss, and what it said of them step by step."""
     try:
         _over_rows(loss)(output, target)
@@ -298,7 +298,7 @@ ELEMENTWISE = (
 )
 
 
-def _check_shape(values: Any, came: str, weighted: bool, sequences: int, steps: int) -> None:
+def _check_error_shape(values: Any, came: str, weighted: bool, sequences: int, steps: int) -> None:
     """Errors a step; or, where no target is missing, one a sequence, (sequences, 1, …)."""
     wanted = [(sequences, steps), *([] if weighted else [(sequences, 1)])]
     if isinstance(values, Tensor) and tuple(values.shape[:2]) in wanted:

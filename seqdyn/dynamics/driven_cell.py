@@ -14,10 +14,10 @@ import torch
 from seqdyn.cell import Cell
 from seqdyn.checks import check_count
 from seqdyn.data.sequences import Sequences, as_sequences
-from seqdyn.data.targets import as_numbers, as_targets, check_no_infinity, spread
+from seqdyn.data.targets import as_targets, check_no_infinity, target_numbers, target_rows
 from seqdyn.data.tensors import one_a_series
-from seqdyn.dynamics.closed_loop import closed
-from seqdyn.dynamics.driven import Driven, Errors
+from seqdyn.dynamics.closed_loop import on_own_output
+from seqdyn.dynamics.driven import Driven, StepErrors
 from seqdyn.state import map_leaves
 from seqdyn.training.batches import Rows
 
@@ -66,7 +66,7 @@ def cell_driven_by(cell: Cell, X: Any, y: Any = None, columns: bool = True) -> D
             "½(y − target)² need a target for every output. For class numbers or errors of another kind give loss, as "
             'loss=torch.nn.CrossEntropyLoss(reduction="none").'
         )
-    return Driven(cell, rows, Errors(lambda output, target: 0.5 * (output - target) ** 2, "½(y − target)²"))
+    return Driven(cell, rows, StepErrors(lambda output, target: 0.5 * (output - target) ** 2, "½(y − target)²"))
 
 
 def _tokens(X: Any) -> Sequences:
@@ -84,7 +84,7 @@ def _with_targets(rows: Rows, y: Any, sequences: Sequences) -> Rows:
     """Targets beside the rows: numbers, of which NaN is missing, or class numbers, which stay whole."""
     targets = as_targets(y, sequences, per_step=True)
     check_no_infinity(targets.table, sequences, per_step=True)
-    numbers = spread(as_numbers(targets.table), sequences, per_step=True)
+    numbers = target_rows(target_numbers(targets.table), sequences, per_step=True)
     known = torch.as_tensor(~np.isnan(numbers))
     if not known.any():
         raise ValueError(f"y holds {known.numel()} targets, and all are NaN, missing: leave y out, or give some.")
@@ -141,7 +141,7 @@ def cell_alone(cell: Cell, y: Any = None, steps: int = 2000) -> Driven:
         raise ValueError(
             f"{type(cell).__name__} is driven by {cell.input_size} input(s): give X (series, time, {cell.input_size})."
         )
-    cell = closed(cell) if cell.input_size else cell
+    cell = on_own_output(cell) if cell.input_size else cell
     x = map_leaves(lambda leaf: leaf[0], cell.alone(1, steps))
     nothing = torch.zeros(steps, 0, dtype=torch.float64)
     return Driven(cell, Rows(x, nothing, None, torch.tensor([0]), torch.tensor([steps])), alone=True)

@@ -16,17 +16,17 @@ from torch import Tensor
 
 from seqdyn.dynamics.certificate import certified, contracts, newton_steps, unresolved
 from seqdyn.dynamics.descent import cost_of, descended
-from seqdyn.dynamics.held import Field, held
+from seqdyn.dynamics.held import Field, held_input
 from seqdyn.dynamics.newton import newton_roots
 from seqdyn.dynamics.region import (
     WALKERS,
     Box,
-    driven_states,
     freed_states,
     reached_states,
     scale,
     span,
     state_bounds,
+    states_under,
     walked_states,
 )
 from seqdyn.dynamics.spectrum import eigenvalues
@@ -36,19 +36,19 @@ from seqdyn.state import State, flatten, map_leaves, unflatten
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
-SLOW = 1e-4
+SLOW_SHARE = 1e-4
 """q below this share of the median squared step at the starts is slow."""
 
-MARGIN = 1e-8
+UNIT_MARGIN = 1e-8
 """|λ| this near to 1 neither decays nor grows."""
 
-LEVEL = 10.0
+VANISHING_SPANS = 10.0
 """Spans of what is reached over which the speed at a slow point would not vanish, as it changes there."""
 
 NEIGHBOURS = 8
 """Places around a slow point from which its pace is read, and around a fixed one at which its slope is."""
 
-BESIDE = 1e-9
+NEARBY = 1e-9
 """How far away these are from a fixed point, relative to 1 + max_i |h_i|: nothing smooth changes on the way."""
 
 KINK = 1e-3
@@ -107,12 +107,12 @@ class FixedPoints:
     @property
     def stable(self) -> Tensor:
         """(m,) bool: isolated fixed points whose eigenvalues all lie inside the circle |λ| < 1. λ < −1 is unstable."""
-        return self.isolated & (self.eigenvalues.abs() < 1 - MARGIN).all(1)
+        return self.isolated & (self.eigenvalues.abs() < 1 - UNIT_MARGIN).all(1)
 
     @property
     def index(self) -> Tensor:
         """(m,) int: how many directions are unstable, #{|λ| > 1}."""
-        return (self.eigenvalues.abs() > 1 + MARGIN).sum(1)
+        return (self.eigenvalues.abs() > 1 + UNIT_MARGIN).sum(1)
 
     @property
     def time_constants(self) -> Tensor:
@@ -136,7 +136,7 @@ class FixedPoints:
         complex: they grow and rotate.
         """
         rows = zip(self.eigenvalues, self.isolated.tolist(), self.slow.tolist(), strict=True)
-        return ["slow" if slow else _kind(values, isolated) for values, isolated, slow in rows]
+        return ["slow" if slow else _kind_of_point(values, isolated) for values, isolated, slow in rows]
 
     def states(self, cell: Cell) -> State:
         """The points as a state of m rows, in the cell's dtype and on its device: to start from, or to linearise at."""
@@ -244,19 +244,19 @@ def fixed_points(
     if not noise >= 0:
         raise ValueError(f"noise must be at least 0, got {noise!r}.")
     check_cell(cell)
-    field = Field(cell, held(cell, x))
+    field = Field(cell, held_input(cell, x))
     driven = x is not None and not (isinstance(x, Tensor) and x.dim() == 1)
     generator = torch.Generator().manual_seed(seed)
     box = state_bounds(field, generator)
-    trajectory = driven_states(field, x, state) if driven else None
-    begin = _starts(field, trajectory, starts, noise, box, generator)
+    trajectory = states_under(field, x, state) if driven else None
+    begin = _search_starts(field, trajectory, starts, noise, box, generator)
     reached = box.clamp(reached_states(field, box, generator) if trajectory is None else trajectory)
     held_at = torch.cat([begin, reached]) if trajectory is None else freed_states(field, reached, box, generator)
     arrived, certificate = _searched(field, begin, tolerance, max_iterations, box, span(held_at))
-    low = ~certificate.fixed & (cost_of(field.gap(arrived)) < SLOW * _median(field.gap(begin).square().sum(1)))
+    low = ~certificate.fixed & (cost_of(field.gap(arrived)) < SLOW_SHARE * _median(field.gap(begin).square().sum(1)))
     slow = torch.zeros_like(low)
     slow[low] = _is_slow(field, arrived[low], reached, generator)
-    return _in_order(_collected(field, arrived, certificate, slow, merge))
+    return _ordered_points(_collected(field, arrived, certificate, slow, merge))
 
 
 def _collected(field: Field, arrived: Tensor, certificate: _Certificate, slow: Tensor, merge: float) -> FixedPoints:
@@ -282,7 +282,7 @@ def _collected(field: Field, arrived: Tensor, certificate: _Certificate, slow: T
     )
 
 
-def _in_order(found: FixedPoints) -> FixedPoints:
+def _ordered_points(found: FixedPoints) -> FixedPoints:
     """Fixed before slow, few unstable directions first, then the largest share."""
     keys = zip(found.slow.tolist(), found.index.tolist(), (-found.share).tolist(), strict=True)
     order = torch.tensor([row for _, row in sorted((key, row) for row, key in enumerate(keys))], dtype=torch.long)
@@ -346,13 +346,13 @@ def _is_slow(field: Field, h: Tensor, reached: Tensor, generator: torch.Generato
     rest = found.nonzero().squeeze(1)
     for rows in rest.split(max(1, field.rows_at_once // NEIGHBOURS)) if len(rest) else ():
         gap, slope = field.gap(h[rows]), field.slope(h[rows])
-        pace = _pace(field, h[rows], 0.1 * width, generator)
-        level = LEVEL * width * (slope.mT @ gap.unsqueeze(2)).norm(dim=(1, 2)) < gap.square().sum(1)
-        found[rows] = level & ((gap / pace).square().sum(1) < SLOW * width**2)
+        pace = _unit_pace(field, h[rows], 0.1 * width, generator)
+        level = VANISHING_SPANS * width * (slope.mT @ gap.unsqueeze(2)).norm(dim=(1, 2)) < gap.square().sum(1)
+        found[rows] = level & ((gap / pace).square().sum(1) < SLOW_SHARE * width**2)
     return found
 
 
-def _pace(field: Field, h: Tensor, width: float, generator: torch.Generator) -> Tensor:
+def _unit_pace(field: Field, h: Tensor, width: float, generator: torch.Generator) -> Tensor:
     """The median of ‖∂F_i/∂h‖ over some places around every row, (m, n)."""
     away = torch.randn(len(h), NEIGHBOURS, field.width, generator=generator, dtype=h.dtype)
     slopes = field.slope((h.unsqueeze(1) + width * away).flatten(0, 1)).norm(dim=2)
@@ -364,7 +364,7 @@ def _median(values: Tensor) -> float:
     return float(finite.median()) if len(finite) else 0.0
 
 
-def _starts(
+def _search_starts(
     field: Field, trajectory: Tensor | None, starts: int | Tensor, noise: float, box: Box, generator: torch.Generator
 ) -> Tensor:
     """Flattened states to search from, (m, n): as given, or inside the box, around a trajectory if there is one."""
@@ -412,25 +412,25 @@ def _at_kink(field: Field, points: Tensor, values: Tensor) -> Tensor:
     found, size = torch.zeros(len(points), dtype=torch.bool), values.abs().amax(1)
     generator = torch.Generator().manual_seed(0)
     away = torch.randn(NEIGHBOURS // 2, field.width, generator=generator, dtype=points.dtype)
-    sides = BESIDE * torch.cat([away, -away])
-    rest = (size < 1 - MARGIN).nonzero().squeeze(1)
+    sides = NEARBY * torch.cat([away, -away])
+    rest = (size < 1 - UNIT_MARGIN).nonzero().squeeze(1)
     for rows in rest.split(max(1, field.rows_at_once // NEIGHBOURS)) if len(rest) else ():
         beside = points[rows].unsqueeze(1) + (1 + points[rows].abs().amax(1)).view(-1, 1, 1) * sides
         there = _eigenvalues(field, beside.flatten(0, 1)).abs().amax(1).view(-1, NEIGHBOURS).amax(1)
-        found[rows] = (there >= 1 - MARGIN) & (there > size[rows] + KINK)
+        found[rows] = (there >= 1 - UNIT_MARGIN) & (there > size[rows] + KINK)
     return found
 
 
-def _kind(values: Tensor, isolated: bool) -> str:
+def _kind_of_point(values: Tensor, isolated: bool) -> str:
     """The name of a fixed point with these eigenvalues, the largest modulus first."""
     leading, sizes = complex(values[0]), values.abs()
-    rotates = abs(leading.imag) > MARGIN * abs(leading)
-    if sizes[0] < 1 - MARGIN and isolated:
+    rotates = abs(leading.imag) > UNIT_MARGIN * abs(leading)
+    if sizes[0] < 1 - UNIT_MARGIN and isolated:
         return "stable spiral" if rotates else "stable node"
-    if sizes[0] <= 1 + MARGIN:
+    if sizes[0] <= 1 + UNIT_MARGIN:
         return "marginal"
     if rotates:
         return "Neimark–Sacker"
     if leading.real < 0:
         return "flip"
-    return "unstable node" if sizes[-1] > 1 + MARGIN else "saddle"
+    return "unstable node" if sizes[-1] > 1 + UNIT_MARGIN else "saddle"

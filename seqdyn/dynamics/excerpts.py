@@ -13,16 +13,16 @@ from torch import Tensor
 
 from seqdyn.cell import Cell
 from seqdyn.dynamics.driven import Driven
-from seqdyn.dynamics.trajectory import double, measured
+from seqdyn.dynamics.trajectory import double, float64_copy
 from seqdyn.loops import scan
 from seqdyn.state import State, flatten, map_leaves, take, unflatten
 from seqdyn.training.batches import Rows
 
-BALANCE = 1e-3
+REST_CHANGE = 1e-3
 """A change of the state in one step below which a system counts as at rest."""
 
 
-class Stretches(NamedTuple):
+class Excerpts(NamedTuple):
     """What is measured.
 
     Attributes
@@ -43,7 +43,7 @@ class Stretches(NamedTuple):
     unused: int
 
 
-def stretches(driven: Driven, lag: int, *, count: int = 8, longest: int | None = None) -> Stretches:
+def excerpts(driven: Driven, lag: int, *, count: int = 8, longest: int | None = None) -> Excerpts:
     """Cut the data into stretches of one length.
 
     Parameters
@@ -65,12 +65,12 @@ def stretches(driven: Driven, lag: int, *, count: int = 8, longest: int | None =
     --------
     >>> from seqdyn.cells.gru import GRU
     >>> series = [torch.zeros(100, 2), torch.zeros(50, 2)]
-    >>> found = stretches(Driven(GRU(2, 3), Rows.of(series)), lag=20)
+    >>> found = excerpts(Driven(GRU(2, 3), Rows.of(series)), lag=20)
     >>> found.x.shape, found.unused
     (torch.Size([3, 50, 2]), 0)
     """
     rows = driven.rows
-    starts, steps = (_ends if driven.at_end else _disjoint)(rows, lag, count)
+    starts, steps = (_end_excerpts if driven.at_end else _disjoint_excerpts)(rows, lag, count)
     kept = steps if longest is None else min(steps, max(longest, 3 * lag))
     if kept < 2:
         raise ValueError(
@@ -80,12 +80,12 @@ def stretches(driven: Driven, lag: int, *, count: int = 8, longest: int | None =
         starts = starts + steps - kept
     index = starts[:, None] + torch.arange(kept)
     weight = None if rows.weight is None else rows.weight.cpu()[index].double()
-    state = _states(driven, starts)
+    state = _states_before(driven, starts)
     unused = int(rows.lengths.sum()) - len(starts) * kept
-    return Stretches(take(double(rows.x), index), take(double(rows.y), index), weight, state, unused)
+    return Excerpts(take(double(rows.x), index), take(double(rows.y), index), weight, state, unused)
 
 
-def _disjoint(rows: Rows, lag: int, count: int) -> tuple[Tensor, int]:
+def _disjoint_excerpts(rows: Rows, lag: int, count: int) -> tuple[Tensor, int]:
     """The starts of the stretches, and their length.
 
     Of all lengths that are whole parts of a series, and long enough for the lag, the one that leaves out fewest rows;
@@ -101,30 +101,30 @@ def _disjoint(rows: Rows, lag: int, count: int) -> tuple[Tensor, int]:
     starts = torch.cat(
         [start + steps * torch.arange(int(length) // steps) for start, length in zip(rows.starts, lengths, strict=True)]
     )
-    return starts[_spread(len(starts), count)], steps
+    return starts[_evenly_spaced(len(starts), count)], steps
 
 
-def _ends(rows: Rows, lag: int, count: int) -> tuple[Tensor, int]:
+def _end_excerpts(rows: Rows, lag: int, count: int) -> tuple[Tensor, int]:
     """The ends of some series, which have one target each: of those longer than the lag and than half of all."""
     lengths = rows.lengths
     usual = float(lengths.float().median())
     enough = (lengths >= usual) if usual > lag else lengths > min(lag, int(lengths.max()) - 1)
     chosen = enough.nonzero().flatten()
-    chosen = chosen[_spread(len(chosen), count)]
+    chosen = chosen[_evenly_spaced(len(chosen), count)]
     steps = int(lengths[chosen].min())
     return rows.starts[chosen] + lengths[chosen] - steps, steps
 
 
-def _spread(total: int, count: int) -> Tensor:
+def _evenly_spaced(total: int, count: int) -> Tensor:
     """At most ``count`` of so many places, evenly spread."""
     return torch.linspace(0, total - 1, min(count, total)).round().long().unique()
 
 
 @torch.no_grad()
-def _states(driven: Driven, starts: Tensor) -> State:
+def _states_before(driven: Driven, starts: Tensor) -> State:
     """h before every stretch: that of its series at the beginning, else what the rows before it lead to."""
     rows, found = driven.rows, []
-    cell = measured(driven.cell)
+    cell = float64_copy(driven.cell)
     fresh, own = _fresh(driven, cell), driven.states
     for start in starts.tolist():
         number = int(torch.where(rows.starts <= start, rows.starts, -1).argmax())
@@ -148,8 +148,8 @@ def _fresh(driven: Driven, cell: Cell) -> State:
 def _off_balance(cell: Cell, x: Any, state: State) -> State:
     """A state a thousandth beside one where the cell rests: on an unstable point it would never be seen to leave."""
     _, after = cell(x, state)
-    if bool((flatten(after) - flatten(state)).abs().max() > BALANCE):
+    if bool((flatten(after) - flatten(state)).abs().max() > REST_CHANGE):
         return state
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(flatten(state).shape, generator=generator, dtype=torch.float64)
-    return unflatten(flatten(state) + BALANCE * drawn, state)
+    return unflatten(flatten(state) + REST_CHANGE * drawn, state)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqdyn.dynamics.closed_loop import planned
-from seqdyn.dynamics.lyapunov import Frame, Tally, checked_count, chosen_burn_in, finite_jacobians, logarithms
+from seqdyn.dynamics.closed_loop import run_plan
+from seqdyn.dynamics.lyapunov import Frame, Tally, checked_count, chosen_burn_in, finite_jacobians, log_diagonal
 from seqdyn.dynamics.products import scaled, total
 from seqdyn.dynamics.singular_values import leading_of, merged
 from seqdyn.dynamics.trajectory import NUMBERS_AT_ONCE, Trajectory
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 SWEEPS = 60
 """QR sweeps over a triangle at most, until it is diagonal; singular values apart by a factor e need about ten."""
 
-STEPS_AT_ONCE = 4096
+COPY_STEPS_AT_ONCE = 4096
 
 
-class Divergence(NamedTuple):
+class DivergenceRate(NamedTuple):
     """The growth rate of a small deviation.
 
     Attributes
@@ -112,7 +112,7 @@ def finite_time_exponents(
     >>> bool(((local.sum(-1).exp() - 0.3).abs() < 1e-8).all())  # areas shrink alike in every stretch
     True
     """
-    run = planned(cell, x, state, steps=steps, last=last)
+    run = run_plan(cell, x, state, steps=steps, last=last)
     if not dt > 0:
         raise ValueError(f"dt, the time a step covers, must be positive, got {dt}.")
     trajectory = Trajectory(run.cell, run.x, run.state)
@@ -150,20 +150,20 @@ def _log_singular_values(jacobians: Tensor, seed: int) -> Tensor:
         axes, triangle = torch.linalg.qr(jacobian @ axes)
         signs = triangle.diagonal(dim1=-2, dim2=-1).sign() + (triangle.diagonal(dim1=-2, dim2=-1) == 0)
         axes = axes * signs.unsqueeze(-2)  # a triangle with a positive diagonal, as the logarithms say it is
-        sizes, shape = _scaled(triangle * signs.unsqueeze(-1), sizes, shape)
+        sizes, shape = _graded_product(triangle * signs.unsqueeze(-1), sizes, shape)
     for _ in range(SWEEPS):
         if shape.triu(1).abs().max() < 1e-8:
             break
-        sizes, shape = _scaled(torch.linalg.qr(shape.mT).R, sizes, torch.eye(width).to(jacobians))
+        sizes, shape = _graded_product(torch.linalg.qr(shape.mT).R, sizes, torch.eye(width).to(jacobians))
     return merged(leading_of(total(scaled(jacobians))), sizes.sort(-1, descending=True).values)
 
 
-def _scaled(triangle: Tensor, sizes: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
+def _graded_product(triangle: Tensor, sizes: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
     """R diag(e^sizes) shape = diag(e^new sizes) new shape, with ones on the diagonal of the new shape.
 
     A row that has died is left with its 1: what is beside it has died as well.
     """
-    growth = logarithms(triangle)
+    growth = log_diagonal(triangle)
     dead = growth.isneginf().unsqueeze(-1)
     diagonal = torch.where(dead, 1.0, triangle.diagonal(dim1=-2, dim2=-1).unsqueeze(-1))
     ratios = (sizes.unsqueeze(-2) - sizes.unsqueeze(-1)).nan_to_num(nan=-torch.inf, posinf=0.0).triu(1)
@@ -182,7 +182,7 @@ def divergence_exponent(
     last: Tensor | None = None,
     size: float = 1e-6,
     seed: int = 0,
-) -> Divergence:
+) -> DivergenceRate:
     """The leading exponent by a perturbed copy beside the trajectory, brought back to a small distance at every step.
 
     λ_1 = mean_t ln (‖h'_t − h_t‖ / size), where h'_{t-1} = h_{t-1} + size · (the direction of the deviation before). It
@@ -222,21 +222,21 @@ def divergence_exponent(
     """
     if not size > 0 or not dt > 0:
         raise ValueError(f"size and dt must be positive, got {size} and {dt}.")
-    run = planned(cell, x, state, steps=steps, last=last)
+    run = run_plan(cell, x, state, steps=steps, last=last)
     trajectory = Trajectory(run.cell, run.x, run.state)
     tally = Tally(trajectory.batch, trajectory.time, chosen_burn_in(burn_in, trajectory.time), 1)
     copy = _Copy(trajectory.batch, trajectory.width, size, seed)
     both = unflatten(copy.placed(flatten(trajectory.start)), trajectory.start)
     with torch.no_grad():
-        for begin in range(0, trajectory.time, STEPS_AT_ONCE):
-            part = map_leaves(lambda leaf: _twice(leaf[:, begin : begin + STEPS_AT_ONCE]), trajectory.x)  # noqa: B023
+        for begin in range(0, trajectory.time, COPY_STEPS_AT_ONCE):
+            part = map_leaves(lambda leaf: _twice(leaf[:, begin : begin + COPY_STEPS_AT_ONCE]), trajectory.x)  # noqa: B023
             both = scan(trajectory.cell, part, both, force=copy.brought_back).state
             tally.add(begin - 1, copy.growth())  # what is seen before a step is what the step before has done
         copy.brought_back(0, both)
     tally.add(trajectory.time - 1, copy.growth())
     if not tally.exponents().lt(torch.inf).all():
         raise ValueError("The trajectory or its copy does not stay finite: start in the basin of an attractor.")
-    return Divergence(
+    return DivergenceRate(
         float(tally.exponents()[0]) / dt, float(tally.standard_errors()[0]) / dt, tally.per_sequence()[:, 0] / dt
     )
 

@@ -17,7 +17,7 @@ from seqdyn.dynamics.held import Field
 from seqdyn.dynamics.invariant_curve import Curve, curve_through
 from seqdyn.dynamics.lyapunov import Frame
 
-MEASURED = (1000, 20_000)
+AVERAGED_STEPS = (1000, 20_000)
 """Steps along a curve that its multipliers are averaged over: thirty turns or more, within these bounds."""
 
 TRIVIAL = 1e-6
@@ -42,14 +42,17 @@ def curve_multipliers(field: Field, curve: Curve, rotation: float, k: int) -> Te
     The average goes on until one of them is 1: that of a shift along the curve.
     """
     frame, slopes = Frame(1, field.width, min(k, field.width)), _jacobians(field, curve)
-    rates, steps = torch.zeros(0, min(k, field.width), dtype=torch.float64), max(MEASURED[0], math.ceil(30 / rotation))
+    rates, steps = (
+        torch.zeros(0, min(k, field.width), dtype=torch.float64),
+        max(AVERAGED_STEPS[0], math.ceil(30 / rotation)),
+    )
     while True:
-        theta = rotation * torch.arange(len(rates), min(steps, MEASURED[1]), dtype=torch.float64)
+        theta = rotation * torch.arange(len(rates), min(steps, AVERAGED_STEPS[1]), dtype=torch.float64)
         for chunk in theta.split(max(1, field.rows_at_once // 4)):
             along = slopes.at(chunk % 1).unflatten(1, (field.width, field.width))
             rates = torch.cat([rates, frame.carry(along.unsqueeze(0))[0]])
         found = (_mean(rates[len(rates) // 5 :]) / rotation).exp()
-        if (found - 1).abs().min() < TRIVIAL or len(rates) >= MEASURED[1]:
+        if (found - 1).abs().min() < TRIVIAL or len(rates) >= AVERAGED_STEPS[1]:
             return found.sort(descending=True).values.to(torch.complex128)
         steps = 2 * len(rates)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seqdyn.autoregression import OwnPast, OwnPastState, Past
 from seqdyn.checks import check_choice, is_number
-from seqdyn.dynamics.closed_loop import closed
+from seqdyn.dynamics.closed_loop import on_own_output
 from seqdyn.dynamics.products import Scaled, log_norm, scaled, total
 from seqdyn.dynamics.trajectory import Stretch, Trajectory, check_cell
 from seqdyn.state import State
@@ -24,7 +24,7 @@ from seqdyn.state import State
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
-HALVINGS = 20
+ALPHA_HALVINGS = 20
 """Halvings of the interval of α: it is then known to 1e-6."""
 
 
@@ -90,7 +90,7 @@ def forced_growth(cell: Cell, x: Any, state: State | None = None, *, alpha: floa
     """
     if not is_number(alpha) or not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be a number in [0, 1], got {alpha!r}.")
-    factors = _forced(*_along(cell, x, state), alpha)
+    factors = _forced_jacobians(*_jacobians_of_loop(cell, x, state), alpha)
     return Growth(_of_product(factors), _of_steps(factors))
 
 
@@ -127,21 +127,21 @@ def recommended_alpha(cell: Cell, x: Any, state: State | None = None, *, by: str
     0.5
     """
     growth = GROWTHS[check_choice("by", by, list(GROWTHS))]
-    jacobians, fed_back = _along(cell, x, state)
-    if growth(_forced(jacobians, fed_back, 0.0)) <= 1:
+    jacobians, fed_back = _jacobians_of_loop(cell, x, state)
+    if growth(_forced_jacobians(jacobians, fed_back, 0.0)) <= 1:
         return 0.0
     low, high = 0.0, 1.0
-    for _ in range(HALVINGS):
+    for _ in range(ALPHA_HALVINGS):
         middle = (low + high) / 2
-        grows = growth(_forced(jacobians, fed_back, middle)) > 1
+        grows = growth(_forced_jacobians(jacobians, fed_back, middle)) > 1
         low, high = (middle, high) if grows else (low, middle)
     return high
 
 
-def _along(cell: Cell, x: Any, state: State | None) -> tuple[Tensor, int]:
+def _jacobians_of_loop(cell: Cell, x: Any, state: State | None) -> tuple[Tensor, int]:
     """J_t(0) along the forced trajectory, (batch, time, n, n), and the width of what is fed back, which comes last."""
     check_cell(cell)
-    loop = cell if isinstance(cell, OwnPast) else closed(cell)
+    loop = cell if isinstance(cell, OwnPast) else on_own_output(cell)
     past = x if isinstance(x, Past) else Past(x, torch.ones_like(x))
     if state is not None and not isinstance(state, OwnPastState):
         state = loop.start_from(state)
@@ -164,7 +164,7 @@ def _free(stretch: Stretch) -> Stretch:
     return stretch._replace(x=x, before=before._replace(last=stretch.x.value))
 
 
-def _forced(jacobians: Tensor, fed_back: int, alpha: float) -> Scaled:
+def _forced_jacobians(jacobians: Tensor, fed_back: int, alpha: float) -> Scaled:
     """J(α) = J(0) diag(1, 1 − α)."""
     share = torch.ones_like(jacobians[0, 0, 0])
     share[len(share) - fed_back :] = 1 - alpha

@@ -25,7 +25,7 @@ RUN_AT_ONCE = 2**25
 """Steps times n² that are run at a time: no Jacobian is formed here."""
 KEEPING = ("forget", "update")
 """Gates that multiply the memory: the LSTM's f, the GRU's z."""
-ENDS = (0.05, 0.95)
+SATURATED_ENDS = (0.05, 0.95)
 """Below and above, a gate in [0, 1] is closed or open."""
 CANDIDATE_ENDS = (-0.99, 0.99)
 """The same of a candidate in [−1, 1], and of a hidden unit."""
@@ -166,12 +166,12 @@ def gate_statistics(cell: Cell, x: Any, state: State | None = None) -> dict[str,
     """
     sums: dict[str, Tensor] = {}
     count = 0
-    for stretch in _stretches(cell, x, state):
+    for stretch in _level_runs(cell, x, state):
         count += stretch.states().shape[:2].numel()
         for name, values in stretch.recorded(stretch.cell.gates).items():
-            found = _sums(_kind(name), values)
+            found = _sums(_kind_of_gate(name), values)
             sums[name] = sums[name] + found if name in sums else found
-    return {name: _statistics(_kind(name), total / count) for name, total in sums.items()}
+    return {name: _statistics(_kind_of_gate(name), total / count) for name, total in sums.items()}
 
 
 def saturation(cell: Cell, x: Any, state: State | None = None) -> dict[str, Saturation]:
@@ -209,7 +209,7 @@ def saturation(cell: Cell, x: Any, state: State | None = None) -> dict[str, Satu
     beyond: dict[str, Tensor] = {}
     largest: dict[str, Tensor] = {}
     count, units = 0, frozenset[str]()
-    for stretch in _stretches(cell, x, state):
+    for stretch in _level_runs(cell, x, state):
         count, units = count + stretch.states().shape[:2].numel(), units or _units(stretch)
         for name, leaf in named_leaves(stretch.after):
             if name not in units:
@@ -325,7 +325,7 @@ def most_closed(gates: Mapping[str, GateStatistics]) -> tuple[str, float]:
     return max(shares.items(), key=lambda pair: pair[1])
 
 
-def _stretches(cell: Cell, x: Any, state: State | None) -> Iterator[Stretch]:
+def _level_runs(cell: Cell, x: Any, state: State | None) -> Iterator[Stretch]:
     return Trajectory(cell, x, state, numbers=RUN_AT_ONCE).forward()
 
 
@@ -343,14 +343,14 @@ def _units(stretch: Stretch) -> frozenset[str]:
     return frozenset([name for name, leaf in parts if leaf.requires_grad] or [name for name, _ in parts])
 
 
-def _kind(name: str) -> str:
+def _kind_of_gate(name: str) -> str:
     """The name of a gate without those of the layers it is in."""
     return name.rpartition(".")[2]
 
 
 def _sums(kind: str, values: Tensor) -> Tensor:
     """Sums over batch and time of the value, of low and high, and of ln f, (4, hidden)."""
-    lower, upper = CANDIDATE_ENDS if kind == "candidate" else ENDS
+    lower, upper = CANDIDATE_ENDS if kind == "candidate" else SATURATED_ENDS
     logs = values.log() if kind in KEEPING else torch.zeros_like(values)
     return torch.stack([values, (values < lower).to(values), (values > upper).to(values), logs]).sum((1, 2))
 

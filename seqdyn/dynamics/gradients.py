@@ -24,10 +24,12 @@ from seqdyn.state import State, flatten
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
-Loss = Callable[[Tensor], Tensor]
-"""From outputs (batch, time, outputs) to errors of any shape, of which E_t depends on y_t alone; they are summed."""
+OutputLoss = Callable[[Any], Tensor]
+"""From outputs (batch, time, outputs), or a tree of such, to errors of any shape; they are summed.
 
-LONGEST = 2000
+E_t depends on y_t alone."""
+
+LONGEST_GRADIENT_LAG = 2000
 """The longest lag that is followed unless asked for more."""
 
 
@@ -86,7 +88,7 @@ class ParameterGradients(NamedTuple):
 def gradient_by_lag(
     cell: Cell,
     x: Any,
-    loss: Loss,
+    loss: OutputLoss,
     state: State | None = None,
     *,
     anchors: int | Sequence[int] = 32,
@@ -143,7 +145,7 @@ def gradient_by_lag(
     trajectory = Trajectory(cell, x, state)
     slopes = output_gradient(trajectory, loss).flatten(2)
     times = _anchors(anchors, trajectory.time)
-    reach = _reach(longest, trajectory.time)
+    reach = _longest_lag(longest, trajectory.time)
     log_norms = slopes.new_full((trajectory.batch, len(times), reach), torch.nan)
     for stretch, _, logs in _sweep(trajectory, slopes, times, reach):
         lags = times - torch.arange(stretch.start - 1, stretch.stop - 1)[:, None]  # of h_{s-1}: (steps, anchors)
@@ -152,7 +154,7 @@ def gradient_by_lag(
     return GradientByLag(times, torch.arange(1, reach + 1), log_norms)
 
 
-def accumulated_gradient(cell: Cell, x: Any, loss: Loss, state: State | None = None) -> Tensor:
+def accumulated_gradient(cell: Cell, x: Any, loss: OutputLoss, state: State | None = None) -> Tensor:
     """ln ‖δ_{t-1}‖ at every step: what backpropagation through time brings to h_{t-1} from all errors from t on.
 
         δ_{t-1} = δ_t J_t + ∂E_t/∂y_t B_t
@@ -170,8 +172,9 @@ def accumulated_gradient(cell: Cell, x: Any, loss: Loss, state: State | None = N
     Notes
     -----
     δ_{t-1} holds the errors from t on, and not E_{t-1}: where y_{t-1} is read from h_{t-1} itself, that way is left
-    out. :func:`~seqdyn.dynamics.state_gradients.steps_reached` and :func:`~seqdyn.dynamics.norm_preservation.omega` take
-    δ_t = ∂C/∂h_t with it: they agree only where every y_t is read from x_t and h_{t-1}.
+    out. :func:`~seqdyn.dynamics.state_gradients.steps_reached` and
+    :func:`~seqdyn.dynamics.norm_preservation.omega` take δ_t = ∂C/∂h_t with it:
+    they agree only where every y_t is read from x_t and h_{t-1}.
 
     Examples
     --------
@@ -198,7 +201,7 @@ def accumulated_gradient(cell: Cell, x: Any, loss: Loss, state: State | None = N
 def parameter_gradients(
     cell: Cell,
     x: Any,
-    loss: Loss,
+    loss: OutputLoss,
     state: State | None = None,
     *,
     anchors: int | Sequence[int] = 32,
@@ -240,7 +243,7 @@ def parameter_gradients(
     parameters = {name: p.requires_grad_() for name, p in trajectory.cell.named_parameters()}
     if not parameters:
         raise ValueError(f"{type(cell).__name__} has no parameters: there is nothing for a gradient to reach.")
-    scale = _largest(trajectory, slopes, times)
+    scale = _log_scale(trajectory, slopes, times)
     total = torch.zeros(len(bands), sum(p.numel() for p in parameters.values()), dtype=torch.float64)
     for stretch, rows, logs in _sweep(trajectory, slopes, times, int(bands[-1])):
         lags = times - torch.arange(stretch.start, stretch.stop)[:, None]  # of h_s: (steps, anchors)
@@ -258,7 +261,7 @@ def summed(row: Tensor, log: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     return _normalised(row * (log - common).exp().unsqueeze(-1) + own * (size - common).exp().unsqueeze(-1), common)
 
 
-def output_gradient(trajectory: Trajectory, loss: Loss) -> Tensor:
+def output_gradient(trajectory: Trajectory, loss: OutputLoss) -> Tensor:
     """∂E_t/∂y_t along a trajectory, (batch, time, *outputs)."""
     output = torch.cat([stretch.output for stretch in trajectory.forward()], 1).requires_grad_()
     if not callable(loss):
@@ -285,7 +288,7 @@ def known_quantiles(values: Tensor, levels: Sequence[float]) -> Tensor:
 
 
 def _anchors(anchors: int | Sequence[int], time: int) -> Tensor:
-    if is_int(plain := _plain(anchors)):
+    if is_int(plain := _as_python(anchors)):
         check_count("anchors", plain)
         return torch.linspace(time // 2, time - 1, min(plain, time - time // 2)).round().long().unique()
     times = torch.tensor(_ints("anchors", anchors, "an int, how many, or a sequence of ints, the steps")).unique()
@@ -294,20 +297,20 @@ def _anchors(anchors: int | Sequence[int], time: int) -> Tensor:
     return times
 
 
-def _reach(longest: int | None, time: int) -> int:
+def _longest_lag(longest: int | None, time: int) -> int:
     """How many lags are followed."""
     check_count("longest, the longest lag,", longest, others=(None,))
-    return min(LONGEST if longest is None else int(longest), time)
+    return min(LONGEST_GRADIENT_LAG if longest is None else int(longest), time)
 
 
-def _plain(value: Any) -> Any:
+def _as_python(value: Any) -> Any:
     """Arrays, tensors and their numbers as Python's own."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _ints(name: str, values: Any, expected: str) -> list[int]:
     """A sequence of ints as Python's own, or an error."""
-    given = [_plain(value) for value in values] if isinstance(_plain(values), Iterable) else None
+    given = [_as_python(value) for value in values] if isinstance(_as_python(values), Iterable) else None
     if given is None or not all(map(is_int, given)):
         raise ValueError(f"{name} must be {expected}; got {values!r}.")
     return [int(value) for value in given]
@@ -365,7 +368,7 @@ def _sweep(
         yield stretch, torch.stack(directions, 1), torch.stack(lengths, 1)
 
 
-def _largest(trajectory: Trajectory, slopes: Tensor, times: Tensor) -> Tensor:
+def _log_scale(trajectory: Trajectory, slopes: Tensor, times: Tensor) -> Tensor:
     """The largest of all ln ‖g‖, or of ‖∂E_t/∂y_t‖: what everything is measured by, so that nothing overflows."""
     logs = [part.max() for _, _, part in _sweep(trajectory, slopes, times, trajectory.time)]
     largest = torch.stack([*logs, log_lengths(slopes[:, times]).max()]).max()

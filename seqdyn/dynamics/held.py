@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from seqdyn.dynamics.derivatives import jacobian
-from seqdyn.dynamics.trajectory import Trajectory, check_driving, check_finite, double
+from seqdyn.dynamics.derivatives import record_jacobian
+from seqdyn.dynamics.trajectory import Trajectory, check_all_finite, check_driving, double
 from seqdyn.loops import scan
 from seqdyn.state import State, expand, flatten, hold, map_leaves, unflatten
 from seqdyn.wrapper import Wrapper
@@ -17,7 +17,7 @@ from seqdyn.wrapper import Wrapper
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
-NUMBERS_AT_ONCE = 2**22
+FIELD_NUMBERS_AT_ONCE = 2**22
 """Entries of Jacobians that are held at a time: 32 MiB."""
 
 
@@ -28,7 +28,7 @@ class Field:
     ----------
     cell : Cell
     x : tree
-        x*, one row of float64, as :func:`held` makes it.
+        x*, one row of float64, as :func:`held_input` makes it.
 
     Attributes
     ----------
@@ -39,13 +39,13 @@ class Field:
     width : int
         n, the width of the flattened state.
     name : str
-        What messages call the cell, see :func:`name_of`.
+        What messages call the cell, see :func:`cell_name`.
     """
 
     def __init__(self, cell: Cell, x: Any):
         trajectory = Trajectory(cell, hold(x, 1))  # its copy and its checks
         self.cell, self.like, self.width, self.x = trajectory.cell, trajectory.start, trajectory.width, x
-        self.name = name_of(cell)
+        self.name = cell_name(cell)
 
     def rows(self, h: Tensor) -> tuple[Any, State]:
         """x* and the states, as the cell takes them."""
@@ -60,7 +60,7 @@ class Field:
     def jacobian(self, h: Tensor) -> Tensor:
         """∂f/∂h, (m, n, n)."""
         x, before = self.rows(h)
-        found: Tensor = jacobian(self.cell)(x, before, *self.cell(x, before))
+        found: Tensor = record_jacobian(self.cell)(x, before, *self.cell(x, before))
         return found
 
     def slope(self, h: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class Field:
     @property
     def rows_at_once(self) -> int:
         """How many rows' Jacobians fit together."""
-        return max(1, NUMBERS_AT_ONCE // self.width**2)
+        return max(1, FIELD_NUMBERS_AT_ONCE // self.width**2)
 
     def chunks(self, h: Tensor) -> Iterator[Tensor]:
         """Rows whose Jacobians fit together."""
@@ -83,7 +83,7 @@ class Field:
         return record[record.isfinite().all(1) & (record.abs().amax(1) < 1e6)]
 
 
-def name_of(cell: Cell) -> str:
+def cell_name(cell: Cell) -> str:
     """What messages call a cell: by its type; a wrapper with the same memory by the cell inside.
 
     Examples
@@ -91,16 +91,16 @@ def name_of(cell: Cell) -> str:
     >>> from seqdyn.autoregression import OwnPast
     >>> from seqdyn.cells.gru import GRU
     >>> from seqdyn.composition import Readout
-    >>> name_of(Readout(GRU(2, 3), 2)), name_of(OwnPast(Readout(GRU(2, 3), 2)))
+    >>> cell_name(Readout(GRU(2, 3), 2)), cell_name(OwnPast(Readout(GRU(2, 3), 2)))
     ('GRU', 'OwnPast(GRU)')
     """
     inner, own = getattr(cell, "cell", None), type(cell).__name__
     if inner is None:
         return own
-    return name_of(inner) if isinstance(cell, Wrapper) else f"{own}({name_of(inner)})"
+    return cell_name(inner) if isinstance(cell, Wrapper) else f"{own}({cell_name(inner)})"
 
 
-def held(cell: Cell, x: Any) -> Any:
+def held_input(cell: Cell, x: Any) -> Any:
     """x*, one row, in float64."""
     if x is None:
         return double(map_leaves(lambda leaf: leaf[:, 0], cell.alone(1, 1)))
@@ -111,7 +111,7 @@ def held(cell: Cell, x: Any) -> Any:
             f"x must be a tensor ({inputs},), the input to hold, or (batch, time, {inputs}), got {tuple(x.shape)}."
         )
     if isinstance(x, Tensor) and x.dim() == 1:
-        check_finite("x", x, ["feature"])
+        check_all_finite("x", x, ["feature"])
         return double(x[None])
     check_driving(cell, x)
     return map_leaves(lambda leaf: leaf.mean((0, 1)).unsqueeze(0), double(x))

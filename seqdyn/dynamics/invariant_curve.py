@@ -21,7 +21,7 @@ from torch import Tensor
 
 from seqdyn.dynamics.angles import TURN, Lifted
 
-ITERATIONS = 15
+CURVE_ITERATIONS = 15
 """Of Newton's method, at most."""
 
 KRYLOV = 120
@@ -100,7 +100,7 @@ def curve_through(values: Tensor, winding: Tensor) -> Curve:
     return Curve(torch.fft.rfft(values - TURN * theta * winding, dim=0) / count, winding)
 
 
-def fitted(run: Tensor, rotation: float, winding: Tensor, harmonics: int) -> tuple[Curve, float, float]:
+def least_squares_curve(run: Tensor, rotation: float, winding: Tensor, harmonics: int) -> tuple[Curve, float, float]:
     """The curve on which a run (time, n) turns by ω a step, as least squares have it.
 
     Returns
@@ -119,7 +119,7 @@ def fitted(run: Tensor, rotation: float, winding: Tensor, harmonics: int) -> tup
         drift = TURN * (rotation * time).unsqueeze(1) * winding
         design = torch.cat([waves.real, -waves.imag[:, 1:]], 1)
         parts = torch.linalg.lstsq(design, run - drift, driver="gelsy").solution
-        curve = Curve(_joined(parts, harmonics), winding)
+        curve = Curve(_complex_coefficients(parts, harmonics), winding)
         left = run - drift - design @ parts
         pull = time.sub(time.mean()).unsqueeze(1) * curve.slope(rotation * time)
         change = float((pull * left).sum() / pull.square().sum())
@@ -137,7 +137,7 @@ def _sampled(count: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:SAMPLES].sort().values
 
 
-def solved(step: Lifted, curve: Curve, rotation: float, tolerance: float) -> tuple[Curve, float, float]:
+def invariant_curve(step: Lifted, curve: Curve, rotation: float, tolerance: float) -> tuple[Curve, float, float]:
     """Newton's method on the invariance equation, from a curve that is nearly invariant.
 
     Returns
@@ -148,7 +148,7 @@ def solved(step: Lifted, curve: Curve, rotation: float, tolerance: float) -> tup
         max |F(h(θ)) − h(θ + ω)| at phases between those of the collocation, relative to the curve's largest amplitude.
     """
     best = curve, rotation, residual(step, curve, rotation)
-    for _ in range(ITERATIONS):
+    for _ in range(CURVE_ITERATIONS):
         if best[2] <= SPARE * tolerance:
             break
         curve, rotation = _newton(step, curve, rotation)
@@ -186,13 +186,13 @@ def _newton(step: Lifted, curve: Curve, rotation: float) -> tuple[Curve, float]:
 
     def operate(vector: np.ndarray) -> np.ndarray:
         v, change = torch.from_numpy(vector[:-1]).reshape(shape), float(vector[-1])
-        moved = _shifted(v, rotation) + change * ahead - (jacobian @ v.unsqueeze(2)).squeeze(2)
+        moved = _rotated(v, rotation) + change * ahead - (jacobian @ v.unsqueeze(2)).squeeze(2)
         return joined(moved, weight * (tangent * v).sum())
 
     def precondition(vector: np.ndarray) -> np.ndarray:
         r = torch.from_numpy(vector[:-1]).reshape(shape)
         along = (r * ahead).sum(1) / ahead.square().sum(1)
-        across = _shifted(r - along.unsqueeze(1) * ahead, -rotation)
+        across = _rotated(r - along.unsqueeze(1) * ahead, -rotation)
         phase = _unshifted(along - along.mean(), rotation)
         start = (vector[-1] / weight - (tangent * across).sum()) / tangent.square().sum()
         phase = phase + start - (phase * tangent.square().sum(1)).sum() / tangent.square().sum()
@@ -206,7 +206,7 @@ def _newton(step: Lifted, curve: Curve, rotation: float) -> tuple[Curve, float]:
     return curve_through(values + change, curve.winding), rotation + float(found[-1])
 
 
-def _shifted(values: Tensor, rotation: float) -> Tensor:
+def _rotated(values: Tensor, rotation: float) -> Tensor:
     """v(θ + ω) at the phases of the grid, from v there, (2N + 1, n)."""
     spectrum = torch.fft.rfft(values, dim=0)
     k = torch.arange(len(spectrum), dtype=torch.float64).unsqueeze(1)
@@ -227,7 +227,7 @@ def _waves(theta: Tensor, harmonics: int) -> Tensor:
     return torch.exp(2j * math.pi * theta.unsqueeze(1) * torch.arange(harmonics + 1, dtype=torch.float64))
 
 
-def _joined(parts: Tensor, harmonics: int) -> Tensor:
+def _complex_coefficients(parts: Tensor, harmonics: int) -> Tensor:
     """Complex coefficients from those of cosine and sine, (2N + 1, n)."""
     cosine, sine = parts[: harmonics + 1] / 2, parts[harmonics + 1 :] / 2
     sine = torch.cat([torch.zeros_like(sine[:1]), sine])

@@ -16,7 +16,7 @@ from seqdyn.dynamics.products import Scaled, compose, scaled
 from seqdyn.dynamics.trajectory import Trajectory
 
 
-class Ladder:
+class LagProducts:
     """Products at a few lags, made from shorter ones while a trajectory goes by.
 
     A lag is the sum of two shorter ones: a power of two of its halves, any other of its leading powers and its last.
@@ -39,7 +39,7 @@ class Ladder:
     """
 
     def __init__(self, lags: Sequence[int], trajectory: Trajectory, starts: int | None, numbers: int):
-        self.parts = _parts(lags)
+        self.parts = _factor_lags(lags)
         self.time = trajectory.time
         self.trajectory = trajectory
         square = trajectory.batch * trajectory.width**2
@@ -141,7 +141,7 @@ class Shelf:
         self.begin, self.end = 0, live
 
 
-def _parts(lags: Sequence[int]) -> dict[int, tuple[int, int] | None]:
+def _factor_lags(lags: Sequence[int]) -> dict[int, tuple[int, int] | None]:
     """Every lag that is needed, increasing, and the two it is made of: the earlier and the later one."""
     parts: dict[int, tuple[int, int] | None] = {1: None}
     missing = list(lags)

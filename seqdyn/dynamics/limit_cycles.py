@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from seqdyn.checks import check_count, is_number
-from seqdyn.dynamics.angles import TURN, wrapped
+from seqdyn.dynamics.angles import TURN, wrapped_angle
 from seqdyn.dynamics.cycle_search import found_cycle
-from seqdyn.dynamics.held import Field, held
+from seqdyn.dynamics.held import Field, held_input
 from seqdyn.dynamics.invariant_curve import Curve
 from seqdyn.dynamics.periodic_orbit import NEUTRAL
 from seqdyn.dynamics.trajectory import check_cell
@@ -25,7 +25,7 @@ from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves, unfla
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
-SHOWN = 3
+MULTIPLIERS_SHOWN = 3
 """Multipliers in the short form."""
 
 
@@ -68,8 +68,12 @@ class LimitCycle:
     x: Tensor
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{value:.3g}" for value in self.multipliers.abs()[:SHOWN].tolist())
-        more = f" and {len(self.multipliers) - SHOWN} more" if len(self.multipliers) > SHOWN else ""
+        sizes = ", ".join(f"{value:.3g}" for value in self.multipliers.abs()[:MULTIPLIERS_SHOWN].tolist())
+        more = (
+            f" and {len(self.multipliers) - MULTIPLIERS_SHOWN} more"
+            if len(self.multipliers) > MULTIPLIERS_SHOWN
+            else ""
+        )
         turns = f", {self.turns} turns in {self.steps} steps" if self.turns and self.turns > 1 else ""
         unit = "steps" if self.dt == 1 else "units of time"
         return (
@@ -127,11 +131,11 @@ class LimitCycle:
 
         A periodic cycle has p phases, j q/p; between them it is their trigonometric interpolation.
         """
-        return _at(self.curve, theta)
+        return _curve_at(self.curve, theta)
 
     def output_at(self, theta: Tensor | float) -> Tensor:
         """y(θ), the output of the step that ends in h(θ), (m, outputs) or (outputs,)."""
-        return _at(self.output_curve, theta)
+        return _curve_at(self.output_curve, theta)
 
     def lags(self, of: Any = None) -> Tensor:
         """How much later every output is than the one before it, in cycles, in (−½, ½].
@@ -166,7 +170,7 @@ class LimitCycle:
     def _away(self, h: Tensor, theta: Tensor) -> Tensor:
         """h − h(θ), that of angles the short way round."""
         way = h - self.curve.at(theta)
-        return torch.where(self.curve.winding != 0, wrapped(way), way)
+        return torch.where(self.curve.winding != 0, wrapped_angle(way), way)
 
     def states(self, cell: Cell) -> State:
         """The points as a state of m rows, in the cell's dtype and on its device: to start from, or to linearise at."""
@@ -263,12 +267,12 @@ def limit_cycle(
         raise ValueError(
             f"x is the input to hold, a tensor ({cell.input_size},), got {got}: give one row, without time."
         )
-    field = Field(cell, held(cell, x))
-    found = found_cycle(field, _start(field, state), steps, harmonics, tolerance, k)
+    field = Field(cell, held_input(cell, x))
+    found = found_cycle(field, _start_of_walk(field, state), steps, harmonics, tolerance, k)
     return LimitCycle(dt=float(dt), x=flatten(field.x)[0] if leaves(field.x) else torch.zeros(0), **found._asdict())
 
 
-def _start(field: Field, state: State | None) -> Tensor:
+def _start_of_walk(field: Field, state: State | None) -> Tensor:
     """The flattened state to begin in, (1, n)."""
     if state is None:
         return flatten(field.like)
@@ -281,7 +285,7 @@ def _start(field: Field, state: State | None) -> Tensor:
     return h
 
 
-def _at(curve: Curve, theta: Tensor | float) -> Tensor:
+def _curve_at(curve: Curve, theta: Tensor | float) -> Tensor:
     phases = torch.as_tensor(theta, dtype=torch.float64)
     found = curve.at(phases.reshape(-1))
     return found if phases.dim() else found[0]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.checks import is_int
-from seqdyn.dynamics.closed_loop import planned
+from seqdyn.dynamics.closed_loop import run_plan
 from seqdyn.dynamics.trajectory import Stretch, Trajectory
 from seqdyn.state import State
 
@@ -29,17 +29,17 @@ BLOCKS = 20
 
 EPSILON = torch.finfo(torch.float64).eps
 
-SUM_RULE = 1e-6
+SUM_RULE_GAP = 1e-6
 """How far Σ ln |R_ii| may be from ln |det J|, in nats, at any step."""
 
-RESOLVED = 0.1 * SUM_RULE
+RESOLVED = 0.1 * SUM_RULE_GAP
 """A step tells whether they agree if rounding, ε ‖J‖ ‖J⁻¹‖, parts them by less than this."""
 
 TRANSIENT = 10.0
 """Nats, over all steps, that the two ends of a trajectory may cost an exponent."""
 
 
-class Check(NamedTuple):
+class SelfCheck(NamedTuple):
     """One self-check.
 
     Attributes
@@ -125,7 +125,7 @@ class LyapunovSpectrum:
         """1/λ_1, where λ_1 > 0: the time in which neighbours part by a factor e. In steps, or units of dt.
 
         It is a time of divergence, inf if λ_1 ≤ 0. Where neighbours meet, λ_1 < 0, the time in which a difference dies
-        is −1/λ_1, the horizon ``"lyapunov"`` of :func:`~seqdyn.dynamics.memory_horizons.memory_horizons`.
+        is −1/λ_1, the horizon ``"lyapunov"`` of :func:`~seqdyn.dynamics.memory_length.memory_horizons`.
         """
         leading = float(self.exponents[0])
         return 1 / leading if leading > 0 else math.inf
@@ -155,7 +155,7 @@ class LyapunovSpectrum:
         """Whether all checks passed."""
         return all(check.passed for check in self.checks())
 
-    def checks(self) -> tuple[Check, ...]:
+    def checks(self) -> tuple[SelfCheck, ...]:
         """The self-checks that were possible.
 
         *sum rule*: the exponents of a step add up to its ln |det J|, at steps where it is resolved. *adjoint*: backward
@@ -166,12 +166,12 @@ class LyapunovSpectrum:
         half = int(torch.searchsorted(self.running_steps, (self.steps + 1) // 2).clamp_max(len(self.running) - 1))
         drift = float(_gap(self.running[half, 0], self.exponents[0]))
         found = [
-            ("sum rule", self.sum_rule_residual, SUM_RULE, "Σ ln |R_ii| against ln |det J|, nats, the worst step"),
+            ("sum rule", self.sum_rule_residual, SUM_RULE_GAP, "Σ ln |R_ii| against ln |det J|, nats, the worst step"),
             ("adjoint", self.adjoint_gap, math.sqrt(2) * slack, f"forward against backward in time, {self.unit}"),
             ("settled", drift, slack, f"λ_1 half way against λ_1, {self.unit}"),
         ]
         return tuple(
-            Check(name, value, threshold, value <= threshold, meaning)
+            SelfCheck(name, value, threshold, value <= threshold, meaning)
             for name, value, threshold, meaning in found
             if not math.isnan(value)
         )
@@ -256,17 +256,17 @@ def lyapunov_spectrum(
     >>> spectrum.passed
     True
     """
-    run = planned(cell, x, state, steps=steps, last=last)
+    run = run_plan(cell, x, state, steps=steps, last=last)
     if not dt > 0:
         raise ValueError(f"dt, the time a step covers, must be positive, got {dt}.")
     trajectory = Trajectory(run.cell, run.x, run.state)
     k = checked_count("k", k, 1, trajectory.width, trajectory.width)
     k_adjoint = checked_count("k_adjoint", k_adjoint, 0, k, 0)
     tally = Tally(trajectory.batch, trajectory.time, chosen_burn_in(burn_in, trajectory.time), k)
-    residual, jacobians = _walk(trajectory, Frame(trajectory.batch, trajectory.width, k, seed), tally)
+    residual, jacobians = _measured_forward(trajectory, Frame(trajectory.batch, trajectory.width, k, seed), tally)
     order = tally.exponents().argsort(descending=True)
     exponents = tally.exponents()[order]
-    backward = _adjoint(trajectory, jacobians, tally, k_adjoint, seed)
+    backward = _adjoint_exponents(trajectory, jacobians, tally, k_adjoint, seed)
     return LyapunovSpectrum(
         exponents=exponents / dt,
         standard_errors=tally.standard_errors()[order] / dt,
@@ -318,10 +318,10 @@ class Frame:
         for jacobian in jacobians.unbind(1):
             self.axes, triangle = torch.linalg.qr(jacobian @ self.axes)
             triangles.append(triangle)
-        return logarithms(torch.stack(triangles, 1))
+        return log_diagonal(torch.stack(triangles, 1))
 
 
-def logarithms(triangles: Tensor) -> Tensor:
+def log_diagonal(triangles: Tensor) -> Tensor:
     """ln |R_ii| of (…, k, k) upper triangles; −∞ where it is not above the rounding error of its column."""
     sizes = triangles.diagonal(dim1=-2, dim2=-1).abs()
     floor = triangles.shape[-1] * EPSILON * torch.linalg.vector_norm(triangles, dim=-2)
@@ -410,7 +410,7 @@ def finite_jacobians(stretch: Stretch) -> Tensor:
     return jacobians
 
 
-def _walk(trajectory: Trajectory, frame: Frame, tally: Tally) -> tuple[float, Tensor]:
+def _measured_forward(trajectory: Trajectory, frame: Frame, tally: Tally) -> tuple[float, Tensor]:
     """Forward in time: the largest breach of the sum rule, and the Jacobians of the last stretch.
 
     The rule is looked at in every third stretch: a method that breaks it breaks it at every step.
@@ -437,7 +437,7 @@ def _breach(jacobians: Tensor, rates: Tensor) -> float:
     return float(told.max()) if len(told) else math.nan
 
 
-def _adjoint(trajectory: Trajectory, newest: Tensor, tally: Tally, k: int, seed: int) -> Tensor:
+def _adjoint_exponents(trajectory: Trajectory, newest: Tensor, tally: Tally, k: int, seed: int) -> Tensor:
     """The leading exponents from Q ← qr(J_tᵀ Q), t = T … 1, over the measured steps, (k,) in descending order."""
     if not k:
         return torch.zeros(0)

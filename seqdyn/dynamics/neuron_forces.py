@@ -140,7 +140,7 @@ def clamp(cell: Cell, values: Mapping[str, Any]) -> Force:
     >>> scan(average, torch.zeros(1, 3, 1), force=clamp(average, {"h[0]": [4.0, float("nan"), 4.0]})).output.flatten()
     tensor([2., 1., 2.])
     """
-    return _forced(cell, values, lambda own, value: torch.where(value.isnan(), own, value))
+    return _force_on_neurons(cell, values, lambda own, value: torch.where(value.isnan(), own, value))
 
 
 def nudge(cell: Cell, values: Mapping[str, Any]) -> Force:
@@ -162,15 +162,15 @@ def nudge(cell: Cell, values: Mapping[str, Any]) -> Force:
     >>> scan(average, torch.zeros(1, 3, 1), force=nudge(average, {"h[0]": 4.0})).output.flatten()
     tensor([2.0000, 3.0000, 3.5000])
     """
-    return _forced(cell, values, lambda own, value: own + value.nan_to_num(nan=0.0))
+    return _force_on_neurons(cell, values, lambda own, value: own + value.nan_to_num(nan=0.0))
 
 
-def _forced(cell: Cell, values: Mapping[str, Any], change: Callable[[Tensor, Tensor], Tensor]) -> Force:
+def _force_on_neurons(cell: Cell, values: Mapping[str, Any], change: Callable[[Tensor, Tensor], Tensor]) -> Force:
     check_cell(cell)
     if not isinstance(values, Mapping):
         raise TypeError(f"values must be a mapping such as {{'h[0]': 0.5}}, got {type(values).__name__}.")
     columns = torch.tensor(places(cell, list(values)), dtype=torch.long)
-    table = _table(values)
+    table = _values_of_all(values)
     time = table.shape[1]
 
     def force(t: int, state: State) -> State:
@@ -185,11 +185,11 @@ def _forced(cell: Cell, values: Mapping[str, Any], change: Callable[[Tensor, Ten
     return force
 
 
-def _table(values: Mapping[str, Any]) -> Tensor:
+def _values_of_all(values: Mapping[str, Any]) -> Tensor:
     """The values of all neurons, (batch or 1, time or 1, neurons)."""
     if not values:
         raise ValueError("No neuron is named: give a mapping such as {'h[0]': 0.5}.")
-    rows = {name: _rows(name, value) for name, value in values.items()}
+    rows = {name: _values_of_one(name, value) for name, value in values.items()}
     try:
         shape = np.broadcast_shapes(*(row.shape for row in rows.values()))
     except ValueError:
@@ -198,7 +198,7 @@ def _table(values: Mapping[str, Any]) -> Tensor:
     return torch.as_tensor(np.stack([np.broadcast_to(row, shape) for row in rows.values()], axis=-1))
 
 
-def _rows(name: str, value: Any) -> Array:
+def _values_of_one(name: str, value: Any) -> Array:
     """One neuron's values as (batch or 1, time or 1)."""
     row = np.asarray(value, dtype=np.float64)
     if row.ndim > 2 or row.size == 0 or np.isinf(row).any():

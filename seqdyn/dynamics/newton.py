@@ -13,11 +13,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from seqdyn.dynamics.certificate import ROUNDING
+from seqdyn.dynamics.certificate import STEP_ROUNDING
 from seqdyn.dynamics.held import Field
 from seqdyn.dynamics.region import Box
 
-HALVINGS = 8
+STEP_HALVINGS = 8
 """Of λ, in one step, before a row is stuck."""
 
 ARRIVED = 1e-13
@@ -52,14 +52,14 @@ def newton_roots(field: Field, begin: Tensor, box: Box, max_iterations: int) -> 
     A unit of which a gate keeps all but 1e-9 rests where its candidate does:
 
     >>> from seqdyn.cells.gru import GRU
-    >>> from seqdyn.dynamics.held import held
+    >>> from seqdyn.dynamics.held import held_input
     >>> cell = GRU(1, 1)
     >>> for weight in cell.parameters():
     ...     _ = torch.nn.init.zeros_(weight)
     >>> with torch.no_grad():
     ...     cell.bias[1:] = torch.tensor([20.0, 0.5])
     >>> box = Box(torch.tensor([-1.0]).double(), torch.tensor([1.0]).double())
-    >>> root = newton_roots(Field(cell, held(cell, None)), torch.tensor([[-0.9]]).double(), box, 50)
+    >>> root = newton_roots(Field(cell, held_input(cell, None)), torch.tensor([[-0.9]]).double(), box, 50)
     >>> round(root.item(), 6), round(torch.tanh(torch.tensor(0.5)).item(), 6)
     (0.462117, 0.462117)
     """
@@ -72,7 +72,7 @@ def newton_roots(field: Field, begin: Tensor, box: Box, max_iterations: int) -> 
         gap, solve = field.gap(h[rows]), _solver(field.slope(h[rows]))
         step = -solve(gap)
         size = step.norm(dim=1)
-        h[rows], share[rows], better = _tried(field, solve, h[rows], step, share[rows], box)
+        h[rows], share[rows], better = _line_search(field, solve, h[rows], step, share[rows], box)
         far = size > ARRIVED * (1 + h[rows].abs().amax(1))
         moving[rows] = better & far
     return h
@@ -84,19 +84,19 @@ def _solver(slope: Tensor) -> Solve:
     A unit that is held to all digits stays where it is, so that the others find their places beside it.
     """
     scale = slope.abs().amax(2, keepdim=True)
-    stays = scale <= ROUNDING
+    stays = scale <= STEP_ROUNDING
     rows = torch.where(stays, torch.eye(slope.shape[1], dtype=slope.dtype), slope / scale)
     scale = torch.where(stays, 1.0, scale)
     factors, pivots, _ = torch.linalg.lu_factor_ex(rows)
     return lambda gap: torch.linalg.lu_solve(factors, pivots, gap.unsqueeze(2) / scale).squeeze(2)
 
 
-def _tried(
+def _line_search(
     field: Field, solve: Solve, h: Tensor, step: Tensor, share: Tensor, box: Box
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The first of λ, λ/2, λ/4, … that leaves Newton's step shorter, the λ to go on with, and whether there was one."""
     size, better = step.norm(dim=1), torch.zeros(len(h), dtype=torch.bool)
-    for _ in range(HALVINGS):
+    for _ in range(STEP_HALVINGS):
         tried = box.clamp(h + share.unsqueeze(1) * step)
         left = solve(field.gap(tried)).norm(dim=1)
         good = ~better & (left <= (1 - share / 4) * size)

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from seqdyn.checks import check_choice
-from seqdyn.dynamics.state_gradients import Loss, Swept, remembers, returned, sweep
+from seqdyn.dynamics.state_gradients import OutputLoss, Swept, remembers, returned, sweep
 from seqdyn.dynamics.trajectory import rows_of
 from seqdyn.state import State, flatten, leaves, map_leaves, unflatten
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
-BOUND = 1e-20
+OMEGA_BOUND = 1e-20
 """‖δ‖² below which a step does not count: its direction is rounding."""
 FORMS = ("norm", "squared")
 
@@ -41,7 +41,7 @@ class Omega(NamedTuple):
     curve: Tensor
 
 
-def omega(cell: Cell, x: Any, loss: Loss, state: State | None = None, *, form: str = "norm") -> Omega:
+def omega(cell: Cell, x: Any, loss: OutputLoss, state: State | None = None, *, form: str = "norm") -> Omega:
     """Pascanu's Ω, step by step: where the gradient of a loss grows or dies on its way back.
 
         Ω_k = (‖δ_{k+1} J_{k+1}‖ / ‖δ_{k+1}‖ − 1)²            form="norm", eq. (9)
@@ -93,11 +93,11 @@ def omega(cell: Cell, x: Any, loss: Loss, state: State | None = None, *, form: s
     check_choice("form", form, FORMS)
     log_norms, ratios = returned(cell, x, loss, state)
     changes = ratios[:, 1:] if form == "norm" else ratios[:, 1:].square()
-    curve = (changes - 1).square().where(2 * log_norms[:, 1:] >= math.log(BOUND), torch.nan)
+    curve = (changes - 1).square().where(2 * log_norms[:, 1:] >= math.log(OMEGA_BOUND), torch.nan)
     return Omega(float(curve.nanmean()), curve)
 
 
-def omega_penalty(network: Cell, x: Any, loss: Loss, form: str = "norm") -> Tensor:
+def omega_penalty(network: Cell, x: Any, loss: OutputLoss, form: str = "norm") -> Tensor:
     """Pascanu's Ω as a regulariser: its ``value``, differentiable by the weights.
 
     States and δ are constants: the gradient is that of the immediate dependence of J_{k+1} on the weights alone. So the
@@ -150,7 +150,7 @@ def _terms(cell: Cell, run: Swept, form: str) -> tuple[Tensor, Tensor]:
     delta = run.gradient[:, 1:].flatten(0, 1)
     back = _pulled_back(cell, x, before, delta)
     squared = delta.square().sum(1)
-    counts = squared >= BOUND
+    counts = squared >= OMEGA_BOUND
     share = torch.linalg.vector_norm(back, dim=1) / squared.where(counts, 1.0).sqrt()
     ratio = share if form == "norm" else share.square()
     shape = run.gradient.shape[0], run.gradient.shape[1] - 1

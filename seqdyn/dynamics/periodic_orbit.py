@@ -15,7 +15,7 @@ from seqdyn.dynamics.angles import Lifted
 from seqdyn.dynamics.products import scaled, total
 from seqdyn.dynamics.spectrum import eigenvalues
 
-RECURRENCE = 1e-7
+RECURRENCE_TOLERANCE = 1e-7
 """A run that comes back so near, relative to its size, may repeat itself."""
 
 NEUTRAL = 1e-6
@@ -24,7 +24,7 @@ NEUTRAL = 1e-6
 WEAK = 0.1
 """Of the power of the strongest harmonic."""
 
-ITERATIONS = 20
+ORBIT_ITERATIONS = 20
 """Of Newton's method, at most."""
 
 
@@ -79,18 +79,18 @@ def recurrence(step: Lifted, run: Tensor) -> int | None:
         None if it does not repeat itself twice within the run.
     """
     tail = run[-1]
-    size = spread(step, run)
+    size = orbit_size(step, run)
     back = step.short(run[:-1] - tail).abs().amax(1).flip(0)
-    for period in (back <= RECURRENCE * size).nonzero().flatten().add(1).tolist():
+    for period in (back <= RECURRENCE_TOLERANCE * size).nonzero().flatten().add(1).tolist():
         if 2 * period > len(run):
             return None
         gap = step.short(run[-period:] - run[-2 * period : -period]).abs().max()
-        if gap <= 10 * RECURRENCE * size:
+        if gap <= 10 * RECURRENCE_TOLERANCE * size:
             return int(period)
     return None
 
 
-def spread(step: Lifted, run: Tensor) -> float:
+def orbit_size(step: Lifted, run: Tensor) -> float:
     """The largest standard deviation of a component of a run (time, n), of angles at most that of all directions.
 
     Returns
@@ -102,7 +102,7 @@ def spread(step: Lifted, run: Tensor) -> float:
     return float(torch.where(step.angles, deviation.clamp_max(math.pi / math.sqrt(3)), deviation).max())
 
 
-def closed(step: Lifted, start: Tensor, period: int, size: float, tolerance: float) -> Orbit:
+def periodic_orbit(step: Lifted, start: Tensor, period: int, size: float, tolerance: float) -> Orbit:
     """The periodic orbit near a state, by Newton's method on F^p(h) = h.
 
     Directions in which the orbit is not isolated are left as they are.
@@ -116,7 +116,7 @@ def closed(step: Lifted, start: Tensor, period: int, size: float, tolerance: flo
     period : int, at least 1
         p.
     size : float > 0
-        Of the orbit, see :func:`spread`.
+        Of the orbit, see :func:`orbit_size`.
     tolerance : float > 0
         The method stops at a thousandth of it.
 
@@ -127,7 +127,7 @@ def closed(step: Lifted, start: Tensor, period: int, size: float, tolerance: flo
     """
     best, gap = start, math.inf
     h = start
-    for _ in range(ITERATIONS):
+    for _ in range(ORBIT_ITERATIONS):
         points = walked(step, h, period)
         back = step.short(step(points[-1:])[0] - h)
         error = float(back.abs().max()) / size

@@ -24,18 +24,18 @@ from seqdyn.checks import check_choice
 Array = np.ndarray[Any, Any]
 
 EPSILON = float(np.finfo(np.float64).eps)
-ROUNDING = 10
+EIGENVALUE_ROUNDING = 10
 """In units of n ε ‖D‖: eigenvalues are computed to within it, by different processors differently."""
 EVERY_LAG = 1024
 """Lags up to here are looked at one by one, later ones on a grid that grows by 2^(1/16)."""
 LAST_LAG = 2**40
-FAINT = 1e-290
+NEARLY_UNDERFLOWN = 1e-290
 """What is smaller beside entries of size 1 is about to underflow."""
 CLOSEST = 1e-8
 """The least |z| − 1 at which the resolvent is looked at, where the eigenvalues are no farther from the circle."""
 ANGLES = 128
 """Parts of the half circle in which the numerical range is supported first."""
-BESIDE = 0.03
+ASIDE = 0.03
 """How far beside a point, in units of |z| − 1, an ascent starts: on the real axis the slope is 0 also at a saddle."""
 
 
@@ -129,14 +129,14 @@ def normality(matrix: Tensor | Array) -> Normality:
     >>> round(found.peak, 3), found.peak_lag, found.first_below_one
     (38.746, 9, 63)
     """
-    transition = _square(matrix)
+    transition = _checked_transition(matrix)
     blocks = schur(transition, output="real")[0]
     triangle = rsf2csf(blocks, np.eye(len(blocks)))[0]
     eigenvalues = np.linalg.eigvals(blocks)  # those that the powers have, too
     eigenvalues = eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")].astype(np.complex128)
     singular_values = np.linalg.svd(transition, compute_uv=False)
     radius, gain = float(np.abs(eigenvalues[0])), float(singular_values[0])
-    growth = _growth(_Powers(blocks), radius, gain)
+    growth = _power_growth(_Powers(blocks), radius, gain)
     return Normality(
         eigenvalues=torch.from_numpy(eigenvalues),
         singular_values=torch.from_numpy(singular_values),
@@ -193,8 +193,8 @@ def power_norms(matrix: Tensor | Array, lags: Sequence[int] | Tensor | Array, no
     tensor([-6.9315e-01, -6.9315e+05], dtype=torch.float64)
     """
     check_choice("norm", norm, ("spectral", "frobenius"))
-    wanted = _lags(lags)
-    powers = _Powers(schur(_square(matrix), output="real")[0])
+    wanted = _checked_powers(lags)
+    powers = _Powers(schur(_checked_transition(matrix), output="real")[0])
     measure = _log_spectral if norm == "spectral" else _log_frobenius
     found = {lag: measure(power) for lag, power in powers.walk(sorted(set(wanted)))}
     return torch.tensor([found[lag] for lag in wanted], dtype=torch.float64)
@@ -250,7 +250,7 @@ class _Powers:
 
     def _check(self, power: _Power) -> None:
         """Refuse to go on where the eigenvalues have been lost beside what stands above them."""
-        if _on_diagonal(self.squares[0]) > 0 and _on_diagonal(power) < FAINT:
+        if _on_diagonal(self.squares[0]) > 0 and _on_diagonal(power) < NEARLY_UNDERFLOWN:
             raise ValueError(
                 "The norms of the powers of matrix exceed those of its eigenvalues by more than 1e290: the matrix is "
                 "too far from normal for float64. Change the units of its variables so that they are of one size."
@@ -280,9 +280,9 @@ class _Growth(NamedTuple):
 UNBOUNDED = _Growth(math.inf, None, None)
 
 
-def _growth(powers: _Powers, radius: float, gain: float) -> _Growth:
+def _power_growth(powers: _Powers, radius: float, gain: float) -> _Growth:
     """The peak of ‖D^k‖ over k ≥ 1, its lag, and the first lag at which the norm is below 1."""
-    margin = ROUNDING * len(powers.one.matrix) * EPSILON * max(1.0, gain)
+    margin = EIGENVALUE_ROUNDING * len(powers.one.matrix) * EPSILON * max(1.0, gain)
     if radius > 1 + margin:
         return UNBOUNDED
     if radius < 1 - margin:
@@ -299,12 +299,14 @@ def _search(powers: _Powers, decays: bool) -> _Growth:
     for lag, power in powers.walk(list(_grid(last))):
         if power.log > best or (decays and _may_be_below_one(power)):
             norm = _log_spectral(power)
-            if norm > best + ROUNDING * size * EPSILON * lag:  # else it is the same peak again, up to rounding
+            if (
+                norm > best + EIGENVALUE_ROUNDING * size * EPSILON * lag
+            ):  # else it is the same peak again, up to rounding
                 best, peak_lag = norm, lag
             if decays and norm < 0:
-                return _refined(powers, best, peak_lag, before, lag)
+                return _between_grid_points(powers, best, peak_lag, before, lag)
         before = lag
-    return _refined(powers, best, peak_lag, None, None)
+    return _between_grid_points(powers, best, peak_lag, None, None)
 
 
 def _may_be_below_one(power: _Power) -> bool:
@@ -320,7 +322,7 @@ def _grid(last: int) -> Iterator[int]:
         yield round(EVERY_LAG * 2 ** (step / 16))
 
 
-def _refined(powers: _Powers, best: float, peak_lag: int, before: int | None, below: int | None) -> _Growth:
+def _between_grid_points(powers: _Powers, best: float, peak_lag: int, before: int | None, below: int | None) -> _Growth:
     """Look between the points of the grid, where it left some out."""
     if peak_lag > EVERY_LAG:
         best, peak_lag = _summit(powers, peak_lag)
@@ -355,7 +357,7 @@ def _eigenvector_condition(transition: Array, triangle: Array) -> float:
 
 def _is_normal(triangle: Array) -> bool:
     size = float(np.linalg.norm(triangle))
-    return _henrici(triangle) <= ROUNDING * len(triangle) * EPSILON * size
+    return _henrici(triangle) <= EIGENVALUE_ROUNDING * len(triangle) * EPSILON * size
 
 
 def _numerical_radius(transition: Array) -> float:
@@ -401,13 +403,13 @@ def _kreiss(triangle: Array) -> float:
     logs = np.log(np.geomspace(closest, 10 * (1 + np.linalg.norm(triangle, 2)), 24))
     leading = np.abs(np.angle(np.diag(triangle)[np.argsort(-moduli)][:12]))
     angles = np.unique(np.concatenate([np.linspace(0, np.pi, 17), leading]))
-    heights = np.array([log - np.log(_smallest(_shifted(triangle, log, angles)).value) for log in logs])
+    heights = np.array([log - np.log(_smallest(_resolvent_matrices(triangle, log, angles)).value) for log in logs])
     starts = [divmod(place, len(angles)) for place in _summits(heights, 6)]
     summits = [_ascended(triangle, logs[circle], angles[turn]) for circle, turn in starts]
     return math.exp(max(0.0, heights.max(), *summits))
 
 
-def _shifted(triangle: Array, log: float, angles: Array) -> Tensor:
+def _resolvent_matrices(triangle: Array, log: float, angles: Array) -> Tensor:
     """zI − T at the points z = (1 + e^log) e^{i angle}."""
     points = (1 + math.exp(log)) * np.exp(1j * angles)
     return torch.from_numpy(points.reshape(-1, 1, 1) * np.eye(len(triangle)) - triangle)
@@ -456,16 +458,19 @@ def _ascended(triangle: Array, log: float, angle: float) -> float:
     """The local maximum of ln (|z| − 1) − ln σ_min(zI − T) over ln (|z| − 1) and the angle of z."""
 
     def depth(place: Array) -> tuple[float, Array]:
-        distance, found = math.exp(place[0]), _smallest(_shifted(triangle, place[0], place[1:]), vectors=True)
+        distance, found = (
+            math.exp(place[0]),
+            _smallest(_resolvent_matrices(triangle, place[0], place[1:]), vectors=True),
+        )
         slope = np.vdot(found.left, found.right) * np.exp(1j * place[1]) / found.value[0]  # of ln σ_min along z
         gradient = np.array([distance * slope.real - 1, -(1 + distance) * slope.imag])
         return math.log(found.value[0]) - float(place[0]), gradient
 
-    start, bounds = np.array([log, angle + BESIDE * min(1.0, math.exp(log))]), [(log - 3, log + 3), (None, None)]
+    start, bounds = np.array([log, angle + ASIDE * min(1.0, math.exp(log))]), [(log - 3, log + 3), (None, None)]
     return -float(minimize(depth, start, jac=True, method="L-BFGS-B", bounds=bounds, tol=1e-14).fun)
 
 
-def _square(matrix: Any) -> Array:
+def _checked_transition(matrix: Any) -> Array:
     """The matrix as an array of float64, after it has been found square, real and finite."""
     values = matrix.detach().cpu() if isinstance(matrix, Tensor) else torch.tensor(np.asarray(matrix))
     shape = tuple(values.shape)
@@ -479,7 +484,7 @@ def _square(matrix: Any) -> Array:
     return values.numpy()
 
 
-def _lags(lags: Any) -> list[int]:
+def _checked_powers(lags: Any) -> list[int]:
     """The lags as ints."""
     values = np.asarray(lags.cpu() if isinstance(lags, Tensor) else lags)
     if values.ndim != 1 or (values.size and (values.dtype.kind not in "iu" or values.min() < 0)):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-SMALL = 1e-100
+SMALLEST_TRUSTED = 1e-100
 """Sizes below it, and above its inverse, are not trusted: some of their squares are out of range."""
 
 
@@ -55,7 +55,7 @@ def scaled(matrix: Tensor) -> Scaled:
             [0.0000, 0.8000]])
     """
     size = torch.linalg.vector_norm(matrix, dim=(-2, -1))
-    if ((size > SMALL) & (size < 1 / SMALL)).all():
+    if ((size > SMALLEST_TRUSTED) & (size < 1 / SMALLEST_TRUSTED)).all():
         return Scaled(matrix / size[..., None, None], size.log())
     peak = torch.linalg.vector_norm(matrix, torch.inf, dim=(-2, -1))  # the squares may have under- or overflowed
     matrix = matrix / torch.where(peak == 0, 1.0, peak)[..., None, None]

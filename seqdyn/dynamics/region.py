@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from seqdyn.autoregression import Past
-from seqdyn.dynamics.held import NUMBERS_AT_ONCE, Field
+from seqdyn.dynamics.held import FIELD_NUMBERS_AT_ONCE, Field
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.state import State, expand, flatten, hold, leaves, map_leaves, unflatten
 
 WALK = 200
 """Steps of a walk."""
 
-STILL = 1e-9
+UNMOVED = 1e-9
 """What does not move by more, relative to its size, along a trajectory stays where it is put."""
 
 WALKERS = 16
@@ -24,7 +24,7 @@ WALKERS = 16
 PROBES = 4096
 """States and inputs at which is looked for a way out of the box; fewer of a wide cell."""
 
-ROUNDING = 1e-12
+PROBE_ROUNDING = 1e-12
 """A probe may leave by this, relative to its size."""
 
 
@@ -45,7 +45,7 @@ class Box(NamedTuple):
 
     def contains(self, h: Tensor) -> Tensor:
         """Whether rows lie inside, component by component, but for a relative 1e-6, (m,) bool."""
-        slack = 1e-6 * (1 + torch.maximum(_finite(self.low), _finite(self.high)))
+        slack = 1e-6 * (1 + torch.maximum(_finite_bound(self.low), _finite_bound(self.high)))
         return ((h >= self.low - slack) & (h <= self.high + slack)).all(1)
 
     def rounded(self, h: Tensor) -> Tensor:
@@ -120,18 +120,20 @@ def state_bounds(field: Field, generator: torch.Generator) -> Box:
     A GRU's state is a mean of its candidate, a tanh, and of what it was:
 
     >>> from seqdyn.cells.gru import GRU
-    >>> from seqdyn.dynamics.held import held
+    >>> from seqdyn.dynamics.held import held_input
     >>> cell = GRU(2, 3)
-    >>> box = state_bounds(Field(cell, held(cell, None)), torch.Generator().manual_seed(0))
+    >>> box = state_bounds(Field(cell, held_input(cell, None)), torch.Generator().manual_seed(0))
     >>> box.low.tolist(), box.high.tolist()
     ([-1.0, -1.0, -1.0], [1.0, 1.0, 1.0])
     """
     inputs = sum(leaf.numel() for leaf in leaves(field.x))
-    count = max(64, min(PROBES, NUMBERS_AT_ONCE // (field.width + inputs)))
+    count = max(64, min(PROBES, FIELD_NUMBERS_AT_ONCE // (field.width + inputs)))
     h = _probes(count, field.width, generator)
     with torch.no_grad():
-        after = flatten(field.cell(_pushed(expand(field.x, count), generator, wide=True), unflatten(h, field.like))[1])
-    start, slack = flatten(field.like)[0], ROUNDING * (1 + h.abs())
+        after = flatten(
+            field.cell(_with_noise(expand(field.x, count), generator, wide=True), unflatten(h, field.like))[1]
+        )
+    start, slack = flatten(field.like)[0], PROBE_ROUNDING * (1 + h.abs())
     low, high = torch.full_like(start, -torch.inf), torch.full_like(start, torch.inf)
     bounded = (after <= h.clamp_min(1.0) + slack).all(0) & (start <= 1) & (after != h).any(0)
     for level in (-1.0, 0.0):
@@ -140,7 +142,7 @@ def state_bounds(field: Field, generator: torch.Generator) -> Box:
     return Box(low, high)
 
 
-def driven_states(field: Field, x: Any, state: State | None) -> Tensor:
+def states_under(field: Field, x: Any, state: State | None) -> Tensor:
     """The states under x, (batch · time, n)."""
     trajectory = Trajectory(field.cell, x, state)
     return torch.cat([stretch.states().flatten(0, 1) for stretch in trajectory.forward()])
@@ -160,7 +162,7 @@ def reached_states(field: Field, box: Box, generator: torch.Generator) -> Tensor
     if not any(leaf.is_floating_point() and leaf.numel() for leaf in leaves(field.x)):
         return walked_states(field, WALKERS, box, generator)
     begin, x = expand(field.like, WALKERS), hold(expand(field.x, WALKERS), WALK)
-    pushed = field.walk(_pushed(x, generator), begin)
+    pushed = field.walk(_with_noise(x, generator), begin)
     rest = [pushed[torch.randint(len(pushed), (WALKERS,), generator=generator)]] if len(pushed) else []
     return torch.cat([pushed, *[field.walk(x, unflatten(state, field.like)) for state in rest]])
 
@@ -171,7 +173,7 @@ def freed_states(field: Field, states: Tensor, box: Box, generator: torch.Genera
     It stands where a start puts it, so that where the trajectory has it tells nothing: it is drawn from its bounds,
     within ±1, and put at both of them.
     """
-    still = states.amax(0) - states.amin(0) <= STILL * (1 + states.abs().amax(0))
+    still = states.amax(0) - states.amin(0) <= UNMOVED * (1 + states.abs().amax(0))
     if not still.any():
         return states
     anywhere = torch.cat([torch.stack(box), box.draw(len(states), generator)]).clamp(-1, 1)
@@ -181,10 +183,10 @@ def freed_states(field: Field, states: Tensor, box: Box, generator: torch.Genera
     return torch.cat([states, box.clamp(settled)])
 
 
-def _pushed(x: Any, generator: torch.Generator, wide: bool = False) -> Any:
+def _with_noise(x: Any, generator: torch.Generator, wide: bool = False) -> Any:
     """The input with normal noise, of all sizes if wide; a cell on its own output is told another past."""
     if isinstance(x, Past):
-        return Past(_pushed(x.value, generator, wide), torch.ones_like(x.known), x.exogenous)
+        return Past(_with_noise(x.value, generator, wide), torch.ones_like(x.known), x.exogenous)
 
     def noise(leaf: Tensor) -> Tensor:
         normal = torch.randn(leaf.shape, generator=generator, dtype=leaf.dtype)
@@ -208,5 +210,5 @@ def _sizes(count: int, width: int, generator: torch.Generator) -> Tensor:
     return 10**decades
 
 
-def _finite(bound: Tensor) -> Tensor:
+def _finite_bound(bound: Tensor) -> Tensor:
     return bound.abs().nan_to_num(posinf=0.0)

@@ -53,7 +53,7 @@ def leading_frequency(signals: Tensor) -> float:
     return min(frequency % 1, 1 - frequency % 1)
 
 
-def candidates(frequency: float) -> Iterator[float]:
+def rotation_candidates(frequency: float) -> Iterator[float]:
     """The rotation numbers ω of which a frequency may be a harmonic: m ω = f mod 1, small m first."""
     for multiple in range(1, DIVISORS + 1):
         for wraps in range(multiple):

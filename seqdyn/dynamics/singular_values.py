@@ -19,7 +19,7 @@ from seqdyn.state import State
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
-SHORT = 10
+SHORT_ENOUGH = 10
 """Stretches of so few steps are multiplied out: the gap between σ_1 and σ_2 may not have opened yet."""
 
 
@@ -79,7 +79,7 @@ def transition_singular_values(
     for _ in range(rounds):
         Q = _turned_back(trajectory, Q)
         Q, logs = _carried(trajectory, Q)
-    return merged(leading_of(_product(trajectory)), logs.sort(1, descending=True).values)
+    return merged(leading_of(_whole_product(trajectory)), logs.sort(1, descending=True).values)
 
 
 def leading_singular_value(
@@ -127,12 +127,12 @@ def leading_singular_value(
     """
     check_count("iterations", iterations)
     trajectory = Trajectory(cell, x, state)
-    if trajectory.time <= SHORT:
-        return log_norm(_product(trajectory))
+    if trajectory.time <= SHORT_ENOUGH:
+        return log_norm(_whole_product(trajectory))
     vector = _orthogonal(trajectory, seed)[..., :1]
     for _ in range(iterations):
-        vector = _pulled(trajectory, vector)
-        vector, log = _pushed(trajectory, vector)
+        vector = _carried_back(trajectory, vector)
+        vector, log = _carried_forward(trajectory, vector)
     return log
 
 
@@ -198,7 +198,7 @@ def _orthogonal(trajectory: Trajectory, seed: int) -> Tensor:
     return torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64)).Q
 
 
-def _product(trajectory: Trajectory) -> Scaled:
+def _whole_product(trajectory: Trajectory) -> Scaled:
     """P over the whole trajectory."""
     product: Scaled | None = None
     for stretch in trajectory.forward():
@@ -248,7 +248,7 @@ def _rounding(J: Tensor, Q: Tensor) -> Tensor:
     return 8 * J.shape[-1] ** 0.5 * torch.finfo(J.dtype).eps * sizes
 
 
-def _pushed(trajectory: Trajectory, vector: Tensor) -> tuple[Tensor, Tensor]:
+def _carried_forward(trajectory: Trajectory, vector: Tensor) -> tuple[Tensor, Tensor]:
     """Forward through time: the direction of P v, and ln ‖P v‖ of a unit vector v."""
     log = torch.zeros(len(vector), dtype=vector.dtype)
     for stretch in trajectory.forward():
@@ -258,7 +258,7 @@ def _pushed(trajectory: Trajectory, vector: Tensor) -> tuple[Tensor, Tensor]:
     return vector, log
 
 
-def _pulled(trajectory: Trajectory, vector: Tensor) -> Tensor:
+def _carried_back(trajectory: Trajectory, vector: Tensor) -> Tensor:
     """Backward through time: the direction of P' v."""
     for stretch in trajectory.backward():
         for J in reversed(stretch.jacobians().unbind(1)):

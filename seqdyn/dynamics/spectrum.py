@@ -49,7 +49,7 @@ def eigenvalues(cell: Cell | Tensor, x: Any = None, state: State | None = None) 
     tensor([1., 1.], dtype=torch.float64)
     """
     if isinstance(cell, Tensor):
-        return _sorted_eigenvalues(_square(cell, x, state))
+        return _sorted_eigenvalues(_checked_matrices(cell, x, state))
     if x is not None:
         trajectory = Trajectory(cell, x, state)
         return torch.cat([_sorted_eigenvalues(stretch.jacobians()) for stretch in trajectory.forward()], 1)
@@ -99,7 +99,7 @@ def spectral_radius(cell: Cell | Tensor, x: Any = None, state: State | None = No
     return found
 
 
-def _square(matrices: Tensor, x: Any, state: State | None) -> Tensor:
+def _checked_matrices(matrices: Tensor, x: Any, state: State | None) -> Tensor:
     if x is not None or state is not None:
         raise ValueError("x and state are for a cell; given matrices, leave them out.")
     if matrices.dim() < 2 or matrices.shape[-1] != matrices.shape[-2] or not matrices.shape[-1]:

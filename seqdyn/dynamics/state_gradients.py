@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqdyn.dynamics.gradients import log_lengths, output_gradient, summed
+from seqdyn.dynamics.gradients import OutputLoss, log_lengths, output_gradient, summed
 from seqdyn.dynamics.trajectory import Trajectory, rows_of
 from seqdyn.loops import scan
 from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves, stack
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
-
-Loss = Callable[[Any], Tensor]
 
 
 class Swept(NamedTuple):
@@ -46,7 +44,7 @@ class Swept(NamedTuple):
 def steps_reached(
     cell: Cell,
     x: Any,
-    loss: Loss,
+    loss: OutputLoss,
     state: State | None = None,
     *,
     mask: Tensor | None = None,
@@ -103,7 +101,7 @@ def steps_reached(
     return float(there.double().mean() if mask is None else (there & mask).sum() / mask.sum())
 
 
-def returned(cell: Cell, x: Any, loss: Loss, state: State | None = None) -> tuple[Tensor, Tensor]:
+def returned(cell: Cell, x: Any, loss: OutputLoss, state: State | None = None) -> tuple[Tensor, Tensor]:
     """What comes back along a trajectory, stretch by stretch: memory does not grow with the graph of all steps.
 
     Parameters
@@ -132,23 +130,23 @@ def returned(cell: Cell, x: Any, loss: Loss, state: State | None = None) -> tupl
             J = block.transition[:, step]
             delta, log_norms[:, stretch.start + step] = summed(later, scale, own[:, step])
             there = delta.any(1)
-            ratios[:, stretch.start + step] = torch.where(there, log_lengths(_times(delta, J)).exp(), torch.nan)
-            later, scale = summed(_times(later, J), scale, seen[:, step])
+            ratios[:, stretch.start + step] = torch.where(there, log_lengths(_row_product(delta, J)).exp(), torch.nan)
+            later, scale = summed(_row_product(later, J), scale, seen[:, step])
     return log_norms, ratios
 
 
-def _times(row: Tensor, matrix: Tensor) -> Tensor:
+def _row_product(row: Tensor, matrix: Tensor) -> Tensor:
     """(batch, n) times (batch, n, n)."""
     return (row.unsqueeze(1) @ matrix).squeeze(1)
 
 
-def reached(run: Swept, mask: Tensor | None = None, threshold: float = 1e-10) -> float:
+def share_reached(run: Swept, mask: Tensor | None = None, threshold: float = 1e-10) -> float:
     """The share of the steps of a swept run whose gradient is at least this long."""
     there = run.gradient.norm(dim=2) >= threshold
     return float(there.double().mean() if mask is None else (there & mask).sum() / mask.sum())
 
 
-def sweep(cell: Cell, x: Any, loss: Loss, state: State | None = None, reset: Tensor | None = None) -> Swept:
+def sweep(cell: Cell, x: Any, loss: OutputLoss, state: State | None = None, reset: Tensor | None = None) -> Swept:
     """δ_t at every step, by one run of the written step forward and one back; gradients of weights are not touched.
 
     Parameters
@@ -176,7 +174,7 @@ def sweep(cell: Cell, x: Any, loss: Loss, state: State | None = None, reset: Ten
             raise ValueError(f"{type(cell).__name__} has no memory: there is no h to differentiate by.")
         output = scan(cell, x, map_leaves(lambda leaf: leaf.detach().requires_grad_(), start), reset=reset, force=kept)
         slope = _slope(loss, output.output)
-        later = _later(output.output, slope, nodes)
+        later = _from_later_steps(output.output, slope, nodes)
     if reset is not None:
         later[:, :-1] *= ~reset[:, 1:, None].to(later.device)
     before = stack([map_leaves(Tensor.detach, node) for node in nodes])
@@ -188,17 +186,17 @@ def remembers(state: State) -> bool:
     return any(leaf.numel() for leaf in leaves(state))
 
 
-def _slope(loss: Loss, output: Any) -> Any:
+def _slope(loss: OutputLoss, output: Any) -> Any:
     """∂C/∂y."""
     free = map_leaves(lambda leaf: leaf.detach().requires_grad_(), output)
-    pieces = iter(_back(loss(free).sum(), None, leaves(free)))
+    pieces = iter(_vector_jacobian(loss(free).sum(), None, leaves(free)))
     return map_leaves(lambda _: next(pieces), free)
 
 
-def _later(output: Any, slope: Any, nodes: list[State]) -> Tensor:
+def _from_later_steps(output: Any, slope: Any, nodes: list[State]) -> Tensor:
     """What every h_t receives from the steps after it, (batch, time, n): the last one nothing."""
     wanted = [leaf for node in nodes[1:] for leaf in leaves(node)]
-    pieces = iter(_back(output, slope, wanted))
+    pieces = iter(_vector_jacobian(output, slope, wanted))
     later = [flatten(map_leaves(lambda _: next(pieces), node)) for node in nodes[1:]]
     return torch.stack([*later, torch.zeros_like(flatten(nodes[0]))], 1).detach()
 
@@ -220,13 +218,13 @@ def _immediate(cell: Cell, x: Any, before: State, slope: Any) -> Tensor:
     for name, leaf in named_leaves(after):
         if leaf.requires_grad:
             leaf.register_hook(stop(name))
-    _back(output, rows_of(slope), leaves(held))
+    _vector_jacobian(output, rows_of(slope), leaves(held))
     pieces = iter(found.values())
     batch, time = leaves(before)[0].shape[:2]
     return flatten(map_leaves(lambda _: next(pieces), after)).detach().view(batch, time, -1)
 
 
-def _back(output: Any, slope: Any, wanted: list[Tensor]) -> list[Tensor]:
+def _vector_jacobian(output: Any, slope: Any, wanted: list[Tensor]) -> list[Tensor]:
     """slope · ∂output/∂wanted; zeros where nothing depends on it."""
     slopes = [None] * len(leaves(output)) if slope is None else leaves(slope)
     pairs = [pair for pair in zip(leaves(output), slopes, strict=True) if pair[0].requires_grad]

@@ -11,7 +11,7 @@ from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.state import State
 
 
-def growth(cell: Cell, x: Any, state: State) -> float:
+def state_growth(cell: Cell, x: Any, state: State) -> float:
     """ln of how much larger the states of the second half of a run are than those of the first.
 
         ln max_{t ≥ T/2} ‖h_t‖ − ln max_{t < T/2} ‖h_t‖
@@ -32,7 +32,7 @@ def growth(cell: Cell, x: Any, state: State) -> float:
     --------
     >>> from seqdyn.systems.henon import Henon
     >>> cell = Henon().double()
-    >>> abs(growth(cell, torch.zeros(1, 200, 0, dtype=torch.float64), cell.initial_state(1))) < 0.1
+    >>> abs(state_growth(cell, torch.zeros(1, 200, 0, dtype=torch.float64), cell.initial_state(1))) < 0.1
     True
     """
     sizes = torch.cat([part.states() for part in Trajectory(cell, x, state).forward()], 1)[0].norm(dim=1)

@@ -8,6 +8,7 @@ What is measured is a copy in float64, on the CPU, in evaluation mode; the model
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,15 +16,15 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Block, Cell
-from seqdyn.dynamics.derivatives import block, jacobian
-from seqdyn.loops import Record, check_input, scan
+from seqdyn.dynamics.derivatives import record_block, record_jacobian
+from seqdyn.loops import Recorder, check_input, scan
 from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves
 
 NUMBERS_AT_ONCE = 2**19
 """Entries of Jacobians that are held at a time: 4 MiB, which stays in cache."""
 
 
-def measured(cell: Cell) -> Cell:
+def float64_copy(cell: Cell) -> Cell:
     """The copy that is measured: float64, on the CPU, in evaluation mode, without gradients of its own.
 
     Raises
@@ -39,6 +40,12 @@ def measured(cell: Cell) -> Cell:
         if isinstance(part, Cell) and not [*part.parameters(), *part.buffers()]:  # nothing else tells its precision
             part.register_buffer("precision", torch.empty(0, dtype=torch.float64), persistent=False)
     return own
+
+
+def measured(cell: Cell) -> Cell:
+    """The former name of :func:`float64_copy`; it goes in the next release."""
+    warnings.warn("measured is now called float64_copy.", FutureWarning, stacklevel=2)
+    return float64_copy(cell)
 
 
 def _copied(cell: Cell) -> Cell:
@@ -101,11 +108,11 @@ def check_driving(cell: Cell, x: Any) -> tuple[int, int]:
     if not batch:
         raise ValueError(f"x has shape {tuple(leaves(x)[0].shape)}, expected at least one sequence: there is none.")
     for name, leaf in named_leaves(x, "x"):
-        check_finite(name, leaf, ("sequence", "step", *["feature"] * (leaf.dim() - 2)))
+        check_all_finite(name, leaf, ("sequence", "step", *["feature"] * (leaf.dim() - 2)))
     return batch, time
 
 
-def check_finite(name: str, leaf: Tensor, axes: Sequence[str]) -> None:
+def check_all_finite(name: str, leaf: Tensor, axes: Sequence[str]) -> None:
     """Raise if a number is NaN or infinite, and say where the first one stands."""
     bad = ~leaf.isfinite()
     if bad.any():
@@ -146,16 +153,16 @@ class Stretch(NamedTuple):
 
     def jacobians(self) -> Tensor:
         """J_t = ∂h_t/∂h_{t-1}, (batch, steps, n, n)."""
-        found: Tensor = self.recorded(jacobian(self.cell))
+        found: Tensor = self.recorded(record_jacobian(self.cell))
         return found
 
     def blocks(self) -> Block:
         """[A_t B_t; C_t D_t], each (batch, steps, ·, ·)."""
-        found: Block = self.recorded(block(self.cell))
+        found: Block = self.recorded(record_block(self.cell))
         return found
 
     @torch.no_grad()
-    def recorded(self, record: Record) -> Any:
+    def recorded(self, record: Recorder) -> Any:
         """What a recorder says of every step, leaves (batch, steps, …).
 
         A step is pure, so that steps are as good as rows of a batch: all are recorded at once.
@@ -171,7 +178,7 @@ class Trajectory:
     Parameters
     ----------
     cell : Cell
-        It stays as it is; see :func:`measured`.
+        It stays as it is; see :func:`float64_copy`.
     x : Tensor, shape (batch, time, *inputs), or a tree of such
     state : State, optional
         h_{-1}; the cell's initial state if None.
@@ -193,7 +200,7 @@ class Trajectory:
     """
 
     def __init__(self, cell: Cell, x: Any, state: State | None = None, *, numbers: int | None = None):
-        self.cell = measured(cell)
+        self.cell = float64_copy(cell)
         self.x = x
         self.batch, self.time = check_driving(cell, x)
         first = double(map_leaves(lambda leaf: leaf[:, :1], x))

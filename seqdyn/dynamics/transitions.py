@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.checks import check_choice, check_count
-from seqdyn.dynamics.lag_products import Ladder
+from seqdyn.dynamics.lag_products import LagProducts
 from seqdyn.dynamics.products import Scaled, compose, joined, log_norm, scaled, total
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.state import State
@@ -133,7 +133,7 @@ def transition_norms(
     wanted = _checked_lags(lags, trajectory.time)
     if starts is not None:
         check_count("starts", starts, 1)
-    ladder = Ladder(wanted, trajectory, starts, numbers)
+    ladder = LagProducts(wanted, trajectory, starts, numbers)
     chosen = {lag: ladder.starts(lag, starts) for lag in wanted}
     values = {lag: torch.empty(trajectory.batch, len(at), dtype=torch.float64) for lag, at in chosen.items()}
     for lag, begin, products in ladder.climb():

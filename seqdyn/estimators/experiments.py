@@ -9,7 +9,7 @@ import numpy as np
 
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 
 Array = np.ndarray[Any, Any]
 
@@ -51,12 +51,12 @@ class Experiments(NamedTuple):
             return Scaling.identity(rows.shape[1]), Scaling.identity(known.shape[1])
         return scaling_at_rest(rows, len(rows)), scaling_at_rest(known, len(rows))
 
-    def records(self, inputs: Scaling, outputs: Scaling) -> list[Record]:
+    def records(self, inputs: Scaling, outputs: Scaling) -> list[DataRecord]:
         """One record an experiment, in scaled units."""
         ends = np.cumsum(self.sequences.lengths)[:-1]
         x, y = inputs.apply(self.sequences.rows), outputs.apply(self.known)
         weight = np.broadcast_to(self.weight[:, None], y.shape)
-        return [Record.of(*parts) for parts in zip(*(np.split(part, ends) for part in (x, y, weight)), strict=True)]
+        return [DataRecord.of(*parts) for parts in zip(*(np.split(part, ends) for part in (x, y, weight)), strict=True)]
 
 
 def scaling_at_rest(values: Array, rows: int) -> Scaling:

@@ -13,10 +13,10 @@ from seqdyn.checks import outside
 from seqdyn.identification.choice import LARGEST_ORDER
 from seqdyn.identification.excitation import delay_message
 from seqdyn.identification.identify import Identification, Settings
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 
 
-def warn_of(found: Identification, records: Sequence[Record], settings: Settings) -> None:
+def warn_of(found: Identification, records: Sequence[DataRecord], settings: Settings) -> None:
     """Warn of what the data do not tell, and of what was changed.
 
     Parameters
@@ -37,7 +37,7 @@ def warn_of(found: Identification, records: Sequence[Record], settings: Settings
         warnings.warn(message, stacklevel=outside())
 
 
-def _constant_outputs(records: Sequence[Record]) -> Iterator[str]:
+def _constant_outputs(records: Sequence[DataRecord]) -> Iterator[str]:
     outputs = np.concatenate([record.y for record in records])
     for place in np.flatnonzero(np.nanmax(outputs, axis=0) == np.nanmin(outputs, axis=0)):
         yield f"Output {place} never changes: the model is this constant. Check the sensor, or leave it out."
@@ -63,7 +63,7 @@ def _of_focus(found: Identification, settings: Settings) -> Iterator[str]:
         )
 
 
-def _of_stability(found: Identification, records: Sequence[Record], stable: bool) -> Iterator[str]:
+def _of_stability(found: Identification, records: Sequence[DataRecord], stable: bool) -> Iterator[str]:
     moduli, longest = np.abs(found.system.poles()), max(len(record.x) for record in records)
     radius = float(moduli[moduli < 1.0].max(initial=0.0))  # the drift of the outputs is meant to stay
     grew = found.spectral_radius_before > 1.0 + 1e-6  # an integrator or an undamped mode does not

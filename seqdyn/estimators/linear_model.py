@@ -22,8 +22,8 @@ from seqdyn.estimators.residual_tests import errors_of, residual_tests
 from seqdyn.estimators.starts import is_estimate
 from seqdyn.estimators.tasks import NumberEstimator, counted
 from seqdyn.identification.identify import least_squares_starts
-from seqdyn.identification.kalman import filtered, predicted, prediction_deviation
-from seqdyn.identification.records import Record
+from seqdyn.identification.kalman import filtered, prediction_deviation, predictions_ahead
+from seqdyn.identification.records import DataRecord
 from seqdyn.identification.system import BlockForm, ControlForm, LinearSystem
 from seqdyn.state import State, flatten, unflatten
 
@@ -222,7 +222,7 @@ class LinearModel(NumberEstimator):
         k, system = _checked_ahead(y, steps_ahead), self._noisy_system()
         sequences, numbers = self._measured(sequences, y)
         records = _records(sequences, numbers, self._starts(initial_state, sequences, numbers))
-        found = [np.concatenate([predicted(system, *record, k) for record in records])]
+        found = [np.concatenate([predictions_ahead(system, *record, k) for record in records])]
         if return_std:
             found.append(np.concatenate([prediction_deviation(system, record.y, k) for record in records]))
         answer = [self._container(values, sequences) for values in found]
@@ -292,7 +292,7 @@ class LinearModel(NumberEstimator):
             return super()._best_start(sequences, numbers)
         weight = 1.0 / self.target_scaling_.scale**2
         records = [
-            Record.of(sequences.rows[first : first + length], numbers[first : first + length], weight)
+            DataRecord.of(sequences.rows[first : first + length], numbers[first : first + length], weight)
             for first, length in zip(sequences.starts, sequences.lengths, strict=True)
         ]
         return self._as_state(least_squares_starts(self.system_, records))
@@ -340,7 +340,7 @@ class LinearModel(NumberEstimator):
         def ahead(sequences: Sequences, table: Array, weight: Array, start: State | None) -> Array:
             numbers = counted(table, weight)
             records = _records(sequences, numbers, self._starts(start, sequences, numbers))
-            return np.concatenate([predicted(system, *record, k) for record in records])
+            return np.concatenate([predictions_ahead(system, *record, k) for record in records])
 
         return self._r2(X, y, sample_weight, initial_state, ahead)
 

@@ -20,7 +20,7 @@ from seqdyn.data.scaling import Scaling
 from seqdyn.estimators.linear_model import linear_of, scaled_system
 from seqdyn.estimators.observers import ReachObserver
 from seqdyn.estimators.tasks import NumberTask
-from seqdyn.identification.stability import pulled_inside, spectral_radius
+from seqdyn.identification.stability import largest_modulus, pulled_inside
 from seqdyn.identification.system import LinearSystem
 from seqdyn.training.batches import Rows
 from seqdyn.training.checkpoint import Checkpoint
@@ -103,7 +103,7 @@ def keep_stable(linear: Linear) -> None:
         Changed in place.
     """
     transition = linear.transition.detach().cpu().double().numpy()
-    radius = spectral_radius(transition)
+    radius = largest_modulus(transition)
     if radius < 1.0:
         return
     warnings.warn(
@@ -126,4 +126,4 @@ def delay_line_scaling(own: Autoregression, scaling: Scaling) -> Scaling:
 def is_filter(system: LinearSystem) -> bool:
     """Whether its noise gain makes a stable filter of a system, with transition D − K B."""
     gain = system.noise_gain
-    return gain is not None and spectral_radius(system.transition - gain @ system.readout) < 1.0
+    return gain is not None and largest_modulus(system.transition - gain @ system.readout) < 1.0

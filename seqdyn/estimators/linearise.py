@@ -12,7 +12,7 @@ from torch import Tensor
 from seqdyn.cell import Cell
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.estimators.tasks import NumberEstimator
-from seqdyn.identification.linearisation import about, along
+from seqdyn.identification.linearisation import linearised_along, linearised_at
 from seqdyn.identification.system import LinearSystem
 from seqdyn.predictor import Predictor
 from seqdyn.state import State
@@ -110,7 +110,7 @@ def _dispatch(cell: Cell, x: Array, state: State | None, dt: float) -> LinearSys
         raise ValueError(
             f"x has shape {x.shape}, expected (features,) for an operating input or (time, features) for a trajectory."
         )
-    return about(cell, x, state, dt) if x.ndim == 1 else along(cell, x, state, dt)
+    return linearised_at(cell, x, state, dt) if x.ndim == 1 else linearised_along(cell, x, state, dt)
 
 
 def _predictor(model: Any) -> Predictor:

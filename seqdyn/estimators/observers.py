@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell
-from seqdyn.dynamics.state_gradients import reached, remembers, sweep
+from seqdyn.dynamics.state_gradients import remembers, share_reached, sweep
 from seqdyn.loops import scan
 from seqdyn.state import detach, leaves, map_leaves, steps, take
 from seqdyn.training.batches import Batch
@@ -89,7 +89,7 @@ def _reach(cell: Cell, batch: Batch, slope: Tensor) -> float:
             state = scan(cell, before.x, state, reset=before.reset).state
     end = steps(slope, head)
     run = sweep(cell, after.x, lambda output: (output * end).sum(), detach(state), after.reset)
-    return reached(run, after.mask)
+    return share_reached(run, after.mask)
 
 
 def _excerpt(batch: Batch, slope: Tensor) -> tuple[Batch, Tensor]:

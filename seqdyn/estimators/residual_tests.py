@@ -11,8 +11,8 @@ import pandas as pd
 from scipy.stats import chi2
 
 from seqdyn.checks import check_count
-from seqdyn.identification.correlation import changes, cross_correlation, whiteness
-from seqdyn.identification.kalman import predicted
+from seqdyn.identification.correlation import cross_correlation, varies, whiteness
+from seqdyn.identification.kalman import predictions_ahead
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
@@ -42,7 +42,7 @@ def errors_of(system: LinearSystem, x: Array, y: Array, start: Array) -> Errors:
         h_{-1}.
     """
     free = y - system.simulate(x, start)[0]
-    return Errors(x, free if system.noise_gain is None else y - predicted(system, x, y, start, 1), free)
+    return Errors(x, free if system.noise_gain is None else y - predictions_ahead(system, x, y, start, 1), free)
 
 
 def residual_tests(records: Sequence[Errors], lags: int, names: tuple[list[str], list[str]]) -> pd.DataFrame:
@@ -93,7 +93,7 @@ def _found(errors: Errors, lags: int, names: tuple[list[str], list[str]]) -> Ite
         yield "whiteness", name, "", *whiteness(errors.ahead[:, output], lags), "raise the order"
         for column, source in enumerate(names[1]):
             seen = errors.inputs[:, column]
-            if not changes(seen) or not changes(errors.ahead[:, output]):
+            if not varies(seen) or not varies(errors.ahead[:, output]):
                 continue
             for test, left, reach, advice in tests:
                 statistic, freedom = cross_correlation(left[:, output], seen, reach)

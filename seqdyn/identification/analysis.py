@@ -14,7 +14,7 @@ import numpy as np
 from seqdyn.checks import check_count
 from seqdyn.identification.estimation import Estimation
 from seqdyn.identification.frequency import FrequencyResponse, checked_frequencies, response_at
-from seqdyn.identification.lasting_modes import at_rest, driven_states, lasting
+from seqdyn.identification.lasting_modes import lasting, state_at_rest, without_undriven_modes
 from seqdyn.identification.zeros import invariant_zeros
 
 Array = np.ndarray[Any, Any]
@@ -296,7 +296,7 @@ class Analysis:
         array([[5.]])
         """
         part = self.input_output_part()
-        return self.feedthrough + part.readout @ at_rest(part.transition, part.input_map)
+        return self.feedthrough + part.readout @ state_at_rest(part.transition, part.input_map)
 
     def steady_state(self, x: Any) -> Array:
         """The state that stays as it is when x is held: h = (I − D)⁻¹ (C x + h_0).
@@ -325,7 +325,7 @@ class Analysis:
         values = np.asarray(x, dtype=np.float64)
         if values.shape != self.input_map.shape[1:]:
             raise ValueError(f"x has shape {values.shape}, expected {self.input_map.shape[1:]}: one number an input.")
-        return at_rest(self.transition, (self.input_map @ values + self.state_offset)[:, None])[:, 0]
+        return state_at_rest(self.transition, (self.input_map @ values + self.state_offset)[:, None])[:, 0]
 
     def frequency_response(self, frequencies: Any = None) -> FrequencyResponse:
         """The response to sinusoids: H(f) = A + B (zI − D)⁻¹ C with z = exp(2πi f dt).
@@ -424,8 +424,8 @@ class Analysis:
         """
         if not len(lasting(self.poles())):
             return self
-        forth, back = driven_states(self.transition, self.input_map)
-        onto, out_of = driven_states((forth @ self.transition @ back).T, (self.readout @ back).T)
+        forth, back = without_undriven_modes(self.transition, self.input_map)
+        onto, out_of = without_undriven_modes((forth @ self.transition @ back).T, (self.readout @ back).T)
         forth, back = out_of.T @ forth, back @ onto.T
         if len(forth) == self.order:
             return self

@@ -17,7 +17,7 @@ from scipy.linalg import block_diag, null_space
 
 from seqdyn.identification.estimation import Directions, Estimation
 from seqdyn.identification.hankel import triangular
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
@@ -25,7 +25,7 @@ MOST_LAGS = 10
 """Lags of outputs and of inputs that ``"auto"`` tries."""
 ROWS_A_REGRESSOR = 4
 """Steps that the largest model ``"auto"`` tries has for every regressor."""
-EXACT = 1e-16
+LEAST_VARIANCE = 1e-16
 """Variance, in units of the outputs, that is rounding alone."""
 MOST_NUMBERS = 500_000
 """Numbers that the directions of an estimation may hold."""
@@ -38,7 +38,7 @@ class Lags(NamedTuple):
     inputs: int
 
 
-class Trial(NamedTuple):
+class LagTrial(NamedTuple):
     """One choice of lags: regressors of every output, and the corrected criterion of Akaike."""
 
     output_lags: int
@@ -76,10 +76,10 @@ class Regression:
     steps: int
 
     @classmethod
-    def of(cls, records: Sequence[Record], lags: Lags, delays: Sequence[int]) -> Regression:
+    def of(cls, records: Sequence[DataRecord], lags: Lags, delays: Sequence[int]) -> Regression:
         """The regression over all records; none reaches over a border. Weights have the mean 1."""
         inputs, outputs = records[0].x.shape[1], records[0].y.shape[1]
-        rows = [_rows(record, lags, np.asarray(delays, dtype=int)) for record in records]
+        rows = [_rows_of_regression(record, lags, np.asarray(delays, dtype=int)) for record in records]
         regressors, weight = np.concatenate([row for row, _ in rows]), np.concatenate([weight for _, weight in rows])
         factor = np.zeros((regressors.shape[1], regressors.shape[1]))
         weighted = regressors * np.sqrt(weight / weight.mean() if len(weight) else weight)[:, None]
@@ -104,7 +104,7 @@ class Regression:
         own, given = self.outputs * lags.outputs, self.inputs * (lags.inputs + 1)
         return np.concatenate([np.arange(own), np.arange(past, past + given), [count - 1]])
 
-    def trial(self, lags: Lags) -> Trial:
+    def trial(self, lags: Lags) -> LagTrial:
         """The criterion of these lags.
 
             AICc = T (ln det E + l) + 2 l T (k + (l + 1)/2) / (T − k − l − 1)        k regressors, l outputs
@@ -116,12 +116,12 @@ class Regression:
         """
         steps, outputs, count = self.steps, self.outputs, len(self._columns(lags))
         free = steps - count - outputs - 1
-        determinant = _log_determinant(self.solved(lags).covariance, EXACT)
+        determinant = _log_determinant(self.solved(lags).covariance, LEAST_VARIANCE)
         penalty = 2 * outputs * steps * (count + (outputs + 1) / 2) / free if free > 0 else math.inf
-        return Trial(*lags, count, steps * (determinant + outputs) + penalty)
+        return LagTrial(*lags, count, steps * (determinant + outputs) + penalty)
 
 
-def _rows(record: Record, lags: Lags, delays: Array) -> tuple[Array, Array]:
+def _rows_of_regression(record: DataRecord, lags: Lags, delays: Array) -> tuple[Array, Array]:
     """[Φ y] of one record, the steps of which everything is known; and what they count."""
     reach = max(lags.outputs, lags.inputs + int(delays.max(initial=0)))
     step = np.arange(reach, len(record.x))
@@ -133,9 +133,9 @@ def _rows(record: Record, lags: Lags, delays: Array) -> tuple[Array, Array]:
     return rows[known], record.weight[step[known]].min(axis=1)
 
 
-def search(
-    records: Sequence[Record], outputs: Iterable[int] | None, inputs: Iterable[int] | None, delays: Sequence[int]
-) -> list[Trial]:
+def lag_trials(
+    records: Sequence[DataRecord], outputs: Iterable[int] | None, inputs: Iterable[int] | None, delays: Sequence[int]
+) -> list[LagTrial]:
     """The criterion of every choice of lags, over the same steps.
 
     Parameters
@@ -188,7 +188,7 @@ def arx_system(regression: Regression, delays: Sequence[int]) -> LinearSystem:
     gain = np.eye(order, outputs) if lags.outputs else np.zeros((order, outputs))  # an error is a part of y_t
     directions = None
     if outputs * found.root.shape[1] * (order + inputs) * (order + outputs) <= MOST_NUMBERS:
-        directions = _directions(found, covariance, lags, inputs)
+        directions = _coefficient_directions(found, covariance, lags, inputs)
     return LinearSystem(
         free.feedthrough,
         free.readout,
@@ -198,7 +198,7 @@ def arx_system(regression: Regression, delays: Sequence[int]) -> LinearSystem:
         free.state_offset,
         gain,
         covariance,
-        estimation=_estimation(regression, found, directions, _undetermined(found, lags, inputs)),
+        estimation=_estimation_of(regression, found, directions, _undetermined(found, lags, inputs)),
     ).with_input_delay(delays)
 
 
@@ -232,7 +232,7 @@ def _moved_on(lags: Lags, inputs: int, outputs: int) -> Array:
     )
 
 
-def _directions(found: Solution, covariance: Array, lags: Lags, inputs: int) -> Directions:
+def _coefficient_directions(found: Solution, covariance: Array, lags: Lags, inputs: int) -> Directions:
     """A root of R ⊗ (ΦᵀΦ)⁻¹, the covariance of θ, as changes of the system."""
     values, vectors = np.linalg.eigh(covariance)
     loose = vectors * np.sqrt(np.maximum(values, 0.0))
@@ -249,7 +249,7 @@ def _undetermined(found: Solution, lags: Lags, inputs: int) -> Directions | None
     return _companion(changes.reshape(-1, *found.coefficients.shape), lags, inputs)
 
 
-def _estimation(
+def _estimation_of(
     regression: Regression, found: Solution, directions: Directions | None, undetermined: Directions | None
 ) -> Estimation:
     steps, outputs = regression.steps, regression.outputs

@@ -11,10 +11,10 @@ import numpy as np
 from scipy.stats import chi2
 
 from seqdyn.identification.correlation import cross_correlation
-from seqdyn.identification.focus import Focus, Freedom, Prediction, Simulation, free_run_errors
+from seqdyn.identification.focus import Focus, Freedom, Prediction, Simulation, simulation_errors
 from seqdyn.identification.hankel import TooShort, horizon
 from seqdyn.identification.prediction_error import completed, innovation_form, one_step_errors
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 from seqdyn.identification.refinement import Fit
 from seqdyn.identification.subspace import Subspace
 
@@ -25,15 +25,15 @@ FEEDBACK_ORDER = 6
 """The same where inputs hold the last outputs, and no criterion on singular values applies."""
 FARTHER = 4
 """Orders beyond the best so far that are searched in any case."""
-LAGS = 20
+WHITENESS_LAGS = 20
 """Steps over which errors are looked at for what is left in them."""
-UNSURE, UNLIKELY = 0.01, 1e-4
+NOT_WHITE, UNEXPLAINED = 0.01, 1e-4
 """p-values below which errors are not taken to be white, and a model is taken to be wrong."""
-EXACT = 1e-8
+EXACT_ERROR = 1e-8
 """Error, in units of the outputs, that is rounding alone."""
 
 
-class Trial(NamedTuple):
+class OrderTrial(NamedTuple):
     """One order of one focus: RMS errors over the validation part, in units of the outputs given.
 
     ``focus`` "prediction": one step ahead; "simulation": of the free run.
@@ -52,7 +52,7 @@ class Trial(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Split:
+class ValidationSplit:
     """Every record cut in two: what a fit is made of, and where it is compared.
 
     Attributes
@@ -63,12 +63,12 @@ class Split:
         The steps after the beginning.
     """
 
-    heads: list[Record]
-    whole: list[Record]
+    heads: list[DataRecord]
+    whole: list[DataRecord]
     late: list[Array]
 
     @classmethod
-    def of(cls, records: Sequence[Record], fraction: float) -> Split:
+    def of(cls, records: Sequence[DataRecord], fraction: float) -> ValidationSplit:
         """The last ``fraction`` of every record set aside; records too short for both parts are left out."""
         cuts = [len(record.x) - max(1, round(fraction * len(record.x))) for record in records]
         pairs = [(record, cut) for record, cut in zip(records, cuts, strict=True) if cut > 0]
@@ -100,15 +100,17 @@ class Split:
         return math.sqrt(total / self.counted) if np.isfinite(total) and self.counted else np.inf
 
 
-class Attempt(NamedTuple):
+class FittedTrial(NamedTuple):
     """A trial, and the better of its fits to the beginnings; whether that came from the fit of the free run."""
 
-    trial: Trial
+    trial: OrderTrial
     fit: Fit
     from_simulation: bool = False
 
 
-def attempts(focus: Focus, split: Split, order: int | None, block_rows: int | None, refine: bool) -> list[Attempt]:
+def fitted_trials(
+    focus: Focus, split: ValidationSplit, order: int | None, block_rows: int | None, refine: bool
+) -> list[FittedTrial]:
     """Every order, fitted on the beginnings and compared over the ends.
 
     Parameters
@@ -129,27 +131,29 @@ def attempts(focus: Focus, split: Split, order: int | None, block_rows: int | No
     candidates = focus.candidates(data)
     largest = min(FEEDBACK_ORDER if data.inputs_hold_outputs else LARGEST_ORDER, candidates.largest_order)
     if order is not None:
-        return [_attempt(focus, split, candidates, order, refine)]
-    found: list[Attempt] = []
+        return [_fitted_trial(focus, split, candidates, order, refine)]
+    found: list[FittedTrial] = []
     for order in range(1, largest + 1):
-        leader = best(found, split.whole) if found else None
+        leader = best_by_criterion(found, split.whole) if found else None
         far = leader is not None and order > leader.trial.order + FARTHER
-        found.append(_attempt(focus, split, candidates, order, refine and not far))
-        if far and refine and best(found, split.whole) is found[-1]:
-            found[-1] = _attempt(focus, split, candidates, order, refine)
+        found.append(_fitted_trial(focus, split, candidates, order, refine and not far))
+        if far and refine and best_by_criterion(found, split.whole) is found[-1]:
+            found[-1] = _fitted_trial(focus, split, candidates, order, refine)
     return found
 
 
-def _attempt(focus: Focus, split: Split, candidates: Subspace, order: int, refine: bool) -> Attempt:
+def _fitted_trial(focus: Focus, split: ValidationSplit, candidates: Subspace, order: int, refine: bool) -> FittedTrial:
     first, _ = focus.begin(candidates, order)
     before = split.error(focus, first)
-    last = focus.refine(first, tolerance=1e-4) if refine and before > EXACT else first
+    last = focus.refine(first, tolerance=1e-4) if refine and before > EXACT_ERROR else first
     after = before if last is first else split.error(focus, last)
-    trial = Trial(focus.name, order, float(candidates.singular_values[order - 1]), before, after)
-    return Attempt(trial, last if after < before else first)
+    trial = OrderTrial(focus.name, order, float(candidates.singular_values[order - 1]), before, after)
+    return FittedTrial(trial, last if after < before else first)
 
 
-def from_free_run(ahead: Attempt, free: Fit, split: Split, block_rows: int | None, freedom: Freedom) -> Attempt:
+def from_free_run(
+    ahead: FittedTrial, free: Fit, split: ValidationSplit, block_rows: int | None, freedom: Freedom
+) -> FittedTrial:
     """The attempt to predict, or one whose search begins at the free run's fit of the same order, if that is better.
 
     Two searches may end in two places that the errors one step ahead can hardly tell apart: of a model that cannot be
@@ -161,18 +165,18 @@ def from_free_run(ahead: Attempt, free: Fit, split: Split, block_rows: int | Non
     free : Fit
         Of the free run over the beginnings.
     split, block_rows
-        As in :func:`attempts`.
+        As in :func:`fitted_trials`.
     freedom : Freedom
     """
     data = horizon(split.heads, free.system.order, block_rows)
     simulation, prediction = Simulation.of(split.heads, freedom), Prediction.of(split.heads, freedom)
     fit = prediction.from_simulation(simulation, free, data, tolerance=1e-4)
-    if not comparable(ahead.fit, fit, split.heads) or not _runs_closer(fit, ahead.fit, split):
+    if not explained_by_size(ahead.fit, fit, split.heads) or not _runs_closer(fit, ahead.fit, split):
         return ahead
-    return Attempt(ahead.trial._replace(refined_error=split.error(prediction, fit)), fit, True)
+    return FittedTrial(ahead.trial._replace(refined_error=split.error(prediction, fit)), fit, True)
 
 
-def comparable(fit: Fit, other: Fit, records: Sequence[Record]) -> bool:
+def explained_by_size(fit: Fit, other: Fit, records: Sequence[DataRecord]) -> bool:
     """Whether the one-step errors of another fit of the same order are no larger than its d numbers can explain.
 
     T ln (Σ ‖e‖² of the other / Σ ‖e‖² of the fit) ≤ d
@@ -182,19 +186,19 @@ def comparable(fit: Fit, other: Fit, records: Sequence[Record]) -> bool:
     return known_steps(records) * math.log(other.error / fit.error) <= parameters(fit.system.order, records)
 
 
-def _runs_closer(one: Fit, other: Fit, split: Split) -> bool:
-    runs = [split.root_mean_square(free_run_errors(split.whole, innovation_form(fit))) for fit in (one, other)]
+def _runs_closer(one: Fit, other: Fit, split: ValidationSplit) -> bool:
+    runs = [split.root_mean_square(simulation_errors(split.whole, innovation_form(fit))) for fit in (one, other)]
     return runs[0] < runs[1]
 
 
-def static(records: Sequence[Record], split: Split, freedom: Freedom) -> Attempt:
+def static(records: Sequence[DataRecord], split: ValidationSplit, freedom: Freedom) -> FittedTrial:
     """The model without states, y_t = A x_t + y_0."""
     fit = Simulation.of(records, freedom).static()
-    error = split.root_mean_square(free_run_errors(split.whole, fit))
-    return Attempt(Trial("simulation", 0, np.inf, error, error), fit)
+    error = split.root_mean_square(simulation_errors(split.whole, fit))
+    return FittedTrial(OrderTrial("simulation", 0, np.inf, error, error), fit)
 
 
-def best(tried: Sequence[Attempt], records: Sequence[Record]) -> Attempt:
+def best_by_criterion(tried: Sequence[FittedTrial], records: Sequence[DataRecord]) -> FittedTrial:
     """The order of the least criterion, Akaike's with the validation error: N ln(error²) + 2 d(n).
 
         d(n) = n (2 outputs + inputs) + outputs · inputs        N known outputs
@@ -206,21 +210,21 @@ def best(tried: Sequence[Attempt], records: Sequence[Record]) -> Attempt:
     known = sum(int((record.weight > 0).sum()) for record in records)
     spent = np.array([parameters(one.trial.order, records) for one in tried])
     errors = np.array([one.trial.error for one in tried])
-    return tried[int((known * np.log(np.square(errors) + EXACT**2) + 2 * spent).argmin())]
+    return tried[int((known * np.log(np.square(errors) + EXACT_ERROR**2) + 2 * spent).argmin())]
 
 
-def parameters(order: int, records: Sequence[Record]) -> int:
+def parameters(order: int, records: Sequence[DataRecord]) -> int:
     """d(n) = n (2 outputs + inputs) + outputs · inputs."""
     inputs, outputs = records[0].x.shape[1], records[0].y.shape[1]
     return order * (2 * outputs + inputs) + outputs * inputs
 
 
-def known_steps(records: Sequence[Record]) -> float:
+def known_steps(records: Sequence[DataRecord]) -> float:
     """Known outputs, a mean over the outputs."""
     return sum(float((record.weight > 0).mean(axis=1).sum()) for record in records)
 
 
-def worth_refining(attempt: Attempt, records: Sequence[Record]) -> bool:
+def worth_refining(attempt: FittedTrial, records: Sequence[DataRecord]) -> bool:
     """Whether the search is to follow the closed form: where it was better over the ends.
 
     One step ahead it is the most likely fit, and is followed unless it was worse than its d numbers can explain,
@@ -235,12 +239,12 @@ def worth_refining(attempt: Attempt, records: Sequence[Record]) -> bool:
     return trial.refined_error <= trial.subspace_error * math.exp(spent)
 
 
-def leaves_white(fit: Fit, records: Sequence[Record]) -> bool:
+def leaves_white(fit: Fit, records: Sequence[DataRecord]) -> bool:
     """Whether what the free run leaves of the records is white: then no fit is more likely."""
-    return is_white(free_run_errors(records, fit), UNSURE)
+    return is_white(simulation_errors(records, fit), NOT_WHITE)
 
 
-def explains(fit: Fit, records: Sequence[Record]) -> bool:
+def explains(fit: Fit, records: Sequence[DataRecord]) -> bool:
     """Whether the errors one step ahead are white, and know nothing of the inputs so far: the model can be right.
 
     References
@@ -248,16 +252,16 @@ def explains(fit: Fit, records: Sequence[Record]) -> bool:
     Ljung (1999), System Identification, section 16.6.
     """
     errors = one_step_errors(completed(records, fit), fit)
-    return is_white(errors, UNLIKELY) and _deaf(errors, records)
+    return is_white(errors, UNEXPLAINED) and _deaf(errors, records)
 
 
-def runs_closer_by_far(simulation: Attempt, prediction: Attempt, split: Split) -> bool:
+def runs_closer_by_far(simulation: FittedTrial, prediction: FittedTrial, split: ValidationSplit) -> bool:
     """Whether the free run's fit runs closer to the ends than the d numbers of the other can explain.
 
     ln (Σ ‖e‖² of the prediction / Σ ‖e‖² of the simulation) > 4 d / T
     """
     run, other = (
-        float(split.squares(free_run_errors(split.whole, fit)).sum())
+        float(split.squares(simulation_errors(split.whole, fit)).sum())
         for fit in (simulation.fit, innovation_form(prediction.fit))
     )
     spent = parameters(prediction.trial.order, split.heads) / known_steps(split.heads)
@@ -271,7 +275,7 @@ def is_white(errors: Sequence[Array], level: float) -> bool:
     ----------
     Ljung & Box (1978), On a measure of lack of fit in time series models.
     """
-    reach = min(LAGS, *(len(error) - 1 for error in errors))
+    reach = min(WHITENESS_LAGS, *(len(error) - 1 for error in errors))
     count = sum(len(error) for error in errors)
     power = sum((error**2).sum(axis=0) for error in errors)
     if reach < 1 or not np.all(power > 0):
@@ -282,13 +286,13 @@ def is_white(errors: Sequence[Array], level: float) -> bool:
     return bool(chi2.sf(statistic, reach).min() > level / len(statistic))
 
 
-def _deaf(errors: Sequence[Array], records: Sequence[Record]) -> bool:
+def _deaf(errors: Sequence[Array], records: Sequence[DataRecord]) -> bool:
     """Whether errors do not correlate with the inputs of the same and of earlier steps."""
-    long = [(error, record.x) for error, record in zip(errors, records, strict=True) if len(error) > 4 * LAGS]
+    long = [(error, record.x) for error, record in zip(errors, records, strict=True) if len(error) > 4 * WHITENESS_LAGS]
     for output, column in np.ndindex(errors[0].shape[1], records[0].x.shape[1]):
         pairs = [(e[:, output], x[:, column]) for e, x in long if np.ptp(e[:, output]) and np.ptp(x[:, column])]
-        found = [cross_correlation(error, seen, range(LAGS + 1)) for error, seen in pairs]
+        found = [cross_correlation(error, seen, range(WHITENESS_LAGS + 1)) for error, seen in pairs]
         statistic, freedom = (sum(part) for part in zip(*found, strict=True)) if found else (0.0, 1)
-        if chi2.sf(statistic, freedom) < UNLIKELY / errors[0].shape[1] / records[0].x.shape[1]:
+        if chi2.sf(statistic, freedom) < UNEXPLAINED / errors[0].shape[1] / records[0].x.shape[1]:
             return False
     return True

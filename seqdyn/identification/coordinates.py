@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqdyn.identification.balance import balancing, gramian_roots
-from seqdyn.identification.delay import behind, changes_behind, checked_delays, register
+from seqdyn.identification.delay import behind, changes_behind, checked_delays, shift_register
 
 if TYPE_CHECKING:
     from seqdyn.identification.system import LinearSystem
@@ -175,7 +175,7 @@ def with_input_delay(system: LinearSystem, delays: int | Sequence[int]) -> Linea
     >>> echo.with_input_delay(2).impulse_response(5).ravel()
     array([0.  , 0.  , 1.  , 0.5 , 0.25])
     """
-    held = register(checked_delays(delays, system.inputs))
+    held = shift_register(checked_delays(delays, system.inputs))
     feedthrough, readout, input_map, transition = behind(
         held, system.feedthrough, system.readout, system.input_map, system.transition
     )

@@ -49,13 +49,13 @@ def whiteness(errors: Array, lags: int) -> tuple[float, float]:
     pairs = np.array([np.count_nonzero(known[k:] & known[:-k]) for k in steps])
     products = np.array([deviation[k:] @ deviation[:-k] for k in steps])
     used = pairs >= lags
-    if not changes(errors) or not used.any():
+    if not varies(errors) or not used.any():
         return np.nan, np.nan
     statistic = time * (time + 2) * float((products[used] ** 2 / pairs[used]).sum()) / power**2
     return statistic, float(chi2.sf(statistic, used.sum()))
 
 
-def changes(values: Array) -> bool:
+def varies(values: Array) -> bool:
     """Whether the known values are not all the same."""
     known = values[~np.isnan(values)]
     return bool(len(known) and np.ptp(known) > 0)

@@ -80,7 +80,7 @@ def check_shorter(delays: Sequence[int], lengths: Array) -> None:
         )
 
 
-def register(delays: Sequence[int]) -> Register:
+def shift_register(delays: Sequence[int]) -> Register:
     """The shift register of these delays.
 
     Parameters
@@ -95,7 +95,7 @@ def register(delays: Sequence[int]) -> Register:
 
     Examples
     --------
-    >>> register([2, 0]).shift
+    >>> shift_register([2, 0]).shift
     array([[0., 0.],
            [1., 0.]])
     """

@@ -131,7 +131,7 @@ class Estimation:
         return replace(self, directions=found, undetermined=unknown)
 
 
-def spread(change: Callable[[float, int], Array], count: int, step: float = 1e-4) -> Array:
+def central_differences(change: Callable[[float, int], Array], count: int, step: float = 1e-4) -> Array:
     """The root of the covariance of a function of the system: its changes along all directions.
 
     Parameters

@@ -11,21 +11,21 @@ import torch
 from scipy.stats import chi2
 
 from seqdyn.identification.hankel import Factor
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 
 Array = np.ndarray[Any, Any]
 ILL_CONDITIONED = 1e3
 """Condition number of the inputs' Hankel matrix from which N4SID weighting is not to be trusted."""
 LONGEST_DELAY = 25
 """Steps of delay that are looked for."""
-UNLIKELY = 1e-3
+EFFECT_LEVEL = 1e-3
 """p-value below which coefficients are not all nothing."""
 LONG_DELAY = 2
 """Steps of delay that a low order does not mind."""
 INFLATION = 50.0
 """Variance inflation factor from which an input nearly follows from the others: a gain that would be known to 10 % is
 known to 70 %, and has the wrong sign in 7 of 100 cases."""
-AHEAD = 10
+FUTURE_STEPS = 10
 """Steps of future inputs that are looked at."""
 
 
@@ -60,12 +60,12 @@ class Excitation:
     def __str__(self) -> str:
         facts = (
             f"The inputs excite {self.order} of {self.block_rows} block rows (condition {self.condition:.3g}); "
-            f"levels {self.levels.tolist()}, delay {_steps(self.delay)} steps."
+            f"levels {self.levels.tolist()}, delay {_spoken_delays(self.delay)} steps."
         )
         return "\n".join([facts, *self.messages])
 
 
-def excitation(records: Sequence[Record], data: Factor, order: int, weighting: str) -> Excitation:
+def excitation(records: Sequence[DataRecord], data: Factor, order: int, weighting: str) -> Excitation:
     """Examine the inputs of some records.
 
     Parameters
@@ -135,12 +135,12 @@ def delay_message(delay: Array, order: int) -> str:
     if seen.max(initial=0) <= LONG_DELAY or 2 * seen.sum() < order:
         return ""
     return (
-        f"A delay of {_steps(delay)} steps is seen, which takes as many states: set input_delay='auto', or shift the "
-        "inputs by it."
+        f"A delay of {_spoken_delays(delay)} steps is seen, which takes as many states: set input_delay='auto', "
+        "or shift the inputs by it."
     )
 
 
-def _steps(delay: Array) -> str:
+def _spoken_delays(delay: Array) -> str:
     return "[" + ", ".join(str(steps) if steps <= LONGEST_DELAY else "none seen" for steps in delay.tolist()) + "]"
 
 
@@ -260,7 +260,7 @@ def _p_values(solution: Array, spread: Array, precision: Array, places: Array) -
 
 def _first_seen(p_values: Iterator[float]) -> int:
     """The lag at which an input is seen."""
-    return next((lag for lag, p_value in enumerate(p_values) if p_value < UNLIKELY), LONGEST_DELAY + 1)
+    return next((lag for lag, p_value in enumerate(p_values) if p_value < EFFECT_LEVEL), LONGEST_DELAY + 1)
 
 
 def _lagged_inputs(data: Factor, lags: int) -> Array:
@@ -301,14 +301,14 @@ def feedback(data: Factor) -> float:
     temporal systems, for the past outputs among the regressors.
     """
     inputs, outputs = data.inputs, data.outputs
-    ahead = min(AHEAD, data.future - 1)
+    ahead = min(FUTURE_STEPS, data.future - 1)
     if not inputs or ahead < 1:
         return 1.0
     past = data.lower[data.future * inputs : -data.future * outputs]
     present, later = data.lower[:inputs], data.lower[inputs : (ahead + 1) * inputs]
     now = data.lower[-data.future * outputs :][:outputs]
-    rank, left = _left(np.vstack([present, past]), now)
-    whole, less = _left(np.vstack([present, past, later]), now)
+    rank, left = _residual_covariance(np.vstack([present, past]), now)
+    whole, less = _residual_covariance(np.vstack([present, past, later]), now)
     freedom = data.columns - whole
     if freedom < max(whole, 20) or whole == rank:
         return 1.0
@@ -317,7 +317,7 @@ def feedback(data: Factor) -> float:
     return float(chi2.sf(statistic, (whole - rank) * outputs)) if np.isfinite(statistic) else 1.0
 
 
-def _left(regressors: Array, targets: Array) -> tuple[int, Array]:
+def _residual_covariance(regressors: Array, targets: Array) -> tuple[int, Array]:
     """The rank of the regressors, and the covariance of what they leave of the targets."""
     solution, _, rank, _ = np.linalg.lstsq(regressors.T, targets.T, rcond=1e-9)
     errors = targets - solution.T @ regressors

@@ -19,7 +19,7 @@ from seqdyn.identification.panels import (
     draw_pole_regions,
     frequency_label,
     grid,
-    label,
+    label_panels,
     legend,
     looks,
     time_label,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-FARTHEST = 2.5
+FARTHEST_ZERO = 2.5
 """Zeros farther out than this are counted below the figure instead of drawn."""
 
 
@@ -110,7 +110,7 @@ def plot_bode(
         draw_bands(axis, bands[place])
         if place[0] % 2:
             _tick_degrees(axis)
-    label(axes, columns, rows, ("gain, dB", "phase, °"), below)
+    label_panels(axes, columns, rows, ("gain, dB", "phase, °"), below)
     _curves_by_name(drawing, named, banded=any(bands.values()))
     return drawing
 
@@ -151,7 +151,7 @@ def plot_poles(systems: Systems, *, others: Mapping[str, Any] | None = None, nam
         axes.plot(turn.real, turn.imag, color=PALETTE["baseline"], linewidth=1.0, zorder=1)
         for number, (own_name, system) in enumerate(named.items()):
             poles, zeros = system.poles(), system.zeros()
-            near = zeros[np.abs(zeros) <= FARTHEST]
+            near = zeros[np.abs(zeros) <= FARTHEST_ZERO]
             far += len(zeros) - len(near)
             look: dict[str, Any] = {"color": MODELS[number % len(MODELS)], "linestyle": "none"}
             own = f"{own_name}, " if own_name else ""
@@ -163,7 +163,7 @@ def plot_poles(systems: Systems, *, others: Mapping[str, Any] | None = None, nam
             1.0, *(abs(value) for line in axes.lines for value in (*line.get_xdata(), *line.get_ydata()))
         )
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", ylabel="imaginary part")
-        outside = f"    ({far} zero{'s' * (far > 1)} farther out than {FARTHEST:g})" if far else ""
+        outside = f"    ({far} zero{'s' * (far > 1)} farther out than {FARTHEST_ZERO:g})" if far else ""
         axes.set_xlabel(f"real part{outside}")
     legend(drawing, axes.lines[1:], columns=2, banded=any(system.has_standard_errors() for system in named.values()))
     return drawing
@@ -286,7 +286,7 @@ def plot_response(
         axis.axhline(0.0, color=PALETTE["baseline"], linewidth=0.8, zorder=1)
         axis.margins(x=0.01)
         draw_bands(axis, bands[place])
-    label(axes, columns, rows, (f"{kind} response",), below)
+    label_panels(axes, columns, rows, (f"{kind} response",), below)
     _curves_by_name(drawing, named, banded=any(bands.values()))
     return drawing
 

@@ -20,21 +20,21 @@ from seqdyn.identification.kalman import states
 from seqdyn.identification.noise import with_gain
 from seqdyn.identification.prediction_error import (
     PredictionProblem,
+    any_output_missing,
     beginning,
     completed,
-    driven,
     filtered_errors,
     innovation_form,
-    is_missing,
     one_step_errors,
     predicting,
     search_form,
     with_gaps,
+    with_outputs_as_inputs,
     without_corrections,
 )
-from seqdyn.identification.records import Record, grouped
-from seqdyn.identification.refinement import Fit, Problem, linear_part, refined, solved
-from seqdyn.identification.stability import pulled_inside, spectral_radius
+from seqdyn.identification.records import DataRecord, grouped
+from seqdyn.identification.refinement import Fit, Problem, linear_part, refined, with_linear_part
+from seqdyn.identification.stability import largest_modulus, pulled_inside
 from seqdyn.identification.subspace import Subspace, predictor_subspace, realisation, subspace
 from seqdyn.identification.system import LinearSystem
 from seqdyn.identification.uncertainty import coloured_root, directions, free_parameters, undetermined, white_root
@@ -76,7 +76,7 @@ class Focus(Protocol):
         """The fit with the least error."""
         ...
 
-    def errors(self, records: Sequence[Record], fit: Fit) -> list[Array]:
+    def errors(self, records: Sequence[DataRecord], fit: Fit) -> list[Array]:
         """What is made small, for every step of records that begin as the fitted ones do; 0 where y is missing."""
         ...
 
@@ -90,12 +90,12 @@ class Simulation:
     """The free run from every record's own start."""
 
     name: ClassVar[str] = "simulation"
-    records: Sequence[Record]
+    records: Sequence[DataRecord]
     problem: Problem
     weighting: str = "cva"
 
     @classmethod
-    def of(cls, records: Sequence[Record], freedom: Freedom, weighting: str = "cva") -> Simulation:
+    def of(cls, records: Sequence[DataRecord], freedom: Freedom, weighting: str = "cva") -> Simulation:
         own = Problem(grouped(records), len(records), freedom.feedthrough, freedom.free_starts, freedom.stable)
         return cls(records, own, weighting)
 
@@ -104,7 +104,9 @@ class Simulation:
         outputs = self.records[0].y.shape[1]
         fit = linear_part(self.problem, np.zeros((outputs, 0)), np.zeros((0, 0)))
         system = replace(fit.system, noise_gain=np.zeros((0, outputs)))
-        return _known(replace(fit, system=system), self.name, self.records, free_parameters(self.problem, fit))
+        return _with_likelihood(
+            replace(fit, system=system), self.name, self.records, free_parameters(self.problem, fit)
+        )
 
     def candidates(self, data: Factor) -> Subspace:
         return realisation(data) if data.inputs_hold_outputs else subspace(data, self.weighting)
@@ -114,7 +116,7 @@ class Simulation:
         Maciejowski's, whichever runs closer to the data. So do stable ones beyond that limit, unless the data insist.
         """
         problem, readout, transition = self.problem, candidates.readout(order), candidates.transition(order)
-        radius = spectral_radius(transition)
+        radius = largest_modulus(transition)
         if not problem.stable or radius <= problem.largest_radius:
             return linear_part(problem, readout, transition), radius
         inside = [
@@ -129,8 +131,8 @@ class Simulation:
     def refine(self, fit: Fit, tolerance: float = 1e-6) -> Fit:
         return refined(self.problem, fit, tolerance)
 
-    def errors(self, records: Sequence[Record], fit: Fit) -> list[Array]:
-        return free_run_errors(records, fit)
+    def errors(self, records: Sequence[DataRecord], fit: Fit) -> list[Array]:
+        return simulation_errors(records, fit)
 
     def finish(self, fit: Fit, data: Factor, refine: bool) -> Fit:
         fit = in_unit_states(fit, self.problem)
@@ -139,7 +141,7 @@ class Simulation:
         noisy = with_gain(fit.system, data, self.records, fit.starts, refine)
         if noisy.noise_gain is None:
             return fit
-        known = _known(
+        known = _with_likelihood(
             replace(fit, system=noisy), self.name, self.records, _spent(self.problem, fit) + noisy.noise_gain.size
         )
         if not refine:
@@ -156,14 +158,14 @@ class Prediction:
     """
 
     name: ClassVar[str] = "prediction"
-    records: Sequence[Record]
+    records: Sequence[DataRecord]
     problem: PredictionProblem
 
     @classmethod
-    def of(cls, records: Sequence[Record], freedom: Freedom, disturbances: int = 0) -> Prediction:
+    def of(cls, records: Sequence[DataRecord], freedom: Freedom, disturbances: int = 0) -> Prediction:
         filled = [record.bridged() for record in records]
         ways = (freedom.feedthrough, freedom.free_starts, freedom.stable, disturbances)
-        return cls(records, PredictionProblem(grouped(driven(filled)), len(records), *ways))
+        return cls(records, PredictionProblem(grouped(with_outputs_as_inputs(filled)), len(records), *ways))
 
     def candidates(self, data: Factor) -> Subspace:
         return predictor_subspace(data, self.problem.feedthrough)
@@ -185,21 +187,21 @@ class Prediction:
         begin = search_form(replace(fit, system=noisy, coordinates=None))
         return self.refine(replace(begin, error=self.problem.error(begin.system, begin.starts)), tolerance)
 
-    def errors(self, records: Sequence[Record], fit: Fit) -> list[Array]:
+    def errors(self, records: Sequence[DataRecord], fit: Fit) -> list[Array]:
         return one_step_errors(completed(records, fit), fit)
 
     def finish(self, fit: Fit, data: Factor, refine: bool) -> Fit:
         problem = self.problem
-        if refine and is_missing(self.records):
+        if refine and any_output_missing(self.records):
             problem, fit = with_gaps(self.records, problem, fit)
         fit = in_unit_states(fit, problem)
         inputs = self.records[0].x.shape[1]
         plain = innovation_form(without_corrections(fit, inputs))
-        known = _known(plain, self.name, self.records, _spent(problem, fit))
+        known = _with_likelihood(plain, self.name, self.records, _spent(problem, fit))
         if refine:
             roots = white_root(problem, fit), undetermined(problem, fit)
             known = _sure(known, *(directions(problem, fit, root).of_inputs(inputs) for root in roots))
-        return at_rest(known) if self.problem.free_starts else known
+        return counted_from_rest(known) if self.problem.free_starts else known
 
     def _drifting(self, fit: Fit) -> Fit:
         """The fit with an integrator of the errors beside its states, the best of some gains."""
@@ -217,11 +219,11 @@ class Prediction:
                     noise_gain=np.vstack([gain, share * np.eye(outputs)]),
                 )
                 if np.isfinite(self.problem.error(system, starts)):
-                    tried.append(solved(self.problem, system, starts))
+                    tried.append(with_linear_part(self.problem, system, starts))
         return min(tried, key=lambda one: one.error, default=replace(fit, error=np.inf))
 
 
-def free_run_errors(records: Sequence[Record], fit: Fit) -> list[Array]:
+def simulation_errors(records: Sequence[DataRecord], fit: Fit) -> list[Array]:
     """y − ŷ of the free run; 0 where y is missing."""
     with np.errstate(over="ignore", invalid="ignore"):
         return [
@@ -243,7 +245,7 @@ def in_unit_states(fit: Fit, problem: Problem) -> Fit:
     return replace(fit, system=fit.system.in_basis(np.diag(1.0 / size)), starts=fit.starts / size, coordinates=None)
 
 
-def at_rest(fit: Fit) -> Fit:
+def counted_from_rest(fit: Fit) -> Fit:
     """The same fit with h_0 = 0, the states counted from δ = (I − D)⁻¹ h_0; the output at rest at x = 0 is y_0 + B δ.
 
     A system with an integrator stays as it is.
@@ -281,7 +283,7 @@ def _sure(fit: Fit, found: Directions, unknown: Directions) -> Fit:
     return replace(fit, system=replace(fit.system, estimation=estimation))
 
 
-def _known(fit: Fit, focus: str, records: Sequence[Record], count: int) -> Fit:
+def _with_likelihood(fit: Fit, focus: str, records: Sequence[DataRecord], count: int) -> Fit:
     """The fit with the covariance R of e_t, and the likelihood of the records.
 
     ln L = −½ Σ_t (e_tᵀ S_t⁻¹ e_t + ln det 2πS_t)        S_t = R, and larger after a gap
@@ -290,13 +292,13 @@ def _known(fit: Fit, focus: str, records: Sequence[Record], count: int) -> Fit:
     known = ~np.isnan(np.concatenate([record.y for record in records]))
     errors = np.concatenate([one.errors * np.sqrt(one.share) for one in seen])
     shares = float(np.log(np.concatenate([one.share for one in seen])[known]).sum())
-    likelihood = -0.5 * (_deviance(errors, known, covariance) - shares)
+    likelihood = -0.5 * (_gaussian_deviance(errors, known, covariance) - shares)
     log_determinant = float(np.linalg.slogdet(covariance)[1])
     estimation = Estimation(focus, known.sum(axis=0), count, likelihood, log_determinant)
     return replace(fit, system=replace(fit.system, noise_covariance=covariance, estimation=estimation))
 
 
-def _deviance(errors: Array, known: Array, covariance: Array) -> float:
+def _gaussian_deviance(errors: Array, known: Array, covariance: Array) -> float:
     """Σ_t (e_tᵀ R⁻¹ e_t + ln det 2πR) over what is known at every step."""
     total = 0.0
     for pattern in np.unique(known, axis=0):

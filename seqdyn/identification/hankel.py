@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 
 Array = np.ndarray[Any, Any]
-CHUNK = 4096
+HANKEL_COLUMNS_AT_ONCE = 4096
 """Columns held at once."""
 BLOCK_ROWS = 20
 """Past and future steps of the Hankel matrices where the data allow so many."""
@@ -67,7 +67,7 @@ class Factor:
         return bool((np.linalg.norm(left, axis=1) < 1e-6 * np.linalg.norm(whole, axis=1)).any())
 
 
-def factor(records: Iterable[Record], past: int, future: int) -> Factor:
+def factor(records: Iterable[DataRecord], past: int, future: int) -> Factor:
     """The factor of the Hankel matrices of all records, their means taken out; the columns come and go in chunks.
 
     References
@@ -78,7 +78,7 @@ def factor(records: Iterable[Record], past: int, future: int) -> Factor:
     inputs, outputs = records[0].x.shape[1], records[0].y.shape[1]
     width = 1 + (past + future) * (inputs + outputs)
     upper, count = np.zeros((0, width)), 0
-    for columns in _columns(records, past, future):
+    for columns in _hankel_columns(records, past, future):
         count += len(columns)
         upper = triangular(upper, columns)
     lower = np.zeros((width - 1, width - 1))
@@ -95,7 +95,7 @@ def triangular(upper: Array, rows: Array) -> Array:
     return result
 
 
-def _columns(records: list[Record], past: int, future: int) -> Iterator[Array]:
+def _hankel_columns(records: list[DataRecord], past: int, future: int) -> Iterator[Array]:
     """Rows [1, u_f, u_p, y_p, y_f], one for every instant that has its whole past and future."""
     reach = past + future
     for record in records:
@@ -105,8 +105,8 @@ def _columns(records: list[Record], past: int, future: int) -> Iterator[Array]:
         y = sliding_window_view(record.y, reach, axis=0).swapaxes(1, 2)
         missing: Array = np.any(np.isnan(record.y), axis=1)
         known: Array = ~np.any(sliding_window_view(missing, reach), axis=1)
-        for start in range(0, len(x), CHUNK):
-            chosen = start + np.flatnonzero(known[start : start + CHUNK])
+        for start in range(0, len(x), HANKEL_COLUMNS_AT_ONCE):
+            chosen = start + np.flatnonzero(known[start : start + HANKEL_COLUMNS_AT_ONCE])
             if not len(chosen):
                 continue
             one = np.ones(len(chosen))
@@ -118,7 +118,7 @@ class TooShort(ValueError):
     """The records have too few steps for what was asked."""
 
 
-def horizon(records: Sequence[Record], order: int | None, block_rows: int | None) -> Factor:
+def horizon(records: Sequence[DataRecord], order: int | None, block_rows: int | None) -> Factor:
     """The factor of the data with as many block rows as they allow, and as the order needs."""
     inputs, outputs = records[0].x.shape[1], records[0].y.shape[1]
     least = 2 if order is None else math.ceil(order / outputs) + 1
@@ -149,7 +149,7 @@ def _advice(block_rows: int | None, least: int) -> str:
     return "Set block_rows=None for as many as the data allow, or lower it, or give longer records."
 
 
-def _block_rows(records: Sequence[Record], width: int, least: int) -> int:
+def _block_rows(records: Sequence[DataRecord], width: int, least: int) -> int:
     """The most block rows, up to 20, that leave two columns for every row of the Hankel matrices."""
     unknown = [np.flatnonzero(np.isnan(record.y).any(axis=1)) for record in records]
     lengths = np.concatenate(

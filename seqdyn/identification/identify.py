@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqdyn.identification.choice import (
-    EXACT,
-    Attempt,
-    Split,
-    Trial,
-    attempts,
-    best,
-    comparable,
+    EXACT_ERROR,
+    FittedTrial,
+    OrderTrial,
+    ValidationSplit,
+    best_by_criterion,
+    explained_by_size,
     explains,
+    fitted_trials,
     from_free_run,
     leaves_white,
     runs_closer_by_far,
@@ -28,7 +28,7 @@ from seqdyn.identification.excitation import Excitation, delays, excitation, fee
 from seqdyn.identification.focus import Freedom, Prediction, Simulation
 from seqdyn.identification.hankel import Factor, TooShort, horizon
 from seqdyn.identification.noise import with_noise
-from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.records import DataRecord, grouped
 from seqdyn.identification.refinement import Fit
 from seqdyn.identification.sensitivity import equations
 from seqdyn.identification.subspace import Subspace
@@ -85,7 +85,7 @@ class Settings:
         """What of the model is free."""
         return Freedom(self.feedthrough, self.free_starts, self.stable)
 
-    def focused(self, name: str, records: Sequence[Record]) -> Simulation | Prediction:
+    def focused(self, name: str, records: Sequence[DataRecord]) -> Simulation | Prediction:
         """The focus of this name, on these records."""
         if name == "simulation":
             return Simulation.of(records, self.freedom, self.weighting)
@@ -124,13 +124,13 @@ class Identification:
     order: int
     refined: bool
     singular_values: Array
-    trials: list[Trial]
+    trials: list[OrderTrial]
     excitation: Excitation | None
     spectral_radius_before: float
     input_delay: tuple[int, ...] = ()
 
 
-class Choice(NamedTuple):
+class FitPlan(NamedTuple):
     """What is fitted to all of the records, and what was tried before.
 
     ``from_simulation``: that the search for the one-step error begins at the fit of the free run.
@@ -140,10 +140,10 @@ class Choice(NamedTuple):
     order: int
     refine: bool
     from_simulation: bool
-    tried: list[Attempt]
+    tried: list[FittedTrial]
 
 
-def identify(records: Sequence[Record], settings: Settings) -> Identification:
+def identify(records: Sequence[DataRecord], settings: Settings) -> Identification:
     """Identify a linear state-space system from experiments.
 
     Parameters
@@ -189,18 +189,20 @@ def _counting_lines(found: Identification, records: int) -> Identification:
     return replace(found, system=replace(found.system, estimation=counted))
 
 
-def _from_first_output(records: Sequence[Record], settings: Settings) -> Identification:
+def _from_first_output(records: Sequence[DataRecord], settings: Settings) -> Identification:
     """The model from the first known output of every record on, and the starts before that."""
     unseen = [record.unseen() if settings.free_starts else 0 for record in records]
-    found = _identified([record.after(steps) for record, steps in zip(records, unseen, strict=True)], settings)
+    found = _identified_without_delay(
+        [record.after(steps) for record, steps in zip(records, unseen, strict=True)], settings
+    )
     starts = found.starts.copy()
     for place, steps in enumerate(unseen):
         if steps:
-            starts[place] = _before(found.system, records[place].x[:steps], starts[place])
+            starts[place] = _start_before(found.system, records[place].x[:steps], starts[place])
     return replace(found, starts=starts)
 
 
-def _before(system: LinearSystem, x: Array, h: Array) -> Array:
+def _start_before(system: LinearSystem, x: Array, h: Array) -> Array:
     """The shortest start from which inputs lead to a state, in directions that are not forgotten on the way."""
     power = np.linalg.matrix_power(system.transition, len(x))
     wanted = h - system.simulate(x)[1]
@@ -208,7 +210,7 @@ def _before(system: LinearSystem, x: Array, h: Array) -> Array:
     return start
 
 
-def input_delays(records: Sequence[Record], settings: Settings) -> tuple[int, ...]:
+def input_delays(records: Sequence[DataRecord], settings: Settings) -> tuple[int, ...]:
     """The steps before every input acts: as given, or as the data show."""
     inputs, asked = records[0].x.shape[1], settings.input_delay
     if isinstance(asked, Integral):
@@ -221,13 +223,13 @@ def input_delays(records: Sequence[Record], settings: Settings) -> tuple[int, ..
     return tuple(int(steps) for steps in asked)
 
 
-def examine(records: Sequence[Record], settings: Settings) -> Excitation:
+def examine(records: Sequence[DataRecord], settings: Settings) -> Excitation:
     """What the inputs reveal, for the order asked for or, with ``"auto"``, for one state."""
     order = int(settings.order) if isinstance(settings.order, Integral) else 1
     return excitation(records, horizon(records, order, settings.block_rows), order, settings.weighting)
 
 
-def noise_of(system: LinearSystem, records: Sequence[Record], block_rows: int | None) -> LinearSystem:
+def noise_of(system: LinearSystem, records: Sequence[DataRecord], block_rows: int | None) -> LinearSystem:
     """A system that was found otherwise, with its Kalman gain; without one where the records are too short."""
     without = replace(system, noise_gain=None, noise_covariance=None)
     try:
@@ -239,16 +241,16 @@ def noise_of(system: LinearSystem, records: Sequence[Record], block_rows: int | 
     return with_noise(system, data, records, np.zeros((len(records), system.order)), refine=True)
 
 
-def least_squares_starts(system: LinearSystem, records: Sequence[Record]) -> Array:
+def least_squares_starts(system: LinearSystem, records: Sequence[DataRecord]) -> Array:
     """h_{-1} of every record, (records, order), by least squares on its free run."""
     here = equations(system, grouped(records), np.zeros((len(records), system.order)), free_starts=True)
     return here.start_steps(np.zeros(here.matrix.shape[1]), len(records))
 
 
-def _identified(records: Sequence[Record], settings: Settings) -> Identification:
+def _identified_without_delay(records: Sequence[DataRecord], settings: Settings) -> Identification:
     """The model of records whose inputs act without delay."""
-    data = _seen(records, settings)
-    chosen = _choice(records, settings, data)
+    data = _factor_at_horizon(records, settings)
+    chosen = _fit_plan(records, settings, data)
     trials = [one.trial for one in chosen.tried]
     if not chosen.order:
         fit = Simulation.of(records, settings.freedom).static()
@@ -260,11 +262,11 @@ def _identified(records: Sequence[Record], settings: Settings) -> Identification
         data = horizon(records, chosen.order, settings.block_rows)
     focus = settings.focused(chosen.focus, records)
     candidates = focus.candidates(data)
-    fit, radius = _fitted(focus, candidates, data, chosen, settings)
+    fit, radius = _fit_to_all(focus, candidates, data, chosen, settings)
     if not np.isfinite(fit.error):  # no stable predictor was found
         focus = Simulation.of(records, settings.freedom, settings.weighting)
         candidates = focus.candidates(data)
-        fit, radius = _fitted(focus, candidates, data, chosen, settings)
+        fit, radius = _fit_to_all(focus, candidates, data, chosen, settings)
     fit = focus.finish(fit, data, settings.refine)
     checked = excitation(records, data, chosen.order, settings.weighting)
     if _acts_at_once(fit.system) and _in_a_loop(data):
@@ -286,8 +288,8 @@ def _acts_at_once(system: LinearSystem) -> bool:
     return bool((np.abs(system.feedthrough) > 3 * deviation).any())
 
 
-def _fitted(
-    focus: Simulation | Prediction, candidates: Subspace, data: Factor, chosen: Choice, settings: Settings
+def _fit_to_all(
+    focus: Simulation | Prediction, candidates: Subspace, data: Factor, chosen: FitPlan, settings: Settings
 ) -> tuple[Fit, float]:
     """The fit to all of the records, and the spectral radius its closed form had before it was made stable."""
     fit, radius = focus.begin(candidates, chosen.order)
@@ -299,16 +301,16 @@ def _fitted(
     return fit, radius
 
 
-def _better_start(fit: Fit, focus: Prediction, data: Factor, chosen: Choice, settings: Settings) -> Fit:
+def _better_start(fit: Fit, focus: Prediction, data: Factor, chosen: FitPlan, settings: Settings) -> Fit:
     """The fit, or the end of a search that begins at the fit of the free run, if that is better."""
     simulation = Simulation.of(focus.records, settings.freedom, settings.weighting)
     free = simulation.refine(simulation.begin(simulation.candidates(data), chosen.order)[0])
     other = focus.from_simulation(simulation, free, data)
-    wanted = chosen.from_simulation and comparable(fit, other, focus.records)
+    wanted = chosen.from_simulation and explained_by_size(fit, other, focus.records)
     return other if wanted or other.error < fit.error else fit
 
 
-def _seen(records: Sequence[Record], settings: Settings) -> Factor | None:
+def _factor_at_horizon(records: Sequence[DataRecord], settings: Settings) -> Factor | None:
     """What the data show at the horizon that the order asked for needs; None where they are too short."""
     order = int(settings.order) if isinstance(settings.order, Integral) else None
     try:
@@ -317,21 +319,21 @@ def _seen(records: Sequence[Record], settings: Settings) -> Factor | None:
         return None
 
 
-def _choice(records: Sequence[Record], settings: Settings, data: Factor | None) -> Choice:
+def _fit_plan(records: Sequence[DataRecord], settings: Settings, data: Factor | None) -> FitPlan:
     """Focus and order: as given, or as the ends of the records tell."""
     names = _focuses(settings, data)
     order = int(settings.order) if isinstance(settings.order, Integral) else None
     if order is not None and len(names) == 1:
-        return Choice(names[0], order, settings.refine, False, [])
-    split = Split.of(records, settings.validation_fraction)
+        return FitPlan(names[0], order, settings.refine, False, [])
+    split = ValidationSplit.of(records, settings.validation_fraction)
     if not split.heads:
-        return Choice(names[0], order or 0, settings.refine, False, [])
+        return FitPlan(names[0], order or 0, settings.refine, False, [])
     zero = [static(split.heads, split, settings.freedom)] if order is None else []
     tried = {
-        name: attempts(settings.focused(name, split.heads), split, order, settings.block_rows, settings.refine)
+        name: fitted_trials(settings.focused(name, split.heads), split, order, settings.block_rows, settings.refine)
         for name in names
     }
-    chosen = {name: best([*zero, *some], records) for name, some in tried.items() if zero or some}
+    chosen = {name: best_by_criterion([*zero, *some], records) for name, some in tried.items() if zero or some}
     everything = [*zero, *(one for some in tried.values() for one in some)]
     if len(names) > 1:
         fits = {one.trial.order: one.fit for one in tried["simulation"] if one.trial.order}
@@ -341,18 +343,18 @@ def _choice(records: Sequence[Record], settings: Settings, data: Factor | None) 
             chosen["prediction"] = from_free_run(ahead, free, split, settings.block_rows, settings.freedom)
     name = _focus(names, chosen, split)
     if name not in chosen:
-        return Choice(name, order or 0, settings.refine, False, everything)
+        return FitPlan(name, order or 0, settings.refine, False, everything)
     taken = chosen[name]
     refine = settings.refine and (order is not None or worth_refining(taken, records))
-    return Choice(name, taken.trial.order, refine, taken.from_simulation, everything)
+    return FitPlan(name, taken.trial.order, refine, taken.from_simulation, everything)
 
 
-def _focus(names: Sequence[str], chosen: dict[str, Attempt], split: Split) -> str:
+def _focus(names: Sequence[str], chosen: dict[str, FittedTrial], split: ValidationSplit) -> str:
     """The free run where its errors are white, or where the errors one step ahead show that no model explains them."""
     if len(names) == 1 or set(chosen) != set(names) or not np.isfinite(chosen["prediction"].fit.error):
         return names[0]
     run, ahead = chosen["simulation"], chosen["prediction"]
-    if run.trial.error <= EXACT or leaves_white(run.fit, split.heads):
+    if run.trial.error <= EXACT_ERROR or leaves_white(run.fit, split.heads):
         return "simulation"
     if not explains(ahead.fit, split.heads) and runs_closer_by_far(run, ahead, split):
         return "simulation"

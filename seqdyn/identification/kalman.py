@@ -23,15 +23,15 @@ import numpy as np
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
-FEW = 64
+SHORTEST_FOR_KERNEL = 64
 """Steps up to which a loop is faster than a kernel."""
-SETTLED = 1e-12
+STATIONARY = 1e-12
 """Change of a variance, in variances of the noise, below which the filter of a gap has become stationary."""
 VAST = 1e100
 """Variance at which an unstable system, of which nothing is measured, stops becoming less certain."""
 
 
-class Stretch(NamedTuple):
+class FilterSegment(NamedTuple):
     """Steps at which the same outputs are known.
 
     ``gains`` G and ``covariances`` P of h_t belong to its first steps; the last ones hold to its end.
@@ -85,8 +85,8 @@ def filtered(system: LinearSystem, x: Array, y: Array, start: Array) -> Array:
     measured = np.where(known, seen - x @ unit.feedthrough.T, 0.0)
     filters: dict[bytes, LinearSystem] = {}
     h = np.empty((len(x), system.order))
-    for begin, end, gains, _ in _stretched(unit, known):
-        steady = begin + len(gains) if end - begin - len(gains) >= FEW else end
+    for begin, end, gains, _ in _filter_segments(unit, known):
+        steady = begin + len(gains) if end - begin - len(gains) >= SHORTEST_FOR_KERNEL else end
         steps = zip(drive[begin:steady], measured[begin:steady], chain(gains, repeat(gains[-1])), strict=False)
         for step, (moved, shown, gain) in enumerate(steps, begin):
             h[step] = start = unit.transition @ start + moved + gain @ (shown - unit.readout @ start)
@@ -97,7 +97,7 @@ def filtered(system: LinearSystem, x: Array, y: Array, start: Array) -> Array:
     return h
 
 
-def predicted(system: LinearSystem, x: Array, y: Array, start: Array, steps_ahead: int) -> Array:
+def predictions_ahead(system: LinearSystem, x: Array, y: Array, start: Array, steps_ahead: int) -> Array:
     """ŷ_{t|t-k}: outputs from the inputs up to t and the outputs up to t − k.
 
     The first k are those of the free run.
@@ -124,7 +124,7 @@ def predicted(system: LinearSystem, x: Array, y: Array, start: Array, steps_ahea
 
 
 def prediction_deviation(system: LinearSystem, y: Array, steps_ahead: int) -> Array:
-    """Standard deviation of y_t − ŷ_{t|t-k}, the error of :func:`predicted`: it grows where outputs are missing.
+    """Standard deviation of y_t − ŷ_{t|t-k}, which grows where outputs are missing.
 
         Cov(y_t − ŷ_{t|t-k}) = Σ_k + B D^{k-1} P_{t-k} (B D^{k-1})ᵀ
         Σ_k = R + Σ_{j=1}^{k-1} (B D^{j-1} K) R (B D^{j-1} K)ᵀ
@@ -176,7 +176,7 @@ def prediction_deviation(system: LinearSystem, y: Array, steps_ahead: int) -> Ar
         ahead.append(ahead[-1] + _variances(readout @ unit.noise_gain, unit.noise_covariance))
         readout = readout @ unit.transition
     variance = np.array([ahead[min(step, len(ahead) - 1)] for step in range(len(y))]).reshape(y.shape)
-    for begin, end, _, covariances in _stretched(unit, ~np.isnan(y)):
+    for begin, end, _, covariances in _filter_segments(unit, ~np.isnan(y)):
         shown = np.array([_variances(readout, covariance) for covariance in covariances])
         whole = np.concatenate([shown, np.broadcast_to(shown[-1], (end - begin - len(shown), len(scale)))])
         later = variance[begin + steps_ahead : end + steps_ahead]
@@ -188,14 +188,14 @@ def prediction_deviation(system: LinearSystem, y: Array, steps_ahead: int) -> Ar
 # -------------------------------------------------------------------- gains
 
 
-def _stretched(system: LinearSystem, known: Array) -> Iterator[Stretch]:
+def _filter_segments(system: LinearSystem, known: Array) -> Iterator[FilterSegment]:
     """The gain and the covariance of h_t at every step, from a known start; outputs are in units of their noise."""
     gain, covariance = system.noise_gain, np.zeros((system.order, system.order))
     assert gain is not None
     ahead = _observability(system)
-    for begin, end in stretches(known):
+    for begin, end in equal_runs(known):
         if system.noise_covariance is None:
-            yield Stretch(begin, end, [gain * known[begin]], [covariance])
+            yield FilterSegment(begin, end, [gain * known[begin]], [covariance])
             continue
         gains, covariances = [], []
         for _ in range(begin, end):
@@ -203,9 +203,9 @@ def _stretched(system: LinearSystem, known: Array) -> Iterator[Stretch]:
             before, covariance = covariance, _after(system, gains[-1], covariance)
             covariances.append(covariance)
             shown, change = (ahead @ values @ ahead.T for values in (covariance, covariance - before))
-            if np.abs(change).max(initial=0.0) <= SETTLED * np.abs(shown).max(initial=1.0) or shown.max() > VAST:
+            if np.abs(change).max(initial=0.0) <= STATIONARY * np.abs(shown).max(initial=1.0) or shown.max() > VAST:
                 break
-        yield Stretch(begin, end, gains, covariances)
+        yield FilterSegment(begin, end, gains, covariances)
 
 
 def _gain(system: LinearSystem, known: Array, covariance: Array) -> Array:
@@ -218,7 +218,7 @@ def _gain(system: LinearSystem, known: Array, covariance: Array) -> Array:
         shown = covariance @ system.readout.T
         error = system.readout @ shown + noise
         cross = (system.transition - gain @ system.readout) @ shown + (noise_gain - gain) @ noise
-        gain[:, known] += np.linalg.lstsq(error[known][:, known], cross[:, known].T, rcond=SETTLED)[0].T
+        gain[:, known] += np.linalg.lstsq(error[known][:, known], cross[:, known].T, rcond=STATIONARY)[0].T
     return gain
 
 
@@ -260,7 +260,7 @@ def _variances(readout: Array, covariance: Array) -> Array:
 # -------------------------------------------------------------------- parts
 
 
-def stretches(rows: Array) -> list[tuple[int, int]]:
+def equal_runs(rows: Array) -> list[tuple[int, int]]:
     """(begin, end) of stretches of rows that are alike, for rows (time, …)."""
     if not len(rows):
         return []

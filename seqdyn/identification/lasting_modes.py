@@ -18,7 +18,7 @@ UNDRIVEN = 1e-11
 """What drives a mode less than this, beside the norms of D and of what drives, in balanced units, is rounding."""
 
 
-def driven_states(transition: Array, driven: Array) -> tuple[Array, Array]:
+def without_undriven_modes(transition: Array, driven: Array) -> tuple[Array, Array]:
     """Into coordinates without the modes that do not decay and that nothing drives, and back.
 
         wᴴ [D − λI, G] = 0  with |λ| ≥ 1        the left vectors w of the modes that are left out
@@ -45,7 +45,7 @@ def driven_states(transition: Array, driven: Array) -> tuple[Array, Array]:
     --------
     Of two modes that do not decay the second is not driven:
 
-    >>> forth, back = driven_states(np.diag([1.0, -1.0]), np.array([[1.0], [0.0]]))
+    >>> forth, back = without_undriven_modes(np.diag([1.0, -1.0]), np.array([[1.0], [0.0]]))
     >>> (forth @ np.diag([1.0, -1.0]) @ back).round(9)
     array([[1.]])
     """
@@ -79,9 +79,9 @@ def lasting(poles: Array) -> Array:
     return poles[np.abs(poles) > LASTING]
 
 
-def at_rest(transition: Array, driven: Array) -> Array:
+def state_at_rest(transition: Array, driven: Array) -> Array:
     """h = (I − D)⁻¹ G; what does not decay and is not driven is 0."""
-    forth, back = driven_states(transition, driven)
+    forth, back = without_undriven_modes(transition, driven)
     gap = np.eye(len(forth)) - forth @ transition @ back
     if len(gap) and np.linalg.cond(gap) > 0.01 / EPSILON:
         raise ValueError(

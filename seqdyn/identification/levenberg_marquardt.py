@@ -49,7 +49,7 @@ def minimised(point: Place, linearised: Linearised[Place], iterations: int = 50,
     damping = 1e-3
     for _ in range(iterations):
         matrix, target, move = linearised(point)
-        step = _damped(matrix, target)
+        step = _damped_steps(matrix, target)
         trial = move(step(damping))
         while not trial.error < point.error:
             damping *= 4
@@ -62,7 +62,7 @@ def minimised(point: Place, linearised: Linearised[Place], iterations: int = 50,
     return point
 
 
-def _damped(matrix: Array, target: Array) -> Callable[[float], Array]:
+def _damped_steps(matrix: Array, target: Array) -> Callable[[float], Array]:
     """The step for every damping, from one decomposition; least in length where it is not unique."""
     lengths = column_lengths(matrix)
     left, values, right = np.linalg.svd(matrix / lengths, full_matrices=False)

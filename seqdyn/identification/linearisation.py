@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Block
-from seqdyn.dynamics.derivatives import autodiff_jacobian, block
-from seqdyn.dynamics.trajectory import measured
+from seqdyn.dynamics.derivatives import autodiff_jacobian, record_block
+from seqdyn.dynamics.trajectory import float64_copy
 from seqdyn.identification.system import LinearSystem
 from seqdyn.loops import scan
 from seqdyn.state import State, flatten, hold, leaves, map_leaves, named_leaves, unflatten
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-CHUNK, CHUNKS = 500, 20
+STEPS_BETWEEN_LOOKS, MOST_LOOKS = 500, 20
 """Steps run at a time while the state settles, and how often at most."""
 
-SETTLED = 1e-3
+NEARLY_AT_REST = 1e-3
 """Change a step, relative to the state, from which Newton's method takes over."""
 
-NUMBERS_AT_ONCE = 2**22
+DERIVATIVES_AT_ONCE = 2**22
 """Derivatives that are computed in one go."""
 
 
-def about(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> LinearSystem:
+def linearised_at(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> LinearSystem:
     """Linearise a cell about an operating point (x*, h*).
 
     Parameters
@@ -76,22 +76,22 @@ def about(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> Li
     >>> cell = Elman(1, 1)
     >>> for name, weight in cell.named_parameters():
     ...     _ = torch.nn.init.constant_(weight, {"input_weight": 1.0, "recurrent_weight": 0.5, "bias": 0.0}[name])
-    >>> about(cell, [0.0]).transition
+    >>> linearised_at(cell, [0.0]).transition
     array([[0.5]])
     """
     own = _of_rows(cell)
-    point = _row(own, x)
+    point = _checked_input(own, x)
     before = _settled(own, point) if state is None else _own_state(own, state)
     return _systems(own, point, before, dt)[0]
 
 
-def along(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> list[LinearSystem]:
+def linearised_along(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> list[LinearSystem]:
     """Linearise a cell at every step of a trajectory, about (x_t, h_{t-1}).
 
     Parameters
     ----------
     cell : Cell
-        It stays as it is, see :func:`about`.
+        It stays as it is, see :func:`linearised_at`.
     x : array-like, shape (time, inputs)
         In the units of the cell.
     state : State, optional
@@ -109,7 +109,7 @@ def along(cell: Cell, x: Any, state: State | None = None, dt: float = 1.0) -> li
     --------
     >>> import numpy as np
     >>> from seqdyn.cells.gru import GRU
-    >>> len(along(GRU(2, 3), np.zeros((5, 2))))
+    >>> len(linearised_along(GRU(2, 3), np.zeros((5, 2))))
     5
     """
     own = _of_rows(cell)
@@ -130,10 +130,10 @@ def _of_rows(cell: Cell) -> Cell:
     for name, shape in (("input_shape", cell.input_shape), ("output_shape", cell.output_shape)):
         if shape is not None and len(shape) > 1:
             raise ValueError(f"{type(cell).__name__} has {name}={shape}: a system is between rows of numbers.")
-    return measured(cell)
+    return float64_copy(cell)
 
 
-def _row(cell: Cell, x: Any) -> Tensor:
+def _checked_input(cell: Cell, x: Any) -> Tensor:
     point = torch.as_tensor(np.asarray(x, dtype=np.float64))
     if tuple(point.shape) != (cell.input_size,) or not bool(point.isfinite().all()):
         raise ValueError(
@@ -161,17 +161,17 @@ def _settled(cell: Cell, x: Tensor) -> State:
     state = cell.initial_state(1)
     if not leaves(state) or not flatten(state).numel():
         return state
-    for _ in range(CHUNKS):
+    for _ in range(MOST_LOOKS):
         change = _unrest(cell, x, state)
-        if change <= 1e-3 * SETTLED or not np.isfinite(change):
+        if change <= 1e-3 * NEARLY_AT_REST or not np.isfinite(change):
             break
-        state = scan(cell, hold(x, CHUNK), state).state
+        state = scan(cell, hold(x, STEPS_BETWEEN_LOOKS), state).state
     change = _unrest(cell, x, state)
-    if not change <= SETTLED:
+    if not change <= NEARLY_AT_REST:
         raise _restless(x, f"still changes by {change:.2g} of its size a step")
     if change <= 1e-15:
         return state
-    polished = _polished(cell, x, state)
+    polished = _newton_at_rest(cell, x, state)
     if _unrest(cell, x, polished) > 1e-10:
         raise _restless(x, "comes to no point at which it stays")
     radius = float(np.abs(np.linalg.eigvals(autodiff_jacobian(cell, x, polished)[0].numpy())).max())
@@ -183,17 +183,18 @@ def _settled(cell: Cell, x: Tensor) -> State:
 def _restless(x: Tensor, what: str) -> ValueError:
     held = np.array2string(x[0].numpy(), precision=4, threshold=5)
     return ValueError(
-        f"With x held at {held} (in the units of the cell) the state does not settle: after {CHUNK * CHUNKS} "
-        f"steps or fewer it {what}. It oscillates, drifts or grows. Say about which state to linearise: state=…, "
+        f"With x held at {held} (in the units of the cell) the state does not settle: after "
+        f"{STEPS_BETWEEN_LOOKS * MOST_LOOKS} steps or fewer it {what}. It oscillates, drifts or grows. "
+        "Say about which state to linearise: state=…, "
         "such as the one a run returned."
     )
 
 
-def _polished(cell: Cell, x: Tensor, state: State) -> State:
+def _newton_at_rest(cell: Cell, x: Tensor, state: State) -> State:
     """Newton's method on f(x, h) − h = 0; a step that does not help is halved."""
     for _ in range(50):
         here = flatten(state)
-        gap, size = _moved(cell, x, state) - here, _unrest(cell, x, state)
+        gap, size = _next_state(cell, x, state) - here, _unrest(cell, x, state)
         if size <= 1e-15:
             break
         slope = autodiff_jacobian(cell, x, state)[0] - torch.eye(here.shape[1], dtype=here.dtype)
@@ -206,7 +207,7 @@ def _polished(cell: Cell, x: Tensor, state: State) -> State:
     return state
 
 
-def _moved(cell: Cell, x: Tensor, state: State) -> Tensor:
+def _next_state(cell: Cell, x: Tensor, state: State) -> Tensor:
     """f(x, h), flat."""
     return flatten(cell(x, state)[1])
 
@@ -214,7 +215,7 @@ def _moved(cell: Cell, x: Tensor, state: State) -> Tensor:
 def _unrest(cell: Cell, x: Tensor, state: State) -> float:
     """How far one step moves the state, relative to 1 + its size."""
     here = flatten(state)
-    return float((_moved(cell, x, state) - here).abs().max() / (1 + here.abs().max()))
+    return float((_next_state(cell, x, state) - here).abs().max() / (1 + here.abs().max()))
 
 
 # --- the derivatives --------------------------------------------------------------------------------------------------
@@ -224,12 +225,12 @@ def _unrest(cell: Cell, x: Tensor, state: State) -> float:
 def _systems(cell: Cell, x: Tensor, before: State, dt: float) -> list[LinearSystem]:
     """One system a row of x (rows, inputs) and of the state (rows, …)."""
     states = sum(leaf[0].numel() for leaf in leaves(before))
-    at_once = max(1, NUMBERS_AT_ONCE // (1 + (x.shape[1] + states) * (states + cell.output_size)))
+    at_once = max(1, DERIVATIVES_AT_ONCE // (1 + (x.shape[1] + states) * (states + cell.output_size)))
     systems = []
     for start in range(0, len(x), at_once):
         here, state = map_leaves(lambda leaf: leaf[start : start + at_once], (x, before))  # noqa: B023
         output, after = cell(here, state)
-        slopes = block(cell)(here, state, output, after)
+        slopes = record_block(cell)(here, state, output, after)
         points = (here, _flat(state, here), output, _flat(after, here))
         systems += [_system(Block(*row[:4]), row[4:], dt) for row in zip(*slopes, *points, strict=True)]
     return systems

@@ -15,22 +15,22 @@ from typing import Any
 import numpy as np
 
 from seqdyn.identification.hankel import Factor
-from seqdyn.identification.kalman import filter_of, predicted, states, stretches
+from seqdyn.identification.kalman import equal_runs, filter_of, predictions_ahead, states
 from seqdyn.identification.levenberg_marquardt import minimised
-from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.records import DataRecord, grouped
 from seqdyn.identification.refinement import Problem
 from seqdyn.identification.sensitivity import equations
-from seqdyn.identification.stability import spectral_radius
+from seqdyn.identification.stability import largest_modulus
 from seqdyn.identification.subspace import noise_markov
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
-SHARE = 10
+FILTER_MEMORY_SHARE = 10
 """A filter may remember one such part of the longest record."""
 
 
 def with_noise(
-    system: LinearSystem, data: Factor, records: Sequence[Record], starts: Array, refine: bool
+    system: LinearSystem, data: Factor, records: Sequence[DataRecord], starts: Array, refine: bool
 ) -> LinearSystem:
     """The system with the Kalman gain of its noise, and the covariance of its one-step errors.
 
@@ -47,13 +47,13 @@ def with_noise(
     found = with_gain(system, data, records, starts, refine)
     if found.noise_gain is None:
         return found
-    pieces = _pieces(system, records, starts)
-    errors = np.concatenate([part.y - predicted(found, part.x, part.y, start, 1) for part, start in pieces])
+    pieces = _all_segments(system, records, starts)
+    errors = np.concatenate([part.y - predictions_ahead(found, part.x, part.y, start, 1) for part, start in pieces])
     return replace(found, noise_covariance=errors.T @ errors / len(errors))
 
 
 def with_gain(
-    system: LinearSystem, data: Factor, records: Sequence[Record], starts: Array, refine: bool
+    system: LinearSystem, data: Factor, records: Sequence[DataRecord], starts: Array, refine: bool
 ) -> LinearSystem:
     """The system with the Kalman gain of its noise.
 
@@ -79,10 +79,10 @@ def with_gain(
     Van Overschee & De Moor (1996), Subspace Identification for Linear Systems, section 4.4; Ljung (1999), section 7.2,
     for prediction-error minimisation.
     """
-    pieces = _pieces(system, records, starts)
+    pieces = _all_segments(system, records, starts)
     if not pieces:
         return system
-    driven = [Record(np.hstack([part.x, part.y - system.output_offset]), part.y, part.weight) for part, _ in pieces]
+    driven = [DataRecord(np.hstack([part.x, part.y - system.output_offset]), part.y, part.weight) for part, _ in pieces]
     problem, begins = Problem(grouped(driven), len(driven)), np.array([start for _, start in pieces])
     candidates = [_Filter.of(system, gain, problem, begins) for gain in (_shown(system, data), 0.0 * system.readout.T)]
     best = min(candidates, key=lambda place: place.error)
@@ -93,10 +93,10 @@ def with_gain(
     return replace(system, noise_gain=best.gain)
 
 
-def _pieces(system: LinearSystem, records: Sequence[Record], starts: Array) -> list[tuple[Record, Array]]:
+def _all_segments(system: LinearSystem, records: Sequence[DataRecord], starts: Array) -> list[tuple[DataRecord, Array]]:
     """The stretches of all records without a gap, each with the state the free run has at its beginning."""
     pairs = zip(records, starts, strict=True)
-    return [piece for record, start in pairs for piece in _measured(system, record, start)]
+    return [piece for record, start in pairs for piece in _measured_segments(system, record, start)]
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ class _Filter:
 
     @classmethod
     def of(cls, system: LinearSystem, gain: Array, problem: Problem, starts: Array) -> _Filter:
-        limit = max(min(spectral_radius(system.transition), 1.0), steady_radius(problem.longest))
-        radius = spectral_radius(system.transition - gain @ system.readout) if np.isfinite(gain).all() else np.inf
+        limit = max(min(largest_modulus(system.transition), 1.0), steady_radius(problem.longest))
+        radius = largest_modulus(system.transition - gain @ system.readout) if np.isfinite(gain).all() else np.inf
         if radius > limit or radius >= 1.0:
             return cls(system, gain, np.inf)
         return cls(system, gain, problem.error(filter_of(system, gain), starts))
@@ -138,7 +138,7 @@ class _Filter:
 
 def steady_radius(longest: int) -> float:
     """The spectral radius of a filter that remembers a tenth of so many steps."""
-    return math.exp(-SHARE / longest)
+    return math.exp(-FILTER_MEMORY_SHARE / longest)
 
 
 def _shown(system: LinearSystem, data: Factor) -> Array:
@@ -150,13 +150,13 @@ def _shown(system: LinearSystem, data: Factor) -> Array:
     return gain
 
 
-def _measured(system: LinearSystem, record: Record, start: Array) -> list[tuple[Record, Array]]:
+def _measured_segments(system: LinearSystem, record: DataRecord, start: Array) -> list[tuple[DataRecord, Array]]:
     """The stretches of a record without a gap, each with the state the free run has at its beginning."""
     before = states(system).simulate(record.x, start)[0]
     before = np.vstack([start, before[:-1]])
     known: Array = np.all((record.weight > 0) & ~np.isnan(record.y), axis=1)
     return [
-        (Record(record.x[begin:end], record.y[begin:end], record.weight[begin:end]), before[begin])
-        for begin, end in stretches(known)
+        (DataRecord(record.x[begin:end], record.y[begin:end], record.weight[begin:end]), before[begin])
+        for begin, end in equal_runs(known)
         if known[begin]
     ]

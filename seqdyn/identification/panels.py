@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Systems = Analysis | Mapping[str, Any]
 
-PANELS = 36
+MOST_PAIRS = 36
 """Pairs of an input and an output that one figure has room for."""
 
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
@@ -28,10 +28,10 @@ DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
 VEIL = 0.18
 """How much of its colour a band of 95 % has."""
 
-LEVEL = 0.95
-HALF_WIDTH = float(norm.ppf(0.5 + LEVEL / 2))
+CONFIDENCE = 0.95
+HALF_WIDTH = float(norm.ppf(0.5 + CONFIDENCE / 2))
 """Standard errors from the middle of a band to its edge."""
-RADIUS = float(np.sqrt(chi2.ppf(LEVEL, 2)))
+RADIUS = float(np.sqrt(chi2.ppf(CONFIDENCE, 2)))
 """The same of an ellipse in the plane."""
 
 
@@ -59,10 +59,10 @@ def titles(
     if len(sizes) > 1:
         raise ValueError(f"The systems must have the same inputs and outputs, got (inputs, outputs) {sorted(sizes)}.")
     ((count, other),) = sizes
-    if not count or not other or count * other > PANELS:
+    if not count or not other or count * other > MOST_PAIRS:
         raise ValueError(
-            f"{count} inputs and {other} outputs make {count * other} panels; there is room for 1 to {PANELS}. Draw a "
-            "part of the system."
+            f"{count} inputs and {other} outputs make {count * other} panels; there is room for 1 to {MOST_PAIRS}. "
+            "Draw a part of the system."
         )
     own = [(system.input_names, system.output_names) for system in named.values()]
     given = next((names for names, _ in own if names), ()) if inputs is None else inputs
@@ -128,17 +128,17 @@ def looks() -> Iterator[dict[str, Any]]:
         number += 1
 
 
-def label(axes: Any, columns: list[str], rows: list[str], quantities: tuple[str, ...], below: str) -> None:
+def label_panels(axes: Any, columns: list[str], rows: list[str], quantities: tuple[str, ...], below: str) -> None:
     """Inputs on top, outputs and quantities at the side, time or frequency at the bottom."""
-    _each(axes[0], lambda axis, place: axis.set_title(columns[place], loc="left", fontsize=STYLE["axes.titlesize"]))
-    _each(axes[-1], lambda axis, _: axis.set_xlabel(below))
+    _on_each(axes[0], lambda axis, place: axis.set_title(columns[place], loc="left", fontsize=STYLE["axes.titlesize"]))
+    _on_each(axes[-1], lambda axis, _: axis.set_xlabel(below))
     for place, axis in enumerate(axes[:, 0]):
         row = rows[place // len(quantities)]
         quantity = quantities[place % len(quantities)]
         axis.set_ylabel(f"{row}\n{quantity}" if row else quantity)
 
 
-def _each(axes: Any, action: Callable[[Axes, int], Any]) -> None:
+def _on_each(axes: Any, action: Callable[[Axes, int], Any]) -> None:
     for place, axis in enumerate(axes):
         action(axis, place)
 

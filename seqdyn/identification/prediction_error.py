@@ -19,10 +19,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from scipy.linalg import block_diag
 
-from seqdyn.identification.kalman import filtered, predicted, prediction_deviation
+from seqdyn.identification.kalman import filtered, prediction_deviation, predictions_ahead
 from seqdyn.identification.noise import steady_radius
-from seqdyn.identification.records import Record, grouped
-from seqdyn.identification.refinement import Fit, Problem, refined, solved
+from seqdyn.identification.records import DataRecord, grouped
+from seqdyn.identification.refinement import Fit, Problem, refined, with_linear_part
 from seqdyn.identification.sensitivity import MATRICES
 from seqdyn.identification.stability import pulled_inside
 from seqdyn.identification.subspace import Subspace
@@ -31,7 +31,7 @@ from seqdyn.identification.system import LinearSystem
 Array = np.ndarray[Any, Any]
 ROUNDS = 3
 """Times that missing outputs are filled in and errors are weighed anew."""
-FAINT = 0.01
+FAINTEST_SHARE = 0.01
 """Share of the readout below which a direction of a start is not estimated."""
 
 
@@ -74,7 +74,7 @@ class PredictionProblem(Problem):
 
     def faintest(self, system: LinearSystem) -> float:
         """A hundredth of the readout: the predictor forgets a start at once, the free run from it does not."""
-        return FAINT * float(np.linalg.norm(system.readout))
+        return FAINTEST_SHARE * float(np.linalg.norm(system.readout))
 
     @property
     def steady_radius(self) -> float:
@@ -95,7 +95,7 @@ class PredictorProblem(Problem):
     outputs: int = 1
 
     def faintest(self, system: LinearSystem) -> float:
-        return FAINT * float(np.linalg.norm(system.readout))
+        return FAINTEST_SHARE * float(np.linalg.norm(system.readout))
 
     def _free(self, system: LinearSystem) -> dict[str, Array]:
         masks = super()._free(system)
@@ -149,15 +149,17 @@ def _offset_by(fit: Fit, sign: float) -> Fit:
     return replace(fit, system=replace(system, state_offset=offset))
 
 
-def driven(records: Iterable[Record]) -> list[Record]:
+def with_outputs_as_inputs(records: Iterable[DataRecord]) -> list[DataRecord]:
     """The records with their outputs beside their inputs."""
-    return [Record(np.hstack([record.x, np.nan_to_num(record.y)]), record.y, record.weight) for record in records]
+    return [DataRecord(np.hstack([record.x, np.nan_to_num(record.y)]), record.y, record.weight) for record in records]
 
 
 # -------------------------------------------------------------------- where to begin
 
 
-def predictor_part(records: Sequence[Record], problem: Problem, readout: Array, transition: Array) -> tuple[Fit, float]:
+def predictor_part(
+    records: Sequence[DataRecord], problem: Problem, readout: Array, transition: Array
+) -> tuple[Fit, float]:
     """The fit with all but B and D̄ of its predictor by linear least squares; D is moved inside where it has to be."""
     outputs, order = readout.shape
     inputs = records[0].x.shape[1]
@@ -167,17 +169,17 @@ def predictor_part(records: Sequence[Record], problem: Problem, readout: Array, 
     empty = LinearSystem(
         np.zeros((outputs, inputs + outputs)), readout, np.zeros((order, inputs + outputs)), transition
     )
-    found = solved(linear, empty, np.zeros((problem.records, order)))
+    found = with_linear_part(linear, empty, np.zeros((problem.records, order)))
     system = from_predictor(found.system)
     radius = system.spectral_radius()
     if problem.stable and radius > problem.largest_radius:
         system = replace(system, transition=pulled_inside(system.transition, problem.first_radius))
-        return solved(problem, system, found.starts), radius
+        return with_linear_part(problem, system, found.starts), radius
     return Fit(system, found.starts, problem.error(system, found.starts)), radius
 
 
 def beginning(
-    records: Sequence[Record], problem: PredictionProblem, candidates: Subspace, order: int
+    records: Sequence[DataRecord], problem: PredictionProblem, candidates: Subspace, order: int
 ) -> tuple[Fit, float]:
     """The closed form: B and D̄ of the predictor from its subspace, the rest by linear least squares.
 
@@ -194,7 +196,7 @@ def beginning(
 # -------------------------------------------------------------------- the search
 
 
-def predicting(records: Sequence[Record], problem: PredictionProblem, fit: Fit, tolerance: float = 1e-6) -> Fit:
+def predicting(records: Sequence[DataRecord], problem: PredictionProblem, fit: Fit, tolerance: float = 1e-6) -> Fit:
     """The fit with the least one-step errors, every output weighed by what is left of it.
 
         min Σ_t e_tᵀ R⁻¹ e_t        R the covariance of the errors so far: for Gaussian noise the maximum likelihood
@@ -215,13 +217,13 @@ def predicting(records: Sequence[Record], problem: PredictionProblem, fit: Fit, 
     ----------
     Ljung (1999), System Identification, sections 7.2 and 7.4.
     """
-    for _ in range(ROUNDS if is_missing(records) or len(fit.system.readout) > 1 else 1):
+    for _ in range(ROUNDS if any_output_missing(records) or len(fit.system.readout) > 1 else 1):
         filled = completed(records, fit)
         fit = _weighed_best(filled, problem, fit, _weighing(filled, fit), tolerance)
     return replace(fit, error=problem.error(fit.system, fit.starts))
 
 
-def with_gaps(records: Sequence[Record], problem: PredictionProblem, fit: Fit) -> tuple[PredictionProblem, Fit]:
+def with_gaps(records: Sequence[DataRecord], problem: PredictionProblem, fit: Fit) -> tuple[PredictionProblem, Fit]:
     """The most likely fit of records in which outputs are missing, and its problem.
 
     After a gap the exact filter trusts the outputs more than the steady one does. What it adds to the states stands
@@ -241,21 +243,23 @@ def with_gaps(records: Sequence[Record], problem: PredictionProblem, fit: Fit) -
     for _ in range(ROUNDS):
         seen, covariance = filtered_errors(records, fit)
         corrected = [
-            Record(np.hstack([r.x, one.correction]), one.filled, r.weight * one.share)
+            DataRecord(np.hstack([r.x, one.correction]), one.filled, r.weight * one.share)
             for r, one in zip(records, seen, strict=True)
         ]
         weighing = np.diag(1.0 / np.sqrt(np.maximum(np.diag(covariance), 1e-300)))
-        problem = replace(problem, groups=grouped(driven(corrected)))
+        problem = replace(problem, groups=grouped(with_outputs_as_inputs(corrected)))
         fit = _weighed_best(corrected, problem, _with_corrections(fit, inputs), weighing, 1e-6)
         extended, fit = fit, without_corrections(fit, inputs)
     return problem, replace(extended, error=problem.error(extended.system, extended.starts))
 
 
 def _weighed_best(
-    records: Sequence[Record], problem: PredictionProblem, fit: Fit, weighing: Array, tolerance: float
+    records: Sequence[DataRecord], problem: PredictionProblem, fit: Fit, weighing: Array, tolerance: float
 ) -> Fit:
     """The fit with the least Σ ‖W e_t‖²; its error is unknown."""
-    weighed = replace(problem, groups=grouped(driven(_weighed(record, weighing) for record in records)))
+    weighed = replace(
+        problem, groups=grouped(with_outputs_as_inputs(_weighed_record(record, weighing) for record in records))
+    )
     inside = _in_output_basis(fit, weighing, problem.disturbances)
     found = refined(weighed, replace(inside, error=weighed.error(inside.system, inside.starts)), tolerance)
     return _in_output_basis(found, np.linalg.inv(weighing), problem.disturbances)
@@ -293,21 +297,23 @@ class Filtered(NamedTuple):
     correction: Array
 
 
-def filtered_errors(records: Sequence[Record], fit: Fit) -> tuple[list[Filtered], Array]:
+def filtered_errors(records: Sequence[DataRecord], fit: Fit) -> tuple[list[Filtered], Array]:
     """What the exact filter of a fit makes of the records, and the covariance R of e_t that agrees with it."""
     errors = one_step_errors(completed(records, fit), fit)
     covariance = _pooled(errors, records)
-    if not is_missing(records):
+    if not any_output_missing(records):
         nothing = [np.zeros((len(record.x), fit.system.order)) for record in records]
         parts = zip(errors, records, nothing, strict=True)
         return [Filtered(e, np.ones_like(e), record.y, none) for e, record, none in parts], covariance
     for _ in range(ROUNDS):
-        seen = [_filtered(record, fit, start, covariance) for record, start in zip(records, fit.starts, strict=True)]
+        seen = [
+            _filtered_record(record, fit, start, covariance) for record, start in zip(records, fit.starts, strict=True)
+        ]
         covariance = _pooled([one.errors * np.sqrt(one.share) for one in seen], records)
     return seen, covariance
 
 
-def _filtered(record: Record, fit: Fit, start: Array, covariance: Array) -> Filtered:
+def _filtered_record(record: DataRecord, fit: Fit, start: Array, covariance: Array) -> Filtered:
     system = replace(innovation_form(fit).system, noise_covariance=covariance)
     assert system.noise_gain is not None
     h = filtered(system, record.x, record.y, start)
@@ -321,7 +327,7 @@ def _filtered(record: Record, fit: Fit, start: Array, covariance: Array) -> Filt
     return Filtered(errors, share, y + errors, h - steady - errors @ system.noise_gain.T)
 
 
-def _pooled(errors: Sequence[Array], records: Sequence[Record]) -> Array:
+def _pooled(errors: Sequence[Array], records: Sequence[DataRecord]) -> Array:
     """The covariance of errors over the steps at which both outputs are known."""
     joined, known = np.concatenate(errors), ~np.isnan(np.concatenate([record.y for record in records]))
     count = known.astype(float).T @ known
@@ -330,33 +336,33 @@ def _pooled(errors: Sequence[Array], records: Sequence[Record]) -> Array:
     return (vectors * np.maximum(values, max(1e-14 * values.max(initial=0.0), 1e-30))) @ vectors.T
 
 
-def is_missing(records: Sequence[Record]) -> bool:
+def any_output_missing(records: Sequence[DataRecord]) -> bool:
     """Whether any output is."""
     return any(np.isnan(record.y).any() for record in records)
 
 
-def completed(records: Sequence[Record], fit: Fit) -> list[Record]:
+def completed(records: Sequence[DataRecord], fit: Fit) -> list[DataRecord]:
     """The records with missing outputs as the fit predicts them, step by step: they count nothing."""
-    if not is_missing(records):
+    if not any_output_missing(records):
         return list(records)
     system = innovation_form(fit).system
     found = []
     for record, start in zip(records, fit.starts, strict=True):
-        y = predicted(system, record.x, record.y, start, 1)
-        found.append(Record(record.x, np.where(np.isnan(record.y), y, record.y), record.weight))
+        y = predictions_ahead(system, record.x, record.y, start, 1)
+        found.append(DataRecord(record.x, np.where(np.isnan(record.y), y, record.y), record.weight))
     return found
 
 
-def one_step_errors(records: Sequence[Record], fit: Fit) -> list[Array]:
+def one_step_errors(records: Sequence[DataRecord], fit: Fit) -> list[Array]:
     """e_t of every record; 0 where an output was filled in."""
     running = predictor(fit.system)
     return [
         record.y - running.simulate(part.x, start)[0]
-        for record, part, start in zip(records, driven(records), fit.starts, strict=True)
+        for record, part, start in zip(records, with_outputs_as_inputs(records), fit.starts, strict=True)
     ]
 
 
-def _weighing(records: Sequence[Record], fit: Fit) -> Array:
+def _weighing(records: Sequence[DataRecord], fit: Fit) -> Array:
     """W with Wᵀ W = R⁻¹, of all outputs together where none is ever missing alone."""
     errors, weight = (
         np.concatenate(one_step_errors(records, fit)),
@@ -369,8 +375,8 @@ def _weighing(records: Sequence[Record], fit: Fit) -> Array:
     return np.linalg.inv(np.linalg.cholesky(covariance + floor))
 
 
-def _weighed(record: Record, weighing: Array) -> Record:
-    return Record(record.x, record.y @ weighing.T, record.weight)
+def _weighed_record(record: DataRecord, weighing: Array) -> DataRecord:
+    return DataRecord(record.x, record.y @ weighing.T, record.weight)
 
 
 def _in_output_basis(fit: Fit, basis: Array, disturbances: int) -> Fit:

@@ -15,7 +15,7 @@ TOGETHER = 256
 """Records in a group, at most."""
 
 
-class Record(NamedTuple):
+class DataRecord(NamedTuple):
     """One experiment.
 
     ``x`` (time, inputs) finite; ``y`` (time, outputs), NaN where it was not measured; ``weight`` (time, outputs) what
@@ -27,7 +27,7 @@ class Record(NamedTuple):
     weight: Array
 
     @classmethod
-    def of(cls, x: Any, y: Any, weight: Any = None) -> Record:
+    def of(cls, x: Any, y: Any, weight: Any = None) -> DataRecord:
         """A record from arrays; every measured output counts 1 if no weight is given."""
         x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
         if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
@@ -35,11 +35,11 @@ class Record(NamedTuple):
         known = ~np.isnan(y)
         return cls(x, y, known.astype(np.float64) if weight is None else np.where(known, weight, 0.0))
 
-    def before(self, time: int) -> Record:
+    def before(self, time: int) -> DataRecord:
         """The first ``time`` steps."""
-        return Record(self.x[:time], self.y[:time], self.weight[:time])
+        return DataRecord(self.x[:time], self.y[:time], self.weight[:time])
 
-    def delayed(self, delays: Sequence[int]) -> Record:
+    def delayed(self, delays: Sequence[int]) -> DataRecord:
         """The record with input i of d_i steps before beside every output; the first max d_i steps are left out."""
         longest = max(delays, default=0)
         if len(delays) != self.x.shape[1] or min(delays, default=0) < 0 or longest >= len(self.x):
@@ -50,30 +50,30 @@ class Record(NamedTuple):
         x = self.x[longest:].copy()
         for place, d in enumerate(delays):
             x[:, place] = self.x[longest - d : len(self.x) - d, place]
-        return Record(x, self.y[longest:], self.weight[longest:])
+        return DataRecord(x, self.y[longest:], self.weight[longest:])
 
     def unseen(self) -> int:
         """Steps before the first known output; 0 where none is known at all."""
         seen = np.flatnonzero(~np.isnan(self.y).all(axis=1))
         return int(seen[0]) if len(seen) else 0
 
-    def after(self, time: int) -> Record:
+    def after(self, time: int) -> DataRecord:
         """All but the first ``time`` steps."""
-        return Record(self.x[time:], self.y[time:], self.weight[time:])
+        return DataRecord(self.x[time:], self.y[time:], self.weight[time:])
 
-    def bridged(self) -> Record:
+    def bridged(self) -> DataRecord:
         """The record with missing outputs on straight lines between known ones, which count nothing."""
         y, steps = self.y.copy(), np.arange(len(self.y))
         for column in y.T:
             known = ~np.isnan(column)
             column[~known] = np.interp(steps[~known], steps[known], column[known]) if known.any() else 0.0
-        return Record(self.x, y, self.weight)
+        return DataRecord(self.x, y, self.weight)
 
-    def detrended(self) -> Record:
+    def detrended(self) -> DataRecord:
         """The record without the straight lines that fit its inputs and outputs best; their means stay."""
         time = np.linspace(-1.0, 1.0, len(self.x))
         x, y = (np.array([_level(column, time) for column in part.T]) for part in (self.x, self.y))
-        return Record(x.T.reshape(self.x.shape), y.T.reshape(self.y.shape), self.weight)
+        return DataRecord(x.T.reshape(self.x.shape), y.T.reshape(self.y.shape), self.weight)
 
 
 def _level(column: Array, time: Array) -> Array:
@@ -103,7 +103,7 @@ class Group:
     weight: Tensor
 
 
-def grouped(records: Iterable[Record]) -> list[Group]:
+def grouped(records: Iterable[DataRecord]) -> list[Group]:
     """Records in groups whose lengths differ by less than a factor of two."""
     records = list(records)
     classes: dict[int, list[int]] = {}
@@ -115,7 +115,7 @@ def grouped(records: Iterable[Record]) -> list[Group]:
     return [_group([records[place] for place in places], places) for places in parts]
 
 
-def _group(records: list[Record], places: list[int]) -> Group:
+def _group(records: list[DataRecord], places: list[int]) -> Group:
     time = max(len(record.x) for record in records)
 
     def padded(values: Iterator[Array]) -> Tensor:

@@ -32,14 +32,14 @@ from seqdyn.initial_state import Started
 
 Array = np.ndarray[Any, Any]
 
-ROWS_AT_ONCE = 2**16
+STATE_ROWS_AT_ONCE = 2**16
 """Rows of one series whose states are held at once."""
 
 WEAKEST = 1e-3
 """Of states of size 1, directions in which they move less than this are not magnified further."""
 
 
-class Linearised(NamedTuple):
+class ConstantGates(NamedTuple):
     """A cell's recurrence while its gates are constant: k, w, v and r of the module's first lines."""
 
     keep: float
@@ -106,22 +106,22 @@ def start_from(
     >>> scan(network, x[None]).output.squeeze().detach().round(decimals=3)
     tensor([1.0000, 0.5000, 0.2500, 0.1250])
     """
-    readout, cell = _readout(network), _recurrence(network)
+    readout, cell = _affine_readout(network), _recurrence(network)
     if not 0 < amplitude < math.inf:
         raise ValueError(f"amplitude must be a number above 0, got {amplitude!r}.")
     _check_widths(network, system, heads)
     read = system if system.is_readout_form() else system.as_readout_form()
     _check_room(cell, read.order, system)
-    small = _scaled(read, x, amplitude)
-    linearised = _constant_gates(cell, small.order)
-    _write(cell, small, linearised)
+    small = _with_small_states(read, x, amplitude)
+    linearised = _with_constant_gates(cell, small.order)
+    _set_recurrence(cell, small, linearised)
     _read_from(readout, small, linearised.read, heads)
 
 
 # -------------------------------------------------------------------- the system
 
 
-def _scaled(system: LinearSystem, x: Tensor | Sequence[Tensor], amplitude: float) -> LinearSystem:
+def _with_small_states(system: LinearSystem, x: Tensor | Sequence[Tensor], amplitude: float) -> LinearSystem:
     """The system in the basis in which Σ h_t h_tᵀ / T = amplitude² I on these inputs."""
     moment = _second_moment(system, [x] if isinstance(x, Tensor) and x.ndim == 2 else list(x))
     size = np.sqrt(np.diag(moment))
@@ -138,7 +138,7 @@ def _second_moment(system: LinearSystem, series: list[Tensor]) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         for one in series:
             h = None
-            for piece in one.detach().cpu().double().split(ROWS_AT_ONCE):
+            for piece in one.detach().cpu().double().split(STATE_ROWS_AT_ONCE):
                 run, h = moves.simulate(piece.numpy(), h)
                 total += run.T @ run
                 steps += len(run)
@@ -153,7 +153,7 @@ def _second_moment(system: LinearSystem, series: list[Tensor]) -> Array:
 # -------------------------------------------------------------------- the network
 
 
-def _write(cell: Elman | GRU | LSTM, system: LinearSystem, linearised: Linearised) -> None:
+def _set_recurrence(cell: Elman | GRU | LSTM, system: LinearSystem, linearised: ConstantGates) -> None:
     """W = C / w, U = (D − k) / (w v) and b = h_0 / w in the leading units."""
     keep, write, heard, _ = linearised
     recurrent = (system.transition - keep * np.eye(system.order)) / (write * heard)
@@ -165,7 +165,7 @@ def _write(cell: Elman | GRU | LSTM, system: LinearSystem, linearised: Linearise
     b[used] = torch.as_tensor(system.state_offset / write).to(b)
 
 
-def _constant_gates(cell: Elman | GRU | LSTM, order: int) -> Linearised:
+def _with_constant_gates(cell: Elman | GRU | LSTM, order: int) -> ConstantGates:
     """Cut the leading units off from all others, and leave their gates to the biases these begin with."""
     for weight in (cell.input_weight, cell.recurrent_weight):
         for block in weight.chunk(_gates(cell)):
@@ -173,15 +173,15 @@ def _constant_gates(cell: Elman | GRU | LSTM, order: int) -> Linearised:
     for bias in cell.bias.chunk(_gates(cell)):
         bias[:order] = 0.0
     if isinstance(cell, Elman):
-        return Linearised(keep=0.0, write=1.0, heard=1.0, read=1.0)
+        return ConstantGates(keep=0.0, write=1.0, heard=1.0, read=1.0)
     if isinstance(cell, GRU):
         if cell.recurrent_bias is not None:
             cell.recurrent_bias[:order] = 0.0
-        return Linearised(keep=0.5, write=0.5, heard=0.5, read=1.0)
+        return ConstantGates(keep=0.5, write=0.5, heard=0.5, read=1.0)
     cell.bias.chunk(4)[1][:order] = 1.0
     if cell.peephole is not None:
         cell.peephole[:, :order] = 0.0
-    return Linearised(keep=1 / (1 + math.exp(-1.0)), write=0.5, heard=0.5, read=0.5)
+    return ConstantGates(keep=1 / (1 + math.exp(-1.0)), write=0.5, heard=0.5, read=0.5)
 
 
 def _read_from(readout: Readout, system: LinearSystem, read: float, heads: Tensor | None) -> None:
@@ -212,7 +212,7 @@ def _candidate(cell: Elman | GRU | LSTM) -> int:
 # -------------------------------------------------------------------- what does not go
 
 
-def _readout(network: Cell) -> Readout:
+def _affine_readout(network: Cell) -> Readout:
     """The affine readout on top of the network."""
     inner = network.cell if isinstance(network, Started) else network
     if not isinstance(inner, Readout):
@@ -227,7 +227,7 @@ def _readout(network: Cell) -> Readout:
 
 def _recurrence(network: Cell) -> Elman | GRU | LSTM:
     """The one recurrent layer of the network."""
-    cell = _readout(network).cell
+    cell = _affine_readout(network).cell
     if isinstance(cell, Stack):
         raise ValueError(
             f"A linear start is for one recurrent layer without dropout, got a Stack of {len(cell.layers)} with "

@@ -19,15 +19,15 @@ import torch
 from seqdyn.identification.levenberg_marquardt import column_lengths, minimised
 from seqdyn.identification.records import Group
 from seqdyn.identification.sensitivity import MATRICES, Equations, equations
-from seqdyn.identification.stability import Contraction, contraction, spectral_radius, tangent, transition_of
+from seqdyn.identification.stability import Contraction, contraction, largest_modulus, tangent, transition_of
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
-ROUNDING = 1e-11
+RADIUS_ROOM = 1e-11
 """Room below the limit of the spectral radius without which nothing can be refined."""
 MEMORY = 0.55
 """The longest time constant, as a share of the longest record."""
-LARGEST = 1e100
+LARGEST_DERIVATIVE = 1e100
 """Derivatives from which a model is none."""
 
 
@@ -146,20 +146,20 @@ def linear_part(problem: Problem, readout: Array, transition: Array) -> Fit:
     outputs, order = readout.shape
     inputs = problem.groups[0].x.shape[-1]
     empty = LinearSystem(np.zeros((outputs, inputs)), readout, np.zeros((order, inputs)), transition)
-    return solved(problem, empty, np.zeros((problem.records, order)))
+    return with_linear_part(problem, empty, np.zeros((problem.records, order)))
 
 
-def solved(problem: Problem, system: LinearSystem, starts: Array) -> Fit:
+def with_linear_part(problem: Problem, system: LinearSystem, starts: Array) -> Fit:
     """The fit with its linear part at the optimum for its D and B."""
     free = problem.columns(system, ("input_map", "feedthrough", "output_offset"))
     here, chain = _equations(problem, system, starts)
     matrix = here.matrix @ chain[:, free]
-    if not np.abs(matrix).max(initial=0.0) < LARGEST:
+    if not np.abs(matrix).max(initial=0.0) < LARGEST_DERIVATIVE:
         return Fit(system, starts, np.inf)
     step, lengths = np.zeros(chain.shape[1]), column_lengths(matrix)
     step[free] = np.linalg.lstsq(matrix / lengths, here.target, rcond=1e-12)[0] / lengths
     start_steps = here.start_steps(chain @ step, problem.records, problem.faintest(system))
-    return _moved(problem, Fit(system, starts, np.inf), step, start_steps)
+    return _after_step(problem, Fit(system, starts, np.inf), step, start_steps)
 
 
 def refined(problem: Problem, fit: Fit, tolerance: float = 1e-6) -> Fit:
@@ -176,13 +176,13 @@ def refined(problem: Problem, fit: Fit, tolerance: float = 1e-6) -> Fit:
     own = problem.dynamic(fit.system)
     if problem.stable and own:
         transition = fit.system.transition[:own, :own]
-        radius, limit = spectral_radius(transition), problem.largest_radius
+        radius, limit = largest_modulus(transition), problem.largest_radius
         limit = limit if radius < limit else math.sqrt(radius)
-        if limit - radius < ROUNDING:
+        if limit - radius < RADIUS_ROOM:
             return fit
         fit = replace(fit, coordinates=contraction(transition, limit))
     fit = minimised(fit, lambda place: _linearised(problem, place), tolerance=tolerance)
-    settled = solved(problem, fit.system, fit.starts)
+    settled = with_linear_part(problem, fit.system, fit.starts)
     return settled if settled.error < fit.error else fit
 
 
@@ -218,7 +218,7 @@ def _linearised(problem: Problem, fit: Fit) -> tuple[Array, Array, Callable[[Arr
         if not np.isfinite(step).all():
             return replace(fit, error=np.inf)
         start_steps = here.start_steps(chain @ step, problem.records, problem.faintest(fit.system))
-        moved = _moved(problem, fit, step, start_steps)
+        moved = _after_step(problem, fit, step, start_steps)
         return replace(moved, coordinates=coordinates)
 
     return np.hstack([by_transition, matrix[:, outer]]), here.target, move
@@ -237,7 +237,7 @@ def _transition(problem: Problem, fit: Fit, step: Array) -> tuple[Array, Contrac
     return transition, moved
 
 
-def _moved(problem: Problem, fit: Fit, step: Array, start_steps: Array) -> Fit:
+def _after_step(problem: Problem, fit: Fit, step: Array, start_steps: Array) -> Fit:
     """The fit after a step of the entries and one of the starts."""
     entries = [getattr(fit.system, name) for name in problem.entries]
     parts = np.split(step, np.cumsum([entry.size for entry in entries])[:-1])

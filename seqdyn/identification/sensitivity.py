@@ -21,7 +21,7 @@ from seqdyn.identification.system import LinearSystem
 from seqdyn.kernels.linear import linear_recurrence
 
 Array = np.ndarray[Any, Any]
-CHUNK = 2**21
+SENSITIVITIES_AT_ONCE = 2**21
 """Numbers in a block of derivatives."""
 
 MATRICES = ("transition", "input_map", "readout", "feedthrough", "output_offset")
@@ -77,11 +77,11 @@ def equations(system: LinearSystem, groups: Sequence[Group], starts: Array, free
         upper = torch.zeros(len(group.places), 0, own + entries + 1, dtype=torch.float64)
         for rows in _derivatives(system, group, torch.as_tensor(starts[group.places])):
             upper = torch.linalg.qr(torch.cat([upper, rows[..., system.order - own :]], dim=1), mode="r").R
-        upper = _square(upper)
+        upper = _filled_square(upper)
         solved.append((group.places, upper[:, :own, :own], upper[:, :own, own:-1], upper[:, :own, -1]))
         rest = upper[:, own:, own:].reshape(-1, entries + 1)
         shared = torch.linalg.qr(torch.cat([shared, rest]), mode="r").R
-    shared = _square(shared[None])[0]
+    shared = _filled_square(shared[None])[0]
     return Equations(shared[:entries, :entries].numpy(), shared[:entries, -1].numpy(), solved)
 
 
@@ -91,7 +91,7 @@ def every_row(system: LinearSystem, group: Group, starts: Array) -> Tensor:
     return torch.stack([torch.cat(parts[output :: system.outputs], dim=1) for output in range(system.outputs)], dim=2)
 
 
-def _square(upper: Tensor) -> Tensor:
+def _filled_square(upper: Tensor) -> Tensor:
     """A triangular factor of fewer rows than columns, filled up with zeros."""
     return torch.nn.functional.pad(upper, (0, 0, 0, upper.shape[-1] - upper.shape[-2]))
 
@@ -101,42 +101,44 @@ def _derivatives(system: LinearSystem, group: Group, start: Tensor) -> Iterator[
     n, m, outputs = system.order, system.inputs, system.outputs
     D, B = torch.as_tensor(system.transition), torch.as_tensor(system.readout)
     records, time = group.x.shape[:2]
-    length = max(1, CHUNK // (records * (n + m + 1) * max(1, n)))
+    length = max(1, SENSITIVITIES_AT_ONCE // (records * (n + m + 1) * max(1, n)))
     h = start
     adjoint = torch.zeros(outputs, records, n + m + 1, n, dtype=torch.float64)
     adjoint[:, :, -1] = B[:, None]
     for begin in range(0, time, length):
         x, y, weight = (values[:, begin : begin + length] for values in (group.x, group.y, group.weight))
-        before, h = _states(system, x, h)
+        before, h = _states_before_steps(system, x, h)
         sources = torch.cat([before, x, x.new_zeros(*x.shape[:2], 1)], dim=-1)
         for output in range(outputs):
-            moved, adjoint[output] = _adjoint(sources, adjoint[output], D, B[output])
-            rows = _row(system, before, x, moved, output)
+            moved, adjoint[output] = _adjoint_states(sources, adjoint[output], D, B[output])
+            rows = _output_sensitivity(system, before, x, moved, output)
             root = weight[..., output : output + 1].sqrt()
             yield torch.cat([rows, y[..., output : output + 1] - _output(system, before, x, output)], dim=-1) * root
 
 
-def _states(system: LinearSystem, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+def _states_before_steps(system: LinearSystem, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     """h_{t-1} for every t, and the last state."""
     input_map = torch.as_tensor(np.column_stack([system.input_map, system.state_offset]))
-    return _before(torch.nn.functional.pad(x, (0, 1), value=1.0), h, input_map, torch.as_tensor(system.transition))
+    return _states_and_end(
+        torch.nn.functional.pad(x, (0, 1), value=1.0), h, input_map, torch.as_tensor(system.transition)
+    )
 
 
-def _adjoint(sources: Tensor, start: Tensor, D: Tensor, readout: Tensor) -> tuple[Tensor, Tensor]:
+def _adjoint_states(sources: Tensor, start: Tensor, D: Tensor, readout: Tensor) -> tuple[Tensor, Tensor]:
     """The states of h ← Dᵀ h + Bᵀ u before every step, for every source u: (records, time, sources, order)."""
     records, time, count = sources.shape
     drive = sources.transpose(1, 2).reshape(records * count, time, 1)
-    moved, last = _before(drive, start.reshape(records * count, len(D)), readout[:, None], D.T)
+    moved, last = _states_and_end(drive, start.reshape(records * count, len(D)), readout[:, None], D.T)
     return moved.reshape(records, count, time, len(D)).transpose(1, 2), last.reshape(records, count, len(D))
 
 
-def _before(x: Tensor, h: Tensor, input_map: Tensor, transition: Tensor) -> tuple[Tensor, Tensor]:
+def _states_and_end(x: Tensor, h: Tensor, input_map: Tensor, transition: Tensor) -> tuple[Tensor, Tensor]:
     """The states before every step of a system, as the outputs y_t = h_{t-1}, and the last state."""
     identity = torch.eye(len(transition), dtype=torch.float64)
     return linear_recurrence(x, h, torch.zeros_like(input_map), identity, input_map, transition)
 
 
-def _row(system: LinearSystem, before: Tensor, x: Tensor, moved: Tensor, output: int) -> Tensor:
+def _output_sensitivity(system: LinearSystem, before: Tensor, x: Tensor, moved: Tensor, output: int) -> Tensor:
     """∂ŷ_c/∂[h_{-1}, D, C, B, A, y_0] at every step, for one output c."""
     n, m, outputs = system.order, system.inputs, system.outputs
     shape = before.shape[:2]

@@ -17,7 +17,7 @@ from scipy.linalg import schur
 from torch import Tensor
 
 Array = np.ndarray[Any, Any]
-EPSILON = 1e-9
+LEAST_WEIGHT = 1e-9
 """ε, in a scale in which the trace of H is about 1."""
 
 
@@ -29,7 +29,7 @@ class Contraction(NamedTuple):
     limit: float = 1.0
 
 
-def spectral_radius(transition: Array) -> float:
+def largest_modulus(transition: Array) -> float:
     """The largest modulus of the eigenvalues; 0 of an empty matrix."""
     return float(np.abs(np.linalg.eigvals(transition)).max(initial=0.0))
 
@@ -45,7 +45,7 @@ def pulled_inside(transition: Array, limit: float) -> Array:
     borders = np.flatnonzero(np.concatenate([[True], np.diag(triangle, -1) == 0, [True]]))
     for first, last in pairwise(borders.tolist()):
         block = triangle[first:last, first:last]
-        block *= min(1.0, limit / max(spectral_radius(block), np.finfo(np.float64).tiny))
+        block *= min(1.0, limit / max(largest_modulus(block), np.finfo(np.float64).tiny))
     moved: Array = vectors @ triangle @ vectors.T
     return moved
 
@@ -58,16 +58,16 @@ def contraction(transition: Array, limit: float = 1.0) -> Contraction:
     ValueError
         If its spectral radius is not below the limit r.
     """
-    if spectral_radius(transition) >= limit:
+    if largest_modulus(transition) >= limit:
         raise ValueError(
-            f"The transition has spectral radius {spectral_radius(transition):.6g}, not below {limit:.6g}."
+            f"The transition has spectral radius {largest_modulus(transition):.6g}, not below {limit:.6g}."
         )
     transition = transition / limit
     order = len(transition)
     weight = _lyapunov(transition)
     weight = weight / np.trace(weight)
     moved = weight @ transition
-    square = np.block([[weight, moved.T], [moved, weight]]) - EPSILON * np.eye(2 * order)
+    square = np.block([[weight, moved.T], [moved, weight]]) - LEAST_WEIGHT * np.eye(2 * order)
     values, vectors = np.linalg.eigh((square + square.T) / 2)
     root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
     return Contraction(torch.as_tensor(root), torch.zeros(order, order, dtype=torch.float64), limit)
@@ -104,7 +104,7 @@ def _pencil(coordinates: Contraction) -> tuple[Tensor, Tensor]:
     """E and F."""
     W, Y, _ = coordinates
     order = len(Y)
-    square = W.T @ W + EPSILON * torch.eye(2 * order, dtype=W.dtype)
+    square = W.T @ W + LEAST_WEIGHT * torch.eye(2 * order, dtype=W.dtype)
     return (square[:order, :order] + square[order:, order:] + Y - Y.T) / 2, square[order:, :order]
 
 

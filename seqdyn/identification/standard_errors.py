@@ -14,7 +14,7 @@ from scipy.linalg import eig
 
 from seqdyn.checks import check_count, is_int
 from seqdyn.identification.analysis import pole_order
-from seqdyn.identification.estimation import Directions, spread
+from seqdyn.identification.estimation import Directions, central_differences
 
 if TYPE_CHECKING:
     from seqdyn.identification.system import LinearSystem
@@ -162,7 +162,7 @@ def changes(system: LinearSystem, quantity: Callable[[Any], Any]) -> Array:
         If the system was not estimated, or its covariance was not computed.
     """
     count = len(_known_directions(system).transition)
-    found = spread(lambda size, j: np.asarray(quantity(moved(system, size, j))), count)
+    found = central_differences(lambda size, j: np.asarray(quantity(moved(system, size, j))), count)
     return found.reshape(count, *np.shape(quantity(system)))
 
 

@@ -82,7 +82,7 @@ def subspace(data: Factor, weighting: str) -> Subspace:
     """
     seen = data.block(3, 2)
     if weighting == "cva":
-        root = _root(seen @ seen.T + data.block(3, 3) @ data.block(3, 3).T)
+        root = _floored_root(seen @ seen.T + data.block(3, 3) @ data.block(3, 3).T)
         weighted = np.linalg.solve(root, seen)
     elif weighting == "n4sid":
         root = np.eye(len(seen))
@@ -136,7 +136,7 @@ def predictor_subspace(data: Factor, feedthrough: bool) -> Subspace:
 def _correlated(future: Array, past: Array, outputs: int) -> Subspace:
     """The directions in which the past tells most of the future, by canonical correlation."""
     basis = torch.linalg.qr(torch.as_tensor(past.T), mode="reduced").Q.numpy()
-    root = _root(future @ future.T)
+    root = _floored_root(future @ future.T)
     left, values, _ = np.linalg.svd(np.linalg.solve(root, future @ basis), full_matrices=False)
     return Subspace(values, root @ (left * np.sqrt(values)), outputs)
 
@@ -161,7 +161,7 @@ def realisation(data: Factor) -> Subspace:
     return Subspace(values, left * np.sqrt(values), outputs)
 
 
-def _root(covariance: Array) -> Array:
+def _floored_root(covariance: Array) -> Array:
     """The symmetric square root, with a floor that keeps noise-free data regular."""
     values, vectors = (part.numpy() for part in torch.linalg.eigh(torch.as_tensor(covariance)))
     floor = 1e-10 * max(float(values.sum()), np.finfo(np.float64).tiny)

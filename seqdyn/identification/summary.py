@@ -10,30 +10,37 @@ import numpy as np
 
 from seqdyn.identification.analysis import Analysis
 from seqdyn.identification.channels import channel_names
-from seqdyn.identification.lasting_modes import LASTING, driven_states, lasting
+from seqdyn.identification.lasting_modes import LASTING, lasting, without_undriven_modes
 
 Array = np.ndarray[Any, Any]
 
-ROWS = 10
+MOST_ROWS_SHOWN = 10
 """Poles and outputs that a summary has room for."""
 
-COLUMNS = 6
+MOST_COLUMNS_SHOWN = 6
 """Inputs and zeros that it has room for."""
 
-UNKNOWN = "± unknown"
+UNKNOWN_ERROR = "± unknown"
 """Instead of a standard error that is infinite."""
 
-AHEAD = 10
+STEPS_AHEAD = 10
 """Steps of the longer forecast whose error it tells."""
 
 
 def summarise(system: Any) -> str:
     """Sizes, poles, zeros, static gains, noise and estimation of a LinearSystem, as far as they are known."""
-    parts = [_heading(system), _poles(system), _zeros(system), _gains(system), _noise(system), _estimation(system)]
+    parts = [
+        _heading(system),
+        _poles(system),
+        _zeros(system),
+        _gains(system),
+        _noise(system),
+        _estimation_lines(system),
+    ]
     text = "\n\n".join("\n".join(lines) for lines in parts if lines)
     if not system.has_standard_errors():
         return text
-    return f"{text}\n\n± one standard error{'; unknown: the data do not tell it' * (UNKNOWN in text)}"
+    return f"{text}\n\n± one standard error{'; unknown: the data do not tell it' * (UNKNOWN_ERROR in text)}"
 
 
 def _heading(system: Analysis) -> list[str]:
@@ -51,7 +58,7 @@ def _heading(system: Analysis) -> list[str]:
 def _drift(system: Analysis) -> int:
     """Poles at 1 that no input reaches; 0 if there are others, too, that do not decay."""
     part = system.input_output_part()
-    unreached = len(driven_states(system.transition, system.input_map)[0]) == part.order
+    unreached = len(without_undriven_modes(system.transition, system.input_map)[0]) == part.order
     at_one = np.allclose(lasting(system.poles()), 1, rtol=0, atol=1 - LASTING)
     return system.order - part.order if part.is_stable() and unreached and at_one else 0
 
@@ -64,21 +71,21 @@ def _poles(system: Any) -> list[str]:
     still = int((poles == 0).sum())
     unit = f", {system.time_unit}" if system.time_unit else ""
     rows = [["pole", "modulus", f"time constant{unit}", f"period{unit}"]]
-    for i in shown[:ROWS]:
+    for i in shown[:MOST_ROWS_SHOWN]:
         pair = f" ± {poles[i].imag:.4g}i" if poles[i].imag else ""
         modulus = _with_error(abs(poles[i]), None if errors is None else errors.modulus[i])
         constant = _with_error(constants[i], None if errors is None else errors.time_constant[i])
         rows.append([f"{poles[i].real:.4g}{pair}", modulus, constant, _number(periods[i])])
-    more = [f"and {len(shown) - ROWS} more"] if len(shown) > ROWS else []
+    more = [f"and {len(shown) - MOST_ROWS_SHOWN} more"] if len(shown) > MOST_ROWS_SHOWN else []
     at_zero = [f"{_counted(still, 'pole')} at 0"] if still else []
-    return (_table(rows) if shown else []) + more + at_zero
+    return (_aligned(rows) if shown else []) + more + at_zero
 
 
 def _zeros(system: Analysis) -> list[str]:
     zeros = [zero for zero in system.zeros() if zero.imag >= 0]
     written = [f"{zero.real:.4g}" + (f" ± {zero.imag:.4g}i" if zero.imag else "") for zero in zeros]
-    rest = ["…"] if len(written) > COLUMNS else []
-    return [f"zeros: {', '.join(written[:COLUMNS] + rest)}"] if written else []
+    rest = ["…"] if len(written) > MOST_COLUMNS_SHOWN else []
+    return [f"zeros: {', '.join(written[:MOST_COLUMNS_SHOWN] + rest)}"] if written else []
 
 
 def _gains(system: Any) -> list[str]:
@@ -92,10 +99,14 @@ def _gains(system: Any) -> list[str]:
     errors = system.standard_error(type(system).dc_gain) if system.has_standard_errors() else np.full(gains.shape, None)
     sources = channel_names(system.input_names, system.inputs, "input")
     goals = channel_names(system.output_names, system.outputs, "output")
-    rows = [["static gain", *sources[:COLUMNS]]]
-    for goal, own, sure in zip(goals[:ROWS], gains, errors, strict=False):
-        rows.append([goal, *(_with_error(*pair) for pair in zip(own[:COLUMNS], sure, strict=False))])
-    return _table(rows) + _left_out(system.outputs - ROWS, "output") + _left_out(system.inputs - COLUMNS, "input")
+    rows = [["static gain", *sources[:MOST_COLUMNS_SHOWN]]]
+    for goal, own, sure in zip(goals[:MOST_ROWS_SHOWN], gains, errors, strict=False):
+        rows.append([goal, *(_with_error(*pair) for pair in zip(own[:MOST_COLUMNS_SHOWN], sure, strict=False))])
+    return (
+        _aligned(rows)
+        + _left_out(system.outputs - MOST_ROWS_SHOWN, "output")
+        + _left_out(system.inputs - MOST_COLUMNS_SHOWN, "input")
+    )
 
 
 def _noise(system: Any) -> list[str]:
@@ -104,16 +115,19 @@ def _noise(system: Any) -> list[str]:
         return []
     covariances, ahead = [system.noise_covariance], ["1 step ahead"]
     if system.noise_gain is not None:
-        covariances, ahead = [*covariances, system.prediction_covariance(AHEAD)[-1]], [*ahead, f"{AHEAD} steps ahead"]
+        covariances, ahead = (
+            [*covariances, system.prediction_covariance(STEPS_AHEAD)[-1]],
+            [*ahead, f"{STEPS_AHEAD} steps ahead"],
+        )
     deviations = np.sqrt(np.array([np.diag(covariance) for covariance in covariances]))
     rows = [["standard deviation of errors", *ahead]]
     goals = channel_names(system.output_names, system.outputs, "output")
-    for goal, own in zip(goals[:ROWS], deviations.T, strict=False):
+    for goal, own in zip(goals[:MOST_ROWS_SHOWN], deviations.T, strict=False):
         rows.append([goal, *(_number(value) for value in own)])
-    return _table(rows) + _left_out(system.outputs - ROWS, "output")
+    return _aligned(rows) + _left_out(system.outputs - MOST_ROWS_SHOWN, "output")
 
 
-def _estimation(system: Analysis) -> list[str]:
+def _estimation_lines(system: Analysis) -> list[str]:
     told = system.estimation
     if told is None:
         return []
@@ -128,7 +142,7 @@ def _with_error(value: float, error: float | None) -> str:
     if error is None or math.isnan(error) or not math.isfinite(value) or error <= 0:
         return _number(value)
     if math.isinf(error):
-        return f"{_number(value)} {UNKNOWN}"
+        return f"{_number(value)} {UNKNOWN_ERROR}"
     last = 1 - math.floor(math.log10(float(f"{error:.1e}")))
     if not 0 <= last <= 6:
         return f"{_number(value)} ± {error:.2g}"
@@ -148,7 +162,7 @@ def _left_out(count: int, noun: str) -> list[str]:
     return [f"and {_counted(count, f'more {noun}')}"] if count > 0 else []
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns two spaces apart, the first left-aligned where it holds names, all others right-aligned."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     names = rows[0][0] != "pole"

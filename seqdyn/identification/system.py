@@ -105,7 +105,7 @@ class LinearSystem(Analysis):
 
     def __post_init__(self) -> None:
         for name in ("feedthrough", "readout", "input_map", "transition"):
-            object.__setattr__(self, name, _matrix(getattr(self, name), name))
+            object.__setattr__(self, name, _finite_matrix(getattr(self, name), name))
         expected = {
             "feedthrough": (self.outputs, self.inputs),
             "readout": (self.outputs, self.order),
@@ -129,7 +129,7 @@ class LinearSystem(Analysis):
             ("noise_covariance", (self.outputs, self.outputs)),
         ):
             if getattr(self, name) is not None:
-                matrix = _matrix(getattr(self, name), name)
+                matrix = _finite_matrix(getattr(self, name), name)
                 if matrix.shape != shape:
                     raise ValueError(f"{name} has shape {matrix.shape}, expected {shape}.")
                 object.__setattr__(self, name, matrix)
@@ -244,7 +244,7 @@ class LinearSystem(Analysis):
                 raise TypeError("from_continuous was given a discrete-time system: use from_control.")
             names = signal_names(A)
             A, B, C, D = quadruple(A)
-        rate, drive, readout, feedthrough = (_matrix(v, n) for v, n in zip((A, B, C, D), "ABCD", strict=True))
+        rate, drive, readout, feedthrough = (_finite_matrix(v, n) for v, n in zip((A, B, C, D), "ABCD", strict=True))
         transition, input_map = discrete(rate, drive, readout, feedthrough, dt)
         system = cls(feedthrough, readout, input_map, transition, dt=dt, time_unit=time_unit)
         return system.with_names(*names)
@@ -259,14 +259,14 @@ class LinearSystem(Analysis):
         the new state. :meth:`is_readout_form` tests for it, :meth:`as_readout_form` gets any system there with as many
         states more as there are outputs.
         """
-        W_ih, W_hh, W_hy = _matrix(W_ih, "W_ih"), _matrix(W_hh, "W_hh"), _matrix(W_hy, "W_hy")
+        W_ih, W_hh, W_hy = _finite_matrix(W_ih, "W_ih"), _finite_matrix(W_hh, "W_hh"), _finite_matrix(W_hy, "W_hy")
         if W_hy.shape[1] != len(W_hh) or len(W_ih) != len(W_hh):
             raise ValueError(
                 f"W_ih {W_ih.shape}, W_hh {W_hh.shape} and W_hy {W_hy.shape} do not fit together: expected "
                 "(hidden, inputs), (hidden, hidden) and (outputs, hidden)."
             )
-        state_offset = np.zeros(len(W_hh)) if b_h is None else _vector(b_h, len(W_hh), "b_h")
-        own = np.zeros(len(W_hy)) if b_y is None else _vector(b_y, len(W_hy), "b_y")
+        state_offset = np.zeros(len(W_hh)) if b_h is None else _vector_of(b_h, len(W_hh), "b_h")
+        own = np.zeros(len(W_hy)) if b_y is None else _vector_of(b_y, len(W_hy), "b_y")
         output_offset = W_hy @ state_offset + own
         feedthrough, readout = W_hy @ W_ih, W_hy @ W_hh
         return cls(feedthrough, readout, W_ih, W_hh, output_offset, state_offset, dt=dt, time_unit=time_unit)
@@ -414,7 +414,7 @@ class LinearSystem(Analysis):
     prediction_covariance = standard_errors.prediction_covariance
 
 
-def _matrix(values: Any, name: str) -> Array:
+def _finite_matrix(values: Any, name: str) -> Array:
     """A finite float64 matrix."""
     if values is None:
         raise ValueError(f"{name} is missing: give all four matrices.")
@@ -428,7 +428,7 @@ def _matrix(values: Any, name: str) -> Array:
     return matrix
 
 
-def _vector(values: Any, size: int, name: str) -> Array:
+def _vector_of(values: Any, size: int, name: str) -> Array:
     """A float64 vector of this size."""
     vector = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
     if vector.shape != (size,):

@@ -24,7 +24,7 @@ from seqdyn.identification.refinement import Fit, Problem, derivatives
 from seqdyn.identification.sensitivity import every_row
 
 Array = np.ndarray[Any, Any]
-RANK = 1e-10
+DERIVATIVE_RANK = 1e-10
 """Share of the largest singular value below which a direction is not seen."""
 
 
@@ -57,7 +57,7 @@ def white_root(problem: Problem, fit: Fit) -> Array:
     ----------
     Ljung (1999), System Identification, section 9.4.
     """
-    right, values = _seen(problem, fit, derivatives(problem, fit))
+    right, values = _seen_directions(problem, fit, derivatives(problem, fit))
     counted = sum(int((group.weight > 0).sum()) for group in problem.groups)
     root: Array = math.sqrt(fit.error / counted * _inflation(problem, fit)) * right / values
     return root
@@ -88,7 +88,7 @@ def coloured_root(problem: Problem, fit: Fit) -> Array:
         ]
         mixed = np.einsum("ortp,oi->ritp", np.array(late), loose)
         middle = triangular(middle, mixed.reshape(-1, mixed.shape[-1]))
-    right, values = _seen(problem, fit, upper)
+    right, values = _seen_directions(problem, fit, upper)
     root: Array = right / values**2 @ (right.T @ middle.T)
     return root
 
@@ -130,7 +130,7 @@ def undetermined(problem: Problem, fit: Fit) -> Array:
     """
     matrix = derivatives(problem, fit)
     _, values, right = np.linalg.svd(matrix)
-    rank = int((values > RANK * values.max(initial=0.0)).sum())
+    rank = int((values > DERIVATIVE_RANK * values.max(initial=0.0)).sum())
     nothing, basis = right[rank:].T, _changes_of_basis(problem, fit)
     left = nothing - basis @ (basis.T @ nothing)
     vectors, sizes, _ = np.linalg.svd(left, full_matrices=False)
@@ -156,7 +156,7 @@ def _changes_of_basis(problem: Problem, fit: Fit) -> Array:
     ]
     columns = np.hstack(parts)[:, problem.columns(system, problem.entries)]
     vectors, sizes, _ = np.linalg.svd(columns.T, full_matrices=False)
-    basis: Array = vectors[:, sizes > RANK * sizes.max(initial=0.0)]
+    basis: Array = vectors[:, sizes > DERIVATIVE_RANK * sizes.max(initial=0.0)]
     return basis
 
 
@@ -194,9 +194,9 @@ def _inflation(problem: Problem, fit: Fit) -> float:
     return counted / max(1, counted - spent)
 
 
-def _seen(problem: Problem, fit: Fit, matrix: Array) -> tuple[Array, Array]:
+def _seen_directions(problem: Problem, fit: Fit, matrix: Array) -> tuple[Array, Array]:
     """The right singular vectors and the singular values of the derivatives, without changes of basis of the states."""
     _, values, right = np.linalg.svd(matrix, full_matrices=False)
     known = matrix.shape[1] - problem.dynamic(fit.system) ** 2
-    known = min(known, int((values > RANK * values.max(initial=0.0)).sum()))
+    known = min(known, int((values > DERIVATIVE_RANK * values.max(initial=0.0)).sum()))
     return right[:known].T, values[:known]

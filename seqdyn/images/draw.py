@@ -17,7 +17,7 @@ from seqdyn.cells.draw import DRAWCell, OnCanvas, Painter
 from seqdyn.cells.lstm import LSTM
 from seqdyn.checks import check_count
 from seqdyn.data.pictures import as_pictures
-from seqdyn.dynamics.driven import Driven, Errors
+from seqdyn.dynamics.driven import Driven, StepErrors
 from seqdyn.estimators.built import Built
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of
 from seqdyn.estimators.sequence import unchanged_on_error
@@ -302,7 +302,7 @@ class DRAW(Built):
             raise ValueError("A DRAW is measured on pictures: give them as X, and no y.")
         held = [hold(picture[None], self.glimpses)[0] for picture in self.pictures(images)]
         rows = Rows.of(held, [picture.flatten(1) for picture in held])
-        errors = Errors(Bernoulli().loss, "−ln D(x | c) of every pixel")
+        errors = StepErrors(Bernoulli().loss, "−ln D(x | c) of every pixel")
         return Driven(OnCanvas(cast(DRAWCell, self.network_)), rows, errors, at_end=True, estimator=self)
 
     def _tensor(self, images: Array) -> Tensor:

@@ -15,7 +15,7 @@ from seqdyn.cells.masked_window import MaskedWindow
 from seqdyn.cells.row_lstm import RowLSTM
 from seqdyn.checks import check_count, is_int
 from seqdyn.data.pictures import as_pictures
-from seqdyn.dynamics.driven import Driven, Errors
+from seqdyn.dynamics.driven import Driven, StepErrors
 from seqdyn.estimators.built import Built
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of
 from seqdyn.estimators.sequence import unchanged_on_error
@@ -24,8 +24,8 @@ from seqdyn.images.writing import Completion, PicturePredictor, exact
 from seqdyn.rows import PixelReadout, PixelResidual, Pixels, Placed, RowCell, RowStack
 from seqdyn.training.batches import Rows, Spans
 from seqdyn.training.checkpoint import digest
-from seqdyn.training.stopping import NonFiniteError
 from seqdyn.training.objective import Supervised
+from seqdyn.training.stopping import NonFiniteError
 
 Array = np.ndarray[Any, Any]
 
@@ -188,7 +188,7 @@ class PixelRNN(Built):
         """
         if images is None or y is not None:
             raise ValueError("A PixelRNN is measured on pictures: give them as X, and no y.")
-        errors = Errors(self.predictor_.head.loss, "−ln p of every pixel")
+        errors = StepErrors(self.predictor_.head.loss, "−ln p of every pixel")
         return Driven(cast(Pixels, self.network_), self.rows(images), errors, estimator=self)
 
     def score(self, images: Any, y: None = None) -> float:

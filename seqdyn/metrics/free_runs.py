@@ -10,7 +10,7 @@ from seqdyn.checks import check_choice, is_number
 
 Array = np.ndarray[Any, Any]
 
-THRESHOLDS = {"rms": 0.4, "smape": 30.0}
+ERROR_THRESHOLDS = {"rms": 0.4, "smape": 30.0}
 """The usual threshold ε of every norm: a share of σ, and a percentage."""
 
 
@@ -122,11 +122,11 @@ def valid_prediction_time(
     >>> valid_prediction_time([1.0, 2.0, 3.0, 4.0], [1.0, 2.1, 9.0, 4.0], exponent=0.5, dt=1.0, scale=1.0).times
     array([1.])
     """
-    check_choice("norm", norm, tuple(THRESHOLDS))
-    threshold = THRESHOLDS[norm] if threshold is None else threshold
+    check_choice("norm", norm, tuple(ERROR_THRESHOLDS))
+    threshold = ERROR_THRESHOLDS[norm] if threshold is None else threshold
     for name, value in {"exponent": exponent, "dt": dt, "threshold": threshold}.items():
         _check_positive(name, value)
-    truth, runs = _starts(y, predicted)
+    truth, runs = _by_start(y, predicted)
     with np.errstate(over="ignore", invalid="ignore"):  # a run that blows up ends where it does
         error = _rms(truth, runs, scale) if norm == "rms" else _smape(truth, runs, scale)
         valid = np.logical_and.accumulate(error <= threshold, axis=1).sum(axis=1)
@@ -160,7 +160,7 @@ def _smape(truth: Array, runs: Array, scale: Any) -> Array:
     return error
 
 
-def _starts(y: Any, predicted: Any) -> tuple[Array, Array]:
+def _by_start(y: Any, predicted: Any) -> tuple[Array, Array]:
     """Both as (starts, time, outputs)."""
     truth, runs = np.asarray(y, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     if truth.shape != runs.shape or truth.ndim not in (1, 2, 3) or not truth.size:

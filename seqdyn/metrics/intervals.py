@@ -39,7 +39,7 @@ def interval_score(y: Any, lower: Any, upper: Any, level: float = 95.0) -> float
     9.0
     """
     y, lower, upper = columns_alike(y, lower=lower, upper=upper)
-    return mean_of_known(_interval(y, lower, upper, level), y)
+    return mean_of_known(_checked_interval(y, lower, upper, level), y)
 
 
 def msis(y: Any, lower: Any, upper: Any, training: Any, season_length: int = 1, level: float = 95.0) -> float:
@@ -72,7 +72,7 @@ def msis(y: Any, lower: Any, upper: Any, training: Any, season_length: int = 1, 
     4.5
     """
     y, lower, upper = columns_alike(y, lower=lower, upper=upper)
-    score = _interval(y, lower, upper, level)
+    score = _checked_interval(y, lower, upper, level)
     error = np.array([mean_of_known(score[:, i], y[:, i]) for i in range(y.shape[1])])
     return float(np.mean(ratio(error, naive_error(training, season_length, 1, y.shape[1]))))
 
@@ -99,7 +99,7 @@ def coverage(y: Any, lower: Any, upper: Any) -> float:
     return mean_of_known(np.where(np.isnan(lower) | np.isnan(upper), np.nan, inside), y)
 
 
-def _interval(y: Array, lower: Array, upper: Array, level: float) -> Array:
+def _checked_interval(y: Array, lower: Array, upper: Array, level: float) -> Array:
     if not 1 < level < 100:
         raise ValueError(f"level is a percentage between 1 and 100, got {level!r}: 95, not 0.95.")
     alpha = 1 - level / 100

@@ -9,12 +9,12 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
-def columns(values: Any) -> Array:
+def flat_columns(values: Any) -> Array:
     """Values as float64 columns (time, outputs); a vector is one column.
 
     Examples
     --------
-    >>> columns([1, 2, 3]).shape
+    >>> flat_columns([1, 2, 3]).shape
     (3, 1)
     """
     array = np.atleast_1d(np.asarray(values, dtype=np.float64))
@@ -34,8 +34,8 @@ def columns_alike(y: Any, **others: Any) -> list[Array]:
     >>> [column.shape for column in columns_alike([1.0, 2.0], predicted=[1.0, 3.0])]
     [(2, 1), (2, 1)]
     """
-    target = columns(y)
-    found = {name: columns(values) for name, values in others.items()}
+    target = flat_columns(y)
+    found = {name: flat_columns(values) for name, values in others.items()}
     for name, values in found.items():
         if values.shape != target.shape:
             raise ValueError(

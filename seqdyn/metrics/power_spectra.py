@@ -13,7 +13,7 @@ from seqdyn.metrics.reconstructions import Divergence, against_floor, segments
 
 Array = np.ndarray[Any, Any]
 
-STILL = 1e-12
+LEAST_DEVIATION = 1e-12
 """A standard deviation below this share of the largest value is rounding: the output does not move."""
 
 
@@ -70,7 +70,7 @@ def power_spectrum_error(y: Any, generated: Any, *, other: Any = None, smoothing
         raise ValueError(f"smoothing must be a number of frequency bins of at least 0, got {smoothing!r}.")
     found = segments(y, generated, other)
     for true in (found.true, found.true if found.second is None else found.second):
-        still = np.flatnonzero(true.std(axis=0) < STILL * np.abs(true).max(axis=0, initial=1e-300))
+        still = np.flatnonzero(true.std(axis=0) < LEAST_DEVIATION * np.abs(true).max(axis=0, initial=1e-300))
         if still.size:
             raise ValueError(f"Output {still[0]} of the truth never changes, so it has no spectrum: leave it out.")
     return against_floor(partial(_spectral, smoothing=float(smoothing)), found)
@@ -78,7 +78,9 @@ def power_spectrum_error(y: Any, generated: Any, *, other: Any = None, smoothing
 
 def _spectral(true: Array, generated: Array, smoothing: float) -> float:
     pairs = zip(true.T, generated.T, strict=True)
-    return float(np.mean([_hellinger(spectrum(one, smoothing), spectrum(two, smoothing)) for one, two in pairs]))
+    return float(
+        np.mean([_hellinger(power_shares(one, smoothing), power_shares(two, smoothing)) for one, two in pairs])
+    )
 
 
 def _hellinger(p: Array | None, q: Array | None) -> float:
@@ -87,7 +89,7 @@ def _hellinger(p: Array | None, q: Array | None) -> float:
     return float(np.linalg.norm(np.sqrt(p) - np.sqrt(q)) / np.sqrt(2))
 
 
-def spectrum(values: Array, smoothing: float) -> Array | None:
+def power_shares(values: Array, smoothing: float) -> Array | None:
     """The share of every frequency in the power, smoothed; None where nothing moves, or not all is finite.
 
     Parameters
@@ -103,7 +105,7 @@ def spectrum(values: Array, smoothing: float) -> Array | None:
 
     Examples
     --------
-    >>> spectrum(np.array([1.0, -1.0, 1.0, -1.0]), smoothing=0.0).round(12)
+    >>> power_shares(np.array([1.0, -1.0, 1.0, -1.0]), smoothing=0.0).round(12)
     array([0., 0., 1.])
     """
     largest = np.abs(values).max()
@@ -111,7 +113,7 @@ def spectrum(values: Array, smoothing: float) -> Array | None:
         return None
     values = values / largest  # values of a run that blows up have no square
     deviation = values.std()
-    if deviation < STILL:
+    if deviation < LEAST_DEVIATION:
         return None
     power = np.abs(np.fft.rfft((values - values.mean()) / deviation)) ** 2
     power = np.maximum(gaussian_filter1d(power, smoothing), 0) if smoothing else power

@@ -38,7 +38,7 @@ def pinball(y: Any, predicted: Any, quantile: float) -> float:
     0.5
     """
     y, predicted = columns_alike(y, predicted=predicted)
-    return mean_of_known(_pinball(y, predicted, *_quantiles([quantile])), y)
+    return mean_of_known(_pinball(y, predicted, *_checked_levels([quantile])), y)
 
 
 def wql(y: Any, predicted: Any, quantiles: Any) -> float:
@@ -69,7 +69,7 @@ def wql(y: Any, predicted: Any, quantiles: Any) -> float:
     >>> wql([2.0, 4.0], [[1.0, 3.0], [3.0, 5.0]], quantiles=[0.25, 0.75])
     0.16666666666666666
     """
-    levels = _quantiles(quantiles)
+    levels = _checked_levels(quantiles)
     y, values = with_last_axis(y, predicted, "quantiles", len(levels))
     known = ~np.isnan(y)
     loss = _pinball(y[..., None], values, levels)[known]
@@ -81,7 +81,7 @@ def _pinball(y: Array, z: Array, quantile: Array) -> Array:
     return loss
 
 
-def _quantiles(quantiles: Any) -> Array:
+def _checked_levels(quantiles: Any) -> Array:
     levels = np.asarray(quantiles, dtype=np.float64)
     if levels.ndim != 1 or not len(levels) or not ((levels > 0) & (levels < 1)).all():
         raise ValueError(f"Quantiles lie between 0 and 1, got {quantiles!r}: 0.9, not 90.")

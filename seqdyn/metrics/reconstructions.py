@@ -10,7 +10,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 Distance = Callable[[Array, Array], float]
 
-MARGIN = 0.1
+BOX_MARGIN = 0.1
 """How far the box around the truth reaches beyond its ends, in its standard deviations."""
 
 
@@ -76,8 +76,8 @@ def segments(y: Any, generated: Any, other: Any = None) -> Segments:
     >>> segments([0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 1.0]).second.tolist()
     [[3.0], [4.0]]
     """
-    true, run = _trajectory("y", y), _trajectory("generated", generated)
-    second = None if other is None else _trajectory("other", other)
+    true, run = _finite_trajectory("y", y), _finite_trajectory("generated", generated)
+    second = None if other is None else _finite_trajectory("other", other)
     steps = len(run)
     if steps < 2:
         raise ValueError(f"generated has {steps} step(s): a distribution needs many, thousands rather than hundreds.")
@@ -116,7 +116,7 @@ def against_floor(distance: Distance, found: Segments) -> Divergence:
     Divergence(value=4, floor=1, outside=0.5)
     """
     low, high = box(found.true)
-    outside = 1 - np.mean(within(found.generated, low, high))
+    outside = 1 - np.mean(within_box(found.generated, low, high))
     floor = np.nan if found.second is None else distance(found.true, found.second)
     return Divergence(float(distance(found.true, found.generated)), float(floor), float(outside))
 
@@ -130,16 +130,16 @@ def box(true: Array) -> tuple[Array, Array]:
     >>> low.round(3).tolist(), high.round(3).tolist()
     ([-0.141], [2.141])
     """
-    margin = MARGIN * true.std(axis=0, ddof=1)
+    margin = BOX_MARGIN * true.std(axis=0, ddof=1)
     return true.min(axis=0) - margin, true.max(axis=0) + margin
 
 
-def within(points: Array, low: Array, high: Array) -> Array:
+def within_box(points: Array, low: Array, high: Array) -> Array:
     """Which points (time, outputs) lie in a box, its edge included; one that is not finite does not.
 
     Examples
     --------
-    >>> within(np.array([[0.5], [2.0], [np.nan]]), np.array([0.0]), np.array([1.0])).tolist()
+    >>> within_box(np.array([[0.5], [2.0], [np.nan]]), np.array([0.0]), np.array([1.0])).tolist()
     [True, False, False]
     """
     return np.asarray(((points >= low) & (points <= high)).all(axis=1))
@@ -154,7 +154,7 @@ def _check_gaps(name: str, true: Array) -> None:
         )
 
 
-def _trajectory(name: str, values: Any) -> Array:
+def _finite_trajectory(name: str, values: Any) -> Array:
     array = np.asarray(values, dtype=np.float64)
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2 or not array.size:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqdyn.checks import check_count
-from seqdyn.metrics.observed import columns, columns_alike, mean_of_known, ratio
+from seqdyn.metrics.observed import columns_alike, flat_columns, mean_of_known, ratio
 
 Array = np.ndarray[Any, Any]
 
@@ -118,7 +118,7 @@ def naive_error(training: Any, season_length: int, power: int, outputs: int) -> 
     [1.5]
     """
     check_count("season_length", season_length)
-    past = columns(training)
+    past = flat_columns(training)
     if past.shape[1] != outputs:
         raise ValueError(f"training has {past.shape[1]} outputs, y has {outputs}: they must be of the same series.")
     change = np.abs(past[season_length:] - past[:-season_length]) ** power

@@ -10,17 +10,17 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
 from seqdyn.checks import check_choice, check_count, is_number
-from seqdyn.metrics.reconstructions import Divergence, against_floor, box, segments, within
+from seqdyn.metrics.reconstructions import Divergence, against_floor, box, segments, within_box
 
 Array = np.ndarray[Any, Any]
 
-MOST = 5
+MOST_BINS = 5
 """Outputs that can be counted in boxes: beyond it no trajectory fills them."""
 
 SMOOTHING = 1e-5
 """α, what is added to the count of every box."""
 
-POINTS = 10_000
+MOST_POINTS = 10_000
 """Leading points of a trajectory that become Gaussians, at most."""
 
 DRAWS = 1_000
@@ -101,7 +101,7 @@ def state_space_divergence(
         raise ValueError(f"variance must be a positive number, got {variance!r}.")
     found = segments(y, generated, other)
     outputs = found.true.shape[1]
-    if method == "mixture" or (method == "auto" and outputs > MOST):
+    if method == "mixture" or (method == "auto" and outputs > MOST_BINS):
         return against_floor(partial(_mixture, variance=float(variance), seed=seed), found)
     _check_boxes(found.true, bins)
     return against_floor(partial(_binned, bins=bins), found)
@@ -109,10 +109,10 @@ def state_space_divergence(
 
 def _check_boxes(true: Array, bins: int) -> None:
     outputs = true.shape[1]
-    if outputs > MOST or bins**outputs > np.iinfo(np.int64).max:
+    if outputs > MOST_BINS or bins**outputs > np.iinfo(np.int64).max:
         raise ValueError(
             f"{outputs} outputs in {bins} bins each are {bins}^{outputs} boxes, which {len(true)} points cannot fill: "
-            f"take method='mixture', or fewer bins; bins are for at most {MOST} outputs."
+            f"take method='mixture', or fewer bins; bins are for at most {MOST_BINS} outputs."
         )
     still = np.flatnonzero(np.ptp(true, axis=0) == 0)
     if still.size:
@@ -122,7 +122,7 @@ def _check_boxes(true: Array, bins: int) -> None:
 def _binned(true: Array, generated: Array, bins: int) -> float:
     """KL of the smoothed shares of all boxes; those that nobody visits are alike, and added up at once."""
     low, high = box(true)
-    inside = generated[within(generated, low, high)]
+    inside = generated[within_box(generated, low, high)]
     if not len(inside):
         return np.inf
     visited = np.concatenate([_boxes(points, low, high, bins) for points in (true, inside)])
@@ -144,10 +144,10 @@ def _boxes(points: Array, low: Array, high: Array, bins: int) -> Array:
 
 def _mixture(true: Array, generated: Array, variance: float, seed: int) -> float:
     generator = np.random.default_rng(seed)
-    finite = generated[np.isfinite(generated).all(axis=1)][:POINTS]
+    finite = generated[np.isfinite(generated).all(axis=1)][:MOST_POINTS]
     if not len(finite):
         return np.inf
-    true = true[:POINTS]
+    true = true[:MOST_POINTS]
     noise = np.sqrt(variance) * generator.standard_normal((DRAWS, true.shape[1]))
     drawn = true[generator.integers(len(true), size=DRAWS)] + noise
     return float(np.mean(_log_density(drawn, true, variance) - _log_density(drawn, finite, variance)))

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
+from seqdyn.facts import shown_by_shape
 from seqdyn.kernels.runge_kutta import runge_kutta
 
 
+@shown_by_shape
 class CascadedTanksState(NamedTuple):
     """``level`` (batch, 2): the water levels of the upper and the lower tank, as their sensors' volts."""
 
@@ -95,7 +97,7 @@ class CascadedTanks(Cell):
 
     def flow(self, level: Tensor, voltage: Tensor) -> Tensor:
         """d(level)/dt below the rims, V/s, (batch, 2), from level (batch, 2) and voltage (batch, 1)."""
-        upper, lower = _root(level).unbind(1)
+        upper, lower = _smooth_root(level).unbind(1)
         return torch.stack([-self.k1 * upper + self.k4 * voltage[:, 0], self.k2 * upper - self.k3 * lower], dim=1)
 
     def forward(self, x: Tensor, state: CascadedTanksState) -> tuple[Tensor, CascadedTanksState]:
@@ -109,7 +111,7 @@ class CascadedTanks(Cell):
         return torch.stack([upper, lower + caught], dim=1).clamp(0.0, self.maximum)
 
 
-def _root(level: Tensor) -> Tensor:
+def _smooth_root(level: Tensor) -> Tensor:
     """√level where there is water, else 0, with a gradient that is finite everywhere."""
     wet = level > 0
     return torch.where(wet, torch.where(wet, level, 1.0).sqrt(), 0.0)

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
+from seqdyn.facts import shown_by_shape
 
 
+@shown_by_shape
 class HenonState(NamedTuple):
     """``h`` (batch, 2): the coordinates x and y."""
 

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
+from seqdyn.facts import shown_by_shape
 from seqdyn.kernels.runge_kutta import runge_kutta
 
 
+@shown_by_shape
 class MackeyGlassState(NamedTuple):
     """The delay register: ``past`` (batch, delay + 1) holds h_t, h_{t-1}, …, h_{t-delay}, newest first."""
 

@@ -23,7 +23,7 @@ TRIALS, TRIED_STEPS = 8, 5000
 STRETCHES, ENTRIES = 16, 2**19
 """A run is looked at where so many stretches meet; of large systems and many series less, by entries of derivatives."""
 
-MARGIN, SHARE = 1.05, 0.25
+STEP_MARGIN, UNSTABLE_SHARE = 1.05, 0.25
 """A time step is too large if it exceeds the largest stable one by this much, at this share of the places.
 
 Fast phases that last for moments are right all the same: Rössler's at dt = 0.2 has 2 % of such places.
@@ -73,11 +73,11 @@ def simulate(system: Cell, steps: int, state: State | None = None, x: Tensor | N
     output = scan(system, x, state).output
     lost = _lost(output)
     if lost is not None:
-        raise ValueError(f"{_leaves(system, *lost)} It leaves for good from where it begins.")
+        raise ValueError(f"{_escape_message(system, *lost)} It leaves for good from where it begins.")
     return output[:, discard:]
 
 
-class Run(NamedTuple):
+class SampledRun(NamedTuple):
     """``output`` of a flow, and what it was where stretches meet: ``h`` and its input ``x``, (places, series, …)."""
 
     output: Tensor
@@ -88,29 +88,29 @@ class Run(NamedTuple):
 def _flown(system: Flow, x: Tensor, state: State | None) -> Tensor:
     """The outputs of a flow, if its time step is not too large."""
     state = system.initial_state(len(x)) if state is None else state
-    run = _run(system, x, state)
+    run = _run_in_pieces(system, x, state)
     lost = _lost(run.output)
     if lost is not None:
-        fault, number = _leaves(system, *lost), lost[0]
+        fault, number = _escape_message(system, *lost), lost[0]
     else:
         unstable = _unstable(system, run)
-        if not (unstable >= SHARE * len(run.h)).any():
+        if not (unstable >= UNSTABLE_SHARE * len(run.h)).any():
             return run.output
         worst = int(unstable.argmax())
-        number = int(_chosen(x, run.h.shape[1])[worst])
+        number = int(_sampled_series(x, run.h.shape[1])[worst])
         fault = (
             f"The time step of {type(system).__name__} is too large at {int(unstable[worst])} of {len(run.h)} places "
             f"along series {number}: the run is finite, but not right."
         )
     begin = take(state, torch.tensor([number]))
-    raise ValueError(f"{fault} dt is {system.dt:g}; {_smaller_steps(system, x[number : number + 1], begin)}.")
+    raise ValueError(f"{fault} dt is {system.dt:g}; {_advice_on_step(system, x[number : number + 1], begin)}.")
 
 
-def _run(system: Flow, x: Tensor, state: State) -> Run:
+def _run_in_pieces(system: Flow, x: Tensor, state: State) -> SampledRun:
     """The run, in stretches."""
     size, time = system.hidden_size**2, x.shape[1]
     stretches = min(max(1, ENTRIES // size - 1), STRETCHES, time)
-    chosen = _chosen(x, max(1, ENTRIES // (size * (stretches + 1))))
+    chosen = _sampled_series(x, max(1, ENTRIES // (size * (stretches + 1))))
     borders = [time * k // stretches for k in range(stretches + 1)]
     outputs, places = [], []
     for start, stop in pairwise(borders):
@@ -120,18 +120,18 @@ def _run(system: Flow, x: Tensor, state: State) -> Run:
         state = after
     places += [leaves(state)[0][chosen]]
     inputs = [x[chosen, min(border, time - 1)] for border in borders]
-    return Run(torch.cat(outputs, 1), torch.stack(places), torch.stack(inputs))
+    return SampledRun(torch.cat(outputs, 1), torch.stack(places), torch.stack(inputs))
 
 
-def _chosen(x: Tensor, most: int) -> Tensor:
+def _sampled_series(x: Tensor, most: int) -> Tensor:
     """The series that are looked at: all, or some, equally far from each other."""
     return torch.linspace(0, len(x) - 1, min(most, len(x)), device=x.device).long()
 
 
-def _unstable(system: Flow, run: Run) -> Tensor:
+def _unstable(system: Flow, run: SampledRun) -> Tensor:
     """At how many places the time step is too large, (series,)."""
     largest = system.largest_steps(run.h.flatten(0, 1), run.x.flatten(0, 1)).view(run.h.shape[:2])
-    return (system.dt > MARGIN * largest).sum(0)
+    return (system.dt > STEP_MARGIN * largest).sum(0)
 
 
 def _check_given(x: Tensor, state: State | None, time: int) -> None:
@@ -153,11 +153,11 @@ def _lost(output: Tensor) -> tuple[int, int] | None:
     return divmod(int(lost.flatten().int().argmax()), lost.shape[1]) if lost.any() else None
 
 
-def _leaves(system: Cell, number: int, step: int) -> str:
+def _escape_message(system: Cell, number: int, step: int) -> str:
     return f"{type(system).__name__} is not finite any more at step {step} of series {number}."
 
 
-def _smaller_steps(system: Flow, x: Tensor, begin: State) -> str:
+def _advice_on_step(system: Flow, x: Tensor, begin: State) -> str:
     """What one series does with a time step that is stable where it begins, and with halves of that."""
     (h,) = leaves(begin)
     dt = min(system.largest_step(h[0], x[0, 0]), system.dt / 1.01)
@@ -166,8 +166,8 @@ def _smaller_steps(system: Flow, x: Tensor, begin: State) -> str:
         finer.dt = float(f"{dt:.2g}")
         time = min(math.ceil(x.shape[1] * system.dt / finer.dt), TRIED_STEPS)
         held = (torch.arange(time) * (finer.dt / system.dt)).long().clamp(max=x.shape[1] - 1)
-        run = _run(finer, x[:, held.to(x.device)], begin)
-        if run.output.isfinite().all() and int(_unstable(finer, run)) < SHARE * len(run.h):
+        run = _run_in_pieces(finer, x[:, held.to(x.device)], begin)
+        if run.output.isfinite().all() and int(_unstable(finer, run)) < UNSTABLE_SHARE * len(run.h):
             return f"with {finer.dt:g} it stays finite and stable for {time} steps"
         dt = finer.dt / 2
     return f"with none that is smaller, down to {finer.dt:g}, it stays finite and stable"

@@ -19,7 +19,7 @@ from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.composition import Readout, Stack
 from seqdyn.dynamics.equilibria import fixed_points
-from seqdyn.dynamics.held import Field, held
+from seqdyn.dynamics.held import Field, held_input
 from seqdyn.dynamics.newton import newton_roots
 from seqdyn.dynamics.region import Box, span, state_bounds
 from seqdyn.systems.henon import Henon
@@ -89,7 +89,7 @@ def _inner(cell, h):
 def refined(name, cell, points):
     """Where Newton's method goes from here in extended precision, and the last step it took."""
     h = points.numpy().astype(np.longdouble)
-    field = Field(cell, held(cell, None))
+    field = Field(cell, held_input(cell, None))
     for _ in range(60):
         slope = field.slope(torch.from_numpy(h.astype(np.float64))).numpy()
         move = np.linalg.solve(slope, (step(name, cell, h) - h)[:, :, None].astype(np.float64))[:, :, 0]
@@ -126,7 +126,7 @@ def test_every_fixed_point_is_near_a_root_and_can_be_reached(name, size):
 )
 def test_every_fixed_point_of_a_system_stays(system, count):
     found = fixed_points(system)
-    field = Field(system, held(system, None))
+    field = Field(system, held_input(system, None))
     assert found.isolated.all() and (count is None or len(found) == count)
     h = found.points
     for _ in range(20):
@@ -165,7 +165,7 @@ def test_newton_does_not_know_the_gate(kept):
     cell = Given(3, lambda h: kept * h + (1 - kept) * torch.tanh(2 * h))
     begin = 2 * torch.rand(200, 3, generator=seeded(), dtype=torch.float64) - 1
     box = Box(-torch.ones(3).double(), torch.ones(3).double())
-    ends = newton_roots(Field(cell, held(cell, None)), begin, box, 100)
+    ends = newton_roots(Field(cell, held_input(cell, None)), begin, box, 100)
     known = torch.tensor([-0.9575040240772688, 0.0, 0.9575040240772688], dtype=torch.float64)
     arrived = (ends.unsqueeze(2) - known).abs().amin(2).amax(1) < 1e-6
     assert arrived.double().mean() > 0.9
@@ -291,7 +291,7 @@ def test_bounds_of_a_state(cell, low, high, size):
     for seed in range(10):
         if list(cell.parameters()):
             wide(cell, seed, size)
-        box = state_bounds(Field(cell, held(cell, None)), seeded(seed))
+        box = state_bounds(Field(cell, held_input(cell, None)), seeded(seed))
         assert box.low.tolist() == low and box.high.tolist() == high
 
 
@@ -299,7 +299,7 @@ def test_a_start_outside_is_no_bound():
     """1 bounds no state that begins at 5."""
     cell = Given(1, torch.tanh)
     cell.start.fill_(5.0)
-    assert state_bounds(Field(cell, held(cell, None)), seeded()).high.tolist() == [INFINITY]
+    assert state_bounds(Field(cell, held_input(cell, None)), seeded()).high.tolist() == [INFINITY]
 
 
 def test_what_is_drawn_lies_inside():

@@ -13,7 +13,7 @@ from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
 from seqdyn.composition import Readout
-from seqdyn.dynamics.memory_horizons import ROUNDING, memory_horizons
+from seqdyn.dynamics.memory_length import FLOAT_EPSILON, memory_horizons
 from tests.dynamics.unchanged import unchanged
 
 
@@ -31,7 +31,7 @@ def test_every_horizon_of_an_exponential_average(gamma: float) -> None:
     found = memory_horizons(ExponentialMovingAverage(1, gamma=gamma).double(), drive(1), loss=output)
     rate = -math.log(gamma)
     assert found["lyapunov"].steps == pytest.approx(1 / rate, rel=1e-9)
-    for name, share in {"": 0.01, **{f", {kind}": size for kind, size in ROUNDING.items()}}.items():
+    for name, share in {"": 0.01, **{f", {kind}": size for kind, size in FLOAT_EPSILON.items()}}.items():
         exact = 1 - math.log(share) / rate  # γ^{k-1} = share
         assert found[f"products{name}"].steps == pytest.approx(exact, rel=1e-9)
         assert found[f"gradient{name}"].steps == math.floor(exact)

@@ -16,7 +16,7 @@ from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import MovingAverage
-from seqdyn.dynamics.lag_products import Ladder
+from seqdyn.dynamics.lag_products import LagProducts
 from seqdyn.dynamics.products import Scaled, compose, log_norm, scaled, total
 from seqdyn.dynamics.singular_values import condition, leading_singular_value, transition_singular_values
 from seqdyn.dynamics.trajectory import Trajectory, jacobians
@@ -369,7 +369,7 @@ def test_memory_does_not_grow_with_time(lags: Any) -> None:
     for time in (1000, 8000):
         trajectory = Trajectory(cell, randn(2, time, 2), numbers=numbers // 32)
         wanted = [2**k for k in range(time.bit_length())] if lags == "dyadic" else lags
-        ladder, most = Ladder(wanted, trajectory, None, numbers), 0
+        ladder, most = LagProducts(wanted, trajectory, None, numbers), 0
         for _ in ladder.climb():
             most = max(most, sum(shelf.kept.matrix.numel() for shelf in ladder.shelves.values() if shelf.kept))
         assert numbers / 8 < most < 2 * numbers

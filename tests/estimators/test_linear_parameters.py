@@ -23,7 +23,7 @@ from seqdyn.estimators.identification_warnings import warn_of
 from seqdyn.estimators.linear_training import LinearTraining
 from seqdyn.estimators.sampling import UNITS, sampling
 from seqdyn.identification.identify import Settings, identify
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
@@ -278,7 +278,7 @@ def test_a_training_would_not_keep_it(kept: dict[str, Any], trained: dict[str, A
                                               ({"offset": "drift"}, "offset='drift' asks")])  # fmt: skip
 def test_another_focus_than_the_one_asked_for_is_said(asked: dict[str, Any], words: str) -> None:
     x, y = echo(noise=0.1)
-    records, settings_ = [Record.of(x, y[:, None])], Settings(order=1, **{"focus": "auto"} | asked)
+    records, settings_ = [DataRecord.of(x, y[:, None])], Settings(order=1, **{"focus": "auto"} | asked)
     found = identify(records, replace(settings_, focus="simulation", offset="constant"))
     with pytest.warns(UserWarning, match=f"No stable predictor of order 1 was found, which {words}.*stable=False"):
         warn_of(found, records, settings_)

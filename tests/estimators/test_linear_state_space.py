@@ -19,7 +19,7 @@ from sklearn.model_selection import TimeSeriesSplit, cross_val_score
 
 from seqdyn import ARXRegressor, Autoregression, LinearStateSpaceRegressor, load
 from seqdyn.cells.linear import LinearState
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_identify import MIMO, SISO, pole_error, stable_system
 from tests.identification.test_kalman import textbook
@@ -612,17 +612,17 @@ def test_scores_ahead_need_a_number(fitted: LinearStateSpaceRegressor, ahead: An
 # -------------------------------------------------------------------- tests of the residuals
 
 
-def whole(record: Record, _: int) -> tuple[Any, Any]:
+def whole(record: DataRecord, _: int) -> tuple[Any, Any]:
     """One record of 300 steps."""
     return record.x, record.y
 
 
-def with_gaps(record: Record, seed: int) -> tuple[Any, Any]:
+def with_gaps(record: DataRecord, seed: int) -> tuple[Any, Any]:
     """Every output missing in 3 of 10 rows."""
     return record.x, np.where(np.random.default_rng(seed).random(record.y.shape) < 0.3, np.nan, record.y)
 
 
-def in_pieces(record: Record, _: int) -> tuple[Any, Any]:
+def in_pieces(record: DataRecord, _: int) -> tuple[Any, Any]:
     """3 records of 100 steps."""
     return np.split(record.x, 3), np.split(record.y, 3)
 

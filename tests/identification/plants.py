@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import lfilter
 
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_identify import stable_system
 
@@ -28,35 +28,35 @@ def with_gain(order: int, inputs: int, outputs: int, seed: int = 0) -> LinearSys
     return replace(system, noise_gain=gain, state_offset=offset)
 
 
-def filtered_noise(B: Any, A: Any, C: Any, D: Any, time: int, seed: int, size: float = 1.0) -> Record:
+def filtered_noise(B: Any, A: Any, C: Any, D: Any, time: int, seed: int, size: float = 1.0) -> DataRecord:
     """y = B/A x + C/D e, with white x of variance 1 and white e of standard deviation ``size``."""
     random = np.random.default_rng(seed)
     x = random.normal(size=time)
     y = lfilter(B, A, x) + lfilter(C, D, size * random.normal(size=time))
-    return Record.of(x[:, None], y[:, None])
+    return DataRecord.of(x[:, None], y[:, None])
 
 
 def closed_loop(
     pole: float, gain: float, feedback: float, time: int, seed: int, reference: float = 0.5, memory: float = 0.0
-) -> Record:
+) -> DataRecord:
     """y_t = pole y_{t-1} + gain x_{t-1} + e_t − memory e_{t-1} under x_t = r_t − feedback y_t."""
     random = np.random.default_rng(seed)
     r, e = reference * random.normal(size=time), random.normal(size=time)
     closed = [1.0, feedback * gain - pole]
     y = lfilter([0.0, gain], closed, r) + lfilter([1.0, -memory], closed, e)
-    return Record.of((r - feedback * y)[:, None], y[:, None])
+    return DataRecord.of((r - feedback * y)[:, None], y[:, None])
 
 
-def without_inputs(C: Any, A: Any, time: int, seed: int) -> Record:
+def without_inputs(C: Any, A: Any, time: int, seed: int) -> DataRecord:
     """A(z) y = C(z) e."""
     y = lfilter(C, A, np.random.default_rng(seed).normal(size=time))
-    return Record.of(np.zeros((time, 0)), y[:, None])
+    return DataRecord.of(np.zeros((time, 0)), y[:, None])
 
 
-def walking(time: int, seed: int, walk: float = 0.2, white: float = 0.2) -> Record:
+def walking(time: int, seed: int, walk: float = 0.2, white: float = 0.2) -> DataRecord:
     """y_t = 0.8 y_{t-1} + x_{t-1} without noise, beside it a random walk and white noise."""
     random = np.random.default_rng(seed)
     x = random.normal(size=time)
     level = np.cumsum(walk * random.normal(size=time))
     y = lfilter([0.0, 1.0], [1.0, -0.8], x) + level + white * random.normal(size=time)
-    return Record.of(x[:, None], y[:, None])
+    return DataRecord.of(x[:, None], y[:, None])

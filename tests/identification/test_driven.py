@@ -11,7 +11,7 @@ import pytest
 from scipy.linalg import block_diag
 
 from seqdyn.identification.estimation import Directions
-from seqdyn.identification.lasting_modes import driven_states
+from seqdyn.identification.lasting_modes import without_undriven_modes
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_analysis import first_order
 from tests.identification.test_standard_errors import estimated
@@ -133,7 +133,7 @@ def test_a_drift_in_unlike_units(seed: int) -> None:
 
 def test_what_is_left_is_closed_and_holds_what_drives_it() -> None:
     system = drifting(random_system(), BESIDE["a level, a season and what grows"])
-    forth, back = driven_states(system.transition, system.input_map)
+    forth, back = without_undriven_modes(system.transition, system.input_map)
     moved, driven = system.transition @ back, system.input_map
     np.testing.assert_allclose(forth @ back, np.eye(4), atol=1e-12)
     np.testing.assert_allclose(back @ (forth @ moved), moved, atol=1e-9 * np.abs(moved).max())

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqdyn.identification.estimation import Estimation, spread
+from seqdyn.identification.estimation import Estimation, central_differences
 from seqdyn.identification.identify import Identification, Settings, identify
-from seqdyn.identification.kalman import predicted
-from seqdyn.identification.records import Record
+from seqdyn.identification.kalman import predictions_ahead
+from seqdyn.identification.records import DataRecord
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_subspace import READY_MADE, innovations
 
@@ -19,12 +19,12 @@ Array = np.ndarray[Any, Any]
 
 
 @pytest.fixture(scope="module")
-def record() -> Record:
+def record() -> DataRecord:
     return innovations(READY_MADE, 500, 0.5)
 
 
 @pytest.fixture(scope="module")
-def found(record: Record) -> Identification:
+def found(record: DataRecord) -> Identification:
     return identify([record], Settings(order=2, focus="prediction"))
 
 
@@ -33,16 +33,16 @@ def told(system: LinearSystem) -> Estimation:
     return system.estimation
 
 
-def likelihood(system: LinearSystem, record: Record, start: Array) -> float:
+def likelihood(system: LinearSystem, record: DataRecord, start: Array) -> float:
     """ln L of Gaussian one-step errors, written out."""
-    errors = record.y - predicted(system, record.x, record.y, start, 1)
+    errors = record.y - predictions_ahead(system, record.x, record.y, start, 1)
     R = system.noise_covariance
     assert R is not None
     squares = np.einsum("ti,ij,tj->t", errors, np.linalg.inv(R), errors)
     return float(-0.5 * (squares + np.linalg.slogdet(2 * np.pi * R)[1]).sum())
 
 
-def test_the_likelihood_is_that_of_the_one_step_errors(found: Identification, record: Record) -> None:
+def test_the_likelihood_is_that_of_the_one_step_errors(found: Identification, record: DataRecord) -> None:
     expected = likelihood(found.system, record, found.starts[0])
     assert told(found.system).log_likelihood == pytest.approx(expected, rel=1e-9)
     assert found.system.noise_covariance is not None
@@ -52,12 +52,12 @@ def test_the_likelihood_is_that_of_the_one_step_errors(found: Identification, re
     np.testing.assert_array_equal(told(found.system).known, [500, 500])
 
 
-def test_other_units_change_the_density_alone(found: Identification, record: Record) -> None:
+def test_other_units_change_the_density_alone(found: Identification, record: DataRecord) -> None:
     """ln L by −Σ N ln s, for any model of the same outputs: differences of AIC and BIC stay, and poles' errors."""
     m_x, s_x, m_y, s_y = np.array([3.0, -1.0]), np.array([2.0, 0.5]), np.array([10.0, -5.0]), np.array([0.1, 7.0])
     small = identify([record], Settings(order=1, focus="prediction")).system
     physical, other = (system.in_units(m_x, s_x, m_y, s_y) for system in (found.system, small))
-    there = Record.of(record.x * s_x + m_x, record.y * s_y + m_y)
+    there = DataRecord.of(record.x * s_x + m_x, record.y * s_y + m_y)
     assert told(physical).log_likelihood == pytest.approx(likelihood(physical, there, found.starts[0]), rel=1e-9)
     shift = told(physical).log_likelihood - told(found.system).log_likelihood
     assert shift == pytest.approx(-500 * np.log(s_y).sum(), rel=1e-9)
@@ -111,6 +111,6 @@ def test_fpe_and_aic_are_one_criterion_for_long_records() -> None:
 def test_the_spread_of_a_linear_function_is_exact() -> None:
     """f(size, j) = f_0 + size c_j gives c_j, and a square adds nothing."""
     slopes = np.random.default_rng(0).normal(size=(4, 3))
-    root = spread(lambda size, j: 7.0 + size * slopes[j] + size**2, 4)
+    root = central_differences(lambda size, j: 7.0 + size * slopes[j] + size**2, 4)
     np.testing.assert_allclose(root, slopes, atol=1e-10)
-    assert spread(lambda size, j: np.zeros(3), 0).size == 0
+    assert central_differences(lambda size, j: np.zeros(3), 0).size == 0

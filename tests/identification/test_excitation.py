@@ -17,7 +17,7 @@ from seqdyn.identification.excitation import (
     first_effects,
 )
 from seqdyn.identification.hankel import factor
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 from tests.identification.test_subspace import READY_MADE, innovations
 
 Array = np.ndarray[Any, Any]
@@ -27,7 +27,7 @@ def examined(x: Array, order: int = 2, rows: int = 10, weighting: str = "cva", n
     """Of inputs that drive a smooth response."""
     random = np.random.default_rng(5)
     y = np.array([np.convolve(column, 0.8 ** np.arange(30))[: len(x)] for column in x.T]).sum(axis=0)[:, None]
-    record = Record.of(x, y + noise * random.normal(size=y.shape))
+    record = DataRecord.of(x, y + noise * random.normal(size=y.shape))
     return excitation([record], factor([record], rows, rows), order, weighting)
 
 
@@ -170,7 +170,7 @@ def test_unrelated_inputs_are_not_accused() -> None:
 
 
 def _collinear_messages(x: Array) -> tuple[str, ...]:
-    record = Record.of(x, x[:, :1])
+    record = DataRecord.of(x, x[:, :1])
     return excitation([record], factor([record], 2, 2), 1, "cva").messages
 
 
@@ -190,7 +190,7 @@ def test_most_delays_are_hit(colour: float, noise: float) -> None:
         x = lfilter([np.sqrt(1 - colour**2)], [1.0, -colour], random.normal(size=1000))
         y = lfilter([0.2], [1.0, -0.8], np.concatenate([np.zeros(lag), x])[:1000])
         y = y + noise * y.std() * random.normal(size=1000)
-        missed.append(int(delays(factor([Record.of(x[:, None], y[:, None])], 20, 20))[0]) - lag)
+        missed.append(int(delays(factor([DataRecord.of(x[:, None], y[:, None])], 20, 20))[0]) - lag)
     assert np.count_nonzero(missed) <= 1
     assert max(missed) <= 0
 
@@ -203,7 +203,7 @@ def test_a_response_that_begins_softly_is_not_seen_much_late() -> None:
         x = random.normal(size=1000)
         y = lfilter([0.01, 0.009], [1.0, -1.8, 0.81], np.concatenate([np.zeros(3), x])[:1000])
         y = y + 0.2 * y.std() * random.normal(size=1000)
-        late.append(int(delays(factor([Record.of(x[:, None], y[:, None])], 20, 20))[0]) - 3)
+        late.append(int(delays(factor([DataRecord.of(x[:, None], y[:, None])], 20, 20))[0]) - 3)
     assert max(late) <= 1
     assert np.mean(late) < 0.5
 
@@ -232,11 +232,11 @@ def test_a_delay_is_counted(lag: int) -> None:
     y = np.random.default_rng(1).normal(size=(1000, 1)) * 0.1
     y[lag:, 0] += x[: 1000 - lag, 0]
     y[2:, 0] += 0.8 * x[:-2, 1]
-    np.testing.assert_array_equal(delays(factor([Record.of(x, y)], 10, 10)), [lag, 2])
+    np.testing.assert_array_equal(delays(factor([DataRecord.of(x, y)], 10, 10)), [lag, 2])
 
 
 def test_without_an_effect_the_delay_is_beyond_the_longest() -> None:
-    record = Record.of(white(), np.random.default_rng(1).normal(size=(1000, 1)))
+    record = DataRecord.of(white(), np.random.default_rng(1).normal(size=(1000, 1)))
     data = factor([record], 3, 3)
     np.testing.assert_array_equal(first_effects(data), [26])
     np.testing.assert_array_equal(delays(data), [0])  # nothing to shift by
@@ -248,13 +248,13 @@ def test_gaps_and_short_records_are_left_out_of_a_delay() -> None:
     x = white(1, 900)
     y = np.vstack([np.zeros((3, 1)), x[:-3]]) + 0.1 * np.random.default_rng(1).normal(size=(900, 1))
     y[50] = np.nan
-    records = [Record.of(x[:400], y[:400]), Record.of(x[400:405], y[400:405]), Record.of(x[405:], y[405:])]
+    records = [DataRecord.of(x[:400], y[:400]), DataRecord.of(x[400:405], y[400:405]), DataRecord.of(x[405:], y[405:])]
     np.testing.assert_array_equal(delays(factor(records, 10, 10)), [3])
-    assert delays(factor([Record.of(x[:9], y[:9])], 2, 2)).tolist() == [0]
+    assert delays(factor([DataRecord.of(x[:9], y[:9])], 2, 2)).tolist() == [0]
 
 
 def test_without_inputs_there_is_nothing_to_excite() -> None:
-    record = Record.of(np.zeros((100, 0)), white(1, 100))
+    record = DataRecord.of(np.zeros((100, 0)), white(1, 100))
     found = excitation([record], factor([record], 5, 5), 2, "cva")
     assert (found.order, found.condition, found.messages) == (0, 1.0, ())
     assert found.levels.shape == found.delay.shape == (0,)

@@ -11,7 +11,7 @@ from scipy.stats import kstest
 
 from seqdyn.identification.excitation import feedback
 from seqdyn.identification.hankel import horizon
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 from tests.identification.plants import closed_loop, filtered_noise, without_inputs
 from tests.identification.test_subspace import READY_MADE, innovations
 
@@ -21,16 +21,16 @@ ROWS = 12
 """Block rows: as many past steps as the noise here is remembered."""
 
 
-def p_value(*records: Record) -> float:
+def p_value(*records: DataRecord) -> float:
     return feedback(horizon(records, None, ROWS))
 
 
-def open_loop(memory: float, seed: int, time: int = 600) -> Record:
+def open_loop(memory: float, seed: int, time: int = 600) -> DataRecord:
     """y = 0.5 z⁻¹ / (1 − 0.8 z⁻¹) x + (1 + 0.4 z⁻¹) / (1 − 0.7 z⁻¹) e, inputs with a memory of their own."""
     random = np.random.default_rng([seed, int(100 * memory)])
     x = lfilter([1.0], [1.0, -memory], random.normal(size=time))
     y = lfilter([0.0, 0.5], [1.0, -0.8], x) + lfilter([1.0, 0.4], [1.0, -0.7], random.normal(size=time))
-    return Record.of(x[:, None], y[:, None])
+    return DataRecord.of(x[:, None], y[:, None])
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.9])
@@ -65,13 +65,13 @@ def test_periodic_inputs_tell_nothing_of_feedback(period: int) -> None:
     """The past tells all of the future ones: no more can be told by them."""
     x = np.tile(np.random.default_rng(0).normal(size=period), 600 // period)
     y = lfilter([0.0, 1.0], [1.0, -0.5], x) + np.random.default_rng(1).normal(size=len(x))
-    assert p_value(Record.of(x[:, None], y[:, None])) == 1.0
+    assert p_value(DataRecord.of(x[:, None], y[:, None])) == 1.0
 
 
 def test_without_inputs_or_with_constant_ones_there_is_none() -> None:
     assert p_value(without_inputs([1.0], [1.0, -0.5], 500, 0)) == 1.0
     record = without_inputs([1.0], [1.0, -0.5], 500, 0)
-    assert p_value(Record.of(np.ones((500, 1)), record.y)) == 1.0
+    assert p_value(DataRecord.of(np.ones((500, 1)), record.y)) == 1.0
 
 
 def test_too_few_data_tell_nothing() -> None:

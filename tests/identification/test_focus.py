@@ -8,11 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqdyn.identification.focus import Freedom, Prediction, Simulation, at_rest, free_run_errors, in_unit_states
+from seqdyn.identification.focus import (
+    Freedom,
+    Prediction,
+    Simulation,
+    counted_from_rest,
+    in_unit_states,
+    simulation_errors,
+)
 from seqdyn.identification.hankel import horizon
 from seqdyn.identification.kalman import states
 from seqdyn.identification.prediction_error import innovation_form, predictor
-from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.records import DataRecord, grouped
 from seqdyn.identification.refinement import Fit, Problem
 from seqdyn.identification.system import LinearSystem
 from tests.identification.plants import PLANT, walking, with_gain, without_inputs
@@ -75,7 +82,7 @@ def test_disturbances_keep_the_unit_of_the_outputs() -> None:
 def test_at_rest_nothing_is_changed_but_where_states_are_counted_from(order: int, inputs: int, outputs: int) -> None:
     system = estimated(with_gain(order, inputs, outputs))
     fit = Fit(system, np.random.default_rng(0).normal(size=(1, order)), 0.0)
-    rest = at_rest(fit)
+    rest = counted_from_rest(fit)
     x = np.random.default_rng(1).normal(size=(30, inputs))
     expected, _ = system.simulate(x, fit.starts[0])
     np.testing.assert_allclose(rest.system.simulate(x, rest.starts[0])[0], expected, atol=1e-9)
@@ -88,7 +95,7 @@ def test_at_rest_nothing_is_changed_but_where_states_are_counted_from(order: int
 def test_at_rest_is_as_sure_as_before(order: int, inputs: int, outputs: int) -> None:
     """Every quantity between inputs and outputs keeps its standard error, that of the output at rest included."""
     system = estimated(with_gain(order, inputs, outputs), size=1e-5)
-    rest = at_rest(Fit(system, np.zeros((1, order)), 0.0)).system
+    rest = counted_from_rest(Fit(system, np.zeros((1, order)), 0.0)).system
 
     def resting(one: LinearSystem) -> Array:
         return one.readout @ one.steady_state(np.zeros(inputs)) + one.output_offset
@@ -100,7 +107,7 @@ def test_at_rest_is_as_sure_as_before(order: int, inputs: int, outputs: int) -> 
 def test_an_integrator_has_no_rest() -> None:
     system = replace(drifting(PLANT), state_offset=[0.3, 0.1, 0.0])
     fit = Fit(system, np.zeros((1, 3)), 0.0)
-    assert at_rest(fit) is fit
+    assert counted_from_rest(fit) is fit
 
 
 # -------------------------------------------------------------------- memories
@@ -144,7 +151,7 @@ def test_a_static_model_is_regression() -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=(200, 2))
     y = x @ [[2.0, 0.0], [-1.0, 1.0]] + [3.0, 0.0] + random.normal(size=(200, 2))
-    fit = Simulation.of([Record.of(x, y)], Freedom()).static()
+    fit = Simulation.of([DataRecord.of(x, y)], Freedom()).static()
     joined = np.column_stack([x, np.ones(200)])
     expected = np.linalg.lstsq(joined, y, rcond=None)[0]
     np.testing.assert_allclose(np.vstack([fit.system.feedthrough.T, fit.system.output_offset]), expected, atol=1e-10)
@@ -173,7 +180,7 @@ def test_a_finished_prediction_predicts_the_same() -> None:
     fit = here.refine(here.begin(here.candidates(data), 2)[0])
     done = here.finish(fit, data, True)
     for found, expected in (
-        (free_run_errors(records, done), free_run_errors(records, innovation_form(fit))),
+        (simulation_errors(records, done), simulation_errors(records, innovation_form(fit))),
         (np.linalg.eigvals(predictor(done.system).transition), np.linalg.eigvals(predictor(fit.system).transition)),
     ):
         np.testing.assert_allclose(np.sort_complex(np.ravel(found)), np.sort_complex(np.ravel(expected)), atol=1e-8)

@@ -9,18 +9,18 @@ import pytest
 
 from seqdyn.identification import hankel
 from seqdyn.identification.hankel import Factor, factor
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 
 Array = np.ndarray[Any, Any]
 WIDTHS = [(1, 1), (2, 1), (1, 3), (0, 2)]
 
 
-def drawn(time: int, inputs: int = 2, outputs: int = 1, seed: int = 0) -> Record:
+def drawn(time: int, inputs: int = 2, outputs: int = 1, seed: int = 0) -> DataRecord:
     random = np.random.default_rng(seed)
-    return Record.of(3.0 + random.normal(size=(time, inputs)), random.normal(size=(time, outputs)) - 1.0)
+    return DataRecord.of(3.0 + random.normal(size=(time, inputs)), random.normal(size=(time, outputs)) - 1.0)
 
 
-def columns(record: Record, past: int, future: int) -> Array:
+def columns(record: DataRecord, past: int, future: int) -> Array:
     """[U_f; U_p; Y_p; Y_f], one column for every instant of a record with nothing missing, step by step."""
     found = []
     for now in range(past, len(record.x) - future + 1):
@@ -83,7 +83,7 @@ def test_chunks_change_nothing(chunk: int, monkeypatch: pytest.MonkeyPatch) -> N
     records = [drawn(90, seed=1), drawn(33, seed=2)]
     records[0].y[40] = np.nan
     whole = factor(records, 3, 3)
-    monkeypatch.setattr(hankel, "CHUNK", chunk)
+    monkeypatch.setattr(hankel, "HANKEL_COLUMNS_AT_ONCE", chunk)
     parts = factor(records, 3, 3)
     assert parts.columns == whole.columns
     np.testing.assert_allclose(parts.lower @ parts.lower.T, whole.lower @ whole.lower.T, atol=1e-12)
@@ -91,7 +91,7 @@ def test_chunks_change_nothing(chunk: int, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("gap", [slice(20, 80), slice(None)], ids=["a long gap", "nothing measured"])
 def test_a_chunk_without_known_columns_gives_none(gap: slice, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hankel, "CHUNK", 16)
+    monkeypatch.setattr(hankel, "HANKEL_COLUMNS_AT_ONCE", 16)
     records = [drawn(100, seed=1), drawn(60, seed=2)]
     records[0].y[gap] = np.nan
     assert_factor_of(factor(records, 3, 3), np.hstack([columns(record, 3, 3) for record in records]))
@@ -99,7 +99,7 @@ def test_a_chunk_without_known_columns_gives_none(gap: slice, monkeypatch: pytes
 
 def test_a_mean_says_nothing() -> None:
     record = drawn(70)
-    moved = Record.of(record.x + 100.0, record.y - 50.0)
+    moved = DataRecord.of(record.x + 100.0, record.y - 50.0)
     one, other = factor([record], 3, 3), factor([moved], 3, 3)
     np.testing.assert_allclose(one.lower @ one.lower.T, other.lower @ other.lower.T, atol=1e-10)
 
@@ -108,8 +108,8 @@ def test_outputs_that_come_back_as_inputs_are_seen() -> None:
     """X = the series and y = the series a step later; with noise on top, or two steps later, they do not come back."""
     series = np.random.default_rng(0).normal(size=(200, 1)).cumsum(axis=0)
     noise = 0.01 * np.random.default_rng(1).normal(size=(199, 1))
-    assert factor([Record.of(series[:-1], series[1:])], 5, 5).inputs_hold_outputs
-    assert not factor([Record.of(series[:-1], series[1:] + noise)], 5, 5).inputs_hold_outputs
+    assert factor([DataRecord.of(series[:-1], series[1:])], 5, 5).inputs_hold_outputs
+    assert not factor([DataRecord.of(series[:-1], series[1:] + noise)], 5, 5).inputs_hold_outputs
     assert not factor([drawn(200)], 5, 5).inputs_hold_outputs
 
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqdyn.identification.hankel import BLOCK_ROWS, TooShort, horizon
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 
 
-def record_of(time: int, inputs: int = 1, outputs: int = 1, seed: int = 0) -> Record:
+def record_of(time: int, inputs: int = 1, outputs: int = 1, seed: int = 0) -> DataRecord:
     random = np.random.default_rng(seed)
-    return Record.of(random.normal(size=(time, inputs)), random.normal(size=(time, outputs)))
+    return DataRecord.of(random.normal(size=(time, inputs)), random.normal(size=(time, outputs)))
 
 
 @settings(max_examples=40, deadline=None)
@@ -70,7 +70,7 @@ def test_gaps_shorten_the_look_and_many_gaps_are_bridged() -> None:
     record = record_of(300)
     once = record.y.copy()
     once[150] = np.nan
-    assert horizon([Record.of(record.x, once)], 2, 10).columns == 300 - 19 - 20
+    assert horizon([DataRecord.of(record.x, once)], 2, 10).columns == 300 - 19 - 20
     often = record.y.copy()
     often[::5] = np.nan
-    assert horizon([Record.of(record.x, often)], 6, None).columns > 200
+    assert horizon([DataRecord.of(record.x, often)], 6, None).columns > 200

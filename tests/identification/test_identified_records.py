@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from seqdyn.identification.focus import free_run_errors
+from seqdyn.identification.focus import simulation_errors
 from seqdyn.identification.identify import Identification, Settings, identify, least_squares_starts
-from seqdyn.identification.kalman import predicted
-from seqdyn.identification.records import Record
+from seqdyn.identification.kalman import predictions_ahead
+from seqdyn.identification.records import DataRecord
 from seqdyn.identification.refinement import Fit
 from seqdyn.metrics import fit_percent
 from tests.identification.plants import filtered_noise, walking
@@ -40,7 +40,7 @@ def test_a_drift_does_not_end_in_the_plant() -> None:
     errors = {"drift": [], "differenced": [], "constant": []}
     for seed in range(5):
         record = walking(800, seed)
-        changes = Record.of(np.diff(record.x, axis=0), np.diff(record.y, axis=0))
+        changes = DataRecord.of(np.diff(record.x, axis=0), np.diff(record.y, axis=0))
         drifting = identify([record], Settings(order=1, offset="drift", focus="auto"))
         assert (drifting.focus, drifting.order, drifting.system.order) == ("prediction", 1, 2)
         errors["drift"].append(response_error(drifting))
@@ -58,7 +58,7 @@ def test_a_constant_level_is_found_either_way(offset: str) -> None:
     record = filtered_noise([0.0, 1.0], [1.0, -0.8], [1.0], [1.0], 600, 0, 0.5)
     found = identify([record._replace(y=record.y + 20.0)], Settings(order=1, focus="prediction", offset=offset))
     assert response_error(found) < 0.12
-    errors = record.y + 20.0 - predicted(found.system, record.x, record.y + 20.0, found.starts[0], 1)
+    errors = record.y + 20.0 - predictions_ahead(found.system, record.x, record.y + 20.0, found.starts[0], 1)
     assert errors.std() < 0.55
 
 
@@ -68,29 +68,31 @@ def test_a_line_is_taken_out_before_the_fit(focus: str) -> None:
     record = filtered_noise([0.0, 1.0, 0.5], [1.0, -1.5, 0.7], [1.0], [1.0], 500, 0, 0.5)
     settings = Settings(order=2, focus=focus, offset="trend")
     line = np.linspace(-20.0, 20.0, 500)[:, None]
-    plain, sloping = (identify([Record.of(record.x, record.y + part)], settings) for part in (0 * line, line))
+    plain, sloping = (identify([DataRecord.of(record.x, record.y + part)], settings) for part in (0 * line, line))
     np.testing.assert_allclose(response(sloping), response(plain), atol=1e-4)
-    constant = identify([Record.of(record.x, record.y + line)], Settings(order=2, focus=focus))
+    constant = identify([DataRecord.of(record.x, record.y + line)], Settings(order=2, focus=focus))
     assert np.abs(response(constant) - response(plain)).max() > 0.3
 
 
 def test_slopes_are_taken_out_without_inputs_too() -> None:
     y = lfilter([1.0], [1.0, -0.7], np.random.default_rng(0).normal(size=600)) + np.linspace(0, 60, 600)
-    found = identify([Record.of(np.zeros((600, 0)), y[:, None])], Settings(order=1, focus="prediction", offset="trend"))
+    found = identify(
+        [DataRecord.of(np.zeros((600, 0)), y[:, None])], Settings(order=1, focus="prediction", offset="trend")
+    )
     assert found.system.poles()[0].real == pytest.approx(0.7, abs=0.1)
 
 
 # -------------------------------------------------------------------- delays
 
 
-def late(delays: tuple[int, int], seed: int = 0, time: int = 640) -> Record:
+def late(delays: tuple[int, int], seed: int = 0, time: int = 640) -> DataRecord:
     """Two plants of order 1 behind their delays, far from rest at first, and white noise."""
     random = np.random.default_rng(seed)
     x = random.normal(size=(time, 2))
     held = [np.r_[np.zeros(d), column[: time - d]] for d, column in zip(delays, x.T, strict=True)]
     y = lfilter([0.0, 1.0], [1.0, -0.8], held[0]) + lfilter([0.0, 0.5], [1.0, -0.5], held[1])
     y[40:] += 8.0 * 0.8 ** np.arange(time - 40)
-    return Record.of(x[40:], (y + 0.2 * random.normal(size=time))[40:, None])
+    return DataRecord.of(x[40:], (y + 0.2 * random.normal(size=time))[40:, None])
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_inputs_may_act_late(delays: tuple[int, int], asked: Any, focus: str) ->
         expected = np.r_[np.zeros(1 + d), gain * pole ** np.arange(STEPS - 1)][:STEPS]
         np.testing.assert_array_equal(response(found)[: 1 + d, place], 0)
         np.testing.assert_allclose(response(found)[:, place], expected, atol=0.06)
-    for errors in free_run_errors(records, Fit(found.system, found.starts, 0.0)):
+    for errors in simulation_errors(records, Fit(found.system, found.starts, 0.0)):
         assert np.abs(errors).max() < 1.2  # of noise alone 0.7; with starts at rest 8
 
 
@@ -129,7 +131,7 @@ def test_starts_by_least_squares_are_those_of_the_run(drifts: bool) -> None:
     records = []
     for time, start in zip((200, 40, 90), starts, strict=True):
         x = np.random.default_rng(time).normal(size=(time, system.inputs))
-        records.append(Record.of(x, system.simulate(x, start)[0]))
+        records.append(DataRecord.of(x, system.simulate(x, start)[0]))
     np.testing.assert_allclose(least_squares_starts(system, records), starts, atol=1e-8)
 
 
@@ -142,7 +144,7 @@ def test_one_output_in_ten_may_be_missing(focus: str, rows: bool) -> None:
     """Each alone or whole rows: the responses are off by hardly more than without gaps, 0.023."""
     record = innovations(READY_MADE, 600, 0.3)
     lost = np.random.default_rng(1).random((600, 1)) < 0.1
-    gaps = Record.of(record.x, np.where(lost, np.nan, record.y)) if rows else with_gaps(record, 0.1)
+    gaps = DataRecord.of(record.x, np.where(lost, np.nan, record.y)) if rows else with_gaps(record, 0.1)
     found = identify([gaps], Settings(order=2, focus=focus))
     assert markov_error(found.system) < 0.06
     assert found.system.estimation is not None
@@ -156,7 +158,7 @@ def test_records_of_unlike_length_give_one_model() -> None:
     assert found.starts.shape == (5, 2)
     assert markov_error(found.system) < 0.06
     errors = [
-        record.y - predicted(found.system, record.x, record.y, start, 1)
+        record.y - predictions_ahead(found.system, record.x, record.y, start, 1)
         for record, start in zip(records, found.starts, strict=True)
     ]
     assert all(0.2 < np.sqrt((error**2).mean()) < 0.36 for error in errors)
@@ -187,8 +189,8 @@ def test_a_record_that_drifts_makes_no_memory_that_fails_on_the_next() -> None:
         y = (y + slow + 0.1 * random.normal(size=2000))[:, None]
         fits = []
         for settings in (Settings(focus="auto"), Settings(order=3, refine=False)):
-            system = identify([Record.of(x[:1000], y[:1000])], settings).system
-            start = least_squares_starts(system, [Record.of(x[late][:50], y[late][:50])])[0]
+            system = identify([DataRecord.of(x[:1000], y[:1000])], settings).system
+            start = least_squares_starts(system, [DataRecord.of(x[late][:50], y[late][:50])])[0]
             fits.append(fit_percent(y[late][50:], system.simulate(x[late], start)[0][50:]))
             assert system.time_constants().max() <= 0.5501 * 1000
         assert fits[0] > fits[1] - 5

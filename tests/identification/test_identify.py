@@ -13,8 +13,8 @@ from scipy.optimize import linear_sum_assignment
 from seqdyn import LinearStateSpaceRegressor
 from seqdyn.identification.hankel import TooShort
 from seqdyn.identification.identify import Settings, examine, identify, noise_of
-from seqdyn.identification.records import Record
-from seqdyn.identification.stability import spectral_radius
+from seqdyn.identification.records import DataRecord
+from seqdyn.identification.stability import largest_modulus
 from seqdyn.identification.system import LinearSystem
 from seqdyn.metrics import fit_percent
 from tests.identification.test_subspace import READY_MADE, autonomous, innovations, markov_error
@@ -61,13 +61,13 @@ def pole_error(found: LinearSystem, system: LinearSystem) -> float:
     return float(np.abs(matched(found.poles(), system.poles()) - system.poles()).max(initial=0.0))
 
 
-def noisy(system: LinearSystem, time: int, level: float, seed: int) -> Record:
+def noisy(system: LinearSystem, time: int, level: float, seed: int) -> DataRecord:
     """White inputs; white noise on every output, ``level`` times what it varies by (0.1: 20 dB); of unit size."""
     random = np.random.default_rng([seed, 7])
     x = random.normal(size=(time, system.inputs))
     y = system.simulate(x)[0]
     size = y.std(axis=0)
-    return Record.of(x, (y + level * size * random.normal(size=y.shape)) / size)
+    return DataRecord.of(x, (y + level * size * random.normal(size=y.shape)) / size)
 
 
 # -------------------------------------------------------------------- the law
@@ -164,14 +164,14 @@ def test_noise_alone_has_no_order() -> None:
     """Or next to none: at most 1 in every case."""
     random = np.random.default_rng(0)
     for _ in range(2):
-        record = Record.of(random.normal(size=(300, 1)), random.normal(size=(300, 1)))
+        record = DataRecord.of(random.normal(size=(300, 1)), random.normal(size=(300, 1)))
         assert identify([record], Settings()).system.order <= 1
 
 
 def test_a_static_gain_has_order_0() -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=(300, 2))
-    found = identify([Record.of(x, x @ [[2.0], [-1.0]] + 3.0)], Settings())
+    found = identify([DataRecord.of(x, x @ [[2.0], [-1.0]] + 3.0)], Settings())
     assert found.system.order == 0
     np.testing.assert_allclose(found.system.feedthrough, [[2.0, -1.0]], atol=1e-12)
 
@@ -195,7 +195,7 @@ def test_missing_outputs_are_done_without(share: float) -> None:
     """Wherever they are: fewer block rows are taken where long stretches are rare."""
     record = innovations(READY_MADE, 800)
     lost = np.random.default_rng(0).random((800, 1)) < share
-    found = identify([Record.of(record.x, np.where(lost, np.nan, record.y))], Settings(order=2))
+    found = identify([DataRecord.of(record.x, np.where(lost, np.nan, record.y))], Settings(order=2))
     assert markov_error(found.system) < 1e-9
 
 
@@ -213,7 +213,7 @@ def test_through_noise_an_autonomous_system_is_found_too() -> None:
     turn = 0.97 * np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
     fading = LinearSystem(np.zeros((1, 0)), [[1.0, 0.0]], np.zeros((2, 0)), turn)
     errors = 0.02 * np.random.default_rng(0).normal(size=(150, 1))
-    record = Record.of(np.zeros((150, 0)), fading.simulate(np.zeros((150, 0)), np.array([1.0, 2.0]))[0] + errors)
+    record = DataRecord.of(np.zeros((150, 0)), fading.simulate(np.zeros((150, 0)), np.array([1.0, 2.0]))[0] + errors)
     assert pole_error(identify([record], Settings(order=2)).system, fading) < 0.005
 
 
@@ -225,7 +225,7 @@ def test_an_unstable_estimate_is_moved_in_and_the_radius_before_is_told() -> Non
     record = innovations(growing, 150)
     held, free = (identify([record], Settings(order=2, stable=stable)) for stable in (True, False))
     assert held.spectral_radius_before == pytest.approx(1.03, abs=1e-6)
-    assert spectral_radius(held.system.transition) < 1
+    assert largest_modulus(held.system.transition) < 1
     assert pole_error(free.system, growing) < 1e-8
 
 
@@ -235,7 +235,7 @@ def test_too_high_orders_of_noisy_records_stay_stable(seed: int) -> None:
     slow = LinearSystem([[0.0]], [[1.0, 1.0]], [[0.1], [1.0]], np.diag([0.995, 0.6]))
     record = innovations(slow, 120, 0.5, seed)
     for refine in (False, True):
-        assert spectral_radius(identify([record], Settings(order=7, refine=refine)).system.transition) < 1
+        assert largest_modulus(identify([record], Settings(order=7, refine=refine)).system.transition) < 1
 
 
 # -------------------------------------------------------------------- without a closed form, or too little
@@ -243,7 +243,7 @@ def test_too_high_orders_of_noisy_records_stay_stable(seed: int) -> None:
 
 def test_outputs_that_come_back_as_inputs_leave_no_noise_to_model() -> None:
     series = np.random.default_rng(0).normal(size=(300, 1)).cumsum(axis=0)
-    record = Record.of(series[:-1], series[1:])
+    record = DataRecord.of(series[:-1], series[1:])
     found = identify([record], Settings(order=1))
     assert found.system.noise_gain is None
     assert noise_of(found.system, [record], None).noise_gain is None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
-from seqdyn.identification.kalman import filtered, predicted, prediction_deviation, stretches
+from seqdyn.identification.kalman import equal_runs, filtered, prediction_deviation, predictions_ahead
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_subspace import READY_MADE
 
@@ -110,15 +110,15 @@ def test_where_nothing_is_missing_the_gain_is_the_steady_one(name: str) -> None:
 def test_where_all_is_missing_it_is_the_free_run(name: str, ahead: int) -> None:
     (x, y, start), system = record_of(name), SYSTEMS[name]
     free = system.simulate(x, start)[0]
-    np.testing.assert_allclose(predicted(system, x, np.full_like(y, np.nan), start, ahead), free, rtol=1e-10)
+    np.testing.assert_allclose(predictions_ahead(system, x, np.full_like(y, np.nan), start, ahead), free, rtol=1e-10)
 
 
 def test_without_a_covariance_a_missing_output_is_taken_as_it_was_predicted() -> None:
     x, y, start = record_of("correlated")
     system, seen = replace(CORRELATED, noise_covariance=None), with_gaps(y)
-    ahead = predicted(system, x, seen, start, 1)
+    ahead = predictions_ahead(system, x, seen, start, 1)
     filled = np.where(np.isnan(seen), ahead, seen)
-    np.testing.assert_allclose(predicted(system, x, filled, start, 1), ahead, atol=1e-10)
+    np.testing.assert_allclose(predictions_ahead(system, x, filled, start, 1), ahead, atol=1e-10)
 
 
 def test_without_correlation_and_state_noise_of_the_missing_output_nothing_is_learnt_of_it() -> None:
@@ -134,7 +134,7 @@ def test_without_correlation_and_state_noise_of_the_missing_output_nothing_is_le
     y = np.random.default_rng(0).normal(size=(200, 2))
     seen = y.copy()
     seen[50:120, 1] = np.nan
-    whole, gaps = (predicted(apart, np.zeros((200, 0)), values, np.zeros(2), 1) for values in (y, seen))
+    whole, gaps = (predictions_ahead(apart, np.zeros((200, 0)), values, np.zeros(2), 1) for values in (y, seen))
     np.testing.assert_allclose(gaps[:, 0], whole[:, 0], atol=1e-12)
     assert np.abs(gaps[51:120, 1] - whole[51:120, 1]).max() > 0.1
 
@@ -161,7 +161,7 @@ def test_with_gaps_it_is_the_textbook_filter(name: str) -> None:
     seen = with_gaps(y)
     ahead, covariances, states = textbook(system, x, seen, start)
     np.testing.assert_allclose(filtered(system, x, seen, start), states, rtol=1e-7, atol=1e-8)
-    np.testing.assert_allclose(predicted(system, x, seen, start, 1), ahead, rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(predictions_ahead(system, x, seen, start, 1), ahead, rtol=1e-7, atol=1e-8)
     variances = np.diagonal(covariances, axis1=1, axis2=2)
     np.testing.assert_allclose(prediction_deviation(system, seen, 1) ** 2, variances, rtol=1e-7)
 
@@ -194,7 +194,7 @@ def test_statsmodels_finds_the_same() -> None:
     spread[order:, order:] = CORRELATED.noise_covariance
     peer.initialize_known(np.concatenate([start, np.zeros(outputs)]), spread)
     result = peer.filter()
-    np.testing.assert_allclose(predicted(CORRELATED, x, seen, start, 1), result.forecasts.T, atol=1e-6)
+    np.testing.assert_allclose(predictions_ahead(CORRELATED, x, seen, start, 1), result.forecasts.T, atol=1e-6)
     variances = np.diagonal(result.forecasts_error_cov, axis1=0, axis2=1)
     np.testing.assert_allclose(prediction_deviation(CORRELATED, seen, 1) ** 2, variances, rtol=1e-6)
 
@@ -207,7 +207,7 @@ def test_the_deviation_is_that_of_many_runs(ahead: int) -> None:
     errors = []
     for seed in range(150):
         x, y, start = record_of("correlated", 80, seed)
-        errors.append(y - predicted(CORRELATED, x, np.where(gaps, np.nan, y), start, ahead))
+        errors.append(y - predictions_ahead(CORRELATED, x, np.where(gaps, np.nan, y), start, ahead))
     deviation = prediction_deviation(CORRELATED, np.where(gaps, np.nan, 0.0), ahead)
     ratio = np.mean(np.square(errors), axis=0) / deviation**2
     assert ratio.mean() == pytest.approx(1.0, abs=0.04)
@@ -233,7 +233,7 @@ def test_the_exact_gain_predicts_better_than_the_steady_one() -> None:
     gap, missing = np.isnan(seen[:, 0]), []
     for covariance in (system.noise_covariance, None):
         told = replace(system, noise_covariance=covariance)
-        missing.append(np.std((y - predicted(told, np.zeros((3000, 0)), seen, np.zeros(1), 1))[gap, 0]))
+        missing.append(np.std((y - predictions_ahead(told, np.zeros((3000, 0)), seen, np.zeros(1), 1))[gap, 0]))
     assert missing[0] < 0.67 * missing[1]
 
 
@@ -298,14 +298,14 @@ def test_no_steps_and_no_states_are_no_exception(order: int) -> None:
     y = np.array([[1.0, np.nan], [np.nan, np.nan], [1.0, 1.0]])
     assert filtered(system, np.ones((3, 1)), y, np.zeros(order)).shape == (3, order)
     np.testing.assert_array_equal(prediction_deviation(system, y, 2), np.ones((3, 2)))
-    assert predicted(system, np.zeros((0, 1)), y[:0], np.zeros(order), 2).shape == (0, 2)
+    assert predictions_ahead(system, np.zeros((0, 1)), y[:0], np.zeros(order), 2).shape == (0, 2)
     assert prediction_deviation(system, y[:0], 2).shape == (0, 2)
 
 
 def test_rows_that_are_alike_lie_together() -> None:
-    assert stretches(np.array([1, 1, 0, 1])) == [(0, 2), (2, 3), (3, 4)]
-    assert stretches(np.zeros((3, 2))) == [(0, 3)]
-    assert stretches(np.zeros((0, 2))) == []
+    assert equal_runs(np.array([1, 1, 0, 1])) == [(0, 2), (2, 3), (3, 4)]
+    assert equal_runs(np.zeros((3, 2))) == [(0, 3)]
+    assert equal_runs(np.zeros((0, 2))) == []
 
 
 def test_a_system_without_noise_is_refused() -> None:

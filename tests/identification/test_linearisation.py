@@ -30,7 +30,7 @@ from seqdyn import (
 from seqdyn.cell import Cell
 from seqdyn.encoder import Encoder
 from seqdyn.estimators.linearise import linearise
-from seqdyn.identification.linearisation import about, along
+from seqdyn.identification.linearisation import linearised_along, linearised_at
 from seqdyn.identification.system import LinearSystem
 from seqdyn.loops import scan
 from seqdyn.state import flatten, leaves, map_leaves, unflatten
@@ -77,7 +77,7 @@ def test_the_tangent_touches_the_cell(cell: Cell) -> None:
     """At (x*, h*), which need not be at rest, it gives exactly y* and f(x*, h*)."""
     draw = np.random.default_rng(0)
     x, h = draw.normal(size=2), 0.5 * draw.normal(size=flatten(cell.initial_state(1)).shape[1])
-    system = about(cell, x, unflatten(torch.as_tensor(h)[None], cell.initial_state(1)))
+    system = linearised_at(cell, x, unflatten(torch.as_tensor(h)[None], cell.initial_state(1)))
     for found, expected in zip(system.simulate(x[None], h), stepped(cell, x, h), strict=True):
         np.testing.assert_allclose(found.reshape(-1), expected, atol=1e-14)
 
@@ -85,7 +85,7 @@ def test_the_tangent_touches_the_cell(cell: Cell) -> None:
 def test_the_matrices_are_finite_differences(cell: Cell) -> None:
     draw = np.random.default_rng(1)
     x, h = draw.normal(size=2), 0.5 * draw.normal(size=flatten(cell.initial_state(1)).shape[1])
-    system = about(cell, x, unflatten(torch.as_tensor(h)[None], cell.initial_state(1)))
+    system = linearised_at(cell, x, unflatten(torch.as_tensor(h)[None], cell.initial_state(1)))
     small = 1e-6
     for i, unit in enumerate(np.eye(2) * small):
         up, down = stepped(cell, x + unit, h), stepped(cell, x - unit, h)
@@ -100,7 +100,7 @@ def test_the_matrices_are_finite_differences(cell: Cell) -> None:
 def test_small_deviations_from_rest_are_predicted_to_first_order(cell: Cell) -> None:
     """Ten times smaller, the error is a hundred times smaller."""
     x = np.array([0.4, -0.3])
-    system = about(cell, x)
+    system = linearised_at(cell, x)
     rest = system.steady_state(x)
     np.testing.assert_allclose(stepped(cell, x, rest)[1], rest, atol=1e-13)
     wiggle = np.random.default_rng(2).normal(size=(30, 2))
@@ -117,7 +117,7 @@ def test_small_deviations_from_rest_are_predicted_to_first_order(cell: Cell) -> 
 
 def test_a_linear_cell_is_its_own_tangent() -> None:
     linear = drawn(seqdyn.Linear(2, 4, 3), 0.3)
-    system = about(linear, [5.0, -2.0])
+    system = linearised_at(linear, [5.0, -2.0])
     for name in ("feedthrough", "readout", "input_map", "transition"):
         np.testing.assert_allclose(getattr(system, name), getattr(linear, name).detach().numpy(), atol=1e-14)
     np.testing.assert_allclose(system.output_offset, 0, atol=1e-12)
@@ -129,8 +129,8 @@ def test_the_jacobian_is_the_cells_own() -> None:
     lstm = drawn(LSTM(2, 4))
     x, state = torch.randn(1, 2, dtype=torch.float64), map_leaves(torch.randn_like, lstm.initial_state(1))
     output, after = lstm(x, state)
-    own = seqdyn.jacobian(lstm)(x, state, output, after)[0].detach().numpy()
-    np.testing.assert_allclose(about(lstm, x[0].numpy(), state).transition, own, atol=1e-12)
+    own = seqdyn.record_jacobian(lstm)(x, state, output, after)[0].detach().numpy()
+    np.testing.assert_allclose(linearised_at(lstm, x[0].numpy(), state).transition, own, atol=1e-12)
 
 
 def between_rows(cell: Cell) -> bool:
@@ -151,7 +151,7 @@ def test_every_cell_can_be_linearised_along_a_trajectory(entry: Entry) -> None:
         expected = scan(cell, x).output[0].flatten(1).numpy()
     start = cell.initial_state(1)
     h = flatten(start)[0].detach().double().numpy() if leaves(start) else np.zeros(0)
-    systems, found = along(cell, x[0].numpy()), []
+    systems, found = linearised_along(cell, x[0].numpy()), []
     for row, system in zip(x[0].numpy(), systems, strict=True):
         y, h = system.simulate(row[None], h)
         found.append(y[0])
@@ -161,12 +161,12 @@ def test_every_cell_can_be_linearised_along_a_trajectory(entry: Entry) -> None:
 def test_along_is_about_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = drawn(LSTM(2, 3))
     x = np.random.default_rng(0).normal(size=(6, 2))
-    whole = along(cell, x)
-    monkeypatch.setattr("seqdyn.identification.linearisation.NUMBERS_AT_ONCE", 1)  # one row in one go
-    pieces = along(cell, x)
+    whole = linearised_along(cell, x)
+    monkeypatch.setattr("seqdyn.identification.linearisation.DERIVATIVES_AT_ONCE", 1)  # one row in one go
+    pieces = linearised_along(cell, x)
     state = cell.initial_state(1)
     for row, one, other in zip(x, whole, pieces, strict=True):
-        alone = about(cell, row, state)
+        alone = linearised_at(cell, row, state)
         for name in ("feedthrough", "readout", "input_map", "transition", "output_offset", "state_offset"):
             np.testing.assert_allclose(getattr(one, name), getattr(alone, name), atol=1e-12)
             np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-12)
@@ -178,8 +178,8 @@ def test_nothing_changes_by_asking() -> None:
     cell = GRU(2, 4).train()
     cell.input_weight.grad = torch.ones_like(cell.input_weight)
     before, random = copy.deepcopy(cell.state_dict()), torch.random.get_rng_state()
-    about(cell, [0.1, 0.2])
-    along(cell, np.zeros((3, 2)))
+    linearised_at(cell, [0.1, 0.2])
+    linearised_along(cell, np.zeros((3, 2)))
     assert cell.training and cell.input_weight.dtype == torch.float32 and cell.input_weight.requires_grad
     assert torch.equal(cell.input_weight.grad, torch.ones_like(cell.input_weight))
     assert all(torch.equal(before[name], value) for name, value in cell.state_dict().items())
@@ -195,7 +195,7 @@ class Moody(Elman):
 
 def test_it_is_the_model_in_evaluation_that_is_measured() -> None:
     cell = drawn(Moody(2, 3)).train()
-    assert about(cell, [0.1, 0.2]).feedthrough.any() and cell.training
+    assert linearised_at(cell, [0.1, 0.2]).feedthrough.any() and cell.training
 
 
 # --- the point of rest ------------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def one_neuron(recurrent: float, bias: float = 0.0) -> Elman:
 @pytest.mark.parametrize("x", [-2.0, 0.0, 0.5])
 def test_the_point_of_rest_in_closed_form(x: float) -> None:
     """h = tanh(x + 0.5 h), and the pole there is 0.5 (1 − h²)."""
-    system = about(one_neuron(0.5), [x])
+    system = linearised_at(one_neuron(0.5), [x])
     h = system.steady_state([x])
     np.testing.assert_allclose(h, np.tanh(x + 0.5 * h), atol=1e-14)
     np.testing.assert_allclose(system.poles(), 0.5 * (1 - h**2), atol=1e-13)
@@ -221,51 +221,51 @@ def test_the_point_of_rest_in_closed_form(x: float) -> None:
 def test_the_point_of_rest_is_the_one_the_start_leads_to() -> None:
     """u = 2 has rest points near ±0.96 and at 0, which is unstable; a bias decides."""
     for bias in (0.1, -0.1):
-        h = about(one_neuron(2.0, bias), [0.0]).steady_state([0.0])
+        h = linearised_at(one_neuron(2.0, bias), [0.0]).steady_state([0.0])
         assert h[0] * bias > 0 and abs(h[0]) > 0.9
-    assert about(one_neuron(2.0), [0.0]).poles().real == 2.0  # starting on it, one stays
+    assert linearised_at(one_neuron(2.0), [0.0]).poles().real == 2.0  # starting on it, one stays
 
 
 def test_a_very_slow_cell_is_polished() -> None:
     """A memory of 10⁴ steps is not at rest after 10⁴ steps, but Newton's method is."""
     average = seqdyn.ExponentialMovingAverage(1, gamma=0.9999).double()
-    np.testing.assert_allclose(about(average, [3.0]).steady_state([3.0]), [3.0], rtol=1e-9)
-    np.testing.assert_allclose(about(average, [3.0]).poles(), [0.9999])
+    np.testing.assert_allclose(linearised_at(average, [3.0]).steady_state([3.0]), [3.0], rtol=1e-9)
+    np.testing.assert_allclose(linearised_at(average, [3.0]).poles(), [0.9999])
 
 
 def test_states_that_do_not_settle() -> None:
     with pytest.raises(
         ValueError, match=r"the state does not settle.*still changes by .* oscillates, drifts or grows.*state="
     ):
-        about(one_neuron(-3.0, 0.1), [0.0])  # flips from step to step
+        linearised_at(one_neuron(-3.0, 0.1), [0.0])  # flips from step to step
     adder = drawn(seqdyn.Linear(1, 1))
     with torch.no_grad():
         adder.transition.fill_(1.0)
         adder.input_map.fill_(1.0)
     with pytest.raises(ValueError, match="does not settle"):
-        about(adder, [1.0])  # drifts
+        linearised_at(adder, [1.0])  # drifts
     with torch.no_grad():
         adder.transition.fill_(1.2)
     with pytest.raises(ValueError, match="does not settle"):
-        about(adder, [1.0])  # grows beyond all numbers
-    np.testing.assert_allclose(about(adder, [1.0], adder.initial_state(1)).poles(), [1.2])
+        linearised_at(adder, [1.0])  # grows beyond all numbers
+    np.testing.assert_allclose(linearised_at(adder, [1.0], adder.initial_state(1)).poles(), [1.2])
     with torch.no_grad():
         adder.transition.fill_(1.0001)
     with pytest.raises(ValueError, match=r"does not stay at its only near point of rest \(spectral radius 1.0001\)"):
-        about(adder, [1.0])  # grows so slowly that it looks settled
+        linearised_at(adder, [1.0])  # grows so slowly that it looks settled
 
 
 def test_bad_input() -> None:
     cell = GRU(2, 3)
     for x in ([1.0], [[1.0, 2.0]], [np.nan, 1.0]):
         with pytest.raises(ValueError, match=r"expected \(2,\): one finite number for each input of the cell"):
-            about(cell, x)
+            linearised_at(cell, x)
     for x in (np.zeros(2), np.zeros((0, 2)), np.zeros((3, 1)), np.full((3, 2), np.inf)):
         with pytest.raises(ValueError, match=r"expected \(time, 2\)"):
-            along(cell, x)
+            linearised_along(cell, x)
     for state in (LSTM(2, 3).initial_state(1), cell.initial_state(2)):
         with pytest.raises(ValueError, match="needs .*: one row"):
-            about(cell, [0.0, 0.0], state)
+            linearised_at(cell, [0.0, 0.0], state)
 
 
 # --- fitted models ----------------------------------------------------------------------------------------------------
@@ -386,8 +386,8 @@ def test_a_network_trained_on_a_linear_system_has_its_bode() -> None:
 
 def test_a_cell_is_taken_in_its_own_units() -> None:
     cell = drawn(GRU(2, 3))
-    np.testing.assert_array_equal(linearise(cell).transition, about(cell, [0.0, 0.0]).transition)
-    np.testing.assert_array_equal(linearise(cell, [1.0, 2.0]).transition, about(cell, [1.0, 2.0]).transition)
+    np.testing.assert_array_equal(linearise(cell).transition, linearised_at(cell, [0.0, 0.0]).transition)
+    np.testing.assert_array_equal(linearise(cell, [1.0, 2.0]).transition, linearised_at(cell, [1.0, 2.0]).transition)
     assert len(linearise(cell, np.zeros((4, 2)))) == 4
 
 
@@ -438,4 +438,4 @@ def test_a_cell_of_pictures_is_no_system() -> None:
     from seqdyn.cells.masked_window import MaskedWindow
 
     with pytest.raises(ValueError, match=r"MaskedWindow has output_shape=\(4, 3\): a system is between rows"):
-        along(MaskedWindow(4, 3), np.zeros((5, 4)))
+        linearised_along(MaskedWindow(4, 3), np.zeros((5, 4)))

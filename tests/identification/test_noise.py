@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from seqdyn.identification.hankel import factor
-from seqdyn.identification.kalman import filtered, predicted
+from seqdyn.identification.kalman import filtered, predictions_ahead
 from seqdyn.identification.noise import with_noise
-from seqdyn.identification.records import Record
-from seqdyn.identification.stability import spectral_radius
+from seqdyn.identification.records import DataRecord
+from seqdyn.identification.stability import largest_modulus
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_subspace import READY_MADE, innovations
 
@@ -52,7 +52,7 @@ def test_predictions_are_those_of_the_kalman_filter_by_hand(ahead: int, gaps: bo
     if gaps:
         y[:3] = y[20:25] = y[30, 0] = y[32] = y[-1, 1] = np.nan
     outputs, states = kalman_loop(WITH_OFFSETS, record.x, y, start, ahead)
-    np.testing.assert_allclose(predicted(WITH_OFFSETS, record.x, y, start, ahead), outputs, atol=1e-12)
+    np.testing.assert_allclose(predictions_ahead(WITH_OFFSETS, record.x, y, start, ahead), outputs, atol=1e-12)
     np.testing.assert_allclose(filtered(WITH_OFFSETS, record.x, y, start), states, atol=1e-12)
 
 
@@ -60,21 +60,21 @@ def test_so_far_ahead_that_nothing_was_measured_it_is_the_free_run() -> None:
     record, start = innovations(WITH_OFFSETS, 60, 0.3), np.array([0.5, -0.5])
     free = WITH_OFFSETS.simulate(record.x, start)[0]
     for ahead in (60, 61, 1000):
-        np.testing.assert_allclose(predicted(WITH_OFFSETS, record.x, record.y, start, ahead), free, atol=1e-12)
+        np.testing.assert_allclose(predictions_ahead(WITH_OFFSETS, record.x, record.y, start, ahead), free, atol=1e-12)
 
 
 def test_without_any_measured_output_it_is_the_free_run() -> None:
     record, start = innovations(WITH_OFFSETS, 60, 0.3), np.array([0.5, -0.5])
     nothing = np.full_like(record.y, np.nan)
     free = WITH_OFFSETS.simulate(record.x, start)[0]
-    np.testing.assert_allclose(predicted(WITH_OFFSETS, record.x, nothing, start, 1), free, atol=1e-12)
+    np.testing.assert_allclose(predictions_ahead(WITH_OFFSETS, record.x, nothing, start, 1), free, atol=1e-12)
 
 
 def test_a_filter_of_gain_0_is_the_free_run() -> None:
     record = innovations(WITH_OFFSETS, 60, 0.3)
     deaf = replace(WITH_OFFSETS, noise_gain=np.zeros((2, 2)))
     free = deaf.simulate(record.x, np.zeros(2))[0]
-    np.testing.assert_allclose(predicted(deaf, record.x, record.y, np.zeros(2), 1), free, atol=1e-12)
+    np.testing.assert_allclose(predictions_ahead(deaf, record.x, record.y, np.zeros(2), 1), free, atol=1e-12)
 
 
 def test_a_filter_continues_from_the_state_it_reached() -> None:
@@ -88,7 +88,7 @@ def test_a_filter_continues_from_the_state_it_reached() -> None:
 def test_the_true_filter_finds_the_errors() -> None:
     """From the true start, what it leaves is the noise that was put in: white, of standard deviation 0.3."""
     record = innovations(READY_MADE, 4000, 0.3)
-    errors = record.y - predicted(READY_MADE, record.x, record.y, np.array([2.0, -1.0]), 1)
+    errors = record.y - predictions_ahead(READY_MADE, record.x, record.y, np.array([2.0, -1.0]), 1)
     np.testing.assert_allclose(errors.T @ errors / 4000, 0.09 * np.eye(2), atol=0.01)
     lagged = errors[1:].T @ errors[:-1] / 4000
     assert np.abs(lagged).max() < 4 * 0.09 / np.sqrt(4000)
@@ -97,7 +97,7 @@ def test_the_true_filter_finds_the_errors() -> None:
 # -------------------------------------------------------------------- the gain
 
 
-def found_noise(records: list[Record], system: LinearSystem = READY_MADE, refine: bool = True) -> LinearSystem:
+def found_noise(records: list[DataRecord], system: LinearSystem = READY_MADE, refine: bool = True) -> LinearSystem:
     """The noise of a system that is known otherwise, from the true starts."""
     silent = replace(system, noise_gain=None, noise_covariance=None)
     starts = np.tile([2.0, -1.0], (len(records), 1))
@@ -111,7 +111,7 @@ def test_the_gain_is_found(time: int, bar: float) -> None:
         found = found_noise([innovations(READY_MADE, time, 0.3, seed)])
         np.testing.assert_allclose(found.noise_gain, GAIN, atol=bar)
         np.testing.assert_allclose(found.noise_covariance, 0.09 * np.eye(2), atol=0.02 if time == 500 else 0.007)
-        assert spectral_radius(found.transition - found.noise_gain @ found.readout) < 1
+        assert largest_modulus(found.transition - found.noise_gain @ found.readout) < 1
 
 
 def test_no_gain_near_it_predicts_better() -> None:
@@ -120,7 +120,7 @@ def test_no_gain_near_it_predicts_better() -> None:
     found = found_noise([record])
 
     def error(gain: Array) -> float:
-        ahead = predicted(replace(found, noise_gain=gain), record.x, record.y, np.array([2.0, -1.0]), 1)
+        ahead = predictions_ahead(replace(found, noise_gain=gain), record.x, record.y, np.array([2.0, -1.0]), 1)
         return float(((record.y - ahead) ** 2).sum())
 
     best = error(found.noise_gain)
@@ -152,7 +152,7 @@ def test_several_records_with_gaps_give_one_gain() -> None:
     records = [innovations(READY_MADE, 1500, 0.3, seed) for seed in range(3)]
     for record in records:
         record.y[np.random.default_rng(0).random(1500) < 0.01] = np.nan
-    gaps = [Record.of(record.x, record.y) for record in records]
+    gaps = [DataRecord.of(record.x, record.y) for record in records]
     np.testing.assert_allclose(found_noise(gaps).noise_gain, GAIN, atol=0.06)
 
 
@@ -167,7 +167,7 @@ def test_the_filter_is_stable_where_the_first_gain_is_not() -> None:
     )
     records = [innovations(growing, 100, 0.3, seed) for seed in range(4)]
     found = found_noise(records, growing)
-    radius = spectral_radius(found.transition - found.noise_gain @ found.readout)
+    radius = largest_modulus(found.transition - found.noise_gain @ found.readout)
     assert radius < 1
     np.testing.assert_allclose(found.noise_gain, growing.noise_gain, atol=0.15)
 
@@ -177,7 +177,7 @@ def test_one_step_errors_are_below_those_of_the_free_run() -> None:
     found = found_noise([innovations(READY_MADE, 2000, 0.3)])
     fresh, start = innovations(READY_MADE, 2000, 0.3, seed=9), np.array([2.0, -1.0])
     errors = [
-        float(np.sqrt(((fresh.y - predicted(found, fresh.x, fresh.y, start, ahead)) ** 2).mean()))
+        float(np.sqrt(((fresh.y - predictions_ahead(found, fresh.x, fresh.y, start, ahead)) ** 2).mean()))
         for ahead in (1, 2, 4, 8, 2000)
     ]
     assert errors == sorted(errors)

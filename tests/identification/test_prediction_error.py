@@ -11,20 +11,20 @@ import pytest
 
 from seqdyn.identification.hankel import horizon
 from seqdyn.identification.identify import Settings, identify
-from seqdyn.identification.kalman import predicted
+from seqdyn.identification.kalman import predictions_ahead
 from seqdyn.identification.prediction_error import (
     PredictionProblem,
     beginning,
     completed,
-    driven,
     from_predictor,
     innovation_form,
     one_step_errors,
     predicting,
     predictor,
     search_form,
+    with_outputs_as_inputs,
 )
-from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.records import DataRecord, grouped
 from seqdyn.identification.refinement import Fit, derivatives
 from seqdyn.identification.sensitivity import MATRICES
 from seqdyn.identification.subspace import predictor_subspace
@@ -38,9 +38,9 @@ WIDTHS = [(1, 1, 1), (2, 1, 1), (3, 2, 1), (2, 1, 2), (4, 2, 3), (2, 0, 1)]
 every_width = pytest.mark.parametrize(("order", "inputs", "outputs"), WIDTHS)
 
 
-def problem_of(records: Sequence[Record], **changes: Any) -> PredictionProblem:
+def problem_of(records: Sequence[DataRecord], **changes: Any) -> PredictionProblem:
     bridged = [record.bridged() for record in records]
-    return PredictionProblem(grouped(driven(bridged)), len(records), **changes)
+    return PredictionProblem(grouped(with_outputs_as_inputs(bridged)), len(records), **changes)
 
 
 def flat(system: LinearSystem, names: Sequence[str]) -> Array:
@@ -56,7 +56,7 @@ def moved(system: LinearSystem, step: Array, names: Sequence[str]) -> LinearSyst
     )
 
 
-def runs(system: LinearSystem, times: Sequence[int], noise: float = 0.5) -> list[Record]:
+def runs(system: LinearSystem, times: Sequence[int], noise: float = 0.5) -> list[DataRecord]:
     """Runs of the innovation form, one of every length."""
     return [innovations(system, time, noise, seed, (0.0,) * system.order) for seed, time in enumerate(times)]
 
@@ -109,13 +109,13 @@ def test_one_step_errors_are_those_of_the_kalman_filter(order: int, inputs: int,
     errors = one_step_errors(completed(records, fit), fit)
     form = innovation_form(fit).system
     for record, start, error in zip(records, fit.starts, errors, strict=True):
-        expected = record.y - predicted(form, record.x, record.y, start, 1)
+        expected = record.y - predictions_ahead(form, record.x, record.y, start, 1)
         np.testing.assert_allclose(error, np.nan_to_num(expected), atol=1e-10)
 
 
-def with_gaps(record: Record, share: float, seed: int = 0) -> Record:
+def with_gaps(record: DataRecord, share: float, seed: int = 0) -> DataRecord:
     lost = np.random.default_rng(seed).random(record.y.shape) < share
-    return Record.of(record.x, np.where(lost, np.nan, record.y))
+    return DataRecord.of(record.x, np.where(lost, np.nan, record.y))
 
 
 # -------------------------------------------------------------------- derivatives
@@ -191,13 +191,13 @@ def drifting(system: LinearSystem) -> LinearSystem:
 # -------------------------------------------------------------------- laws of the search
 
 
-def started(records: Sequence[Record], order: int, **changes: Any) -> tuple[PredictionProblem, Fit]:
+def started(records: Sequence[DataRecord], order: int, **changes: Any) -> tuple[PredictionProblem, Fit]:
     problem = problem_of(records, **changes)
     data = horizon(records, order, 8)
     return problem, beginning(records, problem, predictor_subspace(data, problem.feedthrough), order)[0]
 
 
-def spread_of(records: Sequence[Record], fit: Fit) -> float:
+def spread_of(records: Sequence[DataRecord], fit: Fit) -> float:
     """ln det Σ e_t e_tᵀ."""
     errors = np.concatenate(one_step_errors(completed(records, fit), fit))
     return float(np.linalg.slogdet(errors.T @ errors)[1])
@@ -231,7 +231,7 @@ def test_units_of_the_outputs_do_not_change_the_fit() -> None:
     """R⁻¹ weighs them: the one-step predictions of an output in other units are the same in these."""
     records = runs(READY_MADE, [400])
     scale = np.array([1.0, 20.0])
-    others = [Record.of(record.x, record.y * scale) for record in records]
+    others = [DataRecord.of(record.x, record.y * scale) for record in records]
     plain, scaled = (predicting(some, *started(some, 2), tolerance=1e-10) for some in (records, others))
     found = one_step_errors(others, scaled)[0] / scale
     np.testing.assert_allclose(found, one_step_errors(records, plain)[0], atol=2e-3)
@@ -291,5 +291,5 @@ def test_without_inputs_the_order_is_found_and_the_prediction_is_the_best(C: Any
     assert found.focus == "prediction"
     assert 2 <= found.order <= 4
     fresh = without_inputs(C, A, 4000, 100 + seed)
-    errors = fresh.y - predicted(found.system, fresh.x, fresh.y, np.zeros(found.order), 1)
+    errors = fresh.y - predictions_ahead(found.system, fresh.x, fresh.y, np.zeros(found.order), 1)
     assert np.sqrt((errors[50:] ** 2).mean()) < 1.05

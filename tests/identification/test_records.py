@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.records import DataRecord, grouped
 
 Array = np.ndarray[Any, Any]
 few = settings(max_examples=40, deadline=None)
 
 
-def record_of(time: int, inputs: int = 2, outputs: int = 2, lost: float = 0.0, seed: int = 0) -> Record:
+def record_of(time: int, inputs: int = 2, outputs: int = 2, lost: float = 0.0, seed: int = 0) -> DataRecord:
     random = np.random.default_rng(seed)
     x, y = random.normal(size=(time, inputs)), random.normal(size=(time, outputs))
-    return Record.of(x, np.where(random.random(y.shape) < lost, np.nan, y), random.random(y.shape))
+    return DataRecord.of(x, np.where(random.random(y.shape) < lost, np.nan, y), random.random(y.shape))
 
 
 # -------------------------------------------------------------------- delays
@@ -75,9 +75,9 @@ def test_bridges_leave_what_is_known_and_count_nothing(lost: float, seed: int) -
 
 def test_bridges_are_straight() -> None:
     nan = np.nan
-    record = Record.of(np.zeros((6, 0)), [[nan], [1.0], [nan], [nan], [4.0], [nan]])
+    record = DataRecord.of(np.zeros((6, 0)), [[nan], [1.0], [nan], [nan], [4.0], [nan]])
     np.testing.assert_allclose(record.bridged().y.ravel(), [1.0, 1.0, 2.0, 3.0, 4.0, 4.0])
-    nothing = Record.of(np.zeros((3, 0)), np.full((3, 1), nan))
+    nothing = DataRecord.of(np.zeros((3, 0)), np.full((3, 1), nan))
     np.testing.assert_array_equal(nothing.bridged().y, np.zeros((3, 1)))
 
 
@@ -92,7 +92,7 @@ def test_a_straight_line_is_taken_out_whatever_its_slope(slope: float, level: fl
     """What is left is as of the record without the line; its mean over the known steps stays."""
     record = record_of(25, inputs, 1, lost)
     line = slope * np.arange(25.0)[:, None] + level
-    moved = Record.of(record.x + line, record.y + line, record.weight)
+    moved = DataRecord.of(record.x + line, record.y + line, record.weight)
     plain, found = record.detrended(), moved.detrended()
     assert found.x.shape == record.x.shape
     for name in ("x", "y"):
@@ -108,7 +108,7 @@ def test_a_straight_line_is_taken_out_whatever_its_slope(slope: float, level: fl
 def test_detrended_twice_is_detrended_once_and_two_values_have_no_slope() -> None:
     record = record_of(40, lost=0.2).detrended()
     np.testing.assert_allclose(record.detrended().y, record.y, atol=1e-12)
-    short = Record.of([[1.0], [2.0]], [[5.0], [9.0]])
+    short = DataRecord.of([[1.0], [2.0]], [[5.0], [9.0]])
     np.testing.assert_array_equal(short.detrended().y, short.y)
 
 
@@ -131,13 +131,13 @@ def test_groups_hold_every_record_once_and_pad_less_than_twice(times: list[int])
 
 
 def test_missing_outputs_never_count() -> None:
-    record = Record.of([[1.0], [2.0]], [[np.nan], [3.0]], [[5.0], [2.0]])
+    record = DataRecord.of([[1.0], [2.0]], [[np.nan], [3.0]], [[5.0], [2.0]])
     np.testing.assert_array_equal(record.weight, [[0.0], [2.0]])
-    np.testing.assert_array_equal(Record.of([[1.0], [2.0]], [[np.nan], [3.0]]).weight, [[0.0], [1.0]])
+    np.testing.assert_array_equal(DataRecord.of([[1.0], [2.0]], [[np.nan], [3.0]]).weight, [[0.0], [1.0]])
     np.testing.assert_array_equal(record.before(1).weight, [[0.0]])
 
 
 @pytest.mark.parametrize(("x", "y"), [([1.0], [[1.0]]), ([[1.0]], [1.0]), ([[1.0]], [[1.0], [2.0]])])
 def test_shapes_that_do_not_fit_are_refused(x: Any, y: Any) -> None:
     with pytest.raises(ValueError, match=r"must be \(time, inputs\) and \(time, outputs\) of one length"):
-        Record.of(x, y)
+        DataRecord.of(x, y)

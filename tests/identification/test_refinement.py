@@ -10,9 +10,9 @@ import pytest
 
 from seqdyn.identification.hankel import factor
 from seqdyn.identification.levenberg_marquardt import minimised
-from seqdyn.identification.records import Record, grouped
-from seqdyn.identification.refinement import Fit, Problem, linear_part, refined, solved
-from seqdyn.identification.stability import pulled_inside, spectral_radius
+from seqdyn.identification.records import DataRecord, grouped
+from seqdyn.identification.refinement import Fit, Problem, linear_part, refined, with_linear_part
+from seqdyn.identification.stability import largest_modulus, pulled_inside
 from seqdyn.identification.subspace import subspace
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_subspace import READY_MADE, innovations, markov_error, sorted_poles
@@ -20,11 +20,11 @@ from tests.identification.test_subspace import READY_MADE, innovations, markov_e
 Array = np.ndarray[Any, Any]
 
 
-def problem_of(records: list[Record], **changes: bool) -> Problem:
+def problem_of(records: list[DataRecord], **changes: bool) -> Problem:
     return Problem(grouped(records), len(records), **changes)
 
 
-def started(problem: Problem, records: list[Record], order: int, rows: int = 6) -> Fit:
+def started(problem: Problem, records: list[DataRecord], order: int, rows: int = 6) -> Fit:
     candidates = subspace(factor(records, rows, rows), "cva")
     transition = candidates.transition(order)
     return linear_part(
@@ -32,7 +32,7 @@ def started(problem: Problem, records: list[Record], order: int, rows: int = 6) 
     )
 
 
-def residual(record: Record, fit: Fit, place: int = 0) -> Array:
+def residual(record: DataRecord, fit: Fit, place: int = 0) -> Array:
     return record.y - fit.system.simulate(record.x, fit.starts[place])[0]
 
 
@@ -76,7 +76,7 @@ def test_a_higher_order_is_no_worse(stable: bool) -> None:
         np.diag([float(low.system.transition[0, 0]), 0.5]),
         low.system.output_offset,
     )
-    high = refined(problem, solved(problem, wider, np.hstack([low.starts, [[0.0]]])))
+    high = refined(problem, with_linear_part(problem, wider, np.hstack([low.starts, [[0.0]]])))
     assert high.error < 0.7 * low.error
 
 
@@ -141,7 +141,7 @@ def test_a_refined_model_is_stable_whatever_the_truth(seed: int) -> None:
     held, unbound = problem_of([record]), problem_of([record], stable=False)
     start = linear_part(held, np.ones((1, 2)), np.diag([0.99, 0.5]))
     fit = refined(held, start)
-    assert spectral_radius(fit.system.transition) < 1
+    assert largest_modulus(fit.system.transition) < 1
     assert fit.error <= start.error
     free = refined(unbound, started(unbound, [record], 2))
     np.testing.assert_allclose(np.sort(free.system.poles().real), [0.5, 1.03], atol=0.05)
@@ -180,8 +180,8 @@ def test_missing_outputs_count_nothing() -> None:
     """The fit is that of the known ones, also when what stands at the others would be absurd."""
     record = innovations(READY_MADE, 300, 0.2)
     lost = np.random.default_rng(0).random(record.y.shape) < 0.05
-    gaps = Record.of(record.x, np.where(lost, np.nan, record.y))
-    absurd = Record.of(record.x, np.where(lost, 1e3, record.y), np.where(lost, 0.0, 1.0))
+    gaps = DataRecord.of(record.x, np.where(lost, np.nan, record.y))
+    absurd = DataRecord.of(record.x, np.where(lost, 1e3, record.y), np.where(lost, 0.0, 1.0))
     fits = [refined(problem_of([each]), Fit(nudged(0.02), np.zeros((1, 2)), np.inf)) for each in (gaps, absurd)]
     np.testing.assert_allclose(fits[0].system.transition, fits[1].system.transition, atol=1e-9)
     assert fits[0].error == pytest.approx(fits[1].error, rel=1e-9)
@@ -190,7 +190,7 @@ def test_missing_outputs_count_nothing() -> None:
 
 def test_a_weight_of_two_is_a_record_twice() -> None:
     one, other = innovations(READY_MADE, 150, 0.3, 1), innovations(READY_MADE, 150, 0.3, 2)
-    twice = Record.of(one.x, one.y, 2.0)
+    twice = DataRecord.of(one.x, one.y, 2.0)
     begin = Fit(nudged(0.02), np.zeros((2, 2)), np.inf)
     weighted = refined(problem_of([twice, other]), begin)
     repeated = refined(problem_of([one, other, one]), replace(begin, starts=np.zeros((3, 2))))
@@ -203,7 +203,7 @@ def test_an_output_that_counts_more_is_met_better() -> None:
     record = innovations(READY_MADE, 300)
     errors = []
     for weights in ([1.0, 100.0], [100.0, 1.0]):
-        problem = problem_of([Record.of(record.x, record.y, np.array(weights))])
+        problem = problem_of([DataRecord.of(record.x, record.y, np.array(weights))])
         fit = refined(problem, started(problem, [record], 1))
         errors.append((residual(record, fit) ** 2).sum(axis=0))
     assert errors[1][0] < errors[0][0]
@@ -219,7 +219,7 @@ def test_a_model_that_overflows_is_none() -> None:
     problem = problem_of([record], stable=False)
     wild = replace(READY_MADE, transition=np.diag([3.0, 2.0]))
     assert problem.error(wild, np.zeros((1, 2))) == np.inf
-    assert solved(problem, wild, np.zeros((1, 2))).error == np.inf
+    assert with_linear_part(problem, wild, np.zeros((1, 2))).error == np.inf
 
 
 def test_an_order_of_0_is_static_least_squares() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.identification import sensitivity
-from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.records import DataRecord, grouped
 from seqdyn.identification.sensitivity import MATRICES, Equations, equations
 from seqdyn.identification.system import LinearSystem
 
@@ -35,18 +35,18 @@ def drawn_system(order: int, inputs: int, outputs: int) -> LinearSystem:
     )
 
 
-def drawn_records(inputs: int, outputs: int, lengths: tuple[int, ...] = LENGTHS) -> list[Record]:
+def drawn_records(inputs: int, outputs: int, lengths: tuple[int, ...] = LENGTHS) -> list[DataRecord]:
     """Unlike lengths, unlike weights, some outputs missing."""
     random = np.random.default_rng(7)
     records = []
     for time in lengths:
         y = random.normal(size=(time, outputs))
         y[random.random(y.shape) < 0.1] = np.nan
-        records.append(Record.of(random.normal(size=(time, inputs)), y, random.uniform(0.5, 2.0, size=y.shape)))
+        records.append(DataRecord.of(random.normal(size=(time, inputs)), y, random.uniform(0.5, 2.0, size=y.shape)))
     return records
 
 
-def weighted_errors(system: LinearSystem, records: list[Record], theta: Tensor) -> Tensor:
+def weighted_errors(system: LinearSystem, records: list[DataRecord], theta: Tensor) -> Tensor:
     """√w (y − ŷ) of a plain loop, with θ = [starts, entries of MATRICES]."""
     sizes = [len(records) * system.order, *(getattr(system, name).size for name in MATRICES)]
     starts, *entries = torch.split(theta, sizes)
@@ -62,7 +62,7 @@ def weighted_errors(system: LinearSystem, records: list[Record], theta: Tensor) 
     return torch.cat(errors)
 
 
-def by_the_loop(system: LinearSystem, records: list[Record], starts: Array) -> tuple[Array, Array]:
+def by_the_loop(system: LinearSystem, records: list[DataRecord], starts: Array) -> tuple[Array, Array]:
     """J of ŷ and the errors, through autograd."""
     theta = torch.as_tensor(np.concatenate([starts.ravel(), *(getattr(system, name).ravel() for name in MATRICES)]))
     jacobian = -torch.func.jacrev(lambda theta: weighted_errors(system, records, theta))(theta)
@@ -114,7 +114,7 @@ def test_chunks_change_nothing(chunk: int, free_starts: bool, monkeypatch: pytes
     """From one step at once to some."""
     system, groups, starts = drawn_system(3, 2, 2), grouped(drawn_records(2, 2)), np.ones((4, 3))
     whole = equations(system, groups, starts, free_starts)
-    monkeypatch.setattr(sensitivity, "CHUNK", chunk)
+    monkeypatch.setattr(sensitivity, "SENSITIVITIES_AT_ONCE", chunk)
     parts = equations(system, groups, starts, free_starts)
     close(parts, whole.matrix, whole.target)
     step = np.random.default_rng(0).normal(size=whole.matrix.shape[1])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from seqdyn.identification.hankel import Factor, factor
-from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.records import DataRecord, grouped
 from seqdyn.identification.refinement import Fit, Problem, linear_part
-from seqdyn.identification.stability import spectral_radius
+from seqdyn.identification.stability import largest_modulus
 from seqdyn.identification.subspace import (
     WEIGHTINGS,
     Subspace,
@@ -37,7 +37,7 @@ every_weighting = pytest.mark.parametrize("weighting", WEIGHTINGS)
 
 def innovations(
     system: LinearSystem, time: int, noise: float = 0.0, seed: int = 0, start: tuple[float, ...] = (2.0, -1.0)
-) -> Record:
+) -> DataRecord:
     """A run of the innovation form, step by step, from white inputs and errors of standard deviation ``noise``."""
     random = np.random.default_rng(seed)
     x = random.normal(size=(time, system.inputs))
@@ -47,10 +47,10 @@ def innovations(
     for now, error in zip(x, errors, strict=True):
         y.append(system.feedthrough @ now + system.readout @ h + system.output_offset + error)
         h = system.input_map @ now + system.transition @ h + system.state_offset + gain @ error
-    return Record.of(x, np.array(y))
+    return DataRecord.of(x, np.array(y))
 
 
-def closed_form(records: list[Record], rows: int, weighting: str, order: int = 2) -> tuple[Factor, Subspace, Fit]:
+def closed_form(records: list[DataRecord], rows: int, weighting: str, order: int = 2) -> tuple[Factor, Subspace, Fit]:
     data = factor(records, rows, rows)
     candidates = subspace(data, weighting)
     problem = Problem(grouped(records), len(records))
@@ -94,7 +94,7 @@ def test_three_short_records_do_as_well_as_a_long_one(weighting: str, seed: int)
     ]
     _, _, fit = closed_form(records, 8, weighting)
     assert markov_error(fit.system) < 1e-12
-    joined = Record.of(*(np.concatenate([record[field] for record in records]) for field in (0, 1)))
+    joined = DataRecord.of(*(np.concatenate([record[field] for record in records]) for field in (0, 1)))
     _, candidates, fit = closed_form([joined], 8, weighting)
     assert markov_error(fit.system) > 0.01
     assert candidates.singular_values[2] > 0.1
@@ -105,7 +105,7 @@ def test_missing_outputs_leave_the_answer_exact(weighting: str) -> None:
     """3 % of the samples are missing in either output; some 40 % of the columns survive."""
     record = innovations(READY_MADE, 400)
     record.y[np.random.default_rng(1).random(400) < 0.03] = np.nan
-    gaps = Record.of(record.x, record.y)
+    gaps = DataRecord.of(record.x, record.y)
     data, _, fit = closed_form([gaps], 8, weighting)
     assert 150 < data.columns < 300
     assert markov_error(fit.system) < 1e-12
@@ -117,7 +117,7 @@ def test_offsets_are_found_beside_the_system(weighting: str) -> None:
     system = LinearSystem(*(getattr(READY_MADE, name) for name in ENTRIES), [3.0, -1.0], [0.5, 0.2])
     record = innovations(system, 400)
     moved = record.x + np.array([5.0, -2.0])
-    shifted = Record.of(moved, system.simulate(moved, np.zeros(2))[0])
+    shifted = DataRecord.of(moved, system.simulate(moved, np.zeros(2))[0])
     _, _, fit = closed_form([shifted], 8, weighting)
     assert markov_error(fit.system) < 1e-12
     at_rest = [found.output_offset + found.readout @ found.steady_state([0.0, 0.0]) for found in (system, fit.system)]
@@ -130,7 +130,7 @@ ENTRIES = ("feedthrough", "readout", "input_map", "transition")
 # -------------------------------------------------------------------- with noise
 
 
-def projections(record: Record, rows: int) -> dict[str, Array]:
+def projections(record: DataRecord, rows: int) -> dict[str, Array]:
     """What the singular values are taken of, from the block Hankel matrices themselves."""
     blocks = columns(record, rows, rows)
     blocks = blocks - blocks.mean(axis=1, keepdims=True)
@@ -151,7 +151,7 @@ def test_singular_values_are_those_of_the_projection_itself(weighting: str) -> N
     x = innovations(READY_MADE, 150).x
     slow = np.array([x[: step + 1].sum(axis=0) * 0.3 for step in range(150)])  # so that the three differ
     y = READY_MADE.simulate(slow)[0] + 0.3 * np.random.default_rng(3).normal(size=(150, 2))
-    record = Record.of(slow, y)
+    record = DataRecord.of(slow, y)
     expected = np.linalg.svd(projections(record, 4)[weighting], compute_uv=False)[:8]
     found = subspace(factor([record], 4, 4), weighting).singular_values
     np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -209,7 +209,7 @@ def test_inputs_that_hold_the_last_outputs_give_the_response_to_them() -> None:
     random = np.random.default_rng(0)
     for step in range(2, 400):
         series[step] = 1.2 * series[step - 1] - 0.5 * series[step - 2] + random.normal()
-    record = Record.of(series[:-1, None], series[1:, None])
+    record = DataRecord.of(series[:-1, None], series[1:, None])
     data = factor([record], 6, 6)
     assert data.inputs_hold_outputs
     candidates = realisation(data)
@@ -223,9 +223,9 @@ def test_maciejowskis_transition_is_stable(weighting: str, order: int) -> None:
     """Also where the system, of poles 1.05 and 0.5, is not: ‖ΓDh‖² ≤ ‖Γh‖² − ‖Bh‖²."""
     growing = LinearSystem(np.zeros((1, 1)), np.ones((1, 2)), np.array([[1.0], [-0.5]]), np.diag([1.05, 0.5]))
     candidates = subspace(factor([innovations(growing, 120, 0.3)], 6, 6), weighting)
-    assert spectral_radius(candidates.transition(2)) > 1
+    assert largest_modulus(candidates.transition(2)) > 1
     transition, observability = candidates.stable_transition(order), candidates.directions[:, :order]
-    assert spectral_radius(transition) < 1
+    assert largest_modulus(transition) < 1
     shown, readout = observability.T @ observability, candidates.readout(order)
     lost = shown - transition.T @ shown @ transition - readout.T @ readout
     assert np.linalg.eigvalsh(lost).min() > -1e-9 * np.abs(shown).max()
@@ -239,14 +239,14 @@ def test_the_horizon_limits_the_order() -> None:
 # -------------------------------------------------------------------- the subspace of the predictor
 
 
-def looped(time: int, seed: int) -> Record:
+def looped(time: int, seed: int) -> DataRecord:
     """y_t = 0.9 y_{t-1} + 0.5 x_{t-1} + e_t − 0.5 e_{t-1} under x_t = r_t − 0.8 y_t: its predictor has the pole 0.5."""
     random = np.random.default_rng(seed)
     r, e = 0.5 * random.normal(size=time), random.normal(size=time)
     y = np.zeros(time)
     for t in range(time):
         y[t] = (0.5 * y[t - 1] + 0.5 * r[t - 1] - 0.5 * e[t - 1] if t else 0.0) + e[t]
-    return Record.of((r - 0.8 * y)[:, None], y[:, None])
+    return DataRecord.of((r - 0.8 * y)[:, None], y[:, None])
 
 
 def poles_in_a_loop(time: int) -> tuple[Array, Array]:
@@ -289,7 +289,7 @@ def test_a_process_without_inputs_has_a_predictor_too() -> None:
     y = np.zeros(8000)
     for t in range(2, 8000):
         y[t] = 1.2 * y[t - 1] - 0.5 * y[t - 2] + e[t] - 0.6 * e[t - 1]
-    data = factor([Record.of(np.zeros((8000, 0)), y[:, None])], 10, 10)
+    data = factor([DataRecord.of(np.zeros((8000, 0)), y[:, None])], 10, 10)
     for feedthrough in (True, False):
         found = np.linalg.eigvals(predictor_subspace(data, feedthrough).transition(2))
         np.testing.assert_allclose(np.sort(np.abs(found)), [0.0, 0.6], atol=0.25)

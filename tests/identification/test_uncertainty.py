@@ -13,7 +13,7 @@ from scipy.signal import lfilter
 
 from seqdyn.identification.estimation import Estimation
 from seqdyn.identification.prediction_error import innovation_form, predicting
-from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.records import DataRecord, grouped
 from seqdyn.identification.refinement import Fit, Problem, linear_part, refined
 from seqdyn.identification.system import LinearSystem
 from seqdyn.identification.uncertainty import (
@@ -42,13 +42,13 @@ def informed(problem: Problem, fit: Fit, root: Array) -> LinearSystem:
     return replace(form.system, estimation=told)
 
 
-def one_step(record: Record, truth: LinearSystem, **changes: Any) -> LinearSystem:
+def one_step(record: DataRecord, truth: LinearSystem, **changes: Any) -> LinearSystem:
     problem = problem_of([record], **changes)
     fit = predicting([record], problem, a_fit(problem, truth))
     return informed(problem, fit, white_root(problem, fit))
 
 
-def free_run(record: Record, truth: LinearSystem, root: Callable[[Problem, Fit], Array]) -> LinearSystem:
+def free_run(record: DataRecord, truth: LinearSystem, root: Callable[[Problem, Fit], Array]) -> LinearSystem:
     problem, start = Problem(grouped([record]), 1), np.zeros((1, truth.order))
     truth = replace(truth, noise_gain=None)
     fit = refined(problem, Fit(truth, start, problem.error(truth, start)))
@@ -116,7 +116,7 @@ def test_where_noise_is_white_the_two_roots_agree(seed: int) -> None:
 def static_fit(noise: Array, seed: int = 0) -> tuple[Array, Problem, Fit]:
     """y = A x + y_0 + noise: the regressors [x, 1], the problem and its fit."""
     x = lfilter([1.0], [1.0, -0.7], np.random.default_rng([seed, 2]).normal(size=(len(noise), 2)), axis=0)
-    record = Record.of(x, x @ [[2.0], [-1.0]] + 3.0 + noise[:, None])
+    record = DataRecord.of(x, x @ [[2.0], [-1.0]] + 3.0 + noise[:, None])
     problem = Problem(grouped([record]), 1)
     return np.column_stack([x, np.ones(len(x))]), problem, linear_part(problem, np.zeros((1, 0)), np.zeros((0, 0)))
 
@@ -146,7 +146,7 @@ def test_two_outputs_share_what_their_noises_share() -> None:
     """The same noise on both: the covariance between their offsets is that of each."""
     random = np.random.default_rng(0)
     x, noise = random.normal(size=(500, 1)), random.normal(size=(500, 1))
-    record = Record.of(x, np.hstack([x, -x]) + noise + 1e-3 * random.normal(size=(500, 2)))
+    record = DataRecord.of(x, np.hstack([x, -x]) + noise + 1e-3 * random.normal(size=(500, 2)))
     problem = Problem(grouped([record]), 1)
     fit = linear_part(problem, np.zeros((2, 0)), np.zeros((0, 0)))
     root = coloured_root(problem, fit)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
-from seqdyn.dynamics.derivatives import autodiff_block, autodiff_jacobian, jacobian
+from seqdyn.dynamics.derivatives import autodiff_block, autodiff_jacobian, record_jacobian
 from seqdyn.loops import Scan, rollout, scan
 from seqdyn.loops import unroll as unroll_or_loop
 from seqdyn.scores import Attentive
@@ -316,7 +316,7 @@ def check_sensitivity(cell: Cell, x: Any) -> None:
     start = some_state(cell, 3)
     mask = torch.ones(3, 5, dtype=torch.bool)
     mask[1, 2], mask[2, 3:] = False, False
-    recorded = scan(cell, x, start, mask=mask, record=jacobian(cell)).record
+    recorded = scan(cell, x, start, mask=mask, record=record_jacobian(cell)).record
     assert recorded.shape == (3, 5, size(start), size(start))
     if not size(start):
         return

@@ -29,8 +29,8 @@ from seqdyn.conversion import from_torch
 from seqdyn.dynamics.finite_time import finite_time_exponents
 from seqdyn.dynamics.gates import gate_statistics
 from seqdyn.dynamics.gradients import accumulated_gradient, gradient_by_lag, parameter_gradients
-from seqdyn.dynamics.memory_horizons import memory_horizons
 from seqdyn.dynamics.lyapunov import lyapunov_spectrum
+from seqdyn.dynamics.memory_length import memory_horizons
 from seqdyn.dynamics.products import scaled, total
 from seqdyn.dynamics.singular_values import leading_singular_value, transition_singular_values
 from seqdyn.dynamics.trajectory import Trajectory, input_jacobians, jacobians

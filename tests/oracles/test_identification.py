@@ -16,9 +16,9 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 from seqdyn import LinearStateSpaceRegressor
 from seqdyn.identification.hankel import factor
 from seqdyn.identification.identify import Settings, identify
-from seqdyn.identification.kalman import predicted
+from seqdyn.identification.kalman import predictions_ahead
 from seqdyn.identification.noise import with_noise
-from seqdyn.identification.records import Record, grouped
+from seqdyn.identification.records import DataRecord, grouped
 from seqdyn.identification.sensitivity import equations
 from seqdyn.identification.system import LinearSystem
 from tests.identification.plants import closed_loop, filtered_noise, without_inputs
@@ -37,7 +37,7 @@ def bound(system: LinearSystem, x: Array, noise: Array) -> tuple[Array, Array, A
     σ² (JᵀJ)⁺ of all entries and the start, with J from a plain loop under autograd, pushed to the poles: the derivative
     of a simple eigenvalue by D_ij is w_i v_j, with its left and right eigenvectors, wᵀv = 1.
     """
-    record = Record.of(x, system.simulate(x)[0], 1.0 / noise**2)
+    record = DataRecord.of(x, system.simulate(x)[0], 1.0 / noise**2)
     J, _ = by_the_loop(system, [record], np.zeros((1, system.order)))
     covariance = np.linalg.pinv(J.T @ J, rcond=1e-10, hermitian=True)
     inner = slice(system.order, system.order + system.order**2)
@@ -80,7 +80,7 @@ def test_poles_spread_as_little_as_they_can(system: LinearSystem, method: str) -
 def test_the_bound_is_that_of_the_sensitivities() -> None:
     """JᵀJ of the loop, the start taken out, is RᵀR."""
     x = np.random.default_rng(0).normal(size=(100, 2))
-    record = Record.of(x, MIMO.simulate(x)[0])
+    record = DataRecord.of(x, MIMO.simulate(x)[0])
     J, _ = by_the_loop(MIMO, [record], np.zeros((1, 3)))
     own, entries = J[:, :3], J[:, 3:]
     whole = entries.T @ (entries - own @ np.linalg.lstsq(own, entries, rcond=None)[0])
@@ -107,7 +107,7 @@ def steady_gain() -> tuple[Array, Array]:
     return D @ P @ B.T @ np.linalg.inv(covariance), covariance
 
 
-def disturbed_run(time: int, seed: int = 0) -> tuple[LinearSystem, Record]:
+def disturbed_run(time: int, seed: int = 0) -> tuple[LinearSystem, DataRecord]:
     D, B, Q, R = DISTURBED.values()
     random = np.random.default_rng(seed)
     x, h, y = random.normal(size=(time, 1)), np.zeros(2), []
@@ -115,7 +115,7 @@ def disturbed_run(time: int, seed: int = 0) -> tuple[LinearSystem, Record]:
     for now in x:
         y.append(system.feedthrough @ now + B @ h + np.sqrt(R[0]) * random.normal(size=1))
         h = system.input_map @ now + D @ h + np.linalg.cholesky(Q) @ random.normal(size=2)
-    return system, Record.of(x, np.array(y))
+    return system, DataRecord.of(x, np.array(y))
 
 
 @pytest.mark.parametrize("time", [1000, 8000])
@@ -138,7 +138,7 @@ def test_one_step_predictions_are_those_of_statsmodels() -> None:
     model["state_intercept"], model["obs_intercept"] = system.input_map @ record.x.T, system.feedthrough @ record.x.T
     expected = model.ssm.filter().forecasts[0]
     aware = replace(system, noise_gain=gain)
-    found = predicted(aware, record.x, record.y, np.zeros(2), 1)[:, 0]
+    found = predictions_ahead(aware, record.x, record.y, np.zeros(2), 1)[:, 0]
     np.testing.assert_allclose(found[60:], expected[60:], atol=1e-8)
 
 
@@ -180,7 +180,7 @@ def test_the_ready_made_errors_are_those_of_the_reference() -> None:
 # -------------------------------------------------------------------- the prediction error
 
 
-def armax(record: Record, order: int, moving: Array) -> tuple[float, Array]:
+def armax(record: DataRecord, order: int, moving: Array) -> tuple[float, Array]:
     """Σ e² and the first 20 responses of an ARMAX model by scipy; ``moving`` is where the search for C begins.
 
     For a known C all is linear: e = (A y − B x − c_0 − s) / C, with s free in the first rows.
@@ -205,13 +205,13 @@ def armax(record: Record, order: int, moving: Array) -> tuple[float, Array]:
     return float(errors @ errors), response
 
 
-def second_order(seed: int) -> tuple[Record, list[float]]:
+def second_order(seed: int) -> tuple[DataRecord, list[float]]:
     """(1 − 1.5 z⁻¹ + 0.7 z⁻²) y = (z⁻¹ + 0.5 z⁻²) x + (1 − z⁻¹ + 0.2 z⁻²) e, and the C of the truth."""
     A, C = [1.0, -1.5, 0.7], [1.0, -1.0, 0.2]
     return filtered_noise([0.0, 1.0, 0.5], A, C, A, 500, seed, 0.5), C[1:]
 
 
-def in_a_loop(seed: int) -> tuple[Record, list[float]]:
+def in_a_loop(seed: int) -> tuple[DataRecord, list[float]]:
     """Under feedback a delay tells the plant from the loop: the input is taken a step late."""
     return closed_loop(0.9, 0.5, 0.8, 800, seed, memory=0.5).delayed([1]), [-0.5]
 
@@ -223,7 +223,7 @@ def test_the_fit_is_that_of_an_armax_model(family: Any, seed: int) -> None:
     record, moving = family(seed)
     squares, response = armax(record, len(moving), np.array(moving))
     found = identify([record], Settings(order=len(moving), focus="prediction"))
-    errors = record.y - predicted(found.system, record.x, record.y, found.starts[0], 1)
+    errors = record.y - predictions_ahead(found.system, record.x, record.y, found.starts[0], 1)
     assert float((errors**2).sum()) == pytest.approx(squares, rel=1e-6)
     np.testing.assert_allclose(found.system.markov_parameters(20)[:, 0, 0], response, atol=5e-3)
 

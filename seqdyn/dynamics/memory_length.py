@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seqdyn.dynamics.capacity import MemoryCapacity, memory_capacity
 from seqdyn.dynamics.gates import GateStatistics, gate_statistics
-from seqdyn.dynamics.gradients import GradientByLag, Loss, accumulated_gradient, gradient_by_lag
+from seqdyn.dynamics.gradients import GradientByLag, OutputLoss, accumulated_gradient, gradient_by_lag
 from seqdyn.dynamics.lyapunov import lyapunov_spectrum
 from seqdyn.dynamics.trajectory import double, rows_of
 from seqdyn.dynamics.transitions import TransitionNorms, transition_norms
@@ -23,7 +23,7 @@ from seqdyn.state import State, flatten, leaves
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
-ROUNDING = {"float32": 2.0**-23, "float64": 2.0**-52}
+FLOAT_EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52}
 """The smallest number that 1 notices."""
 
 REACHED = 1e-10
@@ -55,7 +55,7 @@ def memory_horizons(
     x: Any,
     state: State | None = None,
     *,
-    loss: Loss | None = None,
+    loss: OutputLoss | None = None,
     epsilon: float = 0.01,
     seed: int = 0,
 ) -> dict[str, Horizon]:
@@ -78,7 +78,8 @@ def memory_horizons(
     Returns
     -------
     dict of Horizon
-        By name: ``"lyapunov"``, ``"products"``, ``"products, float32"``, …; see :func:`horizons` for the definitions.
+        By name: ``"lyapunov"``, ``"products"``, ``"products, float32"``, …;
+        :func:`horizon_table` defines them.
 
     Examples
     --------
@@ -99,7 +100,7 @@ def memory_horizons(
         capacity = memory_capacity(cell, mean=rows.mean(0), scale=rows.std(0, correction=0), seed=seed)
     time = leaves(x)[0].shape[1]
     lags = sorted({time, *(2**power for power in range(time.bit_length()))})
-    return horizons(
+    return horizon_table(
         transition_norms(cell, x, state, lags=lags, starts=64),
         float(leading.exponents[0]),
         gradient,
@@ -110,7 +111,7 @@ def memory_horizons(
     )
 
 
-def horizons(
+def horizon_table(
     norms: TransitionNorms,
     exponent: float,
     gradient: GradientByLag | None = None,
@@ -142,7 +143,7 @@ def horizons(
     """
     if not 0 < epsilon < 1:
         raise ValueError(f"epsilon must lie in (0, 1), got {epsilon}.")
-    shares = {"": epsilon} | {f", {name}": share for name, share in ROUNDING.items()}
+    shares = {"": epsilon} | {f", {name}": share for name, share in FLOAT_EPSILON.items()}
     found = {"lyapunov": Horizon(-1 / exponent if exponent < 0 else math.nan, False, "−1/λ₁, if λ₁ < 0")}
     found |= _of_products(norms, shares)
     found |= {} if gradient is None else _of_gradient(gradient, shares)
