@@ -305,7 +305,7 @@ class Autoregression:
         """What the inner network takes, when X has so many features."""
         return inputs - self.targets + self.targets * (self.lags - self.centred)
 
-    def wrap(self, cell: Cell, heads: int, located: Sequence[int], middle: int) -> OwnPast:
+    def wrap(self, cell: Cell, heads: int, location_outputs: Sequence[int], point_output: int) -> OwnPast:
         """The network with its own past.
 
         Parameters
@@ -314,18 +314,18 @@ class Autoregression:
             The inner network, of ``targets · horizon · heads`` outputs.
         heads : int
             Outputs that describe one predicted number.
-        located : sequence of int
+        location_outputs : sequence of int
             Which of them move with the level.
-        middle : int
+        point_output : int
             Which of them stands for the prediction.
         """
         shifted = [
-            target if head in located else -1
+            target if head in location_outputs else -1
             for target in range(self.targets)
             for _ in range(self.horizon)
             for head in range(heads)
         ]
-        fed = tuple(target * self.horizon * heads + middle for target in range(self.targets))
+        fed = tuple(target * self.horizon * heads + point_output for target in range(self.targets))
         plain = self.lags == 1 and not self.residual
         line = cell if plain else DelayLine(cell, self.targets, self.lags, self.centred, shifted, self.residual)
         return OwnPast(line, point=Columns(fed))

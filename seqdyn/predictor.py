@@ -22,7 +22,7 @@ from seqdyn.files import save
 from seqdyn.state import State, expand, leaves, map_leaves
 from seqdyn.stream import Stream
 from seqdyn.training.batches import Rows
-from seqdyn.training.forward import Annotator, run
+from seqdyn.training.forward import Annotator, run_network
 
 Array = np.ndarray[Any, Any]
 
@@ -166,9 +166,9 @@ class Predictor:
             network = self.causal("initial_state=State" if state is not None else "return_state=True")
         start = None if state is None else self.as_state(state, len(sequences.lengths))
         late = self.rows(sequences)
-        output, after = run(network, late, start)
+        output, after = run_network(network, late, start)
         if self.lag and keep_state:
-            _, after = run(network, self.rows(sequences, lag=0), start)
+            _, after = run_network(network, self.rows(sequences, lag=0), start)
         after = after if keep_state else None
         if not self.per_step:
             return Ran(output[(late.starts + late.lengths - 1).to(output.device)], after)

@@ -19,7 +19,7 @@ from seqdyn.decoding import Beam, Hypothesis
 from seqdyn.encoder_decoder import EncoderDecoder, searched
 from seqdyn.state import leaves, map_leaves
 from seqdyn.training.batches import Padded
-from seqdyn.training.forced import following
+from seqdyn.training.pairs import shift_right
 
 Array = np.ndarray[Any, Any]
 
@@ -93,14 +93,14 @@ class SentencePredictor:
         """ln p of every symbol of a target for each source, with its end where that is one of them."""
         padded = torch.nn.utils.rnn.pad_sequence(list(targets), batch_first=True)
         with torch.inference_mode():
-            scores = self.network.forced(source.value, source.gaps, following(self.begin, padded))
+            scores = self.network.forced(source.value, source.gaps, shift_right(self.begin, padded))
             log_p = torch.log_softmax(scores.double(), -1).gather(2, padded.unsqueeze(2)).squeeze(2).cpu().numpy()
         return [row[: len(target)] for row, target in zip(log_p, targets, strict=True)]
 
     def weights(self, source: Padded, targets: Sequence[Tensor]) -> list[Array]:
         """α of every symbol of a target for each source, (target, rows of the memory)."""
         padded = torch.nn.utils.rnn.pad_sequence(list(targets), batch_first=True)
-        alpha, there = self.network.weights(source.value, source.gaps, following(self.begin, padded))
+        alpha, there = self.network.weights(source.value, source.gaps, shift_right(self.begin, padded))
         rows, lengths = alpha.cpu().numpy(), there.sum(1).tolist()
         return [row[: len(target), :length] for row, target, length in zip(rows, targets, lengths, strict=True)]
 

@@ -24,8 +24,9 @@ from seqdyn.scores import Attention, attention_of
 from seqdyn.sentences import Sentence, SentencePredictor, beside
 from seqdyn.state import hold
 from seqdyn.teacher_forcing import TeacherForcing
-from seqdyn.training.batches import Batch, Padded, Pairs, Rows
-from seqdyn.training.forced import Forced, following
+from seqdyn.training.batches import Batch, Padded, Rows
+from seqdyn.training.pairs import Pairs
+from seqdyn.training.pairs import Forced, shift_right
 from seqdyn.training.heads import CrossEntropy
 
 SYMBOLS = Vocabulary(("a", "b", "c"), marks=("end",))  # 4, the fifth token is the beginning
@@ -86,7 +87,7 @@ def test_the_fused_pass_is_the_rollout_on_its_own_symbols(kind: str | None) -> N
         feed=lambda scores, held: Attending(_token(scores), held), exogenous=hold(memory, 5),
     )  # fmt: skip
     symbols = run.output.argmax(2)
-    forced = model.forced(padded.value, padded.mask, following(4, symbols))
+    forced = model.forced(padded.value, padded.mask, shift_right(4, symbols))
     torch.testing.assert_close(forced, run.output, rtol=1e-10, atol=1e-10)
     greedy = predictor(kind).search(padded, 1)
     for row, found in zip(symbols.tolist(), greedy, strict=True):
@@ -199,13 +200,13 @@ def test_the_loss_is_the_mean_over_symbols_with_the_end() -> None:
 def test_coins_decide_what_the_decoder_sees() -> None:
     """With a share of 1 it is the fused pass; with 0 the decoder's own symbols; both by the same loop in between."""
     own, given = network("general").train(), batch()
-    x, mask, seen = given.x, given.mask, following(4, given.y.value)
+    x, mask, seen = given.x, given.mask, shift_right(4, given.y.value)
     ones = torch.ones(seen.shape, dtype=torch.float64)
     torch.testing.assert_close(own.partly_forced(x, mask, seen, ones, None), own.forced(x, mask, seen))
     none = ones * 0
     none[:, 0] = 1.0
     free = own.partly_forced(x, mask, seen, none, None)
-    torch.testing.assert_close(free, own.forced(x, mask, following(4, free.argmax(2))))
+    torch.testing.assert_close(free, own.forced(x, mask, shift_right(4, free.argmax(2))))
     draw = torch.Generator().manual_seed(1)
     losses = [
         Forced(CrossEntropy(4), 4, TeacherForcing(share))(own, given, None, draw, 0.0).loss.item()

@@ -116,7 +116,7 @@ def test_the_mean_of_several_heads() -> None:
     torch.testing.assert_close(head.point(scores).squeeze(-1), each.mean(-2).argmax(-1))
     own = head.log_probability(scores, target)
     torch.testing.assert_close(own.exp(), each.mean(-2).gather(-1, target))
-    assert head.outputs == 12 and head.knows == {"classes", "density"}
+    assert head.outputs == 12 and head.provides == {"classes", "density"}
 
 
 def test_a_head_comes_back_from_a_file(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.predictor import warmup_steps
 from seqdyn.state import State
 from seqdyn.training.batches import Rows
-from seqdyn.training.forward import run
+from seqdyn.training.forward import run_network
 from seqdyn.training.heads import Head, Squared
 
 Array = np.ndarray[Any, Any]
@@ -129,7 +129,7 @@ class ClosedFormEstimator(NumberEstimator):
         with torch.no_grad():
             self._solve(self._solving_rows(data.sequences), scaled, data.weight)
         self.network_ = self._closed(self.network_).eval()
-        self.state_: State = run(self.network_, self.predictor_.rows(data.sequences))[1]
+        self.state_: State = run_network(self.network_, self.predictor_.rows(data.sequences))[1]
 
     def _head(self) -> Head:
         return Squared()

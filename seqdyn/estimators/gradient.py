@@ -27,10 +27,11 @@ from seqdyn.estimators.warmup import check_warmup, warmup_of
 from seqdyn.initial_state import Strategy, as_strategy
 from seqdyn.predictor import warmup_steps
 from seqdyn.state import leaves, map_leaves
-from seqdyn.training.batches import Batch, Rows, Spanned, Spans, Streams, heard, windows
+from seqdyn.training.batches import Batch, Rows, SpanBounds, Spans, loss_mask, cut_windows
+from seqdyn.training.streams import Streams
 from seqdyn.training.checkpoint import Checkpoint, digest
-from seqdyn.training.forward import forgetting_time, run
-from seqdyn.training.initialisation import as_start
+from seqdyn.training.forward import forgetting_time, run_network
+from seqdyn.training.initialisation import as_initialiser
 from seqdyn.training.loop import HISTORY, NonFiniteError, Recipe, Trainer
 from seqdyn.training.objective import Supervised, elementwise, weighted_mean
 
@@ -229,7 +230,7 @@ class GradientEstimator(Trained, SequenceEstimator):
         known = ~np.isnan(raw) * (np.ones(1) if weight is None else weight[:, None])
         train = self._training_lengths(sequences.lengths, numbers, hold_out)
         spans = self._spans(sequences, train)
-        learnt = heard(*spans, total=len(raw) + self._lag * len(train)).numpy()[sequences.places(self._lag) + self._lag]
+        learnt = loss_mask(*spans, total=len(raw) + self._lag * len(train)).numpy()[sequences.places(self._lag) + self._lag]
         memory = {} if fresh else vars(self).get("_memory", {})
         generator = self._generator(memory.get("generator"))
         if fresh:
@@ -282,7 +283,7 @@ class GradientEstimator(Trained, SequenceEstimator):
 
     def _initialise(self, generator: torch.Generator) -> None:
         """The start of the recurrent weights, where one is asked for."""
-        start = as_start(self.initialise)
+        start = as_initialiser(self.initialise)
         if start is not None:
             start(self.network_, generator)
 
@@ -297,13 +298,13 @@ class GradientEstimator(Trained, SequenceEstimator):
         harder = self._own_past is not None and self._own_past.forcing.gets_harder and not self.early_stopping
         return replace(recipe, n_iter_no_change=math.inf) if harder else recipe  # its loss rises along the schedule
 
-    def _spans(self, sequences: Sequences, train: Array) -> Spanned:
+    def _spans(self, sequences: Sequences, train: Array) -> SpanBounds:
         """Whole training sequences, or their windows; τ rows longer, of which the first τ answer to nothing."""
         starts = sequences.starts + self._lag * np.arange(len(train))
         kept = train > 0
         begin, length = torch.as_tensor(starts[kept]), torch.as_tensor(train[kept] + self._lag)
         if self.window is not None:
-            begin, length = windows(begin, length, self.window + self._lag, self.stride)
+            begin, length = cut_windows(begin, length, self.window + self._lag, self.stride)
         warmup = torch.as_tensor(warmup_steps(self._warmup, self._window, length.numpy() - self._lag))
         if bool((warmup >= length - self._lag).any()):
             raise ValueError(
@@ -314,7 +315,7 @@ class GradientEstimator(Trained, SequenceEstimator):
             raise ValueError(
                 f"streams must lie between 1 and the {int(length.sum())} rows of the training data, got {self.streams}."
             )
-        return Spanned(begin, length, warmup + self._lag)
+        return SpanBounds(begin, length, warmup + self._lag)
 
     def _batches(self, seen: Rows, warmup: Tensor, series: Tensor) -> Spans | Streams:
         """The plan of an epoch: spans in batches, or chunks of streams."""
@@ -397,7 +398,7 @@ class GradientEstimator(Trained, SequenceEstimator):
         head = self._head()
 
         def validate() -> float:
-            output, _ = run(self.network_, rows)
+            output, _ = run_network(self.network_, rows)
             return float(weighted_mean(elementwise(head.loss(output[None], rows.y[None]), rows.y[None]), weight[None]))
 
         return validate
@@ -415,7 +416,7 @@ class GradientEstimator(Trained, SequenceEstimator):
         head, own, inputs = self._head(), self._own_past, self.n_features_in_
         width = inputs if own is None else own.width(inputs)
         network = self._network(width, self.n_outputs_ * head.outputs, generator or torch.Generator())
-        return network if own is None else own.wrap(cast(Cell, network), head.outputs, head.located, head.middle)
+        return network if own is None else own.wrap(cast(Cell, network), head.outputs, head.location_outputs, head.point_output)
 
     def _start(self, cell: Cell) -> Cell:
         """The cell with its initial-state strategy."""
@@ -436,7 +437,7 @@ class GradientEstimator(Trained, SequenceEstimator):
             return
         predictor = self.predictor_
         rows = predictor.rows(sequences, lag=0)
-        _, self.state_ = run(self.network_, rows)
+        _, self.state_ = run_network(self.network_, rows)
         self.forgetting_time_ = self._forgetting_time(rows, generator)
         check_warmup(predictor, sequences, self.forgetting_time_)
 

@@ -33,7 +33,7 @@ from seqdyn.identification.excitation import Excitation
 from seqdyn.identification.identify import Identification, Settings, Trial, examine, identify, noise_of
 from seqdyn.identification.system import LinearSystem
 from seqdyn.predictor import warmup_steps
-from seqdyn.training.forward import run
+from seqdyn.training.forward import run_network
 from seqdyn.training.heads import Head, regression_head
 from seqdyn.training.loop import HISTORY, NonFiniteError
 
@@ -398,7 +398,7 @@ class LinearStateSpaceRegressor(LinearModel):
         self.network_.eval()
         predictor = self.predictor_
         start = self.starts_ if self._plan.estimates_starts else None
-        self.state_ = run(self.network_, predictor.rows(data.sequences), start)[1]
+        self.state_ = run_network(self.network_, predictor.rows(data.sequences), start)[1]
         self.forgetting_time_ = self.system_.forgetting_time()
         check_warmup(predictor, data.sequences, self.forgetting_time_)
 

@@ -25,7 +25,7 @@ from seqdyn.delay_line import DelayLine
 from seqdyn.identification.recurrent_start import start_from
 from seqdyn.state import take
 from seqdyn.training.batches import Rows
-from seqdyn.training.forward import run
+from seqdyn.training.forward import run_network
 from seqdyn.training.heads import Head
 
 ROWS_AT_ONCE = 2**17
@@ -66,7 +66,7 @@ def start_linear(network: Cell, rows: Rows, penalty: float, own: Autoregression 
     assert readout.direct is not None
     for parameter in (readout.direct, readout.affine.weight, readout.affine.bias):
         parameter.zero_()
-    for place in head.located:
+    for place in head.location_outputs:
         readout.direct[place :: head.outputs] = solution[:, :-1].to(readout.direct)
         readout.affine.bias[place :: head.outputs] = solution[:, -1].to(readout.direct)
 
@@ -89,7 +89,7 @@ def start_recurrence(network: Cell, rows: Rows, linear: Any, head: Head) -> None
     x, y = ([values[span].cpu().double() for span in spans] for values in (rows.x, wanted))
     system = clone(linear).fit([part.numpy() for part in x], [part.numpy() for part in y]).system_
     level = torch.zeros(head.outputs, 1)
-    level[list(head.located)] = 1.0
+    level[list(head.location_outputs)] = 1.0
     start_from(network, system, x, heads=torch.kron(torch.eye(system.outputs), level))
 
 
@@ -119,7 +119,7 @@ def _pairs(network: Cell, rows: Rows, inputs: int, own: Autoregression | None) -
         x = beside(value, x.exogenous)
         if own.relative:
             wanted = wanted - value.repeat_interleave(own.horizon, 1)
-    seen, _ = run(through, replace(rows, x=x))
+    seen, _ = run_network(through, replace(rows, x=x))
     inside = torch.zeros(len(seen), dtype=torch.bool)
     for start, length in zip(rows.starts.tolist(), rows.lengths.tolist(), strict=True):
         inside[start : start + length] = True

@@ -16,7 +16,7 @@ from seqdyn.composition import Readout
 from seqdyn.estimators.closed_form import ClosedFormEstimator, least_squares
 from seqdyn.estimators.parameters import Rule, at_least
 from seqdyn.training.batches import Rows
-from seqdyn.training.forward import run
+from seqdyn.training.forward import run_network
 
 Array = np.ndarray[Any, Any]
 
@@ -150,7 +150,7 @@ class ExponentialMovingAverageRegressor(ClosedFormEstimator):
 
 def _read_out(network: Any, rows: Rows, targets: Array, weight: Array) -> float:
     """Solve for the readout of the filtered features; returns the squared error."""
-    filtered, _ = run(network.cell, rows)
+    filtered, _ = run_network(network.cell, rows)
     regressors = np.column_stack([filtered.numpy(), np.ones(len(filtered))])
     solution = least_squares(regressors, targets, weight)
     network.affine.weight.copy_(torch.as_tensor(solution[:-1].T))

@@ -18,8 +18,8 @@ from seqdyn.cell import Cell
 from seqdyn.checks import is_int, is_one_of
 from seqdyn.initial_state import NAMED, Warmup, Zero, as_strategy
 from seqdyn.training.heads import check_quantiles
-from seqdyn.training.initialisation import STARTS, as_start
-from seqdyn.training.optimisation import OPTIMIZERS, SHAPES, as_schedule
+from seqdyn.training.initialisation import INITIALISERS, as_initialiser
+from seqdyn.training.optimisation import OPTIMIZERS, SCHEDULE_SHAPES, as_schedule
 
 Rule = tuple[Callable[[Any], bool], str]
 
@@ -145,7 +145,7 @@ RULES: dict[str, Rule] = {
     "clip_norm": optional(positive()),
     "clip_quantile": optional(share(zero=False)),
     "omega": non_negative(),
-    "initialise": accepted(as_start, STARTS),
+    "initialise": accepted(as_initialiser, INITIALISERS),
     "weight_average": share(zero=True),
     "max_epochs": optional(at_least(0)),
     "max_steps": optional(at_least(1)),
@@ -162,7 +162,7 @@ RULES: dict[str, Rule] = {
     "reset_gate": one_of("after", "before"),
     "peepholes": one_of(False, True),
     "weights": one_of("uniform", "learned"),
-    "schedule": accepted(as_schedule, f"None, one of {', '.join(map(repr, [*SHAPES, 'plateau']))}, or a callable"),
+    "schedule": accepted(as_schedule, f"None, one of {', '.join(map(repr, [*SCHEDULE_SHAPES, 'plateau']))}, or a callable"),
     "initial_state": accepted(as_strategy, f"one of {', '.join(map(repr, NAMED))}, a strategy, or a State"),
     "autoregression": optional(instance_of(Autoregression, "a seqdyn.Autoregression")),
     "skip": one_of(False, True),

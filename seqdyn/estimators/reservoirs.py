@@ -20,7 +20,7 @@ from seqdyn.estimators.ridge import Triangle
 from seqdyn.estimators.selection import Choice, Task, Trial, choose, held_out, onto_last
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.training.batches import Rows
-from seqdyn.training.forward import run
+from seqdyn.training.forward import run_network
 
 Array = np.ndarray[Any, Any]
 
@@ -147,7 +147,7 @@ class ReservoirEstimator(ClosedFormEstimator):
     def _take_in(self, data: Measured, cell: Cell) -> None:
         with torch.no_grad():
             rows, wanted = self._pairs(data)
-            features = run(cell, rows)[0].numpy()
+            features = run_network(cell, rows)[0].numpy()
         before = Triangle(self._memory["triangle"], features.shape[1])
         self._finish(data, cell, before.joined(Triangle.of(features, wanted, data.weight)))
 
@@ -182,7 +182,7 @@ class ReservoirEstimator(ClosedFormEstimator):
 
     def _features(self, rows: Rows, settings: Mapping[str, Any]) -> tuple[Cell, Array]:
         cell = self._reservoir(self.n_features_in_, settings).to(self._device, self._precision)
-        return cell, run(cell, rows)[0].numpy()
+        return cell, run_network(cell, rows)[0].numpy()
 
     def _finish(self, data: Measured, cell: Cell, triangle: Triangle) -> None:
         """Read the cell out, keep the triangle, and run over the data."""
@@ -193,7 +193,7 @@ class ReservoirEstimator(ClosedFormEstimator):
             network.affine.bias.copy_(torch.as_tensor(bias))
         self.network_ = self._closed(network).eval()
         self._memory = {"triangle": triangle.matrix}
-        self.state_ = run(self.network_, self.predictor_.rows(data.sequences))[1]
+        self.state_ = run_network(self.network_, self.predictor_.rows(data.sequences))[1]
 
     def _network(self, inputs: int, outputs: int) -> nn.Module:
         settings = {name: getattr(self, f"{name}_") for name in self._tuned}

@@ -271,14 +271,14 @@ def counted(table: Array, weight: Array) -> Array:
 def alike(fitted: Any, now: Any, quantiles: Any) -> bool:
     """Whether two losses of numbers say the same of a network's outputs."""
     one, other = (regression_head(loss, quantiles) for loss in (fitted, now))
-    return one.outputs == other.outputs and one.knows == other.knows
+    return one.outputs == other.outputs and one.provides == other.provides
 
 
 def predicted_quantiles(estimator: SequenceEstimator, X: Any) -> Any:
     """The quantiles at every step, in the container of X, with a last axis of the quantiles."""
     sequences, predictor = estimator.read(X), estimator.predictor_
     targets = predictor.codec.targets
-    if "quantiles" not in targets.head.knows:
+    if "quantiles" not in targets.head.provides:
         loss = getattr(estimator, "loss", "mse")
         raise ValueError(f"loss={loss!r} knows no quantiles: fit with loss='quantile' or loss='gaussian'.")
     values = targets.quantiles(predictor.run(sequences).output)  # (rows, targets, quantiles)

@@ -22,9 +22,10 @@ from seqdyn.scores import SCORES
 from seqdyn.sentences import AT_ONCE, Sentence, SentencePredictor, alike, beside, read, spaced
 from seqdyn.state import hold
 from seqdyn.teacher_forcing import as_teacher_forcing
-from seqdyn.training.batches import Pairs, Rows
+from seqdyn.training.batches import Rows
+from seqdyn.training.pairs import Pairs
 from seqdyn.training.checkpoint import digest
-from seqdyn.training.forced import Forced, following
+from seqdyn.training.pairs import Forced, shift_right
 from seqdyn.training.heads import CrossEntropy
 from seqdyn.training.objective import Objective
 from seqdyn.training.reinforce import Reinforce
@@ -140,7 +141,7 @@ class Writer(OfSymbols):
         batch = next(iter(pairs.epoch(torch.Generator())))
         target, there = batch.y
         memory, states = self.network_.encode(batch.x, batch.mask)
-        given = Attending(following(len(self.vocabulary_), target), hold(memory, target.shape[1]))
+        given = Attending(shift_right(len(self.vocabulary_), target), hold(memory, target.shape[1]))
         rows = Rows.of(*(unpadded(tree, there) for tree in (given, target.unsqueeze(2))))
         errors = Errors(CrossEntropy(len(self.vocabulary_)).loss, "−ln p of every symbol")
         return Driven(self.network_.decoder, rows, errors, states=states, estimator=self)

@@ -20,7 +20,8 @@ from seqdyn.estimators.writer import Writer, as_sentences
 from seqdyn.images.figures import looked_at
 from seqdyn.picture_encoder import GivenFeatures, PatchFeatures, PictureEncoder
 from seqdyn.sentences import Sentence, beside
-from seqdyn.training.batches import Pairs, Rows
+from seqdyn.training.batches import Rows
+from seqdyn.training.pairs import Pairs
 from seqdyn.training.stopping import NonFiniteError
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from seqdyn.predictor import Predictor
 from seqdyn.stream import Stream
 from seqdyn.training.batches import Batch, Rows, Spans
 from seqdyn.training.checkpoint import digest
-from seqdyn.training.forward import Annotator, run
+from seqdyn.training.forward import Annotator, run_network
 from seqdyn.training.heads import Averaged, CrossEntropy, Head
 from seqdyn.training.stopping import NonFiniteError
 from seqdyn.training.objective import Supervised
@@ -451,7 +451,7 @@ class TextClassifier(ClassifierMixin, OfSymbols):
         """The probability of every class of texts as numbers."""
         rows = Rows.of([text.to(self._device) for text in numbers])
         with torch.inference_mode():
-            output, _ = run(self.network_, rows)
+            output, _ = run_network(self.network_, rows)
         found = self.predictor_.decode(output)
         if self.return_sequences:
             return np.split(found, rows.starts[1:].numpy())

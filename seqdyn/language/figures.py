@@ -12,7 +12,7 @@ from seqdyn.cell import Cell
 from seqdyn.figures import MODELS, PALETTE, figure
 from seqdyn.loops import scan
 from seqdyn.state import flatten
-from seqdyn.training.corpus import shifted
+from seqdyn.training.pairs import shift_right
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def picture(network: Cell, numbers: Array, labels: tuple[str, ...]) -> Figure:
     -------
     Figure
     """
-    x = shifted(len(labels), torch.as_tensor(numbers, device=network.zeros(1).device))
+    x = shift_right(len(labels), torch.as_tensor(numbers, device=network.zeros(1).device))
 
     def state(x: Any, before: Any, output: Any, after: Any) -> Tensor:
         return flatten(after)

@@ -46,7 +46,8 @@ from seqdyn.language.scoring import NOTHING, Reading, Scored, Totals, scored
 from seqdyn.predictor import Predictor
 from seqdyn.stream import Stream
 from seqdyn.training.batches import Rows
-from seqdyn.training.corpus import TokenStreams, shifted
+from seqdyn.training.pairs import shift_right
+from seqdyn.training.streams import TokenStreams
 from seqdyn.training.heads import CrossEntropy
 from seqdyn.training.objective import Supervised
 from seqdyn.training.stopping import NonFiniteError
@@ -318,7 +319,7 @@ class LanguageModel(OfSymbols):
         numbers = torch.as_tensor(self.vocabulary_.encode(text), device=self.network_.zeros(1).device)
         if not len(numbers):
             raise ValueError(NOTHING)
-        return Rows.of([shifted(len(self.vocabulary_), numbers)], [numbers[:, None]])
+        return Rows.of([shift_right(len(self.vocabulary_), numbers)], [numbers[:, None]])
 
     def driven_by(self, text: Any, y: None = None) -> Driven:
         """The network as a text drives it, and −ln p of every symbol: what reports measure.

@@ -19,7 +19,7 @@ from seqdyn.cell import Cell
 from seqdyn.data.text import Vocabulary
 from seqdyn.loops import scan
 from seqdyn.state import State
-from seqdyn.training.corpus import shifted
+from seqdyn.training.pairs import shift_right
 
 Array = np.ndarray[Any, Any]
 
@@ -57,7 +57,7 @@ class Reading:
         tokens = torch.as_tensor(numbers, dtype=torch.int64, device=self.network.zeros(1).device)
         with torch.inference_mode():
             for now in tokens.split(chunk) if len(tokens) else ():
-                scores, self.state, *_ = scan(self.network, shifted(self.last, now)[None], self.state)
+                scores, self.state, *_ = scan(self.network, shift_right(self.last, now)[None], self.state)
                 log_p = torch.log_softmax(scores[0].double(), -1)
                 found.append(log_p.gather(1, now[:, None]).squeeze(1).cpu().numpy())
                 self.last = int(now[-1])

@@ -30,7 +30,8 @@ from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.writer import Writer, as_sentences
 from seqdyn.language.figures import alignment
 from seqdyn.sentences import Sentence, beside, read, spaced
-from seqdyn.training.batches import Pairs, Rows
+from seqdyn.training.batches import Rows
+from seqdyn.training.pairs import Pairs
 from seqdyn.training.stopping import NonFiniteError
 
 if TYPE_CHECKING:

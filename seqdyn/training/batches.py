@@ -1,12 +1,12 @@
 """Batches: which rows one training step sees.
 
-All series lie end to end in trees of tensors on the device. A batch is a table of row numbers, and one gather each for
-inputs, targets and weights:
+All series lie end to end in trees of tensors on the device (:class:`Rows`). A *span* is a stretch of rows of one
+series: all of it, or a *window* of it. A batch is a table of row numbers, and one gather each for inputs, targets and
+weights:
 
-* :class:`Spans`: whole sequences, or windows of them, each from its own initial state (full BPTT);
-* :class:`Streams`: the series laid end to end on parallel streams and walked in chunks, the state carried from chunk
-  to chunk without end (truncated BPTT);
-* :class:`Pairs`: sequences beside sequences of other lengths, with a mask on both sides.
+* :class:`Spans`: spans side by side, each from its own initial state (full BPTT);
+* :class:`~seqdyn.training.streams.Streams`: the series on parallel streams, walked in chunks (truncated BPTT);
+* :class:`~seqdyn.training.pairs.Pairs`: sequences beside sequences of other lengths, with a mask on both sides.
 
 Whatever has ``__len__``, ``epoch(generator, start)`` and ``shard(rank, world)`` are :class:`Batches`.
 """
@@ -169,7 +169,7 @@ class Rows:
         return replace(self, starts=starts, lengths=lengths)
 
 
-class Spanned(NamedTuple):
+class SpanBounds(NamedTuple):
     """Spans of rows: where they start, how long they are, how many of their leading steps carry no loss."""
 
     starts: Tensor
@@ -177,7 +177,7 @@ class Spanned(NamedTuple):
     warmup: Tensor
 
 
-def windows(starts: Tensor, lengths: Tensor, window: int, stride: int) -> tuple[Tensor, Tensor]:
+def cut_windows(starts: Tensor, lengths: Tensor, window: int, stride: int) -> tuple[Tensor, Tensor]:
     """Starts and lengths of all windows of a set of series.
 
     Windows advance by ``stride``; where that leaves rows at the end, one more window ends with the series. A series
@@ -185,7 +185,7 @@ def windows(starts: Tensor, lengths: Tensor, window: int, stride: int) -> tuple[
 
     Examples
     --------
-    >>> windows(torch.tensor([0, 10]), torch.tensor([10, 3]), window=4, stride=3)
+    >>> cut_windows(torch.tensor([0, 10]), torch.tensor([10, 3]), window=4, stride=3)
     (tensor([ 0,  3,  6, 10]), tensor([4, 4, 4, 3]))
     """
     found_starts, found_lengths = [], []
@@ -200,12 +200,12 @@ def windows(starts: Tensor, lengths: Tensor, window: int, stride: int) -> tuple[
     return torch.cat(found_starts), torch.cat(found_lengths)
 
 
-def heard(starts: Tensor, lengths: Tensor, warmup: Tensor, total: int) -> Tensor:
+def loss_mask(starts: Tensor, lengths: Tensor, warmup: Tensor, total: int) -> Tensor:
     """Which of the rows carry a loss in at least one span, after its warm-up: bool, shape (total,).
 
     Examples
     --------
-    >>> heard(torch.tensor([0, 3]), torch.tensor([3, 3]), torch.tensor([1, 2]), total=7).long()
+    >>> loss_mask(torch.tensor([0, 3]), torch.tensor([3, 3]), torch.tensor([1, 2]), total=7).long()
     tensor([0, 1, 1, 0, 0, 1, 0])
     """
     change = torch.zeros(total + 1, dtype=torch.int64)
@@ -214,7 +214,7 @@ def heard(starts: Tensor, lengths: Tensor, warmup: Tensor, total: int) -> Tensor
     return change.cumsum(0)[:-1] > 0
 
 
-def drawn(lengths: Sequence[Tensor], size: int, order: str, generator: torch.Generator) -> list[Tensor]:
+def draw_batches(lengths: Sequence[Tensor], size: int, order: str, generator: torch.Generator) -> list[Tensor]:
     """The sequences of every batch of an epoch, by number.
 
     Parameters
@@ -248,7 +248,7 @@ def _sorted(lengths: Sequence[Tensor], pool: Tensor, size: int) -> Tensor:
 
 
 class Spans:
-    """Whole sequences or windows, drawn anew every epoch; padded and masked where their lengths differ.
+    """Spans, whole sequences or windows, drawn anew every epoch; padded and masked where their lengths differ.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ class Spans:
     borders : Tensor of int64, shape (series,), optional
         Where the series of each span begins; the span itself if None.
     order : {"bucketed", "shuffled"}
-        See :func:`drawn`.
+        See :func:`draw_batches`.
     """
 
     def __init__(
@@ -290,7 +290,7 @@ class Spans:
     def epoch(self, generator: torch.Generator, start: int = 0) -> Iterator[Batch]:
         """All spans once, in a new order."""
         rank, world = self.share
-        for chosen in drawn([self.rows.lengths], self.batch_size, self.order, generator)[start:]:
+        for chosen in draw_batches([self.rows.lengths], self.batch_size, self.order, generator)[start:]:
             if len(self) == 1:
                 self.only = self.only or self._gather(chosen[rank::world])
                 yield self.only
@@ -319,15 +319,15 @@ class Spans:
         starts, lengths, warmup = self.rows.starts[chosen], self.rows.lengths[chosen], self.warmup[chosen]
         steps = torch.arange(int(lengths.max()))
         mask = steps < lengths[:, None] if self.ragged else None
-        heard = mask
+        counted = mask
         if self.warms_up:
             late = steps >= warmup[:, None]
-            heard = late if mask is None else late & mask
-        take = _padded(starts, steps, mask) if mask is not None else _windows(starts, len(steps))
+            counted = late if mask is None else late & mask
+        take = take_padded(starts, steps, mask) if mask is not None else take_windows(starts, len(steps))
         y = map_leaves(take, self.rows.y)
         weight = None if self.rows.weight is None else take(self.rows.weight)
-        if heard is not None:
-            weight = _weighted(heard.to(self.rows.device, self.rows.dtype), weight, y)
+        if counted is not None:
+            weight = masked_weight(counted.to(self.rows.device, self.rows.dtype), weight, y)
         return Batch(
             map_leaves(take, self.rows.x),
             y,
@@ -345,174 +345,21 @@ class Spans:
         return map_leaves(lambda table: table[index], self.rows.x), there.to(self.rows.device)
 
 
-class Streams:
-    """Series laid end to end on parallel streams, walked in chunks of k steps; the state goes on without end.
-
-    Parameters
-    ----------
-    rows : Rows
-    streams : int, at least 1
-        The rows are divided evenly; more than one stream cuts a series that lies across a border.
-    chunk : int, at least 1
-        k, the steps the gradient goes back.
-    warmup : Tensor of int64, shape (series,), optional
-        Leading steps of every series (and of every stream) that carry no loss; none if None.
-    """
-
-    def __init__(self, rows: Rows, streams: int, chunk: int, warmup: Tensor | None = None):
-        total = int(rows.lengths.sum())
-        if not 1 <= streams <= total:
-            raise ValueError(f"streams must lie between 1 and the {total} rows of the training data, got {streams}.")
-        self.rows, self.chunk = rows, check_count("chunk", chunk)
-        self.length = -(-total // streams)
-        self.firsts = torch.arange(streams) * self.length
-        pairs = zip(rows.starts.tolist(), rows.lengths.tolist(), strict=True)
-        self.order = torch.cat([torch.arange(start, start + length) for start, length in pairs])
-        self.fresh = self._fresh(total)
-        self.weight = self._weight(total, torch.zeros_like(rows.lengths) if warmup is None else warmup)
-
-    def __len__(self) -> int:
-        return -(-self.length // self.chunk)
-
-    @property
-    def streams(self) -> int:
-        """How many run side by side."""
-        return len(self.firsts)
-
-    def epoch(self, generator: torch.Generator, start: int = 0) -> Iterator[Batch]:
-        """All chunks in the order of time."""
-        total, device = len(self.order), self.rows.device
-        for begin in range(start * self.chunk, self.length, self.chunk):
-            place = self.firsts[:, None] + torch.arange(begin, min(begin + self.chunk, self.length))
-            present = place < total
-            place = place.clamp(max=total - 1)
-            reset = self.fresh[place] & present
-            reset[:, 0] &= begin > 0  # the first chunk starts from the initial state anyway
-            index = self.order[place].to(device)
-            y = map_leaves(lambda table: table[index], self.rows.y)  # noqa: B023
-            weight = self._chunk_weight(place, present, y)
-            yield Batch(
-                map_leaves(lambda table: table[index], self.rows.x),  # noqa: B023
-                y,
-                None if weight is None else weight.to(device),
-                reset=reset if bool(reset.any()) else None,
-                follows=begin > 0,
-                counts=weight is None or bool(weight.any()),
-            )
-
-    def shard(self, rank: int, world: int) -> Self:
-        """Every ``world``-th stream."""
-        if world > self.streams:
-            raise ValueError(f"{self.streams} streams cannot be shared by {world} workers: set streams={world}.")
-        rank, world = checked_share(rank, world)
-        mine = copy.copy(self)
-        mine.firsts = self.firsts[rank::world]
-        return mine
-
-    def _fresh(self, total: int) -> Tensor:
-        """True at the places where a series begins, or a stream."""
-        fresh = torch.zeros(total, dtype=torch.bool)
-        fresh[self.rows.lengths.cumsum(0)[:-1]] = True
-        fresh[:: self.length] = True
-        return fresh
-
-    def _weight(self, total: int, warmup: Tensor) -> Tensor | None:
-        """Row weights on the CPU, in the order of the streams, 0 in the warm-up after every fresh start."""
-        own = None if self.rows.weight is None else self.rows.weight.cpu()[self.order]
-        if not bool(warmup.any()):
-            return own
-        places = torch.arange(total)
-        begun = torch.where(self.fresh, places, 0).cummax(0).values
-        needed = torch.repeat_interleave(warmup, self.rows.lengths)
-        heard = (places - begun >= needed).to(self.rows.dtype)
-        return _weighted(heard, own, self.rows.y)
-
-    def _chunk_weight(self, place: Tensor, present: Tensor, y: Any) -> Tensor | None:
-        if self.weight is None and bool(present.all()):
-            return None
-        return _weighted(present.to(self.rows.dtype), None if self.weight is None else self.weight[place], y)
-
-
-class Pairs:
-    """Pairs of sequences of unlike lengths, such as a sentence and its translation, drawn anew every epoch.
-
-    x of a batch is the source, with its ``mask``; y is the target, a :class:`Padded` with a mask of its own. The weight
-    is 0 at padding of the target.
-
-    Parameters
-    ----------
-    source, target : Rows
-        Of the same number of sequences; what counts of the targets stands in ``target.weight``, their values in
-        ``target.x``.
-    batch_size : int
-    order : {"bucketed", "shuffled"}
-        See :func:`drawn`.
-
-    Examples
-    --------
-    >>> source = Rows.of([torch.tensor([4, 5]), torch.tensor([6])])
-    >>> target = Rows.of([torch.tensor([7]), torch.tensor([8, 9])])
-    >>> batch = next(Pairs(source, target, batch_size=2).epoch(torch.Generator()))
-    >>> batch.x.tolist(), batch.mask.tolist(), batch.y.mask.tolist()
-    ([[4, 5], [6, 6]], [[True, True], [True, False]], [[True, False], [True, True]])
-    """
-
-    def __init__(self, source: Rows, target: Rows, batch_size: int, order: str = "bucketed"):
-        if len(source.starts) != len(target.starts):
-            raise ValueError(f"{len(source.starts)} sources stand beside {len(target.starts)} targets: give pairs.")
-        self.source, self.target = source, target
-        self.batch_size, self.order = check_count("batch_size", batch_size), check_choice("order", order, ORDERS)
-        self.share = (0, 1)
-
-    def __len__(self) -> int:
-        return -(-len(self.source.starts) // self.batch_size)
-
-    def epoch(self, generator: torch.Generator, start: int = 0) -> Iterator[Batch]:
-        """All pairs once, in a new order."""
-        rank, world = self.share
-        lengths = [self.source.lengths, self.target.lengths]
-        for chosen in drawn(lengths, self.batch_size, self.order, generator)[start:]:
-            yield self._gather(chosen[rank::world])
-
-    def shard(self, rank: int, world: int) -> Self:
-        """Every ``world``-th pair of each batch."""
-        mine = copy.copy(self)
-        mine.share = checked_share(rank, world)
-        return mine
-
-    def _gather(self, chosen: Tensor) -> Batch:
-        idle = not len(chosen)
-        chosen = torch.zeros(1, dtype=torch.int64) if idle else chosen
-        (x, mask), (y, there) = _side(self.source, chosen), _side(self.target, chosen)
-        weight = None if self.target.weight is None else _side(self.target, chosen, self.target.weight)[0]
-        weight = _weighted(there.to(self.target.dtype), weight, y)
-        return Batch(x, Padded(y, there), weight, mask, counts=not idle and bool(weight.any()))
-
-
-def _side(rows: Rows, chosen: Tensor, table: Any = None) -> Padded:
-    """Some sequences of some rows side by side, or of a table beside them."""
-    starts, lengths = rows.starts[chosen], rows.lengths[chosen]
-    steps = torch.arange(int(lengths.max()))
-    mask = steps < lengths[:, None]
-    value = map_leaves(_padded(starts, steps, mask), rows.x if table is None else table)
-    return Padded(value, mask.to(rows.device))
-
-
-def _windows(starts: Tensor, length: int) -> Callable[[Tensor], Tensor]:
+def take_windows(starts: Tensor, length: int) -> Callable[[Tensor], Tensor]:
     """Take spans of one length: all of them lie in an overlapping view, and one gather copies the chosen."""
     return lambda table: table.unfold(0, length, 1).movedim(-1, 1).index_select(0, starts.to(table.device))
 
 
-def _padded(starts: Tensor, steps: Tensor, mask: Tensor) -> Callable[[Tensor], Tensor]:
+def take_padded(starts: Tensor, steps: Tensor, mask: Tensor) -> Callable[[Tensor], Tensor]:
     """Take spans of unlike lengths; padding repeats a finite row."""
     index = torch.where(mask, starts[:, None] + steps, starts[:, None])
     return lambda table: table[index.to(table.device)]
 
 
-def _weighted(heard: Tensor, weight: Tensor | None, y: Any) -> Tensor:
+def masked_weight(mask: Tensor, weight: Tensor | None, y: Any) -> Tensor:
     """Marks of steps as weights, with as many axes as the weights, or as the targets where these are one tensor."""
-    like = weight if weight is not None else y if isinstance(y, Tensor) else heard
-    marks = heard.reshape(*heard.shape, *[1] * (like.dim() - heard.dim()))
+    like = weight if weight is not None else y if isinstance(y, Tensor) else mask
+    marks = mask.reshape(*mask.shape, *[1] * (like.dim() - mask.dim()))
     return marks if weight is None else weight * marks
 
 

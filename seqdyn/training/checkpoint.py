@@ -85,7 +85,7 @@ class Checkpoint:
             If the file is no checkpoint, or damaged.
         """
         self.last = time.monotonic()
-        self.states = _states(trainer)
+        self.states = _state_classes(trainer)
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"checkpoint is {self.path}, but there is no folder {self.path.parent}.")
         if not self.path.exists():
@@ -134,7 +134,7 @@ class Checkpoint:
             )
 
 
-def _states(trainer: Trainer) -> dict[str, type]:
+def _state_classes(trainer: Trainer) -> dict[str, type]:
     """The classes of states of all cells in a training, by name: files hold the names alone."""
     trainer.set_mode(training=False)  # a random start draws nothing
     cells = (part for own in trainer.modules for part in own.modules() if isinstance(part, Cell))

@@ -99,7 +99,7 @@ def forward(
 
 
 @torch.no_grad()
-def run(network: nn.Module, rows: Rows, state: State | None = None) -> tuple[Any, State | None]:
+def run_network(network: nn.Module, rows: Rows, state: State | None = None) -> tuple[Any, State | None]:
     """Run a network over all rows.
 
     Parameters
@@ -119,10 +119,10 @@ def run(network: nn.Module, rows: Rows, state: State | None = None) -> tuple[Any
     """
     order = torch.argsort(rows.lengths, stable=True)
     outputs, states = None, []
-    for chosen in _groups(rows.lengths[order]):
+    for chosen in _length_groups(rows.lengths[order]):
         series = order[chosen]
         start = None if state is None else take(state, series)
-        for index, mask, output, state_now in _walk(network, rows, series, start):
+        for index, mask, output, state_now in _run_chunks(network, rows, series, start):
             after = state_now
             if outputs is None:
                 outputs = map_leaves(lambda leaf: leaf.new_zeros(len(rows), *leaf.shape[2:]), output)
@@ -136,7 +136,7 @@ def run(network: nn.Module, rows: Rows, state: State | None = None) -> tuple[Any
     return outputs, take(map_leaves(lambda *parts: torch.cat(parts), *states), back)
 
 
-def _groups(lengths: Tensor) -> list[Tensor]:
+def _length_groups(lengths: Tensor) -> list[Tensor]:
     """Sorted series in groups of about ROWS_AT_ONCE padded rows."""
     groups: list[list[int]] = [[]]
     for position, length in enumerate(lengths.tolist()):
@@ -146,7 +146,7 @@ def _groups(lengths: Tensor) -> list[Tensor]:
     return [torch.tensor(group) for group in groups]
 
 
-def _walk(
+def _run_chunks(
     network: nn.Module, rows: Rows, series: Tensor, state: State | None
 ) -> Iterator[tuple[Tensor, Tensor | None, Any, State]]:
     """Walk along a group of series in chunks: yields row numbers, mask, output and state."""

@@ -40,26 +40,26 @@ class Head:
     ----------
     outputs : int
         How many of the network's outputs describe one target.
-    located : tuple of int
-        Which of them move with the level of the target.
-    middle : int
-        Which of them stands for the point prediction.
+    location_outputs : tuple of int
+        Which of them are locations: they move with the level of the target, as a mean does and a scale does not.
+    point_output : int
+        Which of them is the point prediction.
     knows : frozenset of {"quantiles", "density", "classes"}
         What it says beyond the point: quantiles (and so samples), log-probabilities, the probability of every class.
     """
 
-    knows: frozenset[str] = frozenset()
+    provides: frozenset[str] = frozenset()
 
     @property
     def outputs(self) -> int:
         return 1
 
     @property
-    def located(self) -> tuple[int, ...]:
+    def location_outputs(self) -> tuple[int, ...]:
         return tuple(range(self.outputs))
 
     @property
-    def middle(self) -> int:
+    def point_output(self) -> int:
         return 0
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
@@ -144,14 +144,14 @@ class Quantile(Head):
     """
 
     levels: tuple[float, ...]
-    knows = frozenset({"quantiles"})
+    provides = frozenset({"quantiles"})
 
     @property
     def outputs(self) -> int:
         return len(self.levels)
 
     @property
-    def middle(self) -> int:
+    def point_output(self) -> int:
         """The quantile nearest to the median."""
         return min(range(self.outputs), key=lambda i: abs(self.levels[i] - 0.5))
 
@@ -161,7 +161,7 @@ class Quantile(Head):
         return torch.maximum(levels * error, (levels - 1) * error).mean(-1)
 
     def point(self, output: Tensor) -> Tensor:
-        return self._own(output)[..., self.middle]
+        return self._own(output)[..., self.point_output]
 
     def quantile(self, output: Tensor, levels: Sequence[float]) -> Tensor:
         """On straight lines between the levels that were fitted; beyond them nothing is known."""
@@ -212,14 +212,14 @@ class Gaussian(Head):
     torch.Size([1, 1, 1])
     """
 
-    knows = frozenset({"quantiles", "density"})
+    provides = frozenset({"quantiles", "density"})
 
     @property
     def outputs(self) -> int:
         return 2
 
     @property
-    def located(self) -> tuple[int, ...]:
+    def location_outputs(self) -> tuple[int, ...]:
         """Only μ moves with the level of the target."""
         return (0,)
 
@@ -274,7 +274,7 @@ class CrossEntropy(Head):
 
     classes: int
     smoothing: float = 0.0
-    knows = frozenset({"classes", "density"})
+    provides = frozenset({"classes", "density"})
 
     @property
     def outputs(self) -> int:
@@ -332,7 +332,7 @@ class Averaged(Head):
 
     head: CrossEntropy
     members: int
-    knows = frozenset({"classes", "density"})
+    provides = frozenset({"classes", "density"})
 
     @property
     def outputs(self) -> int:
@@ -366,7 +366,7 @@ class Bernoulli(Head):
     tensor([[[0.5000, 0.5000]]])
     """
 
-    knows = frozenset({"classes", "density"})
+    provides = frozenset({"classes", "density"})
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         return functional.binary_cross_entropy_with_logits(output, target.to(output), reduction="none")
@@ -402,7 +402,7 @@ class Custom(Head):
     classes: int | None = None
 
     @property
-    def knows(self) -> frozenset[str]:  # type: ignore[override]
+    def provides(self) -> frozenset[str]:  # type: ignore[override]
         return frozenset() if self.classes is None else frozenset({"classes"})
 
     @property

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
 import torch
@@ -21,10 +20,11 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
+from seqdyn.checks import is_number
 from seqdyn.generators import own_generator
 from seqdyn.training.recurrences import Recurrence, recurrences
 
-Start = Callable[[nn.Module, torch.Generator], None]
+Initialiser = Callable[[nn.Module, torch.Generator], None]
 
 WRITE, KEEP = 0, 1
 """Which blocks of a bias belong to the gates that write and keep: i, f of (i, f, g, o); z of (r, z, n) keeps."""
@@ -63,7 +63,7 @@ def orthogonal(network: nn.Module, gain: float = 1.0, generator: torch.Generator
     """
     generator = own_generator(generator)
     reason = "orthogonal sets the recurrent weights of Elman, GRU, LSTM and Linear cells"
-    for recurrence in _fitting(network, (Elman, GRU, LSTM, Linear), reason):
+    for recurrence in _fitting_recurrences(network, (Elman, GRU, LSTM, Linear), reason):
         drawn = [_room_for(block) for block in recurrence.weight_blocks()]
         recurrence.set_weight([nn.init.orthogonal_(block, gain, generator) for block in drawn])
 
@@ -101,7 +101,7 @@ def identity(network: nn.Module, gain: float = 1.0) -> None:
         "identity sets the recurrent weights of Elman and Linear cells; a gated cell (GRU, LSTM) holds its state by "
         "its forget gate: use forget_bias or chrono"
     )
-    for recurrence in _fitting(network, (Elman, Linear), reason):
+    for recurrence in _fitting_recurrences(network, (Elman, Linear), reason):
         (weight,) = recurrence.weight_blocks()
         recurrence.set_weight([gain * torch.eye(len(weight))])
         recurrence.set_bias({0: 0.0})
@@ -144,7 +144,7 @@ def forget_bias(network: nn.Module, value: float) -> None:
     >>> (lstm.bias_ih_l0 + lstm.bias_hh_l0)[2:4].tolist()
     [3.0, 3.0]
     """
-    for recurrence in _gated(network, "forget_bias"):
+    for recurrence in _gated_recurrences(network, "forget_bias"):
         recurrence.set_bias({KEEP: value})
 
 
@@ -185,12 +185,12 @@ def chrono(network: nn.Module, longest: float, generator: torch.Generator | None
     if not longest >= 2:
         raise ValueError(f"longest must be a number of steps of at least 2, got {longest!r}.")
     generator = own_generator(generator)
-    for recurrence in _gated(network, "chrono"):
+    for recurrence in _gated_recurrences(network, "chrono"):
         keep = _room_for(recurrence.bias_blocks()[KEEP]).uniform_(1, longest - 1, generator=generator).log_()
         recurrence.set_bias({KEEP: keep, WRITE: -keep} if recurrence.kind is LSTM else {KEEP: keep})
 
 
-def as_start(value: Any) -> Start | None:
+def as_initialiser(value: Any) -> Initialiser | None:
     """What an estimator's ``initialise`` does with a network and a generator.
 
     Parameters
@@ -206,41 +206,39 @@ def as_start(value: Any) -> Start | None:
 
     Examples
     --------
-    >>> start = as_start(("chrono", 100))
-    >>> start(LSTM(2, 3), torch.Generator())
+    >>> initialise = as_initialiser(("chrono", 100))
+    >>> initialise(LSTM(2, 3), torch.Generator())
     """
     if value is None or (callable(value) and not isinstance(value, type)):
         return value
     name, numbers = (value[0], tuple(value[1:])) if isinstance(value, tuple | list) and value else (value, ())
-    if not isinstance(name, str) or name not in _STARTS or len(numbers) not in ((0, 1) if name in _FREE else (1,)):
-        raise ValueError(f"initialise must be {STARTS}, got {value!r}.")
+    counts = (0, 1) if name in ("orthogonal", "identity") else (1,)
+    if not isinstance(name, str) or name not in _BY_NAME or len(numbers) not in counts:
+        raise ValueError(f"initialise must be {INITIALISERS}, got {value!r}.")
     lowest = {"forget_bias": -math.inf, "chrono": 2.0}.get(name, math.ulp(0.0))
-    if not all(_is_number(number) and number >= lowest for number in numbers):
-        raise ValueError(f"initialise must be {STARTS}, got {value!r}.")
-    return lambda cell, generator: _STARTS[name](cell, numbers, generator)
+    if not all(is_number(number) and math.isfinite(number) and number >= lowest for number in numbers):
+        raise ValueError(f"initialise must be {INITIALISERS}, got {value!r}.")
+    return lambda cell, generator: _BY_NAME[name](cell, numbers, generator)
 
 
-_STARTS: dict[str, Callable[[nn.Module, Any, torch.Generator], None]] = {
+_BY_NAME: dict[str, Callable[[nn.Module, Any, torch.Generator], None]] = {
     "orthogonal": lambda cell, numbers, generator: orthogonal(cell, (*numbers, 1.0)[0], generator),
     "identity": lambda cell, numbers, generator: identity(cell, *numbers),
     "forget_bias": lambda cell, numbers, generator: forget_bias(cell, *numbers),
     "chrono": lambda cell, numbers, generator: chrono(cell, numbers[0], generator),
 }
-_FREE = ("orthogonal", "identity")
-STARTS = (
+INITIALISERS = (
     "None, 'orthogonal', 'identity', ('orthogonal', gain) or ('identity', gain) with a gain above 0, "
     "('forget_bias', value), ('chrono', longest) with at least 2 steps, or a callable (cell, generator) -> None"
 )
 """What ``initialise`` may be, in words."""
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(float(value))
-
-
-def _gated(network: nn.Module, start: str) -> list[Recurrence]:
+def _gated_recurrences(network: nn.Module, start: str) -> list[Recurrence]:
     """The recurrences of a network, if all of them have a forget gate with a bias."""
-    found = _fitting(network, (LSTM, GRU), f"{start} sets the bias of a forget gate, which LSTM and GRU cells have")
+    found = _fitting_recurrences(
+        network, (LSTM, GRU), f"{start} sets the bias of a forget gate, which LSTM and GRU cells have"
+    )
     bare = next((recurrence for recurrence in found if not recurrence.biases), None)
     if bare is not None:
         raise ValueError(
@@ -250,7 +248,7 @@ def _gated(network: nn.Module, start: str) -> list[Recurrence]:
     return found
 
 
-def _fitting(network: nn.Module, kinds: tuple[type, ...], reason: str) -> list[Recurrence]:
+def _fitting_recurrences(network: nn.Module, kinds: tuple[type, ...], reason: str) -> list[Recurrence]:
     """The recurrences of a network; raises before any is changed if there is none, or one of another kind."""
     found = recurrences(network)
     other = sorted({recurrence.name for recurrence in found if recurrence.kind not in kinds})

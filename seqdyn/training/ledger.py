@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LEADING = ("loss", "gradient_norm", "clip_coefficient", "clip_fraction")
+STEP_COLUMNS = ("loss", "gradient_norm", "clip_coefficient", "clip_fraction")
 """The first numbers of a row; those of every parameter follow: the norm of its gradient, and its update ratio."""
 
 
@@ -38,7 +38,7 @@ class Monitor:
 
     def __init__(self, parameters: Mapping[str, Tensor]):
         self.names, self.parameters = tuple(parameters), list(parameters.values())
-        self.columns = (*LEADING, *by_parameter(self.names))
+        self.columns = (*STEP_COLUMNS, *by_parameter(self.names))
         known = self.parameters[0].device.type != "mps"  # which has no double precision
         self.precision = torch.float64 if known else torch.float32
         self.unmeasured = self.parameters[0].new_full((len(self.names),), math.nan, dtype=self.precision)
@@ -59,12 +59,12 @@ class Monitor:
 
     def broken(self, row: Tensor) -> tuple[str, ...]:
         """The parameters whose gradient is not finite in this row."""
-        norms = row[len(LEADING) :][: len(self.names)]
+        norms = row[len(STEP_COLUMNS) :][: len(self.names)]
         return tuple(name for name, good in zip(self.names, norms.isfinite().tolist(), strict=True) if not good)
 
     def means(self, table: Tensor) -> dict[str, float]:
         """The mean of every column over the rows (steps, columns) where it is a number; NaN without any."""
-        leading, rest = table[:, : len(LEADING)].mean(0), table[:, len(LEADING) :].nanmean(0)
+        leading, rest = table[:, : len(STEP_COLUMNS)].mean(0), table[:, len(STEP_COLUMNS) :].nanmean(0)
         return dict(zip(self.columns, [*leading.tolist(), *rest.tolist()], strict=True))
 
 

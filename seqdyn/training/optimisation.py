@@ -272,7 +272,7 @@ def warmup(progress: float, share: float = 0.05) -> float:
     return min(1.0, max(progress / share, 0.01))
 
 
-SHAPES: dict[str, Callable[[float], float]] = {
+SCHEDULE_SHAPES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
     "cosine": cosine,
     "warmup": warmup,
@@ -283,15 +283,15 @@ SHAPES: dict[str, Callable[[float], float]] = {
 def as_schedule(schedule: Any) -> Schedule:
     """A schedule from its name, from a callable of the progress in [0, 1], or from None (constant)."""
     if schedule is None:
-        return Timed(SHAPES["constant"])
+        return Timed(SCHEDULE_SHAPES["constant"])
     if callable(schedule):
         return Timed(schedule)
     if schedule == "plateau":
         return Plateau()
-    if schedule not in SHAPES:
-        names = ", ".join(map(repr, [*SHAPES, "plateau"]))
+    if schedule not in SCHEDULE_SHAPES:
+        names = ", ".join(map(repr, [*SCHEDULE_SHAPES, "plateau"]))
         raise ValueError(f"schedule must be None, one of {names}, or a callable of the progress, got {schedule!r}.")
-    return Timed(SHAPES[schedule])
+    return Timed(SCHEDULE_SHAPES[schedule])
 
 
 def clones(weights: Sequence[Tensor]) -> list[Tensor]:

@@ -16,14 +16,14 @@ from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.torch_modules import RECURRENT, check_values, layers_of
 
-CELLS: dict[type[Cell], tuple[str, tuple[str, ...]]] = {
+CELL_PARAMETERS: dict[type[Cell], tuple[str, tuple[str, ...]]] = {
     Elman: ("recurrent_weight", ("bias",)),
     GRU: ("recurrent_weight", ("bias",)),
     LSTM: ("recurrent_weight", ("bias",)),
     Linear: ("transition", ()),
 }
 """Which parameter takes h_{t-1} to the next state, and which are added to it."""
-TORCH: dict[type[nn.Module], type[Cell]] = {
+TORCH_CELLS: dict[type[nn.Module], type[Cell]] = {
     nn.RNN: Elman,
     nn.RNNCell: Elman,
     nn.GRU: GRU,
@@ -114,7 +114,7 @@ def recurrences(network: nn.Module) -> list[Recurrence]:
     >>> [found.recurrent_weight for found in recurrences(nn.Sequential(nn.LSTM(3, 4, num_layers=2)))]
     ['weight_hh_l0', 'weight_hh_l1']
     """
-    found = [found for part in network.modules() for found in _of(part)]
+    found = [found for part in network.modules() for found in _own_recurrences(part)]
     for recurrence in found:
         check_values("The recurrence", recurrence.owner)
         for name in filter(None, (recurrence.recurrent_weight, *recurrence.biases)):
@@ -126,15 +126,15 @@ def recurrences(network: nn.Module) -> list[Recurrence]:
     return found
 
 
-def _of(part: nn.Module) -> Iterator[Recurrence]:
+def _own_recurrences(part: nn.Module) -> Iterator[Recurrence]:
     """The recurrences that a module is itself."""
     if isinstance(part, RECURRENT):
-        kind = next(cell for base, cell in TORCH.items() if isinstance(part, base))
+        kind = next(cell for base, cell in TORCH_CELLS.items() if isinstance(part, base))
         for layer in layers_of(part):
             yield Recurrence(kind, part, layer.recurrent_weight, layer.biases)
     elif isinstance(part, Cell) and not any(isinstance(inner, (Cell, *RECURRENT)) for inner in _inner(part)):
-        known = next((kind for kind in CELLS if isinstance(part, kind)), None)
-        yield Recurrence(type(part), part) if known is None else Recurrence(known, part, *CELLS[known])
+        known = next((kind for kind in CELL_PARAMETERS if isinstance(part, kind)), None)
+        yield Recurrence(type(part), part) if known is None else Recurrence(known, part, *CELL_PARAMETERS[known])
 
 
 def _inner(part: nn.Module) -> list[Any]:

@@ -16,9 +16,9 @@ from seqdyn.cells.hard_attention import Explored
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.state import State
 from seqdyn.training.batches import Batch
-from seqdyn.training.forced import following, source_mask
 from seqdyn.training.heads import CrossEntropy
 from seqdyn.training.objective import Pass, total_weight, weighted_mean
+from seqdyn.training.pairs import shift_right, source_mask
 
 
 class Reinforce(nn.Module):
@@ -54,7 +54,7 @@ class Reinforce(nn.Module):
         self, network: EncoderDecoder, batch: Batch, state: State | None, generator: torch.Generator, progress: float
     ) -> Pass:
         target, _ = batch.y
-        seen, mask = following(self.begin, target), source_mask(batch)
+        seen, mask = shift_right(self.begin, target), source_mask(batch)
         noise = network.noise(len(target), batch.x.shape[1], target.shape[1], generator)
         uniform = torch.rand(target.shape, generator=generator).to(target.device)
         explored = network.explored(batch.x, mask, seen, uniform, noise)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from seqdyn.training.batches import Rows, Streams
+from seqdyn.training.batches import Rows
+from seqdyn.training.streams import Streams
 from seqdyn.training.heads import CrossEntropy
 from seqdyn.training.loop import Recipe, Trainer
 from seqdyn.training.objective import Supervised, evaluated

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seqdyn.state import leaves
-from seqdyn.training.batches import ORDERS, Batch, Batches, Padded, Pairs, Rows, Spans, Streams, windows
+from seqdyn.training.batches import ORDERS, Batch, Batches, Padded, Rows, Spans, cut_windows
+from seqdyn.training.pairs import Pairs
+from seqdyn.training.streams import Streams
 from tests.training.series import noise, numbered
 
 Lengths = st.lists(st.integers(1, 12), min_size=1, max_size=7)
@@ -103,7 +105,7 @@ def test_spans_of_one_length_need_no_mask_and_no_weights() -> None:
 def test_windows(lengths: list[int], window: int, stride: int) -> None:
     """Windows lie inside their series, are as long as they can be, advance by stride and end with the series."""
     own = numbered(lengths).rows()
-    starts, sizes = windows(own.starts, own.lengths, window, stride)
+    starts, sizes = cut_windows(own.starts, own.lengths, window, stride)
     found: dict[int, list[tuple[int, int]]] = {series: [] for series in range(len(lengths))}
     for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
         series = int(torch.searchsorted(own.starts, start, right=True)) - 1
@@ -124,7 +126,7 @@ def test_windows(lengths: list[int], window: int, stride: int) -> None:
 def test_windows_side_by_side_show_every_row_once(counts: list[int], window: int) -> None:
     """With stride = window and lengths that divide, an epoch of windows is an epoch of rows."""
     own = numbered([count * window for count in counts]).rows()
-    starts, sizes = windows(own.starts, own.lengths, window, window)
+    starts, sizes = cut_windows(own.starts, own.lengths, window, window)
     spans = Spans(own.part(starts, sizes), 3, torch.zeros(len(starts), dtype=torch.long))
     shown = [number for batch in spans.epoch(torch.Generator()) for row in seen(batch) for number, _ in row]
     assert sorted(shown) == list(range(sum(counts) * window))

@@ -27,10 +27,11 @@ from seqdyn.composition import Readout, Stack
 from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor
 from seqdyn.initial_state import Learned
 from seqdyn.state import State, detach
-from seqdyn.training.batches import Batch, Spans, Streams
+from seqdyn.training.batches import Batch, Spans
 from seqdyn.training.heads import Squared
 from seqdyn.training.loop import Recipe, Trainer
 from seqdyn.training.objective import Supervised
+from seqdyn.training.streams import Streams
 from tests.training.series import Series, noise
 
 Gradients = dict[str, Tensor]

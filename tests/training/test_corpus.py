@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from seqdyn.cells.lstm import LSTM
 from seqdyn.composition import Embedding, Readout
 from seqdyn.loops import scan
-from seqdyn.training.batches import Rows, Streams
-from seqdyn.training.corpus import TokenStreams
+from seqdyn.training.batches import Rows
 from seqdyn.training.heads import CrossEntropy
 from seqdyn.training.loop import Recipe, Trainer
 from seqdyn.training.objective import Supervised, evaluated
+from seqdyn.training.streams import Streams, TokenStreams
 
 BEGIN = 5
 

@@ -48,7 +48,7 @@ def test_a_callable_is_a_head() -> None:
     """It is called with output and target, and its values are used as they are."""
     head = regression_head(lambda output, target: (output - target).abs() ** 3, ())
     output, target = draw(2, 3, 1), draw(2, 3, 1, seed=1)
-    assert isinstance(head, Custom) and head.knows == frozenset() and head.outputs == 1
+    assert isinstance(head, Custom) and head.provides == frozenset() and head.outputs == 1
     assert torch.equal(head.loss(output, target), (output - target).abs() ** 3)
 
 

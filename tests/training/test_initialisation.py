@@ -31,7 +31,7 @@ from seqdyn.conversion import from_torch
 from seqdyn.encoder import Encoder
 from seqdyn.files import register
 from seqdyn.initial_state import Learned
-from seqdyn.training.initialisation import as_start, chrono, forget_bias, identity, orthogonal
+from seqdyn.training.initialisation import as_initialiser, chrono, forget_bias, identity, orthogonal
 from tests.training.test_loop import six_series
 
 Array = np.ndarray[Any, Any]
@@ -306,7 +306,7 @@ def test_a_callable_that_files_do_not_know_is_refused(tmp_path: Path) -> None:
 def test_values_that_are_none(value: Any) -> None:
     """What may be given is said."""
     with pytest.raises(ValueError, match=r"initialise must be None, 'orthogonal', .*got"):
-        as_start(value)
+        as_initialiser(value)
 
 
 # --- torch's modules --------------------------------------------------------------------------------------------------

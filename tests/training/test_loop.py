@@ -31,12 +31,13 @@ from seqdyn.composition import Readout
 from seqdyn.progress import Progress
 from seqdyn.state import flatten
 from seqdyn.training import stopping
-from seqdyn.training.batches import Batch, Rows, Spans, Streams
+from seqdyn.training.batches import Batch, Rows, Spans
 from seqdyn.training.checkpoint import Checkpoint
 from seqdyn.training.heads import Custom, Squared
 from seqdyn.training.loop import NonFiniteError, Recipe, Trainer
 from seqdyn.training.objective import Pass, Supervised, evaluated
 from seqdyn.training.optimisation import clones
+from seqdyn.training.streams import Streams
 from tests.training.series import noise
 
 Array = np.ndarray[Any, Any]

@@ -15,9 +15,9 @@ from seqdyn.composition import Embedding, Identity
 from seqdyn.encoder import Encoder
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.scores import Attention
-from seqdyn.training.batches import Batch, Pairs, Rows
-from seqdyn.training.forced import Forced, following, source_mask
+from seqdyn.training.batches import Batch, Rows
 from seqdyn.training.heads import CrossEntropy
+from seqdyn.training.pairs import Forced, Pairs, shift_right, source_mask
 from seqdyn.training.reinforce import Reinforce
 
 BEGIN, SYMBOLS, HEAD = 4, 4, CrossEntropy(4)
@@ -45,7 +45,7 @@ def flat(loss: Tensor, network: EncoderDecoder) -> Tensor:
 
 def explored(network: EncoderDecoder, batch: Batch, path: tuple[int, ...]) -> Explored:
     """What the decoder gives along a path, by uniform numbers that lead there."""
-    seen, mask = following(BEGIN, batch.y.value), source_mask(batch)
+    seen, mask = shift_right(BEGIN, batch.y.value), source_mask(batch)
     middle = torch.full(seen.shape, 0.5, dtype=torch.float64)
     query = network.explored(batch.x, mask, seen, middle, None).query
     alpha = network.attention(query, network.encode(batch.x, mask).memory).weights.detach()

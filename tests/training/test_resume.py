@@ -34,11 +34,12 @@ from seqdyn.files import FileFormatError, read, write
 from seqdyn.initial_state import Random
 from seqdyn.loops import scan
 from seqdyn.state import detach, flatten
-from seqdyn.training.batches import Batches, Spans, Streams
+from seqdyn.training.batches import Batches, Spans
 from seqdyn.training.checkpoint import Checkpoint, described
 from seqdyn.training.heads import Gaussian, Squared
 from seqdyn.training.loop import Recipe, Trainer
 from seqdyn.training.objective import Pass, Supervised
+from seqdyn.training.streams import Streams
 from tests.laws.kinds import Tokens
 from tests.training.series import noise
 from tests.training.test_loop import After, interrupt, six_series, small

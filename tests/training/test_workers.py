@@ -16,11 +16,13 @@ from seqdyn.cells.gru import GRU
 from seqdyn.composition import Readout, Stack
 from seqdyn.files import read, write
 from seqdyn.initial_state import Learned
-from seqdyn.training.batches import Batches, Pairs, Rows, Spans, Streams
+from seqdyn.training.batches import Batches, Rows, Spans
 from seqdyn.training.checkpoint import Checkpoint
 from seqdyn.training.heads import Squared
 from seqdyn.training.loop import NonFiniteError, Recipe, Trainer
 from seqdyn.training.objective import Supervised
+from seqdyn.training.pairs import Pairs
+from seqdyn.training.streams import Streams
 from seqdyn.training.workers import Workers
 from tests.training.series import noise
 
