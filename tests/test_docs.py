@@ -123,6 +123,14 @@ def test_links_resolve(page: Path) -> None:
         assert not anchor or anchor in anchors(there), f"{named(page)} links to {target}"
 
 
+@pytest.mark.parametrize("page", WRITTEN, ids=named)
+def test_paths_exist(page: Path) -> None:
+    """A path into the package, the tests, the examples or the benchmarks is a file or a folder."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for path in re.findall(r"`((?:seqdyn|tests|examples|benchmarks|docs|datasets)/[\w./]*)`", text):
+        assert (ROOT / path).exists(), f"{named(page)} names {path}"
+
+
 def test_the_two_commands() -> None:
     """The README holds exactly the two commands that CI runs."""
     text = FENCE.sub("", (ROOT / "README.md").read_text(encoding="utf-8"))

@@ -1,10 +1,12 @@
-"""Every example runs without a warning and ends by asserting its number; the table names every one."""
+"""Every example runs without a warning and ends by asserting its number; the table has every one, with its numbers."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,20 +16,45 @@ FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
 
 
+def loaded(path: Path, name: str) -> ModuleType:
+    """A file as a module."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+refresh = loaded(FOLDER.parent / "docs" / "refresh.py", "refresh")
+
+
+def claimed(path: Path) -> list[str]:
+    """The numbers in the last column of an example's row."""
+    table = (FOLDER / "README.md").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| \[{re.escape(path.name)}\].*\| (.+) \|$", table, re.MULTILINE)
+    return refresh.NUMBER.findall(row)
+
+
+def constants(path: Path) -> list[str]:
+    """The numbers that the code of an example holds: sizes, bounds of its assertions."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [repr(node.value) for node in nodes if isinstance(node, ast.Constant) and type(node.value) in (int, float)]
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """``main()`` runs, prints something, and leaves no file behind."""
+    """``main()`` runs, prints the numbers of its row, and leaves no file behind."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_OWN", {})  # what an example registers ends with it
-    spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    example.main()
-    assert capsys.readouterr().out
+    loaded(path, f"example_{path.stem}").main()
+    printed = capsys.readouterr().out
+    assert printed
     assert not list(tmp_path.iterdir())
+    known = [*refresh.NUMBER.findall(printed), *constants(path)]
+    stale = [number for number in claimed(path) if not any(refresh.agree(number, other) for other in known)]
+    assert not stale, f"examples/README.md says {stale}, which the example neither prints nor holds:\n{printed}"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
