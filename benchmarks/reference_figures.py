@@ -28,7 +28,7 @@ from seqdyn.cells.lstm import LSTM
 from seqdyn.dynamics.equilibria import fixed_points
 from seqdyn.dynamics.gradients import parameter_gradients
 from seqdyn.dynamics.lyapunov import LyapunovSpectrum, lyapunov_spectrum
-from seqdyn.dynamics.powers import normality
+from seqdyn.dynamics.non_normality import normality
 from seqdyn.dynamics.products import log_norm, scaled, total
 from seqdyn.dynamics.singular_values import transition_singular_values
 from seqdyn.dynamics.trajectory import jacobians

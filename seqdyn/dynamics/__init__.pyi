@@ -32,10 +32,10 @@ from .memory_length import memory_horizons as memory_horizons
 from .neuron_forces import clamp as clamp
 from .neuron_forces import neurons as neurons
 from .neuron_forces import nudge as nudge
+from .non_normality import Normality as Normality
+from .non_normality import normality as normality
 from .norm_preservation import Omega as Omega
 from .norm_preservation import omega as omega
-from .powers import Normality as Normality
-from .powers import normality as normality
 from .powers import power_norms as power_norms
 from .products import Scaled as Scaled
 from .products import compose as compose

@@ -8,18 +8,15 @@ import torch
 from torch import Tensor
 
 from seqdyn.dynamics.closed_loop import run_plan
-from seqdyn.dynamics.lyapunov import Frame, Tally, checked_count, chosen_burn_in, finite_jacobians, log_diagonal
+from seqdyn.dynamics.lyapunov import Frame, Tally, checked_count, chosen_burn_in, finite_jacobians
 from seqdyn.dynamics.products import scaled, total
-from seqdyn.dynamics.singular_values import leading_of, merged
+from seqdyn.dynamics.singular_values import graded_singular_values, with_leading
 from seqdyn.dynamics.trajectory import NUMBERS_AT_ONCE, Trajectory
 from seqdyn.loops import scan
 from seqdyn.state import State, flatten, map_leaves, unflatten
 
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
-
-SWEEPS = 60
-"""QR sweeps over a triangle at most, until it is diagonal; singular values apart by a factor e need about ten."""
 
 COPY_STEPS_AT_ONCE = 4096
 
@@ -140,35 +137,11 @@ def finite_time_exponents(
 def _log_singular_values(jacobians: Tensor, seed: int) -> Tensor:
     """ln σ_i(J_m … J_1) of (rows, m, n, n) in descending order, (rows, n)."""
     rows, _, width, _ = jacobians.shape
-    frame = Frame(rows, width, width, seed)
-    frame.carry(jacobians.flip(1).mT)
-    sizes, shape = jacobians.new_zeros(rows, width), torch.eye(width).to(jacobians).expand(rows, -1, -1)
     if width == 1:
         return jacobians.abs().log().sum(1).squeeze(-1)
-    axes = frame.axes
-    for jacobian in jacobians.unbind(1):
-        axes, triangle = torch.linalg.qr(jacobian @ axes)
-        signs = triangle.diagonal(dim1=-2, dim2=-1).sign() + (triangle.diagonal(dim1=-2, dim2=-1) == 0)
-        axes = axes * signs.unsqueeze(-2)  # a triangle with a positive diagonal, as the logarithms say it is
-        sizes, shape = _graded_product(triangle * signs.unsqueeze(-1), sizes, shape)
-    for _ in range(SWEEPS):
-        if shape.triu(1).abs().max() < 1e-8:
-            break
-        sizes, shape = _graded_product(torch.linalg.qr(shape.mT).R, sizes, torch.eye(width).to(jacobians))
-    return merged(leading_of(total(scaled(jacobians))), sizes.sort(-1, descending=True).values)
-
-
-def _graded_product(triangle: Tensor, sizes: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
-    """R diag(e^sizes) shape = diag(e^new sizes) new shape, with ones on the diagonal of the new shape.
-
-    A row that has died is left with its 1: what is beside it has died as well.
-    """
-    growth = log_diagonal(triangle)
-    dead = growth.isneginf().unsqueeze(-1)
-    diagonal = torch.where(dead, 1.0, triangle.diagonal(dim1=-2, dim2=-1).unsqueeze(-1))
-    ratios = (sizes.unsqueeze(-2) - sizes.unsqueeze(-1)).nan_to_num(nan=-torch.inf, posinf=0.0).triu(1)
-    unit = torch.where(dead, 0.0, (triangle / diagonal).triu(1) * ratios.exp()) + torch.eye(sizes.shape[-1]).to(sizes)
-    return sizes + growth, unit @ shape
+    frame = Frame(rows, width, width, seed)
+    frame.carry(jacobians.flip(1).mT)
+    return with_leading(total(scaled(jacobians)), graded_singular_values(jacobians.unbind(1), frame.axes))
 
 
 def divergence_exponent(

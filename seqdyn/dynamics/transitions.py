@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.checks import check_choice, check_count
+from seqdyn.dynamics.gradients import known_quantiles
 from seqdyn.dynamics.lag_products import LagProducts
 from seqdyn.dynamics.products import Scaled, compose, joined, log_norm, scaled, total
 from seqdyn.dynamics.trajectory import Trajectory
@@ -57,7 +58,10 @@ class TransitionNorms(NamedTuple):
         Tensor, shape (lags, levels)
             Linear between neighbours; −∞ beside −∞; NaN where any value is.
         """
-        return torch.stack([_quantiles(values.flatten(), levels) for values in self.log_norms])
+        columns = [values.flatten().unsqueeze(1) for values in self.log_norms]
+        found = torch.cat([known_quantiles(column, levels) for column in columns])
+        unknown = torch.stack([column.isnan().any() for column in columns])
+        return torch.where(unknown.unsqueeze(1), torch.nan, found)
 
     @property
     def median(self) -> Tensor:
@@ -155,16 +159,6 @@ def _checked_lags(lags: str | Sequence[int], time: int) -> tuple[int, ...]:
     if whole[-1] > time:
         raise ValueError(f"lags reach {whole[-1]}, but x has only {time} steps: leave out those above {time}.")
     return tuple(int(lag) for lag in whole)
-
-
-def _quantiles(values: Tensor, levels: Sequence[float]) -> Tensor:
-    """Over the last axis, (..., levels); unlike ``torch.quantile`` it is right between two −∞."""
-    place = torch.as_tensor(levels, dtype=torch.float64) * (values.shape[-1] - 1)
-    ordered = values.sort(-1).values
-    below, above = ordered[..., place.floor().long()], ordered[..., place.ceil().long()]
-    between = torch.lerp(below, above, (place - place.floor()).expand_as(below))
-    between = torch.where(below == above, below, torch.where(below == -torch.inf, below, between))
-    return torch.where(values.isnan().any(-1, keepdim=True), torch.nan, between)
 
 
 class TransitionMap(NamedTuple):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
-from seqdyn.dynamics.powers import Normality, normality
+from seqdyn.dynamics.non_normality import Normality, normality
 from seqdyn.dynamics.spectrum import spectral_radius
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.state import State

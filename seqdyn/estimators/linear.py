@@ -30,7 +30,7 @@ from seqdyn.estimators.trained import device_of, precision_of
 from seqdyn.estimators.warmup import check_warmup, warmup_of
 from seqdyn.identification.estimation import Estimation
 from seqdyn.identification.excitation import Excitation
-from seqdyn.identification.identify import Identification, Settings, Trial, examine, identify, noise_of
+from seqdyn.identification.identify import Identification, OrderTrial, Settings, examine, identify, noise_of
 from seqdyn.identification.system import LinearSystem
 from seqdyn.predictor import warmup_steps
 from seqdyn.training.forward import run_network
@@ -324,7 +324,7 @@ class LinearStateSpaceRegressor(LinearModel):
     @property
     def order_search_(self) -> pd.DataFrame:
         """Orders tried by ``order="auto"``; empty where the order was given."""
-        return pd.DataFrame(self.trials_, columns=list(Trial._fields)).astype({"order": int})
+        return pd.DataFrame(self.trials_, columns=list(OrderTrial._fields)).astype({"order": int})
 
     @property
     def _plan(self) -> Plan:
@@ -378,7 +378,7 @@ class LinearStateSpaceRegressor(LinearModel):
 
     def _keep(self, found: Identification) -> None:
         """Make the model what was found."""
-        self.trials_ = {name: np.array([getattr(one, name) for one in found.trials]) for name in Trial._fields}
+        self.trials_ = {name: np.array([getattr(one, name) for one in found.trials]) for name in OrderTrial._fields}
         self.singular_values_, self.excitation_ = found.singular_values, found.excitation
         self.method_, self.focus_ = self._plan.method(found.refined), found.focus
         self.input_delay_ = found.input_delay or (0,) * self.n_features_in_

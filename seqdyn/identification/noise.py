@@ -16,13 +16,13 @@ import numpy as np
 
 from seqdyn.identification.hankel import Factor
 from seqdyn.identification.kalman import equal_runs, filter_of, predictions_ahead, states
-from seqdyn.identification.levenberg_marquardt import minimised
 from seqdyn.identification.records import DataRecord, grouped
 from seqdyn.identification.refinement import Problem
 from seqdyn.identification.sensitivity import equations
 from seqdyn.identification.stability import largest_modulus
 from seqdyn.identification.subspace import noise_markov
 from seqdyn.identification.system import LinearSystem
+from seqdyn.levenberg_marquardt import minimised
 
 Array = np.ndarray[Any, Any]
 FILTER_MEMORY_SHARE = 10

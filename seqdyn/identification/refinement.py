@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from seqdyn.identification.levenberg_marquardt import column_lengths, minimised
 from seqdyn.identification.records import Group
 from seqdyn.identification.sensitivity import MATRICES, Equations, equations
 from seqdyn.identification.stability import Contraction, contraction, largest_modulus, tangent, transition_of
 from seqdyn.identification.system import LinearSystem
+from seqdyn.levenberg_marquardt import column_lengths, minimised
 
 Array = np.ndarray[Any, Any]
 RADIUS_ROOM = 1e-11

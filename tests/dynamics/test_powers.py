@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import block_diag
 
-from seqdyn.dynamics.powers import Normality, normality, power_norms
+from seqdyn.dynamics.non_normality import Normality, normality
+from seqdyn.dynamics.powers import power_norms
 
 JORDAN = np.array([[0.9, 10.0], [0.0, 0.9]])
 """Row T22 of the reference on gradient diagnostics: radius 0.9, and a peak of 38.7."""

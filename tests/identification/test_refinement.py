@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from seqdyn.identification.hankel import factor
-from seqdyn.identification.levenberg_marquardt import minimised
 from seqdyn.identification.records import DataRecord, grouped
 from seqdyn.identification.refinement import Fit, Problem, linear_part, refined, with_linear_part
 from seqdyn.identification.stability import largest_modulus, pulled_inside
 from seqdyn.identification.subspace import subspace
 from seqdyn.identification.system import LinearSystem
+from seqdyn.levenberg_marquardt import minimised
 from tests.identification.test_subspace import READY_MADE, innovations, markov_error, sorted_poles
 
 Array = np.ndarray[Any, Any]

@@ -11,10 +11,10 @@ from seqdyn.cells.gru import GRU
 from seqdyn.composition import Readout
 from seqdyn.loops import scan
 from seqdyn.training.batches import Batch, Rows
-from seqdyn.training.pairs import Pairs
 from seqdyn.training.heads import CrossEntropy
 from seqdyn.training.loop import Recipe, Trainer
 from seqdyn.training.objective import Pass, evaluated, total_weight, weighted_mean
+from seqdyn.training.pairs import Pairs
 
 SYMBOLS, BEGIN = 6, 6
 HEAD = CrossEntropy(SYMBOLS)

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from seqdyn.training.batches import Rows
-from seqdyn.training.streams import Streams
 from seqdyn.training.heads import CrossEntropy
 from seqdyn.training.loop import Recipe, Trainer
 from seqdyn.training.objective import Supervised, evaluated
+from seqdyn.training.streams import Streams
 from tests.laws.kinds import Tokens
 
 SYMBOLS = 5
