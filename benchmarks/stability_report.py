@@ -27,7 +27,7 @@ from torch import Tensor
 
 from seqdyn import stability_report
 from seqdyn.cells.lstm import LSTM
-from seqdyn.reports.theme import Run
+from seqdyn.reports.theme import Examination
 
 
 def driven(hidden: int, series: int, steps: int) -> tuple[LSTM, Tensor]:
@@ -98,17 +98,17 @@ def report() -> None:
 @contextmanager
 def watched(seconds: dict[str, Spent]) -> Any:
     """Note what every instrument takes."""
-    own = Run.value
+    own = Examination.value
 
     def value(self: Any, name: str, instrument: Callable[[], Any]) -> Any:
         found, seconds[name] = timed(lambda: own(self, name, instrument))
         return found
 
-    Run.value = value  # type: ignore[method-assign]
+    Examination.value = value  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Run.value = own  # type: ignore[method-assign]
+        Examination.value = own  # type: ignore[method-assign]
 
 
 def parts() -> None:

@@ -28,10 +28,11 @@ from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.composition import Readout, Residual, Stack
 from seqdyn.encoder import Encoder
-from seqdyn.figures import MODELS, PALETTE, STYLE, figure, plot_forecast, plot_history, plot_unrolled
+from seqdyn.figures import MODELS, PALETTE, STYLE, figure, plot_forecast, plot_history
 from seqdyn.initial_state import Learned
 from seqdyn.state import map_leaves
 from seqdyn.systems.logistic import Logistic
+from seqdyn.unrolled_figure import plot_unrolled
 from tests.laws.cells import LAW_TABLE, Entry, prepare
 
 

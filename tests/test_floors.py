@@ -25,6 +25,7 @@ FLOORS = {
     "generators": 0,
     "affine": 0,
     "progress": 0,
+    "levenberg_marquardt": 0,
     "kernels": 0,
     "lazy_names": 0,
     "cell": 1,

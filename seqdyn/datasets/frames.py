@@ -42,7 +42,7 @@ def calendar(start: str, periods: int, freq: str) -> pd.DatetimeIndex:
     return pd.date_range(start, periods=periods, freq=freq, name="time")
 
 
-def label(
+def label_frame(
     frame: pd.DataFrame,
     units: Mapping[str, str],
     source: str,
@@ -70,7 +70,7 @@ def label(
     Examples
     --------
     >>> import pandas as pd
-    >>> label(pd.DataFrame({"level": [0.0]}), {"level": "V"}, "a tank", 4.0, "s").attrs["units"]
+    >>> label_frame(pd.DataFrame({"level": [0.0]}), {"level": "V"}, "a tank", 4.0, "s").attrs["units"]
     {'level': 'V'}
     """
     attributes: dict[str, Any] = {"source": source, "units": dict(units)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from seqdyn.checks import check_choice, check_count, is_number
-from seqdyn.datasets.frames import label
+from seqdyn.datasets.frames import label_frame
 from seqdyn.datasets.sources import SOURCES, fetch
 
 if TYPE_CHECKING:
@@ -95,13 +95,13 @@ def fetch_salamander(
 
     usual = _FREQUENCY[check_choice("gait", gait, tuple(_FREQUENCY))]
     frequency = usual if frequency is None else frequency
-    _check(rate, frequency, check_count("harmonics", harmonics, others=(None,)))
+    _check_rates(rate, frequency, check_count("harmonics", harmonics, others=(None,)))
     table = pd.read_csv(fetch(f"salamander_{gait}")).drop(columns="time")
     time = np.arange(math.ceil(check_count("cycles", cycles) * rate / frequency - 1e-9)) / rate
     values = np.deg2rad(_repeated(table.to_numpy(), frequency * time, harmonics))
     columns = [name.lower().replace(" ", "_").replace("-", "_") for name in table]
     frame = pd.DataFrame(values, columns=columns, index=pd.Index(time, name="time"))
-    label(frame, dict.fromkeys(columns, "rad"), SOURCES[f"salamander_{gait}"].origin, 1 / rate, "s")
+    label_frame(frame, dict.fromkeys(columns, "rad"), SOURCES[f"salamander_{gait}"].origin, 1 / rate, "s")
     frame.attrs |= {"rate": rate, "frequency": frequency}
     return frame
 
@@ -148,11 +148,11 @@ def fetch_cmu_walking() -> WalkingClips:
     >>> [len(clip) for clip in clips.train], clips.test.shape, clips.rate  # doctest: +SKIP
     ([344, 599, 495, 317, 330], (359, 117), 120.0)
     """
-    *train, test = (_clip(f"cmu_walking_{name}") for name in _CLIPS)
+    *train, test = (_read_clip(f"cmu_walking_{name}") for name in _CLIPS)
     return WalkingClips(train, test)
 
 
-def _check(rate: Any, frequency: Any, harmonics: int | None) -> None:
+def _check_rates(rate: Any, frequency: Any, harmonics: int | None) -> None:
     """Refuse times that are none, and harmonics that the rows cannot show."""
     for name, value in (("rate", rate), ("frequency", frequency)):
         if not is_number(value) or not 0 < value < math.inf:
@@ -176,7 +176,7 @@ def _repeated(cycle: np.ndarray, turns: np.ndarray, harmonics: int | None) -> np
     return (np.exp(2j * np.pi * np.outer(turns, np.arange(len(waves)))) @ waves).real
 
 
-def _clip(name: str) -> pd.DataFrame:
+def _read_clip(name: str) -> pd.DataFrame:
     """One file, by its time in seconds."""
     import pandas as pd
 
@@ -184,5 +184,5 @@ def _clip(name: str) -> pd.DataFrame:
     columns = [*_ROOT, *_JOINTS]
     frame = pd.DataFrame(values, columns=columns, index=pd.Index(np.arange(len(values)) / _RATE, name="time"))
     units = dict.fromkeys(_ROOT[:3], "not given") | dict.fromkeys(columns[3:], "rad")
-    label(frame, units, SOURCES[name].origin, 1 / _RATE, "s").attrs["rate"] = _RATE
+    label_frame(frame, units, SOURCES[name].origin, 1 / _RATE, "s").attrs["rate"] = _RATE
     return frame

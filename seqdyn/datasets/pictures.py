@@ -95,7 +95,7 @@ def load_digit_scenes(n: int = 2000, *, subset: str = "train", random_state: int
     """
     from seqdyn.data.scenes import digit, scenes
 
-    own, (images, labels) = _half(subset), load_digits()
+    own, (images, labels) = _images_of(subset), load_digits()
     return scenes(check_count("n", n), digit(images[own], labels[own]), np.random.default_rng(random_state))
 
 
@@ -152,7 +152,7 @@ def load_digit_plates(
 
     if check_count("side", side) % 8 or check_count("digits", digits) > (side // 8) ** 2:
         raise ValueError(f"side={side} must be a multiple of 8, and hold digits={digits} of 8 × 8 pixels.")
-    images = binarised(load_digits().images)[_half(subset)]
+    images = binarised(load_digits().images)[_images_of(subset)]
     return plates(check_count("n", n), images, digits, side, np.random.default_rng(random_state))
 
 
@@ -181,6 +181,6 @@ def fetch_binarized_mnist() -> BinarizedPictures:
     return BinarizedPictures(*(part.reshape(-1, 28, 28) for part in parts))
 
 
-def _half(subset: str) -> slice:
+def _images_of(subset: str) -> slice:
     """Which images a part is made of."""
     return {"train": slice(1437), "test": slice(1437, None)}[check_choice("subset", subset, ("train", "test"))]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqdyn.datasets.frames import Split, label
+from seqdyn.datasets.frames import Split, label_frame
 from seqdyn.datasets.sources import SOURCES, fetch
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def fetch_gas_furnace() -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.read_csv(fetch("gas_furnace")).set_axis(["gas_rate", "co2"], axis=1).rename_axis("time")
-    return label(frame, {"gas_rate": "ft³/min", "co2": "%"}, SOURCES["gas_furnace"].origin, 9.0, "s")
+    return label_frame(frame, {"gas_rate": "ft³/min", "co2": "%"}, SOURCES["gas_furnace"].origin, 9.0, "s")
 
 
 def fetch_daisy(name: str) -> pd.DataFrame:
@@ -162,14 +162,14 @@ def fetch_daisy(name: str) -> pd.DataFrame:
     columns = np.loadtxt(fetch(f"daisy_{name}"))[:, -2:]  # the heating system's first column is the time
     frame = pd.DataFrame(columns, columns=["voltage", "temperature"]).rename_axis("time")
     units = {"voltage": "V", "temperature": unit}
-    return label(frame, units, SOURCES[f"daisy_{name}"].origin, interval, "s")
+    return label_frame(frame, units, SOURCES[f"daisy_{name}"].origin, interval, "s")
 
 
 def _tanks(voltage: Any, level: Any, source: str) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.DataFrame({"voltage": np.asarray(voltage), "level": np.asarray(level)}).rename_axis("time")
-    return label(frame, {"voltage": "V", "level": "V"}, source, 4.0, "s")
+    return label_frame(frame, {"voltage": "V", "level": "V"}, source, 4.0, "s")
 
 
 def _multisine(steps: int, interval: float, generator: np.random.Generator) -> np.ndarray:

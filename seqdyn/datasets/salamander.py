@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqdyn.checks import check_count, is_number
-from seqdyn.datasets.frames import label
+from seqdyn.datasets.frames import label_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,17 +84,17 @@ def load_salamander(
     >>> frame.shape, frame.columns[2], frame["gait"].iloc[0]
     ((300, 15), 'body_1', 'swimming')
     """
-    _check(seconds, rate, hold, turning, discard)
+    _check_simulation(seconds, rate, hold, turning, discard)
     generator = np.random.default_rng(random_state)
     shape = check_count("n_series", n_series), max(1, round(seconds * rate))
     if drives is None:
         drive = np.stack([_staircase(shape[1] / rate, rate, hold, turning, generator) for _ in range(shape[0])])
     else:
-        drive = _given(drives, *shape)
+        drive = _as_drives(drives, *shape)
     return _frame(drive, _angles(drive, rate, round(discard * rate), generator), rate)
 
 
-def _check(seconds: Any, rate: Any, hold: Any, turning: Any, discard: Any) -> None:
+def _check_simulation(seconds: Any, rate: Any, hold: Any, turning: Any, discard: Any) -> None:
     """Refuse what cannot be simulated."""
     given = {"seconds": seconds, "rate": rate, "turning": turning, "discard": discard}
     for name, value in given.items():
@@ -124,7 +124,7 @@ def _staircase(
     return np.repeat(both, lengths, axis=0)[:rows]
 
 
-def _given(drives: Any, series: int, time: int) -> np.ndarray:
+def _as_drives(drives: Any, series: int, time: int) -> np.ndarray:
     """The user's drives as (series, time, 2)."""
     found = np.asarray(drives, dtype=float)
     fits = {(): (1, 1, 1), (time,): (1, time, 1), (time, 2): (1, time, 2), (series, time, 2): (series, time, 2)}
@@ -167,5 +167,5 @@ def _frame(drive: np.ndarray, angles: np.ndarray, rate: float) -> pd.DataFrame:
     awake = (level >= 1) & (level <= 5)
     frame["gait"] = pd.Categorical.from_codes(np.where(awake, 1 + (level > 3), 0), categories=_GAITS)
     units = dict.fromkeys(_DRIVES, "1") | dict.fromkeys(_ANGLES, "rad") | {"gait": "name"}
-    label(frame, units, "simulated by seqdyn.systems.salamander", 1 / rate, "s").attrs["rate"] = rate
+    label_frame(frame, units, "simulated by seqdyn.systems.salamander", 1 / rate, "s").attrs["rate"] = rate
     return frame

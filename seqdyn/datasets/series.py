@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seqdyn.datasets.frames import Split, calendar, label
+from seqdyn.datasets.frames import Split, calendar, label_frame
 from seqdyn.datasets.sources import SOURCES, fetch
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load_sunspots() -> pd.DataFrame:
 
     values = sunspots.load_pandas().data["SUNACTIVITY"].to_numpy()
     frame = pd.DataFrame({"sunspots": values}, index=calendar("1700-01-01", len(values), "YS"))
-    return label(frame, {"sunspots": "count"}, "National Geophysical Data Center (statsmodels)")
+    return label_frame(frame, {"sunspots": "count"}, "National Geophysical Data Center (statsmodels)")
 
 
 def load_co2(freq: str = "weekly") -> pd.DataFrame:
@@ -73,7 +73,7 @@ def load_co2(freq: str = "weekly") -> pd.DataFrame:
     frame = co2.load_pandas().data.rename_axis("time")
     if freq == "monthly":
         frame = frame.resample("MS").mean().interpolate("time")
-    return label(frame, {"co2": "ppm"}, "Keeling & Whorf (2004), CDIAC (statsmodels)")
+    return label_frame(frame, {"co2": "ppm"}, "Keeling & Whorf (2004), CDIAC (statsmodels)")
 
 
 def load_macrodata() -> pd.DataFrame:
@@ -105,7 +105,7 @@ def load_macrodata() -> pd.DataFrame:
     money = dict.fromkeys(["realgdp", "realcons", "realinv", "realgovt", "realdpi"], "10⁹ US$ of 2005 a year")
     shares = dict.fromkeys(["tbilrate", "unemp", "infl", "realint"], "%")
     units = money | shares | {"cpi": "1982–84 = 100", "m1": "10⁹ US$", "pop": "10⁶"}
-    return label(frame, units, "Federal Reserve Bank of St. Louis, Bureau of Labor Statistics (statsmodels)")
+    return label_frame(frame, units, "Federal Reserve Bank of St. Louis, Bureau of Labor Statistics (statsmodels)")
 
 
 def fetch_air_passengers() -> pd.DataFrame:
@@ -129,7 +129,7 @@ def fetch_air_passengers() -> pd.DataFrame:
 
     values = pd.read_csv(fetch("air_passengers"))["#Passengers"].to_numpy()
     frame = pd.DataFrame({"passengers": values}, index=calendar("1949-01-01", len(values), "MS"))
-    return label(frame, {"passengers": "10³"}, SOURCES["air_passengers"].origin)
+    return label_frame(frame, {"passengers": "10³"}, SOURCES["air_passengers"].origin)
 
 
 def fetch_etth1() -> pd.DataFrame:
@@ -154,7 +154,7 @@ def fetch_etth1() -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.read_csv(fetch("etth1"), index_col="date", parse_dates=True).rename_axis("time").asfreq("h")
-    return label(frame, dict.fromkeys(frame, "not given") | {"OT": "°C"}, SOURCES["etth1"].origin)
+    return label_frame(frame, dict.fromkeys(frame, "not given") | {"OT": "°C"}, SOURCES["etth1"].origin)
 
 
 def fetch_m4_hourly() -> Split:
@@ -181,7 +181,9 @@ def fetch_m4_hourly() -> Split:
     wide = [pd.read_csv(fetch(f"m4_hourly_{part}"), index_col=0) for part in ("train", "test")]
     seen = wide[0].notna().sum(axis=1).to_numpy()
     train, test = _panel(wide[0], np.zeros_like(seen)), _panel(wide[1], seen)
-    return Split(*(label(part, {"value": "not given"}, SOURCES["m4_hourly_train"].origin) for part in (train, test)))
+    return Split(
+        *(label_frame(part, {"value": "not given"}, SOURCES["m4_hourly_train"].origin) for part in (train, test))
+    )
 
 
 def _panel(wide: pd.DataFrame, start: np.ndarray) -> pd.DataFrame:

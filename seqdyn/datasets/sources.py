@@ -183,13 +183,13 @@ def fetch(name: str) -> Path:
     folder = os.environ.get("SEQDYN_DATA")
     local = Path(folder or "", source.file)
     if folder and local.is_file():
-        return _checked(local, source)
+        return _verified(local, source)
     if source.url is None:
-        raise FileNotFoundError(_missing(source, "it has no stable public address"))
+        raise FileNotFoundError(_missing_message(source, "it has no stable public address"))
     return _download(source)
 
 
-def _checked(path: Path, source: Source) -> Path:
+def _verified(path: Path, source: Source) -> Path:
     """The path, if the file is the one we know."""
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != source.sha256:
@@ -208,11 +208,11 @@ def _download(source: Source) -> Path:
             source.url, known_hash=f"sha256:{source.sha256}", fname=source.file, path=pooch.os_cache("seqdyn")
         )
     except OSError as error:
-        raise FileNotFoundError(_missing(source, f"downloading {source.url} failed ({error})")) from error
+        raise FileNotFoundError(_missing_message(source, f"downloading {source.url} failed ({error})")) from error
     return Path(path)
 
 
-def _missing(source: Source, reason: str) -> str:
+def _missing_message(source: Source, reason: str) -> str:
     folder = os.environ.get("SEQDYN_DATA")
     where = f"the folder SEQDYN_DATA={folder}" if folder else "a folder and set the variable SEQDYN_DATA to it"
     return f"There is no local copy of {source.file}, and {reason}. Put it into {where}. It is from: {source.origin}."

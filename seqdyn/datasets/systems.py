@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from seqdyn.datasets.frames import label
+from seqdyn.datasets.frames import label_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ def load_logistic(steps: int = 1000, *, r: float = 3.9, discard: int = 100) -> p
     """
     from seqdyn.systems.logistic import Logistic
 
-    return _trajectory(Logistic(r), steps, discard, ["x"])
+    return _simulated(Logistic(r), steps, discard, ["x"])
 
 
 def load_henon(steps: int = 1000, *, a: float = 1.4, b: float = 0.3, discard: int = 100) -> pd.DataFrame:
@@ -68,7 +68,7 @@ def load_henon(steps: int = 1000, *, a: float = 1.4, b: float = 0.3, discard: in
     """
     from seqdyn.systems.henon import Henon
 
-    return _trajectory(Henon(a, b), steps, discard, ["x", "y"])
+    return _simulated(Henon(a, b), steps, discard, ["x", "y"])
 
 
 def load_lorenz(
@@ -107,7 +107,7 @@ def load_lorenz(
     """
     from seqdyn.systems.lorenz import Lorenz
 
-    return _trajectory(Lorenz(sigma, rho, beta, dt), steps, discard, ["x", "y", "z"], dt)
+    return _simulated(Lorenz(sigma, rho, beta, dt), steps, discard, ["x", "y", "z"], dt)
 
 
 def load_mackey_glass(steps: int = 2000, *, tau: float = 17.0, dt: float = 1.0, discard: int = 1000) -> pd.DataFrame:
@@ -139,10 +139,10 @@ def load_mackey_glass(steps: int = 2000, *, tau: float = 17.0, dt: float = 1.0, 
     """
     from seqdyn.systems.mackey_glass import MackeyGlass
 
-    return _trajectory(MackeyGlass(tau=tau, dt=dt), steps, discard, ["x"], dt)
+    return _simulated(MackeyGlass(tau=tau, dt=dt), steps, discard, ["x"], dt)
 
 
-def _trajectory(system: Cell, steps: int, discard: int, columns: Sequence[str], interval: float = 1.0) -> pd.DataFrame:
+def _simulated(system: Cell, steps: int, discard: int, columns: Sequence[str], interval: float = 1.0) -> pd.DataFrame:
     """Simulate an autonomous system in double precision."""
     import pandas as pd
 
@@ -151,4 +151,4 @@ def _trajectory(system: Cell, steps: int, discard: int, columns: Sequence[str], 
     values = simulate(system.double(), steps, discard=discard)[0].numpy()
     frame = pd.DataFrame(values, columns=list(columns)).rename_axis("time")
     source = f"simulated by {type(system).__module__}"
-    return label(frame, dict.fromkeys(columns, "1"), source, interval)
+    return label_frame(frame, dict.fromkeys(columns, "1"), source, interval)

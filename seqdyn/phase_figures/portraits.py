@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-ROOM = 0.1
+PORTRAIT_MARGIN = 0.1
 """How far a panel reaches beyond the first system's trajectories, as a share of their range."""
 
-LINE = 0.7
+TRAJECTORY_WIDTH = 0.7
 """Width of a trajectory: thin, for it passes many times."""
 
 
@@ -143,9 +143,11 @@ def _portrait(systems: dict[str, Array], labels: list[str], points: bool) -> Fig
     if not np.isfinite(first).all():
         raise ValueError("The first system is not finite everywhere, but its range is that of all panels: cut it.")
     reach = np.where(np.ptp(first, axis=0) > 0, np.ptp(first, axis=0), 1.0)
-    low, high = first.min(axis=0) - ROOM * reach, first.max(axis=0) + ROOM * reach
+    low, high = first.min(axis=0) - PORTRAIT_MARGIN * reach, first.max(axis=0) + PORTRAIT_MARGIN * reach
     drawing, panels = _panels(len(systems), len(labels))
-    look: dict[str, Any] = {"linestyle": "none", "marker": ".", "markersize": 2} if points else {"linewidth": LINE}
+    look: dict[str, Any] = (
+        {"linestyle": "none", "marker": ".", "markersize": 2} if points else {"linewidth": TRAJECTORY_WIDTH}
+    )
     with matplotlib.rc_context(STYLE):
         for axes, colour, (name, values) in zip(panels, colours(len(systems)), systems.items(), strict=True):
             inside = ((values >= low) & (values <= high)).all(axis=2)

@@ -9,7 +9,7 @@ import numpy as np
 
 from seqdyn.checks import is_number
 from seqdyn.figures import STYLE, figure
-from seqdyn.metrics.power_spectra import spectrum
+from seqdyn.metrics.power_spectra import power_shares
 from seqdyn.phase_figures.trajectories import Trajectories, colours, named_trajectories, output_names
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-PANELS = 8
+MOST_PANELS = 8
 """Outputs that one figure has room for."""
 
 DEPTH = 1e-7
@@ -79,14 +79,14 @@ def plot_power_spectra(
         raise ValueError(f"smoothing must be a number of frequency bins of at least 0, got {smoothing!r}.")
     systems = named_trajectories(y)
     count = next(iter(systems.values())).shape[2]
-    if count > PANELS:
-        raise ValueError(f"{count} outputs are too many panels, there is room for {PANELS}: draw a part of them.")
+    if count > MOST_PANELS:
+        raise ValueError(f"{count} outputs are too many panels, there is room for {MOST_PANELS}: draw a part of them.")
     labels = output_names(names, count)
     drawing, axes = figure(count, 1, height=1.2 + 2.0 * count, sharex=True)
     panels = list(np.ravel(axes))
     with matplotlib.rc_context(STYLE):
         for output, panel in enumerate(panels):
-            _draw(panel, {name: values[:, :, output] for name, values in systems.items()}, dt, smoothing)
+            _draw_spectra(panel, {name: values[:, :, output] for name, values in systems.items()}, dt, smoothing)
             panel.set_ylabel(labels[output])
         panels[-1].set_xlabel(f"frequency, {'1/' + unit if unit else 'cycles per unit of time'}")
         if list(systems) != [""]:
@@ -96,7 +96,7 @@ def plot_power_spectra(
     return drawing
 
 
-def _draw(panel: Axes, systems: dict[str, Array], dt: float, smoothing: float) -> None:
+def _draw_spectra(panel: Axes, systems: dict[str, Array], dt: float, smoothing: float) -> None:
     """The spectra of one output."""
     densities = {name: _density(values, dt, smoothing) for name, values in systems.items()}
     for colour, (name, density) in zip(colours(len(systems)), densities.items(), strict=True):
@@ -112,7 +112,7 @@ def _draw(panel: Axes, systems: dict[str, Array], dt: float, smoothing: float) -
 
 def _density(values: Array, dt: float, smoothing: float) -> Array | None:
     """Of one output, the mean over trajectories; None if one does not move."""
-    shares = [spectrum(one, smoothing) for one in values]
+    shares = [power_shares(one, smoothing) for one in values]
     known = [one for one in shares if one is not None]
     if len(known) < len(shares):
         return None

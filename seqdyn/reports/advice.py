@@ -1,4 +1,4 @@
-"""The advice of a report: each with an id that stays, the number to set, and the check that it follows from."""
+"""The recommendations of a report: each has an id that never changes, a number to set, and the check behind it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Any, NamedTuple
 
 
 class Recommendation(NamedTuple):
-    """One thing to change.
+    """One recommended change.
 
     Attributes
     ----------
     id : str
-        Stable: R01, R02, …
+        R01, R02, …; it never changes.
     text : str
-        What is to be pasted stands in backticks.
+        The advice in words; code to paste stands in backticks.
     number : float or None
-        The number in the text that is to be set.
+        The number in the text that should be set.
     unit : str
+        Its unit.
     check : str
         The id of the check behind it.
     """
@@ -30,13 +31,13 @@ class Recommendation(NamedTuple):
 
 
 Advice = tuple[str, float] | None
-"""A text and its number; None where there is nothing to advise."""
+"""A text and its number; None if there is nothing to advise."""
 
 Adviser = Callable[[Any], Advice]
 
 
 class Rules:
-    """Rules of advice, asked in the order in which they are declared.
+    """Rules of advice, applied in the order in which they are declared.
 
     Examples
     --------
@@ -55,7 +56,7 @@ class Rules:
         self._rules: list[Callable[[Any], Recommendation | None]] = []
 
     def __call__(self, id: str, unit: str, check: str, *, always: bool = False) -> Callable[[Adviser], Adviser]:
-        """Declare a rule: a function that is asked where its check fails, or always."""
+        """Declare a rule: a function that is applied if its check fails, or always."""
 
         def declare(advise: Adviser) -> Adviser:
             def rule(case: Any) -> Recommendation | None:
@@ -68,5 +69,5 @@ class Rules:
         return declare
 
     def on(self, case: Any) -> list[Recommendation]:
-        """What they advise on a case, which knows the ids of the checks that are ``failing``; nothing twice."""
+        """The advice on a case, without repetitions; ``case.failing`` has the ids of the checks that failed."""
         return list(dict.fromkeys(given for rule in self._rules if (given := rule(case)) is not None))

@@ -1,4 +1,4 @@
-"""Causes of what gradients do that lie outside the recurrence: weights of zeros, and inputs far from unit size."""
+"""Causes of vanishing gradients outside the recurrence: weights of zeros, and inputs far from unit size."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from seqdyn.wrapper import Wrapper
 
 
 def cut_off(cell: Cell, name_of: Callable[[str], str] = str) -> str:
-    """Why no error can depend on an earlier state: weights that read the state, or hand it on, are all 0.
+    """Say whether errors cannot depend on earlier states, because the weights that read or pass on the state are all 0.
 
     Parameters
     ----------
     cell : Cell
+        The cell whose weights are examined.
     name_of : callable
-        What the user calls a parameter of the cell.
+        The user's name of a parameter of the cell.
 
     Returns
     -------
     str
-        Empty where it is not that.
+        Which weights are all 0; empty if there are none.
 
     Examples
     --------
@@ -39,8 +40,8 @@ def cut_off(cell: Cell, name_of: Callable[[str], str] = str) -> str:
     >>> cut_off(cell)
     "Nothing reads the state: the readout's weights `affine.weight` are all 0"
     """
-    reads, hands_on = (_readers(cell), "reads the state: the readout's"), (_carriers(cell), "hands the state on: the")
-    for weights, why in (reads, hands_on):
+    reads, carries = (_readers(cell), "reads the state: the readout's"), (_carriers(cell), "carries the state on: the")
+    for weights, why in (reads, carries):
         silent = ", ".join(f"`{name_of(name)}`" for name, weight in weights if not weight.any())
         if silent:
             return f"Nothing {why} weights {silent} are all 0"
@@ -48,7 +49,7 @@ def cut_off(cell: Cell, name_of: Callable[[str], str] = str) -> str:
 
 
 def _carriers(cell: Cell) -> Iterator[tuple[str, Tensor]]:
-    """What alone takes a state to the next one: a gated cell has its gates for it, too."""
+    """The weights that alone carry the state to the next step; a gated cell has its gates, too."""
     for place, part in cell.named_modules():
         if isinstance(part, Elman | Linear):
             own = "transition" if isinstance(part, Linear) else "recurrent_weight"
@@ -56,7 +57,7 @@ def _carriers(cell: Cell) -> Iterator[tuple[str, Tensor]]:
 
 
 def _readers(cell: Cell, place: str = "") -> Iterator[tuple[str, Tensor]]:
-    """What reads the state, from the output inwards."""
+    """The weights that read the state, from the output inwards."""
     if isinstance(cell, Readout):
         yield f"{place}affine.weight", cell.affine.weight
     elif isinstance(cell, Linear):
@@ -69,12 +70,12 @@ def _readers(cell: Cell, place: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def at_ends(gates: Mapping[str, GateStatistics] | None, saturation: Mapping[str, Saturation] | None) -> float:
-    """The share of values at an end of their range, of the gate or part of the state where it is largest; 0 of none.
+    """The largest share of values at an end of their range, over gates and bounded parts of the state; 0 without any.
 
     Parameters
     ----------
     gates, saturation : mapping, optional
-        As :func:`~seqdyn.dynamics.gates.gate_statistics` and :func:`~seqdyn.dynamics.gates.saturation` give them.
+        The results of :func:`~seqdyn.dynamics.gates.gate_statistics` and :func:`~seqdyn.dynamics.gates.saturation`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The checks of a report: each with an id that stays, a value, and the threshold it is held against."""
+"""The checks of a report: each has an id that never changes, a value and a threshold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 STATUSES = ("PASS", "WARN", "FAIL", "SKIPPED", "ERROR")
 
-MEASURED = {
+INSTRUMENT_NAMES = {
     "gradient": "Gradients",
     "lyapunov": "Lyapunov exponents",
     "parameters": "Gradients of single parameters",
@@ -15,24 +15,28 @@ MEASURED = {
     "recurrence": "Jacobians of one step",
     "saturation": "Ranges of the units",
 }
-"""What measurements are called in a sentence."""
+"""The names of measurements in a sentence."""
 
 
-class Check(NamedTuple):
-    """One check.
+class ReportCheck(NamedTuple):
+    """One check of a report.
 
     Attributes
     ----------
     id : str
-        Stable: GS001, GS002, …
+        GS001, GS002, …; it never changes.
     name : str
+        What the check demands.
     status : {"PASS", "WARN", "FAIL", "SKIPPED", "ERROR"}
+        The outcome.
     value, threshold : float or None
+        The number that was checked, and its limit.
     unit : str
+        The unit of both.
     message : str
-        What was found.
+        The finding in one sentence.
     section : str
-        Where in the report the numbers stand.
+        The section of the report that holds the numbers.
     """
 
     id: str
@@ -46,7 +50,7 @@ class Check(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a check came to."""
+    """The outcome of a check."""
 
     status: str
     value: float | None
@@ -54,8 +58,8 @@ class Answer(NamedTuple):
     message: str
 
 
-class Rule(NamedTuple):
-    """How a check is made; needs are names of measurements, without which it is skipped or in error."""
+class CheckRule(NamedTuple):
+    """How a check is made; without the measurements that it ``needs`` it is skipped or in error."""
 
     id: str
     name: str
@@ -64,40 +68,42 @@ class Rule(NamedTuple):
     needs: tuple[str, ...]
     judge: Callable[[Any], Answer]
 
-    def check(self, case: Any) -> Check:
-        """Judge a case, which has what was ``found``, and in it a dictionary of what ``failed``, and why."""
+    def check(self, case: Any) -> ReportCheck:
+        """Make the check; ``case.found`` has the measurements, and ``failed``, the reasons of failures by name."""
         status, value, threshold, message = self._answer(case)
-        return Check(self.id, self.name, status, value, threshold, self.unit, message, self.section)
+        return ReportCheck(self.id, self.name, status, value, threshold, self.unit, message, self.section)
 
     def _answer(self, case: Any) -> Answer:
         for need in self.needs:
             if need in case.found.failed:
                 return Answer("ERROR", None, None, case.found.failed[need])
             if getattr(case.found, need) is None:
-                return skipped(f"{MEASURED.get(need, need.replace('_', ' ').capitalize())} were not measured.")
+                return skipped(f"{INSTRUMENT_NAMES.get(need, need.replace('_', ' ').capitalize())} were not measured.")
         return self.judge(case)
 
 
-def rule(id: str, name: str, unit: str, section: str, *needs: str) -> Callable[[Callable[[Any], Answer]], Rule]:
-    """Make a rule of a function that judges a case."""
-    return lambda judge: Rule(id, name, unit, section, needs, judge)
+def check_rule(
+    id: str, name: str, unit: str, section: str, *needs: str
+) -> Callable[[Callable[[Any], Answer]], CheckRule]:
+    """Turn a function that judges a case into a rule."""
+    return lambda judge: CheckRule(id, name, unit, section, needs, judge)
 
 
-def counts(checks: Sequence[Check]) -> dict[str, int]:
-    """How many checks have each status; they add up to all of them."""
+def counts(checks: Sequence[ReportCheck]) -> dict[str, int]:
+    """The number of checks of every status."""
     return {status: sum(check.status == status for check in checks) for status in STATUSES}
 
 
 def skipped(why: str) -> Answer:
-    """A check that does not apply."""
+    """The outcome of a check that does not apply."""
     return Answer("SKIPPED", None, None, why)
 
 
-def at_most(value: float, threshold: float, message: str, bad: str = "WARN") -> Answer:
-    """PASS where the value does not exceed its threshold."""
+def pass_at_most(value: float, threshold: float, message: str, bad: str = "WARN") -> Answer:
+    """PASS if the value does not exceed its threshold."""
     return Answer("PASS" if value <= threshold else bad, value, threshold, message)
 
 
-def at_least(value: float, threshold: float, message: str, bad: str = "WARN") -> Answer:
-    """PASS where the value reaches its threshold."""
+def pass_at_least(value: float, threshold: float, message: str, bad: str = "WARN") -> Answer:
+    """PASS if the value reaches its threshold."""
     return Answer("PASS" if value >= threshold else bad, value, threshold, message)

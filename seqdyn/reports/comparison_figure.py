@@ -1,4 +1,4 @@
-"""The figure of a comparison: errors against the horizon, and the free runs of the best of two kinds."""
+"""The figure of a comparison: errors against the horizon, and the two best free runs."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-ROOM = 4.0
-"""Models whose error is so many times the median are beyond the upper edge, and so labelled."""
+TALLEST = 4.0
+"""Models with an error of this many times the median are beyond the upper edge, and get a label there."""
 
-LINE = 0.06
-"""The least distance of two labels, as a share of the height of the axes."""
+LABEL_DISTANCE = 0.06
+"""The smallest distance of two labels, as a share of the height of the axes."""
 
 
 def plot_comparison(comparison: Comparison, output: Any = None) -> Figure:
-    """Left: RMSE against the horizon, the free run at the right edge. Right: the best two free runs beside the data.
+    """Draw RMSE against the horizon (left, with the free run at the edge), and the two best free runs (right).
 
     Parameters
     ----------
     comparison : Comparison
+        The comparison.
     output : label, optional
-        Which output the free runs show; the first if None.
+        The output that the free runs show; None: the first.
 
     Returns
     -------
@@ -51,14 +52,14 @@ def plot_comparison(comparison: Comparison, output: Any = None) -> Figure:
     drawing, (left, right) = figure(columns=2, width=11.5, height=4.2)
     left.get_gridspec().set_width_ratios([1.0, 1.45])
     with matplotlib.rc_context(STYLE):
-        looks = _looks(comparison)
-        _draw_errors(left, comparison, looks)
-        _draw_runs(right, comparison, chosen, looks)
+        looks = _model_looks(comparison)
+        _draw_error_curves(left, comparison, looks)
+        _draw_free_runs(right, comparison, chosen, looks)
     return drawing
 
 
-def _looks(comparison: Comparison) -> dict[str, dict[str, Any]]:
-    """A colour a model, in order; grey dashes for a reference."""
+def _model_looks(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """The colour of every model, in order; grey dashes for a reference."""
     models = [name for name, run in comparison.runs.items() if run.kind in ("linear", "nonlinear")]
     looks: dict[str, dict[str, Any]] = {
         name: {"color": MODELS[number % len(MODELS)], "linestyle": "-"} for number, name in enumerate(models)
@@ -67,8 +68,8 @@ def _looks(comparison: Comparison) -> dict[str, dict[str, Any]]:
     return looks | {name: {"color": PALETTE["baseline"], "linestyle": "--"} for name in references}
 
 
-def _draw_errors(axes: Axes, comparison: Comparison, looks: dict[str, dict[str, Any]]) -> None:
-    """A line a model, and a dot for its free run, which the name stands beside."""
+def _draw_error_curves(axes: Axes, comparison: Comparison, looks: dict[str, dict[str, Any]]) -> None:
+    """Draw a line for every model, and a dot for its free run, with the name beside it."""
     horizons = np.array(comparison.split.horizons, dtype=np.float64)
     edge = horizons[-1] * max(2.0, (horizons[-1] / horizons[0]) ** 0.25)
     ends = {}
@@ -81,22 +82,22 @@ def _draw_errors(axes: Axes, comparison: Comparison, looks: dict[str, dict[str, 
         ends[name] = end
     finite = np.array([end for end in ends.values() if np.isfinite(end)])
     lines = [comparison.error(name, int(k)) for name in ends for k in horizons]
-    inside = [value for value in (*lines, *finite) if np.isfinite(value) and value <= ROOM * np.median(finite)]
+    inside = [value for value in (*lines, *finite) if np.isfinite(value) and value <= TALLEST * np.median(finite)]
     top = 1.08 * max(inside, default=1.0)
     axes.set(xscale="log", xlim=(0.85 * horizons[0], 1.12 * edge), ylim=(0.0, top))
     axes.set_xticks([*horizons, edge], [*(f"{k:.0f}" for k in horizons), "free\nrun"])
     axes.minorticks_off()
     unit = "RMSE" if len(comparison.split.outputs) == 1 else "RMSE, standard deviations"
     axes.set(title="Error against the horizon", xlabel="steps ahead", ylabel=unit)
-    _label_ends(axes, ends, looks, edge)
+    _label_free_runs(axes, ends, looks, edge)
 
 
-def _label_ends(axes: Axes, ends: dict[str, float], looks: dict[str, dict[str, Any]], edge: float) -> None:
-    """Names to the right, as near to the free runs as they can stand; those beyond the edge with their number."""
+def _label_free_runs(axes: Axes, ends: dict[str, float], looks: dict[str, dict[str, Any]], edge: float) -> None:
+    """Put the names to the right, as close to the free runs as possible; names beyond the edge get their number."""
     top = axes.get_ylim()[1]
     height = {name: min(end / top, 1.0) if np.isfinite(end) else 1.0 for name, end in ends.items()}
     names = sorted(height, key=lambda name: height[name])
-    places = spread_out(np.array([height[name] for name in names]), LINE)
+    places = spread_out(np.array([height[name] for name in names]), LABEL_DISTANCE)
     for name, place in zip(names, places - max(0.0, places[-1] - 1.0), strict=True):
         beyond = not ends[name] <= top
         axes.annotate(
@@ -112,8 +113,8 @@ def _label_ends(axes: Axes, ends: dict[str, float], looks: dict[str, dict[str, A
         )
 
 
-def _draw_runs(axes: Axes, comparison: Comparison, output: str, looks: dict[str, dict[str, Any]]) -> None:
-    """The scored rows of the first record: measured, and the best linear and nonlinear model in free run."""
+def _draw_free_runs(axes: Axes, comparison: Comparison, output: str, looks: dict[str, dict[str, Any]]) -> None:
+    """Draw the scored rows of the first record: measured, and the free runs of the best linear and nonlinear model."""
     runs = comparison.free_runs.xs(output, axis=1, level="output")
     first = runs[comparison.split.series == 0]
     times = first.index.get_level_values(-1) if isinstance(first.index, pd.MultiIndex) else first.index

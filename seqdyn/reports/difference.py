@@ -1,4 +1,4 @@
-"""Two reports beside each other: what a change of the model, or its training, has changed."""
+"""The comparison of two reports: the effect of a change of the model or its training."""
 
 from __future__ import annotations
 
@@ -8,44 +8,45 @@ from typing import Any
 
 import pandas as pd
 
-from seqdyn.reports.grids import Column, Grid
+from seqdyn.facts import fact_line, fact_table
 from seqdyn.reports.json_text import keep
+from seqdyn.reports.number_format import format_number
 from seqdyn.reports.page import Page, Section, render
 from seqdyn.reports.pointers import Content
-from seqdyn.reports.quantities import Quantity
-from seqdyn.reports.writing import written
+from seqdyn.reports.quantities import ReportQuantity
+from seqdyn.reports.table_layouts import Column, TableLayout
 
-SHOWN = 8
-"""Numbers that ``str`` shows; the frame has them all."""
+SHOWN_CHANGES = 8
+"""How many numbers ``str`` shows; the frame has them all."""
 
 ABSENT = "absent"
-"""The status of a check that one of two reports does not have."""
+"""The status of a check that only the other report has."""
 
-WHOLE = 10_000
-"""Tables of a difference show all their rows."""
+ALL_ROWS = 10_000
+"""A limit so high that tables show all their rows."""
 
 
 class ReportDifference(Mapping[str, Any]):
-    """One report beside another: a mapping of plain lists and dictionaries, ready for JSON but for ∞ and NaN.
+    """The comparison of two reports: a mapping of plain lists and dictionaries (which may hold ∞ and NaN).
 
-    Its keys are ``verdict``, ``checks`` (those whose status changed) and ``numbers`` (all single ones of either).
+    Its keys are ``verdict``, ``checks`` (those whose status changed) and ``numbers`` (all single numbers of either).
 
     Parameters
     ----------
     before, after : mapping
         The contents of the reports. Every check has an ``id``, a ``name``, a ``status`` and a ``value``.
-    quantities : sequence of Quantity
-        Of these the single numbers are compared, and those that have a name.
+    quantities : sequence of ReportQuantity
+        The quantities to compare: single numbers, and those with one number for every name.
     """
 
     title = "Before and after"
 
-    def __init__(self, before: Content, after: Content, quantities: Sequence[Quantity]) -> None:
+    def __init__(self, before: Content, after: Content, quantities: Sequence[ReportQuantity]) -> None:
         self.before, self.after = before, after
         self._content: dict[str, Any] = {
-            "verdict": {"before": _verdict(before), "after": _verdict(after)},
+            "verdict": {"before": _verdict_part(before), "after": _verdict_part(after)},
             "checks": list(_changed_checks(before, after)),
-            "numbers": list(_numbers(before, after, quantities)),
+            "numbers": list(_number_changes(before, after, quantities)),
         }
 
     def __getitem__(self, key: str) -> Any:
@@ -58,28 +59,47 @@ class ReportDifference(Mapping[str, Any]):
         return len(self._content)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._badge()}, {len(self['checks'])} checks changed)"
+        return fact_line(type(self).__name__, self._facts())
+
+    def _repr_html_(self) -> str:
+        changes = {one["id"]: f"{one['before']} → {one['after']}" for one in self["checks"]}
+        return fact_table(type(self).__name__, self._facts() | changes)
+
+    def _facts(self) -> dict[str, object]:
+        return {"verdict": self._badge(), "checks_changed": len(self["checks"])}
+
+    def summary(self) -> str:
+        """The comparison on one screen, as ``print`` shows it."""
+        return str(self)
 
     def __str__(self) -> str:
         changes = [f"{one['id']} {one['name']}: {one['before']} → {one['after']}" for one in self["checks"]]
         return "\n".join([self._headline(), *(changes or ["No check changed its status."]), *self._moved()])
 
     def to_frame(self) -> pd.DataFrame:
-        """Every number of both reports, and the difference.
+        """Every number of both reports with its difference.
 
         Returns
         -------
         DataFrame
             ``section``, ``quantity``, ``unit``, ``before``, ``after`` and ``difference`` (after − before); NaN where
-            a report does not have it.
+            a report does not have the number.
         """
         columns = ["section", "quantity", "unit", "before", "after", "difference"]
         return pd.DataFrame(self["numbers"], columns=columns).astype(dict.fromkeys(columns[3:], "float64"))
 
     def to_html(self, path: str | Path | None = None, *, minimal: bool = False) -> str:
-        """One standalone page, as that of a report, written to ``path``; ``minimal`` leaves the figures out."""
-        changed = [CHECKS.table(self)] if self["checks"] else []
-        how = "Those whose status changed." if changed else "No check changed its status."
+        """Return the comparison as one HTML page that needs no network and no script.
+
+        Parameters
+        ----------
+        path : path, optional
+            A file to write it to.
+        minimal : bool
+            Whether to leave out the figures.
+        """
+        changed = [CHANGED_CHECKS.table(self)] if self["checks"] else []
+        how = "The checks whose status changed." if changed else "No check changed its status."
         page = Page(
             title=self.title,
             badge=self._badge(),
@@ -90,7 +110,7 @@ class ReportDifference(Mapping[str, Any]):
             sections=[
                 *self._sections(minimal),
                 Section("checks", "Checks", how, (), changed),
-                Section("numbers", "Numbers", MISSING, (), [NUMBERS.table(self)], folded=True),
+                Section("numbers", "Numbers", NO_DIFFERENCE, (), [CHANGED_NUMBERS.table(self)], folded=True),
             ],
         )
         return keep(render(page), path)
@@ -102,61 +122,65 @@ class ReportDifference(Mapping[str, Any]):
         names = [self["verdict"][when]["name"] for when in ("before", "after")]
         return f"Still {names[0]}." if names[0] == names[1] else f"{self._badge()}."
 
-    def _verdicts(self) -> Grid:
-        return Grid("Verdicts", "/verdict", columns("verdict", name="verdict", severity="", reason=""), "report")
+    def _verdicts(self) -> TableLayout:
+        return TableLayout(
+            "Verdicts", "/verdict", entry_columns("verdict", name="verdict", severity="", reason=""), "report"
+        )
 
     def _sections(self, minimal: bool) -> list[Section]:
-        """What this kind of report compares besides."""
+        """Further sections of this kind of report."""
         return []
 
     def _moved(self) -> list[str]:
-        """The first of the numbers that moved, one a line."""
-        moved = [one for one in self["numbers"] if written(one["before"]) != written(one["after"])]
+        """The first numbers that changed, one in a line."""
+        moved = [one for one in self["numbers"] if format_number(one["before"]) != format_number(one["after"])]
         lines = [
-            f"{one['quantity']}: {written(one['before'])} → {written(one['after'])} {one['unit']}".rstrip()
-            for one in moved[:SHOWN]
+            f"{one['quantity']}: {format_number(one['before'])} → {format_number(one['after'])} {one['unit']}".rstrip()
+            for one in moved[:SHOWN_CHANGES]
         ]
-        return lines + ([f"{len(moved) - SHOWN} more numbers moved: to_frame()"] if len(moved) > SHOWN else [])
+        return lines + (
+            [f"{len(moved) - SHOWN_CHANGES} more numbers moved: to_frame()"] if len(moved) > SHOWN_CHANGES else []
+        )
 
 
-def columns(section: str, **headers: str) -> dict[str, Column]:
-    """Columns of a grid: the entries of a section, by their headers; an entry is its own header where that is empty."""
+def entry_columns(section: str, **headers: str) -> dict[str, Column]:
+    """Columns of a table from the entries of a section, by entry: the header, or "" to use the name of the entry."""
     return {header or name: f"/{section}/*/{name}" for name, header in headers.items()}
 
 
 def pair(before: float | None, after: float | None) -> dict[str, Any]:
-    """Both, and after − before; what is infinite in the same way has not changed."""
+    """Both numbers and after − before, which is 0 for equal infinities."""
     if before is None or after is None:
         return {"before": before, "after": after, "difference": None}
     return {"before": before, "after": after, "difference": 0.0 if before == after else after - before}
 
 
-def content_of(report: Any, name: str) -> Content:
-    """The content of what is a report, or the content of one."""
+def report_content(report: Any, name: str) -> Content:
+    """The content of a report, or the content itself if that is given."""
     found = getattr(report, "content", report)
     if not isinstance(found, Mapping) or not {"subject", "verdict", "checks"} <= set(found):
-        raise TypeError(f"{name} must be a report, or its content, got {type(report).__name__}.")
+        raise TypeError(f"{name} must be a report or its content, got {type(report).__name__}.")
     return found
 
 
-MISSING = "After − before; what one report lacks has no difference."
+NO_DIFFERENCE = "After − before; a number that one report lacks has no difference."
 
-CHECKS = Grid(
+CHANGED_CHECKS = TableLayout(
     "Changed checks",
     "/checks",
-    columns("checks", id="", name="check", before="", after="", value_before="", value_after=""),
-    most=WHOLE,
+    entry_columns("checks", id="", name="check", before="", after="", value_before="", value_after=""),
+    most=ALL_ROWS,
 )
 
-NUMBERS = Grid(
+CHANGED_NUMBERS = TableLayout(
     "Single numbers",
     "/numbers",
-    columns("numbers", quantity="", before="", after="", difference="", unit=""),
-    most=WHOLE,
+    entry_columns("numbers", quantity="", before="", after="", difference="", unit=""),
+    most=ALL_ROWS,
 )
 
 
-def _verdict(content: Content) -> dict[str, Any]:
+def _verdict_part(content: Content) -> dict[str, Any]:
     return {key: content["verdict"][key] for key in ("name", "severity", "reason")}
 
 
@@ -170,8 +194,8 @@ def _changed_checks(before: Content, after: Content) -> Iterator[dict[str, Any]]
             yield own | statuses | {"value_before": old.get("value"), "value_after": new.get("value")}
 
 
-def _numbers(before: Content, after: Content, quantities: Sequence[Quantity]) -> Iterator[dict[str, Any]]:
-    """The single numbers of either report, and those that have a name."""
+def _number_changes(before: Content, after: Content, quantities: Sequence[ReportQuantity]) -> Iterator[dict[str, Any]]:
+    """The single numbers of either report, and the numbers by name."""
     for quantity in quantities:
         if quantity.label and [axis.column for axis in quantity.axes] in ([], ["name"]):
             first, second = (dict(quantity.entries(content)) for content in (before, after))

@@ -1,11 +1,12 @@
-"""What the figures of reports share: numbers that may be infinite, axes of lags, legends, and names that fit.
+"""What the figures of reports share: numbers that may be infinite, axes of lags, legends and short names.
 
-A norm of 0 has the logarithm −∞: a triangle at the lower edge marks it, and the line breaks off there.
+A norm of 0 has the logarithm −∞: a triangle at the lower edge marks it, and the line is interrupted there.
 """
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -17,45 +18,49 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from matplotlib.transforms import ScaledTranslation
 
 from seqdyn.figures import PALETTE, STYLE, figure
+from seqdyn.reports.number_format import format_number
 from seqdyn.reports.pointers import Content, look_up, matches
-from seqdyn.reports.writing import written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
-Draw = Callable[[Axes, Content], str]
-"""Draws one panel from a report, and says in a sentence with its numbers what it shows."""
+DrawPanel = Callable[[Axes, Content], str]
+"""Draws one panel of a report, and returns a caption with its numbers."""
 
-WIDTH = 5.2
-"""Inches: narrow, so that the letters can still be read where a telephone shrinks the figure to its own width."""
+FIGURE_WIDTH = 5.2
+"""In inches: so narrow that the letters stay readable on a telephone."""
 FLAT = 4.0
-"""The ratio of the largest number to the least up to which an axis stays linear."""
-POINTS = 100
-"""Points of a curve that are drawn, at most about: the extremes of every stretch stay."""
+"""An axis stays linear up to this ratio of the largest number to the smallest."""
+CURVE_POINTS = 100
+"""About how many points of a curve are drawn at most: the extremes of every part of it are kept."""
 NAME_WIDTH = 22
-"""Letters of a name that are shown."""
+"""How many letters of a name are shown."""
+
+SEVERITY_COLOURS = {"PASS": "#00664B", "WARN": "#8A5A00", "FAIL": "#B3261E"}
+"""The colour of a verdict, dark enough to be read on white."""
 
 
-class Drawing(NamedTuple):
-    """A figure of a report; a call gives it with its caption.
+class ReportFigure(NamedTuple):
+    """A figure of a report; calling it with a content returns the figure and its caption.
 
     Attributes
     ----------
     name : str
+        Its name.
     needs : tuple of str
-        Places of the report, one of which has to be filled.
+        Places of the content, at least one of which must be filled.
     draw : callable
-        Draws it on axes.
+        Draws the figure on axes, and returns its caption.
     height : float
         In inches.
     rows : str
-        Where the names stand that have a row of it each, 0.3 inches higher; "" if none do.
+        The place of the names that have a row of the figure each, 0.3 inches high; "" if there are none.
     """
 
     name: str
     needs: tuple[str, ...]
-    draw: Draw
+    draw: DrawPanel
     height: float = 3.0
     rows: str = ""
 
@@ -64,24 +69,24 @@ class Drawing(NamedTuple):
         return any(bool(value) for need in self.needs for _, value in matches(content, need))
 
     def __call__(self, content: Content) -> tuple[Figure, str]:
-        """The figure and its caption.
+        """Return the figure and its caption.
 
         Raises
         ------
         ValueError
-            If what it needs was not computed.
+            If nothing that it needs was computed.
         """
         if not self.drawable(content):
             where = " or ".join(self.needs)
-            raise ValueError(f"The report has nothing at {where}: it was not computed, so there is nothing to draw.")
+            raise ValueError(f"There is nothing to draw: the report has nothing at {where}, since it was not computed.")
         height = self.height + 0.3 * len(look_up(content, self.rows) or ()) if self.rows else self.height
-        drawn, axes = figure(width=WIDTH, height=height)
+        drawn, axes = figure(width=FIGURE_WIDTH, height=height)
         with matplotlib.rc_context(STYLE):
             words = self.draw(axes, content)
         return drawn, words
 
 
-def drawing(
+def report_figure(
     *needs: str,
     title: str = "",
     x: str = "",
@@ -90,14 +95,14 @@ def drawing(
     columns: int = 2,
     height: float = 3.0,
     rows: str = "",
-) -> Callable[[Draw], Drawing]:
-    """Make a figure of a function that draws a panel; it is named after the function.
+) -> Callable[[DrawPanel], ReportFigure]:
+    """Turn a function that draws a panel into a figure, which gets the name of the function.
 
-    The panel comes with the title, the labels of the axes and, if asked for, a line at 0; the function may set others.
-    A legend of so many columns stands below what has labels.
+    The panel has a title, labels of the axes and, if asked for, a line at 0; the function may replace them. A legend
+    with ``columns`` columns stands below.
     """
 
-    def figure_of(draw: Draw) -> Drawing:
+    def figure_of(draw: DrawPanel) -> ReportFigure:
         @wraps(draw)
         def panel(axes: Axes, content: Content) -> str:
             axes.set(title=title, xlabel=x, ylabel=y)
@@ -107,29 +112,62 @@ def drawing(
             legend_below(axes, columns)
             return words
 
-        return Drawing(draw.__name__, needs, panel, height, rows)
+        return ReportFigure(draw.__name__, needs, panel, height, rows)
 
     return figure_of
 
 
+def overview_figure(drawings: Sequence[ReportFigure], content: Content, lines: Sequence[str], severity: str) -> Figure:
+    """Several figures in one, two in a row, under the verdict.
+
+    Parameters
+    ----------
+    drawings : sequence of ReportFigure
+        Figures of what was not computed are left out.
+    content : mapping
+        The report.
+    lines : sequence of str
+        The title, above the figures.
+    severity : {"PASS", "WARN", "FAIL"}
+        Sets the colour of the lines.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    there = [one for one in drawings if one.drawable(content)]
+    rows, columns = max(1, (len(there) + 1) // 2), 1 if len(there) < 2 else 2
+    drawing, axes = figure(rows, columns, width=11.0 if columns == 2 else 7.5, height=4.3 * rows + 0.9)
+    panels = list(np.ravel(np.asarray(axes)))
+    wrapped = [part for line in lines for part in textwrap.wrap(line.replace("`", ""), 120 if columns == 2 else 75)]
+    with matplotlib.rc_context(STYLE):
+        for panel, one in zip(panels, there, strict=False):
+            one.draw(panel, content)
+        for panel in panels[len(there) :]:
+            panel.remove()
+        colour = SEVERITY_COLOURS.get(severity, PALETTE["data"])
+        drawing.suptitle(literal("\n".join(wrapped)), x=0.01, ha="left", fontsize=12.0, color=colour)
+    return drawing
+
+
 def numbers(values: Any) -> Array:
-    """Floats; None is NaN."""
+    """Values as floats; None becomes NaN."""
     return np.asarray(values, dtype=object).astype(np.float64)
 
 
-def finite(values: Array) -> Array:
-    """NaN in place of infinities."""
+def without_infinities(values: Array) -> Array:
+    """The values, with NaN in place of infinities."""
     return np.where(np.isfinite(values), values, np.nan)
 
 
 def curve(axes: Axes, places: Array, values: Array, limits: tuple[float, float] | None = None, **look: Any) -> None:
-    """A curve of the points that draw it: all, or the least and the largest of every stretch, and the ends.
+    """Draw a curve by all its points, or, if it is long, by its ends and the extremes of every part.
 
-    Within limits a triangle at their edge marks what is infinite: a norm of 0, or one that overflows.
+    If there are limits, a triangle at an edge marks an infinite value: a norm of 0, or one that overflows.
     """
     kept = _thinned(values)
     marker = "o" if len(places) < 3 else None
-    axes.plot(places[kept], finite(values)[kept], **({"marker": marker, "markersize": 4.0} | look))
+    axes.plot(places[kept], without_infinities(values)[kept], **({"marker": marker, "markersize": 4.0} | look))
     for beyond, triangle, edge in ((-np.inf, "v", 0), (np.inf, "^", 1)):
         if limits is not None and (chosen := values == beyond).any():
             edges = np.full(chosen.sum(), limits[edge])
@@ -137,7 +175,7 @@ def curve(axes: Axes, places: Array, values: Array, limits: tuple[float, float] 
 
 
 def limits_of(rows: Sequence[Any]) -> tuple[float, float]:
-    """From the least to the largest finite value and 0, with a margin."""
+    """The range of all finite values and 0, with a margin."""
     values = np.concatenate([numbers(row).ravel() for row in rows])
     known = values[np.isfinite(values)]
     low, high = min(0.0, known.min(initial=0.0)), max(0.0, known.max(initial=0.0))
@@ -148,10 +186,10 @@ def limits_of(rows: Sequence[Any]) -> tuple[float, float]:
 def draw_band(
     axes: Axes, found: Mapping[str, Any], label: str, colour: str, limits: tuple[float, float], linestyle: str = "-"
 ) -> None:
-    """Median, quartiles and 5 to 95 % of norms by lag; bands that reach −∞ go to the lower edge."""
+    """Draw the median, the quartiles and 5 to 95 % of norms by lag; bands that reach −∞ end at the lower edge."""
     lags = numbers(found["lags"])
     quantiles = {name: numbers(values) for name, values in found["quantiles"].items()}
-    kept = _thinned(quantiles["p50"], POINTS // 2)
+    kept = _thinned(quantiles["p50"], CURVE_POINTS // 2)
     for low, high, strength in (("p05", "p95", 0.13), ("p25", "p75", 0.25)):
         if linestyle == "-" and {low, high} <= set(quantiles):
             below, above = (np.clip(quantiles[name][kept], *limits) for name in (low, high))
@@ -162,7 +200,7 @@ def draw_band(
 
 
 def draw_curves(axes: Axes, curves: Sequence[tuple[Any, str, str, str]], required: int) -> tuple[float, float]:
-    """Norms by lag, each with its label, colour and line, and the required lag; the limits of the y axis come back."""
+    """Draw norms by lag, each with its label, colour and line style, and the required lag; return the y limits."""
     limits = limits_of([values for found, *_ in curves for values in found["quantiles"].values()])
     for found, label, colour, line in curves:
         draw_band(axes, found, label, colour, limits, line)
@@ -174,7 +212,7 @@ def draw_curves(axes: Axes, curves: Sequence[tuple[Any, str, str, str]], require
 
 
 def mark(axes: Axes, label: str, x: float | None = None, y: float | None = None, linestyle: str = "--") -> None:
-    """A line at a number that something is held against, upright or level."""
+    """Draw a labelled vertical or horizontal line at a threshold."""
     look: dict[str, Any] = {"color": PALETTE["data"], "linestyle": linestyle, "linewidth": 1.2, "label": label}
     if x is not None:
         axes.axvline(x, **look)
@@ -183,7 +221,7 @@ def mark(axes: Axes, label: str, x: float | None = None, y: float | None = None,
 
 
 def scale_by_lag(axes: Axes, last: float, limits: tuple[float, float]) -> None:
-    """Lags by powers of two, where the first steps, which matter most, have room."""
+    """Scale the x axis by powers of two, so that the first lags, which matter most, have room."""
     axes.set_xscale("log", base=2)
     axes.set(xlim=(0.93, max(2.0, last) * 1.08), ylim=limits)
     powers = [2.0**power for power in range(int(np.log2(max(2.0, last))) + 1)]
@@ -193,23 +231,23 @@ def scale_by_lag(axes: Axes, last: float, limits: tuple[float, float]) -> None:
 
 
 def scale_by_power(axes: Axes) -> None:
-    """A logarithmic y axis with plain numbers, where the numbers span more than it takes to see them side by side."""
+    """Make the y axis logarithmic, with plain numbers, if the values span a large range."""
     low, high = axes.dataLim.intervaly
     if not (0 < low < math.inf and high > FLAT * low):
         return
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=7))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: written(float(value))))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_number(float(value))))
 
 
 def whole_steps(axes: Axes) -> None:
-    """Ticks at whole numbers."""
+    """Put the ticks of the x axis at whole numbers."""
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def draw_map(axes: Axes, values: Array, limits: tuple[float, float], label: str, colours: str, **look: Any) -> None:
-    """A table of numbers as colours, with a bar beside it; grey is no number, an end of the bar what lies beyond it."""
+    """Draw a table of numbers as colours with a colour bar; NaN is grey, values beyond the limits are clipped."""
     beyond = int(np.isneginf(values).any()) + 2 * int(np.isposinf(values).any())
     shades = matplotlib.colormaps[colours].with_extremes(bad="#E6E6E6")
     limited = np.ma.masked_invalid(np.clip(values, *limits))
@@ -222,14 +260,14 @@ def draw_map(axes: Axes, values: Array, limits: tuple[float, float], label: str,
 
 
 def name_places(axes: Axes, labels: Sequence[Any], shift: float = 0.0) -> None:
-    """A label for every place of the x axis; every second one where there are many."""
+    """Label every place of the x axis, or every second one if there are many."""
     axes.set_xticks(np.arange(len(labels)) + shift, [str(label) for label in labels])
     for place, label in enumerate(axes.get_xticklabels()):
         label.set_visible(len(labels) <= 11 or place % 2 == 0)
 
 
 def legend_below(axes: Axes, columns: int) -> None:
-    """Below the panel, where it hides nothing."""
+    """Put the legend below the panel, where it hides nothing."""
     if axes.get_legend_handles_labels()[0]:
         below = ScaledTranslation(0.0, -0.48, _whole(axes).dpi_scale_trans)  # room for the labels of the axis
         placed: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.0, 0.0), "borderaxespad": 0.0}
@@ -238,19 +276,19 @@ def legend_below(axes: Axes, columns: int) -> None:
 
 
 def short(name: str) -> str:
-    """A name that fits: whitespace is one space, the middle of a long one is left out."""
+    """A name with single spaces, and without its middle if it is long."""
     flat = " ".join(str(name).split())
     half = (NAME_WIDTH - 1) // 2
     return literal(flat if len(flat) <= NAME_WIDTH else f"{flat[:half]}…{flat[-half:]}")
 
 
 def literal(text: str) -> str:
-    """A text that matplotlib neither reads as mathematics nor hides."""
+    """A text that matplotlib shows as it is, neither as mathematics nor hidden because of a leading underscore."""
     shown = text.replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def _thinned(values: Array, most: int = POINTS) -> Array:
+def _thinned(values: Array, most: int = CURVE_POINTS) -> Array:
     if len(values) <= most:
         return np.arange(len(values))
     kept = {0, len(values) - 1}

@@ -1,4 +1,4 @@
-"""What a verdict on gradients is made of, and the thresholds it is held against."""
+"""The numbers that decide the verdict on gradients, and their thresholds."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqdyn.reports.bootstrap_median import Estimate
-from seqdyn.reports.finite import Broken
+from seqdyn.reports.bootstrap import Estimate
+from seqdyn.reports.non_finite import NonFinite
 
-ROUNDING = 1e-9
-"""Nats per step up to which an exponent above 0 is taken for rounding."""
+EXPONENT_ROUNDING = 1e-9
+"""An exponent up to this, in nats per step, counts as 0."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where a gradient counts as vanished or exploded; all of them are our own choice, and yours to change.
+    """The values beyond which a gradient counts as vanishing or exploding; they are our choice, and can be changed.
 
     Attributes
     ----------
     vanishing_warn, vanishing_fail : float
         log₁₀ of what is left of a gradient. Below −7 it is lost in the rounding of float32 sums.
     exploding_warn, exploding_fail : float
-        log₁₀ of its growth.
+        log₁₀ of the growth of a gradient.
     transient : float
-        log₁₀ of a growth that dies again.
+        log₁₀ of a growth that decays again.
     saturated, clipped : float in (0, 1)
-        Shares of gate values at their ends, and of training steps that were clipped.
+        The share of gate values at an end of their range, and of training steps that were clipped.
     truncated : float in (0, 1)
-        Share of the gradient that truncation leaves out.
+        The share of the gradient that truncation leaves out.
     """
 
     vanishing_warn: float = -3.0
@@ -58,46 +58,51 @@ class Thresholds:
             )
 
     def side(self, value: float) -> str:
-        """On which side of the thresholds a log₁₀ lies."""
+        """Whether a log₁₀ is "OK", "VANISHING" or "EXPLODING"."""
         if np.isnan(value) or value > self.exploding_warn:
             return "EXPLODING"
         return "VANISHING" if value < self.vanishing_warn else "OK"
 
     def severity(self, value: float) -> str:
-        """PASS, WARN or FAIL."""
+        """Whether a log₁₀ is a "PASS", a "WARN" or a "FAIL"."""
         if self.side(value) == "OK":
             return "PASS"
         return "WARN" if self.vanishing_fail <= value <= self.exploding_fail else "FAIL"
 
 
 class Evidence(NamedTuple):
-    """What the verdict is made of, norms as log₁₀.
+    """The numbers that decide the verdict; norms are log₁₀.
 
     Attributes
     ----------
     lag : int
-        K.
+        The required lag K, in steps.
     gradient, product : Estimate
-        L and G.
+        L and G, with their intervals.
     spread : tuple of float
         The 5 % and 95 % quantiles of L over sequences and errors.
     rows, longest, values : int
-        Steps of all sequences together, the longest lag that could be measured, and errors at the required lag.
-    peak, peak_lag
-        The largest median log₁₀ ‖P‖ over all lags.
-    exponent, exponent_error, growth : float
-        λ₁ and its standard error, NaN where they were not computed; of a system that runs alone, ln of how much its
-        states grow from the first half of the run to the second.
-    broken : Broken or None
-        What was not finite, why, and where it begins.
+        The steps of all sequences together, the longest lag that can be measured, and the errors at the required lag.
+    peak, peak_lag : float, int
+        The largest median log₁₀ ‖P‖ over all lags, and its lag.
+    exponent, exponent_error : float
+        λ₁ and its standard error, nats per step; NaN where they were not computed.
+    autonomous : bool
+        Whether the system runs without inputs.
+    growth : float
+        For an autonomous system, ln of how much its states grow from the first half of the run to the second.
+    non_finite : NonFinite or None
+        What is not finite, why, and where it begins.
     bptt_length : int or None
-        Where backpropagation is cut in training.
+        The length of truncated backpropagation in training.
     guessed : bool
-        Whether nobody said K.
+        Whether K is a guess, because the user did not give it.
     cut_off : str
         Why no error depends on an earlier state, where that is known; else empty.
     at_ends : float
-        Where inputs are far from unit size, the share of gates or units at an end of their range; else 0.
+        The share of gates or units at an end of their range, if inputs are far from unit size; else 0.
+    stopped : bool
+        Whether the user stopped the report before the gradient was measured.
     """
 
     lag: int
@@ -113,24 +118,25 @@ class Evidence(NamedTuple):
     autonomous: bool
     growth: float = 0.0
     values: int = 1000
-    broken: Broken | None = None
+    non_finite: NonFinite | None = None
     bptt_length: int | None = None
     guessed: bool = False
     cut_off: str = ""
     at_ends: float = 0.0
+    stopped: bool = False
 
     @property
     def chaotic(self) -> bool:
-        """Whether the system alone parts neighbours and yet stays bounded: gradients grow in any good model of it."""
-        parts = self.autonomous and self.exponent - 2 * self.exponent_error > ROUNDING
-        return parts and self.growth < self.exponent * self.rows / 4  # else the states themselves grow at that rate
+        """Whether the autonomous system is chaotic: λ₁ > 0, and the states stay bounded."""
+        diverges = self.autonomous and self.exponent - 2 * self.exponent_error > EXPONENT_ROUNDING
+        return diverges and self.growth < self.exponent * self.rows / 4  # else the states themselves grow at that rate
 
     @property
     def truncated(self) -> bool:
-        """Whether backpropagation is too short for any error to teach what came K steps before: that takes K + 1."""
+        """Whether backpropagation is cut before it reaches K steps back, which takes a length of K + 1."""
         return self.bptt_length is not None and self.bptt_length <= self.lag
 
     @property
     def decays(self) -> bool:
-        """Whether disturbances that have grown die again."""
-        return self.peak_lag < self.lag if np.isnan(self.exponent) else self.exponent <= ROUNDING
+        """Whether disturbances that have grown decay again."""
+        return self.peak_lag < self.lag if np.isnan(self.exponent) else self.exponent <= EXPONENT_ROUNDING

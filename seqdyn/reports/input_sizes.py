@@ -1,4 +1,4 @@
-"""How large the inputs of a recurrence are, and code that centres and scales them, in the form they were given in."""
+"""The size of the inputs of a recurrence, and code that centres and scales the user's X."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqdyn.cell import Cell
 from seqdyn.cells.linear import Linear
-from seqdyn.composition import Stack, Wrapper
-from seqdyn.dynamics.trajectory import double, measured, rows_of
+from seqdyn.composition import Stack
+from seqdyn.dynamics.trajectory import double, float64_copy, rows_of
 from seqdyn.row_modules import Encoded
+from seqdyn.wrapper import Wrapper
 
-FAR = 5.0
-"""Mean or scale of an input from which it is far from unit: it drives gates and units to the ends of their range."""
+FAR_FROM_UNIT = 5.0
+"""An input with a larger mean or scale is far from unit size: it drives gates and units to the ends of their range."""
 
 NORMALISING = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.BatchNorm1d)
-"""What makes its inputs of unit size, wherever it stands inside a step."""
+"""Modules that bring their inputs to unit size, wherever they are inside a step."""
 
 
 class Sizes(NamedTuple):
-    """Mean and scale of what a recurrence sees.
+    """The mean and scale of the inputs of a recurrence.
 
     Attributes
     ----------
     mean, scale : Tensor, shape (inputs,)
+        The mean and the standard deviation of every input.
     encoded : bool
-        Whether an encoder made them of the inputs.
+        Whether these are outputs of an encoder, and not the inputs themselves.
     """
 
     mean: Tensor
@@ -39,24 +41,25 @@ class Sizes(NamedTuple):
 
     @property
     def largest(self) -> Tensor:
-        """The larger of the two, of every input."""
+        """The larger of |mean| and scale, for every input."""
         return torch.maximum(self.mean.abs(), self.scale)
 
 
 def input_sizes(cell: Cell, x: Any) -> Sizes | None:
-    """The sizes of what the first recurrence of a cell sees, behind encoders and the like.
+    """Measure the inputs of the first recurrence of a cell, behind encoders and other wrappers.
 
     Parameters
     ----------
     cell : Cell
+        It is run as a float64 copy.
     x : tree, leaves (sequences, steps, *inputs)
         The inputs as the cell takes them.
 
     Returns
     -------
     Sizes or None
-        None where inputs are no plain finite numbers, or their size does not matter: to a linear recurrence, or to one
-        that normalises them itself.
+        None if the inputs are not plain finite numbers, or if their size does not matter, because the recurrence is
+        linear or normalises them itself.
 
     Examples
     --------
@@ -69,7 +72,7 @@ def input_sizes(cell: Cell, x: Any) -> Sizes | None:
     """
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() != 3 or not x.shape[2]:
         return None
-    inner: Any = measured(cell)
+    inner: Any = float64_copy(cell)
     seen, encoded = double(x), False
     with torch.no_grad():
         while isinstance(inner, Wrapper | Stack):
@@ -84,17 +87,17 @@ def input_sizes(cell: Cell, x: Any) -> Sizes | None:
 
 
 def scaling_code(X: Any) -> str:
-    """How to centre and scale these sequences by scikit-learn's StandardScaler, which leaves constant features at 0.
+    """Write code that centres and scales X by scikit-learn's StandardScaler, which leaves constant features at 0.
 
     Parameters
     ----------
     X : container of sequences
-        As a model was given it.
+        The argument of a model.
 
     Returns
     -------
     str
-        Code for arrays, tensors, packed sequences, lists of them and tables; words for anything else.
+        Code for arrays, tensors, packed sequences, lists of these and DataFrames; words for anything else.
 
     Examples
     --------

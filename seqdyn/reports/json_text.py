@@ -1,6 +1,6 @@
-"""A report as JSON: what comes back is what went in, to the last bit.
+"""Reports as JSON: reading what was written gives the same content, to the last bit.
 
-JSON knows no infinity: ∞, −∞ and NaN become the strings "inf", "-inf" and "nan", and a text that reads like one of them
+JSON has no infinity: ∞, −∞ and NaN become the strings "inf", "-inf" and "nan", and a text that looks like one of them
 is written with a backslash before it.
 """
 
@@ -17,18 +17,18 @@ from seqdyn.reports.pointers import Content, pointer
 
 
 class Schema(NamedTuple):
-    """What kind of report a text holds.
+    """The kind of a report, and its sections.
 
     Attributes
     ----------
     name : str
-        As it stands in the text.
+        The kind, as JSON names it.
     title : str
-        In words, with its article.
+        The kind in words, with an article.
     version : int
-        The newest that can be read.
+        The newest version that can be read.
     sections : dict of str to tuple of types
-        What it has; a section that may be None may also be missing.
+        The types of every section; a section that may be None may also be missing.
     """
 
     name: str
@@ -38,14 +38,14 @@ class Schema(NamedTuple):
 
 
 def to_json(content: Content, indent: int | None = 2) -> str:
-    """A report as JSON: keys sorted, and the same text for the same content.
+    """Write a report as JSON with sorted keys: the same content gives the same text.
 
     Parameters
     ----------
     content : mapping
-        The report.
+        The content of a report.
     indent : int, optional
-        Spaces a level; None for one line.
+        Spaces for every level; None for one line.
 
     Returns
     -------
@@ -55,25 +55,25 @@ def to_json(content: Content, indent: int | None = 2) -> str:
     Raises
     ------
     TypeError
-        If there is something in it that is no text, number, list or dictionary; the message says where.
+        If something in it is not a text, number, list or dictionary; the message says where.
 
     Examples
     --------
     >>> to_json({"peak": float("inf"), "model": "inf"}, indent=None)
     '{"model": "\\\\\\\\inf", "peak": "inf"}'
     """
-    return json.dumps(_plain(content, ""), indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return json.dumps(_to_plain(content, ""), indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
 def from_json(text: str, schema: Schema) -> dict[str, Any]:
-    """Read what :func:`to_json` wrote; the numbers are the same to the last bit.
+    """Read a report that :func:`to_json` wrote; the numbers are the same to the last bit.
 
     Parameters
     ----------
     text : str
-        JSON.
+        The JSON.
     schema : Schema
-        What is expected.
+        The kind of report that is expected.
 
     Returns
     -------
@@ -83,14 +83,14 @@ def from_json(text: str, schema: Schema) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        If it is no text.
+        If ``text`` is not a str.
     ValueError
-        If it is not JSON, not such a report, or one of a newer version.
+        If it is not JSON, not such a report, or of a newer version.
     """
     if not isinstance(text, str):
         raise TypeError(f"from_json reads a text, got {type(text).__name__}: read a file with path.read_text().")
     try:
-        content = _restored(json.loads(text, parse_constant=_refuse))
+        content = _restored(json.loads(text, parse_constant=_refuse_constant))
     except (ValueError, RecursionError) as error:
         hint = "" if "{" in text else f" To read a file, give pathlib.Path({text[:80]!r})."
         raise ValueError(f"This is not the JSON of {schema.title}: {error}.{hint}") from error
@@ -99,12 +99,12 @@ def from_json(text: str, schema: Schema) -> dict[str, Any]:
     return dict(content)
 
 
-def exact(value: Any) -> str:
-    """A number with all its digits, as JSON holds it.
+def exact_number(value: Any) -> str:
+    """Write a number with all its digits, as in the JSON.
 
     Examples
     --------
-    >>> exact(0.1), exact(3), exact(float("inf")), exact(None)
+    >>> exact_number(0.1), exact_number(3), exact_number(float("inf")), exact_number(None)
     ('0.1', '3', 'inf', 'null')
     """
     if isinstance(value, float) and not math.isfinite(value):
@@ -113,14 +113,14 @@ def exact(value: Any) -> str:
 
 
 def keep(text: str, path: str | Path | None) -> str:
-    """Write a text to a file, if there is one to be written; it comes back either way."""
+    """Write a text to a file if a path is given, and return the text."""
     if path is not None:
         Path(path).write_text(text, encoding="utf-8")
     return text
 
 
-def _plain(value: Any, where: str) -> Any:
-    """What JSON can hold."""
+def _to_plain(value: Any, where: str) -> Any:
+    """The value as JSON can hold it."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
@@ -129,10 +129,10 @@ def _plain(value: Any, where: str) -> Any:
         return f"\\{value}" if _ESCAPED.fullmatch(value) else value
     if isinstance(value, Mapping):
         if all(isinstance(key, str) for key in value):
-            return {key: _plain(one, where + pointer(key)) for key, one in value.items()}
+            return {key: _to_plain(one, where + pointer(key)) for key, one in value.items()}
         raise TypeError(f"The keys at {where or '/'} must be texts, got {[*value][:5]}: JSON knows no others.")
     if isinstance(value, list):
-        return [_plain(one, f"{where}/{place}") for place, one in enumerate(value)]
+        return [_to_plain(one, f"{where}/{place}") for place, one in enumerate(value)]
     raise TypeError(f"{where or '/'} is a {type(value).__name__}: JSON takes texts, numbers, lists and dictionaries.")
 
 
@@ -145,7 +145,7 @@ def _symbol(value: float) -> str:
 
 
 def _restored(value: Any) -> Any:
-    """The inverse of :func:`_plain`."""
+    """The inverse of :func:`_to_plain`."""
     if isinstance(value, str):
         found = _NUMBERS.get(value)
         return found if found is not None else value[1:] if _ESCAPED.fullmatch(value) else value
@@ -154,8 +154,8 @@ def _restored(value: Any) -> Any:
     return [_restored(one) for one in value] if isinstance(value, list) else value
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"it has the bare word {constant}, which is no JSON; a report writes it as a text")
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"it has the bare word {constant}, which is not JSON; a report writes it as a string")
 
 
 def _check_schema(content: Any, expected: Schema) -> None:

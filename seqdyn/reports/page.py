@@ -1,9 +1,9 @@
-"""A report as one HTML file that needs nothing else: no network, no script, no font.
+"""A report as one HTML file that needs no network, script or font.
 
-A page is a verdict, what to do, and sections of a sentence that says how to read them, figures and tables. A section
-may be folded: its heading is shown, and the rest on a click. The template escapes every text, so a name may hold
-anything; what stands between backticks is set as code. A number stands in a table as a :class:`Number`, with all its
-digits and its place in the report's JSON: the page shows what the JSON holds, and a test compares them.
+A page has a verdict, advice, and sections with a sentence on how to read them, figures and tables. Of a folded section
+only the heading is shown until it is clicked. The template escapes every text; text between backticks is set as code.
+A number in a table is a :class:`Number` with all its digits and its place in the report's JSON, so that a test can
+compare the page with the JSON.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from seqdyn.figures import STYLE
-from seqdyn.reports.json_text import exact
-from seqdyn.reports.writing import written
+from seqdyn.reports.json_text import exact_number
+from seqdyn.reports.number_format import format_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LARGEST = 16_000
-"""Bytes of a drawing that stays one; a larger one becomes an image."""
-SHARP = 100
-"""Dots per inch of such an image."""
-COLOURS = 32
-"""Colours of such an image."""
+LARGEST_SVG = 16_000
+"""In bytes: a larger vector graphic becomes an image."""
+IMAGE_DPI = 100
+"""The resolution of such an image, in dots per inch."""
+PALETTE_SIZE = 32
+"""How many colours such an image has."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number of the report, where it stands there, and what is written before it ("≥ ")."""
+    """A number of the report, its place in the JSON, and a sign to write before it, such as "≥ "."""
 
     value: Any
     pointer: str = ""
@@ -49,44 +49,44 @@ class Number:
 
     @property
     def shown(self) -> str:
-        """With 4 digits."""
-        return self.before + written(self.value)
+        """The number with 4 digits."""
+        return self.before + format_number(self.value)
 
     @property
     def exact(self) -> str:
-        """With all digits."""
-        return exact(self.value)
+        """The number with all its digits."""
+        return exact_number(self.value)
 
 
 @dataclass(frozen=True)
 class Status:
-    """What a check came to."""
+    """The status of a check."""
 
     word: str
     kind: ClassVar[str] = "status"
 
 
-Item = str | Number | Status
-Rows = list[list[Item]]
+TableItem = str | Number | Status
+TableRows = list[list[TableItem]]
 
 
-class Table(NamedTuple):
-    """A table; the first item of a row is its header. Units stand in the headers of the columns, or in one of them."""
+class PageTable(NamedTuple):
+    """A table; the first item of a row is its header. Units are in the headers, or in a column of their own."""
 
     caption: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[Item]]
+    rows: Sequence[Sequence[TableItem]]
 
 
 class Sentences(NamedTuple):
-    """A list under a title."""
+    """A list of sentences under a title."""
 
     title: str
     sentences: Sequence[str]
 
 
 class Picture(NamedTuple):
-    """A figure: its address, what it shows in words, its size in CSS pixels."""
+    """A figure: its address, a caption, and its size in CSS pixels."""
 
     source: str
     alt: str
@@ -101,25 +101,25 @@ class Section(NamedTuple):
     title: str
     how: str = ""
     pictures: Sequence[Picture] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[PageTable] = ()
     lists: Sequence[Sentences] = ()
     folded: bool = False
 
 
 class Page(NamedTuple):
-    """A page: the verdict with its severity ("PASS", "WARN" or "FAIL"), what to do, and its sections."""
+    """A page: the verdict with its severity ("PASS", "WARN" or "FAIL"), advice and sections."""
 
     title: str
     badge: str
     severity: str
     reason: str
-    tables: Sequence[Table]
+    tables: Sequence[PageTable]
     advice: Sequence[str]
     sections: Sequence[Section]
 
 
-class Encoded(NamedTuple):
-    """A figure as a file: how its name ends, what is in it, its size in CSS pixels."""
+class EncodedFigure(NamedTuple):
+    """A figure as a file: the suffix of its name, its bytes, and its size in CSS pixels."""
 
     suffix: str
     data: bytes
@@ -127,7 +127,7 @@ class Encoded(NamedTuple):
     height: int
 
     def picture(self, alt: str) -> Picture:
-        """The figure inside a page."""
+        """The figure embedded in a page."""
         if self.suffix == "svg":
             source = "data:image/svg+xml," + quote(self.data.decode("utf-8"), safe=" ='/:;,.()-+*@!{}")
         else:
@@ -136,16 +136,17 @@ class Encoded(NamedTuple):
 
 
 def render(page: Page) -> str:
-    """Set a page: the same text for the same page.
+    """Render a page as HTML: the same page gives the same text.
 
     Parameters
     ----------
     page : Page
+        What the page shows.
 
     Returns
     -------
     str
-        HTML.
+        The HTML.
 
     Examples
     --------
@@ -157,23 +158,28 @@ def render(page: Page) -> str:
     return _template().render(page=page) + "\n"
 
 
-def encode(drawing: Figure) -> Encoded:
-    """A figure as a file that is the same every time: SVG, or PNG if that is too large.
+def encode(drawing: Figure) -> EncodedFigure:
+    """Save a figure as SVG, or as PNG if that is too large; the same figure gives the same bytes.
 
     Parameters
     ----------
     drawing : matplotlib.figure.Figure
+        The figure.
 
     Returns
     -------
-    Encoded
+    EncodedFigure
     """
     width, height = (round(96 * inches) for inches in drawing.get_size_inches())
     data = _lean(_saved(drawing, "svg", metadata={"Date": None, "Creator": None}))
-    if len(data) <= LARGEST:
-        return Encoded("svg", data, width, height)
-    image = _few_colours(_saved(drawing, "png", dpi=SHARP, metadata={"Software": None}))
-    return min(Encoded("svg", data, width, height), Encoded("png", image, width, height), key=lambda one: len(one.data))
+    if len(data) <= LARGEST_SVG:
+        return EncodedFigure("svg", data, width, height)
+    image = _few_colours(_saved(drawing, "png", dpi=IMAGE_DPI, metadata={"Software": None}))
+    return min(
+        EncodedFigure("svg", data, width, height),
+        EncodedFigure("png", image, width, height),
+        key=lambda one: len(one.data),
+    )
 
 
 def _saved(drawing: Figure, kind: str, **how: Any) -> bytes:
@@ -184,7 +190,7 @@ def _saved(drawing: Figure, kind: str, **how: Any) -> bytes:
 
 
 def _lean(drawing: bytes) -> bytes:
-    """The same drawing without what no eye sees: comments, names of groups, tenths of a pixel, repeated styles."""
+    """The same drawing without invisible parts: comments, names of groups, fractions of pixels, repeated styles."""
     text = re.sub(r"<!.*?>|<\?.*?\?>|<metadata>.*?</metadata>", "", drawing.decode("utf-8"), flags=re.DOTALL)
     text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), text)
     text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\d\.\d)\d", r"\1", path[0]), text)
@@ -198,14 +204,14 @@ def _lean(drawing: bytes) -> bytes:
 
 
 def _few_colours(image: bytes) -> bytes:
-    """The same image with a palette, a third of its size."""
+    """The same image with a palette, at a third of its size."""
     file = io.BytesIO()
-    Image.open(io.BytesIO(image)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(file, "png")
+    Image.open(io.BytesIO(image)).convert("RGB").quantize(PALETTE_SIZE, dither=Image.Dither.NONE).save(file, "png")
     return file.getvalue()
 
 
 def _prose(text: str) -> Markup:
-    """A text with code between backticks set as such."""
+    """A text as HTML, with code between backticks set as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 

@@ -1,6 +1,6 @@
-"""The content of a report, one plain dictionary, and how a place in it is named: by a JSON pointer (RFC 6901).
+"""JSON pointers (RFC 6901): names of places in the content of a report, which is one plain dictionary.
 
-In a pattern a ``*`` stands for every key of a dictionary, and for every place of a list.
+In a pattern, ``*`` stands for every key of a dictionary or every place of a list.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Key = str | int
 
 
 def pointer(*parts: Any) -> str:
-    """The JSON pointer of a value in a report.
+    """Join keys to a JSON pointer.
 
     Examples
     --------
@@ -24,12 +24,12 @@ def pointer(*parts: Any) -> str:
 
 
 def escaped(part: Any) -> str:
-    """One part of a pointer."""
+    """One key as a part of a pointer."""
     return str(part).replace("~", "~0").replace("/", "~1")
 
 
 def look_up(content: Any, where: str) -> Any:
-    """What a JSON pointer points to; None where there is nothing.
+    """The value at a JSON pointer; None if there is nothing.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def look_up(content: Any, where: str) -> Any:
 
 
 def filled(pattern: str, *keys: Key) -> str:
-    """A pattern with keys in place of its stars.
+    """A pattern with keys in the place of its stars.
 
     Examples
     --------
@@ -62,14 +62,14 @@ def filled(pattern: str, *keys: Key) -> str:
 
 
 def keys_of(value: Any) -> Sequence[Key]:
-    """The sorted keys of a dictionary, the places of a list; nothing of what is neither."""
+    """The sorted keys of a dictionary, or the places of a list; nothing for other values."""
     if isinstance(value, Mapping):
         return sorted(value)
     return range(len(value)) if isinstance(value, list) else ()
 
 
 def matches(content: Any, pattern: str) -> Iterator[tuple[tuple[Key, ...], Any]]:
-    """Every value that a pattern points to, with the keys its stars stand for.
+    """Every value that matches a pattern, with the keys that its stars stand for.
 
     Examples
     --------

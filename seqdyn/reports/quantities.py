@@ -1,6 +1,6 @@
-"""What a report holds, as data: where every curve and number stands, what it is called, and its axes.
+"""The quantities of a report: the place, name, unit and axes of every curve and number.
 
-The frame and the labelled arrays are made of these lines alone, so that they hold what the report holds.
+The frame and the labelled arrays are made from these declarations alone.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import xarray as xr
 from seqdyn.reports.pointers import Content, Key, filled, look_up, matches
 
 QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
-"""The quantiles a report knows, by name."""
+"""The quantiles in a report, by name."""
 
-COLUMNS = ("section", "quantity", "name", "number", "lag", "step", "quantile", "value", "unit")
+FRAME_COLUMNS = ("section", "quantity", "name", "number", "lag", "step", "quantile", "value", "unit")
 """The columns of the frame."""
 
 
 class Axis(NamedTuple):
-    """What a ``*`` in the place of a quantity runs over.
+    """The axis that a ``*`` in the place of a quantity stands for.
 
     Attributes
     ----------
     dimension : str
-        Of the labelled arrays.
+        Its dimension in the labelled arrays.
     column : str
-        Of the frame: ``"name"``, ``"number"``, ``"lag"``, ``"step"`` or ``"quantile"``.
+        Its column in the frame: ``"name"``, ``"number"``, ``"lag"``, ``"step"`` or ``"quantile"``.
     labels : str
-        Where the label stands, with a ``*`` for the key; else a key of a dictionary is its own label, and places are
-        counted from 1.
+        The place of its labels, with a ``*`` for the key. "": the keys of a dictionary are the labels, and the places
+        of a list are counted from 1.
     """
 
     dimension: str
@@ -40,7 +40,7 @@ class Axis(NamedTuple):
     labels: str = ""
 
     def label(self, content: Content, key: Key) -> Any:
-        """What stands for a key in the frame and in the arrays."""
+        """The label of a key in the frame and in the arrays."""
         if self.column == "quantile":
             return QUANTILES[str(key)]
         if self.labels:
@@ -51,22 +51,23 @@ class Axis(NamedTuple):
 QUANTILE = Axis("quantile", "quantile")
 
 
-class Quantity(NamedTuple):
-    """A number, a curve or a table of numbers in the report.
+class ReportQuantity(NamedTuple):
+    """A number, a curve or a table of numbers in a report.
 
     Attributes
     ----------
     where : str
-        A JSON pointer with a ``*`` for every axis.
+        Its place: a JSON pointer with a ``*`` for every axis.
     label : str
-        Its name in the frame; "" if it is not there.
+        Its name in the frame; "" if it is not in the frame.
     array : str
-        Its name among the labelled arrays; "" if it is not there.
+        Its name among the labelled arrays; "" if it is not among them.
     unit : str
-        Or the pointer to it.
+        Its unit, or the pointer to it.
     axes : tuple of Axis
+        One for every ``*``.
     quantile : float or None
-        Which quantile it is, where that is no axis.
+        Which quantile it is, if that is not an axis.
     """
 
     where: str
@@ -81,7 +82,7 @@ class Quantity(NamedTuple):
         return str(look_up(content, self.unit) or "") if self.unit.startswith("/") else self.unit
 
     def entries(self, content: Content) -> Iterator[tuple[tuple[Any, ...], Any]]:
-        """Every value, with its label on every axis."""
+        """Every value with its labels, one for each axis."""
         for keys, value in matches(content, self.where):
             if value is not None:
                 yield tuple(axis.label(content, key) for axis, key in zip(self.axes, keys, strict=True)), value
@@ -100,7 +101,7 @@ class Quantity(NamedTuple):
             yield own | dict(zip(columns, labels, strict=True)) | {"value": value}
 
     def labelled(self, content: Content) -> xr.DataArray | None:
-        """Its labelled array; NaN where there is no value."""
+        """Its labelled array, with NaN for missing values; None if there is no value at all."""
         entries = dict(self.entries(content))
         if not entries:
             return None
@@ -113,8 +114,10 @@ class Quantity(NamedTuple):
         return xr.DataArray(values, coordinates, dimensions, self.array, {"units": unit} if unit else {})
 
 
-def curves(pattern: str, labels: Mapping[str, str], array: str, *axes: Axis, unit: str = "") -> tuple[Quantity, ...]:
-    """One curve for each name, which takes the place of ``{}`` in the pattern and in the name of the array.
+def curves(
+    pattern: str, labels: Mapping[str, str], array: str, *axes: Axis, unit: str = ""
+) -> tuple[ReportQuantity, ...]:
+    """One curve for each name, which replaces ``{}`` in the pattern and in the name of the array.
 
     Examples
     --------
@@ -122,71 +125,80 @@ def curves(pattern: str, labels: Mapping[str, str], array: str, *axes: Axis, uni
     ['/training/loss/*']
     """
     return tuple(
-        Quantity(pattern.format(name), label, array.format(name), unit, axes) for name, label in labels.items()
+        ReportQuantity(pattern.format(name), label, array.format(name), unit, axes) for name, label in labels.items()
     )
 
 
-def single(where: str, label: str, unit: str = "") -> Quantity:
-    """One number; its array is named after its place."""
-    return Quantity(where, label, "" if where.endswith("/0") else "_".join(where.split("/")[1:]), unit)
+def single(where: str, label: str, unit: str = "") -> ReportQuantity:
+    """A single number; its array is named after its place."""
+    return ReportQuantity(where, label, "" if where.endswith("/0") else "_".join(where.split("/")[1:]), unit)
 
 
-def to_frame(content: Content, quantities: Sequence[Quantity]) -> pd.DataFrame:
-    """Every measured curve and number of a report in one tidy frame, one number a row.
+def report_frame(content: Content, quantities: Sequence[ReportQuantity]) -> pd.DataFrame:
+    """Put every measured curve and number of a report into one tidy frame, one number in a row.
 
     Parameters
     ----------
     content : mapping
-        The report.
-    quantities : sequence of Quantity
+        The content of a report.
+    quantities : sequence of ReportQuantity
+        The quantities that the frame holds.
 
     Returns
     -------
     DataFrame
-        ``section`` and ``quantity`` say what it is, ``name`` of which parameter, gate or horizon, ``number`` its place
-        in a spectrum (from 1), ``lag`` and ``step`` (also epochs) where on a curve, ``quantile`` which of the spread
-        (0.05 to 0.95), ``value`` and ``unit``. What does not apply is missing. The norms of the products and of the
-        gradient, by lag, are ``frame[frame.quantity.isin(["product", "gradient"])]``.
+        Columns ``section`` and ``quantity``; ``name`` of a parameter, gate or horizon; ``number``, the place in a
+        spectrum, from 1; ``lag`` and ``step`` (also epochs), the place on a curve; ``quantile`` (0.05 to 0.95);
+        ``value`` and ``unit``. Entries that do not apply are missing. The norms by lag of products and gradient are
+        ``frame[frame.quantity.isin(["product", "gradient"])]``.
 
     Examples
     --------
     >>> content = {"products": {"lags": [1, 2], "quantiles": {"p50": [-0.1, -0.2]}}}
     >>> axes = (QUANTILE, Axis("lag", "lag", "/products/lags/*"))
-    >>> product = Quantity("/products/quantiles/*/*", "product", "product", "log10", axes)
-    >>> to_frame(content, [product])[["quantity", "lag", "quantile", "value", "unit"]]
+    >>> product = ReportQuantity("/products/quantiles/*/*", "product", "product", "log10", axes)
+    >>> report_frame(content, [product])[["quantity", "lag", "quantile", "value", "unit"]]
       quantity  lag  quantile  value   unit
     0  product    1       0.5   -0.1  log10
     1  product    2       0.5   -0.2  log10
     """
-    rows = [dict.fromkeys(COLUMNS) | row for quantity in quantities if quantity.label for row in quantity.rows(content)]
-    frame = pd.DataFrame({column: [row[column] for row in rows] for column in COLUMNS}, columns=list(COLUMNS))
+    rows = [
+        dict.fromkeys(FRAME_COLUMNS) | row
+        for quantity in quantities
+        if quantity.label
+        for row in quantity.rows(content)
+    ]
+    frame = pd.DataFrame(
+        {column: [row[column] for row in rows] for column in FRAME_COLUMNS}, columns=list(FRAME_COLUMNS)
+    )
     places = {"number": "Int64", "lag": "Int64", "step": "Int64", "quantile": "float64", "value": "float64"}
     return frame.astype(places)
 
 
 def checks_frame(content: Content) -> pd.DataFrame:
-    """The checks of a report, one a row, indexed by their id; value and threshold are NaN where a check has none."""
+    """The checks of a report by id, one in a row; value and threshold are NaN if a check has none."""
     columns = ["id", "name", "status", "value", "threshold", "unit", "message", "section"]
     frame = pd.DataFrame([{name: check[name] for name in columns} for check in content["checks"]], columns=columns)
     return frame.astype({"value": "float64", "threshold": "float64"}).set_index("id")
 
 
-def to_xarray(content: Content, quantities: Sequence[Quantity]) -> xr.Dataset:
-    """The curves and spectra of a report as labelled arrays.
+def report_arrays(content: Content, quantities: Sequence[ReportQuantity]) -> xr.Dataset:
+    """Return the curves and spectra of a report as labelled arrays.
 
     Parameters
     ----------
     content : mapping
-        The report.
-    quantities : sequence of Quantity
+        The content of a report.
+    quantities : sequence of ReportQuantity
+        The quantities that the dataset holds.
 
     Returns
     -------
     xarray.Dataset
-        Over ``lag``, ``quantile``, ``step``, ``exponent``, ``eigenvalue``, ``singular_value``, ``gate``, ``unit``,
-        ``parameter``, ``band`` (upper ends of bands of lags), ``epoch``, ``time`` and ``start`` (of the map) and
-        ``check``; what is not known at a label is NaN. Single numbers are variables without dimensions. It can be
-        written to netCDF: complex eigenvalues come as two parts.
+        Its dimensions are ``lag``, ``quantile``, ``step``, ``exponent``, ``eigenvalue``, ``singular_value``, ``gate``,
+        ``unit``, ``parameter``, ``band`` (upper ends of bands of lags), ``epoch``, ``time`` and ``start`` (of the map)
+        and ``check``; missing values are NaN. Single numbers are variables without dimensions. It can be written to
+        netCDF: complex eigenvalues have two parts.
     """
     arrays = [one.labelled(content) for one in quantities if one.array]
     found = [array for array in arrays if array is not None]

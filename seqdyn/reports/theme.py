@@ -1,4 +1,4 @@
-"""A theme of a report: one quantity, which it measures, writes down, draws and words by itself."""
+"""A theme of a report: one topic, with all that is needed to measure it, store it, draw it and check it."""
 
 from __future__ import annotations
 
@@ -12,43 +12,44 @@ import torch
 from torch import Tensor
 
 from seqdyn.dynamics.gradients import known_quantiles
-from seqdyn.reports.checks import Rule
-from seqdyn.reports.drawing import Drawing
-from seqdyn.reports.grids import Grid, columns, told
-from seqdyn.reports.page import Number, Rows, Table
+from seqdyn.reports.checks import CheckRule
+from seqdyn.reports.drawing import ReportFigure
+from seqdyn.reports.page import Number, PageTable, TableRows
 from seqdyn.reports.pointers import Content, look_up
-from seqdyn.reports.quantities import QUANTILES, Quantity
+from seqdyn.reports.quantities import QUANTILES, ReportQuantity
+from seqdyn.reports.table_layouts import TableLayout, columns_from, without_empty_columns
 
-POINTS = 400
-"""How many points a curve of the content keeps."""
+CONTENT_POINTS = 400
+"""How many points of a curve the content keeps."""
 
 
 @dataclass
-class Run:
-    """One report in the making. A call runs one instrument and keeps what it finds, or why it could not.
+class Examination:
+    """A report in the making. Calling it runs one instrument, and keeps the result or the reason of a failure.
 
     Attributes
     ----------
-    subject : object
+    probe : object
         What is measured.
     tier : {"fast", "standard", "full"}
-        How thoroughly.
+        How thoroughly it is measured.
     seed : int
+        Of everything drawn.
     found : object
-        Has an attribute for every instrument, and ``failed``, a dictionary of what could not be measured, and why.
+        Has an attribute for every instrument, and ``failed``, a dictionary of the reasons of failures.
     """
 
-    subject: Any
+    probe: Any
     tier: str
     seed: int
     found: Any
 
     def __call__(self, name: str, instrument: Callable[[], Any]) -> None:
-        """Keep what the instrument finds under its name."""
+        """Keep the result of an instrument under its name."""
         setattr(self.found, name, self.value(name, instrument))
 
     def value(self, name: str, instrument: Callable[[], Any]) -> Any:
-        """What the instrument finds; None, and a line in ``failed``, where it cannot."""
+        """The result of an instrument; if it fails None, and the reason goes to ``failed``."""
         try:
             return instrument()
         except (ValueError, RuntimeError, NotImplementedError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -58,24 +59,25 @@ class Run:
 
 @dataclass(frozen=True)
 class Theme:
-    """One quantity of a report.
+    """One topic of a report: a section of its content and of its page.
 
     Attributes
     ----------
     name : str
-        Of its section in the content.
+        The name of its section in the content.
     title, how : str
-        Heading of the page, and how to read what is below it.
+        The heading on the page, and how to read what is below it.
     content : callable
-        From the subject and what was found to the section: dictionaries, lists, numbers and strings; norms are log₁₀.
+        ``content(probe, found)`` is the section: dictionaries, lists, numbers and strings; norms are log₁₀.
     measure : callable
-        Runs its instruments.
-    quantities : tuple of Quantity
-        What the frame and the labelled arrays have of it.
-    grids : tuple of Grid
-        Its tables.
-    figures : tuple of Drawing
-    rules : tuple of Rule
+        ``measure(examination)`` runs its instruments.
+    quantities : tuple of ReportQuantity
+        Its quantities in the frame and the labelled arrays.
+    tables : tuple of TableLayout
+        Its tables on the page.
+    figures : tuple of ReportFigure
+        Its figures on the page.
+    rules : tuple of CheckRule
         Its checks.
     """
 
@@ -83,50 +85,54 @@ class Theme:
     title: str
     how: str
     content: Callable[[Any, Any], Any]
-    measure: Callable[[Run], None] = lambda run: None
-    quantities: tuple[Quantity, ...] = ()
-    grids: tuple[Grid, ...] = ()
-    figures: tuple[Drawing, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    measure: Callable[[Examination], None] = lambda run: None
+    quantities: tuple[ReportQuantity, ...] = ()
+    tables: tuple[TableLayout, ...] = ()
+    figures: tuple[ReportFigure, ...] = ()
+    rules: tuple[CheckRule, ...] = ()
 
-    def tables(self, content: Content) -> list[Table]:
-        """Its single numbers, and its other tables, where there are any."""
+    def filled_tables(self, content: Content) -> list[PageTable]:
+        """A table of its single numbers, and its other tables, without empty ones."""
         single = [one for one in self.quantities if not one.axes and one.label]
-        rows: Rows = [
+        rows: TableRows = [
             [one.label, Number(value, one.where), one.unit_in(content)]
             for one in single
             if (value := look_up(content, one.where)) is not None
         ]
-        tables = [told(Table("Single numbers", ["quantity", "value", "unit"], rows))]
-        return [table for table in [*tables, *(grid.table(content) for grid in self.grids)] if table.rows]
+        tables = [without_empty_columns(PageTable("Single numbers", ["quantity", "value", "unit"], rows))]
+        return [table for table in [*tables, *(layout.table(content) for layout in self.tables)] if table.rows]
 
 
 def log10(natural: Tensor) -> Tensor:
-    """Natural logarithms, to base ten."""
+    """Natural logarithms as logarithms to base ten."""
     return natural / math.log(10)
 
 
-def quantiles(logs: Tensor) -> dict[str, list[float]]:
-    """Columns of natural logarithms, one a quantile, by name and as log₁₀."""
+def log10_quantiles(logs: Tensor) -> dict[str, list[float]]:
+    """Columns of natural logarithms, one for each quantile, as log₁₀ by name."""
     return dict(zip(QUANTILES, log10(logs).T.tolist(), strict=True))
 
 
-def by_lag(section: str, caption: str, **others: str) -> Grid:
-    """The table of norms by lag, with the headers of what else of the section has a number for every lag."""
-    lags = columns(f"/{section}/{{}}/*", {"lags": "lag, steps"} | others)
-    norms = columns(f"/{section}/quantiles/{{}}/*", {name: f"{name}, log10" for name in QUANTILES})
-    return Grid(caption, f"/{section}/lags", lags | norms)
+def by_lag(section: str, caption: str, **others: str) -> TableLayout:
+    """A table of norms by lag; ``others`` are headers of other lists of the section with a number for every lag."""
+    lags = columns_from(f"/{section}/{{}}/*", {"lags": "lag, steps"} | others)
+    norms = columns_from(f"/{section}/quantiles/{{}}/*", {name: f"{name}, log10" for name in QUANTILES})
+    return TableLayout(caption, f"/{section}/lags", lags | norms)
 
 
-def along(curves: Tensor) -> dict[str, Any]:
-    """The median over sequences at some steps."""
+def median_along(curves: Tensor) -> dict[str, Any]:
+    """The median over sequences, at some of the steps."""
     kept = thinned(curves.shape[1], even=True)
     return {"steps": kept.tolist(), "median": known_quantiles(curves[:, kept], [0.5])[:, 0].tolist()}
 
 
 def thinned(count: int, even: bool = False) -> Tensor:
-    """At most POINTS places out of so many: evenly spread, or ever further apart."""
-    if count <= POINTS:
+    """At most :data:`CONTENT_POINTS` of ``count`` places, spread evenly or at growing distances."""
+    if count <= CONTENT_POINTS:
         return torch.arange(count)
-    places = torch.linspace(0, count - 1, POINTS) if even else torch.logspace(0, math.log10(count), POINTS) - 1
+    places = (
+        torch.linspace(0, count - 1, CONTENT_POINTS)
+        if even
+        else torch.logspace(0, math.log10(count), CONTENT_POINTS) - 1
+    )
     return places.round().long().clamp(0, count - 1).unique()

@@ -49,7 +49,7 @@ def test_it_fits_on_two_screens_and_says_the_verdict_first(report: MotionReport)
     lines = str(report).splitlines()
     assert lines[0].startswith("LIMIT CYCLE (PASS)") and len(lines) <= 80
     assert max(map(len, lines)) <= 200
-    assert repr(report) == "<MotionReport LIMIT CYCLE (PASS)>"
+    assert repr(report).startswith("MotionReport(verdict=LIMIT CYCLE, severity=PASS, model=MotionModel(")
 
 
 def test_all_forms_say_the_same(report: MotionReport, tmp_path: Path) -> None:

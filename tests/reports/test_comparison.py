@@ -10,7 +10,7 @@ import pytest
 
 from seqdyn import ARXRegressor, ElmanRegressor, GRURegressor, LinearStateSpaceRegressor, MovingAverageRegressor
 from seqdyn.metrics import fit_percent, rmse
-from seqdyn.reports.block_bootstrap import block_length, bootstrap
+from seqdyn.reports.bootstrap import block_length, improvement_interval
 from seqdyn.reports.comparison import Comparison, compare_models
 
 Array = np.ndarray[Any, Any]
@@ -304,7 +304,7 @@ def test_the_interval_covers_a_known_share() -> None:
     for _ in range(60):
         one, other = generator.normal(size=(1, 300)) ** 2, (0.8 * generator.normal(size=(1, 300))) ** 2
         lengths.append(block_length((other - one)[0], np.zeros(300, dtype=int)))
-        low, high = bootstrap(one, other, np.zeros(300, dtype=int), lengths[-1], generator)
+        low, high = improvement_interval(one, other, np.zeros(300, dtype=int), lengths[-1], generator)
         hits += low <= 0.2 <= high
     assert hits >= 52
     assert np.median(lengths) <= 8

@@ -27,17 +27,17 @@ from matplotlib.figure import Figure
 
 from seqdyn.dynamics.gates import needed_time_constant
 from seqdyn.figures import figure as empty
-from seqdyn.reports.json_text import exact, from_json, to_json
+from seqdyn.reports.json_text import exact_number, from_json, to_json
+from seqdyn.reports.number_format import format_number
 from seqdyn.reports.page import encode
 from seqdyn.reports.pointers import look_up, pointer
 from seqdyn.reports.quantities import checks_frame
-from seqdyn.reports.quantities import to_frame as frame_of
-from seqdyn.reports.quantities import to_xarray as arrays_of
-from seqdyn.reports.stability.difference import compare
+from seqdyn.reports.quantities import report_arrays as arrays_of
+from seqdyn.reports.quantities import report_frame as frame_of
+from seqdyn.reports.stability.difference import compare_reports
 from seqdyn.reports.stability.report import StabilityReport
-from seqdyn.reports.stability.sections import EVIDENCE, to_html
-from seqdyn.reports.stability.themes import FIGURES, QUANTITIES, SCHEMA, THEMES
-from seqdyn.reports.writing import written
+from seqdyn.reports.stability.sections import EVIDENCE, stability_page
+from seqdyn.reports.stability.themes import STABILITY_FIGURES, STABILITY_QUANTITIES, STABILITY_SCHEMA, THEMES
 from tests.reports.stability_content import EVIL, NAMES, bare, broken, changed, full, sparse
 
 CONTENTS = {"full": full, "sparse": sparse, "bare": bare, "broken": broken}
@@ -48,24 +48,24 @@ HOW = {theme.name: theme.how for theme in THEMES}
 
 
 def to_frame(content: dict[str, Any]) -> pd.DataFrame:
-    return frame_of(content, QUANTITIES)
+    return frame_of(content, STABILITY_QUANTITIES)
 
 
 def to_xarray(content: dict[str, Any]) -> xr.Dataset:
-    return arrays_of(content, QUANTITIES)
+    return arrays_of(content, STABILITY_QUANTITIES)
 
 
 def read(text: str) -> dict[str, Any]:
-    return from_json(text, SCHEMA)
+    return from_json(text, STABILITY_SCHEMA)
 
 
 def caption(name: str, content: dict[str, Any]) -> str:
-    return FIGURES[name](content)[1]
+    return STABILITY_FIGURES[name](content)[1]
 
 
 def panel(name: str, content: dict[str, Any]) -> Any:
     """The first panel of a figure."""
-    return FIGURES[name](content)[0].axes[0]
+    return STABILITY_FIGURES[name](content)[0].axes[0]
 
 
 every_content = pytest.mark.parametrize("content", [make() for make in CONTENTS.values()], ids=list(CONTENTS))
@@ -74,7 +74,7 @@ every_content = pytest.mark.parametrize("content", [make() for make in CONTENTS.
 @cache
 def full_page() -> str:
     """The page with all figures, which take a second or two."""
-    return to_html(full())
+    return stability_page(full())
 
 
 class Reader(HTMLParser):
@@ -135,25 +135,25 @@ def single_numbers(value: Any, where: str = "") -> Iterator[str]:
 def test_every_number_of_the_page_is_that_of_the_json(content: dict[str, Any]) -> None:
     """Shown with 4 digits, and carried with all of them."""
     stored = read(to_json(content))
-    numbers = Reader(to_html(content, minimal=True)).numbers
+    numbers = Reader(stability_page(content, minimal=True)).numbers
     assert len(numbers) > 15  # a report without norms shows its thresholds and counts
     for attributes, text in numbers:
         value = look_up(stored, str(attributes["data-pointer"]))
-        assert attributes["value"] == exact(value), attributes
-        assert text.removeprefix("≥ ") == written(value), attributes
+        assert attributes["value"] == exact_number(value), attributes
+        assert text.removeprefix("≥ ") == format_number(value), attributes
 
 
 @every_content
 def test_every_single_number_of_the_json_is_on_the_page(content: dict[str, Any]) -> None:
     """Rows of numbers are drawn, and shown in part; all others stand in a table."""
-    shown = {attributes["data-pointer"] for attributes, _ in Reader(to_html(content, minimal=True)).numbers}
+    shown = {attributes["data-pointer"] for attributes, _ in Reader(stability_page(content, minimal=True)).numbers}
     assert set(single_numbers(json.loads(to_json(content)))) - shown == set()
 
 
 def test_what_decides_stands_first() -> None:
     """The badge, the reason and the norms with their interval come before everything else; three recommendations."""
     content = full()
-    page = to_html(content, minimal=True)
+    page = stability_page(content, minimal=True)
     wanted = [
         "VANISHING",
         content["verdict"]["reason"],
@@ -175,13 +175,13 @@ def test_what_decides_stands_first() -> None:
 
 def test_sections_keep_their_order() -> None:
     """Every theme has its own, folded; what was not computed is left out and said so."""
-    anchors = re.findall(r'<details id="(\w+)">', to_html(full(), minimal=True))
+    anchors = re.findall(r'<details id="(\w+)">', stability_page(full(), minimal=True))
     assert anchors == [*(theme.name for theme in THEMES), "checks", "recommendations", "subject"]
-    page = to_html(sparse(), minimal=True)
+    page = stability_page(sparse(), minimal=True)
     assert "Sections left out: Gradient of the loss, One step" in page and '<details id="recurrence">' not in page
 
 
-@pytest.mark.parametrize("make", [full_page, lambda: to_html(sparse())], ids=["full", "sparse"])
+@pytest.mark.parametrize("make", [full_page, lambda: stability_page(sparse())], ids=["full", "sparse"])
 def test_the_page_stands_alone(make: Any) -> None:
     """No script, no address outside, no event handler."""
     page = make()
@@ -205,7 +205,7 @@ def test_names_are_escaped() -> None:
     content["subject"] |= {"cell": EVIL, "conventions": [EVIL], "not_computed": [EVIL], "versions": {EVIL: EVIL}}
     content["checks"][0] |= {"name": EVIL, "message": EVIL, "section": EVIL, "unit": EVIL}
     content["recommendations"][0]["text"] = content["verdict"]["reason"] = EVIL
-    page = to_html(content)
+    page = stability_page(content)
     reader = Reader(page)
     assert "<script" not in page and not reader.of("script")
     assert reader.text.count(EVIL) >= 12
@@ -225,7 +225,7 @@ def test_the_page_can_be_heard() -> None:
     levels = [int(name[1]) for name, _ in reader.tags if re.fullmatch(r"h\d", name)]
     assert levels[0] == 1 and all(after - before <= 1 for before, after in pairwise(levels))
     images = reader.of("img")
-    assert len(images) == len(FIGURES) and all(len(str(image["alt"])) > 30 for image in images)
+    assert len(images) == len(STABILITY_FIGURES) and all(len(str(image["alt"])) > 30 for image in images)
     assert all(header["scope"] in ("col", "row") for header in reader.of("th"))
     assert reader.of("html")[0]["lang"] == "en"
     assert "width=device-width" in str([tag["content"] for tag in reader.of("meta") if tag.get("name") == "viewport"])
@@ -235,7 +235,7 @@ def test_the_page_can_be_heard() -> None:
 def test_counts_sum_to_the_checks() -> None:
     """What the page says of each status is what its table has, SKIPPED and ERROR included."""
     content = full()
-    reader = Reader(to_html(content, minimal=True))
+    reader = Reader(stability_page(content, minimal=True))
     counts = {
         str(attributes["data-pointer"]): int(str(attributes["value"]))
         for attributes, _ in reader.numbers
@@ -276,20 +276,22 @@ def test_the_page_is_small(make: Any) -> None:
     """At most 250 KB with everything in it; hardly more for 1,024 units, 30 parameters and 5,000 epochs."""
     content = make()
     assert len(full_page().encode()) <= LIMIT
-    assert len(to_html(content).encode()) <= 1.15 * LIMIT
-    assert len(to_html(content, minimal=True).encode()) < 150_000
-    assert "<img" not in to_html(content, minimal=True)
+    assert len(stability_page(content).encode()) <= 1.15 * LIMIT
+    assert len(stability_page(content, minimal=True).encode()) < 150_000
+    assert "<img" not in stability_page(content, minimal=True)
 
 
 def test_the_same_content_gives_the_same_page() -> None:
     """Byte for byte: again, through JSON, with sections in another order, and in another process."""
     content = full()
     page = full_page()
-    assert to_html(dict(reversed(read(to_json(content)).items())), minimal=True) == to_html(content, minimal=True)
+    assert stability_page(dict(reversed(read(to_json(content)).items())), minimal=True) == stability_page(
+        content, minimal=True
+    )
     script = (
         "import hashlib; from tests.reports.stability_content import full; "
-        "from seqdyn.reports.stability.sections import to_html; "
-        "print(hashlib.sha256(to_html(full()).encode()).hexdigest())"
+        "from seqdyn.reports.stability.sections import stability_page; "
+        "print(hashlib.sha256(stability_page(full()).encode()).hexdigest())"
     )
     root = Path(__file__).parents[2]
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(root)}
@@ -304,20 +306,20 @@ def test_the_same_content_gives_the_same_page() -> None:
 def test_figures_draw_and_leave_no_trace(content: dict[str, Any]) -> None:
     """Also of infinities and NaN; nothing global changes, and the content neither."""
     before, stored = dict(matplotlib.rcParams), copy.deepcopy(content)
-    drawings = [figure(content)[0] for figure in FIGURES.values() if figure.drawable(content)]
+    drawings = [figure(content)[0] for figure in STABILITY_FIGURES.values() if figure.drawable(content)]
     for drawing in [*drawings, StabilityReport(content).plot()]:
         assert isinstance(drawing, Figure)
         FigureCanvasAgg(drawing).draw()
     assert dict(matplotlib.rcParams) == before and same(content, stored)
 
 
-@pytest.mark.parametrize("name", [*FIGURES, "overview"])
+@pytest.mark.parametrize("name", [*STABILITY_FIGURES, "overview"])
 def test_no_label_is_cut_off(name: str) -> None:
     """All that is drawn lies inside its figure, with a long name of a parameter too."""
     content = full()
     sent = content["gradient"]["parameters"]["log10"]
     sent["layers.0.cell.a_rather_long_name_of_a.recurrent_weight"] = sent["cell.bias"]
-    drawing = StabilityReport(content).plot() if name == "overview" else FIGURES[name](content)[0]
+    drawing = StabilityReport(content).plot() if name == "overview" else STABILITY_FIGURES[name](content)[0]
     canvas = FigureCanvasAgg(drawing)
     canvas.draw()
     box, (width, height) = drawing.get_tightbbox(canvas.get_renderer()), drawing.get_size_inches()
@@ -355,11 +357,13 @@ def test_the_map_is_centred() -> None:
 
 def test_what_was_not_computed_cannot_be_drawn() -> None:
     """It says what is missing; every figure but the norms needs what a sparse report does not have."""
-    for name, figure in FIGURES.items():
+    for name, figure in STABILITY_FIGURES.items():
         if name != "norms_by_lag":
             with pytest.raises(ValueError, match="it was not computed"):
                 figure(sparse())
-    assert set(EVIDENCE) < set(FIGURES) and len(FIGURES) == sum(len(theme.figures) for theme in THEMES)
+    assert set(EVIDENCE) < set(STABILITY_FIGURES) and len(STABILITY_FIGURES) == sum(
+        len(theme.figures) for theme in THEMES
+    )
 
 
 # --- captions and how to read them ------------------------------------------------------------------------------------
@@ -373,14 +377,14 @@ def test_units_hold_as_long_as_the_check_of_the_gates_asks() -> None:
     least = needed_time_constant(12, content["subject"]["thresholds"]["vanishing_warn"])
     assert least == pytest.approx(12 / math.log(1000)) and 1 < least < 2
     assert caption("gate_time_constants", content) == (
-        "Time constants: 2 of 3 units at 1.737 steps or longer, which keeps 0.001 of a gradient over the required lag "
+        "Time constants: 2 of 3 units have at least 1.737 steps, which keep 0.001 of a gradient over the required lag "
         "of 12 steps."
     )
     axes = panel("gate_time_constants", content)
     lines = {str(line.get_label()): line for line in axes.lines}
     np.testing.assert_array_equal(lines["needed for it, 1.737"].get_ydata(), [least, least])
     content["subject"]["thresholds"]["vanishing_warn"] = 0.0  # nothing may be lost
-    assert "at 12 steps or longer" in caption("gate_time_constants", content)
+    assert "have at least 12 steps" in caption("gate_time_constants", content)
     assert "vanishing warn" in HOW["gates"]  # the name of the threshold in the table of them
 
 
@@ -391,7 +395,7 @@ def test_unstable_is_what_leads_away() -> None:
     points["kinds"], points["index"] = ["stable node", "marginal", "saddle", "slow"], [0, 0, 1, 2]
     points["stable"] = [True, False, False, False]
     assert caption("fixed_point_plane", content) == "4 points: 1 stable, 1 unstable, 1 marginal, 1 slow."
-    page = to_html(content, minimal=True)
+    page = stability_page(content, minimal=True)
     rows = {kind: re.findall(rf"<tr>(?:(?!</tr>).)*{kind}.*?</tr>", page, re.DOTALL) for kind in ("marginal", "saddle")}
     assert ["unstable" in "".join(found) for found in rows.values()] == [False, True]
     axes = panel("fixed_point_plane", content)
@@ -428,12 +432,12 @@ def test_one_is_singular() -> None:
     content["gates"]["named"]["forget"]["time_constants"] = [2.0]
     content["training"] = _first(content["training"])
     content["fixed_points"] |= {key: value[:1] for key, value in content["fixed_points"].items() if key != "trajectory"}
-    captions = {name: caption(name, content) for name in FIGURES}
+    captions = {name: caption(name, content) for name in STABILITY_FIGURES}
     for name, words in captions.items():
         assert not re.search(r"\b1 \w+s\b(?! of)", words.replace("1 was", "")), (name, words)
     assert captions["training_timeline"].endswith("; 1 step was not finite.")
-    assert captions["finite_time_exponents"] == "Growth rates over 1 step: 1 of 1 stretch grows."
-    assert "Norms at the required lag of 1 step<" in to_html(content, minimal=True)
+    assert captions["growth_rates"] == "Growth rates over 1 step: 1 of 1 piece grows."
+    assert "Norms at the required lag of 1 step<" in stability_page(content, minimal=True)
 
 
 def _first(training: Any) -> Any:
@@ -447,8 +451,8 @@ def test_growth_is_chaos_only_where_it_is_bounded_and_alone() -> None:
     """A driven model with λ₁ > 0 is not called chaotic, and a linear one that grows neither."""
     how = HOW["lyapunov"]
     assert "must explode" not in how
-    assert "driven model that two starts under the same input never meet" in how
-    assert "chaos where the state stays bounded, and plain growth where it does not" in how
+    assert "two initial states of a driven model never converge" in how
+    assert "chaotic if its state stays bounded, and grows if it does not" in how
 
 
 def test_a_drawing_keeps_every_digit_of_its_words() -> None:
@@ -458,15 +462,15 @@ def test_a_drawing_keeps_every_digit_of_its_words() -> None:
     axes.set_title("ρ = 0.77564, and 7.2387 steps")
     data = encode(drawing).data.decode()
     assert "ρ = 0.77564, and 7.2387 steps" in data and len(data) < 10_000
-    radius = written(full()["recurrence"]["spectral_radius"])
-    assert f"ρ = {radius}" in encode(FIGURES["spectrum"](full())[0]).data.decode()
+    radius = format_number(full()["recurrence"]["spectral_radius"])
+    assert f"ρ = {radius}" in encode(STABILITY_FIGURES["eigenvalue_plane"](full())[0]).data.decode()
 
 
 def test_what_says_nothing_has_no_column() -> None:
     """Units where there are none, and a measure that was never taken."""
     content = full()
     content["training"]["steps_reached"] = [math.nan] * len(content["training"]["epochs"])
-    page = to_html(content, minimal=True)
+    page = stability_page(content, minimal=True)
     assert "share of steps the gradient reaches" not in page and "share of clipped steps" in page
 
 
@@ -627,7 +631,7 @@ def better() -> dict[str, Any]:
 
 def test_the_difference_says_what_changed() -> None:
     """Verdict, checks, numbers and horizons."""
-    difference = compare(full(), better())
+    difference = compare_reports(full(), better())
     assert set(difference) == {"verdict", "checks", "numbers", "horizons", "norms"} and len(difference) == 5
     assert [(one["id"], one["before"], one["after"]) for one in difference["checks"]] == [
         ("GS002", "WARN", "PASS"),
@@ -640,12 +644,13 @@ def test_the_difference_says_what_changed() -> None:
     assert frame.loc["condition of the longest product", "difference"] == 0.0
     text = str(difference)
     assert text.startswith("VANISHING → OK") and "GS002 gradient at the required lag: WARN → PASS" in text
-    assert repr(difference) == "Difference(VANISHING → OK, 2 checks changed)"
+    assert repr(difference) == "StabilityDifference(verdict=VANISHING → OK, checks_changed=2)"
+    assert "WARN → PASS" in difference._repr_html_() and difference.summary() == text
 
 
 def test_nothing_changed() -> None:
     """A report beside itself."""
-    difference = compare(full(), full())
+    difference = compare_reports(full(), full())
     assert str(difference).splitlines() == [
         "Still VANISHING; log10 of the gradient at the required lag 64 went from −4.212 to −4.212.",
         "No check changed its status.",
@@ -655,13 +660,13 @@ def test_nothing_changed() -> None:
 
 def test_the_difference_is_a_page_and_a_figure() -> None:
     """Before dashed; escaped; its numbers are those of the mapping."""
-    difference = compare(full(EVIL), changed(better(), subject={"model": EVIL}))
+    difference = compare_reports(full(EVIL), changed(better(), subject={"model": EVIL}))
     page = difference.to_html()
     assert "<script" not in page and len(page) < 300_000 and page == difference.to_html()
     reader = Reader(page)
     values = [attributes["value"] for attributes, _ in reader.numbers]
     for one in difference["numbers"]:
-        assert {exact(one["before"]), exact(one["after"]), exact(one["difference"])} <= set(values)
+        assert {exact_number(one["before"]), exact_number(one["after"]), exact_number(one["difference"])} <= set(values)
     assert "<img" not in difference.to_html(minimal=True)
     (axes,) = difference.plot().axes
     styles = {str(line.get_label()): line.get_linestyle() for line in axes.lines}
@@ -672,7 +677,7 @@ def test_the_difference_is_a_page_and_a_figure() -> None:
 @pytest.mark.parametrize("after", CONTENTS.values())
 def test_any_two_reports_can_be_compared(before: Any, after: Any) -> None:
     """Whatever was not computed."""
-    difference = compare(before(), after())
+    difference = compare_reports(before(), after())
     assert difference.to_html(minimal=True) and str(difference) and len(difference.to_frame()) >= 2
 
 
@@ -680,12 +685,12 @@ def test_other_required_lags_are_refused() -> None:
     """Unless asked for."""
     other = changed(full(), subject={"required_lag": 128})
     with pytest.raises(ValueError, match="required lag is 64 before and 128 after.*other_lag=True"):
-        compare(full(), other)
-    assert "(64 before, 128 after)" in str(compare(full(), other, other_lag=True))
-    with pytest.raises(TypeError, match="after must be a report, or its content, got int"):
-        compare(full(), 3)
+        compare_reports(full(), other)
+    assert "(64 before, 128 after)" in str(compare_reports(full(), other, other_lag=True))
+    with pytest.raises(TypeError, match="after must be a report or its content, got int"):
+        compare_reports(full(), 3)
     with pytest.raises(ValueError, match="nothing to draw"):
-        compare(bare(), bare()).plot()
+        compare_reports(bare(), bare()).plot()
 
 
 def test_reports_are_taken_by_their_content() -> None:
@@ -694,4 +699,4 @@ def test_reports_are_taken_by_their_content() -> None:
     class Report:
         content = full()
 
-    assert dict(compare(Report(), Report())["verdict"]) == compare(full(), full())["verdict"]
+    assert dict(compare_reports(Report(), Report())["verdict"]) == compare_reports(full(), full())["verdict"]

@@ -36,11 +36,11 @@ from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.composition import Readout
 from seqdyn.estimators.parameters import check_parameters
-from seqdyn.reports.bootstrap_median import Estimate, estimate, median
+from seqdyn.reports.bootstrap import Estimate, estimate, median
 from seqdyn.reports.evidence import Evidence, Thresholds
-from seqdyn.reports.finite import Broken
+from seqdyn.reports.non_finite import NonFinite
+from seqdyn.reports.probe import probe_of
 from seqdyn.reports.stability.verdict import decide
-from seqdyn.reports.subject import subject_of
 from seqdyn.systems.henon import Henon
 from tests.dynamics.unchanged import unchanged
 
@@ -174,7 +174,7 @@ def test_too_little_data_is_never_a_pass() -> None:
     report = stability_report(linear(1.0), drive(2, series=1, time=100), required_lag=60, tier="fast")
     assert (report.verdict, report.severity) == ("INCONCLUSIVE", "WARN") and "at least 180" in report.reason
     beyond = stability_report(linear(1.0), drive(2, series=8, time=100), required_lag=300, tier="fast")
-    assert beyond.verdict == "INCONCLUSIVE" and "have 100" in beyond.reason
+    assert beyond.verdict == "INCONCLUSIVE" and "have only 100" in beyond.reason
     assert beyond.exit_code == 2
     assert beyond.exit_code_of(fail_on="warn") == 1
 
@@ -231,9 +231,9 @@ def evidence(median: float, low: float | None = None, high: float | None = None,
         (evidence(9.0, autonomous=True, exponent=0.01, growth=5.0), "EXPLODING", "FAIL"),
         (evidence(0.0, peak=2.5, peak_lag=60, exponent=math.nan), "OK", "PASS"),
         (evidence(0.0, peak=2.5, peak_lag=7, exponent=math.nan), "TRANSIENT", "WARN"),
-        (evidence(0.0, broken=Broken("overflow", "The states are not finite")), "EXPLODING", "FAIL"),
-        (evidence(0.0, broken=Broken("parameter", "The weights are not finite")), "NOT FINITE", "FAIL"),
-        (evidence(9.0, broken=Broken("loss", "The loss is NaN")), "NOT FINITE", "FAIL"),
+        (evidence(0.0, non_finite=NonFinite("overflow", "The states are not finite")), "EXPLODING", "FAIL"),
+        (evidence(0.0, non_finite=NonFinite("parameter", "The weights are not finite")), "NOT FINITE", "FAIL"),
+        (evidence(9.0, non_finite=NonFinite("loss", "The loss is NaN")), "NOT FINITE", "FAIL"),
         (evidence(0.0, bptt_length=50), "TRUNCATED", "FAIL"),
         (evidence(0.0, bptt_length=51), "OK", "PASS"),
         (evidence(-9.0, bptt_length=10), "TRUNCATED", "FAIL"),
@@ -246,7 +246,7 @@ def evidence(median: float, low: float | None = None, high: float | None = None,
         (evidence(-8.0, at_ends=0.95), "VANISHING", "FAIL"),
         (evidence(0.0, peak=2.5, peak_lag=7, exponent=5e-17, exponent_error=0.0), "TRANSIENT", "WARN"),
         (evidence(9.0, autonomous=True, exponent=5e-17, exponent_error=0.0), "EXPLODING", "FAIL"),
-        (evidence(0.0, bptt_length=10, broken=Broken("loss", "The loss is NaN")), "NOT FINITE", "FAIL"),
+        (evidence(0.0, bptt_length=10, non_finite=NonFinite("loss", "The loss is NaN")), "NOT FINITE", "FAIL"),
     ],
 )
 def test_the_rules(found: Evidence, name: str, severity: str) -> None:
@@ -259,14 +259,14 @@ def test_the_rules(found: Evidence, name: str, severity: str) -> None:
 def test_a_guess_is_said(found: Evidence) -> None:
     """Whatever is wrong over a lag that nobody named is said with that; its severity stays."""
     said, guessed = (decide(found._replace(guessed=guess), Thresholds()) for guess in (False, True))
-    assert guessed[:2] == said[:2] and guessed.reason == f"{said.reason} That lag is a guess: say what it is by " + (
+    assert guessed[:2] == said[:2] and guessed.reason == f"{said.reason} That lag is a guess: give yours as " + (
         "`required_lag`."
     )
 
 
 @pytest.mark.parametrize(("median", "only"), [(0.0, True), (0.99, True), (-1.0, True), (-1.1, False), (1.1, False)])
 def test_only_where_it_is_little(median: float, only: bool) -> None:
-    assert (" only (median)" in decide(evidence(median), Thresholds()).reason) == only
+    assert (" only." in decide(evidence(median), Thresholds()).reason) == only
 
 
 def test_the_interval_of_a_median() -> None:
@@ -347,9 +347,9 @@ def test_advice_counts_steps_as_the_verdict_does(gain: float, advice: str, numbe
 )
 def test_as_much_of_the_data_as_can_show_the_lag(lengths: list[int], lag: int, rows: int, steps: int) -> None:
     series = [drive(2, series=1, time=length)[0].numpy() for length in lengths]
-    subject = subject_of(linear(1.0), series, required_lag=lag)
-    assert (subject.sequences * subject.steps, subject.steps) == (rows, steps)
-    assert subject.unused == sum(lengths) - rows
+    probe = probe_of(linear(1.0), series, required_lag=lag)
+    assert (probe.sequences * probe.steps, probe.steps) == (rows, steps)
+    assert probe.unused == sum(lengths) - rows
 
 
 def test_errors_are_followed_where_there_are_any() -> None:
@@ -504,7 +504,7 @@ def test_no_verdict_without_advice(name: str, tier: str) -> None:
             "head.weight",
             "reads",
         ),
-        (lambda: without(Elman(2, 4), "recurrent_weight"), "recurrent_weight", "hands"),
+        (lambda: without(Elman(2, 4), "recurrent_weight"), "recurrent_weight", "carries"),
     ],
 )
 def test_weights_of_zeros_are_the_cause(build: Any, name: str, what: str) -> None:
@@ -552,8 +552,8 @@ def test_an_exponent_of_rounding_is_zero() -> None:
 def test_who_says_the_lag(model: Any, y: Any, guessed: bool) -> None:
     """A window says it, and so does an error at the end of a sequence alone; lengths of other sequences do not."""
     own, X = model(), drive(2).numpy()
-    assert subject_of(own, X, y).guessed == guessed
-    assert not subject_of(own, X, y, required_lag=7).guessed
+    assert probe_of(own, X, y).guessed == guessed
+    assert not probe_of(own, X, y, required_lag=7).guessed
 
 
 def test_a_moving_average_reaches_as_far_as_its_window() -> None:

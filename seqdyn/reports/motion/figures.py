@@ -1,4 +1,4 @@
-"""The figure of a motion report: the motion, its multipliers, and what the neurons do to the joints."""
+"""The figure of a motion report: the motion, its multipliers, and the effect of neurons on joints."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SECONDS = 8.0
-"""How much of the free run is drawn."""
+"""How many seconds of the free run are drawn."""
 
 
-def overview(content: Mapping[str, Any]) -> Figure:
+def motion_figure(content: Mapping[str, Any]) -> Figure:
     """The last seconds of the free run, the cycle in the plane of two joints, multipliers, and neurons by joints."""
     drawing, axes = figure(2, 2, width=10.0, height=7.0)
     (above, plane), (circle, table) = axes
-    _motion(above, content)
-    _plane(plane, content)
-    _multipliers(circle, content)
-    image = _neurons(table, content)
+    _draw_motion(above, content)
+    _draw_plane(plane, content)
+    _draw_multipliers(circle, content)
+    image = _draw_neurons(table, content)
     if image is not None:
         drawing.colorbar(image, ax=table)
     verdict = content["verdict"]
@@ -32,7 +32,7 @@ def overview(content: Mapping[str, Any]) -> Figure:
     return drawing
 
 
-def _motion(axes: Axes, content: Mapping[str, Any]) -> None:
+def _draw_motion(axes: Axes, content: Mapping[str, Any]) -> None:
     subject, values = content["subject"], np.asarray(content["angles"], dtype=float)
     count = min(len(values), round(SECONDS * subject["rate"]))
     finite = values[np.isfinite(values).all(axis=1)]
@@ -45,8 +45,8 @@ def _motion(axes: Axes, content: Mapping[str, Any]) -> None:
     axes.set(xlabel="time, s", title="The end of the free run")
 
 
-def _plane(axes: Axes, content: Mapping[str, Any]) -> None:
-    """The free run in the plane of the two joints that move most, out of step."""
+def _draw_plane(axes: Axes, content: Mapping[str, Any]) -> None:
+    """The free run in the plane of two joints that move much and out of phase."""
     values = np.asarray(content["angles"], dtype=float)
     settled = values[len(values) // 2 :]
     if content["rhythm"] is None:
@@ -62,7 +62,7 @@ def _plane(axes: Axes, content: Mapping[str, Any]) -> None:
     axes.set(xlabel=names[first], ylabel=names[second], title="The free run in the plane of two joints")
 
 
-def _multipliers(axes: Axes, content: Mapping[str, Any]) -> None:
+def _draw_multipliers(axes: Axes, content: Mapping[str, Any]) -> None:
     cycle = content["cycle"]
     if cycle is None or not cycle["found"]:
         axes.text(0.5, 0.5, "no closed cycle", ha="center", transform=axes.transAxes, color=PALETTE["note"])
@@ -75,7 +75,7 @@ def _multipliers(axes: Axes, content: Mapping[str, Any]) -> None:
     axes.set(xlabel="multiplier", ylabel="modulus", title="What a deviation becomes in one turn")
 
 
-def _neurons(axes: Axes, content: Mapping[str, Any]) -> Any:
+def _draw_neurons(axes: Axes, content: Mapping[str, Any]) -> Any:
     found = content["neurons"]
     if found is None:
         axes.set_axis_off()

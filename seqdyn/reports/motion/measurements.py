@@ -1,8 +1,9 @@
-"""What a motion report measures, as one plain dictionary."""
+"""The measurements of a motion report, as one plain dictionary."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,47 +17,56 @@ from seqdyn.held import Held
 from seqdyn.loops import scan
 from seqdyn.motion.model import MotionModel
 from seqdyn.motion.rhythms import Rhythm, rhythm
+from seqdyn.progress import Callback, track
 from seqdyn.state import State, flatten, leaves, map_leaves, take, unflatten
 
 Array = np.ndarray[Any, Any]
-Content = dict[str, Any]
+MotionContent = dict[str, Any]
 
 NOISE = 0.5
-"""Starts are moved off the motion by so many standard deviations of every state variable."""
+"""How far the perturbed starts are from the motion, in standard deviations of every state variable."""
 
-SAME = 0.02
-"""A motion has come back if its frequency is that of the free run within this, and its amplitudes within 5 of it."""
+FREQUENCY_TOLERANCE = 0.02
+"""A motion has returned if its frequency differs by at most this share, and its amplitudes by 5 times as much."""
 
-STILL = 0.01
-"""A motion of less than this, in rad, is at rest."""
+AT_REST = 0.01
+"""A motion smaller than this, in rad, is at rest."""
 
-LEADING = 3
+LEADING_EXPONENTS = 3
 """How many exponents are measured."""
 
-GROWTH, LONGEST = 8.0, 20_000
-"""What grows by so many nats leaves any range; a run is followed for no more steps than these."""
+GROWTH_NATS, LONGEST_RUN = 8.0, 20_000
+"""A growth by so many nats leaves any range; a run is followed for no more steps than these."""
 
 MULTIPLIERS = 4
-"""How many multipliers are told."""
+"""How many multipliers the report has."""
 
 
-def measured(model: MotionModel, drive: Any, start: Any, steps: int, starts: int, seed: int) -> Content:
-    """Measure a motion model under a constant drive.
+MEASURED_LAST = ("cycle", "exponents", "points", "neurons", "back")
+"""The sections of the report that need a free run that stays in its range."""
+
+
+def measure_motion(
+    model: MotionModel,
+    drive: Any,
+    start: Any,
+    steps: int,
+    starts: int,
+    seed: int,
+    verbose: bool | int = 0,
+    callback: Callback | None = None,
+) -> MotionContent:
+    """Measure a motion model under a constant drive, until the callback asks to stop.
 
     Parameters
     ----------
-    model : MotionModel
-    drive : array, shape (drives,), or None
-    start : array, shape (warm-up, joints), or None
-    steps : int
-        Of every free run.
-    starts : int
-        Perturbed starts, and starts of the search for fixed points.
-    seed : int
+    model, drive, start, steps, starts, seed, verbose, callback
+        As in :func:`seqdyn.motion_report`.
 
     Returns
     -------
     dict
+        A section that was not measured is None.
     """
     cell = model.autonomous(drive)
     run = model.run(drive, start, steps, record=lambda x, before, output, after: after)
@@ -64,34 +74,35 @@ def measured(model: MotionModel, drive: Any, start: Any, steps: int, starts: int
     last = map_leaves(lambda leaf: leaf[:, -1], run.record)
     stays = not model.strays(run.angles).any()
     free = _rhythm_of(model, run.angles.values[steps // 2 :]) if stays else None
-    if free is not None and np.isnan(free.frequency):
+    content: MotionContent = {
+        "subject": _described_model(model, drive, steps),
+        "stays": stays,
+        "angles": run.angles.values.tolist(),
+        "rhythm": None if free is None else _rhythm_content(free),
+        **dict.fromkeys(MEASURED_LAST),
+    }
+    if free is None:
+        return content
+    if np.isnan(free.frequency):
         raise ValueError(
             f"steps={steps}, of which half is measured, cover less than two turns of the rhythm: give more."
         )
-    content: Content = {"subject": _subject(model, drive, steps), "stays": stays, "angles": run.angles.values.tolist()}
-    if free is None:
-        return content | {
-            "rhythm": None,
-            "cycle": None,
-            "exponents": None,
-            "points": None,
-            "neurons": None,
-            "back": None,
-        }
-    cycle = _cycle(cell, last, model.rate)
-    exponents = _exponents(cell, last, model.rate, cycle, seed)
-    return content | {
-        "stays": cycle["found"] or _stays(model, drive, start, exponents["values"][0]),
-        "rhythm": _rhythm(free),
-        "cycle": cycle,
-        "exponents": exponents,
-        "points": _points(cell, starts, seed),
-        "neurons": _lesions(model, settled, free, drive, start, steps),
-        "back": _back(model, cell, settled, free, steps, starts, seed),
+    instruments: dict[str, Callable[[], Any]] = {
+        "cycle": lambda: _cycle_content(cell, last, model.rate),
+        "exponents": lambda: _exponent_content(cell, last, model.rate, content["cycle"], seed),
+        "points": lambda: _point_content(cell, starts, seed),
+        "neurons": lambda: _neuron_content(model, settled, free, drive, start, steps),
+        "back": lambda: _return_content(model, cell, settled, free, steps, starts, seed),
     }
+    for name in track(MEASURED_LAST, "report", "section", verbose=verbose, callback=callback, describe=str):
+        content[name] = instruments[name]()
+    if content["exponents"] is not None:
+        leading = content["exponents"]["values"][0]
+        content["stays"] = content["cycle"]["found"] or _stays(model, drive, start, leading)
+    return content
 
 
-def _subject(model: MotionModel, drive: Any, steps: int) -> Content:
+def _described_model(model: MotionModel, drive: Any, steps: int) -> MotionContent:
     held = [] if drive is None else [float(value) for value in np.atleast_1d(drive)]
     return {
         "model": f"MotionModel({type(model.estimator_).__name__}), {len(neurons(model.cell_))} neurons",
@@ -104,11 +115,11 @@ def _subject(model: MotionModel, drive: Any, steps: int) -> Content:
 
 
 def _rhythm_of(model: MotionModel, values: Array) -> Rhythm:
-    """The rhythm of a run in the model's unit."""
-    return rhythm(values, model.rate, still=STILL if model.unit == "radians" else float(np.rad2deg(STILL)))
+    """The rhythm of a run, in the unit of the model."""
+    return rhythm(values, model.rate, still=AT_REST if model.unit == "radians" else float(np.rad2deg(AT_REST)))
 
 
-def _rhythm(free: Rhythm) -> Content:
+def _rhythm_content(free: Rhythm) -> MotionContent:
     return {
         "frequency": free.frequency,
         "wave": free.wave(),
@@ -119,8 +130,8 @@ def _rhythm(free: Rhythm) -> Content:
     }
 
 
-def _cycle(cell: Held, state: State, rate: float) -> Content:
-    """The limit cycle, or why there is none."""
+def _cycle_content(cell: Held, state: State, rate: float) -> MotionContent:
+    """The limit cycle, or why none was found."""
     try:
         found = limit_cycle(cell, state=state, dt=1 / rate)
     except ValueError as error:
@@ -134,38 +145,38 @@ def _cycle(cell: Held, state: State, rate: float) -> Content:
         "stable": found.stable,
         "multipliers": found.multipliers.abs()[:MULTIPLIERS].tolist(),
         "slowest": float(found.transverse.abs().max()) if len(found.transverse) else 0.0,
-        "exponents": found.exponents[:LEADING].tolist(),
+        "exponents": found.exponents[:LEADING_EXPONENTS].tolist(),
         "recovery": _recovery(found),
         "lags": found.lags().tolist(),
     }
 
 
 def _recovery(cycle: LimitCycle) -> float:
-    """Seconds until a deviation from the cycle is down to 1 %; inf if it does not die."""
+    """Seconds until a deviation from the cycle has decayed to 1 %; inf if it does not decay."""
     slowest = float(cycle.transverse.abs().max()) if len(cycle.transverse) else 0.0
     span = cycle.period if cycle.steps is None else cycle.steps * cycle.dt
     return span * float(np.log(0.01) / np.log(slowest)) if 0 < slowest < 1 else (0.0 if slowest == 0 else float("inf"))
 
 
-def _exponents(cell: Held, state: State, rate: float, cycle: Content, seed: int) -> Content:
-    """The leading exponents: those of the cycle, exactly, where one was found, else the means along a run."""
+def _exponent_content(cell: Held, state: State, rate: float, cycle: MotionContent, seed: int) -> MotionContent:
+    """The leading exponents: exactly those of the cycle, if one was found, else the means along a run."""
     if cycle["found"]:
         values = cycle["exponents"]
         return {"values": values, "errors": [0.0] * len(values), "of": "the cycle"}
-    count = min(LEADING, flatten(state).shape[1])
+    count = min(LEADING_EXPONENTS, flatten(state).shape[1])
     found = lyapunov_spectrum(cell, state=state, steps=2000, k=count, dt=1 / rate, k_adjoint=0, seed=seed)
     return {"values": found.exponents.tolist(), "errors": found.standard_errors.tolist(), "of": "a run"}
 
 
 def _stays(model: MotionModel, drive: Any, start: Any, leading: float) -> bool:
-    """Whether a run stays in its range for as long as what grows at the leading exponent takes to leave it."""
+    """Whether a run stays in its range for as long as a growth at the leading exponent needs to leave it."""
     if leading <= 0:
         return True
-    steps = min(LONGEST, 32 + round(GROWTH / leading * model.rate))
+    steps = min(LONGEST_RUN, 32 + round(GROWTH_NATS / leading * model.rate))
     return not bool(model.strays(model.run(drive, start, steps).angles).any())
 
 
-def _points(cell: Held, starts: int, seed: int) -> Content:
+def _point_content(cell: Held, starts: int, seed: int) -> MotionContent:
     found = fixed_points(cell, starts=starts, seed=seed)
     return {
         "kinds": dict(Counter(found.kinds)),
@@ -178,8 +189,10 @@ def _points(cell: Held, starts: int, seed: int) -> Content:
     }
 
 
-def _lesions(model: MotionModel, settled: State, free: Rhythm, drive: Any, start: Any, steps: int) -> Content | None:
-    """What every joint's amplitude and the frequency become while one neuron is held at its mean, over the free run."""
+def _neuron_content(
+    model: MotionModel, settled: State, free: Rhythm, drive: Any, start: Any, steps: int
+) -> MotionContent | None:
+    """The changes of amplitudes and frequency while one neuron is held at its mean over the free run."""
     names = neurons(model.cell_)
     if not names or free.frequency == 0:
         return None
@@ -202,8 +215,10 @@ def _lesions(model: MotionModel, settled: State, free: Rhythm, drive: Any, start
     }
 
 
-def _back(model: MotionModel, cell: Held, settled: State, free: Rhythm, steps: int, starts: int, seed: int) -> Content:
-    """The share of perturbed starts from which the motion comes back."""
+def _return_content(
+    model: MotionModel, cell: Held, settled: State, free: Rhythm, steps: int, starts: int, seed: int
+) -> MotionContent:
+    """The share of perturbed starts from which the motion returns."""
     generator = torch.Generator().manual_seed(seed)
     path = map_leaves(lambda leaf: leaf[0], settled)
     flat = flatten(path)
@@ -214,8 +229,8 @@ def _back(model: MotionModel, cell: Held, settled: State, free: Rhythm, steps: i
     angles = model.predictor_.decode(output)[:, steps // 2 :]
     found = [_rhythm_of(model, one) for one in angles if np.isfinite(one).all()]
     near = [
-        abs(one.frequency - free.frequency) <= SAME * free.frequency
-        and bool((np.abs(one.amplitude - free.amplitude) <= 5 * SAME * free.amplitude.max()).all())
+        abs(one.frequency - free.frequency) <= FREQUENCY_TOLERANCE * free.frequency
+        and bool((np.abs(one.amplitude - free.amplitude) <= 5 * FREQUENCY_TOLERANCE * free.amplitude.max()).all())
         for one in found
     ]
     return {"share": sum(near) / starts, "starts": starts, "noise": NOISE}

@@ -1,4 +1,4 @@
-"""Two stability reports beside each other: what a change of the model, or its training, has changed."""
+"""The comparison of two stability reports: the effect of a change of the model or its training."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ import matplotlib
 import pandas as pd
 
 from seqdyn.figures import STYLE, figure
-from seqdyn.reports.difference import WHOLE, ReportDifference, columns, content_of, pair
-from seqdyn.reports.drawing import WIDTH, legend_below
-from seqdyn.reports.grids import Grid
-from seqdyn.reports.page import Item, Number, Section, encode
+from seqdyn.reports.difference import ALL_ROWS, ReportDifference, entry_columns, pair, report_content
+from seqdyn.reports.drawing import FIGURE_WIDTH, legend_below
+from seqdyn.reports.number_format import format_number
+from seqdyn.reports.page import Number, Section, TableItem, encode
 from seqdyn.reports.pointers import Content, Key, look_up
 from seqdyn.reports.stability.products import CURVES, draw_curves
-from seqdyn.reports.stability.themes import QUANTITIES
-from seqdyn.reports.writing import written
+from seqdyn.reports.stability.themes import STABILITY_QUANTITIES
+from seqdyn.reports.table_layouts import TableLayout
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def compare(before: Any, after: Any, *, other_lag: bool = False) -> Difference:
-    """Set one report beside another.
+def compare_reports(before: Any, after: Any, *, other_lag: bool = False) -> StabilityDifference:
+    """Compare a stability report before a change with one after it.
 
     Parameters
     ----------
-    before, after : mapping, or a report with such ``content``
+    before, after : StabilityReport, or the content of one
+        The two reports.
     other_lag : bool
         Whether the required lags may differ. The verdicts then answer different questions.
 
     Returns
     -------
-    Difference
+    StabilityDifference
         A mapping with the keys ``verdict``, ``checks``, ``numbers``, ``horizons`` and ``norms``.
 
     Raises
@@ -51,36 +52,36 @@ def compare(before: Any, after: Any, *, other_lag: bool = False) -> Difference:
     ...     cell = Linear(1, 4).double()
     ...     _ = torch.nn.init.orthogonal_(cell.transition, gain, generator=torch.Generator().manual_seed(0))
     ...     reports.append(stability_report(cell, torch.ones(8, 100, 1), required_lag=20, tier="fast"))
-    >>> print(str(compare(*reports)).splitlines()[0])
+    >>> print(str(compare_reports(*reports)).splitlines()[0])
     VANISHING → OK; log10 of the gradient at the required lag 20 went from −5.72 to −0.08293.
     """
-    first, second = content_of(before, "before"), content_of(after, "after")
+    first, second = report_content(before, "before"), report_content(after, "after")
     lags = [content["subject"]["required_lag"] for content in (first, second)]
     if lags[0] != lags[1] and not other_lag:
         raise ValueError(
             f"The reports answer different questions: the required lag is {lags[0]} before and {lags[1]} after. Make "
-            "both with the same required_lag, or say other_lag=True to compare them all the same."
+            "both with the same required_lag, or pass other_lag=True to compare them anyway."
         )
-    return Difference(first, second)
+    return StabilityDifference(first, second)
 
 
-class Difference(ReportDifference):
-    """The result of :func:`compare`: besides verdict, checks and numbers, ``horizons`` and ``norms`` by lag.
+class StabilityDifference(ReportDifference):
+    """The result of :func:`compare_reports`, which also has ``horizons`` and ``norms`` by lag.
 
     Parameters
     ----------
     before, after : mapping
-        The reports.
+        The contents of the reports.
     """
 
     def __init__(self, before: Content, after: Content) -> None:
-        super().__init__(before, after, [one for one in QUANTITIES if not one.where.startswith("/horizons")])
+        super().__init__(before, after, [one for one in STABILITY_QUANTITIES if not one.where.startswith("/horizons")])
         self.title = f"Stability before and after: {after['subject']['model']}"
         for when, content in (("before", before), ("after", after)):
             medians = {key: look_up(content, f"/verdict/{key}/median") for key in ("gradient", "product")}
             self._content["verdict"][when] |= medians
-        self._content["horizons"] = list(_horizons(before, after))
-        self._content["norms"] = list(_norms(before, after))
+        self._content["horizons"] = list(_horizon_changes(before, after))
+        self._content["norms"] = list(_norm_changes(before, after))
 
     def to_frame(self) -> pd.DataFrame:
         horizons = [{"section": "horizons", "quantity": one["name"], "unit": "steps"} | one for one in self["horizons"]]
@@ -88,7 +89,7 @@ class Difference(ReportDifference):
         return pd.DataFrame([*numbers.to_dict("records"), *horizons], columns=numbers.columns).astype(numbers.dtypes)
 
     def plot(self) -> Figure:
-        """The medians by lag of both reports, before dashed, after with its quartiles.
+        """Draw the medians by lag of both reports, before dashed, after with its quartiles.
 
         Returns
         -------
@@ -108,7 +109,7 @@ class Difference(ReportDifference):
         ]
         if not curves:
             raise ValueError("Neither report has norms by lag: there is nothing to draw.")
-        drawing, axes = figure(width=WIDTH, height=4.4)
+        drawing, axes = figure(width=FIGURE_WIDTH, height=4.4)
         with matplotlib.rc_context(STYLE):
             draw_curves(axes, curves, self.after["subject"]["required_lag"])
             legend_below(axes, columns=2)
@@ -118,41 +119,44 @@ class Difference(ReportDifference):
         names, norms = super()._headline().rstrip("."), [self["verdict"][when]["gradient"] for when in WHEN]
         lags = [content["subject"]["required_lag"] for content in (self.before, self.after)]
         lag = str(lags[0]) if lags[0] == lags[1] else f"({lags[0]} before, {lags[1]} after)"
-        change = f"went from {written(norms[0])} to {written(norms[1])}"
+        change = f"went from {format_number(norms[0])} to {format_number(norms[1])}"
         return f"{names}; log10 of the gradient at the required lag {lag} {change}."
 
-    def _verdicts(self) -> Grid:
-        wanted = columns("verdict", name="verdict", severity="", gradient="L, log10", product="G, log10", reason="")
-        return Grid("Verdicts", "/verdict", wanted, "report")
+    def _verdicts(self) -> TableLayout:
+        wanted = entry_columns(
+            "verdict", name="verdict", severity="", gradient="L, log10", product="G, log10", reason=""
+        )
+        return TableLayout("Verdicts", "/verdict", wanted, "report")
 
     def _sections(self, minimal: bool) -> list[Section]:
         caption = f"Medians by lag. {self._headline()}"
         drawn = [] if minimal or not self["norms"] else [encode(self.plot()).picture(caption)]
-        reach = Section("horizons", "Horizons", "Steps back.", (), [HORIZONS.table(self)], folded=True)
-        return [Section("norms", "Norms by lag", "Before is dashed.", drawn), reach]
+        table = HORIZON_CHANGES.table(self)
+        horizons = Section("horizons", "Horizons", "How many steps back.", (), [table], folded=True)
+        return [Section("norms", "Norms by lag", "Before is dashed.", drawn), horizons]
 
 
 WHEN = ("before", "after")
 
 
-def _bounded(when: str) -> Callable[[Content, Key], Item]:
-    """A horizon, which may be a bound."""
+def _bounded_number(when: str) -> Callable[[Content, Key], TableItem]:
+    """A column of horizons, some of which are lower bounds."""
     return lambda content, place: Number(
         content["horizons"][place][when], "", "≥ " if content["horizons"][place][f"at_least_{when}"] else ""
     )
 
 
-HORIZONS = Grid(
+HORIZON_CHANGES = TableLayout(
     "Horizons",
     "/horizons",
-    columns("horizons", name="")
-    | {when: _bounded(when) for when in WHEN}
-    | columns("horizons", difference="", definition=""),
-    most=WHOLE,
+    entry_columns("horizons", name="")
+    | {when: _bounded_number(when) for when in WHEN}
+    | entry_columns("horizons", difference="", definition=""),
+    most=ALL_ROWS,
 )
 
 
-def _horizons(before: Content, after: Content) -> Iterator[dict[str, Any]]:
+def _horizon_changes(before: Content, after: Content) -> Iterator[dict[str, Any]]:
     first, second = ({one["name"]: one for one in content.get("horizons") or ()} for content in (before, after))
     for name, one in (first | second).items():
         old, new = first.get(name, {}), second.get(name, {})
@@ -160,8 +164,8 @@ def _horizons(before: Content, after: Content) -> Iterator[dict[str, Any]]:
         yield {"name": name, "definition": one["definition"]} | pair(old.get("steps"), new.get("steps")) | bounds
 
 
-def _norms(before: Content, after: Content) -> Iterator[dict[str, Any]]:
-    """The medians by lag, where either has one."""
+def _norm_changes(before: Content, after: Content) -> Iterator[dict[str, Any]]:
+    """The medians by lag that either report has."""
     for section, (name, *_) in CURVES.items():
         first, second = (_medians(content, section) for content in (before, after))
         for lag in sorted(first | second):

@@ -1,4 +1,4 @@
-"""The gradient of the loss: how far back errors reach, by lag, by parameter and along time.
+"""The gradient of the loss with respect to earlier states, by lag, by parameter and along time.
 
 g_{t−k} = ∂E_t/∂h_{t−k}
 """
@@ -14,32 +14,42 @@ from seqdyn.dynamics.anchors import anchors
 from seqdyn.dynamics.gradients import accumulated_gradient, gradient_by_lag, parameter_gradients
 from seqdyn.dynamics.norm_preservation import omega
 from seqdyn.figures import MODELS
-from seqdyn.reports.checks import Answer, at_most, rule, skipped
-from seqdyn.reports.drawing import Axes, curve, draw_map, drawing, finite, mark, name_places, numbers, short
-from seqdyn.reports.grids import Grid, columns
+from seqdyn.reports.checks import Answer, check_rule, pass_at_most, skipped
+from seqdyn.reports.drawing import (
+    Axes,
+    curve,
+    draw_map,
+    mark,
+    name_places,
+    numbers,
+    report_figure,
+    short,
+    without_infinities,
+)
+from seqdyn.reports.number_format import format_log10, format_number, plural
 from seqdyn.reports.pointers import Content
-from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, curves, single
+from seqdyn.reports.probe import Probe
+from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, ReportQuantity, curves, single
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.verdict import FEWEST, Case
-from seqdyn.reports.subject import Subject
-from seqdyn.reports.theme import Run, Theme, along, by_lag, log10, quantiles, thinned
-from seqdyn.reports.writing import counted, from_log10, written
+from seqdyn.reports.stability.verdict import FEWEST_ERRORS, ReportCase
+from seqdyn.reports.table_layouts import TableLayout, columns_from
+from seqdyn.reports.theme import Examination, Theme, by_lag, log10, log10_quantiles, median_along, thinned
 
-ANCHORS = 32
-"""Errors that are followed back."""
+FOLLOWED_ERRORS = 32
+"""How many errors are followed back in time."""
 DISAGREEMENT = 3.0
-"""Decades between what errors and what any disturbance of the state can do over K steps."""
-LONGEST = 2000
-"""Lags beyond which a gradient is followed only if it is required."""
+"""Decades that the gradient of an error may be smaller than the product of Jacobians over K steps."""
+LONGEST_LAG = 2000
+"""A gradient is followed further back than this only if a longer lag is required."""
 
 
-def _measure(run: Run) -> None:
-    subject = run.subject
-    cell, x, state, loss = subject.cell, subject.x, subject.state, subject.loss
-    lag = min(subject.required_lag, subject.steps)
-    errors = anchors(cell, x, loss, state, lag=subject.required_lag, count=ANCHORS)
+def measure_gradient(run: Examination) -> None:
+    probe = run.probe
+    cell, x, state, loss = probe.cell, probe.x, probe.state, probe.loss
+    lag = min(probe.required_lag, probe.steps)
+    errors = anchors(cell, x, loss, state, lag=probe.required_lag, count=FOLLOWED_ERRORS)
     if errors:
-        reach = max(lag, min(LONGEST, 4 * lag))
+        reach = max(lag, min(LONGEST_LAG, 4 * lag))
         run("gradient", lambda: gradient_by_lag(cell, x, loss, state, anchors=errors, longest=reach))
     run("accumulated", lambda: accumulated_gradient(cell, x, loss, state))
     if run.tier == "fast":
@@ -49,21 +59,23 @@ def _measure(run: Run) -> None:
         run("parameters", lambda: parameter_gradients(cell, x, loss, state, anchors=errors))
 
 
-def _content(subject: Subject, found: Measurements) -> dict[str, Any] | None:
+def gradient_content(probe: Probe, found: Measurements) -> dict[str, Any] | None:
     if found.gradient is None:
         return None
     kept, own = thinned(len(found.gradient.lags)), found.parameters
     return {
         "lags": found.gradient.lags[kept].tolist(),
-        "quantiles": quantiles(found.gradient.quantiles(list(QUANTILES.values()))[kept]),
-        "accumulated": None if found.accumulated is None else along(log10(found.accumulated)),
-        "omega": None if found.omega is None else {"value": float(found.omega.value), **along(found.omega.curve)},
+        "quantiles": log10_quantiles(found.gradient.quantiles(list(QUANTILES.values()))[kept]),
+        "accumulated": None if found.accumulated is None else median_along(log10(found.accumulated)),
+        "omega": None
+        if found.omega is None
+        else {"value": float(found.omega.value), **median_along(found.omega.curve)},
         "parameters": None
         if own is None
         else {
             "edges": list(own.edges),
-            "log10": {subject.name_of(name): log10(values).tolist() for name, values in own.log_norms.items()},
-            **{name: getattr(own, name).tolist() for name in SHARES},
+            "log10": {probe.name_of(name): log10(values).tolist() for name, values in own.log_norms.items()},
+            **{name: getattr(own, name).tolist() for name in SHARE_LABELS},
         },
     }
 
@@ -71,33 +83,36 @@ def _content(subject: Subject, found: Measurements) -> dict[str, Any] | None:
 BANDS = "/gradient/parameters/log10"
 
 
-@drawing(BANDS, title="Gradient by parameter and lag", height=1.5, rows=BANDS)
+@report_figure(BANDS, title="Gradient by parameter and lag", height=1.5, rows=BANDS)
 def gradient_by_parameter(axes: Axes, content: Content) -> str:
-    """The part of the gradient that reaches every parameter from each band of lags."""
+    """The gradient of every parameter, split into bands of lags."""
     found = content["gradient"]["parameters"]
     names = sorted(found["log10"])
     values = np.stack([numbers(found["log10"][name]) for name in names])
     known = values[np.isfinite(values)] if np.isfinite(values).any() else np.array([0.0, 1.0])
     limits = known.min(), max(known.max(), known.min() + 0.1)
-    draw_map(axes, finite(values), limits, "log10 of the norm", "viridis", aspect="auto")
+    draw_map(axes, without_infinities(values), limits, "log10 of the norm", "viridis", aspect="auto")
     axes.set_yticks(np.arange(len(names)), [short(name) for name in names])
     name_places(axes, found["edges"])
     axes.set_xlabel("lag of the error, up to" + ("\n(grey: nothing arrives)" if np.isneginf(values).any() else ""))
-    ends = f"at most {written(values[:, 0].max())} from lag 0 and {written(values[:, -1].max())} from the lags up to"
-    return f"log10 norm of the gradient by parameter and band of lags: {ends} {found['edges'][-1]}."
+    first, last = (format_number(values[:, place].max()) for place in (0, -1))
+    ends = f"at most {first} from lag 0 and {last} from the lags up to {found['edges'][-1]}"
+    return f"log10 norm of the gradient by parameter and band of lags: {ends}."
 
 
-SHARES = {"beyond": "of the sum", "beyond_apart": "of the parts"}
-"""What is a share of the gradient from beyond a lag: of the parts, nothing cancels."""
+SHARE_LABELS = {"beyond": "of the sum", "beyond_apart": "of the parts"}
+"""The two shares of the gradient from beyond a lag: between the parts nothing cancels."""
 
 
-@drawing("/gradient/parameters/beyond", title="Share of the gradient from beyond a lag", x="lag, steps", y="share")
+@report_figure(
+    "/gradient/parameters/beyond", title="Share of the gradient from beyond a lag", x="lag, steps", y="share"
+)
 def truncation_share(axes: Axes, content: Content) -> str:
-    """The share of the gradient from beyond each lag: what truncated backpropagation would leave out."""
+    """The share of the gradient from beyond each lag, which truncated backpropagation would leave out."""
     found, required = content["gradient"]["parameters"], content["subject"]["required_lag"]
     most = content["subject"]["thresholds"]["truncated"]
-    limit, places = f"{written(100 * most)} %", np.arange(len(found["edges"]))
-    for (name, label), colour, marker in zip(SHARES.items(), MODELS, "os", strict=False):
+    limit, places = f"{format_number(100 * most)} %", np.arange(len(found["edges"]))
+    for (name, label), colour, marker in zip(SHARE_LABELS.items(), MODELS, "os", strict=False):
         curve(axes, places, numbers(found[name]), color=colour, marker=marker, label=label)
     mark(axes, limit, y=most, linestyle=":")
     if len(places) > 1:
@@ -106,11 +121,11 @@ def truncation_share(axes: Axes, content: Content) -> str:
     axes.set_ylim(bottom=0.0)
     small = [edge for edge, share in zip(found["edges"], found["beyond_apart"], strict=True) if share <= most]
     where = f"falls to {limit} or less at lag {small[0]}" if small else f"stays above {limit} at every lag"
-    return f"The share of the gradient from beyond a lag, taken apart so that nothing cancels, {where}."
+    return f"The share of the gradient from beyond a lag, summed over parts so that nothing cancels, {where}."
 
 
-@rule("GS002", "not vanishing", "log10", "gradient", "gradient")
-def not_vanishing(case: Case) -> Answer:
+@check_rule("GS002", "not vanishing", "log10", "gradient", "gradient")
+def not_vanishing(case: ReportCase) -> Answer:
     median, limits = case.evidence.gradient.median, case.limits
     if math.isnan(median):
         return skipped("No gradient was measured at this lag.")
@@ -118,112 +133,127 @@ def not_vanishing(case: Case) -> Answer:
     return Answer(status, median, limits.vanishing_fail if status == "FAIL" else limits.vanishing_warn, _change(case))
 
 
-@rule("GS003", "not exploding", "log10", "gradient", "gradient")
-def not_exploding(case: Case) -> Answer:
+@check_rule("GS003", "not exploding", "log10", "gradient", "gradient")
+def not_exploding(case: ReportCase) -> Answer:
     median, limits = case.evidence.gradient.median, case.limits
     if case.evidence.chaotic or math.isnan(median):
-        chaos = "In a chaotic system gradients grow, and that is no defect."
+        chaos = "In a chaotic system gradients grow, which is not a defect."
         return skipped(chaos if case.evidence.chaotic else "No gradient was measured at this lag.")
     status = "PASS" if median <= limits.exploding_warn else "WARN" if median <= limits.exploding_fail else "FAIL"
     return Answer(status, median, limits.exploding_fail if status == "FAIL" else limits.exploding_warn, _change(case))
 
 
-def _change(case: Case) -> str:
-    factor = from_log10(case.evidence.gradient.median)
-    return f"Over {counted(case.evidence.lag, 'step')} a gradient changes by a factor of {factor} (median)."
+def _change(case: ReportCase) -> str:
+    factor = format_log10(case.evidence.gradient.median)
+    return f"Over {plural(case.evidence.lag, 'step')} the median gradient changes by a factor of {factor}."
 
 
-@rule("GS004", "errors reach as far as disturbances", "decades", "gradient", "gradient", "products")
-def agreement(case: Case) -> Answer:
+@check_rule("GS004", "errors reach as far as disturbances", "decades", "gradient", "gradient", "products")
+def agreement(case: ReportCase) -> Answer:
     gradient, product = case.evidence.gradient.median, case.evidence.product.median
     if not (math.isfinite(gradient) and math.isfinite(product)):
-        return skipped("Nothing is left of one of the two.")
-    text = "Decades by which a gradient is smaller than what a disturbance could do: it dies in the readout."
-    return at_most(product - gradient, DISAGREEMENT, text)
+        return skipped("One of the two norms is 0.")
+    text = "Decades by which the gradient is smaller than the product of Jacobians: it is lost in the readout."
+    return pass_at_most(product - gradient, DISAGREEMENT, text)
 
 
-@rule("GS006", "decided", "", "verdict", "gradient")
-def decided(case: Case) -> Answer:
-    if case.evidence.values < FEWEST:
-        text = "Errors at this lag: too few for an interval."
-        return Answer("WARN", float(case.evidence.values), float(FEWEST), text)
+@check_rule("GS006", "decided", "", "verdict", "gradient")
+def interval_decides(case: ReportCase) -> Answer:
+    if case.evidence.values < FEWEST_ERRORS:
+        text = "The number of errors at this lag is too small for an interval."
+        return Answer("WARN", float(case.evidence.values), float(FEWEST_ERRORS), text)
     one = len({case.limits.side(value) for value in case.evidence.gradient}) == 1
     text = f"The interval of the median lies {'on one side' if one else 'across a threshold'}."
     return Answer("PASS" if one else "WARN", None, None, text)
 
 
-@rule("GS007", "alike over sequences", "decades", "gradient", "gradient")
-def alike(case: Case) -> Answer:
+@check_rule("GS007", "alike over sequences", "decades", "gradient", "gradient")
+def similar_over_sequences(case: ReportCase) -> Answer:
     low, high = case.evidence.spread
     if math.isnan(low):
         return skipped("No gradient was measured at this lag.")
     one = len({case.limits.side(value) for value in (low, case.evidence.gradient.median, high)}) == 1
     where = "one side of the thresholds" if one else "different sides of a threshold"
-    text = f"Decades between the smallest and the largest 5 % of the gradients, which lie on {where}."
+    text = f"Decades between the 5 % and 95 % quantiles of the gradients, which lie on {where}."
     return Answer("PASS" if one else "WARN", high - low, None, text)
 
 
-@rule("GS010", "every parameter is reached", "parameters", "gradient", "parameters")
-def reached(case: Case) -> Answer:
+@check_rule("GS010", "every parameter is reached", "parameters", "gradient", "parameters")
+def every_parameter_reached(case: ReportCase) -> Answer:
     assert case.found.parameters is not None
     norms = case.found.parameters.log_norms
-    silent = [case.subject.name_of(name) for name, logs in norms.items() if bool((logs == -math.inf).all())]
-    text = f"Parameters that no error reaches: {', '.join(silent)}." if silent else "Every parameter is reached."
-    return at_most(float(len(silent)), 0.0, text)
+    silent = [case.probe.name_of(name) for name, logs in norms.items() if bool((logs == -math.inf).all())]
+    text = f"Parameters without a gradient: {', '.join(silent)}." if silent else "Every parameter has a gradient."
+    return pass_at_most(float(len(silent)), 0.0, text)
 
 
-@rule("GS015", "truncation loses little", "share", "gradient")
-def truncation(case: Case) -> Answer:
-    length, lag = case.subject.bptt_length, case.evidence.lag
+@check_rule("GS015", "truncation loses little", "share", "gradient")
+def truncation(case: ReportCase) -> Answer:
+    length, lag = case.probe.bptt_length, case.evidence.lag
     if not length:
         return skipped("Backpropagation is not truncated.")
     if case.evidence.truncated:
-        text = f"`bptt_length={length}` leaves out all of the gradient at a lag of {counted(lag, 'step')}."
+        text = f"`bptt_length={length}` leaves out the whole gradient at a lag of {plural(lag, 'step')}."
         return Answer("WARN" if case.evidence.guessed else "FAIL", 1.0, case.limits.truncated, text)
     if case.found.parameters is None:
         return skipped("Gradients of single parameters were not measured.")
-    text = f"Share of the gradient that `bptt_length={length}` leaves out."
-    return at_most(beyond(case.found, length), case.limits.truncated, text)
+    text = f"The share of the gradient that `bptt_length={length}` leaves out."
+    return pass_at_most(share_beyond(case.found, length), case.limits.truncated, text)
 
 
-def beyond(found: Measurements, length: int) -> float:
-    """The share of the parameters' gradient from lags of ``length`` and more, at the nearest edge below it."""
+def share_beyond(found: Measurements, length: int) -> float:
+    """The share of the parameters' gradient from lags of at least ``length``, at the nearest edge below it."""
     assert found.parameters is not None
     edges = np.asarray(found.parameters.edges)
     return float(found.parameters.beyond_apart[int((edges < max(length, 1)).nonzero()[0][-1])])
 
 
-LAG = Axis("lag", "lag", "/gradient/lags/*")
-BAND = Axis("band", "lag", "/gradient/parameters/edges/*")
-STEP, OMEGA_STEP = (Axis("step", "step", f"/gradient/{name}/steps/*") for name in ("accumulated", "omega"))
-BEYOND = {"beyond": "share beyond the lag", "beyond_apart": "share beyond the lag, apart"}
-PARAMETER = Axis("parameter", "name")
+GRADIENT_LAG = Axis("lag", "lag", "/gradient/lags/*")
+BAND_AXIS = Axis("band", "lag", "/gradient/parameters/edges/*")
+ACCUMULATED_STEP, OMEGA_STEP = (Axis("step", "step", f"/gradient/{name}/steps/*") for name in ("accumulated", "omega"))
+BEYOND_LABELS = {"beyond": "share beyond the lag", "beyond_apart": "share beyond the lag, apart"}
+PARAMETER_AXIS = Axis("parameter", "name")
 
-GRADIENT = Theme(
+GRADIENT_THEME = Theme(
     "gradient",
     "Gradient of the loss",
-    "What single errors send back in time, relative to lag 1, apart from what plain backpropagation accumulates; "
-    "parameters learn from a lag only as far as this reaches.",
-    _content,
-    _measure,
+    "The gradient of single errors with respect to earlier states, relative to lag 1, and the gradient that plain "
+    "backpropagation accumulates. Parameters learn from a lag only if the gradient reaches that far.",
+    gradient_content,
+    measure_gradient,
     (
-        Quantity("/gradient/quantiles/*/*", "gradient", "gradient", "log10", (QUANTILE, LAG)),
-        Quantity(
-            "/gradient/accumulated/median/*", "accumulated gradient", "accumulated_gradient", "log10", (STEP,), 0.5
+        ReportQuantity("/gradient/quantiles/*/*", "gradient", "gradient", "log10", (QUANTILE, GRADIENT_LAG)),
+        ReportQuantity(
+            "/gradient/accumulated/median/*",
+            "accumulated gradient",
+            "accumulated_gradient",
+            "log10",
+            (ACCUMULATED_STEP,),
+            0.5,
         ),
-        Quantity("/gradient/omega/median/*", "Pascanu's Ω", "omega", "", (OMEGA_STEP,), 0.5),
-        Quantity(f"{BANDS}/*/*", "gradient of a parameter", "parameter_gradient", "log10", (PARAMETER, BAND)),
-        *curves("/gradient/parameters/{}/*", BEYOND, "{}", BAND),
+        ReportQuantity("/gradient/omega/median/*", "Pascanu's Ω", "omega", "", (OMEGA_STEP,), 0.5),
+        ReportQuantity(
+            f"{BANDS}/*/*", "gradient of a parameter", "parameter_gradient", "log10", (PARAMETER_AXIS, BAND_AXIS)
+        ),
+        *curves("/gradient/parameters/{}/*", BEYOND_LABELS, "{}", BAND_AXIS),
         single("/gradient/omega/value", "Pascanu's Ω"),
     ),
     (
         by_lag("gradient", "log10 of the gradient by lag, relative to lag 1"),
-        Grid(
+        TableLayout(
             "Share of the gradient from beyond a lag",
             "/gradient/parameters/edges",
-            columns("/gradient/parameters/{}/*", {"edges": "lag, steps"} | SHARES),
+            columns_from("/gradient/parameters/{}/*", {"edges": "lag, steps"} | SHARE_LABELS),
         ),
     ),
     (gradient_by_parameter, truncation_share),
-    rules=(not_vanishing, not_exploding, agreement, decided, alike, reached, truncation),
+    rules=(
+        not_vanishing,
+        not_exploding,
+        agreement,
+        interval_decides,
+        similar_over_sequences,
+        every_parameter_reached,
+        truncation,
+    ),
 )

@@ -1,33 +1,33 @@
-"""The inputs and the data: of unit size, finite, and enough."""
+"""Checks of the inputs and the data: they are finite, of unit size, and enough."""
 
 from __future__ import annotations
 
-from seqdyn.reports.checks import Answer, at_least, at_most, rule, skipped
-from seqdyn.reports.input_sizes import FAR
-from seqdyn.reports.stability.verdict import ENOUGH, Case
+from seqdyn.reports.checks import Answer, check_rule, pass_at_least, pass_at_most, skipped
+from seqdyn.reports.input_sizes import FAR_FROM_UNIT
+from seqdyn.reports.stability.verdict import LAGS_NEEDED, ReportCase
 
 
-@rule("GS001", "finite", "", "products")
-def finite(case: Case) -> Answer:
-    broken = case.found.broken
-    text = "Weights, loss, states, outputs and Jacobians are finite" if broken is None else broken.text
-    return Answer("PASS" if broken is None else "FAIL", None, None, f"{text}.")
+@check_rule("GS001", "finite", "", "products")
+def all_finite(case: ReportCase) -> Answer:
+    non_finite = case.found.non_finite
+    text = "Weights, loss, states, outputs and Jacobians are finite" if non_finite is None else non_finite.text
+    return Answer("PASS" if non_finite is None else "FAIL", None, None, f"{text}.")
 
 
-@rule("GS005", "enough data", "steps", "subject")
-def enough(case: Case) -> Answer:
-    text = f"Steps of all sequences together, to judge a lag of {case.evidence.lag}."
-    return at_least(case.evidence.rows, ENOUGH * case.evidence.lag, text)
+@check_rule("GS005", "enough data", "steps", "subject")
+def enough_data(case: ReportCase) -> Answer:
+    text = f"The steps of all sequences together, to judge a lag of {case.evidence.lag}."
+    return pass_at_least(case.evidence.rows, LAGS_NEEDED * case.evidence.lag, text)
 
 
-@rule("GS024", "inputs are of unit size", "", "subject")
-def unit_size(case: Case) -> Answer:
-    sizes = case.subject.sizes
+@check_rule("GS024", "inputs are of unit size", "", "subject")
+def unit_size(case: ReportCase) -> Answer:
+    sizes = case.probe.sizes
     if sizes is None:
-        return skipped("The inputs are no plain numbers, or the recurrence is linear or normalises them itself.")
-    seen = "of what the encoder makes of the inputs" if sizes.encoded else "of an input, in the units the cell sees"
-    return at_most(float(sizes.largest.max()), FAR, f"The largest mean or scale {seen}.")
+        return skipped("The inputs are not plain numbers, or the recurrence is linear or normalises them itself.")
+    seen = "of an output of the encoder" if sizes.encoded else "of an input, in the units of the cell"
+    return pass_at_most(float(sizes.largest.max()), FAR_FROM_UNIT, f"The largest mean or scale {seen}.")
 
 
-RULES = (finite, enough, unit_size)
-"""The checks of what goes in."""
+INPUT_RULES = (all_finite, enough_data, unit_size)
+"""The checks of inputs and data."""

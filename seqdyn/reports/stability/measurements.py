@@ -1,4 +1,4 @@
-"""What a stability report has measured, and what kept it from measuring the rest."""
+"""What a stability report has measured, and why it could not measure the rest."""
 
 from __future__ import annotations
 
@@ -9,21 +9,30 @@ from torch import Tensor
 from seqdyn.dynamics.equilibria import FixedPoints
 from seqdyn.dynamics.gates import GateStatistics, Saturation
 from seqdyn.dynamics.gradients import GradientByLag, ParameterGradients
-from seqdyn.dynamics.horizons import Horizon
 from seqdyn.dynamics.lyapunov import LyapunovSpectrum
+from seqdyn.dynamics.memory_length import Horizon
 from seqdyn.dynamics.norm_preservation import Omega
 from seqdyn.dynamics.transitions import TransitionMap, TransitionNorms
 from seqdyn.dynamics.typical_step import TypicalStep
-from seqdyn.reports.finite import Broken
+from seqdyn.reports.non_finite import NonFinite
 
 TIERS = ("fast", "standard", "full")
 
 
 @dataclass
 class Measurements:
-    """What was measured; None where it was not, ``failed`` says why.
+    """The results of the instruments; None where one did not run.
 
-    ``broken`` says what is not finite, and why; then nothing else is measured.
+    Attributes
+    ----------
+    non_finite : NonFinite or None
+        What is not finite, and why; then nothing else is measured.
+    failed : dict of str to str
+        Why an instrument could not measure, by its name.
+    omitted : list of str
+        What was not measured on purpose.
+    stopped : bool
+        Whether the user stopped the report before its end.
     """
 
     recurrence: TypicalStep | None = None
@@ -43,6 +52,7 @@ class Measurements:
     fixed_points: FixedPoints | None = None
     trajectory: Tensor | None = None
     growth: float = 0.0
-    broken: Broken | None = None
+    non_finite: NonFinite | None = None
     failed: dict[str, str] = field(default_factory=dict)
     omitted: list[str] = field(default_factory=list)
+    stopped: bool = False

@@ -1,4 +1,4 @@
-"""Products of Jacobians: what becomes of a small change of the state some lag of steps later.
+"""Products of Jacobians: the effect of a small change of the state some steps later.
 
 P_{s,t} = ∂h_t/∂h_s = J_t … J_{s+1}
 """
@@ -12,52 +12,55 @@ import numpy as np
 from seqdyn.dynamics.singular_values import condition, transition_singular_values
 from seqdyn.dynamics.transitions import transition_map, transition_norms
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.checks import Answer, at_most, rule, skipped
-from seqdyn.reports.drawing import Axes, draw_curves, draw_map, drawing, numbers
+from seqdyn.reports.checks import Answer, check_rule, pass_at_most, skipped
+from seqdyn.reports.drawing import Axes, draw_curves, draw_map, numbers, report_figure
+from seqdyn.reports.number_format import format_number
 from seqdyn.reports.pointers import Content, look_up
-from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, Quantity, single
+from seqdyn.reports.probe import Probe
+from seqdyn.reports.quantities import QUANTILE, QUANTILES, Axis, ReportQuantity, single
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.verdict import Case
-from seqdyn.reports.subject import Subject
-from seqdyn.reports.theme import Run, Theme, by_lag, log10, quantiles
-from seqdyn.reports.writing import written
+from seqdyn.reports.stability.verdict import ReportCase
+from seqdyn.reports.theme import Examination, Theme, by_lag, log10, log10_quantiles
 from seqdyn.state import steps, take
 
-STARTS = 32
-"""Starts of products at every lag."""
-ANCHORS = 48
-"""Steps of the map."""
-SINGLE = -6.92
-"""log10 of the relative rounding of single precision: a term so much smaller is lost in a sum."""
+PRODUCT_STARTS = 32
+"""How many products are measured at every lag."""
+MAP_STEPS = 48
+"""How many times the map shows."""
+FLOAT32_ROUNDING = -6.92
+"""log10 of the relative rounding error of float32: a term this much smaller is lost in a sum."""
 
 
-def _measure(run: Run) -> None:
-    subject, found = run.subject, run.found
-    cell, x, state = subject.cell, subject.x, subject.state
-    lag = min(subject.required_lag, subject.steps)
-    run("products", lambda: transition_norms(cell, x, state, lags=_lags(lag, subject.steps), starts=STARTS))
+def measure_products(run: Examination) -> None:
+    probe, found = run.probe, run.found
+    cell, x, state = probe.cell, probe.x, probe.state
+    lag = min(probe.required_lag, probe.steps)
+    run(
+        "products",
+        lambda: transition_norms(cell, x, state, lags=_lags_to_measure(lag, probe.steps), starts=PRODUCT_STARTS),
+    )
     if run.tier == "fast":
         found.omitted += ["singular values of products", "the map over (s, t)"]
         return
     (one, first), (two, start) = ((take(x, slice(count)), take(state, slice(count))) for count in (1, 2))
-    run("map", lambda: transition_map(cell, one, first, anchors=min(ANCHORS, subject.steps)))
+    run("map", lambda: transition_map(cell, one, first, anchors=min(MAP_STEPS, probe.steps)))
     found.singular_steps = lag
     run("singular_values", lambda: transition_singular_values(cell, steps(two, 0, lag), start, seed=run.seed))
 
 
-def _lags(required: int, there: int) -> list[int]:
-    """Powers of two up to four times the required lag, and that itself."""
+def _lags_to_measure(required: int, there: int) -> list[int]:
+    """Powers of two up to four times the required lag, and the required lag."""
     longest = min(there, max(4 * required, 16))
     return sorted({required, *(2**power for power in range(32) if 2**power <= longest)})
 
 
-def _content(_: Subject, found: Measurements) -> dict[str, Any] | None:
+def product_content(_: Probe, found: Measurements) -> dict[str, Any] | None:
     if found.products is None:
         return None
     return {
         "lags": list(found.products.lags),
         "samples": [values.numel() for values in found.products.log_norms],
-        "quantiles": quantiles(found.products.quantiles(list(QUANTILES.values()))),
+        "quantiles": log10_quantiles(found.products.quantiles(list(QUANTILES.values()))),
         "singular": _singular(found),
         "map": None
         if found.map is None
@@ -80,14 +83,14 @@ def _singular(found: Measurements) -> dict[str, Any] | None:
 
 
 CURVES = {"products": ("product", MODELS[0], " ‖P‖ of states"), "gradient": ("gradient", MODELS[1], " of an error")}
-"""Name, colour, and the rest of the label of what is drawn by lag, by section."""
+"""By section, the curves that are drawn by lag: name, colour, and the rest of the label."""
 
 GUIDES = {"ρᵏ, spectral radius": "/recurrence/spectral_radius", "σ₁ᵏ": "/recurrence/largest_singular_value"}
 
 
-@drawing("/products/quantiles", "/gradient/quantiles", height=3.9)
+@report_figure("/products/quantiles", "/gradient/quantiles", height=3.9)
 def norms_by_lag(axes: Axes, content: Content) -> str:
-    """‖P‖ and the gradient of single errors by lag: medians, quartiles, 5 to 95 %, and what rules of thumb say."""
+    """‖P‖ and the gradient of single errors by lag: median, quartiles, 5 to 95 %, and three rules of thumb."""
     required = content["subject"]["required_lag"]
     curves = [
         (content[section], name + rest, colour, "-")
@@ -96,9 +99,11 @@ def norms_by_lag(axes: Axes, content: Content) -> str:
     ]
     _draw_guides(axes, content, max(max(found["lags"]) for found, *_ in curves))
     low, high = draw_curves(axes, curves, required)
-    if low < SINGLE < high:
-        axes.axhline(SINGLE, color=PALETTE["note"], linestyle=(0, (1, 2)), linewidth=1.2, label="float32 rounding")
-    medians = [written(look_up(content, f"/verdict/{name}/median")) for name in ("gradient", "product")]
+    if low < FLOAT32_ROUNDING < high:
+        axes.axhline(
+            FLOAT32_ROUNDING, color=PALETTE["note"], linestyle=(0, (1, 2)), linewidth=1.2, label="float32 rounding"
+        )
+    medians = [format_number(look_up(content, f"/verdict/{name}/median")) for name in ("gradient", "product")]
     return (
         f"At the required lag {required} the median log10 norm is {medians[0]} of the gradient and {medians[1]} of the "
         "product. Bands are quartiles and 5 to 95 %."
@@ -106,7 +111,7 @@ def norms_by_lag(axes: Axes, content: Content) -> str:
 
 
 def _draw_guides(axes: Axes, content: Content, last: int) -> None:
-    """What powers of ρ and σ₁, and e^{λ₁ k}, would give."""
+    """Three rules of thumb: ρᵏ, σ₁ᵏ and e^{λ₁ k}."""
     lags = np.unique(np.round(np.geomspace(1, max(2, last), 40)))
     bases = {label: look_up(content, where) for label, where in GUIDES.items()}
     rates = {label: np.log10(base) for label, base in bases.items() if base is not None and 0 < base < float("inf")}
@@ -117,7 +122,9 @@ def _draw_guides(axes: Axes, content: Content, last: int) -> None:
         axes.plot(lags, rate * lags, color=PALETTE["baseline"], linestyle=dashes, linewidth=1.2, label=label)
 
 
-@drawing("/products/map/values", title="From every time to every later one", x="from step s", y="to step t", height=3.6)
+@report_figure(
+    "/products/map/values", title="From every time to every later one", x="from step s", y="to step t", height=3.6
+)
 def product_map(axes: Axes, content: Content) -> str:
     """‖P_{s,t}‖ for pairs of times: blue where a perturbation decays, red where it grows."""
     values, times = (numbers(content["products"]["map"][name]) for name in ("values", "times"))
@@ -126,39 +133,41 @@ def product_map(axes: Axes, content: Content) -> str:
     low, high = times[0] - step / 2, times[-1] + step / 2
     draw_map(axes, values, (-limit, limit), "log10 ‖∂hₜ/∂hₛ‖", "RdBu_r", extent=(low, high, high, low))
     known = values[~np.isnan(values)] if not np.isnan(values).all() else np.array([np.nan])
-    ends = f"from {written(known.min())} to {written(known.max())}"
+    ends = f"from {format_number(known.min())} to {format_number(known.max())}"
     return f"log10 norm of the product between pairs of steps: {ends}."
 
 
-@rule("GS008", "no transient growth", "log10", "products", "products")
-def no_transient(case: Case) -> Answer:
+@check_rule("GS008", "no transient growth", "log10", "products", "products")
+def no_transient(case: ReportCase) -> Answer:
     if case.evidence.chaotic:
-        return skipped("In a chaotic system disturbances grow, and that is no defect.")
+        return skipped("In a chaotic system disturbances grow, which is not a defect.")
     if not case.evidence.decays:
-        return skipped("What grows here does not die again; see GS003 and GS011.")
-    text = f"log₁₀ of the largest growth of a disturbance (median), which it has after {case.evidence.peak_lag} steps."
-    return at_most(case.evidence.peak, case.limits.transient, text)
+        return skipped("Disturbances do not decay again; see GS003 and GS011.")
+    text = f"log₁₀ of the largest median growth of a disturbance, reached after {case.evidence.peak_lag} steps."
+    return pass_at_most(case.evidence.peak, case.limits.transient, text)
 
 
-LAG = Axis("lag", "lag", "/products/lags/*")
-NUMBER, LONGEST = Axis("singular_value"), "singular value of the longest product"
-TIMES = tuple(Axis(name, "step", "/products/map/times/*") for name in ("time", "start"))
+PRODUCT_LAG = Axis("lag", "lag", "/products/lags/*")
+SINGULAR_VALUE_AXIS, LONGEST_PRODUCT = Axis("singular_value"), "singular value of the longest product"
+MAP_AXES = tuple(Axis(name, "step", "/products/map/times/*") for name in ("time", "start"))
 
-PRODUCTS = Theme(
+PRODUCTS_THEME = Theme(
     "products",
     "Products of Jacobians",
-    "How a small change of the state has grown some lag of steps later: 0 is unchanged, every −1 a tenth. Below the "
-    "rounding of float32 it is lost in a sum.",
-    _content,
-    _measure,
+    "How much a small change of the state has grown some steps later: 0 is unchanged, −1 is a tenth. Below the "
+    "rounding error of float32 it is lost in a sum.",
+    product_content,
+    measure_products,
     (
-        Quantity("/products/quantiles/*/*", "product", "product", "log10", (QUANTILE, LAG)),
-        Quantity("/products/samples/*", "samples", "product_samples", "", (LAG,)),
+        ReportQuantity("/products/quantiles/*/*", "product", "product", "log10", (QUANTILE, PRODUCT_LAG)),
+        ReportQuantity("/products/samples/*", "samples", "product_samples", "", (PRODUCT_LAG,)),
         single("/products/singular/steps", "steps of the longest product", "steps"),
         single("/products/singular/condition", "condition of the longest product", "decades"),
         single("/products/singular/effective_rank", "effective rank of the longest product"),
-        Quantity("/products/singular/log10/*", LONGEST, "product_singular_values", "log10", (NUMBER,)),
-        Quantity("/products/map/values/*/*", "", "product_map", "log10", TIMES),
+        ReportQuantity(
+            "/products/singular/log10/*", LONGEST_PRODUCT, "product_singular_values", "log10", (SINGULAR_VALUE_AXIS,)
+        ),
+        ReportQuantity("/products/map/values/*/*", "", "product_map", "log10", MAP_AXES),
     ),
     (by_lag("products", "log10 ‖P‖ by lag", samples="samples"),),
     (norms_by_lag, product_map),

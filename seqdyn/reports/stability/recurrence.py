@@ -1,4 +1,4 @@
-"""One step's Jacobian: its eigenvalues, singular values, and how far it is from a normal matrix."""
+"""The Jacobian of one step: its eigenvalues, its singular values, and how far it is from a normal matrix."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from matplotlib.patches import Circle
 from seqdyn.dynamics.gradients import known_quantiles
 from seqdyn.dynamics.typical_step import typical_step
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.drawing import Axes, drawing, numbers
-from seqdyn.reports.grids import Grid
+from seqdyn.reports.drawing import Axes, numbers, report_figure
+from seqdyn.reports.number_format import format_number, plural
 from seqdyn.reports.pointers import Content
-from seqdyn.reports.quantities import QUANTILES, Axis, Quantity, single
+from seqdyn.reports.probe import Probe
+from seqdyn.reports.quantities import QUANTILES, Axis, ReportQuantity, single
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.subject import Subject
-from seqdyn.reports.theme import Run, Theme
-from seqdyn.reports.writing import counted, written
+from seqdyn.reports.table_layouts import TableLayout
+from seqdyn.reports.theme import Examination, Theme
 
-NUMBERS = {
+MATRIX_NUMBERS = {
     "spectral_radius": "spectral radius ρ",
     "largest_singular_value": "largest singular value σ₁",
     "smallest_singular_value": "smallest singular value",
@@ -30,22 +30,22 @@ NUMBERS = {
     "kreiss": "Kreiss constant",
     "peak": "peak of ‖Dᵏ‖",
 }
-"""What is one number of a matrix."""
+"""The single numbers of a matrix, with their labels."""
 
 
-def _measure(run: Run) -> None:
-    subject = run.subject
-    run("recurrence", lambda: typical_step(subject.cell, subject.x, subject.state))
+def measure_recurrence(run: Examination) -> None:
+    probe = run.probe
+    run("recurrence", lambda: typical_step(probe.cell, probe.x, probe.state))
 
 
-def _content(_: Subject, found: Measurements) -> dict[str, Any] | None:
+def recurrence_content(_: Probe, found: Measurements) -> dict[str, Any] | None:
     if found.recurrence is None:
         return None
     own, radii = found.recurrence.matrix, found.recurrence.radii[:, None]
     along = known_quantiles(radii, list(QUANTILES.values()))[0].tolist()
     return {
         "at": found.recurrence.at,
-        **{name: float(getattr(own, name)) for name in NUMBERS if name != "smallest_singular_value"},
+        **{name: float(getattr(own, name)) for name in MATRIX_NUMBERS if name != "smallest_singular_value"},
         "smallest_singular_value": float(own.singular_values.min()),
         "peak_lag": None if own.peak_lag is None else int(own.peak_lag),
         "eigenvalues": torch.view_as_real(own.eigenvalues.to(torch.complex128)).tolist(),
@@ -54,9 +54,9 @@ def _content(_: Subject, found: Measurements) -> dict[str, Any] | None:
     }
 
 
-@drawing("/recurrence/eigenvalues", x="real part", y="imaginary part", height=3.6)
-def spectrum(axes: Axes, content: Content) -> str:
-    """The eigenvalues on the unit circle, which is where powers neither grow nor decay."""
+@report_figure("/recurrence/eigenvalues", x="real part", y="imaginary part", height=3.6)
+def eigenvalue_plane(axes: Axes, content: Content) -> str:
+    """The eigenvalues and the unit circle, on which powers neither grow nor decay."""
     points = numbers(content["recurrence"]["eigenvalues"]).reshape(-1, 2)
     outside = np.hypot(*points.T) > 1
     axes.add_patch(Circle((0.0, 0.0), 1.0, fill=False, color=PALETTE["data"], label="unit circle"))
@@ -71,28 +71,34 @@ def spectrum(axes: Axes, content: Content) -> str:
             label=label if chosen.any() else None,
         )
     reach = 1.12 * max(1.0, np.max(np.abs(points[np.isfinite(points)]), initial=0.0))
-    radius = written(content["recurrence"]["spectral_radius"])
+    radius = format_number(content["recurrence"]["spectral_radius"])
     axes.set(title=f"Eigenvalues, ρ = {radius}", aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach))
-    count = counted(len(points), "eigenvalue")
-    return f"{count} of one step, {int(outside.sum())} outside the unit circle; the radius is {radius}."
+    count = plural(len(points), "eigenvalue")
+    return f"{count} of one step, {int(outside.sum())} outside the unit circle; the spectral radius is {radius}."
 
 
-NUMBER, EIGENVALUE = (Axis("singular_value"),), (Axis("eigenvalue"),)
+MATRIX_AXES, EIGENVALUE_AXES = (Axis("singular_value"),), (Axis("eigenvalue"),)
 
-RECURRENCE = Theme(
+RECURRENCE_THEME = Theme(
     "recurrence",
     "One step",
-    "One step, linearised at one point: eigenvalues inside the unit circle decay in the end, singular values above 1 "
-    "may grow before. Neither decides alone.",
-    _content,
-    _measure,
+    "One step, linearised at one point. Where all eigenvalues are inside the unit circle disturbances decay in the "
+    "end; where a singular value is above 1 they may grow first. Neither decides alone.",
+    recurrence_content,
+    measure_recurrence,
     (
-        *(single(f"/recurrence/{name}", label) for name, label in NUMBERS.items()),
+        *(single(f"/recurrence/{name}", label) for name, label in MATRIX_NUMBERS.items()),
         single("/recurrence/peak_lag", "lag of the peak", "steps"),
-        Quantity("/recurrence/singular_values/*", "singular value", "singular_values", "", NUMBER),
-        Quantity("/recurrence/eigenvalues/*/0", "eigenvalue, real part", "eigenvalue_real", "", EIGENVALUE),
-        Quantity("/recurrence/eigenvalues/*/1", "eigenvalue, imaginary part", "eigenvalue_imaginary", "", EIGENVALUE),
+        ReportQuantity("/recurrence/singular_values/*", "singular value", "singular_values", "", MATRIX_AXES),
+        ReportQuantity("/recurrence/eigenvalues/*/0", "eigenvalue, real part", "eigenvalue_real", "", EIGENVALUE_AXES),
+        ReportQuantity(
+            "/recurrence/eigenvalues/*/1", "eigenvalue, imaginary part", "eigenvalue_imaginary", "", EIGENVALUE_AXES
+        ),
     ),
-    (Grid("Along the way", "/recurrence/radius_along", {"spectral radius": "/recurrence/radius_along/*"}, "quantile"),),
-    (spectrum,),
+    (
+        TableLayout(
+            "Along the way", "/recurrence/radius_along", {"spectral radius": "/recurrence/radius_along/*"}, "quantile"
+        ),
+    ),
+    (eigenvalue_plane,),
 )

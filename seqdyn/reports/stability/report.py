@@ -1,96 +1,109 @@
-"""Will this model's gradient vanish or explode, over which lags, why, and what should be changed?"""
+"""The stability report: does this model's gradient vanish or explode, over which lags, why, and what to change?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from seqdyn.checks import check_choice
-from seqdyn.reports.base import Report
-from seqdyn.reports.bootstrap_median import Estimate
+from seqdyn.dynamics.driven import ElementwiseLoss
+from seqdyn.progress import Callback
+from seqdyn.reports.bootstrap import Estimate
 from seqdyn.reports.checks import STATUSES
+from seqdyn.reports.drawing import overview_figure
 from seqdyn.reports.evidence import Thresholds
-from seqdyn.reports.overview import overview
-from seqdyn.reports.stability.difference import Difference, compare
+from seqdyn.reports.number_format import format_log10, format_number
+from seqdyn.reports.probe import MAX_SEQUENCES, MAX_STEPS, probe_of
+from seqdyn.reports.report import Report
+from seqdyn.reports.stability.difference import StabilityDifference, compare_reports
 from seqdyn.reports.stability.measurements import TIERS
 from seqdyn.reports.stability.recommendations import recommend
-from seqdyn.reports.stability.sections import to_html
-from seqdyn.reports.stability.themes import FIGURES, QUANTITIES, RULES, SCHEMA, content_of, measure
-from seqdyn.reports.stability.verdict import Case, decide, evidence_of
-from seqdyn.reports.subject import SEQUENCES, STEPS, Loss, subject_of
-from seqdyn.reports.writing import from_log10, written
+from seqdyn.reports.stability.sections import stability_page
+from seqdyn.reports.stability.themes import (
+    CHECK_RULES,
+    STABILITY_FIGURES,
+    STABILITY_QUANTITIES,
+    STABILITY_SCHEMA,
+    measure_stability,
+    stability_content,
+)
+from seqdyn.reports.stability.verdict import ReportCase, decide, evidence_of
 from seqdyn.state import State
 
-PANELS = ("norms_by_lag", "spectrum", "product_map", "gradient_by_parameter")
-"""What the overview shows."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+OVERVIEW_FIGURES = ("norms_by_lag", "eigenvalue_plane", "product_map", "gradient_by_parameter")
+"""The figures that :meth:`StabilityReport.plot` shows."""
 
 
 class StabilityReport(Report):
-    """What :func:`stability_report` found, in every form it can be handed on.
+    """The result of :func:`stability_report`, as a text, page, figure, frame or labelled arrays.
 
-    All of them are made of one dictionary, so that they agree number for number.
+    All of these are made of one dictionary, so that they agree number for number.
 
     Parameters
     ----------
     content : dict
-        As :func:`seqdyn.reports.stability.themes.content_of` makes it.
+        As :func:`seqdyn.reports.stability.themes.stability_content` makes it.
 
-    Its ``verdict`` is ``"OK"``, ``"VANISHING"``, ``"EXPLODING"``, ``"TRUNCATED"``, ``"NOT FINITE"``, ``"CHAOTIC"``,
+    Notes
+    -----
+    The ``verdict`` is ``"OK"``, ``"VANISHING"``, ``"EXPLODING"``, ``"TRUNCATED"``, ``"NOT FINITE"``, ``"CHAOTIC"``,
     ``"TRANSIENT"``, ``"MIXED"``, ``"SATURATED"`` or ``"INCONCLUSIVE"``.
     """
 
-    schema, quantities = SCHEMA, QUANTITIES
+    schema, quantities = STABILITY_SCHEMA, STABILITY_QUANTITIES
 
     @property
     def required_lag(self) -> int:
-        """K, in steps."""
+        """The required lag K, in steps."""
         return int(self.content["subject"]["required_lag"])
 
     @property
     def gradient(self) -> Estimate:
-        """L, ``median``, ``low`` and ``high``: log₁₀ of what an error tells the state K steps before it."""
+        """L with its interval: log₁₀ of the gradient of an error K steps back, relative to that one step back."""
         return Estimate(**self.content["verdict"]["gradient"])
 
     @property
     def product(self) -> Estimate:
-        """G: log₁₀ of what any disturbance of the state K steps before could do."""
+        """G with its interval: log₁₀ of the norm of the product of K Jacobians."""
         return Estimate(**self.content["verdict"]["product"])
 
     @property
     def recommendations(self) -> list[str]:
-        """What to change; each with its number."""
+        """What to change, each with the number to set."""
         return [advice["text"] for advice in self.content["recommendations"]]
 
     def _page(self, minimal: bool) -> str:
-        return to_html(self.content, minimal=minimal)
+        return stability_page(self.content, minimal=minimal)
 
     def plot(self) -> Figure:
-        """The verdict and the four figures behind it."""
+        """The verdict with the four most important figures."""
         verdict, subject = self.content["verdict"], self.content["subject"]
         title = f"{self.verdict} ({self.severity})  {subject['model']}, required lag {subject['required_lag']}"
-        panels = [FIGURES[name] for name in PANELS]
-        return overview(panels, self.content, [title, verdict["reason"]], self.severity)
+        panels = [STABILITY_FIGURES[name] for name in OVERVIEW_FIGURES]
+        return overview_figure(panels, self.content, [title, verdict["reason"]], self.severity)
 
-    def compare(self, other: StabilityReport, **options: Any) -> Difference:
-        """This report before, the other one after: what a training or a cure has changed.
+    def compare(self, other: StabilityReport, *, other_lag: bool = False) -> StabilityDifference:
+        """Compare this report (before) with another one (after), to see what a change has done.
 
         Parameters
         ----------
         other : StabilityReport
-        options
-            Those of :func:`seqdyn.reports.stability.difference.compare`.
+            The report after the change.
+        other_lag : bool
+            Whether the required lags may differ.
         """
-        return compare(self.content, other.content, **options)
+        return compare_reports(self.content, other.content, other_lag=other_lag)
 
     def __str__(self) -> str:
         content = self.content
         subject, verdict = content["subject"], content["verdict"]
         counts = ", ".join(f"{number} {status}" for status in STATUSES if (number := content["counts"][status]))
-        (median, low, high), known = map(from_log10, self.gradient), self.gradient.median == self.gradient.median
-        product = f"product of Jacobians × {from_log10(self.product.median)}"
+        (median, low, high), known = map(format_log10, self.gradient), self.gradient.median == self.gradient.median
+        product = f"product of Jacobians × {format_log10(self.product.median)}"
         lines = [
             f"{verdict['name']} ({verdict['severity']}): {verdict['reason']}",
             f"{subject['model']}, state {subject['state']} of width {subject['width']}, {subject['sequences']} "
@@ -99,13 +112,13 @@ class StabilityReport(Report):
             *([subject["layout"]] if subject.get("layout") else []),
             *([f"gradient at that lag × {median}, 95 % interval {low} to {high}; {product}"] if known else []),
             f"checks: {counts}",
-            *(_said(check) for check in content["checks"] if check["status"] not in ("PASS", "SKIPPED")),
+            *(_check_line(check) for check in content["checks"] if check["status"] not in ("PASS", "SKIPPED")),
             *(f"- {advice}" for advice in self.recommendations),
         ]
         return "\n".join(lines)
 
-    def __repr__(self) -> str:
-        return f"<StabilityReport {self.verdict} ({self.severity}) at lag {self.content['subject']['required_lag']}>"
+    def _facts(self) -> dict[str, object]:
+        return {"model": self.content["subject"]["model"], "required_lag": self.required_lag}
 
 
 def stability_report(
@@ -114,75 +127,80 @@ def stability_report(
     y: Any = None,
     *,
     required_lag: int | None = None,
-    loss: Loss | None = None,
+    loss: ElementwiseLoss | None = None,
     initial_state: State | None = None,
     tier: str = "standard",
-    max_sequences: int = SEQUENCES,
-    max_steps: int | None = STEPS,
-    steps: int = STEPS,
+    max_sequences: int = MAX_SEQUENCES,
+    max_steps: int | None = MAX_STEPS,
+    steps: int = MAX_STEPS,
     thresholds: Mapping[str, float] | None = None,
     seed: int = 0,
-    verbose: bool = False,
+    verbose: bool | int = 0,
+    callback: Callback | None = None,
 ) -> StabilityReport:
-    """Will this recurrent model's gradient vanish or explode, over which lags, why, and what should I change?
+    """Report whether the gradient of a recurrent model vanishes or explodes, over which lags, why, and what to change.
 
-        L = median log₁₀ ‖∂E_t/∂h_{t-K}‖ / ‖∂E_t/∂h_{t-1}‖     decides, at the required lag K
+    The verdict follows from L, at the required lag K:
+
+        L = median log₁₀ ‖∂E_t/∂h_{t-K}‖ / ‖∂E_t/∂h_{t-1}‖
 
     Parameters
     ----------
     model : Cell, fitted estimator, torch's RNN, LSTM or GRU, step function, or any class with ``driven_by``
-        It is not changed: what is measured is a float64 copy on the CPU. A step function ``(x, h) -> (y, h)`` needs
-        ``initial_state``. A class of your own says by one method how it is measured; see
+        The model is not changed: a float64 copy of it is measured on the CPU. A step function ``(x, h) -> (y, h)``
+        needs ``initial_state``. A class of your own can say by one method how to measure it; see
         :class:`~seqdyn.dynamics.driven.Drivable`.
     X : container of sequences, optional
         For an estimator what its ``fit`` takes; for a cell an array (series, time, inputs), (time, inputs), or a list
-        of such; for a network of torch's as the network takes it, so (time, series, inputs) where ``batch_first`` is
-        False. None runs a cell of no input by itself, and any other on its own output.
-    y : targets beside X, optional
-        Then the errors are those of the estimator's own loss, or ½(y − target)²; without targets ½‖y‖².
+        of such; for a network of torch's what the network takes, so (time, series, inputs) where ``batch_first`` is
+        False. None: a cell without inputs runs by itself, any other runs on its own output.
+    y : targets, one for every row of X, optional
+        With targets the errors are those of the estimator's own loss, or ½(y − target)²; without targets, ½‖y‖².
     required_lag : int, optional
-        K, how far back the model has to learn from, at least 2. ``window`` of an estimator if None, else the length of
-        the sequences, and a tenth of it where they are one or two.
+        K, how many steps back the model has to learn from, at least 2. None: the ``window`` of an estimator, else the
+        length of the sequences, or a tenth of it if there are only one or two.
     loss : callable, optional
-        ``loss(output, target) -> errors``, elementwise, in place of those: (series, time) or (series, time, outputs);
-        ``loss(output)`` without y. torch's losses are taken as they are, with ``reduction="none"``.
+        Elementwise errors to use instead: ``loss(output, target)`` of shape (series, time) or (series, time, outputs),
+        or ``loss(output)`` without y. A loss of torch's needs ``reduction="none"``.
     initial_state : State, optional
-        The state before every series, one row or one a series; of torch's networks also h_0 or (h_0, c_0). The model's
-        own if None.
+        The state before every series: one row, or one row for each series; for networks of torch's also h_0 or
+        (h_0, c_0). None: the model's own.
     tier : {"fast", "standard", "full"}
-        ``"fast"`` is gradient, products and gates; ``"full"`` adds all Lyapunov exponents and fixed points.
+        How much is measured. ``"fast"``: gradient, products and gates. ``"full"``: also all Lyapunov exponents and
+        fixed points.
     max_sequences, max_steps : int, int or None
-        How many sequences, and steps of each, are measured; at least three times the required lag where there are so
-        many. Long series are cut into stretches.
+        How many sequences, and how many steps of each, are measured at most; steps are at least three times the
+        required lag where the data are that long. Long series are cut into pieces.
     steps : int
-        Without X: how long the model runs.
+        How long the model runs if X is None.
     thresholds : dict, optional
-        Others than those of :class:`~seqdyn.reports.evidence.Thresholds`, by name.
+        Values by name that replace those of :class:`~seqdyn.reports.evidence.Thresholds`.
     seed : int
         Of everything drawn. The same call gives the same report, to the last byte.
-    verbose : bool
-        Whether a line on the screen says what is being measured.
+    verbose : bool or int
+        1 shows a progress bar over the sections of the report.
+    callback : callable, optional
+        ``callback(Progress)`` after every section. If it returns true, the sections that are left are not measured.
 
     Returns
     -------
     StabilityReport
-        ``print`` it, or ``.to_html("report.html")``.
+        ``print`` it, or write a page with ``.to_html("report.html")``.
 
     Raises
     ------
     TypeError
-        If there is no way to measure such a model.
+        If the model is of none of these kinds.
     ValueError
         If data, loss, model and options do not fit, or the model has no causal state or no memory.
 
     Notes
     -----
-    A long lag needs data: all sequences together must be three times as long as K, or the verdict is INCONCLUSIVE, as
-    it is where the bootstrap interval of L holds a threshold. The spectral radius is reported and decides nothing: a
-    radius of 0.9 may stand beside a growth of 39, and one of 1.1 beside a trajectory that contracts.
+    The verdict is INCONCLUSIVE if all sequences together are shorter than 3 K, or if the bootstrap interval of L
+    contains a threshold. The spectral radius of one step decides nothing: with a radius of 0.9 a gradient may still
+    grow 39-fold, and with a radius of 1.1 the trajectory may contract.
 
-    On a machine that is busy with other work, threads that share small factorisations wait for each other: there
-    ``torch.set_num_threads(1)`` or OMP_NUM_THREADS=1 makes it many times faster.
+    On a busy machine ``torch.set_num_threads(1)`` or OMP_NUM_THREADS=1 can make this many times faster.
 
     References
     ----------
@@ -202,8 +220,8 @@ def stability_report(
     -4.75
     """
     check_choice("tier", tier, TIERS)
-    limits = _limits(thresholds)
-    subject = subject_of(
+    limits = _thresholds(thresholds)
+    probe = probe_of(
         model,
         X,
         y,
@@ -214,22 +232,24 @@ def stability_report(
         max_steps=max_steps,
         steps=steps,
     )
-    found = measure(subject, tier, seed, verbose)
-    evidence = evidence_of(subject, found, seed)
+    found = measure_stability(probe, tier, seed, verbose, callback)
+    evidence = evidence_of(probe, found, seed)
     verdict = decide(evidence, limits)
-    case = Case(subject, found, evidence, limits)
-    checks = [rule.check(case) for rule in RULES]
+    case = ReportCase(probe, found, evidence, limits)
+    checks = [rule.check(case) for rule in CHECK_RULES]
     advice = recommend(case, verdict, checks)
-    return StabilityReport(content_of(case, verdict, checks, advice, seed))
+    return StabilityReport(stability_content(case, verdict, checks, advice, seed))
 
 
 def assert_stable(model: Any, X: Any = None, y: Any = None, *, required_lag: int, **options: Any) -> StabilityReport:
-    """For test suites: raise AssertionError unless gradients reach ``required_lag`` steps back without exploding.
+    """Raise AssertionError unless gradients reach ``required_lag`` steps back without exploding; for test suites.
 
     Parameters
     ----------
-    model, X, y, required_lag, options
-        As in :func:`stability_report`; ``tier`` is ``"fast"`` if nothing else is said.
+    model, X, y, required_lag
+        As in :func:`stability_report`.
+    **options
+        Other parameters of :func:`stability_report`; ``tier`` is ``"fast"`` by default.
 
     Returns
     -------
@@ -238,7 +258,7 @@ def assert_stable(model: Any, X: Any = None, y: Any = None, *, required_lag: int
     Raises
     ------
     AssertionError
-        If the verdict is anything but OK, with the report as its message.
+        If the verdict is not OK; the message is the report.
 
     Examples
     --------
@@ -246,7 +266,7 @@ def assert_stable(model: Any, X: Any = None, y: Any = None, *, required_lag: int
     >>> from seqdyn import LSTM
     >>> x = torch.randn(8, 60, 2, generator=torch.Generator().manual_seed(0))
     >>> assert_stable(LSTM(2, 16, generator=torch.Generator().manual_seed(0)), x, required_lag=5)
-    <StabilityReport OK (PASS) at lag 5>
+    StabilityReport(verdict=OK, severity=PASS, model=LSTM, required_lag=5)
     """
     report = stability_report(model, X, y, required_lag=required_lag, **{"tier": "fast"} | options)
     if report.verdict != "OK":
@@ -254,7 +274,7 @@ def assert_stable(model: Any, X: Any = None, y: Any = None, *, required_lag: int
     return report
 
 
-def _limits(thresholds: Mapping[str, float] | None) -> Thresholds:
+def _thresholds(thresholds: Mapping[str, float] | None) -> Thresholds:
     names = {field.name for field in fields(Thresholds)}
     unknown = sorted(set(thresholds or {}) - names)
     if unknown:
@@ -262,9 +282,9 @@ def _limits(thresholds: Mapping[str, float] | None) -> Thresholds:
     return Thresholds(**thresholds or {})
 
 
-def _said(check: Mapping[str, Any]) -> str:
+def _check_line(check: Mapping[str, Any]) -> str:
     """A check that did not pass, in one line."""
     found = check["message"]
     if check["value"] is not None and check["threshold"] is not None:
-        found = f"{written(check['value'])} against {written(check['threshold'])} {check['unit']}".rstrip()
+        found = f"{format_number(check['value'])} against {format_number(check['threshold'])} {check['unit']}".rstrip()
     return f"  {check['id']} {check['status']}, {check['name']}: {found}"

@@ -1,4 +1,4 @@
-"""The themes of a stability report in the order of its page, and what is made of all of them together."""
+"""The themes of a stability report in the order of its page, and what they have in common."""
 
 from __future__ import annotations
 
@@ -6,91 +6,94 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tqdm.auto import tqdm
-
-from seqdyn.reports.checks import Check, Rule, counts
-from seqdyn.reports.drawing import Drawing
-from seqdyn.reports.finite import broken
+from seqdyn.progress import Callback, track
+from seqdyn.reports.checks import CheckRule, ReportCheck, counts
+from seqdyn.reports.drawing import ReportFigure
 from seqdyn.reports.json_text import Schema
-from seqdyn.reports.quantities import Quantity, single
-from seqdyn.reports.stability.fixed_points import FIXED_POINTS
-from seqdyn.reports.stability.gates import GATES
-from seqdyn.reports.stability.gradients import GRADIENT
-from seqdyn.reports.stability.horizons import HORIZONS
-from seqdyn.reports.stability.inputs import RULES as OF_INPUTS
-from seqdyn.reports.stability.lyapunov import LYAPUNOV
+from seqdyn.reports.non_finite import find_non_finite
+from seqdyn.reports.probe import Probe
+from seqdyn.reports.quantities import ReportQuantity, single
+from seqdyn.reports.stability.fixed_points import FIXED_POINTS_THEME
+from seqdyn.reports.stability.gates import GATES_THEME
+from seqdyn.reports.stability.gradients import GRADIENT_THEME
+from seqdyn.reports.stability.horizons import HORIZONS_THEME
+from seqdyn.reports.stability.inputs import INPUT_RULES as OF_INPUTS
+from seqdyn.reports.stability.lyapunov import LYAPUNOV_THEME
 from seqdyn.reports.stability.measurements import Measurements
-from seqdyn.reports.stability.products import PRODUCTS
+from seqdyn.reports.stability.products import PRODUCTS_THEME
 from seqdyn.reports.stability.recommendations import Recommendation
-from seqdyn.reports.stability.recurrence import RECURRENCE
-from seqdyn.reports.stability.training import TRAINING
-from seqdyn.reports.stability.verdict import Case, Verdict
-from seqdyn.reports.subject import Subject
-from seqdyn.reports.theme import Run, Theme
+from seqdyn.reports.stability.recurrence import RECURRENCE_THEME
+from seqdyn.reports.stability.training import TRAINING_THEME
+from seqdyn.reports.stability.verdict import ReportCase, Verdict
+from seqdyn.reports.theme import Examination, Theme
 
 THEMES: tuple[Theme, ...] = (
-    PRODUCTS,
-    GRADIENT,
-    RECURRENCE,
-    LYAPUNOV,
-    GATES,
-    HORIZONS,
-    TRAINING,
-    FIXED_POINTS,
+    PRODUCTS_THEME,
+    GRADIENT_THEME,
+    RECURRENCE_THEME,
+    LYAPUNOV_THEME,
+    GATES_THEME,
+    HORIZONS_THEME,
+    TRAINING_THEME,
+    FIXED_POINTS_THEME,
 )
-"""Each is measured after those before it."""
+"""A theme may use what the themes before it have measured."""
 
-FIGURES: dict[str, Drawing] = {drawing.name: drawing for theme in THEMES for drawing in theme.figures}
+STABILITY_FIGURES: dict[str, ReportFigure] = {drawing.name: drawing for theme in THEMES for drawing in theme.figures}
 """Every figure by name, in the order of the page."""
 
-QUANTITIES: tuple[Quantity, ...] = (
+STABILITY_QUANTITIES: tuple[ReportQuantity, ...] = (
     *(quantity for theme in THEMES for quantity in theme.quantities),
     single("/verdict/gradient/median", "gradient at the required lag", "log10"),
     single("/verdict/product/median", "product at the required lag", "log10"),
 )
-"""Every curve and number that the frame and the labelled arrays hold."""
+"""Every curve and number in the frame and the labelled arrays."""
 
-RULES: tuple[Rule, ...] = tuple(sorted((*OF_INPUTS, *(rule for theme in THEMES for rule in theme.rules))))
-"""Every check, in the order of its id."""
+CHECK_RULES: tuple[CheckRule, ...] = tuple(sorted((*OF_INPUTS, *(rule for theme in THEMES for rule in theme.rules))))
+"""Every check, in the order of the ids."""
 
-SCHEMA = Schema(
+STABILITY_SCHEMA = Schema(
     "seqdyn.stability_report",
     "a stability report",
     1,
     {name: (dict,) for name in ("schema", "subject", "verdict", "counts")}
     | {name: (list,) for name in ("checks", "recommendations")}
-    | {theme.name: (list if theme is HORIZONS else dict, type(None)) for theme in THEMES},
+    | {theme.name: (list if theme is HORIZONS_THEME else dict, type(None)) for theme in THEMES},
 )
-"""The version grows with every change that an older reader would get wrong."""
+"""The version grows with every change that an older reader would misread."""
 
 CONVENTIONS = (
     "P_{s,t} = ∂h_t/∂h_s = J_t … J_{s+1}: t − s factors, the newest on the left; lag k = t − s.",
-    "The state is all that a step hands on: (h, c) of an LSTM, the states of all layers of a stack.",
+    "The state is all that one step passes to the next: (h, c) of an LSTM, the states of all layers of a stack.",
     "‖·‖ is the largest singular value of a matrix, the Euclidean length of a vector; curves are log₁₀.",
-    "g_{t−k} = ∂E_t/∂h_{t−k}, relative to k = 1, the nearest state an error sees; exponents are nats per step.",
+    "g_{t−k} = ∂E_t/∂h_{t−k}, relative to k = 1, the state next to the error; exponents are in nats per step.",
 )
 
 
-def measure(subject: Subject, tier: str, seed: int, verbose: bool = False) -> Measurements:
-    """Run every instrument of a tier on a subject; ``verbose`` says on the screen which theme is measured."""
-    found = Measurements(broken=broken(subject))
-    if found.broken is not None:
-        found.omitted.append(f"everything else: {found.broken.cause}")
+def measure_stability(
+    probe: Probe, tier: str, seed: int, verbose: bool | int = 0, callback: Callback | None = None
+) -> Measurements:
+    """Run the instruments of a tier on a probe, theme by theme, until the callback asks to stop."""
+    found = Measurements(non_finite=find_non_finite(probe))
+    if found.non_finite is not None:
+        found.omitted.append(f"everything else: {found.non_finite.cause}")
         return found
-    run = Run(subject, tier, seed, found)
-    with tqdm(THEMES, disable=not verbose, unit="theme", leave=False) as bar:
-        for theme in bar:
-            bar.set_description(f"stability report: {theme.title.lower()}")
-            theme.measure(run)
+    run = Examination(probe, tier, seed, found)
+    left = [theme.title.lower() for theme in THEMES]
+    for theme in track(THEMES, "report", "section", verbose=verbose, callback=callback, describe=lambda one: one.title):
+        theme.measure(run)
+        left.pop(0)
+    found.stopped = bool(left)
+    found.omitted += [f"{title}: the report was stopped" for title in left]
     return found
 
 
-def content_of(
-    case: Case, verdict: Verdict, checks: Sequence[Check], advice: Sequence[Recommendation], seed: int
+def stability_content(
+    case: ReportCase, verdict: Verdict, checks: Sequence[ReportCheck], advice: Sequence[Recommendation], seed: int
 ) -> dict[str, Any]:
-    """Everything the report says, as dictionaries, lists, numbers and strings."""
-    subject, found, evidence = case.subject, case.found, case.evidence
-    left = [f"{subject.unused} rows of the data (max_sequences, max_steps)"] if subject.unused else []
+    """The content of the report, as dictionaries, lists, numbers and strings."""
+    probe, found, evidence = case.probe, case.found, case.evidence
+    left = [f"{probe.unused} rows of the data (max_sequences, max_steps)"] if probe.unused else []
     about = {
         "seed": seed,
         "thresholds": dict(vars(case.limits)),
@@ -100,10 +103,10 @@ def content_of(
     }
     estimates = {"gradient": evidence.gradient._asdict(), "product": evidence.product._asdict()}
     return {
-        "schema": {"name": SCHEMA.name, "version": SCHEMA.version},
-        "subject": subject.described() | about,
+        "schema": {"name": STABILITY_SCHEMA.name, "version": STABILITY_SCHEMA.version},
+        "subject": probe.described() | about,
         "verdict": verdict._asdict() | estimates,
-        **{theme.name: theme.content(subject, found) for theme in THEMES},
+        **{theme.name: theme.content(probe, found) for theme in THEMES},
         "checks": [check._asdict() for check in checks],
         "counts": counts(checks),
         "recommendations": [one._asdict() for one in advice],

@@ -19,7 +19,7 @@ from seqdyn import (
     MovingAverageRegressor,
 )
 from seqdyn.metrics import fit_percent, mae, rmse
-from seqdyn.reports.compare import ModelFits, compare
+from seqdyn.reports.model_fits import ModelFits, compare
 
 Array = np.ndarray[Any, Any]
 
@@ -238,7 +238,7 @@ def test_models_that_cannot_run_are_refused(fitted: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="models is empty"):
         compare({}, x, y)
     network = ElmanRegressor(hidden_size=2, max_epochs=1).fit(x, y)
-    with pytest.raises(TypeError, match="has no model of the noise"):
+    with pytest.raises(TypeError, match="has no noise model"):
         compare({"net": network}, x, y, steps_ahead=1)
     with pytest.raises(ValueError, match="steps_ahead"):
         compare(fitted, x, y, steps_ahead=0)

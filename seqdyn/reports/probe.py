@@ -1,4 +1,4 @@
-"""What a report of gradients is about: a cell, what drives it, and the errors whose gradients are followed."""
+"""The probe that a stability report measures: a cell, the inputs that drive it, and the errors to follow back."""
 
 from __future__ import annotations
 
@@ -20,58 +20,63 @@ from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.checks import check_count
-from seqdyn.dynamics.driven import Driven, Errors, Loss, by_step, check_errors, weighted
+from seqdyn.dynamics.driven import Driven, ElementwiseLoss, StepErrors, by_step, check_errors, weighted
+from seqdyn.dynamics.excerpts import Excerpts, excerpts
 from seqdyn.dynamics.gates import forget_bias_for
-from seqdyn.dynamics.stretches import Stretches, stretches
-from seqdyn.dynamics.trajectory import double, measured
+from seqdyn.dynamics.trajectory import double, float64_copy
 from seqdyn.estimators.parameters import check_parameters
+from seqdyn.facts import fact_line
 from seqdyn.loops import scan
 from seqdyn.reports.input_sizes import Sizes, input_sizes, scaling_code
-from seqdyn.reports.reading import driven_model, name_of
+from seqdyn.reports.reading import driven_model, model_name
 from seqdyn.state import State, leaves, named_leaves, steps
 
-SEQUENCES, STEPS = 8, 2000
-"""How many sequences, and steps of each, are measured unless asked for more."""
+MAX_SEQUENCES, MAX_STEPS = 8, 2000
+"""How many sequences, and how many steps of each, are measured by default."""
 
 USUAL_RATE = 1e-2
-"""What is advised in place of a learning rate above 1."""
+"""The learning rate to advise if the present one is above 1."""
 
-TRIED = 64
-"""Steps of which a loss is tried on the outputs."""
+LOSS_TRIAL_STEPS = 64
+"""On how many steps of outputs a loss is tried."""
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A cell on a trajectory.
+class Probe:
+    """A cell on a trajectory, with its errors.
 
     Attributes
     ----------
     model : str
-        What the user handed in.
+        The user's name of the model.
     cell : Cell
+        The network.
     x : tree, leaves (sequences, steps, *inputs)
+        Its inputs.
     state : State
         h_{-1} of every sequence.
     loss : callable
         From outputs (sequences, steps, outputs) to errors (sequences, steps, …).
     errors : str
-        What those errors are, in words.
+        What these errors are, in words.
     at_end : bool
         Whether only the last step of a sequence has an error.
     kind : {"driven", "autonomous"}
+        Whether there are inputs.
     required_lag : int
-        K: how far back a gradient has to reach.
+        K, how far back a gradient has to reach, in steps.
     required_lag_from : str
-        Who says so.
+        The source of K, such as a parameter.
     guessed : bool
-        Whether nobody does, and K is a share of the data.
+        Whether K is a guess from the length of the data.
     estimator : fitted estimator or None
+        The estimator that the cell belongs to.
     unused : int
-        Rows of the data that were not measured.
+        How many rows of the data are not measured.
     layout : str
-        How X was read, where that is not plain; empty where it is.
+        How X was read, if that is not obvious; else empty.
     scaling : str
-        How to centre and scale X, in the form it was given in, as code where that is one line.
+        How to centre and scale the user's X, as code if one line is enough.
     """
 
     model: str
@@ -90,23 +95,27 @@ class Subject:
     layout: str = ""
     scaling: str = ""
 
+    def __repr__(self) -> str:
+        facts = {"model": self.model, "sequences": self.sequences, "steps": self.steps, "errors": self.errors}
+        return fact_line("Probe", facts | {"required_lag": self.required_lag})
+
     @property
     def sizes(self) -> Sizes | None:
-        """How large the inputs are that the recurrence sees; None where that does not matter."""
+        """The mean and scale of the inputs of the recurrence; None if they do not matter."""
         return input_sizes(self.cell, self.x) if self.kind == "driven" else None
 
     @property
     def bptt_length(self) -> int | None:
-        """Where backpropagation is cut; None if it is not."""
+        """The length of truncated backpropagation; None if it is not truncated."""
         return getattr(self.estimator, "bptt_length", None)
 
     @property
     def history(self) -> pd.DataFrame | None:
-        """What its training wrote down."""
+        """The training history of the estimator."""
         return getattr(self.estimator, "history_", None)
 
     def accepts(self, **change: Any) -> bool:
-        """Whether the estimator would take these parameters; True for a bare cell, which has none to refuse."""
+        """Whether the estimator takes these parameters; True if there is no estimator."""
         if self.estimator is None:
             return True
         if not set(change) <= set(self.estimator.get_params(deep=False)):
@@ -119,13 +128,13 @@ class Subject:
 
     @property
     def given(self) -> str:
-        """What was handed in, and so what can be pasted: an "estimator", a "cell" or a "torch module"."""
+        """The kind of model that was given, for which code is written: "estimator", "cell" or "torch module"."""
         if self.estimator is not None:
             return "estimator"
         return "torch module" if any(own != name for own, name in self.names().items()) else "cell"
 
     def setting(self, name: str, value: Any) -> str | None:
-        """A parameter of the estimator, as code; None where there is none that takes it, or it has this value."""
+        """A parameter of the estimator, as code; None if it does not take it, or has this value already."""
         own = getattr(self.estimator, name, None)
         if isinstance(own, str | float | int | tuple) and own == value:
             return None
@@ -133,7 +142,7 @@ class Subject:
         return f"`{name}={value!r}`" if taken else None
 
     def start(self, name: str, number: float | None = None) -> str | None:
-        """A start of the weights, as code: a parameter of the estimator, or a function that changes a module."""
+        """An initialisation, as code: a parameter of the estimator, or a function that changes a module."""
         function = f"seqdyn.training.initialisation.{name}"
         ends = ")" if number is None else f", {number})"
         if self.given == "torch module":
@@ -151,33 +160,33 @@ class Subject:
 
     @property
     def part(self) -> str:
-        """What code calls the recurrence of torch's that was measured."""
+        """The variable name for the measured recurrent module of torch's."""
         kinds = {LSTM: "lstm", GRU: "gru", Elman: "rnn"}
         return next((kinds[type(part)] for part in self.parts(*kinds)), "model")
 
     @property
     def named(self) -> str:
-        """What that name in the code is; empty where there is none."""
+        """An explanation of that name; empty if the code does not use it."""
         return f" Here `{self.part}` is the module that was measured." if self.given == "torch module" else ""
 
     def started(self, name: str) -> bool:
-        """Whether the estimator began with this start of the weights, at a gain of 1."""
+        """Whether the estimator used this initialisation already, with a gain of 1."""
         own = getattr(self.estimator, "initialise", None) or "orthogonal"
         return self.given == "estimator" and own in (name, (name, 1.0))
 
     @property
     def isometry(self) -> str:
-        """The start of a plain recurrence that neither shrinks nor stretches: a relu halves all but the identity."""
+        """The initialisation that keeps norms in a plain recurrence: with a relu only the identity does."""
         return "identity" if any(part.activation == "relu" for part in self.parts(Elman)) else "orthogonal"
 
     @property
     def holding_bias(self) -> float:
-        """The bias of a gate that holds over the required lag."""
+        """The bias with which a gate holds over the required lag."""
         return round(float(forget_bias_for(float(self.required_lag))), 2)
 
     @property
     def gated(self) -> str:
-        """A gated cell in place of a plain one, as code."""
+        """A gated cell to use instead of a plain one, as code."""
         kind = type(self.estimator).__name__
         if self.given == "estimator" and kind.startswith("Elman"):
             start = f"initialise=('forget_bias', {self.holding_bias})"
@@ -191,7 +200,7 @@ class Subject:
         return self.setting("cell", "lstm") or own_kind
 
     def clipping(self, norm: float) -> str | None:
-        """A limit on the norm of the gradient, as code: a parameter of the estimator, or torch's own function."""
+        """A limit of the gradient norm, as code: a parameter of the estimator, or torch's function."""
         if self.given == "estimator":
             own = getattr(self.estimator, "clip_norm", None)
             return None if own is not None and own <= norm else self.setting("clip_norm", norm)
@@ -200,13 +209,13 @@ class Subject:
 
     @property
     def smaller_steps(self) -> str:
-        """A tenth of the learning rate, or the usual one where that is still too large, as code where it is known."""
+        """A smaller learning rate: a tenth, or the usual one if that is still too large; as code if it is known."""
         rate = getattr(self.estimator, "learning_rate", None)
         return f"`learning_rate={rate / 10 if rate <= 1 else USUAL_RATE:g}`" if rate else "a tenth of the learning rate"
 
     @property
     def usual_norm(self) -> float | None:
-        """The median norm of the gradient over the epochs of the training, before clipping."""
+        """The median gradient norm over the epochs of the training, before clipping."""
         if self.history is None or "gradient_norm" not in self.history:
             return None
         norms = self.history["gradient_norm"].to_numpy(dtype=float)
@@ -214,7 +223,7 @@ class Subject:
         return float(np.median(norms)) if len(norms) else None
 
     def parts(self, *kinds: type) -> list[Any]:
-        """The cells of these kinds inside."""
+        """The cells of these kinds inside the cell."""
         return [part for part in self.cell.modules() if isinstance(part, kinds)]
 
     @property
@@ -224,11 +233,11 @@ class Subject:
 
     @property
     def steps(self) -> int:
-        """How many steps each of them has."""
+        """How many steps each sequence has."""
         return int(leaves(self.x)[0].shape[1])
 
     def described(self) -> dict[str, Any]:
-        """What it is, in plain words and numbers."""
+        """A description in plain words and numbers."""
         return {
             "model": self.model,
             "cell": " ".join(str(self.cell).split()),
@@ -246,7 +255,7 @@ class Subject:
         }
 
     def names(self) -> dict[str, str]:
-        """What the user calls every parameter of the cell, by its name there."""
+        """The user's name of every parameter of the cell, by its name in the cell."""
         found = {name: name for name, _ in self.cell.named_parameters()}
         for place, part in self.cell.named_modules():
             for own, name in getattr(part, "torch_names", {}).items():
@@ -254,31 +263,29 @@ class Subject:
         return found
 
     def name_of(self, parameter: str) -> str:
-        """What the user calls this parameter of the cell."""
+        """The user's name of a parameter of the cell."""
         return self.names().get(parameter, parameter)
 
 
-def subject_of(
+def probe_of(
     model: Any,
     X: Any = None,
     y: Any = None,
     *,
     required_lag: int | None = None,
-    loss: Loss | None = None,
+    loss: ElementwiseLoss | None = None,
     initial_state: State | None = None,
-    max_sequences: int = SEQUENCES,
-    max_steps: int | None = STEPS,
-    steps: int = STEPS,
-) -> Subject:
-    """Read a model and its data; the parameters are those of :func:`seqdyn.stability_report`.
-
-    A class of any kind is measured if it says how, by one method: see :class:`~seqdyn.dynamics.driven.Drivable`.
+    max_sequences: int = MAX_SEQUENCES,
+    max_steps: int | None = MAX_STEPS,
+    steps: int = MAX_STEPS,
+) -> Probe:
+    """Make the probe of a model and its data; the parameters are those of :func:`seqdyn.stability_report`.
 
     Raises
     ------
     TypeError
-        If the model is neither a cell, a fitted estimator, one of torch's recurrent networks, nor a step function, and
-        has no ``driven_by``.
+        If the model is not a cell, a fitted estimator, a recurrent network of torch's or a step function, and has no
+        method ``driven_by`` (see :class:`~seqdyn.dynamics.driven.Drivable`).
     ValueError
         If data, loss and model do not fit, or the model has no causal state.
     """
@@ -289,10 +296,10 @@ def subject_of(
         raise TypeError(f"loss must be a callable (output, target) -> errors, got {type(loss).__name__}.")
     driven = driven_model(model, X, y, loss, initial_state, steps)
     lag, said, guessed = _required(driven, required_lag)
-    cut = stretches(driven, lag, count=max_sequences, longest=max_steps)
-    errors = _tried(driven.cell, cut, _errors(driven, loss))
-    return Subject(
-        name_of(model),
+    cut = excerpts(driven, lag, count=max_sequences, longest=max_steps)
+    errors = _tried_errors(driven.cell, cut, _followed_errors(driven, loss))
+    return Probe(
+        model_name(model),
         driven.cell,
         cut.x,
         cut.state,
@@ -310,31 +317,32 @@ def subject_of(
     )
 
 
-def _errors(driven: Driven, loss: Loss | None) -> Errors:
-    """The errors that are followed: those of the given loss, else the model's own."""
+def _followed_errors(driven: Driven, loss: ElementwiseLoss | None) -> StepErrors:
+    """The errors to follow back: those of the given loss, else the model's own."""
     if loss is None:
-        untargeted = Errors(lambda output, _: 0.5 * output**2, "½‖y‖² of the outputs, for want of targets")
+        untargeted = StepErrors(lambda output, _: 0.5 * output**2, "½‖y‖² of the outputs, for want of targets")
         return driven.errors or untargeted
     own = copy.deepcopy(loss).double().cpu() if isinstance(loss, nn.Module) else loss  # its weights of classes, too
-    return Errors(own if driven.errors is not None else lambda output, _: own(output), "the given loss")
+    return StepErrors(own if driven.errors is not None else lambda output, _: own(output), "the given loss")
 
 
-def _tried(cell: Cell, cut: Stretches, errors: Errors) -> Errors:
-    """The errors as they take class numbers; raises if they are not of single steps, tried on some outputs again."""
+def _tried_errors(cell: Cell, cut: Excerpts, errors: StepErrors) -> StepErrors:
+    """The errors, adapted to class numbers if they need that; raises if they are not errors of single steps."""
     count = int(leaves(cut.x)[0].shape[1])
     with torch.no_grad():
-        output = scan(measured(cell), double(steps(cut.x, 0, min(TRIED, count))), cut.state).output
+        output = scan(float64_copy(cell), double(steps(cut.x, 0, min(LOSS_TRIAL_STEPS, count))), cut.state).output
     if isinstance(output, Tensor):
-        output = output[:, torch.arange(count) % TRIED]
+        output = output[:, torch.arange(count) % LOSS_TRIAL_STEPS]
         errors = by_step(errors, output, cut.target)
         check_errors(errors, output, cut.target, cut.weight)
     return errors
 
 
 def _required(driven: Driven, required_lag: int | None) -> tuple[int, str, bool]:
-    """K, where it is from, and whether it is a guess: never the length of truncation, which is to be judged by it.
+    """K, its source, and whether it is a guess.
 
-    An error at the end of a sequence alone has to reach its beginning, so that its length is no guess.
+    It is never the length of truncated backpropagation, which is judged by it. If only the end of a sequence has an
+    error, that must reach the beginning, so that the length is not a guess.
     """
     if required_lag is not None:
         return int(required_lag), "required_lag", False

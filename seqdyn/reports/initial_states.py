@@ -1,4 +1,4 @@
-"""Where a measurement begins: h_{-1} as the cell has it, or as torch's networks and steps take it.
+"""The initial state h_{-1} of a measurement, in the form of the cell, of torch's networks or of step functions.
 
 | given                                                  | read as                              |
 |--------------------------------------------------------|--------------------------------------|
@@ -25,26 +25,27 @@ from seqdyn.state import State, leaves, map_leaves, named_leaves
 from seqdyn.step_trial import form
 
 
-def started(driven: Driven, initial_state: Any) -> Driven:
-    """A cell that begins from a state that is given, of one row or of as many as there are series.
+def begin_from(driven: Driven, initial_state: Any) -> Driven:
+    """Let a cell begin from a given state, which has one row or one row for each series.
 
     Parameters
     ----------
     driven : Driven
+        The cell and its rows.
     initial_state : State, Tensor or tuple of Tensor
-        See the table above; None leaves everything as it is.
+        See the table above; None changes nothing.
 
     Raises
     ------
     ValueError
-        If it is not the state of such a cell.
+        If it is not a state of this cell.
 
     Examples
     --------
     >>> import torch
     >>> from seqdyn.training.batches import Rows
     >>> driven = Driven(from_torch(torch.nn.GRU(3, 5)), Rows.of(torch.zeros(8, 20, 3)))
-    >>> started(driven, torch.ones(1, 8, 5)).states.h.shape
+    >>> begin_from(driven, torch.ones(1, 8, 5)).states.h.shape
     torch.Size([8, 5])
     """
     if initial_state is None:
@@ -55,14 +56,14 @@ def started(driven: Driven, initial_state: Any) -> Driven:
     state = _as_state(initial_state, cell.initial_state(1))
     rows = set() if state is None else {len(leaf) for leaf in leaves(state)}
     if state is None or rows not in ({1}, {series}):
-        raise ValueError(_wanted(cell, initial_state, series))
+        raise ValueError(_expected_state(cell, initial_state, series))
     state = map_leaves(lambda leaf: leaf.detach().expand(series, *leaf.shape[1:]), state)
     return replace(driven, states=state if loop is None else loop.start_from(state))
 
 
 def _as_state(given: Any, like: State) -> State | None:
-    """A given state in the form of a cell's; None if it is no such state."""
-    if not _leaves(given):
+    """The given state in the form of the cell's; None if it does not fit."""
+    if not _tensor_leaves(given):
         return None
     return given if _shapes(given) == _shapes(like) else _of_layers(leaves(given), like)
 
@@ -73,7 +74,7 @@ def _shapes(state: State) -> list[tuple[str, Any]]:
 
 
 def _of_layers(parts: list[Tensor], like: State) -> State | None:
-    """torch's state, h_0 or (h_0, c_0) of all layers, layer by layer; None if it is no such state."""
+    """A state of torch's, h_0 or (h_0, c_0) of all layers, layer by layer; None if it does not fit."""
     wanted, kinds = leaves(like), _kinds(like)
     count = len(wanted) // kinds
     layered = [_layered(part, count) for part in parts]
@@ -87,12 +88,12 @@ def _of_layers(parts: list[Tensor], like: State) -> State | None:
 
 
 def _kinds(like: State) -> int:
-    """How many tensors a layer has: 2 of an LSTM, h and c."""
+    """How many tensors the state of a layer has: 2 for an LSTM, h and c."""
     return max(1, len({name.rpartition(".")[2] for name, _ in named_leaves(like)}))
 
 
 def _layered(part: Tensor, count: int) -> Tensor | None:
-    """One of torch's tensors as (layers, rows, hidden); None if it has not that many layers."""
+    """A tensor of torch's as (layers, rows, hidden); None if it has another number of layers."""
     if part.dim() < 3 and count == 1:
         part = part.unsqueeze(0) if part.dim() == 2 else part.reshape(1, 1, -1)
     elif part.dim() == 2:
@@ -100,8 +101,8 @@ def _layered(part: Tensor, count: int) -> Tensor | None:
     return part if part.dim() == 3 and len(part) == count else None
 
 
-def _wanted(cell: Cell, given: Any, series: int) -> str:
-    """What to say of a state that is none of a cell's."""
+def _expected_state(cell: Cell, given: Any, series: int) -> str:
+    """The message about a state that does not fit the cell."""
     like, rows = cell.initial_state(1), "1" if series == 1 else f"1 or {series}"
     name = getattr(cell, "torch_module", None)
     told = f"initial_state is {form(given)}, expected"
@@ -114,21 +115,21 @@ def _wanted(cell: Cell, given: Any, series: int) -> str:
 
 
 def one_row(step: Callable[..., Any], state: State, input_size: int) -> State:
-    """The state of one row of a step function, without the batch.
+    """Return the state of one row of a step function, without the batch axis.
 
     Parameters
     ----------
     step : callable
         ``(x, h) -> (y, h)``.
     state : tree of Tensor
-        Leaves (1, *shape), or (*shape).
+        Leaves (1, *shape) or (*shape).
     input_size : int
         The width of x_t.
 
     Raises
     ------
     ValueError
-        If it has several rows, and so would pass for one row of a larger state.
+        If it has several rows, which would be taken for one row of a larger state.
 
     Examples
     --------
@@ -136,7 +137,7 @@ def one_row(step: Callable[..., Any], state: State, input_size: int) -> State:
     >>> one_row(lambda x, h: (h, 0.5 * h + x), torch.zeros(1, 3), 3)
     tensor([0., 0., 0.])
     """
-    found = _leaves(state)
+    found = _tensor_leaves(state)
     if not found or any(leaf.dim() < 2 for leaf in found):
         return state
     rows, first = {len(leaf) for leaf in found}, map_leaves(lambda leaf: leaf[0], state)
@@ -144,15 +145,15 @@ def one_row(step: Callable[..., Any], state: State, input_size: int) -> State:
         return first
     if len(rows) == 1 and _works(step, first, input_size):
         raise ValueError(
-            f"initial_state is {form(state)}, {rows.pop()} rows, expected one, which begins every series: "
-            f"{form(map_leaves(lambda leaf: leaf[:1], state))}. If it is the state of one row all the same, give it an "
-            "axis of one in front: h.unsqueeze(0)."
+            f"initial_state is {form(state)}, {rows.pop()} rows, expected one row for all series: "
+            f"{form(map_leaves(lambda leaf: leaf[:1], state))}. If it is the state of a single row after all, add an "
+            "axis in front: h.unsqueeze(0)."
         )
     return state
 
 
-def _leaves(state: Any) -> list[Tensor]:
-    """The leaves of a tree of tensors; none of anything else."""
+def _tensor_leaves(state: Any) -> list[Tensor]:
+    """The leaves of a tree of tensors; an empty list for anything else."""
     try:
         return leaves(state)
     except TypeError:

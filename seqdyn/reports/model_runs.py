@@ -1,4 +1,4 @@
-"""Models on a split: fitted, run freely, and k steps ahead."""
+"""Runs of models on a split: fitted, then run freely and k steps ahead."""
 
 from __future__ import annotations
 
@@ -24,42 +24,45 @@ from seqdyn.estimators.linear import LinearStateSpaceRegressor
 from seqdyn.estimators.moving_average import MovingAverageRegressor
 from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor, LSTMRegressor
 from seqdyn.metrics.points import rmse
-from seqdyn.reports.splits import Record, Split
+from seqdyn.reports.comparison_split import ComparisonSplit, ScoredRecord
 from seqdyn.state import leaves
 from seqdyn.training.forward import forgetting_time
 
 Array = np.ndarray[Any, Any]
 
 PERSISTENCE = "persistence"
-"""What stands for persistence among the models: it is a formula, not an estimator."""
+"""The name of persistence among the models: it is a formula, not an estimator."""
 
-BOUND = 1e100
-"""A free run that passes it diverges."""
+DIVERGENCE_BOUND = 1e100
+"""A free run beyond this value diverges."""
 
-TRAINING: dict[str, Any] = {
+NETWORK_SETTINGS: dict[str, Any] = {
     "hidden_size": 16, "linear_start": LinearStateSpaceRegressor(), "learning_rate": 3e-3,
     "schedule": "cosine", "max_epochs": 200, "early_stopping": True, "validation_fraction": 0.2, "n_iter_no_change": 50,
 }  # fmt: skip
-"""How the networks are trained, unless models are given."""
+"""The settings of the default networks."""
 
 
 @dataclass(eq=False, repr=False)
-class Run:
-    """What one model did.
+class ModelRun:
+    """The fits and predictions of one model.
 
     Attributes
     ----------
     free : array, shape (seeds, rows, outputs)
         The free run over the scored rows.
     ahead : array, shape (seeds, horizons, targets, outputs)
+        The predictions k steps ahead.
     kind : {"linear", "nonlinear", "reference", "failed"}
+        The kind of model.
     seconds : float
-        Of one fit.
+        The time of one fit.
     parameters : int
+        How many parameters it has.
     memory : float
         Steps until two initial states agree to 1 %.
     estimators : list
-        As fitted, one a seed.
+        The fitted estimators, one for every seed.
     notes : list of str
         Warnings, or the error.
     """
@@ -74,8 +77,8 @@ class Run:
     notes: list[str] = field(default_factory=list)
 
 
-def checked(models: Any) -> dict[str, Any]:
-    """The user's models, if each can be fitted, run and given a state."""
+def checked_estimators(models: Any) -> dict[str, Any]:
+    """The user's models by name; raises if one cannot be fitted, run and given a state."""
     if not isinstance(models, Mapping) or not models:
         raise TypeError(f"models must be a mapping from names to estimators, got {type(models).__name__}.")
     for name, model in models.items():
@@ -89,8 +92,8 @@ def checked(models: Any) -> dict[str, Any]:
     return {str(name): model for name, model in models.items()}
 
 
-def default_models(split: Split) -> dict[str, Any]:
-    """From the least to the most free."""
+def default_models(split: ComparisonSplit) -> dict[str, Any]:
+    """The default models, in the order of their freedom."""
     longest = max(1, min(split.window, split.fitted // (10 * split.sequences.rows.shape[1])))
     windows = [
         MovingAverageRegressor(window=k, weights="learned") for k in dict.fromkeys([longest, max(1, longest // 4)])
@@ -100,15 +103,15 @@ def default_models(split: Split) -> dict[str, Any]:
         PERSISTENCE: PERSISTENCE,
         "ARX": _best_of([ARXRegressor(output_lags=p, input_lags=p) for p in (2, 1, 3, 4, 6, 8)], split),
         "linear state space": LinearStateSpaceRegressor(),
-        "Elman": ElmanRegressor(**TRAINING),
-        "GRU": GRURegressor(**TRAINING),
-        "LSTM": LSTMRegressor(**TRAINING),
+        "Elman": ElmanRegressor(**NETWORK_SETTINGS),
+        "GRU": GRURegressor(**NETWORK_SETTINGS),
+        "LSTM": LSTMRegressor(**NETWORK_SETTINGS),
     }
 
 
-def _best_of(candidates: list[Any], split: Split) -> Any:
-    """The candidate with the least free-run error over the last quarter of the training part."""
-    records = [Record(x[:first], y[:first], round(0.75 * first) - split.window) for x, y, first in split.records]
+def _best_of(candidates: list[Any], split: ComparisonSplit) -> Any:
+    """The candidate with the smallest free-run error over the last quarter of the training part."""
+    records = [ScoredRecord(x[:first], y[:first], round(0.75 * first) - split.window) for x, y, first in split.records]
     inner = replace(split, records=records)
     if len(candidates) == 1 or min(record.first for record in records) < 2:
         return candidates[0]
@@ -124,44 +127,46 @@ def _best_of(candidates: list[Any], split: Split) -> Any:
     return candidates[int(np.argmin(errors))]
 
 
-def run_model(model: Any, split: Split, seeds: int, random_state: int) -> Run:
-    """The run of a model; where it fails, one of NaN with the error as its note."""
+def run_model(model: Any, split: ComparisonSplit, seeds: int, random_state: int, verbose: int = 0) -> ModelRun:
+    """Fit and run a model; if it fails, return a run of NaN with the error as its note."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            run = _fit_and_run(model, split, seeds, random_state)
+            run = _fit_and_run(model, split, seeds, random_state, verbose)
         except Exception as error:
             free = np.full((1, *split.measured.shape), np.nan)
             ahead = np.full((1, len(split.horizons), *split.measured[split.targets].shape), np.nan)
             text = f"failed: {type(error).__name__}: {error}"
-            return Run(free, ahead, "failed", np.nan, 0, np.nan, notes=[text])
-    run.notes = _said([str(warning.message) for warning in caught])
+            return ModelRun(free, ahead, "failed", np.nan, 0, np.nan, notes=[text])
+    run.notes = _distinct_warnings([str(warning.message) for warning in caught])
     if not np.isfinite(run.free).all():
         run.notes.append("the free run diverges")
     return run
 
 
-def _said(warned: list[str]) -> list[str]:
-    """Warnings that differ in more than their numbers; of a warm-up's length the column ``memory`` tells."""
+def _distinct_warnings(warned: list[str]) -> list[str]:
+    """Warnings that differ in more than their numbers, without those about a warm-up, which ``memory`` replaces."""
     apart = {re.sub(r"[\d.]+", "", text): text for text in reversed(warned) if not text.startswith("warmup=")}
     return list(apart.values())[::-1]
 
 
-def _fit_and_run(model: Any, split: Split, seeds: int, random_state: int) -> Run:
+def _fit_and_run(model: Any, split: ComparisonSplit, seeds: int, random_state: int, verbose: int) -> ModelRun:
     begin, fitted = time.perf_counter(), []
     for one in _seeded(model, seeds, random_state):
+        if verbose and "verbose" in one.get_params(deep=False):
+            one.set_params(verbose=verbose)
         fitted.append(one.fit(*split.training()))
     seconds = (time.perf_counter() - begin) / len(fitted)
     free = np.stack([_free_run(one, split) for one in fitted])
-    ahead = np.stack([_ahead(one, split, run) for one, run in zip(fitted, free, strict=True)])
+    ahead = np.stack([_steps_ahead(one, split, run) for one, run in zip(fitted, free, strict=True)])
     parameters = sum(parameter.numel() for parameter in fitted[0].cell_.parameters())
     memory = float(np.median([_memory(one) for one in fitted]))
     kind = "linear" if _recurrences(fitted[0]) <= {Linear, MovingAverage, ExponentialMovingAverage} else "nonlinear"
-    return Run(free, ahead, kind, seconds, parameters, memory, fitted)
+    return ModelRun(free, ahead, kind, seconds, parameters, memory, fitted)
 
 
 def _seeded(model: Any, seeds: int, random_state: int) -> list[Any]:
-    """Clones; as many as seeds of a model that draws its first weights."""
+    """Clones of a model: one for every seed if its initial weights are random, else one."""
     own = model.get_params(deep=False).get("random_state", "none")
     if own == "none":
         return [clone(model)]
@@ -170,48 +175,53 @@ def _seeded(model: Any, seeds: int, random_state: int) -> list[Any]:
     return [clone(model).set_params(random_state=start + number) for number in range(seeds if drawn else 1)]
 
 
-def _free_run(model: Any, split: Split) -> Array:
-    """ŷ of the scored rows (rows, outputs): no output is seen after the window."""
+def _free_run(model: Any, split: ComparisonSplit) -> Array:
+    """ŷ of the scored rows in free run, (rows, outputs): no output after the window is used."""
     found = []
     for record in split.records:
-        state = _state(model, record, split)
-        found.append(_column(model.predict(record.x[record.first :], initial_state=state), split)[split.window :])
+        state = _state_before_test(model, record, split)
+        found.append(_with_outputs(model.predict(record.x[record.first :], initial_state=state), split)[split.window :])
     return np.concatenate(found)
 
 
-def _state(model: Any, record: Record, split: Split) -> Any:
-    """The state a record's test part begins with, from the rows of its window."""
+def _state_before_test(model: Any, record: ScoredRecord, split: ComparisonSplit) -> Any:
+    """The state after the training part of a record, estimated from the rows of the window."""
     seen = slice(record.first, record.first + split.window)
     return model.estimate_state(record.x[seen], split.shaped(record.y[seen]))
 
 
-def _ahead(model: Any, split: Split, free: Array) -> Array:
+def _steps_ahead(model: Any, split: ComparisonSplit, free: Array) -> Array:
     """ŷ_{t|t-k} of the targets, (horizons, targets, outputs)."""
     if _recurrences(model) <= {MovingAverage, ExponentialMovingAverage}:
         return np.stack([free[split.targets]] * len(split.horizons))
-    filters = getattr(model, "noise_gain_", None) is not None and "steps_ahead" in _arguments(model.predict)
-    return np.stack([_filtered(model, split, k) if filters else _estimated(model, split, k) for k in split.horizons])
+    filters = getattr(model, "noise_gain_", None) is not None and "steps_ahead" in _parameter_names(model.predict)
+    return np.stack(
+        [
+            _ahead_by_filter(model, split, k) if filters else _ahead_by_estimation(model, split, k)
+            for k in split.horizons
+        ]
+    )
 
 
-def _filtered(model: Any, split: Split, horizon: int) -> Array:
-    """By the model's own filter, begun with the same state as the free run."""
+def _ahead_by_filter(model: Any, split: ComparisonSplit, horizon: int) -> Array:
+    """Predictions k steps ahead by the model's own filter, from the same initial state as the free run."""
     found = []
     for record in split.records:
         x, y = record.x[record.first :], split.shaped(record.y[record.first :])
-        ahead = model.predict(x, y=y, steps_ahead=horizon, initial_state=_state(model, record, split))
-        found.append(_column(ahead, split)[split.window :])
+        ahead = model.predict(x, y=y, steps_ahead=horizon, initial_state=_state_before_test(model, record, split))
+        found.append(_with_outputs(ahead, split)[split.window :])
     return np.concatenate(found)[split.targets]
 
 
-def _estimated(model: Any, split: Split, horizon: int) -> Array:
-    """By moving-horizon estimation: the state from the window up to t − k, then k steps of free run."""
+def _ahead_by_estimation(model: Any, split: ComparisonSplit, horizon: int) -> Array:
+    """Predictions k steps ahead by moving-horizon estimation: a free run from the state of the window up to t − k."""
     x, y = split.windows(horizon)
     state = model.estimate_state(x[:, : split.window], y)
-    return _column(model.predict(x, initial_state=state)[:, -1], split)
+    return _with_outputs(model.predict(x, initial_state=state)[:, -1], split)
 
 
-def persist(split: Split) -> Run:
-    """The last value known k steps ago; in free run the last one of the window, for ever."""
+def run_persistence(split: ComparisonSplit) -> ModelRun:
+    """Run persistence: the last value known k steps ago; in free run always the last value of the window."""
     held, last = [pd.DataFrame(record.y).ffill().to_numpy() for record in split.records], split.window - 1
     free = [
         np.repeat(y[first + last][None], len(y) - first - split.window, axis=0)
@@ -219,13 +229,13 @@ def persist(split: Split) -> Run:
     ]
     rows = np.flatnonzero(split.scored)[split.targets]
     ahead = np.stack([np.concatenate(held)[rows - k] for k in split.horizons])
-    return Run(np.concatenate(free)[None], ahead[None], "reference")
+    return ModelRun(np.concatenate(free)[None], ahead[None], "reference")
 
 
-def _column(values: Any, split: Split) -> Array:
-    """Predictions with an axis of outputs; infinite where they have left all bounds."""
+def _with_outputs(values: Any, split: ComparisonSplit) -> Array:
+    """Predictions with an axis of outputs; diverged ones are infinite."""
     found = np.asarray(values, dtype=np.float64).reshape(-1, len(split.outputs))
-    return np.where(np.abs(found) < BOUND, found, np.inf)
+    return np.where(np.abs(found) < DIVERGENCE_BOUND, found, np.inf)
 
 
 def _recurrences(model: Any) -> set[type]:
@@ -236,12 +246,12 @@ def _recurrences(model: Any) -> set[type]:
     return {type(cell) for cell in cells if all(cell is not other for other in outer)}
 
 
-def _arguments(function: Any) -> Mapping[str, Any]:
+def _parameter_names(function: Any) -> Mapping[str, Any]:
     return inspect.signature(function).parameters
 
 
 def _memory(model: Any) -> float:
-    """Steps until two initial states agree to 1 %: on the training data, or of a closed form on any."""
+    """Steps until two initial states agree to 1 %, on the training data or, for a closed form, on zeros."""
     own = getattr(model, "forgetting_time_", None)
     if own is not None:
         return float(own)

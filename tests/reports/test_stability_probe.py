@@ -37,12 +37,12 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
 from seqdyn.composition import Embedding, Identity, Readout, Stack
-from seqdyn.dynamics.driven import Driven, Errors, check_errors, weighted
+from seqdyn.dynamics.driven import Driven, StepErrors, check_errors, weighted
+from seqdyn.dynamics.excerpts import excerpts
 from seqdyn.dynamics.gradients import output_gradient
-from seqdyn.dynamics.stretches import stretches
 from seqdyn.dynamics.trajectory import Trajectory
 from seqdyn.loops import scan
-from seqdyn.reports.subject import Subject, subject_of
+from seqdyn.reports.probe import Probe, probe_of
 from seqdyn.state import leaves, map_leaves
 from seqdyn.systems.henon import Henon
 from seqdyn.training.batches import Rows
@@ -80,7 +80,7 @@ class Own:
     """A user's class that says how it is measured."""
 
     def driven_by(self, X: Any, y: Any = None) -> Driven:
-        errors = None if y is None else Errors(lambda output, target: (output - target) ** 4, "the fourth power")
+        errors = None if y is None else StepErrors(lambda output, target: (output - target) ** 4, "the fourth power")
         return Driven(GRU(2, 1, generator=seeded()), Rows.of(torch.as_tensor(X), torch.as_tensor(y)), errors)
 
 
@@ -149,12 +149,12 @@ def built(name: str) -> tuple[Any, ...]:
     return MODELS[name]()
 
 
-def measured(name: str, **options: Any) -> Subject:
-    return subject_of(*built(name), **{"required_lag": LAG, "steps": 40} | options)
+def measured(name: str, **options: Any) -> Probe:
+    return probe_of(*built(name), **{"required_lag": LAG, "steps": 40} | options)
 
 
-def outputs(subject: Subject) -> Tensor:
-    trajectory = Trajectory(subject.cell, subject.x, subject.state)
+def outputs(probe: Probe) -> Tensor:
+    trajectory = Trajectory(probe.cell, probe.x, probe.state)
     return torch.cat([stretch.output for stretch in trajectory.forward()], 1)
 
 
@@ -162,26 +162,26 @@ def outputs(subject: Subject) -> Tensor:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_gives_errors_step_by_step(name: str) -> None:
     """The leading axes of E are (sequences, steps), it is finite, and it can be followed."""
-    subject = measured(name)
-    output = outputs(subject)
-    errors = subject.loss(output)
-    assert errors.shape[:2] == output.shape[:2] == (subject.sequences, subject.steps)
-    assert errors.isfinite().all() and subject.errors
-    slopes = output_gradient(Trajectory(subject.cell, subject.x, subject.state), subject.loss)
+    probe = measured(name)
+    output = outputs(probe)
+    errors = probe.loss(output)
+    assert errors.shape[:2] == output.shape[:2] == (probe.sequences, probe.steps)
+    assert errors.isfinite().all() and probe.errors
+    slopes = output_gradient(Trajectory(probe.cell, probe.x, probe.state), probe.loss)
     assert bool((slopes != 0).any())
-    assert name != "one output a sequence" or not slopes[:, : subject.steps - 1].any()
+    assert name != "one output a sequence" or not slopes[:, : probe.steps - 1].any()
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_estimator_comes_along(name: str) -> None:
     """What a report advises is asked of it, and parameters are named as the network names them."""
-    subject = measured(name)
-    assert (subject.estimator is not None) == (name in OF_AN_ESTIMATOR)
-    assert subject.accepts(no_such_parameter=1) == (subject.estimator is None)
-    assert (subject.history is not None) == (name in OF_AN_ESTIMATOR - {"closed form"})
-    assert {name: name for name, _ in subject.cell.named_parameters()}.keys() == subject.names().keys()
+    probe = measured(name)
+    assert (probe.estimator is not None) == (name in OF_AN_ESTIMATOR)
+    assert probe.accepts(no_such_parameter=1) == (probe.estimator is None)
+    assert (probe.history is not None) == (name in OF_AN_ESTIMATOR - {"closed form"})
+    assert {name: name for name, _ in probe.cell.named_parameters()}.keys() == probe.names().keys()
     if name in OF_AN_ESTIMATOR - {"closed form"}:
-        assert subject.accepts(learning_rate=0.1) and not subject.accepts(learning_rate=-1.0)
+        assert probe.accepts(learning_rate=0.1) and not probe.accepts(learning_rate=-1.0)
 
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - {"system alone"}))
@@ -192,9 +192,9 @@ def test_a_given_loss_takes_the_place_of_every_model_s_own(name: str) -> None:
     wanted = output.square().flatten(2).sum(2)
     takes_y = "without" not in name and name not in ("cell of tokens", "torch LSTM")
     loss = (lambda o, t: o.square().flatten(2).sum(2)) if takes_y else (lambda o: o.square().flatten(2).sum(2))
-    subject = measured(name, loss=loss)
-    errors = subject.loss(output)
-    assert errors.shape == (own.sequences, own.steps) and subject.errors == "the given loss"
+    probe = measured(name, loss=loss)
+    errors = probe.loss(output)
+    assert errors.shape == (own.sequences, own.steps) and probe.errors == "the given loss"
     counted = errors != 0
     torch.testing.assert_close(errors[counted], wanted[counted])
     assert counted[:, -1].any() if own.at_end else counted.float().mean() > 0.5
@@ -228,15 +228,15 @@ def test_the_lag_is_not_that_of_the_truncation(
     lag = options.pop("required_lag", None)
     inputs, targets = randn(*shape, 1).numpy(), randn(*shape, 1, seed=1).numpy()
     model = GRURegressor(**QUICK, **options).fit(inputs, targets)
-    subject = subject_of(model, inputs, targets, required_lag=lag)
-    assert (subject.required_lag, subject.required_lag_from) == expected
-    assert subject.bptt_length == options.get("bptt_length")
+    probe = probe_of(model, inputs, targets, required_lag=lag)
+    assert (probe.required_lag, probe.required_lag_from) == expected
+    assert probe.bptt_length == options.get("bptt_length")
 
 
 def test_the_window_of_an_average_is_its_lag() -> None:
     """Of the nine inputs that it averages eight are in its state."""
     model = MovingAverageRegressor(window=9).fit(X, Y)
-    assert subject_of(model, X, Y).required_lag == 8
+    assert probe_of(model, X, Y).required_lag == 8
 
 
 # --- layouts ----------------------------------------------------------------------------------------------------------
@@ -244,8 +244,8 @@ def test_the_window_of_an_average_is_its_lag() -> None:
 TORCH = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
 
 
-def same(one: Subject, other: Subject) -> None:
-    """Two subjects with the same numbers in them."""
+def same(one: Probe, other: Probe) -> None:
+    """Two probes with the same numbers in them."""
     pairs = zip((*leaves(one.x), *leaves(one.state)), (*leaves(other.x), *leaves(other.state)), strict=True)
     assert all(torch.equal(*pair) for pair in pairs)
     output = outputs(one)
@@ -260,17 +260,17 @@ def test_time_first_is_read_as_the_module_reads_it(kind: str, targets: str | Non
     x, y = randn(50, 6, 3), randn(50, 6, 1, seed=1)
     y = None if targets is None else y[..., 0] if targets == "(time, series)" else y
     first, last = (drawn(TORCH[kind](3, 1, batch_first=flag)) for flag in (True, False))
-    subject = subject_of(last, x, y)
-    assert (subject.sequences, subject.steps) == (6, 50)
-    assert "50 steps of 6 series, as batch_first=False says" in subject.layout
-    turned = subject_of(first, x.transpose(0, 1), None if y is None else y.transpose(0, 1))
+    probe = probe_of(last, x, y)
+    assert (probe.sequences, probe.steps) == (6, 50)
+    assert "50 steps of 6 series, as batch_first=False says" in probe.layout
+    turned = probe_of(first, x.transpose(0, 1), None if y is None else y.transpose(0, 1))
     assert not turned.layout
-    same(subject, turned)
+    same(probe, turned)
 
 
 def test_a_wrapped_module_keeps_its_layout() -> None:
     x, module = randn(50, 6, 3), drawn(nn.GRU(3, 1))
-    same(subject_of(nn.DataParallel(module), x), subject_of(module, x))
+    same(probe_of(nn.DataParallel(module), x), probe_of(module, x))
 
 
 @pytest.mark.parametrize("made", [from_torch, lambda module: from_torch(module, drawn(nn.Linear(1, 1)))])
@@ -279,11 +279,11 @@ def test_a_cell_made_of_a_module_keeps_its_layout(kind: str, made: Any) -> None:
     """from_torch(module) is read as the module is, and said to be; only three axes can be either."""
     x, y = randn(50, 6, 3), randn(50, 6, 1, seed=1)
     first, last = (made(drawn(TORCH[kind](3, 1, batch_first=flag))) for flag in (True, False))
-    subject = subject_of(last, x, y)
-    assert subject.model == kind and (subject.sequences, subject.steps) == (6, 50)
-    assert "50 steps of 6 series, as batch_first=False says" in subject.layout
-    same(subject, subject_of(first, x.transpose(0, 1), y.transpose(0, 1)))
-    same(subject_of(Stack([last]), x, y), subject)
+    probe = probe_of(last, x, y)
+    assert probe.model == kind and (probe.sequences, probe.steps) == (6, 50)
+    assert "50 steps of 6 series, as batch_first=False says" in probe.layout
+    same(probe, probe_of(first, x.transpose(0, 1), y.transpose(0, 1)))
+    same(probe_of(Stack([last]), x, y), probe)
 
 
 def test_reports_of_both_layouts_are_one_report() -> None:
@@ -301,14 +301,14 @@ def test_what_has_no_batch_has_one_layout(batch_first: bool) -> None:
     """Two axes are (time, inputs), and lists hold sequences, either way."""
     module = drawn(nn.GRU(3, 2, batch_first=batch_first))
     for given in (randn(50, 3), [randn(50, 3), randn(50, 3, seed=1)]):
-        subject = subject_of(module, given)
-        assert subject.sequences * subject.steps == np.size(np.stack(given)) // 3 and not subject.layout
-        same(subject, subject_of(from_torch(module), given))
+        probe = probe_of(module, given)
+        assert probe.sequences * probe.steps == np.size(np.stack(given)) // 3 and not probe.layout
+        same(probe, probe_of(from_torch(module), given))
 
 
 def test_targets_in_the_other_layout_are_refused() -> None:
     with pytest.raises(ValueError, match=r"y has shape \(6, 50\), expected \(50, 6\) .* batch_first=False"):
-        subject_of(drawn(nn.GRU(3, 1)), randn(50, 6, 3), randn(6, 50))
+        probe_of(drawn(nn.GRU(3, 1)), randn(50, 6, 3), randn(6, 50))
 
 
 PARTS = [randn(length, 3, seed=length) for length in (30, 36, 33)]
@@ -330,17 +330,17 @@ CONTAINERS: dict[str, Callable[[list[Tensor]], Any]] = {
 def test_ragged_containers_are_lists(name: str, batch_first: bool) -> None:
     """Packed and nested sequences, with their targets beside them, in the order before packing."""
     module = drawn(nn.GRU(3, 1, batch_first=batch_first))
-    wanted = subject_of(
+    wanted = probe_of(
         module, [part.numpy() for part in PARTS], [part.numpy() for part in ASIDE], required_lag=LAG, max_sequences=3
     )
     given = CONTAINERS[name](PARTS), CONTAINERS[name](ASIDE)
-    same(subject_of(module, *given, required_lag=LAG, max_sequences=3), wanted)
+    same(probe_of(module, *given, required_lag=LAG, max_sequences=3), wanted)
     estimator = GRURegressor(**QUICK).fit(X, Y)
     inputs = [part[:, :2] for part in PARTS]
     plain = [part.numpy() for part in inputs], [part.numpy() for part in ASIDE]
     same(
-        subject_of(estimator, CONTAINERS[name](inputs), given[1], required_lag=LAG),
-        subject_of(estimator, *plain, required_lag=LAG),
+        probe_of(estimator, CONTAINERS[name](inputs), given[1], required_lag=LAG),
+        probe_of(estimator, *plain, required_lag=LAG),
     )
 
 
@@ -350,18 +350,18 @@ def test_padded_targets_beside_packed_inputs(batch_first: bool) -> None:
     module = drawn(nn.GRU(3, 1, batch_first=batch_first))
     packed = pack_sequence(PARTS, enforce_sorted=False)
     padded = pad_sequence(ASIDE, batch_first=batch_first, padding_value=1e6)
-    same(subject_of(module, packed, padded, required_lag=LAG), subject_of(module, PARTS, ASIDE, required_lag=LAG))
+    same(probe_of(module, packed, padded, required_lag=LAG), probe_of(module, PARTS, ASIDE, required_lag=LAG))
     with pytest.raises(ValueError, match="3 packed sequences of up to 36 steps"):
-        subject_of(module, packed, padded.transpose(0, 1), required_lag=LAG)
+        probe_of(module, packed, padded.transpose(0, 1), required_lag=LAG)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.int64, torch.bool])
 def test_every_precision_is_read_as_what_it_stands_for(dtype: torch.dtype) -> None:
     x = (2 * randn(4, 40, 3)).to(dtype)
     cell = GRU(3, 2, generator=seeded())
-    same(subject_of(cell, x), subject_of(cell, x.double()))
+    same(probe_of(cell, x), probe_of(cell, x.double()))
     half = drawn(nn.GRU(3, 2, batch_first=True)).bfloat16()
-    same(subject_of(half, x), subject_of(drawn(nn.GRU(3, 2, batch_first=True)).bfloat16().double(), x.double()))
+    same(probe_of(half, x), probe_of(drawn(nn.GRU(3, 2, batch_first=True)).bfloat16().double(), x.double()))
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------
@@ -383,7 +383,7 @@ def test_weights_meet_the_step_they_belong_to(name: str, size: tuple[int, int, i
     known = torch.rand(size[:2], generator=seeded(2)) < 0.6
     weight = known.double().unsqueeze(2).expand(size)
     for own in (weight, weight[..., :1]):
-        found = weighted(Errors(SHAPES[name], "own"), target, own)(output)
+        found = weighted(StepErrors(SHAPES[name], "own"), target, own)(output)
         assert found.shape[:2] == size[:2]
         squares = ((output - target) ** 2).sum(2) * known
         torch.testing.assert_close(found.flatten(2).sum(2) if found.dim() > 2 else found, squares)
@@ -394,8 +394,8 @@ def test_an_error_of_all_targets_needs_all_of_them() -> None:
     output, target = randn(3, 4, 2), randn(3, 4, 2, seed=1)
     weight = torch.ones(3, 4, 2, dtype=torch.float64)
     weight[0, 1, 0] = 0
-    together = weighted(Errors(SHAPES["(sequences, steps)"], "own"), target, weight)(output)
-    apart = weighted(Errors(SHAPES["(sequences, steps, outputs)"], "own"), target, weight)(output)
+    together = weighted(StepErrors(SHAPES["(sequences, steps)"], "own"), target, weight)(output)
+    apart = weighted(StepErrors(SHAPES["(sequences, steps, outputs)"], "own"), target, weight)(output)
     assert together[0, 1] == 0 and (together[1:] != 0).all()
     assert apart[0, 1, 0] == 0 and apart[0, 1, 1] != 0
 
@@ -414,11 +414,11 @@ def test_cross_entropy_as_torch_writes_it(size: tuple[int, int], missing: bool) 
         own = target.squeeze(-1) if not missing else target.squeeze(-1).long()
         return nn.functional.cross_entropy(output.transpose(1, 2), own, reduction="none")
 
-    subject = subject_of(cell, x, y, loss=loss, required_lag=10, max_sequences=size[0])
-    output = outputs(subject)
+    probe = probe_of(cell, x, y, loss=loss, required_lag=10, max_sequences=size[0])
+    output = outputs(probe)
     log_p = output.log_softmax(2).gather(2, labels.unsqueeze(2)).squeeze(2)
     expected = torch.where(y.double().isnan(), 0.0, -log_p)
-    torch.testing.assert_close(subject.loss(output), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(probe.loss(output), expected, rtol=1e-12, atol=1e-12)
 
 
 def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
@@ -445,10 +445,10 @@ def test_losses_of_class_numbers_are_those_of_torch(name: str, missing: bool, si
     x, labels = randn(*size, 4), torch.randint(0, 5, size, generator=seeded(3))
     known = torch.rand(size, generator=seeded(4)) < (0.7 if missing else 2)
     y = labels.double().masked_fill(~known, torch.nan) if missing else labels
-    subject = subject_of(cell, x, y, loss=CLASS_LOSSES[name], required_lag=2, max_sequences=size[0])
-    output = outputs(subject)
+    probe = probe_of(cell, x, y, loss=CLASS_LOSSES[name], required_lag=2, max_sequences=size[0])
+    output = outputs(probe)
     expected = -output.log_softmax(2).gather(2, labels.unsqueeze(2)).squeeze(2) * known
-    torch.testing.assert_close(subject.loss(output).reshape(size), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(probe.loss(output).reshape(size), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [(6, 40), (5, 5)], ids=str)
@@ -456,21 +456,21 @@ def test_probabilities_of_classes(size: tuple[int, int]) -> None:
     """torch's loss looks for classes on axis 1, which is that of the steps: it gets them step by step."""
     cell, x = Readout(GRU(4, 8, generator=seeded()), 5, generator=seeded()), randn(*size, 4)
     target = randn(*size, 5, seed=1).softmax(2)
-    subject = subject_of(cell, x, target, loss=CLASS_LOSSES["module"], required_lag=2, max_sequences=size[0])
-    output = outputs(subject)
-    torch.testing.assert_close(subject.loss(output), -(target * output.log_softmax(2)).sum(2))
+    probe = probe_of(cell, x, target, loss=CLASS_LOSSES["module"], required_lag=2, max_sequences=size[0])
+    output = outputs(probe)
+    torch.testing.assert_close(probe.loss(output), -(target * output.log_softmax(2)).sum(2))
 
 
 def test_whole_numbers_beside_one_output_become_real_where_a_loss_asks() -> None:
     labels = torch.randint(0, 2, (5, 30), generator=seeded(3))
     loss = nn.BCEWithLogitsLoss(reduction="none", pos_weight=torch.tensor([2.0]))
-    whole, real = (subject_of(GRU(2, 1, generator=seeded()), X, y, loss=loss) for y in (labels, labels.double()))
+    whole, real = (probe_of(GRU(2, 1, generator=seeded()), X, y, loss=loss) for y in (labels, labels.double()))
     same(whole, real)
 
 
 def test_the_weights_of_a_loss_stay_as_they_are() -> None:
     loss = nn.CrossEntropyLoss(torch.ones(3), reduction="none")
-    subject_of(GRU(2, 3, generator=seeded()), X, np.zeros((5, 30), int), loss=loss, required_lag=LAG)
+    probe_of(GRU(2, 3, generator=seeded()), X, np.zeros((5, 30), int), loss=loss, required_lag=LAG)
     assert loss.weight is not None and loss.weight.dtype == torch.float32
 
 
@@ -486,7 +486,7 @@ BAD_CLASSES: dict[str, tuple[Any, Any, str]] = {
 def test_class_numbers_that_cannot_be_read(name: str) -> None:
     loss, y, words = BAD_CLASSES[name]
     with pytest.raises(ValueError, match=words):
-        subject_of(GRU(2, 3, generator=seeded()), X, y, loss=loss, required_lag=LAG)
+        probe_of(GRU(2, 3, generator=seeded()), X, y, loss=loss, required_lag=LAG)
 
 
 @pytest.mark.parametrize("time_first", [False, True])
@@ -500,12 +500,12 @@ def test_one_target_a_series_is_told_what_to_give(container: Any, shape: tuple[i
     cell = from_torch(drawn(nn.GRU(3, (*shape, 1)[1], batch_first=not time_first)))
     x = x.transpose(0, 1) if time_first else x
     with pytest.raises(ValueError, match="one target a series, expected") as caught:
-        subject_of(cell, x, container(y), required_lag=LAG)
+        probe_of(cell, x, container(y), required_lag=LAG)
     assert "return_sequences" not in str(caught.value)
     names: dict[str, Any] = {"numpy": np, "y": y}
     exec(str(caught.value).partition("missing: ")[2].rstrip("."), names)
-    subject = subject_of(cell, x, names["steps"], required_lag=LAG)
-    errors = subject.loss(outputs(subject))
+    probe = probe_of(cell, x, names["steps"], required_lag=LAG)
+    errors = probe.loss(outputs(probe))
     assert not errors[:, :-1].any() and bool((errors[:, -1] != 0).all())
 
 
@@ -531,28 +531,28 @@ def test_losses_that_are_not_step_by_step_are_refused(name: str) -> None:
     loss, words = BAD_LOSSES[name]
     cell, x = Readout(GRU(2, 3, generator=seeded()), 1, generator=seeded()), randn(8, 8, 2)
     with pytest.raises(ValueError, match=words):
-        subject_of(cell, x, randn(8, 8, seed=1), loss=loss, required_lag=2)
+        probe_of(cell, x, randn(8, 8, seed=1), loss=loss, required_lag=2)
 
 
 def test_a_loss_that_is_no_function() -> None:
     with pytest.raises(TypeError, match="loss must be a callable"):
-        subject_of(GRU(2, 3), X, loss="mse")  # type: ignore[arg-type]
+        probe_of(GRU(2, 3), X, loss="mse")  # type: ignore[arg-type]
 
 
 def test_the_error_of_the_last_step_alone() -> None:
     """Without targets a loss may read one step of every sequence; with them the others are missing."""
     cell = GRU(2, 3, generator=seeded())
-    alone = subject_of(cell, X, loss=lambda output: output[:, -1:] ** 2, required_lag=LAG)
+    alone = probe_of(cell, X, loss=lambda output: output[:, -1:] ** 2, required_lag=LAG)
     y = np.full((5, 30, 3), np.nan)
     y[:, -1] = 0
-    beside = subject_of(cell, X, y, loss=lambda output, target: (output - target) ** 2, required_lag=LAG)
+    beside = probe_of(cell, X, y, loss=lambda output, target: (output - target) ** 2, required_lag=LAG)
     one, two = (output_gradient(Trajectory(s.cell, s.x, s.state), s.loss) for s in (alone, beside))
     assert torch.equal(one, two) and not one[:, :-1].any()
 
 
 def test_a_good_loss_is_not_refused_for_what_is_not_finite() -> None:
     """A loss that is NaN on part of the data is a finding, not a mistake in its shape."""
-    check_errors(Errors(lambda o, t: (o - t).log(), "own"), torch.zeros(2, 9, 1), randn(2, 9, 1))
+    check_errors(StepErrors(lambda o, t: (o - t).log(), "own"), torch.zeros(2, 9, 1), randn(2, 9, 1))
 
 
 # --- where stretches begin --------------------------------------------------------------------------------------------
@@ -563,7 +563,7 @@ def test_stretches_follow_from_the_state_of_their_series() -> None:
     cell, series = GRU(2, 3, generator=seeded()).double(), [randn(40, 2), randn(20, 2, seed=1)]
     own = (randn(2, 3, seed=5),)
     states = type(cell.initial_state(1))(*own)
-    found = stretches(Driven(cell, Rows.of(series), states=states), lag=5, count=6)
+    found = excerpts(Driven(cell, Rows.of(series), states=states), lag=5, count=6)
     assert found.unused == 0
     for number, x in enumerate(found.x):
         part, start = next((i, t) for i, s in enumerate(series) for t in range(len(s)) if torch.equal(s[t], x[0]))
@@ -576,18 +576,18 @@ def test_stretches_follow_from_the_state_of_their_series() -> None:
 
 
 def test_parameters_have_the_names_of_their_module() -> None:
-    subject = subject_of(drawn(nn.LSTM(2, 4, num_layers=2)), torch.as_tensor(X).transpose(0, 1))
-    names = subject.names()
-    assert set(names) == {name for name, _ in subject.cell.named_parameters()}
+    probe = probe_of(drawn(nn.LSTM(2, 4, num_layers=2)), torch.as_tensor(X).transpose(0, 1))
+    names = probe.names()
+    assert set(names) == {name for name, _ in probe.cell.named_parameters()}
     assert {"weight_hh_l0", "weight_hh_l1"} <= set(names.values())
     recurrent = next(name for name, theirs in names.items() if theirs == "weight_hh_l1")
-    assert subject.name_of(recurrent) == "weight_hh_l1" and subject.name_of("bias_of_mine") == "bias_of_mine"
+    assert probe.name_of(recurrent) == "weight_hh_l1" and probe.name_of("bias_of_mine") == "bias_of_mine"
 
 
 def test_names_survive_a_wrapper() -> None:
     """A network on its own output stands inside another cell."""
-    subject = subject_of(drawn(nn.GRU(3, 3)), steps=30)
-    assert "weight_hh_l0" in subject.names().values()
+    probe = probe_of(drawn(nn.GRU(3, 3)), steps=30)
+    assert "weight_hh_l0" in probe.names().values()
 
 
 # --- step functions ---------------------------------------------------------------------------------------------------
@@ -610,11 +610,11 @@ def test_a_step_function_is_a_cell(form: str, state: tuple[int, ...]) -> None:
 
     step = Step()
     given = step if form == "module" else lambda x, h: step(x, h)
-    subject = subject_of(given, X, initial_state=torch.ones(state, dtype=torch.float64), required_lag=LAG)
-    torch.testing.assert_close(leaves(subject.state)[0], torch.ones(5, 4, dtype=torch.float64))
+    probe = probe_of(given, X, initial_state=torch.ones(state, dtype=torch.float64), required_lag=LAG)
+    torch.testing.assert_close(leaves(probe.state)[0], torch.ones(5, 4, dtype=torch.float64))
     cell = from_torch(inner)
-    expected = scan(cell, subject.x, type(cell.initial_state(1))(torch.ones(5, 4, dtype=torch.float64))).output
-    torch.testing.assert_close(outputs(subject), expected)
+    expected = scan(cell, probe.x, type(cell.initial_state(1))(torch.ones(5, 4, dtype=torch.float64))).output
+    torch.testing.assert_close(outputs(probe), expected)
 
 
 @pytest.mark.parametrize("state", [(6, 4), (32, 4)], ids=str)
@@ -626,9 +626,9 @@ def test_a_batch_of_states_is_not_one_state_of_a_step(state: tuple[int, ...]) ->
         return h, h
 
     with pytest.raises(ValueError, match=rf"{state[0]} rows, expected one, .* \(1, 4\)\. .*h\.unsqueeze\(0\)"):
-        subject_of(from_rows(step), X, initial_state=torch.zeros(state), required_lag=LAG)
-    subject = subject_of(torch.func.vmap(step), X, initial_state=torch.zeros(1, *state), required_lag=LAG)
-    assert leaves(subject.state)[0].shape == (5, *state)
+        probe_of(from_rows(step), X, initial_state=torch.zeros(state), required_lag=LAG)
+    probe = probe_of(torch.func.vmap(step), X, initial_state=torch.zeros(1, *state), required_lag=LAG)
+    assert leaves(probe.state)[0].shape == (5, *state)
 
 
 def from_rows(step: Any) -> Any:
@@ -652,11 +652,11 @@ def test_states_as_torch_takes_them(kind: str, layers: int, rows: int, batch_fir
     expected = module(x, wide if kind == "LSTM" else wide[0])[0].detach()
     given = parts if kind == "LSTM" else parts[0]
     for model in (module, from_torch(module), from_torch(module, nn.Identity())):
-        subject = subject_of(model, x, initial_state=given, required_lag=LAG)
-        torch.testing.assert_close(outputs(subject), expected if batch_first else expected.transpose(0, 1))
+        probe = probe_of(model, x, initial_state=given, required_lag=LAG)
+        torch.testing.assert_close(outputs(probe), expected if batch_first else expected.transpose(0, 1))
     if rows == 1:
         flat = tuple(part[:, 0] for part in parts)
-        same(subject_of(module, x, initial_state=flat if kind == "LSTM" else flat[0], required_lag=LAG), subject)
+        same(probe_of(module, x, initial_state=flat if kind == "LSTM" else flat[0], required_lag=LAG), probe)
 
 
 @pytest.mark.parametrize("rows", [1, 5])
@@ -664,15 +664,15 @@ def test_states_of_a_cell(rows: int) -> None:
     """One row begins every series, several begin one each."""
     cell = GRU(2, 4, generator=seeded()).double()
     state = type(cell.initial_state(1))(randn(rows, 4))
-    subject = subject_of(cell, X, initial_state=state, required_lag=LAG)
-    torch.testing.assert_close(leaves(subject.state)[0], state.h.expand(5, 4))
-    same(subject_of(cell, X, initial_state=state.h, required_lag=LAG), subject)
+    probe = probe_of(cell, X, initial_state=state, required_lag=LAG)
+    torch.testing.assert_close(leaves(probe.state)[0], state.h.expand(5, 4))
+    same(probe_of(cell, X, initial_state=state.h, required_lag=LAG), probe)
 
 
 def test_a_network_on_its_own_output_begins_from_a_state() -> None:
     module = drawn(nn.GRU(3, 3))
-    subject = subject_of(module, steps=30, initial_state=torch.ones(1, 1, 3))
-    assert leaves(subject.state)[0][0].tolist() == [1, 1, 1]  # the first stretch is the beginning
+    probe = probe_of(module, steps=30, initial_state=torch.ones(1, 1, 3))
+    assert leaves(probe.state)[0][0].tolist() == [1, 1, 1]  # the first stretch is the beginning
 
 
 BAD_STATES: dict[str, tuple[Any, Any, str]] = {
@@ -701,7 +701,7 @@ def test_states_that_do_not_fit_are_refused(name: str) -> None:
     model, state, words = BAD_STATES[name]
     x = torch.as_tensor(X).transpose(0, 1) if isinstance(model, nn.RNNBase) else X
     with pytest.raises(ValueError, match=words):
-        subject_of(model, x, initial_state=state, required_lag=LAG)
+        probe_of(model, x, initial_state=state, required_lag=LAG)
 
 
 # --- names of what is given -------------------------------------------------------------------------------------------
@@ -717,15 +717,15 @@ def test_models_and_states_have_names(start: Any, named: str) -> None:
         after = map_leaves(lambda leaf: 0.5 * leaf + x[..., :1], h)
         return leaves(after)[0], after
 
-    subject = subject_of(leaky, X, initial_state=start, required_lag=LAG)
-    assert (subject.model, subject.described()["state"]) == ("leaky", named)
-    assert subject_of(lambda x, h: leaky(x, h), X, initial_state=start, required_lag=LAG).model == "step function"
-    assert subject_of(from_torch(leaky, initial_state=start, input_size=2), X).model == "leaky"
+    probe = probe_of(leaky, X, initial_state=start, required_lag=LAG)
+    assert (probe.model, probe.described()["state"]) == ("leaky", named)
+    assert probe_of(lambda x, h: leaky(x, h), X, initial_state=start, required_lag=LAG).model == "step function"
+    assert probe_of(from_torch(leaky, initial_state=start, input_size=2), X).model == "leaky"
 
 
 def test_a_step_function_without_a_state() -> None:
     with pytest.raises(ValueError, match="give initial_state"):
-        subject_of(lambda x, h: (h, h), X)
+        probe_of(lambda x, h: (h, h), X)
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -752,7 +752,7 @@ def test_arrays_of_other_libraries() -> None:
     """Read as NumPy's, in the layout of the module."""
     x, y = randn(50, 6, 3), randn(50, 6, 1, seed=1)
     module = drawn(nn.GRU(3, 1))
-    same(subject_of(module, Foreign(x), Foreign(y)), subject_of(module, x, y))
+    same(probe_of(module, Foreign(x), Foreign(y)), probe_of(module, x, y))
 
 
 class Opaque:
@@ -781,7 +781,7 @@ def test_data_that_cannot_be_measured_are_refused(name: str) -> None:
     inputs, targets, words = BAD_DATA[name]
     for model in (Readout(GRU(2, 4), 1), drawn(nn.LSTM(2, 1, batch_first=True))):
         with pytest.raises(ValueError, match=words):
-            subject_of(model, inputs, targets)
+            probe_of(model, inputs, targets)
 
 
 @pytest.mark.parametrize(
@@ -791,19 +791,19 @@ def test_data_that_cannot_be_measured_are_refused(name: str) -> None:
 )
 def test_what_is_no_array_of_numbers_is_refused(given: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="X"):
-        subject_of(GRU(2, 4), given)
+        probe_of(GRU(2, 4), given)
 
 
 @pytest.mark.parametrize("model", [nn.LSTM(2, 3, device="meta"), LSTM(2, 3).to("meta")], ids=["torch", "cell"])
 def test_weights_without_numbers_are_refused(model: Any) -> None:
     with pytest.raises(ValueError, match="on the device 'meta'"):
-        subject_of(model, X)
+        probe_of(model, X)
 
 
 def test_a_class_and_a_name_are_no_models() -> None:
     for model in (GRU, GRURegressor, "model.pt", None):
         with pytest.raises(TypeError, match=r"takes a Cell, a fitted estimator .*driven_by"):
-            subject_of(model, X)
+            probe_of(model, X)
 
 
 def test_a_missing_target_never_makes_a_loss_undefined() -> None:

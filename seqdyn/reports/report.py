@@ -1,8 +1,7 @@
-"""What all reports share: a verdict, checks, and the forms they are handed on in."""
+"""What all reports share: a verdict, checks, and export to HTML, JSON, a frame and labelled arrays."""
 
 from __future__ import annotations
 
-import html
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,40 +11,41 @@ import pandas as pd
 import xarray
 
 from seqdyn.checks import check_choice
+from seqdyn.facts import fact_line, fact_table
 from seqdyn.reports.json_text import Schema, from_json, keep, to_json
-from seqdyn.reports.quantities import Quantity, checks_frame, to_frame, to_xarray
+from seqdyn.reports.quantities import ReportQuantity, checks_frame, report_arrays, report_frame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 class Report(ABC):
-    """A report, made of one dictionary, so that all its forms agree number for number.
+    """A report, made of one dictionary, so that all its exports agree number for number.
 
     Parameters
     ----------
     content : dict
         Everything, as plain dictionaries, lists, numbers and strings. ``content["verdict"]`` has a ``name``, a
-        ``severity`` and a ``reason``; every one of ``content["checks"]`` a ``status``.
+        ``severity`` and a ``reason``; every entry of ``content["checks"]`` has a ``status``.
     """
 
     schema: ClassVar[Schema]
-    """What its JSON is read as."""
+    """The schema of its JSON."""
 
-    quantities: ClassVar[tuple[Quantity, ...]]
-    """What its frame and its labelled arrays hold."""
+    quantities: ClassVar[tuple[ReportQuantity, ...]]
+    """The quantities in its frame and its labelled arrays."""
 
     def __init__(self, content: Mapping[str, Any]):
         self.content = dict(content)
 
     @property
     def verdict(self) -> str:
-        """The verdict in a word."""
+        """The verdict in one word."""
         return str(self.content["verdict"]["name"])
 
     @property
     def severity(self) -> str:
-        """How bad that is: ``"PASS"``, ``"WARN"`` or ``"FAIL"``."""
+        """The severity of the verdict: ``"PASS"``, ``"WARN"`` or ``"FAIL"``."""
         return str(self.content["verdict"]["severity"])
 
     @property
@@ -59,9 +59,9 @@ class Report(ABC):
         Parameters
         ----------
         fail_on : {"fail", "warn"}
-            The mildest finding that counts as failing.
+            The mildest finding that counts as a failure.
         not_run : bool
-            Whether a check that was skipped or could not be computed counts as failing, too.
+            Whether a check that was skipped or could not be computed counts as a failure, too.
         """
         check_choice("fail_on", fail_on, ["fail", "warn"])
         bad = {"FAIL"} | ({"WARN"} if fail_on == "warn" else set()) | ({"SKIPPED", "ERROR"} if not_run else set())
@@ -69,16 +69,16 @@ class Report(ABC):
 
     @property
     def exit_code(self) -> int:
-        """0 if it passed, 1 if it did not, 2 if that was not decided; see :meth:`exit_code_of` for warnings."""
+        """0 if the report passed, 1 if it failed, 2 if it is undecided; see :meth:`exit_code_of` for warnings."""
         return self.exit_code_of(fail_on="fail")
 
     def exit_code_of(self, *, fail_on: str) -> int:
-        """0 if it passed, 1 if it did not, 2 if that could not be decided.
+        """0 if the report passed, 1 if it failed, 2 if it is undecided.
 
         Parameters
         ----------
         fail_on : {"fail", "warn"}
-            The mildest finding that counts as failing.
+            The mildest finding that counts as a failure.
         """
         if not self.passed(fail_on=fail_on):
             return 1
@@ -87,29 +87,35 @@ class Report(ABC):
 
     @property
     def checks(self) -> pd.DataFrame:
-        """One row a check: its status, value and threshold."""
+        """One row for every check: its status, value and threshold."""
         return checks_frame(self.content)
 
     def to_frame(self) -> pd.DataFrame:
-        """Every number, one a row."""
-        return to_frame(self.content, self.quantities)
+        """Every number in one tidy frame, one number in a row."""
+        return report_frame(self.content, self.quantities)
 
     def to_xarray(self) -> xarray.Dataset:
-        """The curves and spectra, with their axes named."""
-        return to_xarray(self.content, self.quantities)
+        """The curves and spectra as labelled arrays."""
+        return report_arrays(self.content, self.quantities)
 
     @classmethod
     def from_json(cls, text: str | Path) -> Self:
-        """The report that :meth:`to_json` wrote: its text, or a ``pathlib.Path`` to its file."""
+        """Read a report that :meth:`to_json` wrote.
+
+        Parameters
+        ----------
+        text : str or pathlib.Path
+            The JSON itself as a ``str``, or a ``Path`` to its file.
+        """
         return cls(from_json(text.read_text(encoding="utf-8") if isinstance(text, Path) else text, cls.schema))
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """The content as JSON; what is not finite as ``"inf"``, ``"-inf"``, ``"nan"``.
+        """The content as JSON; ∞, −∞ and NaN become ``"inf"``, ``"-inf"`` and ``"nan"``.
 
         Parameters
         ----------
         path : path, optional
-            Where to write it.
+            A file to write it to.
         """
         return keep(to_json(self.content), path)
 
@@ -118,14 +124,14 @@ class Report(ABC):
         """The report as one HTML page."""
 
     def to_html(self, path: str | Path | None = None, *, minimal: bool = False) -> str:
-        """One HTML file that stands alone: no network, no script.
+        """One HTML page that needs no network and no script.
 
         Parameters
         ----------
         path : path, optional
-            Where to write it.
+            A file to write it to.
         minimal : bool
-            Leave out the figures.
+            Whether to leave out the figures.
 
         Returns
         -------
@@ -136,14 +142,31 @@ class Report(ABC):
 
     @abstractmethod
     def plot(self) -> Figure:
-        """What matters most, in one figure."""
+        """The most important findings in one figure."""
 
     def to_png(self, path: str | Path) -> None:
-        """Write :meth:`plot` to a file."""
+        """Write :meth:`plot` to a PNG file.
+
+        Parameters
+        ----------
+        path : path
+        """
         self.plot().savefig(path, format="png")
 
+    def summary(self) -> str:
+        """The report on one screen, as ``print`` shows it."""
+        return str(self)
+
+    def _facts(self) -> dict[str, object]:
+        """What the representation says besides the verdict."""
+        return {}
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.verdict} ({self.severity})>"
+        return fact_line(type(self).__name__, {"verdict": self.verdict, "severity": self.severity} | self._facts())
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        checks = self.checks
+        bad = checks[checks["status"].isin(["WARN", "FAIL", "ERROR"])]
+        facts = {"verdict": f"{self.verdict} ({self.severity})", "reason": self.reason} | self._facts()
+        facts["checks passed"] = f"{(checks['status'] == 'PASS').sum()} of {len(checks)}"
+        return fact_table(type(self).__name__, facts | dict(zip(bad.index, bad["status"], strict=True)))

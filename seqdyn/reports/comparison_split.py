@@ -1,4 +1,4 @@
-"""Records cut in time: what is fitted, what is scored, and what a state is estimated from."""
+"""Records cut in time: the rows for fitting, for estimating a state, and for scoring."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import pandas as pd
 
 from seqdyn.checks import check_count, is_int
 from seqdyn.data.sequences import Sequences, as_sequences
-from seqdyn.data.targets import as_numbers, as_targets, check_no_infinity, target_names
+from seqdyn.data.targets import as_targets, check_no_infinity, target_names, target_numbers
 
 Array = np.ndarray[Any, Any]
 
-ORIGINS = 50
-"""At most so many rows are predicted k steps ahead, evenly spread over the test part."""
+MOST_TARGETS = 50
+"""At most this many rows, evenly spaced over the test part, are predicted k steps ahead."""
 
 
-class Record(NamedTuple):
-    """``x`` (time, inputs), maybe a frame; ``y`` (time, outputs); ``first``, the first row of the test part."""
+class ScoredRecord(NamedTuple):
+    """A record: ``x`` (time, inputs), which may be a frame, ``y`` (time, outputs), and the ``first`` row to predict."""
 
     x: Any
     y: Array
@@ -29,22 +29,27 @@ class Record(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
-    """Records cut in time, and the rows that are scored: of all, and of those that are predicted k steps ahead.
+class ComparisonSplit:
+    """Records cut in time, and the rows that are scored in free run and k steps ahead.
 
     Attributes
     ----------
     sequences : Sequences
-    records : list of Record
+        The user's X.
+    records : list of ScoredRecord
+        The records; ``first`` is the first row of the test part.
     outputs : list of str
+        The names of the outputs.
     flat : bool
-        Whether y came without the axis of outputs.
+        Whether the user's y had no axis of outputs.
     horizons : tuple of int
+        The values of k.
     window : int
+        How many rows a state is estimated from.
     """
 
     sequences: Sequences
-    records: list[Record]
+    records: list[ScoredRecord]
     outputs: list[str]
     flat: bool
     horizons: tuple[int, ...]
@@ -52,17 +57,17 @@ class Split:
 
     @property
     def fitted(self) -> int:
-        """Rows of the training part."""
+        """How many rows the training part has."""
         return sum(record.first for record in self.records)
 
     @cached_property
     def scored(self) -> Array:
-        """Rows that are scored, of all records end to end: bool, shape (total,)."""
+        """Which rows of all records, end to end, are scored: bool, shape (total,)."""
         return np.concatenate([np.arange(len(r.y)) >= r.first + self.window for r in self.records])
 
     @cached_property
     def measured(self) -> Array:
-        """y where it is scored: (rows, outputs)."""
+        """y of the scored rows: (rows, outputs)."""
         return np.concatenate([record.y[record.first + self.window :] for record in self.records])
 
     @cached_property
@@ -72,16 +77,18 @@ class Split:
 
     @cached_property
     def scale(self) -> Array:
-        """What errors are divided by: 1, or for several outputs their standard deviation over the training part."""
+        """The divisor of errors: 1, or for several outputs their standard deviations over the training part."""
         deviation = np.nanstd(np.concatenate([record.y[: record.first] for record in self.records]), axis=0)
         return np.ones(1) if len(deviation) == 1 else np.where(deviation > 0, deviation, 1.0)
 
     @cached_property
     def targets(self) -> Array:
-        """Numbers of the scored rows that are predicted k steps ahead."""
+        """The numbers of the scored rows that are predicted k steps ahead."""
         after = np.concatenate([np.arange(count) for count in np.bincount(self.series)])
         possible = np.flatnonzero((after >= max(self.horizons) - 1) & ~np.isnan(self.measured).all(axis=1))
-        return possible[np.unique(np.linspace(0, len(possible) - 1, min(ORIGINS, len(possible))).round().astype(int))]
+        return possible[
+            np.unique(np.linspace(0, len(possible) - 1, min(MOST_TARGETS, len(possible))).round().astype(int))
+        ]
 
     def training(self) -> tuple[Any, Any]:
         """X and y of the training part, for ``fit``."""
@@ -89,20 +96,20 @@ class Split:
         return parts[0] if len(parts) == 1 else tuple(map(list, zip(*parts, strict=True)))  # type: ignore[return-value]
 
     def windows(self, horizon: int) -> tuple[Array, Array]:
-        """For every target X up to it (targets, window + k, inputs), and y up to k rows before (targets, window, …)."""
+        """For every target the rows of X up to it, (targets, window + k, inputs), and of y up to k rows before it."""
         rows = np.flatnonzero(self.scored)[self.targets]
         y = np.concatenate([record.y for record in self.records])
         steps = np.arange(-horizon - self.window + 1, 1)
         return self.sequences.rows[rows[:, None] + steps], self.shaped(y[rows[:, None] + steps[: self.window]])
 
     def shaped(self, y: Array) -> Array:
-        """y as it came: without the axis of outputs if it had none."""
+        """y in the user's form: without the axis of outputs if it had none."""
         return y[..., 0] if self.flat else y
 
 
-def read_split(X: Any, y: Any, test_fraction: Any, horizons: Any, window: Any) -> Split:
-    """Check everything that does not depend on a model."""
-    steps = _horizons(horizons)
+def read_split(X: Any, y: Any, test_fraction: Any, horizons: Any, window: Any) -> ComparisonSplit:
+    """Read and check the data and parameters of a comparison."""
+    steps = _checked_horizons(horizons)
     check_count("window", window)
     if isinstance(test_fraction, bool) or not isinstance(test_fraction, Real) or not 0 < float(test_fraction) < 1:
         raise ValueError(f"test_fraction must lie between 0 and 1, got {test_fraction!r}.")
@@ -111,20 +118,20 @@ def read_split(X: Any, y: Any, test_fraction: Any, horizons: Any, window: Any) -
     sequences = as_sequences(X)
     targets = as_targets(y, sequences, per_step=True)
     check_no_infinity(targets.table, sequences, per_step=True)
-    numbers = as_numbers(targets.table)
+    numbers = target_numbers(targets.table)
     outputs = target_names(y) or [f"y{i}" for i in range(numbers.shape[1])]
     records = []
     for start, length in zip(sequences.starts, sequences.lengths, strict=True):
         x, own = sequences.rows[start : start + length], numbers[start : start + length]
         named = x if sequences.features is None else pd.DataFrame(x, columns=sequences.features)
-        records.append(Record(named, own, int(length - round(test_fraction * length))))
-    split = Split(sequences, records, list(map(str, outputs)), targets.flat, steps, int(window))
+        records.append(ScoredRecord(named, own, int(length - round(test_fraction * length))))
+    split = ComparisonSplit(sequences, records, list(map(str, outputs)), targets.flat, steps, int(window))
     _check_rows(split)
     return split
 
 
-def _check_rows(split: Split) -> None:
-    """Raise if a record is too short, or has nothing to estimate a state from or to score."""
+def _check_rows(split: ComparisonSplit) -> None:
+    """Raise if a record is too short, or has no known outputs for estimating a state or for scoring."""
     needed = split.window + max(split.horizons)
     for number, (_, y, first) in enumerate(split.records):
         which = "" if len(split.records) == 1 else f" of record {number}"
@@ -147,7 +154,7 @@ def _check_rows(split: Split) -> None:
         raise ValueError(f"y has no known value of {output} after the window of the test part: nothing can be scored.")
 
 
-def _horizons(horizons: Any) -> tuple[int, ...]:
+def _checked_horizons(horizons: Any) -> tuple[int, ...]:
     steps = [horizons] if isinstance(horizons, Integral) else list(horizons)
     if not steps or not all(is_int(k) and k >= 1 for k in steps):
         raise ValueError(f"horizons must be ints of at least 1, such as (1, 5, 20), got {horizons!r}.")

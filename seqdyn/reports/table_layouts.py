@@ -1,57 +1,60 @@
-"""Tables of a report's page, made of places in the report."""
+"""Tables of a page, filled from places in the content of a report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from seqdyn.reports.page import Item, Number, Table
+from seqdyn.reports.page import Number, PageTable, TableItem
 from seqdyn.reports.pointers import Content, Key, filled, keys_of, look_up
 
-ROWS = 12
-"""Rows of a table, unless it says otherwise."""
+SHOWN_ROWS = 12
+"""How many rows a table shows by default."""
 
-Column = str | Callable[[Content, Key], Item]
+Column = str | Callable[[Content, Key], TableItem]
 
 
-class Grid(NamedTuple):
-    """A table of the page, made of places in the report.
+class TableLayout(NamedTuple):
+    """A table of a page, and the places in the content that fill it.
 
     Attributes
     ----------
     caption : str
+        Its caption.
     rows : str
-        Where the list or the dictionary stands that has one entry a row.
+        The place of the list or dictionary that has one entry for every row.
     columns : dict of str to pattern or callable
-        The header, and where the number stands (``*`` is the key of the row) or what gives it.
+        By header, the place of a number (``*`` is the key of the row), or a function ``(content, key) -> item``.
     head : str
-        The header of a first column with the keys; "" for none.
+        The header of a first column with the keys; "" for no such column.
     most : int
-        Rows that are shown; of more, those at powers of two, at the required lag, and the last.
+        How many rows are shown. If there are more: those at powers of two, at the required lag, and the last one.
     """
 
     caption: str
     rows: str
     columns: Mapping[str, Column]
     head: str = ""
-    most: int = ROWS
+    most: int = SHOWN_ROWS
 
-    def table(self, content: Content) -> Table:
-        """The table; without rows where nothing was measured."""
+    def table(self, content: Content) -> PageTable:
+        """The filled table; it has no rows if nothing was measured."""
         keys = keys_of(look_up(content, self.rows))
         shown = [key for key in keys if len(keys) <= self.most or self._telling(content, key, len(keys) - 1)]
         part = "" if len(shown) == len(keys) else f" ({len(shown)} of {len(keys)}; all are in the JSON)"
         headers = [*([self.head] if self.head else []), *self.columns]
-        return told(Table(self.caption + part, headers, [self._row(content, key) for key in shown]))
+        return without_empty_columns(
+            PageTable(self.caption + part, headers, [self._row(content, key) for key in shown])
+        )
 
-    def _row(self, content: Content, key: Key) -> list[Item]:
+    def _row(self, content: Content, key: Key) -> list[TableItem]:
         items = [
             one(content, key) if callable(one) else item(content, filled(one, key)) for one in self.columns.values()
         ]
         return [str(key + 1 if isinstance(key, int) else key), *items] if self.head else items
 
     def _telling(self, content: Content, key: Key, last: int) -> bool:
-        """Whether the row stands at a power of two, at the required lag, or at the end."""
+        """Whether the row is at a power of two, at the required lag, or at the end."""
         first = next(iter(self.columns.values()))
         label = None if callable(first) or self.head else look_up(content, filled(first, key))
         place = label if isinstance(label, int) else key + 1 if isinstance(key, int) else 1
@@ -59,48 +62,49 @@ class Grid(NamedTuple):
         return place in wanted or key == last
 
 
-def told(table: Table) -> Table:
-    """The table without the columns in which nothing stands: no text, and no number but NaN.
+def without_empty_columns(table: PageTable) -> PageTable:
+    """The table without empty columns: those without a text and without a number other than NaN.
 
     Examples
     --------
-    >>> told(Table("Sizes", ["name", "size", "unit"], [["a", Number(1.0), ""], ["b", Number(2.0), ""]])).columns
+    >>> table = PageTable("Sizes", ["name", "size", "unit"], [["a", Number(1.0), ""], ["b", Number(2.0), ""]])
+    >>> without_empty_columns(table).columns
     ['name', 'size']
     """
     there = [any(_says(row[place]) for row in table.rows) for place in range(len(table.columns))]
     rows = [[one for one, kept in zip(row, there, strict=True) if kept] for row in table.rows]
     headers = [one for one, kept in zip(table.columns, there, strict=True) if kept]
-    return Table(table.caption, headers, rows) if table.rows else table
+    return PageTable(table.caption, headers, rows) if table.rows else table
 
 
-def _says(one: Item) -> bool:
-    """Whether an item of a table says something."""
+def _says(one: TableItem) -> bool:
+    """Whether an item of a table is not empty."""
     if isinstance(one, Number):
         return one.value is not None and one.value == one.value
     return one != ""
 
 
-def columns(pattern: str, labels: Mapping[str, str]) -> dict[str, Column]:
-    """One column for each name, which takes the place of ``{}`` in the pattern.
+def columns_from(pattern: str, labels: Mapping[str, str]) -> dict[str, Column]:
+    """One column for each name, which replaces ``{}`` in the pattern.
 
     Examples
     --------
-    >>> columns("/products/{}/*", {"lags": "lag, steps", "samples": "samples"})
+    >>> columns_from("/products/{}/*", {"lags": "lag, steps", "samples": "samples"})
     {'lag, steps': '/products/lags/*', 'samples': '/products/samples/*'}
     """
     return {label: pattern.format(name) for name, label in labels.items()}
 
 
-def item(content: Content, where: str) -> Item:
-    """A text as it is, a number as one, texts in a row."""
+def item(content: Content, where: str) -> TableItem:
+    """The item at a place: a text, a number, or a list of texts joined by commas."""
     found = look_up(content, where)
     return found if isinstance(found, str) else ", ".join(found) if isinstance(found, list) else Number(found, where)
 
 
-def last(pattern: str) -> Column:
-    """The last number of the list that stands there; a dash where there is none."""
+def last_of(pattern: str) -> Column:
+    """A column of the last numbers of lists; a dash for an empty list."""
 
-    def column(content: Content, key: Key) -> Item:
+    def column(content: Content, key: Key) -> TableItem:
         where = filled(pattern, key)
         values = look_up(content, where)
         return Number(values[-1], f"{where}/{len(values) - 1}") if values else "–"

@@ -1,6 +1,6 @@
-"""Fitted models beside one another on a record that none of them was fitted on: one figure, and FIT for every output.
+"""Fitted models compared on a record that none of them was fitted on: FIT of every output, and one figure.
 
-Nothing is fitted here; :func:`~seqdyn.reports.comparison.compare_models` fits, and compares kinds of models.
+Nothing is fitted here; :func:`~seqdyn.reports.comparison.compare_models` fits and compares models of several kinds.
 """
 
 from __future__ import annotations
@@ -17,43 +17,54 @@ from sklearn.utils.validation import check_is_fitted
 
 from seqdyn.checks import check_count
 from seqdyn.data.sequences import as_sequences
-from seqdyn.data.targets import as_numbers, as_targets, check_no_infinity, target_names
+from seqdyn.data.targets import as_targets, check_no_infinity, target_names, target_numbers
 from seqdyn.estimators.linear import LinearStateSpaceRegressor
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside
 from seqdyn.estimators.starts import start_rows
 from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.identification.system import LinearSystem
 from seqdyn.metrics.points import fit_percent, mae, rmse
-from seqdyn.reports.splits import Record
+from seqdyn.progress import Callback, track
+from seqdyn.reports.comparison_split import ScoredRecord
+from seqdyn.reports.model_runs import PERSISTENCE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
 
-PERSISTENCE = "persistence"
-"""What the last value known is called in the table of k-step predictions."""
 
-
-def compare(models: Any, X: Any, y: Any, *, steps_ahead: int | None = None) -> ModelFits:
-    """How well do fitted models run beside a record that they have not seen? FIT, RMSE, and one figure.
+def compare(
+    models: Any,
+    X: Any,
+    y: Any,
+    *,
+    steps_ahead: int | None = None,
+    verbose: bool | int = 0,
+    callback: Callback | None = None,
+) -> ModelFits:
+    """Compare fitted models on a record that they have not seen, by FIT, RMSE and one figure.
 
         FIT = 100 (1 − ‖y − ŷ‖ / ‖y − ȳ‖)        over the rows after the start
 
-    Every model starts alike: its state is estimated from the first rows of the record, which are not scored.
+    The state of every model is estimated from the first rows of the record, which are not scored.
 
     Parameters
     ----------
     models : mapping of str to model, sequence of models, or one model
         Fitted regressors of the library (anything with ``estimate_state``: linear state space, ARX, Elman, LSTM, GRU,
-        …), or a :class:`~seqdyn.identification.system.LinearSystem`. Without names they are called by their class.
+        …), or a :class:`~seqdyn.identification.system.LinearSystem`. Models without names get those of their classes.
     X, y : array, list of arrays, DataFrame, or xarray.DataArray
         One record or several, as in ``fit``, that no model was fitted on; X is None for systems without inputs. NaN in
-        y is a missing output, left out of every score.
+        y is a missing output, which is not scored.
     steps_ahead : int of at least 1, optional
-        k, in steps: ŷ_t from the inputs up to t and the outputs up to t − k, by models with a model of the noise
-        (linear state space, ARX); the table then has persistence, ŷ_t = y_{t−k}, too. None: the free run, in which no
-        output after the start is seen.
+        k, in steps: ŷ_t is predicted from the inputs up to t and the outputs up to t − k, which needs models with a
+        noise model (linear state space, ARX); the table then has persistence, ŷ_t = y_{t−k}, too. None: the free run,
+        in which no output after the start is used.
+    verbose : bool or int
+        1 shows a progress bar over the models.
+    callback : callable, optional
+        ``callback(Progress)`` after every model. If it returns true, the models that are left are not compared.
 
     Returns
     -------
@@ -63,14 +74,14 @@ def compare(models: Any, X: Any, y: Any, *, steps_ahead: int | None = None) -> M
     Raises
     ------
     TypeError
-        If something among the models is none, or cannot predict k steps ahead.
+        If one of the models is not a model, or cannot predict k steps ahead.
     ValueError
-        If a model is not fitted or has other outputs than y, or a record is too short.
+        If a model is not fitted or has other outputs than y, or if a record is too short.
 
     Notes
     -----
     The start is the first tenth of every record, and at least twice the order of the largest linear model. With several
-    records, scores are over the rows of all.
+    records, scores are taken over the rows of all.
 
     References
     ----------
@@ -91,24 +102,26 @@ def compare(models: Any, X: Any, y: Any, *, steps_ahead: int | None = None) -> M
     """
     if steps_ahead is not None:
         check_count("steps_ahead", steps_ahead)
-    chosen = _checked(models, steps_ahead)
+    chosen = _checked_models(models, steps_ahead)
     X = inputs_beside(X, y)
     sequences = as_sequences(X)
     targets = as_targets(y, sequences, per_step=True)
     check_no_infinity(targets.table, sequences, per_step=True)
-    numbers, names = as_numbers(targets.table), target_names(y)
+    numbers, names = target_numbers(targets.table), target_names(y)
     _check_outputs(chosen, numbers.shape[1], names)
     outputs = names or _own_names(chosen) or [f"y{i}" for i in range(numbers.shape[1])]
-    records: list[Record] = []
+    records: list[ScoredRecord] = []
     for start, length in zip(sequences.starts, sequences.lengths, strict=True):
         x = sequences.rows[start : start + length]
         named = x if sequences.features is None else pd.DataFrame(x, columns=sequences.features)
-        records.append(Record(named, numbers[start : start + length], _start(chosen, int(length), len(records))))
+        records.append(
+            ScoredRecord(named, numbers[start : start + length], _start_rows(chosen, int(length), len(records)))
+        )
     labels = y.index if isinstance(y, pd.Series | pd.DataFrame) and sequences.index is None else sequences.labels()
-    predictions = {
-        name: np.concatenate([_run(name, model, record, steps_ahead) for record in records])
-        for name, model in chosen.items()
-    }
+    predictions = {}
+    for name in track(chosen, "compare", "model", verbose=verbose, callback=callback, describe=str):
+        parts = [_predict_record(name, chosen[name], record, steps_ahead) for record in records]
+        predictions[name] = np.concatenate(parts)
     return ModelFits(records, labels, list(map(str, outputs)), predictions, steps_ahead)
 
 
@@ -118,18 +131,19 @@ class ModelFits:
 
     Attributes
     ----------
-    records : list of Record
-        x, y (time, outputs) and the first row that is scored, of every record.
+    records : list of ScoredRecord
+        x, y (time, outputs) and the first scored row of every record.
     labels : Index
-        What every row is called, of all records end to end.
+        The labels of the rows of all records, end to end.
     outputs : list of str
+        The names of the outputs.
     predictions : dict of str to array, shape (total, outputs)
-        By model, in the units of y; those of the start, too.
+        By model, in the units of y, including the rows of the start.
     steps_ahead : int or None
         k; None for the free run.
     """
 
-    records: list[Record]
+    records: list[ScoredRecord]
     labels: pd.Index
     outputs: list[str]
     predictions: dict[str, Array]
@@ -137,7 +151,7 @@ class ModelFits:
 
     @cached_property
     def scored(self) -> Array:
-        """Rows that are scored, of all records end to end: bool, shape (total,)."""
+        """Which rows of all records, end to end, are scored: bool, shape (total,)."""
         return np.concatenate([np.arange(len(record.y)) >= record.first for record in self.records])
 
     @cached_property
@@ -169,25 +183,25 @@ class ModelFits:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """Measured and predicted outputs, indexed as y; columns are pairs (model, output), the first "measured"."""
+        """Measured and predicted outputs with the index of y; columns are pairs (model, output), "measured" first."""
         parts = {"measured": self.measured, **self.predictions}
         columns = pd.MultiIndex.from_product([parts, self.outputs], names=["model", "output"])
         return pd.DataFrame(np.hstack(list(parts.values())), self.labels, columns)
 
     @property
     def kind(self) -> str:
-        """What was predicted, in words."""
+        """The kind of prediction, in words."""
         if self.steps_ahead is None:
             return "free run"
         return f"{self.steps_ahead} step{'s' if self.steps_ahead > 1 else ''} ahead"
 
     def plot(self, record: int = 0) -> Figure:
-        """Every output of a record, measured and predicted, with the FIT of every model; the start is grey.
+        """Draw every output of a record, measured and predicted, with the FIT of every model; the start is grey.
 
         Parameters
         ----------
         record : int
-            Which one, where there are several.
+            The number of the record, from 0.
 
         Returns
         -------
@@ -198,17 +212,26 @@ class ModelFits:
         ValueError
             If there is no such record.
         """
-        from seqdyn.reports.compare_figure import plot_model_fits
+        from seqdyn.reports.model_fits_figure import plot_model_fits
 
         return plot_model_fits(self, record)
 
+    def summary(self) -> str:
+        """The table on one screen, under a line that says what was scored."""
+        return self._headline() + "\n" + self.table.to_string(float_format=lambda value: f"{value:.4g}", na_rep="–")
+
     def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self._headline()}</p>{self.table.to_html(float_format=lambda value: f'{value:.4g}', na_rep='–')}"
+
+    def _headline(self) -> str:
         started, total = int((~self.scored).sum()), len(self.scored)
-        head = f"{self.kind.capitalize()}, scored on {total - started} rows after {started} for the start"
-        return head + "\n" + self.table.to_string(float_format=lambda value: f"{value:.4g}", na_rep="–")
+        return f"{self.kind.capitalize()}, scored on {total - started} rows after {started} for the start"
 
     def _reference(self) -> dict[str, Array]:
-        """Persistence beside k-step predictions; nothing beside a free run."""
+        """Persistence as a reference for k-step predictions; nothing for a free run."""
         if self.steps_ahead is None or PERSISTENCE in self.predictions:
             return {}
         shifted = [pd.DataFrame(record.y).ffill().shift(self.steps_ahead).to_numpy() for record in self.records]
@@ -218,10 +241,10 @@ class ModelFits:
 # -------------------------------------------------------------------- models
 
 
-def _checked(models: Any, steps_ahead: int | None) -> dict[str, NumberEstimator]:
-    """The models by name, each fitted and able to do what is asked."""
+def _checked_models(models: Any, steps_ahead: int | None) -> dict[str, NumberEstimator]:
+    """The models by name, each fitted and able to predict what is asked."""
     found = {}
-    for name, model in _named(models).items():
+    for name, model in _models_by_name(models).items():
         if isinstance(model, LinearSystem):
             model = LinearStateSpaceRegressor.from_system(model)
         if not isinstance(model, NumberEstimator):
@@ -239,15 +262,15 @@ def _checked(models: Any, steps_ahead: int | None) -> dict[str, NumberEstimator]
             ) from None
         if steps_ahead is not None and not isinstance(model, LinearModel):
             raise TypeError(
-                f"models[{name!r}], a {type(model).__name__}, has no model of the noise, which predictions "
-                f"{steps_ahead} steps ahead need: compare the free run (steps_ahead=None), or leave it out."
+                f"models[{name!r}], a {type(model).__name__}, has no noise model, which predictions {steps_ahead} "
+                "steps ahead need: compare free runs (steps_ahead=None), or leave it out."
             )
         found[name] = model
     return found
 
 
-def _named(models: Any) -> dict[str, Any]:
-    """A mapping as it is; a sequence, or one model, by the names of their classes, numbered where these repeat."""
+def _models_by_name(models: Any) -> dict[str, Any]:
+    """The models by name: a mapping as it is, others by the names of their classes, numbered if these repeat."""
     if isinstance(models, Mapping):
         named = {str(name): model for name, model in models.items()}
     else:
@@ -282,8 +305,8 @@ def _own_names(models: Mapping[str, NumberEstimator]) -> Sequence[Any] | None:
     return next((model.target_names_ for model in models.values() if model.target_names_), None)
 
 
-def _start(models: Mapping[str, NumberEstimator], length: int, record: int) -> int:
-    """Rows that starts are estimated from."""
+def _start_rows(models: Mapping[str, NumberEstimator], length: int, record: int) -> int:
+    """How many rows the initial states are estimated from."""
     order = max((model.system_.order for model in models.values() if isinstance(model, LinearModel)), default=0)
     start = int(start_rows(np.array(length), order))
     if length < start + 2:
@@ -295,7 +318,7 @@ def _start(models: Mapping[str, NumberEstimator], length: int, record: int) -> i
     return start
 
 
-def _run(name: str, model: NumberEstimator, record: Record, steps_ahead: int | None) -> Array:
+def _predict_record(name: str, model: NumberEstimator, record: ScoredRecord, steps_ahead: int | None) -> Array:
     """ŷ of a record (time, outputs), from a state estimated on its first rows."""
     x = record.x if "feature_names_in_" in vars(model) else np.asarray(record.x)
     y = record.y[:, 0] if model.flat_targets_ else record.y
