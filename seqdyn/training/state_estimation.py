@@ -6,28 +6,27 @@ import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
+from seqdyn.levenberg_marquardt import Array, descended
 from seqdyn.loops import scan
 from seqdyn.state import State, detach, flatten, map_leaves, take, unflatten
 
 STEP = 1e-6
 """Of the differences in double precision that stand for derivatives."""
-ROWS_AT_ONCE = 2**13
+RUNS_AT_ONCE = 2**13
 """Runs side by side: every record needs one for each number in its state."""
-LARGEST_DAMPING = 1e6
-TOLERANCE = 1e-6
-"""Relative gain of a step below which a record is done."""
 
 
-class _Place(NamedTuple):
-    """States (records, n), the weighted errors of their free runs (records, ·), and the sums of their squares."""
+class _FreeRuns(NamedTuple):
+    """States (records, n), the weighted errors of the free runs from them (records, ·), and their sums of squares."""
 
     state: Tensor
     errors: Tensor
-    loss: Tensor
+    error: Array
 
 
 @torch.no_grad()
@@ -70,14 +69,14 @@ def estimate_state(
     if not start.numel():  # no memory
         return like
     exact = copy.deepcopy(cell).double()
-    some = max(1, ROWS_AT_ONCE // start.shape[1])
+    some = max(1, RUNS_AT_ONCE // start.shape[1])
     data = map_leaves(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf, (start, x, y, weight))
     groups = [take(data, slice(begin, begin + some)) for begin in range(0, len(y), some)]
-    found = torch.cat([_descended(exact, like, point, iterations, *group) for group in groups])
+    found = torch.cat([_estimated(exact, like, point, iterations, *group) for group in groups])
     return detach(unflatten(found.to(start), like))
 
 
-def _descended(
+def _estimated(
     cell: Cell,
     like: State,
     point: Callable[[Tensor], Tensor],
@@ -89,42 +88,32 @@ def _descended(
 ) -> Tensor:
     """The states of some records after their steps."""
     like = map_leaves(lambda leaf: leaf.double(), like)
+    unit = torch.eye(state.shape[1], dtype=state.dtype, device=state.device)
 
-    def at(state: Tensor, records: Tensor) -> _Place:
-        rows = records.repeat(len(state) // len(records))
+    def at(state: Tensor) -> _FreeRuns:
+        rows = torch.arange(len(y), device=y.device).repeat(len(state) // len(y))
         output = scan(cell, take(x, rows), unflatten(state, like)).output
         errors = (weight[rows].sqrt() * (point(output) - y[rows])).flatten(1)
-        return _Place(state, errors, (errors**2).sum(1).nan_to_num(torch.inf))
+        return _FreeRuns(state, errors, (errors**2).sum(1).nan_to_num(torch.inf).cpu().numpy())
 
-    open_ = torch.arange(len(y), device=y.device)
-    place, damping = at(state, open_), torch.full((len(y),), 1e-3, dtype=state.dtype, device=state.device)
-    found = state.clone()
-    for _ in range(iterations):
-        trial = at(place.state - _step(at, place, damping, open_), open_)
-        better = trial.loss < place.loss
-        gained = (place.loss - trial.loss) > TOLERANCE * place.loss
-        damping = torch.where(better, damping / 10, damping * 4)
-        place = _Place(*(_chosen(better, new, old) for new, old in zip(trial, place, strict=True)))
-        found[open_] = place.state
-        going = ~((better & ~gained) | (damping > LARGEST_DAMPING))
-        open_, damping, place = open_[going], damping[going], _Place(*(part[going] for part in place))
-        if not len(open_):
-            break
-    return found
+    def linearised(here: _FreeRuns) -> Callable[[Array], _FreeRuns]:
+        moved = at((here.state + STEP * unit[:, None]).flatten(0, 1)).errors.view(len(unit), len(y), -1)
+        jacobian = ((moved - here.errors) / STEP).permute(1, 2, 0).nan_to_num()
+        square, slope = jacobian.mT @ jacobian, (jacobian.mT @ here.errors.unsqueeze(-1)).nan_to_num()
+        size = square.diagonal(dim1=1, dim2=2).mean(1).clamp_min(torch.finfo(unit.dtype).tiny)
 
+        def step(damping: Array) -> _FreeRuns:
+            """δ = −(JᵀJ + λ s I)⁻¹ Jᵀ e for every record, with s the mean of JᵀJ's diagonal."""
+            damped = square + (torch.as_tensor(damping).to(size) * size)[:, None, None] * unit
+            return at(here.state - torch.linalg.solve(damped, slope).squeeze(-1))
 
-def _step(at: Callable[[Tensor, Tensor], _Place], place: _Place, damping: Tensor, records: Tensor) -> Tensor:
-    """(JᵀJ + λ s I)⁻¹ Jᵀ e for every record, with s the mean of JᵀJ's diagonal."""
-    count, n = place.state.shape
-    unit = torch.eye(n, dtype=place.state.dtype, device=place.state.device)
-    moved = at((place.state + STEP * unit[:, None]).flatten(0, 1), records).errors.view(n, count, -1)
-    jacobian = ((moved - place.errors) / STEP).permute(1, 2, 0).nan_to_num()
-    square = jacobian.mT @ jacobian
-    size = square.diagonal(dim1=1, dim2=2).mean(1).clamp_min(torch.finfo(unit.dtype).tiny)
-    damped = square + (damping * size)[:, None, None] * unit
-    return torch.linalg.solve(damped, (jacobian.mT @ place.errors.unsqueeze(-1)).nan_to_num()).squeeze(-1)
+        return step
+
+    return descended(at(state), linearised, _better_of, iterations, trials=iterations).state
 
 
-def _chosen(better: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """The new rows where they are better."""
-    return torch.where(better.view(-1, *[1] * (new.dim() - 1)), new, old)
+def _better_of(better: Array, new: _FreeRuns, old: _FreeRuns) -> _FreeRuns:
+    """The new records where they are better."""
+    rows = torch.as_tensor(better, device=new.state.device)[:, None]
+    state, errors = torch.where(rows, new.state, old.state), torch.where(rows, new.errors, old.errors)
+    return _FreeRuns(state, errors, np.where(better, new.error, old.error))
