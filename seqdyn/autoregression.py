@@ -12,7 +12,7 @@ training on free runs are all *data*: rows whose past is not known, or not quite
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -22,11 +22,13 @@ from torch import Tensor
 from seqdyn.cell import Block, Cell, apart, noisy
 from seqdyn.checks import check_choice, check_count
 from seqdyn.delay_line import DelayLine
+from seqdyn.facts import shown_by_facts, shown_by_shape
 from seqdyn.loops import unroll, walk
 from seqdyn.state import State, hold, leaves, map_leaves, steps
 from seqdyn.teacher_forcing import TeacherForcing, as_teacher_forcing
 
 
+@shown_by_shape
 class Past(NamedTuple):
     """The input of :class:`OwnPast`: a last value, how much of it is known, and what else comes in.
 
@@ -45,6 +47,7 @@ class Past(NamedTuple):
     exogenous: Any = None
 
 
+@shown_by_shape
 class OwnPastState(NamedTuple):
     """``inner``: of the inner cell; ``last`` (batch, *shape): ŷ_{t-1}."""
 
@@ -225,6 +228,7 @@ class OwnPast(Cell):
         return output if self.point is None else self.point(output)
 
 
+@shown_by_facts
 @dataclass(frozen=True)
 class Autoregression:
     """How an estimator uses the columns of X that hold its targets' last values, y_{t-1}: the leading ones.
@@ -290,6 +294,11 @@ class Autoregression:
             )
         check_count("free_run", self.free_run, 0)
         as_teacher_forcing(self.teacher_forcing, self.free_run)
+
+    def facts(self) -> dict[str, object]:
+        """What it shows of itself: all that is not as by default."""
+        own = {part.name: (getattr(self, part.name), part.default) for part in fields(self)}
+        return {name: value for name, (value, default) in own.items() if value != default}
 
     @property
     def relative(self) -> bool:

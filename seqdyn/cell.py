@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.checks import check_count
+from seqdyn.facts import shown_by_shape
 from seqdyn.state import State, hold
 
 
@@ -55,6 +56,7 @@ def apart(x: Any) -> tuple[Any, Any]:
     return (x.x, x.noise) if isinstance(x, Noisy) else (x, None)
 
 
+@shown_by_shape
 class Attending(NamedTuple):
     """An input with the memory that a cell reads beside it. It is known by its type, as :class:`Noisy` is.
 
@@ -71,6 +73,7 @@ class Attending(NamedTuple):
     memory: Any
 
 
+@shown_by_shape
 class Block(NamedTuple):
     """The derivative of one step, ∂(y_t, h_t)/∂(x_t, h_{t-1}) = [A B; C D], for every row of a batch.
 
@@ -247,6 +250,22 @@ class Cell(nn.Module):
         for own in chain(self.parameters(), self.buffers()):
             return own.new_zeros(batch, *shape)
         return torch.zeros(batch, *shape)
+
+
+def outline(cell: nn.Module) -> str:
+    """Return a cell in a line: its type, with the cells inside it or with the widths of its input and memory.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.gru import GRU
+    >>> from seqdyn.composition import Readout, Stack
+    >>> outline(Readout(Stack([GRU(1, 8), GRU(8, 4)]), 2))
+    'Readout(Stack(GRU(1 → 8), GRU(8 → 4)))'
+    """
+    parts = chain.from_iterable(part if isinstance(part, nn.ModuleList) else [part] for part in cell.children())
+    inside = ", ".join(outline(part) for part in parts if isinstance(part, Cell))
+    widths = f"{cell.input_size} → {cell.hidden_size}" if isinstance(cell, Cell) else ""
+    return f"{type(cell).__name__}({inside or widths})"
 
 
 class Summing(Cell):

@@ -20,7 +20,7 @@ from torch import Tensor
 from seqdyn.autoregression import Autoregression, Past
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import as_row
-from seqdyn.data.targets import as_labels, as_numbers, is_missing
+from seqdyn.data.targets import as_labels, missing_targets, target_numbers
 from seqdyn.data.text import Vocabulary
 from seqdyn.training.heads import Head, check_quantiles
 
@@ -102,7 +102,7 @@ class SymbolInputs:
         return torch.as_tensor(rows, dtype=torch.int64, device=like.device)
 
 
-class Inputs(Protocol):
+class InputCodec(Protocol):
     """One side: what comes in."""
 
     @property
@@ -116,7 +116,7 @@ class Inputs(Protocol):
         """Steps (…, *shape) as the network takes them; an error if they would spoil its memory."""
 
 
-class Targets(Protocol):
+class TargetCodec(Protocol):
     """The other side: what a network's outputs stand for."""
 
     head: Head
@@ -157,7 +157,7 @@ class NumberTargets:
     levels: tuple[float, ...] = (0.1, 0.5, 0.9)
 
     def encode(self, table: Array) -> Array:
-        numbers = as_numbers(table)
+        numbers = target_numbers(table)
         if numbers.shape[1] != len(self.scaling.mean):
             raise ValueError(f"y has {numbers.shape[1]} outputs, but the model predicts {len(self.scaling.mean)}.")
         return self.scaling.apply(numbers)
@@ -196,7 +196,7 @@ class ClassTargets:
     def encode(self, table: Array) -> Array:
         """The numbers of the classes."""
         labels = as_labels(table)
-        known = ~is_missing(labels)
+        known = ~missing_targets(labels)
         unknown = np.setdiff1d(labels[known], self.classes)
         if len(unknown):
             raise ValueError(
@@ -295,12 +295,12 @@ def tensor(values: Array, like: Tensor) -> Tensor:
     return torch.as_tensor(np.ascontiguousarray(values)).to(like.device, like.dtype)
 
 
-def within(values: Array, limit: float) -> bool:
+def all_within(values: Array, limit: float) -> bool:
     """Whether all numbers lie in ±limit, which NaN does not.
 
     Examples
     --------
-    >>> within(np.array([1.0, -3.0]), 2.0), within(np.array([np.nan]), 2.0), within(np.zeros(0), 2.0)
+    >>> all_within(np.array([1.0, -3.0]), 2.0), all_within(np.array([np.nan]), 2.0), all_within(np.zeros(0), 2.0)
     (False, False, True)
     """
     if values.size > 64:
@@ -324,7 +324,7 @@ def usable(values: Array, rows: Array, like: Tensor, first: int = 0) -> Tensor:
         The number of the first feature.
     """
     limit = torch.finfo(like.dtype).max
-    if not within(values, limit):
+    if not all_within(values, limit):
         place = tuple(np.argwhere(~(np.abs(values) <= limit))[0])
         why = f", more than {like.dtype} holds once it is scaled" if np.isfinite(rows[place]) else ""
         raise ValueError(

@@ -14,6 +14,7 @@ from seqdyn.affine import Affine
 from seqdyn.cell import Attending, Block, Cell, apart, noisy
 from seqdyn.checks import check_choice, check_count
 from seqdyn.dropout import LayerNoise, check_share, dropout_mask, layer_noise
+from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.loops import unroll
 from seqdyn.state import State
@@ -150,6 +151,7 @@ class Offset(Wrapper):
         return inner._replace(feedthrough=inner.feedthrough[..., :-1], input_map=inner.input_map[..., :-1])
 
 
+@shown_by_shape
 class IdentityState(NamedTuple):
     """``h`` (batch, 0): nothing is remembered."""
 

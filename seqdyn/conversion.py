@@ -146,7 +146,7 @@ def _check_module(module: Any, given: Any) -> None:
     """Raise unless it is one of torch's recurrences that a cell can be; ``given`` is it with its wrappers."""
     kind = next((kind for kind in RECURRENT if isinstance(module, kind)), None)
     if kind is None:
-        raise TypeError(_foreign(given))
+        raise TypeError(_explain_other_module(given))
     name = type(module).__name__
     if type(module).forward is not kind.forward:
         raise TypeError(f"{name} computes something of its own, not what {kind.__name__} does: {OWN_RECURRENCE}")
@@ -155,7 +155,7 @@ def _check_module(module: Any, given: Any) -> None:
     check_values("The module", module)
 
 
-def _foreign(module: Any) -> str:
+def _explain_other_module(module: Any) -> str:
     """What to say of something that is no recurrent module."""
     kind = type(unwrapped(module))
     name = f"{kind.__module__}.{kind.__name__}" if kind.__module__.startswith("torch.ao") else kind.__name__
@@ -240,8 +240,10 @@ def _recurrent(module: Any, layers: list[Layer]) -> Cell:
     cells = [_cell_of(module, layer) for layer in layers]
     if len(cells) == 1:
         return cells[0]
-    names = {f"layers.{place}.{key}": name for place, cell in enumerate(cells) for key, name in _names(cell).items()}
-    return _named(Stack(cells), names)
+    names = {
+        f"layers.{place}.{key}": name for place, cell in enumerate(cells) for key, name in _torch_names(cell).items()
+    }
+    return _with_torch_names(Stack(cells), names)
 
 
 def _cell_of(module: Any, layer: Layer) -> Cell:
@@ -261,7 +263,7 @@ def _cell_of(module: Any, layer: Layer) -> Cell:
             names["recurrent_bias"] = f"{layer.biases[1]}[{2 * size}:]"
         biases = biases[:1] + [nn.functional.pad(second[:-size], (0, size)) for second in biases[1:]]
     copy_sum(cell.bias, biases)
-    return _named(cell, names)
+    return _with_torch_names(cell, names)
 
 
 def _empty(module: Any, input_size: int) -> Any:
@@ -311,22 +313,22 @@ def _of_step(module: Any, initial_state: Any, input_size: Any, head: Any, encode
     cell = StepFunction(module, initial_state, input_size)
     names = {name: name.removeprefix("step.") for name, _ in cell.named_parameters() if name.startswith("step.")}
     names |= {name: "initial_state" for name, _ in cell.named_parameters(recurse=False)}
-    return _named(cell.train(getattr(module, "training", True)), names)
+    return _with_torch_names(cell.train(getattr(module, "training", True)), names)
 
 
 def _around(cell: Cell, whole: Cell, place: str, part: nn.Module, name: str = "") -> Cell:
     """A wrapper of a cell, with the names of the cell's parameters and those of the part that it adds."""
-    names = {f"cell.{key}": value for key, value in _names(cell).items()}
+    names = {f"cell.{key}": value for key, value in _torch_names(cell).items()}
     own = (key for key, _ in part.named_parameters())
-    return _named(whole, names | {f"{place}.{key}".lstrip("."): f"{name or place}.{key}" for key in own})
+    return _with_torch_names(whole, names | {f"{place}.{key}".lstrip("."): f"{name or place}.{key}" for key in own})
 
 
-def _named(cell: Cell, names: Mapping[str, str]) -> Cell:
+def _with_torch_names(cell: Cell, names: Mapping[str, str]) -> Cell:
     """The cell, with what its parameters are called in torch."""
     cell.torch_names = dict(names)  # type: ignore[assignment]
     return cell
 
 
-def _names(cell: Any) -> dict[str, str]:
+def _torch_names(cell: Any) -> dict[str, str]:
     names: dict[str, str] = cell.torch_names
     return names

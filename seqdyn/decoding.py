@@ -20,7 +20,8 @@ from torch import Tensor
 
 from seqdyn.cell import Cell, apart, noisy
 from seqdyn.checks import check_count, is_number
-from seqdyn.decoding_strategy import DecodingStrategy, drawn, without
+from seqdyn.decoding_strategy import DecodingStrategy, draw_symbol, without
+from seqdyn.facts import shown_by_shape
 from seqdyn.loops import Scan
 from seqdyn.state import State, leaves, map_leaves
 from seqdyn.wrapper import Wrapper
@@ -29,6 +30,7 @@ NEVER = -1e9
 """ln p of what does not stand on a beam: finite, so that states stay so."""
 
 
+@shown_by_shape
 class Draw(NamedTuple):
     """What was drawn at a step.
 
@@ -107,7 +109,7 @@ class Drawn(Wrapper):
         log_p = torch.log_softmax(output, -1)
         log_q = self.strategy.log_probabilities(log_p)
         greedy = chance is None or self.strategy.name == "greedy"
-        symbol = log_q.argmax(-1, keepdim=True) if greedy else drawn(log_q, chance.uniform).unsqueeze(-1)
+        symbol = log_q.argmax(-1, keepdim=True) if greedy else draw_symbol(log_q, chance.uniform).unsqueeze(-1)
         return Draw(*(tree.squeeze(-1) for tree in (symbol, log_p.gather(-1, symbol), log_q.gather(-1, symbol))))
 
     def noise(self, batch: int, time: int, generator: torch.Generator) -> Chance:
@@ -137,6 +139,7 @@ class Drawn(Wrapper):
         return joined
 
 
+@shown_by_shape
 class Ended(NamedTuple):
     """The best hypotheses that have ended, best first; leaves (batch, beams).
 
@@ -158,6 +161,7 @@ class Ended(NamedTuple):
     parent: Tensor
 
 
+@shown_by_shape
 class BeamState(NamedTuple):
     """``inner``, the state of the inner cell on every beam, leaves (batch, beams, …); ``log_probability`` (batch,
     beams) of what stands on it; what has ``ended``; ``time`` (batch,), the steps taken."""
@@ -168,6 +172,7 @@ class BeamState(NamedTuple):
     time: Tensor
 
 
+@shown_by_shape
 class Extension(NamedTuple):
     """What a step of a beam search did, leaves (batch, beams).
 
@@ -272,7 +277,7 @@ class Beam(Wrapper):
         log_p = without(torch.log_softmax(scores, -1), self.forbidden).unflatten(0, (-1, self.width))
         symbols = log_p.shape[-1]
         totals = (state.log_probability.unsqueeze(-1) + log_p).flatten(1)
-        best, place = _largest(totals, min(2 * self.width, totals.shape[1]))
+        best, place = _ordered_largest(totals, min(2 * self.width, totals.shape[1]))
         parent, symbol = place // symbols, place % symbols
         ends = symbol == self.end if self.end is not None else torch.zeros_like(symbol, dtype=torch.bool)
         ended = self._ended(state, best, parent, ends)
@@ -314,7 +319,7 @@ class Beam(Wrapper):
         score = torch.where(log_p > NEVER, log_p / self.penalty(step + 1), NEVER)
         now = Ended(score, log_p, step, parent[:, first].to(step))
         both = Ended(*(torch.cat(pair, 1) for pair in zip(state.ended, now, strict=True)))
-        _, order = _largest(both.score, self.width)
+        _, order = _ordered_largest(both.score, self.width)
         return Ended(*(value.gather(1, order) for value in both))
 
     def _over(self, state: BeamState) -> Tensor:
@@ -371,11 +376,11 @@ def _of_row(beam: Beam, state: BeamState, output: Extension) -> list[Hypothesis]
     taken, found = int(state.time), []
     for score, log_p, step, parent in zip(*(leaf.tolist() for leaf in state.ended), strict=True):
         if score > NEVER:
-            symbols, totals = _back(output, int(step) - 1, int(parent))
+            symbols, totals = _trace_back(output, int(step) - 1, int(parent))
             found.append(_hypothesis([*symbols, cast(int, beam.end)], [*totals, log_p], score, True))
     for place, log_p in enumerate(state.log_probability.tolist()):
         if log_p > NEVER:
-            found.append(_hypothesis(*_back(output, taken - 1, place), log_p / beam.penalty(taken), False))
+            found.append(_hypothesis(*_trace_back(output, taken - 1, place), log_p / beam.penalty(taken), False))
     return found
 
 
@@ -384,7 +389,7 @@ def _hypothesis(symbols: list[int], totals: list[float], score: float, ended: bo
     return Hypothesis(tuple(symbols), tuple(after - before for before, after in pairwise([0.0, *totals])), score, ended)
 
 
-def _back(output: Extension, step: int, place: int) -> tuple[list[int], list[float]]:
+def _trace_back(output: Extension, step: int, place: int) -> tuple[list[int], list[float]]:
     """The symbols that lead to a beam after a step, along the back-pointers, and ln p of all up to each."""
     symbols, totals = [], []
     for t in range(step, -1, -1):
@@ -394,7 +399,7 @@ def _back(output: Extension, step: int, place: int) -> tuple[list[int], list[flo
     return symbols[::-1], totals[::-1]
 
 
-def _largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _ordered_largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The largest values of every row and their places, in decreasing order; of equals the first comes first."""
     place = values.topk(count, 1).indices.sort(1).values
     ordered, order = values.gather(1, place).sort(dim=1, descending=True, stable=True)

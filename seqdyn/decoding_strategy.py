@@ -91,12 +91,12 @@ class DecodingStrategy:
         return torch.full_like(log_q, -math.inf).scatter(-1, place, ordered)
 
 
-def drawn(log_q: Tensor, uniform: Tensor) -> Tensor:
+def draw_symbol(log_q: Tensor, uniform: Tensor) -> Tensor:
     """The first symbol at which the sum of q passes a uniform number; never one of probability 0.
 
     Examples
     --------
-    >>> drawn(torch.tensor([0.5, 0.0, 0.5]).log(), torch.tensor(0.5))
+    >>> draw_symbol(torch.tensor([0.5, 0.0, 0.5]).log(), torch.tensor(0.5))
     tensor(2)
     """
     mass = log_q.double().exp().cumsum(-1)

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell, apart, noisy
+from seqdyn.facts import shown_by_shape
 from seqdyn.loops import unroll
 from seqdyn.state import State
 
 
+@shown_by_shape
 class DelayLineState(NamedTuple):
     """``inner``: of the inner cell; ``past`` (batch, p − 1, targets): v_{t-1}, v_{t-2}, …, and whether each was ever
     ``seen`` (batch, p − 1), 1 or 0."""

@@ -198,7 +198,7 @@ class Encoder(nn.Module):
         for layer, (dropped, own) in zip(self._pairs(), noise or nothing, strict=True):
             output, summary = _both_directions(layer, x, mask, own)
             if self.residual and output.shape == x.shape:
-                output, summary = output + x, summary + _ends(layer, x, mask)
+                output, summary = output + x, summary + _summarised_inputs(layer, x, mask)
             if dropped is not None:
                 output, summary = output * dropped, summary * dropped[:, 0]
             x = output
@@ -269,7 +269,7 @@ def _both_directions(layer: Sequence[Cell], x: Tensor, mask: Tensor | None, nois
     return torch.cat(outputs, dim=-1), torch.cat(ends, dim=-1)
 
 
-def _ends(layer: Sequence[Cell], x: Tensor, mask: Tensor | None) -> Tensor:
+def _summarised_inputs(layer: Sequence[Cell], x: Tensor, mask: Tensor | None) -> Tensor:
     """The input at the step each part of the summary was taken from, for the residual shortcut."""
     pieces = x.split([cell.output_size for cell in layer], dim=-1)
     return torch.cat([_end(piece, mask, first=index == 1) for index, piece in enumerate(pieces)], dim=-1)

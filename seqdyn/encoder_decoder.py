@@ -27,7 +27,7 @@ from seqdyn.state import State, flatten, hold, map_leaves, unflatten
 from seqdyn.wrapper import Wrapper
 
 
-class Encoded(NamedTuple):
+class EncodedSource(NamedTuple):
     """What a decoder starts from: the ``memory`` that it reads, and its first ``state``."""
 
     memory: Memory
@@ -93,12 +93,12 @@ class EncoderDecoder(nn.Module):
         size = flatten(decoder.initial_state(1)).shape[1]
         self.start = Affine(cast(int, encoder.output_size), size, generator)
 
-    def encode(self, x: Any, mask: Tensor | None = None, noise: Any = None) -> Encoded:
+    def encode(self, x: Any, mask: Tensor | None = None, noise: Any = None) -> EncodedSource:
         """Read sources (batch, source, …), of which the mask says what is there."""
         rows, summary = self.encoder(x, mask, noise)
         memory = self.attention.memory(summary.unsqueeze(1)) if self.summarised else self.attention.memory(rows, mask)
         like = self.decoder.initial_state(len(summary))
-        return Encoded(memory, unflatten(torch.tanh(self.start(summary)), like))
+        return EncodedSource(memory, unflatten(torch.tanh(self.start(summary)), like))
 
     def forced(self, x: Any, mask: Tensor | None, seen: Any, noise: PairNoise | None = None) -> Any:
         """The decoder's outputs (batch, time, …) where it sees what is given, (batch, time, …)."""
@@ -155,7 +155,7 @@ def likeliest(scores: Tensor) -> Tensor:
     return scores.argmax(-1)
 
 
-def searched(network: EncoderDecoder, encoded: Encoded, begin: int, beam: Beam) -> list[list[Hypothesis]]:
+def searched(network: EncoderDecoder, encoded: EncodedSource, begin: int, beam: Beam) -> list[list[Hypothesis]]:
     """The likeliest sequences for every source, best first.
 
     Parameters

@@ -5,9 +5,11 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Set
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from seqdyn.checks import is_int, is_number
+
+Record = TypeVar("Record")
 
 WIDEST = 80
 """Characters of one fact in a line; what is longer is cut."""
@@ -34,7 +36,7 @@ def fact_line(title: str, facts: Mapping[str, object]) -> str:
     >>> fact_line("Stream", {"cell": "GRU(1 → 8)", "steps": 3})
     'Stream(cell=GRU(1 → 8), steps=3)'
     """
-    return f"{title}({', '.join(f'{name}={_cut(shown(value))}' for name, value in facts.items())})"
+    return f"{title}({', '.join(f'{name}={_shortened(shown(value))}' for name, value in facts.items())})"
 
 
 def fact_table(title: str, facts: Mapping[str, object]) -> str:
@@ -91,6 +93,46 @@ def shown(value: Any) -> str:
     return _collection(value) if isinstance(value, list | tuple | Set | Mapping) else _single(value)
 
 
+def shown_by_facts(cls: type[Record]) -> type[Record]:
+    """Show the objects of a class by what their method ``facts()`` tells: a line, and a table in notebooks.
+
+    Examples
+    --------
+    >>> @shown_by_facts
+    ... class Line:
+    ...     def facts(self):
+    ...         return {"slope": 2.0}
+    >>> Line()
+    Line(slope=2)
+    """
+
+    def line(self: Any) -> str:
+        return fact_line(cls.__name__, self.facts())
+
+    def table(self: Any) -> str:
+        return fact_table(cls.__name__, self.facts())
+
+    cls.__repr__, cls._repr_html_ = line, table  # type: ignore[attr-defined, method-assign]
+    return cls
+
+
+def shown_by_shape(cls: type[Record]) -> type[Record]:
+    """Show a NamedTuple of tensors by dtypes and shapes, rather than by all its numbers; nothing else changes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from typing import NamedTuple
+    >>> @shown_by_shape
+    ... class LeakyState(NamedTuple):
+    ...     h: torch.Tensor
+    >>> LeakyState(torch.zeros(1, 8))
+    LeakyState(h=float32 (1, 8))
+    """
+    cls.__repr__ = shown  # type: ignore[method-assign]
+    return cls
+
+
 def _single(value: Any) -> str:
     """A value that holds no others: by its own text where that is a line and says something, else by its type."""
     if isinstance(value, type) or hasattr(value, "__name__"):
@@ -116,5 +158,5 @@ def _collection(value: Any) -> str:
     return f"{first}{', '.join(items)}{',' if isinstance(value, tuple) and len(value) == 1 else ''}{last}"
 
 
-def _cut(text: str) -> str:
+def _shortened(text: str) -> str:
     return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"

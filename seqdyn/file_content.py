@@ -92,7 +92,7 @@ class _TreeWriter:
             names = value._fields
         else:
             return self._container(value, path, depth)
-        fields = {name: self.write(getattr(value, name), _member(path, name), depth + 1) for name in names}
+        fields = {name: self.write(getattr(value, name), _path_to(path, name), depth + 1) for name in names}
         return {"$record": class_name(type(value), path), "fields": fields}
 
     def _container(self, value: Any, path: str, depth: int) -> Any:
@@ -101,7 +101,7 @@ class _TreeWriter:
             return items if isinstance(value, list) else {"$tuple": items}
         if not isinstance(value, dict):
             _refuse_value(value, path)
-        items = [(self.write(key, f"a key of {path or 'content'}"), self.write(item, _member(path, key), depth + 1))
+        items = [(self.write(key, f"a key of {path or 'content'}"), self.write(item, _path_to(path, key), depth + 1))
                  for key, item in value.items()]  # fmt: skip
         if all(isinstance(key, str) and not key.startswith("$") for key, _ in items):
             return dict(items)
@@ -155,8 +155,8 @@ class _TreeWriter:
         modules, buffers = cell.named_modules(remove_duplicate=False), cell.named_buffers(remove_duplicate=False)
         node = {
             "$cell": name,
-            "arguments": {key: self.write(value, _member(path, key), depth + 1) for key, value in arguments.items()},
-            "state": {key: self.write(value, _member(path, key), depth + 1) for key, value in state.items()},
+            "arguments": {key: self.write(value, _path_to(path, key), depth + 1) for key, value in arguments.items()},
+            "state": {key: self.write(value, _path_to(path, key), depth + 1) for key, value in state.items()},
             "frozen": [key for key, value in cell.named_parameters() if not value.requires_grad],
             "evaluating": [key for key, module in modules if not module.training],
             "derived": {key: str(value.dtype) for key, value in buffers if key not in state},
@@ -339,5 +339,5 @@ def kind_in_words(value: Any) -> str:
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
-def _member(path: str, key: Any) -> str:
+def _path_to(path: str, key: Any) -> str:
     return f"{path}.{key}" if path else str(key)

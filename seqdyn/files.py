@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 Path = str | os.PathLike[str]
-Model = TypeVar("Model")
+ModelKind = TypeVar("ModelKind")
 
 FORMAT = 1
 """The newest format this seqdyn writes and reads."""
@@ -86,7 +86,7 @@ def save(path: Path, model: Any) -> None:
 @overload
 def load(path: Path) -> Any: ...
 @overload
-def load(path: Path, kind: type[Model]) -> Model: ...
+def load(path: Path, kind: type[ModelKind]) -> ModelKind: ...
 def load(path: Path, kind: type[Any] | None = None) -> Any:
     """Read the estimator or cell from a file, on the CPU. It runs no code of the file's.
 
@@ -183,7 +183,7 @@ def read(path: Path) -> Any:
     FileNotFoundError, IsADirectoryError
         If there is no such file.
     """
-    data = _whole(path)
+    data = _sealed_bytes(path)
     try:
         with torch.random.fork_rng(devices=[]):  # a constructor may draw; reading may not
             return from_tree(_text(data)["content"], safetensors.torch.load(data))
@@ -212,7 +212,7 @@ def written(path: Path) -> dict[str, str]:
     FileFormatError, FileNotFoundError, IsADirectoryError
         As :func:`read`.
     """
-    data = _whole(path)
+    data = _sealed_bytes(path)
     try:
         return {str(key): str(value) for key, value in _text(data).get("written", {}).items()}
     except Exception as error:
@@ -221,13 +221,13 @@ def written(path: Path) -> dict[str, str]:
         ) from error
 
 
-def _whole(path: Path) -> bytes:
+def _sealed_bytes(path: Path) -> bytes:
     """The bytes of a file, if it is whole and this seqdyn knows its format."""
     with open(path, "rb") as file:
         data = file.read()
     seal = _SEAL.search(data)
     if seal is None:
-        raise FileFormatError(f"{os.fspath(path)} {_foreign(data)}")
+        raise FileFormatError(f"{os.fspath(path)} {_explain_missing_seal(data)}")
     if _digest(data, *seal.span(2)) != seal[2]:
         raise FileFormatError(f"{os.fspath(path)} is truncated or damaged: its contents do not match its checksum.")
     if int(seal[1]) > FORMAT:
@@ -264,7 +264,7 @@ def _digest(data: bytes | bytearray, start: int, stop: int) -> bytes:
     return digest.hexdigest().encode()
 
 
-def _foreign(data: bytes) -> str:
+def _explain_missing_seal(data: bytes) -> str:
     """What a file without a seal is, as far as can be told without opening it."""
     if not data:
         return "is empty."

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from seqdyn.cell import Cell
+from seqdyn.facts import shown_by_shape
 from seqdyn.kernels.runge_kutta import runge_kutta
 
 SQUARINGS = 20
 """How often a derivative is squared to find its largest eigenvalue."""
 
 
+@shown_by_shape
 class FlowState(NamedTuple):
     """``h`` (batch, hidden): where the system is."""
 

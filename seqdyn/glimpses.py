@@ -19,11 +19,13 @@ from torch import Tensor, nn
 
 from seqdyn.affine import Affine
 from seqdyn.checks import check_count
+from seqdyn.facts import shown_by_shape
 
-BOUND = 4.0
+LARGEST_EXPONENT = 4.0
 """Logarithms of a window are 4 tanh(· / 4)."""
 
 
+@shown_by_shape
 class Window(NamedTuple):
     """Where a window lies: (batch,) each.
 
@@ -66,7 +68,7 @@ def window_of(numbers: Tensor, size: int, height: int, width: int) -> Window:
     (tensor([1.5000]), tensor([1.]))
     """
     across, down = numbers[:, 0], numbers[:, 1]
-    variance, stride, intensity = (BOUND * torch.tanh(numbers[:, 2:] / BOUND)).exp().unbind(1)
+    variance, stride, intensity = (LARGEST_EXPONENT * torch.tanh(numbers[:, 2:] / LARGEST_EXPONENT)).exp().unbind(1)
     whole = (max(height, width) - 1) / (size - 1) if size > 1 else 0.0
     return Window(
         (width - 1) / 2 + (width + 1) / 2 * across,
@@ -142,7 +144,7 @@ class Read(nn.Module):
         self, shape: tuple[int, int, int], hidden_size: int, size: int | None, generator: torch.Generator | None = None
     ):
         super().__init__()
-        self.shape, self.hidden_size, self.size = shape, hidden_size, _checked(size, shape, "read_size")
+        self.shape, self.hidden_size, self.size = shape, hidden_size, _check_filters(size, shape, "read_size")
         self.place = None if size is None else Affine(hidden_size, 5, generator)
         channels, height, width = shape
         self.output_size = 2 * channels * (height * width if size is None else size * size)
@@ -180,7 +182,7 @@ class Write(nn.Module):
         self, shape: tuple[int, int, int], hidden_size: int, size: int | None, generator: torch.Generator | None = None
     ):
         super().__init__()
-        self.shape, self.hidden_size, self.size = shape, hidden_size, _checked(size, shape, "write_size")
+        self.shape, self.hidden_size, self.size = shape, hidden_size, _check_filters(size, shape, "write_size")
         self.place = None if size is None else Affine(hidden_size, 5, generator)
         channels, height, width = shape
         self.patch = Affine(hidden_size, channels * (height * width if size is None else size * size), generator)
@@ -201,7 +203,7 @@ class Write(nn.Module):
         return put_through(patch, self.window(h), *self.shape[1:])
 
 
-def _checked(size: int | None, shape: tuple[int, int, int], name: str) -> int | None:
+def _check_filters(size: int | None, shape: tuple[int, int, int], name: str) -> int | None:
     if size is not None and check_count(name, size) > min(shape[1:]):
         raise ValueError(f"{name}={size} is more than a picture of {shape[1]} × {shape[2]} has: make it smaller.")
     return size

@@ -93,20 +93,20 @@ class Warmup:
         return self.start(cell)
 
 
-Strategy = Zero | Random | Learned | Given | Warmup
+InitialState = Zero | Random | Learned | Given | Warmup
 
-NAMED: dict[str, Strategy] = {"zero": Zero(), "random": Random(), "learned": Learned(), "warmup": Warmup()}
+NAMED: dict[str, InitialState] = {"zero": Zero(), "random": Random(), "learned": Learned(), "warmup": Warmup()}
 
 
-def as_strategy(value: Any) -> Strategy:
+def as_initial_state(value: Any) -> InitialState:
     """A strategy from its name, from a State, or as it is.
 
     Examples
     --------
-    >>> as_strategy("random")
+    >>> as_initial_state("random")
     Random(scale=1.0, seed=None)
     """
-    if isinstance(value, Strategy):
+    if isinstance(value, InitialState):
         return value
     if isinstance(value, str):
         if value not in NAMED:
@@ -152,8 +152,8 @@ class Started(Wrapper):
         self.scale, self.seed = scale, seed
         self.generator: torch.Generator | None = None
         template = cell.initial_state(1)
-        self.fixed = None if mean is None or learned else _fitting(mean, template, cell)
-        start = template if mean is None else _fitting(mean, template, cell)
+        self.fixed = None if mean is None or learned else _check_given_state(mean, template, cell)
+        start = template if mean is None else _check_given_state(mean, template, cell)
         self.learned = nn.ParameterList(
             nn.Parameter(leaf.detach().clone()) for _, leaf in named_leaves(start) if learned
         )
@@ -217,7 +217,7 @@ def seeded_generators(network: nn.Module) -> list[torch.Generator]:
     return [start.generator for start in starts if start.generator is not None]
 
 
-def _fitting(state: State, template: State, cell: Cell) -> State:
+def _check_given_state(state: State, template: State, cell: Cell) -> State:
     """The given state, if it has the leaves and shapes of the cell's own, with one row."""
     expected = {name: tuple(leaf.shape) for name, leaf in named_leaves(template)}
     given = {name: tuple(leaf.shape) for name, leaf in named_leaves(state)}

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from seqdyn.cell import Attending, Cell, apart
 from seqdyn.checks import check_count
+from seqdyn.facts import shown_by_shape
 from seqdyn.kernels.transforms import transformed
 from seqdyn.state import (
     State,
@@ -34,11 +35,12 @@ from seqdyn.state import (
 )
 
 Force = Callable[[int, State], State]
-Record = Callable[[Any, State, Any, State], Any]
+Recorder = Callable[[Any, State, Any, State], Any]
 Feed = Callable[[Any, Any], Any]
 Until = Callable[[Any], Tensor]
 
 
+@shown_by_shape
 class Scan(NamedTuple):
     """What a pass through time returns, always.
 
@@ -67,7 +69,7 @@ def scan(
     mask: Tensor | None = None,
     reset: Tensor | None = None,
     force: Force | None = None,
-    record: Record | None = None,
+    record: Recorder | None = None,
     reverse: bool = False,
 ) -> Scan:
     """Run a cell along a sequence: y_t, h_t = f(x_t, h_{t-1}).
@@ -137,14 +139,14 @@ def _scanned(
     mask: Tensor | None,
     reset: Tensor | None,
     force: Force | None,
-    record: Record | None,
+    record: Recorder | None,
 ) -> Scan:
     """The fast path where nobody looks into the steps, else the loop."""
     if force is None and record is None:
         fast = _unroll(cell, x, state, mask, reset)
         if fast is not NotImplemented:
             return Scan(*fast)
-    return _loop(cell, unbind(x), state, mask=mask, reset=reset, force=force, record=record)
+    return _run_steps(cell, unbind(x), state, mask=mask, reset=reset, force=force, record=record)
 
 
 def unroll(cell: Cell, x: Any, state: State, mask: Tensor | None = None) -> tuple[Any, State]:
@@ -154,7 +156,7 @@ def unroll(cell: Cell, x: Any, state: State, mask: Tensor | None = None) -> tupl
 
 def walk(cell: Cell, x: Any, state: State) -> tuple[Any, State]:
     """The written step, repeated, for composite cells whose kernel does not apply: (output, state)."""
-    return _loop(cell, unbind(x), state)[:2]
+    return _run_steps(cell, unbind(x), state)[:2]
 
 
 def rollout(
@@ -166,7 +168,7 @@ def rollout(
     feed: Feed,
     exogenous: Any = None,
     force: Force | None = None,
-    record: Record | None = None,
+    record: Recorder | None = None,
     until: Until | None = None,
 ) -> Scan:
     """Run a cell on its own output: x_t = feed(y_{t-1}, exogenous_t).
@@ -226,7 +228,7 @@ def rollout(
                 f"expected exactly steps={steps} for {batch}, one row for every step ahead."
             )
     known = repeat(None, steps) if exogenous is None else unbind(exogenous)
-    return _loop(cell, known, state, force=force, record=record, closed=_Closed(feed, last), until=until)
+    return _run_steps(cell, known, state, force=force, record=record, closed=_Closed(feed, last), until=until)
 
 
 class _Closed(NamedTuple):
@@ -236,7 +238,7 @@ class _Closed(NamedTuple):
     last: Any
 
 
-def _loop(
+def _run_steps(
     cell: Cell,
     inputs: Iterator[Any],
     state: State,
@@ -244,7 +246,7 @@ def _loop(
     mask: Tensor | None = None,
     reset: Tensor | None = None,
     force: Force | None = None,
-    record: Record | None = None,
+    record: Recorder | None = None,
     closed: _Closed | None = None,
     until: Until | None = None,
 ) -> Scan:
@@ -261,7 +263,7 @@ def _loop(
         if reset is not None:
             before = select(reset[:, t], initial, before)
         if force is not None:
-            before = _forced(force, t, before)
+            before = _apply_force(force, t, before)
         output, after = cell(x_t, before) if t else _first_step(cell, x_t, before, mixed)
         if mixed:
             after = map_leaves(lambda new, old: new.to(old.dtype), after, before)
@@ -296,19 +298,19 @@ def _first_step(cell: Cell, x: Any, before: State, mixed: bool) -> tuple[Any, St
     )
     if given != expected:
         raise ValueError(
-            f"{type(cell).__name__}.forward(x, state) gave a state with {_spoken(given)}, but it started from "
-            f"{_spoken(expected)}: structure, shapes and dtypes of a state stay as initial_state made them."
+            f"{type(cell).__name__}.forward(x, state) gave a state with {_leaves_in_words(given)}, but it started from "
+            f"{_leaves_in_words(expected)}: structure, shapes and dtypes of a state stay as initial_state made them."
         )
     return result
 
 
-def _spoken(signature: dict[str, Any]) -> str:
+def _leaves_in_words(signature: dict[str, Any]) -> str:
     return (
         ", ".join(f"{name} {shape} {dtype or ''}".strip() for name, (shape, dtype) in signature.items()) or "no leaves"
     )
 
 
-def _forced(force: Force, t: int, state: State) -> State:
+def _apply_force(force: Force, t: int, state: State) -> State:
     forced = force(t, state)
     if forced is None:
         raise TypeError("force(t, state) returned None: it must return the state, changed or not.")
@@ -354,7 +356,7 @@ def _stretch(cell: Cell, x: Any, state: State, present: Tensor | None) -> Any:
     if not len(rows):  # nobody is there: run anyway, so that the outputs have their shape, and keep the state
         nobody = _kernel(cell, x, state, None)
         return nobody if nobody is NotImplemented else (nobody[0], state)
-    piece = _kernel(cell, _chosen(x, rows), take(state, rows), None)
+    piece = _kernel(cell, _rows_of(x, rows), take(state, rows), None)
     if piece is NotImplemented:
         return NotImplemented
     output, after = piece
@@ -363,7 +365,7 @@ def _stretch(cell: Cell, x: Any, state: State, present: Tensor | None) -> Any:
     return spread, state
 
 
-def _chosen(x: Any, rows: Tensor) -> Any:
+def _rows_of(x: Any, rows: Tensor) -> Any:
     """Some rows of x; what is held stays held."""
 
     def choose(leaf: Tensor) -> Tensor:
@@ -393,14 +395,14 @@ def blanked(x: Any, mask: Tensor) -> Any:
     def blank(leaf: Tensor) -> Tensor:
         if is_held(leaf):
             row = constant(leaf)
-            held: Tensor = hold(torch.where(_beside(mask.any(1), row), row, row.new_zeros(())), leaf.shape[1])
+            held: Tensor = hold(torch.where(_marks_like(mask.any(1), row), row, row.new_zeros(())), leaf.shape[1])
             return held
-        return torch.where(_beside(mask, leaf), leaf, leaf.new_zeros(()))
+        return torch.where(_marks_like(mask, leaf), leaf, leaf.new_zeros(()))
 
     return map_leaves(blank, x)
 
 
-def _beside(marks: Tensor, leaf: Tensor) -> Tensor:
+def _marks_like(marks: Tensor, leaf: Tensor) -> Tensor:
     """Marks (batch, …) with as many axes as a leaf, on its device."""
     return marks.to(leaf.device).reshape(*marks.shape, *[1] * (leaf.dim() - marks.dim()))
 
@@ -429,7 +431,7 @@ def check_input(cell: Cell, x: Any) -> tuple[int, int]:
                 "inputs need the same (batch, time). Constants become inputs with hold(value, time)."
             )
     if cell.input_shape is not None:
-        _check_shape(cell, _attending(cell, apart(x)[0]), cell.input_shape)
+        _check_input_shape(cell, _attending(cell, apart(x)[0]), cell.input_shape)
     batch, time = found[0][1].shape[:2]
     return batch, time
 
@@ -442,7 +444,7 @@ def _attending(cell: Cell, x: Any) -> Any:
     return x.x if cell.attends else x
 
 
-def _check_shape(cell: Cell, x: Any, shape: tuple[int, ...]) -> None:
+def _check_input_shape(cell: Cell, x: Any, shape: tuple[int, ...]) -> None:
     """Raise unless x is one tensor of the shape that the cell takes."""
     expected = f"{type(cell).__name__} expects (batch, time{''.join(f', {extent}' for extent in shape)})"
     if not isinstance(x, Tensor):

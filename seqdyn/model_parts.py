@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from seqdyn.row_modules import widths
+from seqdyn.row_modules import layer_widths
 from seqdyn.torch_modules import RECURRENT, inside
 
 IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -38,7 +38,7 @@ def parts_of(model: nn.Module, name: str = "model") -> list[Part]:
     inner = inside(model)
     if inner is not None:
         return parts_of(inner, f"{name}.{next(key for key, child in model.named_children() if child is inner)}")
-    return [part for key, child in model.named_children() for part in parts_of(child, _member(model, name, key))]
+    return [part for key, child in model.named_children() for part in parts_of(child, _child_name(model, name, key))]
 
 
 def how_to_convert(model: nn.Module) -> str:
@@ -66,7 +66,7 @@ def left_out(model: nn.Module) -> list[str]:
     ['model[1]']
     """
     parts = parts_of(model)
-    taken = {name for place, part in enumerate(parts) if part.recurrent for name in _joined(parts, place)}
+    taken = {name for place, part in enumerate(parts) if part.recurrent for name in _parts_in_call(parts, place)}
     inside_parts = {id(own) for part in parts for own in part.module.parameters()}
     loose = [f"model.{name}" for name, own in model.named_parameters() if id(own) not in inside_parts]
     return [part.name for part in parts if part.name not in taken and not _idle(part.module)] + loose
@@ -103,22 +103,22 @@ def _call(parts: list[Part], place: int) -> str:
     """The call for the recurrence at a place among the parts."""
     name, module = parts[place]
     direction = ', direction="forward"' if _two_directions(module) else ""
-    encoder, head = _encoder(parts, place), _head(parts, place)
+    encoder, head = _encoder(parts, place), _reading_parts(parts, place)
     return f"from_torch({name}{_argument('head', head)}{_argument('encoder', encoder)}{direction})"
 
 
-def _joined(parts: list[Part], place: int) -> list[str]:
+def _parts_in_call(parts: list[Part], place: int) -> list[str]:
     """The names of all that is in the call for the recurrence at a place."""
-    return [*_encoder(parts, place), parts[place].name, *_head(parts, place)]
+    return [*_encoder(parts, place), parts[place].name, *_reading_parts(parts, place)]
 
 
 def _encoder(parts: list[Part], place: int) -> list[str]:
     """What seems to make the inputs of a recurrence, of the parts back to the one before it."""
     first = max((other + 1 for other in range(place) if parts[other].recurrent), default=0)
-    return _before(parts[first:place], (parts[place].module.input_size,))
+    return _leading_parts(parts[first:place], (parts[place].module.input_size,))
 
 
-def _head(parts: list[Part], place: int) -> list[str]:
+def _reading_parts(parts: list[Part], place: int) -> list[str]:
     """What seems to read a recurrence, of the parts up to the one behind it."""
     module = parts[place].module
     last = next((other for other in range(place + 1, len(parts)) if parts[other].recurrent), len(parts))
@@ -129,18 +129,18 @@ def _behind(parts: list[Part], width: Any) -> list[str]:
     """The parts that read what is so wide, one after the other."""
     names = []
     for part in parts:
-        taken, given = widths(part.module)
+        taken, given = layer_widths(part.module)
         if taken is not None and taken == width:
             names.append(part.name)
             width = given
     return names
 
 
-def _before(parts: list[Part], width: Any) -> list[str]:
+def _leading_parts(parts: list[Part], width: Any) -> list[str]:
     """The parts that lead to what is so wide, one after the other."""
     names: list[str] = []
     for part in reversed(parts):
-        taken, given = widths(part.module)
+        taken, given = layer_widths(part.module)
         if given is not None and given == width:
             names.insert(0, part.name)
             width = taken
@@ -157,7 +157,7 @@ def _two_directions(module: Any) -> bool:
     return bool(getattr(module, "bidirectional", False))
 
 
-def _member(model: nn.Module, name: str, key: str) -> str:
+def _child_name(model: nn.Module, name: str, key: str) -> str:
     """How a child of a module is written."""
     if isinstance(model, nn.ModuleDict):
         return f"{name}[{key!r}]"

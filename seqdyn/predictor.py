@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seqdyn.cell import Cell
+from seqdyn.cell import Cell, outline
 from seqdyn.codecs import Codec, tensor
 from seqdyn.data.sequences import Sequences
-from seqdyn.data.targets import spread
+from seqdyn.data.targets import target_rows
+from seqdyn.facts import shown_by_facts
 from seqdyn.files import save
 from seqdyn.state import State, expand, leaves, map_leaves
 from seqdyn.stream import Stream
@@ -35,6 +36,7 @@ class Ran(NamedTuple):
     state: State | None
 
 
+@shown_by_facts
 @dataclass(frozen=True)
 class Predictor:
     """A fitted network, its start, and the codec between its units and those of the data.
@@ -76,6 +78,12 @@ class Predictor:
     window: int | None = None
     flat: bool = False
     first: Any = None
+
+    def facts(self) -> dict[str, object]:
+        """What a predictor shows of itself."""
+        sides = {name: type(side).__name__ for name, side in vars(self.codec).items()}
+        others = {name: getattr(self, name) for name in ("lag", "per_step", "warmup")}
+        return {"network": outline(self.network), **sides, **others}
 
     @property
     def like(self) -> Tensor:
@@ -133,7 +141,7 @@ class Predictor:
             raise ValueError(f"The features are {list(given)}, those of the fit were {list(fitted)}, in this order.")
 
     def _with_targets(self, rows: Rows, sequences: Sequences, table: Array, weight: Array | None, lag: int) -> Rows:
-        numbers = spread(self.codec.targets.encode(table), sequences, self.per_step)
+        numbers = target_rows(self.codec.targets.encode(table), sequences, self.per_step)
         counts = ~np.isnan(numbers) * (np.ones(1) if weight is None else weight)
         place = sequences.places(lag) + lag
         y, late = np.zeros((len(rows), numbers.shape[1])), np.zeros((len(rows), numbers.shape[1]))

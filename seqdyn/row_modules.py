@@ -151,12 +151,12 @@ class Widths(NamedTuple):
     outputs: tuple[int, ...] | None
 
 
-def widths(module: nn.Module) -> Widths:
+def layer_widths(module: nn.Module) -> Widths:
     """What the first and the last layer with weights take and give.
 
     Examples
     --------
-    >>> widths(nn.Sequential(nn.Embedding(65, 8), nn.Tanh(), nn.Linear(8, 4)))
+    >>> layer_widths(nn.Sequential(nn.Embedding(65, 8), nn.Tanh(), nn.Linear(8, 4)))
     Widths(inputs=(), outputs=(4,))
     """
     found = list(_layer_widths(module))
@@ -223,7 +223,7 @@ def _input_shape(encoder: nn.Module, input_size: Any) -> tuple[int, ...]:
         if given is None:
             raise ValueError(f"input_size must be a width, a shape without the batch, or None, got {input_size!r}.")
         return given
-    shape = widths(encoder).inputs
+    shape = layer_widths(encoder).inputs
     if shape is None:
         raise ValueError(
             f"What the encoder ({type(encoder).__name__}) takes cannot be told from its first layer: give input_size, "
@@ -279,7 +279,7 @@ def _width_after_trial(name: str, module: nn.Module, rows: Tensor, symbol: str, 
 
 def _why_not(module: nn.Module, rows: Tensor) -> str:
     """The likely reason why a module does not take rows, in words; empty where none is seen."""
-    expected = widths(module).inputs
+    expected = layer_widths(module).inputs
     if expected is not None and expected != tuple(rows.shape[1:]):
         return f"it takes rows of the shape {expected}."
     for name, parameter in module.named_parameters():

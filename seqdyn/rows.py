@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from seqdyn.affine import Affine
 from seqdyn.cell import Cell
 from seqdyn.checks import check_count
+from seqdyn.facts import shown_by_shape
 from seqdyn.loops import scan, unroll
 from seqdyn.state import State, leaves, map_leaves, select
 from seqdyn.wrapper import Wrapper
@@ -250,6 +251,7 @@ class PixelReadout(RowWrapper):
         return value
 
 
+@shown_by_shape
 class PlacedState(NamedTuple):
     """``row`` (batch, 1), how many rows there were; the ``inner`` cell's state."""
 
@@ -343,6 +345,7 @@ class Pixels(Wrapper):
         return output.unflatten(-1, (self.width, -1))
 
 
+@shown_by_shape
 class RasterState(NamedTuple):
     """Where a picture stands that is written pixel by pixel.
 
@@ -413,7 +416,7 @@ class Raster(Cell):
             state = select(over, self.beginning(rows), state)
             column = torch.where(over, 0, column)
         beside = torch.where(column == 0, 0.0, x)
-        y, kept, left = cell.pixel(beside, _at(state.above, column), state.left)
+        y, kept, left = cell.pixel(beside, _at_column(state.above, column), state.left)
         after = state._replace(
             column=(column + 1).to(state.column).unsqueeze(1),
             left=left,
@@ -426,7 +429,7 @@ class Raster(Cell):
         return cast(RowCell, self.pixels.cell)
 
 
-def _at(tree: Any, column: Tensor) -> Any:
+def _at_column(tree: Any, column: Tensor) -> Any:
     """The leaves (batch, width, …) at one column a row."""
     return map_leaves(lambda leaf: leaf[torch.arange(len(column)), column], tree)
 

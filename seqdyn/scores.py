@@ -23,10 +23,12 @@ from torch import Tensor, nn
 from seqdyn.affine import Affine
 from seqdyn.cell import Cell, apart, noisy
 from seqdyn.checks import check_choice, check_count
+from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.state import constant, is_held, leaves, map_leaves
 
 
+@shown_by_shape
 class Memory(NamedTuple):
     """What attention reads: one row a position.
 
@@ -45,7 +47,8 @@ class Memory(NamedTuple):
     there: Tensor
 
 
-class Read(NamedTuple):
+@shown_by_shape
+class Attended(NamedTuple):
     """What a query reads: the ``context`` (batch, [time,] ·), and the ``weights`` α (batch, [time,] source)."""
 
     context: Tensor
@@ -162,13 +165,13 @@ class Attention(nn.Module):
         rows, there = _read_rows(rows, there)
         return Memory(self.score.keys(rows), rows, there)
 
-    def forward(self, query: Tensor, memory: Memory) -> Read:
+    def forward(self, query: Tensor, memory: Memory) -> Attended:
         """Read with queries (batch, query_size), or with those of many steps, (batch, time, query_size)."""
         alone = query.dim() == 2
         scores = self._scores(query.unsqueeze(1) if alone else query, memory)
         weights = softmax_over(scores, memory.there.unsqueeze(1))
         context = weights @ memory.values
-        return Read(context.squeeze(1), weights.squeeze(1)) if alone else Read(context, weights)
+        return Attended(context.squeeze(1), weights.squeeze(1)) if alone else Attended(context, weights)
 
     def log_weights(self, query: Tensor, memory: Memory) -> Tensor:
         """ln α (batch, time, source), from queries (batch, time, query_size); lower than any other where nothing is."""
@@ -228,13 +231,13 @@ class MultiHead(nn.Module):
         rows, there = _read_rows(rows, there)
         return Memory(nn.functional.linear(rows, self.key), self.value(rows), there)
 
-    def forward(self, query: Tensor, memory: Memory) -> Read:
+    def forward(self, query: Tensor, memory: Memory) -> Attended:
         alone = query.dim() == 2
         check_memory(memory)
         weights = self.each(query.unsqueeze(1) if alone else query, memory)
         parts = weights @ split_heads(memory.values, self.heads)
         context, mean = self.output(parts.transpose(1, 2).flatten(2)), weights.mean(1)
-        return Read(context.squeeze(1), mean.squeeze(1)) if alone else Read(context, mean)
+        return Attended(context.squeeze(1), mean.squeeze(1)) if alone else Attended(context, mean)
 
     def each(self, query: Tensor, memory: Memory) -> Tensor:
         """α of every head, (batch, heads, time, source), from queries (batch, time, query_size)."""

@@ -119,10 +119,10 @@ class SentencePredictor:
         return [sorted(row, key=lambda sentence: (not sentence.ended, -sentence.score)) for row in again]
 
     def _sentence(self, found: Hypothesis) -> Sentence:
-        return Sentence(**vars(found), text=written(self.vocabulary, found.symbols))
+        return Sentence(**vars(found), text=sentence_text(self.vocabulary, found.symbols))
 
 
-def read(vocabulary: Vocabulary, text: str) -> Array:
+def sentence_numbers(vocabulary: Vocabulary, text: str) -> Array:
     """The numbers of a sentence; its first word, too, has a space before it, so that a word is one symbol anywhere."""
     return vocabulary.encode(spaced(text, vocabulary.unit))
 
@@ -138,31 +138,31 @@ def spaced(text: str, unit: str) -> str:
     return text if unit == "character" else f" {text.strip()}"
 
 
-def written(vocabulary: Vocabulary, symbols: Sequence[int]) -> str:
+def sentence_text(vocabulary: Vocabulary, symbols: Sequence[int]) -> str:
     """The sentence of some symbols, without its marks and the space before the first word."""
     text = vocabulary.decode(np.array(symbols, dtype=np.int64))
     return text if vocabulary.unit == "character" else text.removeprefix(" ")
 
 
-def beside(rows: Sequence[Tensor]) -> Padded:
+def padded_rows(rows: Sequence[Tensor]) -> Padded:
     """Sequences of unlike lengths side by side."""
     lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
     value = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
     return Padded(value, torch.arange(value.shape[1], device=value.device) < lengths[:, None])
 
 
-AT_ONCE = 64
+SENTENCES_AT_ONCE = 64
 """Sequences that are run side by side."""
 
 
-def alike(rows: Sequence[Tensor]) -> Iterator[list[int]]:
+def groups_of_like_length(rows: Sequence[Tensor]) -> Iterator[list[int]]:
     """The numbers of some sequences of like lengths, until all have been there.
 
     Examples
     --------
-    >>> list(alike([torch.zeros(3), torch.zeros(1), torch.zeros(2)]))
+    >>> list(groups_of_like_length([torch.zeros(3), torch.zeros(1), torch.zeros(2)]))
     [[1, 2, 0]]
     """
     order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
-    for start in range(0, len(order), AT_ONCE):
-        yield order[start : start + AT_ONCE]
+    for start in range(0, len(order), SENTENCES_AT_ONCE):
+        yield order[start : start + SENTENCES_AT_ONCE]

@@ -60,7 +60,7 @@ class StepFunction(Cell):
     """
 
     def __init__(self, step: Step | nn.Module, initial_state: State, input_size: int | tuple[int, ...]):
-        shape = _check_shape(input_size)
+        shape = _step_input_shape(input_size)
         start = _check_start(initial_state)
         step = _own_step(step)
         trial = try_step(step, start, shape)
@@ -108,7 +108,7 @@ class StepFunction(Cell):
         return leaf.to(like.device, like.dtype if fixed else leaf.dtype)
 
 
-def _check_shape(input_size: Any) -> tuple[int, ...]:
+def _step_input_shape(input_size: Any) -> tuple[int, ...]:
     shape = as_shape(input_size)
     if shape is None:
         raise ValueError(

@@ -15,7 +15,7 @@ from seqdyn.torch_modules import bare_copy
 Step = Callable[[Any, Any], Any]
 
 
-class Trial(NamedTuple):
+class StepTrial(NamedTuple):
     """What a trial found.
 
     Attributes
@@ -33,7 +33,7 @@ class Trial(NamedTuple):
     any_dtype: bool
 
 
-def try_step(step: Step, start: State, shape: tuple[int, ...]) -> Trial:
+def try_step(step: Step, start: State, shape: tuple[int, ...]) -> StepTrial:
     """Run a step on a few rows, or on one, and hold it against the rules.
 
     Parameters
@@ -53,24 +53,24 @@ def try_step(step: Step, start: State, shape: tuple[int, ...]) -> Trial:
     Examples
     --------
     >>> try_step(lambda x, h: (h, 0.5 * h + x), torch.zeros(3), (3,))
-    Trial(output_shape=(3,), rowwise=False, any_dtype=True)
+    StepTrial(output_shape=(3,), rowwise=False, any_dtype=True)
     """
     x, state = _trial_rows(start, shape)
     with torch.random.fork_rng(devices=[]):
-        result, rowwise = _attempt(step, x, state, (len(x),)), False
+        result, rowwise = _try_step(step, x, state, (len(x),)), False
         if isinstance(result, _Fault):
             result, rowwise = _by_row(step, x, state, result), True
         apply = over_rows(step) if rowwise else step
         _check_rules(apply, x, state, result)
-        return Trial(tuple(result[0].shape[1:]), rowwise, _takes_double(step, rowwise, x, state, result))
+        return StepTrial(tuple(result[0].shape[1:]), rowwise, _takes_double(step, rowwise, x, state, result))
 
 
 def _by_row(step: Step, x: Tensor, state: State, together: _Fault) -> Any:
     """What a step that takes single rows gives for a batch; raises if it takes neither."""
-    single = _attempt(step, x[0], _row(state, 0), ())
+    single = _try_step(step, x[0], _single_row(state, 0), ())
     if isinstance(single, _Fault):
         raise ValueError((single if together.raised and not single.raised else together).words)
-    result = _attempt(over_rows(step), x, state, (len(x),))
+    result = _try_step(over_rows(step), x, state, (len(x),))
     if isinstance(result, _Fault):
         raise ValueError(
             "The step takes single rows, and torch.func.vmap cannot run it over a batch. Write it for rows "
@@ -86,7 +86,7 @@ class _Fault(NamedTuple):
     raised: bool
 
 
-def _attempt(step: Step, x: Tensor, state: State, batch: tuple[int, ...]) -> Any:
+def _try_step(step: Step, x: Tensor, state: State, batch: tuple[int, ...]) -> Any:
     """What the step gives, (output, state), or a :class:`_Fault`."""
     given = form(state)
     try:
@@ -111,7 +111,7 @@ def _attempt(step: Step, x: Tensor, state: State, batch: tuple[int, ...]) -> Any
 
 def _check_rules(apply: Step, x: Tensor, state: State, result: Any) -> None:
     """Raise unless a step is pure, treats every row alike, and can be differentiated."""
-    kept, near = map_leaves(Tensor.clone, state), _rounding(state)
+    kept, near = map_leaves(Tensor.clone, state), _tolerance(state)
     with torch.no_grad():
         again = apply(x, kept)
     if not _agree(kept, state, 0.0):
@@ -122,7 +122,7 @@ def _check_rules(apply: Step, x: Tensor, state: State, result: Any) -> None:
             "What it remembers belongs into the state; dropout is to be off, module.eval()."
         )
     for row in range(len(x)):
-        alone = _attempt(apply, x[[row]], take(state, [row]), (1,))
+        alone = _try_step(apply, x[[row]], take(state, [row]), (1,))
         if isinstance(alone, _Fault):
             raise ValueError(f"The step does not work for a batch of one. {alone.words}")
         if not _agree(tuple(alone), take(tuple(result), [row]), near):
@@ -154,9 +154,9 @@ def _takes_double(step: Any, rowwise: bool, x: Tensor, state: State, result: Any
         return leaf.double() if leaf.is_floating_point() else leaf
 
     wide = bare_copy("The step", step).double() if isinstance(step, nn.Module) else step
-    found = _attempt(over_rows(wide) if rowwise else wide, double(x), map_leaves(double, state), (len(x),))
+    found = _try_step(over_rows(wide) if rowwise else wide, double(x), map_leaves(double, state), (len(x),))
     fits = not isinstance(found, _Fault) and found[0].dtype == torch.float64
-    fits = fits and _agree(tuple(result), tuple(found), _rounding(state))
+    fits = fits and _agree(tuple(result), tuple(found), _tolerance(state))
     if isinstance(step, nn.Module) and not fits:
         raise ValueError(
             f"The step ({type(step).__name__}) does not work after .double(): it keeps or makes tensors of a fixed "
@@ -202,7 +202,7 @@ def over_rows(step: Step) -> Step:
     return apply
 
 
-def _row(tree: State, row: int) -> State:
+def _single_row(tree: State, row: int) -> State:
     """One row of a state, without the batch."""
     return map_leaves(lambda leaf: leaf[row], tree)
 
@@ -218,7 +218,7 @@ def _agree(one: Any, other: Any, tolerance: float) -> bool:
     return all(torch.allclose(a.double(), b.double(), tolerance, tolerance, equal_nan=True) for a, b in pairs)
 
 
-def _rounding(tree: Any) -> float:
+def _tolerance(tree: Any) -> float:
     """How far two ways of computing the same may differ in the dtype of a tree."""
     return float(torch.finfo(first_floating(leaves(tree)).dtype).eps ** 0.5)
 

@@ -10,16 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqdyn.cell import Cell
+from seqdyn.cell import Cell, outline
 from seqdyn.checks import check_count
-from seqdyn.codecs import Plain
+from seqdyn.codecs import Codec, Plain
+from seqdyn.facts import shown_by_facts
 from seqdyn.loops import rollout
 from seqdyn.state import State, detach, leaves, map_leaves, named_leaves
 
 Array = np.ndarray[Any, Any]
-Feed = Callable[[Array, Array | None], Array]
+ArrayFeed = Callable[[Array, Array | None], Array]
 
 
+@shown_by_facts
 class Stream:
     """A cell with its current state: y_t, h_t = f(x_t, h_{t-1}), one step a call.
 
@@ -46,7 +48,7 @@ class Stream:
     >>> stream.push([1.0]), stream.push([1.0])
     (array([0.5], dtype=float32), array([0.75], dtype=float32))
     >>> stream
-    <Stream of ExponentialMovingAverage: 1 input, 2 pushed, state h (1, 1)>
+    Stream(cell=ExponentialMovingAverage(1 → 1), inputs=1, steps=2, state=h (1, 1))
     """
 
     def __init__(
@@ -54,13 +56,13 @@ class Stream:
         cell: Cell,
         state: State | None = None,
         *,
-        codec: Any = None,
+        codec: Codec | Plain | None = None,
         lag: int = 0,
         flat: bool = False,
         first: Any = None,
     ):
         self.cell, self.lag, self.flat, self.first = cell, lag, flat, first
-        self.codec = _plain(cell) if codec is None else codec
+        self.codec: Any = _plain_codec(cell) if codec is None else codec
         self._like = cell.zeros(1)
         if state is None:
             self.reset()
@@ -78,8 +80,8 @@ class Stream:
         given = {name: (leaf.shape, leaf.dtype) for name, leaf in named_leaves(state)}
         if given != expected:
             raise ValueError(
-                f"The state has the leaves {_spoken(given)}, but a stream of {type(self.cell).__name__} needs "
-                f"{_spoken(expected)}: one row."
+                f"The state has the leaves {_leaf_types(given)}, but a stream of {type(self.cell).__name__} needs "
+                f"{_leaf_types(expected)}: one row."
             )
         if not all(bool(torch.isfinite(leaf).all()) for leaf in leaves(state) if leaf.is_floating_point()):
             raise ValueError("The state is NaN or infinite somewhere: no step leads out of that. Give a finite one.")
@@ -87,7 +89,7 @@ class Stream:
         self._last: Tensor | None = None
         self._pushed = 0
 
-    def push(self, x: Any) -> Any:
+    def push(self, x: Any) -> Array | Any:
         """Take one step.
 
         Parameters
@@ -142,8 +144,8 @@ class Stream:
         self,
         horizon: int,
         exogenous: Any = None,
-        feed: Feed | None = None,
-    ) -> Any:
+        feed: ArrayFeed | None = None,
+    ) -> Array:
         """Run on alone: every output becomes the next input. The stream itself stays where it is.
 
         The first value follows the answer to the last push, which is the first input of the run. So for a model that
@@ -184,7 +186,8 @@ class Stream:
         with torch.inference_mode():
             future = None if known is None else torch.as_tensor(known).unsqueeze(0)
             ahead = rollout(self.cell, self._state, horizon, last=self._last, feed=close, exogenous=future)
-            return self._answer(ahead.output)
+            found: Array = self._answer(ahead.output)
+            return found
 
     def fork(self) -> Stream:
         """An independent stream at the same place, over the same weights."""
@@ -197,15 +200,18 @@ class Stream:
             self.push(self.first)
             self._pushed = 0
 
-    def __repr__(self) -> str:
-        state = ", ".join(f"{name} {tuple(leaf.shape)}" for name, leaf in named_leaves(self._state)) or "nothing"
-        lag = f", answers {self.lag} steps late" if self.lag else ""
-        return (
-            f"<Stream of {_name(self.cell)}: {_inputs(self.codec.inputs.shape)}, {self._pushed} pushed, state {state}"
-            f"{lag}>"
-        )
+    def facts(self) -> dict[str, object]:
+        """What the stream shows of itself; ``steps`` counts those since its state was set."""
+        shape = self.codec.inputs.shape
+        facts: dict[str, object] = {
+            "cell": outline(self.cell),
+            "inputs": (shape[0] if len(shape) == 1 else shape) if shape else "tokens",
+            "steps": self._pushed,
+            "state": ", ".join(f"{name or 'state'} {tuple(leaf.shape)}" for name, leaf in named_leaves(self._state)),
+        }
+        return {**facts, "lag": self.lag} if self.lag else facts
 
-    def _answer(self, output: Tensor) -> Any:
+    def _answer(self, output: Tensor) -> Array | Any:
         """What users get of outputs (1, …, outputs)."""
         values = self.codec.targets.finish(self.codec.targets.decode(output)[0])
         return values[..., 0][()] if self.flat else values
@@ -215,7 +221,7 @@ class Stream:
             raise ValueError("There is no answer yet: push a step first.")
         return self._last
 
-    def _check_feed(self, join: Feed, known: Array | None, horizon: int) -> None:
+    def _check_feed(self, join: ArrayFeed, known: Array | None, horizon: int) -> None:
         assert self._last is not None
         if known is not None and (known.ndim != 2 or not len(known)):
             raise ValueError(f"exogenous has shape {known.shape}, expected ({horizon}, features): one row a step.")
@@ -231,24 +237,11 @@ def _join(y: Array, exogenous: Array | None) -> Array:
     return y if exogenous is None else np.concatenate([y, exogenous])
 
 
-def _plain(cell: Cell) -> Plain:
+def _plain_codec(cell: Cell) -> Plain:
     if cell.input_shape is None:
         raise ValueError(f"{type(cell).__name__} takes a tree: a stream of it needs a codec, to read it by.")
     return Plain(cell.input_shape)
 
 
-def _inputs(shape: tuple[int, ...]) -> str:
-    """What comes in at a step, in words."""
-    if len(shape) == 1:
-        return f"{shape[0]} input{'' if shape[0] == 1 else 's'}"
-    return f"inputs {shape}" if shape else "tokens"
-
-
-def _name(cell: Cell) -> str:
-    """The name of a cell, with the one inside a wrapper."""
-    inner = getattr(cell, "cell", None)
-    return f"{type(cell).__name__}({_name(inner)})" if isinstance(inner, Cell) else type(cell).__name__
-
-
-def _spoken(leaves: dict[str, Any]) -> str:
+def _leaf_types(leaves: dict[str, Any]) -> str:
     return ", ".join(f"{name or 'state'} {tuple(shape)} {dtype}" for name, (shape, dtype) in leaves.items())

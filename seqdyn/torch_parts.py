@@ -21,7 +21,7 @@ from seqdyn.initial_state import Started
 from seqdyn.row_modules import Encoded, Headed
 from seqdyn.torch_modules import bare_copy, copy_sum, layers_of
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+ACTIVATION_MODULES: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
     "sigmoid": nn.Sigmoid,
@@ -86,33 +86,33 @@ def to_torch(cell: Cell) -> TorchParts:
     """
     if not isinstance(cell, Cell):
         raise TypeError(f"to_torch takes a Cell, got {type(cell).__name__}.")
-    steps = _in_order(cell)
+    steps = _layers_in_order(cell)
     places = [place for place, part in enumerate(steps) if isinstance(part, Cell)]
     if not places:
         raise ValueError(f"{type(cell).__name__} holds no recurrence, of which torch has a module.")
     first, last = places[0], places[-1]
     recurrent = _module_of(steps[first : last + 1])
-    parts = TorchParts(recurrent, _joined(steps[last + 1 :]), _joined(steps[:first]))
+    parts = TorchParts(recurrent, _sequential(steps[last + 1 :]), _sequential(steps[:first]))
     for part in filter(None, parts):
         part.train(cell.training)
     return parts
 
 
-def _in_order(cell: Any) -> list[Any]:
+def _layers_in_order(cell: Any) -> list[Any]:
     """What happens in one step, one thing after the other: recurrences, and modules that work row by row."""
     kind = type(cell)
     if kind is Stack:
-        return [part for layer in cell.layers for part in _in_order(layer)]
+        return [part for layer in cell.layers for part in _layers_in_order(layer)]
     if kind is Identity:
         return []
     if kind is Readout and not cell.skip:
-        return [*_in_order(cell.cell), *_affine(cell.affine, cell.activation)]
+        return [*_layers_in_order(cell.cell), *_affine(cell.affine, cell.activation)]
     if kind is Headed:
-        return [*_in_order(cell.cell), bare_copy("The head", cell.head)]
+        return [*_layers_in_order(cell.cell), bare_copy("The head", cell.head)]
     if kind is Embedding and cell.tied is None:
-        return [_embedding(cell), *_in_order(cell.cell)]
+        return [_embedding(cell), *_layers_in_order(cell.cell)]
     if kind is Encoded:
-        return [bare_copy("The encoder", cell.encoder), *_in_order(cell.cell)]
+        return [bare_copy("The encoder", cell.encoder), *_layers_in_order(cell.cell)]
     if kind is Elman:
         return [cell, *(_affine(cell.affine, cell.output_activation) if cell.affine is not None else ())]
     if kind in (LSTM, GRU):
@@ -134,7 +134,7 @@ def _because(cell: Any) -> str:
     return ""
 
 
-def _joined(modules: list[nn.Module]) -> nn.Module | None:
+def _sequential(modules: list[nn.Module]) -> nn.Module | None:
     """Modules one after the other."""
     return (modules[0] if len(modules) == 1 else nn.Sequential(*modules)) if modules else None
 
@@ -213,7 +213,7 @@ def _affine(affine: Affine, activation: str) -> list[nn.Module]:
     copy_sum(linear.weight, [affine.weight])
     if bias:
         copy_sum(linear.bias, [affine.bias])
-    return [linear, *(ACTIVATIONS[activation]() for _ in range(activation != "identity"))]
+    return [linear, *(ACTIVATION_MODULES[activation]() for _ in range(activation != "identity"))]
 
 
 def _embedding(cell: Embedding) -> nn.Module:

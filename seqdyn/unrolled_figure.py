@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def plot_unrolled(cell: Any, steps: int = 3, *, x: Any = None) -> Figure:
-    """Draw a cell folded, y_t, h_t = f(x_t, h_{t-1}), and unrolled in time, with the shapes of all that flows.
+    """Draw a cell folded, y_t, h_t = f(x_t, h_{t-1}), and unrolled in time, with the shapes of x, h and y.
 
-    The shapes are those of one step that is really run, on zeros; it changes nothing in the model.
+    The shapes come from one step that is run on zeros; the model is not changed.
 
     Parameters
     ----------
     cell : Cell
-        The layers of a stack, and a readout, are drawn on top of each other.
+        The cell to draw; the layers of a stack, and a readout, are drawn on top of each other.
     steps : int, at least 1
-        How many steps to unroll.
+        How many steps are drawn.
     x : Tensor, shape (1, *inputs), or a tree of such, optional
-        The input of one step, for cells that take other inputs than ``(batch, input_size)``.
+        The input of one step, for cells with other inputs than ``(batch, input_size)``.
 
     Returns
     -------
@@ -55,11 +55,11 @@ def plot_unrolled(cell: Any, steps: int = 3, *, x: Any = None) -> Figure:
         return _Drawing(anatomy, steps).draw()
 
 
-# --- what is drawn of a cell ------------------------------------------------------------------------------------------
+# --- the parts of a cell ----------------------------------------------------------------------------------------------
 
 
 class _Row(NamedTuple):
-    """One box: its title, the leaves of its state and their shapes, and the shapes of its outputs."""
+    """One box: its title, the shapes of the leaves of its state by name, and the shapes of its outputs."""
 
     title: str
     state: dict[str, str]
@@ -75,7 +75,7 @@ class _Anatomy:
 
 
 def _dissect(cell: Any, x: Any) -> _Anatomy:
-    """Run one step, layer by layer, and keep the shapes."""
+    """Run one step, layer by layer, and keep all shapes."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         state = cell.initial_state(1)
         if x is not None:
@@ -86,8 +86,8 @@ def _dissect(cell: Any, x: Any) -> _Anatomy:
                 rows, output = _boxes_of(cell, x, state)
             except Exception as error:
                 raise ValueError(
-                    f"{type(cell).__name__} takes no step on zeros ({error}): give plot_unrolled the input of one step "
-                    "as x."
+                    f"{type(cell).__name__} cannot take a step on zeros ({error}): give plot_unrolled the input of one "
+                    "step as x."
                 ) from error
     inputs = [_shape(leaf) for leaf in leaves(x) if leaf[0].numel()]
     count = sum(parameter.numel() for parameter in cell.parameters())
@@ -95,7 +95,7 @@ def _dissect(cell: Any, x: Any) -> _Anatomy:
 
 
 def _boxes_of(cell: Any, x: Any, state: Any) -> tuple[list[_Row], Any]:
-    """A row for every part of a composite cell, from input to output, and the output."""
+    """A row for every part of a composite cell, from input to output; and its output."""
     layers, inner = getattr(cell, "layers", None), getattr(cell, "cell", None)
     if layers is not None and type(state) is tuple and len(layers) == len(state) and all(map(_is_cell, layers)):
         rows: list[_Row] = []
@@ -128,14 +128,14 @@ def _shape(leaf: Tensor) -> str:
     return f"({', '.join(['batch', *map(str, leaf.shape[1:])])})"
 
 
-# --- how it is drawn --------------------------------------------------------------------------------------------------
+# --- the drawing ------------------------------------------------------------------------------------------------------
 
-# In inches: an arrow upwards, from one parallel arrow to the next, the width of a loop, from one line to the next.
+# In inches: the height of an upward arrow, the distance of parallel arrows, the width of a loop, the line spacing.
 _RISE, _SPREAD, _LOOP, _LINE = 0.5, 0.26, 0.42, 0.19
 
 
 class _Drawing:
-    """Boxes and arrows on a page whose unit is the inch."""
+    """Boxes and arrows on a page measured in inches."""
 
     def __init__(self, anatomy: _Anatomy, steps: int):
         self.anatomy, self.steps = anatomy, steps
@@ -178,7 +178,7 @@ class _Drawing:
         return page
 
     def _fold(self, centre: float) -> None:
-        """One column, in which the state comes back."""
+        """Draw one column, with a loop for the state."""
         anatomy = self.anatomy
         for index, row in enumerate(self.rows):
             self._box(centre, index, row)
@@ -195,7 +195,7 @@ class _Drawing:
         self._text(centre, self._bottom(len(self.rows)) + 0.14, f"$y_t$  {', '.join(anatomy.outputs)}", size=9)
 
     def _column(self, centre: float, step: int) -> None:
-        """The same step at time t + step."""
+        """Draw the step at time t + step."""
         for index, row in enumerate(self.rows):
             self._box(centre, index, row)
             self._memory(centre - self.box / 2 - self.gap, index, row, step - 1)
@@ -211,7 +211,7 @@ class _Drawing:
         self._text(centre, self._bottom(len(self.rows)) + 0.14, _at_time("y", step))
 
     def _memory(self, start: float, index: int, row: _Row, step: int) -> None:
-        """The arrows that carry a row's state from one step to the next, one a leaf."""
+        """Draw the arrows of the state of a row from one step to the next, one for each leaf."""
         names = _lanes(row)
         for lane, name in enumerate(names):
             y = self._centre(index) + _SPREAD * ((len(names) - 1) / 2 - lane) - 0.06
@@ -246,7 +246,7 @@ class _Drawing:
         self._text(centre, self._centre(index), row.title)
 
     def _rise(self, centre: float, index: int) -> None:
-        """The arrow up to the box of this index, or out of the last one."""
+        """Draw the arrow into the box of this index, or out of the last box."""
         self._arrow((centre, self._bottom(index) - _RISE), (centre, self._bottom(index)))
 
     def _arrow(self, *ends: tuple[float, float], path: Any = None, colour: str = "data", width: float = 1.4) -> None:
@@ -265,7 +265,7 @@ class _Drawing:
         self.axes.text(x, y, text, color=PALETTE[colour], fontsize=size, ha=ha, va="center")
 
     def _bottom(self, index: int) -> float:
-        """Of a box; of the one above the last, it is the end of the last arrow."""
+        """The bottom of a box; after the last box, the end of the last arrow."""
         return (0.75 + _RISE if self.anatomy.inputs else 0.55) + sum(self.heights[:index]) + index * _RISE
 
     def _centre(self, index: int) -> float:
@@ -273,12 +273,12 @@ class _Drawing:
 
 
 def _lanes(row: _Row) -> list[str]:
-    """The names beside a row's arrows in time; many leaves share one arrow."""
+    """The names at the arrows of a row; more than three leaves share one arrow."""
     return list(row.state) if len(row.state) <= 3 else ["state"]
 
 
 def _state_lines(row: _Row) -> list[str]:
-    """The leaves of a row's state with their shapes, at most six lines of them."""
+    """The leaves of the state of a row with their shapes, in at most six lines."""
     lines = [f"{name} {shape}" for name, shape in row.state.items()]
     return lines if len(lines) <= 6 else [*lines[:5], f"and {len(lines) - 5} more"]
 
@@ -291,7 +291,7 @@ def _at_time(name: str, step: int) -> str:
 
 
 def _width(text: str, size: float) -> float:
-    """Of a text, in inches."""
+    """The width of a text, in inches."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 

@@ -19,7 +19,7 @@ from seqdyn.cells.gru import GRU
 from seqdyn.composition import Embedding, Readout, Stack
 from seqdyn.data.text import Vocabulary
 from seqdyn.decoding import Beam, Chance, Draw, Drawn, Hypothesis, hypotheses
-from seqdyn.decoding_strategy import DecodingStrategy, drawn
+from seqdyn.decoding_strategy import DecodingStrategy, draw_symbol
 from seqdyn.files import load, save
 from seqdyn.loops import rollout, scan
 from seqdyn.state import take
@@ -75,7 +75,7 @@ def test_the_distribution_is_that_of_its_definition(strategy: DecodingStrategy) 
     np.testing.assert_allclose(found.exp(), q, atol=1e-12)
     count = 100_000
     uniform = torch.rand(count, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    shares = torch.bincount(drawn(found.expand(count, -1), uniform), minlength=len(q)).numpy() / count
+    shares = torch.bincount(draw_symbol(found.expand(count, -1), uniform), minlength=len(q)).numpy() / count
     assert (np.abs(shares - q) <= 4 * np.sqrt(q * (1 - q) / count) + 1e-12).all()
 
 
@@ -101,7 +101,7 @@ def test_what_is_impossible_is_never_drawn(uniform: float) -> None:
     """Nor at the borders of its neighbours."""
     log_q = torch.tensor([-math.inf, 0.25, -math.inf, 0.75, -math.inf])
     log_q[[1, 3]] = log_q[[1, 3]].log()
-    symbol = int(drawn(log_q, torch.tensor(uniform, dtype=torch.float64)))
+    symbol = int(draw_symbol(log_q, torch.tensor(uniform, dtype=torch.float64)))
     assert symbol == (1 if uniform < 0.25 else 3)
 
 

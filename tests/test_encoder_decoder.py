@@ -21,13 +21,12 @@ from seqdyn.encoder import Encoder
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.loops import rollout, scan
 from seqdyn.scores import Attention, attention_of
-from seqdyn.sentences import Sentence, SentencePredictor, beside
+from seqdyn.sentences import Sentence, SentencePredictor, padded_rows
 from seqdyn.state import hold
 from seqdyn.teacher_forcing import TeacherForcing
 from seqdyn.training.batches import Batch, Padded, Rows
-from seqdyn.training.pairs import Pairs
-from seqdyn.training.pairs import Forced, shift_right
 from seqdyn.training.heads import CrossEntropy
+from seqdyn.training.pairs import Forced, Pairs, shift_right
 
 SYMBOLS = Vocabulary(("a", "b", "c"), marks=("end",))  # 4, the fifth token is the beginning
 KINDS = ["additive", "dot", "general", "scaled_dot", "multi_head", "hard", "feeding", "layers", None]
@@ -64,7 +63,7 @@ def predictor(kind: str | None, longest: int = 5) -> SentencePredictor:
 def test_every_parameter_gets_a_gradient(kind: str | None) -> None:
     """Also those that make the memory, and the start."""
     model = network(kind)
-    x, mask = beside(SOURCES)
+    x, mask = padded_rows(SOURCES)
     scores = model.forced(x, mask, torch.tensor([[4, 1, 2]] * 4))
     torch.log_softmax(scores, -1)[..., 1].sum().backward()
     for name, parameter in model.named_parameters():
@@ -79,7 +78,7 @@ def test_every_parameter_gets_a_gradient(kind: str | None) -> None:
 def test_the_fused_pass_is_the_rollout_on_its_own_symbols(kind: str | None) -> None:
     """The likeliest symbols step by step, forced, give the same scores; and so does a beam of width 1."""
     model = network(kind)
-    padded = beside(SOURCES)
+    padded = padded_rows(SOURCES)
     memory, state = model.encode(padded.value, padded.mask)
     run = rollout(
         model.decoder, state, 5,
@@ -106,11 +105,11 @@ def test_a_beam_that_covers_everything_is_exhaustive(kind: str | None, alpha: fl
     """Of all sentences of up to three symbols and an end it finds the best; their ln p is that of forcing them."""
     own = predictor(kind, longest=4)
     ended = [(*row, 0) for n in range(4) for row in itertools.product([1, 2, 3], repeat=n)]
-    source = beside(SOURCES[:1] * len(ended))
+    source = padded_rows(SOURCES[:1] * len(ended))
     log_p = own.log_probabilities(source, [torch.tensor(row) for row in ended])
     scores = {row: float(p.sum()) / ((5 + len(row)) / 6) ** alpha for row, p in zip(ended, log_p, strict=True)}
     best = sorted(ended, key=scores.__getitem__, reverse=True)
-    found = [one for one in own.search(beside(SOURCES[:1]), 4**4, alpha)[0] if one.ended]
+    found = [one for one in own.search(padded_rows(SOURCES[:1]), 4**4, alpha)[0] if one.ended]
     assert [one.symbols for one in found] == best
     for one in found:
         assert one.score == pytest.approx(scores[one.symbols], abs=1e-9)
@@ -122,10 +121,10 @@ def test_a_padded_batch_is_each_sentence_alone(kind: str | None) -> None:
     """Searches with their scores, ln p, and weights."""
     own = predictor(kind)
     targets = [torch.tensor(row) for row in ([1, 2, 0], [0], [3, 3, 3, 1, 0], [2, 0])]
-    together = (own.search(beside(SOURCES), 3, 0.6, 0.2), own.log_probabilities(beside(SOURCES), targets))
-    weights = own.weights(beside(SOURCES), targets)
+    together = (own.search(padded_rows(SOURCES), 3, 0.6, 0.2), own.log_probabilities(padded_rows(SOURCES), targets))
+    weights = own.weights(padded_rows(SOURCES), targets)
     for number, source in enumerate(SOURCES):
-        alone = beside([source])
+        alone = padded_rows([source])
         one = own.search(alone, 3, 0.6, 0.2)[0]
         assert [found.symbols for found in one] == [found.symbols for found in together[0][number]]
         assert [found.score for found in one] == pytest.approx([found.score for found in together[0][number]])
@@ -140,7 +139,7 @@ def test_a_padded_batch_is_each_sentence_alone(kind: str | None) -> None:
 def test_the_winner_attended_to_what_forcing_its_words_attends_to(kind: str) -> None:
     """The weights along its beam, step by step, are those of one forced pass."""
     own = predictor(kind)
-    best = own.search(beside(SOURCES[:1]), 3)[0][0]
+    best = own.search(padded_rows(SOURCES[:1]), 3)[0][0]
     memory, state = own.network.encode(SOURCES[:1][0][None])
     seen, rows = [4, *best.symbols[:-1]], []
     for token in seen:
@@ -148,19 +147,19 @@ def test_the_winner_attended_to_what_forcing_its_words_attends_to(kind: str) -> 
         output, after = own.network.decoder(x, state)
         rows.append(own.network.decoder.gates(x, state, output, after)["attention"][0])
         state = after
-    (forced,) = own.weights(beside(SOURCES[:1]), [torch.tensor(best.symbols)])
+    (forced,) = own.weights(padded_rows(SOURCES[:1]), [torch.tensor(best.symbols)])
     np.testing.assert_allclose(forced, torch.stack(rows).detach().numpy(), atol=1e-12)
 
 
 def test_the_coverage_penalty_orders_what_was_found() -> None:
     """β Σ ln min(Σ α, 1) is added to every score, and the best comes first."""
     own = predictor("general")
-    plain, covered = own.search(beside(SOURCES), 4), own.search(beside(SOURCES), 4, coverage_penalty=2.0)
+    plain, covered = own.search(padded_rows(SOURCES), 4), own.search(padded_rows(SOURCES), 4, coverage_penalty=2.0)
     moved = 0
     for number, (before, after) in enumerate(zip(plain, covered, strict=True)):
         expected: dict[tuple[int, ...], float] = {}
         for one in before:
-            (alpha,) = own.weights(beside([SOURCES[number]]), [torch.tensor(one.symbols)])
+            (alpha,) = own.weights(padded_rows([SOURCES[number]]), [torch.tensor(one.symbols)])
             expected[one.symbols] = one.score + 2.0 * float(np.log(np.minimum(alpha.sum(0), 1.0)).sum())
         assert {one.symbols: one.score for one in after} == pytest.approx(expected)
         ended = [one.score for one in after if one.ended]
@@ -171,7 +170,7 @@ def test_the_coverage_penalty_orders_what_was_found() -> None:
 
 def test_sentences_as_they_are_kept() -> None:
     """Text without its mark, and ln p as the sum of those of its symbols."""
-    found: Sentence = predictor("general").search(beside(SOURCES), 2)[0][0]
+    found: Sentence = predictor("general").search(padded_rows(SOURCES), 2)[0][0]
     assert found.text == "".join(SYMBOLS.labels[k] for k in found.symbols if k)
     assert found.log_probability == pytest.approx(sum(found.log_probabilities))
 

@@ -13,7 +13,7 @@ from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU, GRUState
 from seqdyn.cells.lstm import LSTM, LSTMState
 from seqdyn.composition import Stack
-from seqdyn.initial_state import Given, Learned, Random, Started, Warmup, Zero, as_strategy, drawing
+from seqdyn.initial_state import Given, Learned, Random, Started, Warmup, Zero, as_initial_state, drawing
 from seqdyn.loops import scan
 from seqdyn.state import flatten, leaves
 from tests.laws.laws import close
@@ -217,13 +217,13 @@ def test_warmup_forgets_its_start() -> None:
 )
 def test_names_of_strategies(name: str, strategy: Any) -> None:
     """The four names, and strategies as they are."""
-    assert as_strategy(name) == strategy
-    assert as_strategy(strategy) is strategy
+    assert as_initial_state(name) == strategy
+    assert as_initial_state(strategy) is strategy
 
 
 def test_a_state_is_a_strategy() -> None:
     """A State means: start there."""
-    strategy = as_strategy(GRUState(torch.ones(1, 4)))
+    strategy = as_initial_state(GRUState(torch.ones(1, 4)))
     assert isinstance(strategy, Given)
     assert (strategy(GRU(3, 4)).initial_state(2).h == 1).all()
 
@@ -232,11 +232,11 @@ def test_a_state_is_a_strategy() -> None:
 def test_unknown_names(value: str) -> None:
     """The names that are known are listed."""
     with pytest.raises(ValueError, match=f"'zero', 'random', 'learned', 'warmup' or a State, got {value!r}"):
-        as_strategy(value)
+        as_initial_state(value)
 
 
 @pytest.mark.parametrize("value", [None, 3, 0.5, (), object()], ids=lambda value: type(value).__name__)
 def test_what_is_no_strategy(value: Any) -> None:
     """Neither name, strategy nor State: the message lists what is, and names the type that came."""
     with pytest.raises(TypeError, match=f"initial_state must be one of 'zero'.*State.*got {type(value).__name__}"):
-        as_strategy(value)
+        as_initial_state(value)

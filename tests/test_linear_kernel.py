@@ -70,9 +70,9 @@ SIZES = [  # batch, inputs, hidden, outputs
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 64 steps, and blocks for nearly everything."""
-    monkeypatch.setattr(linear, "CHUNK", 1)
+    monkeypatch.setattr(linear, "CHUNK_STEPS", 1)
     monkeypatch.setattr(linear, "LOOP", 0)
-    monkeypatch.setattr(linear, "FEW", 0)
+    monkeypatch.setattr(linear, "BLOCK_OVERHEAD", 0)
     monkeypatch.setattr(linear, "START", 2**40)
 
 

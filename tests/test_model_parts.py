@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from seqdyn.model_parts import attention_in, how_to_convert, left_out, parts_of
-from seqdyn.row_modules import Widths, widths
+from seqdyn.row_modules import Widths, layer_widths
 
 MODELS: dict[str, Any] = {
     "alone": (lambda: nn.Sequential(nn.GRU(3, 4)), "from_torch(model[0])"),
@@ -89,7 +89,7 @@ def test_parts_cover_the_model_once() -> None:
 )
 def test_widths(module: nn.Module, expected: Widths) -> None:
     """What the first and the last layer with weights tell, and None where they do not."""
-    assert widths(module) == expected
+    assert layer_widths(module) == expected
 
 
 def test_attention() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqdyn.data.text import Vocabulary
-from seqdyn.sentences import beside, read, spaced, written
+from seqdyn.sentences import padded_rows, sentence_numbers, sentence_text, spaced
 
 UNITS = ["character", "word", *(["subword"] if find_spec("tokenizers") else [])]
 
@@ -24,19 +24,19 @@ def test_a_sentence_comes_back(unit: str, text: str) -> None:
     if not expected:
         return
     vocabulary = Vocabulary.of_texts([spaced(text, unit)], unit, ("end",), 256 if unit == "subword" else None)
-    numbers = read(vocabulary, text)
-    assert written(vocabulary, [*numbers.tolist(), vocabulary.mark("end")]) == expected
+    numbers = sentence_numbers(vocabulary, text)
+    assert sentence_text(vocabulary, [*numbers.tolist(), vocabulary.mark("end")]) == expected
 
 
 def test_the_first_word_is_the_word_that_it_is_elsewhere() -> None:
     """One symbol, not two."""
     vocabulary = Vocabulary.of_texts([spaced(text, "word") for text in ("a dog", "the dog")], "word")
     assert vocabulary.symbols == (" a", " dog", " the")
-    assert read(vocabulary, "dog a").tolist() == [1, 0]
+    assert sentence_numbers(vocabulary, "dog a").tolist() == [1, 0]
 
 
 def test_side_by_side() -> None:
     """Padded behind, and marked."""
-    value, mask = beside([torch.tensor([1, 2, 3]), torch.tensor([4])])
+    value, mask = padded_rows([torch.tensor([1, 2, 3]), torch.tensor([4])])
     assert value.tolist()[0] == [1, 2, 3] and value[1, 0] == 4
     assert mask.tolist() == [[True, True, True], [True, False, False]]

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from seqdyn.affine import Affine
 from seqdyn.cell import Cell, apart, noisy
 from seqdyn.dropout import LayerNoise, check_share, dropout_mask
+from seqdyn.facts import shown_by_shape
 from seqdyn.loops import unroll
 from seqdyn.scores import Attentive, Reader, check_queries, read_once
 from seqdyn.state import State
 
 
+@shown_by_shape
 class AttentionState(NamedTuple):
     """``lower``: of the layer that asks; ``upper``: of those that see the answer, one a layer."""
 
@@ -164,6 +166,7 @@ class AttentionDecoder(Attentive):
         return [self.lower, *cast(list[Cell], list(self.upper))]
 
 
+@shown_by_shape
 class ContextInputState(NamedTuple):
     """``inner``: of the inner cell; ``query`` (batch, outputs): s_{t-1}, with which the next step asks."""
 
@@ -246,6 +249,7 @@ class ContextInput(Attentive):
         return None if mask is None and own is None else LayerNoise(mask, own)
 
 
+@shown_by_shape
 class InputFeedingState(NamedTuple):
     """``inner``: of the inner cell; ``last`` (batch, outputs): y_{t-1}."""
 

@@ -12,8 +12,10 @@ from torch import Tensor
 from seqdyn.affine import Affine
 from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_count
+from seqdyn.facts import shown_by_shape
 
 
+@shown_by_shape
 class DelayState(NamedTuple):
     """The shift register: ``past`` (batch, (delays − 1) · stride, inputs) holds x_{t-1}, x_{t-2}, …"""
 

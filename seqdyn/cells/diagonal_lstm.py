@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell
+from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.kernels.diagonal import diagonal_recurrence
 from seqdyn.loops import scan
 from seqdyn.rows import RowCell, Seen
 
 
+@shown_by_shape
 class DiagonalState(NamedTuple):
     """``h`` of the row above from left to right, ``back`` from right to left, (batch, width, hidden) each."""
 
@@ -30,6 +32,7 @@ class DiagonalState(NamedTuple):
     back: Tensor
 
 
+@shown_by_shape
 class LineState(NamedTuple):
     """``h`` and ``c``, (batch, …, hidden): the pixel before."""
 
@@ -101,7 +104,7 @@ class DiagonalLSTM(RowCell):
         """One pixel of a row, along one of both directions."""
         seen = torch.cat([left.h, above], 1)
         sums = x @ self.input_weight[direction] + seen @ self.state_weight[direction] + self.bias[direction]
-        after = _gated(sums, left.c)
+        after = _diagonal_memory(sums, left.c)
         return after.h, after
 
     def unroll(self, x: Tensor, state: DiagonalState, mask: Tensor | None = None) -> Any:
@@ -135,7 +138,7 @@ class _Leftward(Cell):
         return self.cell.line(x.x, x.above, state, 1)
 
 
-def _gated(sums: Tensor, before: Tensor) -> LineState:
+def _diagonal_memory(sums: Tensor, before: Tensor) -> LineState:
     """h and c from the four sums and the memory before."""
     hidden = before.shape[-1]
     i, f, o = torch.sigmoid(sums[..., : 3 * hidden]).chunk(3, -1)

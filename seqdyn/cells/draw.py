@@ -22,14 +22,16 @@ from torch.nn.functional import linear
 
 from seqdyn.affine import Affine
 from seqdyn.cell import Cell, Summing, apart, noisy
+from seqdyn.facts import shown_by_shape
 from seqdyn.glimpses import Read, Write
 from seqdyn.loops import walk
 from seqdyn.state import State, constant, hold, is_held
 
-BOUND = 5.0
+LARGEST_LOG_SCALE = 5.0
 """ln σ_t is 5 tanh(· / 5)."""
 
 
+@shown_by_shape
 class PainterState(NamedTuple):
     """``canvas`` (batch, channels, height, width), and the ``decoder``'s state."""
 
@@ -71,6 +73,7 @@ class Painter(Cell):
         return canvas, PainterState(canvas, decoder)
 
 
+@shown_by_shape
 class DRAWState(NamedTuple):
     """The ``encoder``'s state, what was ``heard`` (batch, hidden) of the decoder last, and the ``painter``'s state."""
 
@@ -150,7 +153,7 @@ class DRAWCell(Cell):
 
     def painted(self, h: Tensor, noise: Tensor | None, encoder: State, state: DRAWState) -> tuple[Latent, DRAWState]:
         """The rest of a step, from h^enc_t on."""
-        mean, log_scale = self.mean(h), BOUND * torch.tanh(self.log_scale(h) / BOUND)
+        mean, log_scale = self.mean(h), LARGEST_LOG_SCALE * torch.tanh(self.log_scale(h) / LARGEST_LOG_SCALE)
         z = mean if noise is None else mean + log_scale.exp() * noise
         heard, decoder = self.painter.decoder(z, state.painter.decoder)
         canvas = state.painter.canvas + self.painter.write(heard)

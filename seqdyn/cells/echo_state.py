@@ -12,10 +12,12 @@ from torch.nn.functional import embedding_bag, linear
 from seqdyn.affine import Affine
 from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_count
+from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.kernels.transforms import transformed
 
 
+@shown_by_shape
 class ReservoirState(NamedTuple):
     """``h`` (batch, hidden)."""
 

@@ -12,12 +12,14 @@ from seqdyn.activations import ACTIVATIONS, through
 from seqdyn.affine import Affine
 from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_choice
+from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 
-RECURRENT = ("tanh", "relu", "sigmoid")
+ELMAN_ACTIVATIONS = ("tanh", "relu", "sigmoid")
 """What σ_h may be."""
 
 
+@shown_by_shape
 class ElmanState(NamedTuple):
     """``h`` (batch, hidden)."""
 
@@ -73,7 +75,7 @@ class Elman(Cell):
     ):
         super().__init__(input_size, hidden_size, output_size)
         generator = own_generator(generator)
-        self.activation = check_choice("activation", activation, RECURRENT)
+        self.activation = check_choice("activation", activation, ELMAN_ACTIVATIONS)
         self.output_activation = check_choice("output_activation", output_activation, list(ACTIVATIONS))
         self.input_weight = nn.Parameter(torch.empty(hidden_size, input_size))
         self.recurrent_weight = nn.Parameter(torch.empty(hidden_size, hidden_size))

@@ -10,10 +10,12 @@ from torch.nn.functional import linear
 
 from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_choice
+from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.kernels.gru import gru_recurrence
 
 
+@shown_by_shape
 class GRUState(NamedTuple):
     """``h`` (batch, hidden)."""
 

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Block, Cell
+from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.kernels.linear import linear_recurrence
 
 
+@shown_by_shape
 class LinearState(NamedTuple):
     """``h`` (batch, hidden)."""
 

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from seqdyn.cell import Block, Summing
+from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 
 
+@shown_by_shape
 class LSTMState(NamedTuple):
     """``h`` (batch, hidden), what is read out, and ``c`` (batch, hidden), the memory behind the gates."""
 

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.checks import check_count
+from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.rows import RowCell
 
 
+@shown_by_shape
 class MaskedWindowState(NamedTuple):
     """``rows`` (batch, reach, width): the values of the last rows, oldest first."""
 

@@ -10,15 +10,18 @@ from torch import Tensor, nn
 
 from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_choice, check_count
+from seqdyn.facts import shown_by_shape
 from seqdyn.kernels.exponential import exponential_average
 
 
+@shown_by_shape
 class WindowState(NamedTuple):
     """The shift register: ``past`` (batch, window − 1, inputs) holds x_{t-1}, x_{t-2}, …"""
 
     past: Tensor
 
 
+@shown_by_shape
 class AverageState(NamedTuple):
     """``h`` (batch, inputs): the average so far."""
 

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from seqdyn.cell import Cell
 from seqdyn.checks import check_count
+from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.loops import unroll
 from seqdyn.rows import RowCell
 
 
+@shown_by_shape
 class RowState(NamedTuple):
     """``h`` and ``c``, (batch, width, hidden) each: the row above."""
 
@@ -87,7 +89,7 @@ class RowLSTM(RowCell):
 
     def step(self, projected: Tensor, state: RowState) -> tuple[Tensor, RowState]:
         """A row from K_is ⊛ x_r + b."""
-        h, c = _gated(projected + self._from_above(state.h), state.c)
+        h, c = _row_memory(projected + self._from_above(state.h), state.c)
         return h, RowState(h, c)
 
     def unroll(self, x: Tensor, state: RowState, mask: Tensor | None = None) -> Any:
@@ -102,7 +104,7 @@ class RowLSTM(RowCell):
 
     def pixel(self, x: Tensor, above: RowState, left: Tensor) -> tuple[Tensor, RowState, Tensor]:
         seen = torch.cat([left, x.unsqueeze(1)], 1)
-        h, c = _gated(seen.flatten(1) @ self.input_weight + self.bias + above.h, above.c)
+        h, c = _row_memory(seen.flatten(1) @ self.input_weight + self.bias + above.h, above.c)
         return h, RowState(h, c), seen[:, 1:]
 
     def below(self, x: Tensor, kept: RowState, state: RowState) -> RowState:
@@ -130,7 +132,7 @@ class _Projected(Cell):
         return self.cell.step(x, state)
 
 
-def _gated(sums: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+def _row_memory(sums: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
     """h and c from the four sums and the memory before."""
     i, f, g, o = sums.chunk(4, -1)
     c = torch.sigmoid(f) * before + torch.sigmoid(i) * torch.tanh(g)

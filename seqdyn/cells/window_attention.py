@@ -11,14 +11,16 @@ from torch import Tensor, nn
 from seqdyn.affine import Affine
 from seqdyn.cell import Cell
 from seqdyn.checks import check_count
+from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.scores import softmax_over, split_heads
 from seqdyn.state import steps
 
-STRETCH = 128
+STEPS_AT_ONCE = 128
 """Steps that are read at once at least, as one masked matrix."""
 
 
+@shown_by_shape
 class AttentionWindow(NamedTuple):
     """The past that is still seen, newest first: ``keys`` and ``values`` (batch, window − 1, size), and whether each
     was ever ``seen`` (batch, window − 1), 1 or 0."""
@@ -104,7 +106,7 @@ class WindowAttention(Cell):
         """Stretch by stretch, each a matrix of scores of which a band counts."""
         if mask is not None:
             return NotImplemented
-        time, stretch, outputs = x.shape[1], max(STRETCH, self.window), []
+        time, stretch, outputs = x.shape[1], max(STEPS_AT_ONCE, self.window), []
         for start, stop in pairwise([*range(0, time, stretch), time]):
             output, state = self._banded(steps(x, start, stop), state)
             outputs.append(output)

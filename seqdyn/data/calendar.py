@@ -68,7 +68,7 @@ def calendar_names(choice: Any, season_length: int, freq: Any, kind: str) -> tup
     if isinstance(choice, str) and choice != "auto":
         choice = (choice,)
     if choice == "auto":
-        return _automatic(freq, kind)
+        return _fitting_cycles(freq, kind)
     unknown = [name for name in choice if name not in CYCLES]
     if unknown:
         raise ValueError(f"calendar features are {', '.join(map(repr, CYCLES))} or 'auto', got {unknown[0]!r}.")
@@ -99,7 +99,7 @@ def calendar_features(stamps: pd.Index, names: Sequence[str]) -> Array:
     return np.stack(waves, axis=1)
 
 
-def _automatic(freq: Any, kind: str) -> tuple[str, ...]:
+def _fitting_cycles(freq: Any, kind: str) -> tuple[str, ...]:
     """The cycles longer than a step and not longer than a year."""
     if kind in ("integer", "float"):
         return ()

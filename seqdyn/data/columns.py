@@ -10,11 +10,11 @@ import pandas as pd
 
 Array = np.ndarray[Any, Any]
 
-MOST = 100
+MOST_CATEGORIES = 100
 """Values that a covariate may have before it counts as free text."""
 
 
-def as_numbers(column: pd.Series, name: str) -> Array:
+def column_as_numbers(column: pd.Series, name: str) -> Array:
     """A column of real numbers or truth values as float64, NaN where missing; decimals are numbers, too.
 
     Parameters
@@ -35,7 +35,7 @@ def as_numbers(column: pd.Series, name: str) -> Array:
     Examples
     --------
     >>> import pandas as pd
-    >>> as_numbers(pd.Series([1, None, 3], dtype="Int64"), "df")
+    >>> column_as_numbers(pd.Series([1, None, 3], dtype="Int64"), "df")
     array([ 1., nan,  3.])
     """
     if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "decimal":
@@ -101,7 +101,7 @@ def categories_of(table: pd.DataFrame, columns: Sequence[str], name: str) -> dic
     >>> categories_of(pd.DataFrame({"day": ["work", "holiday", "work"], "price": 1.0}), ["day", "price"], "df")
     {'day': ('holiday', 'work')}
     """
-    return {column: _values(table[column], name) for column in columns if is_category(table[column])}
+    return {column: _category_values(table[column], name) for column in columns if is_category(table[column])}
 
 
 def encoded(column: pd.Series, values: tuple[Any, ...]) -> tuple[Array, int]:
@@ -159,24 +159,24 @@ def column_names(columns: Sequence[str], categories: Mapping[str, tuple[Any, ...
     )
 
 
-def _values(column: pd.Series, name: str) -> tuple[Any, ...]:
+def _category_values(column: pd.Series, name: str) -> tuple[Any, ...]:
     """The values of a category, each as Python's own type."""
     found = [value.item() if isinstance(value, np.generic) else value for value in column.dropna().unique().tolist()]
     text = not isinstance(column.dtype, pd.CategoricalDtype) and not str(column.dtype).startswith("dictionary")
-    if text and found and all(isinstance(value, str) and _is_number(value) for value in found):
+    if text and found and all(isinstance(value, str) and _reads_as_number(value) for value in found):
         raise ValueError(
             f"Column {column.name!r} of {name} has numbers written as text, such as {found[0]!r}: make them numbers "
             "with pandas.to_numeric, or, if they are codes, categories with astype('category')."
         )
-    if len(found) > MOST:
+    if len(found) > MOST_CATEGORIES:
         raise ValueError(
             f"Column {column.name!r} of {name} has {len(found)} different values, such as {found[0]!r}; a category may "
-            f"have up to {MOST}: group the rare ones, or leave the column out."
+            f"have up to {MOST_CATEGORIES}: group the rare ones, or leave the column out."
         )
     return tuple(sorted(found, key=str))
 
 
-def _is_number(text: str) -> bool:
+def _reads_as_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:

@@ -43,13 +43,13 @@ def as_pandas(data: Any, name: str = "df") -> Any:
     if frame is None:
         _check_eager(data, name)
         return data
-    return pd.DataFrame({column: _values(frame[column], name) for column in frame.columns})
+    return pd.DataFrame({column: _column_as_pandas(frame[column], name) for column in frame.columns})
 
 
 def dtypes_of(data: Any) -> dict[str, Dtype]:
     """The types of the columns of a frame of another library, as plain values."""
     frame = _narwhal(data)
-    return {} if frame is None else {name: _described(dtype) for name, dtype in frame.schema.items()}
+    return {} if frame is None else {name: _dtype_as_values(dtype) for name, dtype in frame.schema.items()}
 
 
 def as_container(frame: pd.DataFrame, container: str, dtypes: dict[str, Dtype]) -> Any:
@@ -65,7 +65,7 @@ def as_container(frame: pd.DataFrame, container: str, dtypes: dict[str, Dtype]) 
         As :func:`dtypes_of` gives them.
     """
     backend = nw.Implementation.from_string(container)
-    made = nw.from_dict({str(name): _plain(frame[name]) for name in frame.columns}, backend=backend)  # type: ignore[arg-type]
+    made = nw.from_dict({str(name): _column_as_array(frame[name]) for name in frame.columns}, backend=backend)  # type: ignore[arg-type]
     for name, (kind, arguments) in dtypes.items():
         if name in made.columns:
             made = made.with_columns(_cast(made, name, kind, arguments))
@@ -92,7 +92,7 @@ def _check_eager(data: Any, name: str) -> None:
         )
 
 
-def _values(column: Any, name: str) -> Any:
+def _column_as_pandas(column: Any, name: str) -> Any:
     """A column as pandas holds it."""
     dtype = column.dtype
     if isinstance(dtype, nw.Datetime) and dtype.time_zone is not None:
@@ -108,16 +108,16 @@ def _values(column: Any, name: str) -> Any:
     return column.to_numpy()
 
 
-def _described(dtype: Any) -> Dtype:
+def _dtype_as_values(dtype: Any) -> Dtype:
     if isinstance(dtype, nw.Datetime):
         return "Datetime", {"time_unit": dtype.time_unit, "time_zone": dtype.time_zone}
     return type(dtype).__name__, {"categories": list(dtype.categories)} if isinstance(dtype, nw.Enum) else {}
 
 
-def _plain(column: pd.Series) -> Any:
+def _column_as_array(column: pd.Series) -> Any:
     """A column as an array that every library takes; instants in UTC."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return _plain(column.dt.tz_convert("UTC").dt.tz_localize(None))
+        return _column_as_array(column.dt.tz_convert("UTC").dt.tz_localize(None))
     if isinstance(column.dtype, np.dtype) and column.dtype.kind == "M":
         return column.dt.as_unit("us" if column.dt.unit == "s" else column.dt.unit).to_numpy()
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iufb":

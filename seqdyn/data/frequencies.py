@@ -15,7 +15,7 @@ DAY = 86_400 * 10**9
 """Nanoseconds."""
 
 
-def candidates(stamps: pd.DatetimeIndex) -> Iterator[Any]:
+def candidate_frequencies(stamps: pd.DatetimeIndex) -> Iterator[Any]:
     """Frequencies to try, none so fine that the stamps would be irregular on it.
 
     What pandas finds in all of the stamps; then what it finds in stretches of them and what days of the month say, the
@@ -34,18 +34,20 @@ def candidates(stamps: pd.DatetimeIndex) -> Iterator[Any]:
     Examples
     --------
     >>> import pandas as pd
-    >>> next(candidates(pd.to_datetime(["2024-07-15", "2024-08-15", "2024-09-15"])))
+    >>> next(candidate_frequencies(pd.to_datetime(["2024-07-15", "2024-08-15", "2024-09-15"])))
     <DateOffset: day=15, months=1>
     """
     if len(stamps) >= 3:
-        yield from (freq for freq in _ordered(stamps) if fits_memory(stamps, freq))
+        yield from (freq for freq in _coarsest_first(stamps) if fits_memory(stamps, freq))
 
 
-def _ordered(stamps: pd.DatetimeIndex) -> Iterator[Any]:
+def _coarsest_first(stamps: pd.DatetimeIndex) -> Iterator[Any]:
     whole, months = _inferred(stamps), _of_months(stamps)
     if whole is not None and not (months and unit_of(whole)[0] == "D"):  # three 15ths may lie 31 days apart
         yield whole
-    found = {freq for width in (5, 3) for part in _stretches(stamps, width) if (freq := _inferred(part)) is not None}
+    found = {
+        freq for width in (5, 3) for part in _runs_of_stamps(stamps, width) if (freq := _inferred(part)) is not None
+    }
     if months:
         found = {freq for freq in found if unit_of(freq)[0] != "D"}
     start = stamps[0].tz_localize(None)
@@ -68,7 +70,7 @@ def _inferred(stamps: pd.DatetimeIndex) -> str | None:
     return None if found is None else str(getattr(found, "freqstr", found))
 
 
-def _stretches(stamps: pd.DatetimeIndex, width: int) -> list[pd.DatetimeIndex]:
+def _runs_of_stamps(stamps: pd.DatetimeIndex, width: int) -> list[pd.DatetimeIndex]:
     """Up to 200 runs of neighbouring stamps, spread over all of them."""
     width = min(width, len(stamps))
     places = np.unique(np.linspace(0, len(stamps) - width, 200).astype(int))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seqdyn.data.frequencies import candidates, fits_memory
+from seqdyn.data.frequencies import candidate_frequencies, fits_memory
 from seqdyn.data.labels import counted, quoted
 from seqdyn.data.offsets import anchored, offset_of, season_of, spelled
 
@@ -128,7 +128,7 @@ def grid_of(stamps: pd.Index, freq: Any = None) -> Grid:
     >>> grid_of(pd.to_datetime(["2020-01-01", "2020-02-01", "2020-03-01", "2020-05-01"])).freq
     'MS'
     """
-    kind = _kind(stamps)
+    kind = _kind_of_stamps(stamps)
     if kind == "period":
         own = stamps.freqstr
         if freq is not None and offset_of(freq) != offset_of(own):
@@ -139,8 +139,8 @@ def grid_of(stamps: pd.Index, freq: Any = None) -> Grid:
     if kind == "float":
         return _floats(stamps, freq)
     if freq is not None:
-        return _given(stamps, offset_of(freq))
-    for candidate in candidates(stamps):
+        return _grid_of_offset(stamps, offset_of(freq))
+    for candidate in candidate_frequencies(stamps):
         grid = Grid(candidate, kind)
         if _off(stamps, grid) is None:
             return grid
@@ -157,7 +157,7 @@ def positions(stamps: pd.Index, full: pd.Index) -> Array:
     return found
 
 
-def _kind(stamps: pd.Index) -> str:
+def _kind_of_stamps(stamps: pd.Index) -> str:
     if isinstance(stamps, pd.PeriodIndex):
         return "period"
     if isinstance(stamps, pd.DatetimeIndex):
@@ -172,7 +172,7 @@ def _kind(stamps: pd.Index) -> str:
     )
 
 
-def _given(stamps: pd.DatetimeIndex, offset: Any) -> Grid:
+def _grid_of_offset(stamps: pd.DatetimeIndex, offset: Any) -> Grid:
     """The grid of a frequency that was given, if the stamps lie on it."""
     grid = Grid(spelled(offset), "datetime")
     if not fits_memory(stamps, offset):
@@ -181,7 +181,7 @@ def _given(stamps: pd.DatetimeIndex, offset: Any) -> Grid:
             f"{stamps[-1]!s}: round the stamps to a coarser one."
         )
     kept = Grid(spelled(anchored(offset, stamps)), "datetime")
-    return kept if _off(stamps, kept) is None else _checked(stamps, grid)
+    return kept if _off(stamps, kept) is None else _check_on_grid(stamps, grid)
 
 
 def _integers(stamps: Array, freq: Any) -> Grid:
@@ -190,7 +190,7 @@ def _integers(stamps: Array, freq: Any) -> Grid:
         return Grid(int(np.gcd.reduce(gaps)) if len(gaps) else 1, "integer")
     if isinstance(freq, bool) or not isinstance(freq, int | np.integer) or freq < 1:
         raise ValueError(f"With integer times freq is a step of at least 1, got {freq!r}.")
-    return _checked(pd.Index(stamps), Grid(int(freq), "integer"))
+    return _check_on_grid(pd.Index(stamps), Grid(int(freq), "integer"))
 
 
 def _floats(stamps: pd.Index, freq: Any) -> Grid:
@@ -214,7 +214,7 @@ def _floats(stamps: pd.Index, freq: Any) -> Grid:
     return grid
 
 
-def _checked(stamps: pd.Index, grid: Grid) -> Grid:
+def _check_on_grid(stamps: pd.Index, grid: Grid) -> Grid:
     stray = _off(stamps, grid)
     if stray is not None:
         raise ValueError(

@@ -12,7 +12,7 @@ import pandas as pd
 SEASONS = {"s": 60, "min": 1440, "h": 24, "D": 7, "B": 5, "W": 52, "SM": 24, "M": 12, "Q": 4, "HY": 2, "Y": 1}
 """Steps in a season, by unit of time; a multiple of the unit divides it where it can."""
 
-UNITS = {
+CALENDAR_UNITS = {
     name: name.lstrip("B")[0] for name in ("MS", "ME", "BMS", "BME", "QS", "QE", "BQS", "BQE", "YS", "YE", "BYS", "BYE")
 } | {
     **dict.fromkeys(("WOM", "LWOM", "CBMS", "CBME"), "M"),
@@ -103,7 +103,7 @@ def unit_of(freq: Any) -> tuple[str, int]:
         return (steps[0][0], steps[0][1] * int(offset.n)) if len(steps) == 1 else ("DateOffset", int(offset.n))
     if not isinstance(offset, pd.tseries.offsets.Tick):
         name = type(offset).__name__ if isinstance(offset, pd.offsets.Easter) else offset.rule_code.split("-")[0]
-        return UNITS.get(name, name), int(offset.n)
+        return CALENDAR_UNITS.get(name, name), int(offset.n)
     step = pd.Timedelta(offset).value
     for unit, size in (("D", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
         if step % (size * 10**9) == 0:
@@ -168,7 +168,7 @@ def offset_content(offset: Any) -> dict[str, Any]:
     if calendar is not None:  # it holds the open days, wherever they were given
         known["weekmask"] = " ".join(day for day, is_open in zip(WEEK, calendar.weekmask, strict=True) if is_open)
         known["holidays"] = calendar.holidays
-    arguments = {name: _plain(value) for name, value in sorted(known.items()) if value is not None}
+    arguments = {name: _without_objects(value) for name, value in sorted(known.items()) if value is not None}
     return {
         "name": type(offset).__name__,
         "arguments": {"n": int(offset.n), "normalize": bool(offset.normalize), **arguments},
@@ -194,12 +194,12 @@ def offset_from(content: dict[str, Any]) -> Any:
     return kind(**arguments)
 
 
-def _plain(value: Any) -> Any:
+def _without_objects(value: Any) -> Any:
     """An argument of an offset without objects."""
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, tuple | np.ndarray):
-        return [_plain(item) for item in value]
+        return [_without_objects(item) for item in value]
     if isinstance(value, time | np.datetime64):
         return value.isoformat() if isinstance(value, time) else str(value)
     return value.item() if isinstance(value, np.generic) else value

@@ -115,7 +115,7 @@ def check_zone(stamps: pd.Index, panel: Panel, name: str) -> None:
     """Raise if times are not of the kind, frequency of periods and time zone of the panel's."""
     if not len(stamps):
         raise ValueError(f"{name} has no rows.")
-    kinds = [_kind(index) for index in (stamps, panel.times)]
+    kinds = [_kind_of_labels(index) for index in (stamps, panel.times)]
     if kinds[0] != kinds[1]:
         raise ValueError(
             f"The times of {name} are {kinds[0]} such as {stamps[0]!s}, those of the fit were {kinds[1]} such as "
@@ -129,7 +129,7 @@ def check_zone(stamps: pd.Index, panel: Panel, name: str) -> None:
         )
 
 
-def _kind(index: pd.Index) -> str:
+def _kind_of_labels(index: pd.Index) -> str:
     if isinstance(index, pd.PeriodIndex):
         return f"periods of {index.freqstr!r}"
     if isinstance(index, pd.DatetimeIndex):

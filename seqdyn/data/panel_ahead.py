@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray
 
-from seqdyn.data.columns import as_numbers, encoded, unknown_value
+from seqdyn.data.columns import column_as_numbers, encoded, unknown_value
 from seqdyn.data.containers import as_pandas
 from seqdyn.data.grids import Grid
 from seqdyn.data.labels import quoted
@@ -135,7 +135,7 @@ def _ahead_of(column: pd.Series, place: Array, panel: Panel, ahead: list[pd.Inde
             row = int(strange[0])
             raise unknown_value(str(column.name), name, column.iloc[place[row]], where(row), values)
     else:
-        numbers = as_numbers(column, name)[:, None]
+        numbers = column_as_numbers(column, name)[:, None]
     numbers = np.where(place[:, None] < 0, np.nan, numbers[place])
     bad = ~np.isfinite(numbers).all(axis=1)
     if bad.any():

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import xarray
 
-from seqdyn.data.columns import as_numbers
+from seqdyn.data.columns import column_as_numbers
 from seqdyn.data.containers import as_pandas, container_of, dtypes_of
 from seqdyn.data.layouts import Layout, Roles, forecast_dtype, time_dtype
 from seqdyn.data.stamps import times_of
@@ -30,7 +30,7 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass
-class Table:
+class Observations:
     """A frame as columns: one row an observation, in any order.
 
     Attributes
@@ -58,7 +58,7 @@ class Table:
     freq: Any = None
 
 
-def table_of(data: Any, roles: Roles, name: str = "df") -> Table:
+def table_of(data: Any, roles: Roles, name: str = "df") -> Observations:
     """The observations of a frame of any layout.
 
     Parameters
@@ -89,7 +89,7 @@ def table_of(data: Any, roles: Roles, name: str = "df") -> Table:
     ('long', ['b', 'a'], array([0, 1, 0]))
     """
     container = container_of(data)
-    table = _table(as_pandas(data, name), roles, name)
+    table = _observations(as_pandas(data, name), roles, name)
     given = table.stamps
     table.stamps = times_of(given, name)
     numbers = None if table.target is None else forecast_dtype(table.columns[table.target].dtype)
@@ -102,7 +102,7 @@ def table_of(data: Any, roles: Roles, name: str = "df") -> Table:
     return table
 
 
-def _table(data: Any, roles: Roles, name: str) -> Table:
+def _observations(data: Any, roles: Roles, name: str) -> Observations:
     """The observations of a frame of pandas or xarray, times as they stand there."""
     if isinstance(data, xarray.DataArray | xarray.Dataset):
         return _from_xarray(data, roles, name)
@@ -130,7 +130,9 @@ def _table(data: Any, roles: Roles, name: str) -> Table:
 def stamps_of(data: Any, roles: Roles, name: str = "df") -> pd.Index:
     """The times of a frame, and nothing else of it."""
     if isinstance(data, xarray.DataArray | xarray.Dataset):
-        return data.indexes[_ordered([dim for dim in data.dims if dim in data.indexes], roles, data.indexes)[-1]]
+        return data.indexes[
+            _dims_with_time_last([dim for dim in data.dims if dim in data.indexes], roles, data.indexes)[-1]
+        ]
     if isinstance(data, pd.DataFrame) and roles.time_col in data.columns:
         return times_of(pd.Index(data[roles.time_col]), name)
     if not isinstance(data, pd.Series | pd.DataFrame):
@@ -138,52 +140,52 @@ def stamps_of(data: Any, roles: Roles, name: str = "df") -> pd.Index:
     return times_of(data.index.get_level_values(-1), name)
 
 
-def _from_series(data: pd.Series, roles: Roles, name: str) -> Table:
+def _from_series(data: pd.Series, roles: Roles, name: str) -> Observations:
     label = roles.target_col if data.name is None else data.name
     if isinstance(data.index, pd.MultiIndex):
         return _from_multiindex(data.rename(label).to_frame(), roles, name)
     _check_alone(roles, name)
     layout = Layout("series", (data.name, None, data.index.name), single=True)
     code, columns = np.zeros(len(data), int), data.rename(label).to_frame()
-    return Table(code, _only(label), data.index, columns, label, layout, _freq(data.index))
+    return Observations(code, _only(label), data.index, columns, label, layout, _freq(data.index))
 
 
-def _from_long(data: pd.DataFrame, roles: Roles, name: str) -> Table:
+def _from_long(data: pd.DataFrame, roles: Roles, name: str) -> Observations:
     single = roles.id_col not in data.columns
     keys = [roles.time_col] if single else [roles.id_col, roles.time_col]
     columns = data.drop(columns=keys)
-    target = _named(columns, roles, name)
+    target = _target_column(columns, roles, name)
     layout = Layout("long", (target, roles.id_col, roles.time_col), single)
     stamps = pd.Index(data[roles.time_col])
     if single:
-        return Table(np.zeros(len(data), int), _only(target), stamps, columns, target, layout)
+        return Observations(np.zeros(len(data), int), _only(target), stamps, columns, target, layout)
     code, names = _coded(data[roles.id_col], roles.id_col, name)
-    return Table(code, names, stamps, columns, target, layout)
+    return Observations(code, names, stamps, columns, target, layout)
 
 
-def _from_multiindex(data: pd.DataFrame, roles: Roles, name: str) -> Table:
+def _from_multiindex(data: pd.DataFrame, roles: Roles, name: str) -> Observations:
     if data.index.nlevels != 2:
         raise ValueError(
             f"{name} has {data.index.nlevels} index levels {list(data.index.names)}, expected (series, time)."
         )
     first, second = data.index.levels
-    if _is_time(first) and not _is_time(second):
+    if _holds_dates(first) and not _holds_dates(second):
         raise ValueError(
             f"The first index level {data.index.names[0]!r} of {name} holds times, expected (series, time): turn them "
             "round with swaplevel()."
         )
     alone = data.shape[1] == 1 and not roles.covariates
-    target = data.columns[0] if alone else _named(data, roles, name)
+    target = data.columns[0] if alone else _target_column(data, roles, name)
     series, time = data.index.names
     code, names = _coded(data.index.get_level_values(0), series, name)
     layout = Layout("multiindex", (target, series, time))
     stamps = data.index.get_level_values(1)
     freq = _freq(second)
     whole = freq is not None and stamps.nunique() == len(second)
-    return Table(code, names, stamps, data, target, layout, freq if whole else None)
+    return Observations(code, names, stamps, data, target, layout, freq if whole else None)
 
 
-def _from_wide(data: pd.DataFrame, roles: Roles, name: str) -> Table:
+def _from_wide(data: pd.DataFrame, roles: Roles, name: str) -> Observations:
     _check_wide(data, roles, name)
     shared = [*roles.past, *roles.future]
     own = data.columns.drop(shared)
@@ -191,19 +193,19 @@ def _from_wide(data: pd.DataFrame, roles: Roles, name: str) -> Table:
         raise ValueError(
             f"{name} has no column to forecast{': all are covariates' if shared else ', and none at all'}."
         )
-    values = _stacked(data, own, name)
+    values = _columns_end_to_end(data, own, name)
     columns = pd.concat([data[shared]] * len(own), ignore_index=True)
     target = roles.target_col if roles.target_col not in shared else f"target, beside {shared}"
     columns.insert(0, target, values)
     layout = Layout("wide", (None, None, data.index.name))
     stamps = data.index.append([data.index] * (len(own) - 1)) if len(own) > 1 else data.index
     code = np.repeat(np.arange(len(own)), len(data))
-    return Table(code, own, stamps, columns, target, layout, _freq(data.index))
+    return Observations(code, own, stamps, columns, target, layout, _freq(data.index))
 
 
-def _stacked(data: pd.DataFrame, own: pd.Index, name: str) -> Any:
+def _columns_end_to_end(data: pd.DataFrame, own: pd.Index, name: str) -> Any:
     """Columns one after the other, in the type that all of them have, if they have one."""
-    values = np.concatenate([as_numbers(data[column], name) for column in own])
+    values = np.concatenate([column_as_numbers(data[column], name) for column in own])
     types = {forecast_dtype(data[column].dtype) for column in own}
     return pd.array(values, dtype=types.pop()) if len(types) == 1 and types != {None} else values
 
@@ -232,7 +234,7 @@ def _check_wide(data: pd.DataFrame, roles: Roles, name: str) -> None:
                 f"{name} has no column {column!r}, which is named as a covariate; it has {list(data.columns)}."
             )
     own = data.columns.drop([*roles.past, *roles.future])
-    text = [column for column in own if not _is_number(data[column])]
+    text = [column for column in own if not _holds_numbers(data[column])]
     if text and not isinstance(data.index, pd.DatetimeIndex | pd.PeriodIndex):
         raise ValueError(
             f"{name} is read as a wide frame, one series a column, since it has no column {roles.time_col!r}; but "
@@ -240,17 +242,17 @@ def _check_wide(data: pd.DataFrame, roles: Roles, name: str) -> None:
         )
 
 
-def _is_number(column: pd.Series) -> bool:
+def _holds_numbers(column: pd.Series) -> bool:
     """Whether a column holds numbers, decimals or truth values."""
     kinds = pd.api.types.is_numeric_dtype(column.dtype), pd.api.types.is_bool_dtype(column.dtype)
     return any(kinds) or pd.api.types.infer_dtype(column, skipna=True) == "decimal"
 
 
-def _from_xarray(data: Any, roles: Roles, name: str) -> Table:
+def _from_xarray(data: Any, roles: Roles, name: str) -> Observations:
     dataset = data.to_dataset(name=roles.target_col) if isinstance(data, xarray.DataArray) else data
     if roles.target_col not in dataset:
         raise ValueError(f"{name} has no variable {roles.target_col!r}; it has {list(dataset.data_vars)}.")
-    dims = _ordered(dataset[roles.target_col].dims, roles, dataset.indexes)
+    dims = _dims_with_time_last(dataset[roles.target_col].dims, roles, dataset.indexes)
     if not 1 <= len(dims) <= 2:
         raise ValueError(f"{name} has the dims {dims}, expected (time,) or (series, time).")
     for dim in dims:
@@ -263,27 +265,27 @@ def _from_xarray(data: Any, roles: Roles, name: str) -> Table:
         table = _from_multiindex(frame, roles, name)
         table.layout = Layout("xarray", (label, *dims))
         return table
-    target = _named(frame, roles, name)
+    target = _target_column(frame, roles, name)
     layout = Layout("xarray", (label, None, dims[0]), single=True)
     names = _only(target if label is None else label)
-    return Table(np.zeros(len(frame), int), names, frame.index, frame, target, layout)
+    return Observations(np.zeros(len(frame), int), names, frame.index, frame, target, layout)
 
 
-def _ordered(dims: Any, roles: Roles, indexes: Any) -> list[Any]:
+def _dims_with_time_last(dims: Any, roles: Roles, indexes: Any) -> list[Any]:
     """Dims with time as the last: the one of that name, else the only one with dates or periods, else the last one."""
     dims = list(dims)
-    dated = [dim for dim in dims if dim in indexes and _is_time(indexes[dim])]
+    dated = [dim for dim in dims if dim in indexes and _holds_dates(indexes[dim])]
     named = [dim for dim in dims if dim in ("time", roles.time_col)]
     time = [*named, *(dated if len(dated) == 1 else dims[-1:]), None][0]
     return sorted(dims, key=lambda dim: dim == time)
 
 
-def _is_time(index: pd.Index) -> bool:
+def _holds_dates(index: pd.Index) -> bool:
     """Whether labels are dates or periods."""
     return isinstance(index, pd.DatetimeIndex | pd.PeriodIndex)
 
 
-def _named(columns: pd.DataFrame, roles: Roles, name: str) -> Any:
+def _target_column(columns: pd.DataFrame, roles: Roles, name: str) -> Any:
     """The target column; every other one must have been named, too."""
     wanted = (roles.target_col, *roles.covariates)
     for column in wanted:

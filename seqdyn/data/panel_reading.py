@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seqdyn.data.columns import as_numbers, categories_of, column_names, encoded, unknown_value
+from seqdyn.data.columns import categories_of, column_as_numbers, column_names, encoded, unknown_value
 from seqdyn.data.grids import Grid, grid_of, positions
 from seqdyn.data.labels import quoted
 from seqdyn.data.layouts import Roles
-from seqdyn.data.panel_layouts import Table, table_of
+from seqdyn.data.panel_layouts import Observations, table_of
 from seqdyn.data.panels import Panel
 from seqdyn.data.stamps import clock_hint
 
@@ -79,7 +79,7 @@ def read_panel(
     _check_stamps(table.stamps, name)
     covariates = table.columns[[*roles.past, *roles.future]]
     known = dict(categories_of(covariates, list(covariates), name) if categories is None else categories)
-    values = _numbers(table, covariates, known, name)
+    values = _columns_as_numbers(table, covariates, known, name)
     unique = table.stamps.unique().sort_values()
     freq = table.freq if freq is None else freq
     grid = grid_of(unique, freq)
@@ -91,13 +91,13 @@ def read_panel(
     if freq is None:
         _check_alike(code, place, table.names, grid, name)
     static = _constants(table, roles, name)
-    panel = _regular(table, roles, known, grid, full, code, place, values[order], static, whole, name)
+    panel = _regular_panel(table, roles, known, grid, full, code, place, values[order], static, whole, name)
     _check_known(panel, name)
     return panel
 
 
-def _regular(
-    table: Table,
+def _regular_panel(
+    table: Observations,
     roles: Roles,
     categories: dict[str, tuple[Any, ...]],
     grid: Grid,
@@ -143,9 +143,13 @@ def _extent(code: Array, place: Array, known: Array, names: pd.Index, size: int,
     return first, last
 
 
-def _numbers(table: Table, covariates: pd.DataFrame, categories: dict[str, tuple[Any, ...]], name: str) -> Array:
+def _columns_as_numbers(
+    table: Observations, covariates: pd.DataFrame, categories: dict[str, tuple[Any, ...]], name: str
+) -> Array:
     """Target, past and future covariates as numbers, (rows, columns); NaN where missing."""
-    chosen = [_finite(table, as_numbers(table.columns[table.target], name), table.target, name)[:, None]]
+    chosen = [
+        _check_finite_column(table, column_as_numbers(table.columns[table.target], name), table.target, name)[:, None]
+    ]
     for column in covariates:
         if column in categories:
             numbers, strange = encoded(covariates[column], categories[column])
@@ -154,11 +158,13 @@ def _numbers(table: Table, covariates: pd.DataFrame, categories: dict[str, tuple
                 raise unknown_value(column, name, value, _where(table, strange), categories[column])
             chosen.append(numbers)
         else:
-            chosen.append(_finite(table, as_numbers(covariates[column], name), column, name)[:, None])
+            chosen.append(
+                _check_finite_column(table, column_as_numbers(covariates[column], name), column, name)[:, None]
+            )
     return np.concatenate(chosen, axis=1)
 
 
-def _finite(table: Table, numbers: Array, column: Any, name: str) -> Array:
+def _check_finite_column(table: Observations, numbers: Array, column: Any, name: str) -> Array:
     """Numbers, if none of them is infinite."""
     infinite = np.isinf(numbers)
     if infinite.any():
@@ -167,11 +173,11 @@ def _finite(table: Table, numbers: Array, column: Any, name: str) -> Array:
     return numbers
 
 
-def _where(table: Table, row: int) -> str:
+def _where(table: Observations, row: int) -> str:
     return f"in series {quoted(table.names[table.code[row]])} at {table.stamps[row]!s}"
 
 
-def _constants(table: Table, roles: Roles, name: str) -> pd.DataFrame | None:
+def _constants(table: Observations, roles: Roles, name: str) -> pd.DataFrame | None:
     """Static covariates as they stand in the rows, one row a series."""
     if not roles.static:
         return None
@@ -199,7 +205,7 @@ def _check_stamps(stamps: pd.Index, name: str) -> None:
         )
 
 
-def _check_duplicates(code: Array, place: Array, table: Table, full: pd.Index, name: str) -> None:
+def _check_duplicates(code: Array, place: Array, table: Observations, full: pd.Index, name: str) -> None:
     same = (np.diff(code) == 0) & (np.diff(place) == 0)
     if same.any():
         row, count = int(np.argmax(same)), int(same.sum())

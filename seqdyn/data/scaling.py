@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.facts import shown_by_facts
+
 Array = np.ndarray[Any, Any]
 
 
+@shown_by_facts
 @dataclass(frozen=True)
 class Scaling:
     """An affine map per feature: z = (x − m) / s.
@@ -43,6 +46,10 @@ class Scaling:
     def identity(cls, features: int) -> Scaling:
         """The map that changes nothing."""
         return cls(np.zeros(features), np.ones(features))
+
+    def facts(self) -> dict[str, object]:
+        """What a scaling shows of itself."""
+        return {"mean": np.ravel(self.mean).tolist(), "scale": np.ravel(self.scale).tolist()}
 
     def apply(self, rows: Array) -> Array:
         """z from x."""

@@ -17,7 +17,7 @@ CELL, SIDE = 8, 3
 """Pixels of a cell, cells of a side."""
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-SHAPES = ("circle", "square", "triangle", "cross")
+SCENE_SHAPES = ("circle", "square", "triangle", "cross")
 KINDS = ("a small", "a large", "two")
 """How many things there are of a shape, and how large."""
 
@@ -61,7 +61,7 @@ def scenes(n: int, thing: Callable[[np.random.Generator], tuple[Array, str]], ge
     images = np.zeros((n, SIDE * CELL, SIDE * CELL), dtype=np.float32)
     captions, words, cells = [], np.zeros((n, 2), dtype=np.int64), np.zeros((n, 2), dtype=np.int64)
     for number in range(n):
-        first, second, relation = _places(generator)
+        first, second, relation = _two_cells(generator)
         (one, left), (other, right) = thing(generator), thing(generator)
         for picture, (row, column) in ((one, first), (other, second)):
             images[number, row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL] = picture
@@ -71,7 +71,7 @@ def scenes(n: int, thing: Callable[[np.random.Generator], tuple[Array, str]], ge
     return Scenes(images, captions, words, cells)
 
 
-def _places(generator: np.random.Generator) -> tuple[tuple[int, int], tuple[int, int], str]:
+def _two_cells(generator: np.random.Generator) -> tuple[tuple[int, int], tuple[int, int], str]:
     """Two cells in one column or one row, and what the upper or left one is to the other."""
     line, (low, high) = int(generator.integers(SIDE)), sorted(map(int, generator.choice(SIDE, 2, replace=False)))
     if generator.integers(2):
@@ -93,20 +93,20 @@ def digit(images: Array, labels: Array) -> Callable[[np.random.Generator], tuple
 
 def shape(generator: np.random.Generator) -> tuple[Array, str]:
     """One or two of a shape: "a small circle", "two squares"."""
-    name, kind = SHAPES[int(generator.integers(len(SHAPES)))], KINDS[int(generator.integers(len(KINDS)))]
+    name, kind = SCENE_SHAPES[int(generator.integers(len(SCENE_SHAPES)))], KINDS[int(generator.integers(len(KINDS)))]
     if kind == "two":
         centres, radius = ((3.5 + generator.uniform(-1, 1), x) for x in (1.75, 5.25)), 1.6
-        return np.maximum(*(_filled(name, *centre, radius) for centre in centres)), f"two {name}{_plural(name)}"
+        return np.maximum(*(_filled_shape(name, *centre, radius) for centre in centres)), f"two {name}{_plural(name)}"
     radius = 1.6 if kind == "a small" else 3.4
     centre = 3.5 + generator.uniform(-1, 1, 2) * (3.5 - radius)
-    return _filled(name, float(centre[0]), float(centre[1]), radius), f"{kind} {name}"
+    return _filled_shape(name, float(centre[0]), float(centre[1]), radius), f"{kind} {name}"
 
 
 def _plural(name: str) -> str:
     return "es" if name.endswith("s") else "s"
 
 
-def _filled(name: str, y: float, x: float, radius: float) -> Array:
+def _filled_shape(name: str, y: float, x: float, radius: float) -> Array:
     """A shape around a point of a cell, its edges softened by four times four points a pixel."""
     points = (np.arange(4 * CELL) + 0.5) / 4 - 0.5
     down, across = (points - y)[:, None], (points - x)[None]

@@ -26,6 +26,7 @@ import pandas as pd
 from sklearn.utils import check_array
 
 from seqdyn.data.time_index import check_time_index, series_lengths
+from seqdyn.facts import shown_by_facts
 
 if TYPE_CHECKING:
     import xarray
@@ -36,6 +37,7 @@ FEATURES = ("feature", "features", "input", "inputs")
 """The names under which the features of an xarray are found."""
 
 
+@shown_by_facts
 @dataclass(frozen=True)
 class Sequences:
     """Series laid end to end.
@@ -106,6 +108,12 @@ class Sequences:
             width=length,
             template=None,
         )
+
+    def facts(self) -> dict[str, object]:
+        """What sequences show of themselves."""
+        names = list(range(self.rows.shape[1])) if self.features is None else self.features.tolist()
+        lengths = self.lengths.tolist() if len(set(self.lengths)) > 1 else int(self.lengths[0])
+        return {"container": self.container, "series": len(self.lengths), "steps": lengths, "features": names}
 
     # ---------------------------------------------------------------- giving back
 
@@ -237,8 +245,8 @@ def as_sequences(X: Any, name: str = "X", missing: int = 0) -> Sequences:
     >>> as_sequences(pd.DataFrame({"level": [1.0, 2.0, 3.0]}, index)).lengths
     array([2, 1])
     """
-    sequences = _read(X, name, missing)
-    check_finite(sequences, name, sequences.features, missing)
+    sequences = _read_container(X, name, missing)
+    check_finite_rows(sequences, name, sequences.features, missing)
     return sequences
 
 
@@ -284,7 +292,7 @@ def rank(values: Any) -> int:
     return np.asarray(values).ndim if own is None else int(own)
 
 
-def check_finite(sequences: Sequences, name: str, features: Array | None = None, missing: int = 0) -> None:
+def check_finite_rows(sequences: Sequences, name: str, features: Array | None = None, missing: int = 0) -> None:
     """Raise if any row is NaN or infinite, naming the first, and its feature by its label where there is one.
 
     The first ``missing`` features may be NaN.
@@ -305,23 +313,23 @@ def check_finite(sequences: Sequences, name: str, features: Array | None = None,
     )
 
 
-def _read(X: Any, name: str, missing: int) -> Sequences:
+def _read_container(X: Any, name: str, missing: int) -> Sequences:
     if is_xarray(X):
         return _read_xarray(X, name, missing)
     if isinstance(X, pd.DataFrame):
-        check_columns(X, name)
+        check_numeric_columns(X, name)
         features = np.array([str(column) for column in X.columns], dtype=object)
-        return Sequences(_numeric(X, name, ndim=2), series_lengths(X.index, name), "frame", X.index, features)
+        return Sequences(_checked_array(X, name, ndim=2), series_lengths(X.index, name), "frame", X.index, features)
     if isinstance(X, pd.Series):
         raise ValueError(f"{name} is a Series; make it a frame of one feature with {name}.to_frame().")
     parts = series_of(X)
     if parts is not None:
         return _read_list(parts, name)
     if rank(X) == 3:
-        values = _numeric(X, name, ndim=3)
+        values = _checked_array(X, name, ndim=3)
         series, time, features = values.shape
         return Sequences(values.reshape(series * time, features), np.full(series, time), "series", width=time)
-    values = _numeric(X, name, ndim=2)
+    values = _checked_array(X, name, ndim=2)
     return Sequences(values, np.array([len(values)]), "array")
 
 
@@ -330,7 +338,7 @@ def _read_xarray(X: Any, name: str, missing: int) -> Sequences:
     *many, time, feature = _dims(X, name)
     if time in X.indexes:
         check_time_index(X.indexes[time], name, "xarray")
-    values = _numeric(X.transpose(*many, time, feature).to_numpy(), name, ndim=X.ndim)
+    values = _checked_array(X.transpose(*many, time, feature).to_numpy(), name, ndim=X.ndim)
     names = X.indexes.get(feature)
     named = names is not None and all(isinstance(label, str) for label in names)
     features = np.array(names, dtype=object) if named else None
@@ -373,14 +381,14 @@ def _read_list(X: list[Any], name: str) -> Sequences:
         if isinstance(part, pd.DataFrame | pd.Series):
             check_time_index(part.index, f"{name}[{i}]")
         if isinstance(part, pd.DataFrame):
-            check_columns(part, f"{name}[{i}]")
+            check_numeric_columns(part, f"{name}[{i}]")
     columns = {tuple(map(str, part.columns)) for part in X if isinstance(part, pd.DataFrame)}
     if len(columns) > 1:
         raise ValueError(f"The frames of {name} have unlike columns: {sorted(columns)[:2]}.")
     features = np.array(columns.pop(), dtype=object) if columns else None
     times = tuple(part.index if isinstance(part, pd.DataFrame | pd.Series) else None for part in X)
     X = [np.asarray(part)[:, None] if rank(part) == 1 else part for part in X]
-    parts = [_numeric(part, f"{name}[{i}]", ndim=2) for i, part in enumerate(X)]
+    parts = [_checked_array(part, f"{name}[{i}]", ndim=2) for i, part in enumerate(X)]
     widths = {part.shape[1] for part in parts}
     if len(widths) > 1:
         shapes = [part.shape for part in parts]
@@ -425,7 +433,7 @@ def series_of(X: Any) -> list[Any] | None:
     return parts
 
 
-def check_columns(frame: pd.DataFrame, name: str) -> None:
+def check_numeric_columns(frame: pd.DataFrame, name: str) -> None:
     """Raise if a column holds no numbers, naming it, with a way out."""
     for column in frame.columns[[not pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]]:
         values = frame[column]
@@ -451,7 +459,7 @@ def _scatter(values: Array, series: Array, place: Array, shape: tuple[int, int])
     return full
 
 
-def _numeric(values: Any, name: str, ndim: int) -> Array:
+def _checked_array(values: Any, name: str, ndim: int) -> Array:
     checked: Array = check_array(
         values,
         dtype="numeric",

@@ -45,7 +45,7 @@ def times_of(stamps: pd.Index, name: str = "df") -> pd.Index:
     """
     if isinstance(stamps, pd.DatetimeIndex | pd.PeriodIndex):
         return stamps
-    kind = _kind(stamps)
+    kind = _kind_of_values(stamps)
     if kind in ("date", "datetime", "datetime64"):
         return _dates(stamps)
     if kind == "string":
@@ -53,7 +53,7 @@ def times_of(stamps: pd.Index, name: str = "df") -> pd.Index:
     if kind == "period":
         return pd.PeriodIndex(stamps)
     if kind in ("integer", "floating") and not stamps.hasnans:
-        return _numbers(stamps, kind)
+        return _plain_numbers(stamps, kind)
     return stamps
 
 
@@ -77,7 +77,7 @@ def clock_hint(stamp: Any) -> str:
     )
 
 
-def _kind(stamps: pd.Index) -> str:
+def _kind_of_values(stamps: pd.Index) -> str:
     """What the values are, as pandas calls it."""
     kind: str = getattr(stamps.dtype, "kind", "O")
     if hasattr(stamps.dtype, "pyarrow_dtype") and kind == "M":
@@ -93,7 +93,7 @@ def _dates(stamps: pd.Index) -> pd.Index:
         return stamps
 
 
-def _numbers(stamps: pd.Index, kind: str) -> pd.Index:
+def _plain_numbers(stamps: pd.Index, kind: str) -> pd.Index:
     """Numbers as numpy's own; those of single precision are what they are written as, 0.1 and not 0.10000000149."""
     if kind == "floating" and stamps.dtype.itemsize < 8:
         return pd.Index(stamps.to_numpy(dtype=np.float32).astype(str).astype(np.float64), name=stamps.name)

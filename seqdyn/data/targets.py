@@ -65,14 +65,14 @@ def as_targets(y: Any, sequences: Sequences, per_step: bool, name: str = "y") ->
     ValueError
         If lengths, shapes, dims or labels of series do not fit the inputs; the message says which.
     """
-    y = _in_order(y, sequences, per_step, name)
-    y = _by_name(y, sequences, per_step, name)
+    y = _in_order_of_inputs(y, sequences, per_step, name)
+    y = _by_dimension(y, sequences, per_step, name)
     if not per_step:
         return _one_a_sequence(y, sequences, name)
     if sequences.container == "list":
         return _ragged(y, sequences, name)
     if sequences.container == "series":
-        return _stacked(y, sequences, name)
+        return _target_panel(y, sequences, name)
     values = np.asarray(y)
     if values.ndim not in (1, 2):
         raise ValueError(f"{name} has shape {values.shape}, expected (time,) or (time, outputs) beside a 2-D X.")
@@ -80,12 +80,12 @@ def as_targets(y: Any, sequences: Sequences, per_step: bool, name: str = "y") ->
     return Targets(values.reshape(len(values), -1), values.ndim == 1, sequences)
 
 
-def _in_order(y: Any, sequences: Sequences, per_step: bool, name: str) -> Any:
+def _in_order_of_inputs(y: Any, sequences: Sequences, per_step: bool, name: str) -> Any:
     """y in the order of X, where both have labels: rows are joined by these, never by position."""
     if sequences.times is not None and per_step and (parts := series_of(y)) is not None:
         beside = [*sequences.times, *[None] * (len(parts) - len(sequences.times))]
         return [
-            _along(part, labels, f"{name}[{i}]", f"X[{i}]")
+            _aligned_rows(part, labels, f"{name}[{i}]", f"X[{i}]")
             for i, (part, labels) in enumerate(zip(parts, beside, strict=False))
         ]
     if sequences.template is not None:
@@ -93,17 +93,17 @@ def _in_order(y: Any, sequences: Sequences, per_step: bool, name: str) -> Any:
     if is_xarray(y) and sequences.index is not None:
         y = _as_frame(y, list(sequences.index.names))
     if per_step or not isinstance(sequences.index, pd.MultiIndex):
-        return _along(y, sequences.index if per_step else None, name, "X")
-    return _along(y, sequences.series_labels(), name, "the series of X")
+        return _aligned_rows(y, sequences.index if per_step else None, name, "X")
+    return _aligned_rows(y, sequences.series_labels(), name, "the series of X")
 
 
 def _beside_xarray(y: Any, template: Any, per_step: bool, name: str) -> Any:
     """A Series or frame in the order of an xarray: its rows are the first dim, the columns of a table the second."""
     if not isinstance(y, pd.Series | pd.DataFrame):
         return y
-    y = _along(y, template.indexes.get(template.dims[0]), name, "X")
+    y = _aligned_rows(y, template.indexes.get(template.dims[0]), name, "X")
     table = per_step and template.ndim == 2 and isinstance(y, pd.DataFrame)
-    return _along(y.T, template.indexes.get(template.dims[1]), f"{name}.T", "X").T if table else y
+    return _aligned_rows(y.T, template.indexes.get(template.dims[1]), f"{name}.T", "X").T if table else y
 
 
 def _as_frame(y: Any, levels: list[Any]) -> Any:
@@ -116,7 +116,7 @@ def _as_frame(y: Any, levels: list[Any]) -> Any:
     return rows.transpose("rows", ...).to_pandas()
 
 
-def _along(y: Any, labels: pd.Index | None, name: str, beside: str) -> Any:
+def _aligned_rows(y: Any, labels: pd.Index | None, name: str, beside: str) -> Any:
     """A Series or frame in the order of these labels."""
     if labels is None or not isinstance(y, pd.Series | pd.DataFrame) or y.index.equals(labels):
         return y
@@ -135,7 +135,7 @@ def _along(y: Any, labels: pd.Index | None, name: str, beside: str) -> Any:
     )
 
 
-def _by_name(y: Any, sequences: Sequences, per_step: bool, name: str) -> Any:
+def _by_dimension(y: Any, sequences: Sequences, per_step: bool, name: str) -> Any:
     """An xarray beside an xarray as an array, its axes found by name and put in the order of X."""
     template = sequences.template
     if not is_xarray(y) or template is None:
@@ -161,7 +161,7 @@ def _by_name(y: Any, sequences: Sequences, per_step: bool, name: str) -> Any:
     return y.transpose(*shared, *others).to_numpy()
 
 
-def _stacked(y: Any, sequences: Sequences, name: str) -> Targets:
+def _target_panel(y: Any, sequences: Sequences, name: str) -> Targets:
     values = np.asarray(y)
     series, time = sequences.present.shape
     if values.ndim not in (2, 3) or len(values) != series:
@@ -217,7 +217,7 @@ def _one_a_sequence(y: Any, sequences: Sequences, name: str) -> Targets:
     return Targets(values.reshape(series, -1), values.ndim == 1, sequences)
 
 
-def as_numbers(table: Any) -> Array:
+def target_numbers(table: Any) -> Array:
     """Targets as finite numbers or NaN."""
     numbers: Array = check_array(
         table, dtype=np.float64, ensure_all_finite="allow-nan", ensure_2d=True, input_name="y", ensure_min_samples=1
@@ -232,13 +232,13 @@ def as_labels(table: Array) -> Array:
     return table[:, 0]
 
 
-def is_missing(values: Any) -> Array:
+def missing_targets(values: Any) -> Array:
     """Which targets are not known: NaN, None or NaT."""
     missing: Array = np.asarray(pd.isna(values))
     return missing
 
 
-def spread(table: Array, sequences: Sequences, per_step: bool) -> Array:
+def target_rows(table: Array, sequences: Sequences, per_step: bool) -> Array:
     """Targets as one row a step: those of whole sequences stand at the last step, NaN before it."""
     if per_step:
         return table.astype(np.float64)
@@ -289,7 +289,7 @@ def as_weights(sample_weight: Any, sequences: Sequences) -> Array | None:
     ragged = sequences.container == "list" and series_of(sample_weight) is not None
     if ragged or isinstance(sample_weight, pd.Series | pd.DataFrame):
         per_step = ragged or len(sample_weight) == total
-        sample_weight = _in_order(sample_weight, sequences, per_step, "sample_weight")
+        sample_weight = _in_order_of_inputs(sample_weight, sequences, per_step, "sample_weight")
     if ragged:
         parts = [np.asarray(part, dtype=np.float64) for part in sample_weight]
         if [part.shape for part in parts] != [(length,) for length in lengths]:
@@ -299,7 +299,9 @@ def as_weights(sample_weight: Any, sequences: Sequences) -> Array | None:
             )
         values = np.concatenate(parts)
     else:
-        values = np.asarray(_by_name(sample_weight, sequences, rank(sample_weight) > 1, "sample_weight"), np.float64)
+        values = np.asarray(
+            _by_dimension(sample_weight, sequences, rank(sample_weight) > 1, "sample_weight"), np.float64
+        )
     shape = values.shape
     if shape == (series,) and series != total:
         values = np.repeat(values, lengths)

@@ -54,10 +54,10 @@ def series_first(X: Any, y: Any = None, time_first: bool = False) -> Laid:
     'X was read as (time, series, inputs), 50 steps of 4 series, as batch_first=False says'
     """
     packed = isinstance(X, PackedSequence)
-    X, y = _plain(X, "X"), _plain(y, "y")
+    X, y = _as_numpy(X, "X"), _as_numpy(y, "y")
     _check_numbers(X, "X")
     if packed and isinstance(y, np.ndarray):
-        return Laid(X, _cut(y, [len(part) for part in X], time_first), "")
+        return Laid(X, _without_padding(y, [len(part) for part in X], time_first), "")
     if not time_first or not isinstance(X, np.ndarray) or X.ndim != 3:
         return Laid(X, y, "")
     if isinstance(y, np.ndarray):
@@ -66,7 +66,7 @@ def series_first(X: Any, y: Any = None, time_first: bool = False) -> Laid:
     return Laid(X.swapaxes(0, 1), y, layout)
 
 
-def _plain(values: Any, name: str) -> Any:
+def _as_numpy(values: Any, name: str) -> Any:
     """Without torch, and any other library's array as NumPy's; tables with labels as they are."""
     values = without_torch(values, name)
     labelled = any(hasattr(values, own) for own in ("columns", "dims", "index"))
@@ -119,7 +119,7 @@ def one_a_series(shape: tuple[int, ...], series: int, steps: int, time_first: bo
     )
 
 
-def _cut(y: Any, lengths: list[int], time_first: bool) -> list[Any]:
+def _without_padding(y: Any, lengths: list[int], time_first: bool) -> list[Any]:
     """Padded targets as a list of sequences, each as long as its inputs."""
     wanted = (max(lengths), len(lengths)) if time_first else (len(lengths), max(lengths))
     if y.shape[:2] != wanted:
@@ -155,22 +155,22 @@ def without_torch(values: Any, name: str = "X") -> Any:
     """
     if isinstance(values, PackedSequence):
         padded, lengths = pad_packed_sequence(values, batch_first=True)
-        return [_array(row[:length], name) for row, length in zip(padded, lengths.tolist(), strict=True)]
+        return [_tensor_as_array(row[:length], name) for row, length in zip(padded, lengths.tolist(), strict=True)]
     if isinstance(values, Tensor):
-        return _array(values, name)
+        return _tensor_as_array(values, name)
     if type(values) in (list, tuple) and any(isinstance(part, Tensor) for part in values):
         return [without_torch(part, f"{name}[{number}]") for number, part in enumerate(values)]
     return values
 
 
-def _array(values: Tensor, name: str) -> Any:
+def _tensor_as_array(values: Tensor, name: str) -> Any:
     if values.is_meta:
         raise ValueError(
             f"{name} is a tensor of shape {tuple(values.shape)} on the device 'meta', which holds no numbers: give "
             "tensors that were computed, on the CPU or a GPU."
         )
     if values.is_nested:
-        return [_array(part, f"{name}[{number}]") for number, part in enumerate(values.unbind())]
+        return [_tensor_as_array(part, f"{name}[{number}]") for number, part in enumerate(values.unbind())]
     dense = values.detach().to_dense() if values.layout != torch.strided else values.detach()
     if dense.is_floating_point() and dense.dtype not in (torch.float32, torch.float64):
         dense = dense.double()

@@ -25,9 +25,9 @@ from seqdyn.checks import check_choice, check_count
 from seqdyn.data.subwords import Subwords, learn
 
 Array = np.ndarray[Any, Any]
-Source = str | os.PathLike[str] | Iterable[os.PathLike[str]]
+TextSource = str | os.PathLike[str] | Iterable[os.PathLike[str]]
 
-UNITS = ("character", "word", "subword")
+TEXT_UNITS = ("character", "word", "subword")
 MARKS = ("padding", "begin", "end", "unknown")
 """Symbols that no text holds: behind a shorter text, before one, after one, and for what is not in the vocabulary."""
 
@@ -39,7 +39,7 @@ WORD = re.compile(r" ?\w+| ?[^\w\s]|\s")
 
 EMPTY = "The corpus is empty: there is no symbol to be learnt."
 
-PIECE = 1 << 20
+CHARACTERS_AT_ONCE = 1 << 20
 """Characters or bytes that are read at once."""
 
 
@@ -79,7 +79,7 @@ class Vocabulary:
     merges: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_choice("unit", self.unit, UNITS)
+        check_choice("unit", self.unit, TEXT_UNITS)
         for mark in self.marks:
             check_choice("a mark", mark, MARKS)
         for name, own in (("symbols", self.symbols), ("marks", self.marks)):
@@ -90,7 +90,7 @@ class Vocabulary:
     @classmethod
     def of(
         cls,
-        source: Source,
+        source: TextSource,
         unit: str = "character",
         marks: Sequence[str] = (),
         size: int | None = None,
@@ -144,7 +144,7 @@ class Vocabulary:
         """
         check_count("size", size, others=(None,))
         check_count("min_count", min_count)
-        if check_choice("unit", unit, UNITS) == "subword":
+        if check_choice("unit", unit, TEXT_UNITS) == "subword":
             return cls._of_subwords(iter(texts), tuple(marks), size, min_count)
         counts: Counter[str] = Counter()
         for text in texts:
@@ -236,7 +236,7 @@ class Vocabulary:
         ValueError
             If a number is none of a symbol.
         """
-        numbers = check_numbers(numbers, len(self))
+        numbers = check_symbols(numbers, len(self))
         if self.unit == "subword":
             first = len(self.marks)
             return self._subwords.join([self.symbols[n - first] for n in numbers.tolist() if n >= first])
@@ -273,7 +273,7 @@ class Vocabulary:
         ----------
         text : str, or array of int, shape (time,)
         """
-        numbers = self.encode(text) if isinstance(text, str) else check_numbers(text, len(self))
+        numbers = self.encode(text) if isinstance(text, str) else check_symbols(text, len(self))
         return np.eye(len(self))[numbers]
 
     @property
@@ -282,7 +282,7 @@ class Vocabulary:
         return np.min_scalar_type(len(self) - 1)
 
 
-def check_numbers(numbers: Any, symbols: int) -> Array:
+def check_symbols(numbers: Any, symbols: int) -> Array:
     """Numbers (time,) as an array, if each is one of so many symbols."""
     numbers = np.asarray(numbers)
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
@@ -304,12 +304,12 @@ def split(text: str, unit: str) -> list[str]:
     >>> split("To be, or not.", "word")
     ['To', ' be', ',', ' or', ' not', '.']
     """
-    return list(text) if check_choice("unit", unit, UNITS[:2]) == "character" else WORD.findall(text)
+    return list(text) if check_choice("unit", unit, TEXT_UNITS[:2]) == "character" else WORD.findall(text)
 
 
-def pieces(source: Source, unit: str, encoding: str = "utf-8") -> Iterator[str]:
-    """A corpus in pieces of some :data:`PIECE` characters, none empty, cut where no symbol goes on."""
-    check_choice("unit", unit, UNITS)
+def pieces(source: TextSource, unit: str, encoding: str = "utf-8") -> Iterator[str]:
+    """A corpus in pieces of some :data:`CHARACTERS_AT_ONCE` characters, none empty, cut where no symbol goes on."""
+    check_choice("unit", unit, TEXT_UNITS)
     for text in texts(source, encoding):
         rest = ""
         for piece in text:
@@ -328,7 +328,7 @@ def _last_border(text: str, start: int) -> int:
     return next((i for i in places if text[i] in " \n" and not text[i - 1].isspace()), 0)
 
 
-def texts(source: Source, encoding: str = "utf-8") -> Iterator[Iterator[str]]:
+def texts(source: TextSource, encoding: str = "utf-8") -> Iterator[Iterator[str]]:
     """The texts of a corpus, one a file, each in pieces.
 
     Raises
@@ -343,7 +343,7 @@ def texts(source: Source, encoding: str = "utf-8") -> Iterator[Iterator[str]]:
     if isinstance(source, str):
         if len(source) < 1000 and os.path.isfile(source):  # a text may be too long for a path
             raise ValueError(f"{source!r} is a text, and the name of a file: for the file give pathlib.Path(…).")
-        yield (source[start : start + PIECE] for start in range(0, len(source), PIECE))
+        yield (source[start : start + CHARACTERS_AT_ONCE] for start in range(0, len(source), CHARACTERS_AT_ONCE))
         return
     if not isinstance(source, os.PathLike | Iterable) or isinstance(source, bytes):
         raise TypeError(f"A corpus is a str, a path or an iterable of paths, got {type(source).__name__}.")
@@ -353,16 +353,16 @@ def texts(source: Source, encoding: str = "utf-8") -> Iterator[Iterator[str]]:
                 f"A corpus of files is made of paths, got {type(path).__name__}: give pathlib.Path(…), or the texts "
                 "joined as one str."
             )
-        yield _read(Path(path), encoding)
+        yield _file_pieces(Path(path), encoding)
 
 
-def _read(path: Path, encoding: str) -> Iterator[str]:
+def _file_pieces(path: Path, encoding: str) -> Iterator[str]:
     """A file in pieces, its line ends as they are."""
     decoder = codecs.getincrementaldecoder(encoding)()
     with path.open("rb") as file:
         done, ended = 0, False
         while not ended:
-            data = file.read(PIECE)
+            data = file.read(CHARACTERS_AT_ONCE)
             ended = not data
             waiting = len(decoder.getstate()[0])
             try:
@@ -377,7 +377,7 @@ def _read(path: Path, encoding: str) -> Iterator[str]:
 
 
 def encode_corpus(
-    source: Source, vocabulary: Vocabulary, path: str | os.PathLike[str] | None = None, encoding: str = "utf-8"
+    source: TextSource, vocabulary: Vocabulary, path: str | os.PathLike[str] | None = None, encoding: str = "utf-8"
 ) -> Array:
     """The numbers of a corpus, shape (time,), in the smallest type that holds them.
 
@@ -410,7 +410,7 @@ def encode_corpus(
     return np.empty(0, vocabulary.dtype) if empty else np.memmap(path, vocabulary.dtype, "r")
 
 
-def _encoded(source: Source, vocabulary: Vocabulary, encoding: str) -> Iterator[Array]:
+def _encoded(source: TextSource, vocabulary: Vocabulary, encoding: str) -> Iterator[Array]:
     done = 0
     for piece in pieces(source, vocabulary.unit, encoding):
         symbols = vocabulary.split(piece)

@@ -96,7 +96,7 @@ def series_lengths(index: pd.Index, name: str) -> Array:
         return np.array([len(index)])
     starts = np.append(_series_starts(index, name), len(index))
     times = index.get_level_values(1)
-    if not _regular(times, starts):
+    if not _is_regular(times, starts):
         for start, stop in pairwise(starts):
             check_time_index(times[start:stop], name, "panel", index[start][0])
     return np.diff(starts)
@@ -123,7 +123,7 @@ def directly_follows(head: pd.Index, tail: pd.Index) -> bool:
     """
     joined = tail.append(head)
     ordered = joined.is_monotonic_increasing and joined.is_unique and not joined.hasnans
-    return bool(ordered and len(joined) >= 3 and _is_time(joined) and _hole(joined) is None)
+    return bool(ordered and len(joined) >= 3 and _is_ordered_scale(joined) and _hole(joined) is None)
 
 
 def _series_starts(index: pd.MultiIndex, name: str) -> Array:
@@ -143,7 +143,7 @@ def _series_starts(index: pd.MultiIndex, name: str) -> Array:
     return starts
 
 
-def _regular(times: pd.Index, starts: Array) -> bool:
+def _is_regular(times: pd.Index, starts: Array) -> bool:
     """Whether all steps within all series are equal and forward: then nothing more need be checked."""
     if times.dtype.kind not in "iM" or times.hasnans:
         return False
@@ -166,7 +166,7 @@ def _hole(index: pd.Index) -> Any:
         gaps = np.diff(instants.asi8)
         local = instants.tz_localize(None)
         grids = [_months(local), _business_days(local), _even(gaps), _even(np.diff(local.asi8))]
-    elif _is_time(instants):
+    elif _is_ordered_scale(instants):
         gaps = np.diff(instants.asi8 if isinstance(instants, pd.TimedeltaIndex) else index.to_numpy())
         grids = [_even(gaps)]
     else:
@@ -178,7 +178,7 @@ def _hole(index: pd.Index) -> Any:
     return index[int(np.argmax(wide))] if wide.any() else None
 
 
-def _is_time(index: pd.Index) -> bool:
+def _is_ordered_scale(index: pd.Index) -> bool:
     """Whether labels are instants, spans or numbers, rather than names."""
     spans = pd.DatetimeIndex | pd.TimedeltaIndex | pd.PeriodIndex
     return isinstance(index, spans) or pd.api.types.is_numeric_dtype(index.dtype)

@@ -9,6 +9,7 @@ from scipy.stats import chi2
 from torch import Tensor
 
 from seqdyn.dynamics.trajectory import Trajectory, check_cell, double
+from seqdyn.facts import shown_by_shape
 from seqdyn.state import flatten, leaves, map_leaves, unflatten
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ CAPACITY_RANK = 1e-12
 """Singular values of the states below this share of the largest carry nothing but rounding."""
 
 
+@shown_by_shape
 class MemoryCapacity(NamedTuple):
     """How well a linear readout of h_t recalls the inputs before it.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from seqdyn.cell import Cell
 from seqdyn.dynamics.driven import Driven
 from seqdyn.dynamics.trajectory import double, float64_copy
+from seqdyn.facts import shown_by_shape
 from seqdyn.loops import scan
 from seqdyn.state import State, flatten, map_leaves, take, unflatten
 from seqdyn.training.batches import Rows
@@ -22,6 +23,7 @@ REST_CHANGE = 1e-3
 """A change of the state in one step below which a system counts as at rest."""
 
 
+@shown_by_shape
 class Excerpts(NamedTuple):
     """What is measured.
 

@@ -12,6 +12,7 @@ from seqdyn.dynamics.lyapunov import Frame, Tally, checked_count, chosen_burn_in
 from seqdyn.dynamics.products import scaled, total
 from seqdyn.dynamics.singular_values import graded_singular_values, with_leading
 from seqdyn.dynamics.trajectory import NUMBERS_AT_ONCE, Trajectory
+from seqdyn.facts import shown_by_shape
 from seqdyn.loops import scan
 from seqdyn.state import State, flatten, map_leaves, unflatten
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 COPY_STEPS_AT_ONCE = 4096
 
 
+@shown_by_shape
 class DivergenceRate(NamedTuple):
     """The growth rate of a small deviation.
 

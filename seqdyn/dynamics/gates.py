@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.dynamics.trajectory import Stretch, Trajectory
+from seqdyn.facts import shown_by_shape
 from seqdyn.state import State, map_leaves, named_leaves
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ PROBED = 64
 """Steps on which is seen what the cell's own numbers compute."""
 
 
+@shown_by_shape
 class GateStatistics(NamedTuple):
     """One gate along a trajectory, over all steps of all sequences.
 
@@ -86,6 +88,7 @@ class GateStatistics(NamedTuple):
         return torch.quantile(self.time_constants, self.time_constants.new_tensor(levels), interpolation="nearest")
 
 
+@shown_by_shape
 class Saturation(NamedTuple):
     """The hidden units along a trajectory, over all steps of all sequences.
 

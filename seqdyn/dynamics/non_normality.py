@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from seqdyn.dynamics.powers import EIGENVALUE_ROUNDING, EPSILON, checked_transition, power_growth
+from seqdyn.facts import shown_by_shape
 
 Array = np.ndarray[Any, Any]
 
@@ -29,6 +30,7 @@ ASIDE = 0.03
 """How far beside a point, in units of |z| − 1, an ascent starts: on the real axis the slope is 0 also at a saddle."""
 
 
+@shown_by_shape
 class Normality(NamedTuple):
     """What :func:`normality` finds of a transition D (n, n).
 

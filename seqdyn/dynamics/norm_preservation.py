@@ -16,6 +16,7 @@ from torch import Tensor
 from seqdyn.checks import check_choice
 from seqdyn.dynamics.state_gradients import OutputLoss, Swept, remembers, returned, sweep
 from seqdyn.dynamics.trajectory import rows_of
+from seqdyn.facts import shown_by_shape
 from seqdyn.state import State, flatten, leaves, map_leaves, unflatten
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ OMEGA_BOUND = 1e-20
 FORMS = ("norm", "squared")
 
 
+@shown_by_shape
 class Omega(NamedTuple):
     """Pascanu's Ω.
 

@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from seqdyn.facts import shown_by_shape
+
 SMALLEST_TRUSTED = 1e-100
 """Sizes below it, and above its inverse, are not trusted: some of their squares are out of range."""
 
 
+@shown_by_shape
 class Scaled(NamedTuple):
     """The matrix e^log · matrix, with ‖matrix‖_F = 1.
 

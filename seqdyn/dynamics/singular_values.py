@@ -17,6 +17,7 @@ from seqdyn.checks import check_count
 from seqdyn.dynamics.lyapunov import log_diagonal
 from seqdyn.dynamics.products import Scaled, compose, log_norm, scaled, total
 from seqdyn.dynamics.trajectory import Trajectory
+from seqdyn.facts import shown_by_shape
 from seqdyn.state import State
 
 if TYPE_CHECKING:
@@ -200,6 +201,7 @@ def leading_singular_value(
     return log
 
 
+@shown_by_shape
 class Condition(NamedTuple):
     """How many directions survive.
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from seqdyn.dynamics.gradients import OutputLoss, log_lengths, output_gradient, summed
 from seqdyn.dynamics.trajectory import Trajectory, rows_of
+from seqdyn.facts import shown_by_shape
 from seqdyn.loops import scan
 from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves, stack
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
 
+@shown_by_shape
 class Swept(NamedTuple):
     """A run, and what came back along it; nothing in it has a history.
 

@@ -15,6 +15,7 @@ from seqdyn.dynamics.gradients import known_quantiles
 from seqdyn.dynamics.lag_products import LagProducts
 from seqdyn.dynamics.products import Scaled, compose, joined, log_norm, scaled, total
 from seqdyn.dynamics.trajectory import Trajectory
+from seqdyn.facts import shown_by_shape
 from seqdyn.state import State
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ NUMBERS_HELD = 2**25
 """About how many entries of products are held while a trajectory goes by: 256 MiB."""
 
 
+@shown_by_shape
 class TransitionNorms(NamedTuple):
     """ln ‖P_{s,s+k}‖ in nats, for every lag k at many starts s.
 
@@ -161,6 +163,7 @@ def _checked_lags(lags: str | Sequence[int], time: int) -> tuple[int, ...]:
     return tuple(int(lag) for lag in whole)
 
 
+@shown_by_shape
 class TransitionMap(NamedTuple):
     """ln ‖P_{s,t}‖ in nats, for pairs of times s ≤ t.
 

@@ -11,9 +11,11 @@ from seqdyn.cell import Cell
 from seqdyn.dynamics.non_normality import Normality, normality
 from seqdyn.dynamics.spectrum import spectral_radius
 from seqdyn.dynamics.trajectory import Trajectory
+from seqdyn.facts import shown_by_shape
 from seqdyn.state import State
 
 
+@shown_by_shape
 class TypicalStep(NamedTuple):
     """One step's Jacobian.
 

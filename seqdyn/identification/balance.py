@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from seqdyn.facts import shown_by_shape
+
 if TYPE_CHECKING:
     from seqdyn.identification.system import LinearSystem
 
@@ -14,6 +16,7 @@ Array = np.ndarray[Any, Any]
 EPSILON = float(np.finfo(np.float64).eps)
 
 
+@shown_by_shape
 class Gramians(NamedTuple):
     """Two matrices of a stable system: how strongly inputs reach the states, and states show in the outputs.
 

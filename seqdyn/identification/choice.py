@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import chi2
 
+from seqdyn.facts import shown_by_shape
 from seqdyn.identification.correlation import cross_correlation
 from seqdyn.identification.focus import Focus, Freedom, Prediction, Simulation, simulation_errors
 from seqdyn.identification.hankel import TooShort, horizon
@@ -100,6 +101,7 @@ class ValidationSplit:
         return math.sqrt(total / self.counted) if np.isfinite(total) and self.counted else np.inf
 
 
+@shown_by_shape
 class FittedTrial(NamedTuple):
     """A trial, and the better of its fits to the beginnings; whether that came from the fit of the free run."""
 

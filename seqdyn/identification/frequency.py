@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.linalg import schur
 
+from seqdyn.facts import shown_by_shape
+
 Array = np.ndarray[Any, Any]
 
 EPSILON = float(np.finfo(np.float64).eps)
 
 
+@shown_by_shape
 class FrequencyResponse(NamedTuple):
     """H at every frequency.
 

@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.facts import shown_by_shape
+
 Array = np.ndarray[Any, Any]
 TOGETHER = 256
 """Records in a group, at most."""
 
 
+@shown_by_shape
 class DataRecord(NamedTuple):
     """One experiment.
 

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.linalg import eig
 
 from seqdyn.checks import check_count, is_int
+from seqdyn.facts import shown_by_shape
 from seqdyn.identification.analysis import pole_order
 from seqdyn.identification.estimation import Directions, central_differences
 
@@ -27,6 +28,7 @@ DEFECTIVE = 1e-8
 """The cosine of the angle between left and right eigenvector at which a pole counts as a multiple one."""
 
 
+@shown_by_shape
 class PoleErrors(NamedTuple):
     """Standard errors of the poles, in the order of the poles; inf of a multiple pole, which moves as a root does.
 

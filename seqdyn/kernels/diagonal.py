@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from seqdyn.kernels.transforms import gradient_with_history
+
 
 class _Diagonal(NamedTuple):
     """The pixels of one diagonal: rows ``first`` to ``last``, and ``own``, their places in the picture."""
@@ -46,7 +48,7 @@ def _diagonals(height: int, width: int) -> Iterator[_Diagonal]:
         yield _Diagonal(q, first, last, slice(start, start + (last - first) * stride + 1, stride))
 
 
-class _Recurrence(torch.autograd.Function):
+class _DiagonalRecurrence(torch.autograd.Function):
     """From p (d, height · width, batch, 4 hidden), h above the first row (d, width, batch, hidden) and W
     (d, 2 hidden, 4 hidden) to all h (d, height · width, batch, hidden), for d pictures with their own W."""
 
@@ -84,7 +86,7 @@ class _Recurrence(torch.autograd.Function):
         (gradient,) = gradients
         projected, above, weight, gates, seen, before, memory = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return _differentiable([projected, above, weight], gradient)
+            return gradient_with_history(_pixel_by_pixel, [projected, above, weight], gradient)
         (d, width, batch, size), height = above.shape, projected.shape[1] // above.shape[1]
         i, f, o, g = gates.split(size, 3)
         by_memory = o * (1 - memory * memory)
@@ -110,15 +112,7 @@ class _Recurrence(torch.autograd.Function):
         return by_sums, by_above, by_weight
 
 
-def _differentiable(inputs: list[Tensor], gradient: Tensor) -> tuple[Tensor | None, ...]:
-    """The same gradient with a history, by the written steps."""
-    own = [value.view_as(value) for value in inputs]
-    wanted = [value for value in own if value.requires_grad]
-    found = iter(torch.autograd.grad(_written(*own), wanted, gradient, create_graph=True))
-    return tuple(next(found) if value.requires_grad else None for value in own)
-
-
-def _written(projected: Tensor, above: Tensor, weight: Tensor) -> Tensor:
+def _pixel_by_pixel(projected: Tensor, above: Tensor, weight: Tensor) -> Tensor:
     """All h, pixel by pixel and recorded by autograd."""
     over, size, rows = above.unbind(1), above.shape[3], []
     for row in projected.unflatten(1, (-1, above.shape[1])).unbind(1):
@@ -150,5 +144,5 @@ def diagonal_recurrence(projected: Tensor, above: Tensor, weight: Tensor) -> Ten
     -------
     Tensor, shape (directions, height · width, batch, hidden)
     """
-    states: Tensor = _Recurrence.apply(projected, above, weight)
+    states: Tensor = _DiagonalRecurrence.apply(projected, above, weight)
     return states

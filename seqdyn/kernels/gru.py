@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from seqdyn.kernels.transforms import gradient_with_history
 
-class _Recurrence(torch.autograd.Function):
+
+class _GRURecurrence(torch.autograd.Function):
     """From x, h_{-1}, W, U, b and c to all h_t (time, hidden, batch).
 
     The batch comes last, so that the gates, which lie below each other, are contiguous.
@@ -48,7 +50,7 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         *inputs, gates, inner, states = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return _differentiable(inputs, gradient)
+            return gradient_with_history(_all_states, inputs, gradient)
         x, _, weight, recurrent, _, _ = inputs
         before, size = states[:-1], states.shape[1]
         r, z, n = gates.split(size, 1)
@@ -65,26 +67,18 @@ class _Recurrence(torch.autograd.Function):
             torch.mul(dn, r[t], out=pushed[t, 2 * size :])
             dh = torch.addmm(dh * z[t], transposed, pushed[t])
         direct[:, : 2 * size] = pushed[:, : 2 * size]
-        by_recurrent = _outer(pushed, before.transpose(1, 2))
-        by_weight = _outer(direct, x.transpose(0, 1))
+        by_recurrent = _product_over_steps(pushed, before.transpose(1, 2))
+        by_weight = _product_over_steps(direct, x.transpose(0, 1))
         by_x = (direct.transpose(1, 2) @ weight).transpose(0, 1) if ctx.needs_input_grad[0] else None
         return by_x, dh.T, by_weight, by_recurrent, direct.sum((0, 2)), pushed[:, 2 * size :].sum((0, 2))
 
 
-def _outer(left: Tensor, right: Tensor) -> Tensor:
+def _product_over_steps(left: Tensor, right: Tensor) -> Tensor:
     """Σ l rᵀ over time and batch, of (time, m, batch) and (time, batch, n)."""
     return left.transpose(0, 1).flatten(1) @ right.flatten(0, 1)
 
 
-def _differentiable(inputs: list[Tensor], gradient: Tensor) -> tuple[Tensor | None, ...]:
-    """The same gradient with a history, by the written steps."""
-    own = [value.view_as(value) for value in inputs]  # one input may be computed from another: they are held apart
-    wanted = [value for value in own if value.requires_grad]
-    found = iter(torch.autograd.grad(_written(*own), wanted, gradient, create_graph=True))
-    return tuple(next(found) if value.requires_grad else None for value in own)
-
-
-def _written(x: Tensor, h: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor, inner_bias: Tensor) -> Tensor:
+def _all_states(x: Tensor, h: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor, inner_bias: Tensor) -> Tensor:
     """All h_t (time, hidden, batch), step by step and recorded by autograd."""
     states = []
     for a in linear(x, weight, bias).unbind(1):
@@ -116,5 +110,5 @@ def gru_recurrence(
     -------
     Tensor, shape (batch, time, hidden)
     """
-    states: Tensor = _Recurrence.apply(x, h, input_weight, recurrent, bias, inner)
+    states: Tensor = _GRURecurrence.apply(x, h, input_weight, recurrent, bias, inner)
     return states.permute(2, 0, 1)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-CHUNK = 2**15
+CHUNK_STEPS = 2**15
 """Rows, batch × time, that are computed at once."""
 
 LENGTHS = (4, 8, 16, 32, 64)
@@ -32,7 +32,7 @@ LENGTHS = (4, 8, 16, 32, 64)
 START = 2**15
 """Multiplications that take as long as starting one step of the loop."""
 
-FEW = 64
+BLOCK_OVERHEAD = 64
 """Steps of the loop that take as long as what is done once for blocks."""
 
 LOOP = 32
@@ -67,8 +67,8 @@ def linear_recurrence(
     ([0.0, 1.0, 2.0, 3.0], 4.0)
     """
     if 0 < x.shape[1] <= LOOP:
-        return _loop(x, h, feedthrough, readout, input_map, transition)
-    output, last = _Recurrence.apply(x, h, feedthrough, readout, input_map, transition)
+        return _step_by_step(x, h, feedthrough, readout, input_map, transition)
+    output, last = _LinearRecurrence.apply(x, h, feedthrough, readout, input_map, transition)
     return output, last
 
 
@@ -80,7 +80,7 @@ def linear_states(x: Tensor, h: Tensor, input_map: Tensor, transition: Tensor) -
     return linear_recurrence(x, h, input_map, transition, input_map, transition)
 
 
-def _loop(x: Tensor, h: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> tuple[Tensor, Tensor]:
+def _step_by_step(x: Tensor, h: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> tuple[Tensor, Tensor]:
     """The same, step by step and recorded by autograd."""
     before = []
     for drive in (x @ C.T).unbind(1):
@@ -98,7 +98,7 @@ class _System(NamedTuple):
     transition: Tensor
 
 
-class _Recurrence(torch.autograd.Function):
+class _LinearRecurrence(torch.autograd.Function):
     """From x, h_{-1}, A, B, C and D to all outputs and the last state."""
 
     @staticmethod
@@ -116,30 +116,30 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, e: Tensor, g: Tensor) -> tuple[Tensor | None, ...]:
         x, A, B, C, D, *borders = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return _differentiable(x, borders[0], A, B, C, D, e, g)
+            return _adjoint_with_history(x, borders[0], A, B, C, D, e, g)
         to_x, to_h, to_A, to_B, to_C, to_D = ctx.needs_input_grad
         steps = _chunk(x)
-        states = _states(C, D, len(x), steps) if to_B or to_D else None
-        adjoint = _states(B.T, D.T, len(x), steps) if to_x or to_h or to_C or to_D else None
+        states = _state_simulator(C, D, len(x), steps) if to_B or to_D else None
+        adjoint = _state_simulator(B.T, D.T, len(x), steps) if to_x or to_h or to_C or to_D else None
         dx, (dA, dB, dC, dD) = [], map(torch.zeros_like, (A, B, C, D))
         for x_t, e_t, h in reversed(list(zip(x.split(steps, 1), e.split(steps, 1), borders, strict=True))):
             if to_A:
-                dA += _outer(e_t, x_t)
+                dA += _sum_of_products(e_t, x_t)
             if states:
-                before, _ = _outputs(states, x_t, h)
-                dB += _outer(e_t, before)
+                before, _ = _simulated(states, x_t, h)
+                dB += _sum_of_products(e_t, before)
             if adjoint:
-                after, g = _outputs(adjoint, e_t.flip(1), g)
+                after, g = _simulated(adjoint, e_t.flip(1), g)
                 g_t = after.flip(1)
-                dC += _outer(g_t, x_t)
+                dC += _sum_of_products(g_t, x_t)
             if to_D:
-                dD += _outer(g_t, before)
+                dD += _sum_of_products(g_t, before)
             if to_x:
                 dx.append(e_t @ A + g_t @ C)
         return torch.cat(dx[::-1], 1) if to_x else None, g, dA, dB, dC, dD
 
 
-def _differentiable(
+def _adjoint_with_history(
     x: Tensor, h: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, e: Tensor, g: Tensor
 ) -> tuple[Tensor, ...]:
     """The same gradient with a history: the states and the adjoint are linear recurrences themselves."""
@@ -147,10 +147,17 @@ def _differentiable(
     before, _ = linear_recurrence(x, h, torch.zeros_like(C), identity, C, D)
     after, first = linear_recurrence(e.flip(1), g, torch.zeros_like(B.T), identity, B.T, D.T)
     g_t = after.flip(1)
-    return e @ A + g_t @ C, first, _outer(e, x), _outer(e, before), _outer(g_t, x), _outer(g_t, before)
+    return (
+        e @ A + g_t @ C,
+        first,
+        _sum_of_products(e, x),
+        _sum_of_products(e, before),
+        _sum_of_products(g_t, x),
+        _sum_of_products(g_t, before),
+    )
 
 
-def _outer(left: Tensor, right: Tensor) -> Tensor:
+def _sum_of_products(left: Tensor, right: Tensor) -> Tensor:
     """Σ l_t r_tᵀ over batch and time."""
     return left.flatten(0, 1).T @ right.flatten(0, 1)
 
@@ -158,7 +165,7 @@ def _outer(left: Tensor, right: Tensor) -> Tensor:
 def _chunk(x: Tensor) -> int:
     """Steps in a chunk of x; a multiple of every length of a block."""
     batch, time, _ = x.shape
-    return max(1, min(time, LENGTHS[-1] * max(1, CHUNK // LENGTHS[-1] // max(1, batch))))
+    return max(1, min(time, LENGTHS[-1] * max(1, CHUNK_STEPS // LENGTHS[-1] // max(1, batch))))
 
 
 class _Simulator(Protocol):
@@ -167,7 +174,7 @@ class _Simulator(Protocol):
     def __call__(self, x: Tensor, h: Tensor, output: Tensor) -> Tensor: ...
 
 
-def _outputs(simulate: _Simulator, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+def _simulated(simulate: _Simulator, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     """The outputs, as wide as the state, and the last state."""
     output = h.new_empty(*x.shape[:2], h.shape[1])
     return output, simulate(x, h, output)
@@ -178,18 +185,18 @@ def _simulator(system: _System, batch: int, time: int) -> _Simulator:
     (outputs, inputs), hidden = system.feedthrough.shape, len(system.transition)
     length = _length(batch, time, outputs, inputs, hidden)
     if length == 1 or max(outputs, inputs) > hidden:
-        return _Readout(system, _states(system.input_map, system.transition, batch, time))
+        return _Readout(system, _state_simulator(system.input_map, system.transition, batch, time))
     return _blocks(system, length, batch, time)
 
 
-def _states(input_map: Tensor, transition: Tensor, batch: int, time: int) -> _Simulator:
+def _state_simulator(input_map: Tensor, transition: Tensor, batch: int, time: int) -> _Simulator:
     """The states before every step, y_t = h_{t-1}."""
     (hidden, inputs), identity = input_map.shape, _identity(transition)
     length = _length(batch, time, hidden, min(inputs, hidden), hidden)
     if length == 1:
         return _Steps(input_map, transition)
     if inputs > hidden:
-        return _Drive(input_map, _states(identity, transition, batch, time))
+        return _Drive(input_map, _state_simulator(identity, transition, batch, time))
     return _blocks(_System(torch.zeros_like(input_map), identity, input_map, transition), length, batch, time)
 
 
@@ -203,7 +210,7 @@ def _length(batch: int, time: int, outputs: int, inputs: int, hidden: int) -> in
     def cost(length: int) -> float:
         if length == 1:
             return time * (START + batch * (hidden + outputs) * (hidden + inputs))
-        prepare = (FEW + length) * START + length * hidden**2 * (hidden + length * inputs)
+        prepare = (BLOCK_OVERHEAD + length) * START + length * hidden**2 * (hidden + length * inputs)
         within = time * batch * (hidden + length * inputs) * outputs
         between = time / length * batch * (length * inputs + 20 * hidden) * hidden
         return prepare + within + between
@@ -222,7 +229,7 @@ def _blocks(system: _System, length: int, batch: int, time: int) -> _Simulator:
     if not (response.sum() + after.sum()).isfinite():
         return step_by_step
     power, carry = after.split([hidden, length * inputs])
-    borders = _states(_identity(power), power.T, batch, time // length)
+    borders = _state_simulator(_identity(power), power.T, batch, time // length)
     return _Blocks(length, response.flatten(1), carry, borders, step_by_step)
 
 
@@ -260,7 +267,7 @@ class _Blocks:
         count, rest = divmod(time, self.length)
         whole = time - rest
         inputs = x[:, :whole].reshape(batch, count, len(self.carry))
-        before, h = _outputs(self.borders, inputs @ self.carry, h)
+        before, h = _simulated(self.borders, inputs @ self.carry, h)
         blocks = torch.cat([before, inputs], -1) @ self.response
         output[:, :whole] = blocks.view(batch, whole, output.shape[2])
         return self.step_by_step(x[:, whole:], h, output[:, whole:]) if rest else h
@@ -285,6 +292,6 @@ class _Readout:
     states: _Simulator
 
     def __call__(self, x: Tensor, h: Tensor, output: Tensor) -> Tensor:
-        before, h = _outputs(self.states, x, h)
+        before, h = _simulated(self.states, x, h)
         torch.add(x @ self.system.feedthrough.T, before @ self.system.readout.T, out=output)
         return h

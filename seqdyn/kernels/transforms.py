@@ -1,8 +1,11 @@
-"""Whether a transform of ``torch.func`` looks on: it sees the written step only, never a fused one."""
+"""What a fused recurrence owes to autograd: the written steps, where a gradient or a transform has to see them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
+from torch import Tensor
 
 
 def transformed() -> bool:
@@ -18,3 +21,34 @@ def transformed() -> bool:
     ([True], False)
     """
     return bool(torch._C._are_functorch_transforms_active())
+
+
+def gradient_with_history(
+    written: Callable[..., Tensor], inputs: Sequence[Tensor], gradient: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Return the gradient by every input, recorded by autograd, so that it can be differentiated again.
+
+    Parameters
+    ----------
+    written : callable
+        ``written(*inputs) -> output`` by operations that autograd records.
+    inputs : sequence of Tensor
+    gradient : Tensor
+        By the output.
+
+    Returns
+    -------
+    tuple of (Tensor or None)
+        None for an input that needs no gradient.
+
+    Examples
+    --------
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> (slope,) = gradient_with_history(torch.square, [x], torch.tensor(1.0))
+    >>> slope.item(), torch.autograd.grad(slope, x)[0].item()
+    (6.0, 2.0)
+    """
+    own = [value.view_as(value) for value in inputs]  # one input may be computed from another: they are held apart
+    wanted = [value for value in own if value.requires_grad]
+    found = iter(torch.autograd.grad(written(*own), wanted, gradient, create_graph=True))
+    return tuple(next(found) if value.requires_grad else None for value in own)

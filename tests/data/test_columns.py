@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqdyn.data.columns import as_numbers, categories_of, column_names, encoded, is_category
+from seqdyn.data.columns import categories_of, column_as_numbers, column_names, encoded, is_category
 from seqdyn.data.panel_additions import read_more
 from seqdyn.data.panel_ahead import frame_ahead, read_future
 from seqdyn.data.panel_reading import read_panel
@@ -161,7 +161,7 @@ def test_pieces() -> None:
     assert strange == 3 and encoded(column, ("x", "y", "z"))[1] == -1
     assert column_names(["a", "c"], {"c": ("x", 1)}) == ("a", "c=x", "c=1")
     with pytest.raises(ValueError, match="give numbers"):
-        as_numbers(pd.Series(["a"], name="y"), "df")
+        column_as_numbers(pd.Series(["a"], name="y"), "df")
 
 
 def test_panels_without_categories_are_as_they_were() -> None:

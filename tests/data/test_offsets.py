@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqdyn.data.frequencies import candidates
+from seqdyn.data.frequencies import candidate_frequencies
 from seqdyn.data.grids import Grid, grid_of
 from seqdyn.data.offsets import monthly, offset_content, offset_from, offset_of, season_of, spelled, unit_of
 from seqdyn.data.panel_reading import read_panel
@@ -130,7 +130,7 @@ def test_three_stamps_a_month_apart() -> None:
     assert grid_of(pd.to_datetime(["2024-07-15", "2024-08-15", "2024-09-15"])).freq == monthly(1, 15)
     assert grid_of(pd.to_datetime(["2021-03-15", "2022-03-15", "2023-03-15"])).freq == monthly(12, 15)
     assert grid_of(pd.to_datetime(["2024-07-14", "2024-08-14", "2024-09-13"])).freq != monthly(1, 14)
-    assert list(candidates(pd.to_datetime(["2024-07-15", "2024-08-15"]))) == []
+    assert list(candidate_frequencies(pd.to_datetime(["2024-07-15", "2024-08-15"]))) == []
 
 
 def test_units() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import seqdyn.data.text as module
-from seqdyn.data.text import MARKS, UNITS, Vocabulary, encode_corpus, pieces, split
+from seqdyn.data.text import MARKS, TEXT_UNITS, Vocabulary, encode_corpus, pieces, split
 from seqdyn.files import read, write
 
 anything = st.text(st.characters(), max_size=80)
@@ -25,7 +25,7 @@ whole = st.text(st.characters(codec="utf-8"), max_size=80)
 """What UTF-8 can write."""
 
 
-@given(anything, st.sampled_from(UNITS[:2]), st.sets(st.sampled_from(MARKS)))
+@given(anything, st.sampled_from(TEXT_UNITS[:2]), st.sets(st.sampled_from(MARKS)))
 def test_nothing_is_lost(text: str, unit: str, marks: set[str]) -> None:
     """Joined, the symbols are the text; so are their numbers, decoded."""
     assert "".join(split(text, unit)) == text
@@ -59,14 +59,14 @@ def test_subwords_are_learnt() -> None:
         vocabulary.encode("a\ud800")
 
 
-@given(st.lists(whole, min_size=1, max_size=4), st.sampled_from(UNITS), st.integers(1, 9))
+@given(st.lists(whole, min_size=1, max_size=4), st.sampled_from(TEXT_UNITS), st.integers(1, 9))
 def test_pieces_make_no_difference(texts: list[str], unit: str, piece: int) -> None:
     """A corpus in files, read a few bytes at a time, has the symbols of its texts."""
     size = 300 if unit == "subword" else None
     if size:
         pytest.importorskip("tokenizers")
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "PIECE", piece)
+        patch.setattr(module, "CHARACTERS_AT_ONCE", piece)
         paths = [Path(folder) / f"{i}.txt" for i in range(len(texts))]
         for path, text in zip(paths, texts, strict=True):
             path.write_bytes(text.encode())
@@ -117,7 +117,7 @@ def test_a_text_that_spells_a_mark_is_text() -> None:
 
 def test_a_vocabulary_goes_through_a_file(tmp_path: Path) -> None:
     """With its unit and its marks."""
-    for unit in UNITS if find_spec("tokenizers") else UNITS[:2]:
+    for unit in TEXT_UNITS if find_spec("tokenizers") else TEXT_UNITS[:2]:
         vocabulary = Vocabulary.of("to be or not", unit, ("end",))
         numbers = vocabulary.encode("to be")
         write(tmp_path / "v", {"vocabulary": vocabulary})
@@ -128,7 +128,7 @@ def test_a_vocabulary_goes_through_a_file(tmp_path: Path) -> None:
 
 def test_a_corpus_larger_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two million symbols take the memory of a piece, not theirs."""
-    monkeypatch.setattr(module, "PIECE", 1 << 14)
+    monkeypatch.setattr(module, "CHARACTERS_AT_ONCE", 1 << 14)
     path = tmp_path / "long.txt"
     line = "the quick brown fox jumps over the lazy dog\n"
     path.write_text(line * 50_000)
@@ -192,7 +192,7 @@ def test_files_that_are_not_what_they_seem(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "old.txt"
     path.write_bytes("eine Brücke über den Fluß".encode("latin-1"))
     for piece in (1, 8, 1000):
-        monkeypatch.setattr(module, "PIECE", piece)
+        monkeypatch.setattr(module, "CHARACTERS_AT_ONCE", piece)
         with pytest.raises(ValueError, match=r"old.txt is not utf-8: byte 0xfc at offset 7 .*encoding='latin-1'"):
             Vocabulary.of(path)
     assert "ß" in Vocabulary.of(path, encoding="latin-1").symbols
