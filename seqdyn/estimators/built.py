@@ -17,7 +17,7 @@ from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
-from seqdyn.data.text import UNITS
+from seqdyn.data.text import TEXT_UNITS
 from seqdyn.estimators.layers import layer_of
 from seqdyn.estimators.parameters import Rule, at_least, check_unchanged, either, instance_of, one_of, optional
 from seqdyn.estimators.trained import Trained, history, with_budget
@@ -179,7 +179,7 @@ class OfSymbols(Built):
     def _rules(self) -> dict[str, Rule]:
         made = (callable, "a class called as cell(input_size, hidden_size)")
         return super()._rules() | {
-            "unit": one_of(*UNITS),
+            "unit": one_of(*TEXT_UNITS),
             "cell": either(one_of(*CELLS), made, instance_of(Cell, "a built Cell")),
             "vocabulary_size": optional(at_least(1)),
             "min_count": at_least(1),

@@ -16,7 +16,7 @@ from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.data.targets import Targets, as_weights, check_no_infinity, spread, target_names
+from seqdyn.data.targets import Targets, as_weights, check_no_infinity, target_names, target_rows
 from seqdyn.dynamics.norm_preservation import omega_penalty
 from seqdyn.estimators.experiments import check_known
 from seqdyn.estimators.observers import ReachObserver
@@ -24,16 +24,16 @@ from seqdyn.estimators.parameters import check_parameters
 from seqdyn.estimators.sequence import SequenceEstimator, unchanged_on_error
 from seqdyn.estimators.trained import Trained, history
 from seqdyn.estimators.warmup import check_warmup, warmup_of
-from seqdyn.initial_state import Strategy, as_strategy
+from seqdyn.initial_state import InitialState, as_initial_state
 from seqdyn.predictor import warmup_steps
 from seqdyn.state import leaves, map_leaves
-from seqdyn.training.batches import Batch, Rows, SpanBounds, Spans, loss_mask, cut_windows
-from seqdyn.training.streams import Streams
+from seqdyn.training.batches import Batch, Rows, SpanBounds, Spans, cut_windows, loss_mask
 from seqdyn.training.checkpoint import Checkpoint, digest
 from seqdyn.training.forward import forgetting_time, run_network
 from seqdyn.training.initialisation import as_initialiser
 from seqdyn.training.loop import HISTORY, NonFiniteError, Recipe, Trainer
 from seqdyn.training.objective import Supervised, elementwise, weighted_mean
+from seqdyn.training.streams import Streams
 
 Array = np.ndarray[Any, Any]
 
@@ -225,7 +225,7 @@ class GradientEstimator(Trained, SequenceEstimator):
         self._check_extent(sequences, numbers, fresh, hold_out)
         self.flat_targets_ = targets.flat
         self.target_names_ = target_names(y)
-        raw = spread(numbers, sequences, self._per_step)
+        raw = target_rows(numbers, sequences, self._per_step)
         weight = _product(as_weights(sample_weight, sequences), _steps(class_weight, sequences, self._per_step))
         known = ~np.isnan(raw) * (np.ones(1) if weight is None else weight[:, None])
         train = self._training_lengths(sequences.lengths, numbers, hold_out)
@@ -423,8 +423,8 @@ class GradientEstimator(Trained, SequenceEstimator):
         return self._strategy(cell)
 
     @property
-    def _strategy(self) -> Strategy:
-        return as_strategy(self.initial_state)
+    def _strategy(self) -> InitialState:
+        return as_initial_state(self.initial_state)
 
     # ---------------------------------------------------------------- after training
 

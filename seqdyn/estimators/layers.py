@@ -19,7 +19,7 @@ from seqdyn.composition import Readout, Residual, Stack
 from seqdyn.encoder import Encoder
 from seqdyn.estimators.gradient import GradientEstimator
 from seqdyn.estimators.linear_start import start_linear, start_recurrence
-from seqdyn.initial_state import Given, as_strategy
+from seqdyn.initial_state import Given, as_initial_state
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import Annotator
 
@@ -85,7 +85,7 @@ class Layered(GradientEstimator):
         return self._start(Readout(stack, outputs, generator=generator, skip=self.skip))
 
     def _encoder(self, inputs: int, outputs: int, generator: torch.Generator) -> Annotator:
-        if isinstance(as_strategy(self.initial_state), Given):
+        if isinstance(as_initial_state(self.initial_state), Given):
             raise ValueError(
                 "initial_state=State needs a causal model; with bidirectional use 'zero', 'random' or 'learned'."
             )

@@ -12,7 +12,7 @@ from seqdyn.estimators.starts import is_estimate
 from seqdyn.identification.delay import check_shorter, checked_delays
 from seqdyn.identification.identify import Settings
 from seqdyn.identification.subspace import WEIGHTINGS
-from seqdyn.initial_state import NAMED, Strategy, Warmup, Zero, as_strategy
+from seqdyn.initial_state import NAMED, InitialState, Warmup, Zero, as_initial_state
 
 METHODS = ("subspace+gradient", "subspace", "gradient")
 RULES: dict[str, Rule] = STEP_RULES | {
@@ -26,7 +26,7 @@ RULES: dict[str, Rule] = STEP_RULES | {
     "offset": one_of("constant", "drift", "trend"),
     "input_delay": either(at_least(0), one_of("auto"), each(at_least(0))),
     "initial_state": either(
-        one_of("estimate"), accepted(as_strategy, f"one of {', '.join(map(repr, NAMED))}, a strategy, or a State")
+        one_of("estimate"), accepted(as_initial_state, f"one of {', '.join(map(repr, NAMED))}, a strategy, or a State")
     ),
 }
 """What the parameters of an identification must be."""
@@ -51,7 +51,7 @@ class Plan:
     """
 
     settings: Settings
-    strategy: Strategy
+    strategy: InitialState
     estimates_starts: bool
     identifiable: bool
     identifies: bool
@@ -61,7 +61,7 @@ class Plan:
     def of(cls, given: Mapping[str, Any], heads: int) -> Plan:
         """The plan of these parameters, for a loss of so many outputs a target."""
         free_starts = is_estimate(given["initial_state"])
-        strategy = Zero() if free_starts else as_strategy(given["initial_state"])
+        strategy = Zero() if free_starts else as_initial_state(given["initial_state"])
         plain = given["autoregression"] is None and given["return_sequences"] and not given["output_lag"]
         identifiable = plain and heads == 1
         identifies = identifiable and given["method"] != "gradient"

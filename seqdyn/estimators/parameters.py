@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.checks import is_int, is_one_of
-from seqdyn.initial_state import NAMED, Warmup, Zero, as_strategy
+from seqdyn.initial_state import NAMED, Warmup, Zero, as_initial_state
 from seqdyn.training.heads import check_quantiles
 from seqdyn.training.initialisation import INITIALISERS, as_initialiser
 from seqdyn.training.optimisation import OPTIMIZERS, SCHEDULE_SHAPES, as_schedule
@@ -163,7 +163,7 @@ RULES: dict[str, Rule] = {
     "peepholes": one_of(False, True),
     "weights": one_of("uniform", "learned"),
     "schedule": accepted(as_schedule, f"None, one of {', '.join(map(repr, [*SCHEDULE_SHAPES, 'plateau']))}, or a callable"),
-    "initial_state": accepted(as_strategy, f"one of {', '.join(map(repr, NAMED))}, a strategy, or a State"),
+    "initial_state": accepted(as_initial_state, f"one of {', '.join(map(repr, NAMED))}, a strategy, or a State"),
     "autoregression": optional(instance_of(Autoregression, "a seqdyn.Autoregression")),
     "skip": one_of(False, True),
     "linear_start": optional(either(non_negative(), linear_model())),
@@ -269,7 +269,7 @@ def _lost_in_training(given: dict[str, Any]) -> list[str]:
     trained += ["method"] if given["method"] == "gradient" else []
     start = given["initial_state"]
     estimated = isinstance(start, str) and start == "estimate"
-    trained += [] if estimated or isinstance(as_strategy(start), Zero | Warmup) else ["initial_state"]
+    trained += [] if estimated or isinstance(as_initial_state(start), Zero | Warmup) else ["initial_state"]
     if not lost or not trained:
         return []
     plain = [f"{name}={(PLAIN | {'initial_state': 'estimate'})[name]!r}" for name in trained]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from seqdyn.data.sequences import Sequences
-from seqdyn.data.targets import Targets, as_targets, as_weights, is_missing
+from seqdyn.data.targets import Targets, as_targets, as_weights, missing_targets
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.state import State
 
@@ -60,7 +60,7 @@ def scored(
         predicted = predict(sequences, targets.table, weight, start)
     if targets.table.shape[1] != predicted.shape[1]:
         raise ValueError(f"y has {targets.table.shape[1]} outputs, but the model predicts {predicted.shape[1]}.")
-    known = ~is_missing(targets.table).all(axis=1)
+    known = ~missing_targets(targets.table).all(axis=1)
     if not predictor.per_step:
         return predicted, targets, _left(weight[given.starts], known)
     first = np.maximum(predictor.warmup_steps(sequences.lengths), told)

@@ -22,12 +22,12 @@ from seqdyn.data.sequences import Sequences, rank
 from seqdyn.data.targets import (
     Targets,
     as_labels,
-    as_numbers,
     as_targets,
     check_no_infinity,
-    is_missing,
-    spread,
+    missing_targets,
     target_names,
+    target_numbers,
+    target_rows,
 )
 from seqdyn.estimators.gradient import GradientEstimator
 from seqdyn.estimators.parameters import Rule, either, instance_of, loss_of, one_of, optional
@@ -138,7 +138,7 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
         targets = self._read_targets(y, sequences)
         sequences = targets.sequences
         check_no_infinity(targets.table, sequences, self._per_step)
-        numbers = spread(as_numbers(targets.table), sequences, self._per_step)
+        numbers = target_rows(target_numbers(targets.table), sequences, self._per_step)
         self._check_own_past(numbers.shape[1])
         if np.isnan(numbers).all():
             raise ValueError("y is NaN everywhere: at least one target must be known.")
@@ -153,7 +153,7 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
         sequences = self.read(X)
         self._check_per_step()
         check_target_names(self, y)
-        numbers = as_numbers(as_targets(y, sequences, per_step=True).table)
+        numbers = target_numbers(as_targets(y, sequences, per_step=True).table)
         if numbers.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {numbers.shape[1]} outputs, but the model predicts {self.n_outputs_}.")
         if np.isnan(numbers).all():
@@ -192,7 +192,7 @@ class NumberEstimator(RegressorMixin, SequenceEstimator):
         if is_estimate(start):
             self._check_per_step()
         predicted, targets, weight = scored(self, X, y, sample_weight, self._start_of(start), predict)
-        numbers = as_numbers(targets.table)
+        numbers = target_numbers(targets.table)
         scores = []
         for column in range(numbers.shape[1]):
             known = ~np.isnan(numbers[:, column]) & (weight > 0)
@@ -257,7 +257,7 @@ class NumberTask(NumberEstimator, GradientEstimator):
         return regression_head(self.loss, self.quantiles)
 
     def _encode(self, targets: Targets, first: bool) -> tuple[Array, Array | None]:
-        numbers = as_numbers(targets.table)
+        numbers = target_numbers(targets.table)
         if not first and numbers.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {numbers.shape[1]} outputs, but the fit so far was of {self.n_outputs_}.")
         return numbers, None
@@ -265,7 +265,7 @@ class NumberTask(NumberEstimator, GradientEstimator):
 
 def counted(table: Array, weight: Array) -> Array:
     """The numbers among targets (rows, targets) that have a weight, NaN elsewhere."""
-    return np.where(weight[:, None] > 0, as_numbers(table), np.nan)
+    return np.where(weight[:, None] > 0, target_numbers(table), np.nan)
 
 
 def alike(fitted: Any, now: Any, quantiles: Any) -> bool:
@@ -382,7 +382,7 @@ class ClassTask(ClassifierMixin, GradientEstimator):
         """
         predicted, targets, weight = scored(self, X, y, sample_weight)
         labels = targets.table[:, 0]
-        known = ~is_missing(labels) & (weight > 0)
+        known = ~missing_targets(labels) & (weight > 0)
         return float(accuracy_score(labels[known], predicted[known, 0], sample_weight=weight[known]))
 
     def _rules(self) -> dict[str, Rule]:
@@ -406,7 +406,7 @@ class ClassTask(ClassifierMixin, GradientEstimator):
 
     def _encode(self, targets: Targets, first: bool) -> tuple[Array, Array | None]:
         labels = as_labels(targets.table)
-        known = ~is_missing(labels)
+        known = ~missing_targets(labels)
         if not known.any():
             raise ValueError("y is NaN everywhere: at least one target must be known.")
         check_classification_targets(labels[known])

@@ -6,14 +6,14 @@ import warnings
 
 from seqdyn.checks import outside
 from seqdyn.data.sequences import Sequences
-from seqdyn.initial_state import Strategy, Warmup
+from seqdyn.initial_state import InitialState, Warmup
 from seqdyn.predictor import Predictor
 
 LONGEST_MEMORY = 1e6
 """Steps; what remembers its start for longer, as a drift does, forgets it in no warm-up."""
 
 
-def warmup_of(strategy: Strategy, warmup: int | None) -> int | None:
+def warmup_of(strategy: InitialState, warmup: int | None) -> int | None:
     """The warm-up that is asked for, or that the strategy brings; None: a tenth of every sequence."""
     if warmup is not None or not isinstance(strategy, Warmup):
         return warmup or 0

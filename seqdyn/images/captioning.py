@@ -19,7 +19,7 @@ from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.writer import Writer, as_sentences
 from seqdyn.images.figures import looked_at
 from seqdyn.picture_encoder import GivenFeatures, PatchFeatures, PictureEncoder
-from seqdyn.sentences import Sentence, beside
+from seqdyn.sentences import Sentence, padded_rows
 from seqdyn.training.batches import Rows
 from seqdyn.training.pairs import Pairs
 from seqdyn.training.stopping import NonFiniteError
@@ -219,7 +219,7 @@ class Captioner(Writer):
         symbols = self._known(caption) if caption is not None else None
         if symbols is None:
             symbols = torch.tensor(self._searched([x], 1)[0][0].symbols, device=x.device)
-        (alpha,) = self.predictor_.weights(beside([x]), [symbols])
+        (alpha,) = self.predictor_.weights(padded_rows([x]), [symbols])
         words = [self.vocabulary_.labels[number].strip() for number in symbols.tolist()]
         return xarray.DataArray(
             alpha.reshape(len(words), *self.grid_),

@@ -29,7 +29,7 @@ from seqdyn.estimators.pretraining import copy_layers
 from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.estimators.writer import Writer, as_sentences
 from seqdyn.language.figures import alignment
-from seqdyn.sentences import Sentence, beside, read, spaced
+from seqdyn.sentences import Sentence, padded_rows, sentence_numbers, spaced
 from seqdyn.training.batches import Rows
 from seqdyn.training.pairs import Pairs
 from seqdyn.training.stopping import NonFiniteError
@@ -312,7 +312,7 @@ class Translator(Writer):
             symbols = list(self.search([source], 1, language)[0][0].symbols)
         else:
             symbols = self._ended(self.vocabulary_, as_sentences([target], "target")[0])
-        (alpha,) = self.predictor_.weights(beside([x]), [torch.tensor(symbols, device=x.device)])
+        (alpha,) = self.predictor_.weights(padded_rows([x]), [torch.tensor(symbols, device=x.device)])
         labels = (*self.source_vocabulary_.labels, *(f"⟨{name}⟩" for name in self.languages_))
         seen = ["⟨summary⟩"] if self.attention is None else [labels[number] for number in x.tolist()]
         return xarray.DataArray(
@@ -330,7 +330,7 @@ class Translator(Writer):
 
     def _sources(self, texts: list[str], languages: list[str] | None) -> list[Tensor]:
         """Sources as numbers, with the mark of the language before them."""
-        rows = [read(self.source_vocabulary_, self._case(text)) for text in texts]
+        rows = [sentence_numbers(self.source_vocabulary_, self._case(text)) for text in texts]
         if languages is not None:
             unknown = sorted(set(languages) - set(self.languages_))
             if unknown:

@@ -24,7 +24,7 @@ from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.files import save as save_file
 from seqdyn.files import storable
 from seqdyn.held import Held
-from seqdyn.loops import Force, Record, Scan, scan
+from seqdyn.loops import Force, Recorder, Scan, scan
 from seqdyn.motion.reading import (
     Motion,
     check_drive,
@@ -242,7 +242,7 @@ class MotionModel(BaseEstimator):
         start: Any,
         steps: int | None = None,
         force: Force | None = None,
-        record: Record | None = None,
+        record: Recorder | None = None,
         copies: int = 1,
     ) -> Run:
         """A free run with the hooks of :func:`seqdyn.scan`; one that diverges is neither stopped nor refused.
@@ -292,7 +292,7 @@ class MotionModel(BaseEstimator):
             raise ValueError(f"Copies are of one series, but start has {len(begin)} and the drive {len(driven)}.")
         return np.repeat(begin, copies, axis=0)
 
-    def _pieces(self, begin: Array, driven: Array, force: Force | None, record: Record | None) -> Iterator[Scan]:
+    def _pieces(self, begin: Array, driven: Array, force: Force | None, record: Recorder | None) -> Iterator[Scan]:
         """A free run piece by piece, after its warm-up."""
         x, led, time = self._inputs(begin, driven), begin.shape[1], driven.shape[1]
         with torch.no_grad():

@@ -340,10 +340,10 @@ def test_a_stream_pickles_with_its_place(name: str) -> None:
     stream = model.stream()
     for row in X[:10]:
         stream.push(row)
-    copies = pickle.loads(pickle.dumps(stream)), copy.deepcopy(stream)
+    copies, where = (pickle.loads(pickle.dumps(stream)), copy.deepcopy(stream)), repr(stream)
     rest = [stream.push(row) for row in X[10:]]
     for one in copies:
-        assert "10 pushed" in repr(one)
+        assert "steps=10" in repr(one) and repr(one) == where
         close([one.push(row) for row in X[10:]], rest, 0)
 
 
@@ -351,11 +351,12 @@ def test_the_repr_says_where_a_stream_is() -> None:
     """The cell, its inputs, how far it is, its state; and whether answers come late."""
     X, y = table(30)
     stream = lstm(hidden_size=4).fit(X, y).stream()
-    assert repr(stream) == "<Stream of Readout(LSTM): 2 inputs, 0 pushed, state h (1, 4), c (1, 4)>"
+    assert repr(stream) == "Stream(cell=Readout(LSTM(2 → 4)), inputs=2, steps=0, state=h (1, 4), c (1, 4))"
     stream.push(X[0])
-    assert "2 inputs, 1 pushed" in repr(stream)
-    assert "answers 2 steps late" in repr(lstm(output_lag=2).fit(X, y).stream())
-    assert repr(PersistenceRegressor().fit(X[:, :1], y).stream()).endswith("1 input, 0 pushed, state h (1, 0)>")
+    assert "inputs=2, steps=1" in repr(stream)
+    assert "<td>1</td>" in stream._repr_html_() and "Readout(LSTM(2 → 4))" in stream._repr_html_()
+    assert "lag=2" in repr(lstm(output_lag=2).fit(X, y).stream()) and "lag" not in repr(stream)
+    assert repr(PersistenceRegressor().fit(X[:, :1], y).stream()).endswith("inputs=1, steps=0, state=h (1, 0))")
 
 
 def test_a_stream_of_a_bare_cell_has_no_units() -> None:
@@ -423,7 +424,7 @@ def test_streams_of_tokens_and_of_pictures() -> None:
     stream, sequence = Stream(tokens), torch.tensor([[3, 0, 4]])
     pushed = [stream.push(int(token)) for token in sequence[0]]
     np.testing.assert_array_equal(pushed, scan(tokens, sequence).output[0].detach().numpy())
-    assert "tokens, 3 pushed" in repr(stream)
+    assert "inputs=tokens, steps=3" in repr(stream)
     with pytest.raises(ValueError, match="expected a token, which is a whole number"):
         stream.push(0.5)
     pictures = Pictures(1, 4, 4)

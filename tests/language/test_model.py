@@ -60,7 +60,7 @@ def test_pieces_and_chunks_make_no_difference(
     whole = model.log_probabilities(TEXT)
     assert model.score(TEXT) == pytest.approx(whole.mean(), rel=1e-12)
     monkeypatch.setattr(scoring, "STEPS_AT_ONCE", 3)
-    monkeypatch.setattr("seqdyn.data.text.PIECE", 7)
+    monkeypatch.setattr("seqdyn.data.text.CHARACTERS_AT_ONCE", 7)
     np.testing.assert_allclose(model.log_probabilities(TEXT), whole, rtol=1e-9)
     path = tmp_path / "text"
     path.write_text(TEXT)
@@ -232,7 +232,7 @@ def test_texts_without_spaces_are_read_in_pieces(monkeypatch: pytest.MonkeyPatch
     model = LanguageModel(**SMALL, random_state=0).fit("abcab " * 60)
     text = "abcababc" * 20 + " ab  abc a"
     whole = model.evaluate(text)
-    monkeypatch.setattr("seqdyn.data.text.PIECE", 7)
+    monkeypatch.setattr("seqdyn.data.text.CHARACTERS_AT_ONCE", 7)
     cut = model.evaluate(text)
     assert cut == pytest.approx(whole, rel=1e-9)
 
