@@ -31,6 +31,7 @@ from seqdyn.dynamics.region import (
 )
 from seqdyn.dynamics.spectrum import eigenvalues
 from seqdyn.dynamics.trajectory import check_cell
+from seqdyn.facts import shown_by_facts
 from seqdyn.state import State, flatten, map_leaves, unflatten
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ KINK = 1e-3
 """By so much more does |λ| jump at a kink than over this way where the step is smooth."""
 
 
+@shown_by_facts
 @dataclass(frozen=True, repr=False)
 class FixedPoints:
     """Fixed and slow points of f(x*, ·): fixed before slow ones, few unstable directions first, then by share.
@@ -100,9 +102,9 @@ class FixedPoints:
     def __len__(self) -> int:
         return len(self.points)
 
-    def __repr__(self) -> str:
-        counts = ", ".join(f"{number} {kind}" for kind, number in Counter(self.kinds).items()) or "none"
-        return f"<FixedPoints {counts}; {self.rejected} of {self.starts} starts arrived nowhere>"
+    def facts(self) -> dict[str, object]:
+        """What a line or a small table shows: how many points of every kind, and how many starts found none."""
+        return {**Counter(self.kinds), "starts": self.starts, "rejected": self.rejected}
 
     @property
     def stable(self) -> Tensor:

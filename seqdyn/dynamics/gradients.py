@@ -19,6 +19,7 @@ from torch import Tensor
 
 from seqdyn.checks import check_count, is_int
 from seqdyn.dynamics.trajectory import Stretch, Trajectory, rows_of
+from seqdyn.facts import shown_by_facts, shown_by_shape
 from seqdyn.state import State, flatten
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ LONGEST_GRADIENT_LAG = 2000
 """The longest lag that is followed unless asked for more."""
 
 
-@dataclass(frozen=True)
+@shown_by_facts
+@dataclass(frozen=True, repr=False)
 class GradientByLag:
     """ln ‖∂E_t/∂h_{t-k}‖ for some errors E_t and every lag k.
 
@@ -52,6 +54,11 @@ class GradientByLag:
     lags: Tensor
     log_norms: Tensor
 
+    def facts(self) -> dict[str, object]:
+        """What a line or a small table shows: how many errors were followed, how far, and what the median is there."""
+        last = float(self.quantiles((0.5,))[-1, 0]) if len(self.lags) else float("nan")
+        return {"anchors": len(self.anchors), "lags": len(self.lags), "median_at_longest": f"e^{last:.4g}"}
+
     @property
     def relative(self) -> Tensor:
         """ln ‖g_{t-k}‖ / ‖g_{t-1}‖, shape (batch, anchors, lags); NaN for an error that has no gradient at all."""
@@ -62,6 +69,7 @@ class GradientByLag:
         return known_quantiles(self.relative.flatten(0, 1), levels)
 
 
+@shown_by_shape
 class ParameterGradients(NamedTuple):
     """What the errors at the anchors send to every parameter, by the lag they had to cross.
 

@@ -20,6 +20,7 @@ from seqdyn.dynamics.held import Field, held_input
 from seqdyn.dynamics.invariant_curve import Curve
 from seqdyn.dynamics.periodic_orbit import NEUTRAL
 from seqdyn.dynamics.trajectory import check_cell
+from seqdyn.facts import shown_by_facts
 from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves, unflatten
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ MULTIPLIERS_SHOWN = 3
 """Multipliers in the short form."""
 
 
+@shown_by_facts
 @dataclass(frozen=True, repr=False)
 class LimitCycle:
     """A closed orbit of f(x*, ·), passed at a steady rate: h_t = h(ω t), with phases in turns.
@@ -67,19 +69,18 @@ class LimitCycle:
     residual: float
     x: Tensor
 
-    def __repr__(self) -> str:
+    def facts(self) -> dict[str, object]:
+        """What a line or a small table shows: its kind, period, leading multipliers and how well it closes."""
         sizes = ", ".join(f"{value:.3g}" for value in self.multipliers.abs()[:MULTIPLIERS_SHOWN].tolist())
-        more = (
-            f" and {len(self.multipliers) - MULTIPLIERS_SHOWN} more"
-            if len(self.multipliers) > MULTIPLIERS_SHOWN
-            else ""
-        )
-        turns = f", {self.turns} turns in {self.steps} steps" if self.turns and self.turns > 1 else ""
-        unit = "steps" if self.dt == 1 else "units of time"
-        return (
-            f"<LimitCycle {self.kind}, {'stable' if self.stable else 'not stable'}: period {self.period:.6g} {unit}"
-            f"{turns}, |multipliers| {sizes}{more}, closed to {self.residual:.1g}>"
-        )
+        left = len(self.multipliers) - MULTIPLIERS_SHOWN
+        turns = f" ({self.turns} turns in {self.steps} steps)" if self.turns and self.turns > 1 else ""
+        return {
+            "kind": self.kind,
+            "stable": self.stable,
+            "period": f"{self.period:.6g} {'steps' if self.dt == 1 else 'units of time'}{turns}",
+            "multipliers": f"{sizes} and {left} more" if left > 0 else sizes,
+            "residual": f"{self.residual:.1g}",
+        }
 
     @property
     def period(self) -> float:
@@ -247,7 +248,7 @@ def limit_cycle(
     >>> from seqdyn.systems.logistic import Logistic
     >>> cycle = limit_cycle(Logistic(3.2))
     >>> cycle
-    <LimitCycle periodic, stable: period 2 steps, |multipliers| 0.16, closed to 0>
+    LimitCycle(kind=periodic, stable=True, period=2 steps, multipliers=0.16, residual=0)
 
     The Van der Pol oscillator, at μ = 1 and a step of 0.05, needs 133.27 steps a turn:
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from seqdyn.checks import is_int
 from seqdyn.dynamics.closed_loop import run_plan
 from seqdyn.dynamics.trajectory import Stretch, Trajectory
+from seqdyn.facts import shown_by_facts
 from seqdyn.state import State
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class SelfCheck(NamedTuple):
     meaning: str
 
 
+@shown_by_facts
 @dataclass(frozen=True, repr=False)
 class LyapunovSpectrum:
     """Lyapunov exponents and how well they are known.
@@ -109,11 +111,12 @@ class LyapunovSpectrum:
     sum_rule_residual: float
     adjoint_gap: float
 
-    def __repr__(self) -> str:
-        pairs = zip(self.exponents[:4].tolist(), self.standard_errors[:4].tolist(), strict=True)
-        shown = ", ".join(f"{value:.4g} ± {error:.2g}" for value, error in pairs)
-        more = f" and {len(self.exponents) - 4} more" if len(self.exponents) > 4 else ""
-        return f"<LyapunovSpectrum {self.kind}: {shown}{more} {self.unit}, {self.steps} steps>"
+    def facts(self) -> dict[str, object]:
+        """What a line or a small table shows: the leading exponents with their errors, and how they were measured."""
+        pairs = zip(self.exponents[:3].tolist(), self.standard_errors[:3].tolist(), strict=True)
+        leading = ", ".join(f"{value:.4g} ± {error:.2g}" for value, error in pairs)
+        rest = f" and {len(self.exponents) - 3} more" if len(self.exponents) > 3 else ""
+        return {"kind": self.kind, "exponents": leading + rest, "unit": self.unit, "steps": self.steps}
 
     @property
     def unit(self) -> str:

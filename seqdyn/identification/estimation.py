@@ -15,9 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqdyn.facts import shown_by_facts, shown_by_shape
+
 Array = np.ndarray[Any, Any]
 
 
+@shown_by_shape
 class Directions(NamedTuple):
     """Changes of a system whose outer products sum up to the covariance of its entries.
 
@@ -60,7 +63,8 @@ class Directions(NamedTuple):
         )
 
 
-@dataclass(frozen=True, eq=False)
+@shown_by_facts
+@dataclass(frozen=True, eq=False, repr=False)
 class Estimation:
     """What is known of a system from the way it was estimated.
 
@@ -90,6 +94,16 @@ class Estimation:
     log_determinant: float
     directions: Directions | None = None
     undetermined: Directions | None = None
+
+    def facts(self) -> dict[str, object]:
+        """What a line or a small table shows: what was made small, on how many data, and how likely they are."""
+        return {
+            "focus": self.focus,
+            "steps": self.steps,
+            "parameters": self.parameters,
+            "log_likelihood": self.log_likelihood,
+            "standard_errors": self.directions is not None,
+        }
 
     @property
     def steps(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy.stats import chi2
 
+from seqdyn.facts import shown_by_facts
 from seqdyn.identification.hankel import Factor
 from seqdyn.identification.records import DataRecord
 
@@ -29,7 +30,8 @@ FUTURE_STEPS = 10
 """Steps of future inputs that are looked at."""
 
 
-@dataclass(frozen=True)
+@shown_by_facts
+@dataclass(frozen=True, repr=False)
 class Excitation:
     """What the inputs reveal.
 
@@ -57,12 +59,22 @@ class Excitation:
     delay: Array
     messages: tuple[str, ...]
 
+    def facts(self) -> dict[str, object]:
+        """What a line or a small table shows: what the inputs excite, and how many faults were found."""
+        return {
+            "order": f"{self.order} of {self.block_rows}",
+            "condition": f"{self.condition:.3g}",
+            "levels": self.levels.tolist(),
+            "delay": _spoken_delays(self.delay),
+            "messages": len(self.messages),
+        }
+
     def __str__(self) -> str:
-        facts = (
+        line = (
             f"The inputs excite {self.order} of {self.block_rows} block rows (condition {self.condition:.3g}); "
             f"levels {self.levels.tolist()}, delay {_spoken_delays(self.delay)} steps."
         )
-        return "\n".join([facts, *self.messages])
+        return "\n".join([line, *self.messages])
 
 
 def excitation(records: Sequence[DataRecord], data: Factor, order: int, weighting: str) -> Excitation:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqdyn.facts import shown_by_facts
 from seqdyn.identification.choice import (
     EXACT_ERROR,
     FittedTrial,
@@ -92,7 +93,8 @@ class Settings:
         return Prediction.of(records, self.freedom, records[0].y.shape[1] if self.offset == "drift" else 0)
 
 
-@dataclass(frozen=True)
+@shown_by_facts
+@dataclass(frozen=True, repr=False)
 class Identification:
     """What was found.
 
@@ -128,6 +130,17 @@ class Identification:
     excitation: Excitation | None
     spectral_radius_before: float
     input_delay: tuple[int, ...] = ()
+
+    def facts(self) -> dict[str, object]:
+        """What a line or a small table shows: the model, and what was chosen."""
+        return {
+            "system": self.system,
+            "focus": self.focus,
+            "order": self.order,
+            "refined": self.refined,
+            "trials": len(self.trials),
+            "input_delay": self.input_delay,
+        }
 
 
 class FitPlan(NamedTuple):

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from scipy.linalg import block_diag
 
-from seqdyn.identification.kalman import filtered, prediction_deviation, predictions_ahead
+from seqdyn.identification.kalman import filter_of, filtered, prediction_deviation, predictions_ahead
 from seqdyn.identification.noise import steady_radius
 from seqdyn.identification.records import DataRecord, grouped
 from seqdyn.identification.refinement import Fit, Problem, refined, with_linear_part
@@ -97,24 +97,16 @@ class PredictorProblem(Problem):
     def faintest(self, system: LinearSystem) -> float:
         return FAINTEST_SHARE * float(np.linalg.norm(system.readout))
 
-    def _free(self, system: LinearSystem) -> dict[str, Array]:
-        masks = super()._free(system)
+    def free_entries(self, system: LinearSystem) -> dict[str, Array]:
+        masks = super().free_entries(system)
         masks["feedthrough"][:, -self.outputs :] = False
         return masks
 
 
 def predictor(system: LinearSystem) -> LinearSystem:
     """The system from [x_t; y_t] to ŷ_{t|t-1}."""
-    K = system.noise_gain
-    assert K is not None
-    return LinearSystem(
-        np.hstack([system.feedthrough, np.zeros((system.outputs, system.outputs))]),
-        system.readout,
-        np.hstack([system.input_map - K @ system.feedthrough, K]),
-        system.transition - K @ system.readout,
-        system.output_offset,
-        system.state_offset,
-    )
+    assert system.noise_gain is not None
+    return filter_of(system, system.noise_gain)
 
 
 def from_predictor(running: LinearSystem) -> LinearSystem:

@@ -96,10 +96,10 @@ class Problem:
 
     def columns(self, system: LinearSystem, names: Sequence[str]) -> Array:
         """The columns of the free entries of some matrices, among those of all entries."""
-        masks = self._free(system)
+        masks = self.free_entries(system)
         return np.flatnonzero(np.concatenate([masks[name].ravel() & (name in names) for name in self.entries]))
 
-    def _free(self, system: LinearSystem) -> dict[str, Array]:
+    def free_entries(self, system: LinearSystem) -> dict[str, Array]:
         """Which entries of every matrix are free."""
         masks = {name: np.ones(np.shape(getattr(system, name)), dtype=bool) for name in self.entries}
         masks["feedthrough"][:] = self.feedthrough

@@ -14,7 +14,7 @@ import seqdyn.identification.coordinates as coordinates
 import seqdyn.identification.exchange as exchange
 import seqdyn.identification.figures as figures
 import seqdyn.identification.standard_errors as standard_errors
-from seqdyn.facts import fact_line, fact_table
+from seqdyn.facts import shown_by_facts
 from seqdyn.identification.analysis import Analysis
 from seqdyn.identification.channels import checked_names
 from seqdyn.identification.estimation import Estimation
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True, eq=False)
+@shown_by_facts
+@dataclass(frozen=True, eq=False, repr=False)
 class LinearSystem(Analysis):
     """A linear state-space system between inputs and outputs in the units of the data.
 
@@ -374,12 +375,6 @@ class LinearSystem(Analysis):
             "noise_gain": self.noise_gain is not None,
             "estimated_for": told.focus if told else "given",
         }
-
-    def __repr__(self) -> str:
-        return fact_line("LinearSystem", self.facts())
-
-    def _repr_html_(self) -> str:
-        return fact_table("LinearSystem", self.facts())
 
     # ---------------------------------------------------------------- what other modules say of it
 

@@ -273,7 +273,8 @@ def test_what_is_offered_fits_together():
     torch.testing.assert_close(run.output[:, 6], cycle.output_at(theta + 7 * cycle.rotation), atol=1e-8, rtol=0)
     torch.testing.assert_close(cycle.phase_of(rows), theta, atol=1e-8, rtol=0)
     assert flatten(cycle.states(loop)).shape == cycle.points.shape
-    assert repr(cycle).startswith("<LimitCycle quasi-periodic, stable: period 17.") and "and 22 more" not in repr(cycle)
+    assert repr(cycle).startswith("LimitCycle(kind=quasi-periodic, stable=True, period=17.")
+    assert "and 22 more" not in repr(cycle)
 
 
 @pytest.mark.parametrize("shift", [0.1, -0.3, 0.5])
