@@ -1,4 +1,4 @@
-"""Activations σ, and their slopes."""
+"""Activation functions σ and their derivatives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def through(activation: str, value: Tensor, slopes: Tensor) -> Tensor:
-    """The chain rule: ∂σ(a)/∂v from σ(a), (batch, outputs), and ∂a/∂v, (batch, outputs, ·) or (outputs, ·).
+    """Apply the chain rule: ∂σ(a)/∂v from σ(a), (batch, outputs), and ∂a/∂v, (batch, outputs, ·) or (outputs, ·).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Sequence autoencoders: a sequence of any length becomes one dense vector, and a sequence again.
+"""Sequence autoencoders: a sequence of any length is encoded as one vector and decoded from it.
 
     s = encoder(x_1 … x_T),   z = W_z s + b_z
     o_t, h_t = f(z, h_{t-1}),   [x̂_t; e_t] = W_y o_t + b_y,   P(x̂ ends at t) = σ(e_t)
@@ -25,7 +25,9 @@ from seqdyn.training.objective import Pass, elementwise, total_weight, weighted_
 
 
 class Autoencoder(nn.Module):
-    """An encoder, a vector, a decoder: (x, mask) → (batch, time, outputs), the last output says whether it ends.
+    """An encoder and a decoder with one vector between them: (x, mask) → (batch, time, outputs).
+
+    The last output scores whether the sequence ends at this step.
 
     Parameters
     ----------

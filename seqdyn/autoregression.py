@@ -1,4 +1,4 @@
-"""What a model does with its targets' own past: its own predictions where that is not known, a delay line, centring.
+"""Cells that see their targets' own past, and their own predictions where that past is not known.
 
     v_t = k_t y_{t-1} + (1 − k_t) ŷ_{t-1}                                        OwnPast
     u_t = (v_t − c_t, v_{t-1} − c_t, …, v_{t-p+1} − c_t, other inputs)           DelayLine, c_t = v_t if centred, else 0
@@ -30,7 +30,7 @@ from seqdyn.teacher_forcing import TeacherForcing, as_teacher_forcing
 
 @shown_by_shape
 class Past(NamedTuple):
-    """The input of :class:`OwnPast`: a last value, how much of it is known, and what else comes in.
+    """The input of :class:`OwnPast`: the last value, how much of it is known, and the other inputs.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class OwnPastState(NamedTuple):
 
 @dataclass(frozen=True)
 class Columns:
-    """Some columns of an output: a point prediction among the numbers that describe it.
+    """Picks some columns of an output, such as the point prediction among the numbers that describe it.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class Columns:
 
 
 def beside(value: Tensor, exogenous: Any) -> Tensor:
-    """The last value, and the other inputs beside it where there are any: what :class:`OwnPast` feeds by default."""
+    """Join the last value and the other inputs, if there are any. This is the default feed of :class:`OwnPast`."""
     return value if exogenous is None else torch.cat([value, exogenous], -1)
 
 
@@ -139,7 +139,7 @@ class OwnPast(Cell):
         return OwnPastState(inner, self._nothing(len(there)))
 
     def start_from(self, state: State | None = None, last: Tensor | None = None) -> OwnPastState:
-        """The state after the output ``last`` = y_{-1}, (batch, *shape), and in the cell's own state h_{-1}.
+        """Return the state after the output ``last`` = y_{-1}, (batch, *shape), with h_{-1} as the inner state.
 
         Each is that of a fresh start (zeros, the cell's initial state) if None.
         """
@@ -154,7 +154,7 @@ class OwnPast(Cell):
         )
 
     def alone(self, batch: int, time: int, exogenous: Any = None) -> Past:
-        """The input of a closed loop: of the past nothing is known, the other inputs are the given ones, or zeros."""
+        """Return the input of a closed loop: no past value is known; the other inputs are given, or zeros."""
         nothing = self._nothing(batch)
         beside = 0 if self.feed else self.input_size - nothing[0].numel()
         if exogenous is None and beside:
@@ -296,7 +296,7 @@ class Autoregression:
         as_teacher_forcing(self.teacher_forcing, self.free_run)
 
     def facts(self) -> dict[str, object]:
-        """What it shows of itself: all that is not as by default."""
+        """Return the parameters that differ from their defaults, for the repr."""
         own = {part.name: (getattr(self, part.name), part.default) for part in fields(self)}
         return {name: value for name, (value, default) in own.items() if value != default}
 
@@ -307,15 +307,15 @@ class Autoregression:
 
     @property
     def forcing(self) -> TeacherForcing:
-        """Which past values a step of the training sees."""
+        """The policy that says which past values a training step sees."""
         return as_teacher_forcing(self.teacher_forcing, self.free_run)
 
     def width(self, inputs: int) -> int:
-        """What the inner network takes, when X has so many features."""
+        """Return the number of inputs of the inner network when X has ``inputs`` features."""
         return inputs - self.targets + self.targets * (self.lags - self.centred)
 
     def wrap(self, cell: Cell, heads: int, location_outputs: Sequence[int], point_output: int) -> OwnPast:
-        """The network with its own past.
+        """Wrap the network so that it sees its own past.
 
         Parameters
         ----------
@@ -340,7 +340,7 @@ class Autoregression:
         return OwnPast(line, point=Columns(fed))
 
     def hide(self, x: Past, lengths: Tensor | None, progress: float, generator: torch.Generator) -> Past:
-        """Inputs of training (batch, time, …) with some last values marked as not known, or not quite.
+        """Mark some last values of training inputs (batch, time, …) as unknown, or as partly known.
 
         Parameters
         ----------

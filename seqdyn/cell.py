@@ -20,7 +20,7 @@ from seqdyn.state import State, hold
 
 
 class Noisy(NamedTuple):
-    """An input with what is drawn for it. It is known by its type: nothing is guessed from the form of a tuple.
+    """An input together with the random numbers drawn for it. Its type marks it: the form of a tuple means nothing.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Noisy(NamedTuple):
 
 
 def noisy(x: Any, noise: Any) -> Any:
-    """The input of a cell: x with what is drawn for it, or x as it is where nothing is drawn.
+    """Return x with the random numbers drawn for it, or x alone where nothing is drawn.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def noisy(x: Any, noise: Any) -> Any:
 
 
 def apart(x: Any) -> tuple[Any, Any]:
-    """The inverse of :func:`noisy`: the input itself, and what is drawn for it or None.
+    """Split an input into x and what is drawn for it, or None. This is the inverse of :func:`noisy`.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def apart(x: Any) -> tuple[Any, Any]:
 
 @shown_by_shape
 class Attending(NamedTuple):
-    """An input with the memory that a cell reads beside it. It is known by its type, as :class:`Noisy` is.
+    """An input together with the memory that the cell reads. Its type marks it, as that of :class:`Noisy` does.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class Block(NamedTuple):
     transition: Tensor
 
     def feeding(self, above: Block) -> Block:
-        """The block of two cells in series: this one's output is the input of the one above, in the same step."""
+        """Return the block of two cells in series, where this cell's output is the input of the cell above."""
         corner = self.transition.new_zeros(len(self.transition), self.transition.shape[1], above.transition.shape[1])
         return Block(
             above.feedthrough @ self.feedthrough,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 from collections.abc import Sequence
 from numbers import Integral, Real
 from types import FrameType
@@ -98,8 +98,8 @@ def check_count(name: str, value: Any, least: int = 1, others: Sequence[Any] = (
 
 def outside() -> int:
     """The ``stacklevel`` with which a warning points at the line of the user's that led to it."""
-    frame: FrameType | None = sys._getframe(1)
-    level = 1
+    frame: FrameType | None = inspect.currentframe()
+    level = 0
     while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "seqdyn":
         frame, level = frame.f_back, level + 1
     return level

@@ -1,4 +1,4 @@
-"""Codecs: between the units of the data and those of a network.
+"""Codecs translate between the units of the data and those of a network.
 
     x (data) → encode → network → outputs → decode → y (data) → finish → what users get
 
@@ -29,7 +29,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class NumberInputs:
-    """Features of the data as a network takes them: scaled, and last values apart, with whether they are known.
+    """Turns features into the inputs of a network: scales them, and marks which last values of targets are known.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class NumberInputs:
 
 @dataclass(frozen=True)
 class SymbolInputs:
-    """Symbols of text as a network takes them: their numbers.
+    """Turns symbols of a text into the inputs of a network: their numbers.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class SymbolInputs:
 
 
 class InputCodec(Protocol):
-    """One side: what comes in."""
+    """The interface of the input side of a codec."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,7 +117,7 @@ class InputCodec(Protocol):
 
 
 class TargetCodec(Protocol):
-    """The other side: what a network's outputs stand for."""
+    """The interface of the output side of a codec."""
 
     head: Head
 
@@ -142,7 +142,7 @@ class TargetCodec(Protocol):
 
 @dataclass(frozen=True)
 class NumberTargets:
-    """Numbers: y = s ŷ + m, with ŷ the point prediction of the head.
+    """Turns outputs into numbers: y = s ŷ + m, where ŷ is the point prediction of the head.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ class NumberTargets:
 
 @dataclass(frozen=True)
 class ClassTargets:
-    """Classes: probabilities from scores, labels from probabilities.
+    """Turns outputs into classes: scores into probabilities, and probabilities into labels.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ class ClassTargets:
 
 @dataclass(frozen=True)
 class Codec:
-    """Both sides of a network.
+    """The input side and the output side of a network.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ class Codec:
 
 @dataclass(frozen=True)
 class Plain:
-    """Both sides of a bare cell, which has no other units than its own.
+    """The codec of a bare cell: values pass unchanged in both directions.
 
     Parameters
     ----------
@@ -289,7 +289,7 @@ class Plain:
 
 
 def tensor(values: Array, like: Tensor) -> Tensor:
-    """An array as a tensor of this dtype and device."""
+    """Return an array as a tensor of the dtype and device of ``like``."""
     if like.is_cpu and like.dtype == torch.float32:  # numpy converts a row faster than torch
         return torch.from_numpy(np.ascontiguousarray(values, np.float32))
     return torch.as_tensor(np.ascontiguousarray(values)).to(like.device, like.dtype)
@@ -311,7 +311,7 @@ def all_within(values: Array, limit: float) -> bool:
 
 
 def usable(values: Array, rows: Array, like: Tensor, first: int = 0) -> Tensor:
-    """An array as a network may see it: finite in its precision, else its memory would be spoilt for good.
+    """Return an array as a tensor, or raise if it is not finite: the state of a network would stay NaN or infinite.
 
     Parameters
     ----------

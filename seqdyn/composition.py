@@ -1,4 +1,4 @@
-"""How recurrences are put together: a readout, a shortcut, a constant input, cells on top of each other."""
+"""Cells built from cells: with a readout, a shortcut, a constant input, an embedding, or stacked in layers."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class IdentityState(NamedTuple):
 
 
 class Identity(Cell):
-    """A cell without memory that gives what it takes, y_t = x_t: the place of a layer where none is needed.
+    """A cell without memory that returns its input, y_t = x_t. It fills the place of a layer where none is needed.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ class Identity(Cell):
 
 
 class Embedding(Wrapper):
-    """A cell that is given tokens: y_t, h_t = f(E_{s_t}, h_{t-1}), with a row of E for every symbol.
+    """A cell that takes tokens: y_t, h_t = f(E_{s_t}, h_{t-1}), with one row of E for every symbol.
 
     It is the same as one-hot vectors times E, without the zeros; the vectors are learnt.
 

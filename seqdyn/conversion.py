@@ -1,4 +1,4 @@
-"""Cells made of torch's recurrent networks: the same numbers, and the contract of a cell.
+"""Convert torch's recurrent networks to cells that compute the same numbers.
 
 y_t = head(h_t),   h_t = f(encoder(x_t), h_{t-1}),   with f an nn.RNN, nn.LSTM, nn.GRU, or one of their cells
 """
@@ -44,7 +44,7 @@ def from_torch(
     initial_state: State | None = None,
     input_size: int | tuple[int, ...] | None = None,
 ) -> Cell:
-    """The cell that computes what a torch network computes: y_t = head(h_t), h_t = f(encoder(x_t), h_{t-1}).
+    """Convert a torch network to a cell that computes the same: y_t = head(h_t), h_t = f(encoder(x_t), h_{t-1}).
 
     Parameters
     ----------

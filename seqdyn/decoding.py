@@ -1,4 +1,4 @@
-"""Decoding: symbols from the scores of any cell, one after the other.
+"""Decoding: choose symbols one after the other from the scores of any cell.
 
     scores y_t → log p = log softmax(y_t) → the strategy's log q → a symbol s_t → the next input
 
@@ -32,7 +32,7 @@ NEVER = -1e9
 
 @shown_by_shape
 class Draw(NamedTuple):
-    """What was drawn at a step.
+    """The symbol that was drawn at a step, with its log-probabilities.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Chance(NamedTuple):
 
 
 class Drawn(Wrapper):
-    """A cell read through a draw: s_t ~ q_t, from the scores that it gives.
+    """A cell that draws a symbol from the scores of its inner cell: s_t ~ q_t.
 
     Its output is a :class:`Draw`. It draws nothing itself: the uniform numbers come as noise (:meth:`noise`, or
     :meth:`seeded` with a seed for every sequence), and s_t is the first symbol at which the sum of q passes them.

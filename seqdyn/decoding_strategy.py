@@ -1,4 +1,4 @@
-"""Which symbol follows, given the probabilities of all: the likeliest, or one that is drawn."""
+"""Decoding strategies choose the next symbol: the likeliest one, or one that is drawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DECODING_STRATEGIES = ("sample", "greedy")
 
 @dataclass(frozen=True)
 class DecodingStrategy:
-    """Which symbol follows: q, a distribution made from that of the model, p.
+    """How the next symbol is chosen, from a distribution q made from the model's own, p.
 
     ``"greedy"`` takes the likeliest symbol, of equals the first. ``"sample"`` draws from q, made in this order:
 
@@ -92,7 +92,7 @@ class DecodingStrategy:
 
 
 def draw_symbol(log_q: Tensor, uniform: Tensor) -> Tensor:
-    """The first symbol at which the sum of q passes a uniform number; never one of probability 0.
+    """Return the first symbol at which the sum of q passes a uniform number; never one of probability 0.
 
     Examples
     --------
@@ -106,5 +106,5 @@ def draw_symbol(log_q: Tensor, uniform: Tensor) -> Tensor:
 
 
 def without(log_p: Tensor, forbidden: Sequence[int]) -> Tensor:
-    """ln p (…, symbols), with −∞ at some symbols."""
+    """Return ln p (…, symbols) with −∞ at the forbidden symbols."""
     return log_p.index_fill(-1, torch.tensor(forbidden, device=log_p.device), -math.inf) if forbidden else log_p

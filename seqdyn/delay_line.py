@@ -1,4 +1,4 @@
-"""A delay line: a cell that sees the last p values of its targets at once, and with centring relative to the last."""
+"""The delay line: a cell that sees the last p values of its targets at every step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dropout that is drawn once a pass and held in time, so that a step stays pure."""
+"""Dropout whose masks are drawn once a pass and held in time, so that a step stays pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def dropout_mask(like: Tensor, dropout: float, time: int, generator: torch.Gener
 
 
 def check_share(name: str, value: float) -> float:
-    """The value, if it is a share in [0, 1)."""
+    """Return the value if it lies in [0, 1), else raise."""
     if not 0 <= value < 1:
         raise ValueError(f"{name} must be in [0, 1), got {value}.")
     return value

@@ -1,4 +1,4 @@
-"""Layers that may look in both directions, for whole sequences."""
+"""Encoders of whole sequences, whose layers may run in both directions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POOLINGS = ("last", "mean", "max", "attention")
 
 
 class Pooling(nn.Module):
-    """A sequence of rows o_1 … o_T as one row.
+    """Pools the rows o_1 … o_T of a sequence into one row.
 
         last         what each direction has seen last
         mean, max    over the steps that are there
@@ -209,7 +209,7 @@ class Encoder(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Encoders side by side that read the same: (x, mask) → (outputs, summaries), one behind the other.
+    """Several encoders of the same input, with their outputs joined: (x, mask) → (outputs, summaries).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Flows: systems given by a differential equation, one Runge–Kutta step of time a step."""
+"""Flows: systems given by a differential equation; one step of the cell is one Runge–Kutta step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FlowState(NamedTuple):
 
 
 class Flow(Cell):
-    """A system given by dh/dt = f(h, x), whose output is where it is: y_t = h_t.
+    """A system given by dh/dt = f(h, x), whose output is its state: y_t = h_t.
 
     A subclass says :meth:`flow`. One step advances the time by ``dt`` with the classical Runge–Kutta method of order 4;
     the input, if there is one, is held during the step. Without inputs the scan's x is (batch, time, 0).

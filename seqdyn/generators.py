@@ -1,4 +1,4 @@
-"""Whose random numbers are drawn: a caller's generator, or one of our own, and never torch's global one."""
+"""Random generators: a caller's own, or a new one, and never torch's global one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cell whose input is held: what it does by itself under a constant."""
+"""A cell under a constant input, which makes it an autonomous system."""
 
 from __future__ import annotations
 

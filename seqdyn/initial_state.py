@@ -1,4 +1,4 @@
-"""Where a sequence's memory starts: strategies that wrap a cell.
+"""Initial states: strategies that say where the memory of a sequence starts.
 
     h_{-1} = μ + s ε        ε ~ N(0, I)
 

@@ -1,4 +1,4 @@
-"""A torch model taken apart: its recurrences, what stands before them, and what reads them."""
+"""The parts of a torch model: its recurrences, the encoders before them and the heads behind them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a decoder reads of a picture: one row of numbers a cell of a grid, and a summary of all.
+"""Encoders of pictures: one row of features for every cell of a grid, and a summary of all rows.
 
     a_i = tanh(W φ_i + p_i)        φ_i of cell i: a small convolutional network made here, or given features
     s = tanh(W_s ā + b)            ā the mean of all a_i; where nothing is looked at later, [a_1; …; a_L]
@@ -90,7 +90,7 @@ class GivenFeatures(nn.Module):
 
 
 class PictureEncoder(nn.Module):
-    """From pictures, or features of them, to what a decoder starts from and looks at.
+    """Encodes pictures, or features of them, as the memory and the initial state of a decoder.
 
     Parameters
     ----------

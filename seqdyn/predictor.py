@@ -1,4 +1,4 @@
-"""Predictors: all that is needed to use a fitted network.
+"""Predictors hold all that is needed to use a fitted network.
 
 A predictor holds the network with its start, and the codec between its units and those of the data. Estimators hold one
 (``est.predictor_``); forecasters, scorers, reports and streams use it.
@@ -80,7 +80,7 @@ class Predictor:
     first: Any = None
 
     def facts(self) -> dict[str, object]:
-        """What a predictor shows of itself."""
+        """Return what the repr shows."""
         sides = {name: type(side).__name__ for name, side in vars(self.codec).items()}
         others = {name: getattr(self, name) for name in ("lag", "per_step", "warmup")}
         return {"network": outline(self.network), **sides, **others}
@@ -92,7 +92,7 @@ class Predictor:
         return next((value for value in own if value.is_floating_point()), torch.zeros(0))
 
     def causal(self, what: str) -> Cell:
-        """The network as a Cell, or an error for one whose state does not depend on the past alone.
+        """Return the network as a Cell, or raise if its state does not depend on the past alone.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class Predictor:
     def rows(
         self, sequences: Sequences, table: Array | None = None, weight: Array | None = None, lag: int | None = None
     ) -> Rows:
-        """Rows as the network takes them, on its device, every series continued by ``lag`` mean rows.
+        """Return the rows in the units of the network, on its device; ``lag`` mean rows continue every series.
 
         Parameters
         ----------
@@ -185,11 +185,11 @@ class Predictor:
         return Ran(output, after)
 
     def decode(self, output: Tensor) -> Array:
-        """Predictions from outputs (…, outputs), in the units of the data."""
+        """Return predictions from outputs (…, outputs), in the units of the data."""
         return cast(Array, self.codec.targets.decode(output))
 
     def predicted(self, output: Tensor) -> Array:
-        """What users get, numbers or labels (…, targets), from outputs."""
+        """Return predictions as users get them from outputs: numbers or labels (…, targets)."""
         return np.asarray(self.codec.targets.finish(self.decode(output)))
 
     def warmup_steps(self, lengths: Array) -> Array:
@@ -228,7 +228,7 @@ class Predictor:
         save(path, self)
 
     def to_content(self) -> dict[str, Any]:
-        """What files hold of it."""
+        """Return the tree that files hold."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod

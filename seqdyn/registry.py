@@ -68,8 +68,8 @@ REGISTRY: dict[str, str] = {
         "seqdyn.data.panels": "Panel",
         "seqdyn.data.layouts": "Layout Roles",
         "seqdyn.forecasting.forecaster": "Forecaster",
-        "seqdyn.forecasting.naive": "NaiveForecaster SeasonalNaiveForecaster DriftForecaster MovingAverageForecaster "
-        "Naive2Forecaster",
+        "seqdyn.forecasting.naive": "NaiveForecaster SeasonalNaiveForecaster DriftForecaster MovingAverageForecaster",
+        "seqdyn.forecasting.deseasonalised": "DeseasonalisedNaiveForecaster",
         "seqdyn.forecasting.statistical": "ExponentialSmoothingForecaster",
         "seqdyn.forecasting.auto_regression": "AutoRegForecaster",
         "seqdyn.forecasting.ridge": "RidgeForecaster",
@@ -114,6 +114,7 @@ RENAMED: dict[str, str] = {
     "Setting": "SeriesSetting",
     "Plan": "NetworkPlan",
     "Inputs": "ForecastInputs",
+    "Naive2Forecaster": "DeseasonalisedNaiveForecaster",
 }
 """The present names of classes that older files know by another."""
 

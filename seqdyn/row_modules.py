@@ -137,7 +137,7 @@ class Encoded(Wrapper):
 
 
 class Widths(NamedTuple):
-    """What a module takes and gives, row by row, as far as its layers tell.
+    """The shapes of the rows that a module takes and returns, where its layers tell.
 
     Attributes
     ----------
@@ -152,7 +152,7 @@ class Widths(NamedTuple):
 
 
 def layer_widths(module: nn.Module) -> Widths:
-    """What the first and the last layer with weights take and give.
+    """Return the shapes of rows that the first layer with weights takes and the last one returns.
 
     Examples
     --------
@@ -174,12 +174,12 @@ def _layer_widths(module: nn.Module) -> Iterator[Widths]:
             yield Widths(tuple(layer.normalized_shape), tuple(layer.normalized_shape))
         elif isinstance(layer, nn.BatchNorm1d):
             yield Widths((layer.num_features,), (layer.num_features,))
-        elif layer._parameters:
+        elif any(True for _ in layer.parameters(recurse=False)):
             yield Widths(None, None)
 
 
 def own_module(name: str, module: Any) -> nn.Module:
-    """A copy of a head or an encoder without wrappers, in evaluation mode."""
+    """Return a copy of a head or an encoder without wrappers, in evaluation mode."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"{name} must be an nn.Module or None, got {type(module).__name__}: make a module of it.")
     check_values(f"The {name}", unwrapped(module))
@@ -193,7 +193,7 @@ def head_width(cell: Cell, head: nn.Module) -> int:
 
 
 def no_code(name: str, module: Any, way: str) -> str:
-    """Why a cell that holds a torch module or a function cannot be saved."""
+    """Explain why a cell that holds a torch module or a function cannot be saved."""
     kind = type(module).__name__
     return (
         f"The {name} is of the class {kind}, and a file holds no code: {way + ' ' if way else ''}write the whole as a "

@@ -1,4 +1,4 @@
-"""Pictures as sequences of rows, and of pixels: what a cell owes whose steps are rows.
+"""Pictures as sequences of rows and of pixels: the contract of a cell whose steps are rows.
 
     y_r, h_r = f(x_r, h_{r-1})                        a row (width, ·) is a step
     y_rc, k_rc, l_rc = g(x_rc, a_rc, l_{r,c-1})       inside it, a pixel: what is above, and what is to the left
@@ -26,7 +26,7 @@ from seqdyn.wrapper import Wrapper
 
 
 class Seen(NamedTuple):
-    """What a pixel sees: its own features ``x``, and what it takes from the rows ``above``."""
+    """The input of one pixel: its own features ``x``, and what comes from the rows ``above``."""
 
     x: Any
     above: Any

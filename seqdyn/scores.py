@@ -1,4 +1,4 @@
-"""Soft attention: how much each row of a memory matters to a query.
+"""Soft attention: a query weighs the rows of a memory and reads their mean.
 
     e_tj = score(q_t, k_j),   α_t = softmax(e_t),   c_t = Σ_j α_tj v_j
 
@@ -30,7 +30,7 @@ from seqdyn.state import constant, is_held, leaves, map_leaves
 
 @shown_by_shape
 class Memory(NamedTuple):
-    """What attention reads: one row a position.
+    """The memory that attention reads: one row for every position.
 
     Attributes
     ----------
@@ -189,7 +189,7 @@ class Attention(nn.Module):
 
 
 class MultiHead(nn.Module):
-    """Several scaled products side by side, each of its own part of everything: c_t = W_o [head_1; …; head_n].
+    """Attention with several heads, each on its own projection: c_t = W_o [head_1; …; head_n].
 
         head_i = Σ_j softmax_j(q_iᵀ k_ij / √d) v_ij,   q = W_q q_t,  k = W_k row,  v = W_v row
 

@@ -1,4 +1,4 @@
-"""Sentences that a decoder writes about what an encoder has read: searched for, scored, and what they attended to.
+"""Sentences that a decoder writes about a source: beam search, scores and attention weights.
 
 ŷ = argmax_y ln p(y | x) / lp(|y|) + β Σ_j ln min(Σ_t α_tj, 1)
 """
@@ -123,7 +123,7 @@ class SentencePredictor:
 
 
 def sentence_numbers(vocabulary: Vocabulary, text: str) -> Array:
-    """The numbers of a sentence; its first word, too, has a space before it, so that a word is one symbol anywhere."""
+    """Return the numbers of a sentence; a space is put before its first word, so that a word is one symbol anywhere."""
     return vocabulary.encode(spaced(text, vocabulary.unit))
 
 
@@ -139,13 +139,13 @@ def spaced(text: str, unit: str) -> str:
 
 
 def sentence_text(vocabulary: Vocabulary, symbols: Sequence[int]) -> str:
-    """The sentence of some symbols, without its marks and the space before the first word."""
+    """Return the text of some symbols, without marks and without the space before the first word."""
     text = vocabulary.decode(np.array(symbols, dtype=np.int64))
     return text if vocabulary.unit == "character" else text.removeprefix(" ")
 
 
 def padded_rows(rows: Sequence[Tensor]) -> Padded:
-    """Sequences of unlike lengths side by side."""
+    """Pad sequences of unlike lengths to one batch."""
     lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
     value = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
     return Padded(value, torch.arange(value.shape[1], device=value.device) < lengths[:, None])
@@ -156,7 +156,7 @@ SENTENCES_AT_ONCE = 64
 
 
 def groups_of_like_length(rows: Sequence[Tensor]) -> Iterator[list[int]]:
-    """The numbers of some sequences of like lengths, until all have been there.
+    """Yield the numbers of sequences in groups of similar length.
 
     Examples
     --------

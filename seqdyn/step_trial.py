@@ -16,7 +16,7 @@ Step = Callable[[Any, Any], Any]
 
 
 class StepTrial(NamedTuple):
-    """What a trial found.
+    """The result of a trial.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class StepTrial(NamedTuple):
 
 
 def try_step(step: Step, start: State, shape: tuple[int, ...]) -> StepTrial:
-    """Run a step on a few rows, or on one, and hold it against the rules.
+    """Run a step on a few rows, or on one, and check it against the rules.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def _tolerance(tree: Any) -> float:
 
 
 def form(tree: Any) -> str:
-    """What a tree looks like: "GRUState(h=float32 (4, 8))"."""
+    """Return the structure of a tree in words: "GRUState(h=float32 (4, 8))"."""
     if isinstance(tree, Tensor):
         return f"{str(tree.dtype).removeprefix('torch.')} {tuple(tree.shape)}"
     if isinstance(tree, dict):

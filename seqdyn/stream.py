@@ -146,7 +146,7 @@ class Stream:
         exogenous: Any = None,
         feed: ArrayFeed | None = None,
     ) -> Array:
-        """Run on alone: every output becomes the next input. The stream itself stays where it is.
+        """Forecast by feeding every output back as the next input. The stream itself stays where it is.
 
         The first value follows the answer to the last push, which is the first input of the run. So for a model that
         predicts one step ahead, that answer is the first value of the future, and the forecast begins with the second.
@@ -201,7 +201,7 @@ class Stream:
             self._pushed = 0
 
     def facts(self) -> dict[str, object]:
-        """What the stream shows of itself; ``steps`` counts those since its state was set."""
+        """Return what the repr shows; ``steps`` counts the pushes since the state was set."""
         shape = self.codec.inputs.shape
         facts: dict[str, object] = {
             "cell": outline(self.cell),

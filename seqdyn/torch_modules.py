@@ -1,4 +1,4 @@
-"""torch's recurrent modules: what they are, what their parameters are called, and the wrappers they come in.
+"""torch's recurrent modules: their types, the names of their parameters, and their wrappers.
 
 h_t = f(W_ih x_t + b_ih, W_hh h_{t-1} + b_hh)
 """

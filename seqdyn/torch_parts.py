@@ -1,4 +1,4 @@
-"""Cells written as torch's own modules: the same numbers, for models that run without seqdyn.
+"""Convert cells to torch's own modules, which compute the same numbers without seqdyn.
 
 y_t = head(recurrent(encoder(x)))_t
 """
@@ -49,7 +49,7 @@ class TorchParts(NamedTuple):
 
 
 def to_torch(cell: Cell) -> TorchParts:
-    """The torch modules that compute what a cell computes: the inverse of :func:`seqdyn.from_torch`.
+    """Convert a cell to the torch modules that compute the same. This is the inverse of :func:`seqdyn.from_torch`.
 
     Parameters
     ----------

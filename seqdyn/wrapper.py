@@ -1,4 +1,4 @@
-"""A cell around another one, with the same memory: what is seen and what is read is all that changes."""
+"""A cell around another one with the same memory, which changes its input or its output alone."""
 
 from __future__ import annotations
 

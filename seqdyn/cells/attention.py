@@ -38,7 +38,7 @@ class AttentionNoise(NamedTuple):
 
 
 class AttentionDecoder(Attentive):
-    """Layers with attention between the lowest and the others.
+    """A decoder of several layers: the lowest queries the memory, and the others see what it reads.
 
         s_t, h_t = lower(x_t, h_{t-1})
         α_t = softmax_j(score(s_t, k_j)),   c_t = Σ_j α_tj v_j
@@ -175,7 +175,7 @@ class ContextInputState(NamedTuple):
 
 
 class ContextInput(Attentive):
-    """A recurrence into which the context goes: the state before a step asks, and the step sees the answer.
+    """A recurrence whose previous state queries the memory, and whose step takes the context as input.
 
         α_t = softmax_j(score(s_{t-1}, k_j)),   c_t = Σ_j α_tj v_j
         s_t, h_t = f([x_t; c_t], h_{t-1}),   y_t = tanh(W_c [s_t; c_t] + b_c)

@@ -83,7 +83,7 @@ class DRAWState(NamedTuple):
 
 
 class Latent(NamedTuple):
-    """What a glimpse is: ``z``, drawn from N(``mean``, exp(``log_scale``)²); leaves (batch, latent)."""
+    """The latent variable of a step: ``z``, drawn from N(``mean``, exp(``log_scale``)²); leaves (batch, latent)."""
 
     z: Tensor
     mean: Tensor
@@ -91,7 +91,7 @@ class Latent(NamedTuple):
 
 
 class DRAWCell(Cell):
-    """A painter that sees what it paints: from a picture, held, to z_t, its mean and its scale.
+    """A painter that compares its canvas with the picture: it maps the picture to z_t, its mean and its scale.
 
     The canvas is in its state. Its noise is ε, (batch, time, latent); without noise z_t is its mean.
 

@@ -1,4 +1,4 @@
-"""The echo state network: a large random recurrence that stays as it is, and a readout that is solved for."""
+"""The echo state network: a large random recurrence with fixed weights, and a readout found by least squares."""
 
 from __future__ import annotations
 
@@ -123,9 +123,9 @@ class EchoState(Cell):
             return 2 * torch.rand(*shape, generator=generator, dtype=torch.float64) - 1
 
         dtype = torch.get_default_dtype()
-        heard = min(self.connections, hidden)
-        sources = torch.rand(hidden, hidden, generator=generator).topk(heard, 1).indices
-        weight = uniform(hidden, heard)
+        count = min(self.connections, hidden)
+        sources = torch.rand(hidden, hidden, generator=generator).topk(count, 1).indices
+        weight = uniform(hidden, count)
         radius = float(torch.linalg.eigvals(_dense(sources, weight)).abs().max())
         weight = weight * (self.spectral_radius / radius if radius else 0.0)
         spread = math.sqrt(3 / max(1, inputs))  # a uniform number in ±√3 has unit variance
@@ -175,13 +175,13 @@ class EchoState(Cell):
 
     def _moved(self, driven: Tensor, h: Tensor) -> Tensor:
         """h_t from W_in x_t + b and h_{t-1}."""
-        return (1 - self.leak) * h + self.leak * torch.tanh(driven + self._heard(h))
+        return (1 - self.leak) * h + self.leak * torch.tanh(driven + self._from_neurons(h))
 
-    def _heard(self, h: Tensor) -> Tensor:
+    def _from_neurons(self, h: Tensor) -> Tensor:
         """W h, of the entries that are not 0 alone; fused where nobody asks for a derivative."""
         if torch.is_grad_enabled() or transformed():
-            heard = h.index_select(1, self.sources.flatten()).unflatten(1, self.sources.shape)
-            return (heard * self.recurrent_weight).sum(2)
+            states = h.index_select(1, self.sources.flatten()).unflatten(1, self.sources.shape)
+            return (states * self.recurrent_weight).sum(2)
         units = h.T.contiguous()
         return embedding_bag(self.sources, units, per_sample_weights=self.recurrent_weight, mode="sum").T
 
@@ -191,7 +191,7 @@ class EchoState(Cell):
 
     def _slope(self, x: Tensor, before: ReservoirState) -> Tensor:
         """a (1 − tanh²), (batch, hidden)."""
-        driven = linear(x, self.input_weight, self.bias) + self._heard(before.h)
+        driven = linear(x, self.input_weight, self.bias) + self._from_neurons(before.h)
         return self.leak * (1 - torch.tanh(driven) ** 2)
 
     def _seen(self, rows: Tensor, h: Tensor) -> list[Tensor]:

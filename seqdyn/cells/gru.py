@@ -23,7 +23,7 @@ class GRUState(NamedTuple):
 
 
 class GRU(Cell):
-    """The gated recurrent unit: one gate decides what is kept, another what the candidate sees.
+    """The gated recurrent unit: one gate sets what is kept, the other what the candidate sees of the state.
 
         r_t = σ(W_r x_t + U_r h_{t-1} + b_r)                       reset
         z_t = σ(W_z x_t + U_z h_{t-1} + b_z)                       keep

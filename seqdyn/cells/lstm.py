@@ -22,7 +22,7 @@ class LSTMState(NamedTuple):
 
 
 class LSTM(Summing):
-    """The long short-term memory: three gates around a memory that nothing else transforms.
+    """The long short-term memory: three gates control a memory cell that changes by sums alone.
 
         i_t = σ(W_i x_t + U_i h_{t-1} + b_i)        write
         f_t = σ(W_f x_t + U_f h_{t-1} + b_f)        keep

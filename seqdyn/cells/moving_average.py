@@ -1,4 +1,4 @@
-"""Moving averages: the same idea as a stateless window and as a stateful filter."""
+"""Moving averages, as a window over the last inputs and as an exponential filter with a state."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from seqdyn.generators import own_generator
 from seqdyn.scores import softmax_over, split_heads
 from seqdyn.state import steps
 
-STEPS_AT_ONCE = 128
+ATTENTION_STEPS_AT_ONCE = 128
 """Steps that are read at once at least, as one masked matrix."""
 
 
@@ -106,7 +106,7 @@ class WindowAttention(Cell):
         """Stretch by stretch, each a matrix of scores of which a band counts."""
         if mask is not None:
             return NotImplemented
-        time, stretch, outputs = x.shape[1], max(STEPS_AT_ONCE, self.window), []
+        time, stretch, outputs = x.shape[1], max(ATTENTION_STEPS_AT_ONCE, self.window), []
         for start, stop in pairwise([*range(0, time, stretch), time]):
             output, state = self._banded(steps(x, start, stop), state)
             outputs.append(output)

@@ -39,7 +39,7 @@ AUTOMATIC: dict[str, tuple[str, ...]] = {
 
 
 def calendar_names(choice: Any, season_length: int, freq: Any, kind: str) -> tuple[str, ...]:
-    """The features a user means: none, those named, or those that go with the frequency (``"auto"``).
+    """Return the calendar features that are asked for: none, those named, or those that fit the frequency (``"auto"``).
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def calendar_names(choice: Any, season_length: int, freq: Any, kind: str) -> tup
 
 
 def calendar_features(stamps: pd.Index, names: Sequence[str]) -> Array:
-    """sin and cos of 2π · phase for every feature, shape (time, 2 · features).
+    """Return sin and cos of 2π · phase for every feature, shape (time, 2 · features).
 
     Examples
     --------

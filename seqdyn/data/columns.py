@@ -1,4 +1,4 @@
-"""Columns of frames as numbers: real numbers of any dtype as they are, categories as one column a value."""
+"""Convert columns of frames to numbers; a category becomes one column for every value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_CATEGORIES = 100
 
 
 def column_as_numbers(column: pd.Series, name: str) -> Array:
-    """A column of real numbers or truth values as float64, NaN where missing; decimals are numbers, too.
+    """Convert a column of numbers, decimals or truth values to float64, with NaN where a value is missing.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def is_category(column: pd.Series) -> bool:
 
 
 def categories_of(table: pd.DataFrame, columns: Sequence[str], name: str) -> dict[str, tuple[Any, ...]]:
-    """The values of every column that is a category, in the order of their spelling.
+    """Return the values of every categorical column, in alphabetical order.
 
     Parameters
     ----------
@@ -101,11 +101,11 @@ def categories_of(table: pd.DataFrame, columns: Sequence[str], name: str) -> dic
     >>> categories_of(pd.DataFrame({"day": ["work", "holiday", "work"], "price": 1.0}), ["day", "price"], "df")
     {'day': ('holiday', 'work')}
     """
-    return {column: _category_values(table[column], name) for column in columns if is_category(table[column])}
+    return {column: _values_of_category(table[column], name) for column in columns if is_category(table[column])}
 
 
 def encoded(column: pd.Series, values: tuple[Any, ...]) -> tuple[Array, int]:
-    """A category as one column a value, 1 where it is that one, NaN where it is missing.
+    """Encode a category as one column for every value: 1 where it is that value, NaN where it is missing.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def encoded(column: pd.Series, values: tuple[Any, ...]) -> tuple[Array, int]:
 
 
 def unknown_value(column: str, name: str, value: Any, where: str, values: tuple[Any, ...]) -> ValueError:
-    """The error for a value of a category that was not in the fit."""
+    """Return the error for a value of a category that the fit did not see."""
     some = ", ".join(map(repr, values[:10])) + (" …" if len(values) > 10 else "")
     return ValueError(
         f"The covariate {column!r} of {name} is {value!r} {where}, which was not in the fit; it knew {some}. Fit again "
@@ -145,7 +145,7 @@ def unknown_value(column: str, name: str, value: Any, where: str, values: tuple[
 
 
 def column_names(columns: Sequence[str], categories: Mapping[str, tuple[Any, ...]]) -> tuple[str, ...]:
-    """What the columns of numbers are called: a number as its covariate, a category as ``covariate=value``.
+    """Return the names of the columns of numbers: the covariate, or ``covariate=value`` for a category.
 
     Examples
     --------
@@ -159,7 +159,7 @@ def column_names(columns: Sequence[str], categories: Mapping[str, tuple[Any, ...
     )
 
 
-def _category_values(column: pd.Series, name: str) -> tuple[Any, ...]:
+def _values_of_category(column: pd.Series, name: str) -> tuple[Any, ...]:
     """The values of a category, each as Python's own type."""
     found = [value.item() if isinstance(value, np.generic) else value for value in column.dropna().unique().tolist()]
     text = not isinstance(column.dtype, pd.CategoricalDtype) and not str(column.dtype).startswith("dictionary")

@@ -13,7 +13,7 @@ Dtype = tuple[str, dict[str, Any]]
 
 
 def container_of(data: Any) -> str:
-    """Which library a frame is of, as narwhals calls it: ``"polars"``, ``"pyarrow"``, …; ``"pandas"`` for all else.
+    """Return the library of a frame, by narwhals' name: ``"polars"``, ``"pyarrow"``, …; ``"pandas"`` for all else.
 
     Examples
     --------
@@ -26,7 +26,7 @@ def container_of(data: Any) -> str:
 
 
 def as_pandas(data: Any, name: str = "df") -> Any:
-    """A frame of another library as a pandas frame; anything else as it is.
+    """Convert a frame of another library to pandas; return anything else as it is.
 
     Parameters
     ----------
@@ -47,13 +47,13 @@ def as_pandas(data: Any, name: str = "df") -> Any:
 
 
 def dtypes_of(data: Any) -> dict[str, Dtype]:
-    """The types of the columns of a frame of another library, as plain values."""
+    """Return the types of the columns of a frame of another library, as plain values."""
     frame = _narwhal(data)
     return {} if frame is None else {name: _dtype_as_values(dtype) for name, dtype in frame.schema.items()}
 
 
 def as_container(frame: pd.DataFrame, container: str, dtypes: dict[str, Dtype]) -> Any:
-    """A pandas frame as one of another library, its columns of these types where they are given.
+    """Convert a pandas frame to another library, with the given types of columns.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Frequencies that stamps may have been made with, the likeliest first."""
+"""Candidates for the frequency of time stamps, the likeliest first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAY = 86_400 * 10**9
 
 
 def candidate_frequencies(stamps: pd.DatetimeIndex) -> Iterator[Any]:
-    """Frequencies to try, none so fine that the stamps would be irregular on it.
+    """Yield the frequencies to try. None is so fine that most of its instants would have no stamp.
 
     What pandas finds in all of the stamps; then what it finds in stretches of them and what days of the month say, the
     coarsest first; then the greatest step that divides all gaps.
@@ -56,7 +56,7 @@ def _coarsest_first(stamps: pd.DatetimeIndex) -> Iterator[Any]:
 
 
 def fits_memory(stamps: pd.DatetimeIndex, freq: Any) -> bool:
-    """Whether a frequency has a number of instants in proportion to that of the stamps; else they are irregular."""
+    """Whether the number of instants of a frequency is in proportion to the number of stamps."""
     start = stamps[0].tz_localize(None)
     steps = 12 * (stamps[-1] - stamps[0]).total_seconds() / max(_span(start, freq), 1e-12)
     return steps <= 1000 * len(stamps) + 100_000

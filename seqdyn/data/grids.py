@@ -70,7 +70,7 @@ class Grid:
         return wall.tz_localize(first.tz, nonexistent="shift_forward", ambiguous=np.ones(len(wall), bool))
 
     def rounded(self, stamps: pd.Index) -> pd.Index:
-        """Stamps as the grid spells them: numbers without the noise of their last digits, all else as it is."""
+        """Round stamps that are numbers to the grid; return other stamps as they are."""
         if self.kind != "float":
             return stamps
         digits = 6 - int(np.floor(np.log10(self.freq)))
@@ -104,7 +104,7 @@ class Grid:
 
 
 def grid_of(stamps: pd.Index, freq: Any = None) -> Grid:
-    """The grid that stamps lie on, given or found; some of its instants may be missing among them.
+    """Return the grid that stamps lie on, given or found. Some of its instants may be missing.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def grid_of(stamps: pd.Index, freq: Any = None) -> Grid:
 
 
 def positions(stamps: pd.Index, full: pd.Index) -> Array:
-    """Where stamps stand among all instants of a grid; −1 for those that are not on it."""
+    """Return the positions of stamps on a grid; −1 for those that are not on it."""
     found: Array = full.get_indexer(stamps)
     return found
 

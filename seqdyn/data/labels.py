@@ -1,4 +1,4 @@
-"""Labels of rows and series: as arrays that files can hold, and as errors quote them."""
+"""Labels of rows and series: stored in files, and quoted in messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """A number of things, in the plural where it must be.
+    """Return a number and the word for what is counted, in the singular or the plural.
 
     Examples
     --------
@@ -20,7 +20,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def index_content(index: pd.Index) -> dict[str, Any]:
-    """An index as a tree of arrays of numbers, instants or strings.
+    """Return an index as a tree of arrays of numbers, instants or strings.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def _is_dtype(name: Any) -> bool:
 
 
 def quoted(label: Any) -> str:
-    """A label as the user wrote it.
+    """Return a label as its user would write it.
 
     Examples
     --------

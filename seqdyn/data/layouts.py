@@ -1,4 +1,4 @@
-"""What a frame was like: its layout, the roles and types of its columns; and forecasts given back in the same."""
+"""The layout of a frame, with the roles and types of its columns, in which forecasts are given back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Roles:
-    """What the columns of a frame are.
+    """The roles of the columns of a frame.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Roles:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a frame was laid out.
+    """The layout of a frame that was read.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Steps of a calendar: pandas' offsets as grids spell them, what a season of each is, and what files hold of them."""
+"""Steps of a calendar: pandas' offsets, their spelling, their seasons, and how files store them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WEEK = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def offset_of(freq: Any) -> Any:
-    """A frequency of dates or periods as a pandas offset.
+    """Return a frequency of dates or periods as a pandas offset.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def offset_of(freq: Any) -> Any:
 
 
 def spelled(offset: Any) -> Any:
-    """An offset by its alias where that says all of it; else the offset, which alone knows its holidays or day.
+    """Return the alias of an offset if it describes the offset fully, else the offset itself.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def spelled(offset: Any) -> Any:
 
 
 def unit_of(freq: Any) -> tuple[str, int]:
-    """A frequency of dates or periods as a unit of :data:`SEASONS`, and how many of them are a step.
+    """Return the unit of a frequency, one of :data:`SEASONS`, and how many units one step has.
 
     Examples
     --------
@@ -129,7 +129,7 @@ def season_of(freq: Any) -> int:
 
 
 def monthly(months: int, day: int) -> Any:
-    """So many months on, on this day of the month, or on the last one of a month that is too short for it.
+    """Return the date some months later, on the given day, or on the last day of a shorter month.
 
     pandas' own ``DateOffset(months=1)`` forgets the day: 31 January, 29 February, 29 March.
 

@@ -1,4 +1,4 @@
-"""What comes to a panel after it was read: new rows, and a frame of static covariates."""
+"""Additions to a panel that was read: new rows, and a frame of static covariates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 
 
 def read_more(data: Any, panel: Panel, name: str = "df", fill_gaps: bool = False) -> Panel:
-    """New rows of a panel's series, each following directly on what is known.
+    """Read new rows of a panel's series; each series goes on directly after its last row.
 
     Parameters
     ----------

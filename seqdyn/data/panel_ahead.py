@@ -1,4 +1,4 @@
-"""What is known ahead of a panel: the frame to fill, and covariates of the steps ahead from any frame."""
+"""Covariates that are known ahead: the frame to fill, and how it is read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = np.ndarray[Any, Any]
 
 
 def read_future(data: Any, panel: Panel, horizon: int, name: str = "future") -> Array:
-    """Covariates known ahead, for the next steps of every series.
+    """Read the covariates of the next steps of every series.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def read_future(data: Any, panel: Panel, horizon: int, name: str = "future") -> 
 
 
 def frame_ahead(panel: Panel, horizon: int) -> Any:
-    """The rows and columns to fill with what is known ahead, in the layout of the panel; all missing.
+    """Return the rows and columns to fill with known covariates, in the layout of the panel; all values are missing.
 
     Parameters
     ----------

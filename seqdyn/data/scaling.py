@@ -1,4 +1,4 @@
-"""Standardisation fitted on what the fit has seen: z = (x − m) / s."""
+"""Standardisation of features, fitted on the training part: z = (x − m) / s."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Scaling:
 
     @classmethod
     def fit(cls, rows: Array) -> Scaling:
-        """Mean and standard deviation of every feature, NaN left out; a constant feature gets s = 1.
+        """Fit mean and standard deviation of every feature, without NaN; a constant feature gets s = 1.
 
         Examples
         --------
@@ -48,7 +48,7 @@ class Scaling:
         return cls(np.zeros(features), np.ones(features))
 
     def facts(self) -> dict[str, object]:
-        """What a scaling shows of itself."""
+        """Return what the repr shows."""
         return {"mean": np.ravel(self.mean).tolist(), "scale": np.ravel(self.scale).tolist()}
 
     def apply(self, rows: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Pictures that are made, so that what they show is known: scenes with a sentence about each, coloured plates.
+"""Synthetic pictures with known content: scenes with captions, and plates of coloured digits.
 
 A scene has 3 × 3 cells of 8 × 8 pixels and two things in two of them, in one row or one column. The upper or left one
 is named first, so that one sentence is right.
@@ -49,7 +49,7 @@ class Scenes(NamedTuple):
 
 
 def scenes(n: int, thing: Callable[[np.random.Generator], tuple[Array, str]], generator: np.random.Generator) -> Scenes:
-    """Scenes of two things each.
+    """Draw scenes of two objects each.
 
     Parameters
     ----------

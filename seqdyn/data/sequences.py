@@ -110,7 +110,7 @@ class Sequences:
         )
 
     def facts(self) -> dict[str, object]:
-        """What sequences show of themselves."""
+        """Return what the repr shows."""
         names = list(range(self.rows.shape[1])) if self.features is None else self.features.tolist()
         lengths = self.lengths.tolist() if len(set(self.lengths)) > 1 else int(self.lengths[0])
         return {"container": self.container, "series": len(self.lengths), "steps": lengths, "features": names}

@@ -1,4 +1,4 @@
-"""Times as people have them: made dates, periods or numbers where what is meant is clear."""
+"""Convert times, as people write them, to dates, periods or numbers where their meaning is clear."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHANGES = {3: (1, 2, 3), 4: (1, 2, 3), 9: (1, 2, 3), 10: (0, 1, 2, 3), 11: (0, 1
 
 
 def times_of(stamps: pd.Index, name: str = "df") -> pd.Index:
-    """Times as dates, periods or numbers.
+    """Return times as dates, periods or numbers.
 
     ISO strings, dates of Python's and of pyarrow, and nullable numbers are read; what else they are is left as it is,
     for :func:`~seqdyn.data.grids.grid_of` to refuse.

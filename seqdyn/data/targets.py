@@ -1,4 +1,4 @@
-"""Targets: values beside the steps of sequences, one a step or one a sequence.
+"""Targets: one row for every step of the sequences, or one for every sequence.
 
 | X                        | y, one a step                              | y, one a sequence          |
 |--------------------------|--------------------------------------------|----------------------------|
@@ -218,7 +218,7 @@ def _one_a_sequence(y: Any, sequences: Sequences, name: str) -> Targets:
 
 
 def target_numbers(table: Any) -> Array:
-    """Targets as finite numbers or NaN."""
+    """Return targets as finite numbers or NaN."""
     numbers: Array = check_array(
         table, dtype=np.float64, ensure_all_finite="allow-nan", ensure_2d=True, input_name="y", ensure_min_samples=1
     )
@@ -233,13 +233,13 @@ def as_labels(table: Array) -> Array:
 
 
 def missing_targets(values: Any) -> Array:
-    """Which targets are not known: NaN, None or NaT."""
+    """Return which targets are missing: NaN, None or NaT."""
     missing: Array = np.asarray(pd.isna(values))
     return missing
 
 
 def target_rows(table: Array, sequences: Sequences, per_step: bool) -> Array:
-    """Targets as one row a step: those of whole sequences stand at the last step, NaN before it."""
+    """Return one row of targets for every step; that of a whole sequence stands at its last step, after NaN."""
     if per_step:
         return table.astype(np.float64)
     rows = np.full((len(sequences.rows), table.shape[1]), np.nan)

@@ -1,4 +1,4 @@
-"""What torch's users hold, as NumPy's arrays: tensors on any device and of any precision, packed and nested ones.
+"""Convert torch's tensors to NumPy's arrays: of any device and precision, packed and nested ones, too.
 
 | given                    | read as                                          |
 |--------------------------|--------------------------------------------------|

@@ -1,4 +1,4 @@
-"""Labels of time: whether rows are one unbroken stretch, one series after the other, without holes."""
+"""Checks of labels of time: sorted, without duplicates and without holes."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def check_time_index(index: pd.Index, name: str, container: str = "frame", serie
 
 
 def series_lengths(index: pd.Index, name: str) -> Array:
-    """The length of every series of a frame: one, or with the levels (series, time) many, laid end to end.
+    """Return the length of every series of a frame: of one series, or of many with the levels (series, time).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a fused recurrence owes to autograd: the written steps, where a gradient or a transform has to see them."""
+"""What fused recurrences share: gradients with a history, and whether a transform of ``torch.func`` runs."""
 
 from __future__ import annotations
 
