@@ -86,10 +86,11 @@ from .forecasting.automatic import AutoForecaster as AutoForecaster
 from .forecasting.backtest import Backtest as Backtest
 from .forecasting.calibrated import ConformalForecaster as ConformalForecaster
 from .forecasting.combination import CombinedForecaster as CombinedForecaster
+from .forecasting.deseasonalised import DeseasonalisedNaiveForecaster as DeseasonalisedNaiveForecaster
+from .forecasting.deseasonalised import Naive2Forecaster as Naive2Forecaster
 from .forecasting.forecaster import Forecaster as Forecaster
 from .forecasting.naive import DriftForecaster as DriftForecaster
 from .forecasting.naive import MovingAverageForecaster as MovingAverageForecaster
-from .forecasting.naive import Naive2Forecaster as Naive2Forecaster
 from .forecasting.naive import NaiveForecaster as NaiveForecaster
 from .forecasting.naive import SeasonalNaiveForecaster as SeasonalNaiveForecaster
 from .forecasting.ridge import RidgeForecaster as RidgeForecaster

@@ -10,13 +10,13 @@ import numpy as np
 
 from seqdyn.checks import check_choice, check_count
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.bounds import held_within, input_stretch, limits, runaways
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster
-from seqdyn.forecasting.held_out import ForwardChaining, best_choices
+from seqdyn.forecasting.contract import PanelForecaster
+from seqdyn.forecasting.envelope import held_forecasts, input_stretch
+from seqdyn.forecasting.forward_chaining import ForwardChaining, best_choices
 from seqdyn.forecasting.lags import default_input_lags
 from seqdyn.forecasting.least_squares import Order, fit_autoregressions
 from seqdyn.forecasting.linear_weights import Weights, roll_out, with_inputs
-from seqdyn.forecasting.naive import check_season, gaussian
+from seqdyn.forecasting.request import ForecastRequest, Forecasts
 from seqdyn.forecasting.tables import series_means
 from seqdyn.forecasting.unfitted import LEAST_ROWS, interpolated, last_value_notes
 from seqdyn.forecasting.units import Units, log_choices
@@ -48,7 +48,7 @@ class AutoRegForecaster(PanelForecaster):
         better by weights fitted to what came before.
     n_jobs : int or None
         Unused: all series are fitted at once. It is kept for files that name it.
-    freq, season_length, id_col, time_col, target_col, past, future, static
+    freq, season_length, id_col, time_col, target_col, past, future, static, verbose, callback
         As in every forecaster; ``past`` and ``static`` are not used.
 
     Attributes
@@ -86,7 +86,7 @@ class AutoRegForecaster(PanelForecaster):
     used_covariates = ("future",)
 
     def _learn(self, panel: Panel) -> None:
-        season = check_season(self._season(panel))
+        season = self.season_of(panel)
         check_count("lags", self.lags, others=(None,))
         check_count("input_lags", self.input_lags, 0, (None,))
         check_choice("log", self.log, ("auto", True, False))
@@ -156,26 +156,20 @@ class AutoRegForecaster(PanelForecaster):
         every = np.arange(len(lags))
         first = np.maximum(lags, weights.window - 1)
         rows = np.flatnonzero(whole.steps >= first[whole.series])
-        z = roll_out(whole, every, units, weights, whole.series[rows], rows, 1, whole.future[rows][:, None])
+        z = roll_out(ForecastRequest.within(whole, whole.series[rows], rows, 1), every, units, weights)
         square = np.full(len(whole.target), np.nan)
         square[rows] = (units.of_panel(whole, every)[rows] - z[:, 0]) ** 2
         return np.sqrt(series_means(square, whole.starts))
 
-    def _roll(
-        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
-    ) -> Forecasts:
-        number = self.panel_.names.get_indexer(panel.names)
-        owner = number[series]
+    def forecast_from(self, request: ForecastRequest) -> Forecasts:
+        owner = request.numbers(self.panel_.names)
         units = Units(self.centre_, self.scale_, self.logged_, self.input_centre_, self.input_scale_)
         weights = Weights(self.coefficients_, self.intercepts_, self.input_coefficients_)
-        z = roll_out(panel, number, units, weights, series, rows, horizon, future)
-        bounds = limits(panel, series, rows, horizon, input_stretch(units.of_inputs(future, owner)))
-        mean, count = held_within(units.restored(z, owner), bounds)
-        notes = runaways(type(self).__name__, panel, series, count)
-        found = gaussian(z, lambda: self._deviation(horizon)[owner], levels)
-        if found.quantiles is None:
-            return Forecasts(mean, None, notes)
-        return Forecasts(mean, held_within(units.restored(found.quantiles, owner), bounds)[0], notes)
+        z = roll_out(request, self.panel_.names.get_indexer(request.panel.names), units, weights)
+        stretch = input_stretch(units.of_inputs(request.future, owner))
+        found = Forecasts.gaussian(z, lambda: self._deviation(request.horizon)[owner], request.levels).quantiles
+        quantiles = None if found is None else units.restored(found, owner)
+        return held_forecasts(type(self).__name__, request, units.restored(z, owner), quantiles, stretch)[0]
 
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> Self:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -21,16 +21,18 @@ from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.candidates import ForecasterPool, candidate_forecasters, network_of
 from seqdyn.forecasting.choices import summary
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster
+from seqdyn.forecasting.contract import PanelForecaster
 from seqdyn.forecasting.envelope import Envelope
 from seqdyn.forecasting.error_growth import ErrorGrowth
 from seqdyn.forecasting.forecaster import Forecaster
+from seqdyn.forecasting.holdout import Holdout
+from seqdyn.forecasting.reading import warn_of_unused
+from seqdyn.forecasting.request import ForecastRequest, Forecasts
 from seqdyn.forecasting.seasons import season_lengths
 from seqdyn.forecasting.smoothers import ThetaForecaster
 from seqdyn.forecasting.tables import series_means
-from seqdyn.forecasting.trial import Holdout
-from seqdyn.forecasting.unused import warn_of_unused
 from seqdyn.forecasting.weighing import leaning, weights
+from seqdyn.progress import nested, track
 
 Array = np.ndarray[Any, Any]
 
@@ -69,7 +71,7 @@ class AutoForecaster(PanelForecaster):
         Bounds of forecasts and quantiles. ``lower="auto"``: 0 where all values are counts (whole numbers from 0 on).
     random_state : int, RandomState or None
         Of the network.
-    freq, season_length, id_col, time_col, target_col, past, future, static
+    freq, season_length, id_col, time_col, target_col, past, future, static, verbose, callback
         As in every forecaster. ``season_length`` may be several, such as (24, 168). None: that of the frequency, or one
         that the autocorrelation suggests, whichever forecasts better. Covariates known ahead reach the ridge
         autoregressions, AutoReg and the network.
@@ -110,8 +112,6 @@ class AutoForecaster(PanelForecaster):
     upper: float | None = None
     random_state: Any = None
 
-    # ---------------------------------------------------------------- fitting
-
     def _learn(self, panel: Panel) -> None:
         self.bounds_ = self._bounds(panel)
         self.notes_: list[str] = []
@@ -120,7 +120,7 @@ class AutoForecaster(PanelForecaster):
         trial = Holdout.of(panel, self.trial_horizon_, max(seasons))
         pool = candidate_forecasters(panel, seasons, int(np.median(trial.before.lengths)), self._common())
         self.notes_ += pool.notes
-        fitted = [_fitted_before(variant.model, trial) for variant in pool.variants]
+        fitted = self._tried(pool, trial)
         errors = np.array([trial.errors(_forecast_of(model, trial)) for model in fitted])
         shares = _variant_weights(pool, errors, trial)
         past = _past_forecasts(fitted, shares, trial, self.bounds_)
@@ -136,7 +136,24 @@ class AutoForecaster(PanelForecaster):
         self.growth_ = self._growth(trial, past)
         self._say(pool, errors, shares, trial)
         self.shares_ = shares[used]
-        self.members_ = [_fitted_copy(pool.variants[i].model, panel) for i in used]
+        chosen = [pool.variants[i].model for i in used]
+        self.members_ = [_fitted_copy(model, panel) for model in track(chosen, "fit", "member", verbose=self.verbose)]
+
+    def _tried(self, pool: ForecasterPool, trial: Holdout) -> list[PanelForecaster | None]:
+        """Every variant fitted to the rows before the trial; the pool keeps those so far where the callback ends it."""
+        variants = track(
+            pool.variants,
+            "compare",
+            "candidate",
+            verbose=self.verbose,
+            callback=self.callback,
+            describe=lambda variant: f"{variant.member}, {variant.name}",
+        )
+        fitted = [_fitted_before(variant.model, trial) for variant in variants]
+        if len(fitted) < len(pool.variants):
+            self.notes_.append(f"the comparison was ended after {len(fitted)} of {len(pool.variants)} candidates.")
+            pool.variants = pool.variants[: len(fitted)]
+        return fitted
 
     def _bounds(self, panel: Panel) -> tuple[float, float]:
         """The lowest and the highest value of a forecast."""
@@ -157,7 +174,7 @@ class AutoForecaster(PanelForecaster):
 
     def _chosen_seasons(self, panel: Panel) -> tuple[int, ...]:
         """The seasons given; else that of the frequency or one that the data suggest, whichever forecasts better."""
-        own = self._seasons(panel)
+        own = self.seasons_of(panel)
         if self.season_length is not None:
             return own
         horizon = self._tried_horizon(panel, own[0])
@@ -184,7 +201,8 @@ class AutoForecaster(PanelForecaster):
     def _common(self) -> dict[str, Any]:
         """The parameters that members share with the whole."""
         names = ("freq", "id_col", "time_col", "target_col", "past", "future", "static")
-        return {name: getattr(self, name) for name in names}
+        inner = {"verbose": nested(self.verbose), "callback": self.callback}
+        return {name: getattr(self, name) for name in names} | inner
 
     def _network(self, panel: Panel, trial: Holdout, past: Array) -> tuple[PanelForecaster, Any, Array] | None:
         """The network, unfitted and fitted before the trial, and its errors; None if it does not beat the others."""
@@ -202,11 +220,11 @@ class AutoForecaster(PanelForecaster):
 
     def _growth(self, trial: Holdout, past: Array) -> ErrorGrowth:
         """How far the weighted forecasts were off in the trial, on the scale that they are made on."""
-        logged = self.logged_[trial.series]
-        errors = _on_model_scale(trial.came, logged) - _on_model_scale(past, logged)
-        level = series_means(np.abs(trial.panel.target), trial.panel.starts)
+        logged, panel = self.logged_[trial.request.series], trial.request.panel
+        errors = _on_model_scale(trial.actual, logged) - _on_model_scale(past, logged)
+        level = series_means(np.abs(panel.target), panel.starts)
         usual = np.where(self.logged_, trial.usual / np.maximum(level, 1e-300), trial.usual)
-        return ErrorGrowth.measured(errors, trial.series, usual, trial.windows)
+        return ErrorGrowth.from_errors(errors, trial.request.series, usual, trial.windows)
 
     def _say(self, pool: ForecasterPool, errors: Array, shares: Array, trial: Holdout) -> None:
         """Keep what was tried, and what it counts."""
@@ -222,7 +240,8 @@ class AutoForecaster(PanelForecaster):
         }
         self.member_names_, number = pool.members, pool.number
         self.member_shares_ = np.array([shares[number == own].sum(axis=0) for own in range(len(pool.members))])
-        self.trial_origins_, self.trial_rows_ = len(trial.rows), int((trial.panel.lengths - trial.before.lengths).max())
+        rows = trial.request.panel.lengths - trial.before.lengths
+        self.trial_origins_, self.trial_rows_ = len(trial.actual), int(rows.max())
 
     @property
     def weights_(self) -> pd.DataFrame:
@@ -236,6 +255,10 @@ class AutoForecaster(PanelForecaster):
         check_is_fitted(self)
         return pd.DataFrame(self.tried_).sort_values("weight", ascending=False, kind="stable", ignore_index=True)
 
+    def facts(self) -> dict[str, object]:
+        weights = self.weights_.mean().round(2)
+        return super().facts() | {"weights": weights[weights > 0].sort_values(ascending=False).to_dict()}
+
     def summary(self) -> str:
         """One screen: the data, what was chosen and why, and where intervals come from.
 
@@ -246,19 +269,16 @@ class AutoForecaster(PanelForecaster):
         check_is_fitted(self)
         return summary(self)
 
-    # ---------------------------------------------------------------- forecasting
-
-    def _ahead(self, horizon: int, known: Array, levels: Array | None) -> Forecasts:
-        found = [_quietly(model._ahead, horizon, known, None).mean for model in self.members_]
+    def forecast_ahead(self, horizon: int, future: Array, levels: Array | None = None) -> Forecasts:
+        found = [_quietly(model.forecast_ahead, horizon, future).mean for model in self.members_]
         owner = np.arange(len(self.panel_.names))
         return self._together(found, self._envelope(), owner, levels)
 
-    def _roll(
-        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
-    ) -> Forecasts:
-        owner = self.panel_.names.get_indexer(panel.names)[series]
-        found = [_quietly(model._roll, panel, series, rows, horizon, future, None).mean for model in self.members_]
-        return self._together(found, Envelope.of(panel, rows), owner, levels)
+    def forecast_from(self, request: ForecastRequest) -> Forecasts:
+        plain = replace(request, levels=None)
+        found = [_quietly(model.forecast_from, plain).mean for model in self.members_]
+        owner = request.numbers(self.panel_.names)
+        return self._together(found, Envelope.of(request.panel, request.rows), owner, request.levels)
 
     def _together(self, found: list[Array], histories: Envelope, owner: Array, levels: Array | None) -> Forecasts:
         """The weighted mean of what members say, and the quantiles about it."""
@@ -288,22 +308,21 @@ class AutoForecaster(PanelForecaster):
         values = np.where(logged & (centre > 0), factor, centre + size * offset)
         return np.sort(np.clip(values, *self.bounds_), axis=2)
 
-    def _horizon(self, horizon: int | None) -> int:
-        """The steps that members were compared on, if nobody says others."""
-        own = getattr(self, "trial_horizon_", None) if self.horizon is None else self.horizon
-        return super()._horizon(own if horizon is None else horizon)
+    def default_horizon(self) -> int | None:
+        """The steps that members were compared on."""
+        return getattr(self, "trial_horizon_", None) if self.horizon is None else self.horizon
 
     @property
     def used_covariates(self) -> tuple[str, ...]:  # type: ignore[override]
         """What members use; the network, if there is one, takes all."""
         return ("future",) if self.network is None else ("past", "future", "static")
 
-    def _follow(self, new: Panel, panel: Panel, known: Panel) -> None:
+    def follow(self, new: Panel, panel: Panel, known: Panel) -> None:
         """Members that keep a state filter the new rows; all share one panel."""
         self._check_new(new)
         for model in self.members_:
-            model._follow(new, panel, known)
-        super()._follow(new, panel, known)
+            model.follow(new, panel, known)
+        super().follow(new, panel, known)
 
     def _check_new(self, new: Panel) -> None:
         """Warn of values that the fit did not reckon with."""
@@ -323,8 +342,6 @@ class AutoForecaster(PanelForecaster):
                     "Fit again.",
                     stacklevel=outside(),
                 )
-
-    # ---------------------------------------------------------------- files
 
     def to_content(self) -> dict[str, Any]:
         """Parameters and fitted attributes as a tree that files can hold; what members share is held once."""
@@ -354,22 +371,27 @@ def _fitted_before(model: PanelForecaster, trial: Holdout) -> Any:
         return None
 
 
-def _forecast_of(fitted: Any, trial: Holdout) -> Array:
-    """What a variant forecasts in the trial, (origins, horizon); NaN throughout where it can not."""
+def _forecast_of(fitted: PanelForecaster | None, trial: Holdout) -> Array:
+    """What a variant forecasts in the trial, (origins, horizon); NaN throughout where it cannot."""
     try:
-        found: Array = np.full(trial.came.shape, np.nan) if fitted is None else _quietly(trial.forecasts, fitted)
+        if fitted is not None:
+            found: Array = _quietly(fitted.forecast_from, trial.request).mean
+            return found
     except ValueError:
-        found = np.full(trial.came.shape, np.nan)
-    return found
+        pass
+    return np.full(trial.actual.shape, np.nan)
 
 
-def _past_forecasts(fitted: list[Any], shares: Array, trial: Holdout, bounds: tuple[float, float]) -> Array:
+def _past_forecasts(
+    fitted: list[PanelForecaster | None], shares: Array, trial: Holdout, bounds: tuple[float, float]
+) -> Array:
     """The weighted forecasts of the trial, (origins, horizon)."""
-    if not len(trial.rows):
-        return np.zeros(trial.came.shape)
+    asked = trial.request
+    if not len(asked.rows):
+        return np.zeros(trial.actual.shape)
     used = np.flatnonzero(shares.any(axis=1))
     found = (_forecast_of(fitted[i], trial) for i in used)
-    return _weighted_mean(found, shares[used][:, trial.series], Envelope.of(trial.panel, trial.rows), bounds)[0]
+    return _weighted_mean(found, shares[used][:, asked.series], Envelope.of(asked.panel, asked.rows), bounds)[0]
 
 
 def _weighted_mean(
@@ -396,7 +418,7 @@ def _weighted_mean(
 
 
 def _fitted_copy(model: PanelForecaster, panel: Panel) -> PanelForecaster:
-    found: PanelForecaster = _quietly(clone(model)._fitted_to, panel)
+    found: PanelForecaster = _quietly(clone(model).fit_panel, panel)
     return found
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 from seqdyn.data.containers import as_container
 from seqdyn.data.labels import counted, quoted
 from seqdyn.data.layouts import Layout
-from seqdyn.forecasting.origins import quantile_columns
+from seqdyn.facts import fact_table
+from seqdyn.forecasting.request import quantile_columns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +80,7 @@ class Backtest:
         return list(dict.fromkeys(self.frame["model"]))
 
     def metrics(self, by: str | Sequence[str] = ()) -> pd.DataFrame:
-        """Errors of every model, steps and then windows averaged.
+        """Errors of every model, averaged over steps and then over windows.
 
         Parameters
         ----------
@@ -185,6 +186,11 @@ class Backtest:
         series, steps = self.frame["series"].nunique(), self.frame["step"].max()
         head = f"Backtest of {series} series, {counted(windows, 'window')} of {counted(steps, 'step')}"
         return "\n".join([head, table, self.verdict(), *self.notes])
+
+    def _repr_html_(self) -> str:
+        facts = {"origins": len(self.scales), "season": self.season_length, "verdict": self.verdict()}
+        notes = {f"note {number}": note for number, note in enumerate(self.notes, 1)}
+        return fact_table("Backtest", facts | notes) + self.metrics().round(4).to_html()
 
     def _errors(self) -> pd.DataFrame:
         """One row a known value: its errors, and the window it belongs to."""

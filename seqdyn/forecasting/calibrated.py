@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
 from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.conformal import Conformal, calibration_split, least_rows, usual_errors
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster
+from seqdyn.forecasting.contract import PanelForecaster
+from seqdyn.forecasting.request import ForecastRequest, Forecasts
 from seqdyn.forecasting.transform import SeriesTransform
+from seqdyn.progress import Meter
 
 Array = np.ndarray[Any, Any]
 
@@ -39,7 +40,7 @@ class ConformalForecaster(PanelForecaster):
         and no more than leave rows to fit to.
     log : bool or "auto"
         Measure errors of log y; ``"auto"`` where a series is positive.
-    freq, season_length, id_col, time_col, target_col, past, future, static
+    freq, season_length, id_col, time_col, target_col, past, future, static, verbose, callback
         As in every forecaster.
 
     Attributes
@@ -69,11 +70,14 @@ class ConformalForecaster(PanelForecaster):
             raise TypeError(f"forecaster must be a forecaster of seqdyn, got {type(self.forecaster).__name__}.")
         horizon = check_count("horizon", self.horizon)
         origins, before = calibration_split(panel, horizon, self._calibration(panel, horizon))
-        self._fit_inner(before)
-        self._remember(before)
-        measured = Conformal.measure(self, panel, origins, usual_errors(self, before, horizon))
-        self._fit_inner(panel)
-        self._remember(panel)
+        with Meter("calibrate", "fit", 2, self.verbose, self.callback) as meter:
+            self._fit_inner(before)
+            self.remember(before)
+            measured = Conformal.measure(self, panel, origins, usual_errors(self, before, horizon))
+            meter.advance(detail="without the last rows")
+            self._fit_inner(panel)
+            self.remember(panel)
+            meter.advance(detail="on all rows")
         self.conformal_ = measured.on(usual_errors(self, panel, horizon))
 
     def _calibration(self, panel: Panel, horizon: int) -> int:
@@ -85,27 +89,26 @@ class ConformalForecaster(PanelForecaster):
 
     def _fit_inner(self, panel: Panel) -> None:
         self.transform_ = SeriesTransform.fit(panel, self.log, 0, 0, 1, "standard")
-        self.forecaster_ = clone(self.forecaster)._fitted_to(panel)
+        self.forecaster_ = self.inner(self.forecaster).fit_panel(panel)
 
-    def _roll(
-        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
-    ) -> Forecasts:
-        found = self.forecaster_._roll(panel, series, rows, horizon, future, None)
-        return self._around(found, self.known_.names.get_indexer(panel.names)[series], levels)
+    def forecast_from(self, request: ForecastRequest) -> Forecasts:
+        found = self.forecaster_.forecast_from(replace(request, levels=None))
+        return self._around(found, request.numbers(self.known_.names), request.levels)
 
-    def _ahead(self, horizon: int, known: Array, levels: Array | None) -> Forecasts:
-        found = self.forecaster_._ahead(horizon, known, None)
+    def forecast_ahead(self, horizon: int, future: Array, levels: Array | None = None) -> Forecasts:
+        found = self.forecaster_.forecast_ahead(horizon, future)
         return self._around(found, np.arange(len(found.mean)), levels)
 
-    def _follow(self, new: Panel, panel: Panel, known: Panel) -> None:
-        self.forecaster_._follow(new, panel, known)
-        super()._follow(new, panel, known)
+    def follow(self, new: Panel, panel: Panel, known: Panel) -> None:
+        self.forecaster_.follow(new, panel, known)
+        super().follow(new, panel, known)
 
-    def _within(self, values: Array) -> Array:
-        return self.forecaster_._within(values)
+    def bounded(self, values: Array) -> Array:
+        bounded: Array = self.forecaster_.bounded(values)
+        return bounded
 
-    def _remedies(self) -> list[str]:
-        return self.forecaster_._remedies()
+    def remedies(self) -> list[str]:
+        return list(self.forecaster_.remedies())
 
     def _around(self, found: Forecasts, series: Array, levels: Array | None) -> Forecasts:
         """Point forecasts, and the quantiles around them."""
@@ -122,22 +125,22 @@ class ConformalForecaster(PanelForecaster):
         reason = self.conformal_.reason(levels)
         return Forecasts(mean, np.sort(values, axis=2), (*found.notes, *([reason] if reason else [])))
 
+    def facts(self) -> dict[str, object]:
+        shape = self.conformal_.scores.shape
+        return super().facts() | {"calibration": f"errors of {shape[0]} origins, up to {shape[1]} steps ahead"}
+
     @property
     def names(self) -> pd.Index:
         """The series of the fit."""
         return self.known_.names
 
-    def point(self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array) -> Array:
+    def point(self, request: ForecastRequest) -> Array:
         """q̂ from origins of a panel, (origins, horizon)."""
-        mean = self.forecaster_._roll(panel, series, rows, horizon, future, None).mean
-        return self._levels(mean, self.known_.names.get_indexer(panel.names)[series])
+        return self._levels(self.forecaster_.forecast_from(request).mean, request.numbers(self.names))
 
-    def truth(self, panel: Panel, series: Array, rows: Array, horizon: int) -> Array:
+    def truth(self, request: ForecastRequest) -> Array:
         """q, what came, (origins, horizon)."""
-        place = rows[:, None] + np.arange(horizon)
-        inside = place < panel.ends[series][:, None]
-        came = np.where(inside, panel.target[np.minimum(place, len(panel.target) - 1)], np.nan)
-        return self._levels(came, self.known_.names.get_indexer(panel.names)[series])
+        return self._levels(request.actual(), request.numbers(self.names))
 
     def _levels(self, values: Array, series: Array) -> Array:
         """q of values (origins, horizon): their logarithms where these are taken, of at least 1e-300."""

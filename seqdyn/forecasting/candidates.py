@@ -12,11 +12,11 @@ from seqdyn.data.panels import Panel
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.forecasting.contract import PanelForecaster
+from seqdyn.forecasting.deseasonalised import DeseasonalisedNaiveForecaster
 from seqdyn.forecasting.forecaster import Forecaster
 from seqdyn.forecasting.naive import (
     DriftForecaster,
     MovingAverageForecaster,
-    Naive2Forecaster,
     NaiveForecaster,
     SeasonalNaiveForecaster,
 )
@@ -114,10 +114,6 @@ def candidate_forecasters(panel: Panel, seasons: tuple[int, ...], rows: int, com
         How many rows a series of usual length has for its first fit.
     common : dict
         Parameters that all forecasters take: columns, frequency, covariates.
-
-    Returns
-    -------
-    ForecasterPool
     """
     found = ForecasterPool()
     positive = np.fmin.reduceat(panel.target, panel.starts) > 0
@@ -147,10 +143,6 @@ def network_of(choice: Any, panel: Panel, random_state: Any, common: dict[str, A
         Of the network.
     common : dict
         Parameters of a Forecaster: columns, frequency, covariates, season and horizon.
-
-    Returns
-    -------
-    tuple of forecaster or None, and str
 
     Raises
     ------
@@ -224,4 +216,4 @@ def _simple_variants(found: ForecasterPool, own: dict[str, Any], scales: dict[st
             f"naive2 is left out: it is fitted series by series, and {series} series are more than {MOST_FITTED}."
         )
         return
-    found.add("deseasonalised", "naive2", Naive2Forecaster(**own))
+    found.add("deseasonalised", "naive2", DeseasonalisedNaiveForecaster(**own))

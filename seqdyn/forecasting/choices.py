@@ -11,16 +11,7 @@ SHOWN_VARIANTS = 3
 
 
 def summary(model: Any) -> str:
-    """One screen on a fitted AutoForecaster.
-
-    Parameters
-    ----------
-    model : AutoForecaster
-
-    Returns
-    -------
-    str
-    """
+    """One screen on a fitted AutoForecaster."""
     return "\n".join([*_data(model), "", *_members(model), "", *_intervals(model), *_notes(model)])
 
 

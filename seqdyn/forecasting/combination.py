@@ -11,11 +11,13 @@ import pandas as pd
 from scipy.optimize import minimize
 from sklearn.base import clone
 
-from seqdyn.checks import check_count
+from seqdyn.checks import check_choice, check_count
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster
-from seqdyn.forecasting.naive import check_season, differences
-from seqdyn.forecasting.origins import Origins, future_after
+from seqdyn.forecasting.contract import PanelForecaster
+from seqdyn.forecasting.history import mean_changes
+from seqdyn.forecasting.origins import Origins
+from seqdyn.forecasting.request import ForecastRequest, Forecasts
+from seqdyn.progress import track
 
 Array = np.ndarray[Any, Any]
 
@@ -53,7 +55,7 @@ class CombinedForecaster(PanelForecaster):
         With "series": how far each series' weights are drawn towards the global ones.
     refit : bool
         Whether members are fitted to everything once the weights are known.
-    freq, season_length, id_col, time_col, target_col, past, future, static
+    freq, season_length, id_col, time_col, target_col, past, future, static, verbose, callback
         As in every forecaster.
 
     Attributes
@@ -90,27 +92,25 @@ class CombinedForecaster(PanelForecaster):
     refit: bool = True
 
     def _learn(self, panel: Panel) -> None:
-        members = self._unfitted(check_season(self._season(panel)))
-        self._check(members)
+        members = self._unfitted(self.season_of(panel))
+        self._check()
         self.notes_: list[str] = []
         self.names_ = list(members)
         self.shares_ = np.full((len(panel.names), len(members)), 1.0 / len(members))
         origins = self._origins(panel) if self.weights == "validated" else None
         if origins is not None:
-            members = {name: member._fitted_to(_before_windows(panel, origins)) for name, member in members.items()}
+            members = self._fitted(members, _before_windows(panel, origins), "validate")
             self.shares_ = self._validated(panel, origins, members)
         if self.refit or origins is None:
-            members = {name: clone(member)._fitted_to(panel) for name, member in members.items()}
+            members = self._fitted(members, panel, "fit")
         self.members_ = members
 
-    def _roll(
-        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
-    ) -> Forecasts:
-        found = [member._roll(panel, series, rows, horizon, future, levels) for member in self.members_.values()]
-        shares = self.shares_[self.panel_.names.get_indexer(panel.names)[series]]
+    def forecast_from(self, request: ForecastRequest) -> Forecasts:
+        found = [member.forecast_from(request) for member in self.members_.values()]
+        shares = self.shares_[request.numbers(self.panel_.names)]
         mean = self._combined([one.mean for one in found], shares)
         notes = tuple(dict.fromkeys(note for one in found for note in one.notes))
-        if levels is None:
+        if request.levels is None:
             return Forecasts(mean, None, notes)
         giving = [number for number, one in enumerate(found) if one.quantiles is not None]
         if not giving:
@@ -131,6 +131,9 @@ class CombinedForecaster(PanelForecaster):
         """The weights of all members in every series, (series, members)."""
         shares = self.shares_ if self.weights != "median" else np.full_like(self.shares_, np.nan)
         return pd.DataFrame(shares, index=self.panel_.names, columns=self.names_)
+
+    def facts(self) -> dict[str, object]:
+        return super().facts() | {"weights": self.weights_.mean().round(2).to_dict()}
 
     def _combined(self, values: list[Any], shares: Array) -> Array:
         """Members' values, (origins, …) each, as one."""
@@ -160,24 +163,22 @@ class CombinedForecaster(PanelForecaster):
                 members[str(name)].set_params(season_length=season)
         return members
 
-    def _check(self, members: dict[str, PanelForecaster]) -> None:
-        choices = {
-            "weights": ("equal", "median", "validated"),
-            "metric": ("mae", "mse"),
-            "selection": ("global", "series"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {getattr(self, name)!r}.")
+    def _fitted(self, members: dict[str, PanelForecaster], panel: Panel, what: str) -> dict[str, PanelForecaster]:
+        """Fitted copies of members; those so far, at least one, where the callback ends it."""
+        watched = track(members, what, "member", verbose=self.verbose, callback=self.callback, describe=str)
+        return {name: self.inner(members[name]).fit_panel(panel) for name in watched}
+
+    def _check(self) -> None:
+        check_choice("weights", self.weights, ("equal", "median", "validated"))
+        check_choice("metric", self.metric, ("mae", "mse"))
+        check_choice("selection", self.selection, ("global", "series"))
         if not 0 <= self.shrinkage <= 1:
             raise ValueError(f"shrinkage must be a number in [0, 1], got {self.shrinkage!r}.")
-
-    # ---------------------------------------------------------------- validation
 
     def _origins(self, panel: Panel) -> Origins | None:
         """The last windows of every series that has rows enough; None where no series has."""
         check_count("n_windows", self.n_windows)
-        horizon, step = self.horizon or max(self._season(panel), 2), self.step_size
+        horizon, step = self.horizon or max(self.season_of(panel), 2), self.step_size
         size = _fitting_windows(int(np.median(panel.lengths)), horizon, self.n_windows, step or horizon)
         if size is None:
             self.notes_.append(
@@ -214,27 +215,15 @@ class CombinedForecaster(PanelForecaster):
 
     def _past(self, panel: Panel, origins: Origins, members: dict[str, PanelForecaster]) -> tuple[Array, Array, Array]:
         """Known values of the windows and what members forecast, both divided by Q, and their series."""
-        series, rows, horizon = origins.series, origins.rows, origins.horizon
-        future = future_after(panel, rows, horizon)
-        found = [member._roll(panel, series, rows, horizon, future, None).mean for member in members.values()]
-        scale = self._scales(panel, origins)[series][:, None]
-        actual = panel.target[rows[:, None] + np.arange(horizon)] / scale
+        series = origins.series
+        request = ForecastRequest.within(panel, series, origins.rows, origins.horizon)
+        found = [member.forecast_from(request).mean for member in members.values()]
+        scale = mean_changes(_before_windows(panel, origins), self.season_of(panel))[series][:, None]
+        actual = request.actual() / scale
         values = np.stack(found, axis=-1) / scale[..., None]
         known = ~np.isnan(actual) & ~np.isnan(values).any(axis=-1)
         owner = np.broadcast_to(series[:, None], actual.shape)
         return actual[known], values[known], owner[known]
-
-    def _scales(self, panel: Panel, origins: Origins) -> Array:
-        """Q of every series before its first window: of the season, else of one step, else 1."""
-        first = _first_rows(panel, origins)
-        scale = np.ones(len(panel.names))
-        for lag in (1, self._season(panel)):
-            change = np.abs(differences(panel, lag))
-            for number in np.unique(origins.series):
-                own = change[panel.starts[number] : first[number]]
-                own = own[~np.isnan(own)]
-                scale[number] = own.mean() if len(own) and own.mean() > 0 else scale[number]
-        return scale
 
 
 def simplex_weights(y: Array, values: Array, metric: str = "mae") -> Array:
@@ -282,8 +271,8 @@ def simplex_weights(y: Array, values: Array, metric: str = "mae") -> Array:
 
 def _absolute(y: Array, values: Array) -> Callable[[Array], tuple[float, Array]]:
     """The mean absolute error, rounded off at zero, and its gradient."""
-    spread = np.abs(y - values.mean(axis=1)).mean()
-    small = 1e-3 * spread if spread > 0 else 1e-12
+    usual = np.abs(y - values.mean(axis=1)).mean()
+    small = 1e-3 * usual if usual > 0 else 1e-12
 
     def loss(weights: Array) -> tuple[float, Array]:
         error = values @ weights - y
@@ -308,8 +297,8 @@ def _fitting_windows(length: int, horizon: int, count: int, step: int) -> tuple[
 
     Examples
     --------
-    >>> _fitting(72, 4, 3, 4), _fitting(28, 8, 3, 8), _fitting(12, 8, 3, 8), _fitting(3, 2, 3, 2)
-    ((4, 3, 4), (8, 3, 1), (4, 1, 1), None)
+    >>> [_fitting_windows(*own) for own in ((72, 4, 3, 4), (28, 8, 3, 8), (12, 8, 3, 8), (3, 2, 3, 2))]
+    [(4, 3, 4), (8, 3, 1), (4, 1, 1), None]
     """
     room = int(length * (1 - MEMBER_SHARE) + 1e-9)
     horizon = min(horizon, room)

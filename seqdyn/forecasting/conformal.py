@@ -15,12 +15,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, t
 
 from seqdyn.checks import outside
 from seqdyn.data.labels import counted
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.origins import Origins, future_after
+from seqdyn.forecasting.error_quantiles import ranked_quantiles, size_quantiles, student_factor
+from seqdyn.forecasting.origins import Origins
+from seqdyn.forecasting.request import ForecastRequest
 
 Array = np.ndarray[Any, Any]
 
@@ -39,10 +40,10 @@ class MeasurableModel(Protocol):
     def names(self) -> pd.Index:
         """The series of the fit."""
 
-    def point(self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array) -> Array:
+    def point(self, request: ForecastRequest) -> Array:
         """q̂ from origins of a panel, (origins, horizon)."""
 
-    def truth(self, panel: Panel, series: Array, rows: Array, horizon: int) -> Array:
+    def truth(self, request: ForecastRequest) -> Array:
         """q, what came, (origins, horizon)."""
 
 
@@ -116,7 +117,7 @@ class Conformal:
         """How much wider intervals of 80 % are because of few errors: t_{0.9,ν} / z_{0.9}; 1 with enough of them."""
         if self._enough:
             return 1.0
-        return float(t.ppf(0.9, self.stretches) / norm.ppf(0.9))
+        return float(student_factor(0.9, self.stretches))
 
     def reason(self, levels: Array) -> str:
         """Why intervals are wider than they would be with more errors; empty if they are not, or hardly."""
@@ -149,7 +150,7 @@ class Conformal:
 
     def _ranked(self, levels: Array, horizon: int) -> Array:
         """r of every step and level by its rank among the errors of the step, (horizon, quantiles)."""
-        table = np.array([[_ranked_error(column, level) for level in levels] for column in self.scores[:, :horizon].T])
+        table = ranked_quantiles(self.scores[:, :horizon].T, levels)
         beyond = np.isnan(table).any(axis=1)
         if beyond.any():
             table[beyond] = self._together(levels, len(table))[beyond]
@@ -163,9 +164,7 @@ class Conformal:
         if not len(size):
             raise ValueError("No error could be measured: every value was missing in the rows held out for it.")
         inner = np.abs(2 * levels - 1)
-        rank = np.clip(np.ceil((len(size) + 1) * inner - 1e-9).astype(np.int64), 1, len(size)) - 1
-        tail = 0.5 + inner / 2
-        bound = size[rank] * t.ppf(tail, self.stretches) / np.maximum(norm.ppf(tail), 1e-9)
+        bound = size_quantiles(size, inner) * student_factor(0.5 + inner / 2, self.stretches)
         return self._grown(horizon)[:, None] * np.where(inner > 1e-9, np.sign(levels - 0.5) * bound, 0.0)
 
     def _grown(self, horizon: int) -> Array:
@@ -180,7 +179,7 @@ class Conformal:
 
 
 def _profile(scores: Array, common: Array) -> Array:
-    """The mean |r| of every step, drawn to that on the rows of the fit times a factor, which counts PRIOR stretches."""
+    """The mean |r| of every step, drawn to that on the rows of the fit times a factor, which counts PRIOR_STRETCHES."""
     count = (~np.isnan(scores)).sum(axis=0)
     total = np.nansum(np.abs(scores), axis=0)
     multiple = total.sum() / (count * common).sum() if total.any() else 1.0
@@ -270,16 +269,5 @@ def usual_errors(model: MeasurableModel, panel: Panel, horizon: int) -> Array:
 
 def _origin_errors(model: MeasurableModel, panel: Panel, origins: Origins) -> Array:
     """q − q̂ at every origin, (origins, horizon)."""
-    future = future_after(panel, origins.rows, origins.horizon)
-    found = model.point(panel, origins.series, origins.rows, origins.horizon, future)
-    errors: Array = model.truth(panel, origins.series, origins.rows, origins.horizon) - found
-    return errors
-
-
-def _ranked_error(errors: Array, level: float) -> float:
-    """The conformal quantile of one step's errors; NaN where they are too few for one."""
-    known = np.sort(errors[~np.isnan(errors)])
-    if level < 0.5:
-        return -_ranked_error(-known, 1 - level)
-    rank = int(np.ceil((len(known) + 1) * level - 1e-9))
-    return float(known[rank - 1]) if rank <= len(known) else np.nan
+    request = ForecastRequest.within(panel, origins.series, origins.rows, origins.horizon)
+    return model.truth(request) - model.point(request)

@@ -10,10 +10,11 @@ import numpy as np
 from seqdyn.data.panels import Panel
 from seqdyn.files import registered
 from seqdyn.forecasting.lags import default_lags
+from seqdyn.typed_bases import BaseEstimator
 
 
 class Registered(Mapping[str, Any]):
-    """Classes by names of their own, each imported when it is asked for: every forecaster may name its baselines.
+    """Classes by name, each imported when it is asked for, since every forecaster may name its baselines.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ BASELINES = Registered(
         "seasonal_naive": "SeasonalNaiveForecaster",
         "drift": "DriftForecaster",
         "moving_average": "MovingAverageForecaster",
-        "naive2": "Naive2Forecaster",
+        "naive2": "DeseasonalisedNaiveForecaster",
         "exponential_smoothing": "ExponentialSmoothingForecaster",
         "auto_regression": "AutoRegForecaster",
         "ridge": "RidgeForecaster",
@@ -84,10 +85,10 @@ def default_baselines(
 
     Parameters
     ----------
-    choice : "auto", None, str or sequence of str
+    choice : "auto", None, str, sequence of str, or dict of forecasters
         "auto": all that are quick enough here. None or an empty sequence: none. Names of :data:`BASELINES`: those,
-        however long they take. Ridge regressions choose their penalty by themselves: one that suits hundreds of rows
-        flattens a model of a hundred.
+        however long they take. A dict: the forecasters in it. Ridge regressions choose their penalty by themselves:
+        one that suits hundreds of rows flattens a model of a hundred.
     panel : Panel
         What they are to be fitted to.
     horizon : int
@@ -118,6 +119,10 @@ def default_baselines(
     'exponential_smoothing is left out: 100 windows are more than 50. Name it in baselines to run it.'
     """
     notes: list[str] = []
+    if isinstance(choice, Mapping):
+        return Baselines(dict(choice), notes)
+    if isinstance(choice, BaseEstimator):
+        raise TypeError(f"baselines takes names, or a dict: {{'mine': {type(choice).__name__}()}}.")
     if choice is None:
         return Baselines({}, notes)
     if isinstance(choice, str) and choice == "auto":

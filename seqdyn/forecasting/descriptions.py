@@ -1,7 +1,8 @@
-"""What a fitted forecaster says of itself."""
+"""What a forecaster says of itself: its parameters, and once it is fitted, its data, model and training."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,26 @@ from seqdyn.data.panels import Panel
 
 if TYPE_CHECKING:
     from seqdyn.forecasting.forecaster import Forecaster
+
+
+def with_shared_parameters(doc: str | None, shared: str | None, used: object) -> str | None:
+    """A docstring in which the line of shared names, and what is said of them, gives way to their full description.
+
+    Parameters
+    ----------
+    doc, shared : str or None
+        That of a forecaster, and that which describes the parameters of all; None where Python strips docstrings.
+    used : tuple of {"past", "future", "static"}
+        Covariates that the forecaster uses.
+    """
+    line = re.search(r"^ +freq, season_length, id_col.*\n( {8}.*\n)+", doc or "", re.MULTILINE)
+    if doc is None or shared is None or line is None:
+        return doc
+    full = shared[shared.index("    freq :") :].rstrip() + "\n"
+    left = [kind for kind in ("past", "future", "static") if isinstance(used, tuple) and kind not in used]
+    note = f"        This forecaster does not use {' or '.join(left)}.\n" if left else ""
+    before, entry, after = full.partition("    verbose :")
+    return doc[: line.start()] + before + note + entry + after + doc[line.end() :]
 
 
 def describe_forecaster(model: Forecaster, panel: Panel) -> list[str]:

@@ -1,14 +1,15 @@
-"""What the history of a series allows its forecasts: its range, carried on along its own trend or growth.
+"""What the history of a series allows its forecasts to be: its range, carried on along its own trend or growth.
 
     s   the range of the n known values, or their size where they never change or are few
     g   how fast values of one sign grow, from the means of the first and of the last third of the history
     [min − s (3 + k / (n − 1)),  max(max + s (3 + k / (n − 1)), max exp(k g⁺) + 3 s)]      k steps ahead
 
-A path that leaves it has run away: a recursion that diverges, an exponential of a logarithm extrapolated.
+A forecast that leaves it has run away: a recursion diverges, or a logarithm is extrapolated and its exponential taken.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.checks import outside
 from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
+from seqdyn.forecasting.request import ForecastRequest, Forecasts
 
 Array = np.ndarray[Any, Any]
 
@@ -25,7 +28,7 @@ RANGES = 3.0
 """How many ranges a path may leave the known values by."""
 
 LEAST_HALF_WIDTH = 1e-6
-"""Half the width of the narrowest interval, in units of the spread."""
+"""Half the width of the narrowest interval, in units of the range."""
 
 KNOWN_FOR_RANGE, KNOWN_FOR_WIDTH = 10, 30
 """Fewer known values than this tell no range; and fewer than this little of how wide an interval is."""
@@ -90,24 +93,35 @@ class Envelope:
         return Envelope(**parts, growth=self.growth)
 
     @property
-    def spread(self) -> Array:
+    def size(self) -> Array:
         """s, above 0: the range, or the largest |y| (1 if that is 0) where it is 0 or few values tell it."""
         size = np.fmax(np.abs(self.lowest), np.abs(self.highest))
         size = np.where(size > 0, size, 1.0)
         found = self.highest - self.lowest
         return np.where(found > 0, np.where(self.known < KNOWN_FOR_RANGE, np.fmax(found, size), found), size)
 
-    def limits(self, horizon: int) -> tuple[Array, Array]:
-        """Lowest and highest values of a path that has not run away, (origins, horizon) each."""
-        steps, size = np.arange(1, horizon + 1), self.spread[:, None]
+    def limits(self, horizon: int, stretch: Any = 1.0) -> tuple[Array, Array]:
+        """Lowest and highest values of a forecast that has not run away, (origins, horizon) each.
+
+        Parameters
+        ----------
+        horizon : int
+        stretch : float or array, shape (origins,)
+            How many times as far from the history the limits are; at least 1.
+        """
+        steps, size = np.arange(1, horizon + 1), self.size[:, None]
         line = size * (RANGES + steps / np.maximum(self.known - 1, 1)[:, None])
         with np.errstate(over="ignore", invalid="ignore"):
             grown = np.exp(steps * np.maximum(self.growth, 0)[:, None])
             low, high = (edge[:, None] * grown for edge in (self.lowest, self.highest))
         slack = RANGES * size
-        return np.fmin(self.lowest[:, None] - line, low - slack), np.fmax(self.highest[:, None] + line, high + slack)
-
-    # ---------------------------------------------------------------- judging forecasts
+        low = np.fmin(self.lowest[:, None] - line, low - slack)
+        high = np.fmax(self.highest[:, None] + line, high + slack)
+        more = np.broadcast_to(np.asarray(stretch) - 1.0, len(low))[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            low = low - np.where(more > 0, more * (self.lowest[:, None] - low), 0.0)
+            high = high + np.where(more > 0, more * (high - self.highest[:, None]), 0.0)
+        return low, high
 
     def notes(
         self, mean: Array, quantiles: Array | None, names: pd.Index, model: str, remedies: Sequence[str] = ()
@@ -167,19 +181,32 @@ class Envelope:
             f"[{self.lowest[number]:.4g}, {self.highest[number]:.4g}]"
         )
 
-    def about(self, mean: Array, quantiles: Array | None, levels: Array | None) -> Array | None:
+    def around(self, mean: Array, quantiles: Array | None, levels: Array | None) -> Array | None:
         """Quantiles of which every central interval holds the point forecast, and has a width.
 
-        Those on the wrong side of it move to it, and NARROWEST of the spread beyond; not below 0 if no known value is.
+        Those on the wrong side of it move to it, and LEAST_HALF_WIDTH of the range beyond it; not below 0 where no
+        known value is.
         """
         if quantiles is None or levels is None:
             return quantiles
-        centre, least = mean[:, :, None], LEAST_HALF_WIDTH * self.spread[:, None, None]
+        centre, least = mean[:, :, None], LEAST_HALF_WIDTH * self.size[:, None, None]
         floor = np.where(self.lowest >= 0, 0.0, -np.inf)[:, None, None]
         lowest = np.minimum(np.maximum(centre - least, floor), centre)
         below = np.where(levels < 0.5, np.minimum(quantiles, lowest), quantiles)
         found: Array = np.where(levels > 0.5, np.maximum(below, centre + least), below)
         return found
+
+    def checked(
+        self, found: Forecasts, levels: Array | None, names: pd.Index, model: str, remedies: Sequence[str]
+    ) -> tuple[Array, Array | None]:
+        """Forecasts with all values finite, after a warning for every note; arguments as in :meth:`notes`."""
+        quantiles = self.around(found.mean, found.quantiles, levels)
+        wrong = self.notes(found.mean, quantiles, names, model, remedies)
+        if any("not finite" in note for note in wrong):
+            wrong[0] += " The last known value stands in their place."
+        for note in (*wrong, *found.notes):
+            warnings.warn(note, stacklevel=outside())
+        return self.repaired(found.mean, quantiles, levels)
 
     def repaired(self, mean: Array, quantiles: Array | None, levels: Array | None) -> tuple[Array, Array | None]:
         """Forecasts whose values that are not finite are the last known one; quantiles lie on lines to the limits."""
@@ -191,6 +218,48 @@ class Envelope:
         share = np.abs(2 * levels - 1)
         wide = fixed[:, :, None] * (1 - share) + np.where(levels < 0.5, low, high) * share
         return fixed, np.sort(np.where(np.isfinite(quantiles), quantiles, wide), axis=2)
+
+
+def held_within(values: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Values (origins, horizon, …) within bounds (origins, horizon), and how many of every origin were not."""
+    low, high = (bound.reshape(*bound.shape, *[1] * (values.ndim - 2)) for bound in bounds)
+    found = np.clip(values, low, high)
+    return found, (found != values).sum(axis=tuple(range(1, values.ndim)))
+
+
+def held_forecasts(
+    model: str, request: ForecastRequest, mean: Array, quantiles: Array | None = None, stretch: Any = 1.0
+) -> tuple[Forecasts, int]:
+    """Forecasts within the limits of their histories, with a note where they were not; and how many values were not."""
+    bounds = Envelope.of(request.panel, request.rows).limits(request.horizon, stretch)
+    mean, count = held_within(mean, bounds)
+    quantiles = None if quantiles is None else np.sort(held_within(quantiles, bounds)[0], axis=-1)
+    return Forecasts(mean, quantiles, runaway_notes(model, request, count)), int(count.sum())
+
+
+def input_stretch(inputs: Array) -> Array:
+    """How much wider bounds are where inputs leave their history: by their largest size in deviations, (origins,).
+
+    Parameters
+    ----------
+    inputs : array, shape (origins, horizon, inputs)
+        The covariates known ahead, standardised.
+    """
+    found: Array = np.abs(inputs).max(axis=(1, 2), initial=1.0)
+    return found
+
+
+def runaway_notes(model: str, request: ForecastRequest, count: Array) -> tuple[str, ...]:
+    """A note that names the series of which values were clipped, so many of each origin; none if there were none."""
+    names = request.panel.names[np.unique(request.series[count > 0])]
+    if not len(names):
+        return ()
+    some = ", ".join(map(quoted, names[:3])) + (f" and {len(names) - 3} others" if len(names) > 3 else "")
+    return (
+        f"{model}: the forecast of series {some} runs away from its history, and {int(count.sum())} values are held "
+        f"{RANGES:g} ranges beyond it and its trend. Do not trust them: try a larger penalty, fewer lags, log=False, "
+        "or another forecaster.",
+    )
 
 
 def _over(reduce: np.ufunc, values: Array, begins: Array, ends: Array) -> Array:

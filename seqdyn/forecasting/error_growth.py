@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import norm
+
+from seqdyn.forecasting.error_quantiles import size_quantiles, student_factor
 
 Array = np.ndarray[Any, Any]
 
@@ -53,7 +55,7 @@ class ErrorGrowth:
     Examples
     --------
     >>> errors = np.random.default_rng(0).normal(size=(200, 4)) * np.arange(1, 5)
-    >>> growth = ErrorGrowth.measured(errors, np.zeros(200, int), np.ones(1), np.array([50.0]))
+    >>> growth = ErrorGrowth.from_errors(errors, np.zeros(200, int), np.ones(1), np.array([50.0]))
     >>> round(growth.power, 1), growth.offsets(np.array([0.1, 0.9]), 2, np.zeros(1, int)).round(1)[0].tolist()
     (1.0, [[-1.3, 1.3], [-2.6, 2.6]])
     """
@@ -64,7 +66,7 @@ class ErrorGrowth:
     windows: Array
 
     @classmethod
-    def measured(cls, errors: Array, series: Array, usual: Array, windows: Array) -> ErrorGrowth:
+    def from_errors(cls, errors: Array, series: Array, usual: Array, windows: Array) -> ErrorGrowth:
         """From errors of forecasts that did not know what came.
 
         Parameters
@@ -75,10 +77,6 @@ class ErrorGrowth:
         usual : array, shape (series,)
             How much a series changes in one step, or season; above 0.
         windows : array, shape (series,)
-
-        Returns
-        -------
-        ErrorGrowth
         """
         size = np.abs(errors) / usual[series][:, None]
         power = _power(size)
@@ -106,14 +104,12 @@ class ErrorGrowth:
         normal = norm.ppf(0.5 + shares / 2)
         found = normal * np.sqrt(np.pi / 2)
         if len(self.scores) >= LEAST_SCORES:
-            rank = np.minimum(np.ceil((len(self.scores) + 1) * shares), len(self.scores)).astype(int) - 1
             independent = ERRORS_PER_WINDOW * float(self.windows.sum())
             beyond = independent * (1 - shares)
             trust = independent / (independent + LEANING_WINDOWS) * beyond / (1 + beyond)
-            found = trust * self.scores[np.maximum(rank, 0)] + (1 - trust) * found
+            found = trust * size_quantiles(self.scores, shares) + (1 - trust) * found
         freedom = np.maximum(ERRORS_PER_WINDOW * self.windows[series] + 1, 2.0)
-        wider = t.ppf(0.5 + shares / 2, freedom[:, None]) / np.where(normal > 0, normal, 1.0)
-        return found * np.where(normal > 0, wider, 0.0)
+        return np.where(normal > 0, found * student_factor(0.5 + shares / 2, freedom[:, None]), 0.0)
 
 
 def _power(size: Array) -> float:

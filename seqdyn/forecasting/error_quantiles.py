@@ -1,15 +1,22 @@
-"""Quantiles of a forecast from the errors it made in the past, also where there are few of them."""
+"""From errors in the past to quantiles of a forecast: ranks where there are many errors, Student's t where few.
+
+Ridge autoregressions, conformal intervals and error growth differ in what they divide errors by, and share these.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 from scipy.stats import t as student
 
 Array = np.ndarray[Any, Any]
 
-BEYOND = 4
+ROUNDED = 1e-9
+"""What a rank may be off by rounding."""
+
+ERRORS_BEYOND = 4
 """How many past errors must lie beyond a quantile for it to be read off them."""
 
 PRIOR_ERRORS = 10
@@ -52,7 +59,8 @@ def error_quantiles(errors: Array, levels: Array, walk: Array) -> Array:
     count = (~np.isnan(errors)).sum(axis=2)
     freedom = np.maximum(count[:, :1] / 2, 2.0)[..., None]
     wide = student.ppf(levels, freedom) * np.sqrt(error_variance(errors, walk))[..., None]
-    found = np.where(_enough(count, levels), _ranked_errors(errors, count, levels), wide)
+    enough = (count[..., None] + 1) * np.minimum(levels, 1 - levels) >= ERRORS_BEYOND
+    found = np.where(enough, ranked_quantiles(errors, levels), wide)
     low, high = np.where(levels > 0.5, 0.0, -np.inf), np.where(levels < 0.5, 0.0, np.inf)
     return np.sort(np.clip(found, low, high), axis=2)
 
@@ -78,12 +86,33 @@ def _rising_line(values: Array, weight: Array, step: Array) -> Array:
     return mean[:, None] + slope[:, None] * off
 
 
-def _enough(count: Array, levels: Array) -> Array:
-    return (count[..., None] + 1) * np.minimum(levels, 1 - levels) >= BEYOND
+def ranked_quantiles(errors: Array, levels: Array) -> Array:
+    """Split-conformal quantiles of errors along the last axis, (…, quantiles); NaN where they are too few for one.
+
+    Of n known errors the p-quantile is the one of rank ⌈(n + 1) p⌉, and of −errors for p < ½: a new error exceeds it
+    with probability at most 1 − p.
+
+    Examples
+    --------
+    >>> ranked_quantiles(np.arange(9.0), np.array([0.1, 0.5, 0.95]))
+    array([ 0.,  4., nan])
+    """
+    count = (~np.isnan(errors)).sum(axis=-1)[..., None]
+    exact = (count + 1) * levels
+    rank = np.where(levels >= 0.5, np.ceil(exact - ROUNDED), np.floor(exact + ROUNDED)).astype(np.int64)
+    place = np.clip(rank, 1, np.maximum(count, 1)) - 1
+    return np.where((rank >= 1) & (rank <= count), np.take_along_axis(np.sort(errors, axis=-1), place, axis=-1), np.nan)
 
 
-def _ranked_errors(errors: Array, count: Array, levels: Array) -> Array:
-    """The errors at the ranks of split conformal prediction."""
-    exact = (count[..., None] + 1) * levels
-    rank = np.clip(np.where(levels >= 0.5, np.ceil(exact), np.floor(exact)), 1, np.maximum(count[..., None], 1))
-    return np.take_along_axis(np.sort(errors, axis=2), rank.astype(np.int64) - 1, axis=2)
+def size_quantiles(sizes: Array, shares: Array) -> Array:
+    """The sizes |e|, given sorted, that shares of new ones do not exceed, by the same rank; the largest at most."""
+    rank = np.ceil((len(sizes) + 1) * shares - ROUNDED).astype(np.int64)
+    found: Array = sizes[np.clip(rank, 1, len(sizes)) - 1]
+    return found
+
+
+def student_factor(tail: Array | float, freedom: Array | float) -> Array:
+    """t_{p,ν} / z_p: how much wider an interval is because ν is small; 1 in the middle, p = ½."""
+    normal = norm.ppf(tail)
+    found: Array = np.where(normal > 0, student.ppf(tail, freedom) / np.where(normal > 0, normal, 1.0), 1.0)
+    return found

@@ -64,10 +64,6 @@ def plot_fan(
     title, unit : str
         What is written above it, and beside the values.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-
     Raises
     ------
     ValueError
@@ -111,10 +107,6 @@ def plot_backtest(frame: pd.DataFrame, by_step: pd.DataFrame, series: Any = None
         Which series stands on the left; the first if None.
     unit : str
         Of the values.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------

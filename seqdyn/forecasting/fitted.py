@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.inputs import ForecastInputs, lagged_targets
+from seqdyn.forecasting.request import ForecastRequest
 from seqdyn.forecasting.states import at_origins, outputs_ahead
 from seqdyn.forecasting.transform import SeriesTransform
 from seqdyn.state import State, take
@@ -77,8 +78,6 @@ class FittedNetwork:
         head: Head = self.estimator.predictor_.codec.targets.head
         return head
 
-    # ---------------------------------------------------------------- rows in
-
     def numbers(self, panel: Panel) -> Array:
         """The number in the fit of every series of a panel."""
         found: Array = self.names.get_indexer(panel.names)
@@ -111,25 +110,13 @@ class FittedNetwork:
         holes = self.transform.memory and np.isnan(panel.target).any()
         return self.units(panel).tails(panel, series, rows, self.said(X, panel)[:, 0] if holes else None)
 
-    # ---------------------------------------------------------------- steps out
-
-    def departure(self, panel: Panel, series: Array, rows: Array, future: Array) -> Departure:
-        """What forecasts from origins of a panel start from.
-
-        Parameters
-        ----------
-        panel : Panel
-            Of series of the fit.
-        series, rows : array of int, shape (origins,)
-            For each origin the number of its series in the panel, and the row that is forecast first.
-        future : array, shape (origins, horizon, covariates known ahead)
-        """
-        panel = self.described(panel)
+    def departure(self, request: ForecastRequest) -> Departure:
+        """What forecasts from origins of a panel of series of the fit start from."""
+        panel, series, rows = self.described(request.panel), request.series, request.rows
         z = self.units(panel).forward(panel)
         X = self.rows(panel, z)
-        beside = self.inputs.ahead(
-            instants(panel, rows, future.shape[1]), future, self.inputs.constants(panel)[series], panel.future[rows - 1]
-        )
+        constants, times = self.inputs.constants(panel)[series], instants(panel, rows, request.horizon)
+        beside = self.inputs.ahead(times, request.future, constants, panel.future[rows - 1])
         state, tails = self.states(panel, series, rows, X), self.tails(panel, series, rows, X)
         return Departure(state, self.encoded(z[rows - 1], beside), self.numbers(panel)[series], tails)
 
@@ -148,19 +135,15 @@ class FittedNetwork:
         decoded = self.estimator.predictor_.decode(output)  # (origins, steps, columns · H)
         return decoded[:, 0, :horizon] if self.steps > 1 else decoded[:, :, 0]
 
-    # ---------------------------------------------------------------- what its errors are measured from
-
-    def point(self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array) -> Array:
+    def point(self, request: ForecastRequest) -> Array:
         """q̂ from origins of a panel, (origins, horizon)."""
-        start = self.departure(panel, series, rows, future)
-        return self.transform.integrated(self.points(self.output(start), horizon), start.series, start.tails)
+        start = self.departure(request)
+        z = self.points(self.output(start), request.horizon)
+        return self.transform.integrated(z, start.series, start.tails)
 
-    def truth(self, panel: Panel, series: Array, rows: Array, horizon: int) -> Array:
+    def truth(self, request: ForecastRequest) -> Array:
         """q, what came, (origins, horizon)."""
-        q = self.units(panel).levels(panel)
-        place = rows[:, None] + np.arange(horizon)
-        inside = place < panel.ends[series][:, None]
-        return np.where(inside, q[np.minimum(place, len(q) - 1)], np.nan)
+        return request.actual(self.units(request.panel).levels(request.panel))
 
 
 def instants(panel: Panel, rows: Array, horizon: int) -> list[pd.Index]:

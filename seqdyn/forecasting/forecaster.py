@@ -8,56 +8,34 @@ filtering through gaps, forecasting and backtesting are one pass over rows.
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import xarray
-from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from seqdyn.checks import check_count
-from seqdyn.data.calendar import calendar_names
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.dynamics.driven import Driven
 from seqdyn.estimators.regressors import GRURegressor
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster
+from seqdyn.forecasting.contract import PanelForecaster
 from seqdyn.forecasting.descriptions import describe_forecaster
 from seqdyn.forecasting.envelope import Envelope
 from seqdyn.forecasting.fitted import Departure, FittedNetwork
-from seqdyn.forecasting.inputs import ForecastInputs, lagged_targets, scale_features, targets
-from seqdyn.forecasting.intervals import (
-    DEFAULT_MEASURED_STEPS,
-    Draws,
-    ForecastErrors,
-    held_rows,
-    interval_notes,
-    network_quantiles,
-)
-from seqdyn.forecasting.linear_choice import ValidationOrigins
+from seqdyn.forecasting.inputs import targets
+from seqdyn.forecasting.intervals import DEFAULT_MEASURED_STEPS, Draws, interval_notes, network_quantiles
 from seqdyn.forecasting.memory import SeriesMemory
-from seqdyn.forecasting.network import (
-    CORRECTION_SHARES,
-    NetworkPlan,
-    best_share,
-    configured,
-    given_setting,
-    mixed,
-    plan_network,
-    recipe,
-)
-from seqdyn.forecasting.origins import check_grid
+from seqdyn.forecasting.network import given_setting, plan_network, recipe
+from seqdyn.forecasting.network_fit import choose_share, fit_network, with_scales
 from seqdyn.forecasting.paths import path_pieces
-from seqdyn.forecasting.requirements import check_extent, check_forecaster, series_weights
-from seqdyn.forecasting.transform import SeriesTransform
+from seqdyn.forecasting.reading import check_grid
+from seqdyn.forecasting.request import ForecastRequest, Forecasts
+from seqdyn.forecasting.requirements import check_forecaster
 from seqdyn.generators import generator_of
+from seqdyn.progress import Meter
 from seqdyn.state import State
-from seqdyn.training.stopping import NonFiniteError
 
 Array = np.ndarray[Any, Any]
 
@@ -79,8 +57,8 @@ class Forecaster(PanelForecaster):
     context_length : int or None
         How many of the last rows condition a forecast. None: all of them, through the state.
     lags : int or None
-        How many of the last values the network sees at once. None: chosen, see Notes; where nothing is chosen a season
-        and one, if the series are long enough, else 2.
+        How many of the last values the network sees at once. None: chosen, see Notes; where nothing is chosen, one
+        more than a season if the series are long enough, else 2.
     centred : bool or None
         Show the network the lags relative to the last value, and let it predict relative to that. Then a trend is
         continued. None: chosen; where nothing is chosen True.
@@ -110,7 +88,7 @@ class Forecaster(PanelForecaster):
         Sample paths that quantiles are taken from, where the model draws them.
     random_state : int, RandomState or None
         Draws the sample paths.
-    freq, season_length, id_col, time_col, target_col, past, future, static
+    freq, season_length, id_col, time_col, target_col, past, future, static, verbose, callback
         See :class:`~seqdyn.forecasting.contract.PanelForecaster`. In the recursive strategy ``past`` covariates are
         forecast along with the target.
 
@@ -176,116 +154,53 @@ class Forecaster(PanelForecaster):
     n_samples: int = 500
     random_state: Any = None
 
-    # ---------------------------------------------------------------- fitting
-
     def _learn(self, panel: Panel) -> None:
         check_forecaster(self)
-        self.plan_, tests = plan_network(self, panel, self._seasons(panel), self._steps)
-        if tests is None:
-            self.errors_ = self._learn_from(panel, self._reach(panel))
-            return
-        held = self._held_out(panel, tests)
-        self._learn_from(panel)
-        self.errors_ = held.on(self._network_among(self._described(panel, self.transform_)), panel)
+        plan, tests = plan_network(self, panel, self.seasons_of(panel), self.steps)
+        measured = self.horizon or max(self.season_of(panel), DEFAULT_MEASURED_STEPS)
+        total = 1 if tests is None else 2
+        with Meter("fit", "training", total, self.verbose, self.callback) as meter:
+            if tests is None:
+                fit = fit_network(self, plan, panel)
+                self.errors_ = fit.errors(measured)
+            else:
+                plan, errors = choose_share(self, plan, panel, tests, measured)
+                if meter.advance(detail="without the last rows"):
+                    plan = replace(plan, share=0.0)
+                fit = fit_network(self, plan, panel)
+                self.errors_ = errors.on(fit.network, fit.panel)
+            meter.advance(detail="on all rows")
+        self.plan_, network = plan, fit.network
+        self.estimator_, self.transform_, self.inputs_ = network.estimator, network.transform, network.inputs
 
-    def _held_out(self, panel: Panel, tests: ValidationOrigins) -> ForecastErrors:
-        """Find the share of the correction that forecasts the last rows best, and how large its errors are there."""
-        start, whole = copy.copy(self), copy.copy(self)
-        start.plan_, whole.plan_ = replace(self.plan_, share=0.0), replace(self.plan_, share=1.0)
-        start._learn_from(tests.before)
-        shares: tuple[float, ...] = CORRECTION_SHARES
-        try:
-            whole._learn_from(tests.before)
-        except NonFiniteError:
-            whole, shares = start, (0.0,)
-        before = self._described(tests.before, start.transform_)
-        models = [mixed(start.estimator_, whole.estimator_, share) for share in shares]
-        networks = [replace(start._network_among(before), estimator=model) for model in models]
-        place, error = best_share(networks, panel, tests, self._season(panel))
-        self.plan_ = replace(self.plan_, share=shares[place], error=error)
-        z = networks[place].units(panel).forward(panel)
-        held = panel.lengths - tests.before.lengths
-        X, Y = networks[place].rows(panel, z), targets(z, panel, self._steps)
-        return ForecastErrors.of(networks[place], panel, X, Y, held, self._reach(panel))
-
-    def _reach(self, panel: Panel) -> int:
-        """How many steps ahead errors are measured."""
-        return self.horizon or max(self._season(panel), DEFAULT_MEASURED_STEPS)
-
-    def _learn_from(self, panel: Panel, reach: int = 0) -> ForecastErrors:
-        """Fit to a panel by the plan; the errors up to so many steps ahead, if any are asked for."""
-        self.transform_ = self._scaled_to(panel)
-        season = self.transform_.season_length
-        names = calendar_names(self.calendar, season, panel.grid.freq, panel.grid.kind)
-        panel = self._described(panel, self.transform_)
-        self.inputs_ = ForecastInputs.of(panel, names, self._steps, self.weight)
-        z = self.transform_.forward(panel)
-        check_extent(panel, z, self._steps, self.context_length, self.transform_)
-        X, Y = self.inputs_.rows(panel, lagged_targets(z, panel)), targets(z, panel, self._steps)
-        begins, ends = panel.stretches(max(50, 2 * season))
-        self._train(panel, X, self.plan_.learnt(Y, panel, season), begins, ends)
-        if not reach:
-            return ForecastErrors()
-        held = held_rows(self.estimator_, panel, begins, ends)
-        return ForecastErrors.of(self._network_among(panel), panel, X, Y, held, reach)
-
-    def _train(self, panel: Panel, X: Array, Y: Array, begins: Array, ends: Array) -> None:
-        """Fit the regressor to the stretches between long gaps; its state goes through them."""
-        weight = None if self.weight is None else series_weights(panel, self.weight)[panel.series[begins]]
-        parts = [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
-        rows = [X[part] for part in parts], [Y[part] for part in parts], weight
-        fresh, share = configured(self, self.plan_, panel, 1 + panel.past.shape[1], self._steps), self.plan_.share
-        with _own_start(self.plan_):
-            start = _fit_without_steps(fresh, rows) if share < 1 else None
-            self.estimator_: Any = fresh.fit(*rows) if share > 0 else start
-        if start is not None and share > 0:
-            self.estimator_ = mixed(start, fresh, share)
-        if len(parts) > len(panel.names) or 0 < share < 1:
-            _, self.estimator_.state_ = self.estimator_.predict(np.split(X, panel.starts[1:]), return_state=True)
-
-    def _scaled_to(self, panel: Panel) -> SeriesTransform:
-        return self.plan_.setting.transform(panel, self._season(panel))
-
-    def _described(self, panel: Panel, transform: SeriesTransform) -> Panel:
-        """The panel with the scale of every series among its static covariates, if that was asked for."""
-        if not self.scale_features:
-            return panel
-        static = scale_features(panel, transform.levels(panel), transform.season_length)
-        return panel.with_static(static if panel.static is None else panel.static.join(static))
-
-    def _roles(self) -> Roles:
-        roles = super()._roles()
+    def roles(self) -> Roles:
+        roles = super().roles()
         return roles if self.weight is None else replace(roles, static=(*roles.static, self.weight))
 
-    def _remember(self, panel: Panel) -> None:
-        panel = self._described(panel, self.transform_)
-        super()._remember(panel)
+    def remember(self, panel: Panel) -> None:
+        panel = with_scales(panel, self.transform_) if self.scale_features else panel
+        super().remember(panel)
         self._news: list[Panel] = []
         self.envelope_ = Envelope.of(panel)
         self.memory_ = SeriesMemory.of(self._network, panel, self.estimator_.state_)
 
     @property
-    def _steps(self) -> int:
-        """How many steps one row predicts."""
+    def steps(self) -> int:
+        """How many steps the network predicts at once: ``horizon`` of a direct model, else 1."""
         return int(self.horizon or 1) if self.strategy == "direct" else 1
 
     @property
     def _network(self) -> FittedNetwork:
-        return self._network_among(self.known_)
-
-    def _network_among(self, panel: Panel) -> FittedNetwork:
-        """What was fitted, for the series of a panel."""
-        rest = self._steps, self.context_length, panel.names, panel.static
+        """What was fitted, for the series of the fit."""
+        rest = self.steps, self.context_length, self.known_.names, self.known_.static
         return FittedNetwork(self.estimator_, self.transform_, self.inputs_, *rest)
 
     def default_estimator(self, panel: Panel) -> GRURegressor:
         """The regressor that is fitted where none is given, as it would be trained on a panel."""
         own = GRURegressor(random_state=0)
-        setting = given_setting(self, panel, self._seasons(panel))
+        setting = given_setting(self, panel, self.seasons_of(panel))
         found = recipe(own, setting, panel)
         return own.set_params(**{name: value for name, value in found.items() if name not in ("skip", "linear_start")})
-
-    # ---------------------------------------------------------------- state
 
     @property
     def state_(self) -> State:
@@ -311,9 +226,9 @@ class Forecaster(PanelForecaster):
 
     def _take_in(self, new: Panel) -> None:
         """New rows cost only themselves: they are joined to the history when somebody asks for it."""
-        self._follow(new, None, self.known_.joined(new).tail(1))
+        self.follow(new, None, self.known_.joined(new).tail(1))
 
-    def _follow(self, new: Panel, panel: Panel | None, known: Panel) -> None:
+    def follow(self, new: Panel, panel: Panel | None, known: Panel) -> None:
         network = self._network
         self.memory_ = self.memory_.update(network, new, self.known_.future)
         self.envelope_ = self.envelope_.joined(new, self.known_.names.get_indexer(new.names))
@@ -352,14 +267,14 @@ class Forecaster(PanelForecaster):
         check_is_fitted(self)
         panel = self._read(df, static)
         check_grid(panel, self.known_)
-        twin = copy.copy(self)
-        twin.transform_ = self._scaled_to(panel)
-        twin.estimator_ = copy.copy(self.estimator_)
-        network = twin._network_among(self._described(panel, twin.transform_))
-        X = network.rows(panel, twin.transform_.forward(panel))
+        transform, twin = self.plan_.setting.transform(panel, self.season_of(panel)), copy.copy(self)
+        twin.transform_, twin.estimator_ = transform, copy.copy(self.estimator_)
+        static = (with_scales(panel, transform) if self.scale_features else panel).static
+        network = replace(self._network, transform=transform, names=panel.names, static=static)
+        X = network.rows(panel, transform.forward(panel))
         _, twin.estimator_.state_ = self.estimator_.predict(np.split(X, panel.starts[1:]), return_state=True)
         twin.errors_ = self.errors_.among(self.known_.names, panel.names)
-        twin._remember(panel)
+        twin.remember(panel)
         return twin
 
     def sequences(self, df: Any, static: Any = None) -> tuple[list[Array], list[Array]]:
@@ -383,7 +298,7 @@ class Forecaster(PanelForecaster):
         z = self.transform_.select(self.known_.names.get_indexer(panel.names)).forward(panel)
         X = self._network.rows(panel, z)
         cuts = panel.starts[1:]
-        return np.split(X, cuts), np.split(targets(z, panel, self._steps), cuts)
+        return np.split(X, cuts), np.split(targets(z, panel, self.steps), cuts)
 
     def driven_by(self, df: Any, y: None = None) -> Driven:
         """The network as the rows of a frame drive it, see :meth:`sequences`: what reports measure.
@@ -406,15 +321,11 @@ class Forecaster(PanelForecaster):
         driven: Driven = self.estimator_.driven_by(*self.sequences(df))
         return driven
 
-    # ---------------------------------------------------------------- forecasting
+    def forecast_ahead(self, horizon: int, future: Array, levels: Array | None = None) -> Forecasts:
+        return self._finished(self.memory_.departure(self._network, self.known_, future), horizon, levels)
 
-    def _ahead(self, horizon: int, known: Array, levels: Array | None) -> Forecasts:
-        return self._finished(self.memory_.departure(self._network, self.known_, known), horizon, levels)
-
-    def _roll(
-        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
-    ) -> Forecasts:
-        return self._finished(self._network.departure(panel, series, rows, future), horizon, levels)
+    def forecast_from(self, request: ForecastRequest) -> Forecasts:
+        return self._finished(self._network.departure(request), request.horizon, request.levels)
 
     def _finished(self, start: Departure, horizon: int, levels: Array | None) -> Forecasts:
         """From states and rows ahead to forecasts in the units of the data."""
@@ -429,9 +340,9 @@ class Forecaster(PanelForecaster):
         return Forecasts(mean, found, interval_notes(self.errors_, levels))
 
     def _check_reach(self, horizon: int) -> None:
-        if self.strategy == "direct" and horizon > self._steps:
+        if self.strategy == "direct" and horizon > self.steps:
             raise ValueError(
-                f"This direct model was fitted for horizon={self._steps} and cannot forecast {horizon} steps: fit with "
+                f"This direct model was fitted for horizon={self.steps} and cannot forecast {horizon} steps: fit with "
                 "a longer horizon, or with strategy='recursive'."
             )
 
@@ -453,7 +364,7 @@ class Forecaster(PanelForecaster):
         """
         check_is_fitted(self)
         horizon, count = self._horizon(horizon), check_count("n_samples", n_samples)
-        if self._steps > 1:
+        if self.steps > 1:
             raise ValueError(
                 "Sample paths need strategy='recursive': a direct model says nothing of how steps go together."
             )
@@ -462,6 +373,11 @@ class Forecaster(PanelForecaster):
         values = np.concatenate([*path_pieces(self._network, start, count, self.errors_.residuals, draw)])
         labels = {"series": np.asarray(self.known_.names), "step": np.arange(1, horizon + 1)}
         return xarray.DataArray(np.moveaxis(values, 2, 1), labels, ("series", "sample", "step"))
+
+    def facts(self) -> dict[str, object]:
+        weights = sum(parameter.numel() for parameter in self.estimator_.network_.parameters())
+        network = {"network": f"{type(self.estimator_).__name__}, {weights} weights", "plan": self.plan_.describe()}
+        return super().facts() | network
 
     def summary(self, df: Any = None, horizon: int | None = None) -> str:
         """One screen: the data, the model, its training, and the verdict against the baselines.
@@ -489,36 +405,8 @@ class Forecaster(PanelForecaster):
             [*describe_forecaster(self, panel), "", f"last {ahead} steps, fitted without them", table, test.verdict()]
         )
 
-    # ---------------------------------------------------------------- files
-
     def to_content(self) -> dict[str, Any]:
         """Parameters and fitted attributes as a tree that files can hold; the data of the fit is not among them."""
         content = super().to_content()
         content["fitted"].pop("panel_", None)
         return content
-
-    @classmethod
-    def from_content(cls, content: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_content`."""
-        forecaster = super().from_content(content)
-        forecaster._news = []
-        return forecaster
-
-
-def _fit_without_steps(estimator: Any, rows: Any) -> Any:
-    """A regressor as it begins, fitted without a step; its parameters stay those asked for."""
-    fitted = clone(estimator).set_params(max_epochs=0).fit(*rows)
-    return fitted.set_params(max_epochs=estimator.max_epochs)
-
-
-@contextmanager
-def _own_start(plan: NetworkPlan) -> Iterator[None]:
-    """No word about a short warm-up: a forecaster carries its state through the whole history.
-
-    None about an early end either, where the correction that it would grow by is validated.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="warmup=")
-        if plan.chosen:
-            warnings.filterwarnings("ignore", category=ConvergenceWarning)
-        yield

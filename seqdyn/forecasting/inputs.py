@@ -11,6 +11,8 @@ import pandas as pd
 from seqdyn.data.calendar import calendar_features
 from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
+from seqdyn.forecasting.history import differences
+from seqdyn.forecasting.tables import series_means
 
 Array = np.ndarray[Any, Any]
 
@@ -187,19 +189,14 @@ def scale_features(panel: Panel, q: Array, season_length: int) -> pd.DataFrame:
     season_length : int
         m.
     """
-    rows = [_roughness(q[panel.rows(number)], season_length) for number in range(len(panel.names))]
-    table = np.array(rows)
+    deviation = np.array([np.nanstd(q[panel.rows(number)]) for number in range(len(panel.names))])
+    steps = (np.abs(differences(panel, lag, q)) for lag in (1, season_length))
+    changes = (np.nan_to_num(series_means(step, panel.starts)) for step in steps)
+    table = np.stack([deviation, *changes], axis=1)
     usual = np.array([np.median(column[column > 0]) if (column > 0).any() else 1.0 for column in table.T])
     floored = np.maximum(table, 1e-3 * usual)
     names = ("scale of the values", "scale of a step", "scale of a season")
     return pd.DataFrame(np.log(floored), index=panel.names, columns=names)
-
-
-def _roughness(q: Array, season_length: int) -> list[float]:
-    """σ, mean |Δ| and mean |Δ_m| of one series; 0 where nothing is known."""
-    steps = [np.abs(q[lag:] - q[:-lag]) for lag in (1, season_length) if lag < len(q)]
-    means = [float(np.nanmean(step)) if not np.isnan(step).all() else 0.0 for step in steps]
-    return [float(np.nanstd(q)), *means, *[0.0] * (2 - len(means))]
 
 
 def _category_values(column: pd.Series, name: str) -> Array | None:

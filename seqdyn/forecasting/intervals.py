@@ -1,4 +1,4 @@
-"""What a fitted network is known to be wrong by, and the quantiles that follow.
+"""The errors of a fitted network, and the quantiles that follow from them.
 
 The network's own head says it, or it is measured: on rows at the end of every series that were held out to choose on,
 or by early stopping, at no further fit (:mod:`seqdyn.forecasting.conformal`); without such rows on those of the fit,
@@ -34,7 +34,7 @@ LEAST_NETWORK_WIDTH = 1e-6
 
 @dataclass(frozen=True)
 class ForecastErrors:
-    """What is known of a fitted network's errors beside what its head says.
+    """The errors of a fitted network, as far as its head does not model them.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How many lags an autoregression has that nobody chose, and which ones are tried."""
+"""Default numbers of lags of an autoregression, and those that "auto" tries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from seqdyn.data.panels import Panel
 
 
 def default_lags(panel: Panel, season: int) -> int:
-    """How many lags an autoregression has that nobody chose: seven seasons, one and a step, or 5.
+    """The default number of lags: seven seasons, one more than a season, or 5.
 
     Examples
     --------

@@ -111,10 +111,6 @@ def normal(values: Array, inputs: Array, order: Order, ahead: int = 0, kept: Arr
     kept : array of bool, shape (series, time), optional
         Which rows may be targets.
 
-    Returns
-    -------
-    Normal
-
     Examples
     --------
     >>> normal(np.array([[1.0, 2.0, 4.0]]), np.zeros((1, 3, 0)), Order(1)).left[0].tolist()

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqdyn.data.panels import Panel
+from seqdyn.forecasting.history import mean_changes
 from seqdyn.forecasting.least_squares import Order, fit_autoregressions
+from seqdyn.forecasting.request import ForecastRequest
 from seqdyn.forecasting.transform import SeriesTransform
 
 Array = np.ndarray[Any, Any]
@@ -103,16 +105,14 @@ class ValidationOrigins(NamedTuple):
 
     Attributes
     ----------
-    series, rows : array of int, shape (origins,)
+    request : ForecastRequest
+        The origins.
     before : Panel
         Every series without the rows from its first origin on; whole where it has none.
-    horizon : int
     """
 
-    series: Array
-    rows: Array
+    request: ForecastRequest
     before: Panel
-    horizon: int
 
 
 def validation_horizon(horizon: int | None, season: int) -> int:
@@ -142,7 +142,7 @@ def validation_origins(panel: Panel, horizon: int, count: int, least: int = LEAS
     >>> import pandas as pd
     >>> from seqdyn.data.panel_reading import read_panel
     >>> tests = validation_origins(read_panel(pd.Series(range(40))), 6, 3)
-    >>> tests.rows.tolist(), len(tests.before.target)
+    >>> tests.request.rows.tolist(), len(tests.before.target)
     ([34, 31, 28], 28)
     """
     length = int(np.median(panel.lengths))
@@ -154,7 +154,8 @@ def validation_origins(panel: Panel, horizon: int, count: int, least: int = LEAS
     good = left >= np.maximum(max(LEAST_LEARNT_ROWS, least), np.ceil(LEARNT_SHARE * panel.lengths))[:, None]
     series, number = np.nonzero(good)
     used = np.where(good, back, 0).max(axis=1, initial=0)
-    return ValidationOrigins(series, panel.ends[series] - back[number], panel.head(panel.lengths - used), horizon)
+    request = ForecastRequest.within(panel, series, panel.ends[series] - back[number], horizon)
+    return ValidationOrigins(request, panel.head(panel.lengths - used))
 
 
 def validation_sample(panel: Panel) -> Panel:
@@ -210,7 +211,6 @@ def candidate_settings(
 
 
 def best_setting(
-    panel: Panel,
     settings: Sequence[SeriesSetting],
     penalties: Sequence[float],
     season: int,
@@ -221,7 +221,6 @@ def best_setting(
 
     Parameters
     ----------
-    panel : Panel
     settings : sequence of SeriesSetting, at least one
         Tried in turn: a later one must be better by 2 %.
     penalties : sequence of float
@@ -239,20 +238,20 @@ def best_setting(
         Without any origin the first setting, with the middle penalty.
     """
     best = ChosenSetting(replace(settings[0], penalty=penalties[len(penalties) // 2]), np.nan, 0)
-    if not len(tests.rows):
+    if not len(tests.request.rows):
         return best
-    scale = error_scale(tests.before, season)[tests.series]
-    best = best._replace(error=np.inf)
+    scale = mean_changes(tests.before, season)[tests.request.series]
+    least = np.inf
     for setting in settings:
-        errors = linear_errors(panel, setting, penalties, season, tests, scale, steps)
+        errors = linear_errors(setting, penalties, season, tests, scale, steps)
         place = int(np.flatnonzero(errors <= errors.min() * (1 + PENALTY_TIE))[-1])
-        if errors[place] < best.error * (1 - SETTING_GAIN):
-            best = ChosenSetting(replace(setting, penalty=penalties[place]), float(errors[place]), 0)
-    return best._replace(tried=len(settings) * len(penalties))
+        if errors[place] < least * (1 - SETTING_GAIN):
+            least = float(errors[place])
+            best = ChosenSetting(replace(setting, penalty=penalties[place]), least, len(settings) * len(penalties))
+    return best
 
 
 def linear_errors(
-    panel: Panel,
     setting: SeriesSetting,
     penalties: Sequence[float],
     season: int,
@@ -261,6 +260,7 @@ def linear_errors(
     steps: int = 1,
 ) -> Array:
     """Scaled errors of the linear models of a setting, one for every penalty; inf where one leaves all bounds."""
+    asked, panel = tests.request, tests.request.panel
     transform = setting.transform(tests.before, season)
     z = transform.forward(tests.before)[:, 0]
     if not np.logical_or.reduceat(~np.isnan(z), tests.before.starts).all():
@@ -269,21 +269,15 @@ def linear_errors(
     order = Order(setting.lags, steps=steps, centred=setting.centred)
     none = np.zeros((len(z), 0))
     models = fit_autoregressions(tests.before, z / unit, none, order, np.array(penalties)[:, None], pooled=True)
-    past = _past_values(transform.forward(panel)[:, 0] / unit, panel, setting.lags, tests, transform.memory)
-    tails, wanted = transform.tails(panel, tests.series, tests.rows), values_of_tests(panel, tests)
-    number, inputs = np.zeros(len(past), np.int64), np.zeros((len(past), steps + tests.horizon, 0))
+    past = _past_values(transform.forward(panel)[:, 0] / unit, asked, setting.lags, transform.memory)
+    tails, wanted = transform.tails(panel, asked.series, asked.rows), asked.actual()
+    number, inputs = np.zeros(len(past), np.int64), np.zeros((len(past), steps + asked.horizon, 0))
     errors = []
     with np.errstate(over="ignore", invalid="ignore"):
         for model in models:
-            ahead = unit * model.ahead(number, past, inputs, tests.horizon)
-            errors.append(scaled_error(wanted, transform.backward(ahead, tests.series, tails), scale))
+            ahead = unit * model.ahead(number, past, inputs, asked.horizon)
+            errors.append(scaled_error(wanted, transform.backward(ahead, asked.series, tails), scale))
     return np.array(errors)
-
-
-def values_of_tests(panel: Panel, tests: ValidationOrigins) -> Array:
-    """y of the rows that are forecast, (origins, horizon)."""
-    found: Array = panel.target[tests.rows[:, None] + np.arange(tests.horizon)]
-    return found
 
 
 def scaled_error(wanted: Array, said: Array, scale: Array) -> float:
@@ -294,20 +288,6 @@ def scaled_error(wanted: Array, said: Array, scale: Array) -> float:
     return max(found, ZERO_ERROR) if np.isfinite(found) else np.inf
 
 
-def error_scale(panel: Panel, season: int) -> Array:
-    """mean |y_t − y_{t-m}| of every series; where that is 0, over one step; then 1, (series,)."""
-    found = np.zeros(len(panel.names))
-    for lag in (season, 1):
-        change = np.full(len(panel.target), np.nan)
-        change[lag:] = np.abs(panel.target[lag:] - panel.target[:-lag])
-        change[panel.steps < lag] = np.nan
-        known = ~np.isnan(change)
-        number = np.add.reduceat(known.astype(np.int64), panel.starts)
-        total = np.add.reduceat(np.where(known, change, 0.0), panel.starts)
-        found = np.where(found > 0, found, total / np.maximum(number, 1))
-    return np.where(found > 0, found, 1.0)
-
-
 def _may_take_logarithms(panel: Panel) -> bool:
     lowest = np.fmin.reduceat(panel.target, panel.starts)
     known = np.nan_to_num(panel.target)
@@ -316,7 +296,7 @@ def _may_take_logarithms(panel: Panel) -> bool:
 
 
 def _lag_choices(panel: Panel, seasons: Sequence[int]) -> list[int]:
-    """Two lags, five, and a season, two or three and one; at most a third of the rows."""
+    """The numbers of lags to try: 2, 5, and one more than one, two or three seasons; at most a third of the rows."""
     most = max(2, int(np.median(panel.lengths)) // 3)
     several = {2, 5} if seasons[0] < 24 else {2}
     for season in seasons:
@@ -325,10 +305,11 @@ def _lag_choices(panel: Panel, seasons: Sequence[int]) -> list[int]:
     return sorted({min(lags, most) for lags in several if lags > 1})
 
 
-def _past_values(z: Array, panel: Panel, lags: int, tests: ValidationOrigins, memory: int) -> Array:
+def _past_values(z: Array, request: ForecastRequest, lags: int, memory: int) -> Array:
     """The values before every origin, gaps filled with the ones before them, (origins, lags)."""
-    first = panel.starts[tests.series] + memory
-    place = np.maximum(tests.rows[:, None] + np.arange(-lags, 0), first[:, None])
+    panel = request.panel
+    first = panel.starts[request.series] + memory
+    place = np.maximum(request.rows[:, None] + np.arange(-lags, 0), first[:, None])
     known = np.where(np.isnan(z), panel.starts[panel.series], np.arange(len(z)))
     filled = z[np.maximum.accumulate(known)]
     return np.nan_to_num(filled[place])

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from seqdyn.data.panels import Panel
+from seqdyn.forecasting.request import ForecastRequest
 from seqdyn.forecasting.tables import BUDGET
 from seqdyn.forecasting.units import Units
 
@@ -133,27 +134,22 @@ def with_inputs(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "fitted": none | fitted}
 
 
-def roll_out(
-    panel: Panel, number: Array, units: Units, weights: Weights, series: Array, rows: Array, horizon: int, future: Array
-) -> Array:
+def roll_out(request: ForecastRequest, number: Array, units: Units, weights: Weights) -> Array:
     """z from many origins, (origins, horizon).
 
     Parameters
     ----------
-    panel : Panel
+    request : ForecastRequest
     number : array of int, shape (series,)
         Which units, and which of the weights, each series of the panel has.
     units : Units
     weights : Weights
-    series, rows : array of int, shape (origins,)
-    horizon : int
-    future : array, shape (origins, horizon, inputs)
-        Covariates known ahead.
 
     Returns
     -------
     array, shape (origins, horizon)
     """
+    panel, series, rows, horizon = request.panel, request.series, request.rows, request.horizon
     inputs = units.of_inputs(panel.future, number[panel.series])
     values = with_predicted_gaps(panel, units.of_panel(panel, number), inputs, weights, number, series, rows)
     model = weights.model_of(number[series])
@@ -161,7 +157,7 @@ def roll_out(
     for begin, end in _origin_pieces(model[order], weights, horizon):
         chosen = order[begin:end]
         past = values_before(panel, values, series[chosen], rows[chosen], weights.coefficients.shape[1])
-        known = units.of_inputs(future[chosen], number[series[chosen]])
+        known = units.of_inputs(request.future[chosen], number[series[chosen]])
         seen = _inputs_seen(panel, inputs, known, weights, series[chosen], rows[chosen])
         found[chosen] = weights.ahead(model[chosen], past, seen, horizon)
     return found

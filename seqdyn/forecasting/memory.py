@@ -1,4 +1,4 @@
-"""What a forecaster knows between calls: where its network stands, and what of the data the next step needs."""
+"""What a forecaster keeps between calls: the state of its network, and the data that the next step needs."""
 
 from __future__ import annotations
 
@@ -100,8 +100,6 @@ class SeriesMemory:
         z = network.units(self.context).forward(self.context)
         X = network.rows(self.context, z)
         return network.states(self.context, np.arange(len(self.context.names)), self.context.ends, X)
-
-    # ---------------------------------------------------------------- seen from outside
 
     def labelled(self, names: pd.Index) -> xarray.Dataset:
         """The network's state and what waits beside it, by series."""

@@ -27,6 +27,7 @@ from seqdyn.estimators.closed_form import ClosedFormEstimator
 from seqdyn.estimators.layers import Layered
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.forecasting.fitted import FittedNetwork
+from seqdyn.forecasting.history import mean_changes
 from seqdyn.forecasting.linear_choice import (
     START_PENALTIES,
     ChosenSetting,
@@ -34,14 +35,11 @@ from seqdyn.forecasting.linear_choice import (
     ValidationOrigins,
     best_setting,
     candidate_settings,
-    error_scale,
     scaled_error,
     validation_horizon,
     validation_origins,
     validation_sample,
-    values_of_tests,
 )
-from seqdyn.forecasting.origins import future_after
 from seqdyn.training.heads import POINTWISE
 
 Array = np.ndarray[Any, Any]
@@ -155,8 +153,8 @@ def plan_network(
     choice = _best_choice(model, validation_sample(panel), seasons, steps, horizon, least)
     plan = NetworkPlan(choice.setting, True, choice.error, 0.0, choice.tried)
     tests = validation_origins(panel, horizon, model.validation, least)
-    if _regressor(model).loss not in POINTWISE or not len(tests.rows):
-        return NetworkPlan(choice.setting, True, choice.error, float(len(tests.rows) > 0), choice.tried), None
+    if _regressor(model).loss not in POINTWISE or not len(tests.request.rows):
+        return NetworkPlan(choice.setting, True, choice.error, float(len(tests.request.rows) > 0), choice.tried), None
     return plan, tests
 
 
@@ -246,26 +244,22 @@ def mixed(start: Any, trained: Any, share: float) -> Any:
     return found
 
 
-def best_share(
-    networks: Sequence[FittedNetwork], panel: Panel, tests: ValidationOrigins, season: int
-) -> tuple[int, float]:
+def best_share(networks: Sequence[FittedNetwork], tests: ValidationOrigins, season: int) -> tuple[int, float]:
     """Which of some networks forecasts the last rows best, by 1 % more than one before it, and its scaled error.
 
     Parameters
     ----------
     networks : sequence of FittedNetwork
         Of weights fitted to the rows before the tests.
-    panel : Panel
     tests : ValidationOrigins
     season : int
         m.
     """
-    wanted, scale = values_of_tests(panel, tests), error_scale(tests.before, season)[tests.series]
-    future = future_after(panel, tests.rows, tests.horizon)
+    asked = tests.request
+    wanted, scale = asked.actual(), mean_changes(tests.before, season)[asked.series]
     errors = []
     for network in networks:
-        q = network.point(panel, tests.series, tests.rows, tests.horizon, future)
-        number = network.numbers(panel)[tests.series]
+        q, number = network.point(asked), asked.numbers(network.names)
         with np.errstate(over="ignore", invalid="ignore"):
             errors.append(scaled_error(wanted, network.transform.to_data(q, number), scale))
     place = 0
@@ -283,7 +277,7 @@ def _best_choice(
     given |= {"log": model.log} if isinstance(model.log, bool) else {}
     scaling = "seasonal" if model.scaling == "auto" else model.scaling
     settings = candidate_settings(tests.before, seasons, scaling, given)
-    return best_setting(panel, settings, START_PENALTIES, seasons[0], tests, steps)
+    return best_setting(settings, START_PENALTIES, seasons[0], tests, steps)
 
 
 def _regressor(model: Any) -> Any:

@@ -17,10 +17,6 @@ Array = np.ndarray[Any, Any]
 def check_forecaster(model: Any) -> None:
     """Raise if parameters do not fit, or do not go together.
 
-    Parameters
-    ----------
-    model : Forecaster
-
     Raises
     ------
     TypeError

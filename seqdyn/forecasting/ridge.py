@@ -18,15 +18,15 @@ import numpy as np
 
 from seqdyn.checks import check_choice, check_count
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.bounds import held_within, input_stretch, limits, runaways
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster
+from seqdyn.forecasting.contract import PanelForecaster
+from seqdyn.forecasting.envelope import held_forecasts, input_stretch
 from seqdyn.forecasting.error_quantiles import error_quantiles
-from seqdyn.forecasting.held_out import ForwardChaining, best_choices, values_after
+from seqdyn.forecasting.forward_chaining import ForwardChaining, best_choices
+from seqdyn.forecasting.history import differences
 from seqdyn.forecasting.lags import default_input_lags, default_lags, lag_candidates
 from seqdyn.forecasting.least_squares import Order, fit_autoregressions
 from seqdyn.forecasting.linear_weights import Weights, roll_out, with_inputs
-from seqdyn.forecasting.naive import check_season, differences
-from seqdyn.forecasting.origins import future_after
+from seqdyn.forecasting.request import ForecastRequest, Forecasts
 from seqdyn.forecasting.tables import blocks, series_means
 from seqdyn.forecasting.units import Units, log_choices, logged_values
 
@@ -60,11 +60,11 @@ class RidgeForecaster(PanelForecaster):
     them, and z_t where it is subtracted: an ARX model). Rows with a missing lag or target carry no weight; a roll-out
     starts from a history whose gaps hold the model's own one-step predictions, and a history shorter than its lags is
     continued backwards by its first value. In a logged series a later value ≤ 0 counts as missing. A forecast that
-    leaves its history and its trend by several ranges is held there (:func:`seqdyn.forecasting.bounds.clipped`), and
-    a warning names the series.
+    leaves its history and its trend by several ranges is held there, see
+    :meth:`seqdyn.forecasting.envelope.Envelope.limits`, and a warning names the series.
 
     What is "auto" is chosen by the error, in the units of y, of forecasts in the later half of every series by weights
-    fitted to what came before (:class:`seqdyn.forecasting.held_out.ForwardChaining`).
+    fitted to what came before (:class:`seqdyn.forecasting.forward_chaining.ForwardChaining`).
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class RidgeForecaster(PanelForecaster):
         it) by weights fitted without them, on the scale of q. Where that leaves fewer than 30, from all origins, by
         weights fitted without a quarter of the rows in turn. See
         :func:`seqdyn.forecasting.error_quantiles.error_quantiles`, also for what is done where errors are few.
-    freq, season_length, id_col, time_col, target_col, past, future, static
+    freq, season_length, id_col, time_col, target_col, past, future, static, verbose, callback
         As in every forecaster; ``past`` and ``static`` are not used.
 
     Attributes
@@ -155,21 +155,17 @@ class RidgeForecaster(PanelForecaster):
         self.clipped_ = 0
         self._known_offsets: dict[Any, Array] = {}
 
-    def _roll(
-        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
-    ) -> Forecasts:
-        number = self.panel_.names.get_indexer(panel.names)
-        owner, units = number[series], self._units
-        z = roll_out(panel, number, units, self._weights, series, rows, horizon, future)
-        stretch = input_stretch(units.of_inputs(future, owner))
-        bounds = limits(panel, series, rows, horizon, stretch)
-        mean, count = held_within(units.restored(z, owner), bounds)
-        self.clipped_, notes = int(count.sum()), runaways(type(self).__name__, panel, series, count)
-        if levels is None:
-            return Forecasts(mean, None, notes)
-        around = z[..., None] + self._offsets(horizon, levels)[owner] / units.scale[owner, None, None]
-        values, _ = held_within(units.restored(around, owner), bounds)
-        return Forecasts(mean, np.sort(values, axis=-1), notes)
+    def forecast_from(self, request: ForecastRequest) -> Forecasts:
+        owner, units, levels = request.numbers(self.panel_.names), self._units, request.levels
+        z = roll_out(request, self.panel_.names.get_indexer(request.panel.names), units, self._weights)
+        stretch = input_stretch(units.of_inputs(request.future, owner))
+        quantiles = None
+        if levels is not None:
+            around = z[..., None] + self._offsets(request.horizon, levels)[owner] / units.scale[owner, None, None]
+            quantiles = units.restored(around, owner)
+        mean = units.restored(z, owner)
+        found, self.clipped_ = held_forecasts(type(self).__name__, request, mean, quantiles, stretch)
+        return found
 
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> Self:
@@ -185,7 +181,6 @@ class RidgeForecaster(PanelForecaster):
         return Weights(self.coefficients_, self.intercepts_, self.input_coefficients_)
 
     def _check(self, panel: Panel) -> None:
-        check_season(self._season(panel))
         check_choice("strategy", self.strategy, ("recursive", "direct"))
         check_choice("scale", self.scale, ("seasonal", "deviation", "level", None))
         check_choice("selection", self.selection, ("global", "series"))
@@ -199,9 +194,7 @@ class RidgeForecaster(PanelForecaster):
             raise ValueError(f"penalty must be 'auto' or a number of at least 0, got {self.penalty!r}.")
 
     def _horizon_of(self, panel: Panel) -> int:
-        return self.horizon or self._season(panel)
-
-    # ---------------------------------------------------------------- fitting
+        return self.horizon or self.season_of(panel)
 
     def _fitted(self, panel: Panel, kept: Array | None = None) -> tuple[Units, Weights]:
         """Units and weights of the chosen settings, learnt from all rows of a panel, or targets of some."""
@@ -221,15 +214,13 @@ class RidgeForecaster(PanelForecaster):
 
     def _seen(self, panel: Panel, logged: Array) -> tuple[Units, Array, Array]:
         """Units of a panel, and its values and inputs in them."""
-        units = Units.of(panel, self._season(panel), logged, self.scale, self.pooled)
+        units = Units.of(panel, self.season_of(panel), logged, self.scale, self.pooled)
         every = np.arange(len(panel.names))
         return units, units.of_panel(panel, every), units.of_inputs(panel.future, panel.series)
 
     def _order(self, panel: Panel, lags: int, input_lags: int) -> Order:
         steps = self._horizon_of(panel) if self.strategy == "direct" else 1
         return Order(lags, input_lags, steps, self.centred, self.difference)
-
-    # ---------------------------------------------------------------- choosing
 
     def _choose(self, panel: Panel) -> None:
         """Logarithms, lags and penalty of every series, those that are "auto" by the error on the last rows."""
@@ -245,7 +236,7 @@ class RidgeForecaster(PanelForecaster):
 
     def _settings(self, panel: Panel) -> list[RidgeSetting]:
         """All that are tried."""
-        auto = lag_candidates(panel, self._seasons(panel)[-1]) if self.lags == "auto" else (self._lags(panel),)
+        auto = lag_candidates(panel, self.seasons_of(panel)[-1]) if self.lags == "auto" else (self._lags(panel),)
         penalties = RIDGE_PENALTIES if self.penalty == "auto" else (float(self.penalty),)
         return [
             RidgeSetting(*own)
@@ -253,7 +244,7 @@ class RidgeForecaster(PanelForecaster):
         ]
 
     def _lags(self, panel: Panel) -> int:
-        return default_lags(panel, self._seasons(panel)[-1]) if self.lags is None else int(self.lags)
+        return default_lags(panel, self.seasons_of(panel)[-1]) if self.lags is None else int(self.lags)
 
     def _input_lags(self, panel: Panel) -> tuple[int, ...]:
         most = default_input_lags(panel)
@@ -265,7 +256,7 @@ class RidgeForecaster(PanelForecaster):
 
     def _errors(self, panel: Panel, settings: list[RidgeSetting]) -> Array:
         """Errors of all settings on the rows held out, (settings, series)."""
-        last = ForwardChaining.of(panel, self._horizon_of(panel), self._season(panel))
+        last = ForwardChaining.of(panel, self._horizon_of(panel), self.season_of(panel))
         count = len(RIDGE_PENALTIES) if self.penalty == "auto" else 1
         errors = []
         for begin in range(0, len(settings), count):
@@ -276,8 +267,6 @@ class RidgeForecaster(PanelForecaster):
             learn = partial(fit_autoregressions, panel, values, inputs, order, penalties, pooled=self.pooled)
             errors.append(last.errors(lambda kept, units=units, learn=learn: (units, learn(kept=kept))))  # type: ignore[misc]
         return np.concatenate(errors)
-
-    # ---------------------------------------------------------------- quantiles
 
     def _offsets(self, horizon: int, levels: Array) -> Array:
         """Quantiles about the point on the scale of q, (series, horizon, quantiles)."""
@@ -314,9 +303,8 @@ class RidgeForecaster(PanelForecaster):
             rows = np.flatnonzero(part == own)
             if len(rows):
                 series = history.series[rows]
-                future = future_after(history, rows, horizon)
-                z = roll_out(history, numbers, units, weights, series, rows, horizon, future)
-                error = values_after(history, series, rows, horizon, values) - z
+                request = ForecastRequest.within(history, series, rows, horizon)
+                error = request.actual(values) - roll_out(request, numbers, units, weights)
                 found[series, :, turn[rows]] = error * self.scale_[numbers[series], None]
         return found
 

@@ -11,6 +11,8 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
+from seqdyn.progress import Callback, track
+
 
 @dataclass(repr=False, eq=False)
 class Search:
@@ -38,6 +40,9 @@ class Search:
     def __repr__(self) -> str:
         return self.table.drop(columns="params").to_string(index=False)
 
+    def _repr_html_(self) -> str:
+        return self.table.drop(columns="params").to_html(index=False)
+
 
 def grid_search(
     forecaster: Any,
@@ -52,6 +57,8 @@ def grid_search(
     static: Any = None,
     metric: str = "MASE",
     n_jobs: int | None = None,
+    verbose: bool | int = 0,
+    callback: Callback | None = None,
 ) -> Search:
     """Fit every setting before the first window of a backtest, and compare their errors.
 
@@ -69,10 +76,10 @@ def grid_search(
         A column of ``Backtest.metrics()``; the smallest is the best.
     n_jobs : int, optional
         Settings tried at once, by joblib.
-
-    Returns
-    -------
-    Search
+    verbose : bool or int
+        1: a progress bar.
+    callback : callable, optional
+        ``callback(Progress)`` after every setting; a true answer ends the search with those so far.
 
     Examples
     --------
@@ -93,7 +100,10 @@ def grid_search(
         )
         return result.metrics().loc["model"]
 
-    found = pd.DataFrame(Parallel(n_jobs=n_jobs)(delayed(judged)(setting) for setting in settings))
+    work = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(judged)(setting) for setting in settings)
+    watched = track(work, "search", "candidate", total=len(settings), verbose=verbose, callback=callback)
+    found = pd.DataFrame(list(watched))
+    settings = settings[: len(found)]
     usable = [str(name) for name in found.columns if name != "n" and not str(name).startswith("coverage")]
     if metric not in usable:
         raise ValueError(f"metric must be one of {usable}, got {metric!r}.")

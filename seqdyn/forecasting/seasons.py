@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
 
 Array = np.ndarray[Any, Any]
@@ -45,7 +46,7 @@ def seasonal_indices_of(values: Array, season: int, multiply: bool) -> Array:
     rows, series = values.shape
     if season == 1 or rows < 2 * season:
         return np.full((season, series), neutral)
-    average = _centred_average(_gaps_continued(values, season), season)
+    average = _centred_average(gaps_continued(values, season), season)
     ends = rows - np.argmax(~np.isnan(values[::-1]), axis=0)
     average[np.arange(rows)[:, None] >= ends - season // 2] = np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -62,6 +63,25 @@ def seasonal_indices_of(values: Array, season: int, multiply: bool) -> Array:
     return found
 
 
+def given_seasons(season_length: Any, panel: Panel) -> tuple[int, ...]:
+    """The lengths of a season, the shortest first: those given as a number or several, or that of the frequency.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from seqdyn.data.panel_reading import read_panel
+    >>> panel = read_panel(pd.Series(range(50), pd.date_range("2024-01-01", periods=50, freq="D")))
+    >>> given_seasons(None, panel), given_seasons([168, 24], panel)
+    ((7,), (24, 168))
+    """
+    if season_length is None:
+        return (panel.grid.season_length(),)
+    several = season_length if isinstance(season_length, list | tuple | np.ndarray) else [season_length]
+    if not len(several):
+        raise ValueError("season_length is an empty sequence: give one season or more, or None.")
+    return tuple(sorted({int(check_count("season_length", own, others=(None,))) for own in several}))
+
+
 def season_lengths(panel: Panel, most: int = 2) -> list[int]:
     """Lengths that the autocorrelation of a panel suggests, the strongest first; none where nothing stands out.
 
@@ -73,10 +93,6 @@ def season_lengths(panel: Panel, most: int = 2) -> list[int]:
     panel : Panel
     most : int
         How many lengths are returned at most.
-
-    Returns
-    -------
-    list of int, each at least 2
 
     Examples
     --------
@@ -124,8 +140,14 @@ def _autocorrelation(panel: Panel) -> tuple[Array, int]:
     return (total / weight, rows) if weight else (np.zeros(0), 0)
 
 
-def _gaps_continued(values: Array, season: int) -> Array:
-    """Values whose gaps hold the value of one season before, or of one step before."""
+def gaps_continued(values: Array, season: int) -> Array:
+    """Values (time, series) whose gaps hold the value of one season before; before there is one, of one step before.
+
+    Examples
+    --------
+    >>> gaps_continued(np.array([[1.0], [2.0], [np.nan], [np.nan], [np.nan]]), 2)[:, 0]
+    array([1., 2., 1., 2., 1.])
+    """
     filled = values.copy()
     for row in np.flatnonzero(np.isnan(values).any(axis=1)).tolist():
         before = filled[row - season if row >= season else max(int(row) - 1, 0)]

@@ -12,8 +12,8 @@ from scipy.stats import t
 from seqdyn.checks import check_choice
 from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster
-from seqdyn.forecasting.naive import check_season
+from seqdyn.forecasting.contract import PanelForecaster
+from seqdyn.forecasting.request import ForecastRequest, Forecasts
 from seqdyn.forecasting.seasons import seasonal_indices_of
 from seqdyn.forecasting.smoothing import (
     Course,
@@ -37,7 +37,7 @@ RECENT = 1000
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class SmoothingForecaster(PanelForecaster):
-    """Exponential smoothing of all series at once: a level, a trend and a season that forget.
+    """Exponential smoothing of all series at once, with a level, a trend and a season.
 
         ŷ_{t+k} = (l_t + (φ + … + φᵏ) b_t) + s_{t+k−m}
 
@@ -53,7 +53,7 @@ class SmoothingForecaster(PanelForecaster):
         A season that is added, a factor, or none. "mul" is "add" in series that are not positive.
     log : bool
         Model log y of the series whose values are all positive.
-    freq, season_length, id_col, time_col, target_col, past, future, static
+    freq, season_length, id_col, time_col, target_col, past, future, static, verbose, callback
         As in every forecaster; covariates are not used.
 
     Attributes
@@ -83,7 +83,7 @@ class SmoothingForecaster(PanelForecaster):
     log: bool = False
 
     def _learn(self, panel: Panel) -> None:
-        season = check_season(self._season(panel))
+        season = self.season_of(panel)
         self._check()
         self.positive_ = np.fmin.reduceat(panel.target, panel.starts) > 0
         self.logged_ = self.positive_ & self.log
@@ -115,8 +115,7 @@ class SmoothingForecaster(PanelForecaster):
             course = run_smoothing(form, own, start, smoothed)
             _write_state(self.state_, chosen, course.at(panel.lengths[chosen], np.arange(len(chosen))))
             states = self._fitted_states(form, chosen, np.minimum(season, panel.lengths[chosen]))
-            spread = one_step(course.errors, values, len(form.free), states)
-            self.deviation_[chosen], self.freedom_[chosen] = spread
+            self.deviation_[chosen], self.freedom_[chosen] = one_step(course.errors, values, len(form.free), states)
 
     def _fitted_states(self, form: Form, series: Array, phases: Array) -> Array:
         """How many first states were fitted, of series that show so many phases of the season, (series,)."""
@@ -140,8 +139,6 @@ class SmoothingForecaster(PanelForecaster):
     def _adjusted(self, values: Array, series: Array, first: Any) -> Array:
         """What is smoothed of values that begin ``first`` rows after the first of the fit."""
         return values
-
-    # ---------------------------------------------------------------- panels as arrays
 
     def _blocks(self, panel: Panel, m: int, among: Array, owner: Array) -> Iterator[tuple[Form, Array]]:
         """Series of one form and of about one length, so many that their arrays stay small."""
@@ -176,13 +173,11 @@ class SmoothingForecaster(PanelForecaster):
             logged, np.exp(np.clip(np.where(logged, z, 0.0), -700, 700)), z * self.scale_[owner].reshape(shape)
         )
 
-    # ---------------------------------------------------------------- forecasting
-
-    def _ahead(self, horizon: int, known: Array, levels: Array | None) -> Forecasts:
+    def forecast_ahead(self, horizon: int, future: Array, levels: Array | None = None) -> Forecasts:
         owner = np.arange(len(self.panel_.names))
         return self._from(self.state_, owner, self.panel_.lengths, horizon, levels)
 
-    def _follow(self, new: Panel, panel: Panel, known: Panel) -> None:
+    def follow(self, new: Panel, panel: Panel, known: Panel) -> None:
         """Filter the new rows alone."""
         owner = self.panel_.names.get_indexer(new.names)
         for form, chosen in self._blocks(new, len(self.state_.season), np.arange(len(owner)), owner):
@@ -190,11 +185,10 @@ class SmoothingForecaster(PanelForecaster):
             values = self._adjusted(self._aligned(new, chosen, own), own, self.panel_.lengths[own])
             course = run_smoothing(form, self.smoothing_[:, own], _state_of(self.state_, own), values)
             _write_state(self.state_, own, course.at(new.lengths[chosen], np.arange(len(own))))
-        super()._follow(new, panel, known)
+        super().follow(new, panel, known)
 
-    def _roll(
-        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
-    ) -> Forecasts:
+    def forecast_from(self, request: ForecastRequest) -> Forecasts:
+        panel, series, rows = request.panel, request.series, request.rows
         owner, begun = self._owner(panel), self._begun(panel)
         state = SmoothingState(np.empty(len(rows)), np.empty(len(rows)), np.empty((len(self.start_.season), len(rows))))
         steps = rows - panel.starts[series]
@@ -203,7 +197,7 @@ class SmoothingForecaster(PanelForecaster):
             place = np.searchsorted(np.sort(chosen), series[origin])
             course = self._course(form, panel, np.sort(chosen), owner, begun, int(steps[origin].max()))
             _write_state(state, origin, course.at(steps[origin], place))
-        return self._from(state, owner[series], begun[series] + steps, horizon, levels)
+        return self._from(state, owner[series], begun[series] + steps, request.horizon, request.levels)
 
     def _course(self, form: Form, panel: Panel, chosen: Array, owner: Array, begun: Array, until: int) -> Course:
         """A run over the first rows of some series."""
@@ -283,7 +277,7 @@ class ThetaForecaster(SmoothingForecaster):
         θ, the share of the line's slope that is continued.
     log : bool
         Model log y of the series whose values are all positive.
-    freq, season_length, id_col, time_col, target_col, past, future, static
+    freq, season_length, id_col, time_col, target_col, past, future, static, verbose, callback
         As in every forecaster; covariates are not used.
 
     Attributes

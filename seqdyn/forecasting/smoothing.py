@@ -187,10 +187,6 @@ def first_level(form: Form, values: Array, season: int) -> SmoothingState:
     season : int
         m.
 
-    Returns
-    -------
-    SmoothingState
-
     Examples
     --------
     >>> values = np.array([1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0])[:, None]

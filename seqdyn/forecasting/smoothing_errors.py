@@ -1,4 +1,4 @@
-"""How wide intervals of exponential smoothing are: what one step is wrong by, and how errors grow with the steps.
+"""How wide the intervals of exponential smoothing are: the error of one step, and its growth with the steps.
 
     ν = n − parameters − states              the states are the level, the trend and m − 1 of the season
     σ² = (1 + states / n) Σ e² / ν           the error of the next step, and that of the states that it starts from

@@ -12,10 +12,12 @@ from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.auto_regression import AutoRegForecaster
-from seqdyn.forecasting.bounds import held_within, limits, runaways
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster
-from seqdyn.forecasting.naive import check_season, gaussian, root_mean_square
+from seqdyn.forecasting.contract import PanelForecaster
+from seqdyn.forecasting.envelope import Envelope, held_forecasts, held_within
+from seqdyn.forecasting.history import root_mean_square
+from seqdyn.forecasting.request import ForecastRequest, Forecasts
 from seqdyn.forecasting.unfitted import LEAST_ROWS, last_value_notes, linearly_bridged
+from seqdyn.progress import Callback, track
 
 __all__ = ["AutoRegForecaster", "ExponentialSmoothingForecaster"]
 
@@ -41,7 +43,7 @@ class Smoothing(NamedTuple):
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class ExponentialSmoothingForecaster(PanelForecaster):
-    """Exponential smoothing after Holt and Winters: a level, a trend and a season, each an average that forgets.
+    """Holt–Winters exponential smoothing: a level, a trend and a season, each an exponentially weighted average.
 
         ŷ_{t+k} = (l_t + (φ + … + φᵏ) b_t) s_{t+k−m}
         l_t = α y_t / s_{t−m} + (1 − α)(l_{t−1} + φ b_{t−1})
@@ -68,7 +70,7 @@ class ExponentialSmoothingForecaster(PanelForecaster):
         See ``seasonal``; longer seasons have too many states.
     n_jobs : int or None
         Series fitted at the same time, as in joblib.
-    freq, season_length, id_col, time_col, target_col, past, future, static
+    freq, season_length, id_col, time_col, target_col, past, future, static, verbose, callback
         As in every forecaster; covariates are not used.
 
     Attributes
@@ -107,12 +109,13 @@ class ExponentialSmoothingForecaster(PanelForecaster):
     used_covariates = ()
 
     def _learn(self, panel: Panel) -> None:
-        season = check_season(self._season(panel))
+        season = self.season_of(panel)
         if self.seasonal not in ("auto", "add", "mul", None):
             raise ValueError(f"seasonal must be 'auto', 'add', 'mul' or None, got {self.seasonal!r}.")
         names = [repr(name) for name in panel.names]
         blocks = [panel.target[panel.rows(i)] for i in range(len(names))]
-        fits = _fit_series(self.n_jobs, _smoothed, [(block, *self._kind(block, season)) for block in blocks])
+        tasks = [(block, *self._kind(block, season)) for block in blocks]
+        fits = _fit_series(self.n_jobs, tasks, self.verbose, self.callback)
         self.smoothing_ = np.array([fit["smoothing"] for fit in fits])
         self.initial_ = np.array([fit["initial"] for fit in fits])
         self.multiply_ = np.array([fit["multiply"] for fit in fits])
@@ -130,9 +133,8 @@ class ExponentialSmoothingForecaster(PanelForecaster):
             kind = "mul" if np.nanmin(values) > 0 else "add"
         return trend, kind, self.damped and self.trend, season
 
-    def _roll(
-        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
-    ) -> Forecasts:
+    def forecast_from(self, request: ForecastRequest) -> Forecasts:
+        panel, series, rows, horizon = request.panel, request.series, request.rows, request.horizon
         owner = self.panel_.names.get_indexer(panel.names)
         level, trend = np.empty(len(rows)), np.empty(len(rows))
         seasons = np.empty((len(rows), self.seasons_.shape[1]))
@@ -142,12 +144,9 @@ class ExponentialSmoothingForecaster(PanelForecaster):
             level[chosen], trend[chosen], seasons[chosen] = states
         states = level, trend, seasons
         plain = self._run(owner[series], states, horizon, 0.0)
-        bounds = limits(panel, series, rows, horizon)
-        mean, count = held_within(plain, bounds)
-        notes = runaways(type(self).__name__, panel, series, count)
-        found = gaussian(mean, lambda: self._deviation(owner[series], states, plain), levels)
-        quantiles = None if found.quantiles is None else held_within(found.quantiles, bounds)[0]
-        return Forecasts(mean, quantiles, notes)
+        mean, _ = held_within(plain, Envelope.of(panel, rows).limits(horizon))
+        found = Forecasts.gaussian(mean, lambda: self._deviation(owner[series], states, plain), request.levels)
+        return held_forecasts(type(self).__name__, request, plain, found.quantiles)[0]
 
     def _filtered(self, panel: Panel, number: int, own: int, length: Array) -> tuple[Array, Array, Array]:
         """Level, trend and the seasons ahead of one series, before some of its rows."""
@@ -250,12 +249,15 @@ def _taken_out(value: float, part: float, multiply: bool) -> float:
     return value / part if part else value
 
 
-def _fit_series(n_jobs: int | None, fit: Any, tasks: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    """The fits of all series, side by side if asked for."""
-    if n_jobs in (None, 1):
-        return [fit(*task) for task in tasks]
-    found: list[dict[str, Any]] = Parallel(n_jobs=n_jobs)(delayed(fit)(*task) for task in tasks)
-    return found
+def _fit_series(
+    n_jobs: int | None, tasks: list[tuple[Any, ...]], verbose: bool | int, callback: Callback | None
+) -> list[dict[str, Any]]:
+    """The fits of all series, side by side if asked for; the last value of those that the callback leaves out."""
+    work = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_smoothed)(*task) for task in tasks)
+    watched = track(work, "fit", "series", total=len(tasks), verbose=verbose, callback=callback)
+    found: list[dict[str, Any]] = list(watched)
+    rest = tasks[len(found) :]
+    return found + [_last_value(linearly_bridged(task[0]), "the fit was ended before it") for task in rest]
 
 
 def _smoothed(values: Array, trend: str | None, seasonal: str | None, damped: bool, season: int) -> dict[str, Any]:
@@ -276,17 +278,21 @@ def _smoothed(values: Array, trend: str | None, seasonal: str | None, damped: bo
         if not np.isfinite(guess).all() or not all(np.isfinite(part).all() for part in known.values()):
             raise ValueError("the fit is not finite")
     except (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError) as error:
-        step = np.diff(whole)
-        return {
-            "smoothing": Smoothing(),
-            "initial": (float(whole[0]), 0.0),
-            "seasons": np.zeros(1),
-            "multiply": False,
-            "deviation": float(np.sqrt(np.mean(step**2))) if len(step) else np.nan,
-            "note": str(error),
-        }
+        return _last_value(whole, str(error))
     off = (whole - guess) / np.where(multiply, guess, 1.0)
     return known | {"multiply": multiply, "deviation": root_mean_square(off[~np.isnan(values)]), "note": ""}
+
+
+def _last_value(whole: Array, note: str) -> dict[str, Any]:
+    """What stands for a fit that failed: the last value goes on."""
+    return {
+        "smoothing": Smoothing(),
+        "initial": (float(whole[0]), 0.0),
+        "seasons": np.zeros(1),
+        "multiply": False,
+        "deviation": root_mean_square(np.diff(whole)),
+        "note": note,
+    }
 
 
 def _statsmodels_smoothing(values: Array, trend: str | None, seasonal: str | None, damped: bool, season: int) -> Any:

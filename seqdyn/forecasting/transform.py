@@ -15,6 +15,8 @@ import numpy as np
 
 from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
+from seqdyn.forecasting.history import differences
+from seqdyn.forecasting.tables import series_means
 
 Array = np.ndarray[Any, Any]
 
@@ -66,10 +68,6 @@ class SeriesTransform:
         difference, seasonal_difference, season_length : int
         scaling : one of SCALINGS
 
-        Returns
-        -------
-        SeriesTransform
-
         Raises
         ------
         ValueError
@@ -106,8 +104,6 @@ class SeriesTransform:
         """The transform of some of the series."""
         rest = self.difference, self.seasonal_difference, self.season_length
         return SeriesTransform(self.log[series], self.centre[series], self.scale[series], *rest)
-
-    # ---------------------------------------------------------------- from the data
 
     def levels(self, panel: Panel) -> Array:
         """q: the target, its logarithm where the series has one, (total,).
@@ -165,8 +161,6 @@ class SeriesTransform:
         """The lag of every difference that is taken."""
         yield from [1] * self.difference
         yield from [self.season_length] * self.seasonal_difference
-
-    # ---------------------------------------------------------------- what a forecast goes on from
 
     def recent(self, panel: Panel) -> Array:
         """q of the last ``memory`` rows of every series, gaps left as they are, (series, memory)."""
@@ -234,8 +228,6 @@ class SeriesTransform:
                 line[step] = line[step - self.period] if step >= self.period else line[step - 1]
         return line
 
-    # ---------------------------------------------------------------- back to the data
-
     def backward(self, z: Array, series: Array, tails: Array) -> Array:
         """y from z of consecutive steps after each origin.
 
@@ -299,31 +291,21 @@ def _location(w: Array, panel: Panel, scaling: str | None, season_length: int, t
     count = len(panel.names)
     if scaling is None:
         return np.zeros(count), np.ones(count)
-    mean = _means(w, panel)
-    deviation = np.sqrt(_means((w - mean[panel.series]) ** 2, panel))
+    mean = series_means(w, panel.starts)
+    deviation = np.sqrt(series_means((w - mean[panel.series]) ** 2, panel.starts))
     largest = np.nan_to_num(np.fmax.reduceat(np.abs(w), panel.starts))
     if scaling == "mean":
-        centre, scale = np.zeros(count), _means(np.abs(w), panel)
+        centre, scale = np.zeros(count), series_means(np.abs(w), panel.starts)
     elif scaling == "robust":
         low, centre, high = _quartiles(w, panel)
         scale = (high - low) / 1.349
     elif scaling == "seasonal":
-        steps = np.full(len(w), np.nan)
-        steps[season_length:] = np.abs(w[season_length:] - w[:-season_length])
-        centre, scale = mean, _means(np.where(panel.steps < season_length, np.nan, steps), panel)
+        centre, scale = mean, series_means(np.abs(differences(panel, season_length, w)), panel.starts)
     else:
         centre, scale = mean, deviation
-    spread = np.where(scale > SMALLEST * largest, scale, deviation)  # also if nothing is known of it
+    size = np.where(scale > SMALLEST * largest, scale, deviation)  # also if nothing is known of it
     floor = np.where(largest > 0, largest * (SMALLEST if target else 1), 1.0)
-    return np.nan_to_num(centre), np.where(spread > SMALLEST * largest, spread, floor)
-
-
-def _means(values: Array, panel: Panel) -> Array:
-    """The mean of what is known of every series; NaN if nothing is."""
-    known = ~np.isnan(values)
-    number = np.add.reduceat(known.astype(np.int64), panel.starts)
-    total = np.add.reduceat(np.where(known, values, 0.0), panel.starts)
-    return np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0)
+    return np.nan_to_num(centre), np.where(size > SMALLEST * largest, size, floor)
 
 
 def _quartiles(values: Array, panel: Panel) -> list[Array]:

@@ -1,4 +1,4 @@
-"""Series with gaps, or of too few rows: what a model fitted series by series makes of them."""
+"""Series with gaps, or with too few rows, in models that are fitted series by series."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.naive import differences
+from seqdyn.forecasting.history import mean_changes
 from seqdyn.forecasting.tables import series_means
 
 Array = np.ndarray[Any, Any]
@@ -90,11 +90,6 @@ def logged_values(values: Array, logged: Array) -> Array:
 def log_choices(panel: Panel, log: Any) -> list[Array]:
     """Which series may be logged, (series,) each: one choice, or with "auto" none and all long ones that are positive.
 
-    Parameters
-    ----------
-    panel : Panel
-    log : bool or "auto"
-
     Returns
     -------
     list of array of bool, shape (series,)
@@ -117,20 +112,9 @@ def log_choices(panel: Panel, log: Any) -> list[Array]:
     return [none, tried] if tried.any() else [none]
 
 
-def seasonal_change(panel: Panel, values: Array, season: int) -> Array:
-    """Mean absolute seasonal difference of every series, shape (series,).
-
-    Where there is none it is the one-step one, then the standard deviation, then 1.
-    """
-    found = np.zeros(len(panel.names))
-    for lag in (season, 1):
-        change = series_means(np.abs(differences(panel, lag, values)), panel.starts)
-        found = np.where(found > 0, found, np.nan_to_num(change))
-    found = np.where(found > 0, found, _deviation(panel, values, series_means(values, panel.starts)))
-    return np.where(found > 0, found, 1.0)
-
-
-def _deviation(panel: Panel, values: Array, centre: Array) -> Array:
+def deviations(panel: Panel, values: Array) -> Array:
+    """The standard deviation of the known values of every series, shape (series,)."""
+    centre = series_means(values, panel.starts)
     return np.sqrt(series_means((values - centre[panel.series]) ** 2, panel.starts))
 
 
@@ -138,9 +122,9 @@ def _scale(panel: Panel, q: Array, centre: Array, season: int, kind: str | None)
     if kind is None:
         return np.ones(len(centre))
     if kind == "seasonal":
-        found = seasonal_change(panel, q, season)
+        found = mean_changes(panel, season, q, deviations(panel, q))
     else:
-        found = series_means(np.abs(q), panel.starts) if kind == "level" else _deviation(panel, q, centre)
+        found = series_means(np.abs(q), panel.starts) if kind == "level" else deviations(panel, q)
     return np.where(found > 1e-9 * np.fmax.reduceat(np.abs(q), panel.starts), found, 1.0)
 
 

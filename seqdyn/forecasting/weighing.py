@@ -68,7 +68,7 @@ def leaning(errors: Array, windows: Array) -> Array:
 
 
 def weights(scores: Array, members: Array, prior: Array, windows: float = np.inf) -> Array:
-    """What every variant counts in every series.
+    """The weight of every variant in every series.
 
     Parameters
     ----------

@@ -14,8 +14,8 @@ from seqdyn import AutoForecaster, Forecaster, GRURegressor, NaiveForecaster
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.forecasting.candidates import candidate_forecasters
 from seqdyn.forecasting.error_growth import ErrorGrowth
+from seqdyn.forecasting.holdout import Holdout
 from seqdyn.forecasting.seasons import season_lengths, seasonal_indices_of
-from seqdyn.forecasting.trial import Holdout
 from seqdyn.forecasting.weighing import leaning, weights
 
 Array = np.ndarray
@@ -375,14 +375,14 @@ def test_the_trial_never_shows_what_came() -> None:
     trial = Holdout.of(panel, 6, 4)
     assert list(trial.before.names) == list(panel.names)
     first = panel.starts + trial.before.lengths
-    assert (trial.rows >= first[trial.series]).all()
+    assert (trial.request.rows >= first[trial.request.series]).all()
     assert (trial.before.lengths >= np.minimum(panel.lengths, 10)).all()
-    place = trial.rows[:, None] + np.arange(6)
-    inside = place < panel.ends[trial.series][:, None]
-    np.testing.assert_array_equal(trial.came[inside], panel.target[place[inside]])
-    assert np.isnan(trial.came[~inside]).all()
-    naive = NaiveForecaster()._fitted_to(trial.before)
-    np.testing.assert_array_equal(trial.forecasts(naive)[:, 0], panel.target[trial.rows - 1])
+    place = trial.request.rows[:, None] + np.arange(6)
+    inside = place < panel.ends[trial.request.series][:, None]
+    np.testing.assert_array_equal(trial.actual[inside], panel.target[place[inside]])
+    assert np.isnan(trial.actual[~inside]).all()
+    naive = NaiveForecaster().fit_panel(trial.before)
+    np.testing.assert_array_equal(naive.forecast_from(trial.request).mean[:, 0], panel.target[trial.request.rows - 1])
 
 
 def test_weights_prefer_what_erred_less_and_lean_on_all_where_windows_are_few() -> None:
@@ -404,14 +404,14 @@ def test_errors_grow_as_they_did_and_hold_their_share() -> None:
     size, windows = np.exp(rng.normal(size=50)), np.full(50, 10.0)
     owner = np.repeat(np.arange(50), 30)
     errors = size[owner][:, None] * np.cumsum(rng.normal(size=(1500, 8)), axis=1)
-    growth = ErrorGrowth.measured(errors, owner, np.ones(50), windows)
+    growth = ErrorGrowth.from_errors(errors, owner, np.ones(50), windows)
     assert abs(growth.power - 0.5) < 0.05
     levels = np.array([0.1, 0.9])
     later = size[:, None] * np.cumsum(rng.normal(size=(50, 8)), axis=1)
     offset = growth.offsets(levels, 8, np.arange(50))
     inside = (offset[:, :, 0] <= later) & (later <= offset[:, :, 1])
     assert 0.7 < inside.mean() < 0.9
-    one = ErrorGrowth.measured(np.zeros((4, 3)), np.zeros(4, int), np.ones(1), np.ones(1))
+    one = ErrorGrowth.from_errors(np.zeros((4, 3)), np.zeros(4, int), np.ones(1), np.ones(1))
     assert (one.offsets(levels, 3, np.zeros(1, int))[0, :, 1] > 0).all()
 
 

@@ -17,11 +17,13 @@ from seqdyn import metrics
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.backtest import Backtest
+from seqdyn.forecasting.backtest_run import forecast_rows
 from seqdyn.forecasting.calibrated import ConformalForecaster
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster
-from seqdyn.forecasting.defaults import BASELINES
+from seqdyn.forecasting.contract import PanelForecaster
+from seqdyn.forecasting.defaults import BASELINES, Baselines
 from seqdyn.forecasting.naive import NaiveForecaster
-from seqdyn.forecasting.origins import Origins, future_after, scales, tidy
+from seqdyn.forecasting.origins import Origins, naive_scales
+from seqdyn.forecasting.request import ForecastRequest, Forecasts, future_after
 from seqdyn.forecasting.ridge import RidgeForecaster
 
 Array = np.ndarray[Any, Any]
@@ -43,19 +45,16 @@ class Recorder(PanelForecaster):
     def _learn(self, panel: Panel) -> None:
         self.fits.append(panel)
 
-    def _roll(
-        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
-    ) -> Forecasts:
-        self.rolls.append((panel, series, rows, future))
+    def forecast_from(self, request: ForecastRequest) -> Forecasts:
+        panel, rows, horizon, levels = request.panel, request.rows, request.horizon, request.levels
+        self.rolls.append((panel, request.series, rows, request.future))
         filled = pd.Series(panel.target).ffill().to_numpy()
         mean = np.repeat(self.factor * filled[rows - 1][:, None], horizon, axis=1)
         spread = None if levels is None else mean[:, :, None] + np.arange(1, horizon + 1)[:, None] * (levels - 0.5)
         return Forecasts(mean, spread)
 
-    def _baselines(
-        self, choice: Any, panel: Panel, horizon: int, origins: Origins | None = None
-    ) -> dict[str, PanelForecaster]:
-        return {name: Recorder(factor=1 + 0.1 * (i + 1)) for i, name in enumerate(self.rivals)}
+    def baselines_for(self, choice: Any, panel: Panel, horizon: int, windows_count: int = 1) -> Baselines:
+        return Baselines({name: Recorder(factor=1 + 0.1 * (i + 1)) for i, name in enumerate(self.rivals)}, [])
 
 
 @pytest.fixture(autouse=True)
@@ -259,7 +258,7 @@ def test_scales_are_those_of_mase(data: Any) -> None:
     panel = read_panel(pd.concat(blocks))
     series = np.repeat(np.arange(len(lengths)), 2)
     rows = panel.starts[series] + np.tile([2, 3], len(lengths))
-    found = scales(panel, series, rows, season)["scale"].to_numpy()
+    found = naive_scales(panel, series, rows, season)["scale"].to_numpy()
     for number, row, scale in zip(series, rows, found, strict=True):
         y = panel.target[panel.starts[number] : row]
         change = np.abs(y[season:] - y[:-season])
@@ -384,7 +383,8 @@ def test_what_follows() -> None:
 def test_steps_past_the_end_are_left_out() -> None:
     """A tidy frame has only steps that lie within their series."""
     panel = read_panel(pd.DataFrame({"a": np.arange(4.0), "b": np.arange(4.0) + 10}))
-    rows = tidy(panel, np.array([0, 1]), np.array([3, 6]), np.zeros((2, 3)), None, LEVELS, "model")
+    request = ForecastRequest.within(panel, np.array([0, 1]), np.array([3, 6]), 3, LEVELS)
+    rows = forecast_rows(Forecasts(np.zeros((2, 3))), request, "model")
     assert rows["series"].tolist() == ["a", "b", "b"] and rows["y"].tolist() == [3, 12, 13]
     assert rows["step"].tolist() == [1, 1, 2] and rows["0.5"].isna().all()
 

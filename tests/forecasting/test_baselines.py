@@ -21,16 +21,16 @@ from statsmodels.tsa.holtwinters import ExponentialSmoothing
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.combination import CombinedForecaster
-from seqdyn.forecasting.contract import Forecasts
 from seqdyn.forecasting.defaults import BASELINES, default_baselines
+from seqdyn.forecasting.deseasonalised import DeseasonalisedNaiveForecaster
 from seqdyn.forecasting.envelope import Envelope
 from seqdyn.forecasting.naive import (
     DriftForecaster,
     MovingAverageForecaster,
-    Naive2Forecaster,
     NaiveForecaster,
     SeasonalNaiveForecaster,
 )
+from seqdyn.forecasting.request import ForecastRequest, Forecasts
 from seqdyn.forecasting.ridge import RIDGE_PENALTIES, RidgeForecaster
 from seqdyn.forecasting.statistical import AutoRegForecaster, ExponentialSmoothingForecaster
 
@@ -43,7 +43,7 @@ ALL = {
     "seasonal_naive": SeasonalNaiveForecaster(season_length=4),
     "drift": DriftForecaster(season_length=4),
     "moving_average": MovingAverageForecaster(season_length=4, window=3),
-    "naive2": Naive2Forecaster(season_length=4),
+    "naive2": DeseasonalisedNaiveForecaster(season_length=4),
     "exponential_smoothing": ExponentialSmoothingForecaster(season_length=4),
     "exponential_smoothing_add": ExponentialSmoothingForecaster(season_length=4, seasonal="add", damped=True),
     "auto_regression": AutoRegForecaster(season_length=4),
@@ -86,7 +86,8 @@ def sample(positive: bool = True, seed: int = 0) -> Panel:
 def rolled(model: Any, panel: Panel, series: Any, rows: Any, horizon: int, levels: Any = None) -> Forecasts:
     """Forecasts from some origins."""
     series, rows = np.asarray(series), np.asarray(rows)
-    found: Forecasts = model._roll(panel, series, rows, horizon, np.zeros((len(rows), horizon, 0)), levels)
+    request = ForecastRequest(panel, series, rows, horizon, np.zeros((len(rows), horizon, 0)), levels)
+    found: Forecasts = model.forecast_from(request)
     return found
 
 
@@ -100,7 +101,7 @@ def forecast(model: Any, values: Any, horizon: int) -> Array:
 def fitted(request: Any) -> tuple[Any, Panel]:
     """Every forecaster, fitted to the leading 40 rows of a panel, and the whole of it."""
     panel = sample()
-    return clone(ALL[request.param])._fitted_to(panel.head(np.array([40, 40]))), panel
+    return clone(ALL[request.param]).fit_panel(panel.head(np.array([40, 40]))), panel
 
 
 # -------------------------------------------------------------------- what every forecaster does
@@ -167,7 +168,7 @@ def test_content_holds_all_that_forecasting_needs(fitted: tuple[Any, Panel]) -> 
 def test_negative_values_and_short_series(name: str) -> None:
     """No forecaster needs positive values, and short or constant series are forecast by something finite."""
     panel = sample(positive=False)
-    assert np.isfinite(rolled(clone(ALL[name])._fitted_to(panel), panel, [0, 1], panel.ends, 6, LEVELS).mean).all()
+    assert np.isfinite(rolled(clone(ALL[name]).fit_panel(panel), panel, [0, 1], panel.ends, 6, LEVELS).mean).all()
     for values in ([3.0], [1.0, 2.0], [5.0] * 30, [0.0] * 9):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*could not be fitted to series")
@@ -211,7 +212,7 @@ def test_naive_quantiles_by_hand() -> None:
 def test_seasonal_naive_is_the_last_observed_of_its_phase() -> None:
     """Against a search backwards, one value at a time."""
     panel = sample()
-    model = SeasonalNaiveForecaster(season_length=4)._fitted_to(panel)
+    model = SeasonalNaiveForecaster(season_length=4).fit_panel(panel)
     series = np.repeat([0, 1], 20)
     rows = panel.ends[series] - np.tile(np.arange(20), 2)
     found = rolled(model, panel, series, rows, 10).mean
@@ -250,7 +251,7 @@ def test_naive2_is_its_definition(m: int) -> None:
     steps = np.arange(80)
     y = 50 + 3 * np.sin(2 * np.pi * steps / m) + np.cumsum(generator.normal(size=80))
     panel = read_panel(pd.Series(y))
-    model = Naive2Forecaster(season_length=m)._fitted_to(panel)
+    model = DeseasonalisedNaiveForecaster(season_length=m).fit_panel(panel)
     rows = np.arange(5, 81)
     found = rolled(model, panel, np.zeros(len(rows), dtype=int), rows, 9).mean
     np.testing.assert_allclose(found, [_naive2_by_hand(y[:row], m, 9) for row in rows], rtol=1e-9)
@@ -261,7 +262,7 @@ def test_naive_forecasters_take_milliseconds_for_500_origins() -> None:
     panel = read_panel(pd.Series(10 + np.random.default_rng(0).normal(size=1000)))
     series, rows = np.zeros(500, dtype=int), np.arange(500, 1000)
     for name in ("naive", "seasonal_naive", "drift", "moving_average", "naive2"):
-        model = BASELINES[name](season_length=24)._fitted_to(panel)
+        model = BASELINES[name](season_length=24).fit_panel(panel)
         start = time.perf_counter()
         rolled(model, panel, series, rows, 48)
         assert time.perf_counter() - start < 0.5, name
@@ -296,7 +297,7 @@ def test_exponential_smoothing_is_statsmodels() -> None:
 def test_smoothing_intervals_are_the_closed_form_of_the_additive_model() -> None:
     """σ_k² = σ² (1 + Σ_j c_j²) with c_j = α (1 + j β) + γ 1{m divides j}."""
     panel = read_panel(pd.Series(sample(positive=False).target[:72]))
-    model = ExponentialSmoothingForecaster(season_length=4)._fitted_to(panel)
+    model = ExponentialSmoothingForecaster(season_length=4).fit_panel(panel)
     model.smoothing_ = np.array([[0.3, 0.2, 0.4, 1.0]])
     found = rolled(model, panel, [0], panel.ends, 9, np.array([0.4, 0.6]))
     assert found.quantiles is not None
@@ -344,9 +345,9 @@ def test_a_series_that_cannot_be_fitted_says_so() -> None:
 def test_statistical_fits_side_by_side_are_the_same() -> None:
     """n_jobs changes no number."""
     panel = sample()
-    alone = AutoRegForecaster(season_length=4)._fitted_to(panel)
+    alone = AutoRegForecaster(season_length=4).fit_panel(panel)
     with joblib.parallel_config(backend="threading"):
-        beside = AutoRegForecaster(season_length=4, n_jobs=2)._fitted_to(panel)
+        beside = AutoRegForecaster(season_length=4, n_jobs=2).fit_panel(panel)
     np.testing.assert_array_equal(alone.coefficients_, beside.coefficients_)
 
 
@@ -407,7 +408,7 @@ def test_pooled_ridge_stacks_the_rows_of_all_series() -> None:
     """One Gram matrix: the weights of the stacked regression."""
     panel = sample()
     model = RidgeForecaster(season_length=4, lags=3, penalty=1.0, pooled=True, log=False, centred=False)
-    model._fitted_to(panel)
+    model.fit_panel(panel)
     blocks = [panel.target[panel.rows(i)] for i in range(2)]
     z = [(y - np.nanmean(y)) / np.nanmean(np.abs(y[4:] - y[:-4])) for y in blocks]
     joined = np.concatenate([z[0], [np.nan] * 4, z[1]])
@@ -435,7 +436,7 @@ def test_automatic_choices_are_the_best_of_a_loop_by_hand() -> None:
     for log, penalty in product((False, True), RIDGE_PENALTIES):
         off = []
         for first in range(36, 72, 9):
-            model = RidgeForecaster(season_length=4, penalty=penalty, lags=5, log=log)._fitted_to(panel.head([first]))
+            model = RidgeForecaster(season_length=4, penalty=penalty, lags=5, log=log).fit_panel(panel.head([first]))
             rows = np.arange(first, min(first + 9, 69))
             found = rolled(model, panel, 0 * rows, rows, 4).mean
             off.append(np.abs(found - panel.target[rows[:, None] + np.arange(4)]))
@@ -595,7 +596,7 @@ def hourly() -> Panel:
     [
         (NaiveForecaster(season_length=24), (43.003, 11.608, 3.593)),
         (SeasonalNaiveForecaster(season_length=24), (13.912, 1.193, 0.628)),
-        (Naive2Forecaster(season_length=24), (18.383, 2.395, 1.000)),
+        (DeseasonalisedNaiveForecaster(season_length=24), (18.383, 2.395, 1.000)),
         (RidgeForecaster(season_length=24, log=True), (9.674, 0.841, 0.439)),
         (RidgeForecaster(season_length=24, log=True, centred=False), (9.582, 0.845, 0.437)),
         (
@@ -610,7 +611,7 @@ def test_m4_hourly(hourly: Panel, model: Any, known: tuple[float, float, float])
     """sMAPE, MASE and OWA over 48 hours of all 414 series, each a mean over series first."""
     history = hourly.head(hourly.lengths - 48)
     every = np.arange(len(hourly.names))
-    found = rolled(model._fitted_to(history), hourly, every, hourly.ends - 48, 48).mean
+    found = rolled(model.fit_panel(history), hourly, every, hourly.ends - 48, 48).mean
     actual = hourly.target[hourly.ends[:, None] - 48 + np.arange(48)]
     error = np.abs(actual - found)
     scale = [np.abs(y[24:] - y[:-24]).mean() for y in (history.target[history.rows(i)] for i in range(len(every)))]

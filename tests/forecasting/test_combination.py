@@ -29,12 +29,12 @@ MEMBERS = {
 
 def combined(panel: Panel, **parameters: Any) -> CombinedForecaster:
     """A fitted combination of four naive forecasters."""
-    return CombinedForecaster(models=MEMBERS, season_length=4, **parameters)._fitted_to(panel)
+    return CombinedForecaster(models=MEMBERS, season_length=4, **parameters).fit_panel(panel)
 
 
 def members(panel: Panel) -> list[Any]:
     """The forecasts of the members by themselves."""
-    alone = [clone(model).set_params(season_length=4)._fitted_to(panel) for model in MEMBERS.values()]
+    alone = [clone(model).set_params(season_length=4).fit_panel(panel) for model in MEMBERS.values()]
     return [rolled(model, panel, [0, 1], panel.ends, 5, LEVELS) for model in alone]
 
 
@@ -90,7 +90,7 @@ def test_validated_weights_minimise_the_past_error() -> None:
     history = panel.head(first)
     series = np.repeat([0, 1], 3)
     rows = (panel.starts + first)[series] + np.tile([0, 4, 8], 2)
-    alone = [clone(one).set_params(season_length=4)._fitted_to(history) for one in MEMBERS.values()]
+    alone = [clone(one).set_params(season_length=4).fit_panel(history) for one in MEMBERS.values()]
     values = np.stack([rolled(one, panel, series, rows, 4).mean for one in alone], axis=-1)
     scale = [np.nanmean(np.abs(y[4:] - y[:-4])) for y in (history.target[history.rows(i)] for i in (0, 1))]
     q = np.array(scale)[series][:, None]

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.calibrated import ConformalForecaster
-from seqdyn.forecasting.contract import Forecasts, PanelForecaster
+from seqdyn.forecasting.contract import PanelForecaster
 from seqdyn.forecasting.envelope import Envelope
+from seqdyn.forecasting.request import ForecastRequest, Forecasts
 
 Array = np.ndarray[Any, Any]
 
@@ -31,10 +32,9 @@ class Told(PanelForecaster):
     def _learn(self, panel: Panel) -> None:
         pass
 
-    def _roll(
-        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
-    ) -> Forecasts:
-        mean = np.tile(np.asarray(self.values, dtype=float)[:horizon], (len(rows), 1))
+    def forecast_from(self, request: ForecastRequest) -> Forecasts:
+        mean = np.tile(np.asarray(self.values, dtype=float)[: request.horizon], (len(request.rows), 1))
+        levels = request.levels
         quantiles = None if levels is None else mean[:, :, None] + self.spread * (levels - 0.5) + 0.0 * levels
         return Forecasts(mean, quantiles)
 
@@ -203,7 +203,7 @@ def test_the_point_lies_within_every_central_interval_and_none_is_of_no_width() 
     levels = np.array([0.1, 0.4, 0.5, 0.6, 0.9])
     beside = np.array([[[2.0, 2.5, 3.0, 3.5, 4.0]], [[-4.0, -3.0, -2.0, -1.5, -1.0]], [[0.0] * 5]])
     histories = Envelope.of(read_panel(pd.DataFrame({"a": [0.0, 4.0] * 9, "b": [-4.0, 0.0] * 9, "c": 0.0})))
-    found = histories.about(np.array([[1.0], [0.0], [0.0]]), beside, levels)
+    found = histories.around(np.array([[1.0], [0.0], [0.0]]), beside, levels)
     assert found is not None
     small = 4e-6
     np.testing.assert_allclose(found[0, 0], [1 - small, 1 - small, 3.0, 3.5, 4.0], rtol=0, atol=1e-12)

@@ -30,6 +30,7 @@ from seqdyn import (
     NaiveForecaster,
     PersistenceRegressor,
 )
+from seqdyn.forecasting.request import ForecastRequest
 from seqdyn.state import leaves
 
 pytestmark = pytest.mark.filterwarnings("ignore:Forecaster. . of 3 forecasts are far beyond")  # two epochs learn little
@@ -309,7 +310,6 @@ def test_a_short_context_survives_a_file_and_updates(tmp_path: Any) -> None:
     read = seqdyn.load(tmp_path / "model.safetensors")
     same(read.forecast(3), model.forecast(3), 0)
     same(read.update(frame.iloc[30:35]).forecast(3), model.update(frame.iloc[30:35]).forecast(3), 0)
-    assert not read._news
 
 
 def test_going_back_to_a_state_goes_back_to_its_forecast() -> None:
@@ -692,9 +692,9 @@ def test_what_is_kept_by_updates_is_what_the_whole_history_says(name: str) -> No
     model.update(frame.iloc[34:36]).update(frame.iloc[36:39, 1:])
     whole, future = model._own_panel(), np.zeros((3, 2, 0))
     assert whole.lengths.tolist() == [36, 39, 34]
-    kept = model._ahead(2, future, None).mean
-    same(kept, model._roll(whole, np.arange(3), whole.ends, 2, future, None).mean)
-    assert (kept != pickle.loads(pickle.dumps(model)).fit(frame.iloc[:34])._ahead(2, future, None).mean).any()
+    kept = model.forecast_ahead(2, future).mean
+    same(kept, model.forecast_from(ForecastRequest.at_end(whole, 2, future)).mean)
+    assert (kept != pickle.loads(pickle.dumps(model)).fit(frame.iloc[:34]).forecast_ahead(2, future).mean).any()
 
 
 def test_an_updated_forecaster_inside_another_takes_its_panel_and_its_own_is_not_joined() -> None:

@@ -15,7 +15,7 @@ from seqdyn.estimators.baselines import ARXRegressor
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.forecasting.calibrated import ConformalForecaster
 from seqdyn.forecasting.combination import CombinedForecaster
-from seqdyn.forecasting.contract import PanelForecaster, as_levels
+from seqdyn.forecasting.contract import PanelForecaster, quantile_levels
 from seqdyn.forecasting.forecaster import Forecaster
 from seqdyn.forecasting.naive import DriftForecaster, NaiveForecaster, SeasonalNaiveForecaster
 from seqdyn.forecasting.ridge import RidgeForecaster
@@ -198,7 +198,7 @@ def test_predict_is_forecast() -> None:
 def test_levels_are_in_percent(level: Any, hint: str) -> None:
     """A share is refused, with the percentage that was meant."""
     with pytest.raises(ValueError, match=f"level is in percent: did you mean {hint}"):
-        as_levels(None, level)
+        quantile_levels(None, level)
 
 
 def test_seconds_are_times() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,9 @@ from seqdyn import (
     NaiveForecaster,
 )
 from seqdyn.data.panel_reading import read_panel
-from seqdyn.data.panels import Panel
 from seqdyn.forecasting import paths
 from seqdyn.forecasting.conformal import Conformal, at_the_end, usual_errors
-from seqdyn.forecasting.contract import Forecasts
+from seqdyn.forecasting.request import ForecastRequest, Forecasts
 
 Array = np.ndarray[Any, Any]
 HELD: dict[str, Any] = {"hidden_size": 4, "max_epochs": 5, "random_state": 0, "early_stopping": True}
@@ -40,13 +39,11 @@ class Decay:
     def __init__(self, a: float, names: pd.Index):
         self.a, self.names = a, names
 
-    def point(self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array) -> Array:
-        return panel.target[rows - 1][:, None] * self.a ** np.arange(1, horizon + 1)
+    def point(self, request: ForecastRequest) -> Array:
+        return request.panel.target[request.rows - 1][:, None] * self.a ** np.arange(1, request.horizon + 1)
 
-    def truth(self, panel: Panel, series: Array, rows: Array, horizon: int) -> Array:
-        place = rows[:, None] + np.arange(horizon)
-        inside = place < panel.ends[series][:, None]
-        return np.where(inside, panel.target[np.minimum(place, len(panel.target) - 1)], np.nan)
+    def truth(self, request: ForecastRequest) -> Array:
+        return request.actual()
 
 
 def autoregressive(a: float, rows: int, count: int, generator: np.random.Generator) -> Array:
@@ -228,10 +225,8 @@ def test_a_calibration_that_is_left_open_takes_what_rows_there_are(rows: int, ho
 class Doubting(NaiveForecaster):
     """It says that it doubts itself."""
 
-    def _roll(
-        self, panel: Panel, series: Array, rows: Array, horizon: int, future: Array, levels: Array | None
-    ) -> Forecasts:
-        return super()._roll(panel, series, rows, horizon, future, levels)._replace(notes=("I doubt it.",))
+    def forecast_from(self, request: ForecastRequest) -> Forecasts:
+        return replace(super().forecast_from(request), notes=("I doubt it.",))
 
 
 def test_what_a_calibrated_model_says_is_passed_on() -> None:

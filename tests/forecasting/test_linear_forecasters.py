@@ -12,13 +12,14 @@ import pytest
 from scipy.stats import t as student
 
 from seqdyn.data.panel_reading import read_panel
-from seqdyn.forecasting.bounds import clipped
+from seqdyn.forecasting.envelope import Envelope
 from seqdyn.forecasting.error_quantiles import error_quantiles, error_variance
+from seqdyn.forecasting.history import mean_changes
 from seqdyn.forecasting.least_squares import Order, fit_autoregressions
 from seqdyn.forecasting.ridge import RidgeForecaster
 from seqdyn.forecasting.statistical import AutoRegForecaster
 from seqdyn.forecasting.tables import blocks, table
-from seqdyn.forecasting.units import Units, seasonal_change
+from seqdyn.forecasting.units import Units
 
 Array = np.ndarray[Any, Any]
 
@@ -194,7 +195,7 @@ def test_units_are_those_of_numpy() -> None:
     """Mean, and mean absolute seasonal difference; the one-step one, and 1, where there is none."""
     frame = pd.DataFrame({"a": [1.0, 4, 2, 8, 5, 7], "flat": 3.0, "season": [1.0, 2, 1, 2, 1, 2]})
     panel = read_panel(frame)
-    np.testing.assert_allclose(seasonal_change(panel, panel.target, 2), [np.mean([1, 4, 3, 1]), 1.0, 1.0])
+    np.testing.assert_allclose(mean_changes(panel, 2), [np.mean([1, 4, 3, 1]), 1.0, 1.0])
     units = Units.of(panel, 2, np.array([True, False, False]), "deviation")
     np.testing.assert_allclose(units.centre, [np.log(frame["a"]).mean(), 3.0, 1.5])
     np.testing.assert_allclose(units.scale, [np.log(frame["a"]).std(ddof=0), 1.0, 0.5])
@@ -205,8 +206,7 @@ def test_units_are_those_of_numpy() -> None:
 def test_bounds_are_wider_where_inputs_leave_their_history() -> None:
     """Twice as far away with a stretch of 2."""
     panel = read_panel(pd.Series([2.0, -2.0] * 10))
-    origin = np.array([0]), panel.ends, np.full((1, 1), 1e9)
-    top = [float(clipped(panel, *origin, stretch)[0][0, 0]) for stretch in (1.0, 2.0)]
+    top = [Envelope.of(panel).limits(1, stretch)[1].item() for stretch in (1.0, 2.0)]
     assert top[1] - 2.0 == pytest.approx(2 * (top[0] - 2.0)) and top[0] > 2.0 + 3 * 4
 
 

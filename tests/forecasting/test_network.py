@@ -22,17 +22,18 @@ from seqdyn import (
 )
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.forecasting.descriptions import describe_forecaster
+from seqdyn.forecasting.history import mean_changes
 from seqdyn.forecasting.linear_choice import (
     START_PENALTIES,
     SeriesSetting,
     ValidationOrigins,
     best_setting,
     candidate_settings,
-    error_scale,
     linear_errors,
     validation_origins,
 )
 from seqdyn.forecasting.network import mixed, recipe, starts_open
+from seqdyn.forecasting.request import ForecastRequest
 
 QUICK: dict[str, Any] = {"hidden_size": 4, "max_epochs": 2, "random_state": 0, "dtype": "float64"}
 
@@ -133,8 +134,8 @@ def test_the_start_of_a_short_series_errs_as_the_chosen_model_did() -> None:
     model = Forecaster(GRURegressor(max_epochs=0, dtype="float64", random_state=0), lags=13).fit(series)
     panel = read_panel(series)
     tests = validation_origins(panel, 8, 30)
-    own, scale = model.plan_.setting, error_scale(tests.before, 4)[tests.series]
-    chosen = linear_errors(panel, own, [own.penalty], 4, tests, scale)
+    own, scale = model.plan_.setting, mean_changes(tests.before, 4)[tests.request.series]
+    chosen = linear_errors(own, [own.penalty], 4, tests, scale)
     np.testing.assert_allclose(model.plan_.error, chosen[0], rtol=0.01)
 
 
@@ -142,9 +143,10 @@ def test_the_linear_errors_are_those_of_least_squares_by_hand() -> None:
     rng = np.random.default_rng(1)
     values = np.cumsum(rng.normal(size=80))
     panel = read_panel(pd.Series(values))
-    tests = ValidationOrigins(np.array([0]), np.array([70]), panel.head(np.array([70])), 10)
-    scale = error_scale(tests.before, 1)
-    found = linear_errors(panel, SeriesSetting(scaling=None, centred=False), [0.0], 1, tests, scale)
+    request = ForecastRequest.within(panel, np.array([0]), np.array([70]), 10)
+    tests = ValidationOrigins(request, panel.head(np.array([70])))
+    scale = mean_changes(tests.before, 1)
+    found = linear_errors(SeriesSetting(scaling=None, centred=False), [0.0], 1, tests, scale)
     rows = np.column_stack([values[1:69], values[:68], np.ones(68)])
     a, b, c = np.linalg.lstsq(rows, values[2:70], rcond=None)[0]
     past = list(values[68:70])
@@ -161,10 +163,8 @@ def test_the_right_setting_is_chosen() -> None:
     growing = np.exp(4 + 0.02 * t + 0.3 * np.sin(2 * np.pi * t / 12) + 0.02 * noise)
     panel = read_panel(months(growing))
     tests = validation_origins(panel, 12, 30)
-    choice = best_setting(panel, candidate_settings(tests.before, [12], "seasonal", {}), START_PENALTIES, 12, tests)
-    plain = best_setting(
-        panel, candidate_settings(tests.before, [12], "seasonal", {"log": False}), START_PENALTIES, 12, tests
-    )
+    choice = best_setting(candidate_settings(tests.before, [12], "seasonal", {}), START_PENALTIES, 12, tests)
+    plain = best_setting(candidate_settings(tests.before, [12], "seasonal", {"log": False}), START_PENALTIES, 12, tests)
     assert choice.setting.log == "auto"
     assert choice.error < plain.error < 1.0
 

@@ -1,4 +1,4 @@
-"""The later half of every series, forecast part by part from what came before: what settings are chosen by."""
+"""Cross-validation forwards in time: the later half of every series, forecast part by part from the rows before."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.bounds import held_within, limits
+from seqdyn.forecasting.envelope import Envelope, held_within
+from seqdyn.forecasting.history import mean_changes
 from seqdyn.forecasting.linear_weights import Weights, roll_out
-from seqdyn.forecasting.origins import future_after
+from seqdyn.forecasting.request import ForecastRequest
 from seqdyn.forecasting.tables import series_means
-from seqdyn.forecasting.units import Units, seasonal_change
+from seqdyn.forecasting.units import Units, deviations
 
 Array = np.ndarray[Any, Any]
 
@@ -30,22 +31,16 @@ class ForwardChaining:
 
     Attributes
     ----------
-    panel : Panel
+    request : ForecastRequest
+        The origins, grouped by series.
     part : array of int, shape (total,)
         The part of every row, from 0 on; −1 in the earlier half.
-    series, rows : array of int, shape (origins,)
-        Grouped by series.
-    actual : array, shape (origins, horizon)
-        What came; NaN past the end of the series.
     scale : array, shape (series,)
         Mean absolute seasonal difference, as in MASE.
     """
 
-    panel: Panel
+    request: ForecastRequest
     part: Array
-    series: Array
-    rows: Array
-    actual: Array
     scale: Array
 
     @classmethod
@@ -65,9 +60,8 @@ class ForwardChaining:
         part = np.where(after >= 0, after * FOLD_COUNT // np.maximum(left, 1), -1)
         turn = (after >= 0) & (after % max(1, -(-horizon // ORIGINS_PER_HORIZON)) == 0)
         rows = np.flatnonzero(turn & ((after <= left - horizon) | (after == 0)))
-        series = panel.series[rows]
-        actual = values_after(panel, series, rows, horizon, panel.target)
-        return cls(panel, part, series, rows, actual, seasonal_change(panel, panel.target, season))
+        request = ForecastRequest.within(panel, panel.series[rows], rows, horizon)
+        return cls(request, part, mean_changes(panel, season, otherwise=deviations(panel, panel.target)))
 
     def errors(self, fitted: Callable[[Array], tuple[Units, list[Weights]]]) -> Array:
         """Mean |y − ŷ|/Q of every choice and series, (choices, series); NaN where nothing is known.
@@ -77,35 +71,26 @@ class ForwardChaining:
         fitted : callable
             Takes which rows may be targets, (total,), and gives units and the weights of every choice.
         """
-        horizon, every = self.actual.shape[1], np.arange(len(self.scale))
-        bounds, future = (
-            limits(self.panel, self.series, self.rows, horizon),
-            future_after(self.panel, self.rows, horizon),
-        )
-        parts = []
+        asked, every = self.request, np.arange(len(self.scale))
+        low, high = Envelope.of(asked.panel, asked.rows).limits(asked.horizon)
+        actual, parts, order = asked.actual(), [], []
         for part in range(FOLD_COUNT):
-            own = np.flatnonzero(self.part[self.rows] == part)
+            own = np.flatnonzero(self.part[asked.rows] == part)
             units, choices = fitted(self.part < part)
-            series, rows, edges = self.series[own], self.rows[own], (bounds[0][own], bounds[1][own])
-            rolled = (roll_out(self.panel, every, units, one, series, rows, horizon, future[own]) for one in choices)
-            parts.append([np.abs(self.actual[own] - held_within(units.restored(z, series), edges)[0]) for z in rolled])
-        order = np.argsort(np.concatenate([np.flatnonzero(self.part[self.rows] == part) for part in range(FOLD_COUNT)]))
-        return np.array([self._means(np.concatenate(choice)[order]) for choice in zip(*parts, strict=True)])
+            some = asked.part(own)
+            rolled = (units.restored(roll_out(some, every, units, one), some.series) for one in choices)
+            parts.append([np.abs(actual[own] - held_within(y, (low[own], high[own]))[0]) for y in rolled])
+            order.append(own)
+        place = np.argsort(np.concatenate(order))
+        return np.array([self._means(np.concatenate(choice)[place]) for choice in zip(*parts, strict=True)])
 
     def _means(self, off: Array) -> Array:
         """Mean errors of every series over its Q; NaN for those without an origin."""
         found = np.full(len(self.scale), np.nan)
-        some, first = np.unique(self.series, return_index=True)
+        some, first = np.unique(self.request.series, return_index=True)
         if len(some):
             found[some] = series_means(off.reshape(-1), first * off.shape[1]) / self.scale[some]
         return found
-
-
-def values_after(panel: Panel, series: Array, rows: Array, horizon: int, values: Array) -> Array:
-    """Values of the rows from every origin on, (origins, horizon); NaN past the series' end."""
-    place = rows[:, None] + np.arange(horizon)
-    inside = place < panel.ends[series][:, None]
-    return np.where(inside, values[np.minimum(place, len(values) - 1)], np.nan)
 
 
 def best_choices(errors: Array, together: bool) -> Array:
