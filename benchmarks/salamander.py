@@ -24,7 +24,7 @@ from seqdyn import ARXRegressor, GRURegressor, LinearStateSpaceRegressor, LSTMRe
 from seqdyn.datasets import load_salamander
 from seqdyn.dynamics import limit_cycle
 from seqdyn.motion.model import MotionModel, default_estimator
-from seqdyn.motion.rhythms import rhythm, wrapped
+from seqdyn.motion.rhythms import rhythm, wrap_cycles
 from seqdyn.motion.steering import steering_map, steering_neurons
 
 RATE = 25.0
@@ -61,7 +61,7 @@ def scored(model: MotionModel, drive: np.ndarray, angles: np.ndarray) -> pd.Data
         except FloatingPointError:
             rows.append((level, wanted.wave(BODY), "diverged", 1.0, 0.5))
             continue
-        gap = np.abs(wrapped(found.lags(BODY) - wanted.lags(BODY))).max()
+        gap = np.abs(wrap_cycles(found.lags(BODY) - wanted.lags(BODY))).max()
         gait, error = found.wave(BODY), abs(found.frequency / wanted.frequency - 1)
         rows.append((level, wanted.wave(BODY), gait, error, 0.5 if np.isnan(gap) else gap))
     return pd.DataFrame(rows, columns=["drive", "gait", "found", "frequency", "lag"])

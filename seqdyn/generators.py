@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -44,3 +46,11 @@ def seeds_of(random_state: Any, count: int) -> list[int]:
     """
     drawn = torch.randint(2**62, (count,), generator=generator_of(random_state))
     return [int(seed) for seed in drawn]
+
+
+@contextmanager
+def seeded(generator: torch.Generator) -> Iterator[None]:
+    """Let what draws from torch's global generator find it seeded, and leave that as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(generator.initial_seed())  # manual_seed would seed every GPU, too
+        yield

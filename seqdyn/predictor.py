@@ -7,6 +7,7 @@ A predictor holds the network with its start, and the codec between its units an
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, Self, cast
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell, outline
+from seqdyn.checks import outside
 from seqdyn.codecs import Codec, tensor
 from seqdyn.data.sequences import Sequences
 from seqdyn.data.targets import target_rows
@@ -26,6 +28,9 @@ from seqdyn.training.batches import Rows
 from seqdyn.training.forward import Annotator, run_network
 
 Array = np.ndarray[Any, Any]
+
+LONGEST_MEMORY = 1e6
+"""Steps; what remembers its start for longer, as a drift does, forgets it in no warm-up."""
 
 
 class Ran(NamedTuple):
@@ -195,6 +200,23 @@ class Predictor:
     def warmup_steps(self, lengths: Array) -> Array:
         """Leading steps of every series that carry no score."""
         return warmup_steps(self.warmup, self.window, lengths)
+
+    def check_warmup(self, sequences: Sequences, forgetting_time: float) -> None:
+        """Warn if the warm-up is shorter than the network remembers its start, and a longer one would do.
+
+        Parameters
+        ----------
+        sequences : Sequences
+        forgetting_time : float
+            Steps until two starts agree.
+        """
+        warmup = int(self.warmup_steps(sequences.lengths).min())
+        if 0 < warmup < forgetting_time <= LONGEST_MEMORY:
+            warnings.warn(
+                f"warmup={warmup} is shorter than the {forgetting_time:g} steps this model remembers its start: "
+                "predictions after the warm-up still depend on it. Set a longer warmup.",
+                stacklevel=outside(),
+            )
 
     def as_state(self, state: State, series: int) -> State:
         """A given state on the device, one row for every series."""

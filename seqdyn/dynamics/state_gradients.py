@@ -1,4 +1,4 @@
-"""How far back a loss reaches: δ_k = ∂C/∂h_k, the gradient that the state after step k receives.
+"""The gradient of a loss with respect to every state, δ_k = ∂C/∂h_k, and how far back it reaches.
 
     C = Σ_t ℓ_t,   δ_k = ∂⁺C/∂h_k + δ_{k+1} J_{k+1},   J_k = ∂h_k/∂h_{k-1}
 
@@ -8,26 +8,32 @@ J_{k+1} over the whole state (h, c) counts no way twice. ∂⁺ is the immediate
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from seqdyn.cell import Cell
 from seqdyn.dynamics.gradients import OutputLoss, log_lengths, output_gradient, summed
 from seqdyn.dynamics.trajectory import Trajectory, rows_of
 from seqdyn.facts import shown_by_shape
 from seqdyn.loops import scan
-from seqdyn.state import State, flatten, leaves, map_leaves, named_leaves, stack
+from seqdyn.state import State, detach, flatten, leaves, map_leaves, named_leaves, stack, steps, take
+from seqdyn.training.batches import Batch
 
-if TYPE_CHECKING:
-    from seqdyn.cell import Cell
+FIRST_MEASUREMENT = 1000
+"""Steps before the first measurement."""
+
+OBSERVED_ROWS, OBSERVED_STEPS = 4, 500
+"""At most so many sequences, and steps at their end, are looked at."""
 
 
 @shown_by_shape
 class Swept(NamedTuple):
-    """A run, and what came back along it; nothing in it has a history.
+    """A run and the gradient of its states, detached from the graph.
 
     Attributes
     ----------
@@ -104,7 +110,7 @@ def steps_reached(
 
 
 def returned(cell: Cell, x: Any, loss: OutputLoss, state: State | None = None) -> tuple[Tensor, Tensor]:
-    """What comes back along a trajectory, stretch by stretch: memory does not grow with the graph of all steps.
+    """Backpropagate along a trajectory, stretch by stretch: memory does not grow with the number of steps.
 
     Parameters
     ----------
@@ -184,7 +190,7 @@ def sweep(cell: Cell, x: Any, loss: OutputLoss, state: State | None = None, rese
 
 
 def remembers(state: State) -> bool:
-    """Whether there is any number in a state."""
+    """Whether a state holds any number."""
     return any(leaf.numel() for leaf in leaves(state))
 
 
@@ -234,3 +240,86 @@ def _vector_jacobian(output: Any, slope: Any, wanted: list[Tensor]) -> list[Tens
         return [torch.zeros_like(leaf) for leaf in wanted]
     outputs, weights = zip(*pairs, strict=True)
     return list(torch.autograd.grad(outputs, wanted, weights, materialize_grads=True))
+
+
+class StepsReachedObserver:
+    """How far back the loss of an epoch's first batch reaches: after 1,000, 4,000, … steps, and in the last epoch.
+
+    A measurement costs about as much as ten steps of a fused network, so it is made seldom. It looks at a copy on the
+    CPU, without dropout, so that nothing of the training changes: no gradient, no random number, no mode. An encoder of
+    two directions has no past alone: it is left out.
+
+    Attributes
+    ----------
+    found : dict of int to float
+        The share of steps whose state receives a gradient, by epoch, see :func:`steps_reached`.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[int, float] = {}
+        self.epoch, self.steps, self.due = -1, 0, FIRST_MEASUREMENT
+        self.first: tuple[Batch, Tensor] | None = None
+
+    def __call__(self, epoch: int, batch: Batch, network: nn.Module, output: Tensor) -> None:
+        self.steps += 1
+        if epoch == self.epoch:
+            return
+        assert output.grad is not None
+        self.epoch, self.first = epoch, (batch, output.grad)
+        if self.steps > self.due:
+            self.due = 4 * self.steps
+            self.measure(network)
+
+    def state(self) -> dict[str, Any]:
+        """All that :meth:`load_state` needs to go on, as a tree that files can hold."""
+        first = None if self.first is None else _longest_rows(*self.first)
+        return {
+            "found": dict(self.found),
+            "counters": {"epoch": self.epoch, "steps": self.steps, "due": self.due},
+            "first": None if first is None else (tuple(first[0]), first[1]),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self.found, first = dict(state["found"]), state["first"]
+        self.first = None if first is None else (Batch(*first[0]), first[1])
+        vars(self).update(state["counters"])
+
+    def measure(self, network: nn.Module) -> None:
+        """Measure on the first batch of the epoch that is going on, or of the last one after the training."""
+        if self.first is not None and self.epoch not in self.found and isinstance(network, Cell):
+            cell = copy.deepcopy(network).to("cpu").eval().requires_grad_(False)
+            self.found[self.epoch] = _observed_share(cell, *_longest_rows(*self.first))
+
+
+def _observed_share(cell: Cell, batch: Batch, slope: Tensor) -> float:
+    """The share of the last steps of these rows that the gradient of the loss reaches."""
+    size, time = leaves(batch.x)[0].shape[:2]
+    head = max(time - OBSERVED_STEPS, 0)
+    state = cell.initial_state(size) if batch.lead is None else cell.primed(*batch.lead)
+    if not remembers(state):
+        return math.nan
+    before, after = (
+        Batch(steps(batch.x, *span), None, reset=steps(batch.reset, *span), mask=steps(batch.mask, *span))
+        for span in ((0, head), (head, time))
+    )
+    with torch.no_grad():
+        if head:
+            state = scan(cell, before.x, state, reset=before.reset).state
+    end = steps(slope, head)
+    run = sweep(cell, after.x, lambda output: (output * end).sum(), detach(state), after.reset)
+    return share_reached(run, after.mask)
+
+
+def _longest_rows(batch: Batch, slope: Tensor) -> tuple[Batch, Tensor]:
+    """The longest few rows of a batch, and ∂C/∂y of them, on the CPU."""
+    size, time = leaves(batch.x)[0].shape[:2]
+    lengths = torch.full((size,), time) if batch.mask is None else batch.mask.sum(1).cpu()
+    rows = lengths.argsort(descending=True, stable=True)[:OBSERVED_ROWS]
+    longest = int(lengths[rows].max())
+
+    def taken(tree: Any) -> Any:
+        return map_leaves(lambda leaf: leaf.detach().cpu(), take(tree, rows))
+
+    seen = Batch(*(steps(taken(part), 0, longest) for part in (batch.x, None, None, batch.mask, batch.reset)))
+    return seen._replace(lead=taken(batch.lead)), steps(taken(slope), 0, longest)

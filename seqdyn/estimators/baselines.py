@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -11,23 +11,42 @@ import torch
 from sklearn.utils import Tags
 from torch import nn
 
+from seqdyn.autoregression import Autoregression
 from seqdyn.cells.linear import Linear
 from seqdyn.composition import Offset
 from seqdyn.data.scaling import Scaling
-from seqdyn.estimators.closed_form import ClosedFormEstimator, Measured
+from seqdyn.estimators.closed_form import (
+    ONE_LAG,
+    SQUARED_ERROR,
+    ClosedFormRegressor,
+    keep_network,
+    keep_scalings,
+    measured_examples,
+    of_level,
+    solving_pairs,
+    weighed_scalings,
+    with_own_past,
+)
+from seqdyn.estimators.documented import documented
+from seqdyn.estimators.experiments import Experiments
+from seqdyn.estimators.learning import Scalings
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside, write_system
-from seqdyn.estimators.parameters import at_least, each, either, one_of
+from seqdyn.estimators.parameters import Rule, at_least, check_parameters, each, either, one_of, unchanged_on_error
+from seqdyn.estimators.reading import read_inputs
 from seqdyn.estimators.sampling import STEP_RULES, sampling, time_labels
-from seqdyn.identification.arx import Lags, Regression, Trial, arx_system, search
+from seqdyn.estimators.tasks import NumberTask
+from seqdyn.estimators.training import Alignment
+from seqdyn.identification.arx import Lags, LagTrial, Regression, arx_system, lag_trials
 from seqdyn.identification.delay import checked_delays
-from seqdyn.identification.records import Record
+from seqdyn.identification.records import DataRecord
 from seqdyn.training.batches import Rows
 
 Array = np.ndarray[Any, Any]
 
 
+@documented()
 @dataclass(kw_only=True, repr=False, eq=False)
-class PersistenceRegressor(ClosedFormEstimator):
+class PersistenceRegressor(ClosedFormRegressor):
     """Everything stays as it is: y_t = x_t, for inputs that hold the present value of the targets.
 
     In one-step-ahead forecasting X is the series and y the same series one step later.
@@ -64,10 +83,14 @@ class PersistenceRegressor(ClosedFormEstimator):
             network.feedthrough.zero_()[range(outputs), columns] = 1.0
         return network
 
-    def _solve(self, rows: Rows, targets: Array, weight: Array) -> None:
-        """Nothing to solve: both scalings become the identity, so that y_t = x_t in the units of the data."""
-        self.input_scaling_ = Scaling.identity(self.n_features_in_)
-        self.target_scaling_ = Scaling.identity(self.n_outputs_)
+    def _scalings(self, data: Experiments) -> Scalings:
+        """Both are the identity, so that y_t = x_t in the units of the data."""
+        units = Scaling.identity(self.n_features_in_), Scaling.identity(self.n_outputs_)
+        return Scalings(np.nanmean(data.sequences.rows, axis=0), *units)
+
+    def _solved(self, rows: Rows, targets: Array, weight: Array) -> nn.Module:
+        """Nothing to solve."""
+        return self._network(self.n_features_in_, self.n_outputs_)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -75,8 +98,20 @@ class PersistenceRegressor(ClosedFormEstimator):
         return tags
 
 
+ARX_RULES: dict[str, Rule] = {
+    **STEP_RULES,
+    **ONE_LAG,
+    "output_lags": either(at_least(0), one_of("auto")),
+    "input_lags": either(at_least(0), one_of("auto")),
+    "input_delay": either(at_least(0), each(at_least(0))),
+    "feedthrough": one_of(False, True),
+}
+"""What the parameters of an ARX model must be."""
+
+
+@documented(ClosedFormRegressor)
 @dataclass(kw_only=True, repr=False, eq=False)
-class ARXRegressor(LinearModel, ClosedFormEstimator):
+class ARXRegressor(LinearModel):
     """Autoregression with inputs, by least squares.
 
         y_t = Σ_{i=1}^{p} a_i y_{t-i} + Σ_{j=d}^{d+q} b_j x_{t-j} + b + e_t
@@ -145,6 +180,8 @@ class ARXRegressor(LinearModel, ClosedFormEstimator):
     1
     """
 
+    warmup: int | None = None
+    autoregression: Autoregression | None = None
     output_lags: Any = 2
     input_lags: Any = 2
     input_delay: Any = 0
@@ -155,61 +192,97 @@ class ARXRegressor(LinearModel, ClosedFormEstimator):
     @property
     def order_search_(self) -> pd.DataFrame:
         """Lags tried by ``"auto"``; empty where they were given."""
-        return pd.DataFrame(self.trials_, columns=list(Trial._fields)).astype(dict.fromkeys(Trial._fields[:3], int))
+        return pd.DataFrame(self.trials_, columns=list(LagTrial._fields)).astype(
+            dict.fromkeys(LagTrial._fields[:3], int)
+        )
 
-    def _measured_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Measured:
-        """X = None, or without columns: no inputs at all. The labels of the steps may tell the time between them."""
-        read = self._read_inputs(inputs_beside(X, y), reset=reset, fewest=0)
-        self.dt_, self.time_unit_ = sampling(self.dt, self.time_unit, time_labels(read, y))
-        return super()._measured_rows(read, y, sample_weight, reset)
+    # ---------------------------------------------------------------- the parts
 
-    def _network(self, inputs: int, outputs: int) -> nn.Module:
+    @property
+    def task(self) -> NumberTask:
+        """What the outputs of the network mean."""
+        return SQUARED_ERROR
+
+    @property
+    def alignment(self) -> Alignment:
+        """How outputs stand beside inputs."""
+        return Alignment(warmup=self.warmup or 0, own_past=of_level(self.autoregression))
+
+    def _untrained(self) -> nn.Module:
+        return with_own_past(self._network(), self.alignment.own_past)
+
+    def _network(self) -> nn.Module:
+        """An unsolved cell of the fitted widths."""
+        inputs, outputs = self.n_features_in_, self.n_outputs_
         lags = outputs * self.output_lags_ + inputs * self.input_lags_
         return Offset(Linear(inputs + 1, lags + sum(self.input_delay_), outputs, torch.Generator()))
 
-    def _solve_from(self, data: Measured) -> None:
-        """The lags, then the rest."""
+    # ---------------------------------------------------------------- fitting
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Solve for the coefficients.
+
+        Parameters
+        ----------
+        X : array (time, features) or (series, time, features), list of arrays, DataFrame, or None
+            None, or no features: no inputs.
+        y : array, Series, DataFrame, or list of arrays
+            One target a step; NaN marks a missing one.
+        sample_weight : array, optional
+            What every step, or every sequence, counts.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If parameters or data do not fit; the message says where.
+        """
+        with unchanged_on_error(self):
+            check_parameters(self, ARX_RULES)
+            self.fitted_params_ = self.get_params(deep=False)
+            sequences = read_inputs(self, inputs_beside(X, y), True, self.alignment.missing, fewest=0)
+            self.dt_, self.time_unit_ = sampling(self.dt, self.time_unit, time_labels(sequences, y))
+            data = measured_examples(self, sequences, y, sample_weight, True)
+            keep_scalings(self, weighed_scalings(data, self.alignment.own_past))
+            records = _records(*solving_pairs(self, data), data.weight)
+            self._choose_lags(records)
+            keep_network(self, self._solved(records), data.sequences)
+        return self
+
+    def _choose_lags(self, records: list[DataRecord]) -> None:
+        """The lags, as given or by the criterion."""
         delays = checked_delays(self.input_delay, self.n_features_in_, "input_delay")
         self.input_delay_ = delays if self.feedthrough else tuple(max(delay, 1) for delay in delays)
         p, q = (None if lags == "auto" else [lags] for lags in (self.output_lags, self.input_lags))
-        trials: list[Trial] = []
-        if p is None or q is None:
-            scaled = self.target_scaling_.apply(data.numbers)
-            trials = search(_records(self._solving_rows(data.sequences), scaled, data.weight), p, q, self.input_delay_)
-        best = min(trials, key=lambda trial: trial.aicc, default=Trial(self.output_lags, self.input_lags, 0, 0.0))
-        self.output_lags_, self.input_lags_, self.trials_ = *best[:2], np.array(trials).reshape(-1, len(Trial._fields))
-        super()._solve_from(data)
+        trials: list[LagTrial] = lag_trials(records, p, q, self.input_delay_) if p is None or q is None else []
+        best = min(trials, key=lambda trial: trial.aicc, default=LagTrial(self.output_lags, self.input_lags, 0, 0.0))
+        self.output_lags_, self.input_lags_, self.trials_ = (
+            *best[:2],
+            np.array(trials).reshape(-1, len(LagTrial._fields)),
+        )
 
-    def _solve(self, rows: Rows, targets: Array, weight: Array) -> None:
-        lags = Lags(self.output_lags_, self.input_lags_)
-        regression = Regression.of(_records(rows, targets, weight), lags, self.input_delay_)
+    def _solved(self, records: list[DataRecord]) -> nn.Module:
+        """The cell with its weights, and what is known of their errors."""
+        regression = Regression.of(records, Lags(self.output_lags_, self.input_lags_), self.input_delay_)
         if regression.steps < 2:
             raise ValueError(
                 f"n_samples={regression.steps} steps have all their lags known; at least 2 are needed: give longer "
                 "series, or lower output_lags, input_lags or input_delay."
             )
-        system = arx_system(regression, self.input_delay_)
-        write_system(self.network_, system)
+        system, network = arx_system(regression, self.input_delay_), self._network().double()
+        write_system(network, system)
         own = self.autoregression is not None  # the last outputs are inputs: the errors have no way into the state
         self.noise_gain_, self.noise_covariance_ = None if own else system.noise_gain, system.noise_covariance
         self.estimation_ = system.estimation
-
-    def _rules(self) -> dict[str, Any]:
-        return (
-            super()._rules()
-            | STEP_RULES
-            | {
-                "output_lags": either(at_least(0), one_of("auto")),
-                "input_lags": either(at_least(0), one_of("auto")),
-                "input_delay": either(at_least(0), each(at_least(0))),
-                "feedthrough": one_of(False, True),
-            }
-        )
+        return network
 
 
-def _records(rows: Rows, targets: Array, weight: Array) -> list[Record]:
+def _records(rows: Rows, targets: Array, weight: Array) -> list[DataRecord]:
     """One record a series, in scaled units; outputs that do not count are not known."""
     known = np.where(weight[:, None] > 0, targets, np.nan)
     counts = np.broadcast_to(weight[:, None], known.shape)
     parts = (np.split(part, rows.starts[1:].tolist()) for part in (rows.x.cpu().double().numpy(), known, counts))
-    return [Record.of(*part) for part in zip(*parts, strict=True)]
+    return [DataRecord.of(*part) for part in zip(*parts, strict=True)]

@@ -1,13 +1,15 @@
-"""Estimators whose weights are solved for, not trained: y ≈ Φ θ by least squares."""
+"""Regressors whose weights are solved for, not trained: y ≈ Φ θ by least squares."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.utils import Tags
 from torch import nn
 
 from seqdyn.autoregression import Autoregression
@@ -15,30 +17,30 @@ from seqdyn.codecs import usable
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
 from seqdyn.data.targets import as_weights
-from seqdyn.estimators.parameters import check_parameters
-from seqdyn.estimators.sequence import unchanged_on_error
-from seqdyn.estimators.tasks import NumberEstimator
+from seqdyn.estimators.experiments import Experiments
+from seqdyn.estimators.learning import Scalings, fed_back
+from seqdyn.estimators.numbers import estimate_start, numbers_beside, predict_numbers, score_r2
+from seqdyn.estimators.parameters import Rule, check_parameters, unchanged_on_error
+from seqdyn.estimators.reading import read_inputs
+from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.estimators.tasks import NumberTask
+from seqdyn.estimators.training import Alignment
 from seqdyn.predictor import warmup_steps
-from seqdyn.state import State
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run_network
-from seqdyn.training.heads import Head, Squared
+from seqdyn.typed_bases import RegressorMixin
 
 Array = np.ndarray[Any, Any]
 
-
-class Measured(NamedTuple):
-    """What is solved from: ``sequences``, ``numbers`` (total, outputs), NaN where a target is not known, and what every
-    step counts, ``weight`` (total,)."""
-
-    sequences: Sequences
-    numbers: Array
-    weight: Array
+SQUARED_ERROR = NumberTask("mse", (0.5,))
+"""What a closed form minimises."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class ClosedFormEstimator(NumberEstimator):
+class ClosedFormRegressor(RegressorMixin, SequenceEstimator):
     """A cell whose weights have a closed form, between the same scalings as every estimator.
+
+    A subclass owes :meth:`_network`, an unsolved cell, and :meth:`_solved`.
 
     Parameters
     ----------
@@ -52,6 +54,7 @@ class ClosedFormEstimator(NumberEstimator):
     Attributes
     ----------
     cell_ : Cell
+        The network, in network units.
     state_ : State
         After the last row of the training data; one row a series.
     """
@@ -63,9 +66,34 @@ class ClosedFormEstimator(NumberEstimator):
         """An unsolved cell of these widths."""
         raise NotImplementedError
 
-    def _solve(self, rows: Rows, targets: Array, weight: Array) -> None:
-        """Set the weights of ``network_``: targets (total, outputs) count ``weight`` (total,), 0 where unknown."""
+    def _solved(self, rows: Rows, targets: Array, weight: Array) -> nn.Module:
+        """The cell with its weights: targets (total, outputs) count ``weight`` (total,), 0 where unknown."""
         raise NotImplementedError
+
+    def _scalings(self, data: Experiments) -> Scalings:
+        """Mean and deviation of the inputs, and of the targets that count."""
+        return weighed_scalings(data, self.alignment.own_past)
+
+    def _rules(self) -> Mapping[str, Rule]:
+        """What the parameters of this class must be, beside the common rules."""
+        return {}
+
+    # ---------------------------------------------------------------- the parts
+
+    @property
+    def task(self) -> NumberTask:
+        """What the outputs of the network mean."""
+        return SQUARED_ERROR
+
+    @property
+    def alignment(self) -> Alignment:
+        """How outputs stand beside inputs."""
+        return Alignment(warmup=self.warmup or 0, own_past=of_level(self.autoregression))
+
+    def _untrained(self) -> nn.Module:
+        return with_own_past(self._network(self.n_features_in_, self.n_outputs_), self.alignment.own_past)
+
+    # ---------------------------------------------------------------- fitting
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Solve for the weights.
@@ -88,87 +116,104 @@ class ClosedFormEstimator(NumberEstimator):
             If parameters or data do not fit; the message says where.
         """
         with unchanged_on_error(self):
-            check_parameters(self)
+            check_parameters(self, ONE_LAG | dict(self._rules()))
             self.fitted_params_ = self.get_params(deep=False)
-            data = self._measured_rows(X, y, sample_weight, reset=True)
-            self._fit_scaling(data)
-            self._solve_from(data)
+            data = measured_examples(self, read_inputs(self, X, True, self.alignment.missing), y, sample_weight, True)
+            keep_scalings(self, self._scalings(data))
+            with torch.no_grad():
+                network = self._solved(*solving_pairs(self, data), data.weight)
+            keep_network(self, network, data.sequences)
         return self
 
-    def _measured_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Measured:
-        """Inputs, and targets beside them with what they count; widths are remembered with ``reset``, else checked."""
-        sequences, numbers = self._beside(self._read_inputs(X, reset=reset), y, reset)
-        return Measured(sequences, numbers, self._counted(sequences, numbers, as_weights(sample_weight, sequences)))
+    # ---------------------------------------------------------------- predicting
 
-    def _counted(self, sequences: Sequences, numbers: Array, given: Array | None) -> Array:
-        """What every step counts: nothing in the warm-up, and where the target or a last value is not known."""
-        known: Any = ~(np.isnan(numbers).any(axis=1) | np.isnan(sequences.rows).any(axis=1))
-        warmup = warmup_steps(self._warmup, self._window, sequences.lengths)
-        counts: Array = known * (1.0 if given is None else given)
-        counts = counts * (sequences.steps >= np.repeat(warmup, sequences.lengths))
-        if np.count_nonzero(counts) < 2:
-            raise ValueError(
-                f"Only {np.count_nonzero(counts)} of n_samples={len(counts)} steps have a known target after the "
-                "warm-up; at least 2 are needed."
-            )
-        return counts
+    predict = predict_numbers
+    estimate_state = estimate_start
+    score = score_r2
 
-    def _fit_scaling(self, data: Measured) -> None:
-        """Mean and deviation of the inputs, and of the targets that count."""
-        rows = data.sequences.rows
-        self.input_mean_ = np.nanmean(rows, axis=0)
-        self.input_scaling_ = Scaling.fit(rows)
-        self.target_scaling_ = Scaling.fit(data.numbers[data.weight > 0])
-        self._share_scaling()
-
-    def _solve_from(self, data: Measured) -> None:
-        """Set the network, and the state after the data."""
-        self.network_ = self._unsolved()
-        unknown: Any = np.isnan(data.numbers).any(axis=1)
-        scaled = np.where(unknown[:, None], 0.0, self.target_scaling_.apply(data.numbers))
-        with torch.no_grad():
-            self._solve(self._solving_rows(data.sequences), scaled, data.weight)
-        self.network_ = self._closed(self.network_).eval()
-        self.state_: State = run_network(self.network_, self.predictor_.rows(data.sequences))[1]
-
-    def _head(self) -> Head:
-        return Squared()
-
-    @property
-    def _own_past(self) -> Autoregression | None:
-        own = self.autoregression
-        return own and replace(own, residual=False)
-
-    def _solving_rows(self, sequences: Sequences) -> Rows:
-        """Scaled inputs of the inner cell; last values that are not known repeat the one before."""
-        filled = sequences.rows
-        if self._own_past is not None:
-            series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
-            filled = pd.DataFrame(filled).groupby(series).ffill().fillna(pd.Series(self.input_mean_)).to_numpy()
-        like = torch.zeros(0, dtype=self._precision, device=self._device)
-        x = usable(self.input_scaling_.apply(filled), filled, like)
-        starts, lengths = torch.as_tensor(sequences.starts), torch.as_tensor(sequences.lengths)
-        return Rows(x, x.new_zeros(len(x), 0), None, starts, lengths)
-
-    def _unsolved(self) -> nn.Module:
-        return self._network(self.n_features_in_, self.n_outputs_).to(self._device, self._precision)
-
-    def _closed(self, network: Any) -> nn.Module:
-        """The network with its own past, if it has one."""
-        own = self._own_past
-        return network if own is None else own.wrap(network, 1, (0,), 0).to(self._device, self._precision)
-
-    def _rebuild(self) -> nn.Module:
-        return self._closed(self._unsolved())
-
-    def _rules(self) -> dict[str, Any]:
-        text = "None or a seqdyn.Autoregression of one lag and one step"
-        return super()._rules() | {"autoregression": (_is_plain, text)}
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
 
-def _is_plain(own: Any) -> bool:
+# -------------------------------------------------------------------- what a solution is made of
+
+
+def of_level(own: Autoregression | None) -> Autoregression | None:
+    """Own past as a solved model uses it: a linear model of the change is one of the level."""
+    return own and replace(own, residual=False)
+
+
+def measured_examples(
+    estimator: SequenceEstimator, sequences: Sequences, y: Any, sample_weight: Any, reset: bool
+) -> Experiments:
+    """Inputs, and targets beside them with what they count; widths are remembered with ``reset``, else checked.
+
+    Nothing counts in the warm-up, and where the target or a last value is not known.
+    """
+    targets = estimator.targets_beside(sequences, y)
+    measured = numbers_beside(estimator, targets, y, reset)
+    sequences, alignment = targets.sequences, estimator.alignment
+    known: Any = ~(np.isnan(measured).any(axis=1) | np.isnan(sequences.rows).any(axis=1))
+    warmup = warmup_steps(alignment.warmup, alignment.window, sequences.lengths)
+    given = as_weights(sample_weight, sequences)
+    counts: Array = known * (1.0 if given is None else given)
+    counts = counts * (sequences.steps >= np.repeat(warmup, sequences.lengths))
+    if np.count_nonzero(counts) < 2:
+        raise ValueError(
+            f"Only {np.count_nonzero(counts)} of n_samples={len(counts)} steps have a known target after the "
+            "warm-up; at least 2 are needed."
+        )
+    return Experiments(sequences, measured, counts)
+
+
+def weighed_scalings(data: Experiments, own: Autoregression | None) -> Scalings:
+    """Mean and deviation of the inputs, and of the targets that count."""
+    rows = data.sequences.rows
+    inputs = Scaling.fit(rows)
+    targets = Scaling.fit(data.numbers[data.weight > 0]) if own is None else fed_back(own, inputs)
+    return Scalings(np.nanmean(rows, axis=0), inputs, targets)
+
+
+def keep_scalings(estimator: SequenceEstimator, scalings: Scalings) -> None:
+    """Let these be the units of the estimator's network."""
+    estimator.input_mean_, estimator.input_scaling_, estimator.target_scaling_ = scalings
+
+
+def keep_network(estimator: SequenceEstimator, network: nn.Module, sequences: Sequences) -> None:
+    """Let this be the estimator's network, with its own past around it, and run over the data."""
+    estimator.network_ = with_own_past(network, estimator.alignment.own_past).eval()
+    estimator.state_ = run_network(estimator.network_, estimator.predictor_.rows(sequences))[1]
+
+
+def solving_pairs(estimator: SequenceEstimator, data: Experiments) -> tuple[Rows, Array]:
+    """Scaled inputs of the cell, and scaled targets, 0 where one is not known; unknown last values repeat."""
+    sequences, own = data.sequences, estimator.alignment.own_past
+    filled = sequences.rows
+    if own is not None:
+        series = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
+        filled = pd.DataFrame(filled).groupby(series).ffill().fillna(pd.Series(estimator.input_mean_)).to_numpy()
+    x = usable(estimator.input_scaling_.apply(filled), filled, torch.zeros(0, dtype=torch.float64))
+    starts, lengths = torch.as_tensor(sequences.starts), torch.as_tensor(sequences.lengths)
+    unknown: Any = np.isnan(data.numbers).any(axis=1)
+    scaled = np.where(unknown[:, None], 0.0, estimator.target_scaling_.apply(data.numbers))
+    return Rows(x, x.new_zeros(len(x), 0), None, starts, lengths), scaled
+
+
+def with_own_past(network: Any, own: Autoregression | None) -> nn.Module:
+    """A network with its own past around it, if it has one, in float64."""
+    network = network.to(dtype=torch.float64)
+    return network if own is None else own.wrap(network, 1, (0,), 0).to(dtype=torch.float64)
+
+
+def _has_one_lag(own: Any) -> bool:
     """Whether own past is what a solved model can use: the last value, one step ahead."""
     return own is None or (isinstance(own, Autoregression) and own.lags == own.horizon == 1 and not own.centred)
+
+
+ONE_LAG: dict[str, Rule] = {"autoregression": (_has_one_lag, "None or a seqdyn.Autoregression of one lag and one step")}
+"""What own past a solved model can use."""
 
 
 def least_squares(regressors: Array, targets: Array, weight: Array) -> Array:

@@ -9,17 +9,18 @@ from typing import Any, ClassVar
 import torch
 
 from seqdyn.cells.echo_state import EchoState
-from seqdyn.estimators.closed_form import Measured
+from seqdyn.estimators.documented import documented
 from seqdyn.estimators.parameters import Rule, at_least, either, non_negative, one_of
-from seqdyn.estimators.reservoirs import ReservoirEstimator
+from seqdyn.estimators.reservoirs import ReservoirRegressor
 from seqdyn.generators import generator_of
 
 RADII = (0.2, 0.9)
 """Spectral radii that are tried: a short memory, as where the whole state is seen, and a long one."""
 
 
+@documented()
 @dataclass(kw_only=True, repr=False, eq=False)
-class EchoStateRegressor(ReservoirEstimator):
+class EchoStateRegressor(ReservoirRegressor):
     """An echo state network: h_t = (1 − a) h_{t-1} + a tanh(W_in x_t + W h_{t-1} + b), y_t = V [x_t; h_t; h_t²] + c.
 
     W_in, W and b are random and stay as they are; V and c are solved for by ridge regression.
@@ -38,14 +39,6 @@ class EchoStateRegressor(ReservoirEstimator):
         How many units each unit hears.
     squares : bool
         Show the readout the squares of every second unit, too.
-    ridge, validation_fraction, scale
-        See :class:`~seqdyn.estimators.reservoirs.ReservoirEstimator`, also for what is fed back.
-    warmup : int or None
-        Leading steps of every series that carry no weight and no score, until the start is forgotten. None: a tenth of
-        it, at most 200.
-    autoregression : Autoregression or None
-        The leading columns of X are the last values of the targets, and may be NaN: the model's own predictions then
-        take their place.
     random_state : int, RandomState or None
         Draws W_in, W and b.
 
@@ -53,7 +46,7 @@ class EchoStateRegressor(ReservoirEstimator):
     ----------
     spectral_radius_ : float
     cell_, state_, ridge_, feeds_back_, validation_
-        See :class:`~seqdyn.estimators.reservoirs.ReservoirEstimator`.
+        See :class:`~seqdyn.estimators.reservoirs.ReservoirRegressor`.
 
     Notes
     -----
@@ -107,8 +100,7 @@ class EchoStateRegressor(ReservoirEstimator):
     squares: bool = True
     random_state: Any = None
 
-    def _fit_scaling(self, data: Measured) -> None:
-        super()._fit_scaling(data)
+    def _draw(self) -> None:
         self.seed_ = generator_of(self.random_state).initial_seed()
 
     def _choices(self, inputs: int, rows: int) -> list[dict[str, Any]]:
@@ -128,8 +120,8 @@ class EchoStateRegressor(ReservoirEstimator):
             generator=torch.Generator().manual_seed(self.seed_),
         )
 
-    def _rules(self) -> dict[str, Rule]:
-        return super()._rules() | {
+    def _rules(self) -> Mapping[str, Rule]:
+        return {
             "hidden_size": at_least(1),
             "leak": (lambda value: non_negative()[0](value) and 0 < value <= 1, "a number in (0, 1]"),
             "spectral_radius": either(one_of("auto"), non_negative()),

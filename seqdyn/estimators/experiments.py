@@ -9,6 +9,7 @@ import numpy as np
 
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
+from seqdyn.estimators.learning import check_known
 from seqdyn.identification.records import DataRecord
 
 Array = np.ndarray[Any, Any]
@@ -72,13 +73,3 @@ def scaling_at_rest(values: Array, rows: int) -> Scaling:
     scaling = Scaling.fit(values)
     near = np.abs(scaling.mean) < 4 * scaling.scale / math.sqrt(rows)
     return Scaling(np.where(near, 0.0, scaling.mean), scaling.scale)
-
-
-def check_known(known: Array) -> None:
-    """Raise if a target (total, targets) is NaN everywhere."""
-    missing = np.isnan(known).all(axis=0)
-    if missing.any():
-        raise ValueError(
-            f"Target {int(np.argmax(missing))} has no known value left to learn from: at least one must be known, have "
-            "a weight, and come after the warm-up in the part that is trained on."
-        )

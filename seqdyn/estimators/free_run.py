@@ -23,7 +23,7 @@ from seqdyn.wrapper import Wrapper
 
 Array = np.ndarray[Any, Any]
 
-STARTS, STEPS = 12, 1000
+INITIALISERS, STEPS = 12, 1000
 """How many free runs begin in what is held out, about, and how long they are, at most."""
 
 LONG_STARTS, LONG_STEPS = 4, 5000
@@ -65,7 +65,7 @@ class FreeRuns(NamedTuple):
 
 
 def planned_runs(
-    rows: Rows, targets: Array, weight: Array, cuts: Array, starts: int = STARTS, longest: int = STEPS
+    rows: Rows, targets: Array, weight: Array, cuts: Array, starts: int = INITIALISERS, longest: int = STEPS
 ) -> FreeRuns | None:
     """Free runs in the last part of every series, or None where that is too short.
 

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
 from torch import nn
 
+from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
-from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
-from seqdyn.cells.lstm import LSTM
 from seqdyn.composition import Readout, Residual, Stack
 from seqdyn.encoder import Encoder
-from seqdyn.estimators.gradient import GradientEstimator
 from seqdyn.estimators.linear_start import start_linear, start_recurrence
-from seqdyn.initial_state import Given, as_initial_state
+from seqdyn.initial_state import Given, InitialState
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import Annotator
+from seqdyn.training.heads import Head
 
 CellFactory = Callable[..., Cell]
 
 
-@dataclass(kw_only=True, repr=False, eq=False)
-class Layered(GradientEstimator):
-    """Layers of one kind of cell, and an affine readout on top.
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """Layers of one kind of cell, and an affine readout on top: what a network is made of.
 
     Parameters
     ----------
+    cell : callable or Cell
+        A class (or function) called as ``cell(input_size, hidden_size)`` for every layer, such as ``GRU`` or a user's
+        own; or one built cell, which is copied and used as the only layer.
+    options : mapping of str to value
+        What the class is called with, beside.
     hidden_size : int or tuple of int
         Width of the memory; a tuple gives one a layer.
     num_layers : int
@@ -52,6 +57,8 @@ class Layered(GradientEstimator):
         it gives).
     """
 
+    cell: Any = GRU
+    options: Mapping[str, Any] = field(default_factory=dict)
     hidden_size: Any = 32
     num_layers: int = 1
     residual: bool = False
@@ -60,113 +67,62 @@ class Layered(GradientEstimator):
     skip: bool = False
     linear_start: Any = None
 
-    def _begin(self, rows: Rows) -> None:
-        network = cast(Cell, self.network_)
-        if hasattr(self.linear_start, "get_params"):
-            start_recurrence(network, rows, self.linear_start, self._head())
-        elif self.linear_start is not None:
-            start_linear(network, rows, self.linear_start, self._own_past, self._head())
+    def network(
+        self, inputs: int, outputs: int, strategy: InitialState, per_step: bool, generator: torch.Generator
+    ) -> nn.Module:
+        """An untrained network of these widths.
 
-    def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
-        """One layer: a cell of these widths."""
-        raise NotImplementedError
-
-    def _network(self, inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
+        Parameters
+        ----------
+        inputs, outputs : int
+        strategy : InitialState
+            Where its memory starts.
+        per_step : bool
+            Whether it answers at every step, or at the end of a sequence.
+        generator : torch.Generator
+        """
         if self.bidirectional:
-            return self._encoder(inputs, outputs, generator)
+            return self._encoder(inputs, outputs, strategy, per_step, generator)
         layers = []
         width = inputs
-        for hidden in self._widths():
+        for hidden in self._widths:
             layer = self._layer(width, hidden, generator)
             layers.append(Residual(layer) if self.residual and layer.output_size == width else layer)
             width = layer.output_size
         alone = len(layers) == 1 and not self.dropout
         stack = layers[0] if alone else Stack(layers, self.dropout)
-        return self._start(Readout(stack, outputs, generator=generator, skip=self.skip))
+        return strategy(Readout(stack, outputs, generator=generator, skip=self.skip))
 
-    def _encoder(self, inputs: int, outputs: int, generator: torch.Generator) -> Annotator:
-        if isinstance(as_initial_state(self.initial_state), Given):
+    def start(self, network: nn.Module, rows: Rows, own_past: Autoregression | None, head: Head) -> None:
+        """Begin at a linear model of the rows the network will be trained on, where one is asked for."""
+        if self.linear_start is None:
+            return
+        if hasattr(self.linear_start, "get_params"):
+            start_recurrence(cast(Cell, network), rows, self.linear_start, head)
+        else:
+            start_linear(cast(Cell, network), rows, self.linear_start, own_past, head)
+
+    def _encoder(
+        self, inputs: int, outputs: int, strategy: InitialState, per_step: bool, generator: torch.Generator
+    ) -> Annotator:
+        if isinstance(strategy, Given):
             raise ValueError(
                 "initial_state=State needs a causal model; with bidirectional use 'zero', 'random' or 'learned'."
             )
 
         def layer(width: int, hidden: int) -> Cell:
-            return self._start(self._layer(width, hidden, generator))
+            return strategy(self._layer(width, hidden, generator))
 
-        layers, _ = directed(layer, inputs, self._widths(), self.bidirectional)
-        encoder = Encoder(layers, self.residual, self.dropout, outputs, generator)
-        return Annotator(encoder, self.return_sequences)
-
-    def _widths(self) -> tuple[int, ...]:
-        return widths_of(self.hidden_size, self.num_layers)
-
-
-@dataclass(kw_only=True, repr=False, eq=False)
-class AnyLayers(Layered):
-    """Layers of any cell.
-
-    Parameters
-    ----------
-    cell : callable or Cell
-        A class (or function) called as ``cell(input_size, hidden_size)`` for every layer, such as ``GRU`` or a user's
-        own; or one built cell, which is copied and used as the only layer.
-    """
-
-    cell: Any = GRU
+        layers, _ = directed(layer, inputs, self._widths, self.bidirectional)
+        return Annotator(Encoder(layers, self.residual, self.dropout, outputs, generator), per_step)
 
     def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
-        return layer_of(self.cell, inputs, hidden, generator)
+        """One layer: a cell of these widths."""
+        return layer_of(self.cell, inputs, hidden, generator, self.options)
 
+    @property
     def _widths(self) -> tuple[int, ...]:
         return widths_of(self.hidden_size, self.num_layers, self.cell)
-
-
-@dataclass(kw_only=True, repr=False, eq=False)
-class ElmanLayers(Layered):
-    """Elman layers.
-
-    Parameters
-    ----------
-    activation : {"tanh", "relu", "sigmoid"}
-        σ_h.
-    """
-
-    activation: str = "tanh"
-
-    def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
-        return Elman(inputs, hidden, activation=self.activation, generator=generator)
-
-
-@dataclass(kw_only=True, repr=False, eq=False)
-class LSTMLayers(Layered):
-    """LSTM layers.
-
-    Parameters
-    ----------
-    peepholes : bool
-        Let the gates see the memory c.
-    """
-
-    peepholes: bool = False
-
-    def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
-        return LSTM(inputs, hidden, self.peepholes, generator)
-
-
-@dataclass(kw_only=True, repr=False, eq=False)
-class GRULayers(Layered):
-    """GRU layers.
-
-    Parameters
-    ----------
-    reset_gate : {"after", "before"}
-        Whether the reset acts after or before the recurrent product.
-    """
-
-    reset_gate: str = "after"
-
-    def _layer(self, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
-        return GRU(inputs, hidden, self.reset_gate, generator)
 
 
 def directed(
@@ -206,7 +162,9 @@ def widths_of(hidden_size: Any, num_layers: int, cell: Any = None) -> tuple[int,
     return tuple(hidden_size) if isinstance(hidden_size, tuple | list) else (hidden_size,) * num_layers
 
 
-def layer_of(cell: Any, inputs: int, hidden: int, generator: torch.Generator) -> Cell:
+def layer_of(
+    cell: Any, inputs: int, hidden: int, generator: torch.Generator, options: Mapping[str, Any] = MappingProxyType({})
+) -> Cell:
     """A layer of these widths, of a cell that is given.
 
     Parameters
@@ -216,6 +174,8 @@ def layer_of(cell: Any, inputs: int, hidden: int, generator: torch.Generator) ->
         built cell, which is copied.
     inputs, hidden : int
     generator : torch.Generator
+    options : mapping of str to value
+        What a class is called with, beside.
 
     Raises
     ------
@@ -223,7 +183,7 @@ def layer_of(cell: Any, inputs: int, hidden: int, generator: torch.Generator) ->
         If it is neither, or has other widths.
     """
     if isinstance(cell, Cell):
-        return _checked(copy.deepcopy(cell), inputs)
+        return checked_cell(copy.deepcopy(cell), inputs)
     if not callable(cell):
         raise ValueError(f"cell must be a Cell, or a class called as cell(input_size, hidden_size), got {cell!r}.")
     names = list(inspect.signature(cell).parameters)
@@ -234,10 +194,10 @@ def layer_of(cell: Any, inputs: int, hidden: int, generator: torch.Generator) ->
             f"cell=lambda inputs, hidden: {cell.__name__}(inputs), or a built cell."
         )
     own = {"generator": generator} if "generator" in names else {}
-    return _checked(cell(inputs, hidden, **own), inputs)
+    return checked_cell(cell(inputs, hidden, **options, **own), inputs)
 
 
-def _checked(cell: Cell, inputs: int) -> Cell:
+def checked_cell(cell: Cell, inputs: int) -> Cell:
     """A user's cell, if it takes these inputs."""
     if not isinstance(cell, Cell):
         raise TypeError(f"cell(input_size, hidden_size) must make a seqdyn Cell, got {type(cell).__name__}.")

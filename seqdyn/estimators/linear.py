@@ -15,33 +15,45 @@ from seqdyn.cells.linear import LinearState
 from seqdyn.codecs import tensor
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.data.targets import as_weights
+from seqdyn.data.targets import Targets, as_weights
+from seqdyn.estimators.closed_form import of_level
+from seqdyn.estimators.documented import documented
 from seqdyn.estimators.experiments import Experiments
 from seqdyn.estimators.identification_warnings import warn_of
+from seqdyn.estimators.learning import (
+    Learner,
+    Session,
+    examples_of,
+    fitted_so_far,
+    keep,
+    prepare,
+)
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside, scaled_system, write_system
 from seqdyn.estimators.linear_plan import RULES, Plan
-from seqdyn.estimators.linear_training import LinearTraining, delay_line_scaling, is_filter
-from seqdyn.estimators.parameters import Rule, check_parameters
+from seqdyn.estimators.linear_training import is_filter, linear_learner
+from seqdyn.estimators.numbers import numbers_beside, predict_quantiles
+from seqdyn.estimators.parameters import check_parameters, check_unchanged, unchanged_on_error
+from seqdyn.estimators.reading import read_inputs
 from seqdyn.estimators.sampling import sampling, time_labels
-from seqdyn.estimators.scored import StartOf
-from seqdyn.estimators.sequence import unchanged_on_error
-from seqdyn.estimators.tasks import NUMBER_LOSS, alike, predicted_quantiles
-from seqdyn.estimators.trained import device_of, precision_of
-from seqdyn.estimators.warmup import check_warmup, warmup_of
+from seqdyn.estimators.starts import is_estimate
+from seqdyn.estimators.tasks import NumberTask
+from seqdyn.estimators.training import Alignment, Training, warmup_of
 from seqdyn.identification.estimation import Estimation
 from seqdyn.identification.excitation import Excitation
-from seqdyn.identification.identify import Identification, OrderTrial, Settings, examine, identify, noise_of
+from seqdyn.identification.identify import Identification, OrderTrial, examine, identify, noise_of
 from seqdyn.identification.system import LinearSystem
+from seqdyn.initial_state import Zero, as_initial_state
 from seqdyn.predictor import warmup_steps
 from seqdyn.training.forward import run_network
-from seqdyn.training.heads import Head, regression_head
-from seqdyn.training.loop import HISTORY, NonFiniteError
+from seqdyn.training.loop import HISTORY
+from seqdyn.training.stopping import NonFiniteError
 
 Array = np.ndarray[Any, Any]
 UNIDENTIFIED_ORDER = 4
 """States of ``order="auto"`` where the subspace of the states is not looked for."""
 
 
+@documented(Training, NumberTask)
 @dataclass(kw_only=True, repr=False, eq=False)
 class LinearStateSpaceRegressor(LinearModel):
     """A linear state-space model: [y_t; h_t] = [A B; C D] [x_t; h_{t-1}] + [y_0; h_0], with noise K e_t in h_t.
@@ -89,11 +101,6 @@ class LinearStateSpaceRegressor(LinearModel):
     time_unit : str
         Unit of ``dt``. Empty: the one of ``dt``, or of labels of time the largest of d, h, min and s that a step fills.
     dtype : {"float64", "float32"}
-    **others
-        The training, as of every estimator that is trained by gradient: ``loss`` and ``quantiles``, see
-        :class:`~seqdyn.estimators.tasks.NumberTask`; ``return_sequences`` to ``autoregression``, see
-        :class:`~seqdyn.estimators.gradient.GradientEstimator`; ``optimizer`` to ``checkpoint_every``, see
-        :class:`~seqdyn.estimators.trained.Trained`.
 
     Attributes
     ----------
@@ -165,40 +172,41 @@ class LinearStateSpaceRegressor(LinearModel):
     time_unit: str = ""
     dtype: str = "float64"
 
-    loss: Any = LinearTraining.loss
-    quantiles: Any = LinearTraining.quantiles
-    return_sequences: bool = LinearTraining.return_sequences
-    warmup: int | None = LinearTraining.warmup
-    output_lag: int = LinearTraining.output_lag
-    window: int | None = LinearTraining.window
-    stride: int = LinearTraining.stride
-    bptt_length: int | None = LinearTraining.bptt_length
-    streams: int = LinearTraining.streams
-    omega: float = LinearTraining.omega
-    initialise: Any = LinearTraining.initialise
-    batch_size: int = LinearTraining.batch_size
-    scale: bool = LinearTraining.scale
-    warm_start: bool = LinearTraining.warm_start
-    autoregression: Autoregression | None = LinearTraining.autoregression
+    loss: Any = NumberTask.loss
+    quantiles: Any = NumberTask.quantiles
+    return_sequences: bool = Training.return_sequences
+    warmup: int | None = Training.warmup
+    output_lag: int = Training.output_lag
+    window: int | None = Training.window
+    stride: int = Training.stride
+    bptt_length: int | None = Training.bptt_length
+    streams: int = Training.streams
+    omega: float = Training.omega
+    initialise: Any = Training.initialise
+    batch_size: int = Training.batch_size
+    scale: bool = Training.scale
+    warm_start: bool = Training.warm_start
+    autoregression: Autoregression | None = Training.autoregression
 
-    optimizer: str = LinearTraining.optimizer
-    learning_rate: float = LinearTraining.learning_rate
-    schedule: Any = LinearTraining.schedule
-    weight_decay: float = LinearTraining.weight_decay
-    clip_norm: float | None = LinearTraining.clip_norm
-    clip_quantile: float | None = LinearTraining.clip_quantile
-    weight_average: float = LinearTraining.weight_average
-    max_epochs: int | None = LinearTraining.max_epochs
-    max_steps: int | None = LinearTraining.max_steps
-    max_time: float | None = LinearTraining.max_time
-    early_stopping: bool = LinearTraining.early_stopping
-    n_iter_no_change: int = LinearTraining.n_iter_no_change
-    tol: float = LinearTraining.tol
-    device: Any = LinearTraining.device
-    random_state: Any = LinearTraining.random_state
-    verbose: int | bool = LinearTraining.verbose
-    checkpoint: Any = LinearTraining.checkpoint
-    checkpoint_every: float = LinearTraining.checkpoint_every
+    optimizer: str = Training.optimizer
+    learning_rate: float = Training.learning_rate
+    schedule: Any = Training.schedule
+    weight_decay: float = Training.weight_decay
+    clip_norm: float | None = Training.clip_norm
+    clip_quantile: float | None = Training.clip_quantile
+    weight_average: float = Training.weight_average
+    max_epochs: int | None = Training.max_epochs
+    max_steps: int | None = Training.max_steps
+    max_time: float | None = Training.max_time
+    early_stopping: bool = Training.early_stopping
+    n_iter_no_change: int = Training.n_iter_no_change
+    tol: float = Training.tol
+    device: Any = Training.device
+    random_state: Any = Training.random_state
+    verbose: int | bool = Training.verbose
+    callback: Any = Training.callback
+    checkpoint: Any = Training.checkpoint
+    checkpoint_every: float = Training.checkpoint_every
 
     # ---------------------------------------------------------------- systems that are known
 
@@ -249,9 +257,10 @@ class LinearStateSpaceRegressor(LinearModel):
         -------
         Excitation
         """
-        check_parameters(self)
+        check_parameters(self, RULES)
         probe = type(self)(**self.get_params(deep=False))
-        data = probe._experiments(probe._read(X, y, fresh=True), y, None, fresh=True)
+        sequences = probe._read(X, y, fresh=True)
+        data = probe._experiments(probe.targets_beside(sequences, y, self.return_sequences), y, None, fresh=True)
         records = data.records(Scaling.fit(data.sequences.rows), Scaling.fit(data.known))
         return examine(records, self._plan.settings)
 
@@ -302,13 +311,14 @@ class LinearStateSpaceRegressor(LinearModel):
     def _learn(self, X: Any, y: Any, sample_weight: Any, fresh: bool, whole: bool) -> Self:
         """Identify, where nothing is fitted yet; then train, where identification is not all."""
         with unchanged_on_error(self, but=NonFiniteError):
-            check_parameters(self)
+            check_parameters(self, RULES)
             if fresh:
                 self._begin_anew()
             else:
-                self._check_unchanged()
+                check_unchanged(self, self.task.alike)
             sequences = self._read(X, y, fresh)
-            data = self._experiments(sequences, y, sample_weight, fresh)
+            targets = self.targets_beside(sequences, y, self.return_sequences)
+            data = self._experiments(targets, y, sample_weight, fresh)
             if fresh:
                 self.dt_, self.time_unit_ = sampling(self.dt, self.time_unit, time_labels(sequences, y))
             identifies = fresh and self._plan.identifies
@@ -317,8 +327,9 @@ class LinearStateSpaceRegressor(LinearModel):
             if identifies and not self._plan.trains:
                 self._conclude(data)
             else:
-                training = self._training(self._plan.settings if identifies else None)
-                self._train(training, data, whole, (sequences, y, sample_weight))
+                examples = examples_of(self, sequences, targets, y, sample_weight)
+                before = None if fresh and not identifies else fitted_so_far(self)._replace(found_here=identifies)
+                self._train(prepare(self._learner, examples, before, whole), data)
         return self
 
     @property
@@ -328,13 +339,13 @@ class LinearStateSpaceRegressor(LinearModel):
 
     @property
     def _plan(self) -> Plan:
-        return Plan.of(vars(self), self._heads)
+        return Plan.of(vars(self), self.task.head.outputs)
 
     # ---------------------------------------------------------------- identifying
 
     def _begin_anew(self) -> None:
         """Forget the network of an earlier fit, and say what it is not known by."""
-        for name in ("network_", "_memory"):
+        for name in ("network_", "resume_"):
             self.__dict__.pop(name, None)
         self.fitted_params_ = self.get_params(deep=False)
         self.order_ = int(self.order) if isinstance(self.order, Integral) else UNIDENTIFIED_ORDER
@@ -353,13 +364,13 @@ class LinearStateSpaceRegressor(LinearModel):
         self.history_, self.n_iter_ = pd.DataFrame({name: np.zeros(0) for name in HISTORY}), 0
 
     def _read(self, X: Any, y: Any, fresh: bool) -> Sequences:
-        return self._read_inputs(inputs_beside(X, y), fresh, fewest=0)
+        return read_inputs(self, inputs_beside(X, y), fresh, self.alignment.missing, fewest=0)
 
-    def _experiments(self, sequences: Sequences, y: Any, sample_weight: Any, fresh: bool) -> Experiments:
+    def _experiments(self, targets: Targets, y: Any, sample_weight: Any, fresh: bool) -> Experiments:
         """What is learnt from: targets in the warm-up are not looked at."""
-        sequences, numbers = self._beside(sequences, y, fresh)
+        sequences, numbers = targets.sequences, numbers_beside(self, targets, y, fresh)
         given = as_weights(sample_weight, sequences)
-        warmup = warmup_steps(self._warmup, self._window, sequences.lengths)
+        warmup = warmup_steps(self.alignment.warmup, self.alignment.window, sequences.lengths)
         heard = sequences.steps >= np.repeat(warmup, sequences.lengths)
         return Experiments(sequences, numbers, heard * (np.ones(len(numbers)) if given is None else given))
 
@@ -388,7 +399,7 @@ class LinearStateSpaceRegressor(LinearModel):
     def _adopt(self, system: LinearSystem) -> None:
         """Make the network this system, in network units."""
         self.order_ = system.order
-        self.network_ = self._training().untrained()
+        self.network_ = self._untrained()
         write_system(self.network_, system)
         self.noise_gain_, self.noise_covariance_ = system.noise_gain, system.noise_covariance
         self.estimation_ = system.estimation
@@ -400,29 +411,32 @@ class LinearStateSpaceRegressor(LinearModel):
         start = self.starts_ if self._plan.estimates_starts else None
         self.state_ = run_network(self.network_, predictor.rows(data.sequences), start)[1]
         self.forgetting_time_ = self.system_.forgetting_time()
-        check_warmup(predictor, data.sequences, self.forgetting_time_)
+        predictor.check_warmup(data.sequences, self.forgetting_time_)
 
     # ---------------------------------------------------------------- training
 
-    def _training(self, beginning: Settings | None = None) -> LinearTraining:
+    @property
+    def _learner(self) -> Learner:
         """What trains the network, from where it is."""
-        given = self.get_params(deep=False)
-        own = {"order": self.order_, "initial_state": self._plan.strategy, "autoregression": self._own_past}
-        fitted = {name: value for name, value in vars(self).items() if name not in given}
-        return LinearTraining.of(given | own | {"beginning": beginning}, fitted)
+        plan, given = self._plan, self.get_params(deep=False)
+        own = {"initial_state": plan.strategy, "autoregression": self.alignment.own_past}
+        return linear_learner(type(self).__name__, Training.of(given | own), self.task, given | {"order": self.order_})
 
-    def _train(self, training: LinearTraining, data: Experiments, whole: bool, given: tuple[Any, Any, Any]) -> None:
+    def _untrained(self) -> torch.nn.Module:
+        return self._learner.network(self.n_features_in_, self.n_outputs_, self.task.head, torch.Generator())
+
+    def _train(self, session: Session, data: Experiments) -> None:
         """Train the network, and take over what was learnt, also where a loss that is not finite ends it."""
         try:
-            (training.fit if whole else training.partial_fit)(*given)
+            session.run()
         except NonFiniteError:
-            self._take_over(training, data)
+            self._take_over(session, data)
             raise
-        self._take_over(training, data)
+        self._take_over(session, data)
 
-    def _take_over(self, training: LinearTraining, data: Experiments) -> None:
+    def _take_over(self, session: Session, data: Experiments) -> None:
         """The network that was trained, with its noise as the data show it."""
-        self.__dict__.update(training.learnt())
+        keep(self, session)
         self.method_ += "" if self.method_.endswith("training") else "+training"
         self.starts_, self.estimation_ = self.cell_.initial_state(len(data.sequences.lengths)), None
         if self._plan.identifiable:
@@ -432,69 +446,25 @@ class LinearStateSpaceRegressor(LinearModel):
             if after.noise_gain is not None or not is_filter(before):
                 self.noise_gain_, self.noise_covariance_ = after.noise_gain, after.noise_covariance
 
-    def _rebuild(self) -> torch.nn.Module:
-        return self._training().untrained()
-
     # ---------------------------------------------------------------- predicting
 
-    def predict_quantiles(self, X: Any) -> Any:
-        """The quantiles at every step, which never cross; for the losses ``"quantile"`` and ``"gaussian"``.
-
-        Parameters
-        ----------
-        X : array, list of arrays, or DataFrame
-            As in ``predict``.
-
-        Returns
-        -------
-        array
-            Shaped as the prediction, with a last axis of the quantiles.
-        """
-        return predicted_quantiles(self, X)
-
-    def _start_of(self, start: Any) -> StartOf:
-        plan = self._plan
-        return super()._start_of("estimate" if start is None and plan.estimates_starts and plan.identifiable else start)
-
-    # ---------------------------------------------------------------- parameters
-
-    def _rules(self) -> dict[str, Rule]:
-        return super()._rules() | RULES | {"loss": NUMBER_LOSS}
+    predict_quantiles = predict_quantiles
 
     @property
-    def _heads(self) -> int:
-        return self._head().outputs
+    def _scored_start(self) -> Any:
+        return "estimate" if self._plan.estimates_starts and self._plan.identifiable else None
 
-    def _alike(self, fitted: Any, now: Any) -> bool:
-        return alike(fitted, now, self.quantiles)
-
-    def _head(self) -> Head:
-        return regression_head(self.loss, self.quantiles)
+    # ---------------------------------------------------------------- the parts
 
     @property
-    def _precision(self) -> torch.dtype:
-        return precision_of(self.dtype)
+    def task(self) -> NumberTask:
+        """What the outputs of the network mean."""
+        return NumberTask(self.loss, self.quantiles)
 
     @property
-    def _device(self) -> torch.device:
-        return device_of(self.device)
-
-    @property
-    def _warmup(self) -> int | None:
-        return warmup_of(self._plan.strategy, self.warmup)
-
-    @property
-    def _window(self) -> int | None:
-        return self.window
-
-    @property
-    def _own_past(self) -> Autoregression | None:
-        """A feedthrough reads the last value itself: a linear model of the change is one of the level."""
-        own = self.autoregression
-        return replace(own, residual=False) if own is not None and self.feedthrough else own
-
-    @property
-    def _cell_inputs(self) -> Scaling:
-        """Of X, or of its delay line, where lags relative to the last value have no mean."""
-        own = self._own_past
-        return self.input_scaling_ if own is None else delay_line_scaling(own, self.input_scaling_)
+    def alignment(self) -> Alignment:
+        """How outputs stand beside inputs; a feedthrough reads the last value itself, as of_level says."""
+        own = of_level(self.autoregression) if self.feedthrough else self.autoregression
+        strategy = Zero() if is_estimate(self.initial_state) else as_initial_state(self.initial_state)
+        warmup = warmup_of(strategy, self.warmup)
+        return Alignment(self.return_sequences, self.output_lag, warmup, self.window, own)

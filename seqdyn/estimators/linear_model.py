@@ -10,22 +10,26 @@ import pandas as pd
 import torch
 import xarray
 from scipy.signal import dlti
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from seqdyn.autoregression import Autoregression
 from seqdyn.cells.linear import Linear
 from seqdyn.codecs import tensor
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
+from seqdyn.estimators.numbers import best_start, counted, measured, r2, run_from
 from seqdyn.estimators.parameters import at_least
 from seqdyn.estimators.residual_tests import errors_of, residual_tests
-from seqdyn.estimators.starts import is_estimate
-from seqdyn.estimators.tasks import NumberEstimator, counted
+from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.estimators.starts import estimated, given_state, is_estimate
 from seqdyn.identification.identify import least_squares_starts
 from seqdyn.identification.kalman import filtered, prediction_deviation, predictions_ahead
 from seqdyn.identification.records import DataRecord
 from seqdyn.identification.system import BlockForm, ControlForm, LinearSystem
 from seqdyn.state import State, flatten, unflatten
+from seqdyn.typed_bases import RegressorMixin
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +38,7 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class LinearModel(NumberEstimator):
+class LinearModel(RegressorMixin, SequenceEstimator):
     """A regressor whose network is a :class:`~seqdyn.cells.linear.Linear` cell with offsets.
 
     Attributes
@@ -70,8 +74,9 @@ class LinearModel(NumberEstimator):
             time_unit=known.get("time_unit_", ""),
             estimation=known.get("estimation_"),
         )
-        inputs, targets = self._cell_inputs, self.target_scaling_
-        outputs = (np.repeat(part, self._heads) for part in (targets.mean, targets.scale))
+        own, targets = self.alignment.own_past, self.target_scaling_
+        inputs = self.input_scaling_ if own is None else delay_line_scaling(own, self.input_scaling_)
+        outputs = (np.repeat(part, self.task.head.outputs) for part in (targets.mean, targets.scale))
         system = scaled.in_units(inputs.mean, inputs.scale, *outputs)
         names, labels = self._names(system.inputs), getattr(self, "target_names_", None) or ()
         return system.with_names(names, labels if len(labels) == system.outputs else ())
@@ -156,15 +161,6 @@ class LinearModel(NumberEstimator):
         """One screen of text on the system, see :meth:`LinearSystem.summary`."""
         return self.system_.summary()
 
-    @property
-    def _heads(self) -> int:
-        return 1
-
-    @property
-    def _cell_inputs(self) -> Scaling:
-        """The scaling of every input of the linear cell."""
-        return self.input_scaling_
-
     # ---------------------------------------------------------------- predicting
 
     def predict(
@@ -217,15 +213,15 @@ class LinearModel(NumberEstimator):
         if steps_ahead is None and not return_std:
             y = y if is_estimate(initial_state) or vars(self).get("n_features_in_") else None
             if y is None or is_estimate(initial_state):
-                return super().predict(X, y=y, initial_state=initial_state, return_state=return_state)
+                return run_from(self, X, y, initial_state, return_state, self._best_start)
         sequences = self.read(X)
         k, system = _checked_ahead(y, steps_ahead), self._noisy_system()
-        sequences, numbers = self._measured(sequences, y)
+        sequences, numbers = measured(self, sequences, y)
         records = _records(sequences, numbers, self._starts(initial_state, sequences, numbers))
         found = [np.concatenate([predictions_ahead(system, *record, k) for record in records])]
         if return_std:
             found.append(np.concatenate([prediction_deviation(system, record.y, k) for record in records]))
-        answer = [self._container(values, sequences) for values in found]
+        answer = [self.labelled(values, sequences) for values in found]
         if return_state:
             answer.append(self._as_state(np.array([filtered(system, *record)[-1] for record in records])))
         return answer[0] if len(answer) == 1 else tuple(answer)
@@ -234,15 +230,20 @@ class LinearModel(NumberEstimator):
         """h_{-1} of every record, (series, order)."""
         series = len(sequences.lengths)
         if is_estimate(start):
-            state = self._estimated(sequences, numbers)[0]
+            state = estimated(self.predictor_, sequences, numbers, self._best_start)[0]
         else:
-            given = self._given(start, sequences)
+            given = given_state(self.predictor_, start, series)
             state = self.cell_.initial_state(series) if given is None else self.predictor_.as_state(given, series)
         return self._flat(state)
 
+    @property
+    def _scored_start(self) -> Any:
+        """Where the records of a score start, unless something else is said; None: the strategy."""
+        return None
+
     def _noisy_system(self) -> LinearSystem:
         """The system, if k-step predictions can be made with it."""
-        if self._own_past is not None:
+        if self.alignment.own_past is not None:
             raise ValueError(
                 "steps_ahead needs inputs and outputs apart, but with autoregression the outputs' last values are "
                 "inputs: give them in X, NaN where they are not known."
@@ -285,11 +286,11 @@ class LinearModel(NumberEstimator):
             For ``predict(X, initial_state=…)`` over the same record from its beginning; the shortest where several do
             as well.
         """
-        return super().estimate_state(inputs_beside(X, y), y)
+        return self._best_start(*measured(self, inputs_beside(X, y), y))
 
     def _best_start(self, sequences: Sequences, numbers: Array) -> State:
-        if self._own_past is not None or self._heads > 1:
-            return super()._best_start(sequences, numbers)
+        if self.alignment.own_past is not None or self.task.head.outputs > 1:
+            return best_start(self.predictor_, sequences, numbers)
         weight = 1.0 / self.target_scaling_.scale**2
         records = [
             DataRecord.of(sequences.rows[first : first + length], numbers[first : first + length], weight)
@@ -330,11 +331,12 @@ class LinearModel(NumberEstimator):
         """
         check_is_fitted(self)
         system, X = self.system_, inputs_beside(X, y)
+        start = self._scored_start if initial_state is None else initial_state
         if steps_ahead is None and not (self.n_features_in_ or system.noise_gain is None):
             steps_ahead = 1
         if steps_ahead is None:
-            return super().score(X, y, sample_weight, initial_state)
-        self._check_per_step()
+            return r2(self, X, y, sample_weight, start, self._best_start)
+        self.alignment.check_per_step()
         k, system = _checked_ahead(y, steps_ahead), self._noisy_system()
 
         def ahead(sequences: Sequences, table: Array, weight: Array, start: State | None) -> Array:
@@ -342,7 +344,12 @@ class LinearModel(NumberEstimator):
             records = _records(sequences, numbers, self._starts(start, sequences, numbers))
             return np.concatenate([predictions_ahead(system, *record, k) for record in records])
 
-        return self._r2(X, y, sample_weight, initial_state, ahead)
+        return r2(self, X, y, sample_weight, start, self._best_start, ahead)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     # ---------------------------------------------------------------- checking
 
@@ -377,10 +384,10 @@ class LinearModel(NumberEstimator):
         >>> model.residual_tests(x, y)["verdict"].tolist()
         ['nothing left', 'nothing left', 'nothing left', 'nothing left']
         """
-        if self._heads > 1:
+        if self.task.head.outputs > 1:
             raise ValueError(f"loss={getattr(self, 'loss', None)!r} has several outputs a target: fit with loss='mse'.")
         X = inputs_beside(X, y)
-        sequences, numbers = self._measured(X, y)
+        sequences, numbers = measured(self, X, y)
         system, labels = self.system_, self.block_matrix_
         records = _records(sequences, numbers, self._flat(self._best_start(sequences, numbers)))
         names = list(labels["to"].values[: system.outputs]), list(labels["from"].values[: system.inputs])
@@ -410,6 +417,14 @@ def _checked_ahead(y: Any, steps_ahead: Any) -> int:
             f"standard deviation, need both, the measured outputs and steps_ahead, {text}; the free run needs neither."
         )
     return int(steps_ahead)
+
+
+def delay_line_scaling(own: Autoregression, scaling: Scaling) -> Scaling:
+    """The scaling of a delay line of the leading inputs, and of the other inputs."""
+    first, rest, lags = slice(own.targets), slice(own.targets, None), own.lags - own.centred
+    mean = np.tile(scaling.mean[first], lags) * (not own.centred)
+    scale = np.tile(scaling.scale[first], lags)
+    return Scaling(np.r_[mean, scaling.mean[rest]], np.r_[scale, scaling.scale[rest]])
 
 
 def linear_of(network: nn.Module) -> Linear:

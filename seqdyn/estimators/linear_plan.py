@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seqdyn.estimators.parameters import Rule, accepted, at_least, each, either, one_of, optional
+from seqdyn.estimators.parameters import NUMBER_LOSS, Rule, accepted, at_least, each, either, one_of, optional
 from seqdyn.estimators.sampling import STEP_RULES
 from seqdyn.estimators.starts import is_estimate
 from seqdyn.identification.delay import check_shorter, checked_delays
@@ -16,6 +16,7 @@ from seqdyn.initial_state import NAMED, InitialState, Warmup, Zero, as_initial_s
 
 METHODS = ("subspace+gradient", "subspace", "gradient")
 RULES: dict[str, Rule] = STEP_RULES | {
+    "loss": NUMBER_LOSS,
     "order": either(at_least(1), one_of("auto")),
     "method": one_of(*METHODS),
     "weighting": one_of(*WEIGHTINGS),
@@ -40,7 +41,7 @@ class Plan:
     ----------
     settings : Settings
         Of the identification.
-    strategy : Strategy
+    strategy : InitialState
         Where a run starts.
     estimates_starts : bool
         Whether the start of every record is found with the model.

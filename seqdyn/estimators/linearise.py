@@ -10,8 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from seqdyn.cell import Cell
+from seqdyn.estimators.numbers import is_sequence_regressor
 from seqdyn.estimators.sequence import SequenceEstimator
-from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.identification.linearisation import linearised_along, linearised_at
 from seqdyn.identification.system import LinearSystem
 from seqdyn.predictor import Predictor
@@ -118,7 +118,7 @@ def _predictor(model: Any) -> Predictor:
     if not isinstance(model, SequenceEstimator):
         raise TypeError(f"linearise takes a fitted regressor of this library or a Cell, got {type(model).__name__}.")
     predictor = model.predictor_
-    if not isinstance(model, NumberEstimator):
+    if not is_sequence_regressor(model):
         raise TypeError(
             f"{type(model).__name__} does not predict numbers. The scores of its classes can be linearised, in the "
             "units of the network: linearise(model.cell_)."

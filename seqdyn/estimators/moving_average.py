@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
 from seqdyn.composition import Readout
-from seqdyn.estimators.closed_form import ClosedFormEstimator, least_squares
+from seqdyn.estimators.closed_form import ClosedFormRegressor, least_squares
+from seqdyn.estimators.documented import documented
 from seqdyn.estimators.parameters import Rule, at_least
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run_network
@@ -21,8 +23,9 @@ from seqdyn.training.forward import run_network
 Array = np.ndarray[Any, Any]
 
 
+@documented()
 @dataclass(kw_only=True, repr=False, eq=False)
-class MovingAverageRegressor(ClosedFormEstimator):
+class MovingAverageRegressor(ClosedFormRegressor):
     """The stateless moving average: y_t = Σ_i c_i Σ_{k<K} w_{ik} x_{t-k,i} + b.
 
     Parameters
@@ -38,7 +41,7 @@ class MovingAverageRegressor(ClosedFormEstimator):
     Attributes
     ----------
     cell_, state_
-        See :class:`~seqdyn.estimators.closed_form.ClosedFormEstimator`.
+        See :class:`~seqdyn.estimators.closed_form.ClosedFormRegressor`.
 
     Examples
     --------
@@ -53,44 +56,32 @@ class MovingAverageRegressor(ClosedFormEstimator):
     window: int = 5
     weights: str = "uniform"
 
-    def _rules(self) -> dict[str, Rule]:
-        """A window is needed here."""
-        return {"window": at_least(1)}
+    def _rules(self) -> Mapping[str, Rule]:
+        return {"window": at_least(1)}  # needed here
 
     def _network(self, inputs: int, outputs: int) -> nn.Module:
         generator = torch.Generator()
         return Readout(MovingAverage(inputs, self.window, self.weights), outputs, generator=generator)
 
-    def _solve(self, rows: Rows, targets: Array, weight: Array) -> None:
-        _read_out(self.network_, rows, targets, weight)
+    def _solved(self, rows: Rows, targets: Array, weight: Array) -> nn.Module:
+        network = self._network(self.n_features_in_, self.n_outputs_).double()
+        _read_out(network, rows, targets, weight)
         if self.weights == "learned":
             lags = _lagged(rows, self.window)
             for _ in range(1 if targets.shape[1] == 1 else 20):
-                self._solve_window(lags, targets, weight)
-                _read_out(self.network_, rows, targets, weight)
+                _solve_window(network, lags, targets, weight)
+                _read_out(network, rows, targets, weight)
+        return network
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.regressor_tags.poor_score = self.weights == "uniform" and self.window > 1  # it blurs what is no series
         return tags
 
-    def _solve_window(self, lags: Array, targets: Array, weight: Array) -> None:
-        """w and b for the readout c as it is."""
-        network: Any = self.network_
-        readout = network.affine
-        gain = readout.weight.numpy()  # (outputs, inputs)
-        gain = np.where(np.abs(gain).max(axis=0) > 0, gain, 1.0)
-        steps, window, inputs = lags.shape
-        outputs = len(gain)
-        regressors = np.einsum("oi,tki->otki", gain, lags).reshape(outputs * steps, window * inputs)
-        offsets = np.kron(np.eye(outputs), np.ones((steps, 1)))
-        wanted = targets.T.reshape(-1, 1)
-        solution = least_squares(np.column_stack([regressors, offsets]), wanted, np.tile(weight, outputs))[:, 0]
-        network.cell.weight.copy_(torch.as_tensor(solution[: window * inputs].reshape(window, inputs).T))
 
-
+@documented()
 @dataclass(kw_only=True, repr=False, eq=False)
-class ExponentialMovingAverageRegressor(ClosedFormEstimator):
+class ExponentialMovingAverageRegressor(ClosedFormRegressor):
     """The stateful moving average with a readout: h_t = γ h_{t-1} + (1 − γ) x_t, y_t = c · h_t + b.
 
     Parameters
@@ -105,7 +96,7 @@ class ExponentialMovingAverageRegressor(ClosedFormEstimator):
     gamma_ : float
         γ.
     cell_, state_
-        See :class:`~seqdyn.estimators.closed_form.ClosedFormEstimator`.
+        See :class:`~seqdyn.estimators.closed_form.ClosedFormRegressor`.
 
     Examples
     --------
@@ -121,31 +112,48 @@ class ExponentialMovingAverageRegressor(ClosedFormEstimator):
     gamma: float | None = None
 
     def _network(self, inputs: int, outputs: int) -> nn.Module:
-        average = ExponentialMovingAverage(inputs, getattr(self, "gamma_", 0.5))
-        return Readout(average, outputs, generator=torch.Generator())
+        return _exponential(inputs, outputs, self.gamma_)
 
-    def _solve(self, rows: Rows, targets: Array, weight: Array) -> None:
-        self.gamma_ = self._best(rows, targets, weight) if self.gamma is None else float(self.gamma)
-        self._error(self.gamma_, rows, targets, weight)
+    def _solved(self, rows: Rows, targets: Array, weight: Array) -> nn.Module:
+        self.gamma_ = _best_gamma(rows, targets, weight) if self.gamma is None else float(self.gamma)
+        network = self._network(self.n_features_in_, self.n_outputs_).double()
+        _read_out(network, rows, targets, weight)
+        return network
 
-    def _best(self, rows: Rows, targets: Array, weight: Array) -> float:
-        """γ by a search over the time constant −1/ln γ on a logarithmic scale, refined around the best."""
 
-        def error(log_time: float) -> float:
-            return self._error(float(np.exp(-np.exp(-log_time))), rows, targets, weight)
+def _exponential(inputs: int, outputs: int, gamma: float) -> Readout:
+    """An exponential moving average of every feature, read out."""
+    return Readout(ExponentialMovingAverage(inputs, gamma), outputs, generator=torch.Generator())
 
-        longest = np.log(max(10.0, float(rows.lengths.max())))
-        grid = np.linspace(-2.0, longest, 30)
-        best = int(np.argmin([error(point) for point in grid]))
-        near = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
-        found = minimize_scalar(error, bounds=near, method="bounded", options={"xatol": 1e-6})
-        return float(np.exp(-np.exp(-found.x)))
 
-    def _error(self, gamma: float, rows: Rows, targets: Array, weight: Array) -> float:
-        """The squared error at this γ, with the readout solved for; leaves both in the network."""
-        self.gamma_ = gamma
-        self.network_ = self._unsolved()
-        return _read_out(self.network_, rows, targets, weight)
+def _best_gamma(rows: Rows, targets: Array, weight: Array) -> float:
+    """γ by a search over the time constant −1/ln γ on a logarithmic scale, refined around the best."""
+    widths = rows.x.shape[1], targets.shape[1]
+
+    def error(log_time: float) -> float:
+        network = _exponential(*widths, float(np.exp(-np.exp(-log_time)))).double()
+        return _read_out(network, rows, targets, weight)
+
+    longest = np.log(max(10.0, float(rows.lengths.max())))
+    grid = np.linspace(-2.0, longest, 30)
+    best = int(np.argmin([error(point) for point in grid]))
+    near = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
+    found = minimize_scalar(error, bounds=near, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(-np.exp(-found.x)))
+
+
+def _solve_window(network: Any, lags: Array, targets: Array, weight: Array) -> None:
+    """w and b for the readout c as it is."""
+    readout = network.affine
+    gain = readout.weight.numpy()  # (outputs, inputs)
+    gain = np.where(np.abs(gain).max(axis=0) > 0, gain, 1.0)
+    steps, window, inputs = lags.shape
+    outputs = len(gain)
+    regressors = np.einsum("oi,tki->otki", gain, lags).reshape(outputs * steps, window * inputs)
+    offsets = np.kron(np.eye(outputs), np.ones((steps, 1)))
+    wanted = targets.T.reshape(-1, 1)
+    solution = least_squares(np.column_stack([regressors, offsets]), wanted, np.tile(weight, outputs))[:, 0]
+    network.cell.weight.copy_(torch.as_tensor(solution[: window * inputs].reshape(window, inputs).T))
 
 
 def _read_out(network: Any, rows: Rows, targets: Array, weight: Array) -> float:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from seqdyn.cells.delay_polynomial import DelayPolynomial, count_monomials
+from seqdyn.estimators.documented import documented
 from seqdyn.estimators.parameters import Rule, at_least, either, one_of
-from seqdyn.estimators.reservoirs import ReservoirEstimator
+from seqdyn.estimators.reservoirs import ReservoirRegressor
 
 LINES = ((1, 1), (2, 1), (4, 2), (8, 3))
 """Delays and strides that are tried: from the present alone to 21 steps back."""
@@ -17,8 +18,9 @@ HIGHEST = 8
 """The highest degree that is tried."""
 
 
+@documented()
 @dataclass(kw_only=True, repr=False, eq=False)
-class NextGenerationReservoirRegressor(ReservoirEstimator):
+class NextGenerationReservoirRegressor(ReservoirRegressor):
     """A polynomial of delayed inputs: y_t = V φ_t + c, φ_t all products of 1 to q entries of (x_t, x_{t−s}, …).
 
     Also known as nonlinear vector autoregression (NVAR). V and c are solved for by ridge regression.
@@ -33,19 +35,12 @@ class NextGenerationReservoirRegressor(ReservoirEstimator):
         q. ``"auto"`` tries the highest that ``max_features`` allows, at most 8, and the one below.
     max_features : int, at least 1
         How many products there may be where the degree is chosen; at most a third of the rows, too.
-    ridge, validation_fraction, scale
-        See :class:`~seqdyn.estimators.reservoirs.ReservoirEstimator`, also for what is fed back.
-    warmup : int or None
-        Leading steps of every series that carry no weight and no score. None: a tenth of it, at most 200.
-    autoregression : Autoregression or None
-        The leading columns of X are the last values of the targets, and may be NaN: the model's own predictions then
-        take their place.
 
     Attributes
     ----------
     delays_, stride_, degree_ : int
     cell_, state_, ridge_, feeds_back_, validation_
-        See :class:`~seqdyn.estimators.reservoirs.ReservoirEstimator`.
+        See :class:`~seqdyn.estimators.reservoirs.ReservoirRegressor`.
 
     Notes
     -----
@@ -105,6 +100,6 @@ class NextGenerationReservoirRegressor(ReservoirEstimator):
     def _reservoir(self, inputs: int, settings: Mapping[str, Any]) -> DelayPolynomial:
         return DelayPolynomial(inputs, delays=settings["delays"], stride=settings["stride"], degree=settings["degree"])
 
-    def _rules(self) -> dict[str, Rule]:
+    def _rules(self) -> Mapping[str, Rule]:
         auto = either(one_of("auto"), at_least(1))
-        return super()._rules() | {"delays": auto, "stride": auto, "degree": auto, "max_features": at_least(1)}
+        return {"delays": auto, "stride": auto, "degree": auto, "max_features": at_least(1)}

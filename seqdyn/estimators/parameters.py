@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Real
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,10 @@ from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.checks import is_int, is_one_of
 from seqdyn.initial_state import NAMED, Warmup, Zero, as_initial_state
-from seqdyn.training.heads import check_quantiles
+from seqdyn.training.heads import POINTWISE, check_quantiles
 from seqdyn.training.initialisation import INITIALISERS, as_initialiser
 from seqdyn.training.optimisation import OPTIMIZERS, SCHEDULE_SHAPES, as_schedule
+from seqdyn.training.stopping import copied
 
 Rule = tuple[Callable[[Any], bool], str]
 
@@ -123,7 +126,11 @@ def _is_linear_model(value: Any) -> bool:
     return hasattr(value, "get_params") and hasattr(type(value), "system_")
 
 
+NUMBER_LOSS: Rule = loss_of(*POINTWISE, "quantile", "gaussian")
+"""The losses of numbers."""
+
 RULES: dict[str, Rule] = {
+    "callback": optional((callable, "a callable of a Progress")),
     "hidden_size": widths(),
     "num_layers": at_least(1),
     "residual": one_of(False, True),
@@ -162,7 +169,9 @@ RULES: dict[str, Rule] = {
     "reset_gate": one_of("after", "before"),
     "peepholes": one_of(False, True),
     "weights": one_of("uniform", "learned"),
-    "schedule": accepted(as_schedule, f"None, one of {', '.join(map(repr, [*SCHEDULE_SHAPES, 'plateau']))}, or a callable"),
+    "schedule": accepted(
+        as_schedule, f"None, one of {', '.join(map(repr, [*SCHEDULE_SHAPES, 'plateau']))}, or a callable"
+    ),
     "initial_state": accepted(as_initial_state, f"one of {', '.join(map(repr, NAMED))}, a strategy, or a State"),
     "autoregression": optional(instance_of(Autoregression, "a seqdyn.Autoregression")),
     "skip": one_of(False, True),
@@ -180,19 +189,26 @@ FREE = {
     "warmup", "window", "stride", "bptt_length", "streams", "optimizer", "learning_rate", "schedule", "weight_decay",
     "clip_norm", "clip_quantile", "omega", "initialise", "weight_average", "max_epochs", "max_steps", "max_time",
     "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol", "warm_start", "device",
-    "random_state", "verbose", "checkpoint", "checkpoint_every", "class_weight", "encoding",
+    "random_state", "verbose", "callback", "checkpoint", "checkpoint_every", "class_weight", "encoding",
     "word_dropout", "pretraining", "smoothing", "teacher_forcing", "hard_training", "beam_width", "length_penalty",
     "coverage_penalty", "max_length",
 }  # fmt: skip
 """Parameters of training or of a search alone: they may change after a fit."""
 
 
-def check_parameters(estimator: Any) -> None:
-    """Raise one ValueError that lists every bad argument of an estimator, and every pair that does not go together."""
+def check_parameters(estimator: Any, rules: Mapping[str, Rule] = MappingProxyType({})) -> None:
+    """Raise one ValueError that lists every bad argument of an estimator, and every pair that does not go together.
+
+    Parameters
+    ----------
+    estimator : estimator
+    rules : mapping of str to Rule
+        What its parameters must be, beside the common rules.
+    """
     given = estimator.get_params(deep=False)
     problems = [
         f"{name} must be {text}, got {given[name]!r}."
-        for name, (allowed, text) in (RULES | estimator._rules()).items()
+        for name, (allowed, text) in (RULES | dict(rules)).items()
         if name in given and not allowed(given[name])
     ]
     problems = problems or _conflicts(given)
@@ -332,3 +348,28 @@ def _same_past(fitted: Any, now: Any) -> bool:
     """Whether two autoregressions shape the same network: what a training is shown of the past may change."""
     both = [replace(own, teacher_forcing=1.0, free_run=0) for own in (fitted, now) if isinstance(own, Autoregression)]
     return len(both) == 2 and both[0] == both[1]
+
+
+@contextmanager
+def unchanged_on_error(estimator: Any, but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Leave the estimator as it was if the block raises: a fit that fails has fitted nothing, and spoilt nothing.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its attributes and weights are put back.
+    but : exception classes
+        After these it stays as the block left it.
+    """
+    before, network = dict(vars(estimator)), vars(estimator).get("network_")
+    weights = None if network is None else copied(network)
+    try:
+        yield
+    except but:
+        raise
+    except BaseException:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        if network is not None:
+            network.load_state_dict(weights)
+        raise

@@ -1,18 +1,33 @@
-"""A start from a model that has read the texts before: its vectors of symbols, or all its layers."""
+"""Pretraining: a training that begins with the vectors, or all the layers, of a model fitted on the texts before."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from sklearn.base import clone
 from torch import Tensor, nn
 
 from seqdyn.composition import Embedding
 from seqdyn.encoder import Encoder
 
 
+def pretraining_clone(model: Any, unit: str, reader: str, random_state: Any) -> Any:
+    """A clone of a model to be fitted on the texts of another one, with its seed where it has none of its own.
+
+    Raises
+    ------
+    ValueError
+        If the two split texts into other symbols.
+    """
+    if model.unit != unit:
+        raise ValueError(f"pretraining has unit={model.unit!r}, the {reader} {unit!r}: set one unit for both.")
+    own = clone(model)
+    return own.set_params(random_state=random_state) if own.random_state is None else own
+
+
 def copy_vectors(network: nn.Module, vectors: Tensor) -> None:
-    """Let every embedding of a network begin with these vectors, (symbols, width).
+    """Set every embedding of a network to these vectors, (symbols, width).
 
     Raises
     ------
@@ -30,7 +45,7 @@ def copy_vectors(network: nn.Module, vectors: Tensor) -> None:
 
 
 def copy_layers(encoder: Encoder, known: Encoder) -> None:
-    """Let the layers of an encoder begin with the weights of another one; symbols that only it has keep their own.
+    """Copy the weights of another encoder into the layers of this one; symbols that the other lacks keep their own.
 
     Raises
     ------

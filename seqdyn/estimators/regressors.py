@@ -2,34 +2,88 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any, ClassVar, Self
 
-from seqdyn.estimators.layers import AnyLayers, ElmanLayers, GRULayers, LSTMLayers
-from seqdyn.estimators.tasks import NumberTask
+import torch
+from sklearn.utils import Tags
+from torch import nn
+
+from seqdyn.autoregression import Autoregression
+from seqdyn.cells.elman import Elman
+from seqdyn.cells.gru import GRU
+from seqdyn.cells.lstm import LSTM
+from seqdyn.estimators.documented import documented
+from seqdyn.estimators.layers import Layers
+from seqdyn.estimators.learning import (
+    Learner,
+    examples_of,
+    fitted_so_far,
+    prepare,
+    train,
+)
+from seqdyn.estimators.numbers import estimate_start, predict_numbers, predict_quantiles, score_r2
+from seqdyn.estimators.parameters import NUMBER_LOSS, check_parameters, check_unchanged, unchanged_on_error
+from seqdyn.estimators.reading import read_inputs
+from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.estimators.tasks import ClassTask, NumberTask
+from seqdyn.estimators.training import Alignment, Training
+from seqdyn.training.batches import Rows
+from seqdyn.training.stopping import NonFiniteError
+from seqdyn.typed_bases import RegressorMixin
 
 
-@dataclass(kw_only=True, repr=False, eq=False)
-class RecurrentRegressor(AnyLayers, NumberTask):
-    """A regressor around any recurrence: y_t, h_t = f_θ(x_t, h_{t-1}) for a cell f of the library or your own.
+def recurrent_learner(estimator: Any, task: NumberTask | ClassTask, cell: Any, options: Mapping[str, Any]) -> Learner:
+    """Layers of a cell, trained as the parameters of an estimator say.
 
     Parameters
     ----------
+    estimator : estimator
+        Its parameters are those of :class:`~seqdyn.estimators.layers.Layers` and
+        :class:`~seqdyn.estimators.training.Training`.
+    task : NumberTask or ClassTask
     cell : callable or Cell
-        A class called as ``cell(input_size, hidden_size)`` for every layer, or one built cell.
-    hidden_size, num_layers, residual, bidirectional, dropout
-        The layers, see :class:`~seqdyn.estimators.layers.Layered`.
-    quantiles
-        For ``loss="quantile"``, see :class:`~seqdyn.estimators.tasks.NumberTask`.
-    return_sequences, initial_state, warmup, output_lag, window, stride, bptt_length, streams, loss, optimizer, \
-learning_rate, schedule, weight_decay, clip_norm, clip_quantile, omega, initialise, \
-max_epochs, max_steps, max_time, batch_size, early_stopping, \
-validation_fraction, n_iter_no_change, tol, scale, warm_start, device, dtype, random_state, verbose
-        The training, see :class:`~seqdyn.estimators.gradient.GradientEstimator`.
+    options : mapping of str to value
+        What the class of the cell is called with, beside.
+    """
+    given = estimator.get_params(deep=False)
+    own = {field.name: given[field.name] for field in fields(Layers) if field.name in given}
+    layers, training = Layers(**own | {"cell": cell, "options": options}), Training.of(given)
+
+    build = partial(layers.network, strategy=training.strategy, per_step=training.return_sequences)
+
+    def begin(network: nn.Module, rows: Rows) -> None:
+        layers.start(network, rows, training.autoregression, task.head)
+
+    own_start = None if layers.linear_start is None else begin
+    name = type(estimator).__name__
+    return Learner(name=name, training=training, task=task, build=build, parameters=given, begin=own_start)
+
+
+@documented(Layers, Training, NumberTask)
+@dataclass(kw_only=True, repr=False, eq=False)
+class RecurrentRegressor(RegressorMixin, SequenceEstimator):
+    """A regressor around any recurrence: y_t, h_t = f_θ(x_t, h_{t-1}) for a cell f of the library or your own.
 
     Attributes
     ----------
-    cell_, state_, history_, forgetting_time_
-        See :class:`~seqdyn.estimators.gradient.GradientEstimator`.
+    cell_ : Cell
+        The trained network, in network units.
+    state_ : State
+        After the last row of the training data, with the final weights; one row a series.
+    history_ : DataFrame
+        One row an epoch of the last call: epoch, loss (with the weighted Ω, which stands alone in omega),
+        validation_loss, gradient_norm (before clipping), clip_coefficient, learning_rate, seconds; clip_fraction, the
+        share of steps whose gradient was longer than the limit; steps_reached, the share of the steps of a sequence
+        whose state receives a gradient of 1e-10 or more (in the last epoch of ``fit``, and after 1,000, 4,000, … steps;
+        NaN between), and for every parameter of the network gradient_norm/… (before clipping, the mean over steps) and
+        update_ratio/…, ‖Δθ‖/‖θ‖ of the first step, NaN where θ = 0.
+        ``history_.attrs["non_finite"]`` lists where the training met a loss, gradient or weight that is not finite, as
+        dicts of epoch, batch and parameters.
+    forgetting_time_ : float
+        Steps until two initial states agree to 1 % on the training data.
 
     Examples
     --------
@@ -41,17 +95,159 @@ validation_fraction, n_iter_no_change, tol, scale, warm_start, device, dtype, ra
     True
     """
 
+    options: ClassVar[tuple[str, ...]] = ()
+    """Parameters that the class of the cell is called with."""
 
+    cell: Any = Layers.cell
+    hidden_size: Any = Layers.hidden_size
+    num_layers: int = Layers.num_layers
+    residual: bool = Layers.residual
+    bidirectional: Any = Layers.bidirectional
+    dropout: float = Layers.dropout
+    skip: bool = Layers.skip
+    linear_start: Any = Layers.linear_start
+    return_sequences: bool = Training.return_sequences
+    initial_state: Any = Training.initial_state
+    warmup: int | None = Training.warmup
+    output_lag: int = Training.output_lag
+    window: int | None = Training.window
+    stride: int = Training.stride
+    bptt_length: int | None = Training.bptt_length
+    streams: int = Training.streams
+    omega: float = Training.omega
+    initialise: Any = Training.initialise
+    batch_size: int = Training.batch_size
+    scale: bool = Training.scale
+    warm_start: bool = Training.warm_start
+    autoregression: Autoregression | None = Training.autoregression
+    optimizer: str = Training.optimizer
+    learning_rate: float = Training.learning_rate
+    schedule: Any = Training.schedule
+    weight_decay: float = Training.weight_decay
+    clip_norm: float | None = Training.clip_norm
+    clip_quantile: float | None = Training.clip_quantile
+    weight_average: float = Training.weight_average
+    max_epochs: int | None = Training.max_epochs
+    max_steps: int | None = Training.max_steps
+    max_time: float | None = Training.max_time
+    early_stopping: bool = Training.early_stopping
+    validation_fraction: float = Training.validation_fraction
+    n_iter_no_change: int = Training.n_iter_no_change
+    tol: float = Training.tol
+    device: Any = Training.device
+    dtype: str = Training.dtype
+    random_state: Any = Training.random_state
+    verbose: int | bool = Training.verbose
+    callback: Any = Training.callback
+    checkpoint: Any = Training.checkpoint
+    checkpoint_every: float = Training.checkpoint_every
+    loss: Any = NumberTask.loss
+    quantiles: Any = NumberTask.quantiles
+
+    # ---------------------------------------------------------------- the parts
+
+    @property
+    def task(self) -> NumberTask:
+        """What the outputs of the network mean."""
+        return NumberTask(self.loss, self.quantiles)
+
+    @property
+    def alignment(self) -> Alignment:
+        """How outputs stand beside inputs."""
+        return Training.of(vars(self)).alignment
+
+    @property
+    def _learner(self) -> Learner:
+        options = {name: getattr(self, name) for name in self.options}
+        return recurrent_learner(self, self.task, self.cell, options)
+
+    def _untrained(self) -> nn.Module:
+        return self._learner.network(self.n_features_in_, self.n_outputs_, self.task.head, torch.Generator())
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on sequences.
+
+        Parameters
+        ----------
+        X : array (time, features) or (series, time, features), list of arrays, or DataFrame
+            One sequence, many of one length, many of unlike lengths, or one with labels. Finite.
+        y : array, Series, DataFrame, or list of arrays
+            Targets beside X, one a step or one a sequence; NaN marks a missing one.
+        sample_weight : array, optional
+            What every step, or every sequence, counts in the loss.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If parameters or data do not fit; the message says where.
+        NonFiniteError
+            If loss or gradient explode; it has the ``epoch``, the ``batch`` and the ``parameters``, and the estimator
+            keeps the last good weights and the history up to there.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a budget was spent while the loss still fell; the message says which, and what to set.
+        """
+        return self._learn(X, y, sample_weight, not (self.warm_start and self.__sklearn_is_fitted__()), whole=True)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one more epoch on new data, at a constant rate; scaling and optimizer go on from the last call.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in :meth:`fit`; after a first call one row is enough.
+
+        Returns
+        -------
+        self
+        """
+        return self._learn(X, y, sample_weight, not self.__sklearn_is_fitted__(), whole=False)
+
+    def _learn(self, X: Any, y: Any, sample_weight: Any, fresh: bool, whole: bool) -> Self:
+        """A whole training, or one more epoch."""
+        check_parameters(self, {"loss": NUMBER_LOSS})
+        with unchanged_on_error(self, but=NonFiniteError):
+            learner = self._learner
+            if fresh:
+                self.fitted_params_ = dict(learner.parameters)
+            else:
+                check_unchanged(self, self.task.alike)
+            sequences = read_inputs(self, X, fresh, learner.training.alignment.missing)
+            targets = self.targets_beside(sequences, y, self.return_sequences)
+            examples = examples_of(self, sequences, targets, y, sample_weight)
+            train(self, prepare(learner, examples, None if fresh else fitted_so_far(self), whole))
+        return self
+
+    # ---------------------------------------------------------------- predicting
+
+    predict = predict_numbers
+    predict_quantiles = predict_quantiles
+    estimate_state = estimate_start
+    score = score_r2
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+@documented()
 @dataclass(kw_only=True, repr=False, eq=False)
-class ElmanRegressor(ElmanLayers, NumberTask):
+class ElmanRegressor(RecurrentRegressor):
     """A regressor of Elman layers: h_t = σ_h(W x_t + U h_{t-1} + b), y_t = W_y h_t + b_y.
 
     Parameters
     ----------
     activation : {"tanh", "relu", "sigmoid"}
         σ_h.
-    **others
-        As in :class:`RecurrentRegressor`, all but ``cell``.
 
     References
     ----------
@@ -67,17 +263,21 @@ class ElmanRegressor(ElmanLayers, NumberTask):
     (199,)
     """
 
+    options: ClassVar[tuple[str, ...]] = ("activation",)
 
+    cell: Any = field(default=Elman, init=False)
+    activation: str = "tanh"
+
+
+@documented()
 @dataclass(kw_only=True, repr=False, eq=False)
-class LSTMRegressor(LSTMLayers, NumberTask):
+class LSTMRegressor(RecurrentRegressor):
     """A regressor of LSTM layers, see :class:`~seqdyn.cells.lstm.LSTM` for the equations.
 
     Parameters
     ----------
     peepholes : bool
         Let the gates see the memory c.
-    **others
-        As in :class:`RecurrentRegressor`, all but ``cell``.
 
     References
     ----------
@@ -96,17 +296,21 @@ class LSTMRegressor(LSTMLayers, NumberTask):
     (64,)
     """
 
+    options: ClassVar[tuple[str, ...]] = ("peepholes",)
 
+    cell: Any = field(default=LSTM, init=False)
+    peepholes: bool = False
+
+
+@documented()
 @dataclass(kw_only=True, repr=False, eq=False)
-class GRURegressor(GRULayers, NumberTask):
+class GRURegressor(RecurrentRegressor):
     """A regressor of GRU layers, see :class:`~seqdyn.cells.gru.GRU` for the equations.
 
     Parameters
     ----------
     reset_gate : {"after", "before"}
         Whether the reset acts after or before the recurrent product.
-    **others
-        As in :class:`RecurrentRegressor`, all but ``cell``.
 
     References
     ----------
@@ -124,3 +328,8 @@ class GRURegressor(GRULayers, NumberTask):
     >>> [len(part) for part in model.predict(X)]
     [5, 8]
     """
+
+    options: ClassVar[tuple[str, ...]] = ("reset_gate",)
+
+    cell: Any = field(default=GRU, init=False)
+    reset_gate: str = "after"

@@ -8,19 +8,46 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from sklearn.utils import Tags
 from torch import nn
 
+from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.composition import Readout
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.estimators.closed_form import ClosedFormEstimator, Measured
-from seqdyn.estimators.parameters import Rule, check_parameters, either, non_negative, one_of
+from seqdyn.estimators.closed_form import (
+    ONE_LAG,
+    SQUARED_ERROR,
+    keep_network,
+    keep_scalings,
+    measured_examples,
+    of_level,
+    solving_pairs,
+    weighed_scalings,
+    with_own_past,
+)
+from seqdyn.estimators.experiments import Experiments
+from seqdyn.estimators.learning import Scalings
+from seqdyn.estimators.numbers import estimate_start, predict_numbers, score_r2
+from seqdyn.estimators.parameters import (
+    Rule,
+    check_parameters,
+    check_unchanged,
+    either,
+    non_negative,
+    one_of,
+    unchanged_on_error,
+)
+from seqdyn.estimators.reading import read_inputs
 from seqdyn.estimators.ridge import Triangle
 from seqdyn.estimators.selection import Choice, Task, Trial, choose, held_out, onto_last
-from seqdyn.estimators.sequence import unchanged_on_error
+from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.estimators.tasks import NumberTask
+from seqdyn.estimators.training import Alignment
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run_network
+from seqdyn.typed_bases import RegressorMixin
 
 Array = np.ndarray[Any, Any]
 
@@ -33,9 +60,12 @@ HELD_OUT_RIDGES = tuple(10.0 ** np.arange(4, -13, -2))
 WITHOUT_VALIDATION = 1e-6
 """The ridge where the data are too short to hold any out."""
 
+LONGEST_WASHOUT = 200
+"""At most so many steps are left out where no warm-up is given: a tenth of ten times as many."""
+
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class ReservoirEstimator(ClosedFormEstimator):
+class ReservoirRegressor(RegressorMixin, SequenceEstimator):
     """Features of the past, and a readout of them by ridge regression: y_t = V φ_t + b.
 
     A subclass says which cell makes the features (:meth:`_reservoir`) and which settings are tried (:meth:`_choices`).
@@ -49,6 +79,11 @@ class ReservoirEstimator(ClosedFormEstimator):
 
     Parameters
     ----------
+    warmup : int or None
+        Leading steps of every series that carry no weight and no score. None: a tenth of it, at most 200.
+    autoregression : Autoregression or None
+        The leading columns of X are the last values of the targets, and may be NaN: the model's own predictions then
+        take their place.
     ridge : float, at least 0, or "auto"
         ρ, the penalty on squared weights of standardised features, relative to the mean squared error in standard
         deviations. ``"auto"`` chooses among powers of 100.
@@ -73,6 +108,8 @@ class ReservoirEstimator(ClosedFormEstimator):
     _tuned: ClassVar[tuple[str, ...]] = ()
     """Settings with a fitted value, such as ``"spectral_radius"``, which becomes ``spectral_radius_``."""
 
+    warmup: int | None = None
+    autoregression: Autoregression | None = None
     ridge: Any = "auto"
     validation_fraction: float = 0.2
     scale: bool = True
@@ -84,6 +121,73 @@ class ReservoirEstimator(ClosedFormEstimator):
     def _choices(self, inputs: int, rows: int) -> list[dict[str, Any]]:
         """The settings to be tried, for so many inputs and rows that count."""
         raise NotImplementedError
+
+    def _draw(self) -> None:
+        """Draw once what all cells of a fit share."""
+
+    def _rules(self) -> Mapping[str, Rule]:
+        """What the parameters of this class must be, beside the common rules."""
+        return {}
+
+    # ---------------------------------------------------------------- the parts
+
+    @property
+    def task(self) -> NumberTask:
+        """What the outputs of the network mean."""
+        return SQUARED_ERROR
+
+    @property
+    def alignment(self) -> Alignment:
+        """How outputs stand beside inputs."""
+        return Alignment(warmup=self.warmup, window=10 * LONGEST_WASHOUT, own_past=of_level(self.autoregression))
+
+    @property
+    def _last_values(self) -> int:
+        """How many leading inputs are last values of the targets."""
+        return self.n_outputs_ if self.feeds_back_ else 0
+
+    def _untrained(self) -> nn.Module:
+        settings = {name: getattr(self, f"{name}_") for name in self._tuned}
+        cell = self._reservoir(self.n_features_in_, settings)
+        readout = Readout(cell, self.n_outputs_, generator=torch.Generator())
+        return with_own_past(readout, self.alignment.own_past)
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Solve for the readout.
+
+        Parameters
+        ----------
+        X : array (time, features) or (series, time, features), list of arrays, or DataFrame
+        y : array, Series, DataFrame, or list of arrays
+            One target a step; NaN marks a missing one.
+        sample_weight : array, optional
+            What every step, or every sequence, counts.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If parameters or data do not fit; the message says where.
+        """
+        with unchanged_on_error(self):
+            check_parameters(self, RESERVOIR_RULES | dict(self._rules()))
+            self.fitted_params_ = self.get_params(deep=False)
+            data = measured_examples(self, read_inputs(self, X, True, self.alignment.missing), y, sample_weight, True)
+            keep_scalings(self, self._units(data))
+            self._draw()
+            with torch.no_grad():
+                rows, wanted = self._pairs(data)
+                best = self._best(rows, wanted, data)
+            self.validation_, self.ridge_ = best.table, float(best.trial.ridges[best.place])
+            for name in self._tuned:
+                setattr(self, f"{name}_", best.trial.settings[name])
+            self._finish(data, best.trial.cell, best.trial.whole)
+        return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Take in more sequences: the readout becomes the one of a fit to all of them, old and new, exactly.
@@ -102,64 +206,44 @@ class ReservoirEstimator(ClosedFormEstimator):
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y, sample_weight)
         with unchanged_on_error(self):
-            check_parameters(self)
-            self._check_unchanged()
-            data = self._measured_rows(X, y, sample_weight, reset=False)
-            cell = self._readout_network().cell
-            self._take_in(data, cell)
+            check_parameters(self, RESERVOIR_RULES | dict(self._rules()))
+            check_unchanged(self)
+            data = measured_examples(self, read_inputs(self, X, False, self.alignment.missing), y, sample_weight, False)
+            network: Any = self.network_
+            cell = network.cell if self.alignment.own_past is None else network.cell.cell
+            with torch.no_grad():
+                rows, wanted = self._pairs(data)
+                features = run_network(cell, rows)[0].numpy()
+            before = Triangle(self.resume_["triangle"], features.shape[1])
+            self._finish(data, cell, before.joined(Triangle.of(features, wanted, data.weight)))
         return self
 
-    @property
-    def _warmup(self) -> int | None:
-        return self.warmup
-
-    @property
-    def _window(self) -> int | None:
-        return 2000  # at most 200 steps, a tenth of it, are left out where no warm-up is given
-
-    @property
-    def _last_values(self) -> int:
-        """How many leading inputs are last values of the targets."""
-        return self.n_outputs_ if self.feeds_back_ else 0
-
-    def _fit_scaling(self, data: Measured) -> None:
-        super()._fit_scaling(data)
-        self.feeds_back_ = self._own_past is not None or is_one_step_later(data.sequences, data.numbers)
+    def _units(self, data: Experiments) -> Scalings:
+        """Scalings, one and the same for targets and their last values; and whether they are fed back."""
+        own = self.alignment.own_past
+        self.feeds_back_ = own is not None or is_one_step_later(data.sequences, data.numbers)
+        mean, inputs, targets = weighed_scalings(data, own)
         if not self.scale:
-            self.input_scaling_ = Scaling.identity(self.n_features_in_)
-            self.target_scaling_ = Scaling.identity(self.n_outputs_)
-        elif self.feeds_back_:
-            own = slice(self.n_outputs_)
-            self.target_scaling_ = Scaling(self.input_scaling_.mean[own], self.input_scaling_.scale[own])
+            return Scalings(mean, Scaling.identity(self.n_features_in_), Scaling.identity(self.n_outputs_))
+        if self.feeds_back_:
+            last = slice(self.n_outputs_)
+            targets = Scaling(inputs.mean[last], inputs.scale[last])
+        return Scalings(mean, inputs, targets)
 
-    def _solve_from(self, data: Measured) -> None:
-        with torch.no_grad():
-            rows, wanted = self._pairs(data)
-            trials = self._trials(rows, wanted, data)
-            only = len(trials) * len(trials[0].ridges) == 1
-            task = Task(rows, wanted, data.weight, self._last_values, self.validation_fraction)
-            best = Choice(trials[0], 0, {}) if only else choose(trials, task)
-        self.validation_, self.ridge_ = best.table, float(best.trial.ridges[best.place])
-        for name in self._tuned:
-            setattr(self, f"{name}_", best.trial.settings[name])
-        self._finish(data, best.trial.cell, best.trial.whole)
-
-    def _take_in(self, data: Measured, cell: Cell) -> None:
-        with torch.no_grad():
-            rows, wanted = self._pairs(data)
-            features = run_network(cell, rows)[0].numpy()
-        before = Triangle(self._memory["triangle"], features.shape[1])
-        self._finish(data, cell, before.joined(Triangle.of(features, wanted, data.weight)))
-
-    def _pairs(self, data: Measured) -> tuple[Rows, Array]:
+    def _pairs(self, data: Experiments) -> tuple[Rows, Array]:
         """Inputs, and what the readout has to give: the scaled targets, or their change."""
-        rows = self._solving_rows(data.sequences)
-        unknown: Any = np.isnan(data.numbers).any(axis=1)
-        scaled = np.where(unknown[:, None], 0.0, self.target_scaling_.apply(data.numbers))
+        rows, scaled = solving_pairs(self, data)
         scaled[:, : self._last_values] -= rows.x[:, : self._last_values].numpy()
         return rows, scaled
 
-    def _trials(self, rows: Rows, wanted: Array, data: Measured) -> list[Trial]:
+    def _best(self, rows: Rows, wanted: Array, data: Experiments) -> Choice:
+        """The settings and the ridge, as given or by validation."""
+        trials = self._trials(rows, wanted, data)
+        if len(trials) * len(trials[0].ridges) == 1:
+            return Choice(trials[0], 0, {})
+        return choose(trials, Task(rows, wanted, data.weight, self._last_values, self.validation_fraction))
+
+    def _trials(self, rows: Rows, wanted: Array, data: Experiments) -> list[Trial]:
         """Every choice of the settings: one without anything held out where there is none to be made."""
         later = held_out(rows, data.weight, self.validation_fraction)
         choices = self._choices(self.n_features_in_, int(np.count_nonzero(data.weight)))
@@ -181,31 +265,33 @@ class ReservoirEstimator(ClosedFormEstimator):
         return Trial(settings, cell, first, held, ridges, first.solved(ridges))
 
     def _features(self, rows: Rows, settings: Mapping[str, Any]) -> tuple[Cell, Array]:
-        cell = self._reservoir(self.n_features_in_, settings).to(self._device, self._precision)
+        cell = self._reservoir(self.n_features_in_, settings).double()
         return cell, run_network(cell, rows)[0].numpy()
 
-    def _finish(self, data: Measured, cell: Cell, triangle: Triangle) -> None:
+    def _finish(self, data: Experiments, cell: Cell, triangle: Triangle) -> None:
         """Read the cell out, keep the triangle, and run over the data."""
         weight, bias = onto_last(triangle.solved([self.ridge_])[0], self._last_values)
-        network = Readout(cell, self.n_outputs_, generator=torch.Generator()).to(self._device, self._precision)
+        network = Readout(cell, self.n_outputs_, generator=torch.Generator()).double()
         with torch.no_grad():
             network.affine.weight.copy_(torch.as_tensor(weight.T))
             network.affine.bias.copy_(torch.as_tensor(bias))
-        self.network_ = self._closed(network).eval()
-        self._memory = {"triangle": triangle.matrix}
-        self.state_ = run_network(self.network_, self.predictor_.rows(data.sequences))[1]
+        self.resume_ = {"triangle": triangle.matrix}
+        keep_network(self, network, data.sequences)
 
-    def _network(self, inputs: int, outputs: int) -> nn.Module:
-        settings = {name: getattr(self, f"{name}_") for name in self._tuned}
-        return Readout(self._reservoir(inputs, settings), outputs, generator=torch.Generator())
+    # ---------------------------------------------------------------- predicting
 
-    def _readout_network(self) -> Any:
-        """The network without its own past around it."""
-        network: Any = self.network_
-        return network if self._own_past is None else network.cell
+    predict = predict_numbers
+    estimate_state = estimate_start
+    score = score_r2
 
-    def _rules(self) -> dict[str, Rule]:
-        return super()._rules() | {"ridge": either(one_of("auto"), non_negative())}
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+RESERVOIR_RULES: dict[str, Rule] = {**ONE_LAG, "ridge": either(one_of("auto"), non_negative())}
+"""What the parameters of every reservoir must be."""
 
 
 def is_one_step_later(sequences: Sequences, numbers: Array) -> bool:

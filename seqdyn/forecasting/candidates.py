@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.base import clone
 
 from seqdyn.data.panels import Panel
+from seqdyn.estimators.numbers import is_sequence_regressor
 from seqdyn.estimators.regressors import GRURegressor
-from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.forecasting.contract import PanelForecaster
 from seqdyn.forecasting.deseasonalised import DeseasonalisedNaiveForecaster
 from seqdyn.forecasting.forecaster import Forecaster
@@ -155,7 +155,7 @@ def network_of(choice: Any, panel: Panel, random_state: Any, common: dict[str, A
         own = ("season_length", "horizon")
         given = {name: getattr(choice, name) for name in own if getattr(choice, name) is not None}
         return clone(choice).set_params(**common | given), ""
-    if isinstance(choice, NumberEstimator):
+    if is_sequence_regressor(choice):
         return Forecaster(choice, random_state=random_state, **common), ""
     if choice != "auto":
         raise TypeError(

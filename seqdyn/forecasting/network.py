@@ -23,9 +23,8 @@ from sklearn.base import clone
 from seqdyn.autoregression import Autoregression
 from seqdyn.composition import Readout
 from seqdyn.data.panels import Panel
-from seqdyn.estimators.closed_form import ClosedFormEstimator
-from seqdyn.estimators.layers import Layered
-from seqdyn.estimators.regressors import GRURegressor
+from seqdyn.estimators.numbers import is_closed_form
+from seqdyn.estimators.regressors import GRURegressor, RecurrentRegressor
 from seqdyn.forecasting.fitted import FittedNetwork
 from seqdyn.forecasting.history import mean_changes
 from seqdyn.forecasting.linear_choice import (
@@ -123,7 +122,7 @@ def starts_open(estimator: Any) -> bool:
     >>> starts_open(GRURegressor()), starts_open(GRURegressor(skip=True))
     (True, False)
     """
-    return isinstance(estimator, Layered) and not estimator.skip and estimator.linear_start is None
+    return isinstance(estimator, RecurrentRegressor) and not estimator.skip and estimator.linear_start is None
 
 
 def plan_network(
@@ -187,7 +186,7 @@ def configured(model: Any, plan: NetworkPlan, panel: Panel, columns: int, steps:
         How many steps one row predicts.
     """
     estimator = clone(_regressor(model))
-    if isinstance(estimator, ClosedFormEstimator):
+    if is_closed_form(estimator):
         _check_closed_form(model, estimator, steps)
         return estimator.set_params(autoregression=Autoregression(columns))
     if plan.chosen:

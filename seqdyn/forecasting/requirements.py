@@ -8,7 +8,7 @@ import numpy as np
 
 from seqdyn.checks import check_choice, check_count
 from seqdyn.data.panels import Panel
-from seqdyn.estimators.tasks import NumberEstimator
+from seqdyn.estimators.numbers import is_sequence_regressor
 from seqdyn.forecasting.transform import SCALINGS, SeriesTransform
 
 Array = np.ndarray[Any, Any]
@@ -41,7 +41,7 @@ def check_forecaster(model: Any) -> None:
 
 
 def _check_estimator(estimator: Any) -> None:
-    if estimator is not None and not isinstance(estimator, NumberEstimator):
+    if estimator is not None and not is_sequence_regressor(estimator):
         raise TypeError(
             f"estimator must be a regressor of seqdyn, such as GRURegressor(), got {type(estimator).__name__}."
         )

@@ -1,10 +1,10 @@
-"""Captioner: a sentence about a picture, from its features as the first state, or looked at word by word."""
+"""Captioners: from a picture to a sentence; its features are the first state, or are looked at before every symbol."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -14,10 +14,11 @@ from torch import Tensor
 from seqdyn.checks import check_count
 from seqdyn.dynamics.driven import Driven
 from seqdyn.encoder_decoder import EncoderDecoder
-from seqdyn.estimators.parameters import Rule, at_least, check_parameters, optional
-from seqdyn.estimators.sequence import unchanged_on_error
-from seqdyn.estimators.writer import Writer, as_sentences
-from seqdyn.images.figures import looked_at
+from seqdyn.estimators.documented import documented
+from seqdyn.estimators.parameters import Rule, at_least, optional, unchanged_on_error
+from seqdyn.estimators.symbols import SymbolLayers, vocabulary_text
+from seqdyn.estimators.writer import WRITER_RULES, Writer, as_sentences
+from seqdyn.images.figures import caption_figure
 from seqdyn.picture_encoder import GivenFeatures, PatchFeatures, PictureEncoder
 from seqdyn.sentences import Sentence, padded_rows
 from seqdyn.training.batches import Rows
@@ -30,7 +31,14 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Features = Callable[[Any], Any]
 
+CAPTIONER_RULES: dict[str, Rule] = WRITER_RULES | {
+    "features": optional((callable, "a callable: features(images) -> array")),
+    "patch_size": at_least(1),
+}
+"""What the parameters of a captioner must be."""
 
+
+@documented(SymbolLayers)
 @dataclass(kw_only=True, repr=False, eq=False)
 class Captioner(Writer):
     """The probability of a sentence, given a picture: p(y | x) = ∏ p(y_t | y_1 … y_{t-1}, x).
@@ -54,8 +62,13 @@ class Captioner(Writer):
     context : {"input", "output"} or None
         Where c_t of soft attention goes: into the recurrence, as above, or behind it, where it is forgotten by the next
         word. None: into it.
-    unit, cell, hidden_size, embedding_size, heads, input_feeding, hard_training, teacher_forcing, beam_width,
-    length_penalty, … : see :class:`~seqdyn.language.translation.Translator`.
+    num_layers : int
+        Layers of the decoder, unless ``decoder_layers`` is given.
+    max_epochs, max_steps, max_time : int, int or float, or None
+        Budgets: passes over the data, optimizer steps, seconds. Without any: 20 epochs, or as many as 2,000 steps take.
+    early_stopping, validation_fraction : bool, float in (0, 1)
+        Hold out the last pictures, watch the loss there, and restore the best weights. Otherwise the training loss is
+        watched.
 
     Attributes
     ----------
@@ -80,7 +93,7 @@ class Captioner(Writer):
     3
     """
 
-    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "grid_", "shape_", "longest_")
+    _learnt: ClassVar[tuple[str, ...]] = ("vocabulary_", "grid_", "shape_", "longest_")
     _budget: ClassVar[tuple[int, int]] = 20, 2000
 
     attention: Any = "additive"
@@ -119,8 +132,7 @@ class Captioner(Writer):
             If loss or gradient explode.
         """
         with unchanged_on_error(self, but=NonFiniteError):
-            check_parameters(self)
-            self._check_together()
+            self._check_parameters(CAPTIONER_RULES)
             self._learn(images, as_sentences(captions, "captions"))
         return self
 
@@ -128,29 +140,30 @@ class Captioner(Writer):
         x = self._seen(images, None)
         if len(x) != len(captions):
             raise ValueError(f"{len(x)} pictures stand beside {len(captions)} captions: give one for each.")
-        train = len(x) - self._held(len(x))
-        vocabulary = self._vocabulary(captions[:train], True)
-        rows = [torch.as_tensor(self._ended(vocabulary, text)) for text in captions]
-        generator, longest = self._generator(), 2 * max(map(len, rows[:train]))
-        shape = tuple(map(int, x.shape[1:]))
-        grid = self._grid(images, shape)
-        network = self._new(generator, vocabulary_=vocabulary, grid_=grid, shape_=shape, longest_=longest)
-        features = cast(Any, network).encoder.features
+        y, used = self._learn_targets(captions), self._training_count(len(x))
+        generator = self.optimisation.generator()
+        self.shape_ = tuple(map(int, x.shape[1:]))
+        self.grid_ = self._grid(images)
+        self._begin(generator)
+        features = self.network_.encoder.features
         if isinstance(features, GivenFeatures):
-            features.mean.copy_(x[:train].mean((0, 1)))
-            features.scale.copy_(x[:train].std((0, 1), correction=0).clamp(min=1e-6))
+            features.mean.copy_(x[:used].mean((0, 1)))
+            features.scale.copy_(x[:used].std((0, 1), correction=0).clamp(min=1e-6))
         else:
-            features.scale.fill_(max(float(x[:train].abs().max()), 1e-12))
-        self._train(self._steps(x), [row.to(self._device) for row in rows], generator)
+            features.scale.fill_(max(float(x[:used].abs().max()), 1e-12))
+        self._train_pairs(list(x.unsqueeze(1)), y, generator)
 
-    def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> EncoderDecoder:
-        shape, cells = fitted["shape_"], int(np.prod(fitted["grid_"]))
-        features: Any = GivenFeatures(shape[-1])
+    def _build(self, generator: torch.Generator) -> EncoderDecoder:
+        features: Any = GivenFeatures(self.shape_[-1])
         if self.features is None:
-            features = PatchFeatures(shape[0], self.patch_size, generator=generator)
+            features = PatchFeatures(self.shape_[0], self.patch_size, generator=generator)
+        cells = int(np.prod(self.grid_))
         encoder = PictureEncoder(features, cells, self.hidden_size, self.attention is not None, generator)
-        decoder = self._decoder(self.hidden_size, len(fitted["vocabulary_"]), generator)
+        decoder = self._decoder(self.hidden_size, len(self.vocabulary_), generator)
         return EncoderDecoder(encoder, decoder, generator=generator)
+
+    def _facts(self) -> dict[str, object]:
+        return {"vocabulary": vocabulary_text(self.vocabulary_), "grid": "{} × {}".format(*self.grid_)}
 
     # ---------------------------------------------------------------- writing
 
@@ -160,7 +173,7 @@ class Captioner(Writer):
 
     def search(self, images: Any, n_best: int | None = None) -> list[list[Sentence]]:
         """The likeliest sentences about every picture, best first: ``n_best`` of them, ``beam_width`` if None."""
-        return self._searched(self.sources(images), n_best)
+        return self._search(self.sources(images), n_best)
 
     def log_probabilities(self, images: Any, captions: Sequence[str]) -> list[Array]:
         """ln p of every word of each caption, the end mark the last: arrays (words,).
@@ -171,7 +184,7 @@ class Captioner(Writer):
             If a caption has a word that is none of the vocabulary; with ``min_count`` or ``vocabulary_size`` such words
             are scored as the unknown one.
         """
-        return self._scored(*self._pairs(images, captions))
+        return self._log_probabilities(*self._pairs(images, captions))
 
     def score(self, images: Any, captions: Sequence[str]) -> float:
         """The mean of ln p of captions, in nats: higher is better."""
@@ -218,7 +231,7 @@ class Captioner(Writer):
         (x,) = self.sources(one)
         symbols = self._known(caption) if caption is not None else None
         if symbols is None:
-            symbols = torch.tensor(self._searched([x], 1)[0][0].symbols, device=x.device)
+            symbols = torch.tensor(self._search([x], 1)[0][0].symbols, device=x.device)
         (alpha,) = self.predictor_.weights(padded_rows([x]), [symbols])
         words = [self.vocabulary_.labels[number].strip() for number in symbols.tolist()]
         return xarray.DataArray(
@@ -230,14 +243,14 @@ class Captioner(Writer):
 
     def plot_attention(self, image: Any, caption: str | None = None) -> Figure:
         """The picture once a word, lit where it was looked at; see :meth:`attention_weights`."""
-        return looked_at(image, self.attention_weights(image, caption))
+        return caption_figure(image, self.attention_weights(image, caption))
 
     # ---------------------------------------------------------------- pictures as numbers
 
     def sources(self, images: Any) -> list[Tensor]:
         """Pictures, or their features, as the encoder takes them: one step each."""
-        self._check()
-        return self._steps(self._seen(images, self.shape_))
+        self._check_fitted()
+        return list(self._seen(images, self.shape_).unsqueeze(1))
 
     def driven_by(self, images: Any, captions: Any = None) -> Driven:
         """The decoder as it writes what is true, and −ln p of every symbol: what reports measure.
@@ -271,23 +284,20 @@ class Captioner(Writer):
     def _seen(self, images: Any, shape: tuple[int, ...] | None) -> Tensor:
         """Pictures (pictures, channels, height, width), or features (pictures, cells, numbers)."""
         if self.features is None:
-            found, what = _pictures(images), "images are"
+            found, what = _finite_pictures(images), "images are"
         else:
-            found, what = _features(self.features, images), "features(images) gave"
+            found, what = _computed_features(self.features, images), "features(images) gave"
         if shape is not None and found.shape[1:] != tuple(shape):
             own = " × ".join(map(str, found.shape[1:]))
             raise ValueError(f"{what} {own} a picture, but the model was fitted on {' × '.join(map(str, shape))}.")
-        return torch.as_tensor(found).to(self._device, self._precision)
+        return self._tensor(found)
 
-    def _steps(self, x: Tensor) -> list[Tensor]:
-        return list(x.unsqueeze(1))
-
-    def _grid(self, images: Any, shape: tuple[int, ...]) -> tuple[int, int]:
+    def _grid(self, images: Any) -> tuple[int, int]:
         """Rows and columns of cells."""
         if self.features is not None:
             given = np.shape(self.features(images[:1]))
-            return (int(given[2]), int(given[3])) if len(given) == 4 else (1, shape[0])
-        _, height, width = shape
+            return (int(given[2]), int(given[3])) if len(given) == 4 else (1, self.shape_[0])
+        _, height, width = self.shape_
         if height % check_count("patch_size", self.patch_size) or width % self.patch_size:
             raise ValueError(f"patch_size={self.patch_size} does not divide pictures of {height} × {width} pixels.")
         return height // self.patch_size, width // self.patch_size
@@ -295,9 +305,9 @@ class Captioner(Writer):
     def _known(self, caption: str) -> Tensor:
         """A caption as numbers; every word has to be known."""
         (caption,) = as_sentences([caption], "caption")
-        symbols = self._ended(self.vocabulary_, caption)
-        rare = self.min_count > 1 or self.vocabulary_size is not None  # the model knows what is unknown
-        if not rare and "unknown" in self.vocabulary_.marks and self.vocabulary_.mark("unknown") in symbols:
+        symbols = self._with_end(caption)
+        trained = self.min_count > 1 or self.vocabulary_size is not None  # on the mark of unknown symbols
+        if not trained and "unknown" in self.vocabulary_.marks and self.vocabulary_.mark("unknown") in symbols:
             place = symbols.index(self.vocabulary_.mark("unknown"))
             words = caption.split() if self.unit == "word" else list(caption)
             strange = words[place] if place < len(words) else "a symbol"
@@ -305,16 +315,10 @@ class Captioner(Writer):
                 f"The caption {caption!r} has {strange!r}, which is none of the {len(self.vocabulary_.symbols)} "
                 f"{self.unit}s of the training."
             )
-        return torch.tensor(symbols, device=self._device)
-
-    def _rules(self) -> dict[str, Rule]:
-        return super()._rules() | {
-            "features": optional((callable, "a callable: features(images) -> array")),
-            "patch_size": at_least(1),
-        }
+        return self._tokens(symbols)
 
 
-def _pictures(images: Any) -> Array:
+def _finite_pictures(images: Any) -> Array:
     """Pictures (pictures, channels, height, width) of finite numbers."""
     given = images.detach().cpu() if isinstance(images, Tensor) else images
     try:
@@ -336,7 +340,7 @@ def _pictures(images: Any) -> Array:
     return found
 
 
-def _features(features: Features, images: Any) -> Array:
+def _computed_features(features: Features, images: Any) -> Array:
     """What a callable gives of pictures, as (pictures, cells, numbers)."""
     given = features(images)
     found = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given, dtype=np.float64)

@@ -1,12 +1,11 @@
-"""DRAW: pictures painted in glimpses."""
+"""DRAW: pictures painted in glimpses, by a recurrent variational autoencoder."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -18,13 +17,14 @@ from seqdyn.cells.lstm import LSTM
 from seqdyn.checks import check_count
 from seqdyn.data.pictures import as_pictures
 from seqdyn.dynamics.driven import Driven, StepErrors
-from seqdyn.estimators.built import Built
-from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of
-from seqdyn.estimators.sequence import unchanged_on_error
+from seqdyn.estimators.batched_prediction import track_batches
+from seqdyn.estimators.documented import documented
+from seqdyn.estimators.network_estimator import NetworkEstimator
+from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of, unchanged_on_error
 from seqdyn.generators import generator_of, seeds_of
 from seqdyn.glimpses import Read, Write
-from seqdyn.images.figures import animated, strip
-from seqdyn.images.painting import AT_ONCE, PaintingPredictor, Strip
+from seqdyn.images.figures import animate_strip, strip_figure
+from seqdyn.images.painting import PATHS_AT_ONCE, PaintingPredictor, Strip
 from seqdyn.state import hold
 from seqdyn.training.batches import Rows, Spans
 from seqdyn.training.checkpoint import digest
@@ -39,12 +39,24 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-NOTHING_TOLD = 0.1
+COLLAPSED = 0.1
 """Nats of all glimpses below which a training has failed: pixels are then painted as if they were independent."""
 
+DRAW_RULES: dict[str, Rule] = {
+    "attention": one_of(False, True),
+    "glimpses": at_least(1),
+    "read_size": at_least(1),
+    "write_size": at_least(1),
+    "latent_size": at_least(1),
+    "hidden_size": at_least(1),
+    "channels": one_of(1, 3),
+}
+"""What the parameters of a DRAW must be."""
 
+
+@documented()
 @dataclass(kw_only=True, repr=False, eq=False)
-class DRAW(Built):
+class DRAW(NetworkEstimator):
     """A recurrent variational autoencoder that paints pictures in glimpses, see :mod:`seqdyn.cells.draw`.
 
         p(x) = ∫ ∏_pixels Bernoulli(x | σ(c_T)) N(z_1 … z_T; 0, I) dz,   c_T painted from z_1 … z_T
@@ -61,12 +73,16 @@ class DRAW(Built):
     latent_size : int
         Width of z_t.
     hidden_size : int
-        Of encoder and decoder.
+        Width of the memory of encoder and decoder.
     channels : {1, 3}
         Of the pictures.
-    batch_size, learning_rate, schedule, clip_norm, weight_average, … : see
-        :class:`~seqdyn.estimators.trained.Trained`.
-        Without a budget it is trained for 20 epochs, or as many as 2,000 steps take.
+    batch_size : int
+        Pictures in a step.
+    max_epochs, max_steps, max_time : int, int or float, or None
+        Budgets: passes over the data, optimizer steps, seconds. Without any: 20 epochs, or as many as 2,000 steps take.
+    early_stopping, validation_fraction : bool, float in (0, 1)
+        Hold out the last pictures, watch the loss there, and restore the best weights. Otherwise the training loss is
+        watched.
 
     Attributes
     ----------
@@ -90,7 +106,7 @@ class DRAW(Built):
     (5, 4, 4)
     """
 
-    _kept: ClassVar[tuple[str, ...]] = ("shape_",)
+    _learnt: ClassVar[tuple[str, ...]] = ("shape_",)
     _budget: ClassVar[tuple[int, int]] = 20, 2000
 
     attention: bool = True
@@ -128,24 +144,25 @@ class DRAW(Built):
             If loss or gradient explode.
         """
         with unchanged_on_error(self, but=NonFiniteError):
-            check_parameters(self)
+            check_parameters(self, DRAW_RULES)
             self._learn(as_pictures(images, 2, self.channels))
         return self
 
     def _learn(self, images: Array) -> None:
-        train = len(images) - self._held(len(images))
-        generator = self._generator()
-        network = cast(DRAWCell, self._new(generator, shape_=tuple(map(int, images.shape[1:]))))
-        share = (images[:train].sum(0) + 0.5) / (train + 1)
+        used = self._training_count(len(images))
+        generator = self.optimisation.generator()
+        channels, height, width = map(int, images.shape[1:])
+        self.shape_ = channels, height, width
+        self._begin(generator)
+        share = (images[:used].sum(0) + 0.5) / (used + 1)
         with torch.no_grad():
-            network.painter.start.copy_(torch.as_tensor(np.log(share / (1 - share))))
-        x = self._tensor(images)
-        objective = Variational(self.glimpses)
-        batches = Spans(_alone(x[:train]), self.batch_size, order="shuffled")
-        apart = Spans(_alone(x[train:]), AT_ONCE) if train < len(images) else None
-        self._teach(batches, apart, (objective, objective), generator, lambda: digest(images))
+            self.network_.painter.start.copy_(torch.as_tensor(np.log(share / (1 - share))))
+        x, objective = self._tensor(images), Variational(self.glimpses)
+        batches = Spans(_one_step_rows(x[:used]), self.batch_size, order="shuffled")
+        held_out = Spans(_one_step_rows(x[used:]), PATHS_AT_ONCE) if used < len(images) else None
+        self._train(batches, held_out, (objective, objective), generator, lambda: digest(images))
         told = self.history_["divergence"]
-        if len(told) and told.iloc[-1] < NOTHING_TOLD:
+        if len(told) and told.iloc[-1] < COLLAPSED:
             warnings.warn(
                 f"All glimpses together tell {told.iloc[-1]:.2g} nats: every picture is painted alike. A smaller "
                 "learning_rate, or a longer training, often helps.",
@@ -153,21 +170,24 @@ class DRAW(Built):
                 stacklevel=4,
             )
 
-    def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> DRAWCell:
-        shape, hidden = tuple(fitted["shape_"]), self.hidden_size
+    def _build(self, generator: torch.Generator) -> DRAWCell:
+        shape, hidden = self.shape_, self.hidden_size
         read_size, write_size = (self.read_size, self.write_size) if self.attention else (None, None)
         read = Read(shape, hidden, read_size, generator)
         encoder = LSTM(read.output_size + hidden, hidden, generator=generator)
         decoder = LSTM(self.latent_size, hidden, generator=generator)
         return DRAWCell(encoder, Painter(decoder, Write(shape, hidden, write_size, generator)), read, generator)
 
+    def _facts(self) -> dict[str, object]:
+        return {"picture": "{} × {} × {} pixels".format(*self.shape_)}
+
     # ---------------------------------------------------------------- how likely pictures are
 
     @property
     def predictor_(self) -> PaintingPredictor:
         """The fitted network with the number of its glimpses."""
-        self._check()
-        return PaintingPredictor(cast(DRAWCell, self.network_), self.glimpses)
+        self._check_fitted()
+        return PaintingPredictor(self.network_, self.glimpses)
 
     def score(self, images: Any, y: None = None) -> float:
         """The bound on the mean of ln p, in nats, by one path a picture: higher is better."""
@@ -196,7 +216,7 @@ class DRAW(Built):
         x = self.pictures(images)
         count = check_count("importance_samples", importance_samples)
         generator, found = generator_of(random_state), []
-        for part in x.split(max(1, AT_ONCE // count)):
+        for part in track_batches(x.split(max(1, PATHS_AT_ONCE // count)), "score", self.verbose):
             paths = self.predictor_.bounds(part.repeat_interleave(count, 0), generator)
             found.append([value.double().view(len(part), count, -1) for value in paths])
         pixels, told, weights = (torch.cat(values) for values in zip(*found, strict=True))
@@ -230,10 +250,10 @@ class DRAW(Built):
         -------
         array of int, shape (n, height, width), or (n, channels, height, width) of several; or Strip
         """
-        self._check()
-        seeds = self._seeds(check_count("n", n), random_state)
-        parts = [self.predictor_.paint(part) for part in _parts(seeds)]
-        return self._strip(parts) if return_steps else self._shaped(_joined([part.images for part in parts]))
+        self._check_fitted()
+        seeds = _batches(self._seeds(check_count("n", n), random_state))
+        parts = [self.predictor_.paint(part) for part in track_batches(seeds, "draw", self.verbose)]
+        return self._strip(parts) if return_steps else self._shaped(_concatenated([part.images for part in parts]))
 
     def reconstruct(self, images: Any, n: int = 1, return_steps: bool = False, random_state: Any = None) -> Any:
         """What is painted of pictures that are seen: probabilities σ(c_T), by n paths each.
@@ -251,30 +271,31 @@ class DRAW(Built):
         array, shape (pictures, n, …); or Strip
         """
         x = self.pictures(images).repeat_interleave(check_count("n", n), 0)
-        seeds = _parts(self._seeds(len(x), random_state))
-        parts = [self.predictor_.repaint(*part) for part in zip(x.split(AT_ONCE), seeds, strict=True)]
+        seeds = _batches(self._seeds(len(x), random_state))
+        pairs = list(zip(x.split(PATHS_AT_ONCE), seeds, strict=True))
+        parts = [self.predictor_.repaint(*pair) for pair in track_batches(pairs, "reconstruct", self.verbose)]
         if return_steps:
             return self._strip(parts)
-        shown = self._shaped(_joined([part.probabilities[:, -1] for part in parts]))
+        shown = self._shaped(_concatenated([part.probabilities[:, -1] for part in parts]))
         return shown.reshape(-1, n, *shown.shape[1:])
 
     def encode(self, images: Any) -> Array:
         """What the network tells itself of pictures: the means of z_t, (pictures, glimpses, latent_size)."""
         x = self.pictures(images)
-        return np.concatenate([self.predictor_.told(part) for part in x.split(AT_ONCE)])
+        return np.concatenate([self.predictor_.told(part) for part in x.split(PATHS_AT_ONCE)])
 
     def plot_strip(self, pictures: Strip) -> Figure:
         """Pictures as they came about, one row each, from left to right in time, with the windows as rectangles."""
-        return strip(pictures)
+        return strip_figure(pictures)
 
     def animate(self, pictures: Strip, path: str | os.PathLike[str], frames_per_second: int = 4) -> None:
         """The same as an animated GIF."""
         check_count("frames_per_second", frames_per_second)
-        animated(pictures, path, frames_per_second)
+        animate_strip(pictures, path, frames_per_second)
 
     def _strip(self, parts: list[Strip]) -> Strip:
         """One strip of several."""
-        images, probabilities, read, write = (_joined(list(part)) for part in zip(*parts, strict=True))
+        images, probabilities, read, write = (_concatenated(list(part)) for part in zip(*parts, strict=True))
         return Strip(self._shaped(images), self._shaped(probabilities), read, write)
 
     def _seeds(self, count: int, random_state: Any) -> list[int]:
@@ -282,7 +303,7 @@ class DRAW(Built):
 
     def pictures(self, images: Any) -> Tensor:
         """Pictures as the network takes them, (pictures, channels, height, width)."""
-        self._check()
+        self._check_fitted()
         return self._tensor(as_pictures(images, 2, self.channels, self.shape_))
 
     def driven_by(self, images: Any, y: None = None) -> Driven:
@@ -303,36 +324,22 @@ class DRAW(Built):
         held = [hold(picture[None], self.glimpses)[0] for picture in self.pictures(images)]
         rows = Rows.of(held, [picture.flatten(1) for picture in held])
         errors = StepErrors(Bernoulli().loss, "−ln D(x | c) of every pixel")
-        return Driven(OnCanvas(cast(DRAWCell, self.network_)), rows, errors, at_end=True, estimator=self)
-
-    def _tensor(self, images: Array) -> Tensor:
-        return torch.as_tensor(images).to(self._device, self._precision)
+        return Driven(OnCanvas(self.network_), rows, errors, at_end=True, estimator=self)
 
     def _shaped(self, pictures: Any) -> Array:
         """Pictures without the axis of one channel."""
         found: Array = pictures.squeeze(-3) if self.channels == 1 else pictures
         return found
 
-    def _rules(self) -> dict[str, Rule]:
-        return super()._rules() | {
-            "attention": one_of(False, True),
-            "glimpses": at_least(1),
-            "read_size": at_least(1),
-            "write_size": at_least(1),
-            "latent_size": at_least(1),
-            "hidden_size": at_least(1),
-            "channels": one_of(1, 3),
-        }
 
-
-def _alone(x: Tensor) -> Rows:
+def _one_step_rows(x: Tensor) -> Rows:
     """Pictures as series of one step."""
     return Rows(x, x, None, torch.arange(len(x)), torch.ones(len(x), dtype=torch.long))
 
 
-def _parts(seeds: list[int]) -> list[list[int]]:
-    return [seeds[start : start + AT_ONCE] for start in range(0, len(seeds), AT_ONCE)]
+def _batches(seeds: list[int]) -> list[list[int]]:
+    return [seeds[start : start + PATHS_AT_ONCE] for start in range(0, len(seeds), PATHS_AT_ONCE)]
 
 
-def _joined(parts: list[Any]) -> Any:
+def _concatenated(parts: list[Any]) -> Any:
     return None if parts[0] is None else np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""Pictures as they came about, and what was drawn of those that were hidden."""
+"""Figures of pictures: glimpse by glimpse, side by side, and lit where a captioner looks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIDE = 0.8
 """Inches of a picture."""
 
 
-def strip(pictures: Strip) -> Figure:
+def strip_figure(pictures: Strip) -> Figure:
     """Pictures as they came about: one row each, time from left to right."""
     if not hasattr(pictures, "probabilities"):
         raise TypeError(f"A strip is wanted, got {type(pictures).__name__}: take sample(n, return_steps=True).")
@@ -32,13 +32,13 @@ def strip(pictures: Strip) -> Figure:
     drawing, axes = figure(count, steps, width=SIDE * steps, height=SIDE * count + 0.4)
     for number, place in enumerate(np.ravel(axes)):
         picture, step = divmod(number, steps)
-        _show(place, pictures.probabilities[picture, step])
-        _windows(place, pictures, picture, step)
+        _draw_picture(place, pictures.probabilities[picture, step])
+        _draw_windows(place, pictures, picture, step)
     drawing.supxlabel("time →")
     return drawing
 
 
-def animated(pictures: Strip, path: str | os.PathLike[str], frames_per_second: int) -> None:
+def animate_strip(pictures: Strip, path: str | os.PathLike[str], frames_per_second: int) -> None:
     """Write the same as an animated GIF, all pictures side by side; the last frame stays for a second."""
     from matplotlib.animation import FuncAnimation, PillowWriter
 
@@ -53,9 +53,9 @@ def animated(pictures: Strip, path: str | os.PathLike[str], frames_per_second: i
     def draw(frame: int) -> list[Any]:
         for picture, place in enumerate(axes[:count]):
             place.clear()
-            _show(place, pictures.probabilities[picture, min(frame, steps - 1)])
+            _draw_picture(place, pictures.probabilities[picture, min(frame, steps - 1)])
             if frame < steps:
-                _windows(place, pictures, picture, frame)
+                _draw_windows(place, pictures, picture, frame)
         return []
 
     frames = steps + frames_per_second
@@ -101,7 +101,7 @@ def _coloured(picture: Array) -> Array:
     return np.where(np.isnan(picture)[..., None], np.array([176, 196, 222]) / 255, grey)
 
 
-def looked_at(image: Any, weights: DataArray) -> Figure:
+def caption_figure(image: Any, weights: DataArray) -> Figure:
     """A picture once a word, lit where it was looked at.
 
     Parameters
@@ -109,7 +109,7 @@ def looked_at(image: Any, weights: DataArray) -> Figure:
     image : array, shape (height, width), or with 1 or 3 channels first or last
     weights : DataArray, dims (word, row, column)
     """
-    picture = _plain(image)
+    picture = _unit_picture(image)
     words = [str(word) for word in weights["word"].values]
     columns = min(len(words), 6)
     rows = -(-len(words) // columns)
@@ -117,14 +117,14 @@ def looked_at(image: Any, weights: DataArray) -> Figure:
     for place in np.ravel(axes)[len(words) :]:
         place.set_axis_off()
     for place, word, seen in zip(np.ravel(axes), words, weights.values, strict=False):
-        _show(place, picture)
+        _draw_picture(place, picture)
         extent = (-0.5, picture.shape[-1] - 0.5, picture.shape[-2] - 0.5, -0.5)
         place.imshow(seen, cmap="Oranges", vmin=0, vmax=1, alpha=0.6, extent=extent, interpolation="nearest")
         place.set_title(word, fontsize=9)
     return drawing
 
 
-def _plain(image: Any) -> Array:
+def _unit_picture(image: Any) -> Array:
     """A picture as (height, width) or (3, height, width), from 0 to 1 between its own extremes."""
     given = image.detach().cpu() if hasattr(image, "detach") else image
     found = np.asarray(given)
@@ -139,7 +139,7 @@ def _plain(image: Any) -> Array:
     return found[0] if found.ndim == 3 and len(found) == 1 else found
 
 
-def _show(place: Axes, picture: Array) -> None:
+def _draw_picture(place: Axes, picture: Array) -> None:
     if picture.ndim == 3:
         place.imshow(np.moveaxis(picture, 0, -1), vmin=0, vmax=1)
     else:
@@ -154,7 +154,7 @@ def _show(place: Axes, picture: Array) -> None:
         spine.set_linewidth(0.5)
 
 
-def _windows(place: Axes, pictures: Strip, picture: int, step: int) -> None:
+def _draw_windows(place: Axes, pictures: Strip, picture: int, step: int) -> None:
     """Rectangles around what is read (blue) and written (orange), their lines as wide as the filters; a margin shows
     those at the border."""
     from matplotlib.patches import Rectangle

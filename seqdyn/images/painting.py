@@ -1,4 +1,4 @@
-"""What a fitted painter is used for: new pictures, how they came about, and bounds on how likely pictures are."""
+"""A fitted DRAW network in use: new pictures glimpse by glimpse, and bounds on how likely pictures are."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from seqdyn.training.variational import Bound, bound
 
 Array = np.ndarray[Any, Any]
 
-AT_ONCE = 256
+PATHS_AT_ONCE = 256
 """Pictures, or paths of them, that are run side by side."""
 
 
 class Strip(NamedTuple):
-    """How pictures came about, glimpse by glimpse.
+    """Pictures at every glimpse of their painting.
 
     Attributes
     ----------
@@ -58,22 +58,22 @@ class PaintingPredictor:
     def paint(self, seeds: list[int]) -> Strip:
         """New pictures, z_t ~ N(0, I), by a seed each. Only the painter takes part: nothing that sees a picture."""
         painter = self.network.painter
-        z, uniform = self._chance(seeds)
+        z, uniform = self.chance(seeds)
         with torch.inference_mode():
             run = scan(painter, z, record=_canvas_and_state)
         canvas, h = run.record
-        return Strip(_drawn(canvas, uniform), _probabilities(canvas), None, self._windows(h, reads=False))
+        return Strip(_binary_pictures(canvas, uniform), _probabilities(canvas), None, self._windows(h, reads=False))
 
     def repaint(self, x: Tensor, seeds: list[int]) -> Strip:
         """The same of pictures (batch, channels, height, width) that are seen, with the windows read through before."""
-        noise, uniform = self._chance(seeds)
+        noise, uniform = self.chance(seeds)
         with torch.inference_mode():
-            run = scan(self.network, Noisy(hold(x, self.glimpses), noise), record=_heard)
+            run = scan(self.network, Noisy(hold(x, self.glimpses), noise), record=_canvas_and_states)
         canvas, h, heard = run.record
         windows = self._windows(heard, reads=True), self._windows(h, reads=False)
-        return Strip(_drawn(canvas, uniform), _probabilities(canvas), *windows)
+        return Strip(_binary_pictures(canvas, uniform), _probabilities(canvas), *windows)
 
-    def _chance(self, seeds: list[int]) -> tuple[Tensor, Tensor]:
+    def chance(self, seeds: list[int]) -> tuple[Tensor, Tensor]:
         """What is drawn for each picture: noise (batch, glimpses, latent), and a number for every pixel."""
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         noise = torch.cat([self.network.noise(1, self.glimpses, generator) for generator in generators])
@@ -109,7 +109,7 @@ def _canvas_and_state(z: Any, before: PainterState, output: Any, after: PainterS
     return after.canvas, after.decoder.h
 
 
-def _heard(x: Any, before: DRAWState, output: Any, after: DRAWState) -> tuple[Tensor, Tensor, Tensor]:
+def _canvas_and_states(x: Any, before: DRAWState, output: Any, after: DRAWState) -> tuple[Tensor, Tensor, Tensor]:
     """c_t, h^dec_t and h^dec_{t-1}."""
     return after.painter.canvas, after.heard, before.heard
 
@@ -119,7 +119,7 @@ def _probabilities(canvas: Tensor) -> Array:
     return found
 
 
-def _drawn(canvas: Tensor, uniform: Tensor) -> Array:
+def _binary_pictures(canvas: Tensor, uniform: Tensor) -> Array:
     """Pictures of 0 and 1 from the log-odds (batch, glimpses, …) of the last step, and a number for every pixel."""
     found: Array = (uniform < torch.sigmoid(canvas[:, -1]).cpu()).long().numpy()
     return found

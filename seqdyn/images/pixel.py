@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -16,11 +15,11 @@ from seqdyn.cells.row_lstm import RowLSTM
 from seqdyn.checks import check_count, is_int
 from seqdyn.data.pictures import as_pictures
 from seqdyn.dynamics.driven import Driven, StepErrors
-from seqdyn.estimators.built import Built
-from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of
-from seqdyn.estimators.sequence import unchanged_on_error
+from seqdyn.estimators.documented import documented
+from seqdyn.estimators.network_estimator import NetworkEstimator
+from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of, unchanged_on_error
 from seqdyn.generators import seeds_of
-from seqdyn.images.writing import Completion, PicturePredictor, exact
+from seqdyn.images.pixel_predictor import Completion, PicturePredictor, known_first
 from seqdyn.rows import PixelReadout, PixelResidual, Pixels, Placed, RowCell, RowStack
 from seqdyn.training.batches import Rows, Spans
 from seqdyn.training.checkpoint import digest
@@ -29,12 +28,24 @@ from seqdyn.training.stopping import NonFiniteError
 
 Array = np.ndarray[Any, Any]
 
-VARIANTS: dict[str, Any] = {"row": RowLSTM, "diagonal": DiagonalLSTM}
+PIXEL_CELLS: dict[str, Any] = {"row": RowLSTM, "diagonal": DiagonalLSTM}
 """The recurrences by name."""
 
+PIXEL_RNN_RULES: dict[str, Rule] = {
+    "variant": one_of(*PIXEL_CELLS),
+    "hidden_size": at_least(1),
+    "levels": at_least(2),
+    "window_size": (
+        lambda value: is_int(value) and value >= 3 and value % 2 == 1,
+        "an odd whole number of at least 3",
+    ),
+}
+"""What the parameters of a PixelRNN must be."""
 
+
+@documented()
 @dataclass(kw_only=True, repr=False, eq=False)
-class PixelRNN(Built):
+class PixelRNN(NetworkEstimator):
     """The exact probability of a picture: p(x) = ∏_i p(x_i | x_1 … x_{i-1}), row by row, from left to right.
 
         x̃ = K ⊛ x + b_rc                                 a masked window: no pixel sees itself, or what comes later
@@ -49,13 +60,18 @@ class PixelRNN(Built):
     hidden_size : int
         Width of a memory; a pixel has twice as many features.
     num_layers : int
+        Recurrences, one above the other.
     levels : int, at least 2
         A pixel is 0, 1, … levels − 1: 2 for black and white, 256 for bytes of grey.
     window_size : int, odd, at least 3
         Of the masked window.
-    batch_size, learning_rate, schedule, clip_norm, weight_average, … : see
-        :class:`~seqdyn.estimators.trained.Trained`.
-        Without a budget it is trained for 20 epochs, or as many as 2,000 steps take.
+    batch_size : int
+        Pictures in a step.
+    max_epochs, max_steps, max_time : int, int or float, or None
+        Budgets: passes over the data, optimizer steps, seconds. Without any: 20 epochs, or as many as 2,000 steps take.
+    early_stopping, validation_fraction : bool, float in (0, 1)
+        Hold out the last pictures, watch the loss there, and restore the best weights. Otherwise the training loss is
+        watched.
 
     Attributes
     ----------
@@ -81,7 +97,7 @@ class PixelRNN(Built):
     (3, 2, 4)
     """
 
-    _kept: ClassVar[tuple[str, ...]] = ("shape_",)
+    _learnt: ClassVar[tuple[str, ...]] = ("shape_",)
     _budget: ClassVar[tuple[int, int]] = 20, 2000
 
     variant: str = "diagonal"
@@ -118,47 +134,50 @@ class PixelRNN(Built):
             If loss or gradient explode.
         """
         with unchanged_on_error(self, but=NonFiniteError):
-            check_parameters(self)
+            check_parameters(self, PIXEL_RNN_RULES)
             self._learn(as_pictures(images, self.levels)[:, 0])
         return self
 
     def _learn(self, images: Array) -> None:
-        train = len(images) - self._held(len(images))
-        generator = self._generator()
-        network = cast(Pixels, self._new(generator, shape_=(int(images.shape[1]), int(images.shape[2]))))
-        places = cast(Placed, network.cell)
+        used = self._training_count(len(images))
+        generator = self.optimisation.generator()
+        self.shape_ = int(images.shape[1]), int(images.shape[2])
+        self._begin(generator)
         with torch.no_grad():
-            places.bias.copy_(torch.as_tensor(_start(images[:train], self.levels)))
-        x = torch.as_tensor(images).to(self._device, self._precision)
-        objective = Supervised(PicturePredictor(network, self.shape_[0]).head)
-        batches = Spans(_rows(x[:train]), self.batch_size, order="shuffled")
-        apart = Spans(_rows(x[train:]), 250) if train < len(images) else None
-        self._teach(batches, apart, (objective, objective), generator, lambda: digest(images))
+            self.network_.cell.bias.copy_(torch.as_tensor(_level_bias(images[:used], self.levels)))
+        x = self._tensor(images)
+        objective = Supervised(PicturePredictor(self.network_, self.shape_[0]).head)
+        batches = Spans(_picture_rows(x[:used]), self.batch_size, order="shuffled")
+        held_out = Spans(_picture_rows(x[used:]), 250) if used < len(images) else None
+        self._train(batches, held_out, (objective, objective), generator, lambda: digest(images))
 
-    def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> Pixels:
-        height, width = fitted["shape_"]
+    def _build(self, generator: torch.Generator) -> Pixels:
+        height, width = self.shape_
         features, scores = 2 * self.hidden_size, 1 if self.levels == 2 else self.levels
         window = MaskedWindow(width, features, self.window_size, generator)
         layers: list[RowCell] = [Placed(window, height)]
         for _ in range(self.num_layers):
-            recurrence = VARIANTS[self.variant](width, features, self.hidden_size, generator=generator)
+            recurrence = PIXEL_CELLS[self.variant](width, features, self.hidden_size, generator=generator)
             layers.append(PixelResidual(recurrence, generator))
         return Pixels(Placed(PixelReadout(RowStack(layers), scores, generator), height), self.levels)
+
+    def _facts(self) -> dict[str, object]:
+        return {"picture": "{} × {} pixels".format(*self.shape_)}
 
     # ---------------------------------------------------------------- how likely pictures are
 
     @property
     def predictor_(self) -> PicturePredictor:
         """The fitted network with the height of its pictures."""
-        self._check()
-        return PicturePredictor(cast(Pixels, self.network_), self.shape_[0])
+        self._check_fitted()
+        return PicturePredictor(self.network_, self.shape_[0], self.verbose)
 
     def log_probabilities(self, images: Any) -> Array:
         """ln p(x_i | x_1 … x_{i-1}) of every pixel, (pictures, height, width), in nats.
 
         Summed over the pixels of a lower part it is ln p of that part, given the rest.
         """
-        self._check()
+        self._check_fitted()
         given = torch.as_tensor(self._given(images))
         found: Array = self.predictor_.log_probabilities(given).cpu().numpy()
         return found
@@ -170,8 +189,8 @@ class PixelRNN(Built):
 
     def rows(self, images: Any) -> Rows:
         """Pictures as the network takes them: series of rows that are their own targets."""
-        self._check()
-        return _rows(torch.as_tensor(self._given(images)).to(self._device, self._precision))
+        self._check_fitted()
+        return _picture_rows(self._tensor(self._given(images)))
 
     def driven_by(self, images: Any, y: None = None) -> Driven:
         """The network as pictures drive it, row by row, and −ln p of every pixel: what reports measure.
@@ -189,7 +208,7 @@ class PixelRNN(Built):
         if images is None or y is not None:
             raise ValueError("A PixelRNN is measured on pictures: give them as X, and no y.")
         errors = StepErrors(self.predictor_.head.loss, "−ln p of every pixel")
-        return Driven(cast(Pixels, self.network_), self.rows(images), errors, estimator=self)
+        return Driven(self.network_, self.rows(images), errors, estimator=self)
 
     def score(self, images: Any, y: None = None) -> float:
         """The mean of ln p over pictures, in nats: higher is better."""
@@ -216,7 +235,7 @@ class PixelRNN(Built):
     # ---------------------------------------------------------------- new pictures
 
     def sample(self, n: int = 1, random_state: Any = None) -> Array:
-        """New pictures, drawn pixel by pixel: array of int (n, height, width).
+        """Draw new pictures pixel by pixel: array of int (n, height, width).
 
         Parameters
         ----------
@@ -224,12 +243,12 @@ class PixelRNN(Built):
         random_state : int, RandomState or None
             That of the model if None.
         """
-        self._check()
+        self._check_fitted()
         images, _ = self.predictor_.drawn(self._seeds(check_count("n", n), random_state))
         return images
 
     def complete(self, images: Any, mask: Any, n: int = 1, random_state: Any = None) -> Completion:
-        """Pictures whose hidden pixels are drawn anew, given those that come before.
+        """Draw the hidden pixels of pictures, each given the pixels before it.
 
         Where no known pixel comes after a hidden one, as with a lower half that is hidden, this is a draw from
         p(hidden | known). Elsewhere it is not: what is known below and to the right has no say. ``exact`` tells which,
@@ -249,17 +268,17 @@ class PixelRNN(Built):
         -------
         Completion
         """
-        self._check()
+        self._check_fitted()
         given = np.asarray(images.detach().cpu() if hasattr(images, "detach") else images)
         given = given[:, 0] if given.ndim == 4 and given.shape[1] == 1 else given
-        known = _mask(mask, given)
+        known = _checked_mask(mask, given)
         given = self._given(np.where(known, given, 0))
         check_count("n", n)
         hidden = ~known
         repeated = torch.as_tensor(known).repeat_interleave(n, 0)
         values = torch.as_tensor(np.where(known, given, 0)).repeat_interleave(n, 0)
         found, log_p = self.predictor_.drawn(self._seeds(len(repeated), random_state), repeated, values)
-        exactly = exact(known)
+        exactly = known_first(known)
         weights = np.zeros(len(found))
         late = np.repeat(known & (np.cumsum(hidden.reshape(len(hidden), -1), 1).reshape(hidden.shape) > 0), n, 0)
         if not exactly.all():
@@ -280,20 +299,8 @@ class PixelRNN(Built):
     def _seeds(self, count: int, random_state: Any) -> list[int]:
         return seeds_of(self.random_state if random_state is None else random_state, count)
 
-    def _rules(self) -> dict[str, Rule]:
-        odd = (
-            lambda value: is_int(value) and value >= 3 and value % 2 == 1,
-            "an odd whole number of at least 3",
-        )
-        return super()._rules() | {
-            "variant": one_of(*VARIANTS),
-            "hidden_size": at_least(1),
-            "levels": at_least(2),
-            "window_size": odd,
-        }
 
-
-def _rows(x: torch.Tensor) -> Rows:
+def _picture_rows(x: torch.Tensor) -> Rows:
     """Pictures (n, height, width) as series of rows that are their own targets."""
     count, height = x.shape[:2]
     lengths = torch.full((count,), height)
@@ -301,14 +308,14 @@ def _rows(x: torch.Tensor) -> Rows:
     return Rows(flat, flat, None, torch.arange(count) * height, lengths)
 
 
-def _start(images: Array, levels: int) -> Array:
+def _level_bias(images: Array, levels: int) -> Array:
     """The bias of every place that gives each level its share among the pictures, (height, width, scores)."""
     counts = np.stack([(images == level).sum(0) for level in range(levels)], -1) + 0.5
     log_p: Array = np.log(counts / counts.sum(-1, keepdims=True))
     return log_p[..., 1:] - log_p[..., :1] if levels == 2 else log_p
 
 
-def _mask(mask: Any, images: Array) -> Array:
+def _checked_mask(mask: Any, images: Array) -> Array:
     """A mask for every picture."""
     known = np.asarray(mask)
     if known.dtype != bool:

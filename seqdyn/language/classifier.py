@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import Tags
-from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 
-from seqdyn.checks import is_number
 from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
 from seqdyn.composition import Embedding, Identity
-from seqdyn.data.targets import is_missing
-from seqdyn.data.text import Vocabulary
-from seqdyn.dynamics.driven import Driven, Errors
+from seqdyn.dynamics.driven import Driven, StepErrors
 from seqdyn.encoder import POOLINGS, Encoder, Ensemble
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
-from seqdyn.estimators.built import OfSymbols
-from seqdyn.estimators.gradient import last_of_each
+from seqdyn.estimators.documented import documented
 from seqdyn.estimators.layers import directed, widths_of
-from seqdyn.estimators.parameters import Rule, at_least, check_parameters, instance_of, one_of, optional, share
-from seqdyn.estimators.pretraining import copy_layers, copy_vectors
-from seqdyn.estimators.sequence import unchanged_on_error
+from seqdyn.estimators.learning import last_of_each
+from seqdyn.estimators.network_estimator import NetworkEstimator
+from seqdyn.estimators.parameters import (
+    Rule,
+    at_least,
+    check_parameters,
+    instance_of,
+    one_of,
+    optional,
+    share,
+    unchanged_on_error,
+)
+from seqdyn.estimators.pretraining import copy_layers, copy_vectors, pretraining_clone
+from seqdyn.estimators.symbols import BUILT_CELL, SYMBOL_RULES, SymbolLayers, vocabulary_text
 from seqdyn.language.explanation import Explanation, occluded
+from seqdyn.language.labelled_texts import Text, TextReader, as_text_labels, as_texts, text_weights
 from seqdyn.language.model import LanguageModel
 from seqdyn.predictor import Predictor
 from seqdyn.stream import Stream
@@ -36,15 +41,28 @@ from seqdyn.training.batches import Batch, Rows, Spans
 from seqdyn.training.checkpoint import digest
 from seqdyn.training.forward import Annotator, run_network
 from seqdyn.training.heads import Averaged, CrossEntropy, Head
-from seqdyn.training.stopping import NonFiniteError
 from seqdyn.training.objective import Supervised
+from seqdyn.training.stopping import NonFiniteError
+from seqdyn.typed_bases import ClassifierMixin
 
 Array = np.ndarray[Any, Any]
-Text = str | Sequence[str]
+
+TEXT_CLASSIFIER_RULES: dict[str, Rule] = SYMBOL_RULES | {
+    "cell": BUILT_CELL,
+    "lowercase": one_of(False, True),
+    "pooling": one_of(*POOLINGS),
+    "word_dropout": share(zero=True),
+    "members": at_least(1),
+    "pretraining": optional(
+        instance_of(LanguageModel | SequenceAutoencoder, "a LanguageModel or a SequenceAutoencoder")
+    ),
+}
+"""What the parameters of a classifier of texts must be."""
 
 
+@documented(SymbolLayers)
 @dataclass(kw_only=True, repr=False, eq=False)
-class TextClassifier(ClassifierMixin, OfSymbols):
+class TextClassifier(ClassifierMixin, NetworkEstimator):
     """The probability of every class of a text, read by recurrent layers: P(y) = softmax(W pool(o_1 … o_T) + b).
 
         x_t = E_{s_t},   o_t, h_t = f(x_t, h_{t-1}) in one direction or both,   pool: last, mean, max or attention
@@ -52,11 +70,11 @@ class TextClassifier(ClassifierMixin, OfSymbols):
     Parameters
     ----------
     unit : {"word", "character", "subword"}
-        Of texts; a list of tokens is taken as it is.
+        What a symbol of a text is; a list of tokens is taken as it is.
     lowercase : bool
         Read texts in lower case.
     cell : {"lstm", "gru", "elman"}, callable or Cell
-        Or a class called as ``cell(input_size, hidden_size)`` for every layer, or one built cell.
+        Every layer; or a class called as ``cell(input_size, hidden_size)`` for each, or one built cell.
     hidden_size : int or tuple of int
         Width of the memory of each direction; a tuple gives one a layer.
     num_layers : int
@@ -76,10 +94,6 @@ class TextClassifier(ClassifierMixin, OfSymbols):
         Share of the vectors' entries, and of every layer's outputs, dropped in training, one mask a text.
     word_dropout : float in [0, 1)
         Share of symbols that a training step sees as unknown.
-    min_count : int
-        Learn symbols that appear so often in the training texts; others are unknown.
-    vocabulary_size : int, optional
-        Learn so many symbols at most, the most frequent.
     members : int
         Networks that begin differently, are trained side by side, and whose probabilities are averaged.
     pretraining : LanguageModel or SequenceAutoencoder, optional
@@ -88,9 +102,12 @@ class TextClassifier(ClassifierMixin, OfSymbols):
         its layers. What it was fitted on before is left behind.
     batch_size : int
         Texts in a step; those of like lengths together.
-    **others
-        As in :class:`~seqdyn.estimators.trained.Trained`. Without a budget: 3 epochs, or as many as 500 steps take;
-        small data are learnt by heart in more. ``early_stopping`` holds out the last texts of each class.
+    max_epochs, max_steps, max_time : int, int or float, or None
+        Budgets: passes over the data, optimizer steps, seconds. Without any: 3 epochs, or as many as 500 steps take;
+        more of them learn small data by heart.
+    early_stopping, validation_fraction : bool, float in (0, 1)
+        Hold out the last texts of each class, watch the loss there, and restore the best weights. Otherwise the
+        training loss is watched.
 
     Attributes
     ----------
@@ -98,7 +115,7 @@ class TextClassifier(ClassifierMixin, OfSymbols):
     vocabulary_ : Vocabulary
     network_ : Annotator
     history_ : DataFrame
-        One row an epoch, see :class:`~seqdyn.estimators.gradient.GradientEstimator`.
+        One row an epoch, see :class:`~seqdyn.estimators.network_estimator.NetworkEstimator`.
     language_model_ : LanguageModel, SequenceAutoencoder or None
         With ``pretraining``.
 
@@ -115,10 +132,13 @@ class TextClassifier(ClassifierMixin, OfSymbols):
     array([1, 0])
     """
 
-    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "classes_", "language_model_")
+    _learnt: ClassVar[tuple[str, ...]] = ("vocabulary_", "classes_", "language_model_")
     _budget: ClassVar[tuple[int, int]] = 3, 500
 
     unit: str = "word"
+    cell: Any = SymbolLayers.cell
+    vocabulary_size: int | None = SymbolLayers.vocabulary_size
+    min_count: int = SymbolLayers.min_count
     lowercase: bool = True
     hidden_size: Any = 64
     num_layers: int = 1
@@ -164,30 +184,32 @@ class TextClassifier(ClassifierMixin, OfSymbols):
             If loss or gradient explode.
         """
         with unchanged_on_error(self, but=NonFiniteError):
-            check_parameters(self)
-            self._learn(_texts(X), y, sample_weight)
+            check_parameters(self, TEXT_CLASSIFIER_RULES)
+            self._learn(as_texts(X), y, sample_weight)
         return self
 
     def _learn(self, X: list[Text], y: Any, sample_weight: Any) -> None:
         """Everything up to the first step, and the training."""
         model = None if self.pretraining is None else self._pretrained(X)
-        vocabulary = self._vocabulary(X) if model is None else model.vocabulary_
-        tokens = self._tokens(X, vocabulary)
-        labels = self._labels(y, tokens)
+        reader, size = self._reader, self.vocabulary_size
+        vocabulary = reader.vocabulary(X, size, self.min_count) if model is None else model.vocabulary_
+        tokens = reader.symbols(X, vocabulary)
+        labels = as_text_labels(y, tokens, self.return_sequences)
         classes = np.unique(np.concatenate(labels) if self.return_sequences else labels)
         if len(classes) < 2:
             raise ValueError(f"TextClassifier needs two classes or more, but y holds one: {classes.tolist()[0]!r}.")
-        generator = self._generator()
-        network = self._new(generator, vocabulary_=vocabulary, classes_=classes, language_model_=model)
+        generator = self.optimisation.generator()
+        self.vocabulary_, self.classes_, self.language_model_ = vocabulary, classes, model
+        self._begin(generator)
         if isinstance(model, LanguageModel):
-            copy_vectors(network, torch.as_tensor(model.embedding_))
+            copy_vectors(self.network_, torch.as_tensor(model.embedding_))
         if isinstance(model, SequenceAutoencoder):
-            for encoder in (part for part in network.modules() if isinstance(part, Encoder)):
+            for encoder in (part for part in self.network_.modules() if isinstance(part, Encoder)):
                 copy_layers(encoder, model.network_.encoder)
-        rows = self._rows(tokens, labels, _weights(sample_weight, len(tokens)))
-        self._train(rows, labels, generator)
+        rows = self._rows_of(tokens, labels, text_weights(sample_weight, len(tokens)))
+        self._train_rows(rows, labels, generator)
 
-    def _train(self, rows: Rows, labels: Any, generator: torch.Generator) -> None:
+    def _train_rows(self, rows: Rows, labels: Any, generator: torch.Generator) -> None:
         """All steps, on all texts or without those that are held out."""
         objective = Supervised(self._head(), prepare=self._hide if self.word_dropout else None)
         held = torch.zeros(len(rows.starts), dtype=torch.bool)
@@ -195,49 +217,37 @@ class TextClassifier(ClassifierMixin, OfSymbols):
             kinds = np.zeros(len(held)) if self.return_sequences else np.searchsorted(self.classes_, labels)
             held = torch.as_tensor(last_of_each(kinds, self.validation_fraction))
         batches = Spans(rows.part(rows.starts[~held], rows.lengths[~held]), self.batch_size)
-        apart = Spans(rows.part(rows.starts[held], rows.lengths[held]), 256) if bool(held.any()) else None
+        held_out = Spans(rows.part(rows.starts[held], rows.lengths[held]), 256) if bool(held.any()) else None
         parts = rows.x, rows.y, rows.weight, rows.starts
-        self._teach(batches, apart, (objective, Supervised(objective.head)), generator, lambda: digest(*parts))
+        self._train(batches, held_out, (objective, Supervised(objective.head)), generator, lambda: digest(*parts))
 
     def _hide(self, batch: Batch, progress: float, generator: torch.Generator) -> Batch:
         """The batch with some symbols unknown."""
         hidden = torch.rand(batch.x.shape, generator=generator).to(batch.x.device) < self.word_dropout
         return batch._replace(x=batch.x.masked_fill(hidden, self.vocabulary_.mark("unknown")))
 
-    def _pretrained(self, X: Sequence[Text]) -> LanguageModel | SequenceAutoencoder:
+    def _pretrained(self, X: Sequence[Text]) -> Any:
         """A language model of the texts, one a line, or an autoencoder of them."""
-        if self.pretraining.unit != self.unit:
-            raise ValueError(f"pretraining has unit={self.pretraining.unit!r}, the classifier {self.unit!r}.")
-        texts = [text for text in X if isinstance(text, str)]
+        model = pretraining_clone(self.pretraining, self.unit, "classifier", self.random_state)
+        texts = [self._reader.prepared(text) for text in X if isinstance(text, str)]
         if len(texts) < len(X):
             raise ValueError("pretraining learns texts, but X holds lists of tokens: join them, or leave it out.")
-        model = clone(self.pretraining)
-        if model.random_state is None:
-            model.set_params(random_state=self.random_state)
         if isinstance(model, SequenceAutoencoder):
-            return model.fit([self._read(text) for text in texts])
+            return model.fit(texts)
         if self.unit == "subword" or (model.min_count == 1 and model.vocabulary_size is None):
             raise ValueError(
                 "pretraining needs a mark for what is unknown: characters or words, with min_count=2 or a "
                 "vocabulary_size."
             )
-        return model.fit("".join(f"{self._read(text)}\n" for text in texts))
+        return model.fit("".join(f"{text}\n" for text in texts))
 
-    def _vocabulary(self, X: Sequence[Text]) -> Vocabulary:
-        """The symbols of the texts."""
-        if self.unit == "subword":
-            whole = "\n".join(self._read(text) if isinstance(text, str) else " ".join(text) for text in X)
-            return Vocabulary.of(whole, "subword", ("unknown",), self.vocabulary_size, self.min_count)
-        counts = Counter(symbol for text in self._tokens(X, Vocabulary((), self.unit)) for symbol in text)
-        often = tuple(symbol for symbol, count in counts.most_common(self.vocabulary_size) if count >= self.min_count)
-        if not often:
-            raise ValueError(f"No {self.unit} of the texts appears min_count={self.min_count} times: keep more.")
-        return Vocabulary(often, self.unit, ("unknown",))
-
-    def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> Annotator:
-        symbols, classes = len(fitted["vocabulary_"]), len(fitted["classes_"])
+    def _build(self, generator: torch.Generator) -> Annotator:
+        symbols, classes = len(self.vocabulary_), len(self.classes_)
         members = [self._member(symbols, classes, generator) for _ in range(self.members)]
         return Annotator(members[0] if len(members) == 1 else Ensemble(members), self.return_sequences)
+
+    def _facts(self) -> dict[str, object]:
+        return {"classes": len(self.classes_), "vocabulary": vocabulary_text(self.vocabulary_)}
 
     def _member(self, symbols: int, classes: int, generator: torch.Generator) -> Encoder:
         """One network: from tokens to the scores of classes."""
@@ -245,7 +255,9 @@ class TextClassifier(ClassifierMixin, OfSymbols):
         with torch.no_grad():
             embedding.weight.mul_(0.1)  # small vectors generalise: what is rare stays near nothing
         widths = widths_of(self.hidden_size, self.num_layers, self.cell)
-        layers, _ = directed(self._layer(generator), self.embedding_size, widths, self.bidirectional)
+        layers, _ = directed(
+            SymbolLayers.of(vars(self)).layer(generator), self.embedding_size, widths, self.bidirectional
+        )
         return Encoder([embedding, *layers], self.residual, self.dropout, classes, generator, self.pooling)
 
     def _head(self) -> Head:
@@ -254,58 +266,14 @@ class TextClassifier(ClassifierMixin, OfSymbols):
 
     # ---------------------------------------------------------------- texts and labels
 
-    def _read(self, text: str) -> str:
-        """A text as it is split: every word with a space before it."""
-        text = text.lower() if self.lowercase else text
-        return f" {text.strip()}" if self.unit == "word" else text
-
-    def _tokens(self, X: Sequence[Text], vocabulary: Vocabulary) -> list[list[str]]:
-        """The symbols of every text."""
-        tokens = [self._split(text, number, vocabulary) for number, text in enumerate(X)]
-        empty = [number for number, text in enumerate(tokens) if not text]
-        if empty:
-            raise ValueError(f"Text {empty[0]} of X is empty ({len(empty)} are): leave them out, with their labels.")
-        return tokens
-
-    def _split(self, text: Any, number: int, vocabulary: Vocabulary) -> list[str]:
-        if isinstance(text, str):
-            return vocabulary.split(self._read(text)) if text.strip() or self.unit != "word" else []
-        if isinstance(text, list | tuple) and all(isinstance(token, str) for token in text):
-            if self.unit == "word" and any(len(token.split()) != 1 for token in text):
-                raise ValueError(f"Text {number} of X is {text!r:.60}: a token is one word. Several texts are a list.")
-            read = [token.lower() if self.lowercase else token for token in text]
-            return [f" {token}" for token in read] if self.unit == "word" else read
-        raise ValueError(f"Text {number} of X is {text!r:.60}, expected a str, or a list of tokens.")
+    @property
+    def _reader(self) -> TextReader:
+        return TextReader(self.unit, self.lowercase)
 
     def _given(self, X: Any) -> list[list[str]]:
         """The symbols of texts, by the vocabulary of the fit."""
-        self._check()
-        return self._tokens(_texts(X), self.vocabulary_)
-
-    def _labels(self, y: Any, tokens: list[list[str]]) -> Any:
-        """Labels beside the texts: an array, or an array a text."""
-        if y is None or len(y) != len(tokens):
-            found = "None" if y is None else f"{len(y)} labels"
-            raise ValueError(f"X holds {len(tokens)} texts, y {found}: give one for each.")
-        if not self.return_sequences:
-            labels = np.asarray(y)
-            if labels.ndim != 1:
-                raise ValueError(
-                    f"y has shape {labels.shape}, expected one label a text; for one a token set return_sequences=True."
-                )
-            missing = is_missing(labels)
-            if missing.any():
-                raise ValueError(f"The label of text {int(np.argmax(missing))} is missing: leave the text out.")
-            check_classification_targets(labels)
-            return labels
-        rows = [np.asarray(own) for own in y]
-        for number, (own, text) in enumerate(zip(rows, tokens, strict=True)):
-            if own.shape != (len(text),):
-                raise ValueError(
-                    f"Text {number} has {len(text)} tokens, {' '.join(text)[:60]!r}, but labels of shape {own.shape}: "
-                    "give one for each token."
-                )
-        return rows
+        self._check_fitted()
+        return self._reader.symbols(as_texts(X), self.vocabulary_)
 
     def _numbers(self, tokens: list[list[str]]) -> list[Tensor]:
         """Texts as numbers."""
@@ -320,11 +288,11 @@ class TextClassifier(ClassifierMixin, OfSymbols):
             If a label is none of ``classes_``, or they are not as many as texts or tokens.
         """
         tokens = self._given(X)
-        labels = self._labels(y, tokens)
+        labels = as_text_labels(y, tokens, self.return_sequences)
         found = np.unique(np.concatenate(labels) if self.return_sequences else labels)
         if not np.isin(found, self.classes_).all():
             raise ValueError(f"y holds {found.tolist()}, the fit knew {self.classes_.tolist()}: leave the others out.")
-        return self._rows(tokens, labels, np.ones(len(tokens)))
+        return self._rows_of(tokens, labels, np.ones(len(tokens)))
 
     def driven_by(self, X: Any, y: Any = None) -> Driven:
         """The network as texts drive it, and −ln P of their labels: what reports measure.
@@ -345,21 +313,21 @@ class TextClassifier(ClassifierMixin, OfSymbols):
             )
         predictor = self.predictor_
         cell = predictor.causal("stability_report")
-        errors = Errors(predictor.codec.targets.head.loss, "−ln P of the labels")
+        errors = StepErrors(predictor.codec.targets.head.loss, "−ln P of the labels")
         return Driven(cell, self.rows(X, y), errors, not predictor.per_step, estimator=self)
 
-    def _rows(self, tokens: list[list[str]], labels: Any, weight: Array) -> Rows:
+    def _rows_of(self, tokens: list[list[str]], labels: Any, weight: Array) -> Rows:
         """Texts end to end with their labels; of one a text, the last step has it."""
-        x, device = self._numbers(tokens), self._device
+        x, place, precision = self._numbers(tokens), self.optimisation.place, self.optimisation.precision
         targets, weights = [], []
         for number, text in enumerate(x):
             own = labels[number] if self.return_sequences else np.full(len(text), labels[number])
             targets.append(torch.as_tensor(np.searchsorted(self.classes_, own))[:, None])
-            counts = torch.full((len(text), 1), float(weight[number]), dtype=self._precision)
+            counts = torch.full((len(text), 1), float(weight[number]), dtype=precision)
             if not self.return_sequences:
                 counts[:-1] = 0
             weights.append(counts)
-        x, targets, weights = ([own.to(device) for own in column] for column in (x, targets, weights))
+        x, targets, weights = ([own.to(place) for own in column] for column in (x, targets, weights))
         return Rows.of(x, targets, weights)
 
     # ---------------------------------------------------------------- predicting
@@ -372,7 +340,7 @@ class TextClassifier(ClassifierMixin, OfSymbols):
     @property
     def predictor_(self) -> Predictor:
         """The fitted network between texts and probabilities."""
-        self._check()
+        self._check_fitted()
         codec = Codec(SymbolInputs(self.vocabulary_), ClassTargets(self.classes_, self._head()))
         return Predictor(self.network_, codec, per_step=self.return_sequences, flat=True)
 
@@ -389,8 +357,9 @@ class TextClassifier(ClassifierMixin, OfSymbols):
 
     def score(self, X: Sequence[Text], y: Any, sample_weight: Any = None) -> float:
         """The share of texts, or of tokens, whose label is right."""
-        X = _texts(X)
-        labels, weight = self._labels(y, self._given(X)), _weights(sample_weight, len(X))
+        X = as_texts(X)
+        labels = as_text_labels(y, self._given(X), self.return_sequences)
+        weight = text_weights(sample_weight, len(X))
         predicted = self.predict(X)
         if self.return_sequences:
             weight = np.repeat(weight, [len(own) for own in labels])
@@ -406,8 +375,8 @@ class TextClassifier(ClassifierMixin, OfSymbols):
             ``accuracy``; ``nats_per_label``, the mean of −ln P(y), which also counts how sure it was; and
             ``labels_scored``. A label that the fit did not know has the probability 0.
         """
-        X = _texts(X)
-        labels, found = self._labels(y, self._given(X)), self.predict_proba(X)
+        X = as_texts(X)
+        labels, found = as_text_labels(y, self._given(X), self.return_sequences), self.predict_proba(X)
         if self.return_sequences:
             labels, found = np.concatenate(labels), np.concatenate(found)
         p = (found * (labels[:, None] == self.classes_)).sum(1)
@@ -449,7 +418,7 @@ class TextClassifier(ClassifierMixin, OfSymbols):
 
     def _probabilities(self, numbers: list[Tensor]) -> Any:
         """The probability of every class of texts as numbers."""
-        rows = Rows.of([text.to(self._device) for text in numbers])
+        rows = Rows.of([text.to(self.optimisation.place) for text in numbers])
         with torch.inference_mode():
             output, _ = run_network(self.network_, rows)
         found = self.predictor_.decode(output)
@@ -462,44 +431,4 @@ class TextClassifier(ClassifierMixin, OfSymbols):
         if self.pooling != "attention":
             return None
         with torch.inference_mode():
-            return np.asarray(self.network_.encoder.attention(numbers[None].to(self._device))[0].cpu())
-
-    # ---------------------------------------------------------------- parameters
-
-    def _rules(self) -> dict[str, Rule]:
-        return super()._rules() | {
-            "lowercase": one_of(False, True),
-            "embedding_size": at_least(1),
-            "pooling": one_of(*POOLINGS),
-            "word_dropout": share(zero=True),
-            "members": at_least(1),
-            "pretraining": optional(
-                instance_of(LanguageModel | SequenceAutoencoder, "a LanguageModel or a SequenceAutoencoder")
-            ),
-        }
-
-
-def _texts(X: Any) -> list[Text]:
-    """X as a list of texts."""
-    if isinstance(X, str):
-        raise ValueError(f"X is one text, {X[:40]!r}: give a list of texts, such as [text].")
-    if hasattr(X, "columns") or isinstance(X, dict) or (isinstance(X, np.ndarray) and X.ndim != 1):
-        raise ValueError(f"X is a {type(X).__name__} of shape {np.shape(X)}: give a list or one column of texts.")
-    texts = list(X)
-    if not texts:
-        raise ValueError("X holds no text: give one at least.")
-    return texts
-
-
-def _weights(sample_weight: Any, count: int) -> Array:
-    """What every text counts."""
-    if sample_weight is None:
-        return np.ones(count)
-    weight = np.asarray(sample_weight, dtype=np.float64)
-    if weight.shape != (count,) or not (np.isfinite(weight) & (weight >= 0)).all() or not weight.any():
-        told = f"{weight.min()} to {weight.max()}" if weight.size and is_number(weight.min()) else "none"
-        raise ValueError(
-            f"sample_weight has shape {weight.shape} and values {told}, expected one number of at least 0 for each of "
-            f"{count} texts, and one above."
-        )
-    return weight
+            return np.asarray(self.network_.encoder.attention(numbers[None].to(self.optimisation.place))[0].cpu())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-AT_ONCE = 64
+WORDS_AT_ONCE = 64
 """Words that are taken away side by side."""
 
 
@@ -97,11 +97,11 @@ class Explanation:
         colours = [PALETTE["model 1" if value > 0 else "model 2"] for value in self.contributions]
         axes.barh(places, self.contributions, color=colours)
         axes.axvline(0, color=PALETTE["note"], linewidth=0.8)
-        axes.set_yticks(places, [_plain(word.strip() or repr(word)) for word in self.words])
+        axes.set_yticks(places, [_escaped(word.strip() or repr(word)) for word in self.words])
         axes.invert_yaxis()
         axes.grid(False, axis="y")
-        axes.set_xlabel(f"contribution to the log-odds of {_plain(str(self.label))}")
-        axes.set_title(f"{_plain(str(self.label))}, probability {self.probability:.2f}")
+        axes.set_xlabel(f"contribution to the log-odds of {_escaped(str(self.label))}")
+        axes.set_title(f"{_escaped(str(self.label))}, probability {self.probability:.2f}")
         return drawing
 
 
@@ -129,7 +129,7 @@ def occluded(
     """
     whole = probabilities([numbers])[0]
     others: list[Array] = []
-    for places in torch.arange(len(numbers)).split(AT_ONCE):
+    for places in torch.arange(len(numbers)).split(WORDS_AT_ONCE):
         without = numbers.repeat(len(places), 1)
         without[torch.arange(len(places)), places] = unknown
         others += list(probabilities(list(without)))
@@ -149,6 +149,6 @@ def _colour(share: float) -> str:
     return f"rgba({'30,110,200' if share > 0 else '210,60,50'},{0.75 * abs(share):.2f})"
 
 
-def _plain(text: str) -> str:
+def _escaped(text: str) -> str:
     """A text that matplotlib does not read as a formula."""
     return text.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""What a model does with a text in one picture: a language model letter by letter, a translator word by word."""
+"""Figures of a text: what a language model does at every symbol, what a translator attends to."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-FEW = 12
+WRITTEN_CELLS = 12
 """Up to so many rows and columns every number is written into the picture."""
 
 
-def picture(network: Cell, numbers: Array, labels: tuple[str, ...]) -> Figure:
+def text_figure(network: Cell, numbers: Array, labels: tuple[str, ...]) -> Figure:
     """The inputs, the state and the probabilities of the next symbol, one column a symbol.
 
     Parameters
@@ -51,17 +51,17 @@ def picture(network: Cell, numbers: Array, labels: tuple[str, ...]) -> Figure:
     states, probabilities = run.record[0].cpu().numpy(), torch.softmax(run.output[0], -1).cpu().numpy()
     best = probabilities.argmax(1)
     names = [_visible(name) for name in (*labels, "⟨begin⟩")]
-    whole = len(labels) <= FEW  # of a larger vocabulary, what comes in and what is likely
+    whole = len(labels) <= WRITTEN_CELLS  # of a larger vocabulary, what comes in and what is likely
     seen = np.arange(len(names)) if whole else np.unique(x.cpu().numpy())
     likely = np.arange(len(labels)) if whole else np.unique([*best, *numbers])
-    heights = [len(seen), max(4, min(states.shape[1], 2 * FEW)), len(likely)]
+    heights = [len(seen), max(4, min(states.shape[1], 2 * WRITTEN_CELLS)), len(likely)]
     drawing, axes = figure(3, width=max(4.0, 1.6 + 0.46 * len(x)), height=1.6 + 0.2 * sum(heights))
     axes[0].get_gridspec().set_height_ratios(heights)
-    _table(
+    _cells(
         axes[0], np.eye(len(names))[x.cpu().numpy()][:, seen], "in: one-hot", "Greys", (0, 1), [names[k] for k in seen]
     )
-    _table(axes[1], states, "state", "RdBu", _around_zero(states), [])
-    _table(axes[2], probabilities[:, likely], "P(next)", "Blues", (0, 1), [names[k] for k in likely])
+    _cells(axes[1], states, "state", "RdBu", _around_zero(states), [])
+    _cells(axes[2], probabilities[:, likely], "P(next)", "Blues", (0, 1), [names[k] for k in likely])
     axes[0].set_xticks(range(len(x)), [names[k] for k in x.tolist()])
     axes[0].xaxis.tick_top()
     axes[0].set_title("what came last", fontsize=9)
@@ -75,7 +75,7 @@ def picture(network: Cell, numbers: Array, labels: tuple[str, ...]) -> Figure:
     return drawing
 
 
-def alignment(weights: DataArray) -> Figure:
+def attention_figure(weights: DataArray) -> Figure:
     """What every symbol of a target attended to, one row a symbol.
 
     Parameters
@@ -87,7 +87,7 @@ def alignment(weights: DataArray) -> Figure:
     )
     wide, high = len(source), len(target)
     drawing, axes = figure(1, width=max(3.5, 1.8 + 0.36 * wide), height=max(2.5, 1.3 + 0.3 * high))
-    _table(axes, weights.values.T, "what is written", "Greys", (0, 1), target)
+    _cells(axes, weights.values.T, "what is written", "Greys", (0, 1), target)
     axes.set_xticks(range(wide), source, rotation=90 if max(map(len, source)) > 2 else 0)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
@@ -95,13 +95,13 @@ def alignment(weights: DataArray) -> Figure:
     return drawing
 
 
-def _table(axes: Axes, values: Array, name: str, colours: str, limits: tuple[float, float], rows: list[str]) -> None:
+def _cells(axes: Axes, values: Array, name: str, colours: str, limits: tuple[float, float], rows: list[str]) -> None:
     """Values (time, rows) as coloured cells."""
     axes.imshow(values.T, aspect="auto", cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest")
     axes.grid(False)
     axes.set_ylabel(name)
     axes.set_yticks(range(len(rows)), rows)
-    if max(values.shape) > FEW:
+    if max(values.shape) > WRITTEN_CELLS:
         return
     middle = sum(limits) / 2
     for (t, row), value in np.ndenumerate(values):

@@ -23,12 +23,12 @@ from seqdyn.training.pairs import shift_right
 
 Array = np.ndarray[Any, Any]
 
-STEPS_AT_ONCE = 4096
-SCORES_AT_ONCE = 1 << 22
-"""What is held in memory when a text is read: steps, and scores of all symbols in all steps."""
+STEPS_HELD = 4096
+SCORES_HELD = 1 << 22
+"""What is held in memory when a text is scored: steps, and scores of all symbols in all steps."""
 
 
-class Scored(NamedTuple):
+class ScoredPiece(NamedTuple):
     """A piece of a text: the ``text``, its ``numbers``, and ``log_p`` of each, (symbols,) both."""
 
     text: str
@@ -36,8 +36,8 @@ class Scored(NamedTuple):
     log_p: Array
 
 
-class Reading:
-    """A network that reads one text, piece by piece.
+class SymbolScorer:
+    """A network that scores one text, piece by piece; the state is carried on.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Reading:
 
     def log_probabilities(self, numbers: Array) -> Array:
         """ln p of each of the symbols that come next, (symbols,)."""
-        chunk, found = max(1, min(STEPS_AT_ONCE, SCORES_AT_ONCE // self.symbols)), [np.empty(0)]
+        chunk, found = max(1, min(STEPS_HELD, SCORES_HELD // self.symbols)), [np.empty(0)]
         tokens = torch.as_tensor(numbers, dtype=torch.int64, device=self.network.zeros(1).device)
         with torch.inference_mode():
             for now in tokens.split(chunk) if len(tokens) else ():
@@ -64,16 +64,16 @@ class Reading:
         return np.concatenate(found)
 
 
-def scored(network: Cell, vocabulary: Vocabulary, texts: Iterable[str]) -> Iterator[Scored]:
+def score_pieces(network: Cell, vocabulary: Vocabulary, texts: Iterable[str]) -> Iterator[ScoredPiece]:
     """ln p of the symbols of one text that comes in pieces."""
-    reading = Reading(network, len(vocabulary))
+    scorer = SymbolScorer(network, len(vocabulary))
     for text in texts:
         numbers = vocabulary.encode(text)
-        yield Scored(text, numbers, reading.log_probabilities(numbers))
+        yield ScoredPiece(text, numbers, scorer.log_probabilities(numbers))
 
 
 @dataclass
-class Totals:
+class TextTotals:
     """Sums over a text: nats of its log-likelihood, and counts."""
 
     log_likelihood: float = 0.0
@@ -84,7 +84,7 @@ class Totals:
     words: int = 0
 
     @classmethod
-    def of(cls, pieces: Iterable[Scored], vocabulary: Vocabulary) -> Totals:
+    def of(cls, pieces: Iterable[ScoredPiece], vocabulary: Vocabulary) -> TextTotals:
         """The sums over the pieces of a text.
 
         Raises
@@ -103,7 +103,7 @@ class Totals:
             total.words += len(text.split()) - (inside and not text[:1].isspace())
             inside = not text[-1:].isspace()
         if not total.symbols:
-            raise ValueError(NOTHING)
+            raise ValueError(NO_SYMBOL)
         return total
 
     @property
@@ -118,14 +118,14 @@ class Totals:
             "nats_per_character": nats / self.characters,
             "bits_per_character": nats / self.characters / math.log(2),
             "bits_per_byte": nats / self.bytes / math.log(2),
-            "perplexity_per_word": _exponential(nats / self.words) if self.words else math.nan,
+            "perplexity_per_word": _exp(nats / self.words) if self.words else math.nan,
             "symbols_scored": self.symbols,
             "unknown_symbols": self.unknown,
         }
 
 
-def _exponential(value: float) -> float:
+def _exp(value: float) -> float:
     return math.exp(value) if value < 700 else math.inf
 
 
-NOTHING = "The text is empty: there is no symbol to be scored. Give one of a symbol or more."
+NO_SYMBOL = "The text is empty: there is no symbol to be scored. Give one of a symbol or more."

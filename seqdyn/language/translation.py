@@ -1,15 +1,14 @@
-"""Translators: a sentence becomes a sentence, by an encoder, attention and a decoder."""
+"""Translators: from a sentence to a sentence, by an encoder, attention and a decoder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 import xarray
-from sklearn.base import clone
 from torch import Tensor
 
 from seqdyn.composition import Embedding, Identity
@@ -17,18 +16,13 @@ from seqdyn.dynamics.driven import Driven
 from seqdyn.encoder import Encoder
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
+from seqdyn.estimators.documented import documented
 from seqdyn.estimators.layers import directed, widths_of
-from seqdyn.estimators.parameters import (
-    Rule,
-    check_parameters,
-    instance_of,
-    one_of,
-    optional,
-)
-from seqdyn.estimators.pretraining import copy_layers
-from seqdyn.estimators.sequence import unchanged_on_error
-from seqdyn.estimators.writer import Writer, as_sentences
-from seqdyn.language.figures import alignment
+from seqdyn.estimators.parameters import Rule, instance_of, one_of, optional, unchanged_on_error
+from seqdyn.estimators.pretraining import copy_layers, pretraining_clone
+from seqdyn.estimators.symbols import SymbolLayers, vocabulary_text
+from seqdyn.estimators.writer import WRITER_RULES, Writer, as_sentences
+from seqdyn.language.figures import attention_figure
 from seqdyn.sentences import Sentence, padded_rows, sentence_numbers, spaced
 from seqdyn.training.batches import Rows
 from seqdyn.training.pairs import Pairs
@@ -40,7 +34,14 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Languages = str | Sequence[str] | None
 
+TRANSLATOR_RULES: dict[str, Rule] = WRITER_RULES | {
+    "context": one_of("output", "input"),
+    "pretraining": optional(instance_of(SequenceAutoencoder, "a SequenceAutoencoder")),
+}
+"""What the parameters of a translator must be."""
 
+
+@documented(SymbolLayers)
 @dataclass(kw_only=True, repr=False, eq=False)
 class Translator(Writer):
     """The probability of a target sentence, given its source: p(y | x) = ∏ p(y_t | y_1 … y_{t-1}, x).
@@ -48,7 +49,7 @@ class Translator(Writer):
         h_1 … h_S, s = encoder(x)                          one direction or both
         s_t = f(E y_{t-1}, s_{t-1}),   s_0 from s
         c_t = Σ_j α_tj h_j,   α_t = softmax_j(score(s_t, h_j))
-        p(y_t) = softmax(E tanh(W_c [s_t; c_t]) + b)       the last y_t is the end mark
+        p(y_t) = softmax(E tanh(W_c [s_t; c_t]) + b)       the last symbol is the end mark
 
     Parameters
     ----------
@@ -57,53 +58,16 @@ class Translator(Writer):
         :class:`~seqdyn.cells.hard_attention.HardAttention`. None: it sees one summary of the source, at every step.
     bidirectional : {True, False, "first"}
         Whether every layer of the encoder reads both directions, none, or the first.
-    residual : bool
-        Add a layer's input to its output where the widths agree.
     num_layers : int
         Layers of the encoder.
-    decoder_layers : int, optional
-        Layers of the decoder, as many as the encoder's if None. With ``context="output"`` and soft attention those
-        above the first see c_t beside what comes from below.
-    cell : {"lstm", "gru", "elman"} or callable
-        Or a class called as ``cell(input_size, hidden_size)`` for every layer.
-    hidden_size : int
-        Width of every layer.
-    embedding_size : int
-        Width of the vectors of symbols, and of what scores are read from.
-    heads : int
-        Of ``"multi_head"``.
-    context : {"output", "input"}
-        Where c_t goes: behind the recurrence, as above (Luong), or into it, where the state before the step asks
-        (Bahdanau): s_t = f([E y_{t-1}; c_t], s_{t-1}). The decoder is then run step by step, which is slower.
-    input_feeding : bool
-        With ``context="output"``, let the recurrence see what was attended to before; step by step, too.
-    hard_training : {"marginal", "reinforce"}
-        How ``"hard"`` attention is trained: by the exact likelihood, or by looking at random, with a learnt baseline.
-    teacher_forcing : float, {"constant", "linear", "exponential", "inverse_sigmoid"} or TeacherForcing
-        How many steps of a training see the true symbol before: a share, or how it falls along the training.
-    unit : {"subword", "word", "character"}
-        Of both languages. Sub-words need the library ``tokenizers``: ``pip install seqdyn[text]``.
-    vocabulary_size, min_count : int
-        Of either language, see :class:`~seqdyn.data.text.Vocabulary`.
-    lowercase : bool
-        Read sources and targets in lower case.
-    smoothing : float in [0, 1)
-        Label smoothing of the loss.
-    dropout : float in [0, 1)
-        Share dropped in training of the vectors, behind every layer, and of what scores are read from; one mask a
-        sentence.
-    beam_width, length_penalty, coverage_penalty : int, float, float
-        Of ``predict``: beams, α and β of :class:`~seqdyn.sentences.SentencePredictor`.
-    max_length : int, optional
-        Symbols a translation may have; twice the longest target of the training if None.
     pretraining : SequenceAutoencoder, optional
         A clone of it is fitted on the sources first; its vocabulary is taken, and its layers are where the encoder
         begins.
-    batch_size : int
-        Pairs in a step; those of like lengths together.
-    **others
-        As in :class:`~seqdyn.estimators.trained.Trained`. Without a budget: 10 epochs, or as many as 1,000 steps take.
-        ``early_stopping`` holds the last pairs out.
+    max_epochs, max_steps, max_time : int, int or float, or None
+        Budgets: passes over the data, optimizer steps, seconds. Without any: 10 epochs, or as many as 1,000 steps take.
+    early_stopping, validation_fraction : bool, float in (0, 1)
+        Hold out the last pairs, watch the loss there, and restore the best weights. Otherwise the training loss is
+        watched.
 
     Attributes
     ----------
@@ -130,7 +94,7 @@ class Translator(Writer):
     ['a cat', 'a dog']
     """
 
-    _kept: ClassVar[tuple[str, ...]] = ("vocabulary_", "source_vocabulary_", "languages_", "longest_")
+    _learnt: ClassVar[tuple[str, ...]] = ("vocabulary_", "source_vocabulary_", "languages_", "longest_")
     _budget: ClassVar[tuple[int, int]] = 10, 1000
 
     unit: str = "subword"
@@ -175,52 +139,45 @@ class Translator(Writer):
             If loss or gradient explode; the model keeps the last good weights.
         """
         with unchanged_on_error(self, but=NonFiniteError):
-            check_parameters(self)
-            self._check_together()
+            self._check_parameters(TRANSLATOR_RULES)
             self._learn(as_sentences(sources, "sources"), as_sentences(targets, "targets"), languages)
         return self
 
     def _learn(self, sources: list[str], targets: list[str], languages: Languages) -> None:
         if len(sources) != len(targets):
             raise ValueError(f"{len(sources)} sources stand beside {len(targets)} targets: give pairs.")
-        marked = None if languages is None else _named(languages, len(targets), "languages")
-        train = len(targets) - self._held(len(targets))
-        known = None if self.pretraining is None else self._pretrained(sources[:train])
-        vocabulary = self._vocabulary(targets[:train], True)
-        source_vocabulary = self._vocabulary(sources[:train], False) if known is None else known.vocabulary_
-        rows = [torch.as_tensor(self._ended(vocabulary, text)) for text in targets]
-        generator = self._generator()
-        network = self._new(
-            generator,
-            vocabulary_=vocabulary,
-            source_vocabulary_=source_vocabulary,
-            languages_=tuple(sorted(set(marked or ()))),
-            longest_=2 * max(map(len, rows[:train])),
-        )
+        marked = None if languages is None else _language_list(languages, len(targets), "languages")
+        used = self._training_count(len(targets))
+        known = None if self.pretraining is None else self._pretrained(sources[:used])
+        y = self._learn_targets(targets)
+        self.source_vocabulary_ = self._vocabulary(sources[:used], False) if known is None else known.vocabulary_
+        self.languages_ = tuple(sorted(set(marked or ())))
+        generator = self.optimisation.generator()
+        self._begin(generator)
         if known is not None:
-            copy_layers(cast(Encoder, cast(EncoderDecoder, network).encoder), known.network_.encoder)
-        self._train(self._sources(sources, marked), [row.to(self._device) for row in rows], generator)
+            copy_layers(self.network_.encoder, known.network_.encoder)
+        self._train_pairs(self._sources(sources, marked), y, generator)
 
-    def _pretrained(self, sources: list[str]) -> SequenceAutoencoder:
+    def _pretrained(self, sources: list[str]) -> Any:
         """An autoencoder of the sources."""
-        if self.pretraining.unit != self.unit:
-            raise ValueError(f"pretraining has unit={self.pretraining.unit!r}, the translator {self.unit!r}.")
-        model = clone(self.pretraining)
-        if model.random_state is None:
-            model.set_params(random_state=self.random_state)
+        model = pretraining_clone(self.pretraining, self.unit, "translator", self.random_state)
         return model.fit([spaced(self._case(text), self.unit) for text in sources])
 
-    def _build(self, fitted: Mapping[str, Any], generator: torch.Generator) -> EncoderDecoder:
-        symbols, sources = len(fitted["vocabulary_"]), len(fitted["source_vocabulary_"]) + len(fitted["languages_"])
-        encoder = self._encoder(sources, generator)
-        decoder = self._decoder(encoder.output_size, symbols, generator)
+    def _build(self, generator: torch.Generator) -> EncoderDecoder:
+        encoder = self._encoder(len(self.source_vocabulary_) + len(self.languages_), generator)
+        decoder = self._decoder(encoder.output_size, len(self.vocabulary_), generator)
         return EncoderDecoder(encoder, decoder, self.attention is None, generator)
+
+    def _facts(self) -> dict[str, object]:
+        facts = {"source": vocabulary_text(self.source_vocabulary_), "target": vocabulary_text(self.vocabulary_)}
+        return facts | ({"languages": self.languages_} if self.languages_ else {})
 
     def _encoder(self, symbols: int, generator: torch.Generator) -> Encoder:
         """From tokens to the rows that the decoder looks at."""
         vectors = Embedding(Identity(self.embedding_size), symbols, generator, self.dropout)
         widths = widths_of(self.hidden_size, self.num_layers, self.cell)
-        layers, below = directed(self._layer(generator), self.embedding_size, widths, self.bidirectional)
+        layer = SymbolLayers.of(vars(self)).layer(generator)
+        layers, below = directed(layer, self.embedding_size, widths, self.bidirectional)
         matched = self.hidden_size if self.attention in ("dot", "scaled_dot") and below != self.hidden_size else None
         return Encoder([vectors, *layers], self.residual, self.dropout, matched, generator)
 
@@ -260,13 +217,13 @@ class Translator(Writer):
         -------
         list of lists of Sentence
         """
-        return self._searched(self.sources(sentences, language), n_best)
+        return self._search(self.sources(sentences, language), n_best)
 
     def log_probabilities(
         self, sources: Sequence[str], targets: Sequence[str], language: Languages = None
     ) -> list[Array]:
         """ln p of every symbol of each target, the end mark the last: arrays (symbols,)."""
-        return self._scored(*self._pairs(sources, targets, language))
+        return self._log_probabilities(*self._pairs(sources, targets, language))
 
     def score(self, sources: Sequence[str], targets: Sequence[str], language: Languages = None) -> float:
         """BLEU of the predictions, from 0 to 100, by sacrebleu; see :meth:`evaluate` for its signature."""
@@ -311,7 +268,7 @@ class Translator(Writer):
         if target is None:
             symbols = list(self.search([source], 1, language)[0][0].symbols)
         else:
-            symbols = self._ended(self.vocabulary_, as_sentences([target], "target")[0])
+            symbols = self._with_end(as_sentences([target], "target")[0])
         (alpha,) = self.predictor_.weights(padded_rows([x]), [torch.tensor(symbols, device=x.device)])
         labels = (*self.source_vocabulary_.labels, *(f"⟨{name}⟩" for name in self.languages_))
         seen = ["⟨summary⟩"] if self.attention is None else [labels[number] for number in x.tolist()]
@@ -324,7 +281,7 @@ class Translator(Writer):
 
     def plot_attention(self, source: str, target: str | None = None, language: str | None = None) -> Figure:
         """The weights as a picture, one row a symbol of the target; see :meth:`attention_weights`."""
-        return alignment(self.attention_weights(source, target, language))
+        return attention_figure(self.attention_weights(source, target, language))
 
     # ---------------------------------------------------------------- sentences as numbers
 
@@ -339,11 +296,11 @@ class Translator(Writer):
             rows = [
                 np.append(first + self.languages_.index(own), row) for own, row in zip(languages, rows, strict=True)
             ]
-        return [torch.as_tensor(row, device=self._device) for row in rows]
+        return [self._tokens(row) for row in rows]
 
     def sources(self, sentences: Sequence[str], language: Languages = None) -> list[Tensor]:
         """Sentences as the encoder takes them: the numbers of their symbols, the mark of the language before them."""
-        self._check()
+        self._check_fitted()
         texts = as_sentences(sentences, "sentences")
         return self._sources(texts, self._asked(language, len(texts)))
 
@@ -375,7 +332,7 @@ class Translator(Writer):
             if self.languages_:
                 raise ValueError(f"The model knows several languages, {list(self.languages_)}: give language=….")
             return None
-        return _named(language, count, "language")
+        return _language_list(language, count, "language")
 
     def _pairs(
         self, sources: Sequence[str], targets: Sequence[str], language: Languages
@@ -384,18 +341,10 @@ class Translator(Writer):
         x, right = self.sources(sources, language), as_sentences(targets, "targets")
         if len(x) != len(right):
             raise ValueError(f"{len(x)} sources stand beside {len(right)} targets: give pairs.")
-        return x, [torch.tensor(self._ended(self.vocabulary_, text), device=self._device) for text in right]
-
-    # ---------------------------------------------------------------- parameters
-
-    def _rules(self) -> dict[str, Rule]:
-        return super()._rules() | {
-            "context": one_of("output", "input"),
-            "pretraining": optional(instance_of(SequenceAutoencoder, "a SequenceAutoencoder")),
-        }
+        return x, [self._tokens(self._with_end(text)) for text in right]
 
 
-def _named(languages: Any, count: int, name: str) -> list[str]:
+def _language_list(languages: Any, count: int, name: str) -> list[str]:
     """A language for every sentence, or one for all."""
     given = [languages] * count if isinstance(languages, str) else languages
     found = list(given) if isinstance(given, Iterable) else [given]

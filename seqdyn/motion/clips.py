@@ -17,7 +17,7 @@ PAST, FUTURE = 50, 25
 ROOT = 6
 """Leading columns that are the root: its position and its rotation. They are not scored."""
 
-STILL = 1e-4
+STILL_DEVIATION = 1e-4
 """A column with no larger standard deviation does not move, rad."""
 
 SEED = 1234567890

@@ -1,4 +1,4 @@
-"""What a network that continues a motion has to beat: last pose, last step, a linear model, the nearest past.
+"""Baselines for models that continue a motion: the last pose, the last step, a linear model, the nearest past.
 
 Each is a callable ``(50, columns) -> (25, columns)``, as :func:`~seqdyn.motion.human.evaluate_continuations` takes it.
 On walking, a linear model of the poses and a look-up do as well as published networks.
@@ -16,6 +16,7 @@ from seqdyn.checks import check_count, is_number
 from seqdyn.motion.clips import FUTURE, PAST, as_clip, cut, halve
 from seqdyn.motion.human import Continuation, evaluate_continuations
 from seqdyn.motion.pose_space import PoseSpace
+from seqdyn.progress import Callback, track
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,7 +194,12 @@ class NearestContinuation:
 
 
 def leave_one_clip_out(
-    candidates: Mapping[str, Callable[[list[Any]], Continuation]], clips: Sequence[Any], *, every: int = 5
+    candidates: Mapping[str, Callable[[list[Any]], Continuation]],
+    clips: Sequence[Any],
+    *,
+    every: int = 5,
+    verbose: bool | int = 0,
+    callback: Callback | None = None,
 ) -> pd.DataFrame:
     """Choose among models without the test clip: each clip in turn is continued by what was learnt from the others.
 
@@ -205,6 +211,10 @@ def leave_one_clip_out(
         At least two, at their whole rate.
     every : int, at least 1
         A window of the clip that is left out begins at every so many frames of its first half.
+    verbose : bool or int
+        1 or more shows a bar over the clips.
+    callback : callable, optional
+        ``callback(Progress)`` after every clip; a true answer leaves the other clips out.
 
     Returns
     -------
@@ -224,10 +234,10 @@ def leave_one_clip_out(
         raise ValueError(f"clips holds {len(clips)}: one is left out, and at least one has to be left to learn from.")
     check_count("every", every)
     tables = []
-    for number, clip in enumerate(clips):
+    for number in track(range(len(clips)), "leave one out", "clip", verbose=verbose, callback=callback):
         others = [other for place, other in enumerate(clips) if place != number]
         models = {name: learn(others) for name, learn in candidates.items()}
-        frames = halve(clip)
+        frames = halve(clips[number])
         tables.append(evaluate_continuations(models, cut(frames, range(0, len(frames) - PAST - FUTURE + 1, every))))
     return sum(tables[1:], start=tables[0]) / len(tables)
 

@@ -271,7 +271,9 @@ def _film(path: str | os.PathLike[str], bodies: Array, limbs: Array, texts: Sequ
 
     drawing, axes = figure(width=4.0, height=4.2)
     canvas = FigureCanvasAgg(drawing)
-    ground = np.stack(np.meshgrid(*(np.arange(low, high, 0.5) for low, high in _reach(bodies))), axis=-1).reshape(-1, 2)
+    ground = np.stack(
+        np.meshgrid(*(np.arange(low, high, 0.5) for low, high in _ground_limits(bodies))), axis=-1
+    ).reshape(-1, 2)
     pictures = []
     for frame, text in enumerate(texts):
         _scene(axes, ground, bodies[: frame + 1], limbs[frame])
@@ -293,7 +295,7 @@ def _scene(axes: Axes, ground: Array, bodies: Array, limbs: Array) -> None:
     _animal(axes, bodies[-1], limbs)
 
 
-def _reach(bodies: Array) -> list[tuple[float, float]]:
+def _ground_limits(bodies: Array) -> list[tuple[float, float]]:
     """Least and greatest place in both directions, with what is in sight from there, on a grid of halves."""
     low, high = bodies.reshape(-1, 2).min(axis=0), bodies.reshape(-1, 2).max(axis=0)
     return [(np.floor(a) - 1.5, np.ceil(b) + 2.0) for a, b in zip(low, high, strict=True)]
@@ -316,20 +318,20 @@ def _path(body: Array, rate: float) -> tuple[Array, Array]:
     window = max(8, round(2 * rate))
     speed = np.zeros(len(body))
     for begin in range(0, len(body), window):
-        speed[begin : begin + window] = 0.3 * _pace(body, begin + window, window, rate) / rate
+        speed[begin : begin + window] = 0.3 * _late_frequency(body, begin + window, window, rate) / rate
     kernel = np.ones(min(window, len(body))) / min(window, len(body))
     bend = np.convolve(body.mean(axis=1), kernel, mode="same")
     heading = np.cumsum(2 * np.pi * BEND * bend * speed)
     return heading, np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1) * speed[:, None], axis=0)
 
 
-def _pace(body: Array, end: int, window: int, rate: float) -> float:
+def _late_frequency(body: Array, end: int, window: int, rate: float) -> float:
     """The frequency at the end of a stretch, of as much as it takes to know it; 0 if nothing does."""
     begin = max(0, min(end, len(body)) - window)
     piece = body[begin : begin + window]
     found = rhythm(piece, rate).frequency if len(piece) >= 8 else 0.0
     if np.isnan(found) and window < len(body):
-        return _pace(body, end, 2 * window, rate)
+        return _late_frequency(body, end, 2 * window, rate)
     return float(np.nan_to_num(found))
 
 

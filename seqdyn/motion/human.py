@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqdyn.checks import check_count, is_number
-from seqdyn.motion.clips import FUTURE, ROOT, STILL, Windows, check_threes
+from seqdyn.motion.clips import FUTURE, ROOT, STILL_DEVIATION, Windows, check_threes
 from seqdyn.motion.rotations import euler_angles
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def euler_errors(predicted: Any, true: Any) -> Array:
         )
     check_threes(wanted.shape[2])
     angles, truth = (euler_angles(part.reshape(*part.shape[:2], -1, 3)).reshape(part.shape) for part in (given, wanted))
-    moves = truth.std(axis=1, keepdims=True) > STILL
+    moves = truth.std(axis=1, keepdims=True) > STILL_DEVIATION
     moves[..., :ROOT] = False
     return np.sqrt((moves * (angles - truth) ** 2).sum(axis=2))
 

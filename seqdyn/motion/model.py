@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from seqdyn.autoregression import Autoregression, OwnPast
@@ -19,52 +19,36 @@ from seqdyn.checks import check_choice, check_count, is_number
 from seqdyn.data.sequences import as_sequences
 from seqdyn.dynamics.driven import Driven
 from seqdyn.dynamics.neuron_forces import clamp
+from seqdyn.estimators.fitted_display import fitted_html, fitted_line, fitted_summary, training_facts
+from seqdyn.estimators.parameters import unchanged_on_error
 from seqdyn.estimators.regressors import GRURegressor
-from seqdyn.estimators.sequence import unchanged_on_error
 from seqdyn.files import save as save_file
 from seqdyn.files import storable
 from seqdyn.held import Held
-from seqdyn.loops import Force, Recorder, Scan, scan
+from seqdyn.loops import Force, Recorder
+from seqdyn.motion.free_runs import STEPS_PER_PIECE, FreeRun, check_bounded, free_run_pieces, has_diverged
 from seqdyn.motion.reading import (
     Motion,
     check_drive,
     check_unit,
     constant_drive,
-    labelled,
+    labelled_angles,
+    one_step_pairs,
     read_drive,
     read_motion,
     read_start,
+    value_range,
 )
-from seqdyn.motion.rhythms import DIVERGED, free_run_errors
+from seqdyn.motion.rhythms import DIVERGED_ERRORS, rhythm_errors
 from seqdyn.predictor import Predictor
-from seqdyn.state import State, map_leaves
-from seqdyn.state import steps as stretch
+from seqdyn.progress import track
+from seqdyn.state import map_leaves
+from seqdyn.typed_bases import BaseEstimator
 
 if TYPE_CHECKING:
-    import xarray
+    from xarray import DataArray
 
 Array = np.ndarray[Any, Any]
-
-PIECE = 1000
-"""Steps of a free run after which it is looked at."""
-
-FAR = 10.0
-"""A free run that leaves the range of its training by so many ranges has diverged."""
-
-
-class Run(NamedTuple):
-    """A free run, and what was recorded of it.
-
-    Attributes
-    ----------
-    angles : DataArray
-        As :meth:`MotionModel.free_run` gives them.
-    record : tree or None
-        Leaves (series, time, …).
-    """
-
-    angles: Any
-    record: Any
 
 
 @dataclass(repr=False, eq=False)
@@ -152,8 +136,8 @@ class MotionModel(BaseEstimator):
             check_unit(motion.angles, motion.names, self.unit)
             self._check_lengths(motion)
             self.angles_, self.drives_ = motion.names, motion.drive_names
-            self.drive_range_, self.angle_range_ = _range(motion.drives), _range(motion.angles)
-            self.estimator_ = self._estimator(len(motion.names)).fit(*_pairs(motion))
+            self.drive_range_, self.angle_range_ = value_range(motion.drives), value_range(motion.angles)
+            self.estimator_: Any = self._estimator(len(motion.names)).fit(*one_step_pairs(motion))
         return self
 
     def _check_parameters(self) -> None:
@@ -186,7 +170,7 @@ class MotionModel(BaseEstimator):
 
     # ---------------------------------------------------------------- running
 
-    def free_run(self, drive: Any, start: Any, steps: int | None = None) -> xarray.DataArray:
+    def free_run(self, drive: Any, start: Any, steps: int | None = None, *, verbose: bool | int = 0) -> DataArray:
         """Generate a motion: the model sees its own last angles, and the drive.
 
         Parameters
@@ -198,6 +182,8 @@ class MotionModel(BaseEstimator):
             Angles that were observed, from which the state is found. None: from the model's initial state, without any.
         steps : int, at least 1, optional
             How many to generate; as many as the drive has left if None.
+        verbose : bool or int
+            1 or more shows a bar; it moves every 1,000 steps.
 
         Returns
         -------
@@ -212,9 +198,11 @@ class MotionModel(BaseEstimator):
         FloatingPointError
             If the run diverges: not finite, or ten ranges outside that of the training. The message says at which step.
         """
-        return self._guarded(drive, start, steps)
+        return self._bounded_run(drive, start, steps, None, verbose)
 
-    def steer(self, force: Any, drive: Any, start: Any, steps: int | None = None) -> xarray.DataArray:
+    def steer(
+        self, force: Any, drive: Any, start: Any, steps: int | None = None, *, verbose: bool | int = 0
+    ) -> DataArray:
         """Generate a motion while neurons are held.
 
         Parameters
@@ -223,18 +211,18 @@ class MotionModel(BaseEstimator):
             Neurons to clamp, by name, as ``{"h[12]": 0.5}``; see :func:`~seqdyn.dynamics.neuron_forces.clamp`. Or
             ``force(t, state) -> state``, such as ``nudge(model.cell_, {"h[12]": 0.1})``. It acts after ``start``; t
             counts from there.
-        drive, start, steps
+        drive, start, steps, verbose
             As in :meth:`free_run`.
 
         Returns
         -------
         DataArray
         """
-        check_is_fitted(self, "estimator_")
+        check_is_fitted(self)
         forced = clamp(self.cell_, force) if isinstance(force, Mapping) else force
         if not callable(forced):
             raise ValueError(f"force is a mapping such as {{'h[0]': 0.5}} or a callable, got {type(force).__name__}.")
-        return self._guarded(drive, start, steps, forced)
+        return self._bounded_run(drive, start, steps, forced, verbose)
 
     def run(
         self,
@@ -244,7 +232,7 @@ class MotionModel(BaseEstimator):
         force: Force | None = None,
         record: Recorder | None = None,
         copies: int = 1,
-    ) -> Run:
+    ) -> FreeRun:
         """A free run with the hooks of :func:`seqdyn.scan`; one that diverges is neither stopped nor refused.
 
         Parameters
@@ -259,19 +247,20 @@ class MotionModel(BaseEstimator):
 
         Returns
         -------
-        Run
+        FreeRun
         """
         begin, driven, single = self._read_run(drive, start, steps)
         if check_count("copies", copies) > 1:
             begin, single = self._copied(begin, driven, copies), False
-        parts = list(self._pieces(begin, driven, force, record))
+        x, led, time = self._inputs(begin, driven), begin.shape[1], driven.shape[1]
+        parts = list(free_run_pieces(self.cell_, x, led, time, force, record))
         values = np.concatenate([self.predictor_.decode(part.output) for part in parts], axis=1)
         kept = map_leaves(lambda *leaves: torch.cat(leaves, 1), *(part.record for part in parts)) if record else None
-        return Run(self._labelled(values, begin, single), kept)
+        return FreeRun(self._labelled(values, begin, single), kept)
 
     def _read_run(self, drive: Any, start: Any, count: int | None) -> tuple[Array, Array, bool]:
         """Start and drive of a free run, checked, and whether it is one series."""
-        check_is_fitted(self, "estimator_")
+        check_is_fitted(self)
         begin, single = read_start(start, self.angles_, self.unit, self.angle_range_, self.rate)
         led, needed = begin.shape[1], self._led
         if led and led < needed:
@@ -292,28 +281,21 @@ class MotionModel(BaseEstimator):
             raise ValueError(f"Copies are of one series, but start has {len(begin)} and the drive {len(driven)}.")
         return np.repeat(begin, copies, axis=0)
 
-    def _pieces(self, begin: Array, driven: Array, force: Force | None, record: Recorder | None) -> Iterator[Scan]:
-        """A free run piece by piece, after its warm-up."""
-        x, led, time = self._inputs(begin, driven), begin.shape[1], driven.shape[1]
-        with torch.no_grad():
-            state = scan(self.cell_, stretch(x, 0, led)).state if led else None
-            for first in range(led, time, PIECE):
-                later = force if force is None or first == led else partial(_later, force, first - led)
-                piece = scan(self.cell_, stretch(x, first, min(first + PIECE, time)), state, force=later, record=record)
-                state = piece.state
-                yield piece
-
-    def _guarded(self, drive: Any, start: Any, count: int | None, force: Force | None = None) -> xarray.DataArray:
-        """A free run that is stopped where it diverges."""
+    def _bounded_run(
+        self, drive: Any, start: Any, count: int | None, force: Force | None, verbose: bool | int
+    ) -> DataArray:
+        """A free run that is refused where it diverges."""
         begin, driven, single = self._read_run(drive, start, count)
-        parts: list[Array] = []
-        for piece in self._pieces(begin, driven, force, None):
+        x, led, time = self._inputs(begin, driven), begin.shape[1], driven.shape[1]
+        parts, pieces = list[Array](), free_run_pieces(self.cell_, x, led, time, force)
+        total = -(-(time - led) // STEPS_PER_PIECE)
+        for piece in track(pieces, "free run", "piece", total=total, verbose=verbose):
             parts.append(self.predictor_.decode(piece.output))
-            self._check_stays(parts[-1], PIECE * (len(parts) - 1), begin.shape[1])
+            check_bounded(parts[-1], self.angle_range_, STEPS_PER_PIECE * (len(parts) - 1), led, self.rate)
         return self._labelled(np.concatenate(parts, axis=1), begin, single)
 
-    def _labelled(self, values: Array, begin: Array, single: bool) -> xarray.DataArray:
-        return labelled(values, self.angles_, begin.shape[1], self.rate, single, self.unit)
+    def _labelled(self, values: Array, begin: Array, single: bool) -> DataArray:
+        return labelled_angles(values, self.angles_, begin.shape[1], self.rate, single, self.unit)
 
     def _inputs(self, begin: Array, driven: Array) -> Any:
         """Rows (y_{t-1}, d_t) as the network takes them; what was not observed is NaN."""
@@ -334,23 +316,7 @@ class MotionModel(BaseEstimator):
         -------
         array of bool, shape (…, time)
         """
-        values = np.asarray(angles)
-        low, high = self.angle_range_
-        room = FAR * max(float((high - low).max()), 1e-12)
-        stays: Array = (np.isfinite(values) & (values >= low - room) & (values <= high + room)).all(axis=-1)
-        return ~stays
-
-    def _check_stays(self, values: Array, before: int, led: int) -> None:
-        """Raise where a run has diverged; ``before`` steps of it came earlier."""
-        lost = self.strays(values)
-        if lost.any():
-            step, series = (int(number) for number in np.argwhere(lost.T)[0])
-            step += before
-            raise FloatingPointError(
-                f"The free run of series {series} diverges at step {step} ({(led + step) / self.rate:g} s): a joint "
-                f"is {FAR:g} ranges outside of what the training has seen, or not finite. Train longer, or on windows "
-                "that run free: autoregression=Autoregression(free_run=…)."
-            )
+        return has_diverged(angles, self.angle_range_)
 
     # ---------------------------------------------------------------- scores
 
@@ -359,7 +325,7 @@ class MotionModel(BaseEstimator):
 
         The first angles of a series are those of a model that has seen nothing.
         """
-        check_is_fitted(self, "estimator_")
+        check_is_fitted(self)
         answers = np.concatenate(list(self.estimator_.predict(self.rows(drive, angles)[0])))
         if hasattr(angles, "columns"):
             return pd.DataFrame(answers, index=angles.index, columns=list(self.angles_))
@@ -370,10 +336,12 @@ class MotionModel(BaseEstimator):
 
     def score(self, drive: Any, angles: Any) -> float:
         """R² one step ahead; near 1 for every smooth motion. What a free run is worth :meth:`evaluate` says."""
-        check_is_fitted(self, "estimator_")
-        return float(self.estimator_.score(*_pairs(self._read(drive, angles))))
+        check_is_fitted(self)
+        return float(self.estimator_.score(*one_step_pairs(self._read(drive, angles))))
 
-    def evaluate(self, drive: Any, angles: Any, warmup: int | None = None) -> dict[str, float]:
+    def evaluate(
+        self, drive: Any, angles: Any, warmup: int | None = None, *, verbose: bool | int = 0
+    ) -> dict[str, float]:
         """How good the free runs are: from the first steps of every series alone over all of the rest.
 
         Parameters
@@ -382,6 +350,8 @@ class MotionModel(BaseEstimator):
             As in :meth:`fit`, with at least two turns of the rhythm after the warm-up.
         warmup : int, optional
             Steps that a run starts from; the model's own if None, or a quarter of the shortest series.
+        verbose : bool or int
+            1 or more shows a bar over the series.
 
         Returns
         -------
@@ -401,9 +371,10 @@ class MotionModel(BaseEstimator):
         led = check_count("warmup", warmup if warmup is not None else self._led or max(1, shortest // 4))
         if shortest < led + 16:
             raise ValueError(f"The shortest series has {shortest} steps: {led} of warm-up leave too few to run free.")
-        rows = [self._compared(d, y, led) for d, y in zip(motion.drives, motion.angles, strict=True)]
+        series = list(zip(motion.drives, motion.angles, strict=True))
+        rows = [self._compared(d, y, led) for d, y in track(series, "evaluate", "series", verbose=verbose)]
         table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-        ahead = np.concatenate(list(self.estimator_.predict(_pairs(motion)[0]))) - np.concatenate(motion.angles)
+        ahead = np.concatenate(list(self.estimator_.predict(one_step_pairs(motion)[0]))) - np.concatenate(motion.angles)
         medians = {name: float(np.median(table[name])) for name in ("frequency_error", "amplitude_error", "lag_error")}
         shares = {name: float(table[name].mean()) for name in ("same_wave", "diverged")}
         return {"one_step_rmse": float(np.sqrt((ahead**2).mean())), **medians, **shares, "series": len(rows)}
@@ -411,12 +382,12 @@ class MotionModel(BaseEstimator):
     def _compared(self, drive: Array, angles: Array, led: int) -> dict[str, float]:
         """One free run beside what was observed."""
         run = self.run(drive if self.drives_ else None, angles[:led], len(angles) - led).angles
-        return DIVERGED if self.strays(run).any() else free_run_errors(run, angles[led:], self.rate)
+        return DIVERGED_ERRORS if self.strays(run).any() else rhythm_errors(run, angles[led:], self.rate)
 
     def rows(self, drive: Any, angles: Any) -> tuple[list[Array], list[Array]]:
         """What the estimator learns from, series by series: (y_{t-1}, d_t), and y_t."""
-        check_is_fitted(self, "estimator_")
-        return _pairs(self._read(drive, angles))
+        check_is_fitted(self)
+        return one_step_pairs(self._read(drive, angles))
 
     def driven_by(self, drive: Any, angles: Any = None) -> Driven:
         """The network as a motion drives it, see :meth:`rows`: what reports measure.
@@ -438,7 +409,7 @@ class MotionModel(BaseEstimator):
         return driven
 
     def _read(self, drive: Any, angles: Any) -> Motion:
-        check_is_fitted(self, "estimator_")
+        check_is_fitted(self)
         motion = read_motion(drive, angles, self.angles_, self.rate, self.drives_)
         check_unit(motion.angles, motion.names, self.unit)
         for part in motion.drives:
@@ -450,7 +421,7 @@ class MotionModel(BaseEstimator):
     @property
     def cell_(self) -> Cell:
         """The fitted network."""
-        check_is_fitted(self, "estimator_")
+        check_is_fitted(self)
         cell: Cell = self.estimator_.cell_
         return cell
 
@@ -480,18 +451,42 @@ class MotionModel(BaseEstimator):
         ValueError
             If the drive has another shape, or leaves the range of the training.
         """
-        check_is_fitted(self, "estimator_")
+        check_is_fitted(self)
         driven = constant_drive(drive, self.drives_)[None, None]
         check_drive(driven, self.drive_range_, self.drives_)
         x = self._inputs(np.zeros((1, 0, len(self.angles_))), driven)
         loop = cast(OwnPast, self.cell_)
         return Held(loop, map_leaves(lambda leaf: leaf[:, 0], loop.alone(1, 1, x.exogenous)))
 
+    # ---------------------------------------------------------------- what people see
+
+    def _facts(self) -> dict[str, object]:
+        facts = {"joints": len(self.angles_), "drives": len(self.drives_), "warmup": self._led}
+        return facts | training_facts(self.estimator_.network_, vars(self.estimator_).get("history_"))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "estimator_" in vars(self)
+
+    def __repr__(self) -> str:
+        parameters = super().__repr__()
+        return fitted_line(parameters, self._facts()) if self.__sklearn_is_fitted__() else parameters
+
+    def _html_repr(self) -> str:  # scikit-learn's hook for notebooks
+        return fitted_html(self, self._facts() if self.__sklearn_is_fitted__() else {})
+
+    def summary(self) -> str:
+        """One screen: how the training went, and the range of every joint and drive in it."""
+        check_is_fitted(self)
+        columns = [*zip(self.angles_, self.angle_range_.T, strict=True)]
+        columns += [*zip(self.drives_, self.drive_range_.T, strict=True)]
+        ranges = {name: f"{low:.4g} to {high:.4g}" for name, (low, high) in columns}
+        return fitted_summary(f"MotionModel of {self.rate:g} Hz", self._facts() | ranges)
+
     # ---------------------------------------------------------------- files
 
-    def save(self, path: Any) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one ``.safetensors`` file; ``seqdyn.load(path)`` reads it back."""
-        check_is_fitted(self, "estimator_")
+        check_is_fitted(self)
         save_file(path, self)
 
     def to_content(self) -> dict[str, Any]:
@@ -521,23 +516,3 @@ def default_estimator() -> GRURegressor:
     return GRURegressor(
         hidden_size=64, window=75, stride=12, learning_rate=5e-3, schedule="cosine", max_epochs=40, autoregression=own
     )
-
-
-def _later(force: Force, first: int, t: int, state: State) -> State:
-    """A force whose steps are counted from an earlier one."""
-    return force(first + t, state)
-
-
-def _pairs(motion: Motion) -> tuple[list[Array], list[Array]]:
-    """Rows (y_{t-1}, d_t) and y_t of every series; y_{-1} is not known."""
-    rows = []
-    for drive, angles in zip(motion.drives, motion.angles, strict=True):
-        past = np.concatenate([np.full((1, angles.shape[1]), np.nan), angles[:-1]])
-        rows.append(np.concatenate([past, drive], axis=1))
-    return rows, list(motion.angles)
-
-
-def _range(parts: list[Array]) -> Array:
-    """Least and greatest values over all series, (2, columns)."""
-    together = np.concatenate(parts)
-    return np.stack([together.min(axis=0, initial=np.inf), together.max(axis=0, initial=-np.inf)])

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from seqdyn.checks import check_choice, check_count
-from seqdyn.motion.clips import ROOT, STILL, as_clip
+from seqdyn.motion.clips import ROOT, STILL_DEVIATION, as_clip
 
 Array = np.ndarray[Any, Any]
 
@@ -63,7 +63,7 @@ class PoseSpace:
             If clips have other columns, nothing moves, or there are more components than moving columns.
         """
         rows = np.concatenate(_alike(clips))
-        moving = np.flatnonzero(rows.std(axis=0) >= STILL)
+        moving = np.flatnonzero(rows.std(axis=0) >= STILL_DEVIATION)
         moving = moving[moving >= ROOT]
         count = len(moving) if components is None else check_count("components", components)
         if not 1 <= count <= min(len(moving), len(rows)):

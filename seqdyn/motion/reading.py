@@ -1,4 +1,4 @@
-"""Motions in any container as arrays: the drive and the angles of every series, checked for what users get wrong."""
+"""Motions in any container as arrays: the drive and the angles of every series, checked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Motion(NamedTuple):
     drive_names: tuple[str, ...]
 
 
-class Table(NamedTuple):
+class MotionTable(NamedTuple):
     """Series laid end to end: ``rows`` (total, columns), ``lengths`` (series,), ``names`` of the columns or None, and
     the labels of the rows, or None."""
 
@@ -51,7 +51,7 @@ class Table(NamedTuple):
         return np.split(self.rows, np.cumsum(self.lengths)[:-1])
 
 
-def read_table(container: Any, what: str, names: Sequence[str] | None, rate: float) -> Table:
+def read_columns(container: Any, what: str, names: Sequence[str] | None, rate: float) -> MotionTable:
     """Read any container; columns that have names are put in the order of ``names``, others are left out.
 
     Parameters
@@ -66,14 +66,14 @@ def read_table(container: Any, what: str, names: Sequence[str] | None, rate: flo
     """
     framed = hasattr(container, "columns")
     if framed and names is not None:
-        container = container.iloc[:, _columns(tuple(map(str, container.columns)), names, what)]
+        container = container.iloc[:, _column_places(tuple(map(str, container.columns)), names, what)]
     read = as_sequences(container, what)
     given = tuple(map(str, read.features)) if read.features is not None else None
     rows = read.rows
     if given is not None and names is not None and not framed:
-        rows, given = rows[:, _columns(given, names, what)], tuple(names)
+        rows, given = rows[:, _column_places(given, names, what)], tuple(names)
     _check_time(container, what, rate)
-    return Table(rows, read.lengths, given, getattr(container, "index", None) if framed else None)
+    return MotionTable(rows, read.lengths, given, getattr(container, "index", None) if framed else None)
 
 
 def read_motion(drive: Any, angles: Any, joints: Any, rate: float, drives: Sequence[str] | None = None) -> Motion:
@@ -100,12 +100,12 @@ def read_motion(drive: Any, angles: Any, joints: Any, rate: float, drives: Seque
         If a column is missing, the time is another one, or drive and angles do not go together.
     """
     wanted = None if joints is None or isinstance(joints, int) else tuple(joints)
-    moved = read_table(angles, "angles", wanted, rate)
-    names = _names(moved.names, joints, moved.rows.shape[1])
+    moved = read_columns(angles, "angles", wanted, rate)
+    names = _joint_names(moved.names, joints, moved.rows.shape[1])
     if drive is None or (drives is not None and not drives):
         _check_same_drive(drive, drives)
         return Motion([np.zeros((len(part), 0)) for part in moved.parts()], moved.parts(), names, ())
-    beside = read_table(drive, "drive", drives, rate)
+    beside = read_columns(drive, "drive", drives, rate)
     if not np.array_equal(beside.lengths, moved.lengths):
         raise ValueError(
             f"drive has series of {beside.lengths.tolist()[:5]} steps, angles of {moved.lengths.tolist()[:5]}: one row "
@@ -119,6 +119,21 @@ def read_motion(drive: Any, angles: Any, joints: Any, rate: float, drives: Seque
     return Motion(beside.parts(), moved.parts(), names, tuple(drives or own))
 
 
+def one_step_pairs(motion: Motion) -> tuple[list[Array], list[Array]]:
+    """Rows (y_{t-1}, d_t) and y_t of every series; y_{-1} is not known."""
+    rows = []
+    for drive, angles in zip(motion.drives, motion.angles, strict=True):
+        past = np.concatenate([np.full((1, angles.shape[1]), np.nan), angles[:-1]])
+        rows.append(np.concatenate([past, drive], axis=1))
+    return rows, list(motion.angles)
+
+
+def value_range(parts: list[Array]) -> Array:
+    """Least and greatest values over all series, (2, columns)."""
+    together = np.concatenate(parts)
+    return np.stack([together.min(axis=0, initial=np.inf), together.max(axis=0, initial=-np.inf)])
+
+
 def _check_same_drive(drive: Any, drives: Sequence[str] | None) -> None:
     """Raise if there is a drive where the fit had none, or the other way round."""
     if drive is None and drives:
@@ -127,7 +142,7 @@ def _check_same_drive(drive: Any, drives: Sequence[str] | None) -> None:
         raise ValueError("The model was fitted with no drive: give None.")
 
 
-def _columns(given: tuple[str, ...], wanted: Sequence[str], what: str) -> list[int]:
+def _column_places(given: tuple[str, ...], wanted: Sequence[str], what: str) -> list[int]:
     """Where columns stand among those of a frame."""
     missing = [name for name in wanted if name not in given]
     if missing:
@@ -136,7 +151,7 @@ def _columns(given: tuple[str, ...], wanted: Sequence[str], what: str) -> list[i
     return [given.index(name) for name in wanted]
 
 
-def _names(given: tuple[str, ...] | None, joints: Any, width: int) -> tuple[str, ...]:
+def _joint_names(given: tuple[str, ...] | None, joints: Any, width: int) -> tuple[str, ...]:
     """The names of the joints, or an error if there are not as many as there should be."""
     expected = given if joints is None else tuple(joints) if not isinstance(joints, int) else None
     count = width if joints is None else joints if isinstance(joints, int) else len(joints)
@@ -185,13 +200,13 @@ def read_start(start: Any, names: Sequence[str], unit: str, span: Array, rate: f
             f"start has shape {np.shape(start)}, expected (steps, {len(names)}) or (series, steps, {len(names)}): the "
             f"joints {list(names)}."
         )
-    read = read_table(start, "start", names, rate)
+    read = read_columns(start, "start", names, rate)
     values = _together(read, "start")
     check_scale(values, span, names, unit)
     return values, np.ndim(start) == 2 and len(values) == 1
 
 
-def _together(table: Table, what: str) -> Array:
+def _together(table: MotionTable, what: str) -> Array:
     """Series of one length as (series, steps, columns)."""
     if len(set(table.lengths.tolist())) > 1:
         raise ValueError(
@@ -216,7 +231,7 @@ def read_drive(drive: Any, names: Sequence[str], led: int, count: int | None, ra
     columns = len(names)
     if drive is None or not names:
         _check_same_drive(drive, names)
-        return np.zeros((1, led + _steps(count), 0)), True
+        return np.zeros((1, led + _checked_steps(count), 0)), True
     plain = not hasattr(drive, "columns") and not hasattr(drive, "dims")
     shape = np.shape(drive)
     if plain and (len(shape) > 3 or (shape or (1,))[-1] != columns):
@@ -225,10 +240,10 @@ def read_drive(drive: Any, names: Sequence[str], led: int, count: int | None, ra
             f"{columns})."
         )
     if plain and len(shape) < 2:
-        return np.broadcast_to(constant_drive(drive, names), (1, led + _steps(count), columns)), True
-    values = _together(read_table(drive, "drive", names, rate), "drive")
+        return np.broadcast_to(constant_drive(drive, names), (1, led + _checked_steps(count), columns)), True
+    values = _together(read_columns(drive, "drive", names, rate), "drive")
     rows = values.shape[1]
-    wanted = rows if count is None else led + _steps(count)
+    wanted = rows if count is None else led + _checked_steps(count)
     if rows < wanted or wanted <= led:
         raise ValueError(
             f"drive has {rows} rows, but start has {led} and {count or 1} steps are to follow: the drive begins beside "
@@ -248,7 +263,7 @@ def constant_drive(drive: Any, names: Sequence[str]) -> Array:
     return values
 
 
-def _steps(count: int | None) -> int:
+def _checked_steps(count: int | None) -> int:
     if count is None:
         raise ValueError("steps says how long to run, where no drive of every step does: give steps=….")
     return check_count("steps", count)
@@ -267,7 +282,9 @@ def check_drive(driven: Array, span: Array, names: Sequence[str]) -> None:
         )
 
 
-def labelled(values: Array, names: Sequence[str], led: int, rate: float, single: bool, unit: str) -> xarray.DataArray:
+def labelled_angles(
+    values: Array, names: Sequence[str], led: int, rate: float, single: bool, unit: str
+) -> xarray.DataArray:
     """Generated angles (series, time, joints) with their names and their time in seconds."""
     coordinates = {"time": (led + np.arange(values.shape[1])) / rate, "angle": list(names)}
     attributes = {"units": unit, "rate": rate}

@@ -18,13 +18,13 @@ Array = np.ndarray[Any, Any]
 TRAVELS = 0.5
 """A wave with this travelling index or more counts as travelling."""
 
-STILL = 0.01
+RESTING = 0.01
 """In rad: what moves less than this rests."""
 
 SILENT = 0.01
 """A joint that rests, and moves less than this share of the one that moves most, has no phase."""
 
-FEWEST = 1.5
+FEWEST_TURNS = 1.5
 """With fewer turns than this the frequency is not known."""
 
 
@@ -62,7 +62,7 @@ class Rhythm:
         joints : sequence of int or str, optional
             Which joints, in this order; all if None.
         """
-        return wrapped(-np.diff(self.phase[self._places(joints)]))
+        return wrap_cycles(-np.diff(self.phase[self._places(joints)]))
 
     def travelling_index(self, joints: Sequence[Any] | None = None) -> float:
         """How much of the wave along the joints travels: 0 for a standing wave, 1 for one that keeps its form.
@@ -161,22 +161,22 @@ def rhythm(angles: Any, rate: float | None = None, *, still: float | None = None
     Zechmeister & Kürster (2009), The generalised Lomb-Scargle periodogram, Eq. 2–5.
     """
     read = joint_angles(angles, rate)
-    return _measured(read, _still(read) if still is None else still)
+    return _fit_rhythm(read, _still(read) if still is None else still)
 
 
 def _still(read: JointAngles) -> float:
     """What moves less than this rests, in the unit of the angles."""
-    return float(np.rad2deg(STILL)) if read.unit == "degrees" else STILL
+    return float(np.rad2deg(RESTING)) if read.unit == "degrees" else RESTING
 
 
-def _measured(read: JointAngles, still: float) -> Rhythm:
+def _fit_rhythm(read: JointAngles, still: float) -> Rhythm:
     """The rhythm of angles that were read."""
     mean = read.values.mean(axis=0)
     moved, nothing = read.values - mean, np.zeros(read.values.shape[1])
     if not (moved.std(axis=0) > still).any():
         return Rhythm(0.0, mean, nothing, nothing + np.nan, read.names)
     frequency = best_frequency(moved, read.rate)
-    if frequency * len(moved) / read.rate < FEWEST:
+    if frequency * len(moved) / read.rate < FEWEST_TURNS:
         return Rhythm(float("nan"), mean, nothing + np.nan, nothing + np.nan, read.names)
     (m, a, b), _ = sinusoids(moved, frequency / read.rate)
     amplitude, phase = np.hypot(a, b), np.arctan2(-b, a) / (2 * np.pi)
@@ -228,12 +228,12 @@ def cycle_error(angles: Any, cycle: Any, frequency: float, rate: float | None = 
         raise ValueError(f"cycle is NaN or infinite, first at point {np.argwhere(~np.isfinite(turn))[0][0]}.")
     if not is_number(frequency) or not 0 < frequency < np.inf:
         raise ValueError(f"frequency must be that of the cycle in Hz, a positive number, got {frequency!r}.")
-    own = _known(_measured(read, _still(read)), read, "angles").frequency
+    own = _checked_rhythm(_fit_rhythm(read, _still(read)), read, "angles").frequency
     time = np.arange(len(values)) / read.rate
     scale = np.ptp(turn, axis=0)
 
     def gap(phase: float) -> Array:
-        wanted = np.stack([_periodic(column, own * time + phase) for column in turn.T], axis=1)
+        wanted = np.stack([_cycle_at(column, own * time + phase) for column in turn.T], axis=1)
         return np.sqrt(((values - wanted) ** 2).mean(axis=0)) / np.where(scale > 0, scale, 1.0)
 
     grid = np.arange(128) / 128
@@ -242,11 +242,11 @@ def cycle_error(angles: Any, cycle: Any, frequency: float, rate: float | None = 
     return CycleError(gap(float(found.x)), own / frequency - 1)
 
 
-DIVERGED = {"frequency_error": 1.0, "amplitude_error": 1.0, "lag_error": 0.5, "same_wave": 0.0, "diverged": 1.0}
+DIVERGED_ERRORS = {"frequency_error": 1.0, "amplitude_error": 1.0, "lag_error": 0.5, "same_wave": 0.0, "diverged": 1.0}
 """The errors of a free run that left for good."""
 
 
-def free_run_errors(run: Any, observed: Any, rate: float) -> dict[str, float]:
+def rhythm_errors(run: Any, observed: Any, rate: float) -> dict[str, float]:
     """How far the rhythm of a free run is from that of what was observed.
 
     Parameters
@@ -272,12 +272,12 @@ def free_run_errors(run: Any, observed: Any, rate: float) -> dict[str, float]:
     Examples
     --------
     >>> turn = 2 * np.pi * np.arange(200)[:, None] / 25
-    >>> round(free_run_errors(np.cos(1.02 * turn), np.cos(turn), 25.0)["frequency_error"], 3)
+    >>> round(rhythm_errors(np.cos(1.02 * turn), np.cos(turn), 25.0)["frequency_error"], 3)
     0.02
     """
     true, own = joint_angles(observed, rate, "observed"), joint_angles(run, rate, "run")
     still = max(_still(true), _still(own))
-    wanted, found = _known(_measured(true, still), true, "observed"), _measured(own, still)
+    wanted, found = _checked_rhythm(_fit_rhythm(true, still), true, "observed"), _fit_rhythm(own, still)
     known = not np.isnan(found.frequency)
     size = float(np.abs(found.amplitude - wanted.amplitude).max() / max(wanted.amplitude.max(), 1e-9))
     return {
@@ -291,19 +291,19 @@ def free_run_errors(run: Any, observed: Any, rate: float) -> dict[str, float]:
 
 def _lag_error(found: Array, wanted: Array) -> float:
     """The largest error of what both know; half a turn, the worst there is, if the one knows nothing of the other's."""
-    gaps = np.abs(wrapped(found - wanted))
+    gaps = np.abs(wrap_cycles(found - wanted))
     gaps = gaps[~np.isnan(gaps)]
     if len(gaps):
         return float(gaps.max())
-    return 0.0 if np.isnan(wanted).all() else DIVERGED["lag_error"]
+    return 0.0 if np.isnan(wanted).all() else DIVERGED_ERRORS["lag_error"]
 
 
-def _known(found: Rhythm, read: JointAngles, name: str) -> Rhythm:
+def _checked_rhythm(found: Rhythm, read: JointAngles, name: str) -> Rhythm:
     """A rhythm, or an error if there are too few turns to know it."""
     if np.isnan(found.frequency):
         seconds = len(read.values) / read.rate
         raise ValueError(
-            f"{name} has less than {FEWEST:g} turns of its rhythm in {len(read.values)} samples, {seconds:g} s, "
+            f"{name} has less than {FEWEST_TURNS:g} turns of its rhythm in {len(read.values)} samples, {seconds:g} s, "
             "expected at least two: give a longer piece."
         )
     return found
@@ -325,18 +325,18 @@ def joint_places(joints: Sequence[Any], count: int, names: Sequence[str] | None)
     return [int(joint) for joint in found]
 
 
-def wrapped(phase: Any) -> Array:
+def wrap_cycles(phase: Any) -> Array:
     """Phases in cycles, from −½ up to ½.
 
     Examples
     --------
-    >>> wrapped([0.75, -0.5, 0.25])
+    >>> wrap_cycles([0.75, -0.5, 0.25])
     array([-0.25,  0.5 ,  0.25])
     """
     return 0.5 - np.mod(0.5 - np.asarray(phase, dtype=np.float64), 1.0)
 
 
-def _periodic(column: Array, phase: Array) -> Array:
+def _cycle_at(column: Array, phase: Array) -> Array:
     """A closed cycle at phases in cycles, through its Fourier series."""
     c = np.fft.rfft(column) / len(column)
     c[1 : (len(column) + 1) // 2] *= 2

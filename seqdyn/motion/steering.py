@@ -12,6 +12,7 @@ from seqdyn.checks import check_count
 from seqdyn.dynamics.neuron_forces import clamp, memory, neurons, places
 from seqdyn.motion.model import MotionModel
 from seqdyn.motion.rhythms import Rhythm, joint_places, rhythm
+from seqdyn.progress import Callback, track
 from seqdyn.state import flatten
 
 if TYPE_CHECKING:
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     import xarray
 
 Array = np.ndarray[Any, Any]
-Quantity = Callable[[Any], float]
+MotionQuantity = Callable[[Any], float]
 
-ROWS_AT_ONCE = 512
+RUNS_AT_ONCE = 512
 """Runs side by side."""
 
-STRETCH = 2.0
+DOSE_STRETCH = 2.0
 """Doses reach over this many times the range of a neuron in the free run."""
 
-QUANTITIES: dict[str, Callable[[Rhythm], float]] = {
+MOTION_QUANTITIES: dict[str, Callable[[Rhythm], float]] = {
     "frequency": lambda found: found.frequency,
     "amplitude": lambda found: float(found.amplitude.mean()),
     "turning": lambda found: float(found.offset.mean()),
@@ -37,7 +38,7 @@ QUANTITIES: dict[str, Callable[[Rhythm], float]] = {
 
 def steering_map(
     model: MotionModel,
-    quantity: str | Quantity = "frequency",
+    quantity: str | MotionQuantity = "frequency",
     neurons: Sequence[str] | None = None,
     values: Any = 9,
     *,
@@ -45,6 +46,8 @@ def steering_map(
     start: Any = None,
     steps: int = 500,
     joints: Sequence[Any] | None = None,
+    verbose: bool | int = 0,
+    callback: Callback | None = None,
 ) -> xarray.DataArray:
     """The response of a motion to every dose of every neuron, each held alone.
 
@@ -66,6 +69,10 @@ def steering_map(
         Of every run.
     joints : sequence of int or str, optional
         Of which joints the quantity is; all if None.
+    verbose : bool or int
+        1 or more shows a bar; it moves every 512 runs.
+    callback : callable, optional
+        ``callback(Progress)`` every 512 runs; a true answer leaves the other runs out, as NaN.
 
     Returns
     -------
@@ -87,14 +94,14 @@ def steering_map(
     >>> steering_map(model, "amplitude", ["h[0]", "h[3]"], 5, steps=100).sizes
     Frozen({'neuron': 2, 'dose': 5})
     """
-    measured = _measure(quantity, model, joints)
-    found = _responses(model, [measured], neurons, values, drive, start, steps)[0]
+    measures = [_measure_of(quantity, model, joints)]
+    (found,) = _responses(model, measures, neurons, values, drive, start, steps, verbose, callback)
     return found.rename(quantity if isinstance(quantity, str) else getattr(quantity, "__name__", "quantity"))
 
 
 def steering_neurons(
     model: MotionModel,
-    quantity: str | Quantity = "frequency",
+    quantity: str | MotionQuantity = "frequency",
     neurons: Sequence[str] | None = None,
     values: Any = 9,
     *,
@@ -102,6 +109,8 @@ def steering_neurons(
     start: Any = None,
     steps: int = 500,
     joints: Sequence[Any] | None = None,
+    verbose: bool | int = 0,
+    callback: Callback | None = None,
 ) -> pd.DataFrame:
     """Find the neurons that change a quantity most, with least side effect on the others.
 
@@ -111,7 +120,7 @@ def steering_neurons(
 
     Parameters
     ----------
-    model, quantity, neurons, values, drive, start, steps, joints
+    model, quantity, neurons, values, drive, start, steps, joints, verbose, callback
         As in :func:`steering_map`.
 
     Returns
@@ -130,18 +139,19 @@ def steering_neurons(
     >>> steering_neurons(model, "amplitude", ["h[0]", "h[3]"], 3, steps=100).shape
     (2, 6)
     """
-    others = [name for name in QUANTITIES if name != quantity]
-    measures = {name: _measure(name, model, joints) for name in (quantity, *others, "amplitude", "frequency")}
-    responses = _responses(model, list(measures.values()), neurons, values, drive, start, steps)
+    others = [name for name in MOTION_QUANTITIES if name != quantity]
+    measures = {name: _measure_of(name, model, joints) for name in (quantity, *others, "amplitude", "frequency")}
+    own_measures = list(measures.values())
+    responses = _responses(model, own_measures, neurons, values, drive, start, steps, verbose, callback)
     found = dict(zip(measures, responses, strict=True))
     amplitude, frequency = (max(abs(float(found[name].free)), 1e-12) for name in ("amplitude", "frequency"))
-    scales = {name: frequency if name == "frequency" else amplitude for name in QUANTITIES}
+    scales = {name: frequency if name == "frequency" else amplitude for name in MOTION_QUANTITIES}
     own = found[quantity]
     scale = scales.get(quantity, 0.0) if isinstance(quantity, str) else max(abs(float(own.free)), 1e-12)
-    return _ranked(own, scale, {name: found[name] / scales[name] for name in others})
+    return _rank_neurons(own, scale, {name: found[name] / scales[name] for name in others})
 
 
-def _ranked(own: xarray.DataArray, scale: float, beside: dict[str, xarray.DataArray]) -> pd.DataFrame:
+def _rank_neurons(own: xarray.DataArray, scale: float, beside: dict[str, xarray.DataArray]) -> pd.DataFrame:
     """Neurons by relative effect less side effect; the responses beside are shares."""
     import pandas as pd
 
@@ -173,40 +183,46 @@ def _ranks(dose: Array, answer: Array) -> float:
     return float(np.corrcoef(rankdata(dose[there]), rankdata(answer[there]))[0, 1])
 
 
-def _measure(quantity: str | Quantity, model: MotionModel, joints: Sequence[Any] | None) -> Quantity:
+def _measure_of(quantity: str | MotionQuantity, model: MotionModel, joints: Sequence[Any] | None) -> MotionQuantity:
     """What is measured, as a function of the angles (time, angle)."""
     check_is_fitted(model, "estimator_")
     chosen = [joints] if isinstance(joints, str) else joints
     columns = None if chosen is None else joint_places(chosen, len(model.angles_), model.angles_)
     if callable(quantity):
         return lambda angles: float(quantity(angles if columns is None else angles.isel(angle=columns)))
-    if quantity not in QUANTITIES:
-        raise ValueError(f"quantity must be one of {list(QUANTITIES)} or a callable of the angles, got {quantity!r}.")
-    of = QUANTITIES[quantity]
+    if quantity not in MOTION_QUANTITIES:
+        raise ValueError(
+            f"quantity must be one of {list(MOTION_QUANTITIES)} or a callable of the angles, got {quantity!r}."
+        )
+    of = MOTION_QUANTITIES[quantity]
     return lambda angles: of(rhythm(angles if columns is None else angles.isel(angle=columns), model.rate))
 
 
 def _responses(
     model: MotionModel,
-    measures: list[Quantity],
+    measures: list[MotionQuantity],
     names: Sequence[str] | None,
     values: Any,
     drive: Any,
     start: Any,
     count: int,
+    verbose: bool | int,
+    callback: Callback | None,
 ) -> list[xarray.DataArray]:
     """The quantities of every run, (neuron, dose) each."""
     import xarray
 
     check_count("steps", count, 16)
-    chosen = _chosen(model, names)
+    chosen = _chosen_neurons(model, names)
     free = model.run(drive, start, count, record=lambda x, before, output, after: flatten(memory(before)))
     if free.angles.ndim == 3:
         raise ValueError(f"Steering is of one series, but start or drive has {len(free.angles)}: give one of them.")
     own = free.record[0, count // 2 :, places(model.cell_, chosen)].numpy()
     low, high = np.quantile(own, [0.05, 0.95], axis=0)
     doses = _doses(values, low, high)
-    angles = np.concatenate(list(_runs(model, chosen, doses, drive, start, count)))
+    runs = _held_runs(model, chosen, doses, drive, start, count)
+    total = -(-doses.size // RUNS_AT_ONCE)
+    angles = np.concatenate(list(track(runs, "steer", "batch", total=total, verbose=verbose, callback=callback)))
     settled = [free.angles.isel(time=slice(count // 2, None)).copy(data=run[count // 2 :]) for run in angles]
     coordinates = {
         "neuron": chosen,
@@ -217,8 +233,9 @@ def _responses(
     found = []
     for measure in measures:
         at_rest = measure(free.angles.isel(time=slice(count // 2, None)))
-        responses = [np.nan if model.strays(run).any() else measure(run) for run in settled]
-        table = np.reshape(responses, doses.shape)
+        responses = np.full(doses.size, np.nan)
+        responses[: len(settled)] = [np.nan if model.strays(run).any() else measure(run) for run in settled]
+        table = responses.reshape(doses.shape)
         found.append(xarray.DataArray(table, coordinates | {"free": at_rest}, ("neuron", "dose")))
     return found
 
@@ -227,14 +244,14 @@ def _doses(values: Any, low: Array, high: Array) -> Array:
     """The doses of every neuron, (neuron, dose)."""
     if isinstance(values, int | np.integer) and not isinstance(values, bool):
         middle, half = (low + high) / 2, (high - low) / 2
-        return middle[:, None] + STRETCH * half[:, None] * np.linspace(-1, 1, check_count("values", values, 2))
+        return middle[:, None] + DOSE_STRETCH * half[:, None] * np.linspace(-1, 1, check_count("values", values, 2))
     given = np.asarray(values, dtype=np.float64)
     if given.ndim != 1 or not len(given) or not np.isfinite(given).all():
         raise ValueError(f"values is the number of doses or finite doses (doses,), got shape {given.shape}.")
     return np.broadcast_to(given, (len(low), len(given)))
 
 
-def _chosen(model: MotionModel, names: Sequence[str] | str | None) -> list[str]:
+def _chosen_neurons(model: MotionModel, names: Sequence[str] | str | None) -> list[str]:
     """Which neurons are to be held: each once."""
     chosen = neurons(model.cell_) if names is None else [names] if isinstance(names, str) else list(names)
     if not chosen or len(set(chosen)) < len(chosen):
@@ -242,10 +259,12 @@ def _chosen(model: MotionModel, names: Sequence[str] | str | None) -> list[str]:
     return chosen
 
 
-def _runs(model: MotionModel, names: list[str], doses: Array, drive: Any, start: Any, count: int) -> Iterator[Array]:
+def _held_runs(
+    model: MotionModel, names: list[str], doses: Array, drive: Any, start: Any, count: int
+) -> Iterator[Array]:
     """The angles of every run, parts of (runs, time, angle)."""
     which, place = (table.ravel() for table in np.indices(doses.shape))
-    for rows in np.array_split(np.arange(len(which)), -(-len(which) // ROWS_AT_ONCE)):
+    for rows in np.array_split(np.arange(len(which)), -(-len(which) // RUNS_AT_ONCE)):
         held = {}
         for number in np.unique(which[rows]):
             own = which[rows] == number

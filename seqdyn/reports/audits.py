@@ -26,7 +26,7 @@ from seqdyn.dynamics.trajectory import double
 from seqdyn.encoder import Encoder, Ensemble
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
-from seqdyn.estimators.built import Built
+from seqdyn.estimators.network_estimator import NetworkEstimator
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.language.model import LanguageModel
 from seqdyn.loops import scan
@@ -165,7 +165,7 @@ def _network(model: Any) -> Any:
     if isinstance(model, SequenceAutoencoder):
         network = model.network_
     else:
-        network = model.predictor_.network if isinstance(model, SequenceEstimator | Built) else model
+        network = model.predictor_.network if isinstance(model, SequenceEstimator | NetworkEstimator) else model
     if not callable(network):
         raise TypeError(
             f"An audit takes a Cell, an Encoder, a fitted estimator or a callable (x, mask) -> outputs, got "

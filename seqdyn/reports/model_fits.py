@@ -20,8 +20,9 @@ from seqdyn.data.sequences import as_sequences
 from seqdyn.data.targets import as_targets, check_no_infinity, target_names, target_numbers
 from seqdyn.estimators.linear import LinearStateSpaceRegressor
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside
+from seqdyn.estimators.numbers import is_sequence_regressor
+from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.estimators.starts import start_rows
-from seqdyn.estimators.tasks import NumberEstimator
 from seqdyn.identification.system import LinearSystem
 from seqdyn.metrics.points import fit_percent, mae, rmse
 from seqdyn.progress import Callback, track
@@ -241,13 +242,13 @@ class ModelFits:
 # -------------------------------------------------------------------- models
 
 
-def _checked_models(models: Any, steps_ahead: int | None) -> dict[str, NumberEstimator]:
+def _checked_models(models: Any, steps_ahead: int | None) -> dict[str, SequenceEstimator]:
     """The models by name, each fitted and able to predict what is asked."""
     found = {}
     for name, model in _models_by_name(models).items():
         if isinstance(model, LinearSystem):
             model = LinearStateSpaceRegressor.from_system(model)
-        if not isinstance(model, NumberEstimator):
+        if not is_sequence_regressor(model):
             got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
             raise TypeError(
                 f"models[{name!r}] is {got}, expected a fitted regressor of the library, which has estimate_state, or "
@@ -285,7 +286,7 @@ def _models_by_name(models: Any) -> dict[str, Any]:
     return named
 
 
-def _check_outputs(models: Mapping[str, NumberEstimator], outputs: int, names: Sequence[Any] | None) -> None:
+def _check_outputs(models: Mapping[str, SequenceEstimator], outputs: int, names: Sequence[Any] | None) -> None:
     for name, model in models.items():
         if model.n_outputs_ != outputs:
             raise ValueError(
@@ -300,12 +301,12 @@ def _check_outputs(models: Mapping[str, NumberEstimator], outputs: int, names: S
             )
 
 
-def _own_names(models: Mapping[str, NumberEstimator]) -> Sequence[Any] | None:
+def _own_names(models: Mapping[str, SequenceEstimator]) -> Sequence[Any] | None:
     """The names of the outputs of the first model that knows them."""
     return next((model.target_names_ for model in models.values() if model.target_names_), None)
 
 
-def _start_rows(models: Mapping[str, NumberEstimator], length: int, record: int) -> int:
+def _start_rows(models: Mapping[str, SequenceEstimator], length: int, record: int) -> int:
     """How many rows the initial states are estimated from."""
     order = max((model.system_.order for model in models.values() if isinstance(model, LinearModel)), default=0)
     start = int(start_rows(np.array(length), order))
@@ -318,7 +319,7 @@ def _start_rows(models: Mapping[str, NumberEstimator], length: int, record: int)
     return start
 
 
-def _predict_record(name: str, model: NumberEstimator, record: ScoredRecord, steps_ahead: int | None) -> Array:
+def _predict_record(name: str, model: Any, record: ScoredRecord, steps_ahead: int | None) -> Array:
     """ŷ of a record (time, outputs), from a state estimated on its first rows."""
     x = record.x if "feature_names_in_" in vars(model) else np.asarray(record.x)
     y = record.y[:, 0] if model.flat_targets_ else record.y

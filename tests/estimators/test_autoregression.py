@@ -117,7 +117,7 @@ def test_a_linear_start_is_the_ridge_solution(centred: bool, loss: str) -> None:
         wanted.append(z[t + 1] - (lag[0] if centred else 0.0))
     ridge = Ridge(alpha=penalty).fit(rows, wanted)
     readout = model.network_.cell.cell
-    heads = model._head().location_outputs
+    heads = model.task.head.location_outputs
     for head in heads:
         np.testing.assert_allclose(readout.direct[head].detach(), ridge.coef_, rtol=1e-5, atol=1e-9)
         assert readout.affine.bias[head].item() == pytest.approx(ridge.intercept_, rel=1e-5)

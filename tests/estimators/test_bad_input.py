@@ -500,6 +500,7 @@ def test_weights_of_series() -> None:
 # --- parameters ----------------------------------------------------------------------------------------------------
 
 VALUES: dict[str, list[Any]] = {
+    "callback": [3, "loud", True],
     "hidden_size": [0, -1, 2.5, "big", (), (3, 0), None, True],
     "num_layers": [0, 1.5, None],
     "residual": [1, "yes", None],

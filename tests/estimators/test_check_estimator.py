@@ -44,8 +44,8 @@ from seqdyn import (
     RecurrentClassifier,
     RecurrentRegressor,
 )
-from seqdyn.estimators.built import Built
 from seqdyn.estimators.linear_model import LinearModel
+from seqdyn.estimators.network_estimator import NetworkEstimator
 from seqdyn.forecasting.contract import PanelForecaster
 
 Array = np.ndarray[Any, Any]
@@ -140,7 +140,9 @@ def test_every_public_estimator_is_checked() -> None:
         for name in seqdyn.__all__
         if isinstance(value := getattr(seqdyn, name), type)
         and issubclass(value, BaseEstimator)
-        and not issubclass(value, PanelForecaster | Built | MotionModel)  # they take frames, texts or motions
+        and not issubclass(
+            value, PanelForecaster | NetworkEstimator | MotionModel
+        )  # they take frames, texts or motions
     }
     assert public == {type(estimator).__name__ for estimator in EVERY}
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from seqdyn import Captioner, check_causal, check_likelihood, check_padding, load, stability_report
-from seqdyn.data.scenes import DIGITS, SHAPES
+from seqdyn.data.scenes import DIGITS, SCENE_SHAPES
 from seqdyn.datasets import load_digit_plates, load_digit_scenes, load_digits, load_shape_scenes
 from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.state import flatten
@@ -232,15 +232,15 @@ def test_rare_words_are_scored_as_unknown() -> None:
 
 @pytest.mark.parametrize("shape", [(24, 24), (1, 24, 24), (3, 24, 24), (24, 24, 3)])
 def test_pictures_are_drawn_in_their_own_range(shape: tuple[int, ...], tmp_path: Path) -> None:
-    from seqdyn.images.figures import looked_at
+    from seqdyn.images.figures import caption_figure
 
     weights = Captioner(**SMALL | {"max_steps": 1}).fit(MADE.images, MADE.captions).attention_weights(MADE.images[0])
-    drawing = looked_at(np.random.default_rng(0).integers(256, size=shape), weights)
+    drawing = caption_figure(np.random.default_rng(0).integers(256, size=shape), weights)
     low, high = drawing.axes[0].images[0].get_array().min(), drawing.axes[0].images[0].get_array().max()
     assert low == 0 and high == 1
     for wrong in (np.zeros((24, 24, 2)), "path.png"):
         with pytest.raises(ValueError, match=r"drawn"):
-            looked_at(wrong, weights)
+            caption_figure(wrong, weights)
 
 
 def test_features_get_what_fit_got() -> None:
@@ -291,7 +291,7 @@ def test_shape_scenes() -> None:
     made = load_shape_scenes(300, random_state=3)
     pairs = zip(made.captions, made.words, strict=True)
     heads = {word for caption, words in pairs for word in np.array(caption.split())[words]}
-    assert heads == {form for name in SHAPES for form in (name, f"{name}s" if name[-1] != "s" else f"{name}es")}
+    assert heads == {form for name in SCENE_SHAPES for form in (name, f"{name}s" if name[-1] != "s" else f"{name}es")}
     grid = made.images.reshape(-1, 3, 8, 3, 8).swapaxes(2, 3).reshape(-1, 9, 64)
     for row, cells in zip(grid, made.cells, strict=True):
         assert (row[cells].max(1) > 0.5).all() and not np.delete(row, cells, 0).any()

@@ -173,14 +173,14 @@ def test_gradients_through_the_glimpses(model: DRAW) -> None:
 
 def test_the_prior_is_standard_normal_and_new_at_every_glimpse(model: DRAW) -> None:
     """What sample paints from: z of its own for every picture, glimpse and number, N(0, 1)."""
-    z, _ = model.predictor_._chance(list(range(2000)))
+    z, _ = model.predictor_.chance(list(range(2000)))
     flat = z.flatten(1).double().numpy()
     assert np.abs(np.corrcoef(flat.T) - np.eye(6)).max() < 4 / math.sqrt(2000)
     assert np.abs(flat.std(0) - 1).max() < 4 / math.sqrt(4000) and np.abs(flat.mean(0)).max() < 4 / math.sqrt(2000)
     strip = model.sample(5, return_steps=True, random_state=2)
     seeds = model._seeds(5, 2)
     with torch.no_grad():
-        canvas = scan(model.network_.painter, model.predictor_._chance(seeds)[0]).state.canvas
+        canvas = scan(model.network_.painter, model.predictor_.chance(seeds)[0]).state.canvas
     np.testing.assert_allclose(strip.probabilities[:, -1], torch.sigmoid(canvas)[:, 0], atol=1e-6)
 
 

@@ -13,7 +13,7 @@ import torch
 from seqdyn import PixelRNN, load
 from seqdyn.data.pictures import binarised
 from seqdyn.datasets import load_binarized_digits
-from seqdyn.images.writing import exact
+from seqdyn.images.pixel_predictor import known_first
 from seqdyn.loops import scan
 
 SMALL: dict[str, Any] = {"hidden_size": 4, "max_steps": 30, "random_state": 0, "weight_average": 0.0}
@@ -212,7 +212,7 @@ def test_what_stands_at_hidden_pixels_is_not_read(model: PixelRNN) -> None:
 
 def test_exactness() -> None:
     known = np.array([[[True, True], [True, False]], [[True, False], [False, False]], [[False, True], [True, True]]])
-    assert exact(known).tolist() == [True, True, False]
+    assert known_first(known).tolist() == [True, True, False]
 
 
 # ---------------------------------------------------------------- files, seeds, parameters

@@ -59,7 +59,7 @@ def test_pieces_and_chunks_make_no_difference(
     """A text in one go, in chunks of three symbols, or from a file read a few bytes at a time."""
     whole = model.log_probabilities(TEXT)
     assert model.score(TEXT) == pytest.approx(whole.mean(), rel=1e-12)
-    monkeypatch.setattr(scoring, "STEPS_AT_ONCE", 3)
+    monkeypatch.setattr(scoring, "STEPS_HELD", 3)
     monkeypatch.setattr("seqdyn.data.text.CHARACTERS_AT_ONCE", 7)
     np.testing.assert_allclose(model.log_probabilities(TEXT), whole, rtol=1e-9)
     path = tmp_path / "text"
@@ -490,7 +490,7 @@ def test_a_file_in_another_encoding(tmp_path: Path) -> None:
         (lambda m: m.generate(5), "prompt is 5, expected a text"),
         (lambda m: m.generate(b"the"), "prompt is b'the', expected a text"),
         (lambda m: m.generate(["the", 1]), "prompt is 1, expected a text"),
-        (lambda m: m.generate_iter(["the"]), "expected one text: several are written on by generate"),
+        (lambda m: m.generate_iter(["the"]), "expected one text: give several to generate"),
         (lambda m: m.generate("the", strategy="beam", beam_width=0), "width must be"),
         (lambda m: m.generate_iter("the", strategy="beam"), "knows its text at the end only"),
         (lambda m: m.search("the", beam_width=2, n_best=3), "n_best=3 is more than beam_width=2"),

@@ -12,6 +12,7 @@ import pytest
 from seqdyn import ARXRegressor, LinearStateSpaceRegressor, MotionModel, MotionReport, motion_report
 from seqdyn.dynamics import limit_cycle, neurons
 from seqdyn.motion import rhythm
+from seqdyn.progress import Progress
 from tests.motion.conftest import RATE, made
 
 START = made(1, 50, 5).angles[0, :20]
@@ -130,3 +131,26 @@ def test_what_cannot_be_reported_is_named(circling: MotionModel, arguments: dict
 def test_other_models_are_refused() -> None:
     with pytest.raises(TypeError, match="MotionModel, got LinearStateSpaceRegressor"):
         motion_report(LinearStateSpaceRegressor())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", range(1, 5))
+def test_a_report_that_was_stopped_has_what_was_measured(
+    circling: MotionModel, report: MotionReport, count: int
+) -> None:
+    """The sections until then are those of a whole report; all exports work, and nothing is said of the rest."""
+    seen: list[str] = []
+
+    def callback(progress: Progress) -> bool:
+        seen.append(progress.detail)
+        return progress.done == count
+
+    stopped = motion_report(circling, [1.0], START, steps=300, starts=16, callback=callback)
+    assert seen == ["cycle", "exponents", "points", "neurons", "back"][:count]
+    for name in ("cycle", "exponents", "points", "neurons", "back"):
+        assert (stopped.content[name] is not None) == (name in seen)
+    assert stopped.content["cycle"]["frequency"] == pytest.approx(report.content["cycle"]["frequency"], rel=1e-9)
+    assert stopped.verdict == "LIMIT CYCLE" and list(stopped.checks.index) == ["stays", "closed", "stable", "agrees"]
+    assert "comes back" not in str(stopped) and "LIMIT CYCLE" in stopped.to_html()
+    assert MotionReport.from_json(stopped.to_json()).to_json() == stopped.to_json()
+    assert set(stopped.to_frame()["section"]) == {"rhythm", *seen} - {"neurons"} and stopped.plot().axes
+    assert "LIMIT CYCLE" in stopped._repr_html_() and str(report.compare(stopped))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqdyn.datasets import load_salamander
-from seqdyn.motion.rhythms import cycle_error, free_run_errors, rhythm, wrapped
+from seqdyn.motion.rhythms import cycle_error, rhythm, rhythm_errors, wrap_cycles
 
 GAITS = [  # drive, frequency, lags: of Ijspeert et al. (2007), computed anew with an Euler step of 5 ms
     (1.0, 0.2, [0.029, 0.016, 0.061, 0.345, 0.067, 0.018, 0.028], "standing"),
@@ -34,7 +34,7 @@ def test_a_rhythm_is_what_it_was_made_of(frequency: float, phases: list[float], 
     found = rhythm(offset + sizes * np.cos(2 * np.pi * (frequency * time[:, None] + phases)), 50.0)
     assert found.frequency == pytest.approx(frequency, rel=0.01)
     np.testing.assert_allclose(found.amplitude, sizes, rtol=0.02)
-    np.testing.assert_allclose(wrapped(found.lags() + np.diff(phases)), 0, atol=2e-3)
+    np.testing.assert_allclose(wrap_cycles(found.lags() + np.diff(phases)), 0, atol=2e-3)
 
 
 @pytest.mark.parametrize(("drive", "frequency", "lags", "wave"), GAITS)
@@ -68,7 +68,7 @@ def test_silent_joints_have_no_phase_and_do_not_count() -> None:
     np.testing.assert_allclose(found.lags()[:7], 0.125, atol=1e-5)
     assert np.isnan(found.lags()[7:]).all()
     assert found.travelling_index() == pytest.approx(1.0, abs=1e-3) and found.wave([9, 10]) == "rest"
-    assert free_run_errors(noisy, animal, 50.0)["lag_error"] < 1e-4
+    assert rhythm_errors(noisy, animal, 50.0)["lag_error"] < 1e-4
 
 
 @pytest.mark.parametrize(("size", "silent"), [(0.004, True), (0.006, False), (0.02, False)])
@@ -79,9 +79,9 @@ def test_a_joint_is_silent_below_a_share_of_the_largest(size: float, silent: boo
 
 
 def test_a_run_without_a_common_lag_has_the_largest_lag_error() -> None:
-    errors = free_run_errors(np.zeros((500, 12)), swims(0.2), 50.0)
+    errors = rhythm_errors(np.zeros((500, 12)), swims(0.2), 50.0)
     assert (errors["lag_error"], errors["frequency_error"], errors["amplitude_error"]) == (0.5, 1.0, pytest.approx(1))
-    assert free_run_errors(np.zeros((500, 12)), np.zeros((500, 12)), 50.0)["lag_error"] == 0.0
+    assert rhythm_errors(np.zeros((500, 12)), np.zeros((500, 12)), 50.0)["lag_error"] == 0.0
 
 
 @pytest.mark.parametrize("turns", [1.6, 1.9, 2.0, 2.3])
@@ -108,14 +108,14 @@ def test_too_few_turns_are_not_known(turns: float) -> None:
     assert np.isnan([found.frequency, *found.amplitude, *found.phase, found.travelling_index()]).all()
     assert found.wave() == "unknown"
     with pytest.raises(ValueError, match="observed has less than 1.5 turns"):
-        free_run_errors(motion, motion, 100.0)
+        rhythm_errors(motion, motion, 100.0)
     with pytest.raises(ValueError, match="angles has less than 1.5 turns"):
         cycle_error(motion, motion, 1.0, 100.0)
 
 
 def test_a_run_that_drifts_has_the_largest_errors() -> None:
     drifts = np.linspace(0, 1, 500)[:, None] * np.ones(12)
-    errors = free_run_errors(drifts, swims(0.2), 50.0)
+    errors = rhythm_errors(drifts, swims(0.2), 50.0)
     assert errors == {
         "frequency_error": 1.0, "amplitude_error": 1.0, "lag_error": 0.5, "same_wave": 0.0, "diverged": 0.0
     }  # fmt: skip
@@ -133,7 +133,7 @@ def test_rest_is_in_the_unit_of_the_angles() -> None:
     assert [rhythm(one).wave() for one in (degrees, frame, np.deg2rad(motion))] == ["rest"] * 3
     assert [rhythm(one).frequency for one in (motion, 10 * degrees)] == [pytest.approx(1.0)] * 2
     assert rhythm(degrees, still=0.01).frequency == pytest.approx(1.0)
-    assert free_run_errors(degrees, degrees.values, 50.0)["frequency_error"] == 0.0
+    assert rhythm_errors(degrees, degrees.values, 50.0)["frequency_error"] == 0.0
 
 
 def test_one_series_of_a_panel_is_a_motion_and_several_are_none() -> None:

@@ -22,6 +22,7 @@ from seqdyn import (
     ElmanRegressor,
     GRUClassifier,
     GRURegressor,
+    LinearStateSpaceRegressor,
     LSTMRegressor,
     RecurrentRegressor,
     plot_history,
@@ -29,14 +30,13 @@ from seqdyn import (
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.dynamics.state_gradients import steps_reached
-from seqdyn.estimators import observers
-from seqdyn.estimators.linear_training import LinearTraining
+from seqdyn.estimators.learning import Session, prepare
 from seqdyn.training.batches import Batch
 from seqdyn.training.heads import Custom
 from seqdyn.training.ledger import Monitor
-from seqdyn.training.loop import NonFiniteError
 from seqdyn.training.objective import Supervised
 from seqdyn.training.optimisation import Clipping
+from seqdyn.training.stopping import NonFiniteError
 from tests.training.test_loop import After, elman, six_series, small, trainer
 
 Array = np.ndarray[Any, Any]
@@ -203,10 +203,10 @@ def test_the_norms_so_far_go_on_with_a_training() -> None:
     """partial_fit adds to them; a fresh fit forgets them."""
     X, y = six_series()
     model = small(clip_quantile=0.5).fit(X, y)
-    assert len(model._memory["norms"]) == 15
-    assert len(model.partial_fit(X, y)._memory["norms"]) == 18
-    assert len(model.fit(X, y)._memory["norms"]) == 15
-    assert small().fit(X, y)._memory["norms"] is None
+    assert len(model.resume_["norms"]) == 15
+    assert len(model.partial_fit(X, y).resume_["norms"]) == 18
+    assert len(model.fit(X, y).resume_["norms"]) == 15
+    assert small().fit(X, y).resume_["norms"] is None
 
 
 # --- how far it reaches ----------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_the_norms_so_far_go_on_with_a_training() -> None:
 
 def test_the_reach_is_measured_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     """After some steps, four times as many, …, and in the last epoch; not in partial_fit, which it would slow down."""
-    monkeypatch.setattr(observers, "FIRST", 3)
+    monkeypatch.setattr("seqdyn.dynamics.state_gradients.FIRST_MEASUREMENT", 3)
     X, y = six_series()
     model = small(max_epochs=20, batch_size=6, n_iter_no_change=100).fit(X, y)  # one step an epoch
     measured = model.history_["steps_reached"].notna()
@@ -289,28 +289,31 @@ REACHED: dict[str, Any] = {
     "random start": lambda: (small(initial_state="random"), *six_series()),
     "learned start": lambda: (small(initial_state="learned"), *six_series()),
     "own past": lambda: (small(autoregression=Autoregression(lags=3), window=4), *six_series()),
-    "linear": lambda: (LinearTraining(order=2, max_epochs=2), *six_series()),
+    "linear": lambda: (
+        LinearStateSpaceRegressor(order=2, method="gradient", max_epochs=2, dtype="float32"),
+        *six_series(),
+    ),
     "classes": lambda: (GRUClassifier(hidden_size=3, max_epochs=2), six_series()[0], six_series()[1] > 0),
 }
 
 
 @pytest.mark.parametrize("name", REACHED)
-def test_the_reach_of_every_plan(name: str) -> None:
+def test_the_reach_of_every_plan(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A share above 0, and a fit that is the same to the bit as one that is not watched."""
     model, X, y = REACHED[name]()
     model.set_params(random_state=0).fit(X, y)
     assert 0 < model.history_["steps_reached"].iloc[-1] <= 1
     unwatched = copy.deepcopy(model)
-    unwatched._learn = lambda *given, **told: _unwatched(unwatched, *given, **told)
+    for module in ("regressors", "classifiers", "linear"):
+        monkeypatch.setattr(f"seqdyn.estimators.{module}.prepare", _unwatched)
     unwatched.fit(X, y)
     np.testing.assert_array_equal(np.concatenate(unwatched.predict(X)), np.concatenate(model.predict(X)))
 
 
-def _unwatched(model: Any, X: Any, y: Any, weight: Any, fresh: bool, whole: bool) -> Any:
-    sequences, made = model._prepare(X, y, weight, fresh, whole)
-    made.run()
-    model._close(sequences, made.generator)
-    return model
+def _unwatched(*given: Any) -> Session:
+    session = prepare(*given)
+    session.trainer.observer = None
+    return session
 
 
 def test_there_is_no_reach_without_a_past_alone() -> None:
@@ -393,11 +396,14 @@ def test_the_error_survives_pickling() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("changes", [{}, {"clip_quantile": 0.5}, {"clip_norm": None}], ids=str)
-def test_no_step_waits(changes: dict[str, Any]) -> None:
+def test_no_step_waits(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """With torch's own watch set to raise, over steps that follow the first epoch."""
     X, y = six_series()
     model = GRURegressor(hidden_size=4, batch_size=2, random_state=0, device="cuda", **changes)
-    _, made = model._prepare(X, y, None, True, True)
+    sessions: list[Session] = []
+    monkeypatch.setattr(Session, "run", lambda session: sessions.append(session) or session.trainer.run())
+    model.fit(X, y)
+    made = sessions[0].trainer
     made.began = time.monotonic()
     made.network.train()
     made.epoch()

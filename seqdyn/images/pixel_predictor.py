@@ -1,4 +1,4 @@
-"""What a fitted model of pixels is used for: how likely pictures are, new pictures, and the rest of hidden ones."""
+"""A fitted model of pixels in use: how likely pictures are, new pictures, and pictures that are completed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from seqdyn.cell import Noisy
 from seqdyn.decoding import Draw, Drawn
 from seqdyn.decoding_strategy import DecodingStrategy
+from seqdyn.estimators.batched_prediction import track_batches
 from seqdyn.loops import rollout, scan
 from seqdyn.rows import Pixels, Raster
 from seqdyn.state import steps
@@ -20,7 +21,7 @@ from seqdyn.training.heads import Bernoulli, CrossEntropy, Head
 
 Array = np.ndarray[Any, Any]
 
-AT_ONCE = 250
+PICTURES_AT_ONCE = 250
 """Pictures that are run side by side."""
 
 
@@ -60,10 +61,13 @@ class PicturePredictor:
     ----------
     network : Pixels
     height : int
+    verbose : bool or int
+        Show a bar where the pictures take more than one run.
     """
 
     network: Pixels
     height: int
+    verbose: bool | int = 0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,7 +83,7 @@ class PicturePredictor:
         """ln p(x_i | x_<i) of every pixel, (pictures, height, width)."""
         found = []
         with torch.inference_mode():
-            for part in images.split(AT_ONCE):
+            for part in track_batches(images.split(PICTURES_AT_ONCE), "score", self.verbose):
                 x = part.to(self.network.zeros(1))
                 found.append(-self.head.loss(scan(self.network, x).output, x).double())
         return torch.cat(found)
@@ -100,15 +104,16 @@ class PicturePredictor:
         images : array of int, shape (pictures, height, width)
         log_probabilities : array of that shape
         """
-        parts = [self._drawn(*part) for part in self._parts(seeds, known, values)]
+        batches = list(self._parts(seeds, known, values))
+        parts = [self._drawn(*batch) for batch in track_batches(batches, "draw", self.verbose)]
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
     def _parts(self, seeds: list[int], known: Tensor | None, values: Tensor | None) -> Iterator[tuple[Any, ...]]:
         device = self.network.zeros(1).device
         known = torch.zeros(len(seeds), *self.shape, dtype=torch.bool) if known is None else known
         values = torch.zeros(known.shape, dtype=torch.long) if values is None else values
-        for start in range(0, len(seeds), AT_ONCE):
-            own = slice(start, start + AT_ONCE)
+        for start in range(0, len(seeds), PICTURES_AT_ONCE):
+            own = slice(start, start + PICTURES_AT_ONCE)
             yield seeds[own], known[own].to(device), values[own].to(device)
 
     def _drawn(self, seeds: list[int], known: Tensor, values: Tensor) -> tuple[Array, Array]:
@@ -130,7 +135,7 @@ class PicturePredictor:
                 cell.cell.beginning(rows),  # type: ignore[operator]
                 count,
                 last=last,
-                feed=_continued,
+                feed=_next_pixel,
                 exogenous=(before, steps(cell.seeded(seeds, self.height * width), first * width)),
             )
         found = values.clone()
@@ -142,18 +147,18 @@ class PicturePredictor:
         return found.cpu().numpy(), log_p.numpy()
 
 
-def _continued(draw: Draw, given: Any) -> Noisy:
+def _next_pixel(draw: Draw, given: Any) -> Noisy:
     """The last pixel, as it was drawn or as it is known."""
     known, chance = given
     return Noisy(torch.where(known >= 0, known, draw.symbol), chance)
 
 
-def exact(known: Array) -> Array:
-    """Of which pictures (pictures, height, width) no known pixel comes after a hidden one.
+def known_first(known: Array) -> Array:
+    """Whether no known pixel comes after a hidden one, for pictures (pictures, height, width).
 
     Examples
     --------
-    >>> exact(np.array([[[True, True], [False, False]], [[True, False], [True, False]]]))
+    >>> known_first(np.array([[[True, True], [False, False]], [[True, False], [True, False]]]))
     array([ True, False])
     """
     flat = known.reshape(len(known), -1)

@@ -1,0 +1,53 @@
+"""What a fitted model shows of itself: its parameters as scikit-learn writes them, then what was learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from sklearn.utils import estimator_html_repr
+from torch import nn
+
+from seqdyn.facts import fact_line, fact_table, shown
+
+
+def fitted_line(parameters: str, facts: Mapping[str, object]) -> str:
+    """One line for ``__repr__``.
+
+    Examples
+    --------
+    >>> fitted_line("LanguageModel(hidden_size=8)", {"epochs": 3})
+    'LanguageModel(hidden_size=8), fitted(epochs=3)'
+    """
+    return f"{parameters}, {fact_line('fitted', facts)}"
+
+
+def fitted_html(estimator: Any, facts: Mapping[str, object]) -> str:
+    """HTML for notebooks: scikit-learn's diagram, and below it a table of the facts, if there are any."""
+    return estimator_html_repr(estimator) + (fact_table("fitted", facts) if facts else "")
+
+
+def training_facts(network: nn.Module, history: pd.DataFrame | None) -> dict[str, object]:
+    """The size of a network, and how its training ended."""
+    facts: dict[str, object] = {"weights": f"{sum(weight.numel() for weight in network.parameters()):,}"}
+    if history is None or not len(history):
+        return facts
+    last = history.iloc[-1]
+    losses = {name: float(last[name]) for name in ("loss", "validation_loss") if not pd.isna(last.get(name))}
+    return facts | {"epochs": len(history), **losses, "seconds": float(history["seconds"].sum())}
+
+
+def fitted_summary(title: str, facts: Mapping[str, object], details: str = "") -> str:
+    """A screen of text: one fact a line, then the details.
+
+    Examples
+    --------
+    >>> print(fitted_summary("LanguageModel", {"epochs": 3, "weights": "1,234"}))
+    LanguageModel, fitted
+      epochs   3
+      weights  1,234
+    """
+    width = max(map(len, facts), default=0)
+    lines = [f"{title}, fitted", *(f"  {name:<{width}}  {shown(value)}" for name, value in facts.items())]
+    return "\n".join([*lines, details] if details else lines)
