@@ -6,6 +6,7 @@ The package is a house; each floor knows only those below it.
               checks            checks of arguments
               kernels           fused recurrences on raw tensors
               lazy_names        names of a package that are imported when they are first used
+              typed_bases       scikit-learn's base classes, with types
     floor 1   cell              the contract Cell
               loops             scan and rollout: the only loops over time
               data              containers in, the same containers out

@@ -28,6 +28,7 @@ FLOORS = {
     "levenberg_marquardt": 0,
     "kernels": 0,
     "lazy_names": 0,
+    "typed_bases": 0,
     "cell": 1,
     "loops": 1,
     "data": 1,
