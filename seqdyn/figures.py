@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 MODELS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Colours of the models, in order: Okabe and Ito's palette, which the colour-blind can tell apart."""
+"""The colours of models, in order: the palette of Okabe and Ito, which colour-blind people can distinguish."""
 
 PALETTE: dict[str, str] = {
     "data": "#222222",
@@ -29,7 +29,7 @@ PALETTE: dict[str, str] = {
     "plain": "#F3F3F3",
     **{f"model {number}": colour for number, colour in enumerate(MODELS, start=1)},
 }
-"""Colours by role."""
+"""Colours by their role."""
 
 STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
@@ -62,7 +62,7 @@ STYLE: dict[Any, Any] = {
     "ytick.labelcolor": PALETTE["data"],
     "ytick.labelsize": 9.0,
 }
-"""matplotlib's settings for every figure of the library: ``with matplotlib.rc_context(STYLE): …``."""
+"""The settings of matplotlib for every figure of the library: ``with matplotlib.rc_context(STYLE): …``."""
 
 
 def figure(
@@ -73,16 +73,16 @@ def figure(
     height: float | None = None,
     sharex: bool = False,
 ) -> tuple[Figure, Any]:
-    """An empty figure in the library's style.
+    """Make an empty figure in the style of the library.
 
     Parameters
     ----------
     rows, columns : int
-        How many axes.
+        How many rows and columns of axes.
     width, height : float
-        In inches; the height is 2.8 a row if None.
+        In inches; a height of None is 2.8 for every row.
     sharex : bool
-        One x axis for all.
+        Whether all axes share one x axis.
 
     Returns
     -------
@@ -113,15 +113,14 @@ def figure(
 
 
 def plot_history(history: Mapping[str, Any]) -> Figure:
-    """The training: the loss, and the norm of the gradient before clipping, by epoch.
+    """Draw a training: the loss and the gradient norm before clipping, by epoch.
 
     Parameters
     ----------
     history : mapping or DataFrame
-        Columns ``loss`` and ``gradient_norm``, and where there are any ``epoch``, ``validation_loss`` and
-        ``clip_coefficient``
-        (the factor the gradient was multiplied with: epochs with less than 1 are marked). The scales are
-        logarithmic where all values are positive.
+        It must have ``loss`` and ``gradient_norm``, and may have ``epoch``, ``validation_loss`` and
+        ``clip_coefficient`` (the factor of the gradient; epochs with a factor below 1 are marked). The scales are
+        logarithmic if all values are positive.
 
     Returns
     -------
@@ -171,22 +170,22 @@ def plot_forecast(
     baseline: Any = None,
     unit: str = "",
 ) -> Figure:
-    """What happened, and what the models said: one line a model over the data.
+    """Draw the data, and a line with the predictions of every model.
 
     Parameters
     ----------
     times : array-like, shape (time,)
         Numbers or dates.
     actual : array-like, shape (time,)
-        NaN where it is not known.
+        The data; NaN if a value is not known.
     predictions : mapping of str to array-like, shape (time,)
-        By the model's name; NaN where a model says nothing.
+        By the name of the model; NaN if it has no prediction.
     split : number or date, optional
-        The first time of the test data: a line, with "fit" before it and "test" after it.
+        The first time of the test data, marked by a line with "fit" before it and "test" after it.
     baseline : array-like, shape (time,), optional
-        What any model should beat.
+        The predictions of a baseline that models should beat.
     unit : str
-        Of the values.
+        The unit of the values.
 
     Returns
     -------
@@ -222,7 +221,7 @@ _HISTORY = ("epoch", "loss", "validation_loss", "gradient_norm", "clip_coefficie
 
 
 def _logarithmic(axes: Axes, *series: Array) -> None:
-    """A logarithmic scale, where every value allows it."""
+    """Make the y axis logarithmic if all values are positive."""
     finite = np.concatenate([values[np.isfinite(values)] for values in series])
     if len(finite) and finite.min() > 0:
         axes.set_yscale("log")
@@ -232,8 +231,8 @@ def _series(name: str, values: Any, times: Array) -> Array:
     values = np.asarray(values, dtype=float)
     if values.shape != times.shape or values.ndim != 1:
         raise ValueError(
-            f"{name!r} has shape {values.shape} and times {times.shape}: both must be (time,), one value a time. "
-            "Fill up with NaN where there is none."
+            f"{name!r} has shape {values.shape} and times {times.shape}: both must be (time,), one value for every "
+            "time. Use NaN for missing values."
         )
     return values
 

@@ -163,7 +163,7 @@ def test_other_inputs_are_given() -> None:
     shown = texts(plot_unrolled(Pair(2, 2), x=(torch.zeros(1, 2), torch.zeros(1, 2))))
     assert {"$x_t$  (batch, 2), (batch, 2)", "slow_one (batch, 2)", "fast (batch, 2, 3)"} <= set(shown)
     assert r"$\mathrm{slow\_one}_t$" in shown
-    with pytest.raises(ValueError, match=r"Pair takes no step on zeros .* input of one step as x"):
+    with pytest.raises(ValueError, match=r"Pair cannot take a step on zeros .* input of one step as x"):
         plot_unrolled(Pair(2, 2))
 
 

@@ -379,7 +379,7 @@ def test_no_figure_needs_pyplot() -> None:
         (lambda: plot_delay_embedding(wave(9), 5, dimension=3), "9 steps has no pair 10 steps apart"),
         (lambda: plot_delay_embedding(wave(9), 1, dimension=4), "dimension must be one of 2, 3, got 4"),
         (lambda: plot_delay_embedding(wave(9, 2), 1, output=2), "output must be one of the 2, 0 to 1, got 2"),
-        (lambda: plot_return_map(np.ones(9)), "Output 0 has no two maxima in a row"),
+        (lambda: plot_return_map(np.ones(9)), "Output 0 does not have two maxima in a row"),
         (lambda: successive_maxima(wave(9, 2)), r"values has the shape \(9, 2\)"),
         (lambda: plot_power_spectra(wave(9), 0.0), "dt must be a positive number, the time a step covers, got 0.0"),
         (lambda: plot_power_spectra(wave(9), 1.0, smoothing=-1), "smoothing must be a number of frequency bins"),
@@ -390,7 +390,7 @@ def test_no_figure_needs_pyplot() -> None:
             r"'a' has 1 arrays for values of .* \(2,\)",
         ),
         (lambda: plot_bifurcation({"a": [[1.0]]}, "r"), "'a' has 1 parts, expected the pair"),
-        (lambda: plot_bifurcation({"a": ([1.0], [[np.nan]])}, "r"), "'a' visits nothing finite"),
+        (lambda: plot_bifurcation({"a": ([1.0], [[np.nan]])}, "r"), "'a' visits no finite value"),
     ],
 )
 def test_bad_input(draw: Callable[[], Any], message: str) -> None:

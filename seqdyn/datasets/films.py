@@ -1,4 +1,4 @@
-"""Films of handwriting: a digit that drifts and turns into another one."""
+"""Films of a handwritten digit that drifts and turns into another one."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ def load_moving_digits(
 ) -> Films:
     """Films of a handwritten digit that drifts over a canvas and turns into another one at a random step.
 
-    The digit moves one pixel a frame in both directions and bounces off the edges. Because it changes, the label
-    of a frame cannot be told from its neighbours alone: many-to-many, one label a frame.
+    The digit moves one pixel in both directions in every frame and bounces off the edges. Because it changes, the label
+    of a frame cannot be inferred from its neighbours alone: many-to-many, one label for every frame.
 
     Parameters
     ----------
-    n_films : int
+    n_films : int, at least 1
+        How many films.
     time : int, at least 2
-        Frames in a film.
+        How many frames a film has.
     canvas : int, at least 8
-        Width and height of a frame, pixels; the digits are 8 × 8.
+        Width and height of a frame, in pixels; the digits are 8 × 8.
     digits : sequence of int
-        Which digits there are, at least two. A thousand films teach three of them; all ten take several thousand.
+        The digits to show, at least two. A thousand films suffice to learn three; all ten need several thousand.
     subset : {"train", "test"}
-        The writing to draw from: the first three quarters of every digit's images, or the rest. No image is in both.
+        The images to draw from: the first three quarters of every digit's images, or the rest. No image is in both.
     random_state : int, numpy Generator or None
-        Draws images, starts, directions and the step of the change.
+        Of the images, initial places, directions and the step of the change.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def load_moving_digits(
 def _two_images(
     labels: np.ndarray, digits: Sequence[int], subset: str, n_films: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """The numbers of two images a film, (films, 2), of two different digits."""
+    """The numbers of two images for every film, (films, 2), of two different digits."""
     pools = []
     for digit in sorted(set(digits)):
         images = np.flatnonzero(labels == digit)
@@ -101,7 +102,7 @@ def _two_images(
 
 
 def _bouncing(n_films: int, time: int, room: int, generator: np.random.Generator) -> np.ndarray:
-    """The upper left corner of a digit that moves one pixel a step and turns at the edges: (films, time, 2)."""
+    """The upper left corner of a digit that moves one pixel in every step and turns at the edges: (films, time, 2)."""
     start = generator.integers(0, 2 * room + 1, (n_films, 1, 2))  # beyond ``room`` it is on its way back
     return room - np.abs((start + np.arange(time)[:, None]) % max(2 * room, 1) - room)
 

@@ -1,4 +1,4 @@
-"""What every frame says of itself: its calendar, the units of its columns, its source, the time between two rows."""
+"""Labels of frames: dates, the units of columns, the source, and the time between two rows."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ if TYPE_CHECKING:
 
 
 class Split(NamedTuple):
-    """Two frames: ``train`` is for fitting, ``test`` is for the score."""
+    """Two frames: ``train`` for fitting, ``test`` for scoring."""
 
     train: pd.DataFrame
     test: pd.DataFrame
 
 
 def calendar(start: str, periods: int, freq: str) -> pd.DatetimeIndex:
-    """Dates in a row, called ``time``.
+    """Consecutive dates, named ``time``.
 
     Parameters
     ----------
     start : str
-        The first one, as ``"1949-01-01"``.
+        The first date, such as ``"1949-01-01"``.
     periods : int
-        How many.
+        How many dates.
     freq : str
-        The step, in the words of pandas.
+        The step, as pandas names it.
 
     Returns
     -------
@@ -49,23 +49,25 @@ def label_frame(
     interval: float | None = None,
     interval_unit: str = "1",
 ) -> pd.DataFrame:
-    """Say what the columns are measured in, where they are from, and how far apart the rows are.
+    """Label a frame with the units of its columns, its source, and the time between two rows.
 
     Parameters
     ----------
     frame : DataFrame
         Its ``attrs`` are replaced.
     units : mapping of str to str
-        By column; ``"1"`` where there is none.
+        By column; ``"1"`` for a column without a unit.
     source : str
+        Where the data are from.
     interval : float, optional
-        The time between two rows, where the index does not say it.
+        The time between two rows, if the index does not have it.
     interval_unit : str
+        The unit of ``interval``.
 
     Returns
     -------
     DataFrame
-        The same one.
+        The same frame.
 
     Examples
     --------

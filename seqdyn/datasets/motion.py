@@ -1,4 +1,4 @@
-"""Motion as it was measured: the mean cycles of a salamander, and people who walk."""
+"""Measured motion: the mean cycles of a salamander, and people who walk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RATE = 120.0
 
 
 class WalkingClips(NamedTuple):
-    """``train``, five frames, and ``test``, one; ``rate`` is 120 Hz."""
+    """Clips of walking people: five frames ``train``, one frame ``test``, and the ``rate``, 120 Hz."""
 
     train: list[pd.DataFrame]
     test: pd.DataFrame
@@ -54,10 +54,10 @@ def fetch_salamander(
         f, cycles in a second, Hz. The files give the fraction of a cycle and no time. None: 3.2 for swimming, in the
         middle of the 2.6 to 3.8 that were measured, and the 0.88 of walking.
     cycles : int, at least 1
-        How often the cycle is repeated.
+        How many times the cycle is repeated.
     harmonics : int from 1 to 499, or None
-        K: a Fourier series of the cycle, exactly periodic. None: the cycle as it is, with a jump where it begins
-        again, since its end is up to 10° away from its beginning.
+        K: a Fourier series of the cycle, exactly periodic. None: the cycle as it is, with a jump between two cycles,
+        since its end is up to 10° away from its beginning.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def fetch_cmu_walking() -> WalkingClips:
 
 
 def _check_rates(rate: Any, frequency: Any, harmonics: int | None) -> None:
-    """Refuse times that are none, and harmonics that the rows cannot show."""
+    """Refuse rates and frequencies that are not positive, and harmonics that the rate cannot show."""
     for name, value in (("rate", rate), ("frequency", frequency)):
         if not is_number(value) or not 0 < value < math.inf:
             raise ValueError(f"{name} must be a positive number, in Hz, got {value!r}.")
@@ -167,7 +167,7 @@ def _check_rates(rate: Any, frequency: Any, harmonics: int | None) -> None:
 
 
 def _repeated(cycle: np.ndarray, turns: np.ndarray, harmonics: int | None) -> np.ndarray:
-    """A cycle (1000, joints) at times counted in cycles (time,): by its Fourier series, or as it is."""
+    """A cycle (1000, joints) at times (time,) in units of cycles, by its Fourier series or as it is."""
     if harmonics is None:
         grid = np.arange(len(cycle)) / len(cycle)
         return np.stack([np.interp(turns, grid, column, period=1) for column in cycle.T], axis=1)
@@ -177,7 +177,7 @@ def _repeated(cycle: np.ndarray, turns: np.ndarray, harmonics: int | None) -> np
 
 
 def _read_clip(name: str) -> pd.DataFrame:
-    """One file, by its time in seconds."""
+    """One file as a frame, indexed by the time in seconds."""
     import pandas as pd
 
     values = np.loadtxt(fetch(name), delimiter=",")

@@ -53,13 +53,13 @@ def load_digits() -> Digits:
 
 
 def load_binarized_digits() -> BinarizedPictures:
-    """The digits of :func:`load_digits` in black and white: a pixel is 1 where it is at least half full of ink.
+    """The digits of :func:`load_digits` in black and white: a pixel is 1 if at least half of it is ink.
 
     Returns
     -------
     BinarizedPictures
-        1,257, 180 and 360 pictures of 8 × 8 pixels, in their order: the first two together are the 1,437 of the usual
-        split.
+        1,257, 180 and 360 pictures of 8 × 8 pixels in their order; the first two parts together are the 1,437 pictures
+        of the usual split.
 
     Examples
     --------
@@ -78,9 +78,11 @@ def load_digit_scenes(n: int = 2000, *, subset: str = "train", random_state: int
     Parameters
     ----------
     n : int, at least 1
+        How many scenes.
     subset : {"train", "test"}
-        The writing to draw from: the first 1,437 images of :func:`load_digits`, or the last 360.
+        The images to draw from: the first 1,437 images of :func:`load_digits`, or the last 360.
     random_state : int or None
+        Of everything drawn.
 
     Returns
     -------
@@ -105,7 +107,9 @@ def load_shape_scenes(n: int = 2000, *, random_state: int | None = 0) -> Scenes:
     Parameters
     ----------
     n : int, at least 1
+        How many scenes.
     random_state : int or None
+        Of everything drawn.
 
     Returns
     -------
@@ -125,18 +129,20 @@ def load_shape_scenes(n: int = 2000, *, random_state: int | None = 0) -> Scenes:
 def load_digit_plates(
     n: int = 2000, *, digits: int = 3, side: int = 24, subset: str = "train", random_state: int | None = 0
 ) -> np.ndarray:
-    """Plates of several handwritten digits in pure colours: a number of its own for every channel, 0 or 1.
+    """Plates of several handwritten digits in pure colours: every channel of a pixel is 0 or 1.
 
     Parameters
     ----------
     n : int, at least 1
+        How many plates.
     digits : int, at least 1
-        On every plate, each in a cell of its own.
+        How many digits a plate has, each in a cell of its own.
     side : int, a multiple of 8
-        Height and width.
+        Height and width of a plate, in pixels.
     subset : {"train", "test"}
         As in :func:`load_digit_scenes`.
     random_state : int or None
+        Of everything drawn.
 
     Returns
     -------
@@ -157,9 +163,9 @@ def load_digit_plates(
 
 
 def fetch_binarized_mnist() -> BinarizedPictures:
-    """Handwritten digits, 28 × 28 pixels, black and white: the fixed binarisation that likelihoods are compared on.
+    """Handwritten digits, 28 × 28 pixels, black and white: the fixed binarisation on which likelihoods are compared.
 
-    The test part is sorted by class: its first pictures are no sample of it.
+    The test part is sorted by class, so that its first pictures are not a random sample.
 
     Returns
     -------
@@ -169,7 +175,7 @@ def fetch_binarized_mnist() -> BinarizedPictures:
     Raises
     ------
     FileNotFoundError, ValueError
-        See :func:`seqdyn.datasets.sources.fetch`. The files are MATLAB's, in spite of their names.
+        See :func:`seqdyn.datasets.sources.fetch`. The files are MATLAB files, in spite of their names.
 
     References
     ----------
@@ -182,5 +188,5 @@ def fetch_binarized_mnist() -> BinarizedPictures:
 
 
 def _images_of(subset: str) -> slice:
-    """Which images a part is made of."""
+    """The images of a subset."""
     return {"train": slice(1437), "test": slice(1437, None)}[check_choice("subset", subset, ("train", "test"))]

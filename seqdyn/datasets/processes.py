@@ -25,15 +25,15 @@ def load_cascaded_tanks(
     Parameters
     ----------
     steps : int, at least 2
-        One sample every 4 s.
+        How many samples, one every 4 s.
     signal : {"multisine", "steps"}
-        The pump's voltage. ``"multisine"``: all frequencies f up to 0.0144 Hz with amplitudes ∝ 1/√f and random
+        The voltage of the pump. ``"multisine"``: all frequencies f up to 0.0144 Hz with amplitudes ∝ 1/√f and random
         phases, mean 2.8 V, standard deviation 1 V, one period in all. ``"steps"``: random levels in [0.5, 5] V, each
         held for 20 to 80 samples. Both overflow at times.
     noise : float
         Standard deviation of the level sensor's error, V.
     random_state : int, numpy Generator or None
-        Draws the voltage and the noise.
+        Of the voltage and the noise.
 
     Returns
     -------
@@ -44,12 +44,12 @@ def load_cascaded_tanks(
     Raises
     ------
     ValueError
-        If signal is something else.
+        If signal has another value.
 
     Notes
     -----
-    Both tanks are half full at first; this dies away within about 50 samples. Another ``random_state`` is another
-    experiment, for testing.
+    Both tanks are half full at first; this transient decays within about 50 samples. Another ``random_state`` gives
+    another experiment, for testing.
 
     References
     ----------
@@ -104,7 +104,7 @@ def fetch_cascaded_tanks() -> Split:
 
 
 def fetch_gas_furnace() -> pd.DataFrame:
-    """A gas furnace: from the gas rate to the CO2 of the exhaust, every 9 s.
+    """A gas furnace, every 9 s: the gas rate is the input, the CO2 of the exhaust is the output.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def fetch_gas_furnace() -> pd.DataFrame:
 
 
 def fetch_daisy(name: str) -> pd.DataFrame:
-    """One of the measured processes of the identification database DaISy.
+    """A measured process of the identification database DaISy.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def fetch_daisy(name: str) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If name is something else.
+        If name has another value.
     FileNotFoundError
         See :func:`seqdyn.datasets.sources.fetch`.
 

@@ -1,4 +1,4 @@
-"""A simulated salamander: from the drive of its brain stem to the angles of its joints, while it walks and swims."""
+"""A simulated salamander: the drive of its brain stem, and the angles of its joints while it walks and swims."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ def load_salamander(
     Parameters
     ----------
     n_series : int, at least 1
-        Animals, each with its own drive and its own phases at the beginning.
+        How many animals, each with its own drive and its own initial phases.
     seconds : float > 0
         The length of every series, s.
     rate : float > 0
         Rows in a second, Hz. The simulation takes 10 ms a step or less, whatever the rate.
     drives : float or array, optional
-        None: random staircases, as below. A number: a constant drive of both sides; or one drive a row,
-        (time,) for both sides, (time, 2) for the left and the right one, (series, time, 2) for every animal.
+        None: random staircases, as below. A number: a constant drive of both sides. An array with a drive for every
+        row: (time,) for both sides, (time, 2) for left and right, (series, time, 2) for every animal.
     hold : (float, float), 0 < first ≤ second
-        The least and the most that a level of the staircase is held, s. The levels are uniform from 1 to 5.
+        How long a level of the staircase is held at least and at most, s. The levels are uniform from 1 to 5.
     turning : float in [0, 1]
-        The share of levels that differ between the sides: by 0.2 to 1, less where one would leave the gait.
+        The share of levels that differ between the sides, by 0.2 to 1, or less if one side would leave the gait.
     discard : float ≥ 0
-        How long it runs under its first drive before the first row, s.
+        How long it runs with its first drive before the first row, s.
     random_state : int, numpy Generator or None
-        Draws drives and starts: phases uniform in (−π, π), amplitudes and their speeds in (0, 1).
+        Of drives and initial states: phases uniform in (−π, π), amplitudes and their speeds in (0, 1).
 
     Returns
     -------
@@ -63,13 +63,13 @@ def load_salamander(
     Raises
     ------
     ValueError
-        If an argument is out of its range, or the drives fit no series.
+        If an argument is out of its range, or the drives do not fit the series.
 
     Notes
     -----
-    ``discard`` lets the transient of the random start die away. Those after every change of the drive are kept: they
-    are what a model has to learn beyond the steady gaits. From 256 random starts with constant drives, the lags along
-    the body came to rest (to 0.01 cycles) within 1.8 s of walking and 5.4 s of swimming. It walks at 0.2 d Hz for
+    ``discard`` removes the transient of the random start. Transients after every change of the drive are kept: a model
+    has to learn them beyond the steady gaits. From 256 random starts with constant drives, the lags along the body
+    settled (to 0.01 cycles) within 1.8 s of walking and 5.4 s of swimming. It walks at 0.2 d Hz for
     1 ≤ d ≤ 3 and swims at 0.2 d + 0.3 Hz for 3 < d ≤ 5; the label ``gait`` changes with the drive at once.
 
     References
@@ -95,7 +95,7 @@ def load_salamander(
 
 
 def _check_simulation(seconds: Any, rate: Any, hold: Any, turning: Any, discard: Any) -> None:
-    """Refuse what cannot be simulated."""
+    """Refuse arguments out of their range."""
     given = {"seconds": seconds, "rate": rate, "turning": turning, "discard": discard}
     for name, value in given.items():
         if not is_number(value) or not math.isfinite(value):
@@ -107,7 +107,7 @@ def _check_simulation(seconds: Any, rate: Any, hold: Any, turning: Any, discard:
             + "."
         )
     if np.shape(hold) != (2,) or not 0 < hold[0] <= hold[1] < math.inf:
-        raise ValueError(f"hold must be the least and the most seconds of a level, as (5.0, 10.0), got {hold!r}.")
+        raise ValueError(f"hold must be the least and the most seconds of a level, such as (5.0, 10.0), got {hold!r}.")
 
 
 def _staircase(
@@ -130,8 +130,8 @@ def _as_drives(drives: Any, series: int, time: int) -> np.ndarray:
     fits = {(): (1, 1, 1), (time,): (1, time, 1), (time, 2): (1, time, 2), (series, time, 2): (series, time, 2)}
     if found.shape not in fits:
         raise ValueError(
-            f"drives has shape {found.shape}, expected a number, ({time},), ({time}, 2) or ({series}, {time}, 2): one "
-            f"drive a row, and seconds · rate = {time} rows."
+            f"drives has shape {found.shape}, expected a number, ({time},), ({time}, 2) or ({series}, {time}, 2): a "
+            f"drive for every row, and seconds · rate = {time} rows."
         )
     if not np.isfinite(found).all():
         raise ValueError(f"drives must be finite, got {found[~np.isfinite(found)][0]} among them.")
@@ -139,7 +139,7 @@ def _as_drives(drives: Any, series: int, time: int) -> np.ndarray:
 
 
 def _angles(drive: np.ndarray, rate: float, discard: int, generator: np.random.Generator) -> np.ndarray:
-    """Run animals from random starts, (series, time, 12): several steps a row, the first ``discard`` rows left out."""
+    """Run animals from random starts, (series, time, 12), with several steps in a row and without the first rows."""
     import torch
 
     from seqdyn.flow import FlowState

@@ -1,4 +1,4 @@
-"""Series of the calendar: by years, weeks, months, quarters and hours."""
+"""Series with a calendar: yearly, weekly, monthly, quarterly and hourly."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def load_co2(freq: str = "weekly") -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If freq is something else.
+        If freq has another value.
 
     References
     ----------
@@ -77,7 +77,7 @@ def load_co2(freq: str = "weekly") -> pd.DataFrame:
 
 
 def load_macrodata() -> pd.DataFrame:
-    """The economy of the United States by quarters, 1959–2009.
+    """The economy of the United States, quarterly, 1959–2009.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def load_macrodata() -> pd.DataFrame:
 
 
 def fetch_air_passengers() -> pd.DataFrame:
-    """International airline passengers by months, 1949–1960.
+    """International airline passengers, monthly, 1949–1960.
 
     Returns
     -------
@@ -187,7 +187,7 @@ def fetch_m4_hourly() -> Split:
 
 
 def _panel(wide: pd.DataFrame, start: np.ndarray) -> pd.DataFrame:
-    """Ragged rows, one a series, as one long column; ``start`` (series,) is the hour before each first one."""
+    """Ragged rows, one for each series, as one long column; ``start`` (series,) is the hour before the first value."""
     import pandas as pd
 
     values = wide.to_numpy()

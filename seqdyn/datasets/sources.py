@@ -1,4 +1,4 @@
-"""Files from elsewhere: where each comes from, how it is found, and the check that it is the one we know."""
+"""Files of others: where each comes from, how it is found, and the check of its content."""
 
 from __future__ import annotations
 
@@ -29,6 +29,34 @@ _CMU = (
     "CMU Graphics Lab Motion Capture Database, http://mocap.cs.cmu.edu; clips as in "
     "https://github.com/chaneyddtt/Convolutional-Sequence-to-Sequence-Model-for-Human-Dynamics, MIT licence"
 )
+_MAKRIDAKIS = "Makridakis, Spiliotis & Assimakopoulos (2018), The M4 Competition"
+
+# SHA-256 of the files that come in several parts.
+_M4_HOURLY = {
+    "train": "ea59b7783573c49077a835ab6465c7d66f1474783360f310988a9a737fbca62f",
+    "test": "71a57fccb15e534d973626ada4fb87febf789e9317715b7cc6dd3b5f90db6f42",
+}
+_MNIST_FILES = {
+    "train": "79a0312c7389d855cfc97e3812de3998417c5829d8a51543b56a90a91252ae7e",
+    "valid": "7436afc856959075c7787025bb8a4ba2b520b9230ee39667c66aa7dd2819dd68",
+    "test": "5bc30222e1e7896cbccd1e1db6b28540cc1230f4d2d5473841a5f6cc54be8d38",
+}
+_SALAMANDER_FILES = {
+    "swimming": "7a14a4eecb8afd4b0094ddf5c138c3b637e64a83b70106d4ace6ec923569b509",
+    "walking": "146af3f6a1bb094eb1e392ccef0341cbd797579ae99a00103d70bc54c5c98a48",
+}
+_CMU_FILES = {
+    "train_1": "594fd1ec95dd385dfaa04e4230ebc047b4917ecc0615629a6a92f11d7dd3ca49",
+    "train_2": "9f00af52c9361f16df6820846141e282b4d4958edae4952c486f141da8ff7f92",
+    "train_3": "f5ff48a358d4de2eb95a10d69d0a7195bfb4da51ee6203aab3bf842bac352d03",
+    "train_4": "608910282c0ad1cbeef718cdd835481a703557146524b68eefbb5ec792544e61",
+    "train_5": "a955054b2a4fd3207f2feac395c0e51e3468daff2b5d25eb6d5fd7e584b44efe",
+    "test_1": "189d6f44e6193520e6438692bce77c6b6594a8c26ead09d90b63c88acbbe3363",
+}
+_DAISY_FILES = (
+    ("dryer", "96-006", "adcb2f5a1d9e174d08dd49f7f037626745b5e69cbda0bc1e8dca2a7c687d4538"),
+    ("heating_system", "99-001", "3bfbe8424719830870b153067eeff40ebff3afb0204c150ed7103b5d6c1908bc"),
+)
 
 SOURCES = {
     "air_passengers": Source(
@@ -49,30 +77,6 @@ SOURCES = {
         "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/ETTh1.csv",
         "Zhou et al. (2021), Informer; CC BY-ND 4.0",
     ),
-    "m4_hourly_train": Source(
-        "m4_hourly_train.csv",
-        "ea59b7783573c49077a835ab6465c7d66f1474783360f310988a9a737fbca62f",
-        f"{_M4}/Train/Hourly-train.csv",
-        "Makridakis, Spiliotis & Assimakopoulos (2018), The M4 Competition",
-    ),
-    "m4_hourly_test": Source(
-        "m4_hourly_test.csv",
-        "71a57fccb15e534d973626ada4fb87febf789e9317715b7cc6dd3b5f90db6f42",
-        f"{_M4}/Test/Hourly-test.csv",
-        "Makridakis, Spiliotis & Assimakopoulos (2018), The M4 Competition",
-    ),
-    "daisy_dryer": Source(
-        "daisy/dryer.dat",
-        "adcb2f5a1d9e174d08dd49f7f037626745b5e69cbda0bc1e8dca2a7c687d4538",
-        None,
-        f"{_DAISY}, data set 96-006",
-    ),
-    "daisy_heating_system": Source(
-        "daisy/heating_system.dat",
-        "3bfbe8424719830870b153067eeff40ebff3afb0204c150ed7103b5d6c1908bc",
-        None,
-        f"{_DAISY}, data set 99-001",
-    ),
     "cascaded_tanks": Source(
         "cascaded_tanks.csv",
         "7416cb2aeb97c0775f2d9fdd4be698024d49608f8b0a8e767755c5ecb2bb023c",
@@ -85,78 +89,34 @@ SOURCES = {
         "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         "Karpathy (2015), char-rnn; the text is in the public domain",
     ),
-    "binarized_mnist_train": Source(
-        "binarized_mnist/train.amat",
-        "79a0312c7389d855cfc97e3812de3998417c5829d8a51543b56a90a91252ae7e",
-        None,
-        _MNIST,
-    ),
-    "binarized_mnist_valid": Source(
-        "binarized_mnist/valid.amat",
-        "7436afc856959075c7787025bb8a4ba2b520b9230ee39667c66aa7dd2819dd68",
-        None,
-        _MNIST,
-    ),
-    "binarized_mnist_test": Source(
-        "binarized_mnist/test.amat",
-        "5bc30222e1e7896cbccd1e1db6b28540cc1230f4d2d5473841a5f6cc54be8d38",
-        None,
-        _MNIST,
-    ),
-    "salamander_swimming": Source(
-        "salamander/swimming.csv",
-        "7a14a4eecb8afd4b0094ddf5c138c3b637e64a83b70106d4ace6ec923569b509",
-        None,
-        _SALAMANDER,
-    ),
-    "salamander_walking": Source(
-        "salamander/walking.csv",
-        "146af3f6a1bb094eb1e392ccef0341cbd797579ae99a00103d70bc54c5c98a48",
-        None,
-        _SALAMANDER,
-    ),
-    "cmu_walking_train_1": Source(
-        "cmu_walking/train_1.txt",
-        "594fd1ec95dd385dfaa04e4230ebc047b4917ecc0615629a6a92f11d7dd3ca49",
-        None,
-        _CMU,
-    ),
-    "cmu_walking_train_2": Source(
-        "cmu_walking/train_2.txt",
-        "9f00af52c9361f16df6820846141e282b4d4958edae4952c486f141da8ff7f92",
-        None,
-        _CMU,
-    ),
-    "cmu_walking_train_3": Source(
-        "cmu_walking/train_3.txt",
-        "f5ff48a358d4de2eb95a10d69d0a7195bfb4da51ee6203aab3bf842bac352d03",
-        None,
-        _CMU,
-    ),
-    "cmu_walking_train_4": Source(
-        "cmu_walking/train_4.txt",
-        "608910282c0ad1cbeef718cdd835481a703557146524b68eefbb5ec792544e61",
-        None,
-        _CMU,
-    ),
-    "cmu_walking_train_5": Source(
-        "cmu_walking/train_5.txt",
-        "a955054b2a4fd3207f2feac395c0e51e3468daff2b5d25eb6d5fd7e584b44efe",
-        None,
-        _CMU,
-    ),
-    "cmu_walking_test_1": Source(
-        "cmu_walking/test_1.txt",
-        "189d6f44e6193520e6438692bce77c6b6594a8c26ead09d90b63c88acbbe3363",
-        None,
-        _CMU,
-    ),
+    **{
+        f"m4_hourly_{part}": Source(
+            f"m4_hourly_{part}.csv", sha256, f"{_M4}/{part.title()}/Hourly-{part}.csv", _MAKRIDAKIS
+        )
+        for part, sha256 in _M4_HOURLY.items()
+    },
+    **{
+        f"daisy_{name}": Source(f"daisy/{name}.dat", sha256, None, f"{_DAISY}, data set {number}")
+        for name, number, sha256 in _DAISY_FILES
+    },
+    **{
+        f"binarized_mnist_{part}": Source(f"binarized_mnist/{part}.amat", sha256, None, _MNIST)
+        for part, sha256 in _MNIST_FILES.items()
+    },
+    **{
+        f"salamander_{gait}": Source(f"salamander/{gait}.csv", sha256, None, _SALAMANDER)
+        for gait, sha256 in _SALAMANDER_FILES.items()
+    },
+    **{
+        f"cmu_walking_{clip}": Source(f"cmu_walking/{clip}.txt", sha256, None, _CMU)
+        for clip, sha256 in _CMU_FILES.items()
+    },
 }
 """Every file of ``fetch_*``."""
 
 
 def fetch(name: str) -> Path:
-    """Find a file of :data:`SOURCES`: in the folder ``SEQDYN_DATA``, in pooch's cache, or on the network.
+    """Find a file of :data:`SOURCES` in the folder ``SEQDYN_DATA``, in pooch's cache, or on the network.
 
     Parameters
     ----------
@@ -171,13 +131,13 @@ def fetch(name: str) -> Path:
     Raises
     ------
     FileNotFoundError
-        If it is in none of the places; the message says where to get it and where to put it.
+        If it is in none of these places; the message says where to get it and where to put it.
     ValueError
-        If its SHA-256 is another one; the message gives both.
+        If its SHA-256 is not the expected one; the message gives both.
 
     Notes
     -----
-    The folder goes first: a file of the right name there is used or refused, never passed over.
+    The folder is searched first: a file with the right name there is used or refused, never ignored.
     """
     source = SOURCES[name]
     folder = os.environ.get("SEQDYN_DATA")
@@ -190,11 +150,11 @@ def fetch(name: str) -> Path:
 
 
 def _verified(path: Path, source: Source) -> Path:
-    """The path, if the file is the one we know."""
+    """The path, if the file has the expected SHA-256."""
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != source.sha256:
         raise ValueError(
-            f"{path} has SHA-256 {found}, expected {source.sha256}: it is damaged or another edition. "
+            f"{path} has SHA-256 {found}, expected {source.sha256}: it is damaged, or another edition. "
             f"It comes from {source.url or source.origin}."
         )
     return path

@@ -1,4 +1,4 @@
-"""Trajectories of known systems, free of noise, simulated in double precision."""
+"""Trajectories of known systems without noise, simulated in double precision."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 
 def load_logistic(steps: int = 1000, *, r: float = 3.9, discard: int = 100) -> pd.DataFrame:
-    """A trajectory of the logistic map, x_t = r x_{t-1} (1 − x_{t-1}), free of noise.
+    """A trajectory of the logistic map, x_t = r x_{t-1} (1 − x_{t-1}), without noise.
 
     Parameters
     ----------
-    steps : int
+    steps : int, at least 1
+        How many rows.
     r : float in [0, 4]
+        The growth parameter.
     discard : int
-        Steps left out at the beginning.
+        How many steps are left out at the beginning.
 
     Returns
     -------
@@ -39,18 +41,20 @@ def load_logistic(steps: int = 1000, *, r: float = 3.9, discard: int = 100) -> p
     """
     from seqdyn.systems.logistic import Logistic
 
-    return _simulated(Logistic(r), steps, discard, ["x"])
+    return _simulated_frame(Logistic(r), steps, discard, ["x"])
 
 
 def load_henon(steps: int = 1000, *, a: float = 1.4, b: float = 0.3, discard: int = 100) -> pd.DataFrame:
-    """A trajectory of the Hénon map, free of noise.
+    """A trajectory of the Hénon map, without noise.
 
     Parameters
     ----------
-    steps : int
+    steps : int, at least 1
+        How many rows.
     a, b : float
+        The parameters of the map.
     discard : int
-        Steps left out at the beginning.
+        How many steps are left out at the beginning.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def load_henon(steps: int = 1000, *, a: float = 1.4, b: float = 0.3, discard: in
     """
     from seqdyn.systems.henon import Henon
 
-    return _simulated(Henon(a, b), steps, discard, ["x", "y"])
+    return _simulated_frame(Henon(a, b), steps, discard, ["x", "y"])
 
 
 def load_lorenz(
@@ -80,16 +84,18 @@ def load_lorenz(
     beta: float = 8 / 3,
     discard: int = 1000,
 ) -> pd.DataFrame:
-    """A trajectory of the Lorenz system, free of noise.
+    """A trajectory of the Lorenz system, without noise.
 
     Parameters
     ----------
-    steps : int
+    steps : int, at least 1
+        How many rows.
     dt : float
         The time between two rows.
     sigma, rho, beta : float
+        The parameters of the system.
     discard : int
-        Steps left out at the beginning.
+        How many steps are left out at the beginning.
 
     Returns
     -------
@@ -107,21 +113,22 @@ def load_lorenz(
     """
     from seqdyn.systems.lorenz import Lorenz
 
-    return _simulated(Lorenz(sigma, rho, beta, dt), steps, discard, ["x", "y", "z"], dt)
+    return _simulated_frame(Lorenz(sigma, rho, beta, dt), steps, discard, ["x", "y", "z"], dt)
 
 
 def load_mackey_glass(steps: int = 2000, *, tau: float = 17.0, dt: float = 1.0, discard: int = 1000) -> pd.DataFrame:
-    """A trajectory of the Mackey–Glass equation with β = 0.2, γ = 0.1, n = 10, free of noise.
+    """A trajectory of the Mackey–Glass equation with β = 0.2, γ = 0.1, n = 10, without noise.
 
     Parameters
     ----------
-    steps : int
+    steps : int, at least 1
+        How many rows.
     tau : float
         The delay; a whole number of steps.
     dt : float
         The time between two rows.
     discard : int
-        Steps left out at the beginning.
+        How many steps are left out at the beginning.
 
     Returns
     -------
@@ -139,10 +146,12 @@ def load_mackey_glass(steps: int = 2000, *, tau: float = 17.0, dt: float = 1.0, 
     """
     from seqdyn.systems.mackey_glass import MackeyGlass
 
-    return _simulated(MackeyGlass(tau=tau, dt=dt), steps, discard, ["x"], dt)
+    return _simulated_frame(MackeyGlass(tau=tau, dt=dt), steps, discard, ["x"], dt)
 
 
-def _simulated(system: Cell, steps: int, discard: int, columns: Sequence[str], interval: float = 1.0) -> pd.DataFrame:
+def _simulated_frame(
+    system: Cell, steps: int, discard: int, columns: Sequence[str], interval: float = 1.0
+) -> pd.DataFrame:
     """Simulate an autonomous system in double precision."""
     import pandas as pd
 

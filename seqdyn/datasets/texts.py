@@ -1,4 +1,4 @@
-"""Texts: one that every Python has, and one to fetch."""
+"""Texts: one that comes with Python, and one to fetch."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from seqdyn.datasets.sources import fetch
 
 
 def load_python_documentation() -> str:
-    """The reference of the Python language, as the interpreter's own ``help`` prints it: a corpus that is always there.
+    """The reference of the Python language, as the interpreter's ``help`` prints it: a text that is always there.
 
     Returns
     -------
     str
-        Some 465,000 characters of English and code, by topics in alphabetical order; the text is that of the Python
-        that runs, and differs from version to version.
+        About 465,000 characters of English and code, by topic in alphabetical order; the text depends on the version of
+        Python.
 
     References
     ----------
@@ -30,7 +30,7 @@ def load_python_documentation() -> str:
 
 
 def fetch_tiny_shakespeare() -> str:
-    """Passages from Shakespeare's plays, one text of 1,115,394 characters out of 65.
+    """Passages from Shakespeare's plays: one text of 1,115,394 characters, 65 of which differ.
 
     Returns
     -------

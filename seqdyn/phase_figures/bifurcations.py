@@ -1,4 +1,4 @@
-"""Bifurcation diagrams: what is visited in the long run against a parameter."""
+"""Bifurcation diagrams: the values visited in the long run against a parameter."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ Array = np.ndarray[Any, Any]
 
 
 def plot_bifurcation(scans: Mapping[str, Any], parameter: str, *, name: str = "y", centre: Any = None) -> Figure:
-    """What a system visits in the long run against a parameter, a panel a system: the bifurcation diagram.
+    """Draw a bifurcation diagram, the values that a system visits in the long run against a parameter, by system.
 
     A fixed point is one line, a cycle of period k is k lines, chaos fills bands. All panels have the limits of the
-    first, the truth.
+    first system, the true one.
 
     Parameters
     ----------
     scans : mapping of str to pair
-        By the system's name: the values of the parameter, (values,), and a list of as many arrays, each what was
-        visited there after the transient: the states of a map, the maxima of a flow. An array may be empty.
+        By the name of the system: the values of the parameter, (values,), and a list with an array for each of them:
+        the values visited after the transient, such as the states of a map or the maxima of a flow. It may be empty.
     parameter : str
-        Its name, for the axis.
+        The name of the parameter, for the axis.
     name : str
-        Of what is visited.
+        The name of the visited quantity.
     centre : float, optional
-        A value of the parameter to mark, such as where a model was trained.
+        A value of the parameter to mark, such as the one a model was trained at.
 
     Returns
     -------
     matplotlib.figure.Figure
-        What lies beyond the limits, or is not finite, is counted in the title; the values of the parameter at which
-        something is not finite are marked at the lower edge.
+        The title has the share of values beyond the limits or not finite; parameters with values that are not finite
+        are marked at the lower edge.
 
     Raises
     ------
     ValueError
-        If a scan is no such pair, or the first visits nothing finite.
+        If a scan is not such a pair, or the first system visits no finite value.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def plot_bifurcation(scans: Mapping[str, Any], parameter: str, *, name: str = "y
     found = _scans(scans)
     visited = next(iter(found.values()))[1]
     if not np.isfinite(visited).any():
-        raise ValueError(f"{next(iter(found))!r} visits nothing finite, but its range is that of all panels.")
+        raise ValueError(f"{next(iter(found))!r} visits no finite value, but its range is used for all panels.")
     low, high = visited[np.isfinite(visited)].min(), visited[np.isfinite(visited)].max()
     room = 0.05 * (high - low) or 1.0
     drawing, axes = figure(len(found), 1, height=0.8 + 2.4 * len(found), sharex=True)
@@ -79,7 +79,7 @@ def plot_bifurcation(scans: Mapping[str, Any], parameter: str, *, name: str = "y
 
 
 def _scans(scans: Mapping[str, Any]) -> dict[str, tuple[Array, Array]]:
-    """By name, the parameter of every visit, and the visit."""
+    """By name, the parameter of every visited value, and the value."""
     if not isinstance(scans, Mapping) or not scans:
         raise ValueError(f"scans must be a mapping of names to (values, visited), got {type(scans).__name__}.")
     found = {}
@@ -90,8 +90,8 @@ def _scans(scans: Mapping[str, Any]) -> dict[str, tuple[Array, Array]]:
         arrays = [np.ravel(np.asarray(one, dtype=np.float64)) for one in visited]
         if values.shape != (len(arrays),) or not len(arrays):
             raise ValueError(
-                f"The scan of {name!r} has {len(arrays)} arrays for values of the shape {values.shape}: give what was "
-                "visited at every value of the parameter, an empty array where nothing was."
+                f"The scan of {name!r} has {len(arrays)} arrays for values of the shape {values.shape}: give an array "
+                "of visited values for every value of the parameter, which may be empty."
             )
         found[str(name)] = np.repeat(values, [len(one) for one in arrays]), np.concatenate(arrays)
     return found

@@ -1,4 +1,4 @@
-"""Phase portraits, and delay embeddings of one output: a panel a system."""
+"""Phase portraits, and delay embeddings of one output, with a panel for every system."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 PORTRAIT_MARGIN = 0.1
-"""How far a panel reaches beyond the first system's trajectories, as a share of their range."""
+"""The margin of a panel beyond the trajectories of the first system, as a share of their range."""
 
 TRAJECTORY_WIDTH = 0.7
-"""Width of a trajectory: thin, for it passes many times."""
+"""The line width of a trajectory: thin, since it passes many times."""
 
 
 def plot_phase_portrait(
     y: Trajectories, outputs: Sequence[int] | None = None, *, names: Sequence[str] | None = None, points: bool = False
 ) -> Figure:
-    """Two or three outputs against each other, a panel a system.
+    """Draw two or three outputs against each other, with a panel for every system.
 
-    All panels have the limits of the first, the truth. What a model does beyond them is not drawn, but counted in its
-    title: a run that leaves would make everything else a dot.
+    All panels have the limits of the first system, the true one. What a model does beyond them is not drawn, but its
+    title has the share of such steps: a run that leaves would shrink everything else to a dot.
 
     Parameters
     ----------
     y : array-like, shape (time, outputs) or (trajectories, time, outputs), or mapping of str to such
-        One system, or several by name. Steps that are not finite are beyond the limits.
+        One system, or several by name. Steps that are not finite count as beyond the limits.
     outputs : sequence of int, optional
-        Two or three to draw; the first three if None, or both of two.
+        The two or three outputs to draw; None: the first three, or both of two.
     names : sequence of str, optional
-        Of all outputs.
+        The names of all outputs.
     points : bool
-        Of maps, whose steps are jumps: no lines between them.
+        Whether to draw points without lines, as for maps.
 
     Returns
     -------
@@ -81,24 +81,25 @@ def plot_phase_portrait(
 def plot_delay_embedding(
     y: Trajectories, delay: int, *, output: int = 0, dimension: int = 2, name: str = "y", points: bool = False
 ) -> Figure:
-    """One output against its own past: (y_t, y_{t−τ}) or (y_t, y_{t−τ}, y_{t−2τ}), a panel a system.
+    """Draw one output against its own past: (y_t, y_{t−τ}) or (y_t, y_{t−τ}, y_{t−2τ}), a panel for every system.
 
-    One output that is observed tells the shape of the whole attractor. Of a map with ``delay=1, points=True`` it is the
-    map itself.
+    A single observed output shows the shape of the whole attractor. For a map, ``delay=1, points=True`` draws the map
+    itself.
 
     Parameters
     ----------
     y : array-like, shape (time,), (time, outputs) or (trajectories, time, outputs), or mapping of str to such
         One system, or several by name.
     delay : int, at least 1
-        τ, in steps; about a quarter of a turn shows most.
+        τ, in steps; about a quarter of a turn is a good choice.
     output : int
-        Which output.
+        The number of the output, from 0.
     dimension : {2, 3}
+        How many delayed values are drawn against each other.
     name : str
-        Of the output.
+        The name of the output.
     points : bool
-        Of maps: no lines between steps.
+        Whether to draw points without lines, as for maps.
 
     Returns
     -------
@@ -136,12 +137,12 @@ def plot_delay_embedding(
 
 
 def _portrait(systems: dict[str, Array], labels: list[str], points: bool) -> Figure:
-    """A panel a system, in the limits of the first."""
+    """One panel for every system, with the limits of the first."""
     import matplotlib
 
     first = next(iter(systems.values())).reshape(-1, len(labels))
     if not np.isfinite(first).all():
-        raise ValueError("The first system is not finite everywhere, but its range is that of all panels: cut it.")
+        raise ValueError("The first system is not finite everywhere, but its range is used for all panels: cut it.")
     reach = np.where(np.ptp(first, axis=0) > 0, np.ptp(first, axis=0), 1.0)
     low, high = first.min(axis=0) - PORTRAIT_MARGIN * reach, first.max(axis=0) + PORTRAIT_MARGIN * reach
     drawing, panels = _panels(len(systems), len(labels))
@@ -160,7 +161,7 @@ def _portrait(systems: dict[str, Array], labels: list[str], points: bool) -> Fig
 
 
 def _panels(count: int, dimension: int) -> tuple[Figure, list[Any]]:
-    """So many panels in a row, plane or in space."""
+    """Panels in a row, with two or three dimensions."""
     if dimension == 2:
         drawing, axes = figure(columns=count, width=1.0 + 3.6 * count, height=3.8)
         return drawing, list(np.ravel(axes))

@@ -1,4 +1,4 @@
-"""Return maps: every maximum against the one before."""
+"""Return maps: every maximum against the one before it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Array = np.ndarray[Any, Any]
 
 
 def plot_return_map(y: Trajectories, *, output: int = 0, name: str = "y") -> Figure:
-    """Every maximum of an output against the one before, all systems in one panel, with the diagonal.
+    """Draw every maximum of an output against the one before it, all systems in one panel, with the diagonal.
 
-    Where a flow contracts strongly this is a curve: a map of the line that generates the chaos. A point on the
-    diagonal is a cycle, stable where the curve is less steep than 1.
+    For a strongly contracting flow this is a curve: a one-dimensional map that generates the chaos. A point on the
+    diagonal is a cycle, which is stable if the slope of the curve there is less than 1 in size.
 
     Parameters
     ----------
     y : array-like, shape (time,), (time, outputs) or (trajectories, time, outputs), or mapping of str to such
         One system, or several by name; sampled finely.
     output : int
-        Which output.
+        The number of the output, from 0.
     name : str
-        Of the output.
+        The name of the output.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def plot_return_map(y: Trajectories, *, output: int = 0, name: str = "y") -> Fig
     Raises
     ------
     ValueError
-        If no system has two maxima in a row, or there is no such output.
+        If no system has two consecutive maxima, or there is no such output.
 
     References
     ----------
@@ -57,7 +57,7 @@ def plot_return_map(y: Trajectories, *, output: int = 0, name: str = "y") -> Fig
         pairs[label] = np.concatenate([np.stack([one[:-1], one[1:]], axis=1) for one in peaks])
     found = np.concatenate(list(pairs.values()))
     if not len(found):
-        raise ValueError(f"Output {output} has no two maxima in a row: it rests, or is too short to return.")
+        raise ValueError(f"Output {output} does not have two maxima in a row: it is at rest, or too short.")
     drawing, axes = figure(width=5.0, height=4.8)
     with matplotlib.rc_context(STYLE):
         axes.axline((found.min(),) * 2, slope=1, color=PALETTE["baseline"], linewidth=0.8)
@@ -71,12 +71,12 @@ def plot_return_map(y: Trajectories, *, output: int = 0, name: str = "y") -> Fig
 
 
 def successive_maxima(values: Any) -> Array:
-    """The height of every local maximum, in order, by the parabola through the sample and its two neighbours.
+    """Find the height of every local maximum, in order, by a parabola through the sample and its two neighbours.
 
     Parameters
     ----------
     values : array-like, shape (time,)
-        A plateau is no maximum, nor is an end; beside a value that is not finite there is none.
+        Plateaus, the two ends and the neighbours of values that are not finite are not maxima.
 
     Returns
     -------

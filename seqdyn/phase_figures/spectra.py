@@ -1,4 +1,4 @@
-"""Power spectra of several systems over each other."""
+"""Power spectra of several systems in the same panels."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 MOST_PANELS = 8
-"""Outputs that one figure has room for."""
+"""How many outputs one figure has room for."""
 
 DEPTH = 1e-7
-"""The lower end of a spectrum, as a share of its peak: what is below is rounding."""
+"""The lower end of a spectrum, as a share of its peak: values below it are rounding errors."""
 
 
 def plot_power_spectra(
@@ -33,7 +33,7 @@ def plot_power_spectra(
     names: Sequence[str] | None = None,
     unit: str = "",
 ) -> Figure:
-    """Power spectra of all systems over each other, a panel an output: what the spectral distance D_H compares.
+    """Draw the power spectra of all systems, a panel for every output: the spectral distance D_H compares these.
 
     Every output is standardised, and the spectrum is a density: its integral over all frequencies is 1, so that
     trajectories of different lengths can be compared by eye.
@@ -41,26 +41,26 @@ def plot_power_spectra(
     Parameters
     ----------
     y : array-like, shape (time,), (time, outputs) or (trajectories, time, outputs), or mapping of str to such
-        One system, or several by name. Of several trajectories of a system it is the mean.
+        One system, or several by name. Spectra are averaged over the trajectories of a system.
     dt : float > 0
         The time a step covers.
     smoothing : float, at least 0
         The standard deviation of the Gaussian that smooths, in frequency bins, as in
         :func:`seqdyn.metrics.power_spectrum_error`.
     names : sequence of str, optional
-        Of the outputs.
+        The names of the outputs.
     unit : str
-        Of time: ``"s"`` labels the frequency "1/s".
+        The unit of time: ``"s"`` labels the frequency "1/s".
 
     Returns
     -------
     matplotlib.figure.Figure
-        An output that does not move, or is not finite somewhere, has no line.
+        An output that is constant, or not finite somewhere, has no line.
 
     Raises
     ------
     ValueError
-        If dt or smoothing are out of range, or there are too many outputs.
+        If dt or smoothing is out of range, or there are too many outputs.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def plot_power_spectra(
 
 
 def _draw_spectra(panel: Axes, systems: dict[str, Array], dt: float, smoothing: float) -> None:
-    """The spectra of one output."""
+    """Draw the spectra of one output."""
     densities = {name: _density(values, dt, smoothing) for name, values in systems.items()}
     for colour, (name, density) in zip(colours(len(systems)), densities.items(), strict=True):
         if density is not None:
@@ -111,7 +111,7 @@ def _draw_spectra(panel: Axes, systems: dict[str, Array], dt: float, smoothing: 
 
 
 def _density(values: Array, dt: float, smoothing: float) -> Array | None:
-    """Of one output, the mean over trajectories; None if one does not move."""
+    """The mean spectral density of one output over trajectories; None if one of them has no spectrum."""
     shares = [power_shares(one, smoothing) for one in values]
     known = [one for one in shares if one is not None]
     if len(known) < len(shares):

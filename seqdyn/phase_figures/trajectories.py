@@ -1,4 +1,4 @@
-"""Systems to be drawn side by side: their trajectories by name, in the colours of their roles."""
+"""Systems to draw side by side: their trajectories by name, and their colours."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from seqdyn.figures import MODELS, PALETTE
 
 Array = np.ndarray[Any, Any]
 Trajectories = Any
-"""Of one system, (time, outputs) or (trajectories, time, outputs), or a mapping of names to such."""
+"""One system, (time, outputs) or (trajectories, time, outputs), or a mapping of names to systems."""
 
 
 def named_trajectories(y: Trajectories) -> dict[str, Array]:
-    """Systems by name, each (trajectories, time, outputs); one alone has no name.
+    """Systems by name, each (trajectories, time, outputs); a single one has the name "".
 
     Raises
     ------
     ValueError
-        If a system has another shape, or other outputs than the first.
+        If a system has a wrong shape, or another number of outputs than the first.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def named_trajectories(y: Trajectories) -> dict[str, Array]:
 
 
 def output_names(names: Sequence[str] | None, count: int) -> list[str]:
-    """The names of all outputs; y1, y2, … if None.
+    """The names of all outputs; None: y1, y2, ….
 
     Examples
     --------
@@ -53,7 +53,7 @@ def output_names(names: Sequence[str] | None, count: int) -> list[str]:
 
 
 def colours(count: int) -> list[str]:
-    """A colour a system; the first of several is the truth, in the colour of data.
+    """The colours of systems; the first of several is the true one, in the colour of data.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def one_output(systems: dict[str, Array], output: int) -> dict[str, Array]:
 
 
 def share_outside(inside: Array) -> str:
-    """How much of a system lies beyond the limits of its panel, for a title; empty if nothing does.
+    """The share of a system that lies beyond the limits of its panel, for a title; empty if it is 0.
 
     Examples
     --------

@@ -115,6 +115,7 @@ def improvement_interval(
     length : int
         Rows in a block.
     generator : numpy.random.Generator
+        Of the resampling.
     """
     starts = np.flatnonzero(series[: len(series) - length + 1] == series[length - 1 :])
     drawn = generator.integers(len(starts), size=(RESAMPLES, -(-len(series) // length)))

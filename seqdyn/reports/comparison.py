@@ -279,6 +279,11 @@ class Comparison:
         Returns
         -------
         matplotlib.figure.Figure
+
+        Raises
+        ------
+        ValueError
+            If there is no such output.
         """
         from seqdyn.reports.comparison_figure import plot_comparison
 

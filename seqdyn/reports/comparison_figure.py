@@ -27,24 +27,7 @@ LABEL_DISTANCE = 0.06
 
 
 def plot_comparison(comparison: Comparison, output: Any = None) -> Figure:
-    """Draw RMSE against the horizon (left, with the free run at the edge), and the two best free runs (right).
-
-    Parameters
-    ----------
-    comparison : Comparison
-        The comparison.
-    output : label, optional
-        The output that the free runs show; None: the first.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If there is no such output.
-    """
+    """Draw the figure of :meth:`~seqdyn.reports.comparison.Comparison.plot`: errors left, free runs right."""
     outputs = comparison.split.outputs
     chosen = outputs[0] if output is None else str(output)
     if chosen not in outputs:

@@ -14,7 +14,7 @@ from seqdyn.reports.number_format import format_number
 from seqdyn.reports.page import Page, Section, render
 from seqdyn.reports.pointers import Content
 from seqdyn.reports.quantities import ReportQuantity
-from seqdyn.reports.table_layouts import Column, TableLayout
+from seqdyn.reports.table_layouts import TableLayout, columns_from
 
 SHOWN_CHANGES = 8
 """How many numbers ``str`` shows; the frame has them all."""
@@ -118,14 +118,17 @@ class ReportDifference(Mapping[str, Any]):
     def _badge(self) -> str:
         return " → ".join(self["verdict"][when]["name"] for when in ("before", "after"))
 
-    def _headline(self) -> str:
+    def _change(self) -> str:
+        """The change of the verdict, in words."""
         names = [self["verdict"][when]["name"] for when in ("before", "after")]
-        return f"Still {names[0]}." if names[0] == names[1] else f"{self._badge()}."
+        return f"Still {names[0]}" if names[0] == names[1] else self._badge()
+
+    def _headline(self) -> str:
+        return f"{self._change()}."
 
     def _verdicts(self) -> TableLayout:
-        return TableLayout(
-            "Verdicts", "/verdict", entry_columns("verdict", name="verdict", severity="", reason=""), "report"
-        )
+        wanted = columns_from("/verdict/*/{}", {"name": "verdict", "severity": "severity", "reason": "reason"})
+        return TableLayout("Verdicts", "/verdict", wanted, "report")
 
     def _sections(self, minimal: bool) -> list[Section]:
         """Further sections of this kind of report."""
@@ -141,11 +144,6 @@ class ReportDifference(Mapping[str, Any]):
         return lines + (
             [f"{len(moved) - SHOWN_CHANGES} more numbers moved: to_frame()"] if len(moved) > SHOWN_CHANGES else []
         )
-
-
-def entry_columns(section: str, **headers: str) -> dict[str, Column]:
-    """Columns of a table from the entries of a section, by entry: the header, or "" to use the name of the entry."""
-    return {header or name: f"/{section}/*/{name}" for name, header in headers.items()}
 
 
 def pair(before: float | None, after: float | None) -> dict[str, Any]:
@@ -165,19 +163,11 @@ def report_content(report: Any, name: str) -> Content:
 
 NO_DIFFERENCE = "After − before; a number that one report lacks has no difference."
 
-CHANGED_CHECKS = TableLayout(
-    "Changed checks",
-    "/checks",
-    entry_columns("checks", id="", name="check", before="", after="", value_before="", value_after=""),
-    most=ALL_ROWS,
-)
+_CHECK = {one: one for one in ("id", "name", "before", "after", "value_before", "value_after")} | {"name": "check"}
+CHANGED_CHECKS = TableLayout("Changed checks", "/checks", columns_from("/checks/*/{}", _CHECK), most=ALL_ROWS)
 
-CHANGED_NUMBERS = TableLayout(
-    "Single numbers",
-    "/numbers",
-    entry_columns("numbers", quantity="", before="", after="", difference="", unit=""),
-    most=ALL_ROWS,
-)
+_NUMBER = ("quantity", "before", "after", "difference", "unit")
+CHANGED_NUMBERS = TableLayout("Single numbers", "/numbers", columns_from("/numbers/*/{}", _NUMBER), most=ALL_ROWS)
 
 
 def _verdict_part(content: Content) -> dict[str, Any]:

@@ -118,23 +118,7 @@ def report_figure(
 
 
 def overview_figure(drawings: Sequence[ReportFigure], content: Content, lines: Sequence[str], severity: str) -> Figure:
-    """Several figures in one, two in a row, under the verdict.
-
-    Parameters
-    ----------
-    drawings : sequence of ReportFigure
-        Figures of what was not computed are left out.
-    content : mapping
-        The report.
-    lines : sequence of str
-        The title, above the figures.
-    severity : {"PASS", "WARN", "FAIL"}
-        Sets the colour of the lines.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw those figures that have something to show, two in a row, under lines in the colour of the severity."""
     there = [one for one in drawings if one.drawable(content)]
     rows, columns = max(1, (len(there) + 1) // 2), 1 if len(there) < 2 else 2
     drawing, axes = figure(rows, columns, width=11.0 if columns == 2 else 7.5, height=4.3 * rows + 0.9)

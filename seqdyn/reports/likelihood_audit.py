@@ -168,7 +168,7 @@ def _gaps_of_sentences(model: Translator | Captioner, sources: Any, seed: int) -
         x = padded_rows([source])
         best = predictor.search(x, *options)[0][0]
         (forced,) = predictor.log_probabilities(x, [torch.tensor(best.symbols, device=x.value.device)])
-        others = np.array([best.log_probabilities, _step_by_step(predictor, x.value, best.symbols)])
+        others = np.array([best.log_probabilities, _from_decoder(predictor, x.value, best.symbols)])
         gaps = np.abs(others - forced).max(0)
         gaps[-1] = max(gaps[-1], _distance_from_one(predictor, x.value, best.symbols))
         found.append(gaps)
@@ -198,7 +198,7 @@ def _distance_from_one(predictor: SentencePredictor, source: Tensor, symbols: tu
 
 
 @torch.no_grad()
-def _step_by_step(predictor: SentencePredictor, source: Tensor, symbols: tuple[int, ...]) -> list[float]:
+def _from_decoder(predictor: SentencePredictor, source: Tensor, symbols: tuple[int, ...]) -> list[float]:
     """ln p symbol by symbol, from the decoder's own steps."""
     memory, state = predictor.network.encode(source)
     last, found = predictor.begin, []

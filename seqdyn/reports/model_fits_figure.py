@@ -23,24 +23,7 @@ OVERSHOOT = 0.5
 
 
 def plot_model_fits(fits: ModelFits, record: int = 0) -> Figure:
-    """Draw measured and predicted outputs of a record, one panel for every output; the rows of the start are grey.
-
-    Parameters
-    ----------
-    fits : ModelFits
-        The predictions.
-    record : int
-        The number of the record, from 0.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If there is no such record.
-    """
+    """Draw the figure of :meth:`~seqdyn.reports.model_fits.ModelFits.plot`, one panel for every output."""
     if not 0 <= record < len(fits.records):
         raise ValueError(f"record must be from 0 to {len(fits.records) - 1}, got {record!r}.")
     lengths = [len(one.y) for one in fits.records]

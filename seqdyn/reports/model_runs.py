@@ -194,13 +194,10 @@ def _steps_ahead(model: Any, split: ComparisonSplit, free: Array) -> Array:
     """ŷ_{t|t-k} of the targets, (horizons, targets, outputs)."""
     if _recurrences(model) <= {MovingAverage, ExponentialMovingAverage}:
         return np.stack([free[split.targets]] * len(split.horizons))
-    filters = getattr(model, "noise_gain_", None) is not None and "steps_ahead" in _parameter_names(model.predict)
-    return np.stack(
-        [
-            _ahead_by_filter(model, split, k) if filters else _ahead_by_estimation(model, split, k)
-            for k in split.horizons
-        ]
-    )
+    known = getattr(model, "noise_gain_", None) is not None
+    filters = known and "steps_ahead" in inspect.signature(model.predict).parameters
+    predict = _ahead_by_filter if filters else _ahead_by_estimation
+    return np.stack([predict(model, split, k) for k in split.horizons])
 
 
 def _ahead_by_filter(model: Any, split: ComparisonSplit, horizon: int) -> Array:
@@ -244,10 +241,6 @@ def _recurrences(model: Any) -> set[type]:
     inside = {id(cell) for outer in cells for cell in outer.modules() if cell is not outer and isinstance(cell, Cell)}
     outer = [cell for cell in cells if any(id(part) in inside for part in cell.modules() if part is not cell)]
     return {type(cell) for cell in cells if all(cell is not other for other in outer)}
-
-
-def _parameter_names(function: Any) -> Mapping[str, Any]:
-    return inspect.signature(function).parameters
 
 
 def _memory(model: Any) -> float:

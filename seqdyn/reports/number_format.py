@@ -32,17 +32,6 @@ def format_number(value: Any) -> str:
     return _with_power(mantissa, int(exponent)) if exponent else mantissa
 
 
-def power_of_ten(exponent: int) -> str:
-    """Write a power of ten with a raised exponent.
-
-    Examples
-    --------
-    >>> power_of_ten(-11), power_of_ten(3)
-    ('10⁻¹¹', '10³')
-    """
-    return "10" + str(exponent).translate(_RAISED)
-
-
 def format_log10(logarithm: float) -> str:
     """Write 10 to the power of a logarithm, with 2 digits, even if no float can hold it.
 
@@ -62,7 +51,7 @@ def format_log10(logarithm: float) -> str:
 
 def _with_power(mantissa: str, exponent: int) -> str:
     """Write a mantissa and a power of ten; a mantissa of 1 is left out."""
-    return {"1": "", "−1": "−"}.get(mantissa, f"{mantissa}·") + power_of_ten(exponent)
+    return {"1": "", "−1": "−"}.get(mantissa, f"{mantissa}·") + "10" + str(exponent).translate(_RAISED)
 
 
 def plural(number: float, one: str, many: str = "") -> str:

@@ -138,16 +138,6 @@ class EncodedFigure(NamedTuple):
 def render(page: Page) -> str:
     """Render a page as HTML: the same page gives the same text.
 
-    Parameters
-    ----------
-    page : Page
-        What the page shows.
-
-    Returns
-    -------
-    str
-        The HTML.
-
     Examples
     --------
     >>> page = Page("A report", "OK", "PASS", "Try `x=1`.", (), (), [Section("one", "One", "A sentence.", folded=True)])
@@ -159,17 +149,7 @@ def render(page: Page) -> str:
 
 
 def encode(drawing: Figure) -> EncodedFigure:
-    """Save a figure as SVG, or as PNG if that is too large; the same figure gives the same bytes.
-
-    Parameters
-    ----------
-    drawing : matplotlib.figure.Figure
-        The figure.
-
-    Returns
-    -------
-    EncodedFigure
-    """
+    """Save a figure as SVG, or as PNG if that is too large; the same figure gives the same bytes."""
     width, height = (round(96 * inches) for inches in drawing.get_size_inches())
     data = _lean(_saved(drawing, "svg", metadata={"Date": None, "Creator": None}))
     if len(data) <= LARGEST_SVG:

@@ -279,16 +279,7 @@ def probe_of(
     max_steps: int | None = MAX_STEPS,
     steps: int = MAX_STEPS,
 ) -> Probe:
-    """Make the probe of a model and its data; the parameters are those of :func:`seqdyn.stability_report`.
-
-    Raises
-    ------
-    TypeError
-        If the model is not a cell, a fitted estimator, a recurrent network of torch's or a step function, and has no
-        method ``driven_by`` (see :class:`~seqdyn.dynamics.driven.Drivable`).
-    ValueError
-        If data, loss and model do not fit, or the model has no causal state.
-    """
+    """Make the probe of a model and its data; parameters and errors are those of :func:`seqdyn.stability_report`."""
     check_count("required_lag", required_lag, 2, (None,), "gradients are measured against those at lag 1")
     check_count("max_sequences", max_sequences)
     check_count("max_steps", max_steps, 2, (None,))

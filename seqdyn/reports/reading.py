@@ -19,24 +19,7 @@ from seqdyn.torch_modules import RECURRENT, check_values, takes_time_first, unwr
 
 
 def driven_model(model: Any, X: Any, y: Any, loss: ElementwiseLoss | None, initial_state: Any, steps: int) -> Driven:
-    """Read a model as a cell, with its rows in its own units and its errors.
-
-    Parameters
-    ----------
-    model, X, y, loss, initial_state, steps
-        As in :func:`seqdyn.stability_report`.
-
-    Returns
-    -------
-    Driven
-
-    Raises
-    ------
-    TypeError
-        If a model of this kind cannot be measured.
-    ValueError
-        If the data do not fit the model; the message says what to give.
-    """
+    """Read a model as a cell, with its rows in its own units and its errors; see :func:`seqdyn.stability_report`."""
     if isinstance(model, Drivable) and not isinstance(model, type):
         return begin_from(model.driven_by(X, y), initial_state)
     X, y, layout = series_first(X, y, _takes_time_first(model))

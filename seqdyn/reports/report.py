@@ -150,6 +150,7 @@ class Report(ABC):
         Parameters
         ----------
         path : path
+            The file to write.
         """
         self.plot().savefig(path, format="png")
 

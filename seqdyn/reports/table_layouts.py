@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from seqdyn.reports.page import Number, PageTable, TableItem
@@ -84,14 +84,15 @@ def _says(one: TableItem) -> bool:
     return one != ""
 
 
-def columns_from(pattern: str, labels: Mapping[str, str]) -> dict[str, Column]:
-    """One column for each name, which replaces ``{}`` in the pattern.
+def columns_from(pattern: str, labels: Mapping[str, str] | Sequence[str]) -> dict[str, Column]:
+    """One column for each name, which replaces ``{}`` in the pattern; a name without a label is its own.
 
     Examples
     --------
     >>> columns_from("/products/{}/*", {"lags": "lag, steps", "samples": "samples"})
     {'lag, steps': '/products/lags/*', 'samples': '/products/samples/*'}
     """
+    labels = labels if isinstance(labels, Mapping) else dict(zip(labels, labels, strict=True))
     return {label: pattern.format(name) for name, label in labels.items()}
 
 

@@ -56,18 +56,7 @@ def measure_motion(
     verbose: bool | int = 0,
     callback: Callback | None = None,
 ) -> MotionContent:
-    """Measure a motion model under a constant drive, until the callback asks to stop.
-
-    Parameters
-    ----------
-    model, drive, start, steps, starts, seed, verbose, callback
-        As in :func:`seqdyn.motion_report`.
-
-    Returns
-    -------
-    dict
-        A section that was not measured is None.
-    """
+    """Measure a motion model; see :func:`seqdyn.motion_report`. A section that was not measured is None."""
     cell = model.autonomous(drive)
     run = model.run(drive, start, steps, record=lambda x, before, output, after: after)
     settled = map_leaves(lambda leaf: leaf[:, steps // 2 :], run.record)

@@ -9,14 +9,14 @@ import matplotlib
 import pandas as pd
 
 from seqdyn.figures import STYLE, figure
-from seqdyn.reports.difference import ALL_ROWS, ReportDifference, entry_columns, pair, report_content
+from seqdyn.reports.difference import ALL_ROWS, ReportDifference, pair, report_content
 from seqdyn.reports.drawing import FIGURE_WIDTH, legend_below
 from seqdyn.reports.number_format import format_number
 from seqdyn.reports.page import Number, Section, TableItem, encode
 from seqdyn.reports.pointers import Content, Key, look_up
 from seqdyn.reports.stability.products import CURVES, draw_curves
 from seqdyn.reports.stability.themes import STABILITY_QUANTITIES
-from seqdyn.reports.table_layouts import TableLayout
+from seqdyn.reports.table_layouts import TableLayout, columns_from
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,16 +116,15 @@ class StabilityDifference(ReportDifference):
         return drawing
 
     def _headline(self) -> str:
-        names, norms = super()._headline().rstrip("."), [self["verdict"][when]["gradient"] for when in WHEN]
+        norms = [self["verdict"][when]["gradient"] for when in WHEN]
         lags = [content["subject"]["required_lag"] for content in (self.before, self.after)]
         lag = str(lags[0]) if lags[0] == lags[1] else f"({lags[0]} before, {lags[1]} after)"
         change = f"went from {format_number(norms[0])} to {format_number(norms[1])}"
-        return f"{names}; log10 of the gradient at the required lag {lag} {change}."
+        return f"{self._change()}; log10 of the gradient at the required lag {lag} {change}."
 
     def _verdicts(self) -> TableLayout:
-        wanted = entry_columns(
-            "verdict", name="verdict", severity="", gradient="L, log10", product="G, log10", reason=""
-        )
+        headers = {"name": "verdict", "severity": "severity", "gradient": "L, log10", "product": "G, log10"}
+        wanted = columns_from("/verdict/*/{}", headers | {"reason": "reason"})
         return TableLayout("Verdicts", "/verdict", wanted, "report")
 
     def _sections(self, minimal: bool) -> list[Section]:
@@ -149,9 +148,9 @@ def _bounded_number(when: str) -> Callable[[Content, Key], TableItem]:
 HORIZON_CHANGES = TableLayout(
     "Horizons",
     "/horizons",
-    entry_columns("horizons", name="")
+    columns_from("/horizons/*/{}", ["name"])
     | {when: _bounded_number(when) for when in WHEN}
-    | entry_columns("horizons", difference="", definition=""),
+    | columns_from("/horizons/*/{}", ["difference", "definition"]),
     most=ALL_ROWS,
 )
 

@@ -62,14 +62,12 @@ def measure_gradient(run: Examination) -> None:
 def gradient_content(probe: Probe, found: Measurements) -> dict[str, Any] | None:
     if found.gradient is None:
         return None
-    kept, own = thinned(len(found.gradient.lags)), found.parameters
+    kept, own, regulariser = thinned(len(found.gradient.lags)), found.parameters, found.omega
     return {
         "lags": found.gradient.lags[kept].tolist(),
         "quantiles": log10_quantiles(found.gradient.quantiles(list(QUANTILES.values()))[kept]),
         "accumulated": None if found.accumulated is None else median_along(log10(found.accumulated)),
-        "omega": None
-        if found.omega is None
-        else {"value": float(found.omega.value), **median_along(found.omega.curve)},
+        "omega": regulariser and {"value": float(regulariser.value), **median_along(regulariser.curve)},
         "parameters": None
         if own is None
         else {
@@ -158,7 +156,7 @@ def agreement(case: ReportCase) -> Answer:
 
 
 @check_rule("GS006", "decided", "", "verdict", "gradient")
-def interval_decides(case: ReportCase) -> Answer:
+def decisive(case: ReportCase) -> Answer:
     if case.evidence.values < FEWEST_ERRORS:
         text = "The number of errors at this lag is too small for an interval."
         return Answer("WARN", float(case.evidence.values), float(FEWEST_ERRORS), text)
@@ -168,7 +166,7 @@ def interval_decides(case: ReportCase) -> Answer:
 
 
 @check_rule("GS007", "alike over sequences", "decades", "gradient", "gradient")
-def similar_over_sequences(case: ReportCase) -> Answer:
+def uniform(case: ReportCase) -> Answer:
     low, high = case.evidence.spread
     if math.isnan(low):
         return skipped("No gradient was measured at this lag.")
@@ -179,7 +177,7 @@ def similar_over_sequences(case: ReportCase) -> Answer:
 
 
 @check_rule("GS010", "every parameter is reached", "parameters", "gradient", "parameters")
-def every_parameter_reached(case: ReportCase) -> Answer:
+def reaches_all(case: ReportCase) -> Answer:
     assert case.found.parameters is not None
     norms = case.found.parameters.log_norms
     silent = [case.probe.name_of(name) for name, logs in norms.items() if bool((logs == -math.inf).all())]
@@ -210,9 +208,9 @@ def share_beyond(found: Measurements, length: int) -> float:
 
 GRADIENT_LAG = Axis("lag", "lag", "/gradient/lags/*")
 BAND_AXIS = Axis("band", "lag", "/gradient/parameters/edges/*")
-ACCUMULATED_STEP, OMEGA_STEP = (Axis("step", "step", f"/gradient/{name}/steps/*") for name in ("accumulated", "omega"))
+TIME_STEP, OMEGA_STEP = (Axis("step", "step", f"/gradient/{name}/steps/*") for name in ("accumulated", "omega"))
 BEYOND_LABELS = {"beyond": "share beyond the lag", "beyond_apart": "share beyond the lag, apart"}
-PARAMETER_AXIS = Axis("parameter", "name")
+WEIGHT_AXIS = Axis("parameter", "name")
 
 GRADIENT_THEME = Theme(
     "gradient",
@@ -224,16 +222,11 @@ GRADIENT_THEME = Theme(
     (
         ReportQuantity("/gradient/quantiles/*/*", "gradient", "gradient", "log10", (QUANTILE, GRADIENT_LAG)),
         ReportQuantity(
-            "/gradient/accumulated/median/*",
-            "accumulated gradient",
-            "accumulated_gradient",
-            "log10",
-            (ACCUMULATED_STEP,),
-            0.5,
+            "/gradient/accumulated/median/*", "accumulated gradient", "accumulated_gradient", "log10", (TIME_STEP,), 0.5
         ),
         ReportQuantity("/gradient/omega/median/*", "Pascanu's Ω", "omega", "", (OMEGA_STEP,), 0.5),
         ReportQuantity(
-            f"{BANDS}/*/*", "gradient of a parameter", "parameter_gradient", "log10", (PARAMETER_AXIS, BAND_AXIS)
+            f"{BANDS}/*/*", "gradient of a parameter", "parameter_gradient", "log10", (WEIGHT_AXIS, BAND_AXIS)
         ),
         *curves("/gradient/parameters/{}/*", BEYOND_LABELS, "{}", BAND_AXIS),
         single("/gradient/omega/value", "Pascanu's Ω"),
@@ -247,13 +240,5 @@ GRADIENT_THEME = Theme(
         ),
     ),
     (gradient_by_parameter, truncation_share),
-    rules=(
-        not_vanishing,
-        not_exploding,
-        agreement,
-        interval_decides,
-        similar_over_sequences,
-        every_parameter_reached,
-        truncation,
-    ),
+    rules=(not_vanishing, not_exploding, agreement, decisive, uniform, reaches_all, truncation),
 )

@@ -20,7 +20,7 @@ from seqdyn.reports.page import (
 )
 from seqdyn.reports.pointers import Content, Key
 from seqdyn.reports.stability.themes import STABILITY_FIGURES, THEMES
-from seqdyn.reports.table_layouts import TableLayout, columns_from, item, without_empty_columns
+from seqdyn.reports.table_layouts import Column, TableLayout, columns_from, item, without_empty_columns
 from seqdyn.reports.theme import Theme
 
 EVIDENCE = ("norms_by_lag", "gate_time_constants", "training_timeline")
@@ -118,13 +118,9 @@ def _status_item(content: Content, place: Key) -> TableItem:
 
 COUNT_TABLE = TableLayout("How many", "/counts", {"checks": "/counts/*"}, "status")
 
-CHECK_COLUMNS = {"value": "value", "threshold": "threshold", "unit": "unit", "message": "what was found"}
-EVERY = (
-    columns_from("/checks/*/{}", {"id": "id"})
-    | {"status": _status_item}
-    | columns_from("/checks/*/{}", {"name": "check"} | CHECK_COLUMNS)
-)
-CHECK_TABLE = TableLayout("Every check", "/checks", EVERY, most=100)
+_CHECKED = {"name": "check", "value": "value", "threshold": "threshold", "unit": "unit", "message": "what was found"}
+_COLUMNS: dict[str, Column] = {"id": "/checks/*/id", "status": _status_item} | columns_from("/checks/*/{}", _CHECKED)
+CHECK_TABLE = TableLayout("Every check", "/checks", _COLUMNS, most=100)
 
 ADVISED = {"id": "id", "text": "recommendation", "number": "number", "unit": "unit", "check": "check"}
 ADVICE_TABLE = TableLayout("What to do", "/recommendations", columns_from("/recommendations/*/{}", ADVISED), most=100)

@@ -138,7 +138,7 @@ def sensible_updates(case: ReportCase) -> Answer:
 TRAINED_PARAMETER, EPOCH_AXIS = Axis("parameter", "name"), Axis("epoch", "step", "/training/epochs/*")
 BY_EPOCH = columns_from("/training/{}/*", {"epochs": "epoch"} | HISTORY_COLUMNS)
 LAST_EPOCH = {label: last_of(f"/training/parameters/*/{name}") for name, label in PARAMETER_COLUMNS.items()}
-EVENTS = columns_from("/training/non_finite/*/{}", {name: name for name in ("epoch", "batch", "parameters")})
+EVENTS = columns_from("/training/non_finite/*/{}", ("epoch", "batch", "parameters"))
 
 TRAINING_THEME = Theme(
     "training",
