@@ -44,8 +44,7 @@ def dropout_mask(like: Tensor, dropout: float, time: int, generator: torch.Gener
     if not dropout:
         return None
     drawn = torch.empty(like.shape, dtype=like.dtype, device=generator.device)
-    held: Tensor = hold(drawn.bernoulli_(1 - dropout, generator=generator).div_(1 - dropout).to(like.device), time)
-    return held
+    return hold(drawn.bernoulli_(1 - dropout, generator=generator).div_(1 - dropout).to(like.device), time)
 
 
 def check_share(name: str, value: float) -> float:

@@ -371,8 +371,7 @@ def _rows_of(x: Any, rows: Tensor) -> Any:
     def choose(leaf: Tensor) -> Tensor:
         if not is_held(leaf):
             return leaf[rows]
-        held: Tensor = hold(constant(leaf)[rows], leaf.shape[1])
-        return held
+        return hold(constant(leaf)[rows], leaf.shape[1])
 
     return map_leaves(choose, x)
 
@@ -395,8 +394,7 @@ def blanked(x: Any, mask: Tensor) -> Any:
     def blank(leaf: Tensor) -> Tensor:
         if is_held(leaf):
             row = constant(leaf)
-            held: Tensor = hold(torch.where(_marks_like(mask.any(1), row), row, row.new_zeros(())), leaf.shape[1])
-            return held
+            return hold(torch.where(_marks_like(mask.any(1), row), row, row.new_zeros(())), leaf.shape[1])
         return torch.where(_marks_like(mask, leaf), leaf, leaf.new_zeros(()))
 
     return map_leaves(blank, x)

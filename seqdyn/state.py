@@ -7,13 +7,15 @@ tree whose leaves are all ``(batch, *shape)`` and whose structure never changes 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     import xarray
+
+Tree = TypeVar("Tree")
 
 State = Any
 """A NamedTuple of tensors, or a tuple of states (the layers of a stack); every leaf is ``(batch, *shape)``."""
@@ -81,7 +83,7 @@ def leaves(tree: Any) -> list[Tensor]:
     return [leaf for _, leaf in named_leaves(tree)]
 
 
-def select(condition: Tensor, tree: Any, other: Any) -> Any:
+def select(condition: Tensor, tree: Tree, other: Any) -> Tree:
     """Take each row from ``tree`` where the condition holds, else from ``other``.
 
     Parameters
@@ -98,7 +100,7 @@ def select(condition: Tensor, tree: Any, other: Any) -> Any:
     return map_leaves(choose, tree, other)
 
 
-def take(tree: Any, rows: Any) -> Any:
+def take(tree: Tree, rows: Any) -> Tree:
     """Rows of a state or a batch, in a new order: beams, samples, forks; a row may come several times, or never.
 
     Parameters
@@ -118,7 +120,7 @@ def take(tree: Any, rows: Any) -> Any:
     return map_leaves(lambda leaf: leaf[index.to(leaf.device)], tree)
 
 
-def steps(tree: Any, start: int | None, stop: int | None = None) -> Any:
+def steps(tree: Tree, start: int | None, stop: int | None = None) -> Tree:
     """A stretch of time, from ``start`` up to but not including ``stop``, without copying.
 
     Parameters
@@ -135,7 +137,7 @@ def steps(tree: Any, start: int | None, stop: int | None = None) -> Any:
     return map_leaves(lambda leaf: leaf[:, start:stop], tree)
 
 
-def hold(value: Any, time: int) -> Any:
+def hold(value: Tree, time: int) -> Tree:
     """Make a constant an input that does not change: (batch, …) → (batch, time, …), without copying.
 
     A loop over time reads a held leaf once, so that a constant costs nothing per step.
@@ -186,17 +188,17 @@ def unbind(tree: Any) -> Iterator[Any]:
         yield map_leaves(lambda _: next(pieces), tree)  # noqa: B023
 
 
-def stack(trees: Sequence[Any], dim: int = 1) -> Any:
+def stack(trees: Sequence[Tree], dim: int = 1) -> Tree:
     """Join trees of one structure along a new axis: a sequence of states becomes a state with a time axis."""
     return map_leaves(lambda *column: torch.stack(column, dim), *trees)
 
 
-def detach(tree: Any) -> Any:
+def detach(tree: Tree) -> Tree:
     """The same values with no history: gradients end here."""
     return map_leaves(Tensor.detach, tree)
 
 
-def expand(tree: Any, batch: int) -> Any:
+def expand(tree: Tree, batch: int) -> Tree:
     """Repeat a state of one row for a whole batch, without copying."""
     return map_leaves(lambda leaf: leaf.expand(batch, *leaf.shape[1:]), tree)
 
@@ -213,7 +215,7 @@ def flatten(tree: Any) -> Tensor:
     return torch.cat([leaf.flatten(1) if leaf.dim() > 1 else leaf.unsqueeze(1) for leaf in leaves(tree)], dim=1)
 
 
-def unflatten(vector: Tensor, like: Any) -> Any:
+def unflatten(vector: Tensor, like: Tree) -> Tree:
     """The inverse of :func:`flatten`: a vector ``(batch, n)`` in the structure of ``like``."""
     pieces = iter(vector.split([leaf[0].numel() for leaf in leaves(like)], dim=1))
     return map_leaves(lambda leaf: next(pieces).reshape(len(vector), *leaf.shape[1:]), like)
@@ -249,7 +251,7 @@ def to_xarray(tree: Any, dims: Sequence[str] = ("batch",)) -> xarray.Dataset:
     return xarray.Dataset({name or "state": label(name or "state", leaf) for name, leaf in named_leaves(tree)})
 
 
-def from_xarray(dataset: xarray.Dataset, like: Any) -> Any:
+def from_xarray(dataset: xarray.Dataset, like: Tree) -> Tree:
     """The inverse of :func:`to_xarray`, in the structure, dtype and device of ``like``."""
     values = [
         torch.as_tensor(dataset[name or "state"].values).to(leaf.device, leaf.dtype)
