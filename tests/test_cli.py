@@ -549,3 +549,29 @@ def test_ctrl_c_ends_the_demo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("seqdyn.training.loop.Trainer.epoch", interrupt)
     result = invoke("demo --quick")
     assert (result.exit_code, result.stderr) == (130, "seqdyn: interrupted.\n")
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+
+def test_verbose_shows_progress_on_stderr(folder: Path) -> None:
+    """Once: a bar with the loss; twice: the learning rate, too; without: nothing. The files are the same."""
+    fitted = "fit inputs.csv --time ds --target y --model gru --hidden-size 2 --epochs 3"
+    shown = {}
+    for flags in ("", "-v", "-vv", "--verbose"):
+        result = invoke(f"{fitted} --out m{flags}.safetensors {flags}")
+        assert result.exit_code == 0, result.output
+        shown[flags] = result.stderr
+        assert (folder / f"m{flags}.safetensors").read_bytes()
+    assert shown[""] == "" and all("fit:" in shown[flags] and "3/3" in shown[flags] for flags in ("-v", "--verbose"))
+    assert "learning_rate=" not in shown["-v"] and "learning_rate=" in shown["-vv"]
+    result = invoke("predict m.safetensors inputs.csv --time ds -v")
+    assert "predict:" in result.stderr and "3/3" in result.stderr
+    assert result.stdout == succeed("predict m.safetensors inputs.csv --time ds")
+
+
+def test_every_command_that_trains_takes_verbose() -> None:
+    """Once or twice, as -v and -vv."""
+    commands = ["demo", "fit", "predict", "forecast", "backtest", "diagnose"]
+    for command in [*commands, "text fit", "translate fit", "images fit"]:
+        assert "-v, --verbose" in succeed(f"{command} --help"), command

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import seqdyn
 from seqdyn.cli.main import app
-from seqdyn.cli.options import TRAINED, Model, Options
+from seqdyn.cli.options import TRAINED_FORECASTERS, ForecasterName, Options
 from seqdyn.cli.threads import one_thread
 from seqdyn.data.panels import Panel
 from seqdyn.estimators.regressors import GRURegressor
@@ -137,27 +137,31 @@ def test_standard_output_holds_the_table_alone(folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Intervals are drawn from")
-@pytest.mark.parametrize("model", [model for model in Model if model is not Model.AUTO])
-def test_every_model_forecasts(folder: Path, model: Model) -> None:
+@pytest.mark.parametrize("model", [model for model in ForecasterName if model is not ForecasterName.AUTO])
+def test_every_model_forecasts(folder: Path, model: ForecasterName) -> None:
     """Every kind of model; a network is checked elsewhere."""
-    tiny = f"{TINY} --no-check" if model in TRAINED else ""
+    tiny = f"{TINY} --no-check" if model in TRAINED_FORECASTERS else ""
     output = finish(f"forecast {ONE} --horizon 3 {tiny} --model {model} --out f.csv")
     written = read("f.csv")
     assert len(written) == 3 and written.notna().all(axis=None)
     assert (written["0.1"] <= written["0.9"]).all()
-    assert ("\nverdict     The model " in output) is (model not in TRAINED)
+    assert ("\nverdict     The model " in output) is (model not in TRAINED_FORECASTERS)
 
 
 def test_the_models_are_all_baselines_and_four_networks() -> None:
     """The list that `--help` shows, without loading anything, is that of the library, with auto as the default."""
-    closed = {str(model).replace("-", "_") for model in Model if model not in (*TRAINED, Model.AUTO)}
-    assert closed == set(BASELINES) and Options().model is Model.AUTO
+    closed = {
+        str(model).replace("-", "_")
+        for model in ForecasterName
+        if model not in (*TRAINED_FORECASTERS, ForecasterName.AUTO)
+    }
+    assert closed == set(BASELINES) and Options().model is ForecasterName.AUTO
 
 
 def test_auto_is_the_default(folder: Path) -> None:
     """Closed forms, weighted: the numbers of Python, within bounds; and with --verbose what was chosen and why."""
     options = "--no-network --upper 26 --verbose --no-check"
-    output = succeed(f"forecast {ONE} --horizon 6 {options} --out f.csv --save m.safetensors")
+    output = succeed(f"forecast {ONE} --horizon 6 {options} --out f.csv --save m.safetensors", note="fit:")
     model = AutoForecaster(horizon=6, network=None, upper=26.0, random_state=0).fit(read("one.csv"))
     expected = model.forecast(6, level=80)
     np.testing.assert_allclose(read("f.csv")[["mean", "0.1", "0.9"]], expected[["mean", "0.1", "0.9"]], rtol=1e-6)

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from seqdyn.cli.forecasting import build_model, compare, describe_model, lost_to_naive
+from seqdyn.cli.forecasting import backtest_beside, build_model, describe_model, lost_to_naive, season_steps
 from seqdyn.cli.options import Options, check_settings, check_writable, columns_of, frequency, given, parse_levels
 from seqdyn.cli.reading import takes_options
-from seqdyn.cli.series import choose_series, counted, describe_data, read_grid, read_series, say
+from seqdyn.cli.series import choose_series, count_of, describe_data, echo, read_grid, read_series
 from seqdyn.cli.training import run_training
 from seqdyn.cli.written import conclude, write_table
 
@@ -53,16 +53,16 @@ def backtest(
     panel = read_grid(frame, columns, frequency(options), data)
     chosen = choose_series(panel, series)
     model = build_model(options, columns, panel, horizon, levels)
-    describe_data(data, panel, model._season(panel), given(options), spelling)
-    say("model", describe_model(model))
+    describe_data(data, panel, season_steps(model, panel), given(options), spelling)
+    echo("model", describe_model(model))
     began, found, apart = time.monotonic(), [], step or horizon
     interrupted = run_training(
-        lambda: found.append(compare(model, frame, panel, horizon, windows, apart, refit=refit, level=levels))
+        lambda: found.append(backtest_beside(model, frame, panel, horizon, windows, apart, refit=refit, level=levels))
     )
     result = found[0]
-    say("backtest", f"{counted(windows, 'origin')}, {apart} steps apart; {time.monotonic() - began:.1f} s in all")
+    echo("backtest", f"{count_of(windows, 'origin')}, {apart} steps apart; {time.monotonic() - began:.1f} s in all")
     for note in result.notes:
-        say("", note)
+        echo("", note)
     typer.echo(f"\n{result.metrics().round(4).to_string()}\n")
     if out is not None:
         write_table(result.frame, ["cutoff", "time"], spelling, round_to, out)
@@ -70,6 +70,6 @@ def backtest(
         result.plot(chosen).savefig(plot)
     written = [str(path) for path in (out, plot) if path is not None]
     if written:
-        say("written", ", ".join(written))
-    say("verdict", result.verdict())
+        echo("written", ", ".join(written))
+    echo("verdict", result.verdict())
     conclude(interrupted, lost_to_naive(result))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seqdyn.cli.threads import one_thread
+from seqdyn.cli.training import Verbosity
+from seqdyn.progress import nested, track
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +38,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="The folder to write to; made if it is not there.")] = Path("seqdyn-demo"),
     seed: Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same table.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Train for two epochs only, to see that all works.")] = False,
+    verbose: Verbosity = 0,
 ) -> None:
     """Forecast four data sets with a GRU, and compare with all baselines.
 
@@ -51,11 +55,12 @@ def demo(
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    outcomes = _solve(seed, max_epochs=2 if quick else None)
-    for outcome in outcomes:
-        typer.echo(_report(outcome))
+    outcomes = []
+    for outcome in _solved_cases(seed, 2 if quick else None, verbose):
+        outcomes.append(outcome)
+        typer.echo(_outcome_report(outcome))
     typer.echo(EXPLANATION)
-    names = _write(out, outcomes)
+    names = _write_outcomes(out, outcomes)
     typer.echo(f"Wrote to {out}, in {time.monotonic() - began:.0f} s:")
     for name in names:
         typer.echo(f"  {name}")
@@ -64,17 +69,17 @@ def demo(
     typer.echo(f"  model.update(new_rows).forecast({outcomes[-1].case.horizon}, level=[80, 95])")
 
 
-def _solve(seed: int, max_epochs: int | None) -> list[Outcome]:
-    """All cases, with a progress bar on a terminal."""
-    from tqdm import tqdm
-
+def _solved_cases(seed: int, max_epochs: int | None, verbose: int) -> Iterator[Outcome]:
+    """All cases, one by one."""
     from seqdyn.cli.demo_cases import CASES, run_case
 
-    with one_thread():
-        return [run_case(make(), seed, max_epochs) for make in tqdm(CASES, unit="data set", leave=False, disable=None)]
+    for make in track(CASES, "demo", "data set", verbose=verbose, describe=lambda make: make.__name__):
+        with one_thread():
+            outcome = run_case(make(), seed, max_epochs, nested(verbose))
+        yield outcome
 
 
-def _report(outcome: Outcome) -> str:
+def _outcome_report(outcome: Outcome) -> str:
     """The data, the table, the verdict, and what the state is good for."""
     from seqdyn.cli.demo_cases import UNTRAINED
 
@@ -155,7 +160,7 @@ def _diagnosed(outcomes: list[Outcome]) -> StabilityReport:
         return stability_report(outcome.model, outcome.case.past, required_lag=outcome.case.season_length)
 
 
-def _write(out: Path, outcomes: list[Outcome]) -> list[str]:
+def _write_outcomes(out: Path, outcomes: list[Outcome]) -> list[str]:
     """Tables, pictures and forecasters; returns their names."""
     import pandas as pd
 

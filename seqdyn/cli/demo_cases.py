@@ -253,7 +253,7 @@ def economy() -> Case:
 CASES: tuple[Callable[[], Case], ...] = (lorenz, co2, sunspots, economy)
 
 
-def run_case(case: Case, seed: int, max_epochs: int | None = None) -> Outcome:
+def run_case(case: Case, seed: int, max_epochs: int | None = None, verbose: int = 0) -> Outcome:
     """Fit the first three quarters, test on the last, then read it.
 
     Parameters
@@ -262,13 +262,17 @@ def run_case(case: Case, seed: int, max_epochs: int | None = None) -> Outcome:
     seed : int
     max_epochs : int, optional
         Instead of the case's own.
+    verbose : int
+        1 shows a bar of the training of the network.
     """
-    models = {"model": case.forecaster(seed, max_epochs), AUTO: case.automatic(seed, max_epochs)} | baselines(case)
-    seconds = {name: _timed(partial(model.fit, case.past)) for name, model in models.items()}
-    model = models.pop("model")
+    model = case.forecaster(seed, max_epochs)
+    model.estimator.set_params(verbose=verbose)
+    models = {"model": model, AUTO: case.automatic(seed, max_epochs)} | baselines(case)
+    seconds = {name: _seconds_of(partial(model.fit, case.past)) for name, model in models.items()}
+    models.pop("model")
     test = model.backtest(case.data, case.horizon, case.windows, case.step, level=LEVELS, baselines=models)
     forgetful = {rows: _forgetful(case, model, rows) for rows in case.memories}
-    reading = _timed(partial(model.update, case.data.iloc[case.cut :]))
+    reading = _seconds_of(partial(model.update, case.data.iloc[case.cut :]))
     return Outcome(case, model, test, seconds, reading, forgetful)
 
 
@@ -288,7 +292,7 @@ def baselines(case: Case) -> dict[str, PanelForecaster]:
     return default_baselines("auto", panel, case.horizon, case.windows, season_length=case.season_length).models
 
 
-def _timed(work: Callable[[], Any]) -> float:
+def _seconds_of(work: Callable[[], Any]) -> float:
     """Seconds of a piece of work; Ctrl-C ends the demo, not only this training."""
     began = time.perf_counter()
     with warnings.catch_warnings():

@@ -32,12 +32,12 @@ def draw_forecasts(path: Path, outcomes: Sequence[Outcome]) -> None:
     """One row a case with its backtest; below them, two in a row, what each forecasts after the last row."""
     tests = [[_test(outcome)] for outcome in outcomes]
     fans = [_fan(outcome, WIDTH / 2) for outcome in outcomes]
-    _write(path, [*tests, *(fans[place : place + 2] for place in range(0, len(fans), 2))])
+    _write_figure(path, [*tests, *(fans[place : place + 2] for place in range(0, len(fans), 2))])
 
 
 def draw_training(path: Path, outcomes: Sequence[Outcome]) -> None:
     """One row a case: its loss, and the norm of its gradient; or a word where no epoch was kept."""
-    _write(path, [[_training(outcome) if outcome.epochs else _untrained(outcome)] for outcome in outcomes])
+    _write_figure(path, [[_training(outcome) if outcome.epochs else _untrained(outcome)] for outcome in outcomes])
 
 
 def _test(outcome: Outcome) -> Figure:
@@ -102,7 +102,7 @@ def _entitle(axes: Axes, title: str) -> None:
     axes.set_title(title, loc="left", fontsize=STYLE["axes.titlesize"])
 
 
-def _write(path: Path, rows: Sequence[Sequence[Figure]]) -> None:
+def _write_figure(path: Path, rows: Sequence[Sequence[Figure]]) -> None:
     """Figures in rows, as one PNG."""
     lines = [np.hstack([_pixels(drawing) for drawing in row]) for row in rows]
     width = max(line.shape[1] for line in lines)

@@ -14,6 +14,7 @@ from seqdyn.cli.inputs import inputs_of
 from seqdyn.cli.reading import ReadOptions, takes_options
 from seqdyn.cli.tables import check_numbers, check_readable, read_table
 from seqdyn.cli.threads import one_thread
+from seqdyn.cli.training import Verbosity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ def diagnose(
     png: Annotated[Path | None, typer.Option(help="The verdict in one picture.")] = None,
     fail_on: Annotated[FailOn, typer.Option(help="The mildest finding that makes the exit code 1.")] = FailOn.FAIL,
     seed: Annotated[int, typer.Option(help="Of all randomness.")] = 0,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show what is being measured.")] = False,
+    verbose: Verbosity = 0,
     *,
     options: ReadOptions,
 ) -> None:

@@ -31,7 +31,7 @@ SPACES = "\u00a0\u202f\u2009"
 BEGIN = r"[+-]?[.,]?\d"
 """How every number begins."""
 
-SAMPLE = 2000
+SAMPLED_LINES = 2000
 """Rows that the way of writing numbers is found in."""
 
 
@@ -109,9 +109,9 @@ def parse_csv(raw: bytes, dialect: Dialect, name: str) -> tuple[pd.DataFrame, li
     if not text.strip():
         raise ValueError(f"{name} is empty: expected a line of column names, and then the data.")
     sep = separator(text) if dialect.sep is None else SPOKEN.get(dialect.sep, dialect.sep)
-    sample = _rows(text, sep, name, nrows=SAMPLE, dtype=str)
+    sample = _csv_rows(text, sep, name, nrows=SAMPLED_LINES, dtype=str)
     numbers, doubt = _style(sample, dialect, sep)
-    frame = _rows(text, sep, name, **({} if numbers == STYLES[0] else {"dtype": str}))
+    frame = _csv_rows(text, sep, name, **({} if numbers == STYLES[0] else {"dtype": str}))
     read = {column: _converted(frame[column], numbers) for column in frame.columns}
     marked = {column: frame[column][read[column].isna() & frame[column].notna()] for column in frame.columns}
     return frame.assign(**read), [*notes, *doubt, *said_missing(marked, name)]
@@ -183,7 +183,7 @@ def _head(text: str, count: int) -> Sequence[str]:
     return [line for _, line in zip(range(count), stream, strict=False)]
 
 
-def _rows(text: str, sep: str, name: str, **how: object) -> pd.DataFrame:
+def _csv_rows(text: str, sep: str, name: str, **how: object) -> pd.DataFrame:
     import pandas as pd
 
     words = r"\s+" if sep == " " else sep
@@ -204,7 +204,7 @@ def _style(sample: pd.DataFrame, dialect: Dialect, sep: str) -> tuple[Numbers, l
     known = [known_cells(sample[name]) for name in sample.columns]
     cells = [column[column.str.match(BEGIN)] for column in known if mostly(column, f"{BEGIN}.*")]
     fitting = [style for style in STYLES if _as_given(style, dialect)] or [_given(dialect)]
-    written = {style: [_written(column, style) for column in cells] for style in fitting}
+    written = {style: [_is_written(column, style) for column in cells] for style in fitting}
     most = max(map(sum, written.values()))
     best = next(style for style in fitting if sum(written[style]) == most)
     if dialect.decimal is not None or dialect.thousands is not None:
@@ -251,7 +251,7 @@ def pattern(style: Numbers) -> str:
     return rf"[+-]?(?:{whole}(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?"
 
 
-def _written(column: pd.Series, style: Numbers) -> bool:
+def _is_written(column: pd.Series, style: Numbers) -> bool:
     """Whether all cells are numbers of this way of writing."""
     return bool(column.str.fullmatch(pattern(style)).all())
 
@@ -260,7 +260,9 @@ def _means_other(cells: Sequence[pd.Series], one: Numbers, other: Numbers) -> bo
     """Whether numbers that two ways of writing fit are not the same in both."""
     if one == other:
         return False
-    return any(column.map(lambda cell: _plain(cell, one) != _plain(cell, other)).any() for column in cells)
+    return any(
+        column.map(lambda cell: _plain_number(cell, one) != _plain_number(cell, other)).any() for column in cells
+    )
 
 
 def _decided(cells: Sequence[pd.Series], plain: Numbers, grouped: Numbers, sep: str) -> tuple[Numbers, list[str]]:
@@ -275,7 +277,7 @@ def _decided(cells: Sequence[pd.Series], plain: Numbers, grouped: Numbers, sep: 
     marked, bare = [cell for cell in numbers if mark in cell], [cell for cell in numbers if mark not in cell]
     thousands = mark == "," and sep != ";" and all(len(cell) <= 3 for cell in bare)
     best, other = (grouped, plain) if thousands else (plain, grouped)
-    read, else_read = _plain(marked[0], best), _plain(marked[0], other)
+    read, else_read = _plain_number(marked[0], best), _plain_number(marked[0], other)
     option = f"--decimal {mark}" if thousands else f"--thousands {mark}"
     return best, [f"{marked[0]} was read as {read}; if it is {else_read}, say {option}."]
 
@@ -284,7 +286,7 @@ def _written_one(cell: str, style: Numbers) -> bool:
     return re.fullmatch(pattern(style), cell) is not None
 
 
-def _plain(cell: str, style: Numbers) -> str:
+def _plain_number(cell: str, style: Numbers) -> str:
     """A number as Python reads it."""
     groups = rf"[ {SPACES}]" if style.thousands == " " else re.escape(style.thousands)
     return (re.sub(groups, "", cell) if style.thousands else cell).replace(style.decimal, ".")

@@ -11,13 +11,13 @@ import typer
 
 from seqdyn.cli.reading import ReadOptions, takes_options
 from seqdyn.cli.tables import add_own_past, check_columns, check_numbers, own_past, place, read_table, spoken
-from seqdyn.cli.training import check_device, check_folder, run_training
+from seqdyn.cli.training import DeviceName, ModelFile, Seed, Verbosity, check_device, check_folder, run_training
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Model(StrEnum):
+class RegressorName(StrEnum):
     """What can be fitted."""
 
     LSTM = "lstm"
@@ -30,11 +30,11 @@ class Model(StrEnum):
     PERSISTENCE = "persistence"
 
 
-TRAINED = (Model.LSTM, Model.GRU, Model.ELMAN, Model.LINEAR)
+TRAINED_REGRESSORS = (RegressorName.LSTM, RegressorName.GRU, RegressorName.ELMAN, RegressorName.LINEAR)
 """The models that are trained by gradient; the others are solved for."""
 
 
-class Task(NamedTuple):
+class FitTask(NamedTuple):
     """What is learnt from what: X (time, features) and y (time,), the first ``train`` rows to fit, the rest to test."""
 
     X: pd.DataFrame
@@ -50,7 +50,7 @@ def fit(
         Path, typer.Argument(metavar="DATA.csv", help="CSV file with a line of column names; one row per time step.")
     ],
     target: Annotated[str, typer.Option(help="The column to predict. Empty cells are left out of the loss.")],
-    out: Annotated[Path, typer.Option(help="The model file to write, *.safetensors.")],
+    out: ModelFile,
     features: Annotated[
         str | None,
         typer.Option(
@@ -61,7 +61,7 @@ def fit(
     time_column: Annotated[
         str | None, typer.Option("--time", help="The column of dates or numbers that the rows are sorted by.")
     ] = None,
-    model: Annotated[Model, typer.Option(help="The kind of model.")] = Model.LSTM,
+    model: Annotated[RegressorName, typer.Option(help="The kind of model.")] = RegressorName.LSTM,
     hidden_size: Annotated[
         int | None, typer.Option(min=1, help="Width of the memory. Default: 32; found by linear.")
     ] = None,
@@ -72,9 +72,9 @@ def fit(
     test_fraction: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of the rows, the last ones, kept for the score.")
     ] = 0.2,
-    seed: Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")] = 0,
-    device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto",
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show a progress bar.")] = False,
+    seed: Seed = 0,
+    device: DeviceName = "auto",
+    verbose: Verbosity = 0,
     *,
     options: ReadOptions,
 ) -> None:
@@ -97,7 +97,7 @@ def fit(
     began = time.monotonic()
     leading = task.X.iloc[: task.train], task.y.iloc[: task.train]
     interrupted = run_training(lambda: estimator.fit(*leading))
-    _report(estimator, task, time.monotonic() - began)
+    _echo_scores(estimator, task, time.monotonic() - began)
     estimator.save(out)
     last = place(task.X, task.train - 1)
     typer.echo(f"saved       {out}; predict --continue-state goes on after {last}")
@@ -106,8 +106,8 @@ def fit(
 
 
 def _task(
-    frame: pd.DataFrame, path: Path, target: str, features: str | None, test_fraction: float, model: Model
-) -> Task:
+    frame: pd.DataFrame, path: Path, target: str, features: str | None, test_fraction: float, model: RegressorName
+) -> FitTask:
     """Inputs and target, checked; the target among its own inputs means its last value."""
     from pandas.api.types import is_numeric_dtype
 
@@ -119,11 +119,11 @@ def _task(
         check_columns(frame, chosen, path, "--features")
         if not chosen:
             raise ValueError(f"--features names no column: {path} has {spoken(frame.columns)}.")
-    elif model is Model.PERSISTENCE:
+    elif model is RegressorName.PERSISTENCE:
         chosen = [target]
     else:
         chosen = [name for name in others if name not in left_out] or [target]
-    if model is Model.PERSISTENCE and chosen != [target]:
+    if model is RegressorName.PERSISTENCE and chosen != [target]:
         raise ValueError(f"persistence repeats the last value of {target!r} and takes no --features: leave them out.")
     check_numbers(frame, [name for name in chosen if name != target], path)
     check_numbers(frame, [target], path, missing=target not in chosen)
@@ -134,18 +134,18 @@ def _task(
     train = len(frame) - round(test_fraction * len(frame))
     if train < 2:
         raise ValueError(f"{path} leaves {train} rows to fit: at least 2 are needed. Lower --test-fraction.")
-    return Task(frame[inputs].astype(float), frame[target].astype(float), train, past, left_out)
+    return FitTask(frame[inputs].astype(float), frame[target].astype(float), train, past, left_out)
 
 
 def _estimator(
-    model: Model,
-    task: Task,
+    model: RegressorName,
+    task: FitTask,
     hidden_size: int | None,
     epochs: int | None,
     learning_rate: float | None,
     seed: int,
     device: str,
-    verbose: bool,
+    verbose: int,
 ) -> Any:
     """An estimator with these settings; those that mean nothing to it are an error."""
     from seqdyn.estimators.baselines import ARXRegressor, PersistenceRegressor
@@ -153,16 +153,16 @@ def _estimator(
     from seqdyn.estimators.moving_average import ExponentialMovingAverageRegressor, MovingAverageRegressor
     from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor, LSTMRegressor
 
-    if model not in TRAINED:
+    if model not in TRAINED_REGRESSORS:
         given = {"--hidden-size": hidden_size, "--epochs": epochs, "--learning-rate": learning_rate}
         useless = [option for option, value in given.items() if value is not None]
         if useless:
             raise ValueError(f"{model} is solved for, not trained: leave out {' and '.join(useless)}.")
-        solved: dict[Model, Any] = {
-            Model.MOVING_AVERAGE: MovingAverageRegressor(weights="learned"),
-            Model.EXPONENTIAL: ExponentialMovingAverageRegressor(),
-            Model.ARX: ARXRegressor(output_lags=0) if task.own_past else ARXRegressor(),
-            Model.PERSISTENCE: PersistenceRegressor(),
+        solved: dict[RegressorName, Any] = {
+            RegressorName.MOVING_AVERAGE: MovingAverageRegressor(weights="learned"),
+            RegressorName.EXPONENTIAL: ExponentialMovingAverageRegressor(),
+            RegressorName.ARX: ARXRegressor(output_lags=0) if task.own_past else ARXRegressor(),
+            RegressorName.PERSISTENCE: PersistenceRegressor(),
         }
         return solved[model]
     training: dict[str, Any] = {
@@ -170,17 +170,21 @@ def _estimator(
         "learning_rate": 0.01 if learning_rate is None else learning_rate,
         "random_state": seed,
         "device": device,
-        "verbose": int(verbose),
+        "verbose": verbose,
     }
-    if model is Model.LINEAR:
+    if model is RegressorName.LINEAR:
         method = "subspace+gradient" if epochs is None and learning_rate is None else "gradient"
         stable = method != "gradient"  # a few epochs need not end stable
         return LinearStateSpaceRegressor(order=hidden_size or "auto", method=method, stable=stable, **training)
-    recurrent: dict[Model, Any] = {Model.LSTM: LSTMRegressor, Model.GRU: GRURegressor, Model.ELMAN: ElmanRegressor}
+    recurrent: dict[RegressorName, Any] = {
+        RegressorName.LSTM: LSTMRegressor,
+        RegressorName.GRU: GRURegressor,
+        RegressorName.ELMAN: ElmanRegressor,
+    }
     return recurrent[model](hidden_size=hidden_size or 32, **training)
 
 
-def _announce(frame: pd.DataFrame, path: Path, target: str, task: Task, estimator: Any) -> None:
+def _announce(frame: pd.DataFrame, path: Path, target: str, task: FitTask, estimator: Any) -> None:
     """What is about to be fitted."""
     left_out = f" (left out, not numeric: {', '.join(task.left_out)})" if task.left_out else ""
     typer.echo(f"data        {path}: {len(frame)} rows, {place(frame, 0)} to {place(frame, -1)}")
@@ -191,7 +195,7 @@ def _announce(frame: pd.DataFrame, path: Path, target: str, task: Task, estimato
     typer.echo(f"model       {estimator}")
 
 
-def _report(estimator: Any, task: Task, seconds: float) -> None:
+def _echo_scores(estimator: Any, task: FitTask, seconds: float) -> None:
     """How well it fits: the loss of the training, and the scores on the rows kept back, beside a baseline."""
     history = getattr(estimator, "history_", None)
     how = "solved by least squares"
@@ -219,7 +223,7 @@ def _report(estimator: Any, task: Task, seconds: float) -> None:
         typer.echo(f"            {who:<{width}}  R² {r2:.3f}  RMSE {error:.4g}")
 
 
-def _reading(estimator: Any, task: Task) -> str:
+def _reading(estimator: Any, task: FitTask) -> str:
     """What the model is told while it predicts the test part."""
     if task.own_past:
         return "one step ahead, from the true values before each row"

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from seqdyn.cli.forecasting import build_model, compare, describe_model, describe_training, explain, lost_to_naive
+from seqdyn.cli.forecasting import (
+    backtest_beside,
+    build_model,
+    describe_model,
+    describe_training,
+    explain,
+    lost_to_naive,
+    season_steps,
+)
 from seqdyn.cli.options import (
     Options,
     check_settings,
@@ -24,13 +32,13 @@ from seqdyn.cli.reading import takes_options
 from seqdyn.cli.series import (
     SERIES,
     VALUE,
-    Columns,
+    ColumnRoles,
     choose_series,
-    counted,
+    count_of,
     describe_data,
+    echo,
     read_grid,
     read_series,
-    say,
 )
 from seqdyn.cli.spelling import Spelling
 from seqdyn.cli.tables import as_times, check_columns, check_numbers, check_readable, read_rows
@@ -50,7 +58,7 @@ class Ready(NamedTuple):
     """
 
     model: Any
-    columns: Columns
+    columns: ColumnRoles
     frame: pd.DataFrame | None
     panel: Panel
     ahead: pd.DataFrame | None
@@ -112,9 +120,9 @@ def forecast(
     else:
         ready = _loaded(load, data, options, horizon, future, aside)
     chosen = choose_series(ready.model.known_, series)
-    table = _table(ready.model.forecast(horizon, ready.ahead, level=levels), ready.columns)
+    table = _forecast_table(ready.model.forecast(horizon, ready.ahead, level=levels), ready.columns)
     steps, one = table[ready.columns.time], ready.spelling.one
-    say("forecast", f"{counted(horizon, 'step')}, {one(steps.min())} to {one(steps.max())}", aside)
+    echo("forecast", f"{count_of(horizon, 'step')}, {one(steps.min())} to {one(steps.max())}", aside)
     places = decimals(ready.panel.target) if round_to is None and out is None else round_to
     write_table(table, [str(ready.columns.time)], ready.spelling, places, out)
     if plot is not None:
@@ -124,7 +132,7 @@ def forecast(
         ready.model.save(save)
     written = [str(path) for path in (out, plot, save) if path is not None]
     if written:
-        say("written", ", ".join(written), aside)
+        echo("written", ", ".join(written), aside)
     conclude(ready.interrupted, _check(ready, horizon, aside) if check and not ready.interrupted else None)
 
 
@@ -145,8 +153,8 @@ def _fitted(
     ahead = _read_future(future, columns, horizon, options, panel, spelling)
     choose_series(panel, series)
     model = build_model(options, columns, panel, horizon, levels)
-    describe_data(data, panel, model._season(panel), given(options), spelling, aside)
-    say("model", describe_model(model), aside)
+    describe_data(data, panel, season_steps(model, panel), given(options), spelling, aside)
+    echo("model", describe_model(model), aside)
     began = time.monotonic()
     interrupted = run_training(lambda: model.fit(frame))
     describe_training(model, time.monotonic() - began, aside)
@@ -175,12 +183,12 @@ def _loaded(load: Path, data: Path | None, options: Options, horizon: int, futur
         )
     covariates = (roles.past, roles.future, roles.static)
     series = None if layout.single else roles.id_col
-    columns = Columns((roles.target_col,), roles.time_col, series, *covariates)
+    columns = ColumnRoles((roles.target_col,), roles.time_col, series, *covariates)
     last = max(model.fitted_until_.last)
     if data is None:
         spelling = Spelling(**getattr(model, "spelling_", {}))
         ahead = _read_future(future, columns, horizon, options, model.known_, spelling)
-        say("model", f"{load}: {describe_model(model)}, fitted up to {spelling.one(last)}", aside)
+        echo("model", f"{load}: {describe_model(model)}, fitted up to {spelling.one(last)}", aside)
         return Ready(model, columns, None, model.known_, ahead, spelling, True)
     asked = columns
     if (series, roles.target_col) == (SERIES, VALUE):  # several columns were the series
@@ -189,7 +197,7 @@ def _loaded(load: Path, data: Path | None, options: Options, horizon: int, futur
     frame = frame.assign(**{roles.time_col: _in_zone_of(frame[roles.time_col], model.known_)})
     panel = read_grid(frame, columns, model.known_.grid.freq, data)
     ahead = _read_future(future, columns, horizon, options, panel, spelling)
-    say("model", f"{load}: {describe_model(model)}, fitted up to {spelling.one(last)}", aside)
+    echo("model", f"{load}: {describe_model(model)}, fitted up to {spelling.one(last)}", aside)
     _update(model, columns, frame, spelling, aside)
     return Ready(model, columns, frame, panel, ahead, spelling, True)
 
@@ -200,7 +208,7 @@ def _in_zone_of(times: pd.Series, panel: Panel) -> pd.Series:
     return times if zone is None or getattr(times.dtype, "tz", None) is None else times.dt.tz_convert(zone)
 
 
-def _update(model: Any, columns: Columns, frame: pd.DataFrame, spelling: Spelling, aside: bool) -> None:
+def _update(model: Any, columns: ColumnRoles, frame: pd.DataFrame, spelling: Spelling, aside: bool) -> None:
     """Let the model read the rows after those it knows."""
     import pandas as pd
 
@@ -208,14 +216,14 @@ def _update(model: Any, columns: Columns, frame: pd.DataFrame, spelling: Spellin
     known = last.iloc[0] if columns.id is None else frame[columns.id].map(last)
     new = frame[~(frame[columns.time] <= known)]
     if not len(new):
-        say("update", f"no row is new: it knows those up to {spelling.one(last.max())}", aside)
+        echo("update", f"no row is new: it knows those up to {spelling.one(last.max())}", aside)
         return
     model.update(new, fill_gaps=True)
-    say("update", f"{counted(len(new), 'new row')}, up to {spelling.one(new[columns.time].max())}", aside)
+    echo("update", f"{count_of(len(new), 'new row')}, up to {spelling.one(new[columns.time].max())}", aside)
 
 
 def _read_future(
-    path: Path | None, columns: Columns, horizon: int, options: Options, panel: Panel, spelling: Spelling
+    path: Path | None, columns: ColumnRoles, horizon: int, options: Options, panel: Panel, spelling: Spelling
 ) -> pd.DataFrame | None:
     """The covariates known ahead, with their times."""
     if path is None and columns.future:
@@ -241,7 +249,7 @@ def _read_future(
     return frame[[*keys, *columns.future]]
 
 
-def _table(found: Any, columns: Columns) -> pd.DataFrame:
+def _forecast_table(found: Any, columns: ColumnRoles) -> pd.DataFrame:
     """The forecast with its columns of series and time in front."""
     keys = [name for name in (columns.id, columns.time) if name is not None]
     return found[[*keys, *(name for name in found.columns if name not in keys)]]
@@ -256,7 +264,7 @@ def _draw(table: pd.DataFrame, ready: Ready, chosen: Any, horizon: int) -> Any:
     rows = panel.rows(panel.names.get_loc(chosen)) if chosen in panel.names else slice(0, 0)
     tail = slice(max(rows.start, rows.stop - history_length(horizon, ready.model.season_length_)), rows.stop)
     spread = {float(name): own[name] for name in own.columns if name not in (columns.id, columns.time, "mean")}
-    title = f"{counted(horizon, 'step')} ahead"
+    title = f"{count_of(horizon, 'step')} ahead"
     return plot_fan(
         panel.times[tail], panel.target[tail], own[columns.time], own["mean"], spread, title=title, unit=str(chosen)
     )
@@ -266,20 +274,20 @@ def _check(ready: Ready, horizon: int, aside: bool) -> str | None:
     """Compare with baselines on the last steps, if no model has seen them; what to say if it loses to the naive one."""
     began = time.monotonic()
     if ready.saved and (ready.frame is None or not _unseen(ready.model, ready.panel, horizon)):
-        say("check", f"left out: it needs {counted(horizon, 'row')} that the saved model was not fitted on", aside)
+        echo("check", f"left out: it needs {count_of(horizon, 'row')} that the saved model was not fitted on", aside)
         return None
     assert ready.frame is not None
     try:
-        found = compare(ready.model, ready.frame, ready.panel, horizon, 1, horizon, refit=not ready.saved)
+        found = backtest_beside(ready.model, ready.frame, ready.panel, horizon, 1, horizon, refit=not ready.saved)
     except ValueError as error:
-        say("check", f"left out: {error}", aside)
+        echo("check", f"left out: {error}", aside)
         return None
-    say(
+    echo(
         "check",
-        f"the last {counted(horizon, 'step')}, which it was not fitted on; {time.monotonic() - began:.1f} s",
+        f"the last {count_of(horizon, 'step')}, which it was not fitted on; {time.monotonic() - began:.1f} s",
         aside,
     )
-    say("verdict", found.verdict(), aside)
+    echo("verdict", found.verdict(), aside)
     return lost_to_naive(found)
 
 

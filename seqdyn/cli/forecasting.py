@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from seqdyn.cli.options import (
     COVARIATES,
     RIDGES,
-    TRAINED,
+    TRAINED_FORECASTERS,
+    ForecasterName,
     Log,
-    Model,
     Options,
-    Strategy,
+    StrategyName,
     frequency,
     given,
     option_name,
     seasons,
 )
-from seqdyn.cli.series import ROW, Columns, counted, names, say
+from seqdyn.cli.series import ROW, ColumnRoles, count_of, echo, names
 from seqdyn.cli.training import check_device
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # --- the model
 
 
-def build_model(options: Options, columns: Columns, panel: Panel, horizon: int, levels: list[float]) -> Any:
+def build_model(options: Options, columns: ColumnRoles, panel: Panel, horizon: int, levels: list[float]) -> Any:
     """A forecaster with these settings, not yet fitted; settings that mean nothing to it are an error."""
     _check_meaning(options)
     shared: dict[str, Any] = {
@@ -38,14 +38,15 @@ def build_model(options: Options, columns: Columns, panel: Panel, horizon: int, 
         "season_length": seasons(options),
         "time_col": columns.time or ROW,
         "target_col": columns.target,
+        "verbose": options.verbose,
         **({} if columns.id is None else {"id_col": columns.id}),
         **{kind: names for kind in ("past", "future", "static") if (names := getattr(columns, kind))},
     }
-    if options.model is Model.AUTO:
+    if options.model is ForecasterName.AUTO:
         return _automatic(options, shared | {"horizon": horizon})
     log = {None: "auto", Log.AUTO: "auto", Log.YES: True, Log.NO: False}[options.log]
-    transformed = {"log": log, "strategy": str(options.strategy or Strategy.RECURSIVE)}
-    if options.model in TRAINED:
+    transformed = {"log": log, "strategy": str(options.strategy or StrategyName.RECURSIVE)}
+    if options.model in TRAINED_FORECASTERS:
         return _trained(options, panel, levels, shared | transformed | {"horizon": horizon})
     from seqdyn.forecasting.defaults import default_baselines
 
@@ -81,14 +82,17 @@ def _trained(options: Options, panel: Panel, levels: list[float], shared: dict[s
         "learning_rate": default.learning_rate if options.learning_rate is None else options.learning_rate,
         "random_state": options.seed,
         "device": options.device,
-        "verbose": int(options.verbose),
     }
-    if options.strategy is Strategy.DIRECT:  # one row says all steps, so it says all quantiles, too
+    if options.strategy is StrategyName.DIRECT:  # one row says all steps, so it says all quantiles, too
         training |= {"loss": "quantile", "quantiles": _quantiles(levels)}
-    if options.model is Model.LINEAR:
+    if options.model is ForecasterName.LINEAR:
         network: Any = LinearStateSpaceRegressor(order=options.hidden_size or 4, **training)
     else:
-        recurrent: dict[Model, Any] = {Model.GRU: GRURegressor, Model.LSTM: LSTMRegressor, Model.ELMAN: ElmanRegressor}
+        recurrent: dict[ForecasterName, Any] = {
+            ForecasterName.GRU: GRURegressor,
+            ForecasterName.LSTM: LSTMRegressor,
+            ForecasterName.ELMAN: ElmanRegressor,
+        }
         network = recurrent[options.model](hidden_size=options.hidden_size or default.hidden_size, **training)
     return forecaster.set_params(estimator=network)
 
@@ -101,21 +105,27 @@ def _quantiles(levels: list[float]) -> tuple[float, ...]:
 def _check_meaning(options: Options) -> None:
     """Raise for options that a model has no use for."""
     useless = {kind for kind, users in COVARIATES.items() if options.model not in users}
-    if options.model is not Model.AUTO:
+    if options.model is not ForecasterName.AUTO:
         useless |= {"network", "lower", "upper"}
-    if options.model not in TRAINED:
+    if options.model not in TRAINED_FORECASTERS:
         useless |= {"hidden_size", "epochs", "learning_rate", "calendar"}
-    if options.model not in (*TRAINED, *RIDGES):
+    if options.model not in (*TRAINED_FORECASTERS, *RIDGES):
         useless |= {"log", "strategy"}
     found = [option_name(field.name) for field in fields(options) if field.name in useless & given(options)]
     if found:
         raise ValueError(f"--model {options.model} has no use for {' and '.join(found)}: leave it out.")
 
 
+def season_steps(model: Any, panel: Panel) -> int:
+    """Steps in a season, the shortest of several: as was given, else by the frequency."""
+    given = model.season_length
+    return panel.grid.season_length() if given is None else min(given) if isinstance(given, list | tuple) else given
+
+
 # --- comparing
 
 
-def compare(
+def backtest_beside(
     model: Any,
     frame: pd.DataFrame,
     panel: Panel,
@@ -133,7 +143,7 @@ def compare(
         return model.backtest(frame, horizon, windows, step, refit=refit, level=level)
     from seqdyn.forecasting.defaults import default_baselines
 
-    others, notes = default_baselines("auto", panel, horizon, windows, season_length=model._season(panel))
+    others, notes = default_baselines("auto", panel, horizon, windows, season_length=season_steps(model, panel))
     own = (type(model), getattr(model, "pooled", None))
     rivals = {name: other for name, other in others.items() if (type(other), getattr(other, "pooled", None)) != own}
     found = model.backtest(frame, horizon, windows, step, refit=refit, level=level, baselines=rivals)
@@ -168,10 +178,10 @@ def describe_training(model: Any, seconds: float, aside: bool = False) -> None:
     history = getattr(getattr(model, "estimator_", None), "history_", None)
     how = "fitted"
     if history is not None and len(history):
-        how = f"loss {history['loss'].iloc[-1]:.4g} after {counted(len(history), 'epoch')}"
+        how = f"loss {history['loss'].iloc[-1]:.4g} after {count_of(len(history), 'epoch')}"
     elif history is not None:
         how = "its linear start is kept: no epoch was better on the rows held out"
-    say("training", f"{how}; {seconds:.1f} s", aside)
+    echo("training", f"{how}; {seconds:.1f} s", aside)
 
 
 def explain(model: Any, aside: bool = False) -> None:

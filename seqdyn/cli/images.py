@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqdyn.cli.tables import check_readable
-from seqdyn.cli.training import check_device, check_folder, load_kind, run_training
+from seqdyn.cli.training import (
+    DeviceName,
+    Minutes,
+    ModelFile,
+    Seed,
+    Verbosity,
+    budget,
+    check_device,
+    check_folder,
+    count_held_out,
+    load_kind,
+    run_training,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +32,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-app = typer.Typer(rich_markup_mode=None)
+images_app = typer.Typer(rich_markup_mode=None)
 
 ROWS = 64
 """A picture of pictures has so many rows at most."""
@@ -44,8 +56,8 @@ class Hidden(StrEnum):
     RIGHT = "right"
 
 
-@app.callback(invoke_without_command=True)
-def commands(context: typer.Context) -> None:
+@images_app.callback(invoke_without_command=True)
+def images_commands(context: typer.Context) -> None:
     """Models of pictures: learn them, draw new ones, complete those of which a part is hidden.
 
     \b
@@ -58,12 +70,12 @@ def commands(context: typer.Context) -> None:
         raise typer.Exit
 
 
-@app.command()
-def fit(
+@images_app.command("fit")
+def fit_images(
     pictures: Annotated[
         Path, typer.Argument(metavar="PICTURES.npy", help="An array of whole numbers (pictures, height, width).")
     ],
-    out: Annotated[Path, typer.Option(help="The model file to write, *.safetensors.")],
+    out: ModelFile,
     model: Annotated[
         ModelName,
         typer.Option(help="How it is written: pixel by pixel along diagonals or rows, or in glimpses."),
@@ -84,13 +96,13 @@ def fit(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the pictures. Default: 20, or as many as 2,000 steps take.")
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="How long to train at most.")] = None,
+    minutes: Minutes = None,
     test_fraction: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of the pictures, the last, kept for the score.")
     ] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")] = 0,
-    device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto",
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show a progress bar.")] = False,
+    seed: Seed = 0,
+    device: DeviceName = "auto",
+    verbose: Verbosity = 0,
 ) -> None:
     """Learn pictures.
 
@@ -101,31 +113,12 @@ def fit(
       seqdyn images fit digits.npy --threshold 8 --out model.safetensors
     """
     check_folder(out)
-    given = _pictures(pictures, threshold)
+    given = _read_pictures(pictures, threshold)
     check_device(device)
-    from seqdyn.data.pictures import as_pictures
-    from seqdyn.images.draw import DRAW
-    from seqdyn.images.pixel import PixelRNN
-
-    shared: dict[str, Any] = {"max_epochs": epochs, "max_time": None if minutes is None else 60 * minutes,
-                              "random_state": seed, "device": device, "verbose": verbose}  # fmt: skip
+    shared = budget(epochs, minutes) | {"random_state": seed, "device": device, "verbose": verbose}
     shared |= {} if hidden_size is None else {"hidden_size": hidden_size}
-    own: PixelRNN | DRAW
-    painted = model in (ModelName.DRAW, ModelName.DRAW_ATTENTION)
-    options = (("levels", levels, not painted), ("layers", layers, not painted), ("glimpses", glimpses, painted))
-    for name, value, fits in options:
-        if value is not None and not fits:
-            raise ValueError(f"--{name} is no option of --model {model}: leave it out.")
-    if painted:
-        channels = given.shape[1] if given.ndim == 4 else 1
-        as_pictures(given, 2, channels)
-        size = min(5, *given.shape[-2:])
-        own = DRAW(attention=model is ModelName.DRAW_ATTENTION, glimpses=glimpses or 10, channels=channels,
-                   read_size=size, write_size=size, **shared)  # fmt: skip
-    else:
-        as_pictures(given, levels or 2)
-        own = PixelRNN(variant=str(model), levels=levels or 2, num_layers=layers or 1, **shared)
-    held = min(round(test_fraction * len(given)), len(given) - 1)
+    own = _untrained_model(model, given, {"levels": levels, "layers": layers, "glimpses": glimpses}, shared)
+    held = count_held_out(test_fraction, len(given))
     typer.echo(f"pictures    {given.shape}, of which the last {held} are held out")
     typer.echo(f"model       {' '.join(str(own).split())}")
     began, cut = time.monotonic(), len(given) - held
@@ -139,7 +132,7 @@ def fit(
         raise typer.Exit(130)
 
 
-@app.command()
+@images_app.command()
 def sample(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn images fit`.")],
     out: Annotated[Path, typer.Option(help="What to write: *.npy the numbers, *.png a picture of all.")],
@@ -153,14 +146,14 @@ def sample(
       seqdyn images sample model.safetensors --n 32 --out samples.png
     """
     _check_written(out)
-    own = _load(model)
+    own = _load_images_model(model)
     images = own.sample(n, random_state=seed)
     columns = min(n, 16)
     rows = [list(images[start : start + columns]) for start in range(0, n, columns)]
-    _write(out, images, rows, getattr(own, "levels", 2))
+    _write_pictures(out, images, rows, getattr(own, "levels", 2))
 
 
-@app.command()
+@images_app.command()
 def complete(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file of rows or diagonals.")],
     pictures: Annotated[Path, typer.Argument(metavar="PICTURES.npy", help="Pictures such as the model was fitted on.")],
@@ -180,11 +173,11 @@ def complete(
       seqdyn images complete model.safetensors digits.npy --hide lower --n 4 --out completed.png
     """
     _check_written(out)
-    given = _pictures(pictures, threshold)
+    given = _read_pictures(pictures, threshold)
     from seqdyn.data.pictures import as_pictures
     from seqdyn.images.pixel import PixelRNN
 
-    own = _load(model)
+    own = _load_images_model(model)
     if not isinstance(own, PixelRNN):
         raise TypeError(f"{model} holds a DRAW, which sees whole pictures: fit one with --model row or diagonal.")
     given = as_pictures(given, own.levels)[:, 0]
@@ -196,7 +189,29 @@ def complete(
 
     hidden = np.where(np.broadcast_to(known, given.shape), given, np.nan)
     rows = [[one, *several, truth] for one, several, truth in zip(hidden, found.images, given, strict=True)]
-    _write(out, found.images, rows, own.levels)
+    _write_pictures(out, found.images, rows, own.levels)
+
+
+def _untrained_model(
+    name: ModelName, images: Array, options: dict[str, int | None], shared: dict[str, Any]
+) -> PixelRNN | DRAW:
+    """A model for such pictures; options that mean nothing to it are an error."""
+    from seqdyn.data.pictures import as_pictures
+    from seqdyn.images.draw import DRAW
+    from seqdyn.images.pixel import PixelRNN
+
+    painted = name in (ModelName.DRAW, ModelName.DRAW_ATTENTION)
+    for option, value in options.items():
+        if value is not None and (option == "glimpses") != painted:
+            raise ValueError(f"--{option} is no option of --model {name}: leave it out.")
+    if not painted:
+        levels = options["levels"] or 2
+        as_pictures(images, levels)
+        return PixelRNN(variant=str(name), levels=levels, num_layers=options["layers"] or 1, **shared)
+    channels, size = images.shape[1] if images.ndim == 4 else 1, min(5, *images.shape[-2:])
+    as_pictures(images, 2, channels)
+    shared |= {"attention": name is ModelName.DRAW_ATTENTION, "read_size": size, "write_size": size}
+    return DRAW(glimpses=options["glimpses"] or 10, channels=channels, **shared)
 
 
 def _array(path: Path) -> Array:
@@ -213,7 +228,7 @@ def _array(path: Path) -> Array:
     return found
 
 
-def _pictures(path: Path, threshold: float | None) -> Array:
+def _read_pictures(path: Path, threshold: float | None) -> Array:
     found = _array(path)
     if threshold is None:
         return found
@@ -245,7 +260,7 @@ def _check_written(path: Path) -> None:
         raise ValueError(f"--out writes .npy or .png, got {path.name!r}: change its ending.")
 
 
-def _write(path: Path, images: Array, rows: list[list[Array]], levels: int) -> None:
+def _write_pictures(path: Path, images: Array, rows: list[list[Array]], levels: int) -> None:
     """The numbers, or a picture of the first rows of them."""
     import numpy as np
 
@@ -260,7 +275,7 @@ def _write(path: Path, images: Array, rows: list[list[Array]], levels: int) -> N
     typer.echo(f"wrote {images.shape[0]} pictures to {path}{few}")
 
 
-def _load(path: Path) -> Any:
+def _load_images_model(path: Path) -> Any:
     """A model of pictures from a file."""
     check_readable(path)
     from seqdyn.images.draw import DRAW

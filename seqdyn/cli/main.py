@@ -21,10 +21,10 @@ from seqdyn.cli.demo import demo
 from seqdyn.cli.diagnose import diagnose
 from seqdyn.cli.fit import fit
 from seqdyn.cli.forecast import forecast
-from seqdyn.cli.images import app as images
+from seqdyn.cli.images import images_app
 from seqdyn.cli.predict import predict
-from seqdyn.cli.text import app as text
-from seqdyn.cli.translate import app as translate
+from seqdyn.cli.text import text_app
+from seqdyn.cli.translate import translate_app
 
 EXPECTED = (ValueError, TypeError, OSError, ImportError, FloatingPointError)
 """Errors that say all there is to say by their message; FileFormatError and NonFiniteError are among them."""
@@ -53,19 +53,19 @@ class Commands(TyperGroup):
             except Exception as error:
                 if debug:
                     raise
-                say(describe(error))
+                echo_note(describe(error))
                 code = getattr(error, "exit_code", 1)
             if code == 130:
-                say("interrupted.")
+                echo_note("interrupted.")
         sys.exit(code if isinstance(code, int) else 0)
 
 
 app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 for command in (demo, fit, predict, forecast, backtest, diagnose):
     app.command()(command)
-app.add_typer(text, name="text")
-app.add_typer(translate, name="translate")
-app.add_typer(images, name="images")
+app.add_typer(text_app, name="text")
+app.add_typer(translate_app, name="translate")
+app.add_typer(images_app, name="images")
 
 
 @app.callback(invoke_without_command=True)
@@ -125,7 +125,7 @@ def run() -> None:
     app()
 
 
-def say(text: str) -> None:
+def echo_note(text: str) -> None:
     """One line on stderr."""
     typer.echo(f"seqdyn: {' '.join(text.split())}", err=True)
 
@@ -149,7 +149,7 @@ def notes() -> Iterator[None]:
     """Show the library's warnings as notes, each in one line and without its place in the source."""
 
     def note(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-        say(f"note: {message}")
+        echo_note(f"note: {message}")
 
     with warnings.catch_warnings():
         warnings.showwarning = note

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from seqdyn.cli.reading import ReadOptions
-from seqdyn.cli.series import Columns, names
-from seqdyn.cli.training import check_folder
+from seqdyn.cli.series import ColumnRoles, names
+from seqdyn.cli.training import DeviceName, Seed, check_folder
 
 PICTURES = (".png", ".pdf", ".svg")
 
 
-class Model(StrEnum):
+class ForecasterName(StrEnum):
     """What can forecast."""
 
     AUTO = "auto"
@@ -36,15 +36,15 @@ class Model(StrEnum):
     MOVING_AVERAGE = "moving-average"
 
 
-TRAINED = (Model.GRU, Model.LSTM, Model.ELMAN, Model.LINEAR)
+TRAINED_FORECASTERS = (ForecasterName.GRU, ForecasterName.LSTM, ForecasterName.ELMAN, ForecasterName.LINEAR)
 """The models that are trained by gradient; the others, but auto, are baselines."""
 
-RIDGES = (Model.RIDGE, Model.RIDGE_POOLED)
+RIDGES = (ForecasterName.RIDGE, ForecasterName.RIDGE_POOLED)
 
 COVARIATES = {
-    "past_columns": (*TRAINED, Model.AUTO),
-    "future_columns": (*TRAINED, *RIDGES, Model.AUTO, Model.AUTO_REGRESSION),
-    "static_columns": (*TRAINED, Model.AUTO),
+    "past_columns": (*TRAINED_FORECASTERS, ForecasterName.AUTO),
+    "future_columns": (*TRAINED_FORECASTERS, *RIDGES, ForecasterName.AUTO, ForecasterName.AUTO_REGRESSION),
+    "static_columns": (*TRAINED_FORECASTERS, ForecasterName.AUTO),
 }
 """Which models use which covariates."""
 
@@ -57,7 +57,7 @@ class Log(StrEnum):
     NO = "no"
 
 
-class Strategy(StrEnum):
+class StrategyName(StrEnum):
     """How several steps are forecast."""
 
     RECURSIVE = "recursive"
@@ -96,12 +96,12 @@ class Options(ReadOptions):
         typer.Option(help="Steps in a season; several: 24,168. Default: by the frequency (24 for h, 12 for MS, …)."),
     ] = None
     model: Annotated[
-        Model,
+        ForecasterName,
         typer.Option(
             help="auto tries closed forms and a network, and weights them; the next four are networks; the others are "
             "closed forms."
         ),
-    ] = Model.AUTO
+    ] = ForecasterName.AUTO
     network: Annotated[
         bool, typer.Option("--network/--no-network", help="Whether auto tries a network, too; it costs seconds.")
     ] = True
@@ -121,17 +121,26 @@ class Options(ReadOptions):
         str | None, typer.Option(help="Calendar features: auto, or hour,day_of_week,day_of_year,month,… Default: none.")
     ] = None
     strategy: Annotated[
-        Strategy | None, typer.Option(help="Feed every step back (recursive, the default), or all steps at once.")
+        StrategyName | None, typer.Option(help="Feed every step back (recursive, the default), or all steps at once.")
     ] = None
-    seed: Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")] = 0
-    device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto"
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show the progress, and what was chosen and why.")] = False
+    seed: Seed = 0
+    device: DeviceName = "auto"
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            show_default=False,
+            help="Show the progress, and what was chosen and why; twice: in detail.",
+        ),
+    ] = 0
 
 
-def columns_of(options: Options) -> Columns:
+def columns_of(options: Options) -> ColumnRoles:
     """The columns that the options name."""
     covariates = (names(options.past_columns), names(options.future_columns), names(options.static_columns))
-    return Columns(tuple(dict.fromkeys(options.target or ())), options.time_column, options.id_column, *covariates)
+    return ColumnRoles(tuple(dict.fromkeys(options.target or ())), options.time_column, options.id_column, *covariates)
 
 
 def frequency(options: Options) -> Any:

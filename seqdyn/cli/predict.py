@@ -11,6 +11,8 @@ import typer
 from seqdyn.cli.inputs import inputs_of
 from seqdyn.cli.reading import ReadOptions, takes_options
 from seqdyn.cli.tables import check_readable, read_table
+from seqdyn.cli.training import Verbosity
+from seqdyn.progress import Meter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +31,7 @@ def predict(
     continue_state: Annotated[
         bool, typer.Option("--continue-state", help="Start from the state after the training data, which these follow.")
     ] = False,
+    verbose: Verbosity = 0,
     *,
     options: ReadOptions,
 ) -> None:
@@ -44,17 +47,20 @@ def predict(
     """
     for path in (model, data):
         check_readable(path)
-    estimator = _load(model)
-    X, index = inputs_of(estimator, read_table(data, time_column, options.dialect, options.clock), data)
-    predictions = _predict(estimator, X, continue_state).reindex(index)
-    if out is None:
-        predictions.to_csv(sys.stdout, index=time_column is not None)
-    else:
-        predictions.to_csv(out, index=time_column is not None)
+    with Meter("predict", "stage", 3, verbose) as meter:
+        meter.describe("read")
+        estimator = _load_estimator(model)
+        X, index = inputs_of(estimator, read_table(data, time_column, options.dialect, options.clock), data)
+        meter.advance(detail="read")
+        predictions = _predict(estimator, X, continue_state).reindex(index)
+        meter.advance(detail="predicted")
+        predictions.to_csv(sys.stdout if out is None else out, index=time_column is not None)
+        meter.advance(detail="written")
+    if out is not None:
         typer.echo(f"wrote {len(predictions)} rows to {out}")
 
 
-def _load(path: Path) -> Any:
+def _load_estimator(path: Path) -> Any:
     """An estimator that predicts every row, from a file."""
     from seqdyn.files import load
 

@@ -25,7 +25,7 @@ SERIES, VALUE = "series", "value"
 """The columns of names and of values, where several columns of a table are the series."""
 
 
-class Columns(NamedTuple):
+class ColumnRoles(NamedTuple):
     """What the columns of a table are; without targets, all numbers nobody named."""
 
     targets: tuple[str, ...]
@@ -41,11 +41,11 @@ class Columns(NamedTuple):
         return self.targets[0]
 
 
-class Reading(NamedTuple):
+class SeriesTable(NamedTuple):
     """A long frame with times, what its columns are, and how its times are written."""
 
     frame: pd.DataFrame
-    columns: Columns
+    columns: ColumnRoles
     spelling: Spelling
 
 
@@ -54,7 +54,9 @@ def names(text: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
 
 
-def read_series(path: Path, columns: Columns, dialect: Dialect = AS_FOUND, clock: Clock = AS_WRITTEN) -> Reading:
+def read_series(
+    path: Path, columns: ColumnRoles, dialect: Dialect = AS_FOUND, clock: Clock = AS_WRITTEN
+) -> SeriesTable:
     """The columns that are used, as a long frame with times; several targets become series of one column.
 
     Raises
@@ -63,8 +65,8 @@ def read_series(path: Path, columns: Columns, dialect: Dialect = AS_FOUND, clock
         If a column is not there or holds no numbers, or two rows are of the same time and series.
     """
     frame = read_rows(path, dialect)
-    columns = columns._replace(targets=_split(frame, columns.targets))
-    frame, columns = _timed(frame, columns, path, clock)
+    columns = columns._replace(targets=_split_names(frame, columns.targets))
+    frame, columns = _with_times(frame, columns, path, clock)
     used = _used(frame, columns, path)
     columns = columns if columns.targets else columns._replace(targets=_numeric(frame, columns, path))
     used = list(dict.fromkeys([*used, *columns.targets]))
@@ -81,16 +83,18 @@ def read_series(path: Path, columns: Columns, dialect: Dialect = AS_FOUND, clock
     times, spelling = as_times(frame[columns.time], path, clock, series)
     frame = frame[used].assign(**{str(columns.time): times})
     _check_repeated(frame, columns, path, spelling)
-    return Reading(*(_melted(frame, columns) if len(columns.targets) > 1 else (frame, columns)), spelling)
+    return SeriesTable(*(_melted(frame, columns) if len(columns.targets) > 1 else (frame, columns)), spelling)
 
 
-def _split(frame: pd.DataFrame, targets: tuple[str, ...]) -> tuple[str, ...]:
+def _split_names(frame: pd.DataFrame, targets: tuple[str, ...]) -> tuple[str, ...]:
     """Targets as they were named: ``a,b`` is two columns, if none is called so."""
     parts = [(text,) if text in frame else names(text) for text in targets]
     return tuple(dict.fromkeys(name for part in parts for name in part))
 
 
-def _timed(frame: pd.DataFrame, columns: Columns, path: Path, clock: Clock) -> tuple[pd.DataFrame, Columns]:
+def _with_times(
+    frame: pd.DataFrame, columns: ColumnRoles, path: Path, clock: Clock
+) -> tuple[pd.DataFrame, ColumnRoles]:
     """The table with a column of times: the one that was named, else the one that holds times, else row numbers."""
     if columns.time is None:
         others = [*columns.targets, *columns.past, *columns.future, *columns.static]
@@ -102,7 +106,7 @@ def _timed(frame: pd.DataFrame, columns: Columns, path: Path, clock: Clock) -> t
     return frame.assign(**{ROW: range(1, len(frame) + 1)}), columns._replace(time=ROW)
 
 
-def _used(frame: pd.DataFrame, columns: Columns, path: Path) -> list[str]:
+def _used(frame: pd.DataFrame, columns: ColumnRoles, path: Path) -> list[str]:
     """The columns that are named, each of which is there."""
     wanted = [(name, "--target") for name in columns.targets]
     wanted = [(name, option) for name, option in ((columns.time, "--time"), (columns.id, "--id")) if name] + wanted
@@ -113,7 +117,7 @@ def _used(frame: pd.DataFrame, columns: Columns, path: Path) -> list[str]:
     return [name for name, _ in wanted]
 
 
-def _numeric(frame: pd.DataFrame, columns: Columns, path: Path) -> tuple[str, ...]:
+def _numeric(frame: pd.DataFrame, columns: ColumnRoles, path: Path) -> tuple[str, ...]:
     """All columns of numbers that nobody named, as targets; those with few other cells, too: an error names these."""
     others = [columns.time, columns.id, *columns.past, *columns.future, *columns.static]
     found = tuple(str(name) for name in frame.columns if name not in others and mostly_numbers(frame[name]))
@@ -126,14 +130,14 @@ def _numeric(frame: pd.DataFrame, columns: Columns, path: Path) -> tuple[str, ..
     return found
 
 
-def _melted(frame: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, Columns]:
+def _melted(frame: pd.DataFrame, columns: ColumnRoles) -> tuple[pd.DataFrame, ColumnRoles]:
     """Several columns below each other, as series of one."""
     kept = [name for name in frame.columns if name not in columns.targets]
     long = frame.melt(kept, list(columns.targets), SERIES, VALUE)
     return long, columns._replace(targets=(VALUE,), id=SERIES)
 
 
-def read_grid(frame: pd.DataFrame, columns: Columns, freq: Any, path: Path) -> Panel:
+def read_grid(frame: pd.DataFrame, columns: ColumnRoles, freq: Any, path: Path) -> Panel:
     """The table as series on one grid of time.
 
     Raises
@@ -158,7 +162,7 @@ def choose_series(panel: Panel, name: str | None) -> Any:
     return found[0]
 
 
-def _check_repeated(frame: pd.DataFrame, columns: Columns, path: Path, spelling: Spelling) -> None:
+def _check_repeated(frame: pd.DataFrame, columns: ColumnRoles, path: Path, spelling: Spelling) -> None:
     keys = [name for name in (columns.id, columns.time) if name is not None]
     repeated = frame[frame.duplicated(keys)]
     if len(repeated):
@@ -186,7 +190,7 @@ def _may_repeat(instant: Any) -> bool:
 # --- the report
 
 
-def say(label: str, text: str, aside: bool = False) -> None:
+def echo(label: str, text: str, aside: bool = False) -> None:
     """One line of the report; aside: on standard error, since standard output holds the result."""
     typer.echo(f"{label:<12}{text}", err=aside)
 
@@ -200,24 +204,24 @@ def describe_data(
     count, lengths = len(panel.names), panel.lengths
     first, last = spelling.one(panel.times.min()), spelling.one(panel.times.max())
     size = f"{lengths[0]} steps" if len(set(lengths)) == 1 else f"{lengths.min()} to {lengths.max()} steps"
-    say("data", f"{path}: {f'{count} series of ' if count > 1 else ''}{size}, {first} to {last}", aside)
+    echo("data", f"{path}: {f'{count} series of ' if count > 1 else ''}{size}, {first} to {last}", aside)
     how = "given" if "freq" in given else "found in the times"
     season = f"season of {season_length} ({'given' if 'season_length' in given else 'by the frequency'})"
     step = f"every {panel.grid.freq}" if panel.grid.kind in ("integer", "float") else panel.grid.freq
-    say("frequency", f"{step} ({how}); {season if season_length > 1 else 'no season known'}", aside)
+    echo("frequency", f"{step} ({how}); {season if season_length > 1 else 'no season known'}", aside)
     gaps, empty = panel.gaps(), int(np.isnan(panel.target[panel.present]).sum())
-    found = [f"{counted(empty, 'empty cell')} of the target"] if empty else []
+    found = [f"{count_of(empty, 'empty cell')} of the target"] if empty else []
     if len(gaps):
         place = f" of {gaps['series'].iloc[0]}" if count > 1 else ""
-        absent = counted(int(gaps["missing"].sum()), "absent row")
+        absent = count_of(int(gaps["missing"].sum()), "absent row")
         found.append(
-            f"{absent} in {counted(len(gaps), 'gap')}, the first{place} after {spelling.one(gaps['after'].iloc[0])}"
+            f"{absent} in {count_of(len(gaps), 'gap')}, the first{place} after {spelling.one(gaps['after'].iloc[0])}"
         )
-    say("missing", "; ".join(found) or "nothing", aside)
+    echo("missing", "; ".join(found) or "nothing", aside)
     if panel.present.mean() < 0.5:
-        say("", "more than half of the rows are absent: is the frequency right? Give another with --freq.", aside)
+        echo("", "more than half of the rows are absent: is the frequency right? Give another with --freq.", aside)
 
 
-def counted(number: int, what: str) -> str:
+def count_of(number: int, what: str) -> str:
     """A number of things, in the plural where it must be."""
     return f"{number} {what}{'' if number == 1 else 's'}"

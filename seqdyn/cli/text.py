@@ -10,12 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqdyn.cli.tables import check_readable
-from seqdyn.cli.training import check_device, check_folder, load_kind, run_training
+from seqdyn.cli.training import (
+    DeviceName,
+    Minutes,
+    ModelFile,
+    Seed,
+    Verbosity,
+    budget,
+    check_device,
+    check_folder,
+    load_kind,
+    run_training,
+)
 
 if TYPE_CHECKING:
     from seqdyn.language.model import LanguageModel
 
-app = typer.Typer(rich_markup_mode=None)
+text_app = typer.Typer(rich_markup_mode=None)
 
 
 class Unit(StrEnum):
@@ -34,8 +45,8 @@ class CellName(StrEnum):
     ELMAN = "elman"
 
 
-@app.callback(invoke_without_command=True)
-def commands(context: typer.Context) -> None:
+@text_app.callback(invoke_without_command=True)
+def text_commands(context: typer.Context) -> None:
     """Language models: learn a text, write on from a prompt, say how well a text is predicted.
 
     \b
@@ -48,10 +59,10 @@ def commands(context: typer.Context) -> None:
         raise typer.Exit
 
 
-@app.command()
-def fit(
+@text_app.command("fit")
+def fit_text(
     corpus: Annotated[list[Path], typer.Argument(metavar="CORPUS.txt…", help="Files of text, read as one.")],
-    out: Annotated[Path, typer.Option(help="The model file to write, *.safetensors.")],
+    out: ModelFile,
     unit: Annotated[Unit, typer.Option(help="What a symbol is.")] = Unit.CHARACTER,
     cell: Annotated[CellName, typer.Option(help="The recurrence.")] = CellName.LSTM,
     hidden_size: Annotated[int, typer.Option(min=1, help="Width of the memory.")] = 256,
@@ -63,14 +74,14 @@ def fit(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the text. Default: 20, or as many as 1,000 steps take.")
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="How long to train at most.")] = None,
+    minutes: Minutes = None,
     test_fraction: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of the text, its end, kept for the score.")
     ] = 0.1,
     encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
-    seed: Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")] = 0,
-    device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto",
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show a progress bar.")] = False,
+    seed: Seed = 0,
+    device: DeviceName = "auto",
+    verbose: Verbosity = 0,
 ) -> None:
     """Learn to predict the next symbol of a text.
 
@@ -88,23 +99,22 @@ def fit(
     from seqdyn.language.model import LanguageModel
 
     min_count = min_count or (2 if unit is Unit.WORD else 1)
-    budget: dict[str, Any] = {"max_epochs": epochs, "max_time": None if minutes is None else 60 * minutes}
     held: dict[str, Any] = {"early_stopping": True, "validation_fraction": test_fraction} if test_fraction else {}
     model = LanguageModel(unit=str(unit), cell=str(cell), hidden_size=hidden_size, num_layers=layers, dropout=dropout,
                           min_count=min_count, encoding=encoding, random_state=seed, device=device,
-                          verbose=verbose, **budget, **held)  # fmt: skip
+                          verbose=verbose, **budget(epochs, minutes), **held)  # fmt: skip
     typer.echo(f"corpus      {', '.join(map(str, corpus))}")
     typer.echo(f"model       {model}")
     began = time.monotonic()
     interrupted = run_training(lambda: model.fit(corpus))
-    _report(model, time.monotonic() - began)
+    _echo_training(model, time.monotonic() - began)
     model.save(out)
     typer.echo(f"saved       {out}; write with: seqdyn text generate {out} --prompt '…'")
     if interrupted:
         raise typer.Exit(130)
 
 
-@app.command()
+@text_app.command()
 def generate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn text fit`.")],
     prompt: Annotated[str, typer.Option(help="What comes before; \\n is the end of a line.")] = "",
@@ -122,7 +132,7 @@ def generate(
     Example:
       seqdyn text generate model.safetensors --prompt "To be" --length 400 --temperature 0.8
     """
-    language = _load(model)
+    language = _load_language_model(model)
     options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     prompt, stop = prompt.replace("\\n", "\n"), None if stop is None else stop.replace("\\n", "\n")
     pieces = language.generate_iter(
@@ -134,7 +144,7 @@ def generate(
     typer.echo()
 
 
-@app.command()
+@text_app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn text fit`.")],
     texts: Annotated[list[Path], typer.Argument(metavar="TEXT.txt…", help="Files of text, read as one.")],
@@ -147,12 +157,12 @@ def evaluate(
     """
     for path in texts:
         check_readable(path)
-    language = _load(model)
+    language = _load_language_model(model)
     for name, value in language.evaluate(texts).items():
         typer.echo(f"{name:<20} {value:,}" if isinstance(value, int) else f"{name:<20} {value:.4f}")
 
 
-def _load(path: Path) -> LanguageModel:
+def _load_language_model(path: Path) -> LanguageModel:
     """A language model from a file."""
     check_readable(path)
     from seqdyn.language.model import LanguageModel
@@ -160,7 +170,7 @@ def _load(path: Path) -> LanguageModel:
     return load_kind(path, LanguageModel, "language model", "seqdyn text fit")
 
 
-def _report(model: LanguageModel, seconds: float) -> None:
+def _echo_training(model: LanguageModel, seconds: float) -> None:
     """What was learnt."""
     entry = model.history_.iloc[-1] if len(model.history_) else None
     loss = "cut short before the first epoch was over" if entry is None else f"{entry['loss']:.4f} nats a symbol"

@@ -22,7 +22,7 @@ USUAL = (
 DATED = r"\d{4}(?:[-/ ]|\d{2})|\d{1,2} [^\W\d]{3}|[^\W\d]{3,9}[ .-]"
 """How other dates than periods, and those that begin with a day or a month, begin."""
 
-SAMPLE = 200
+SAMPLED_CELLS = 200
 """Cells that are looked at."""
 
 
@@ -87,7 +87,7 @@ def holds_dates(column: pd.Series, date_format: str | None = None) -> bool:
         return False
     if pd.api.types.is_datetime64_any_dtype(column):
         return True
-    text = column.dropna().iloc[:SAMPLE].astype("string").str.strip()
+    text = column.dropna().iloc[:SAMPLED_CELLS].astype("string").str.strip()
     period = sum((text.str.fullmatch(words) for words in PERIODS.values()), start=pd.Series(False, text.index))
     like = text.str.fullmatch(DAY_OR_MONTH) | text.str.match(DATED)
     with warnings.catch_warnings():

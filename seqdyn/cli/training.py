@@ -5,9 +5,36 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+import typer
 
 Kind = TypeVar("Kind")
+
+ModelFile = Annotated[Path, typer.Option(help="The model file to write, *.safetensors.")]
+Minutes = Annotated[float | None, typer.Option(help="How long to train at most.")]
+Seed = Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")]
+DeviceName = Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")]
+Verbosity = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        help="Show a progress bar; -vv: more of them, in more detail.",
+    ),
+]
+
+
+def budget(epochs: int | None, minutes: float | None) -> dict[str, Any]:
+    """How long to train, as parameters of a model."""
+    return {"max_epochs": epochs, "max_time": None if minutes is None else 60 * minutes}
+
+
+def count_held_out(share: float, count: int) -> int:
+    """How many of the last examples are kept for the score; one at least is left to learn from."""
+    return min(round(share * count), count - 1)
 
 
 def check_folder(path: Path) -> None:

@@ -6,18 +6,30 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seqdyn.cli.tables import check_readable
 from seqdyn.cli.text import CellName, Unit
-from seqdyn.cli.training import check_device, check_folder, load_kind, run_training
+from seqdyn.cli.training import (
+    DeviceName,
+    Minutes,
+    ModelFile,
+    Seed,
+    Verbosity,
+    budget,
+    check_device,
+    check_folder,
+    count_held_out,
+    load_kind,
+    run_training,
+)
 
 if TYPE_CHECKING:
     from seqdyn.language.translation import Translator
 
-app = typer.Typer(rich_markup_mode=None)
+translate_app = typer.Typer(rich_markup_mode=None)
 
 
 class AttentionName(StrEnum):
@@ -32,8 +44,8 @@ class AttentionName(StrEnum):
     NONE = "none"
 
 
-@app.callback(invoke_without_command=True)
-def commands(context: typer.Context) -> None:
+@translate_app.callback(invoke_without_command=True)
+def translate_commands(context: typer.Context) -> None:
     """Translators: learn from pairs of sentences, and translate others.
 
     \b
@@ -45,11 +57,11 @@ def commands(context: typer.Context) -> None:
         raise typer.Exit
 
 
-@app.command()
-def fit(
+@translate_app.command("fit")
+def fit_translator(
     sources: Annotated[Path, typer.Argument(metavar="SOURCES.txt", help="Sentences, one a line.")],
     targets: Annotated[Path, typer.Argument(metavar="TARGETS.txt", help="Their translations, line by line.")],
-    out: Annotated[Path, typer.Option(help="The model file to write, *.safetensors.")],
+    out: ModelFile,
     unit: Annotated[Unit, typer.Option(help="What a symbol is.")] = Unit.SUBWORD,
     attention: Annotated[
         AttentionName, typer.Option(help="How the decoder looks at its source.")
@@ -63,14 +75,14 @@ def fit(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the pairs. Default: 10, or as many as 1,000 steps take.")
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="How long to train at most.")] = None,
+    minutes: Minutes = None,
     test_fraction: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of the pairs, the last, kept for the score.")
     ] = 0.1,
     encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
-    seed: Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")] = 0,
-    device: Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")] = "auto",
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show a progress bar.")] = False,
+    seed: Seed = 0,
+    device: DeviceName = "auto",
+    verbose: Verbosity = 0,
 ) -> None:
     """Learn to translate, from two files that belong together line by line.
 
@@ -88,12 +100,11 @@ def fit(
     check_device(device)
     from seqdyn.language.translation import Translator
 
-    held = min(round(test_fraction * len(left)), len(left) - 1)
-    budget: dict[str, Any] = {"max_epochs": epochs, "max_time": None if minutes is None else 60 * minutes}
+    held = count_held_out(test_fraction, len(left))
     model = Translator(unit=str(unit), cell=str(cell), hidden_size=hidden_size, num_layers=layers, dropout=dropout,
                        embedding_size=embedding_size, vocabulary_size=vocabulary_size, random_state=seed, device=device,
                        attention=None if attention is AttentionName.NONE else str(attention), verbose=verbose,
-                       **budget)  # fmt: skip
+                       **budget(epochs, minutes))  # fmt: skip
     typer.echo(f"pairs       {len(left)}, of which the last {held} are held out")
     typer.echo(f"model       {model}")
     began = time.monotonic()
@@ -111,8 +122,8 @@ def fit(
         raise typer.Exit(130)
 
 
-@app.command()
-def predict(
+@translate_app.command("predict")
+def translate_sentences(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn translate fit`.")],
     sentences: Annotated[
         Path | None, typer.Argument(metavar="[SENTENCES.txt]", help="One a line; standard input if left out.")
@@ -130,7 +141,7 @@ def predict(
     Example:
       seqdyn translate predict model.safetensors sentences.txt > translated.txt
     """
-    translator = _load(model)
+    translator = _load_translator(model)
     lines = _cut(sys.stdin.read()) if sentences is None else _lines(sentences, encoding)
     if beam_width is not None:
         translator.set_params(beam_width=beam_width)
@@ -157,7 +168,7 @@ def _cut(text: str) -> list[str]:
     return text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
 
 
-def _load(path: Path) -> Translator:
+def _load_translator(path: Path) -> Translator:
     """A translator from a file."""
     check_readable(path)
     from seqdyn.language.translation import Translator
