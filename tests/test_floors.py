@@ -230,8 +230,8 @@ def test_every_file_is_read() -> None:
     assert {"seqdyn", "seqdyn.state", "seqdyn.loops", "seqdyn.cells", "seqdyn.cells.elman"} <= set(modules)
     imports = {found.target for found in read_imports("seqdyn.state", ROOT / "state.py", modules)}
     assert {"torch", "xarray"} <= imports  # the second one stands inside a function
-    module = ROOT / "dynamics" / "state_gradients.py"
-    imports = {found.target for found in read_imports("seqdyn.dynamics.state_gradients", module, modules)}
+    module = ROOT / "dynamics" / "spectrum.py"
+    imports = {found.target for found in read_imports("seqdyn.dynamics.spectrum", module, modules)}
     assert "seqdyn.state" in imports and "seqdyn.cell" not in imports  # the second one is for the type checker
 
 

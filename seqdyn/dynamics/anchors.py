@@ -1,4 +1,4 @@
-"""Which errors of a trajectory are followed back: late ones, so that a lag lies behind them, evenly spread."""
+"""Choose the steps whose errors are followed back in time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seqdyn.state import State
 
 
 def anchors(cell: Cell, x: Any, loss: Callable[[Tensor], Tensor], state: State, *, lag: int, count: int) -> list[int]:
-    """The steps whose errors are followed: in the second half and ``lag`` steps in, if there are errors so late.
+    """Choose steps whose errors are followed back: in the second half, and at least ``lag`` steps in, where possible.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""States that are angles: what a map takes modulo a turn grows without bound, or jumps back, though nothing happens.
+"""States that are angles: a map takes them modulo 2π, so they may grow without bound or jump by a turn.
 
     F(h + 2π e_i) = F(h) + 2π e_i        a phase that grows
     F(h + 2π e_i) = F(h)                 a phase that is kept within one turn
@@ -27,7 +27,7 @@ def wrapped_angle(angle: Tensor) -> Tensor:
 
 
 class Lifted:
-    """A map of states of which some components are angles.
+    """A map of states, made continuous in the components that are angles.
 
     Parameters
     ----------
@@ -55,17 +55,17 @@ class Lifted:
         return h + self.short(self.field.gap(h))
 
     def short(self, way: Tensor) -> Tensor:
-        """A way between states, (m, n), that of angles the short one around the circle."""
+        """Differences of states, (m, n); of angles the shorter way around the circle."""
         return torch.where(self.angles, wrapped_angle(way), way)
 
     def unwound(self, run: Tensor) -> Tensor:
-        """A run (time, n) without the jumps of angles."""
+        """A run (time, n) in which angles do not jump."""
         ways = self.short(run.diff(dim=0)).cumsum(0)
         return torch.cat([run[:1], run[:1] + ways])
 
 
 def angles_of(field: Field, run: Tensor) -> Tensor:
-    """Which components of a run (time, n) are angles that turn: more than once, and the map does not see it, (n,)."""
+    """Find the components of a run (time, n) that are angles: the map ignores their full turns."""
     ways = wrapped_angle(run.diff(dim=0)).sum(0).abs()
     found = ways > TURN
     at = run[:: max(1, len(run) // 3)][:3]
@@ -75,7 +75,7 @@ def angles_of(field: Field, run: Tensor) -> Tensor:
 
 
 def _modulo_a_turn(field: Field, h: Tensor, place: int) -> bool:
-    """Whether a turn of one component changes nothing but itself, and a part of a turn something."""
+    """Whether the map ignores a full turn of one component, but not a part of a turn."""
     turn = torch.zeros(h.shape[1], dtype=h.dtype)
     turn[place] = TURN
     here, size = h + field.gap(h), SAME_MAP * (1 + h.abs().max())

@@ -104,7 +104,9 @@ def memory_capacity(
     steps = max(1000, ROWS_A_NUMBER * width) if steps is None else steps
     longest = max(100, 2 * width) if longest is None else longest
     if steps < 2 * width:
-        raise ValueError(f"steps={steps} states cannot show what {width} numbers remember: take at least {2 * width}.")
+        raise ValueError(
+            f"steps={steps} states are too few to measure the memory of {width} numbers: take at least {2 * width}."
+        )
     drawn = torch.randn(longest + steps, inputs, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     basis = _basis(cell, unflatten(mean + scale * drawn, like), steps)
     noise = float(chi2.isf(CHANCE / (longest * inputs), basis.shape[1])) / steps
@@ -114,7 +116,7 @@ def memory_capacity(
 
 
 def _basis(cell: Cell, x: Any, steps: int) -> Tensor:
-    """Orthonormal columns (steps, rank) that span the last states under x, a step a row, each about its mean."""
+    """Orthonormal columns (steps, rank) that span the centred states of the last steps, one row a step."""
     driving = map_leaves(lambda leaf: leaf.unsqueeze(0), x)
     states = torch.cat([stretch.states()[0] for stretch in Trajectory(cell, driving).forward()])[-steps:]
     left, singular, _ = torch.linalg.svd(states - states.mean(0), full_matrices=False)

@@ -1,4 +1,4 @@
-"""Whether a fixed point is there: the size of Newton's step, in the directions that rounding lets one see.
+"""Certify fixed points: by the size of Newton's step in the directions that rounding does not hide.
 
     δ = −(J − I)⁻¹ (f(h) − h)
 
@@ -130,7 +130,7 @@ def _size(h: Tensor) -> Tensor:
 
 
 def _pseudo(slope: Tensor, gap: Tensor, width: Tensor) -> Tensor:
-    """The step in the directions that are known to ``width``; inf if more than rounding stands in the others."""
+    """The size of the step in the directions known to ``width``; inf if the gap in the others is more than rounding."""
     left, values, right = torch.linalg.svd(slope)
     along = (left.mT @ gap.unsqueeze(2)).squeeze(2)
     seen = values * width.unsqueeze(1) > 1

@@ -1,4 +1,4 @@
-"""How an instrument is to run a cell: driven by an input, alone, or on its own output, x_t = y_{t-1}.
+"""How to run a cell that is measured: driven by an input, without input, or on its own output, x_t = y_{t-1}.
 
 A closed loop is :class:`~seqdyn.autoregression.OwnPast`, of whose past nothing is known. Its state is (h, y): where y_t
 is a function of h_t alone, as in a GRU with a readout, that has as many directions too many as there are outputs; they
@@ -20,7 +20,7 @@ from seqdyn.state import State, leaves, map_leaves
 
 
 class RunPlan(NamedTuple):
-    """What an instrument walks through: a cell, its input, its start, and what drives it.
+    """A cell with its input, its initial state, and whether anything drives it.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class RunPlan(NamedTuple):
 def run_plan(
     cell: Cell, x: Any = None, state: State | None = None, *, steps: int | None = None, last: Tensor | None = None
 ) -> RunPlan:
-    """Say how a cell is to be run: driven by x, alone if it takes no input, else on its own output.
+    """Decide how to run a cell: driven by x if it is given, alone if the cell takes no input, else on its own output.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def run_plan(
 
 
 def on_own_output(cell: Cell) -> OwnPast:
-    """A cell on its own output.
+    """Close the loop of a cell: its output is its next input.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def _run_without_input(cell: Cell, state: State | None, steps: int | None, last:
     driven = cell.input_shape != (0,)
     loop = on_own_output(cell) if driven else None
     if steps is None:
-        raise ValueError(f"Without x there is nothing to say how long {type(cell).__name__} is to run: give steps=….")
+        raise ValueError(f"{type(cell).__name__} is to run without x, so the number of steps must be given: steps=….")
     if loop is not None:
         start = loop.start_from(state, last)
         return RunPlan(loop, loop.alone(len(start.last), steps), start, "autonomous")

@@ -1,4 +1,4 @@
-"""The search for a limit cycle: walk, see whether the run repeats itself or turns on a curve, and make that exact."""
+"""Search for a limit cycle: run the map, test whether it repeats itself or turns on a curve, and refine the result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seqdyn.dynamics.angles import TURN, Lifted, angles_of
 from seqdyn.dynamics.certificate import certified, newton_steps
-from seqdyn.dynamics.descent import descended
+from seqdyn.dynamics.descent import damped_descent
 from seqdyn.dynamics.floquet import curve_multipliers
 from seqdyn.dynamics.held import Field
 from seqdyn.dynamics.invariant_curve import TAIL, Curve, curve_through, invariant_curve, least_squares_curve
@@ -41,7 +41,7 @@ GROWTH = 15.0
 
 
 class Found(NamedTuple):
-    """What a search has found: the fields of a :class:`~seqdyn.dynamics.limit_cycles.LimitCycle`."""
+    """The result of a search: the fields of a :class:`~seqdyn.dynamics.limit_cycles.LimitCycle`."""
 
     kind: str
     rotation: float
@@ -54,7 +54,7 @@ class Found(NamedTuple):
 
 
 def found_cycle(field: Field, start: Tensor, steps: int, harmonics: int, tolerance: float, k: int) -> Found:
-    """The cycle that the walk from a state ends on.
+    """Find the limit cycle that a run from a given state ends on.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def found_cycle(field: Field, start: Tensor, steps: int, harmonics: int, toleran
 
 
 def _growing_windows(field: Field, start: Tensor, steps: int) -> Iterator[Tensor]:
-    """The last halves of ever longer walks, one after the other, (time, n)."""
+    """The second halves of runs of doubling length, (time, n)."""
     length, walked = FIRST_WINDOW, 0
     while walked + 2 * length <= steps:
         run = _walked_steps(field, start, 2 * length, walked)
@@ -150,7 +150,7 @@ def _check_moving(field: Field, run: Tensor) -> None:
     early, late = (float(part.std(0).max()) for part in (run[: len(run) // 4], run[-len(run) // 4 :]))
     if late > RESTS * size and late > 0.5 * early:
         return
-    h = descended(field, run[-1:], 1e-10, 200)
+    h = damped_descent(field, run[-1:], 1e-10, 200)
     gap, jacobian = field.gap(h), field.jacobian(h)
     there = float(gap.abs().max()) <= 1e-10 * size and bool(certified(h, newton_steps(h, gap, jacobian)))
     if there and float((h - run[-1]).abs().max()) <= max(10 * late, RESTS * size):
@@ -206,7 +206,7 @@ def _curve_through(step: Lifted, run: Tensor, rotation: float, harmonics: int) -
 def _refined_curve(
     step: Lifted, curve: Curve, rotation: float, harmonics: int, tolerance: float
 ) -> tuple[Curve, float, float]:
-    """The curve made invariant, with ever more harmonics as long as they are needed."""
+    """Make the curve invariant, adding harmonics as long as they are needed."""
     amplitude = float(curve.amplitude.max())
     while True:
         curve, rotation, error = invariant_curve(step, curve, rotation, tolerance)

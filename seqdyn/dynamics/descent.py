@@ -1,4 +1,4 @@
-"""The search for a place where a map rests: Levenberg's and Marquardt's method on f(x*, h) − h, then Newton's."""
+"""Search for fixed points: Levenberg–Marquardt steps on f(x*, h) − h, then Newton's."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from seqdyn.dynamics.held import Field
 from seqdyn.dynamics.region import Box
 
 
-def descended(field: Field, begin: Tensor, tolerance: float, max_iterations: int, box: Box | None = None) -> Tensor:
-    """Where Levenberg's and Marquardt's method takes every row, inside the box; what has arrived is left alone."""
+def damped_descent(
+    field: Field, begin: Tensor, tolerance: float, max_iterations: int, box: Box | None = None
+) -> Tensor:
+    """Minimise ‖f(x*, h) − h‖² from every row by Levenberg–Marquardt steps inside the box; rows that converged stay."""
     h, damping = begin.clone(), torch.full((len(begin),), 1e-3, dtype=torch.float64)
     cost = cost_of(field.gap(h))
     moving = cost.isfinite()
@@ -30,7 +32,7 @@ def descended(field: Field, begin: Tensor, tolerance: float, max_iterations: int
 
 
 def _goes_on(step: Tensor, h: Tensor, cost: Tensor, damping: Tensor, tolerance: float) -> Tensor:
-    """Neither arrived at a fixed point nor stuck where no step helps."""
+    """Whether a row has neither converged to a fixed point nor stopped where no step helps."""
     size = 1 + h.abs().amax(1)
     still = (step.abs().amax(1) < 1e-12 * size) | (damping > 1e12)
     return (cost > (0.1 * tolerance * size) ** 2 / 2) & ~still

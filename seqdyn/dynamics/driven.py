@@ -1,4 +1,4 @@
-"""What a model says of how its gradients are measured: its cell, what drives it, and the errors of its outputs.
+"""How a model's gradients are measured: its cell, the data that drive it, and the errors of its outputs.
 
     y_t, h_t = f(x_t, h_{t-1}),   E_t = ℓ(y_t, target_t)
 
@@ -24,7 +24,7 @@ ElementwiseLoss = Callable[..., Tensor]
 
 
 class StepErrors(NamedTuple):
-    """E_t from outputs and targets, and what it is in words.
+    """A loss E_t of every step, as a function of outputs and targets, and its name.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Driven:
 
 @runtime_checkable
 class Drivable(Protocol):
-    """A model that says itself how it is measured.
+    """A model that can be measured: it provides its network and its data in the units of the network.
 
     A class owes one method, and every report takes it: the network as a :class:`~seqdyn.cell.Cell`, the data that the
     user gives as :class:`~seqdyn.training.batches.Rows`, and the loss it was trained with.
@@ -122,7 +122,7 @@ class Drivable(Protocol):
 
 
 def unpadded(tree: Any, there: Tensor) -> list[Any]:
-    """The sequences of a padded batch, each as long as it is.
+    """Split a padded batch into sequences without their padding.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def unpadded(tree: Any, there: Tensor) -> list[Any]:
 
 
 def weighted(errors: StepErrors, target: Tensor, weight: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """The errors that count, as a function of the outputs alone: w_t ℓ(y_t, target_t).
+    """Make the weighted errors a function of the outputs alone: w_t ℓ(y_t, target_t).
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def weighted(errors: StepErrors, target: Tensor, weight: Tensor | None) -> Calla
 
 
 def _aligned_weight(weight: Tensor, values: Tensor) -> Tensor:
-    """Weights in a shape that meets errors axis by axis from the first: (sequences, steps, …) each."""
+    """Reshape weights so that they broadcast against errors from the first axis on, (sequences, steps, …)."""
     own, inner = weight.shape[2:], values.shape[2:]
     if len(own) > len(inner) or any(one not in (1, other) for one, other in zip(own, inner, strict=False)):
         weight = weight.flatten(2).amin(2)
@@ -180,7 +180,7 @@ def _aligned_weight(weight: Tensor, values: Tensor) -> Tensor:
 
 
 def by_step(errors: StepErrors, output: Tensor, target: Tensor) -> StepErrors:
-    """These errors in the form that takes class numbers, if the one they come in does not.
+    """Adapt a loss to targets that are class numbers, if it does not take them as they are.
 
     Class numbers stand beside several outputs as (sequences, steps, 1). torch's ``CrossEntropyLoss`` and ``NLLLoss``,
     which look for the classes on axis 1, get them step by step: outputs (n, classes) and class numbers (n,), or
@@ -278,7 +278,7 @@ def check_errors(errors: StepErrors, output: Tensor, target: Tensor, weight: Ten
 
 
 def _of_classes(loss: ElementwiseLoss, output: Tensor, target: Tensor) -> str:
-    """How class numbers come to a loss, and what it said of them step by step."""
+    """Explain in which shape class numbers reach a loss, and why it failed on them step by step."""
     try:
         _over_rows(loss)(output, target)
     except FAILURES as error:

@@ -1,4 +1,4 @@
-"""A cell as it is measured under data in its own units, or by itself.
+"""Measure a cell under data in its own units, or without input.
 
 E_t = ½(y_t − target_t)²
 """
@@ -94,7 +94,7 @@ def _with_targets(rows: Rows, y: Any, sequences: Sequences) -> Rows:
 
 
 def _check_one_a_step(y: Any, sequences: Sequences, outputs: int) -> None:
-    """Raise if there is one target a series, which a cell has no way to be told of but by missing ones."""
+    """Raise if there is one target a series: a cell needs a target, or NaN, at every step."""
     series, steps = len(sequences.lengths), int(sequences.lengths.max())
     try:
         shape: tuple[int, ...] = np.shape(y)
@@ -105,7 +105,7 @@ def _check_one_a_step(y: Any, sequences: Sequences, outputs: int) -> None:
 
 
 def _first_known(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The first known target of every column: what stands where one is missing, so that any loss is defined there."""
+    """The first known target of every column, which replaces missing ones so that any loss is defined there."""
     known = ~np.isnan(numbers)
     first = numbers[known.argmax(0), np.arange(numbers.shape[1])]
     return np.where(known.any(0), first, 0.0)

@@ -1,4 +1,4 @@
-"""Fixed and slow points: where a cell stands still, or nearly so, while its input is held.
+"""Fixed and slow points of a cell whose input is held constant.
 
 f(x*, h*) = h*,   q(h) = ½ ‖f(x*, h) − h‖²
 """
@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from seqdyn.dynamics.certificate import certified, contracts, newton_steps, unresolved
-from seqdyn.dynamics.descent import cost_of, descended
+from seqdyn.dynamics.descent import cost_of, damped_descent
 from seqdyn.dynamics.held import Field, held_input
 from seqdyn.dynamics.newton import newton_roots
 from seqdyn.dynamics.region import (
@@ -159,7 +159,7 @@ def fixed_points(
     max_iterations: int = 200,
     seed: int = 0,
 ) -> FixedPoints:
-    """The fixed and slow points of a cell while its input is held: f(x*, h*) = h*.
+    """Find the fixed and slow points of a cell whose input is held: f(x*, h*) = h*.
 
     Levenberg's and Marquardt's method on f(x*, h) − h from many starts at once, each point with its own damping and
     its own end; from where it does not arrive, Newton's.
@@ -303,14 +303,14 @@ class _Certificate(NamedTuple):
 def _searched(
     field: Field, begin: Tensor, tolerance: float, max_iterations: int, box: Box, lines: Box
 ) -> tuple[Tensor, _Certificate]:
-    """Where every row arrives, and what is there.
+    """Search from every row, and certify what was found.
 
     Down q first, to slow points and lines of fixed points as well. Gates stop this way early; from where it finds no
     isolated point Newton's method sets out again, among the states that are known. ``lines`` is where a point that may
     be one of a line counts.
     """
     chunks = field.chunks(begin)
-    arrived = box.rounded(torch.cat([descended(field, rows, tolerance, max_iterations, box) for rows in chunks]))
+    arrived = box.rounded(torch.cat([damped_descent(field, rows, tolerance, max_iterations, box) for rows in chunks]))
     found = _certificate(field, arrived, tolerance, lines)
     rest = (~(found.fixed & found.isolated)).nonzero().squeeze(1)
     near = box.closed_by(span(torch.cat([begin, torch.stack(lines)])))
@@ -326,7 +326,7 @@ def _searched(
 
 
 def _certificate(field: Field, h: Tensor, tolerance: float, lines: Box) -> _Certificate:
-    """What rows are: one that rounding cannot tell from a line of fixed points is fixed only where lines count."""
+    """Certify rows; one that rounding cannot tell from a line of fixed points counts as fixed only inside ``lines``."""
     steps, isolated = torch.full((len(h),), torch.inf, dtype=h.dtype), torch.zeros(len(h), dtype=torch.bool)
     fixed = isolated.clone()
     still = (field.gap(h).abs().amax(1) <= tolerance * (1 + h.abs().amax(1))).nonzero().squeeze(1)
@@ -339,7 +339,7 @@ def _certificate(field: Field, h: Tensor, tolerance: float, lines: Box) -> _Cert
 
 
 def _is_slow(field: Field, h: Tensor, reached: Tensor, generator: torch.Generator) -> Tensor:
-    """Whether q has a minimum at a row: a place that the cell gets to, where q is level, and low for its own pace.
+    """Whether a row is a slow point: q has a minimum there, is small for the pace of its units, and is reached.
 
     The pace of a unit is how fast its step changes around there, ‖∂F_i/∂h‖: where a gate holds it, it is low as well.
     """
@@ -389,7 +389,7 @@ def _search_starts(
 
 
 def _distinct(points: Tensor, slow: Tensor, speed: Tensor, merge: float) -> tuple[Tensor, Tensor]:
-    """The rows that stand for all within ``merge`` of them, and how many each stands for: fixed before slow ones."""
+    """Merge rows closer than ``merge``: one representative each, and how many rows it stands for."""
     size = 1 + points.abs().amax(1)
     order = sorted(range(len(points)), key=lambda row: (bool(slow[row]), float(speed[row])))
     tree = cKDTree(points.numpy())
@@ -410,7 +410,7 @@ def _eigenvalues(field: Field, points: Tensor) -> Tensor:
 
 
 def _at_kink(field: Field, points: Tensor, values: Tensor) -> Tensor:
-    """Whether a step that decays at a row does not on some side of it, right beside it, (m,) bool."""
+    """Whether a row lies at a kink: the step decays there, but grows on some side right beside it, (m,) bool."""
     found, size = torch.zeros(len(points), dtype=torch.bool), values.abs().amax(1)
     generator = torch.Generator().manual_seed(0)
     away = torch.randn(NEIGHBOURS // 2, field.width, generator=generator, dtype=points.dtype)

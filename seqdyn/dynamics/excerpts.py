@@ -1,4 +1,4 @@
-"""How much of the data is measured: stretches of one length, disjoint, long enough to show a lag.
+"""Cut data into excerpts to measure: of one length, disjoint, and long enough to show a lag.
 
 Where series are of unlike lengths, or too many, or too long, of all lengths that are whole parts of a series the one is
 taken that leaves out fewest rows; a stretch begins from the state that the rows before it lead to.
@@ -25,7 +25,7 @@ REST_CHANGE = 1e-3
 
 @shown_by_shape
 class Excerpts(NamedTuple):
-    """What is measured.
+    """Excerpts of the data, all of one length, with the state before each.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Excerpts(NamedTuple):
 
 
 def excerpts(driven: Driven, lag: int, *, count: int = 8, longest: int | None = None) -> Excerpts:
-    """Cut the data into stretches of one length.
+    """Cut the data into excerpts of one length.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _fresh(driven: Driven, cell: Cell) -> State:
 
 
 def _off_balance(cell: Cell, x: Any, state: State) -> State:
-    """A state a thousandth beside one where the cell rests: on an unstable point it would never be seen to leave."""
+    """Move a state at rest by a thousandth: from exactly an unstable fixed point the cell would never leave."""
     _, after = cell(x, state)
     if bool((flatten(after) - flatten(state)).abs().max() > REST_CHANGE):
         return state

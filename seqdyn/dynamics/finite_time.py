@@ -217,7 +217,7 @@ def divergence_exponent(
 
 
 class _Copy:
-    """The second half of the rows: the first half, a little beside."""
+    """A perturbed copy of the first half of the rows, kept in their second half."""
 
     def __init__(self, batch: int, width: int, size: float, seed: int):
         generator = torch.Generator().manual_seed(seed)
@@ -241,7 +241,7 @@ class _Copy:
         return unflatten(self.placed(original), state)
 
     def growth(self) -> Tensor:
-        """What was noted since this was last asked, (batch, steps, 1)."""
+        """The growth rates recorded since the last call, (batch, steps, 1)."""
         rates, self.rates = self.rates, []
         return torch.stack(rates, 1)
 

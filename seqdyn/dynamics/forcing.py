@@ -1,4 +1,4 @@
-"""How strongly a network that runs on its own output has to be forced, so that no gradient grows along the data.
+"""How strong generalised teacher forcing must be so that no gradient grows along the data.
 
     v_t = α y_{t-1} + (1 − α) ŷ_{t-1},   J_t(α) = ∂(h_t, ŷ_t)/∂(h_{t-1}, ŷ_{t-1}) = J_t(0) diag(1, 1 − α)
 
@@ -158,7 +158,7 @@ def _jacobians_of_loop(cell: Cell, x: Any, state: State | None) -> tuple[Tensor,
 
 
 def _free(stretch: Stretch) -> Stretch:
-    """The same steps, each on a last prediction that is the true value: nothing moves, all that is fed back counts."""
+    """The same steps with the true value as last prediction: the states stay the same, all feedback counts."""
     before = cast(OwnPastState, stretch.before)
     x = stretch.x._replace(known=torch.zeros_like(stretch.x.known))
     return stretch._replace(x=x, before=before._replace(last=stretch.x.value))

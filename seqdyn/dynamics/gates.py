@@ -1,4 +1,4 @@
-"""What the gates of a cell do along a trajectory, and how long a memory they make.
+"""Statistics of a cell's gates along a trajectory, and the time constants they imply.
 
     c_t = f_t ∘ c_{t-1} + …   ⇒   c_0 is worth ∏ f_t after t steps = e^{−t/τ},   τ = −1 / ln f̄,   f̄ = (∏ f_t)^{1/t}
 
@@ -110,7 +110,7 @@ class Saturation(NamedTuple):
 
     @property
     def bounded(self) -> bool:
-        """Whether all values lay within ±1, as those of tanh do: only then is being near ±1 an end of the range."""
+        """Whether all values lay within ±1, as those of tanh do; only then do values near ±1 count as saturated."""
         return bool((self.largest <= 1).all())
 
     @property
@@ -224,7 +224,7 @@ def saturation(cell: Cell, x: Any, state: State | None = None) -> dict[str, Satu
 
 
 def time_constant(gate: Tensor | float) -> Tensor:
-    """How long a gate that stands still remembers, τ = −1 / ln f: after τ steps 1/e is left.
+    """The time constant of a constant gate, τ = −1 / ln f: after τ steps a share of 1/e is left.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ def time_constant(gate: Tensor | float) -> Tensor:
 
 
 def forget_bias_for(time_constant: Tensor | float) -> Tensor:
-    """The bias that makes a forget gate remember so long, b = ln (1 / (e^{1/τ} − 1)) ≈ ln (τ − ½).
+    """The bias of a forget gate for a given time constant, b = ln (1 / (e^{1/τ} − 1)) ≈ ln (τ − ½).
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ def forget_bias_for(time_constant: Tensor | float) -> Tensor:
 
 
 def needed_time_constant(lag: int, log10_share: float) -> float:
-    """How long a gate has to hold to keep a share of the memory over a lag: τ with e^{−K/τ} = 10^s.
+    """The time constant that keeps a share of the memory over a lag: τ with e^{−K/τ} = 10^s.
 
     Parameters
     ----------
@@ -304,7 +304,7 @@ def keeping(gates: Mapping[str, GateStatistics]) -> dict[str, GateStatistics]:
 
 
 def slowest(gates: Mapping[str, GateStatistics]) -> float:
-    """The time constant that a tenth of the units exceeds, of the slowest layer; NaN if no gate multiplies the memory.
+    """The time constant that a tenth of the units exceed, in the slowest layer; NaN if no gate multiplies the memory.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How far back an error reaches: its gradient by the states before it, and by the parameters those states came from.
+"""Gradients of errors with respect to earlier states, by lag, and what they contribute to the parameters.
 
     g^{(t)}_s = ∂E_t/∂h_s = ∂E_t/∂y_t B_t J_{t-1} … J_{s+1}        one error, by lag t − s
     δ_s       = Σ_{t>s} g^{(t)}_s                                   all errors, what backpropagation accumulates
@@ -71,7 +71,7 @@ class GradientByLag:
 
 @shown_by_shape
 class ParameterGradients(NamedTuple):
-    """What the errors at the anchors send to every parameter, by the lag they had to cross.
+    """The gradient of every parameter, split by the lag between an error and the step that the parameter acted at.
 
     Attributes
     ----------
@@ -163,7 +163,7 @@ def gradient_by_lag(
 
 
 def accumulated_gradient(cell: Cell, x: Any, loss: OutputLoss, state: State | None = None) -> Tensor:
-    """ln ‖δ_{t-1}‖ at every step: what backpropagation through time brings to h_{t-1} from all errors from t on.
+    """ln ‖δ_{t-1}‖ at every step: the gradient that h_{t-1} receives from all errors from step t on.
 
         δ_{t-1} = δ_t J_t + ∂E_t/∂y_t B_t
 
@@ -215,7 +215,7 @@ def parameter_gradients(
     anchors: int | Sequence[int] = 32,
     edges: Sequence[int] | None = None,
 ) -> ParameterGradients:
-    """What every parameter learns from how far back, and what truncated BPTT of a length k leaves out.
+    """Split the gradient of every parameter by lag: what truncated BPTT of length k leaves out.
 
         ∂E_t/∂θ = Σ_k ∂E_t/∂h_{t-k} ∂⁺h_{t-k}/∂θ, in bands of lags k
 
@@ -262,7 +262,7 @@ def parameter_gradients(
 
 
 def summed(row: Tensor, log: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
-    """e^log · row + own, (…, n) each, as a unit row and the logarithm of its length; neither may overflow the other."""
+    """e^log · row + own, (…, n), as a unit row and the logarithm of its length, without overflow."""
     own, size = _normalised(own, torch.zeros_like(log))
     common = torch.maximum(log, size)
     common = torch.where(common.isfinite(), common, 0)
@@ -335,7 +335,7 @@ def _edges(edges: Sequence[int] | None, last: int) -> Tensor:
 
 
 def _normalised(rows: Tensor, logs: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit rows (…, n) and the logarithm of their length, on top of what it was; a zero row stays one, with −inf."""
+    """Unit rows (…, n) and the logarithm of their length, added to ``logs``; a zero row stays zero, with −inf."""
     peak = rows.abs().amax(-1, keepdim=True)  # squares of rows as they are may under- or overflow
     rows = rows / torch.where((peak > 0) & peak.isfinite(), peak, 1)
     norms = rows.norm(dim=-1, keepdim=True)
@@ -377,7 +377,7 @@ def _sweep(
 
 
 def _log_scale(trajectory: Trajectory, slopes: Tensor, times: Tensor) -> Tensor:
-    """The largest of all ln ‖g‖, or of ‖∂E_t/∂y_t‖: what everything is measured by, so that nothing overflows."""
+    """The largest of all ln ‖g‖ and ln ‖∂E_t/∂y_t‖: divided by it nothing overflows."""
     logs = [part.max() for _, _, part in _sweep(trajectory, slopes, times, trajectory.time)]
     largest = torch.stack([*logs, log_lengths(slopes[:, times]).max()]).max()
     return largest.detach() if bool(largest.isfinite()) else torch.zeros_like(largest)
@@ -386,7 +386,7 @@ def _log_scale(trajectory: Trajectory, slopes: Tensor, times: Tensor) -> Tensor:
 def _sent(
     stretch: Stretch, parameters: list[Tensor], by_state: Tensor, direct: Tensor, bands: Tensor, count: int
 ) -> Tensor:
-    """What the states of a stretch pass on to the parameters, band by band: (bands, all numbers of them)."""
+    """What the states of a stretch contribute to the gradient of the parameters, (bands, numbers of parameters)."""
     with torch.enable_grad():
         output, after = stretch.cell(rows_of(stretch.x), rows_of(stretch.before))
         after = flatten(after)

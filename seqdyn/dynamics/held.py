@@ -84,7 +84,7 @@ class Field:
 
 
 def cell_name(cell: Cell) -> str:
-    """What messages call a cell: by its type; a wrapper with the same memory by the cell inside.
+    """The name of a cell in messages: its type, or that of the cell inside a wrapper without a state of its own.
 
     Examples
     --------

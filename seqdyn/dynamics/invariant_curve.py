@@ -1,4 +1,4 @@
-"""The invariant curve of a map that turns on it rigidly: F(h(θ)) = h(θ + ω), by Fourier collocation.
+"""Invariant curves of a map, on which it is a rigid rotation: F(h(θ)) = h(θ + ω), by Fourier collocation.
 
     h(θ) = 2π w θ + Σ_k c_k e^{2πikθ},   |k| ≤ N,   θ in turns
 
@@ -101,7 +101,7 @@ def curve_through(values: Tensor, winding: Tensor) -> Curve:
 
 
 def least_squares_curve(run: Tensor, rotation: float, winding: Tensor, harmonics: int) -> tuple[Curve, float, float]:
-    """The curve on which a run (time, n) turns by ω a step, as least squares have it.
+    """The curve on which a run (time, n) turns by ω a step, by least squares.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def least_squares_curve(run: Tensor, rotation: float, winding: Tensor, harmonics
 
 
 def _sampled(count: int) -> Tensor:
-    """Some of many steps, at uneven distances."""
+    """A subset of many steps, unevenly spaced."""
     if count <= SAMPLES:
         return torch.arange(count)
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:SAMPLES].sort().values
@@ -214,7 +214,7 @@ def _rotated(values: Tensor, rotation: float) -> Tensor:
 
 
 def _unshifted(values: Tensor, rotation: float) -> Tensor:
-    """α with α(θ + ω) − α(θ) = values, (2N + 1,), of mean 0; harmonics that the shift does not see are left out."""
+    """α with α(θ + ω) − α(θ) = values, (2N + 1,), of mean 0; harmonics that the shift leaves unchanged are left out."""
     spectrum = torch.fft.rfft(values)
     k = torch.arange(len(spectrum), dtype=torch.float64)
     divisor = torch.exp(2j * math.pi * rotation * k) - 1

@@ -1,4 +1,4 @@
-"""Long products from short ones while a trajectory goes by, at many starts, in bounded memory.
+"""Products of Jacobians at many lags and starts, built from shorter ones along a trajectory in bounded memory.
 
     A_1(s) = J_{s+1},   A_{j+k}(s) = A_k(s+j) A_j(s),   A_k(s) = P_{s,s+k}
 
@@ -17,7 +17,7 @@ from seqdyn.dynamics.trajectory import Trajectory
 
 
 class LagProducts:
-    """Products at a few lags, made from shorter ones while a trajectory goes by.
+    """Products of Jacobians at a few lags, built from shorter ones along a trajectory.
 
     A lag is the sum of two shorter ones: a power of two of its halves, any other of its leading powers and its last.
     Its starts lie on a grid: multiples of the stride of its largest power of two. Strides are powers of two that
@@ -74,7 +74,7 @@ class LagProducts:
             self._drop()
 
     def _formed(self, lag: int) -> Scaled | None:
-        """What can be made now: from each start where both parts are there."""
+        """The products that can be formed now: at each start where both factors are known."""
         early, late = self.parts[lag] or (0, 0)
         begin = self.shelves[lag].next
         end = min(self.shelves[early].next, self.shelves[late].next - early)
@@ -85,7 +85,7 @@ class LagProducts:
         return compose(later, self.shelves[early].take(begin, end, stride))
 
     def _drop(self) -> None:
-        """Let go of what no product to come will need."""
+        """Drop the products that no later one needs."""
         needed = {lag: [shelf.next] for lag, shelf in self.shelves.items()}
         for lag, parts in self.parts.items():
             if parts is not None:
@@ -124,7 +124,7 @@ class Shelf:
         return self.kept.at(slice(None), slice(first, last, stride // self.stride))
 
     def drop(self, before: int) -> None:
-        """Let go of the products at starts before that one."""
+        """Drop the products at starts before the given one."""
         passed = (before - self.first) // self.stride
         self.begin += passed
         self.first += passed * self.stride

@@ -33,7 +33,7 @@ MULTIPLIERS_SHOWN = 3
 @shown_by_facts
 @dataclass(frozen=True, repr=False)
 class LimitCycle:
-    """A closed orbit of f(x*, ·), passed at a steady rate: h_t = h(ω t), with phases in turns.
+    """A closed orbit of f(x*, ·), traversed at a constant rate: h_t = h(ω t), with phases in turns.
 
     Attributes
     ----------
@@ -190,7 +190,7 @@ def limit_cycle(
     dt: float | None = None,
     k: int = 20,
 ) -> LimitCycle:
-    """The limit cycle that a cell settles on while its input is held.
+    """Find the limit cycle that a cell settles on while its input is held.
 
     It walks until the run repeats itself, or turns on a closed curve; Newton's method makes either exact.
 

@@ -387,7 +387,7 @@ class Tally:
 
 
 def checked_count(name: str, value: int | None, low: int, high: int, default: int) -> int:
-    """An int within bounds, or the default for None."""
+    """Check that an int lies within bounds; None gives the default."""
     if value is None:
         return default
     if not is_int(value) or not low <= value <= high:

@@ -1,4 +1,4 @@
-"""How long the memory is, by every definition in use, in one table.
+"""How long a memory is, by every definition in use.
 
 They differ because they ask different questions: how fast differences die, how far an error reaches, what float32 can
 still add, how long a gate holds, how many inputs a readout can recall.
@@ -34,7 +34,7 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Horizon(NamedTuple):
-    """One answer.
+    """The length of a memory by one definition.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ def memory_horizons(
     epsilon: float = 0.01,
     seed: int = 0,
 ) -> dict[str, Horizon]:
-    """How long a cell remembers on a trajectory, by every definition.
+    """Measure how long a cell remembers along a trajectory, by every definition.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def horizon_table(
     *,
     epsilon: float = 0.01,
 ) -> dict[str, Horizon]:
-    """The table from what has been measured already.
+    """Tabulate the lengths of a memory from what has been measured already.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The search for a root that does not see gates: Newton's method, judged by its own steps.
+"""Newton's method for fixed points, damped by the size of its own steps, so that closed gates do not stop it.
 
     δ = −A⁻¹ F(h),   A = J − I,   F = f − h;   h ← h + λ δ   as soon as   ‖A⁻¹ F(h + λ δ)‖ ≤ (1 − λ/4) ‖δ‖
 
@@ -27,7 +27,7 @@ Solve = Callable[[Tensor], Tensor]
 
 
 def newton_roots(field: Field, begin: Tensor, box: Box, max_iterations: int) -> Tensor:
-    """Where Newton's method takes every row inside the box; each has its own λ and its own end.
+    """Run Newton's method from every row inside the box; each row has its own damping λ and its own end.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _solver(slope: Tensor) -> Solve:
 def _line_search(
     field: Field, solve: Solve, h: Tensor, step: Tensor, share: Tensor, box: Box
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The first of λ, λ/2, λ/4, … that leaves Newton's step shorter, the λ to go on with, and whether there was one."""
+    """The first of λ, λ/2, λ/4, … that shortens Newton's next step, the next λ to try, and whether one was found."""
     size, better = step.norm(dim=1), torch.zeros(len(h), dtype=torch.bool)
     for _ in range(STEP_HALVINGS):
         tried = box.clamp(h + share.unsqueeze(1) * step)

@@ -1,4 +1,4 @@
-"""Pascanu's Ω: how far the length of the gradient changes at every step back, and what keeps it.
+"""Pascanu's Ω: how much the length of the gradient changes in every step back, as a measure and as a penalty.
 
     Ω = Σ_k Ω_k,   Ω_k = (‖δ_{k+1} J_{k+1}‖ / ‖δ_{k+1}‖ − 1)²,   δ_k = ∂C/∂h_k,   J_k = ∂h_k/∂h_{k-1}
 
@@ -44,7 +44,7 @@ class Omega(NamedTuple):
 
 
 def omega(cell: Cell, x: Any, loss: OutputLoss, state: State | None = None, *, form: str = "norm") -> Omega:
-    """Pascanu's Ω, step by step: where the gradient of a loss grows or dies on its way back.
+    """Pascanu's Ω, step by step: where the gradient of a loss grows or vanishes on its way back.
 
         Ω_k = (‖δ_{k+1} J_{k+1}‖ / ‖δ_{k+1}‖ − 1)²            form="norm", eq. (9)
         Ω_k = (‖δ_{k+1} J_{k+1}‖² / ‖δ_{k+1}‖² − 1)²          form="squared", eq. (10) and the published code

@@ -1,4 +1,4 @@
-"""Where the state of a cell can be: the box that it does not leave, and the states that it gets to."""
+"""Regions of a cell's state space: the box that it does not leave, and the states that it reaches."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def span(states: Tensor) -> Box:
 
 
 def scale(states: Tensor) -> float:
-    """The width of nine tenths of the states (m, n), in their widest component: a walk that escapes counts little.
+    """The width of the middle nine tenths of states (m, n) in their widest component: outliers hardly count.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def scale(states: Tensor) -> float:
 
 
 def state_bounds(field: Field, generator: torch.Generator) -> Box:
-    """The box that the state does not leave, whatever comes in: (−1, 1) for tanh, (0, 1) for σ, none for relu.
+    """Find the box that the state does not leave, whatever the input: (−1, 1) for tanh, (0, 1) for σ, none for relu.
 
         min(−1, h_i) ≤ f_i(x, h) ≤ max(1, h_i)   for all x and h:   |h_i| ≤ 1 from any start with |h_i| ≤ 1
 
@@ -155,7 +155,7 @@ def walked_states(field: Field, walkers: int, box: Box, generator: torch.Generat
 
 
 def reached_states(field: Field, box: Box, generator: torch.Generator) -> Tensor:
-    """The states that the cell gets to, (m, n): from its initial one, pushed about by its inputs and then left alone.
+    """The states that the cell reaches, (m, n): from its initial one, under random inputs and then without.
 
     What takes no input, or one that is not made of numbers, gets anywhere: its walks begin in random states.
     """
@@ -168,7 +168,7 @@ def reached_states(field: Field, box: Box, generator: torch.Generator) -> Tensor
 
 
 def freed_states(field: Field, states: Tensor, box: Box, generator: torch.Generator) -> Tensor:
-    """The states (m, n) of a trajectory, where what never moves in them may stand anywhere, and what this leads to.
+    """The states (m, n) of a trajectory; components that never move are drawn from their bounds, and the cell run on.
 
     It stands where a start puts it, so that where the trajectory has it tells nothing: it is drawn from its bounds,
     within ±1, and put at both of them.

@@ -1,4 +1,4 @@
-"""The singular values of a whole stretch, P = J_{T-1} … J_0 = ∂h_{T-1}/∂h_{-1}: which directions survive, how much.
+"""Singular values of a whole product, P = J_{T-1} … J_0 = ∂h_{T-1}/∂h_{-1}: which directions survive, and how much.
 
 Those of a rescaled product are exact at the top and garbage at the bottom: 500 steps spread them over more decades
 than a float has. QR factors of one step at a time do not lose the small ones, if their sizes are kept row by row.
@@ -218,7 +218,7 @@ class Condition(NamedTuple):
 
 
 def condition(log_singular_values: Tensor) -> Condition:
-    """How unlike the singular values are, from their logarithms.
+    """Condition number and effective rank, from the logarithms of singular values.
 
     Parameters
     ----------

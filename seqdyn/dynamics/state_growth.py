@@ -1,4 +1,4 @@
-"""How much the states of a run grow: what tells plain growth from chaos, where both part neighbours."""
+"""How much the states of a run grow: it tells plain growth from chaos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seqdyn.state import State
 
 
 def state_growth(cell: Cell, x: Any, state: State) -> float:
-    """ln of how much larger the states of the second half of a run are than those of the first.
+    """The logarithm of how much larger the states of the second half of a run are than those of the first.
 
         ln max_{t ≥ T/2} ‖h_t‖ − ln max_{t < T/2} ‖h_t‖
 

@@ -1,4 +1,4 @@
-"""A cell along a trajectory, measured in stretches: whatever is reduced on the way needs bounded memory.
+"""Walk a cell along a trajectory in stretches, so that measurements need bounded memory.
 
     h_t = f(x_t, h_{t-1}),   ∂(y_t, h_t)/∂(x_t, h_{t-1}) = [A_t B_t; C_t D_t],   D_t = J_t
 
@@ -25,7 +25,7 @@ NUMBERS_AT_ONCE = 2**19
 
 
 def float64_copy(cell: Cell) -> Cell:
-    """The copy that is measured: float64, on the CPU, in evaluation mode, without gradients of its own.
+    """Copy a cell to measure it: in float64, on the CPU, in evaluation mode, without gradients of its own.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def measured(cell: Cell) -> Cell:
 
 
 def _copied(cell: Cell) -> Cell:
-    """A copy, or an error that names what stands in its way: torch copies no tensor that has a history."""
+    """Copy a cell, or raise an error that names what cannot be copied: torch copies no tensor that has a history."""
     try:
         return copy.deepcopy(cell)
     except RuntimeError as error:
@@ -81,7 +81,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def check_cell(cell: Any) -> None:
-    """Raise unless it is a cell, naming the way to one from what it is."""
+    """Raise unless it is a cell, and say how to make one."""
     if isinstance(cell, Cell):
         return
     way = "the one inside a fitted estimator is est.cell_" if hasattr(cell, "get_params") else "write one in ten lines"
@@ -91,7 +91,7 @@ def check_cell(cell: Any) -> None:
 
 
 def check_driving(cell: Cell, x: Any) -> tuple[int, int]:
-    """The extents of batch and time of what drives a cell, after it has been found fit to be measured under.
+    """Check what drives a cell, and give its sizes of batch and time.
 
     Raises
     ------

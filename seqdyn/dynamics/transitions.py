@@ -1,4 +1,4 @@
-"""How much a disturbance has grown after a while: norms of P_{s,t} = J_t … J_{s+1} by lag, and as a map over (s, t)."""
+"""Growth of disturbances: norms of P_{s,t} = J_t … J_{s+1} by lag, and as a map over (s, t)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def transition_norms(
     starts: int | None = None,
     numbers: int = NUMBERS_HELD,
 ) -> TransitionNorms:
-    """How much a small disturbance of the state can have grown k steps later: ln ‖P_{s,s+k}‖ at many starts s.
+    """How much a small disturbance of the state can grow in k steps: ln ‖P_{s,s+k}‖ at many starts s.
 
         A_1(s) = J_{s+1},   A_{j+k}(s) = A_k(s+j) A_j(s),   A_k(s) = P_{s,s+k} = ∂h_{s+k}/∂h_s
 
@@ -180,7 +180,7 @@ class TransitionMap(NamedTuple):
 
 
 def transition_map(cell: Cell, x: Any, state: State | None = None, *, anchors: int = 64) -> TransitionMap:
-    """What a disturbance at time s is worth at time t: ln ‖P_{s,t}‖ in nats, for all pairs of a few times.
+    """How much a disturbance at time s can grow until time t: ln ‖P_{s,t}‖ in nats, for all pairs of a few times.
 
     Parameters
     ----------

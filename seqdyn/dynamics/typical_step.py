@@ -1,4 +1,4 @@
-"""The Jacobian of a typical step of a trajectory: the one whose spectral radius is the median of many."""
+"""The Jacobian of a typical step of a trajectory: the step whose spectral radius is the median."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Analysis:
         return _by_modulus(np.linalg.eigvals(self.transition))
 
     def zeros(self) -> Array:
-        """The invariant zeros: where the system lets nothing through, although it is driven and its state moves.
+        """The invariant zeros: frequencies z at which the output stays 0 although input and state do not.
 
             rank [D − zI, C; B, A]  is lower at z than at nearly every other number
 
@@ -136,7 +136,7 @@ class Analysis:
         return self.spectral_radius() < 1
 
     def time_constants(self) -> Array:
-        """How long every pole remembers: τ = −dt / ln |λ|, the time in which it falls to 1/e.
+        """The time constants of the poles: τ = −dt / ln |λ|, the time in which a mode falls to 1/e.
 
         Returns
         -------
@@ -155,7 +155,7 @@ class Analysis:
             return np.where(moduli < 1, -self.dt / np.log(np.minimum(moduli, 1 - EPSILON)), np.inf)
 
     def periods(self) -> Array:
-        """How long one turn of every pole takes: T = 2π dt / |arg λ|.
+        """The periods of the poles: T = 2π dt / |arg λ|, the time of one oscillation.
 
         Returns
         -------
@@ -177,7 +177,7 @@ class Analysis:
             return 2 * np.pi * self.dt / angles
 
     def forgetting_time(self, level: float = 0.01) -> float:
-        """Steps until the slowest pole has forgotten its start: ln(level) / ln ρ with ρ the spectral radius.
+        """Steps until the slowest mode has decayed to ``level``: ln(level) / ln ρ with ρ the spectral radius.
 
         Parameters
         ----------
@@ -206,7 +206,7 @@ class Analysis:
     # ---------------------------------------------------------------- responses
 
     def markov_parameters(self, count: int) -> Array:
-        """A, BC, BDC, BD²C, …: they describe all that goes from inputs to outputs, in whatever basis the state is.
+        """The Markov parameters A, BC, BDC, BD²C, …: the impulse response, the same in every basis of the state.
 
         Parameters
         ----------
@@ -277,7 +277,7 @@ class Analysis:
         return self.markov_parameters(time).cumsum(axis=0)
 
     def dc_gain(self) -> Array:
-        """What a constant input is multiplied with in the end: G = A + B (I − D)⁻¹ C.
+        """The static gain: G = A + B (I − D)⁻¹ C, output per constant input in the steady state.
 
         Returns
         -------
@@ -441,7 +441,7 @@ def control_matrices(system: Analysis) -> tuple[Array, Array, Array, Array]:
 
 
 def pole_order(values: Array) -> list[int]:
-    """Where they stand when they are sorted, largest modulus first; pairs stay together."""
+    """The order that sorts poles by modulus, largest first; conjugate pairs stay together."""
     keys = [(-round(float(abs(value)), 12), -value.real, -value.imag) for value in values.astype(complex)]
     return sorted(range(len(keys)), key=keys.__getitem__)
 

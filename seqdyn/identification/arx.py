@@ -32,14 +32,14 @@ MOST_NUMBERS = 500_000
 
 
 class Lags(NamedTuple):
-    """p and q: outputs from lag 1 to p, inputs from lag 0 to q behind their delays."""
+    """The numbers of lags: p of the outputs, from lag 1 on, and q of the inputs, from lag 0 on after their delays."""
 
     outputs: int
     inputs: int
 
 
 class LagTrial(NamedTuple):
-    """One choice of lags: regressors of every output, and the corrected criterion of Akaike."""
+    """One choice of lags: regressors of every output, and Akaike's corrected criterion."""
 
     output_lags: int
     input_lags: int
@@ -217,7 +217,7 @@ def _companion(coefficients: Array, lags: Lags, inputs: int) -> Directions:
 
 
 def _new(lags: Lags, inputs: int, outputs: int) -> Array:
-    """What of C is sure: u_t becomes the first of its own lags."""
+    """The known part of C: u_t becomes its own first lag."""
     input_map = np.zeros((outputs * lags.outputs + inputs * lags.inputs, inputs))
     if lags.inputs:
         input_map[outputs * lags.outputs :][:inputs] = np.eye(inputs)
@@ -225,7 +225,7 @@ def _new(lags: Lags, inputs: int, outputs: int) -> Array:
 
 
 def _moved_on(lags: Lags, inputs: int, outputs: int) -> Array:
-    """What of D is sure: every lag becomes the next."""
+    """The known part of D: every lag becomes the next."""
     return block_diag(
         np.eye(outputs * lags.outputs, k=-outputs) if lags.outputs else np.zeros((0, 0)),
         np.eye(inputs * lags.inputs, k=-inputs) if lags.inputs else np.zeros((0, 0)),
@@ -241,7 +241,7 @@ def _coefficient_directions(found: Solution, covariance: Array, lags: Lags, inpu
 
 
 def _undetermined(found: Solution, lags: Lags, inputs: int) -> Directions | None:
-    """Changes of θ of which the regressors tell nothing, as of inputs that are the same; None where there are none."""
+    """Changes of θ that the regressors do not determine, as of two equal inputs; None where there are none."""
     unseen, outputs = null_space(found.root.T), len(found.coefficients)
     if not unseen.size:
         return None

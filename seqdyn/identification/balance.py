@@ -1,4 +1,4 @@
-"""How strongly the inputs reach the states and the states show in the outputs, from sums that double."""
+"""Gramians, Hankel singular values and balanced coordinates of a stable system."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EPSILON = float(np.finfo(np.float64).eps)
 
 @shown_by_shape
 class Gramians(NamedTuple):
-    """Two matrices of a stable system: how strongly inputs reach the states, and states show in the outputs.
+    """The controllability and observability Gramians of a stable system.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Gramians(NamedTuple):
 
 
 def gramians(system: LinearSystem) -> Gramians:
-    """How strongly the inputs reach the states, and how strongly the states show in the outputs.
+    """The controllability and observability Gramians.
 
         W_c = Σ_k D^k C Cᵀ (D^k)ᵀ,    W_o = Σ_k (D^k)ᵀ Bᵀ B D^k
 
@@ -59,7 +59,7 @@ def gramians(system: LinearSystem) -> Gramians:
 
 
 def hankel_singular_values(system: LinearSystem) -> Array:
-    """How much every state, in balanced coordinates, matters for what goes from inputs to outputs.
+    """The Hankel singular values: how much every state matters, in balanced coordinates, between inputs and outputs.
 
         σ_i = √ λ_i(W_c W_o)
 
@@ -90,7 +90,7 @@ def hankel_singular_values(system: LinearSystem) -> Array:
 
 
 def gramian_roots(system: LinearSystem) -> tuple[Array, Array]:
-    """L and R with W_c = L Lᵀ and W_o = Rᵀ R, without forming these: small directions keep their digits."""
+    """Roots L and R of the Gramians, W_c = L Lᵀ and W_o = Rᵀ R, found without forming the Gramians."""
     if not system.is_stable() or system.input_output_part() is not system:
         raise ValueError(
             f"Gramians, Hankel singular values and balanced coordinates need a stable system, but the spectral "
@@ -112,7 +112,7 @@ def gramian_root(transition: Array, driven: Array) -> Array:
 
 
 def balancing(reach: Array, show: Array, order: int | None) -> tuple[Array, Array]:
-    """Into the coordinates in which both Gramians are diag(σ), and back.
+    """The changes into and out of the coordinates in which both Gramians are diag(σ).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which order, and which error to make small: by what the data at the end of every record say of a fit to the rest."""
+"""Choose the order and the error to minimise, by comparing fits on the end of every record."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EXACT_ERROR = 1e-8
 
 
 class OrderTrial(NamedTuple):
-    """One order of one focus: RMS errors over the validation part, in units of the outputs given.
+    """One order and one focus: RMS errors over the validation part, in units of the outputs given.
 
     ``focus`` "prediction": one step ahead; "simulation": of the free run.
     """
@@ -54,7 +54,7 @@ class OrderTrial(NamedTuple):
 
 @dataclass(frozen=True)
 class ValidationSplit:
-    """Every record cut in two: what a fit is made of, and where it is compared.
+    """Records cut in two: the beginning is fitted, the end compares fits.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class ValidationSplit:
         return sum(float(record.weight[late].sum()) for record, late in zip(self.whole, self.late, strict=True))
 
     def error(self, focus: Focus, fit: Fit) -> float:
-        """What the focus makes small, over the ends."""
+        """The error that the focus minimises, over the ends."""
         return self.root_mean_square(focus.errors(self.whole, fit)) if np.isfinite(fit.error) else np.inf
 
     def root_mean_square(self, errors: Sequence[Array]) -> float:
@@ -103,7 +103,7 @@ class ValidationSplit:
 
 @shown_by_shape
 class FittedTrial(NamedTuple):
-    """A trial, and the better of its fits to the beginnings; whether that came from the fit of the free run."""
+    """A trial with the better of its two fits, and whether its search began at the fit of the free run."""
 
     trial: OrderTrial
     fit: Fit
@@ -113,7 +113,7 @@ class FittedTrial(NamedTuple):
 def fitted_trials(
     focus: Focus, split: ValidationSplit, order: int | None, block_rows: int | None, refine: bool
 ) -> list[FittedTrial]:
-    """Every order, fitted on the beginnings and compared over the ends.
+    """Fit every order to the beginnings, and compare them over the ends.
 
     Parameters
     ----------
@@ -130,33 +130,35 @@ def fitted_trials(
         data = horizon(split.heads, order, block_rows)
     except TooShort:
         return []
-    candidates = focus.candidates(data)
-    largest = min(FEEDBACK_ORDER if data.inputs_hold_outputs else LARGEST_ORDER, candidates.largest_order)
+    state_subspace = focus.state_subspace(data)
+    largest = min(FEEDBACK_ORDER if data.inputs_hold_outputs else LARGEST_ORDER, state_subspace.largest_order)
     if order is not None:
-        return [_fitted_trial(focus, split, candidates, order, refine)]
+        return [_fitted_trial(focus, split, state_subspace, order, refine)]
     found: list[FittedTrial] = []
     for order in range(1, largest + 1):
         leader = best_by_criterion(found, split.whole) if found else None
         far = leader is not None and order > leader.trial.order + FARTHER
-        found.append(_fitted_trial(focus, split, candidates, order, refine and not far))
+        found.append(_fitted_trial(focus, split, state_subspace, order, refine and not far))
         if far and refine and best_by_criterion(found, split.whole) is found[-1]:
-            found[-1] = _fitted_trial(focus, split, candidates, order, refine)
+            found[-1] = _fitted_trial(focus, split, state_subspace, order, refine)
     return found
 
 
-def _fitted_trial(focus: Focus, split: ValidationSplit, candidates: Subspace, order: int, refine: bool) -> FittedTrial:
-    first, _ = focus.begin(candidates, order)
+def _fitted_trial(
+    focus: Focus, split: ValidationSplit, state_subspace: Subspace, order: int, refine: bool
+) -> FittedTrial:
+    first, _ = focus.begin(state_subspace, order)
     before = split.error(focus, first)
     last = focus.refine(first, tolerance=1e-4) if refine and before > EXACT_ERROR else first
     after = before if last is first else split.error(focus, last)
-    trial = OrderTrial(focus.name, order, float(candidates.singular_values[order - 1]), before, after)
+    trial = OrderTrial(focus.name, order, float(state_subspace.singular_values[order - 1]), before, after)
     return FittedTrial(trial, last if after < before else first)
 
 
 def from_free_run(
     ahead: FittedTrial, free: Fit, split: ValidationSplit, block_rows: int | None, freedom: Freedom
 ) -> FittedTrial:
-    """The attempt to predict, or one whose search begins at the free run's fit of the same order, if that is better.
+    """The trial of the one-step error, or one that starts from the free run's fit of the same order, if that is better.
 
     Two searches may end in two places that the errors one step ahead can hardly tell apart: of a model that cannot be
     right, one is right about what is fast, and one about what is slow. The one that runs closer to the ends counts.
@@ -201,7 +203,7 @@ def static(records: Sequence[DataRecord], split: ValidationSplit, freedom: Freed
 
 
 def best_by_criterion(tried: Sequence[FittedTrial], records: Sequence[DataRecord]) -> FittedTrial:
-    """The order of the least criterion, Akaike's with the validation error: N ln(error²) + 2 d(n).
+    """The trial with the smallest value of Akaike's criterion on the validation error: N ln(error²) + 2 d(n).
 
         d(n) = n (2 outputs + inputs) + outputs · inputs        N known outputs
 
@@ -227,7 +229,7 @@ def known_steps(records: Sequence[DataRecord]) -> float:
 
 
 def worth_refining(attempt: FittedTrial, records: Sequence[DataRecord]) -> bool:
-    """Whether the search is to follow the closed form: where it was better over the ends.
+    """Whether a search should follow the closed form: where that was better over the ends.
 
     One step ahead it is the most likely fit, and is followed unless it was worse than its d numbers can explain,
     T ln (error² after / error² before) > 2 d.
@@ -242,12 +244,12 @@ def worth_refining(attempt: FittedTrial, records: Sequence[DataRecord]) -> bool:
 
 
 def leaves_white(fit: Fit, records: Sequence[DataRecord]) -> bool:
-    """Whether what the free run leaves of the records is white: then no fit is more likely."""
+    """Whether the errors of the free run are white: then no other fit is more likely."""
     return is_white(simulation_errors(records, fit), NOT_WHITE)
 
 
 def explains(fit: Fit, records: Sequence[DataRecord]) -> bool:
-    """Whether the errors one step ahead are white, and know nothing of the inputs so far: the model can be right.
+    """Whether one-step errors are white and uncorrelated with past inputs: then the model can be right.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The same linear system in other coordinates of its state, in other units, under other names, behind a delay."""
+"""Transform a linear system: coordinates of the state, units, names, delays of the inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 
 
 def as_readout_form(system: LinearSystem) -> LinearSystem:
-    """The same system with the state [h; y], of which the outputs are a part: it has a linear network's form.
+    """The same system with the state [h; y], which contains the outputs: the form of a linear network.
 
     What is known from its estimation is left behind.
     """
@@ -52,7 +52,7 @@ def in_basis(system: LinearSystem, basis: Array) -> LinearSystem:
 
 
 def balanced(system: LinearSystem, order: int | None = None) -> LinearSystem:
-    """The same system in the coordinates in which every state is reached as strongly as it shows.
+    """The system in balanced coordinates: both Gramians are equal and diagonal.
 
     Both Gramians become diag(σ), with the Hankel singular values σ, largest first.
 
@@ -150,7 +150,7 @@ def with_names(system: LinearSystem, inputs: Sequence[str] = (), outputs: Sequen
 
 
 def with_input_delay(system: LinearSystem, delays: int | Sequence[int]) -> LinearSystem:
-    """The same system with inputs that arrive d_i steps later: what is on its way stands in the state.
+    """The same system with inputs delayed by d_i steps: the state holds the inputs that have not arrived yet.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What one-step errors still hold: their correlation with each other, and with inputs before and after them."""
+"""Tests of one-step errors: their correlation with each other, and with earlier and later inputs."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def cross_correlation(errors: Array, inputs: Array, lags: range) -> tuple[float,
 
 
 def _deviations(values: Array) -> Array:
-    """From the mean of what is known; 0 where nothing is."""
+    """Deviations from the mean of the known values; 0 where a value is missing."""
     known = ~np.isnan(values)
     return np.where(known, values - values[known].mean(), 0.0) if known.any() else np.zeros(len(values))
 

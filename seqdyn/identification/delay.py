@@ -1,4 +1,4 @@
-"""Inputs that arrive late: a shift register holds what is still on its way.
+"""Delayed inputs: a shift register holds those that have not arrived yet.
 
 r_t = T r_{t-1} + E x_t        what is on its way
 x̄_t = S r_{t-1} + P x_t        what arrives: the oldest entry, or x_t itself where there is no delay
@@ -39,7 +39,7 @@ class Register(NamedTuple):
 
 
 def checked_delays(delays: Any, inputs: int, name: str = "delays") -> tuple[int, ...]:
-    """One delay an input; a single one holds for all.
+    """Check delays: one an input, or one for all.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def shift_register(delays: Sequence[int]) -> Register:
 def behind(
     register: Register, feedthrough: Array, readout: Array, input_map: Array, transition: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """A, B, C and D of the system that gets what the register lets go; its state is [h; r].
+    """A, B, C and D of the system behind the register; its state is [h; r].
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def behind(
 
 
 def changes_behind(register: Register, directions: Directions) -> Directions:
-    """The same for the directions of an estimation: what happens inside the register is sure."""
+    """The directions of an estimation behind the register, whose own entries are known exactly."""
     still = register._replace(entry=np.zeros_like(register.entry), shift=np.zeros_like(register.shift))
     changed = behind(still, *directions[:4])
     steps = len(register.shift)

@@ -1,4 +1,4 @@
-"""How sure an estimated system is: the spread of its entries, its likelihood, and what every free number costs.
+"""Uncertainty of an estimated system: the covariance of its entries, its likelihood, and information criteria.
 
     Cov θ = σ² (JᵀJ)⁺ = Σ_j d_j d_jᵀ        J the derivatives of the errors by the entries θ
 
@@ -66,7 +66,7 @@ class Directions(NamedTuple):
 @shown_by_facts
 @dataclass(frozen=True, eq=False, repr=False)
 class Estimation:
-    """What is known of a system from the way it was estimated.
+    """Covariance, likelihood and criteria of a system that was estimated from data.
 
     Attributes
     ----------
@@ -140,13 +140,13 @@ class Estimation:
         )
 
     def changed(self, change: Callable[[Directions], Directions]) -> Estimation:
-        """The same with its directions changed."""
+        """The same estimation with its directions transformed."""
         found, unknown = (along and change(along) for along in (self.directions, self.undetermined))
         return replace(self, directions=found, undetermined=unknown)
 
 
 def central_differences(change: Callable[[float, int], Array], count: int, step: float = 1e-4) -> Array:
-    """The root of the covariance of a function of the system: its changes along all directions.
+    """A root of the covariance of a function of the system: central differences along all directions.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A linear system in other letters, other libraries and other forms."""
+"""Convert linear systems: other letters, other libraries, continuous time, transfer functions."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def to_control(system: LinearSystem) -> Any:
 
 
 def to_continuous(system: LinearSystem) -> StateSpace:
-    """The continuous-time system whose states are the same at every step, if inputs are held in between.
+    """Convert to continuous time: the system with the same states at every step if inputs are held in between.
 
         [D C; 0 I] = exp([F G; 0 0] dt),    ds/dt = F s + G x,  y = B s + A x
 

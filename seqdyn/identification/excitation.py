@@ -1,4 +1,4 @@
-"""Whether the data can tell what is asked of them: checks before a fit, in plain words."""
+"""Checks before a fit: whether the inputs excite the system enough, its delays, and feedback."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FUTURE_STEPS = 10
 @shown_by_facts
 @dataclass(frozen=True, repr=False)
 class Excitation:
-    """What the inputs reveal.
+    """What the inputs excite, and what is wrong with them.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ def excitation(records: Sequence[DataRecord], data: Factor, order: int, weightin
 
 
 def delay_message(delay: Array, order: int) -> str:
-    """What to do about a long delay that explains a high order; nothing to say where none does.
+    """Advice about a long delay that explains a high order; empty where none does.
 
     Every step of delay takes a state of its own for every input.
 
@@ -178,7 +178,7 @@ def _duplicated(rows: Array) -> list[str]:
 
 
 def _nearly_collinear(rows: Array) -> list[str]:
-    """Inputs that the others nearly tell: variance inflation 1 / (1 − R²), the diagonal of the inverse correlation.
+    """Messages about inputs that nearly follow from the others: variance inflation 1 / (1 − R²).
 
     References
     ----------
@@ -219,7 +219,7 @@ def delays(data: Factor) -> Array:
 
 
 def first_effects(data: Factor) -> Array:
-    """Steps before each input shows in an output: how many of its first coefficients are together nothing.
+    """The delay of every input: how many of its first coefficients are jointly zero.
 
     The coefficients are those of a regression of y_t on the last inputs and outputs; for the first d of an input,
     θᵀ Cov(θ)⁻¹ θ ~ χ²(d · outputs) if they are 0, which is kept while its p-value is above 0.1 %.
@@ -262,7 +262,7 @@ def first_effects(data: Factor) -> Array:
 
 
 def _p_values(solution: Array, spread: Array, precision: Array, places: Array) -> Iterator[float]:
-    """How likely the coefficients up to every lag are together nothing."""
+    """The p-values of the coefficients up to every lag being jointly zero."""
     for lag in range(len(places)):
         chosen = places[: lag + 1]
         theta = solution[chosen]
@@ -291,7 +291,7 @@ def _lagged_outputs(data: Factor, lags: int) -> Array:
 
 
 def feedback(data: Factor) -> float:
-    """The p-value of the later inputs telling nothing of y_t that the past and x_t do not tell.
+    """Test for feedback: the p-value of later inputs explaining nothing of y_t beyond the past and x_t.
 
         T ln (det R₀ / det R₁) ~ χ²        R₀, R₁: covariance of what is left of y_t, without and with x_{t+1}, …
 
@@ -330,7 +330,7 @@ def feedback(data: Factor) -> float:
 
 
 def _residual_covariance(regressors: Array, targets: Array) -> tuple[int, Array]:
-    """The rank of the regressors, and the covariance of what they leave of the targets."""
+    """The rank of the regressors, and the covariance of the residuals of the targets."""
     solution, _, rank, _ = np.linalg.lstsq(regressors.T, targets.T, rcond=1e-9)
     errors = targets - solution.T @ regressors
     return int(rank), errors @ errors.T + 1e-20 * np.eye(len(targets))

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from seqdyn.identification.system import LinearSystem
+
 Array = np.ndarray[Any, Any]
 
 FARTHEST_ZERO = 2.5
@@ -41,7 +43,7 @@ def plot_bode(
     systems: Systems,
     frequencies: Any = None,
     *,
-    others: Mapping[str, Any] | None = None,
+    others: Mapping[str, LinearSystem] | None = None,
     name: str = "model",
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
@@ -75,7 +77,7 @@ def plot_bode(
     Raises
     ------
     ValueError
-        If the systems do not have the same inputs and outputs, count time in unlike units, or are too many to draw.
+        If the systems do not have the same inputs and outputs, have different units of time, or are too many to draw.
 
     References
     ----------
@@ -115,7 +117,7 @@ def plot_bode(
     return drawing
 
 
-def plot_poles(systems: Systems, *, others: Mapping[str, Any] | None = None, name: str = "model") -> Figure:
+def plot_poles(systems: Systems, *, others: Mapping[str, LinearSystem] | None = None, name: str = "model") -> Figure:
     """Poles and zeros in the complex plane, with the unit circle: inside it a system is stable.
 
     Around the poles of estimated systems lie the regions of 95 %: ellipses of pairs, bars of real poles.
@@ -223,7 +225,7 @@ def plot_response(
     kind: str = "step",
     time: int | None = None,
     *,
-    others: Mapping[str, Any] | None = None,
+    others: Mapping[str, LinearSystem] | None = None,
     name: str = "model",
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
@@ -255,7 +257,7 @@ def plot_response(
     Raises
     ------
     ValueError
-        If the systems do not have the same inputs and outputs, count time in unlike units, or are too many to draw.
+        If the systems do not have the same inputs and outputs, have different units of time, or are too many to draw.
 
     Examples
     --------
@@ -291,7 +293,7 @@ def plot_response(
     return drawing
 
 
-def _curves_by_name(drawing: Figure, named: dict[str, Any], *, banded: bool) -> None:
+def _curves_by_name(drawing: Figure, named: dict[str, LinearSystem], *, banded: bool) -> None:
     """A legend of the systems that have names."""
     curves = [line for line in drawing.axes[0].lines if line.get_label() in set(named) - {""}]
     legend(drawing, curves, columns=4, banded=banded)
@@ -306,8 +308,8 @@ def _tick_degrees(axis: Axes) -> None:
         axis.yaxis.set_major_locator(MultipleLocator(45 if span < 225 else 90 * np.ceil(span / 450)))
 
 
-def _settling(system: Any) -> float:
-    """Steps after which little happens; of a system that never settles, a few of its longest periods."""
+def _settling(system: LinearSystem) -> float:
+    """Steps until a system has settled; of one that never settles, a few of its longest periods."""
     part = system.input_output_part()
     steps = part.forgetting_time()
     if np.isfinite(steps):

@@ -1,4 +1,4 @@
-"""The two errors that an estimate can make small: of the free run, or one step ahead.
+"""The two errors that a fit can minimise: of the free run, or one step ahead.
 
 Each has a closed form to begin with, a search, an error by which orders are compared, and what is known in the end.
 The free run asks nothing of the noise, but takes for dynamics what drifts or is fed back. The one-step error asks for a
@@ -52,7 +52,7 @@ DRIFTS = (0.03, 0.2, 0.6)
 
 @dataclass(frozen=True)
 class Freedom:
-    """What of the model is free, see :class:`~seqdyn.identification.refinement.Problem`."""
+    """Which parts of the model are free, see :class:`~seqdyn.identification.refinement.Problem`."""
 
     feedthrough: bool = True
     free_starts: bool = True
@@ -60,15 +60,15 @@ class Freedom:
 
 
 class Focus(Protocol):
-    """What the two have in common: they are built from the records that are fitted."""
+    """What both have in common; they are built from the records that are fitted."""
 
     name: ClassVar[str]
 
-    def candidates(self, data: Factor) -> Subspace:
+    def state_subspace(self, data: Factor) -> Subspace:
         """The subspace of the states."""
         ...
 
-    def begin(self, candidates: Subspace, order: int) -> tuple[Fit, float]:
+    def begin(self, state_subspace: Subspace, order: int) -> tuple[Fit, float]:
         """The closed form, and the spectral radius it had before it was made stable."""
         ...
 
@@ -77,11 +77,11 @@ class Focus(Protocol):
         ...
 
     def errors(self, records: Sequence[DataRecord], fit: Fit) -> list[Array]:
-        """What is made small, for every step of records that begin as the fitted ones do; 0 where y is missing."""
+        """The errors that the focus minimises, at every step; 0 where y is missing."""
         ...
 
     def finish(self, fit: Fit, data: Factor, refine: bool) -> Fit:
-        """The fit with the model of its noise and, after a refinement, how sure it is."""
+        """The fit with a model of its noise and, after a refinement, its standard errors."""
         ...
 
 
@@ -108,19 +108,22 @@ class Simulation:
             replace(fit, system=system), self.name, self.records, free_parameters(self.problem, fit)
         )
 
-    def candidates(self, data: Factor) -> Subspace:
+    def state_subspace(self, data: Factor) -> Subspace:
         return realisation(data) if data.inputs_hold_outputs else subspace(data, self.weighting)
 
-    def begin(self, candidates: Subspace, order: int) -> tuple[Fit, float]:
-        """Eigenvalues outside move to where the memory is as long as the records support, or the transition is
-        Maciejowski's, whichever runs closer to the data. So do stable ones beyond that limit, unless the data insist.
+    def begin(self, state_subspace: Subspace, order: int) -> tuple[Fit, float]:
+        """The closed form; eigenvalues beyond the longest memory that the records support are moved to that limit.
+
+        Or Maciejowski's stable transition is taken, if its run is closer to the data. Stable eigenvalues beyond the
+        limit are kept where that halves the error.
         """
-        problem, readout, transition = self.problem, candidates.readout(order), candidates.transition(order)
+        problem, readout, transition = self.problem, state_subspace.readout(order), state_subspace.transition(order)
         radius = largest_modulus(transition)
         if not problem.stable or radius <= problem.largest_radius:
             return linear_part(problem, readout, transition), radius
         inside = [
-            pulled_inside(moved, problem.first_radius) for moved in (transition, candidates.stable_transition(order))
+            pulled_inside(moved, problem.first_radius)
+            for moved in (transition, state_subspace.stable_transition(order))
         ]
         moved = min((linear_part(problem, readout, tried) for tried in inside), key=lambda fit: fit.error)
         if radius < 1.0 + MARGINAL:
@@ -167,20 +170,20 @@ class Prediction:
         ways = (freedom.feedthrough, freedom.free_starts, freedom.stable, disturbances)
         return cls(records, PredictionProblem(grouped(with_outputs_as_inputs(filled)), len(records), *ways))
 
-    def candidates(self, data: Factor) -> Subspace:
+    def state_subspace(self, data: Factor) -> Subspace:
         return predictor_subspace(data, self.problem.feedthrough)
 
-    def begin(self, candidates: Subspace, order: int) -> tuple[Fit, float]:
-        """D and B are those of the predictor, where nothing is fed back that the regression has not seen."""
+    def begin(self, state_subspace: Subspace, order: int) -> tuple[Fit, float]:
+        """The closed form from the subspace of the predictor."""
         plain = replace(self.problem, disturbances=0)
-        fit, radius = beginning(self.records, plain, candidates, order)
+        fit, radius = beginning(self.records, plain, state_subspace, order)
         return (self._drifting(fit) if self.problem.disturbances else fit), radius
 
     def refine(self, fit: Fit, tolerance: float = 1e-6) -> Fit:
         return predicting(self.records, self.problem, fit, tolerance) if np.isfinite(fit.error) else fit
 
     def from_simulation(self, simulation: Simulation, fit: Fit, data: Factor, tolerance: float = 1e-6) -> Fit:
-        """The search from a fit of the free run and the gain of its noise: it may end where another one does not."""
+        """Search from a fit of the free run and the gain of its noise: it may end in another minimum."""
         noisy = with_gain(fit.system, data, simulation.records, fit.starts, refine=True)
         if noisy.noise_gain is None:
             return replace(fit, error=np.inf)
@@ -275,7 +278,7 @@ def _spent(problem: Problem, fit: Fit) -> int:
 
 
 def _sure(fit: Fit, found: Directions, unknown: Directions) -> Fit:
-    """The fit with the spread of its entries."""
+    """The fit with the covariance of its entries."""
     assert fit.system.estimation is not None
     estimation = replace(
         fit.system.estimation, directions=found, undetermined=unknown if len(unknown.transition) else None

@@ -77,5 +77,5 @@ def checked_frequencies(frequencies: Any, dt: float) -> Array:
 
 
 def _away_from_zero(values: Array) -> Array:
-    """The values, none of them closer to 0 than rounding."""
+    """The values, moved away from 0 by at least rounding."""
     return np.where(np.abs(values) < EPSILON, EPSILON, values)

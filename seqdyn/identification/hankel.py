@@ -1,4 +1,4 @@
-"""Past and future of every instant side by side, and their triangular factor: all that subspace methods need of data.
+"""Block Hankel matrices of past and future, and their triangular factor: all that subspace methods need of data.
 
 A column of the block Hankel matrices stacks p past and f future steps. The columns of several experiments stand side
 by side; no column reaches over a border, and none holds a missing value.
@@ -141,7 +141,7 @@ def horizon(records: Sequence[DataRecord], order: int | None, block_rows: int | 
 
 
 def _advice(block_rows: int | None, least: int) -> str:
-    """What to do about records that are too short."""
+    """Advice for records that are too short."""
     if block_rows is None:
         return "Give longer records, a lower order, or method='gradient'."
     if block_rows < least:

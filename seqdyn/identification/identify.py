@@ -1,4 +1,4 @@
-"""From records to a model: what is asked for, the focus and the order, the fit, the noise, and how sure it is."""
+"""Identify a linear system from records: choose focus and order, fit, and estimate the noise and the uncertainty."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ IN_A_LOOP = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What kind of model is asked for.
+    """The kind of model that is asked for.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Settings:
 
     @property
     def freedom(self) -> Freedom:
-        """What of the model is free."""
+        """Which parts of the model are free."""
         return Freedom(self.feedthrough, self.free_starts, self.stable)
 
     def focused(self, name: str, records: Sequence[DataRecord]) -> Simulation | Prediction:
@@ -96,7 +96,7 @@ class Settings:
 @shown_by_facts
 @dataclass(frozen=True, repr=False)
 class Identification:
-    """What was found.
+    """An identified system, with the initial states of its records and how it was chosen.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class Identification:
 
 
 class FitPlan(NamedTuple):
-    """What is fitted to all of the records, and what was tried before.
+    """What is fitted to all of the records, and the trials that led to it.
 
     ``from_simulation``: that the search for the one-step error begins at the fit of the free run.
     """
@@ -194,7 +194,7 @@ def identify(records: Sequence[DataRecord], settings: Settings) -> Identificatio
 
 
 def _counting_lines(found: Identification, records: int) -> Identification:
-    """The same with the slope of every output of every record among the numbers that were estimated."""
+    """Count the slope of every output of every record among the estimated parameters."""
     estimation = found.system.estimation
     if estimation is None:
         return found
@@ -203,7 +203,7 @@ def _counting_lines(found: Identification, records: int) -> Identification:
 
 
 def _from_first_output(records: Sequence[DataRecord], settings: Settings) -> Identification:
-    """The model from the first known output of every record on, and the starts before that."""
+    """Identify from the first known output of every record on, and find the starts before that."""
     unseen = [record.unseen() if settings.free_starts else 0 for record in records]
     found = _identified_without_delay(
         [record.after(steps) for record, steps in zip(records, unseen, strict=True)], settings
@@ -216,7 +216,7 @@ def _from_first_output(records: Sequence[DataRecord], settings: Settings) -> Ide
 
 
 def _start_before(system: LinearSystem, x: Array, h: Array) -> Array:
-    """The shortest start from which inputs lead to a state, in directions that are not forgotten on the way."""
+    """The shortest initial state from which inputs lead to a state, in directions that do not decay on the way."""
     power = np.linalg.matrix_power(system.transition, len(x))
     wanted = h - system.simulate(x)[1]
     start: Array = np.linalg.lstsq(power, wanted, rcond=1e-3)[0]
@@ -237,7 +237,7 @@ def input_delays(records: Sequence[DataRecord], settings: Settings) -> tuple[int
 
 
 def examine(records: Sequence[DataRecord], settings: Settings) -> Excitation:
-    """What the inputs reveal, for the order asked for or, with ``"auto"``, for one state."""
+    """Check the inputs for the order asked for or, with ``"auto"``, for one state."""
     order = int(settings.order) if isinstance(settings.order, Integral) else 1
     return excitation(records, horizon(records, order, settings.block_rows), order, settings.weighting)
 
@@ -274,18 +274,18 @@ def _identified_without_delay(records: Sequence[DataRecord], settings: Settings)
     if data is None or data.future * data.outputs <= chosen.order:
         data = horizon(records, chosen.order, settings.block_rows)
     focus = settings.focused(chosen.focus, records)
-    candidates = focus.candidates(data)
-    fit, radius = _fit_to_all(focus, candidates, data, chosen, settings)
+    state_subspace = focus.state_subspace(data)
+    fit, radius = _fit_to_all(focus, state_subspace, data, chosen, settings)
     if not np.isfinite(fit.error):  # no stable predictor was found
         focus = Simulation.of(records, settings.freedom, settings.weighting)
-        candidates = focus.candidates(data)
-        fit, radius = _fit_to_all(focus, candidates, data, chosen, settings)
+        state_subspace = focus.state_subspace(data)
+        fit, radius = _fit_to_all(focus, state_subspace, data, chosen, settings)
     fit = focus.finish(fit, data, settings.refine)
     checked = excitation(records, data, chosen.order, settings.weighting)
     if _acts_at_once(fit.system) and _in_a_loop(data):
         checked = replace(checked, messages=(*checked.messages, IN_A_LOOP))
     what = (focus.name, chosen.order, chosen.refine)
-    return Identification(fit.system, fit.starts, *what, candidates.singular_values, trials, checked, radius)
+    return Identification(fit.system, fit.starts, *what, state_subspace.singular_values, trials, checked, radius)
 
 
 def _in_a_loop(data: Factor) -> bool:
@@ -302,10 +302,10 @@ def _acts_at_once(system: LinearSystem) -> bool:
 
 
 def _fit_to_all(
-    focus: Simulation | Prediction, candidates: Subspace, data: Factor, chosen: FitPlan, settings: Settings
+    focus: Simulation | Prediction, state_subspace: Subspace, data: Factor, chosen: FitPlan, settings: Settings
 ) -> tuple[Fit, float]:
     """The fit to all of the records, and the spectral radius its closed form had before it was made stable."""
-    fit, radius = focus.begin(candidates, chosen.order)
+    fit, radius = focus.begin(state_subspace, chosen.order)
     if not chosen.refine:
         return fit, radius
     fit = focus.refine(fit)
@@ -315,16 +315,16 @@ def _fit_to_all(
 
 
 def _better_start(fit: Fit, focus: Prediction, data: Factor, chosen: FitPlan, settings: Settings) -> Fit:
-    """The fit, or the end of a search that begins at the fit of the free run, if that is better."""
+    """The fit, or the result of a search from the fit of the free run, if that is better."""
     simulation = Simulation.of(focus.records, settings.freedom, settings.weighting)
-    free = simulation.refine(simulation.begin(simulation.candidates(data), chosen.order)[0])
+    free = simulation.refine(simulation.begin(simulation.state_subspace(data), chosen.order)[0])
     other = focus.from_simulation(simulation, free, data)
     wanted = chosen.from_simulation and explained_by_size(fit, other, focus.records)
     return other if wanted or other.error < fit.error else fit
 
 
 def _factor_at_horizon(records: Sequence[DataRecord], settings: Settings) -> Factor | None:
-    """What the data show at the horizon that the order asked for needs; None where they are too short."""
+    """The factor of the data at the horizon that the order needs; None where they are too short."""
     order = int(settings.order) if isinstance(settings.order, Integral) else None
     try:
         return horizon(records, order, settings.block_rows)
@@ -333,7 +333,7 @@ def _factor_at_horizon(records: Sequence[DataRecord], settings: Settings) -> Fac
 
 
 def _fit_plan(records: Sequence[DataRecord], settings: Settings, data: Factor | None) -> FitPlan:
-    """Focus and order: as given, or as the ends of the records tell."""
+    """Choose focus and order: as given, or by the ends of the records."""
     names = _focuses(settings, data)
     order = int(settings.order) if isinstance(settings.order, Integral) else None
     if order is not None and len(names) == 1:
@@ -375,7 +375,7 @@ def _focus(names: Sequence[str], chosen: dict[str, FittedTrial], split: Validati
 
 
 def _focuses(settings: Settings, data: Factor | None) -> list[str]:
-    """The focuses that come into question."""
+    """The focuses that are compared."""
     if settings.focus != "auto":
         return [settings.focus]
     if settings.offset == "drift":

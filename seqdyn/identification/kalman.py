@@ -1,4 +1,4 @@
-"""The Kalman filter of the innovation form: states and predictions from what was measured, also where little was.
+"""The Kalman filter of the innovation form: states and predictions from measured outputs, of which some may be missing.
 
     h_t = C x_t + D h_{t-1} + h_0 + K e_t        e_t = y_t − A x_t − B h_{t-1} − y_0,  Cov e_t = R
 
@@ -32,7 +32,7 @@ VAST = 1e100
 
 
 class FilterSegment(NamedTuple):
-    """Steps at which the same outputs are known.
+    """A run of steps at which the same outputs are known.
 
     ``gains`` G and ``covariances`` P of h_t belong to its first steps; the last ones hold to its end.
     """
@@ -261,7 +261,7 @@ def _variances(readout: Array, covariance: Array) -> Array:
 
 
 def equal_runs(rows: Array) -> list[tuple[int, int]]:
-    """(begin, end) of stretches of rows that are alike, for rows (time, …)."""
+    """(begin, end) of runs of equal rows, for rows (time, …)."""
     if not len(rows):
         return []
     flat = rows.reshape(len(rows), -1)

@@ -1,4 +1,4 @@
-"""Modes that do not decay and that nothing drives: a drift has no part in the gains, but makes I − D singular."""
+"""Modes that neither decay nor are driven, such as a drift: they have no part in gains, but make I − D singular."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNDRIVEN = 1e-11
 
 
 def without_undriven_modes(transition: Array, driven: Array) -> tuple[Array, Array]:
-    """Into coordinates without the modes that do not decay and that nothing drives, and back.
+    """The changes into and out of coordinates without the modes that neither decay nor are driven.
 
         wᴴ [D − λI, G] = 0  with |λ| ≥ 1        the left vectors w of the modes that are left out
 
@@ -75,7 +75,7 @@ def _undriven_modes(transition: Array, driven: Array) -> Array:
 
 
 def lasting(poles: Array) -> Array:
-    """Those of the poles that do not decay."""
+    """The poles that do not decay."""
     return poles[np.abs(poles) > LASTING]
 
 
@@ -85,8 +85,8 @@ def state_at_rest(transition: Array, driven: Array) -> Array:
     gap = np.eye(len(forth)) - forth @ transition @ back
     if len(gap) and np.linalg.cond(gap) > 0.01 / EPSILON:
         raise ValueError(
-            "There is a pole at 1 that inputs or offsets drive, an integrator: a constant is summed up without end, so "
-            "there is no gain at frequency 0 and no state of rest."
+            "There is a pole at 1 that inputs or offsets drive, an integrator: a constant input grows without bound, "
+            "so there is no gain at frequency 0 and no state of rest."
         )
     solved: Array = back @ np.linalg.solve(gap, forth @ driven)
     return solved

@@ -1,4 +1,4 @@
-"""Any cell, near a point, as a linear system.
+"""Linearise any cell about a point or along a trajectory.
 
 y_t ≈ y* + A (x_t − x*) + B (h_{t-1} − h*)          A = ∂y/∂x, B = ∂y/∂h
 h_t ≈ f(x*, h*) + C (x_t − x*) + D (h_{t-1} − h*)   C = ∂f/∂x, D = ∂f/∂h
@@ -157,7 +157,7 @@ def _own_state(cell: Cell, state: State) -> State:
 
 @torch.no_grad()
 def _settled(cell: Cell, x: Tensor) -> State:
-    """Where the state comes to rest while x is held: run until it hardly moves, then polished by Newton's method."""
+    """Find the state of rest while x is held: run until it hardly moves, then apply Newton's method."""
     state = cell.initial_state(1)
     if not leaves(state) or not flatten(state).numel():
         return state
@@ -185,8 +185,7 @@ def _restless(x: Tensor, what: str) -> ValueError:
     return ValueError(
         f"With x held at {held} (in the units of the cell) the state does not settle: after "
         f"{STEPS_BETWEEN_LOOKS * MOST_LOOKS} steps or fewer it {what}. It oscillates, drifts or grows. "
-        "Say about which state to linearise: state=…, "
-        "such as the one a run returned."
+        "Give the state to linearise about: state=…, such as the one a run returned."
     )
 
 

@@ -1,4 +1,4 @@
-"""The noise of the innovation form: the Kalman gain, the filter it makes, and predictions k steps ahead.
+"""Estimate the Kalman gain of the innovation form.
 
     h_t = C x_t + D h_{t-1} + h_0 + K e_t        e_t = y_t − A x_t − B h_{t-1} − y_0
 

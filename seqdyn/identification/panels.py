@@ -1,9 +1,9 @@
-"""What the figures of linear systems share: systems by name, units on the axes, a grid of panels, looks, a legend."""
+"""Shared parts of the figures of linear systems: names, units on the axes, panels, curves, bands and a legend."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy.stats import chi2, norm
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from seqdyn.identification.system import LinearSystem
+
 Array = np.ndarray[Any, Any]
-Systems = Analysis | Mapping[str, Any]
+Systems: TypeAlias = "LinearSystem | Mapping[str, LinearSystem]"
 
 MOST_PAIRS = 36
 """Pairs of an input and an output that one figure has room for."""
@@ -35,7 +37,9 @@ RADIUS = float(np.sqrt(chi2.ppf(CONFIDENCE, 2)))
 """The same of an ellipse in the plane."""
 
 
-def by_name(systems: Systems, others: Mapping[str, Any] | None = None, name: str = "model") -> dict[str, Any]:
+def by_name(
+    systems: Systems, others: Mapping[str, LinearSystem] | None = None, name: str = "model"
+) -> dict[str, LinearSystem]:
     """Systems by name; one alone has none, and is ``name`` beside others."""
     if isinstance(systems, Analysis):
         systems = {name if others else "": systems}
@@ -52,9 +56,9 @@ def by_name(systems: Systems, others: Mapping[str, Any] | None = None, name: str
 
 
 def titles(
-    named: Mapping[str, Any], inputs: Sequence[str] | None, outputs: Sequence[str] | None
+    named: Mapping[str, LinearSystem], inputs: Sequence[str] | None, outputs: Sequence[str] | None
 ) -> tuple[list[str], list[str]]:
-    """What stands over the columns and beside the rows of panels; all systems must have them."""
+    """The titles of columns and rows of panels; all systems must have the same inputs and outputs."""
     sizes = {(system.inputs, system.outputs) for system in named.values()}
     if len(sizes) > 1:
         raise ValueError(f"The systems must have the same inputs and outputs, got (inputs, outputs) {sorted(sizes)}.")
@@ -79,13 +83,13 @@ def titles(
 # --- units of time ----------------------------------------------------------------------------------------------------
 
 
-def unit_of_time(named: Mapping[str, Any], unit: str) -> str:
-    """What all of them count time in; "step" if none knows and a step is one, "unit of time" if a step is not."""
+def unit_of_time(named: Mapping[str, LinearSystem], unit: str) -> str:
+    """The unit of time of all systems; "step" if none is known and dt is 1, "unit of time" if dt is not."""
     known = {unit, *(system.time_unit for system in named.values())} - {""}
     if len(known) > 1:
         raise ValueError(
-            f"The systems count time in unlike units: {', '.join(sorted(known))}. Give all of them dt in one unit, by "
-            "dataclasses.replace(system, dt=…, time_unit=…)."
+            f"The systems have different units of time: {', '.join(sorted(known))}. Give all of them dt in one unit, "
+            "by dataclasses.replace(system, dt=…, time_unit=…)."
         )
     if known:
         return known.pop()
@@ -117,7 +121,7 @@ def grid(rows: int, columns: int, height: float) -> tuple[Figure, Any]:
 
 
 def looks() -> Iterator[dict[str, Any]]:
-    """Colour and dashes by number: where curves lie on each other, the one below shows between the dashes."""
+    """Colours and dashes by number, so that curves that coincide can both be seen."""
     number = 0
     while True:
         yield {
@@ -144,7 +148,7 @@ def _on_each(axes: Any, action: Callable[[Axes, int], Any]) -> None:
 
 
 def legend(drawing: Figure, handles: Sequence[Any], *, columns: int, banded: bool) -> None:
-    """Curves by name, and what the pale colour means where there is any."""
+    """A legend of curves by name, and of the bands where there are any."""
     import matplotlib
     from matplotlib.patches import Patch
 
@@ -159,7 +163,7 @@ def legend(drawing: Figure, handles: Sequence[Any], *, columns: int, banded: boo
 
 
 class Band(NamedTuple):
-    """A strip around a curve: what it is over, its edges, its colour, and whether it goes in steps."""
+    """A band around a curve: abscissae, edges, colour, and whether it is drawn in steps."""
 
     at: Array
     lower: Array
@@ -173,7 +177,7 @@ def band(at: Array, middle: Array, error: Array, color: str, step: Any = None) -
     return Band(at, middle - HALF_WIDTH * error, middle + HALF_WIDTH * error, color, step)
 
 
-def bode_errors(system: Any, at: Array, response: Array) -> tuple[Array, Array]:
+def bode_errors(system: LinearSystem, at: Array, response: Array) -> tuple[Array, Array]:
     """Standard errors of gain and phase, from how H̃/H spreads where the system H̃ does.
 
         20 log₁₀ |H̃/H|,    arg H̃/H
@@ -192,7 +196,7 @@ def bode_errors(system: Any, at: Array, response: Array) -> tuple[Array, Array]:
     """
     known = np.where(response == 0, np.nan, response)
 
-    def beside(moved: Any) -> Array:
+    def beside(moved: LinearSystem) -> Array:
         ratio = moved.frequency_response(at).response / known
         return np.array([20 * np.log10(np.abs(ratio)), np.degrees(np.angle(ratio))])
 
@@ -201,7 +205,7 @@ def bode_errors(system: Any, at: Array, response: Array) -> tuple[Array, Array]:
 
 
 def draw_bands(axes: Axes, bands: list[Band]) -> None:
-    """Bands behind the curves; wide ones go out of the panel before they squeeze the curves, endless ones fill it."""
+    """Draw bands behind the curves; wide ones are cut at the panel's edge, infinite ones fill it."""
     if not bands:
         return
     low, high = axes.get_ylim()
@@ -216,7 +220,7 @@ def draw_bands(axes: Axes, bands: list[Band]) -> None:
     axes.set_ylim(bottom, top)
 
 
-def draw_pole_regions(axes: Axes, system: Any, color: str) -> None:
+def draw_pole_regions(axes: Axes, system: LinearSystem, color: str) -> None:
     """An ellipse around a pole of a pair, a bar around a real one; neither where the standard error is infinite."""
     errors = system.pole_standard_errors()
     known = np.isfinite(errors.real) & np.isfinite(errors.imaginary)

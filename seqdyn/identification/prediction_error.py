@@ -37,7 +37,7 @@ FAINTEST_SHARE = 0.01
 
 @dataclass(frozen=True)
 class PredictionProblem(Problem):
-    """The records driven by inputs and outputs, and what is free: here ŷ is one step ahead."""
+    """The problem of the one-step error: records driven by inputs and outputs."""
 
     entries: ClassVar[tuple[str, ...]] = (*MATRICES, "noise_gain")
 
@@ -84,7 +84,7 @@ class PredictionProblem(Problem):
 
 @dataclass(frozen=True)
 class PredictorProblem(Problem):
-    """The same records, and what is free of the predictor itself: outputs have no way to themselves in one step.
+    """The same problem in the entries of the predictor, whose outputs do not depend on themselves.
 
     Attributes
     ----------
@@ -171,7 +171,7 @@ def predictor_part(
 
 
 def beginning(
-    records: Sequence[DataRecord], problem: PredictionProblem, candidates: Subspace, order: int
+    records: Sequence[DataRecord], problem: PredictionProblem, state_subspace: Subspace, order: int
 ) -> tuple[Fit, float]:
     """The closed form: B and D̄ of the predictor from its subspace, the rest by linear least squares.
 
@@ -181,15 +181,15 @@ def beginning(
     float
         The spectral radius of D before it was made stable.
     """
-    transition = pulled_inside(candidates.transition(order), problem.steady_radius)
-    return predictor_part(records, problem, candidates.readout(order), transition)
+    transition = pulled_inside(state_subspace.transition(order), problem.steady_radius)
+    return predictor_part(records, problem, state_subspace.readout(order), transition)
 
 
 # -------------------------------------------------------------------- the search
 
 
 def predicting(records: Sequence[DataRecord], problem: PredictionProblem, fit: Fit, tolerance: float = 1e-6) -> Fit:
-    """The fit with the least one-step errors, every output weighed by what is left of it.
+    """The fit with the least one-step errors, every output weighted by the inverse of its error covariance.
 
         min Σ_t e_tᵀ R⁻¹ e_t        R the covariance of the errors so far: for Gaussian noise the maximum likelihood
 
@@ -277,7 +277,7 @@ def without_corrections(fit: Fit, inputs: int) -> Fit:
 
 
 class Filtered(NamedTuple):
-    """What the exact filter makes of a record, all (time, …).
+    """The results of the exact filter on a record, all (time, …).
 
     ``errors`` one step ahead, 0 where none is known; ``share``, the variance of e_t over that of its error; ``filled``,
     the outputs with the predicted ones in the gaps; ``correction``, what it adds to the states of the steady filter.

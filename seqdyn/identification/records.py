@@ -1,4 +1,4 @@
-"""Experiments: what was put in and what came out, each record with a beginning of its own."""
+"""Records of inputs and outputs, each with an initial state of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOGETHER = 256
 
 @shown_by_shape
 class DataRecord(NamedTuple):
-    """One experiment.
+    """One record of inputs and outputs.
 
     ``x`` (time, inputs) finite; ``y`` (time, outputs), NaN where it was not measured; ``weight`` (time, outputs) what
     an error counts, 0 where y is NaN.

@@ -1,4 +1,4 @@
-"""A linear start of a recurrent network: before training it is a linear system, to first order in its states.
+"""Initialise a recurrent network so that it is a given linear system, to first order in its states.
 
 Small states see only the slope of tanh, which is 1. With gates that begin constant, all three recurrences are then
 
@@ -166,7 +166,7 @@ def _set_recurrence(cell: Elman | GRU | LSTM, system: LinearSystem, linearised: 
 
 
 def _with_constant_gates(cell: Elman | GRU | LSTM, order: int) -> ConstantGates:
-    """Cut the leading units off from all others, and leave their gates to the biases these begin with."""
+    """Disconnect the leading units from all others, and keep their gates at their initial biases."""
     for weight in (cell.input_weight, cell.recurrent_weight):
         for block in weight.chunk(_gates(cell)):
             block[:order] = 0.0
@@ -235,8 +235,8 @@ def _recurrence(network: Cell) -> Elman | GRU | LSTM:
         )
     if not isinstance(cell, Elman | GRU | LSTM):
         raise ValueError(
-            f"A linear start is known for Elman, GRU and LSTM layers, got {type(cell).__name__}: choose one of them, "
-            "without residual."
+            f"A linear start is possible for Elman, GRU and LSTM layers, got {type(cell).__name__}: choose one of "
+            "them, without residual."
         )
     if isinstance(cell, Elman) and (cell.activation != "tanh" or cell.affine is not None):
         raise ValueError(

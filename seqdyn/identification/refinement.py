@@ -33,7 +33,7 @@ LARGEST_DERIVATIVE = 1e100
 
 @dataclass(frozen=True)
 class Problem:
-    """The data, and what is free: here the free run ŷ of the system itself.
+    """The problem of the free run: its data, and which entries are free.
 
     Attributes
     ----------

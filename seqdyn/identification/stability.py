@@ -1,4 +1,4 @@
-"""Transitions that forget: moving an estimate inside the unit circle, and steps that never leave it.
+"""Stable transitions: moving eigenvalues inside the unit circle, and coordinates that keep them there.
 
     D = r E⁻¹ F        E = ½ (H11 + H22 + Y − Yᵀ),  F = H21,  [H11 H21ᵀ; H21 H22] = WᵀW + εI
 

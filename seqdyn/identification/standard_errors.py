@@ -1,4 +1,4 @@
-"""How sure a system is, and whatever is asked of it: the delta method along the directions of its estimation.
+"""Standard errors of a system and of any function of it, by the delta method.
 
 Var f ≈ Σ_j (∂f/∂d_j)²        d_j the changes of the system whose outer products are the covariance of its entries
 """
@@ -30,7 +30,7 @@ DEFECTIVE = 1e-8
 
 @shown_by_shape
 class PoleErrors(NamedTuple):
-    """Standard errors of the poles, in the order of the poles; inf of a multiple pole, which moves as a root does.
+    """Standard errors of the poles, in the order of the poles; inf of a multiple pole, which is not differentiable.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class PoleErrors(NamedTuple):
 
 
 def has_standard_errors(system: LinearSystem) -> bool:
-    """Whether it is known how sure the system is: it was estimated, and its covariance was computed."""
+    """Whether the system has standard errors: it was estimated, and its covariance was computed."""
     return system.estimation is not None and system.estimation.directions is not None
 
 
@@ -91,7 +91,7 @@ def _moved_along(system: LinearSystem, directions: Directions, size: float, j: i
 
 
 def standard_error(system: LinearSystem, quantity: Callable[[Any], Any]) -> Array:
-    """How far a quantity of the system is off, typically: its standard error, by the delta method.
+    """The standard error of a quantity of the system, by the delta method.
 
         √ Σ_j (∂f/∂d_j)²
 
@@ -136,7 +136,7 @@ def standard_error(system: LinearSystem, quantity: Callable[[Any], Any]) -> Arra
 
 
 def _changes_unknown(system: LinearSystem, quantity: Callable[[Any], Any]) -> Array:
-    """Whether a quantity changes along a direction of which the data tell nothing."""
+    """Whether a quantity changes along a direction that the data do not determine."""
     now = np.asarray(quantity(system))
     found = np.zeros(now.shape, dtype=bool)
     along = system.estimation.undetermined if system.estimation else None
@@ -147,7 +147,7 @@ def _changes_unknown(system: LinearSystem, quantity: Callable[[Any], Any]) -> Ar
 
 
 def changes(system: LinearSystem, quantity: Callable[[Any], Any]) -> Array:
-    """By how much a quantity changes along every direction of the estimation: a root of its covariance.
+    """The changes of a quantity along every direction of the estimation: a root of its covariance.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def changes(system: LinearSystem, quantity: Callable[[Any], Any]) -> Array:
 
 
 def pole_standard_errors(system: LinearSystem) -> PoleErrors:
-    """Standard errors of the poles, by what every direction moves them: dλ = wᴴ dD v / wᴴ v.
+    """Standard errors of the poles, by first-order perturbation: dλ = wᴴ dD v / wᴴ v.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def pole_standard_errors(system: LinearSystem) -> PoleErrors:
 
 
 def pole_changes(system: LinearSystem) -> Array:
-    """How every direction moves every pole.
+    """The changes of the poles along every direction of the estimation.
 
     Returns
     -------
@@ -215,7 +215,7 @@ def pole_changes(system: LinearSystem) -> Array:
 
 
 def prediction_covariance(system: LinearSystem, steps_ahead: int) -> Array:
-    """Covariance of the errors of forecasts 1, 2, … steps ahead, from the state that a long past tells.
+    """Covariance of the errors of forecasts 1, 2, … steps ahead, from a state known from a long past.
 
         Σ_1 = R,    Σ_k = R + Σ_{j=1}^{k−1} (B D^{j−1} K) R (B D^{j−1} K)ᵀ
 
@@ -253,8 +253,8 @@ def prediction_covariance(system: LinearSystem, steps_ahead: int) -> Array:
     if system.noise_gain is None or system.noise_covariance is None:
         missing = "noise_gain" if system.noise_gain is None else "noise_covariance"
         raise ValueError(
-            f"There is no model of the noise ({missing} is None), so nothing tells how large the errors of "
-            "forecasts are: give noise_gain and noise_covariance, or estimate the system from data."
+            f"The system has no model of its noise ({missing} is None), so the errors of its forecasts are unknown: "
+            "give noise_gain and noise_covariance, or estimate the system from data."
         )
     covariance, carried = [system.noise_covariance], system.noise_gain
     for _ in range(steps_ahead - 1):
@@ -267,8 +267,8 @@ def prediction_covariance(system: LinearSystem, steps_ahead: int) -> Array:
 def _known_directions(system: LinearSystem) -> Directions:
     if system.estimation is None:
         raise ValueError(
-            "This system was given, not estimated, so nothing tells how sure it is. Systems that were fitted to "
-            "data know it: take the system_ of a fitted model."
+            "This system was given, not estimated, so it has no standard errors. Take the system_ of a model that was "
+            "fitted to data."
         )
     if system.estimation.directions is None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Subspace identification: the state as what the past says about the future.
+"""Subspace identification: the state is what the past says about the future.
 
     Y_f = Γ X + …        Γ = [B; BD; BD²; …]
 
@@ -40,7 +40,7 @@ class Subspace:
 
     @property
     def largest_order(self) -> int:
-        """How many states the horizon can tell apart."""
+        """The largest order that the horizon can resolve."""
         return int(min(len(self.directions) - self.outputs, len(self.singular_values)))
 
     def readout(self, order: int) -> Array:
@@ -95,7 +95,7 @@ def subspace(data: Factor, weighting: str) -> Subspace:
 
 
 def predictor_subspace(data: Factor, feedthrough: bool) -> Subspace:
-    """The subspace of the states of the predictor, which feedback from outputs to inputs leaves as it is.
+    """The subspace of the predictor's states, which feedback from outputs to inputs does not distort.
 
         y_t = A x_t + Σ_i Φ_i [x_{t-i}; y_{t-i}] + e_t
         y_{t+i} − A x_{t+i} − Σ_{k≤i} Φ_k [x_{t+i-k}; y_{t+i-k}] = B D̄^i h_{t-1} + e_{t+i}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqdyn.identification.analysis import Analysis
 from seqdyn.identification.channels import channel_names
 from seqdyn.identification.lasting_modes import LASTING, lasting, without_undriven_modes
+
+if TYPE_CHECKING:
+    from seqdyn.identification.system import LinearSystem
 
 Array = np.ndarray[Any, Any]
 
@@ -27,7 +29,7 @@ STEPS_AHEAD = 10
 """Steps of the longer forecast whose error it tells."""
 
 
-def summarise(system: Any) -> str:
+def summarise(system: LinearSystem) -> str:
     """Sizes, poles, zeros, static gains, noise and estimation of a LinearSystem, as far as they are known."""
     parts = [
         _heading(system),
@@ -43,8 +45,8 @@ def summarise(system: Any) -> str:
     return f"{text}\n\n± one standard error{'; unknown: the data do not tell it' * (UNKNOWN_ERROR in text)}"
 
 
-def _heading(system: Analysis) -> list[str]:
-    """Sizes, and whether it is stable; a drift is told apart."""
+def _heading(system: LinearSystem) -> list[str]:
+    """Sizes and stability; a drift of the outputs is reported apart."""
     sizes = f"{_counted(system.inputs, 'input')}, {_counted(system.outputs, 'output')}, order {system.order}"
     drift = _drift(system)
     forgets = system.is_stable() and system.input_output_part() is system
@@ -55,7 +57,7 @@ def _heading(system: Analysis) -> list[str]:
     return [f"{first}, with a drift of the outputs", f"drift: {_counted(drift, 'pole')} at 1 that no input reaches"]
 
 
-def _drift(system: Analysis) -> int:
+def _drift(system: LinearSystem) -> int:
     """Poles at 1 that no input reaches; 0 if there are others, too, that do not decay."""
     part = system.input_output_part()
     unreached = len(without_undriven_modes(system.transition, system.input_map)[0]) == part.order
@@ -63,7 +65,7 @@ def _drift(system: Analysis) -> int:
     return system.order - part.order if part.is_stable() and unreached and at_one else 0
 
 
-def _poles(system: Any) -> list[str]:
+def _poles(system: LinearSystem) -> list[str]:
     """A row a real pole or pair, slowest first; those at 0 are only counted."""
     poles, constants, periods = system.poles(), system.time_constants(), system.periods()
     errors = system.pole_standard_errors() if system.has_standard_errors() else None
@@ -81,14 +83,14 @@ def _poles(system: Any) -> list[str]:
     return (_aligned(rows) if shown else []) + more + at_zero
 
 
-def _zeros(system: Analysis) -> list[str]:
+def _zeros(system: LinearSystem) -> list[str]:
     zeros = [zero for zero in system.zeros() if zero.imag >= 0]
     written = [f"{zero.real:.4g}" + (f" ± {zero.imag:.4g}i" if zero.imag else "") for zero in zeros]
     rest = ["…"] if len(written) > MOST_COLUMNS_SHOWN else []
     return [f"zeros: {', '.join(written[:MOST_COLUMNS_SHOWN] + rest)}"] if written else []
 
 
-def _gains(system: Any) -> list[str]:
+def _gains(system: LinearSystem) -> list[str]:
     """Outputs × inputs."""
     if not system.inputs:
         return []
@@ -109,7 +111,7 @@ def _gains(system: Any) -> list[str]:
     )
 
 
-def _noise(system: Any) -> list[str]:
+def _noise(system: LinearSystem) -> list[str]:
     """Standard deviations of the errors of forecasts."""
     if system.noise_covariance is None:
         return []
@@ -127,7 +129,7 @@ def _noise(system: Any) -> list[str]:
     return _aligned(rows) + _left_out(system.outputs - MOST_ROWS_SHOWN, "output")
 
 
-def _estimation_lines(system: Analysis) -> list[str]:
+def _estimation_lines(system: LinearSystem) -> list[str]:
     told = system.estimation
     if told is None:
         return []

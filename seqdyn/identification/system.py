@@ -1,4 +1,4 @@
-"""The linear system as an object, with its two views: the lectures' block matrix and control theory's quadruple."""
+"""Linear state-space systems, as the lectures' block matrix and as control theory's quadruple."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ class LinearSystem(Analysis):
     def from_continuous(
         cls, A: Any, B: Any = None, C: Any = None, D: Any = None, *, dt: float, time_unit: str = ""
     ) -> LinearSystem:
-        """The system that a continuous-time one is from step to step, if inputs are held in between.
+        """Convert from continuous time: the system from step to step if inputs are held in between.
 
             ds/dt = A s + B x,  y = C s + D x        in control theory's letters
 

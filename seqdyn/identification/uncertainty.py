@@ -1,4 +1,4 @@
-"""How far an estimate may be from the truth, from the derivatives that the search has used.
+"""The covariance of an estimate, from the derivatives of its errors.
 
     θ̂ − θ ≈ (JᵀJ)⁺ Jᵀ e        J the derivatives of the errors by the entries θ
 
@@ -188,7 +188,7 @@ def _innovations(models: Sequence[Array], errors: Sequence[Array]) -> Array:
 
 
 def _inflation(problem: Problem, fit: Fit) -> float:
-    """N / (N − d): what the fit has taken from the errors."""
+    """N / (N − d): the correction for d fitted numbers."""
     counted = sum(int((group.weight > 0).sum()) for group in problem.groups)
     spent = free_parameters(problem, fit) + problem.records * fit.starts.shape[1] * problem.free_starts
     return counted / max(1, counted - spent)

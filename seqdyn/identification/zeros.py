@@ -1,4 +1,4 @@
-"""Where a system lets nothing through: the invariant zeros, by taking away the outputs' reach into the states."""
+"""Invariant zeros of a linear system, by reduction to full rank."""
 
 from __future__ import annotations
 

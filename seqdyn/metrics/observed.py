@@ -1,4 +1,4 @@
-"""Observations with gaps: arrays of one shape, and means over what is known."""
+"""Observations with gaps: check shapes, and take means over what is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A generated trajectory beside the truth: what it scores, what truth itself would score, and what ran away."""
+"""Compare a generated trajectory with the truth, with a second piece of the truth as the floor, and count escapes."""
 
 from __future__ import annotations
 

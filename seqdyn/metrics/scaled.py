@@ -120,6 +120,6 @@ def naive_error(training: Any, season_length: int, power: int, outputs: int) -> 
     check_count("season_length", season_length)
     past = flat_columns(training)
     if past.shape[1] != outputs:
-        raise ValueError(f"training has {past.shape[1]} outputs, y has {outputs}: they must be of the same series.")
+        raise ValueError(f"training has {past.shape[1]} outputs, y has {outputs}: both must be of the same series.")
     change = np.abs(past[season_length:] - past[:-season_length]) ** power
     return np.array([mean_of_known(column, column) for column in change.T])

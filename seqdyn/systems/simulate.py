@@ -73,7 +73,7 @@ def simulate(system: Cell, steps: int, state: State | None = None, x: Tensor | N
     output = scan(system, x, state).output
     lost = _lost(output)
     if lost is not None:
-        raise ValueError(f"{_escape_message(system, *lost)} It leaves for good from where it begins.")
+        raise ValueError(f"{_escape_message(system, *lost)} From this initial state the system diverges.")
     return output[:, discard:]
 
 

@@ -1,4 +1,4 @@
-"""The Van der Pol oscillator: a limit cycle that everything runs to."""
+"""The Van der Pol oscillator, whose limit cycle attracts every other trajectory."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from seqdyn.identification.figures import plot_bode, plot_poles, plot_response, plot_singular_values
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_analysis import first_order, rotation
-from tests.identification.test_driven import drifting
+from tests.identification.test_lasting_modes import drifting
 from tests.identification.test_standard_errors import drawn, estimated
 from tests.identification.test_summary import untold
 from tests.identification.test_system import random_system

@@ -48,7 +48,7 @@ def test_the_errors_are_those_that_the_fit_counts(focus: Any, lost: float) -> No
     records = [with_gaps(record, lost) for record in runs(READY_MADE, [200, 120])]
     here = focus.of(records, Freedom())
     data = horizon(records, 2, 8)
-    begin, _ = here.begin(here.candidates(data), 2)
+    begin, _ = here.begin(here.state_subspace(data), 2)
     end = here.refine(begin)
     totals = [sum(float((error**2).sum()) for error in here.errors(records, fit)) for fit in (begin, end)]
     assert totals[1] < totals[0]
@@ -124,7 +124,7 @@ def test_a_random_walk_is_not_learnt_as_a_memory_longer_than_the_record_supports
     """Of the free run, closed form and search; the memory of the plant itself is 4.5 steps."""
     record = walking(300, seed, walk=0.5)
     here = Simulation.of([record], Freedom())
-    begin, _ = here.begin(here.candidates(horizon([record], 3, None)), 3)
+    begin, _ = here.begin(here.state_subspace(horizon([record], 3, None)), 3)
     for fit in (begin, here.refine(begin)):
         assert fit.system.spectral_radius() <= here.problem.largest_radius + 1e-9
 
@@ -134,13 +134,13 @@ def test_what_lasts_longer_is_kept_where_the_data_insist() -> None:
     summing = LinearSystem([[0.0]], [[1.0]], [[1.0]], [[1.0]])
     record = innovations(summing, 200, start=(0.0,))
     here = Simulation.of([record], Freedom())
-    begin, radius = here.begin(here.candidates(horizon([record], 1, None)), 1)
+    begin, radius = here.begin(here.state_subspace(horizon([record], 1, None)), 1)
     assert radius == pytest.approx(1, abs=1e-9)
     assert 1 > begin.system.spectral_radius() > 1 - 1e-8
     loose = Simulation.of(
         [innovations(replace(summing, transition=[[1.05]]), 100, start=(0.0,))], Freedom(stable=False)
     )
-    free, _ = loose.begin(loose.candidates(horizon(loose.records, 1, None)), 1)
+    free, _ = loose.begin(loose.state_subspace(horizon(loose.records, 1, None)), 1)
     assert free.system.spectral_radius() == pytest.approx(1.05, abs=1e-9)
 
 
@@ -167,7 +167,7 @@ def test_only_a_refined_fit_knows_how_sure_it_is(focus: Any, refine: bool) -> No
     """Both know their noise and their likelihood; one number more or less is free in neither."""
     records = runs(READY_MADE, [300])
     here, data = focus.of(records, Freedom()), horizon(records, 2, 8)
-    fit, _ = here.begin(here.candidates(data), 2)
+    fit, _ = here.begin(here.state_subspace(data), 2)
     fit = here.refine(fit) if refine else fit
     told = here.finish(fit, data, refine).system.estimation
     assert (told.focus, told.parameters) == (focus.name, 2 * (2 * 2 + 2) + 4 + 2 + 2)  # the start is estimated, too
@@ -177,7 +177,7 @@ def test_only_a_refined_fit_knows_how_sure_it_is(focus: Any, refine: bool) -> No
 def test_a_finished_prediction_predicts_the_same() -> None:
     records = runs(READY_MADE, [300])
     here, data = Prediction.of(records, Freedom()), horizon(records, 2, 8)
-    fit = here.refine(here.begin(here.candidates(data), 2)[0])
+    fit = here.refine(here.begin(here.state_subspace(data), 2)[0])
     done = here.finish(fit, data, True)
     for found, expected in (
         (simulation_errors(records, done), simulation_errors(records, innovation_form(fit))),
@@ -189,7 +189,7 @@ def test_a_finished_prediction_predicts_the_same() -> None:
 def test_a_model_without_inputs_predicts() -> None:
     records = [without_inputs([1.0], [1.0, -0.9], 300, 0)]
     here, data = Prediction.of(records, Freedom()), horizon(records, 1, 8)
-    done = here.finish(here.refine(here.begin(here.candidates(data), 1)[0]), data, True)
+    done = here.finish(here.refine(here.begin(here.state_subspace(data), 1)[0]), data, True)
     assert done.system.inputs == 0
     assert done.system.poles()[0].real == pytest.approx(0.9, abs=0.08)
 
@@ -202,7 +202,7 @@ def test_no_input_reaches_a_disturbance(refine: bool) -> None:
     """Its entries of D, B and C are what they were, to the last bit, from the closed form to the end."""
     record = walking(400, 0)
     here, data = Prediction.of([record], Freedom(), disturbances=1), horizon([record], 1, 8)
-    fit, _ = here.begin(here.candidates(data), 1)
+    fit, _ = here.begin(here.state_subspace(data), 1)
     system = here.finish(here.refine(fit) if refine else fit, data, refine).system
     np.testing.assert_array_equal(system.transition[1], [0.0, 1.0])
     np.testing.assert_array_equal(system.transition[:, 1], [0.0, 1.0])

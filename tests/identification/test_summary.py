@@ -11,7 +11,7 @@ import pytest
 from seqdyn.identification.estimation import Directions
 from seqdyn.identification.system import LinearSystem
 from tests.identification.test_analysis import first_order, rotation
-from tests.identification.test_driven import drifting
+from tests.identification.test_lasting_modes import drifting
 from tests.identification.test_standard_errors import estimated
 from tests.identification.test_system import random_system
 

@@ -361,3 +361,11 @@ def test_a_readout_form_predicts_the_same() -> None:
 def test_bad_labels(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(random_system(), **change)
+
+
+def test_methods_are_the_functions_of_the_modules() -> None:
+    """One ancestor; what is assigned in the class body is found under its own name, with its own documentation."""
+    assert [own.__name__ for own in LinearSystem.__mro__] == ["LinearSystem", "Analysis", "object"]
+    shared = {name: value for name, value in vars(LinearSystem).items() if callable(value) and not name.startswith("_")}
+    assert {"balanced", "to_scipy", "gramians", "standard_error", "plot_bode"} <= shared.keys()
+    assert all(value.__name__ == name and value.__doc__ for name, value in shared.items())
