@@ -247,7 +247,7 @@ class ARXRegressor(LinearModel):
             self.dt_, self.time_unit_ = sampling(self.dt, self.time_unit, time_labels(sequences, y))
             data = measured_examples(self, sequences, y, sample_weight, True)
             keep_scalings(self, weighed_scalings(data, self.alignment.own_past))
-            records = _records(*solving_pairs(self, data), data.weight)
+            records = _regression_records(*solving_pairs(self, data), data.weight)
             self._choose_lags(records)
             keep_network(self, self._solved(records), data.sequences)
         return self
@@ -280,7 +280,7 @@ class ARXRegressor(LinearModel):
         return network
 
 
-def _records(rows: Rows, targets: Array, weight: Array) -> list[DataRecord]:
+def _regression_records(rows: Rows, targets: Array, weight: Array) -> list[DataRecord]:
     """One record a series, in scaled units; outputs that do not count are not known."""
     known = np.where(weight[:, None] > 0, targets, np.nan)
     counts = np.broadcast_to(weight[:, None], known.shape)

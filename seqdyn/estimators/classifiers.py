@@ -25,7 +25,7 @@ from seqdyn.estimators.learning import (
     examples_of,
     fitted_so_far,
     prepare,
-    train,
+    run_session,
 )
 from seqdyn.estimators.parameters import (
     Rule,
@@ -227,7 +227,7 @@ class RecurrentClassifier(ClassifierMixin, SequenceEstimator):
             task = self.task.learnt(targets.table, announced, type(self).__name__) if fresh else self.task
             self.classes_ = task.classes
             examples = examples_of(self, sequences, targets, y, sample_weight)
-            train(self, prepare(self._learner(task), examples, None if fresh else fitted_so_far(self), whole))
+            run_session(self, prepare(self._learner(task), examples, None if fresh else fitted_so_far(self), whole))
         return self
 
     # ---------------------------------------------------------------- predicting

@@ -13,14 +13,14 @@ from seqdyn.facts import fact_line, fact_table, shown
 
 
 def fitted_line(parameters: str, facts: Mapping[str, object]) -> str:
-    """One line for ``__repr__``.
+    """One line for ``__repr__``; the parameters alone if there are no facts.
 
     Examples
     --------
     >>> fitted_line("LanguageModel(hidden_size=8)", {"epochs": 3})
     'LanguageModel(hidden_size=8), fitted(epochs=3)'
     """
-    return f"{parameters}, {fact_line('fitted', facts)}"
+    return f"{parameters}, {fact_line('fitted', facts)}" if facts else parameters
 
 
 def fitted_html(estimator: Any, facts: Mapping[str, object]) -> str:
@@ -35,7 +35,7 @@ def training_facts(network: nn.Module, history: pd.DataFrame | None) -> dict[str
         return facts
     last = history.iloc[-1]
     losses = {name: float(last[name]) for name in ("loss", "validation_loss") if not pd.isna(last.get(name))}
-    return facts | {"epochs": len(history), **losses, "seconds": float(history["seconds"].sum())}
+    return facts | {"epochs": len(history), **losses}
 
 
 def fitted_summary(title: str, facts: Mapping[str, object], details: str = "") -> str:

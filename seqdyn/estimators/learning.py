@@ -2,7 +2,7 @@
 
     prepare(learner, examples, before, whole)  →  Session  →  run_network()  →  learnt()
 
-Everything here is a function or a frozen value; only the network is changed, by the trainer.
+All here are functions and frozen values; only the network is changed, by the trainer.
 """
 
 from __future__ import annotations
@@ -134,9 +134,6 @@ def predictor_of(
     inputs = NumberInputs(scalings.inputs, scalings.mean, alignment.own_past, names)
     ways = (alignment.lag, alignment.per_step, alignment.warmup, alignment.window, flat)
     return Predictor(network, Codec(inputs, task.codec(scalings.targets)), *ways)
-
-
-# -------------------------------------------------------------------- a session
 
 
 @dataclass(frozen=True)
@@ -414,9 +411,6 @@ def check_known(known: Array) -> None:
         )
 
 
-# -------------------------------------------------------------------- what a step minimises
-
-
 def objective_of(training: Training, head: Head) -> Supervised:
     """The loss of the task, with Ω where it has a weight, and with the past hidden where the training asks for it."""
     omega, own = training.omega, training.autoregression
@@ -486,17 +480,17 @@ def fitted_so_far(estimator: Any) -> Before:
     return Before(estimator.network_, scalings, vars(estimator).get("resume_") or {})
 
 
-def train(estimator: Any, session: Session) -> None:
+def run_session(estimator: Any, session: Session) -> None:
     """Run a session, and keep what is learnt, also where a loss that is not finite ends it."""
     try:
         session.run()
     except NonFiniteError:
-        keep(estimator, session)  # with the last good weights
+        keep_learnt(estimator, session)  # with the last good weights
         raise
-    keep(estimator, session)
+    keep_learnt(estimator, session)
 
 
-def keep(estimator: Any, session: Session) -> None:
+def keep_learnt(estimator: Any, session: Session) -> None:
     """Make the estimator what was learnt."""
     for name in ("state_", "forgetting_time_"):
         vars(estimator).pop(name, None)

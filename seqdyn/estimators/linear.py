@@ -25,11 +25,11 @@ from seqdyn.estimators.learning import (
     Session,
     examples_of,
     fitted_so_far,
-    keep,
+    keep_learnt,
     prepare,
 )
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside, scaled_system, write_system
-from seqdyn.estimators.linear_plan import RULES, Plan
+from seqdyn.estimators.linear_plan import LINEAR_RULES, Plan
 from seqdyn.estimators.linear_training import is_filter, linear_learner
 from seqdyn.estimators.numbers import numbers_beside, predict_quantiles
 from seqdyn.estimators.parameters import check_parameters, check_unchanged, unchanged_on_error
@@ -257,7 +257,7 @@ class LinearStateSpaceRegressor(LinearModel):
         -------
         Excitation
         """
-        check_parameters(self, RULES)
+        check_parameters(self, LINEAR_RULES)
         probe = type(self)(**self.get_params(deep=False))
         sequences = probe._read(X, y, fresh=True)
         data = probe._experiments(probe.targets_beside(sequences, y, self.return_sequences), y, None, fresh=True)
@@ -311,7 +311,7 @@ class LinearStateSpaceRegressor(LinearModel):
     def _learn(self, X: Any, y: Any, sample_weight: Any, fresh: bool, whole: bool) -> Self:
         """Identify, where nothing is fitted yet; then train, where identification is not all."""
         with unchanged_on_error(self, but=NonFiniteError):
-            check_parameters(self, RULES)
+            check_parameters(self, LINEAR_RULES)
             if fresh:
                 self._begin_anew()
             else:
@@ -436,7 +436,7 @@ class LinearStateSpaceRegressor(LinearModel):
 
     def _take_over(self, session: Session, data: Experiments) -> None:
         """The network that was trained, with its noise as the data show it."""
-        keep(self, session)
+        keep_learnt(self, session)
         self.method_ += "" if self.method_.endswith("training") else "+training"
         self.starts_, self.estimation_ = self.cell_.initial_state(len(data.sequences.lengths)), None
         if self._plan.identifiable:

@@ -19,7 +19,7 @@ from seqdyn.cells.linear import Linear
 from seqdyn.codecs import tensor
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
-from seqdyn.estimators.numbers import best_start, counted, measured, r2, run_from
+from seqdyn.estimators.numbers import best_start, measured_numbers, numbers_that_count, r2, run_from
 from seqdyn.estimators.parameters import at_least
 from seqdyn.estimators.residual_tests import errors_of, residual_tests
 from seqdyn.estimators.sequence import SequenceEstimator
@@ -216,8 +216,8 @@ class LinearModel(RegressorMixin, SequenceEstimator):
                 return run_from(self, X, y, initial_state, return_state, self._best_start)
         sequences = self.read(X)
         k, system = _checked_ahead(y, steps_ahead), self._noisy_system()
-        sequences, numbers = measured(self, sequences, y)
-        records = _records(sequences, numbers, self._starts(initial_state, sequences, numbers))
+        sequences, numbers = measured_numbers(self, sequences, y)
+        records = _measured_records(sequences, numbers, self._starts(initial_state, sequences, numbers))
         found = [np.concatenate([predictions_ahead(system, *record, k) for record in records])]
         if return_std:
             found.append(np.concatenate([prediction_deviation(system, record.y, k) for record in records]))
@@ -286,7 +286,7 @@ class LinearModel(RegressorMixin, SequenceEstimator):
             For ``predict(X, initial_state=…)`` over the same record from its beginning; the shortest where several do
             as well.
         """
-        return self._best_start(*measured(self, inputs_beside(X, y), y))
+        return self._best_start(*measured_numbers(self, inputs_beside(X, y), y))
 
     def _best_start(self, sequences: Sequences, numbers: Array) -> State:
         if self.alignment.own_past is not None or self.task.head.outputs > 1:
@@ -340,8 +340,8 @@ class LinearModel(RegressorMixin, SequenceEstimator):
         k, system = _checked_ahead(y, steps_ahead), self._noisy_system()
 
         def ahead(sequences: Sequences, table: Array, weight: Array, start: State | None) -> Array:
-            numbers = counted(table, weight)
-            records = _records(sequences, numbers, self._starts(start, sequences, numbers))
+            numbers = numbers_that_count(table, weight)
+            records = _measured_records(sequences, numbers, self._starts(start, sequences, numbers))
             return np.concatenate([predictions_ahead(system, *record, k) for record in records])
 
         return r2(self, X, y, sample_weight, start, self._best_start, ahead)
@@ -387,9 +387,9 @@ class LinearModel(RegressorMixin, SequenceEstimator):
         if self.task.head.outputs > 1:
             raise ValueError(f"loss={getattr(self, 'loss', None)!r} has several outputs a target: fit with loss='mse'.")
         X = inputs_beside(X, y)
-        sequences, numbers = measured(self, X, y)
+        sequences, numbers = measured_numbers(self, X, y)
         system, labels = self.system_, self.block_matrix_
-        records = _records(sequences, numbers, self._flat(self._best_start(sequences, numbers)))
+        records = _measured_records(sequences, numbers, self._flat(self._best_start(sequences, numbers)))
         names = list(labels["to"].values[: system.outputs]), list(labels["from"].values[: system.inputs])
         return residual_tests([errors_of(system, *record) for record in records], lags, names)
 
@@ -402,7 +402,7 @@ class _Measured(NamedTuple):
     start: Array
 
 
-def _records(sequences: Sequences, numbers: Array, starts: Array) -> list[_Measured]:
+def _measured_records(sequences: Sequences, numbers: Array, starts: Array) -> list[_Measured]:
     """Inputs, what was measured beside them, and the start of every record."""
     cuts = sequences.starts[1:]
     return list(map(_Measured, np.split(sequences.rows, cuts), np.split(numbers, cuts), starts))

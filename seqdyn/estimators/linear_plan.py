@@ -15,7 +15,7 @@ from seqdyn.identification.subspace import WEIGHTINGS
 from seqdyn.initial_state import NAMED, InitialState, Warmup, Zero, as_initial_state
 
 METHODS = ("subspace+gradient", "subspace", "gradient")
-RULES: dict[str, Rule] = STEP_RULES | {
+LINEAR_RULES: dict[str, Rule] = STEP_RULES | {
     "loss": NUMBER_LOSS,
     "order": either(at_least(1), one_of("auto")),
     "method": one_of(*METHODS),

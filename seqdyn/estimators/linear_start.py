@@ -28,7 +28,7 @@ from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run_network
 from seqdyn.training.heads import Head
 
-ROWS_AT_ONCE = 2**17
+ROWS_HELD_AT_ONCE = 2**17
 """Rows whose inputs are held at once; series are taken together up to it."""
 
 
@@ -98,7 +98,7 @@ def _parts(rows: Rows) -> Iterator[Rows]:
     ends = rows.starts + rows.lengths
     first = 0
     for number in range(len(ends)):
-        if number + 1 == len(ends) or int(ends[number + 1] - rows.starts[first]) > ROWS_AT_ONCE:
+        if number + 1 == len(ends) or int(ends[number + 1] - rows.starts[first]) > ROWS_HELD_AT_ONCE:
             begin, end = int(rows.starts[first]), int(ends[number])
             piece, chosen = slice(begin, end), slice(first, number + 1)
             weight = None if rows.weight is None else rows.weight[piece]

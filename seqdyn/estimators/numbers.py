@@ -102,7 +102,7 @@ def estimate_start(self: SequenceEstimator, X: Any, y: Any) -> State:
     >>> bool(abs(model.predict(x[50:], initial_state=state) - y[50:]).max() < 1e-6)
     True
     """
-    return best_start(self.predictor_, *measured(self, X, y))
+    return best_start(self.predictor_, *measured_numbers(self, X, y))
 
 
 def score_r2(self: SequenceEstimator, X: Any, y: Any, sample_weight: Any = None, initial_state: Any = None) -> float:
@@ -161,7 +161,7 @@ def run_from(estimator: SequenceEstimator, X: Any, y: Any, start: Any, return_st
             f"y={'None' if y is None else 'given'} and initial_state={start!r}: measured targets tell the start, give "
             "y and initial_state='estimate' together."
         )
-    sequences, numbers = measured(estimator, X, y)
+    sequences, numbers = measured_numbers(estimator, X, y)
     found, _ = estimated(estimator.predictor_, sequences, numbers, best)
     return estimator.predict_from(found, sequences, return_state)
 
@@ -178,19 +178,19 @@ def best_start(predictor: Predictor, sequences: Sequences, numbers: Array) -> St
     return estimate_state(predictor.causal("estimate_state"), x, wanted, weight, predictor.codec.targets.head.point)
 
 
-def measured(estimator: SequenceEstimator, X: Any, y: Any) -> tuple[Sequences, Array]:
+def measured_numbers(estimator: SequenceEstimator, X: Any, y: Any) -> tuple[Sequences, Array]:
     """Inputs, and the targets measured beside every one of them."""
     sequences = estimator.read(X)
     estimator.alignment.check_per_step()
     check_target_names(estimator, y)
     numbers = target_numbers(as_targets(y, sequences, per_step=True).table)
-    check_numbers(numbers)
+    check_some_known(numbers)
     if numbers.shape[1] != estimator.n_outputs_:
         raise ValueError(f"y has {numbers.shape[1]} outputs, but the model predicts {estimator.n_outputs_}.")
     return sequences, numbers
 
 
-def check_numbers(numbers: Array) -> None:
+def check_some_known(numbers: Array) -> None:
     """Raise if no target is known."""
     if np.isnan(numbers).all():
         raise ValueError("y is NaN everywhere: at least one target must be known.")
@@ -200,7 +200,7 @@ def numbers_beside(estimator: SequenceEstimator, targets: Targets, y: Any, reset
     """The numbers beside every step of a fit, NaN where one is missing; widths are remembered, or checked."""
     numbers = target_rows(target_numbers(targets.table), targets.sequences, estimator.alignment.per_step)
     estimator.alignment.check_columns(targets.sequences.rows.shape[1], numbers.shape[1])
-    check_numbers(numbers)
+    check_some_known(numbers)
     if reset:
         estimator.flat_targets_, estimator.target_names_ = targets.flat, target_names(y)
         estimator.n_outputs_ = numbers.shape[1]
@@ -209,7 +209,7 @@ def numbers_beside(estimator: SequenceEstimator, targets: Targets, y: Any, reset
     return numbers
 
 
-def counted(table: Array, weight: Array) -> Array:
+def numbers_that_count(table: Array, weight: Array) -> Array:
     """The numbers among targets (rows, targets) that have a weight, NaN elsewhere."""
     return np.where(weight[:, None] > 0, target_numbers(table), np.nan)
 
@@ -241,7 +241,7 @@ def start_of(estimator: SequenceEstimator, start: Any, best: BestStart) -> Start
     def found(sequences: Sequences, table: Array, weight: Array) -> tuple[State | None, Array]:
         predictor = estimator.predictor_
         if is_estimate(start):
-            return estimated(predictor, sequences, counted(table, weight), best)
+            return estimated(predictor, sequences, numbers_that_count(table, weight), best)
         series = len(sequences.lengths)
         return given_state(predictor, start, series), np.zeros(series, dtype=np.int64)
 

@@ -129,7 +129,7 @@ def _is_linear_model(value: Any) -> bool:
 NUMBER_LOSS: Rule = loss_of(*POINTWISE, "quantile", "gaussian")
 """The losses of numbers."""
 
-RULES: dict[str, Rule] = {
+COMMON_RULES: dict[str, Rule] = {
     "callback": optional((callable, "a callable of a Progress")),
     "hidden_size": widths(),
     "num_layers": at_least(1),
@@ -208,7 +208,7 @@ def check_parameters(estimator: Any, rules: Mapping[str, Rule] = MappingProxyTyp
     given = estimator.get_params(deep=False)
     problems = [
         f"{name} must be {text}, got {given[name]!r}."
-        for name, (allowed, text) in (RULES | dict(rules)).items()
+        for name, (allowed, text) in (COMMON_RULES | dict(rules)).items()
         if name in given and not allowed(given[name])
     ]
     problems = problems or _conflicts(given)

@@ -98,7 +98,7 @@ def check_layout(X: Any, features: int, name: str) -> None:
     )
 
 
-def as_container(
+def in_container(
     values: Array, sequences: Sequences, wanted: str, per_step: bool, flat: bool, names: list[str] | None
 ) -> Any:
     """Predictions in the container that came in, or the one asked for.

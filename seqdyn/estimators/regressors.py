@@ -22,7 +22,7 @@ from seqdyn.estimators.learning import (
     examples_of,
     fitted_so_far,
     prepare,
-    train,
+    run_session,
 )
 from seqdyn.estimators.numbers import estimate_start, predict_numbers, predict_quantiles, score_r2
 from seqdyn.estimators.parameters import NUMBER_LOSS, check_parameters, check_unchanged, unchanged_on_error
@@ -223,7 +223,7 @@ class RecurrentRegressor(RegressorMixin, SequenceEstimator):
             sequences = read_inputs(self, X, fresh, learner.training.alignment.missing)
             targets = self.targets_beside(sequences, y, self.return_sequences)
             examples = examples_of(self, sequences, targets, y, sample_weight)
-            train(self, prepare(learner, examples, None if fresh else fitted_so_far(self), whole))
+            run_session(self, prepare(learner, examples, None if fresh else fitted_so_far(self), whole))
         return self
 
     # ---------------------------------------------------------------- predicting

@@ -16,7 +16,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-ROWS_AT_ONCE = 2**13
+ROWS_OF_A_BLOCK = 2**13
 """Rows in one decomposition: it bounds the copy that is made of them."""
 
 CONSTANT = 1e-13
@@ -66,8 +66,8 @@ class Triangle:
         """
         width = 1 + features.shape[1] + targets.shape[1]
         matrix, counted = np.zeros((width, width)), np.flatnonzero(weight)
-        for start in range(0, len(counted), ROWS_AT_ONCE):
-            rows = counted[start : start + ROWS_AT_ONCE]
+        for start in range(0, len(counted), ROWS_OF_A_BLOCK):
+            rows = counted[start : start + ROWS_OF_A_BLOCK]
             table = np.column_stack([np.ones(len(rows)), features[rows], targets[rows]])
             matrix = _triangle(np.vstack([matrix, np.sqrt(weight[rows])[:, None] * table]))
         return cls(matrix, features.shape[1])

@@ -10,15 +10,16 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from seqdyn.cell import Cell
+from seqdyn.cell import Cell, outline
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
 from seqdyn.data.targets import Targets, as_targets, check_no_infinity
 from seqdyn.data.tensors import without_torch
 from seqdyn.dynamics.driven import Driven, StepErrors
+from seqdyn.estimators.fitted_display import fitted_html, fitted_line, fitted_summary, training_facts
 from seqdyn.estimators.learning import Scalings, feature_names, predictor_of
 from seqdyn.estimators.parameters import check_unchanged
-from seqdyn.estimators.reading import as_container, check_layout, read_inputs
+from seqdyn.estimators.reading import check_layout, in_container, read_inputs
 from seqdyn.estimators.starts import given_state
 from seqdyn.estimators.tasks import ClassTask, NumberTask
 from seqdyn.estimators.training import Alignment
@@ -113,6 +114,26 @@ class SequenceEstimator(BaseEstimator):
         scalings = Scalings(self.input_mean_, self.input_scaling_, self.target_scaling_)
         return predictor_of(self.network_, scalings, self.alignment, self.task, feature_names(self), self.flat_targets_)
 
+    # ---------------------------------------------------------------- what it shows of itself
+
+    def _facts(self) -> dict[str, object]:
+        """What was learnt, shortly."""
+        if not self.__sklearn_is_fitted__():
+            return {}
+        facts = {"features": self.n_features_in_, "outputs": self.n_outputs_, "network": outline(self.network_)}
+        return facts | training_facts(self.network_, vars(self).get("history_"))
+
+    def __repr__(self) -> str:
+        return fitted_line(super().__repr__(), self._facts())
+
+    def _html_repr(self) -> str:  # scikit-learn's hook for notebooks
+        return fitted_html(self, self._facts())
+
+    def summary(self) -> str:
+        """One screen of text: what was learnt, how the training ended, and the network."""
+        check_is_fitted(self)
+        return fitted_summary(type(self).__name__, self._facts(), str(self.network_))
+
     @property
     def training_end_(self) -> dict[Any, pd.Index] | None:
         """The last labels of time of every series of the fit, by its label; None without labels, or from a file."""
@@ -171,7 +192,7 @@ class SequenceEstimator(BaseEstimator):
         """Predictions (rows, targets) in the container that came in, or the one asked for."""
         names = getattr(self, "target_names_", None)
         wanted = str(getattr(self, "_sklearn_output_config", {}).get("predict", "default"))
-        return as_container(values, sequences, wanted, self.alignment.per_step, self.flat_targets_, names)
+        return in_container(values, sequences, wanted, self.alignment.per_step, self.flat_targets_, names)
 
     def stream(self, initial_state: Any = None) -> Stream:
         """A :class:`~seqdyn.stream.Stream` that meets its data one step at a time, in the units of the data.

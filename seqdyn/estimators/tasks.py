@@ -24,7 +24,7 @@ from seqdyn.training.heads import CrossEntropy, Custom, Head, check_quantiles, r
 Array = np.ndarray[Any, Any]
 
 
-class Encoded(NamedTuple):
+class EncodedTargets(NamedTuple):
     """Targets as ``numbers`` (rows, targets), NaN where one is missing; what every row ``counts`` by its value (None:
     all the same); and the kind of every row, of which a part that is held out takes its share."""
 
@@ -61,10 +61,10 @@ class NumberTask:
         """From outputs to predictions and back."""
         return NumberTargets(scaling, self.head, check_quantiles(self.quantiles))
 
-    def encode(self, table: Array) -> Encoded:
+    def encode(self, table: Array) -> EncodedTargets:
         """Targets (rows, targets) as numbers, all of one kind."""
         numbers = target_numbers(table)
-        return Encoded(numbers, None, np.zeros(len(numbers)))
+        return EncodedTargets(numbers, None, np.zeros(len(numbers)))
 
     def alike(self, fitted: Any, now: Any) -> bool:
         """Whether two losses say the same of a network's outputs."""
@@ -120,11 +120,11 @@ class ClassTask:
             raise ValueError(f"{name} needs two classes or more, but y holds one class: {found[0]!r}.")
         return replace(self, classes=classes)
 
-    def encode(self, table: Array) -> Encoded:
+    def encode(self, table: Array) -> EncodedTargets:
         """Targets (rows, targets) as class numbers; a class is a kind."""
         labels = _known_labels(table)
         numbers = self.codec(Scaling.identity(1)).encode(table)
-        return Encoded(numbers, self._counts(labels, numbers), np.nan_to_num(numbers[:, 0], nan=-1.0))
+        return EncodedTargets(numbers, self._counts(labels, numbers), np.nan_to_num(numbers[:, 0], nan=-1.0))
 
     def _counts(self, known: Array, numbers: Array) -> Array | None:
         """What every target counts by its class, 1 where one is missing."""

@@ -117,8 +117,9 @@ def recurrences(network: nn.Module) -> list[Recurrence]:
     found = [found for part in network.modules() for found in _own_recurrences(part)]
     for recurrence in found:
         check_values("The recurrence", recurrence.owner)
+        own = dict(recurrence.owner.named_parameters(recurse=False, remove_duplicate=False))
         for name in filter(None, (recurrence.recurrent_weight, *recurrence.biases)):
-            if name not in recurrence.owner._parameters and not parametrize.is_parametrized(recurrence.owner, name):
+            if name not in own and not parametrize.is_parametrized(recurrence.owner, name):
                 raise ValueError(
                     f"{name} of the {recurrence.name} is no parameter: a hook computes it from others (such as "
                     "torch.nn.utils.weight_norm). Set the start first, and the hook after it."
