@@ -228,7 +228,8 @@ class AutoForecaster(PanelForecaster):
 
     def _say(self, pool: ForecasterPool, errors: Array, shares: Array, trial: Holdout) -> None:
         """Keep what was tried, and what it counts."""
-        reference = errors[[variant.reference for variant in pool.variants]].min(axis=0)
+        naive = errors[[variant.reference for variant in pool.variants]]
+        reference = naive.min(axis=0) if len(naive) else np.full(errors.shape[1], np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = np.where(reference > 0, errors / reference, np.nan)
         usual = np.array([np.median(own) if len(own := row[np.isfinite(row)]) else np.nan for row in relative])

@@ -100,10 +100,15 @@ class CombinedForecaster(PanelForecaster):
         origins = self._origins(panel) if self.weights == "validated" else None
         if origins is not None:
             members = self._fitted(members, _before_windows(panel, origins), "validate")
+            self.names_ = list(members)
             self.shares_ = self._validated(panel, origins, members)
         if self.refit or origins is None:
             members = self._fitted(members, panel, "fit")
-        self.members_ = members
+        kept = [name in members for name in self.names_]
+        self.members_, self.names_, self.shares_ = members, list(members), self.shares_[:, kept]
+        if not all(kept):
+            total = self.shares_.sum(axis=1, keepdims=True)
+            self.shares_ = np.where(total > 0, self.shares_ / np.where(total > 0, total, 1.0), 1.0 / len(members))
 
     def forecast_from(self, request: ForecastRequest) -> Forecasts:
         found = [member.forecast_from(request) for member in self.members_.values()]

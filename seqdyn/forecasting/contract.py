@@ -32,9 +32,9 @@ from seqdyn.forecasting.descriptions import with_shared_parameters
 from seqdyn.forecasting.envelope import Envelope
 from seqdyn.forecasting.figures import history_length, plot_fan
 from seqdyn.forecasting.origins import Origins
-from seqdyn.forecasting.reading import check_whole, read_with_static, series_number, warn_of_unused
+from seqdyn.forecasting.reading import check_whole, column_roles, read_with_static, series_number, warn_of_unused
 from seqdyn.forecasting.request import ForecastRequest, Forecasts, quantile_columns, quantile_levels
-from seqdyn.forecasting.search import Search, grid_search
+from seqdyn.forecasting.search import grid_search
 from seqdyn.forecasting.seasons import given_seasons
 from seqdyn.progress import Callback, nested
 from seqdyn.typed_bases import BaseEstimator
@@ -143,11 +143,7 @@ class PanelForecaster(BaseEstimator):
 
     def roles(self) -> Roles:
         """What the columns of a frame are."""
-        for name in ("id_col", "time_col"):
-            if getattr(self, name) == "mean":
-                raise ValueError(f"{name}='mean' is what forecasts call their point forecast: rename the column.")
-        lists = ((own,) if isinstance(own, str) else tuple(own) for own in (self.past, self.future, self.static))
-        return Roles(self.id_col, self.time_col, self.target_col, *lists)
+        return column_roles(self.id_col, self.time_col, self.target_col, self.past, self.future, self.static)
 
     def default_horizon(self) -> int | None:
         """The steps ahead that are forecast where nobody says how many."""
@@ -451,36 +447,8 @@ class PanelForecaster(BaseEstimator):
         season = self.season_of(panel)
         return Backtest(frame, season, origins.scales(panel, season), origins.notes, panel.layout)
 
-    def search(
-        self,
-        grid: Any,
-        df: Any,
-        horizon: int | None = None,
-        *,
-        n_windows: int = 1,
-        step_size: int | None = None,
-        refit: bool | int = False,
-        level: Level = None,
-        static: pd.DataFrame | None = None,
-        metric: str = "MASE",
-        n_jobs: int | None = None,
-    ) -> Search:
-        """Try every setting of a grid in a backtest; see :func:`seqdyn.forecasting.search.grid_search`.
-
-        Parameters
-        ----------
-        grid : dict of lists
-            As in scikit-learn's ``ParameterGrid``.
-        df, horizon, n_windows, step_size, refit, level, static, metric, n_jobs
-            As there.
-
-        Returns
-        -------
-        Search
-        """
-        backtest: dict[str, Any] = {"n_windows": n_windows, "step_size": step_size, "refit": refit, "level": level}
-        watch: dict[str, Any] = {"verbose": self.verbose, "callback": self.callback}
-        return grid_search(self, grid, df, horizon, static=static, metric=metric, n_jobs=n_jobs, **backtest, **watch)
+    search = grid_search
+    """The best setting of a grid, by backtests."""
 
     def baselines_for(self, choice: Any, panel: Panel, horizon: int, windows_count: int = 1) -> Baselines:
         """The baselines somebody chose, of this model's seasons."""

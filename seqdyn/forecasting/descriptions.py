@@ -28,7 +28,7 @@ def with_shared_parameters(doc: str | None, shared: str | None, used: object) ->
         return doc
     full = shared[shared.index("    freq :") :].rstrip() + "\n"
     left = [kind for kind in ("past", "future", "static") if isinstance(used, tuple) and kind not in used]
-    note = f"        This forecaster does not use {' or '.join(left)}.\n" if left else ""
+    note = f"        This forecaster does not use {' or '.join(', '.join(left).rsplit(', ', 1))}.\n" if left else ""
     before, entry, after = full.partition("    verbose :")
     return doc[: line.start()] + before + note + entry + after + doc[line.end() :]
 

@@ -65,7 +65,7 @@ def fit_network(model: Forecaster, plan: NetworkPlan, panel: Panel) -> NetworkFi
     check_extent(panel, z, steps, model.context_length, transform)
     X, Y = inputs.rows(panel, lagged_targets(z, panel)), targets(z, panel, steps)
     begins, ends = panel.stretches(max(50, 2 * season))
-    estimator = _trained(model, plan, panel, X, plan.learnt(Y, panel, season), begins, ends)
+    estimator = _fit_regressor(model, plan, panel, X, plan.learnt(Y, panel, season), begins, ends)
     network = FittedNetwork(estimator, transform, inputs, steps, model.context_length, panel.names, panel.static)
     return NetworkFit(network, panel, X, Y, held_rows(estimator, panel, begins, ends))
 
@@ -106,7 +106,9 @@ def with_scales(panel: Panel, transform: SeriesTransform) -> Panel:
     return panel.with_static(static if panel.static is None else panel.static.join(static))
 
 
-def _trained(model: Forecaster, plan: NetworkPlan, panel: Panel, X: Array, Y: Array, begins: Array, ends: Array) -> Any:
+def _fit_regressor(
+    model: Forecaster, plan: NetworkPlan, panel: Panel, X: Array, Y: Array, begins: Array, ends: Array
+) -> Any:
     """The regressor, fitted to the stretches between long gaps; its state goes through them."""
     weight = None if model.weight is None else series_weights(panel, model.weight)[panel.series[begins]]
     parts = [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]

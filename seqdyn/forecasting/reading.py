@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,14 @@ COVARIATE_USERS = {
     "static": "Forecaster uses static covariates",
 }
 """Who uses what."""
+
+
+def column_roles(id_col: str, time_col: str, target_col: str, *covariates: str | Sequence[str]) -> Roles:
+    """What the columns of a frame are; covariates are the past, the future and the static ones."""
+    for name, column in (("id_col", id_col), ("time_col", time_col)):
+        if column == "mean":
+            raise ValueError(f"{name}='mean' is what forecasts call their point forecast: rename the column.")
+    return Roles(id_col, time_col, target_col, *((own,) if isinstance(own, str) else tuple(own) for own in covariates))
 
 
 def read_with_static(df: Any, static: pd.DataFrame | None, roles: Roles, freq: Any, categories: Any) -> Panel:

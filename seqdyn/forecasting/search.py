@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
-from seqdyn.progress import Callback, track
+from seqdyn.progress import Callback, nested, track
 
 
 @dataclass(repr=False, eq=False)
@@ -57,7 +57,7 @@ def grid_search(
     static: Any = None,
     metric: str = "MASE",
     n_jobs: int | None = None,
-    verbose: bool | int = 0,
+    verbose: bool | int | None = None,
     callback: Callback | None = None,
 ) -> Search:
     """Fit every setting before the first window of a backtest, and compare their errors.
@@ -76,10 +76,11 @@ def grid_search(
         A column of ``Backtest.metrics()``; the smallest is the best.
     n_jobs : int, optional
         Settings tried at once, by joblib.
-    verbose : bool or int
-        1: a progress bar.
+    verbose : bool or int, optional
+        1: a progress bar. None: the forecaster's own.
     callback : callable, optional
-        ``callback(Progress)`` after every setting; a true answer ends the search with those so far.
+        ``callback(Progress)`` after every setting; a true answer ends the search with those so far. None: the
+        forecaster's own.
 
     Examples
     --------
@@ -92,9 +93,11 @@ def grid_search(
     {'season_length': 12}
     """
     settings = list(ParameterGrid(grid))
+    verbose = forecaster.verbose if verbose is None else verbose
+    inner, callback = nested(verbose), callback or forecaster.callback
 
     def judged(setting: dict[str, Any]) -> pd.Series:
-        model = clone(forecaster).set_params(**setting)
+        model = clone(forecaster).set_params(**{"verbose": inner, "callback": None} | setting)
         result = model.backtest(
             df, horizon, n_windows, step_size, refit=refit, level=level, baselines=None, static=static
         )
@@ -114,5 +117,6 @@ def grid_search(
     columns = pd.DataFrame([{name: repr(value) for name, value in setting.items()} for setting in settings])
     table = pd.concat([columns, found.reset_index(drop=True)], axis=1).assign(params=settings)
     table = table.sort_values(metric, kind="stable").reset_index(drop=True)
-    best = clone(forecaster).set_params(**table["params"].iloc[0]).fit(df, static=static)
+    params = {"callback": forecaster.callback} | table["params"].iloc[0]
+    best = clone(forecaster).set_params(**params).fit(df, static=static)
     return Search(table, best, metric)

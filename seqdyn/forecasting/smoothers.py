@@ -273,6 +273,8 @@ class ThetaForecaster(SmoothingForecaster):
     ----------
     seasonal : {"none", "add", "mul"}
         How the series is adjusted; "mul" is "add" in series that are not positive.
+    trend : {"none"}
+        The trend is that of the line; the level alone is smoothed.
     slope : float in [0, 1]
         θ, the share of the line's slope that is continued.
     log : bool
