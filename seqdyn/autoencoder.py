@@ -100,10 +100,7 @@ class Reconstruction:
         values = elementwise(self.head.loss(output[..., :-1], batch.y), batch.y)
         ends = Bernoulli().loss(output[..., -1], last_steps(there))
         weight = there.to(output)
-        parts = {
-            "reconstruction": weighted_mean(values, weight.unsqueeze(2)),
-            "end": weighted_mean(ends, weight),
-        }
+        parts = {"reconstruction": weighted_mean(values, weight.unsqueeze(2)), "end": weighted_mean(ends, weight)}
         loss = parts["reconstruction"] + parts["end"]
         return Pass(loss, total_weight(ends, weight), None, output, parts, batch)
 

@@ -117,10 +117,7 @@ class OwnPast(Cell):
     input_shape = None
 
     def __init__(
-        self,
-        cell: Cell,
-        feed: Callable[[Any, Any], Any] | None = None,
-        point: Callable[[Any], Tensor] | None = None,
+        self, cell: Cell, feed: Callable[[Any, Any], Any] | None = None, point: Callable[[Any], Tensor] | None = None
     ):
         super().__init__(cell.input_size, cell.hidden_size, cell.output_size)
         if cell.output_shape is None:

@@ -77,8 +77,7 @@ class Readout(Wrapper):
         if self.direct is not None:
             feedthrough = feedthrough + self.direct
         return inner._replace(
-            feedthrough=through(self.activation, output, feedthrough),
-            readout=through(self.activation, output, readout),
+            feedthrough=through(self.activation, output, feedthrough), readout=through(self.activation, output, readout)
         )
 
 
@@ -93,6 +92,13 @@ class Residual(Wrapper):
     References
     ----------
     Wu et al. (2016), Google's Neural Machine Translation System, eq. (6).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.cells.gru import GRU
+    >>> Residual(GRU(3, 3)).output_shape
+    (3,)
     """
 
     def __init__(self, cell: Cell):

@@ -78,11 +78,7 @@ class EncoderDecoder(nn.Module):
     """
 
     def __init__(
-        self,
-        encoder: nn.Module,
-        decoder: Cell,
-        summarised: bool = False,
-        generator: torch.Generator | None = None,
+        self, encoder: nn.Module, decoder: Cell, summarised: bool = False, generator: torch.Generator | None = None
     ):
         super().__init__()
         if not decoder.attends:

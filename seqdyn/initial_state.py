@@ -25,7 +25,14 @@ from seqdyn.wrapper import Wrapper
 
 @dataclass(frozen=True)
 class Zero:
-    """Start from the cell's own initial state: zeros, for every cell of the library."""
+    """Start from the cell's own initial state: zeros, for every cell of the library.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.gru import GRU
+    >>> Zero()(GRU(2, 3)).initial_state(1).h
+    tensor([[0., 0., 0.]])
+    """
 
     def __call__(self, cell: Cell) -> Cell:
         return cell
@@ -41,6 +48,12 @@ class Random:
         s, in units of the state.
     seed : int, optional
         Seeds the draws; the trainer's generator is used if None.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.gru import GRU
+    >>> Random(scale=0.5)(GRU(2, 3)).eval().initial_state(1).h  # the mean: it is drawn in training only
+    tensor([[0., 0., 0.]])
     """
 
     scale: float = 1.0
@@ -52,7 +65,14 @@ class Random:
 
 @dataclass(frozen=True)
 class Learned:
-    """Make the start a parameter, trained with the weights; it begins at the cell's own initial state."""
+    """Make the start a parameter, trained with the weights; it begins at the cell's own initial state.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.gru import GRU
+    >>> [tuple(start.shape) for start in Learned()(GRU(2, 3)).learned]
+    [(1, 3)]
+    """
 
     def __call__(self, cell: Cell) -> Cell:
         return Started(cell, learned=True)
@@ -66,6 +86,12 @@ class Given:
     ----------
     state : State
         With a batch of one row.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.gru import GRU, GRUState
+    >>> Given(GRUState(torch.ones(1, 3)))(GRU(2, 3)).initial_state(2).h.shape
+    torch.Size([2, 3])
     """
 
     state: State
@@ -84,6 +110,11 @@ class Warmup:
         ``max(1, T // 10)`` for sequences of T steps if None.
     start : Zero, Random, Learned or Given
         Where the warm-up itself begins.
+
+    Examples
+    --------
+    >>> Warmup(steps=10).start
+    Zero()
     """
 
     steps: int | None = None
@@ -139,12 +170,7 @@ class Started(Wrapper):
     steps_alike = True
 
     def __init__(
-        self,
-        cell: Cell,
-        mean: State | None = None,
-        learned: bool = False,
-        scale: float = 0.0,
-        seed: int | None = None,
+        self, cell: Cell, mean: State | None = None, learned: bool = False, scale: float = 0.0, seed: int | None = None
     ):
         super().__init__(cell)
         if scale < 0:

@@ -140,12 +140,7 @@ class Stream:
         found: Array = self.codec.targets.quantiles(self._answered(), levels)[0]
         return found[0] if self.flat else found
 
-    def forecast(
-        self,
-        horizon: int,
-        exogenous: Any = None,
-        feed: ArrayFeed | None = None,
-    ) -> Array:
+    def forecast(self, horizon: int, exogenous: Any = None, feed: ArrayFeed | None = None) -> Array:
         """Forecast by feeding every output back as the next input. The stream itself stays where it is.
 
         The first value follows the answer to the last push, which is the first input of the run. So for a model that

@@ -70,11 +70,7 @@ class GRU(Cell):
     no_bias: Tensor
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        reset_gate: str = "after",
-        generator: torch.Generator | None = None,
+        self, input_size: int, hidden_size: int, reset_gate: str = "after", generator: torch.Generator | None = None
     ):
         super().__init__(input_size, hidden_size)
         self.reset_gate = check_choice("reset_gate", reset_gate, ("after", "before"))

@@ -70,11 +70,7 @@ class LSTM(Summing):
     no_bias: Tensor
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        peepholes: bool = False,
-        generator: torch.Generator | None = None,
+        self, input_size: int, hidden_size: int, peepholes: bool = False, generator: torch.Generator | None = None
     ):
         super().__init__(input_size, hidden_size)
         self.peepholes = peepholes
