@@ -86,7 +86,7 @@ def test_the_likelihood_is_one_number(model: LanguageModel) -> None:
 
 def test_a_leak_is_told(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that is shown what it predicts: one pass disagrees with the steps, and its probabilities do not sum."""
-    monkeypatch.setattr(scoring, "shifted", lambda begin, tokens: tokens)
+    monkeypatch.setattr(scoring, "shift_right", lambda begin, tokens: tokens)
     found = check_likelihood(model)
     assert not found and found.largest > 0.01 and {text for text, _ in found.places} == {0, 1, 2}
     assert "ln p of symbol 0 of text 0 depends on the way it is computed" in str(found)

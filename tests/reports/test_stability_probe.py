@@ -625,7 +625,7 @@ def test_a_batch_of_states_is_not_one_state_of_a_step(state: tuple[int, ...]) ->
         h = torch.tanh(0.9 * h + x.sum())
         return h, h
 
-    with pytest.raises(ValueError, match=rf"{state[0]} rows, expected one, .* \(1, 4\)\. .*h\.unsqueeze\(0\)"):
+    with pytest.raises(ValueError, match=rf"{state[0]} rows, expected one row .* \(1, 4\)\. .*h\.unsqueeze\(0\)"):
         probe_of(from_rows(step), X, initial_state=torch.zeros(state), required_lag=LAG)
     probe = probe_of(torch.func.vmap(step), X, initial_state=torch.zeros(1, *state), required_lag=LAG)
     assert leaves(probe.state)[0].shape == (5, *state)
@@ -724,7 +724,7 @@ def test_models_and_states_have_names(start: Any, named: str) -> None:
 
 
 def test_a_step_function_without_a_state() -> None:
-    with pytest.raises(ValueError, match="give initial_state"):
+    with pytest.raises(ValueError, match="needs an initial_state"):
         probe_of(lambda x, h: (h, h), X)
 
 
