@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, overload
 
 import numpy as np
 import pandas as pd
@@ -232,6 +232,10 @@ class RecurrentClassifier(ClassifierMixin, SequenceEstimator):
 
     # ---------------------------------------------------------------- predicting
 
+    @overload
+    def predict_proba(self, X: Array) -> Array: ...
+    @overload
+    def predict_proba(self, X: Any) -> Any: ...
     def predict_proba(self, X: Any) -> Any:
         """The probability of every class, at every step or for every sequence.
 
@@ -247,6 +251,10 @@ class RecurrentClassifier(ClassifierMixin, SequenceEstimator):
         """
         return self._of_classes(X, "probabilities")
 
+    @overload
+    def predict_log_proba(self, X: Array) -> Array: ...
+    @overload
+    def predict_log_proba(self, X: Any) -> Any: ...
     def predict_log_proba(self, X: Any) -> Any:
         """The logarithm of the probability of every class, exact also where that is too small for a number.
 

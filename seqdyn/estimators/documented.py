@@ -50,7 +50,8 @@ def documented(*parts: type) -> Callable[[Documented], Documented]:
     def complete(cls: Documented) -> Documented:
         before, own, after = split_docstring(inspect.cleandoc(cls.__doc__ or ""))
         known = own
-        for source in (parent for part in (*parts, cls) for parent in part.__mro__):
+        sources: list[type] = [*parts, cls]
+        for source in (parent for part in sources for parent in part.__mro__):
             known = split_docstring(inspect.cleandoc(source.__doc__ or ""))[1] | known
         names = list(inspect.signature(cls).parameters)
         entries = dict.fromkeys(known[name] for name in names if name in known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 import pandas as pd
@@ -163,6 +163,28 @@ class LinearModel(RegressorMixin, SequenceEstimator):
 
     # ---------------------------------------------------------------- predicting
 
+    @overload
+    def predict(
+        self,
+        X: Array,
+        *,
+        y: Any = None,
+        steps_ahead: int | None = None,
+        initial_state: Any = None,
+        return_state: Literal[False] = False,
+        return_std: Literal[False] = False,
+    ) -> Array: ...
+    @overload
+    def predict(
+        self,
+        X: Any,
+        *,
+        y: Any = None,
+        steps_ahead: int | None = None,
+        initial_state: Any = None,
+        return_state: bool = False,
+        return_std: bool = False,
+    ) -> Any: ...
     def predict(
         self,
         X: Any,

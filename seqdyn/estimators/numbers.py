@@ -7,7 +7,7 @@ methods: a regressor takes them into its class body, ``predict = predict_numbers
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -43,6 +43,14 @@ def is_closed_form(estimator: Any) -> bool:
 # -------------------------------------------------------------------- methods
 
 
+@overload
+def predict_numbers(
+    self: SequenceEstimator, X: Array, *, y: Any = None, initial_state: Any = None, return_state: Literal[False] = False
+) -> Array: ...
+@overload
+def predict_numbers(
+    self: SequenceEstimator, X: Any, *, y: Any = None, initial_state: Any = None, return_state: bool = False
+) -> Any: ...
 def predict_numbers(
     self: SequenceEstimator, X: Any, *, y: Any = None, initial_state: Any = None, return_state: bool = False
 ) -> Any:
@@ -126,6 +134,10 @@ def score_r2(self: SequenceEstimator, X: Any, y: Any, sample_weight: Any = None,
     return r2(self, X, y, sample_weight, initial_state, lambda *record: best_start(self.predictor_, *record))
 
 
+@overload
+def predict_quantiles(self: SequenceEstimator, X: Array) -> Array: ...
+@overload
+def predict_quantiles(self: SequenceEstimator, X: Any) -> Any: ...
 def predict_quantiles(self: SequenceEstimator, X: Any) -> Any:
     """The quantiles at every step, which never cross; for the losses ``"quantile"`` and ``"gaussian"``.
 

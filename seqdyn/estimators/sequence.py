@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast, overload
 
 import numpy as np
 import pandas as pd
@@ -141,6 +141,10 @@ class SequenceEstimator(BaseEstimator):
 
     # ---------------------------------------------------------------- predicting
 
+    @overload
+    def predict(self, X: Array, *, initial_state: Any = None, return_state: Literal[False] = False) -> Array: ...
+    @overload
+    def predict(self, X: Any, *, initial_state: Any = None, return_state: bool = False) -> Any: ...
     def predict(self, X: Any, *, initial_state: Any = None, return_state: bool = False) -> Any:
         """Predict a target for every step, or for every sequence.
 
