@@ -11,7 +11,7 @@ import typer
 from seqdyn.cli.forecasting import backtest_beside, build_model, describe_model, lost_to_naive, season_steps
 from seqdyn.cli.options import Options, check_settings, check_writable, columns_of, frequency, given, parse_levels
 from seqdyn.cli.reading import takes_options
-from seqdyn.cli.series import choose_series, count_of, describe_data, echo, read_grid, read_series
+from seqdyn.cli.series import choose_series, count_of, describe_data, echo, echo_files, read_grid, read_series
 from seqdyn.cli.training import run_training
 from seqdyn.cli.written import conclude, write_table
 
@@ -68,8 +68,6 @@ def backtest(
         write_table(result.frame, ["cutoff", "time"], spelling, round_to, out)
     if plot is not None:
         result.plot(chosen).savefig(plot)
-    written = [str(path) for path in (out, plot) if path is not None]
-    if written:
-        echo("written", ", ".join(written))
+    echo_files(out, plot)
     echo("verdict", result.verdict())
     conclude(interrupted, lost_to_naive(result))

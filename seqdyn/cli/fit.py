@@ -11,7 +11,16 @@ import typer
 
 from seqdyn.cli.reading import ReadOptions, takes_options
 from seqdyn.cli.tables import add_own_past, check_columns, check_numbers, own_past, place, read_table, spoken
-from seqdyn.cli.training import DeviceName, ModelFile, Seed, Verbosity, check_device, check_folder, run_training
+from seqdyn.cli.training import (
+    DeviceName,
+    ModelFile,
+    Seed,
+    TestFraction,
+    Verbosity,
+    check_device,
+    check_folder,
+    run_training,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,9 +78,7 @@ def fit(
         int | None, typer.Option(min=1, help="Passes over the data, at most. Default: 200; linear needs none.")
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of the optimizer, Adam. Default: 0.01.")] = None,
-    test_fraction: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Share of the rows, the last ones, kept for the score.")
-    ] = 0.2,
+    test_fraction: TestFraction = 0.2,
     seed: Seed = 0,
     device: DeviceName = "auto",
     verbose: Verbosity = 0,

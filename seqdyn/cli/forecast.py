@@ -37,6 +37,7 @@ from seqdyn.cli.series import (
     count_of,
     describe_data,
     echo,
+    echo_files,
     read_grid,
     read_series,
 )
@@ -120,19 +121,14 @@ def forecast(
     else:
         ready = _loaded(load, data, options, horizon, future, aside)
     chosen = choose_series(ready.model.known_, series)
-    table = _forecast_table(ready.model.forecast(horizon, ready.ahead, level=levels), ready.columns)
-    steps, one = table[ready.columns.time], ready.spelling.one
-    echo("forecast", f"{count_of(horizon, 'step')}, {one(steps.min())} to {one(steps.max())}", aside)
+    table = _forecast_table(ready, horizon, levels, aside)
     places = decimals(ready.panel.target) if round_to is None and out is None else round_to
     write_table(table, [str(ready.columns.time)], ready.spelling, places, out)
     if plot is not None:
         _draw(table, ready, chosen, horizon).savefig(plot)
     if save is not None:
-        ready.model.spelling_ = asdict(ready.spelling)  # for --load without a table
-        ready.model.save(save)
-    written = [str(path) for path in (out, plot, save) if path is not None]
-    if written:
-        echo("written", ", ".join(written), aside)
+        _keep(ready, save)
+    echo_files(out, plot, save, aside=aside)
     conclude(ready.interrupted, _check(ready, horizon, aside) if check and not ready.interrupted else None)
 
 
@@ -208,6 +204,12 @@ def _in_zone_of(times: pd.Series, panel: Panel) -> pd.Series:
     return times if zone is None or getattr(times.dtype, "tz", None) is None else times.dt.tz_convert(zone)
 
 
+def _keep(ready: Ready, path: Path) -> None:
+    """Save the model, with what --load without a table has to know."""
+    ready.model.spelling_ = asdict(ready.spelling)
+    ready.model.save(path)
+
+
 def _update(model: Any, columns: ColumnRoles, frame: pd.DataFrame, spelling: Spelling, aside: bool) -> None:
     """Let the model read the rows after those it knows."""
     import pandas as pd
@@ -249,8 +251,11 @@ def _read_future(
     return frame[[*keys, *columns.future]]
 
 
-def _forecast_table(found: Any, columns: ColumnRoles) -> pd.DataFrame:
+def _forecast_table(ready: Ready, horizon: int, levels: list[float], aside: bool) -> pd.DataFrame:
     """The forecast with its columns of series and time in front."""
+    found, columns, one = ready.model.forecast(horizon, ready.ahead, level=levels), ready.columns, ready.spelling.one
+    steps = found[columns.time]
+    echo("forecast", f"{count_of(horizon, 'step')}, {one(steps.min())} to {one(steps.max())}", aside)
     keys = [name for name in (columns.id, columns.time) if name is not None]
     return found[[*keys, *(name for name in found.columns if name not in keys)]]
 

@@ -15,6 +15,7 @@ from seqdyn.cli.training import (
     Minutes,
     ModelFile,
     Seed,
+    TestFraction,
     Verbosity,
     budget,
     check_device,
@@ -97,9 +98,7 @@ def fit_images(
         int | None, typer.Option(min=1, help="Passes over the pictures. Default: 20, or as many as 2,000 steps take.")
     ] = None,
     minutes: Minutes = None,
-    test_fraction: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Share of the pictures, the last, kept for the score.")
-    ] = 0.1,
+    test_fraction: TestFraction = 0.1,
     seed: Seed = 0,
     device: DeviceName = "auto",
     verbose: Verbosity = 0,

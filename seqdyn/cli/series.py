@@ -195,6 +195,13 @@ def echo(label: str, text: str, aside: bool = False) -> None:
     typer.echo(f"{label:<12}{text}", err=aside)
 
 
+def echo_files(*paths: Path | None, aside: bool = False) -> None:
+    """The files that were written, if any."""
+    written = [str(path) for path in paths if path is not None]
+    if written:
+        echo("written", ", ".join(written), aside)
+
+
 def describe_data(
     path: Path, panel: Panel, season_length: int, given: set[str], spelling: Spelling, aside: bool = False
 ) -> None:

@@ -15,6 +15,7 @@ from seqdyn.cli.training import (
     Minutes,
     ModelFile,
     Seed,
+    TestFraction,
     Verbosity,
     budget,
     check_device,
@@ -75,9 +76,7 @@ def fit_text(
         int | None, typer.Option(min=1, help="Passes over the text. Default: 20, or as many as 1,000 steps take.")
     ] = None,
     minutes: Minutes = None,
-    test_fraction: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Share of the text, its end, kept for the score.")
-    ] = 0.1,
+    test_fraction: TestFraction = 0.1,
     encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
     seed: Seed = 0,
     device: DeviceName = "auto",

@@ -15,6 +15,7 @@ ModelFile = Annotated[Path, typer.Option(help="The model file to write, *.safete
 Minutes = Annotated[float | None, typer.Option(help="How long to train at most.")]
 Seed = Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")]
 DeviceName = Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")]
+TestFraction = Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the data, its end, kept for the score.")]
 Verbosity = Annotated[
     int,
     typer.Option(

@@ -17,6 +17,7 @@ from seqdyn.cli.training import (
     Minutes,
     ModelFile,
     Seed,
+    TestFraction,
     Verbosity,
     budget,
     check_device,
@@ -76,9 +77,7 @@ def fit_translator(
         int | None, typer.Option(min=1, help="Passes over the pairs. Default: 10, or as many as 1,000 steps take.")
     ] = None,
     minutes: Minutes = None,
-    test_fraction: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Share of the pairs, the last, kept for the score.")
-    ] = 0.1,
+    test_fraction: TestFraction = 0.1,
     encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
     seed: Seed = 0,
     device: DeviceName = "auto",
@@ -107,12 +106,9 @@ def fit_translator(
                        **budget(epochs, minutes))  # fmt: skip
     typer.echo(f"pairs       {len(left)}, of which the last {held} are held out")
     typer.echo(f"model       {model}")
-    began = time.monotonic()
-    cut = len(left) - held
+    began, cut = time.monotonic(), len(left) - held
     interrupted = run_training(lambda: model.fit(left[:cut], right[:cut]))
-    loss = "cut short" if not len(model.history_) else f"{model.history_['loss'].iloc[-1]:.4f}, smoothed"
-    typer.echo(f"symbols     {len(model.source_vocabulary_)} and {len(model.vocabulary_)} {model.unit}s")
-    typer.echo(f"training    {len(model.history_)} epochs, loss {loss}; {time.monotonic() - began:.1f} s")
+    _echo_fit(model, time.monotonic() - began)
     model.save(out)
     if held and not interrupted:
         figures = model.evaluate(left[cut:], right[cut:])
@@ -149,6 +145,13 @@ def translate_sentences(
     found = iter(translator.predict(there, language) if there else ())
     for line in lines:
         typer.echo(next(found) if line.strip() else "")
+
+
+def _echo_fit(model: Translator, seconds: float) -> None:
+    """What was learnt."""
+    loss = "cut short" if not len(model.history_) else f"{model.history_['loss'].iloc[-1]:.4f}, smoothed"
+    typer.echo(f"symbols     {len(model.source_vocabulary_)} and {len(model.vocabulary_)} {model.unit}s")
+    typer.echo(f"training    {len(model.history_)} epochs, loss {loss}; {seconds:.1f} s")
 
 
 def _lines(path: Path, encoding: str) -> list[str]:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.checks import check_choice, check_count
+from seqdyn.facts import shown_by_facts, shown_by_shape
 from seqdyn.state import leaves, map_leaves
 
 ORDERS = ("bucketed", "shuffled")
@@ -31,6 +32,7 @@ POOL = 100
 """Batches whose sequences are sorted by length together: they are alike in length, and differ from epoch to epoch."""
 
 
+@shown_by_shape
 class Batch(NamedTuple):
     """What one training step sees.
 
@@ -62,6 +64,7 @@ class Batch(NamedTuple):
     counts: bool = True
 
 
+@shown_by_shape
 class Padded(NamedTuple):
     """Sequences of unlike lengths side by side: ``value``, leaves (batch, time, …), and ``mask`` (batch, time), False
     at padding."""
@@ -88,6 +91,7 @@ class Batches(Protocol):
         """The share of one of ``world`` workers, who see the same batches in the same order, each its own rows."""
 
 
+@shown_by_facts
 @dataclass(frozen=True)
 class Rows:
     """Series laid end to end, on the device.
@@ -153,6 +157,10 @@ class Rows:
     def __len__(self) -> int:
         return len(leaves(self.x)[0])
 
+    def facts(self) -> dict[str, object]:
+        """How many series and rows, and what a row holds."""
+        return {"series": len(self.starts), "rows": len(self), "x": self.x, "y": self.y, "weight": self.weight}
+
     @property
     def device(self) -> torch.device:
         """Where the rows are."""
@@ -169,6 +177,7 @@ class Rows:
         return replace(self, starts=starts, lengths=lengths)
 
 
+@shown_by_shape
 class SpanBounds(NamedTuple):
     """Spans of rows: where they start, how long they are, how many of their leading steps carry no loss."""
 
@@ -247,6 +256,7 @@ def _sorted(lengths: Sequence[Tensor], pool: Tensor, size: int) -> Tensor:
     return torch.cat([part[lengths[1][part].argsort(stable=True)] for part in pool.split(strip)])
 
 
+@shown_by_facts
 class Spans:
     """Spans, whole sequences or windows, drawn anew every epoch; padded and masked where their lengths differ.
 
@@ -286,6 +296,10 @@ class Spans:
 
     def __len__(self) -> int:
         return -(-len(self.rows.starts) // self.batch_size)
+
+    def facts(self) -> dict[str, object]:
+        """The plan of an epoch."""
+        return {"spans": len(self.rows.starts), "batch_size": self.batch_size, "batches": len(self)}
 
     def epoch(self, generator: torch.Generator, start: int = 0) -> Iterator[Batch]:
         """All spans once, in a new order."""

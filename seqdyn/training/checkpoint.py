@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.cell import Cell
+from seqdyn.facts import shown_by_facts
 from seqdyn.files import FileFormatError, read, write
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Resumable(Protocol):
         """Go on from what :meth:`state` gave."""
 
 
+@shown_by_facts
 class Checkpoint:
     """Where a training is kept, and how often.
 
@@ -71,6 +73,10 @@ class Checkpoint:
         self.mark, self.beside = dict(mark or {}), dict(beside or {})
         self.states: dict[str, type] = {}
         self.last = time.monotonic()
+
+    def facts(self) -> dict[str, object]:
+        """Where it is, and how often it is written."""
+        return {"path": str(self.path), "every": self.every, "beside": list(self.beside)}
 
     def restore(self, trainer: Trainer) -> None:
         """Let a training go on from the file, where there is one.

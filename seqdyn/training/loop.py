@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdyn.checks import outside
-from seqdyn.facts import fact_line
+from seqdyn.facts import shown_by_facts
 from seqdyn.initial_state import drawing, seeded_generators
 from seqdyn.progress import Callback, Meter
 from seqdyn.state import State, leaves
@@ -127,6 +127,7 @@ class Recipe:
         return f"Recipe({', '.join(given)})"
 
 
+@shown_by_facts
 @dataclass(repr=False)
 class Trainer:
     """Train a network on batches by an objective.
@@ -213,11 +214,11 @@ class Trainer:
         """Where a loss, gradient or weight was not finite: epoch, batch, parameters."""
         return self.guard.events
 
-    def __repr__(self) -> str:
+    def facts(self) -> dict[str, object]:
+        """What is trained on what, and how far it is."""
         names = {"network": self.network, "batches": self.batches, "objective": self.objective}
-        facts = {name: type(value).__name__ for name, value in names.items()}
-        done = f"{self.budget.epoch} of {self.budget.epochs}"
-        return fact_line("Trainer", facts | {"epochs": done, "steps": self.budget.steps, "ended": self.ended})
+        done = {"epochs": f"{self.budget.epoch} of {self.budget.epochs}", "steps": self.budget.steps}
+        return {name: type(value).__name__ for name, value in names.items()} | done | {"ended": self.ended}
 
     # --- running ------------------------------------------------------------------------------------------------------
 

@@ -280,6 +280,28 @@ SCHEDULE_SHAPES: dict[str, Callable[[float], float]] = {
 }
 
 
+CLIPPINGS = "None, a number above 0, or ('quantile', q) or ('quantile', q, number) with q in (0, 1)"
+
+
+def as_clipping(clip_norm: Any) -> tuple[float | None, float | None]:
+    """The longest gradient, and the quantile of the norms so far that it may have, from ``clip_norm``; None: no limit.
+
+    Examples
+    --------
+    >>> as_clipping(1.0), as_clipping(("quantile", 0.1)), as_clipping(("quantile", 0.1, 1.0))
+    ((1.0, None), (None, 0.1), (1.0, 0.1))
+    """
+    if clip_norm is None:
+        return None, None
+    kind, quantile, norm = (clip_norm if isinstance(clip_norm, tuple | list) else ("norm", None, clip_norm)) + (None,) * (
+        isinstance(clip_norm, tuple | list) and len(clip_norm) == 2
+    )
+    good = (norm is None and kind == "quantile") or (is_number(norm) and 0 < norm < math.inf)
+    if kind not in ("norm", "quantile") or not good or (kind == "quantile" and not (is_number(quantile) and 0 < quantile < 1)):
+        raise ValueError(f"clip_norm must be {CLIPPINGS}, got {clip_norm!r}.")
+    return norm, quantile
+
+
 def as_schedule(schedule: Any) -> Schedule:
     """A schedule from its name, from a callable of the progress in [0, 1], or from None (constant)."""
     if schedule is None:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from seqdyn.checks import check_choice, check_count
 from seqdyn.encoder_decoder import EncoderDecoder
+from seqdyn.facts import shown_by_facts
 from seqdyn.state import State, leaves, map_leaves
 from seqdyn.teacher_forcing import TeacherForcing
 from seqdyn.training.batches import ORDERS, Batch, Padded, Rows, checked_share, draw_batches, masked_weight, take_padded
@@ -28,6 +29,7 @@ FULL = TeacherForcing()
 """Every step sees the true value."""
 
 
+@shown_by_facts
 class Pairs:
     """Pairs of sequences of unlike lengths, such as a sentence and its translation, drawn anew every epoch.
 
@@ -61,6 +63,10 @@ class Pairs:
 
     def __len__(self) -> int:
         return -(-len(self.source.starts) // self.batch_size)
+
+    def facts(self) -> dict[str, object]:
+        """The plan of an epoch."""
+        return {"pairs": len(self.source.starts), "batch_size": self.batch_size, "batches": len(self)}
 
     def epoch(self, generator: torch.Generator, start: int = 0) -> Iterator[Batch]:
         """All pairs once, in a new order."""

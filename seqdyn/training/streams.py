@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from seqdyn.checks import check_count
+from seqdyn.facts import shown_by_facts
 from seqdyn.state import map_leaves
 from seqdyn.training.batches import Batch, Rows, checked_share, masked_weight
 
@@ -27,6 +28,7 @@ TOKENS_AT_ONCE = 1 << 20
 """Tokens that are read at once."""
 
 
+@shown_by_facts
 class Streams:
     """Series laid end to end on parallel streams, walked in chunks of k steps; the state goes on without end.
 
@@ -55,6 +57,10 @@ class Streams:
 
     def __len__(self) -> int:
         return -(-self.length // self.chunk)
+
+    def facts(self) -> dict[str, object]:
+        """The plan of an epoch."""
+        return {"streams": self.streams, "chunk": self.chunk, "batches": len(self)}
 
     @property
     def streams(self) -> int:
@@ -115,6 +121,7 @@ class Streams:
         return masked_weight(present.to(self.rows.dtype), None if self.weight is None else self.weight[place], y)
 
 
+@shown_by_facts
 class TokenStreams:
     """Tokens on parallel streams, in chunks of k: x (streams, k) int64, and y (streams, k, 1), the tokens after them.
 
@@ -153,6 +160,10 @@ class TokenStreams:
 
     def __len__(self) -> int:
         return -(-self.length // self.chunk)
+
+    def facts(self) -> dict[str, object]:
+        """The plan of an epoch."""
+        return {"tokens": len(self.tokens), "streams": len(self.firsts), "chunk": self.chunk, "batches": len(self)}
 
     def epoch(self, generator: torch.Generator, start: int = 0) -> Iterator[Batch]:
         """All chunks in the order of the text; nothing is drawn."""

@@ -352,3 +352,19 @@ def test_rows_of_unlike_lengths(x: Any, y: Any, weight: Any, message: str) -> No
     parts = (None if own is None else [torch.zeros(length, 2) for length in own] for own in (x, y, weight))
     with pytest.raises(ValueError, match=message):
         Rows.of(*parts)
+
+
+# --- what they show ---------------------------------------------------------------------------------------------------
+
+
+def test_batches_show_shapes_and_plans() -> None:
+    """In one line, without numbers."""
+    rows = Rows.of([torch.zeros(3, 2), torch.zeros(5, 2)])
+    spans = Spans(rows, 2)
+    assert repr(spans) == "Spans(spans=2, batch_size=2, batches=1)"
+    assert repr(Streams(rows, 2, 3)) == "Streams(streams=2, chunk=3, batches=2)"
+    assert repr(Pairs(rows, rows, 1)) == "Pairs(pairs=2, batch_size=1, batches=2)"
+    assert repr(rows).startswith("Rows(series=2, rows=8, x=") and "(8, 2)" in repr(rows)
+    batch = next(spans.epoch(torch.Generator()))
+    assert "(2, 5, 2)" in repr(batch) and "tensor(" not in repr(batch) and "0." not in repr(batch)
+    assert "<table>" in spans._repr_html_()  # type: ignore[attr-defined]
