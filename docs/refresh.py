@@ -85,7 +85,7 @@ def drift(shown: str, printed: str) -> list[str]:
 
 def agree(old: str, new: str) -> bool:
     """Whether two printed numbers may come from the same code on two machines."""
-    if old == new or re.fullmatch(DATE, old):
+    if old == new or re.fullmatch(DATE, old) or re.fullmatch(DATE, new):
         return old == new
     a, b = value(old), value(new)
     if re.search(f"e|{POWER}", old + " " + new):

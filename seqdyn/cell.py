@@ -28,6 +28,11 @@ class Noisy(NamedTuple):
         The input itself.
     noise : tree
         What :meth:`Cell.noise` drew. Without it dropout is off, and a latent variable is its mean.
+
+    Examples
+    --------
+    >>> noisy("x", "mask")
+    Noisy(x='x', noise='mask')
     """
 
     x: Any
@@ -67,6 +72,12 @@ class Attending(NamedTuple):
     memory : tree
         What does not change in time, such as what an encoder made of a sentence: held along a sequence,
         see :func:`seqdyn.hold`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Attending(torch.zeros(1, 2), torch.ones(1, 5, 3)).memory.shape  # five rows to read
+    torch.Size([1, 5, 3])
     """
 
     x: Any

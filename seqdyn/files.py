@@ -108,6 +108,15 @@ def load(path: Path, kind: type[Any] | None = None) -> Any:
         another kind of model.
     FileNotFoundError, IsADirectoryError
         If there is no such file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from seqdyn.cells.gru import GRU
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/cell.safetensors", GRU(2, 3))
+    ...     load(f"{folder}/cell.safetensors", GRU).hidden_size
+    3
     """
     model = read(path)
     if not _is_model(model):

@@ -36,9 +36,18 @@ def claimed(path: Path) -> list[str]:
 
 
 def constants(path: Path) -> list[str]:
-    """The numbers that the code of an example holds: sizes, bounds of its assertions."""
+    """The numbers that the code of an example holds, such as the bounds of its assertions; as percentages, too."""
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    return [repr(node.value) for node in nodes if isinstance(node, ast.Constant) and type(node.value) in (int, float)]
+    values = [node.value for node in nodes if isinstance(node, ast.Constant) and type(node.value) in (int, float)]
+    return [f"{scale * value:.10g}" for value in values for scale in (1, -1, 100)]
+
+
+def unsupported(path: Path, printed: str) -> list[str]:
+    """The numbers of an example's row that it neither prints nor holds, as they are or in percent."""
+    numbers = refresh.NUMBER.findall(printed)
+    shares = [f"{100 * float(number):.10g}" for number in numbers if re.fullmatch(r"-?0\.\d+", number)]
+    known = [*numbers, *shares, *constants(path)]
+    return [number for number in claimed(path) if not any(refresh.agree(number, other) for other in known)]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -52,8 +61,7 @@ def test_example_runs(
     printed = capsys.readouterr().out
     assert printed
     assert not list(tmp_path.iterdir())
-    known = [*refresh.NUMBER.findall(printed), *constants(path)]
-    stale = [number for number in claimed(path) if not any(refresh.agree(number, other) for other in known)]
+    stale = unsupported(path, printed)
     assert not stale, f"examples/README.md says {stale}, which the example neither prints nor holds:\n{printed}"
 
 

@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
 
 class Split(NamedTuple):
-    """Two frames: ``train`` for fitting, ``test`` for scoring."""
+    """Two frames: ``train`` for fitting, ``test`` for scoring.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"value": range(5)})
+    >>> len(Split(frame[:3], frame[3:]).test)
+    2
+    """
 
     train: pd.DataFrame
     test: pd.DataFrame

@@ -180,6 +180,11 @@ def fetch_binarized_mnist() -> BinarizedPictures:
     References
     ----------
     Salakhutdinov & Murray (2008), On the quantitative analysis of deep belief networks.
+
+    Examples
+    --------
+    >>> fetch_binarized_mnist().test.shape  # doctest: +SKIP
+    (10000, 28, 28)
     """
     from scipy.io import loadmat
 

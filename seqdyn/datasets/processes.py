@@ -95,6 +95,11 @@ def fetch_cascaded_tanks() -> Split:
     References
     ----------
     Schoukens & Noël (2017), Three benchmarks addressing open challenges in nonlinear system identification.
+
+    Examples
+    --------
+    >>> fetch_cascaded_tanks().train.shape  # doctest: +SKIP
+    (1024, 2)
     """
     import pandas as pd
 
@@ -120,6 +125,11 @@ def fetch_gas_furnace() -> pd.DataFrame:
     References
     ----------
     Box & Jenkins (1970), Time Series Analysis, series J.
+
+    Examples
+    --------
+    >>> fetch_gas_furnace().shape  # doctest: +SKIP
+    (296, 2)
     """
     import pandas as pd
 
@@ -152,6 +162,11 @@ def fetch_daisy(name: str) -> pd.DataFrame:
     References
     ----------
     De Moor (ed.), DaISy: Database for the Identification of Systems, KU Leuven; cite data sets 96-006 and 99-001.
+
+    Examples
+    --------
+    >>> fetch_daisy("dryer").shape  # doctest: +SKIP
+    (1000, 2)
     """
     import pandas as pd
 

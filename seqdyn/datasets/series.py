@@ -124,6 +124,11 @@ def fetch_air_passengers() -> pd.DataFrame:
     References
     ----------
     Box & Jenkins (1970), Time Series Analysis, series G.
+
+    Examples
+    --------
+    >>> fetch_air_passengers().shape  # doctest: +SKIP
+    (144, 1)
     """
     import pandas as pd
 
@@ -150,6 +155,11 @@ def fetch_etth1() -> pd.DataFrame:
     References
     ----------
     Zhou et al. (2021), Informer; CC BY-ND 4.0. The usual split is 12, 4 and 4 months of 30 days.
+
+    Examples
+    --------
+    >>> fetch_etth1().shape  # doctest: +SKIP
+    (17420, 7)
     """
     import pandas as pd
 
@@ -175,6 +185,11 @@ def fetch_m4_hourly() -> Split:
     References
     ----------
     Makridakis, Spiliotis & Assimakopoulos (2018), The M4 Competition.
+
+    Examples
+    --------
+    >>> fetch_m4_hourly().test.shape  # doctest: +SKIP
+    (19872, 1)
     """
     import pandas as pd
 

@@ -9,7 +9,13 @@ from typing import NamedTuple
 
 
 class Source(NamedTuple):
-    """Where a file comes from: its name in ``SEQDYN_DATA``, its SHA-256, its address or None, and its origin."""
+    """Where a file comes from: its name in ``SEQDYN_DATA``, its SHA-256, its address or None, and its origin.
+
+    Examples
+    --------
+    >>> SOURCES["air_passengers"].file
+    'air_passengers.csv'
+    """
 
     file: str
     sha256: str
@@ -138,6 +144,11 @@ def fetch(name: str) -> Path:
     Notes
     -----
     The folder is searched first: a file with the right name there is used or refused, never ignored.
+
+    Examples
+    --------
+    >>> fetch("air_passengers").is_file()  # doctest: +SKIP
+    True
     """
     source = SOURCES[name]
     folder = os.environ.get("SEQDYN_DATA")

@@ -44,5 +44,10 @@ def fetch_tiny_shakespeare() -> str:
     References
     ----------
     Karpathy (2015), The unreasonable effectiveness of recurrent neural networks; the text is in the public domain.
+
+    Examples
+    --------
+    >>> len(fetch_tiny_shakespeare())  # doctest: +SKIP
+    1115394
     """
     return fetch("tiny_shakespeare").read_text(encoding="utf-8")

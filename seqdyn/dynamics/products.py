@@ -104,6 +104,13 @@ def total(factors: Scaled) -> Scaled:
     Returns
     -------
     Scaled, shape (..., n, n)
+
+    Examples
+    --------
+    >>> import torch
+    >>> halves = Scaled(torch.ones(3, 1, 1), torch.tensor(0.5).log().expand(3))
+    >>> total(halves).log.exp()  # 0.5³
+    tensor(0.1250)
     """
     matrix, log = factors
     while (count := log.shape[-1]) > 1:

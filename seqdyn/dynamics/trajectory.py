@@ -33,6 +33,12 @@ def float64_copy(cell: Cell) -> Cell:
         If it is no cell; the message names the way to one.
     ValueError
         If it cannot be copied, because it keeps a tensor with a history as an attribute.
+
+    Examples
+    --------
+    >>> from seqdyn.cells.gru import GRU
+    >>> float64_copy(GRU(2, 3)).bias.dtype
+    torch.float64
     """
     check_cell(cell)
     own = _copied(cell).to("cpu", torch.float64).eval().requires_grad_(False)
@@ -197,6 +203,14 @@ class Trajectory:
     ValueError
         If the input or the state does not fit the cell, the input is empty, not floating point or not finite, or the
         cell has no memory. States that do not stay finite are no error but a finding.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from seqdyn.cells.gru import GRU
+    >>> walk = Trajectory(GRU(2, 3), torch.zeros(4, 10, 2))
+    >>> walk.batch, walk.time, walk.width
+    (4, 10, 3)
     """
 
     def __init__(self, cell: Cell, x: Any, state: State | None = None, *, numbers: int | None = None):

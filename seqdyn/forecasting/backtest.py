@@ -47,6 +47,15 @@ class Backtest:
         What was left out, and why.
     layout : Layout or None
         Of the data, for :meth:`table`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from seqdyn.forecasting.naive import NaiveForecaster
+    >>> series = pd.Series([1.0, 2.0, 4.0, 8.0, 16.0])
+    >>> test = NaiveForecaster().backtest(series, 1, 2, baselines=None)
+    >>> test.metrics()["MAE"].tolist()
+    [6.0]
     """
 
     frame: pd.DataFrame
