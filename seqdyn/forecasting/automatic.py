@@ -56,6 +56,9 @@ class AutoForecaster(PanelForecaster):
     few rows leans on what holds for all. The network joins only where it beats the others together. What has a weight
     is fitted anew to everything. :mod:`seqdyn.forecasting.weighing` has the rule in full.
 
+    Where no ``season_length`` is given, that of the frequency is compared with those that the autocorrelation suggests.
+    Covariates known ahead reach the ridge autoregressions, AutoReg and the network.
+
     Intervals come from the errors of the weighted forecasts in the same trial, which their fits had not seen: their
     size in each series, their growth with the steps, and their law (:mod:`seqdyn.forecasting.error_growth`).
 
@@ -72,9 +75,7 @@ class AutoForecaster(PanelForecaster):
     random_state : int, RandomState or None
         Of the network.
     freq, season_length, id_col, time_col, target_col, past, future, static, verbose, callback
-        As in every forecaster. ``season_length`` may be several, such as (24, 168). None: that of the frequency, or one
-        that the autocorrelation suggests, whichever forecasts better. Covariates known ahead reach the ridge
-        autoregressions, AutoReg and the network.
+        As in every forecaster.
 
     Attributes
     ----------
@@ -120,11 +121,11 @@ class AutoForecaster(PanelForecaster):
         trial = Holdout.of(panel, self.trial_horizon_, max(seasons))
         pool = candidate_forecasters(panel, seasons, int(np.median(trial.before.lengths)), self._common())
         self.notes_ += pool.notes
-        fitted = self._tried(pool, trial)
+        count, fitted = len(pool.variants), self._tried(pool, trial)
         errors = np.array([trial.errors(_forecast_of(model, trial)) for model in fitted])
         shares = _variant_weights(pool, errors, trial)
         past = _past_forecasts(fitted, shares, trial, self.bounds_)
-        if (network := self._network(panel, trial, past)) is not None:
+        if len(fitted) == count and (network := self._network(panel, trial, past)) is not None:
             pool.add("network", "recurrent", network[0])
             fitted, errors = [*fitted, network[1]], np.concatenate([errors, network[2][None]])
             shares = _variant_weights(pool, errors, trial)

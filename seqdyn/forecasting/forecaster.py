@@ -89,8 +89,7 @@ class Forecaster(PanelForecaster):
     random_state : int, RandomState or None
         Draws the sample paths.
     freq, season_length, id_col, time_col, target_col, past, future, static, verbose, callback
-        See :class:`~seqdyn.forecasting.contract.PanelForecaster`. In the recursive strategy ``past`` covariates are
-        forecast along with the target.
+        As in every forecaster.
 
     Attributes
     ----------
@@ -108,6 +107,8 @@ class Forecaster(PanelForecaster):
 
     Notes
     -----
+    In the recursive strategy ``past`` covariates are forecast along with the target.
+
     A regressor whose start was left open (``skip`` and ``linear_start`` as they are) begins as a linear model. Its
     penalty, and of logarithm, differences, lags and centring what was not given, are those that forecast the last rows
     best, see :mod:`seqdyn.forecasting.linear_choice`. The network is then trained to correct it, and the share of its

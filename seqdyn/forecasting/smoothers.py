@@ -82,6 +82,8 @@ class SmoothingForecaster(PanelForecaster):
     seasonal: str = "none"
     log: bool = False
 
+    used_covariates = ()
+
     def _learn(self, panel: Panel) -> None:
         season = self.season_of(panel)
         self._check()
