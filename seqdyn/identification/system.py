@@ -372,11 +372,11 @@ class LinearSystem(Analysis):
             "order": self.order,
             "dt": f"{self.dt:g} {self.time_unit}".rstrip(),
             "spectral_radius": f"{self.spectral_radius():.4g}",
-            "noise_gain": self.noise_gain is not None,
-            "estimated_for": told.focus if told else "given",
+            "noise_model": "no" if self.noise_gain is None else "yes",
+            "estimated": f"for {told.focus}" if told else "no",
         }
 
-    # ---------------------------------------------------------------- what other modules say of it
+    # ---------------------------------------------------------------- methods that other modules define
 
     plot_bode = figures.plot_bode
     plot_poles = figures.plot_poles

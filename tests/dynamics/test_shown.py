@@ -62,7 +62,7 @@ def test_a_result_is_one_line(name: str) -> None:
 
 def test_facts_are_in_words() -> None:
     assert repr(SYSTEM) == (
-        "LinearSystem(inputs=1, outputs=1, order=1, dt=2 s, spectral_radius=0.9, noise_gain=False, estimated_for=given)"
+        "LinearSystem(inputs=1, outputs=1, order=1, dt=2 s, spectral_radius=0.9, noise_model=no, estimated=no)"
     )
     assert (
         repr(RESULTS["cycle"]())
