@@ -16,11 +16,13 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from seqdyn.cell import Block, Cell, apart, noisy
 from seqdyn.checks import check_choice, check_count
+from seqdyn.data.scaling import Scaling
 from seqdyn.delay_line import DelayLine
 from seqdyn.facts import shown_by_facts, shown_by_shape
 from seqdyn.loops import unroll, walk
@@ -306,6 +308,11 @@ class Autoregression:
     def forcing(self) -> TeacherForcing:
         """The policy that says which past values a training step sees."""
         return as_teacher_forcing(self.teacher_forcing, self.free_run)
+
+    def target_scaling(self, inputs: Scaling) -> Scaling:
+        """Return the scaling of targets whose predictions are fed back: that of their last values among the inputs."""
+        column = np.repeat(np.arange(self.targets), self.horizon)
+        return Scaling(inputs.mean[column], inputs.scale[column])
 
     def width(self, inputs: int) -> int:
         """Return the number of inputs of the inner network when X has ``inputs`` features."""

@@ -18,7 +18,7 @@ from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
 from seqdyn.data.targets import as_weights
 from seqdyn.estimators.experiments import Experiments
-from seqdyn.estimators.learning import Scalings, fed_back
+from seqdyn.estimators.learning import Scalings
 from seqdyn.estimators.numbers import estimate_start, numbers_beside, predict_numbers, score_r2
 from seqdyn.estimators.parameters import Rule, check_parameters, unchanged_on_error
 from seqdyn.estimators.reading import read_inputs
@@ -172,7 +172,7 @@ def weighed_scalings(data: Experiments, own: Autoregression | None) -> Scalings:
     """Mean and deviation of the inputs, and of the targets that count."""
     rows = data.sequences.rows
     inputs = Scaling.fit(rows)
-    targets = Scaling.fit(data.numbers[data.weight > 0]) if own is None else fed_back(own, inputs)
+    targets = Scaling.fit(data.numbers[data.weight > 0]) if own is None else own.target_scaling(inputs)
     return Scalings(np.nanmean(rows, axis=0), inputs, targets)
 
 

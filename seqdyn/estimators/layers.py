@@ -15,6 +15,7 @@ from torch import nn
 from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.cells.gru import GRU
+from seqdyn.checks import is_number
 from seqdyn.composition import Readout, Residual, Stack
 from seqdyn.encoder import Encoder
 from seqdyn.estimators.linear_start import start_linear, start_recurrence
@@ -49,7 +50,8 @@ class Layers:
     dropout : float in [0, 1)
         Share of every layer's outputs dropped in training, one mask a sequence (or chunk), held in time.
     skip : bool
-        Let the readout see the inputs, too: a linear model beside the recurrent one.
+        Let the readout see the inputs, too: a linear model beside the recurrent one. A number as ``linear_start``
+        brings it along.
     linear_start : float, LinearStateSpaceRegressor or None
         Where the training begins, in regressors. A number: the linear model of ``skip`` alone, solved for with this
         ridge penalty. A linear model: a clone is fitted on the training part, and the recurrence begins as that system
@@ -91,7 +93,8 @@ class Layers:
             width = layer.output_size
         alone = len(layers) == 1 and not self.dropout
         stack = layers[0] if alone else Stack(layers, self.dropout)
-        return strategy(Readout(stack, outputs, generator=generator, skip=self.skip))
+        skip = self.skip or is_number(self.linear_start)
+        return strategy(Readout(stack, outputs, generator=generator, skip=skip))
 
     def start(self, network: nn.Module, rows: Rows, own_past: Autoregression | None, head: Head) -> None:
         """Begin at a linear model of the rows the network will be trained on, where one is asked for."""

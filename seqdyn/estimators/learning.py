@@ -8,6 +8,7 @@ All here are functions and frozen values; only the network is changed, by the tr
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
@@ -18,8 +19,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
+from seqdyn.checks import outside
 from seqdyn.codecs import Codec, NumberInputs
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
@@ -38,6 +39,7 @@ from seqdyn.training.heads import Head
 from seqdyn.training.initialisation import as_initialiser
 from seqdyn.training.loop import HISTORY, Recipe, Trainer
 from seqdyn.training.objective import Supervised, elementwise, weighted_mean
+from seqdyn.training.optimisation import as_clipping
 from seqdyn.training.stopping import NonFiniteError
 from seqdyn.training.streams import Streams
 
@@ -258,7 +260,13 @@ def history(trainer: Trainer) -> pd.DataFrame:
 
 def recipe_of(told: Optimisation) -> Recipe:
     """What the loop is told."""
-    return Recipe(**{field.name: getattr(told, field.name) for field in fields(Recipe) if hasattr(told, field.name)})
+    own = {field.name: getattr(told, field.name) for field in fields(Recipe) if hasattr(told, field.name)}
+    norm, quantile = as_clipping(told.clip_norm)
+    if told.clip_quantile is not None:
+        now = f"clip_norm=('quantile', {told.clip_quantile}{'' if norm is None else f', {norm}'})"
+        text = f"clip_quantile={told.clip_quantile} is said as {now}; the old name goes in the next release."
+        warnings.warn(text, FutureWarning, stacklevel=outside())
+    return Recipe(**own | {"clip_norm": norm, "clip_quantile": told.clip_quantile or quantile})
 
 
 def _trainer(
@@ -392,13 +400,7 @@ def scalings_of(learner: Learner, sequences: Sequences, known: Array, train: Arr
     check_known(known)
     inputs = Scaling.fit(seen) if scale else Scaling.identity(seen.shape[1])
     targets = Scaling.fit(known) if scale and learner.task.scales else Scaling.identity(known.shape[1])
-    return Scalings(np.nanmean(seen, axis=0), inputs, targets if own is None else fed_back(own, inputs))
-
-
-def fed_back(own: Autoregression, inputs: Scaling) -> Scaling:
-    """The scaling of targets whose predictions are fed back: the one of their last values among the inputs."""
-    column = np.repeat(np.arange(own.targets), own.horizon)
-    return Scaling(inputs.mean[column], inputs.scale[column])
+    return Scalings(np.nanmean(seen, axis=0), inputs, targets if own is None else own.target_scaling(inputs))
 
 
 def check_known(known: Array) -> None:

@@ -21,7 +21,7 @@ from seqdyn.checks import is_int, is_one_of
 from seqdyn.initial_state import NAMED, Warmup, Zero, as_initial_state
 from seqdyn.training.heads import POINTWISE, check_quantiles
 from seqdyn.training.initialisation import INITIALISERS, as_initialiser
-from seqdyn.training.optimisation import OPTIMIZERS, SCHEDULE_SHAPES, as_schedule
+from seqdyn.training.optimisation import CLIPPINGS, OPTIMIZERS, SCHEDULE_SHAPES, as_clipping, as_schedule
 from seqdyn.training.stopping import copied
 
 Rule = tuple[Callable[[Any], bool], str]
@@ -149,7 +149,7 @@ COMMON_RULES: dict[str, Rule] = {
     "optimizer": one_of(*OPTIMIZERS),
     "learning_rate": positive(),
     "weight_decay": non_negative(),
-    "clip_norm": optional(positive()),
+    "clip_norm": accepted(as_clipping, CLIPPINGS),
     "clip_quantile": optional(share(zero=False)),
     "omega": non_negative(),
     "initialise": accepted(as_initialiser, INITIALISERS),
@@ -315,7 +315,8 @@ def _conflicts_of_start(given: dict[str, Any]) -> list[str]:
     if "quantiles" not in given:
         return ["linear_start solves for a level: it belongs in a regressor."]
     if not _is_linear_model(start):
-        return [] if given.get("skip") else ["linear_start as a number solves for the inputs' readout: set skip=True."]
+        causal = "linear_start as a number solves for a causal readout of the inputs: leave out bidirectional."
+        return [causal] if given.get("bidirectional") else []
     clash = [name for name in ("bidirectional", "autoregression") if given.get(name)]
     clash += [] if given.get("return_sequences", True) else ["return_sequences=False"]
     text = "a linear model starts a causal recurrence with inputs of its own and a target at every step: leave out "

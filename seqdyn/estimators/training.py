@@ -40,11 +40,11 @@ class Optimisation:
         Factor on the learning rate, by the progress of the training.
     weight_decay : float, at least 0
         Share of every weight that is taken away, per unit of the learning rate.
-    clip_norm : float or None
-        Longest gradient, over all parameters together.
+    clip_norm : float, ("quantile", q), ("quantile", q, float), or None
+        Longest gradient, over all parameters together: a number; the quantile q in (0, 1) of the norms of all steps so
+        far (AutoClip; 0.1 is usual); or that quantile, and at most a number.
     clip_quantile : float in (0, 1), or None
-        Longest gradient as a quantile of the norms of all steps so far (AutoClip; 0.1 is usual); at most ``clip_norm``
-        where that is given, too.
+        The former name of such a quantile; it goes in the next release.
     weight_average : float in [0, 1)
         Keep the exponential average of the weights, w̄ ← a w̄ + (1 − a) w after every step; 0 keeps the last weights.
     max_epochs, max_steps, max_time : int, int or float, or None

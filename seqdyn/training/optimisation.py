@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from seqdyn.checks import is_number
 from seqdyn.training.ledger import Monitor
 
 if TYPE_CHECKING:
@@ -293,13 +294,13 @@ def as_clipping(clip_norm: Any) -> tuple[float | None, float | None]:
     """
     if clip_norm is None:
         return None, None
-    kind, quantile, norm = (clip_norm if isinstance(clip_norm, tuple | list) else ("norm", None, clip_norm)) + (None,) * (
-        isinstance(clip_norm, tuple | list) and len(clip_norm) == 2
-    )
-    good = (norm is None and kind == "quantile") or (is_number(norm) and 0 < norm < math.inf)
-    if kind not in ("norm", "quantile") or not good or (kind == "quantile" and not (is_number(quantile) and 0 < quantile < 1)):
-        raise ValueError(f"clip_norm must be {CLIPPINGS}, got {clip_norm!r}.")
-    return norm, quantile
+    if is_number(clip_norm) and 0 < clip_norm < math.inf:
+        return clip_norm, None
+    if isinstance(clip_norm, tuple | list) and len(clip_norm) in (2, 3) and clip_norm[0] == "quantile":
+        quantile, norm = clip_norm[1], as_clipping(*clip_norm[2:] or (None,))[0]
+        if is_number(quantile) and 0 < quantile < 1:
+            return norm, quantile
+    raise ValueError(f"clip_norm must be {CLIPPINGS}, got {clip_norm!r}.")
 
 
 def as_schedule(schedule: Any) -> Schedule:

@@ -199,7 +199,7 @@ def test_what_does_not_go_together() -> None:
         ({"bidirectional": True, "autoregression": Autoregression()}, "causal"),
         ({"output_lag": 2, "autoregression": Autoregression()}, "delays"),
         ({"skip": True, "bidirectional": True}, "causal readout"),
-        ({"linear_start": 1.0}, "skip=True"),
+        ({"linear_start": 1.0, "bidirectional": True}, "causal readout"),
     ):
         with pytest.raises(ValueError, match=message):
             GRURegressor(**QUICK | change).fit(x, y)

@@ -517,7 +517,7 @@ VALUES: dict[str, list[Any]] = {
     "learning_rate": [0, -1, np.nan, np.inf, "small", None],
     "schedule": ["sometimes", 3],
     "weight_decay": [-1, np.nan, None],
-    "clip_norm": [0, -1, "short"],
+    "clip_norm": [0, -1, "short", ("quantile", 1.0), ("quantile", 0.1, 0.0), ("norm", 1.0)],
     "clip_quantile": [0, 1, -0.5, "half", np.nan],
     "omega": [-1, np.nan, np.inf, None, "some"],
     "initialise": [

@@ -202,11 +202,20 @@ def test_quantiles_of_a_growing_history_are_those_of_numpy() -> None:
 def test_the_norms_so_far_go_on_with_a_training() -> None:
     """partial_fit adds to them; a fresh fit forgets them."""
     X, y = six_series()
-    model = small(clip_quantile=0.5).fit(X, y)
+    model = small(clip_norm=("quantile", 0.5, 1.0)).fit(X, y)
     assert len(model.resume_["norms"]) == 15
     assert len(model.partial_fit(X, y).resume_["norms"]) == 18
     assert len(model.fit(X, y).resume_["norms"]) == 15
     assert small().fit(X, y).resume_["norms"] is None
+
+
+def test_the_former_name_of_a_quantile_warns() -> None:
+    """It works for one more release, and is the same training."""
+    X, y = six_series()
+    with pytest.warns(FutureWarning, match=r"clip_norm=\('quantile', 0.5, 1.0\)"):
+        former = small(clip_quantile=0.5).fit(X, y)
+    now = small(clip_norm=("quantile", 0.5, 1.0)).fit(X, y)
+    assert former.history_["loss"].tolist() == now.history_["loss"].tolist()
 
 
 # --- how far it reaches ----------------------------------------------------------------------------------------------
@@ -395,7 +404,7 @@ def test_the_error_survives_pickling() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("changes", [{}, {"clip_quantile": 0.5}, {"clip_norm": None}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"clip_norm": ("quantile", 0.5)}, {"clip_norm": None}], ids=str)
 def test_no_step_waits(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """With torch's own watch set to raise, over steps that follow the first epoch."""
     X, y = six_series()
@@ -438,15 +447,17 @@ def test_the_history_survives_files_and_pickles(tmp_path: Path) -> None:
 def test_the_history_can_be_drawn() -> None:
     """With its new columns, and of a fit that was told nothing."""
     X, y = six_series()
-    history = GRURegressor(hidden_size=2, max_epochs=3, clip_quantile=0.5, random_state=0).fit(X, y).history_
+    history = (
+        GRURegressor(hidden_size=2, max_epochs=3, clip_norm=("quantile", 0.5, 1.0), random_state=0).fit(X, y).history_
+    )
     assert len(plot_history(history).axes) == 2
 
 
 def test_parameters_of_training_may_change_after_a_fit() -> None:
-    """clip_quantile, omega and initialise shape no network."""
+    """clip_norm, omega and initialise shape no network."""
     X, y = six_series()
     model = LSTMRegressor(hidden_size=2, max_epochs=1, random_state=0).fit(X, y)
     expected = model.predict(X)
-    model.set_params(clip_quantile=0.3, omega=1.0, initialise=("chrono", 20))
+    model.set_params(clip_norm=("quantile", 0.3), omega=1.0, initialise=("chrono", 20))
     np.testing.assert_array_equal(model.predict(X), expected)
     model.partial_fit(X, y)

@@ -218,7 +218,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     ),
     "random start": lambda **k: GRURegressor(hidden_size=4, initial_state="random", batch_size=1, max_epochs=4, **k),
     "many": lambda **k: GRURegressor(
-        hidden_size=4, omega=1.0, clip_quantile=0.4, weight_average=0.9, batch_size=1, max_epochs=4, **k
+        hidden_size=4, omega=1.0, clip_norm=("quantile", 0.4, 1.0), weight_average=0.9, batch_size=1, max_epochs=4, **k
     ),
     "gaussian": lambda **k: LSTMRegressor(hidden_size=4, loss="gaussian", batch_size=1, max_epochs=4, **k),
     "linear": lambda **k: LinearStateSpaceRegressor(order=2, bptt_length=20, max_epochs=4, **k),

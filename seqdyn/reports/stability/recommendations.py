@@ -302,7 +302,7 @@ def _stop_growth(case: _Judged, cure: str, number: float) -> Advice:
 @advice("R05", "norm", "GS003", always=True)
 def _clip_gradients(case: _Judged) -> Advice:
     """Nothing is clipped: advise a limit of at most 1, since norms of a training that explodes predict nothing."""
-    clips = any(getattr(case.probe.estimator, name, None) is not None for name in ("clip_norm", "clip_quantile"))
+    clips = getattr(case.probe.estimator, "clip_norm", None) is not None
     driven = case.probe.kind == "driven" and case.cause in (None, "overflow")
     if case.side not in ("EXPLODING", "MIXED") or not driven or clips:
         return None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.checks import Answer, check_rule, pass_at_most, skipped
+from seqdyn.reports.checks import CheckOutcome, check_rule, pass_at_most, skipped
 from seqdyn.reports.drawing import Array, Axes, curve, mark, numbers, report_figure, scale_by_power, short, whole_steps
 from seqdyn.reports.non_finite import first_event
 from seqdyn.reports.number_format import format_number, plural
@@ -102,18 +102,18 @@ def _typical(values: Array) -> float:
 
 
 @check_rule("GS021", "clipping is the exception", "share", "training")
-def seldom_clipped(case: ReportCase) -> Answer:
+def seldom_clipped(case: ReportCase) -> CheckOutcome:
     history = case.probe.history
     if history is None or "clip_fraction" not in history or not len(history):
         return skipped("There is no history of a training.")
-    if getattr(case.probe.estimator, "clip_quantile", None) is not None:
-        return skipped("clip_quantile clips a fixed share of the steps by definition.")
+    if isinstance(getattr(case.probe.estimator, "clip_norm", None), tuple | list):
+        return skipped("A quantile as clip_norm clips a fixed share of the steps by definition.")
     share = float(history["clip_fraction"].mean())
     return pass_at_most(share, case.limits.clipped, "The share of the training steps whose gradient was clipped.")
 
 
 @check_rule("GS022", "training stayed finite", "events", "training")
-def stayed_finite(case: ReportCase) -> Answer:
+def stayed_finite(case: ReportCase) -> CheckOutcome:
     if case.probe.history is None:
         return skipped("There is no history of a training.")
     events = case.probe.history.attrs.get("non_finite", [])
@@ -123,7 +123,7 @@ def stayed_finite(case: ReportCase) -> Answer:
 
 
 @check_rule("GS023", "updates are of a sensible size", "ratio", "training")
-def sensible_updates(case: ReportCase) -> Answer:
+def sensible_updates(case: ReportCase) -> CheckOutcome:
     history = case.probe.history
     matrices = [f"update_ratio/{name}" for name, values in case.probe.cell.named_parameters() if values.dim() > 1]
     ratios = [] if history is None else [name for name in history if name in matrices]
@@ -132,7 +132,7 @@ def sensible_updates(case: ReportCase) -> Answer:
     last, (least, most) = history[ratios].iloc[-1].dropna(), UPDATES
     worst = float(last.max()) if float(last.max()) > most else float(last.min())
     text = "‖Δθ‖/‖θ‖ of one step in the last epoch, for the worst weight matrix."
-    return Answer("PASS" if least <= worst <= most else "WARN", worst, most if worst > most else least, text)
+    return CheckOutcome("PASS" if least <= worst <= most else "WARN", worst, most if worst > most else least, text)
 
 
 TRAINED_PARAMETER, EPOCH_AXIS = Axis("parameter", "name"), Axis("epoch", "step", "/training/epochs/*")
