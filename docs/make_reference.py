@@ -38,7 +38,7 @@ TOPICS = {
     ),
     "Compositions of cells": (
         "Cells made of cells: layers, both directions, own predictions, constant inputs.",
-        ("composition", "encoder", "autoregression", "teacher_forcing", "held"),
+        ("composition", "encoder", "autoregression", "delay_line", "teacher_forcing", "held"),
     ),
     "Initial states": ("Where the memory starts.", ("initial_state",)),
     "Training": (

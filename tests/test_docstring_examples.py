@@ -16,10 +16,11 @@ PACKAGES = ["seqdyn", *(f"seqdyn.{name}" for name in ("datasets", "dynamics", "m
 
 @cache
 def public() -> dict[str, object]:
-    """Every exported function and class by its name; constants need no example."""
+    """Every exported function and class by its name; constants and former names need no example."""
     names = ((package, name) for package in PACKAGES for name in import_module(package).__all__)
     values = {f"{package}.{name}": getattr(import_module(package), name) for package, name in names}
-    return {name: value for name, value in values.items() if callable(value)}
+    former = {name for name, value in values.items() if (value.__doc__ or "").startswith("The former name of")}
+    return {name: value for name, value in values.items() if callable(value) and name not in former}
 
 
 def has_example(value: object) -> bool:
