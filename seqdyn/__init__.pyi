@@ -37,7 +37,6 @@ from . import teacher_forcing as teacher_forcing
 from . import torch_parts as torch_parts
 from . import training as training
 from .autoregression import Autoregression as Autoregression
-from .autoregression import DelayLine as DelayLine
 from .autoregression import OwnPast as OwnPast
 from .autoregression import Past as Past
 from .cell import Attending as Attending
@@ -57,6 +56,7 @@ from .composition import Residual as Residual
 from .composition import Stack as Stack
 from .conversion import from_torch as from_torch
 from .data.splits import PanelTimeSplit as PanelTimeSplit
+from .delay_line import DelayLine as DelayLine
 from .dynamics.derivatives import jacobian as jacobian
 from .dynamics.derivatives import record_jacobian as record_jacobian
 from .encoder import Encoder as Encoder
