@@ -49,7 +49,7 @@ class ReportCheck(NamedTuple):
     section: str
 
 
-class Answer(NamedTuple):
+class Finding(NamedTuple):
     """The outcome of a check."""
 
     status: str
@@ -66,17 +66,17 @@ class CheckRule(NamedTuple):
     unit: str
     section: str
     needs: tuple[str, ...]
-    judge: Callable[[Any], Answer]
+    judge: Callable[[Any], Finding]
 
     def check(self, case: Any) -> ReportCheck:
         """Make the check; ``case.found`` has the measurements, and ``failed``, the reasons of failures by name."""
         status, value, threshold, message = self._answer(case)
         return ReportCheck(self.id, self.name, status, value, threshold, self.unit, message, self.section)
 
-    def _answer(self, case: Any) -> Answer:
+    def _answer(self, case: Any) -> Finding:
         for need in self.needs:
             if need in case.found.failed:
-                return Answer("ERROR", None, None, case.found.failed[need])
+                return Finding("ERROR", None, None, case.found.failed[need])
             if getattr(case.found, need) is None:
                 return skipped(f"{INSTRUMENT_NAMES.get(need, need.replace('_', ' ').capitalize())} were not measured.")
         return self.judge(case)
@@ -84,7 +84,7 @@ class CheckRule(NamedTuple):
 
 def check_rule(
     id: str, name: str, unit: str, section: str, *needs: str
-) -> Callable[[Callable[[Any], Answer]], CheckRule]:
+) -> Callable[[Callable[[Any], Finding]], CheckRule]:
     """Turn a function that judges a case into a rule."""
     return lambda judge: CheckRule(id, name, unit, section, needs, judge)
 
@@ -94,16 +94,16 @@ def counts(checks: Sequence[ReportCheck]) -> dict[str, int]:
     return {status: sum(check.status == status for check in checks) for status in STATUSES}
 
 
-def skipped(why: str) -> Answer:
+def skipped(why: str) -> Finding:
     """The outcome of a check that does not apply."""
-    return Answer("SKIPPED", None, None, why)
+    return Finding("SKIPPED", None, None, why)
 
 
-def pass_at_most(value: float, threshold: float, message: str, bad: str = "WARN") -> Answer:
+def pass_at_most(value: float, threshold: float, message: str, bad: str = "WARN") -> Finding:
     """PASS if the value does not exceed its threshold."""
-    return Answer("PASS" if value <= threshold else bad, value, threshold, message)
+    return Finding("PASS" if value <= threshold else bad, value, threshold, message)
 
 
-def pass_at_least(value: float, threshold: float, message: str, bad: str = "WARN") -> Answer:
+def pass_at_least(value: float, threshold: float, message: str, bad: str = "WARN") -> Finding:
     """PASS if the value reaches its threshold."""
-    return Answer("PASS" if value >= threshold else bad, value, threshold, message)
+    return Finding("PASS" if value >= threshold else bad, value, threshold, message)

@@ -35,7 +35,7 @@ MOTION_SCHEMA = Schema(
 
 JOINT = (Axis("joint", "name", "/subject/joints/*"),)
 
-MOTION_QUANTITIES = (
+MOTION_REPORT_QUANTITIES = (
     single("/rhythm/frequency", "frequency", "Hz"),
     single("/rhythm/travelling_index", "travelling index"),
     ReportQuantity("/rhythm/amplitude/*", "amplitude", "amplitude", "/subject/unit", JOINT),
@@ -60,7 +60,7 @@ class MotionReport(Report):
     report was stopped before it looked for a cycle, ``"INCONCLUSIVE"``.
     """
 
-    schema, quantities = MOTION_SCHEMA, MOTION_QUANTITIES
+    schema, quantities = MOTION_SCHEMA, MOTION_REPORT_QUANTITIES
 
     @property
     def checks(self) -> pd.DataFrame:
@@ -117,7 +117,7 @@ class MotionReport(Report):
         ReportDifference
             A mapping with the keys ``verdict``, ``checks`` and ``numbers``; ``print`` it, or ``.to_html(path)``.
         """
-        return ReportDifference(_with_check_ids(self.content), _with_check_ids(other.content), MOTION_QUANTITIES)
+        return ReportDifference(_with_check_ids(self.content), _with_check_ids(other.content), MOTION_REPORT_QUANTITIES)
 
     def __str__(self) -> str:
         subject, found = self.content["subject"], self.content

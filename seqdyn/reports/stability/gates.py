@@ -9,7 +9,7 @@ import numpy as np
 
 from seqdyn.dynamics.gates import gate_statistics, most_closed, needed_time_constant, saturation, slowest
 from seqdyn.figures import MODELS
-from seqdyn.reports.checks import Answer, check_rule, pass_at_least, pass_at_most, skipped
+from seqdyn.reports.checks import Finding, check_rule, pass_at_least, pass_at_most, skipped
 from seqdyn.reports.drawing import Axes, mark, numbers, report_figure, scale_by_power, short
 from seqdyn.reports.number_format import format_log10, format_number, plural
 from seqdyn.reports.pointers import Content, matches
@@ -79,7 +79,7 @@ def gate_time_constants(axes: Axes, content: Content) -> str:
 
 
 @check_rule("GS017", "gates hold long enough", "steps", "gates", "gates")
-def gates_hold(case: ReportCase) -> Answer:
+def gates_hold(case: ReportCase) -> Finding:
     value, least = slowest(case.found.gates or {}), case.limits.vanishing_warn
     if math.isnan(value):
         return skipped("No gate multiplies the memory.")
@@ -89,7 +89,7 @@ def gates_hold(case: ReportCase) -> Answer:
 
 
 @check_rule("GS018", "gates move", "share", "gates", "gates")
-def gates_move(case: ReportCase) -> Answer:
+def gates_move(case: ReportCase) -> Finding:
     if not case.found.gates:
         return skipped("The cell has no gates.")
     name, share = most_closed(case.found.gates)
@@ -98,7 +98,7 @@ def gates_move(case: ReportCase) -> Answer:
 
 
 @check_rule("GS019", "units move", "share", "gates", "saturation")
-def units_move(case: ReportCase) -> Answer:
+def units_move(case: ReportCase) -> Finding:
     assert case.found.saturation is not None
     bounded = [part.total_saturated for part in case.found.saturation.values() if part.bounded]
     if not bounded:
@@ -108,7 +108,7 @@ def units_move(case: ReportCase) -> Answer:
 
 
 @check_rule("GS020", "units live", "share", "gates", "saturation")
-def units_live(case: ReportCase) -> Answer:
+def units_live(case: ReportCase) -> Finding:
     assert case.found.saturation is not None
     share = max((part.total_dead for part in case.found.saturation.values()), default=0.0)
     return pass_at_most(share, 0.1, "The share of the units that are 0 at every step, through which nothing is learnt.")

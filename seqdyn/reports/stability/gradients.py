@@ -14,7 +14,7 @@ from seqdyn.dynamics.anchors import anchors
 from seqdyn.dynamics.gradients import accumulated_gradient, gradient_by_lag, parameter_gradients
 from seqdyn.dynamics.norm_preservation import omega
 from seqdyn.figures import MODELS
-from seqdyn.reports.checks import Answer, check_rule, pass_at_most, skipped
+from seqdyn.reports.checks import Finding, check_rule, pass_at_most, skipped
 from seqdyn.reports.drawing import (
     Axes,
     curve,
@@ -123,22 +123,22 @@ def truncation_share(axes: Axes, content: Content) -> str:
 
 
 @check_rule("GS002", "not vanishing", "log10", "gradient", "gradient")
-def not_vanishing(case: ReportCase) -> Answer:
+def not_vanishing(case: ReportCase) -> Finding:
     median, limits = case.evidence.gradient.median, case.limits
     if math.isnan(median):
         return skipped("No gradient was measured at this lag.")
     status = "PASS" if median >= limits.vanishing_warn else "WARN" if median >= limits.vanishing_fail else "FAIL"
-    return Answer(status, median, limits.vanishing_fail if status == "FAIL" else limits.vanishing_warn, _change(case))
+    return Finding(status, median, limits.vanishing_fail if status == "FAIL" else limits.vanishing_warn, _change(case))
 
 
 @check_rule("GS003", "not exploding", "log10", "gradient", "gradient")
-def not_exploding(case: ReportCase) -> Answer:
+def not_exploding(case: ReportCase) -> Finding:
     median, limits = case.evidence.gradient.median, case.limits
     if case.evidence.chaotic or math.isnan(median):
         chaos = "In a chaotic system gradients grow, which is not a defect."
         return skipped(chaos if case.evidence.chaotic else "No gradient was measured at this lag.")
     status = "PASS" if median <= limits.exploding_warn else "WARN" if median <= limits.exploding_fail else "FAIL"
-    return Answer(status, median, limits.exploding_fail if status == "FAIL" else limits.exploding_warn, _change(case))
+    return Finding(status, median, limits.exploding_fail if status == "FAIL" else limits.exploding_warn, _change(case))
 
 
 def _change(case: ReportCase) -> str:
@@ -147,7 +147,7 @@ def _change(case: ReportCase) -> str:
 
 
 @check_rule("GS004", "errors reach as far as disturbances", "decades", "gradient", "gradient", "products")
-def agreement(case: ReportCase) -> Answer:
+def agreement(case: ReportCase) -> Finding:
     gradient, product = case.evidence.gradient.median, case.evidence.product.median
     if not (math.isfinite(gradient) and math.isfinite(product)):
         return skipped("One of the two norms is 0.")
@@ -156,28 +156,28 @@ def agreement(case: ReportCase) -> Answer:
 
 
 @check_rule("GS006", "decided", "", "verdict", "gradient")
-def decisive(case: ReportCase) -> Answer:
+def decisive(case: ReportCase) -> Finding:
     if case.evidence.values < FEWEST_ERRORS:
         text = "The number of errors at this lag is too small for an interval."
-        return Answer("WARN", float(case.evidence.values), float(FEWEST_ERRORS), text)
+        return Finding("WARN", float(case.evidence.values), float(FEWEST_ERRORS), text)
     one = len({case.limits.side(value) for value in case.evidence.gradient}) == 1
     text = f"The interval of the median lies {'on one side' if one else 'across a threshold'}."
-    return Answer("PASS" if one else "WARN", None, None, text)
+    return Finding("PASS" if one else "WARN", None, None, text)
 
 
 @check_rule("GS007", "alike over sequences", "decades", "gradient", "gradient")
-def uniform(case: ReportCase) -> Answer:
+def uniform(case: ReportCase) -> Finding:
     low, high = case.evidence.spread
     if math.isnan(low):
         return skipped("No gradient was measured at this lag.")
     one = len({case.limits.side(value) for value in (low, case.evidence.gradient.median, high)}) == 1
     where = "one side of the thresholds" if one else "different sides of a threshold"
     text = f"Decades between the 5 % and 95 % quantiles of the gradients, which lie on {where}."
-    return Answer("PASS" if one else "WARN", high - low, None, text)
+    return Finding("PASS" if one else "WARN", high - low, None, text)
 
 
 @check_rule("GS010", "every parameter is reached", "parameters", "gradient", "parameters")
-def reaches_all(case: ReportCase) -> Answer:
+def reaches_all(case: ReportCase) -> Finding:
     assert case.found.parameters is not None
     norms = case.found.parameters.log_norms
     silent = [case.probe.name_of(name) for name, logs in norms.items() if bool((logs == -math.inf).all())]
@@ -186,13 +186,13 @@ def reaches_all(case: ReportCase) -> Answer:
 
 
 @check_rule("GS015", "truncation loses little", "share", "gradient")
-def truncation(case: ReportCase) -> Answer:
+def truncation(case: ReportCase) -> Finding:
     length, lag = case.probe.bptt_length, case.evidence.lag
     if not length:
         return skipped("Backpropagation is not truncated.")
     if case.evidence.truncated:
         text = f"`bptt_length={length}` leaves out the whole gradient at a lag of {plural(lag, 'step')}."
-        return Answer("WARN" if case.evidence.guessed else "FAIL", 1.0, case.limits.truncated, text)
+        return Finding("WARN" if case.evidence.guessed else "FAIL", 1.0, case.limits.truncated, text)
     if case.found.parameters is None:
         return skipped("Gradients of single parameters were not measured.")
     text = f"The share of the gradient that `bptt_length={length}` leaves out."

@@ -8,7 +8,7 @@ from typing import Any
 from seqdyn.dynamics.capacity import memory_capacity
 from seqdyn.dynamics.memory_length import horizon_table
 from seqdyn.dynamics.trajectory import rows_of
-from seqdyn.reports.checks import Answer, check_rule, skipped
+from seqdyn.reports.checks import Finding, check_rule, skipped
 from seqdyn.reports.page import Number, TableItem
 from seqdyn.reports.pointers import Content, Key
 from seqdyn.reports.probe import Probe
@@ -55,18 +55,18 @@ HORIZON_NAME, HORIZON_DEFINITION = "/horizons/*/name", "/horizons/*/definition"
 
 
 @check_rule("GS009", "float32 can add it", "steps", "horizons", "horizons")
-def addable(case: ReportCase) -> Answer:
+def addable(case: ReportCase) -> Finding:
     assert case.found.horizons is not None
     horizon = case.found.horizons.get("gradient, float32")
     if horizon is None or math.isnan(horizon.steps):
         return skipped("The horizon of the gradient was not measured.")
     enough = horizon.steps >= case.evidence.lag or horizon.at_least
     text = "Steps after which float32 loses the gradient beside those of the nearest steps."
-    return Answer("PASS" if enough else "WARN", horizon.steps, float(case.evidence.lag), text)
+    return Finding("PASS" if enough else "WARN", horizon.steps, float(case.evidence.lag), text)
 
 
 @check_rule("GS016", "truncation wastes little", "steps", "gradient", "horizons")
-def no_waste(case: ReportCase) -> Answer:
+def no_waste(case: ReportCase) -> Finding:
     length, table = case.probe.bptt_length, case.found.horizons
     assert table is not None
     if not length or "gradient" not in table or math.isnan(table["gradient"].steps):
@@ -74,7 +74,7 @@ def no_waste(case: ReportCase) -> Answer:
     horizon = table["gradient"]
     reached = horizon.at_least or max(horizon.steps, case.evidence.lag) >= length / 2
     text = f"Steps, of the {length} of backpropagation, over which a gradient keeps a hundredth of its size."
-    return Answer("PASS" if reached else "WARN", horizon.steps, length / 2, text)
+    return Finding("PASS" if reached else "WARN", horizon.steps, length / 2, text)
 
 
 HORIZONS_THEME = Theme(

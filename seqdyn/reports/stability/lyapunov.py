@@ -12,7 +12,7 @@ from seqdyn.dynamics.lyapunov import lyapunov_spectrum
 from seqdyn.dynamics.state_growth import state_growth
 from seqdyn.dynamics.trajectory import Trajectory, rows_of
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.checks import Answer, check_rule, pass_at_most, skipped
+from seqdyn.reports.checks import Finding, check_rule, pass_at_most, skipped
 from seqdyn.reports.drawing import Axes, curve, numbers, report_figure
 from seqdyn.reports.evidence import EXPONENT_ROUNDING
 from seqdyn.reports.number_format import format_number, plural
@@ -127,20 +127,20 @@ def growth_rates(axes: Axes, content: Content) -> str:
 
 
 @check_rule("GS011", "starts are forgotten", "nats per step", "lyapunov", "lyapunov")
-def forgetting(case: ReportCase) -> Answer:
+def forgetting(case: ReportCase) -> Finding:
     found = case.found.lyapunov
     assert found is not None
     leading, error = float(found.exponents[0]), float(found.standard_errors[0])
     kind = "autonomous" if case.evidence.autonomous else found.kind
     text = f"λ₁ − 2 SE of the {kind} exponent, λ₁ = {leading:.4g} ± {error:.2g} {found.unit}."
     if case.evidence.chaotic:
-        return Answer("PASS", leading - 2 * error, EXPONENT_ROUNDING, f"{text} Chaos of a system itself is no defect.")
+        return Finding("PASS", leading - 2 * error, EXPONENT_ROUNDING, f"{text} Chaos of a system itself is no defect.")
     text += f" Up to {format_number(EXPONENT_ROUNDING)} is rounding."
     return pass_at_most(leading - 2 * error, EXPONENT_ROUNDING, text)
 
 
 @check_rule("GS012", "sum rule", "nats", "lyapunov", "lyapunov")
-def sum_rule(case: ReportCase) -> Answer:
+def sum_rule(case: ReportCase) -> Finding:
     spectra = [found for found in (case.found.lyapunov, case.found.sum_rule) if found is not None]
     residual = next((one.sum_rule_residual for one in spectra if not math.isnan(one.sum_rule_residual)), math.nan)
     if math.isnan(residual):
@@ -149,13 +149,13 @@ def sum_rule(case: ReportCase) -> Answer:
     return pass_at_most(residual, SUM_RULE_TOLERANCE, text if residual <= SUM_RULE_TOLERANCE else text + REPORT_UNSURE)
 
 
-def _self_check(name: str, case: ReportCase) -> Answer:
+def _self_check(name: str, case: ReportCase) -> Finding:
     assert case.found.lyapunov is not None
     check = next((check for check in case.found.lyapunov.checks() if check.name == name), None)
     if check is None:
         return skipped("This check is not possible here.")
     text = f"{check.meaning}." + ("" if check.passed else REPORT_UNSURE)
-    return Answer("PASS" if check.passed else "WARN", check.value, check.threshold, text)
+    return Finding("PASS" if check.passed else "WARN", check.value, check.threshold, text)
 
 
 adjoint = check_rule("GS013", "adjoint", "nats per step", "lyapunov", "lyapunov")(partial(_self_check, "adjoint"))

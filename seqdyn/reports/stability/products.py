@@ -12,7 +12,7 @@ import numpy as np
 from seqdyn.dynamics.singular_values import condition, transition_singular_values
 from seqdyn.dynamics.transitions import transition_map, transition_norms
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.checks import Answer, check_rule, pass_at_most, skipped
+from seqdyn.reports.checks import Finding, check_rule, pass_at_most, skipped
 from seqdyn.reports.drawing import Axes, draw_curves, draw_map, numbers, report_figure
 from seqdyn.reports.number_format import format_number
 from seqdyn.reports.pointers import Content, look_up
@@ -138,7 +138,7 @@ def product_map(axes: Axes, content: Content) -> str:
 
 
 @check_rule("GS008", "no transient growth", "log10", "products", "products")
-def no_transient(case: ReportCase) -> Answer:
+def no_transient(case: ReportCase) -> Finding:
     if case.evidence.chaotic:
         return skipped("In a chaotic system disturbances grow, which is not a defect.")
     if not case.evidence.decays:

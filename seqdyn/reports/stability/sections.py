@@ -119,7 +119,7 @@ def _status_item(content: Content, place: Key) -> TableItem:
 COUNT_TABLE = TableLayout("How many", "/counts", {"checks": "/counts/*"}, "status")
 
 _CHECKED = {"name": "check", "value": "value", "threshold": "threshold", "unit": "unit", "message": "what was found"}
-_COLUMNS: dict[str, Column] = {"id": "/checks/*/id", "status": _status_item} | columns_from("/checks/*/{}", _CHECKED)
+_COLUMNS: dict[str, Column] = {"id": "/checks/*/id", "status": _status_item, **columns_from("/checks/*/{}", _CHECKED)}
 CHECK_TABLE = TableLayout("Every check", "/checks", _COLUMNS, most=100)
 
 ADVISED = {"id": "id", "text": "recommendation", "number": "number", "unit": "unit", "check": "check"}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqdyn.figures import MODELS, PALETTE
-from seqdyn.reports.checks import CheckOutcome, check_rule, pass_at_most, skipped
+from seqdyn.reports.checks import Finding, check_rule, pass_at_most, skipped
 from seqdyn.reports.drawing import Array, Axes, curve, mark, numbers, report_figure, scale_by_power, short, whole_steps
 from seqdyn.reports.non_finite import first_event
 from seqdyn.reports.number_format import format_number, plural
@@ -102,7 +102,7 @@ def _typical(values: Array) -> float:
 
 
 @check_rule("GS021", "clipping is the exception", "share", "training")
-def seldom_clipped(case: ReportCase) -> CheckOutcome:
+def seldom_clipped(case: ReportCase) -> Finding:
     history = case.probe.history
     if history is None or "clip_fraction" not in history or not len(history):
         return skipped("There is no history of a training.")
@@ -113,7 +113,7 @@ def seldom_clipped(case: ReportCase) -> CheckOutcome:
 
 
 @check_rule("GS022", "training stayed finite", "events", "training")
-def stayed_finite(case: ReportCase) -> CheckOutcome:
+def stayed_finite(case: ReportCase) -> Finding:
     if case.probe.history is None:
         return skipped("There is no history of a training.")
     events = case.probe.history.attrs.get("non_finite", [])
@@ -123,7 +123,7 @@ def stayed_finite(case: ReportCase) -> CheckOutcome:
 
 
 @check_rule("GS023", "updates are of a sensible size", "ratio", "training")
-def sensible_updates(case: ReportCase) -> CheckOutcome:
+def sensible_updates(case: ReportCase) -> Finding:
     history = case.probe.history
     matrices = [f"update_ratio/{name}" for name, values in case.probe.cell.named_parameters() if values.dim() > 1]
     ratios = [] if history is None else [name for name in history if name in matrices]
@@ -132,7 +132,7 @@ def sensible_updates(case: ReportCase) -> CheckOutcome:
     last, (least, most) = history[ratios].iloc[-1].dropna(), UPDATES
     worst = float(last.max()) if float(last.max()) > most else float(last.min())
     text = "‖Δθ‖/‖θ‖ of one step in the last epoch, for the worst weight matrix."
-    return CheckOutcome("PASS" if least <= worst <= most else "WARN", worst, most if worst > most else least, text)
+    return Finding("PASS" if least <= worst <= most else "WARN", worst, most if worst > most else least, text)
 
 
 TRAINED_PARAMETER, EPOCH_AXIS = Axis("parameter", "name"), Axis("epoch", "step", "/training/epochs/*")
