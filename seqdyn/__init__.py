@@ -1,17 +1,21 @@
 """seqdyn: every sequence model is a stateful predictor, y_t, h_t = f(x_t, h_{t-1}).
 
-The package is a house; each floor knows only those below it.
+Every module stands on a floor, and imports from lower floors only.
 
     floor 0   state             trees of tensors
               checks            checks of arguments
               kernels           fused recurrences on raw tensors
-              lazy_names        names of a package that are imported when they are first used
-              typed_bases       scikit-learn's base classes, with types
+              progress, facts   a bar, a log and a callback for what takes time; what an object shows of itself
+              registry, file_replacement            what files may name; files that are replaced in one piece
+              activations, affine, generators       activation functions; affine maps; random generators
+              torch_modules, levenberg_marquardt    torch's recurrent modules; nonlinear least squares
+              lazy_names, typed_bases               names imported on first use; scikit-learn's bases, with types
     floor 1   cell              the contract Cell
               loops             scan and rollout: the only loops over time
               data              containers in, the same containers out
               metrics           scores, with their exact definitions
-              figures, files    one plot style; the file format
+              figures, unrolled_figure              one plot style; a cell drawn unrolled in time
+              files, file_content                   the file format
               phase_figures     portraits, return maps, spectra and bifurcations
     floor 2   composition       Stack, Residual, Readout, Offset, Embedding, Identity
               encoder           both directions
@@ -21,7 +25,11 @@ The package is a house; each floor knows only those below it.
               held              a cell under a constant input
               glimpses          windows of Gaussian filters on a picture
               initial_state     zero, random, learned, warm-up
-              autoregression    own predictions where the past is not known, delay line, centring
+              autoregression    own predictions where the past is not known
+              delay_line        the last p values at every step, and centring
+              wrapper, dropout  a cell around a cell; masks that are held in time
+              model_parts, step_trial               the parts of a torch model; whether a step is pure
+              decoding_strategy greedy, sampled or searched: how a symbol is chosen
               teacher_forcing   how much of the true past a training sees
               row_modules       cells that any torch module reads, or is read by
               step_function     a plain function (x, h) -> (y, h) as a cell

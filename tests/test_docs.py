@@ -152,6 +152,12 @@ def test_every_public_name_is_in_the_reference() -> None:
         assert not listed or name in listed.split(", ")
 
 
+def test_the_map_of_help_names_every_module() -> None:
+    """``help(seqdyn)`` shows every module and package at the top level."""
+    found = {path.stem for path in (ROOT / "seqdyn").glob("[!_]*") if path.suffix == ".py" or path.is_dir()}
+    assert found <= {*re.findall(r"[a-z_0-9]+", seqdyn.__doc__)}
+
+
 def test_the_reference_is_up_to_date() -> None:
     """The pages are what ``docs/make_reference.py`` would write."""
     check = subprocess.run(
