@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-Item = TypeVar("Item")
+Tracked = TypeVar("Tracked")
 
 LOGGER = logging.getLogger("seqdyn")
 
@@ -152,15 +152,15 @@ class Meter:
 
 
 def track(
-    items: Iterable[Item],
+    items: Iterable[Tracked],
     what: str,
     unit: str,
     *,
     total: int | None = None,
     verbose: bool | int = 0,
     callback: Callback | None = None,
-    describe: Callable[[Item], str] | None = None,
-) -> Iterator[Item]:
+    describe: Callable[[Tracked], str] | None = None,
+) -> Iterator[Tracked]:
     """Yield the items one by one, each of which is one unit of work; ends early where the callback asks for it.
 
     Parameters
