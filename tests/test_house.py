@@ -29,10 +29,9 @@ OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}
 REACHES = {
     ("kernels.transforms", "_C"): "torch says in no other way whether one of its function transforms is at work",
     ("kernels.transforms", "_are_functorch_transforms_active"): "as above",
-    (
-        "training.optimisation",
-        "_foreach_*",
-    ): "torch's multi-tensor operations have no public name; its optimizers use them",
+    ("training.optimisation", "_foreach_*"): "torch's operations on many tensors have no public name",
+    ("training.ledger", "_foreach_*"): "as above",
+    ("training.stopping", "_foreach_*"): "as above",
     ("language.model", "_is_text_encoding"): "codecs tell encodings of text from others by nothing else",
     ("checks", "_getframe"): "warnings point at the caller's line; inspect.stack() reads every file on the way",
 }
