@@ -106,7 +106,7 @@ def _run_without_input(cell: Cell, state: State | None, steps: int | None, last:
     driven = cell.input_shape != (0,)
     loop = on_own_output(cell) if driven else None
     if steps is None:
-        raise ValueError(f"{type(cell).__name__} is to run without x, so the number of steps must be given: steps=….")
+        raise ValueError(f"{type(cell).__name__} is to run without x, for an unknown number of steps: give steps=….")
     if loop is not None:
         start = loop.start_from(state, last)
         return RunPlan(loop, loop.alone(len(start.last), steps), start, "autonomous")

@@ -55,6 +55,6 @@ def test_the_way_to_a_cell(name: str) -> None:
 def test_every_instrument_is_asked() -> None:
     """What seqdyn.dynamics offers is an instrument of a cell, asked above, or something else, named here."""
     others = {"jacobian", "block", "Trajectory", "measured", "Scaled", "compose", "total", "condition", "power_norms"}
-    others |= {"normality", "ClosedLoop", "time_constant", "forget_bias_for"}
+    others |= {"normality", "time_constant", "forget_bias_for", "record_jacobian", "record_block", "float64_copy"}
     results = {name for name in dynamics.__all__ if name[0].isupper()}
     assert set(dynamics.__all__) - others - results == set(INSTRUMENTS)
