@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.base import clone
 
 from seqdyn.data.panels import Panel
 
@@ -44,7 +45,7 @@ def describe_forecaster(model: Forecaster, panel: Panel) -> list[str]:
     lines = [
         f"data      {len(lengths)} series of {size} rows, freq={panel.grid.freq!r}, season {model.season_length_}",
         f"          {missing} missing values, {len(gaps)} gaps of absent rows",
-        f"model     {model.estimator_}",
+        f"model     {clone(model.estimator_)}",
         f"          linear, {model.strategy}: {linear}" if linear else f"          {weights} weights, {model.strategy}",
         f"          {model.plan_.describe()}",
     ]
