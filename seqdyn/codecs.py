@@ -17,14 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.autoregression import Autoregression, Past
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import as_row
 from seqdyn.data.targets import as_labels, missing_targets, target_numbers
 from seqdyn.data.text import Vocabulary
 from seqdyn.training.heads import Head, check_quantiles
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
+
 LARGEST_DAMPING = 1e6
 """λ beyond which no step is worth trying."""
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell, outline
 from seqdyn.checks import outside
 from seqdyn.codecs import Codec, tensor
@@ -26,8 +27,6 @@ from seqdyn.state import State, expand, leaves, map_leaves
 from seqdyn.stream import Stream
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import Annotator, run_network
-
-Array = np.ndarray[Any, Any]
 
 LONGEST_MEMORY = 1e6
 """Steps; what remembers its start for longer, as a drift does, forgets it in no warm-up."""

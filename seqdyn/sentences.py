@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.checks import is_number
 from seqdyn.data.text import Vocabulary
 from seqdyn.decoding import Beam, Hypothesis
@@ -20,8 +20,6 @@ from seqdyn.encoder_decoder import EncoderDecoder, searched
 from seqdyn.state import leaves, map_leaves
 from seqdyn.training.batches import Padded
 from seqdyn.training.pairs import shift_right
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell, outline
 from seqdyn.checks import check_count
 from seqdyn.codecs import Codec, Plain
@@ -17,7 +18,6 @@ from seqdyn.facts import shown_by_facts
 from seqdyn.loops import rollout
 from seqdyn.state import State, detach, leaves, map_leaves, named_leaves
 
-Array = np.ndarray[Any, Any]
 ArrayFeed = Callable[[Array, Array | None], Array]
 
 

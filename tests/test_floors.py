@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1] / "seqdyn"
 
 FLOORS = {
     "state": 0,
+    "arrays": 0,
     "checks": 0,
     "facts": 0,
     "registry": 0,

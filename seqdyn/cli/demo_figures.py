@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -14,6 +14,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.image import imsave
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from seqdyn.arrays import Array
 from seqdyn.cli.demo_cases import LEVELS, UNTRAINED, Case, Outcome
 from seqdyn.figures import STYLE, figure, plot_history
 from seqdyn.forecasting.figures import plot_backtest
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 
 WIDTH, DPI = 11.0, 120
 """Of every picture: inches, and pixels an inch."""

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.data.offsets import unit_of
-
-Array = np.ndarray[Any, Any]
 
 CYCLES: dict[str, tuple[Callable[[pd.DatetimeIndex], Any], float]] = {
     "minute": (lambda t: t.minute, 60),

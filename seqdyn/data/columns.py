@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
 
 MOST_CATEGORIES = 100
 """Values that a covariate may have before it counts as free text."""

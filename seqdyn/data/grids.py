@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.data.frequencies import candidate_frequencies, fits_memory
 from seqdyn.data.labels import counted, quoted
 from seqdyn.data.offsets import anchored, offset_of, season_of, spelled
-
-Array = np.ndarray[Any, Any]
 
 WAYS = (
     "give freq=, the step, if rows are missing; else resample them to a regular step, e.g. with numpy.interp, or make "

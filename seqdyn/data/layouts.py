@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.data.containers import as_container
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 import xarray
 
+from seqdyn.arrays import Array
 from seqdyn.data.containers import as_pandas
 from seqdyn.data.grids import Grid
 from seqdyn.data.labels import quoted
 from seqdyn.data.panel_layouts import stamps_of
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel
-
-Array = np.ndarray[Any, Any]
 
 
 def read_more(data: Any, panel: Panel, name: str = "df", fill_gaps: bool = False) -> Panel:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray
 
+from seqdyn.arrays import Array
 from seqdyn.data.columns import column_as_numbers, encoded, unknown_value
 from seqdyn.data.containers import as_pandas
 from seqdyn.data.grids import Grid
@@ -15,8 +16,6 @@ from seqdyn.data.labels import quoted
 from seqdyn.data.panel_additions import check_zone
 from seqdyn.data.panels import Panel
 from seqdyn.data.stamps import times_of
-
-Array = np.ndarray[Any, Any]
 
 
 def read_future(data: Any, panel: Panel, horizon: int, name: str = "future") -> Array:

@@ -21,12 +21,11 @@ import numpy as np
 import pandas as pd
 import xarray
 
+from seqdyn.arrays import Array
 from seqdyn.data.columns import column_as_numbers
 from seqdyn.data.containers import as_pandas, container_of, dtypes_of
 from seqdyn.data.layouts import Layout, Roles, forecast_dtype, time_dtype
 from seqdyn.data.stamps import times_of
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass

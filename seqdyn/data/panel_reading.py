@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.data.columns import categories_of, column_as_numbers, column_names, encoded, unknown_value
 from seqdyn.data.grids import Grid, grid_of, positions
 from seqdyn.data.labels import quoted
@@ -18,8 +19,6 @@ from seqdyn.data.layouts import Roles
 from seqdyn.data.panel_layouts import Observations, table_of
 from seqdyn.data.panels import Panel
 from seqdyn.data.stamps import clock_hint
-
-Array = np.ndarray[Any, Any]
 
 SPARSEST = 100
 """How many rows of the grid there may be for one observation before the stamps count as irregular."""

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.data.columns import column_names
 from seqdyn.data.grids import Grid
 from seqdyn.data.labels import index_content, index_from
 from seqdyn.data.layouts import Layout, Roles
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

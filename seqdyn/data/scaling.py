@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.facts import shown_by_facts
-
-Array = np.ndarray[Any, Any]
 
 
 @shown_by_facts

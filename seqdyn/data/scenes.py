@@ -7,11 +7,11 @@ is named first, so that one sentence is right.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
 
 CELL, SIDE = 8, 3
 """Pixels of a cell, cells of a side."""

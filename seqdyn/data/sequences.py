@@ -25,13 +25,13 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_array
 
+from seqdyn.arrays import Array
 from seqdyn.data.time_index import check_time_index, series_lengths
 from seqdyn.facts import shown_by_facts
 
 if TYPE_CHECKING:
     import xarray
 
-Array = np.ndarray[Any, Any]
 
 FEATURES = ("feature", "features", "input", "inputs")
 """The names under which the features of an xarray are found."""

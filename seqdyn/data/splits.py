@@ -10,10 +10,9 @@ import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_consistent_length, indexable
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.data.sequences import rank
-
-Array = np.ndarray[Any, Any]
 
 
 class PanelTimeSplit(BaseCrossValidator):

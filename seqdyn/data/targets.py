@@ -21,9 +21,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_array, check_consistent_length
 
+from seqdyn.arrays import Array
 from seqdyn.data.sequences import Sequences, is_xarray, rank, series_of
-
-Array = np.ndarray[Any, Any]
 
 OUTPUTS = ("output", "outputs", "target", "targets", "feature", "features", "variable")
 """The names under which the outputs of an xarray are found."""

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_choice, check_count
 from seqdyn.data.subwords import Subwords, learn
 
-Array = np.ndarray[Any, Any]
 TextSource = str | os.PathLike[str] | Iterable[os.PathLike[str]]
 
 TEXT_UNITS = ("character", "word", "subword")

@@ -14,14 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.autoregression import OwnPastState
 from seqdyn.cell import Cell
 from seqdyn.delay_line import DelayLineState
 from seqdyn.dynamics.trajectory import check_cell
 from seqdyn.loops import Force
 from seqdyn.state import State, flatten, named_leaves, unflatten
-
-Array = np.ndarray[Any, Any]
 
 
 def memory(state: State) -> State:

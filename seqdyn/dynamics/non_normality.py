@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,10 +17,9 @@ from scipy.ndimage import maximum_filter
 from scipy.optimize import minimize
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.dynamics.powers import EIGENVALUE_ROUNDING, EPSILON, checked_transition, power_growth
 from seqdyn.facts import shown_by_shape
-
-Array = np.ndarray[Any, Any]
 
 CLOSEST = 1e-8
 """The least |z| − 1 at which the resolvent is looked at, where the eigenvalues are no farther from the circle."""

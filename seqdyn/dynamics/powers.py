@@ -16,10 +16,9 @@ import torch
 from scipy.linalg import schur
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_choice
 from seqdyn.dynamics.products import Scaled, compose, log_norm, scaled
-
-Array = np.ndarray[Any, Any]
 
 EPSILON = float(np.finfo(np.float64).eps)
 EIGENVALUE_ROUNDING = 10

@@ -13,6 +13,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.autoencoder import Autoencoder, Reconstruction
 from seqdyn.cell import Cell
 from seqdyn.checks import is_int
@@ -35,8 +36,6 @@ from seqdyn.training.checkpoint import digest
 from seqdyn.training.heads import CrossEntropy, Head, Squared
 from seqdyn.training.stopping import NonFiniteError
 from seqdyn.typed_bases import TransformerMixin
-
-Array = np.ndarray[Any, Any]
 
 
 @documented(SymbolLayers)

@@ -11,6 +11,7 @@ import torch
 from sklearn.utils import Tags
 from torch import nn
 
+from seqdyn.arrays import Array
 from seqdyn.autoregression import Autoregression
 from seqdyn.cells.linear import Linear
 from seqdyn.composition import Offset
@@ -40,8 +41,6 @@ from seqdyn.identification.arx import Lags, LagTrial, Regression, arx_system, la
 from seqdyn.identification.delay import checked_delays
 from seqdyn.identification.records import DataRecord
 from seqdyn.training.batches import Rows
-
-Array = np.ndarray[Any, Any]
 
 
 @documented()

@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, column_or_1d
 from torch import nn
 
+from seqdyn.arrays import Array
 from seqdyn.autoregression import Autoregression
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
@@ -46,8 +47,6 @@ from seqdyn.estimators.tasks import ClassTask
 from seqdyn.estimators.training import Alignment, Training
 from seqdyn.training.stopping import NonFiniteError
 from seqdyn.typed_bases import ClassifierMixin
-
-Array = np.ndarray[Any, Any]
 
 CLASS_RULES: dict[str, Rule] = {
     "loss": loss_of("cross_entropy"),

@@ -12,6 +12,7 @@ import torch
 from sklearn.utils import Tags
 from torch import nn
 
+from seqdyn.arrays import Array
 from seqdyn.autoregression import Autoregression
 from seqdyn.codecs import usable
 from seqdyn.data.scaling import Scaling
@@ -29,8 +30,6 @@ from seqdyn.predictor import warmup_steps
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run_network
 from seqdyn.typed_bases import RegressorMixin
-
-Array = np.ndarray[Any, Any]
 
 SQUARED_ERROR = NumberTask("mse", (0.5,))
 """What a closed form minimises."""

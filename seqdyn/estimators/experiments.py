@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
 from seqdyn.estimators.learning import check_known
 from seqdyn.identification.records import DataRecord
-
-Array = np.ndarray[Any, Any]
 
 
 class Experiments(NamedTuple):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.autoregression import beside
 from seqdyn.cell import Cell
 from seqdyn.estimators.ridge import Affinity
@@ -20,8 +21,6 @@ from seqdyn.loops import rollout, scan
 from seqdyn.state import take
 from seqdyn.training.batches import Rows
 from seqdyn.wrapper import Wrapper
-
-Array = np.ndarray[Any, Any]
 
 INITIALISERS, STEPS = 12, 1000
 """How many free runs begin in what is held out, about, and how long they are, at most."""

@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell
 from seqdyn.checks import outside
 from seqdyn.codecs import Codec, NumberInputs
@@ -42,8 +43,6 @@ from seqdyn.training.objective import Supervised, elementwise, weighted_mean
 from seqdyn.training.optimisation import as_clipping
 from seqdyn.training.stopping import NonFiniteError
 from seqdyn.training.streams import Streams
-
-Array = np.ndarray[Any, Any]
 
 
 class Scalings(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from seqdyn.arrays import Array
 from seqdyn.autoregression import Autoregression
 from seqdyn.cells.linear import LinearState
 from seqdyn.codecs import tensor
@@ -48,7 +49,6 @@ from seqdyn.training.forward import run_network
 from seqdyn.training.loop import HISTORY
 from seqdyn.training.stopping import NonFiniteError
 
-Array = np.ndarray[Any, Any]
 UNIDENTIFIED_ORDER = 4
 """States of ``order="auto"`` where the subspace of the states is not looked for."""
 

@@ -14,6 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from seqdyn.arrays import Array
 from seqdyn.autoregression import Autoregression
 from seqdyn.cells.linear import Linear
 from seqdyn.codecs import tensor
@@ -33,8 +34,6 @@ from seqdyn.typed_bases import RegressorMixin
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

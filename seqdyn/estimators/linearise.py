@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell
 from seqdyn.estimators.numbers import is_sequence_regressor
 from seqdyn.estimators.sequence import SequenceEstimator
@@ -17,8 +18,6 @@ from seqdyn.identification.system import LinearSystem
 from seqdyn.predictor import Predictor
 from seqdyn.state import State
 from seqdyn.wrapper import Wrapper
-
-Array = np.ndarray[Any, Any]
 
 
 def linearise(

@@ -12,6 +12,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.utils import Tags
 from torch import Tensor, nn
 
+from seqdyn.arrays import Array
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
 from seqdyn.composition import Readout
 from seqdyn.estimators.closed_form import ClosedFormRegressor, least_squares
@@ -19,8 +20,6 @@ from seqdyn.estimators.documented import documented
 from seqdyn.estimators.parameters import Rule, at_least
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run_network
-
-Array = np.ndarray[Any, Any]
 
 
 @documented()

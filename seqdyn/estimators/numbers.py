@@ -15,6 +15,7 @@ from sklearn.base import is_regressor
 from sklearn.metrics import r2_score
 from torch.nn.utils.rnn import pad_sequence
 
+from seqdyn.arrays import Array
 from seqdyn.data.sequences import Sequences
 from seqdyn.data.targets import Targets, as_targets, target_names, target_numbers, target_rows
 from seqdyn.estimators.scored import Predict, StartOf, check_target_names, scored
@@ -23,8 +24,6 @@ from seqdyn.estimators.starts import estimated, given_state, is_estimate
 from seqdyn.predictor import Predictor
 from seqdyn.state import State, map_leaves
 from seqdyn.training.state_estimation import estimate_state
-
-Array = np.ndarray[Any, Any]
 
 BestStart = Callable[[Sequences, Array], State]
 """From records, and the numbers measured beside them, to the states that their free runs fit best from."""

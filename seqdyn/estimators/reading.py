@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import validate_data
 
+from seqdyn.arrays import Array
 from seqdyn.data.sequences import Sequences, as_sequences, check_finite_rows, check_numeric_columns, is_flat, rank
 from seqdyn.data.time_index import series_lengths
-
-Array = np.ndarray[Any, Any]
 
 
 def read_inputs(estimator: Any, X: Any, reset: bool, missing: int = 0, fewest: int = 1) -> Sequences:

@@ -11,6 +11,7 @@ import torch
 from sklearn.utils import Tags
 from torch import nn
 
+from seqdyn.arrays import Array
 from seqdyn.autoregression import Autoregression
 from seqdyn.cell import Cell
 from seqdyn.composition import Readout
@@ -48,8 +49,6 @@ from seqdyn.estimators.training import Alignment
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run_network
 from seqdyn.typed_bases import RegressorMixin
-
-Array = np.ndarray[Any, Any]
 
 FREE_RIDGES = tuple(10.0 ** np.arange(0, -19, -2))
 """Ridges that are tried in free run, the strongest first."""

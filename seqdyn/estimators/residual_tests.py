@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.identification.correlation import cross_correlation, varies, whiteness
 from seqdyn.identification.kalman import predictions_ahead
 from seqdyn.identification.system import LinearSystem
 
-Array = np.ndarray[Any, Any]
 LEVEL = 0.01
 """p-value below which something is left."""
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
 
 ROWS_OF_A_BLOCK = 2**13
 """Rows in one decomposition: it bounds the copy that is made of them."""

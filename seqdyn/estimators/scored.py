@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.data.sequences import Sequences
 from seqdyn.data.targets import Targets, as_targets, as_weights, missing_targets
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.state import State
-
-Array = np.ndarray[Any, Any]
 
 StartOf = Callable[[Sequences, Array, Array], tuple[State | None, Array]]
 """From sequences, targets and weights of a score to h_{-1} of every record, and its first rows that are not scored."""

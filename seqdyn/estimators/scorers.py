@@ -15,6 +15,7 @@ import torch
 from sklearn.metrics import r2_score
 from sklearn.pipeline import Pipeline
 
+from seqdyn.arrays import Array
 from seqdyn.data.sequences import Sequences
 from seqdyn.data.targets import Targets, as_targets
 from seqdyn.data.time_index import directly_follows
@@ -23,7 +24,6 @@ from seqdyn.metrics.points import fit_percent, mae, mape, rmse, smape
 from seqdyn.predictor import Predictor
 from seqdyn.state import State, map_leaves
 
-Array = np.ndarray[Any, Any]
 Metric = Callable[[Any, Any], float]
 
 

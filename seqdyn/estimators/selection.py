@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell
 from seqdyn.estimators.free_run import (
     LEAD,
@@ -25,8 +26,6 @@ from seqdyn.estimators.free_run import (
 )
 from seqdyn.estimators.ridge import Affinity, Triangle
 from seqdyn.training.batches import Rows
-
-Array = np.ndarray[Any, Any]
 
 TRIED = 10
 """Of how many of the best it is looked whether they stay in the range of the data in the long run."""

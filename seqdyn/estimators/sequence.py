@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self, cast, overload
 
-import numpy as np
 import pandas as pd
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell, outline
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
@@ -29,8 +29,6 @@ from seqdyn.predictor import Predictor
 from seqdyn.state import State
 from seqdyn.stream import Stream
 from seqdyn.typed_bases import BaseEstimator
-
-Array = np.ndarray[Any, Any]
 
 
 class SequenceEstimator(BaseEstimator):

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.codecs import tensor
 from seqdyn.data.sequences import Sequences
 from seqdyn.predictor import Predictor
 from seqdyn.state import State, flatten, map_leaves, unflatten
 
-Array = np.ndarray[Any, Any]
 PARTS = 10
 """One such part of a record tells its start."""
 STATES = 2

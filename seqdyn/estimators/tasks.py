@@ -16,12 +16,11 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+from seqdyn.arrays import Array
 from seqdyn.codecs import ClassTargets, NumberTargets
 from seqdyn.data.scaling import Scaling
 from seqdyn.data.targets import as_labels, missing_targets, target_numbers
 from seqdyn.training.heads import CrossEntropy, Custom, Head, check_quantiles, regression_head
-
-Array = np.ndarray[Any, Any]
 
 
 class EncodedTargets(NamedTuple):

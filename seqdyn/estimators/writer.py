@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Attending
 from seqdyn.checks import check_count
 from seqdyn.composition import Embedding
@@ -39,8 +40,6 @@ from seqdyn.training.heads import CrossEntropy
 from seqdyn.training.objective import Objective
 from seqdyn.training.pairs import Forced, Pairs, shift_right
 from seqdyn.training.reinforce import Reinforce
-
-Array = np.ndarray[Any, Any]
 
 WRITER_RULES: dict[str, Rule] = SYMBOL_RULES | {
     "attention": one_of(*SCORES, "multi_head", "hard", None),

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_choice, check_count
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import PanelForecaster
@@ -20,8 +21,6 @@ from seqdyn.forecasting.request import ForecastRequest, Forecasts
 from seqdyn.forecasting.tables import series_means
 from seqdyn.forecasting.unfitted import LEAST_ROWS, interpolated, last_value_notes
 from seqdyn.forecasting.units import Units, log_choices
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

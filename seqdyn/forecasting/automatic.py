@@ -16,6 +16,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count, outside
 from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
@@ -33,8 +34,6 @@ from seqdyn.forecasting.smoothers import ThetaForecaster
 from seqdyn.forecasting.tables import series_means
 from seqdyn.forecasting.weighing import leaning, weights
 from seqdyn.progress import nested, track
-
-Array = np.ndarray[Any, Any]
 
 SEASON_GAIN = 0.85
 """What another season must bring the error down to, to be taken instead of the frequency's own."""

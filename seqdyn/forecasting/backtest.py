@@ -18,7 +18,6 @@ from seqdyn.forecasting.request import quantile_columns
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 
 KEYS = ["model", "series", "cutoff", "time", "step", "y", "mean"]
 """Columns of a backtest, before its quantiles."""

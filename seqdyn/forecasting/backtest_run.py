@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from seqdyn.arrays import Array
 from seqdyn.checks import outside
 from seqdyn.data.labels import quoted
 from seqdyn.data.panel_additions import check_zone
@@ -24,8 +25,6 @@ from seqdyn.progress import Callback, nested, track
 
 if TYPE_CHECKING:
     from seqdyn.forecasting.contract import PanelForecaster
-
-Array = np.ndarray[Any, Any]
 
 
 class _Task(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.conformal import Conformal, calibration_split, least_rows, usual_errors
@@ -15,8 +16,6 @@ from seqdyn.forecasting.contract import PanelForecaster
 from seqdyn.forecasting.request import ForecastRequest, Forecasts
 from seqdyn.forecasting.transform import SeriesTransform
 from seqdyn.progress import Meter
-
-Array = np.ndarray[Any, Any]
 
 MOST_CALIBRATION = 100
 """Origins that errors are measured at where nothing else is asked for."""

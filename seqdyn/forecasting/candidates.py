@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
 from seqdyn.estimators.numbers import is_sequence_regressor
 from seqdyn.estimators.regressors import GRURegressor
@@ -23,8 +24,6 @@ from seqdyn.forecasting.naive import (
 from seqdyn.forecasting.ridge import RidgeForecaster
 from seqdyn.forecasting.smoothers import SmoothingForecaster, ThetaForecaster
 from seqdyn.forecasting.statistical import AutoRegForecaster
-
-Array = np.ndarray[Any, Any]
 
 VARIANT_PENALTIES = (0.01, 1.0, 10.0, 100.0)
 """λ of the ridge regressions, in units of a series' seasonal differences."""

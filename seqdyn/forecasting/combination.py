@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.optimize import minimize
 from sklearn.base import clone
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_choice, check_count
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import PanelForecaster
@@ -18,8 +19,6 @@ from seqdyn.forecasting.history import mean_changes
 from seqdyn.forecasting.origins import Origins
 from seqdyn.forecasting.request import ForecastRequest, Forecasts
 from seqdyn.progress import track
-
-Array = np.ndarray[Any, Any]
 
 MEMBER_SHARE = 0.6
 """The share of the rows of a series that comes before the first window."""

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.checks import outside
 from seqdyn.data.labels import counted
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.error_quantiles import ranked_quantiles, size_quantiles, student_factor
 from seqdyn.forecasting.origins import Origins
 from seqdyn.forecasting.request import ForecastRequest
-
-Array = np.ndarray[Any, Any]
 
 ORIGINS_PER_SERIES, MOST_ORIGINS_IN_ALL = 120, 50_000
 """How many origins of every series its spread is measured at, and of all series together at most."""

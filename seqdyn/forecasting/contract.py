@@ -19,6 +19,7 @@ from sklearn.base import clone
 from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.data.panel_additions import read_more
 from seqdyn.data.panel_ahead import frame_ahead, read_future
@@ -42,7 +43,6 @@ from seqdyn.typed_bases import BaseEstimator
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 Level = float | Sequence[float] | None
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.forecasting.contract import PanelForecaster
 from seqdyn.forecasting.history import last_known, root_mean_square
 from seqdyn.forecasting.request import ForecastRequest, Forecasts
 from seqdyn.forecasting.seasons import gaps_continued
-
-Array = np.ndarray[Any, Any]
 
 SIGNIFICANT = 1.645
 """How many standard errors the autocorrelation at lag m needs to count as a season: 90 %, two-sided."""

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.checks import outside
 from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.request import ForecastRequest, Forecasts
-
-Array = np.ndarray[Any, Any]
 
 RANGES = 3.0
 """How many ranges a path may leave the known values by."""

@@ -11,14 +11,12 @@ where a series has few windows of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.stats import norm
 
+from seqdyn.arrays import Array
 from seqdyn.forecasting.error_quantiles import size_quantiles, student_factor
-
-Array = np.ndarray[Any, Any]
 
 LEANING_WINDOWS = 8.0
 """Windows below which a series leans on the others for the size of its errors, and on the normal law for its tails."""

@@ -5,13 +5,11 @@ Ridge autoregressions, conformal intervals and error growth differ in what they 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
 
 ROUNDED = 1e-9
 """What a rank may be off by rounding."""

@@ -11,13 +11,13 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from sklearn.isotonic import isotonic_regression
 
+from seqdyn.arrays import Array
 from seqdyn.figures import MODELS, PALETTE, STYLE, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 
 TINTS = (0.16, 0.32, 0.48)
 """How much of the colour of the line the bands have, from the widest on."""

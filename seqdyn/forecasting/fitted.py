@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.inputs import ForecastInputs, lagged_targets
 from seqdyn.forecasting.request import ForecastRequest
@@ -16,8 +17,6 @@ from seqdyn.forecasting.states import at_origins, outputs_ahead
 from seqdyn.forecasting.transform import SeriesTransform
 from seqdyn.state import State, take
 from seqdyn.training.heads import Head
-
-Array = np.ndarray[Any, Any]
 
 
 class Departure(NamedTuple):

@@ -16,6 +16,7 @@ import pandas as pd
 import xarray
 from sklearn.utils.validation import check_is_fitted
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.dynamics.driven import Driven
@@ -36,8 +37,6 @@ from seqdyn.forecasting.requirements import check_forecaster
 from seqdyn.generators import generator_of
 from seqdyn.progress import Meter
 from seqdyn.state import State
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(repr=False, eq=False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.envelope import Envelope, held_within
 from seqdyn.forecasting.history import mean_changes
@@ -15,8 +15,6 @@ from seqdyn.forecasting.linear_weights import Weights, roll_out
 from seqdyn.forecasting.request import ForecastRequest
 from seqdyn.forecasting.tables import series_means
 from seqdyn.forecasting.units import Units, deviations
-
-Array = np.ndarray[Any, Any]
 
 FOLD_COUNT = 4
 """In how many parts the later half is forecast, each by weights fitted to the rows before it."""

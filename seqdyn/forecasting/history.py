@@ -5,14 +5,11 @@ Missing values do not count: where a formula says y_n, the last *known* value be
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.tables import blocks, series_means, table
-
-Array = np.ndarray[Any, Any]
 
 
 def last_known(panel: Panel) -> Array:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.history import mean_changes
 from seqdyn.forecasting.request import ForecastRequest
 from seqdyn.forecasting.tables import series_means
-
-Array = np.ndarray[Any, Any]
 
 MOST_HORIZONS = 10
 """How many horizons of rows are held out at most; a third of a series at most, too."""

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.data.calendar import calendar_features
 from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.history import differences
 from seqdyn.forecasting.tables import series_means
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

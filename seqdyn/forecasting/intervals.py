@@ -15,12 +15,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.conformal import Conformal, at_the_end, usual_errors
 from seqdyn.forecasting.fitted import Departure, FittedNetwork
 from seqdyn.forecasting.paths import Residuals, path_pieces
-
-Array = np.ndarray[Any, Any]
 
 RESIDUALS = 20_000
 """Rows of all series together whose one-step errors are kept for sample paths, at least 100 of each."""

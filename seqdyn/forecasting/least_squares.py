@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.linear_weights import Weights
 from seqdyn.forecasting.tables import BUDGET, blocks, table
-
-Array = np.ndarray[Any, Any]
 
 UNPENALISED = 1e-6
 """κ, the penalty of what is not penalised."""

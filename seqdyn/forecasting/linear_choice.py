@@ -17,13 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.history import mean_changes
 from seqdyn.forecasting.least_squares import Order, fit_autoregressions
 from seqdyn.forecasting.request import ForecastRequest
 from seqdyn.forecasting.transform import SeriesTransform
-
-Array = np.ndarray[Any, Any]
 
 START_PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 """λ, for values in units of their standard deviation."""

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.request import ForecastRequest
 from seqdyn.forecasting.tables import BUDGET
 from seqdyn.forecasting.units import Units
-
-Array = np.ndarray[Any, Any]
 
 LARGEST_VALUE = 1e100
 """Where a recursion that runs away is held, so that it stays finite."""

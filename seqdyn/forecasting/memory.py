@@ -10,12 +10,11 @@ import pandas as pd
 import torch
 import xarray
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.fitted import Departure, FittedNetwork
 from seqdyn.forecasting.inputs import lagged_targets
 from seqdyn.state import State, from_xarray, leaves, map_leaves, take, to_xarray
-
-Array = np.ndarray[Any, Any]
 
 LABELS = {"pending": "pending", "tail": "tails", "recent": "recent"}
 """The variables of a labelled state beside the network's own, and the attributes that they are."""

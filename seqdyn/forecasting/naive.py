@@ -7,10 +7,10 @@ the forecast is Gaussian around the point, its σ the root mean square of the in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import PanelForecaster
@@ -24,8 +24,6 @@ from seqdyn.forecasting.history import (
     seasonal_places,
 )
 from seqdyn.forecasting.request import ForecastRequest, Forecasts
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from seqdyn.arrays import Array
 from seqdyn.autoregression import Autoregression
 from seqdyn.composition import Readout
 from seqdyn.data.panels import Panel
@@ -40,8 +41,6 @@ from seqdyn.forecasting.linear_choice import (
     validation_sample,
 )
 from seqdyn.training.heads import POINTWISE
-
-Array = np.ndarray[Any, Any]
 
 TRAINING_DEFAULTS: dict[str, Any] = {"learning_rate": 3e-3, "schedule": "cosine"}
 """What training is left open is done by: corrections of a start that is good already are small."""

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
+from seqdyn.arrays import Array
 from seqdyn.data.calendar import calendar_names
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.fitted import FittedNetwork
@@ -26,8 +27,6 @@ from seqdyn.training.stopping import NonFiniteError
 
 if TYPE_CHECKING:
     from seqdyn.forecasting.forecaster import Forecaster
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.data.labels import counted
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.history import differences, running_sums
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.autoregression import Past
 from seqdyn.cell import Cell
 from seqdyn.codecs import tensor
@@ -17,8 +17,6 @@ from seqdyn.forecasting.fitted import Departure, FittedNetwork
 from seqdyn.loops import rollout, scan
 from seqdyn.state import State, map_leaves, steps
 from seqdyn.training.heads import Head
-
-Array = np.ndarray[Any, Any]
 
 VALUES_AT_ONCE = 500_000
 """How many values of sample paths are held at once."""

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

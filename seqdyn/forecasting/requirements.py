@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_choice, check_count
 from seqdyn.data.panels import Panel
 from seqdyn.estimators.numbers import is_sequence_regressor
 from seqdyn.forecasting.transform import SCALINGS, SeriesTransform
-
-Array = np.ndarray[Any, Any]
 
 
 def check_forecaster(model: Any) -> None:

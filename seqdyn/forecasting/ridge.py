@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_choice, check_count
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import PanelForecaster
@@ -29,8 +30,6 @@ from seqdyn.forecasting.linear_weights import Weights, roll_out, with_inputs
 from seqdyn.forecasting.request import ForecastRequest, Forecasts
 from seqdyn.forecasting.tables import blocks, series_means
 from seqdyn.forecasting.units import Units, log_choices, logged_values
-
-Array = np.ndarray[Any, Any]
 
 RIDGE_PENALTIES = (0.1, 1.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """What ``penalty="auto"`` chooses from."""

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.data.panels import Panel
-
-Array = np.ndarray[Any, Any]
 
 SEARCHED_ROWS, SEARCHED_SERIES = 4000, 2000
 """Rows of a series, and series of a panel, that a season is looked for in."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_choice
 from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
@@ -25,8 +26,6 @@ from seqdyn.forecasting.smoothing import (
     run_smoothing,
 )
 from seqdyn.forecasting.smoothing_errors import deviation_growth, one_step
-
-Array = np.ndarray[Any, Any]
 
 VALUES_PER_BLOCK = 2_000_000
 """How many values are held at once while series are run through side by side."""

@@ -13,11 +13,11 @@ have time first and series last; every series begins in row 0, and those that en
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
 
 LOWER_BOUNDS, UPPER_BOUNDS = np.array([0.01, 0.01, 0.005, 0.8]), np.array([0.99, 0.9, 0.9, 0.98])
 """Where α, β, γ and φ are looked for."""

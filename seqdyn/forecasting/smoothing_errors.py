@@ -10,13 +10,10 @@ what nothing but the last value would be wrong by, and ν is n − 1.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.forecasting.smoothing import LEAST_FACTOR, Form, SmoothingState
-
-Array = np.ndarray[Any, Any]
 
 ENOUGH = 5
 """With a smaller ν errors of the fit tell nothing."""

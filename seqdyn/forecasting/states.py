@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell
 from seqdyn.loops import scan
 from seqdyn.state import State, leaves, map_leaves, take
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import ROWS_AT_ONCE, run_network
-
-Array = np.ndarray[Any, Any]
 
 ORIGINS_AT_ONCE = 4096
 """How many origins are run ahead in one batch."""

@@ -10,6 +10,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.auto_regression import AutoRegForecaster
 from seqdyn.forecasting.contract import PanelForecaster
@@ -20,8 +21,6 @@ from seqdyn.forecasting.unfitted import LEAST_ROWS, last_value_notes, linearly_b
 from seqdyn.progress import Callback, track
 
 __all__ = ["AutoRegForecaster", "ExponentialSmoothingForecaster"]
-
-Array = np.ndarray[Any, Any]
 
 
 class Smoothing(NamedTuple):

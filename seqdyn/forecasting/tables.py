@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
-
-Array = np.ndarray[Any, Any]
 
 BUDGET = 4_000_000
 """Numbers that a block holds at once: 32 MB."""

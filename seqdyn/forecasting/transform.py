@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.history import differences
 from seqdyn.forecasting.tables import series_means
-
-Array = np.ndarray[Any, Any]
 
 SCALINGS = ("standard", "robust", "mean", "seasonal", None)
 """c and s: mean and standard deviation; median and interquartile range / 1.349; 0 and mean |w|; mean and mean

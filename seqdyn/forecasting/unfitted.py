@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import outside
 from seqdyn.data.panels import Panel
-
-Array = np.ndarray[Any, Any]
 
 LEAST_ROWS = 8
 """Rows below which nothing is fitted."""

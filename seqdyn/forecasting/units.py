@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.history import mean_changes
 from seqdyn.forecasting.tables import series_means
-
-Array = np.ndarray[Any, Any]
 
 LEAST_ROWS_FOR_LOG = 8
 """Rows below which nothing tells whether logarithms forecast better."""

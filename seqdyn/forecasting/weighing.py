@@ -10,11 +10,9 @@ little was tried, little is preferred.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
 
 LEANING = 5.0
 """Windows of its own at which a series counts as much as all of them together."""

@@ -10,17 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import block_diag, null_space
 
+from seqdyn.arrays import Array
 from seqdyn.identification.estimation import Directions, Estimation
 from seqdyn.identification.hankel import triangular
 from seqdyn.identification.records import DataRecord
 from seqdyn.identification.system import LinearSystem
 
-Array = np.ndarray[Any, Any]
 MOST_LAGS = 10
 """Lags of outputs and of inputs that ``"auto"`` tries."""
 ROWS_A_REGRESSOR = 4

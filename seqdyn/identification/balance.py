@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.facts import shown_by_shape
 
 if TYPE_CHECKING:
     from seqdyn.identification.system import LinearSystem
 
-Array = np.ndarray[Any, Any]
 
 EPSILON = float(np.finfo(np.float64).eps)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import chi2
 
+from seqdyn.arrays import Array
 from seqdyn.facts import shown_by_shape
 from seqdyn.identification.correlation import cross_correlation
 from seqdyn.identification.focus import Focus, Freedom, Prediction, Simulation, simulation_errors
@@ -19,7 +20,6 @@ from seqdyn.identification.records import DataRecord
 from seqdyn.identification.refinement import Fit
 from seqdyn.identification.subspace import Subspace
 
-Array = np.ndarray[Any, Any]
 LARGEST_ORDER = 10
 """States that ``order="auto"`` looks at."""
 FEEDBACK_ORDER = 6

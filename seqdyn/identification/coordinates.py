@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.identification.balance import balancing, gramian_roots
 from seqdyn.identification.delay import behind, changes_behind, checked_delays, shift_register
 
 if TYPE_CHECKING:
     from seqdyn.identification.system import LinearSystem
-
-Array = np.ndarray[Any, Any]
 
 
 def as_readout_form(system: LinearSystem) -> LinearSystem:

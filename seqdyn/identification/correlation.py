@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.linalg import toeplitz
 from scipy.stats import chi2
 from statsmodels.tsa.stattools import acovf
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
 
 
 def whiteness(errors: Array, lags: int) -> tuple[float, float]:

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.identification.estimation import Directions
-
-Array = np.ndarray[Any, Any]
 
 
 class Register(NamedTuple):

@@ -11,13 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.facts import shown_by_facts, shown_by_shape
-
-Array = np.ndarray[Any, Any]
 
 
 @shown_by_shape

@@ -11,13 +11,13 @@ import numpy as np
 from scipy.linalg import block_diag, expm, logm
 from scipy.signal import StateSpace, cont2discrete, dlti, lti, tf2ss
 
+from seqdyn.arrays import Array
 from seqdyn.identification.analysis import control_matrices
 from seqdyn.identification.transfer import TransferFunction, numerators
 
 if TYPE_CHECKING:
     from seqdyn.identification.system import LinearSystem
 
-Array = np.ndarray[Any, Any]
 
 EPSILON = float(np.finfo(np.float64).eps)
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import chi2
 
+from seqdyn.arrays import Array
 from seqdyn.facts import shown_by_facts
 from seqdyn.identification.hankel import Factor
 from seqdyn.identification.records import DataRecord
 
-Array = np.ndarray[Any, Any]
 ILL_CONDITIONED = 1e3
 """Condition number of the inputs' Hankel matrix from which N4SID weighting is not to be trusted."""
 LONGEST_DELAY = 25

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.figures import MODELS, PALETTE, STYLE, figure
 from seqdyn.identification.panels import (
     Band,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from seqdyn.identification.system import LinearSystem
 
-Array = np.ndarray[Any, Any]
 
 FARTHEST_ZERO = 2.5
 """Zeros farther out than this are counted below the figure instead of drawn."""

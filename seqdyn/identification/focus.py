@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from scipy.linalg import block_diag
 
+from seqdyn.arrays import Array
 from seqdyn.identification.estimation import Directions, Estimation
 from seqdyn.identification.hankel import Factor
 from seqdyn.identification.kalman import states
@@ -39,7 +40,6 @@ from seqdyn.identification.subspace import Subspace, predictor_subspace, realisa
 from seqdyn.identification.system import LinearSystem
 from seqdyn.identification.uncertainty import coloured_root, directions, free_parameters, undetermined, white_root
 
-Array = np.ndarray[Any, Any]
 INSIST = 0.5
 """Share of the error below which a memory longer than the records support is kept."""
 MARGINAL = 1e-9

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.linalg import schur
 
+from seqdyn.arrays import Array
 from seqdyn.facts import shown_by_shape
-
-Array = np.ndarray[Any, Any]
 
 EPSILON = float(np.finfo(np.float64).eps)
 

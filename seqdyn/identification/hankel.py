@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
+from seqdyn.arrays import Array
 from seqdyn.identification.records import DataRecord
 
-Array = np.ndarray[Any, Any]
 HANKEL_COLUMNS_AT_ONCE = 4096
 """Columns held at once."""
 BLOCK_ROWS = 20

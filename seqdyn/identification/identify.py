@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.facts import shown_by_facts
 from seqdyn.identification.choice import (
     EXACT_ERROR,
@@ -35,7 +36,6 @@ from seqdyn.identification.sensitivity import equations
 from seqdyn.identification.subspace import Subspace
 from seqdyn.identification.system import LinearSystem
 
-Array = np.ndarray[Any, Any]
 REACTS, SURELY_REACTS = 1e-2, 1e-3
 """p-values of free inputs below which they are taken to react to the outputs, and are said to."""
 IN_A_LOOP = (

@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, pairwise, repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.identification.system import LinearSystem
 
-Array = np.ndarray[Any, Any]
 SHORTEST_FOR_KERNEL = 64
 """Steps up to which a loop is faster than a kernel."""
 STATIONARY = 1e-12

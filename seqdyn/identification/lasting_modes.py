@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.linalg import matrix_balance
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
 
 EPSILON = float(np.finfo(np.float64).eps)
 

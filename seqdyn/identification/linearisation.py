@@ -23,7 +23,6 @@ from seqdyn.state import State, flatten, hold, leaves, map_leaves, named_leaves,
 if TYPE_CHECKING:
     from seqdyn.cell import Cell
 
-Array = np.ndarray[Any, Any]
 
 STEPS_BETWEEN_LOOKS, MOST_LOOKS = 500, 20
 """Steps run at a time while the state settles, and how often at most."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.identification.hankel import Factor
 from seqdyn.identification.kalman import equal_runs, filter_of, predictions_ahead, states
 from seqdyn.identification.records import DataRecord, grouped
@@ -24,7 +24,6 @@ from seqdyn.identification.subspace import noise_markov
 from seqdyn.identification.system import LinearSystem
 from seqdyn.levenberg_marquardt import minimised
 
-Array = np.ndarray[Any, Any]
 FILTER_MEMORY_SHARE = 10
 """A filter may remember one such part of the longest record."""
 

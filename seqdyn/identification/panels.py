@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from scipy.stats import chi2, norm
 
+from seqdyn.arrays import Array
 from seqdyn.figures import MODELS, PALETTE, STYLE, figure
 from seqdyn.identification.analysis import Analysis
 from seqdyn.identification.channels import channel_names
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from seqdyn.identification.system import LinearSystem
 
-Array = np.ndarray[Any, Any]
 Systems: TypeAlias = "LinearSystem | Mapping[str, LinearSystem]"
 
 MOST_PAIRS = 36

@@ -14,11 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from scipy.linalg import block_diag
 
+from seqdyn.arrays import Array
 from seqdyn.identification.kalman import filter_of, filtered, prediction_deviation, predictions_ahead
 from seqdyn.identification.noise import steady_radius
 from seqdyn.identification.records import DataRecord, grouped
@@ -28,7 +29,6 @@ from seqdyn.identification.stability import pulled_inside
 from seqdyn.identification.subspace import Subspace
 from seqdyn.identification.system import LinearSystem
 
-Array = np.ndarray[Any, Any]
 ROUNDS = 3
 """Times that missing outputs are filled in and errors are weighed anew."""
 FAINTEST_SHARE = 0.01

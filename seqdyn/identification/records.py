@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.facts import shown_by_shape
 
-Array = np.ndarray[Any, Any]
 TOGETHER = 256
 """Records in a group, at most."""
 

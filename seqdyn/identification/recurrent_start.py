@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
@@ -29,8 +30,6 @@ from seqdyn.composition import Readout, Stack
 from seqdyn.identification.kalman import states
 from seqdyn.identification.system import LinearSystem
 from seqdyn.initial_state import Started
-
-Array = np.ndarray[Any, Any]
 
 STATE_ROWS_AT_ONCE = 2**16
 """Rows of one series whose states are held at once."""

@@ -11,18 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 
+from seqdyn.arrays import Array
 from seqdyn.identification.records import Group
 from seqdyn.identification.sensitivity import MATRICES, Equations, equations
 from seqdyn.identification.stability import Contraction, contraction, largest_modulus, tangent, transition_of
 from seqdyn.identification.system import LinearSystem
 from seqdyn.levenberg_marquardt import column_lengths, minimised
 
-Array = np.ndarray[Any, Any]
 RADIUS_ROOM = 1e-11
 """Room below the limit of the spectral radius without which nothing can be refined."""
 MEMORY = 0.55

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.identification.records import Group
 from seqdyn.identification.system import LinearSystem
 from seqdyn.kernels.linear import linear_recurrence
 
-Array = np.ndarray[Any, Any]
 SENSITIVITIES_AT_ONCE = 2**21
 """Numbers in a block of derivatives."""
 

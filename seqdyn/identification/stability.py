@@ -9,14 +9,15 @@ free, and the model stays stable without losing a single one of them.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.linalg import schur
 from torch import Tensor
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
+
 LEAST_WEIGHT = 1e-9
 """ε, in a scale in which the trace of H is about 1."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from scipy.linalg import eig
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count, is_int
 from seqdyn.facts import shown_by_shape
 from seqdyn.identification.analysis import pole_order
@@ -20,7 +21,6 @@ from seqdyn.identification.estimation import Directions, central_differences
 if TYPE_CHECKING:
     from seqdyn.identification.system import LinearSystem
 
-Array = np.ndarray[Any, Any]
 
 INFINITE = complex(np.inf, np.inf)
 """The standard error of a complex number of which the data tell nothing."""

@@ -10,14 +10,13 @@ by least squares (:mod:`seqdyn.identification.sensitivity`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
+from seqdyn.arrays import Array
 from seqdyn.identification.hankel import Factor
 
-Array = np.ndarray[Any, Any]
 WEIGHTINGS = ("cva", "n4sid", "moesp")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from seqdyn.identification.lasting_modes import LASTING, lasting, without_undriv
 if TYPE_CHECKING:
     from seqdyn.identification.system import LinearSystem
 
-Array = np.ndarray[Any, Any]
 
 MOST_ROWS_SHOWN = 10
 """Poles and outputs that a summary has room for."""

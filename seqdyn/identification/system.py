@@ -14,6 +14,7 @@ import seqdyn.identification.coordinates as coordinates
 import seqdyn.identification.exchange as exchange
 import seqdyn.identification.figures as figures
 import seqdyn.identification.standard_errors as standard_errors
+from seqdyn.arrays import Array
 from seqdyn.facts import shown_by_facts
 from seqdyn.identification.analysis import Analysis
 from seqdyn.identification.channels import checked_names
@@ -32,8 +33,6 @@ from seqdyn.kernels.linear import linear_recurrence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Array = np.ndarray[Any, Any]
 
 
 @shown_by_facts

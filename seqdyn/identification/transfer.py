@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.identification.channels import channel_names
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)

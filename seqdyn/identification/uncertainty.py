@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
+from seqdyn.arrays import Array
 from seqdyn.identification.estimation import Directions
 from seqdyn.identification.hankel import triangular
 from seqdyn.identification.records import Group
 from seqdyn.identification.refinement import Fit, Problem, derivatives
 from seqdyn.identification.sensitivity import every_row
 
-Array = np.ndarray[Any, Any]
 DERIVATIVE_RANK = 1e-10
 """Share of the largest singular value below which a direction is not seen."""
 

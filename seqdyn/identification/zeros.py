@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
 
 
 def invariant_zeros(transition: Array, input_map: Array, readout: Array, feedthrough: Array) -> Array:

@@ -11,6 +11,7 @@ import torch
 import xarray
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.dynamics.driven import Driven
 from seqdyn.encoder_decoder import EncoderDecoder
@@ -28,7 +29,6 @@ from seqdyn.training.stopping import NonFiniteError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 Features = Callable[[Any], Any]
 
 CAPTIONER_RULES: dict[str, Rule] = WRITER_RULES | {

@@ -12,6 +12,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cells.draw import DRAWCell, OnCanvas, Painter
 from seqdyn.cells.lstm import LSTM
 from seqdyn.checks import check_count
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 
 COLLAPSED = 0.1
 """Nats of all glimpses below which a training has failed: pixels are then painted as if they were independent."""

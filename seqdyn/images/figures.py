@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.figures import MODELS, figure
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from seqdyn.images.painting import Strip
 
-Array = np.ndarray[Any, Any]
 
 SIDE = 0.8
 """Inches of a picture."""

@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Noisy
 from seqdyn.cells.draw import DRAWCell, DRAWState, PainterState
 from seqdyn.glimpses import Window
 from seqdyn.loops import scan
 from seqdyn.state import hold
 from seqdyn.training.variational import Bound, bound
-
-Array = np.ndarray[Any, Any]
 
 PATHS_AT_ONCE = 256
 """Pictures, or paths of them, that are run side by side."""

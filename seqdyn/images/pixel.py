@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
+from seqdyn.arrays import Array
 from seqdyn.cells.diagonal_lstm import DiagonalLSTM
 from seqdyn.cells.masked_window import MaskedWindow
 from seqdyn.cells.row_lstm import RowLSTM
@@ -25,8 +26,6 @@ from seqdyn.training.batches import Rows, Spans
 from seqdyn.training.checkpoint import digest
 from seqdyn.training.objective import Supervised
 from seqdyn.training.stopping import NonFiniteError
-
-Array = np.ndarray[Any, Any]
 
 PIXEL_CELLS: dict[str, Any] = {"row": RowLSTM, "diagonal": DiagonalLSTM}
 """The recurrences by name."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Noisy
 from seqdyn.decoding import Draw, Drawn
 from seqdyn.decoding_strategy import DecodingStrategy
@@ -18,8 +19,6 @@ from seqdyn.loops import rollout, scan
 from seqdyn.rows import Pixels, Raster
 from seqdyn.state import steps
 from seqdyn.training.heads import Bernoulli, CrossEntropy, Head
-
-Array = np.ndarray[Any, Any]
 
 PICTURES_AT_ONCE = 250
 """Pictures that are run side by side."""

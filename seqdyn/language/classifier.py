@@ -11,6 +11,7 @@ import torch
 from sklearn.utils import Tags
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
 from seqdyn.composition import Embedding, Identity
 from seqdyn.dynamics.driven import Driven, StepErrors
@@ -44,8 +45,6 @@ from seqdyn.training.heads import Averaged, CrossEntropy, Head
 from seqdyn.training.objective import Supervised
 from seqdyn.training.stopping import NonFiniteError
 from seqdyn.typed_bases import ClassifierMixin
-
-Array = np.ndarray[Any, Any]
 
 TEXT_CLASSIFIER_RULES: dict[str, Rule] = SYMBOL_RULES | {
     "cell": BUILT_CELL,

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell
 from seqdyn.figures import MODELS, PALETTE, figure
 from seqdyn.loops import scan
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from xarray import DataArray
 
-Array = np.ndarray[Any, Any]
 
 WRITTEN_CELLS = 12
 """Up to so many rows and columns every number is written into the picture."""

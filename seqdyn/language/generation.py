@@ -16,6 +16,7 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell, Noisy
 from seqdyn.checks import check_choice, check_count, is_int
 from seqdyn.data.text import REPLACEMENT, Vocabulary
@@ -28,7 +29,6 @@ from seqdyn.state import State, map_leaves
 if TYPE_CHECKING:
     from seqdyn.language.model import LanguageModel
 
-Array = np.ndarray[Any, Any]
 
 BEAMS = 5
 """The width of a search unless one is given."""

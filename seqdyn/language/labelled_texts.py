@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
+from seqdyn.arrays import Array
 from seqdyn.checks import is_number
 from seqdyn.data.targets import missing_targets
 from seqdyn.data.text import Vocabulary
 
-Array = np.ndarray[Any, Any]
 Text = str | Sequence[str]
 """A text, or its tokens."""
 

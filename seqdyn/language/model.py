@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 import numpy as np
 import torch
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell
 from seqdyn.checks import check_count
 from seqdyn.codecs import ClassTargets, Codec, SymbolInputs
@@ -51,8 +52,6 @@ from seqdyn.training.streams import TokenStreams
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Array = np.ndarray[Any, Any]
 
 
 def _is_encoding(name: Any) -> bool:

@@ -10,18 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell
 from seqdyn.data.text import Vocabulary
 from seqdyn.loops import scan
 from seqdyn.state import State
 from seqdyn.training.pairs import shift_right
-
-Array = np.ndarray[Any, Any]
 
 STEPS_HELD = 4096
 SCORES_HELD = 1 << 22

@@ -11,6 +11,7 @@ import torch
 import xarray
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.composition import Embedding, Identity
 from seqdyn.dynamics.driven import Driven
 from seqdyn.encoder import Encoder
@@ -31,7 +32,6 @@ from seqdyn.training.stopping import NonFiniteError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 Languages = str | Sequence[str] | None
 
 TRANSLATOR_RULES: dict[str, Rule] = WRITER_RULES | {

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_choice, is_number
-
-Array = np.ndarray[Any, Any]
 
 ERROR_THRESHOLDS = {"rms": 0.4, "smape": 30.0}
 """The usual threshold ε of every norm: a share of σ, and a percentage."""

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.metrics.observed import columns_alike, mean_of_known, ratio
 from seqdyn.metrics.scaled import naive_error
-
-Array = np.ndarray[Any, Any]
 
 
 def interval_score(y: Any, lower: Any, upper: Any, level: float = 95.0) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
 
 
 def flat_columns(values: Any) -> Array:

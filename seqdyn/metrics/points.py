@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.metrics.observed import columns_alike, mean_of_known, ratio
-
-Array = np.ndarray[Any, Any]
 
 
 def fit_percent(y: Any, predicted: Any) -> float:

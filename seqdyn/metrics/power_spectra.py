@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from seqdyn.arrays import Array
 from seqdyn.checks import is_number
 from seqdyn.metrics.reconstructions import Divergence, against_floor, segments
-
-Array = np.ndarray[Any, Any]
 
 LEAST_DEVIATION = 1e-12
 """A standard deviation below this share of the largest value is rounding: the output does not move."""

@@ -9,8 +9,6 @@ from scipy.special import ndtr
 
 from seqdyn.metrics.observed import columns_alike, mean_of_known, ratio, with_last_axis
 
-Array = np.ndarray[Any, Any]
-
 
 def crps_gaussian(y: Any, mean: Any, deviation: Any) -> float:
     """Continuous ranked probability score of N(μ, σ²), mean σ (w (2Φ(w) − 1) + 2φ(w) − 1/√π), w = (y − μ)/σ.

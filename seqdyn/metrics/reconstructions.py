@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
+
 Distance = Callable[[Array, Array], float]
 
 BOX_MARGIN = 0.1

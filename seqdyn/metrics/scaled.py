@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.metrics.observed import columns_alike, flat_columns, mean_of_known, ratio
-
-Array = np.ndarray[Any, Any]
 
 
 def mase(y: Any, predicted: Any, training: Any, season_length: int = 1) -> float:

@@ -9,10 +9,9 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_choice, check_count, is_number
 from seqdyn.metrics.reconstructions import Divergence, against_floor, box, segments, within_box
-
-Array = np.ndarray[Any, Any]
 
 MOST_BINS = 5
 """Outputs that can be counted in boxes: beyond it no trajectory fills them."""

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_choice, check_count
-
-Array = np.ndarray[Any, Any]
 
 PAST, FUTURE = 50, 25
 """Frames that are seen, and that are predicted."""

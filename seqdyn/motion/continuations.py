@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count, is_number
 from seqdyn.motion.clips import FUTURE, PAST, as_clip, cut, halve
 from seqdyn.motion.human import Continuation, evaluate_continuations
@@ -20,8 +21,6 @@ from seqdyn.progress import Callback, track
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Array = np.ndarray[Any, Any]
 
 
 def zero_velocity(past: Any) -> Array:

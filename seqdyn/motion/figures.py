@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.figures import MODELS, PALETTE, figure
 from seqdyn.motion.joint_angles import JointAngles, joint_angles
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 
 SHADES = ("#FFFFFF", "#DCEAF5", "#FBE9D9", "#E3F1E3", "#F5E3EE")
 """Backgrounds of gaits, in the order in which they come."""

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell
 from seqdyn.loops import Force, Recorder, Scan, scan
 from seqdyn.state import State
 from seqdyn.state import steps as stretch
-
-Array = np.ndarray[Any, Any]
 
 STEPS_PER_PIECE = 1000
 """Steps of a free run after which it is checked."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count, is_number
 from seqdyn.motion.clips import FUTURE, ROOT, STILL_DEVIATION, Windows, check_threes
 from seqdyn.motion.rotations import euler_angles
@@ -19,7 +20,6 @@ from seqdyn.motion.rotations import euler_angles
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = np.ndarray[Any, Any]
 Continuation = Callable[[Array], Any]
 
 PUBLISHED = {1: 80, 3: 160, 7: 320, 9: 400, 13: 560, 24: 1000}

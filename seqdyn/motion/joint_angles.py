@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import is_number
-
-Array = np.ndarray[Any, Any]
 
 UNEVEN = 0.1
 """Steps of time that differ by more than this share from the median are uneven."""

@@ -13,6 +13,7 @@ import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from seqdyn.arrays import Array
 from seqdyn.autoregression import Autoregression, OwnPast
 from seqdyn.cell import Cell
 from seqdyn.checks import check_choice, check_count, is_number
@@ -47,8 +48,6 @@ from seqdyn.typed_bases import BaseEstimator
 
 if TYPE_CHECKING:
     from xarray import DataArray
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(repr=False, eq=False)

@@ -8,10 +8,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_choice, check_count
 from seqdyn.motion.clips import ROOT, STILL_DEVIATION, as_clip
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.data.sequences import as_sequences
-
-Array = np.ndarray[Any, Any]
 
 TURNS = 4.0
 """Angles in radians that range over more turns than these are degrees."""

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from seqdyn.arrays import Array
 from seqdyn.checks import is_number
 from seqdyn.motion.joint_angles import JointAngles, joint_angles
 from seqdyn.motion.sinusoids import best_frequency, sinusoids
-
-Array = np.ndarray[Any, Any]
 
 TRAVELS = 0.5
 """A wave with this travelling index or more counts as travelling."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
 
 LOCKED = 1e-7
 """Where cos E₂ is below this, E₁ and E₃ turn about the same axis, and E₃ is set to 0."""

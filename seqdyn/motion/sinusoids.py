@@ -7,12 +7,10 @@ Zechmeister & Kürster (2009), The generalised Lomb-Scargle periodogram, Eq. 2-5
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-Array = np.ndarray[Any, Any]
+from seqdyn.arrays import Array
 
 
 def best_frequency(moved: Array, rate: float) -> float:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.figures import PALETTE, STYLE, figure
 from seqdyn.phase_figures.trajectories import colours, share_outside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Array = np.ndarray[Any, Any]
 
 
 def plot_bifurcation(scans: Mapping[str, Any], parameter: str, *, name: str = "y", centre: Any = None) -> Figure:

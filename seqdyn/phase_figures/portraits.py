@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_choice, check_count, is_int
 from seqdyn.figures import STYLE, figure
 from seqdyn.phase_figures.trajectories import (
@@ -21,7 +22,6 @@ from seqdyn.phase_figures.trajectories import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 
 PORTRAIT_MARGIN = 0.1
 """The margin of a panel beyond the trajectories of the first system, as a share of their range."""

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.figures import PALETTE, STYLE, figure
 from seqdyn.phase_figures.trajectories import Trajectories, colours, named_trajectories, one_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Array = np.ndarray[Any, Any]
 
 
 def plot_return_map(y: Trajectories, *, output: int = 0, name: str = "y") -> Figure:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import is_number
 from seqdyn.figures import STYLE, figure
 from seqdyn.metrics.power_spectra import power_shares
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 
 MOST_PANELS = 8
 """How many outputs one figure has room for."""

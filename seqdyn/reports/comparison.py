@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.metrics.points import fit_percent, rmse
 from seqdyn.progress import Callback, nested, track
@@ -26,7 +27,6 @@ from seqdyn.reports.model_runs import ModelRun, checked_estimators, default_mode
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 
 FREE_RUN = np.inf
 """The horizon of a free run, which uses no measured output."""

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from seqdyn.reports.comparison import Comparison
 
-Array = np.ndarray[Any, Any]
 
 TALLEST = 4.0
 """Models with an error of this many times the median are beyond the upper edge, and get a label there."""

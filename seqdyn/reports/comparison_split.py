@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count, is_int
 from seqdyn.data.sequences import Sequences, as_sequences
 from seqdyn.data.targets import as_targets, check_no_infinity, target_names, target_numbers
-
-Array = np.ndarray[Any, Any]
 
 MOST_TARGETS = 50
 """At most this many rows, evenly spaced over the test part, are predicted k steps ahead."""

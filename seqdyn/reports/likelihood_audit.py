@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Attending
 from seqdyn.data.pictures import as_pictures
 from seqdyn.images.captioning import Captioner
@@ -20,8 +21,6 @@ from seqdyn.loops import scan
 from seqdyn.reports.audits import Audit
 from seqdyn.rows import Raster
 from seqdyn.sentences import SentencePredictor, padded_rows
-
-Array = np.ndarray[Any, Any]
 
 LARGEST_VOCABULARY = 500
 """Vocabularies up to this size are summed over: a text is scored once for every symbol."""

@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.data.sequences import as_sequences
 from seqdyn.data.targets import as_targets, check_no_infinity, target_names, target_numbers
@@ -31,8 +32,6 @@ from seqdyn.reports.model_runs import PERSISTENCE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Array = np.ndarray[Any, Any]
 
 
 def compare(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
 import pandas as pd
 
+from seqdyn.arrays import Array
 from seqdyn.figures import MODELS, PALETTE, STYLE, figure
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from seqdyn.reports.model_fits import ModelFits
 
-Array = np.ndarray[Any, Any]
 
 OVERSHOOT = 0.5
 """A panel shows the measured range and this share of it above and below; runs beyond that are cut."""

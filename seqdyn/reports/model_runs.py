@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from sklearn.base import clone
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
@@ -27,8 +28,6 @@ from seqdyn.metrics.points import rmse
 from seqdyn.reports.comparison_split import ComparisonSplit, ScoredRecord
 from seqdyn.state import leaves
 from seqdyn.training.forward import forgetting_time
-
-Array = np.ndarray[Any, Any]
 
 PERSISTENCE = "persistence"
 """The name of persistence among the models: it is a formula, not an estimator."""

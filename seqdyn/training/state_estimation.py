@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell
-from seqdyn.levenberg_marquardt import Array, descended
+from seqdyn.levenberg_marquardt import descended
 from seqdyn.loops import scan
 from seqdyn.state import State, detach, flatten, map_leaves, take, unflatten
 

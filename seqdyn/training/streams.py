@@ -17,12 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.facts import shown_by_facts
 from seqdyn.state import map_leaves
 from seqdyn.training.batches import Batch, Rows, checked_share, masked_weight
-
-Array = np.ndarray[Any, Any]
 
 TOKENS_AT_ONCE = 1 << 20
 """Tokens that are read at once."""

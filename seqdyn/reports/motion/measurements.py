@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from seqdyn.arrays import Array
 from seqdyn.dynamics.equilibria import fixed_points
 from seqdyn.dynamics.limit_cycles import LimitCycle, limit_cycle
 from seqdyn.dynamics.lyapunov import lyapunov_spectrum
@@ -20,7 +21,6 @@ from seqdyn.motion.rhythms import Rhythm, rhythm
 from seqdyn.progress import Callback, track
 from seqdyn.state import State, flatten, leaves, map_leaves, take, unflatten
 
-Array = np.ndarray[Any, Any]
 MotionContent = dict[str, Any]
 
 NOISE = 0.5

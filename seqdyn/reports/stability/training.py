@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.figures import MODELS, PALETTE
 from seqdyn.reports.checks import Finding, check_rule, pass_at_most, skipped
-from seqdyn.reports.drawing import Array, Axes, curve, mark, numbers, report_figure, scale_by_power, short, whole_steps
+from seqdyn.reports.drawing import Axes, curve, mark, numbers, report_figure, scale_by_power, short, whole_steps
 from seqdyn.reports.non_finite import first_event
 from seqdyn.reports.number_format import format_number, plural
 from seqdyn.reports.pointers import Content
