@@ -40,7 +40,7 @@ from seqdyn.typed_bases import TransformerMixin
 
 @documented(SymbolLayers)
 @dataclass(kw_only=True, repr=False, eq=False)
-class SequenceAutoencoder(TransformerMixin, NetworkEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class SequenceAutoencoder(TransformerMixin, NetworkEstimator, auto_wrap_output_keys=None):
     """One vector for a sequence of any length, from which the sequence is reconstructed.
 
         z = W_z s + b_z,   s = encoder(x_1 … x_T)

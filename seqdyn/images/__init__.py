@@ -1,1 +1,1 @@
-"""Pictures: models that write them, and models that tell what they show."""
+"""Models that generate pictures, and a model that describes them."""

@@ -66,9 +66,6 @@ class Captioner(Writer):
         Layers of the decoder, unless ``decoder_layers`` is given.
     max_epochs, max_steps, max_time : int, int or float, or None
         Budgets: passes over the data, optimizer steps, seconds. Without any: 20 epochs, or as many as 2,000 steps take.
-    early_stopping, validation_fraction : bool, float in (0, 1)
-        Hold out the last pictures, watch the loss there, and restore the best weights. Otherwise the training loss is
-        watched.
 
     Attributes
     ----------
@@ -112,7 +109,7 @@ class Captioner(Writer):
     # ---------------------------------------------------------------- fitting
 
     def fit(self, images: Any, captions: Sequence[str]) -> Self:
-        """Learn pictures with a sentence about each.
+        """Train on pictures with a sentence about each.
 
         Parameters
         ----------
@@ -168,7 +165,7 @@ class Captioner(Writer):
     # ---------------------------------------------------------------- writing
 
     def predict(self, images: Any) -> list[str]:
-        """The likeliest sentence that the beam search finds for every picture."""
+        """Describe every picture by a sentence, with a beam search."""
         return [found[0].text for found in self.search(images, 1)]
 
     def search(self, images: Any, n_best: int | None = None) -> list[list[Sentence]]:
@@ -191,7 +188,7 @@ class Captioner(Writer):
         return float(np.mean([row.sum() for row in self.log_probabilities(images, captions)]))
 
     def evaluate(self, images: Any, captions: Sequence[str]) -> dict[str, float]:
-        """How well pictures are told, and how likely the true sentences are.
+        """Measure how well pictures are described, and how likely the true sentences are.
 
         Returns
         -------
@@ -211,7 +208,7 @@ class Captioner(Writer):
         }
 
     def attention_weights(self, image: Any, caption: str | None = None) -> xarray.DataArray:
-        """What was looked at before every word, (word, row, column) of the grid; the rows of weights sum to 1.
+        """Attention weights before every word, (word, row, column) of the grid; those of a word sum to 1.
 
         Parameters
         ----------
@@ -242,7 +239,7 @@ class Captioner(Writer):
         )
 
     def plot_attention(self, image: Any, caption: str | None = None) -> Figure:
-        """The picture once a word, lit where it was looked at; see :meth:`attention_weights`."""
+        """Plot the picture once for every word, lit where the model looked; see :meth:`attention_weights`."""
         return caption_figure(image, self.attention_weights(image, caption))
 
     # ---------------------------------------------------------------- pictures as numbers
@@ -253,7 +250,7 @@ class Captioner(Writer):
         return list(self._seen(images, self.shape_).unsqueeze(1))
 
     def driven_by(self, images: Any, captions: Any = None) -> Driven:
-        """The decoder as it writes what is true, and −ln p of every symbol: what reports measure.
+        """The decoder driven by true sentences, and the errors −ln p of their symbols, for reports.
 
         Parameters
         ----------
@@ -325,7 +322,7 @@ def _finite_pictures(images: Any) -> Array:
         found = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(
-            "images are no array of numbers of one size: give (pictures, height, width) or (pictures, channels, "
+            "images are not one array of numbers: give (pictures, height, width) or (pictures, channels, "
             "height, width), or features=… that reads them."
         ) from None
     found = found[:, None] if found.ndim == 3 else found

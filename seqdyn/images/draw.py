@@ -80,9 +80,6 @@ class DRAW(NetworkEstimator):
         Pictures in a step.
     max_epochs, max_steps, max_time : int, int or float, or None
         Budgets: passes over the data, optimizer steps, seconds. Without any: 20 epochs, or as many as 2,000 steps take.
-    early_stopping, validation_fraction : bool, float in (0, 1)
-        Hold out the last pictures, watch the loss there, and restore the best weights. Otherwise the training loss is
-        watched.
 
     Attributes
     ----------
@@ -125,7 +122,7 @@ class DRAW(NetworkEstimator):
     # ---------------------------------------------------------------- fitting
 
     def fit(self, images: Any, y: None = None) -> Self:
-        """Learn pictures.
+        """Train on pictures.
 
         Parameters
         ----------
@@ -164,7 +161,7 @@ class DRAW(NetworkEstimator):
         told = self.history_["divergence"]
         if len(told) and told.iloc[-1] < COLLAPSED:
             warnings.warn(
-                f"All glimpses together tell {told.iloc[-1]:.2g} nats: every picture is painted alike. A smaller "
+                f"All glimpses together carry {told.iloc[-1]:.2g} nats: every picture is painted alike. A smaller "
                 "learning_rate, or a longer training, often helps.",
                 ConvergenceWarning,
                 stacklevel=4,
@@ -181,7 +178,7 @@ class DRAW(NetworkEstimator):
     def _facts(self) -> dict[str, object]:
         return {"picture": "{} × {} × {} pixels".format(*self.shape_)}
 
-    # ---------------------------------------------------------------- how likely pictures are
+    # ---------------------------------------------------------------- likelihood
 
     @property
     def predictor_(self) -> PaintingPredictor:
@@ -190,11 +187,11 @@ class DRAW(NetworkEstimator):
         return PaintingPredictor(self.network_, self.glimpses)
 
     def score(self, images: Any, y: None = None) -> float:
-        """The bound on the mean of ln p, in nats, by one path a picture: higher is better."""
+        """A lower bound on the mean of ln p, in nats, from one path a picture: higher is better."""
         return -float(self.evaluate(images)["bound_nats"])
 
     def evaluate(self, images: Any, importance_samples: int = 1, random_state: Any = 0) -> dict[str, Any]:
-        """Bounds on how likely pictures are: the exact value is lower, but for the chance of the paths.
+        """Measure bounds on −ln p of pictures; the exact value is lower, except for the noise of the sampled paths.
 
         Parameters
         ----------
@@ -236,7 +233,7 @@ class DRAW(NetworkEstimator):
     # ---------------------------------------------------------------- pictures
 
     def sample(self, n: int = 1, return_steps: bool = False, random_state: Any = None) -> Any:
-        """New pictures of 0 and 1, painted from z_t ~ N(0, I); no picture is seen.
+        """Draw new pictures of 0 and 1, painted from z_t ~ N(0, I).
 
         Parameters
         ----------
@@ -256,7 +253,7 @@ class DRAW(NetworkEstimator):
         return self._strip(parts) if return_steps else self._shaped(_concatenated([part.images for part in parts]))
 
     def reconstruct(self, images: Any, n: int = 1, return_steps: bool = False, random_state: Any = None) -> Any:
-        """What is painted of pictures that are seen: probabilities σ(c_T), by n paths each.
+        """Reconstruct pictures: the probabilities σ(c_T), from n paths each.
 
         Parameters
         ----------
@@ -280,16 +277,16 @@ class DRAW(NetworkEstimator):
         return shown.reshape(-1, n, *shown.shape[1:])
 
     def encode(self, images: Any) -> Array:
-        """What the network tells itself of pictures: the means of z_t, (pictures, glimpses, latent_size)."""
+        """Encode pictures: the means of z_t, (pictures, glimpses, latent_size)."""
         x = self.pictures(images)
         return np.concatenate([self.predictor_.told(part) for part in x.split(PATHS_AT_ONCE)])
 
     def plot_strip(self, pictures: Strip) -> Figure:
-        """Pictures as they came about, one row each, from left to right in time, with the windows as rectangles."""
+        """Plot pictures glimpse by glimpse, one row each, with the windows as rectangles."""
         return strip_figure(pictures)
 
     def animate(self, pictures: Strip, path: str | os.PathLike[str], frames_per_second: int = 4) -> None:
-        """The same as an animated GIF."""
+        """Write the glimpses as an animated GIF."""
         check_count("frames_per_second", frames_per_second)
         animate_strip(pictures, path, frames_per_second)
 
@@ -307,7 +304,7 @@ class DRAW(NetworkEstimator):
         return self._tensor(as_pictures(images, 2, self.channels, self.shape_))
 
     def driven_by(self, images: Any, y: None = None) -> Driven:
-        """The network as pictures drive it, glimpse by glimpse, and −ln D(x | c_t): what reports measure.
+        """The network driven by pictures, glimpse by glimpse, and the errors −ln D(x | c_t), for reports.
 
         Parameters
         ----------

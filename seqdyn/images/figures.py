@@ -25,9 +25,9 @@ SIDE = 0.8
 
 
 def strip_figure(pictures: Strip) -> Figure:
-    """Pictures as they came about: one row each, time from left to right."""
+    """Plot pictures glimpse by glimpse: one row each, time from left to right."""
     if not hasattr(pictures, "probabilities"):
-        raise TypeError(f"A strip is wanted, got {type(pictures).__name__}: take sample(n, return_steps=True).")
+        raise TypeError(f"pictures is a {type(pictures).__name__}: give a Strip, as sample(n, return_steps=True).")
     count, steps = pictures.probabilities.shape[:2]
     drawing, axes = figure(count, steps, width=SIDE * steps, height=SIDE * count + 0.4)
     for number, place in enumerate(np.ravel(axes)):
@@ -39,7 +39,7 @@ def strip_figure(pictures: Strip) -> Figure:
 
 
 def animate_strip(pictures: Strip, path: str | os.PathLike[str], frames_per_second: int) -> None:
-    """Write the same as an animated GIF, all pictures side by side; the last frame stays for a second."""
+    """Write the glimpses as an animated GIF, all pictures side by side; the last frame stays for a second."""
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     count, steps = pictures.probabilities.shape[:2]
@@ -63,7 +63,7 @@ def animate_strip(pictures: Strip, path: str | os.PathLike[str], frames_per_seco
 
 
 def gallery(rows: Sequence[Sequence[Array] | Array], labels: Sequence[str] | None = None) -> Figure:
-    """Rows of pictures as one.
+    """Plot rows of pictures.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def _coloured(picture: Array) -> Array:
 
 
 def caption_figure(image: Any, weights: DataArray) -> Figure:
-    """A picture once a word, lit where it was looked at.
+    """Plot a picture once for every word, lit where the captioner looked.
 
     Parameters
     ----------

@@ -63,7 +63,7 @@ class PaintingPredictor:
         return Strip(_binary_pictures(canvas, uniform), _probabilities(canvas), None, self._windows(h, reads=False))
 
     def repaint(self, x: Tensor, seeds: list[int]) -> Strip:
-        """The same of pictures (batch, channels, height, width) that are seen, with the windows read through before."""
+        """Pictures (batch, channels, height, width) painted while they are seen, with the reading windows."""
         noise, uniform = self.chance(seeds)
         with torch.inference_mode():
             run = scan(self.network, Noisy(hold(x, self.glimpses), noise), record=_canvas_and_states)
@@ -72,14 +72,14 @@ class PaintingPredictor:
         return Strip(_binary_pictures(canvas, uniform), _probabilities(canvas), *windows)
 
     def chance(self, seeds: list[int]) -> tuple[Tensor, Tensor]:
-        """What is drawn for each picture: noise (batch, glimpses, latent), and a number for every pixel."""
+        """The random numbers of each picture: noise (batch, glimpses, latent), and one number a pixel."""
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         noise = torch.cat([self.network.noise(1, self.glimpses, generator) for generator in generators])
         shape = self.network.painter.write.shape
         return noise, torch.stack([torch.rand(shape, generator=generator) for generator in generators])
 
     def bounds(self, x: Tensor, generator: torch.Generator) -> Bound:
-        """What one path each costs, see :func:`~seqdyn.training.variational.bound`."""
+        """The bound of one path a picture, see :func:`~seqdyn.training.variational.bound`."""
         with torch.inference_mode():
             return bound(self.network, x, self.network.noise(len(x), self.glimpses, generator))
 

@@ -68,9 +68,6 @@ class PixelRNN(NetworkEstimator):
         Pictures in a step.
     max_epochs, max_steps, max_time : int, int or float, or None
         Budgets: passes over the data, optimizer steps, seconds. Without any: 20 epochs, or as many as 2,000 steps take.
-    early_stopping, validation_fraction : bool, float in (0, 1)
-        Hold out the last pictures, watch the loss there, and restore the best weights. Otherwise the training loss is
-        watched.
 
     Attributes
     ----------
@@ -113,7 +110,7 @@ class PixelRNN(NetworkEstimator):
     # ---------------------------------------------------------------- fitting
 
     def fit(self, images: Any, y: None = None) -> Self:
-        """Learn pictures.
+        """Train on pictures.
 
         Parameters
         ----------
@@ -163,7 +160,7 @@ class PixelRNN(NetworkEstimator):
     def _facts(self) -> dict[str, object]:
         return {"picture": "{} × {} pixels".format(*self.shape_)}
 
-    # ---------------------------------------------------------------- how likely pictures are
+    # ---------------------------------------------------------------- likelihood
 
     @property
     def predictor_(self) -> PicturePredictor:
@@ -192,7 +189,7 @@ class PixelRNN(NetworkEstimator):
         return _picture_rows(self._tensor(self._given(images)))
 
     def driven_by(self, images: Any, y: None = None) -> Driven:
-        """The network as pictures drive it, row by row, and −ln p of every pixel: what reports measure.
+        """The network driven by pictures, row by row, and the errors −ln p of their pixels, for reports.
 
         Parameters
         ----------
@@ -214,7 +211,7 @@ class PixelRNN(NetworkEstimator):
         return float(self.log_likelihood(images).mean())
 
     def evaluate(self, images: Any) -> dict[str, float]:
-        """How likely pictures are, exactly.
+        """Measure the exact likelihood of pictures.
 
         Returns
         -------

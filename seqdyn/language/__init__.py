@@ -1,1 +1,1 @@
-"""Language models and classifiers of texts, on the same cells, loops and trainer as everything else."""
+"""Language models, translators and classifiers of texts."""

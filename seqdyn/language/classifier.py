@@ -188,7 +188,7 @@ class TextClassifier(ClassifierMixin, NetworkEstimator):
         return self
 
     def _learn(self, X: list[Text], y: Any, sample_weight: Any) -> None:
-        """Everything up to the first step, and the training."""
+        """Read texts and labels, build the network, and train it."""
         model = None if self.pretraining is None else self._pretrained(X)
         reader, size = self._reader, self.vocabulary_size
         vocabulary = reader.vocabulary(X, size, self.min_count) if model is None else model.vocabulary_
@@ -209,7 +209,7 @@ class TextClassifier(ClassifierMixin, NetworkEstimator):
         self._train_rows(rows, labels, generator)
 
     def _train_rows(self, rows: Rows, labels: Any, generator: torch.Generator) -> None:
-        """All steps, on all texts or without those that are held out."""
+        """Train on the texts that are not held out."""
         objective = Supervised(self._head(), prepare=self._hide if self.word_dropout else None)
         held = torch.zeros(len(rows.starts), dtype=torch.bool)
         if self.early_stopping:
@@ -294,7 +294,7 @@ class TextClassifier(ClassifierMixin, NetworkEstimator):
         return self._rows_of(tokens, labels, np.ones(len(tokens)))
 
     def driven_by(self, X: Any, y: Any = None) -> Driven:
-        """The network as texts drive it, and −ln P of their labels: what reports measure.
+        """The network driven by texts, and the errors −ln P of their labels, for reports.
 
         Parameters
         ----------
@@ -366,7 +366,7 @@ class TextClassifier(ClassifierMixin, NetworkEstimator):
         return float(np.average(predicted == labels, weights=weight))
 
     def evaluate(self, X: Sequence[Text], y: Any) -> dict[str, float]:
-        """How well labels are predicted.
+        """Measure how well labels are predicted.
 
         Returns
         -------
@@ -385,7 +385,7 @@ class TextClassifier(ClassifierMixin, NetworkEstimator):
         return {"accuracy": float(right.mean()), "nats_per_label": nats, "labels_scored": len(labels)}
 
     def explain(self, text: Text) -> Explanation:
-        """The words that mattered: what the log-odds of the predicted class lose when one of them is unknown.
+        """Explain a prediction: how much the log-odds of the predicted class lose when a word is unknown.
 
         Parameters
         ----------
@@ -397,13 +397,13 @@ class TextClassifier(ClassifierMixin, NetworkEstimator):
             With ``to_frame()``, ``to_html()`` and ``plot()``.
         """
         if self.return_sequences:
-            raise ValueError("explain tells the words behind the one label of a text, not behind one a token.")
+            raise ValueError("explain needs one label a text, but with return_sequences=True there is one a token.")
         (tokens,) = self._given([text])
         (numbers,), unknown = self._numbers([tokens]), self.vocabulary_.mark("unknown")
         return occluded(tokens, numbers, unknown, self._probabilities, self.classes_, self._attention)
 
     def stream(self) -> Stream:
-        """A text that comes symbol by symbol: ``push(symbol)`` answers the class of what has come so far.
+        """A stream that takes a text symbol by symbol: ``push(symbol)`` returns the class of the text so far.
 
         ``stream.probabilities()`` are those of all classes. A word is pushed with the space before it.
 

@@ -1,4 +1,4 @@
-"""The words that mattered: what a prediction loses when one of them is taken away.
+"""Explanations of a prediction: how much it changes when a word is hidden.
 
 contribution_k = ln odds(class | s_1 … s_T) − ln odds(class | s_1 … unknown … s_T)
 """
@@ -16,20 +16,20 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from seqdyn.arrays import Array
 from seqdyn.figures import PALETTE, figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Array = np.ndarray[Any, Any]
 
 WORDS_AT_ONCE = 64
-"""Words that are taken away side by side."""
+"""Words that are hidden side by side."""
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Why a text is of a class.
+    """How much every word of a text contributes to its predicted class.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Explanation:
         return pd.DataFrame(columns if self.attention is None else columns | {"attention": self.attention})
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """The text, each word in the colour of what it contributes; one element that stands alone.
+        """The text as HTML, the background of each word coloured by its contribution.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ def occluded(
     classes: Array,
     attention: Callable[[Tensor], Array | None],
 ) -> Explanation:
-    """Take every word away in turn.
+    """Hide one word of a text after another, and measure how the log-odds of the predicted class change.
 
     Parameters
     ----------

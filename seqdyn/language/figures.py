@@ -26,7 +26,7 @@ WRITTEN_CELLS = 12
 
 
 def text_figure(network: Cell, numbers: Array, labels: tuple[str, ...]) -> Figure:
-    """The inputs, the state and the probabilities of the next symbol, one column a symbol.
+    """Plot inputs, states and the probabilities of the next symbol, one column a symbol.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def text_figure(network: Cell, numbers: Array, labels: tuple[str, ...]) -> Figur
 
 
 def attention_figure(weights: DataArray) -> Figure:
-    """What every symbol of a target attended to, one row a symbol.
+    """Plot what every symbol of a target attended to, one row a symbol.
 
     Parameters
     ----------

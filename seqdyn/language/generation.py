@@ -194,7 +194,7 @@ def generate(
 
 
 class Primed(NamedTuple):
-    """Prompts that a network has seen all but the last symbol of: its ``state``, and that symbol, ``last`` (batch,)."""
+    """A network after all but the last symbols of its prompts: its ``state``, and these, ``last`` (batch,)."""
 
     state: State
     last: Tensor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,9 +23,16 @@ from seqdyn.dynamics.driven import Driven, StepErrors
 from seqdyn.estimators.documented import documented
 from seqdyn.estimators.layers import widths_of
 from seqdyn.estimators.network_estimator import NetworkEstimator
-from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of, optional, share, unchanged_on_error
+from seqdyn.estimators.parameters import (
+    Rule,
+    at_least,
+    check_parameters,
+    one_of,
+    optional,
+    share,
+    unchanged_on_error,
+)
 from seqdyn.estimators.symbols import BUILT_CELL, SYMBOL_RULES, SymbolLayers, vocabulary_text
-from seqdyn.language import generation
 from seqdyn.language.figures import text_figure
 from seqdyn.language.generation import (
     BEAMS,
@@ -39,6 +45,7 @@ from seqdyn.language.generation import (
     text_beam,
     text_seeds,
 )
+from seqdyn.language.generation import generate as generate_text
 from seqdyn.language.scoring import NO_SYMBOL, ScoredPiece, SymbolScorer, TextTotals, score_pieces
 from seqdyn.predictor import Predictor
 from seqdyn.progress import track
@@ -56,9 +63,10 @@ if TYPE_CHECKING:
 
 def _is_encoding(name: Any) -> bool:
     try:
-        return bool(codecs.lookup(name)._is_text_encoding)
-    except (LookupError, TypeError):
+        "".encode(name)
+    except (LookupError, TypeError, ValueError):
         return False
+    return True
 
 
 LANGUAGE_MODEL_RULES: dict[str, Rule] = SYMBOL_RULES | {
@@ -162,7 +170,7 @@ class LanguageModel(NetworkEstimator):
     # ---------------------------------------------------------------- fitting
 
     def fit(self, corpus: TextSource, y: None = None) -> Self:
-        """Learn a corpus.
+        """Train on a corpus.
 
         Parameters
         ----------
@@ -254,7 +262,7 @@ class LanguageModel(NetworkEstimator):
         return np.asarray(table.detach().cpu())
 
     def nearest(self, symbol: str, n: int = 5) -> list[tuple[str, float]]:
-        """The symbols whose vectors point most nearly the same way, with the cosine, nearest first.
+        """The symbols with the most similar vectors, each with the cosine of the angle, the most similar first.
 
         Parameters
         ----------
@@ -301,7 +309,7 @@ class LanguageModel(NetworkEstimator):
         return TextTotals.of(self._scored(corpus), self.vocabulary_).mean
 
     def evaluate(self, corpus: TextSource) -> dict[str, float]:
-        """How well a text is predicted, in units that can be compared.
+        """Measure how well a text is predicted.
 
         Parameters
         ----------
@@ -325,14 +333,14 @@ class LanguageModel(NetworkEstimator):
         return score_pieces(self.network_, self.vocabulary_, parts)
 
     def rows(self, text: str) -> Rows:
-        """A text as the network is trained on it: tokens (time,), and beside each the one that comes next."""
+        """A text as the network is trained on it: tokens (time,), each with the next one as its target."""
         numbers = torch.as_tensor(self.vocabulary_.encode(text), device=self.network_.zeros(1).device)
         if not len(numbers):
             raise ValueError(NO_SYMBOL)
         return Rows.of([shift_right(len(self.vocabulary_), numbers)], [numbers[:, None]])
 
     def driven_by(self, text: Any, y: None = None) -> Driven:
-        """The network as a text drives it, and −ln p of every symbol: what reports measure.
+        """The network driven by a text, and the errors −ln p of its symbols, for reports.
 
         Parameters
         ----------
@@ -351,7 +359,7 @@ class LanguageModel(NetworkEstimator):
         return Driven(predictor.causal("stability_report"), self.rows(text), errors, estimator=self)
 
     def stream(self) -> Stream:
-        """A text that comes symbol by symbol: ``push(symbol)`` answers the likeliest next one.
+        """A stream that takes a text symbol by symbol: ``push(symbol)`` returns the likeliest next one.
 
         ``stream.probabilities()`` are those of every symbol, in the order of ``vocabulary_.labels``; before the first
         push they are those of a first symbol. ``fork()`` goes on twice from the middle of a sentence.
@@ -359,7 +367,7 @@ class LanguageModel(NetworkEstimator):
         return self.predictor_.stream()
 
     def plot(self, text: str) -> Figure:
-        """What the network does with a text: one-hot vectors in, its state, the probabilities of the next symbol.
+        """Plot the network over a text: one-hot inputs, states, and the probabilities of the next symbol.
 
         Parameters
         ----------
@@ -377,7 +385,7 @@ class LanguageModel(NetworkEstimator):
 
     # ---------------------------------------------------------------- writing
 
-    generate = generation.generate
+    generate = generate_text
 
     def generate_iter(
         self,
@@ -421,7 +429,7 @@ class LanguageModel(NetworkEstimator):
         length_penalty: float = 0.0,
         stop: str | None = None,
     ) -> list[Generation]:
-        """The likeliest texts that a beam search finds after a prompt, best first.
+        """Search for the likeliest continuations of a prompt with a beam search, best first.
 
         Parameters
         ----------

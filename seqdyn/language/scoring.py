@@ -1,4 +1,4 @@
-"""How well a text is predicted: ln p of every symbol, read in chunks with the state carried on, and sums of it.
+"""Scores of a text: ln p of every symbol, computed in chunks with the state carried on, and its sums.
 
     ln p(text) = Σ ln p(s_t | s_1 … s_{t-1})
 
@@ -111,7 +111,7 @@ class TextTotals:
         return self.log_likelihood / self.symbols
 
     def figures(self) -> dict[str, float]:
-        """The sums in units that can be compared."""
+        """The mean over characters, bytes and words, see :meth:`~seqdyn.language.model.LanguageModel.evaluate`."""
         nats = -self.log_likelihood
         return {
             "nats_per_character": nats / self.characters,

@@ -65,9 +65,6 @@ class Translator(Writer):
         begins.
     max_epochs, max_steps, max_time : int, int or float, or None
         Budgets: passes over the data, optimizer steps, seconds. Without any: 10 epochs, or as many as 1,000 steps take.
-    early_stopping, validation_fraction : bool, float in (0, 1)
-        Hold out the last pairs, watch the loss there, and restore the best weights. Otherwise the training loss is
-        watched.
 
     Attributes
     ----------
@@ -105,7 +102,7 @@ class Translator(Writer):
 
     @classmethod
     def google(cls, **parameters: Any) -> Self:
-        """Google's network: the first layer bidirectional, residual layers above, the decoder's upper ones see c_t.
+        """Build Google's network: a bidirectional first layer, residual layers above, and a decoder of several layers.
 
         Parameters
         ----------
@@ -184,7 +181,7 @@ class Translator(Writer):
     # ---------------------------------------------------------------- predicting
 
     def predict(self, sentences: Sequence[str], language: Languages = None) -> list[str]:
-        """The likeliest translation that the beam search finds for every sentence.
+        """Translate sentences with a beam search.
 
         A sentence longer than any of the training is translated, too, though only ``longest_`` symbols of it.
 
@@ -230,7 +227,7 @@ class Translator(Writer):
         return float(self.evaluate(sources, targets, language)["bleu"])
 
     def evaluate(self, sources: Sequence[str], targets: Sequence[str], language: Languages = None) -> dict[str, Any]:
-        """How well sentences are translated, and how likely the true ones are.
+        """Measure how well sentences are translated, and how likely the true translations are.
 
         Returns
         -------
@@ -255,7 +252,7 @@ class Translator(Writer):
     def attention_weights(
         self, source: str, target: str | None = None, language: str | None = None
     ) -> xarray.DataArray:
-        """What every symbol of a target attended to, (target, source).
+        """Attention weights of every symbol of a target, (target, source).
 
         Parameters
         ----------
@@ -280,7 +277,7 @@ class Translator(Writer):
         )
 
     def plot_attention(self, source: str, target: str | None = None, language: str | None = None) -> Figure:
-        """The weights as a picture, one row a symbol of the target; see :meth:`attention_weights`."""
+        """Plot the attention weights, one row a symbol of the target; see :meth:`attention_weights`."""
         return attention_figure(self.attention_weights(source, target, language))
 
     # ---------------------------------------------------------------- sentences as numbers
@@ -305,7 +302,7 @@ class Translator(Writer):
         return self._sources(texts, self._asked(language, len(texts)))
 
     def driven_by(self, sources: Any, targets: Any = None) -> Driven:
-        """The decoder as it writes what is true, and −ln p of every symbol: what reports measure.
+        """The decoder driven by true translations, and the errors −ln p of their symbols, for reports.
 
         Parameters
         ----------
@@ -356,7 +353,7 @@ def _language_list(languages: Any, count: int, name: str) -> list[str]:
 
 
 def _bleu(lowercase: bool) -> Any:
-    """The metric BLEU, which also says how it counts."""
+    """The metric BLEU, with its signature."""
     try:
         from sacrebleu.metrics import BLEU
     except ImportError:

@@ -41,7 +41,7 @@ def plot_joint_angles(
     unit: str | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Joint angles over time, one trace a joint from head to tail, on the background of the gait.
+    """Plot joint angles over time, one trace a joint from head to tail, on the background of the gait.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _shade(axes: Axes, time: Array, gaits: Sequence[str] | None) -> None:
 
 
 def plot_steering_map(responses: xarray.DataArray, *, shown: int = 6, unit: str | None = None) -> Figure:
-    """Dose and response: the neurons that move the quantity most as curves, all of them as a map.
+    """Plot dose and response: curves of the neurons with the largest effect, and a map of all neurons.
 
     Parameters
     ----------
@@ -326,7 +326,7 @@ def _path(body: Array, rate: float) -> tuple[Array, Array]:
 
 
 def _late_frequency(body: Array, end: int, window: int, rate: float) -> float:
-    """The frequency at the end of a stretch, of as much as it takes to know it; 0 if nothing does."""
+    """The frequency at the end of a stretch, measured over a longer one where needed; 0 if it stays unknown."""
     begin = max(0, min(end, len(body)) - window)
     piece = body[begin : begin + window]
     found = rhythm(piece, rate).frequency if len(piece) >= 8 else 0.0

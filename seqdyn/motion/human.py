@@ -1,4 +1,4 @@
-"""Human motion as it is scored everywhere: 50 frames are seen and 25 predicted; the time of a frame is the true one.
+"""The published score of human motion: 50 frames are seen and 25 predicted, with the true time of every frame.
 
 The published protocol keeps every second frame and calls 25 of them a second. Frames of 120 Hz are then 60 Hz, and what
 is published as 80, 160, 320, 400, 560 and 1000 ms is 33, 67, 133, 167, 233 and 417 ms. A model is anything that
@@ -27,7 +27,7 @@ PUBLISHED = {1: 80, 3: 160, 7: 320, 9: 400, 13: 560, 24: 1000}
 
 
 def euler_errors(predicted: Any, true: Any) -> Array:
-    """How far predicted poses are from the true ones: e_t = sqrt(Σ_j (Ê_tj − E_tj)²), over the angles that move.
+    """Errors of predicted poses: e_t = sqrt(Σ_j (Ê_tj − E_tj)²), over the angles that move.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def evaluate_continuations(
 
 
 def _answers(name: str, model: Continuation, windows: Windows) -> Array:
-    """What a model says to every window."""
+    """The answers of a model to all windows."""
     answers = []
     for past, future in zip(*windows, strict=True):
         answer = np.asarray(model(past.copy()), dtype=np.float64)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 @dataclass(repr=False, eq=False)
 class MotionModel(BaseEstimator):
-    """A motion that generates itself: y_t, h_t = f(y_{t-1}, d_t, h_{t-1}), y the angles of the joints and d the drive.
+    """A motion that generates itself: y_t, h_t = f(y_{t-1}, d_t, h_{t-1}), with joint angles y and a drive d.
 
     Any recurrent regressor learns it. In a free run the model sees its own last angles; the drive, or a force on its
     neurons, steers it.
@@ -110,7 +110,7 @@ class MotionModel(BaseEstimator):
     # ---------------------------------------------------------------- fitting
 
     def fit(self, drive: Any, angles: Any) -> Self:
-        """Learn a motion.
+        """Train on a motion.
 
         Parameters
         ----------
@@ -248,17 +248,15 @@ class MotionModel(BaseEstimator):
         -------
         FreeRun
         """
-        begin, driven, single = self._read_run(drive, start, steps)
-        if check_count("copies", copies) > 1:
-            begin, single = self._copied(begin, driven, copies), False
-        x, led, time = self._inputs(begin, driven), begin.shape[1], driven.shape[1]
+        x, led, time, single = self._run_inputs(drive, start, steps, check_count("copies", copies))
         parts = list(free_run_pieces(self.cell_, x, led, time, force, record))
         values = np.concatenate([self.predictor_.decode(part.output) for part in parts], axis=1)
         kept = map_leaves(lambda *leaves: torch.cat(leaves, 1), *(part.record for part in parts)) if record else None
-        return FreeRun(self._labelled(values, begin, single), kept)
+        return FreeRun(labelled_angles(values, self.angles_, led, self.rate, single, self.unit), kept)
 
-    def _read_run(self, drive: Any, start: Any, count: int | None) -> tuple[Array, Array, bool]:
-        """Start and drive of a free run, checked, and whether it is one series."""
+    def _run_inputs(self, drive: Any, start: Any, count: int | None, copies: int = 1) -> tuple[Any, int, int, bool]:
+        """Start and drive of a free run as the network takes them, the steps of its warm-up and of all, and whether it
+        is one series."""
         check_is_fitted(self)
         begin, single = read_start(start, self.angles_, self.unit, self.angle_range_, self.rate)
         led, needed = begin.shape[1], self._led
@@ -268,33 +266,28 @@ class MotionModel(BaseEstimator):
         check_drive(driven, self.drive_range_, self.drives_)
         if len(begin) > 1 and len(driven) > 1 and len(begin) != len(driven):
             raise ValueError(f"start has {len(begin)} series, the drive {len(driven)}: give one, or as many.")
-        return begin, driven, single and single_drive
+        if copies > 1 and max(len(begin), len(driven)) > 1:
+            raise ValueError(f"Copies are of one series, but start has {len(begin)} and the drive {len(driven)}.")
+        x = self._inputs(np.repeat(begin, copies, axis=0), driven)
+        return x, led, driven.shape[1], single and single_drive and copies == 1
 
     @property
     def _led(self) -> int:
         """The warm-up, in steps: the model's own, or that of its estimator."""
         return int((self.estimator_.warmup or 0) if self.warmup is None else self.warmup)
 
-    def _copied(self, begin: Array, driven: Array, copies: int) -> Array:
-        if len(begin) > 1 or len(driven) > 1:
-            raise ValueError(f"Copies are of one series, but start has {len(begin)} and the drive {len(driven)}.")
-        return np.repeat(begin, copies, axis=0)
-
     def _bounded_run(
         self, drive: Any, start: Any, count: int | None, force: Force | None, verbose: bool | int
     ) -> DataArray:
         """A free run that is refused where it diverges."""
-        begin, driven, single = self._read_run(drive, start, count)
-        x, led, time = self._inputs(begin, driven), begin.shape[1], driven.shape[1]
-        parts, pieces = list[Array](), free_run_pieces(self.cell_, x, led, time, force)
-        total = -(-(time - led) // STEPS_PER_PIECE)
+        x, led, time, single = self._run_inputs(drive, start, count)
+        parts, total = list[Array](), -(-(time - led) // STEPS_PER_PIECE)
+        pieces = free_run_pieces(self.cell_, x, led, time, force)
         for piece in track(pieces, "free run", "piece", total=total, verbose=verbose):
             parts.append(self.predictor_.decode(piece.output))
             check_bounded(parts[-1], self.angle_range_, STEPS_PER_PIECE * (len(parts) - 1), led, self.rate)
-        return self._labelled(np.concatenate(parts, axis=1), begin, single)
-
-    def _labelled(self, values: Array, begin: Array, single: bool) -> DataArray:
-        return labelled_angles(values, self.angles_, begin.shape[1], self.rate, single, self.unit)
+        values = np.concatenate(parts, axis=1)
+        return labelled_angles(values, self.angles_, led, self.rate, single, self.unit)
 
     def _inputs(self, begin: Array, driven: Array) -> Any:
         """Rows (y_{t-1}, d_t) as the network takes them; what was not observed is NaN."""
@@ -305,22 +298,13 @@ class MotionModel(BaseEstimator):
         return self.predictor_.encode(rows)
 
     def strays(self, angles: Any) -> Array:
-        """Where a run is not finite, or ten ranges outside of what the training has seen.
-
-        Parameters
-        ----------
-        angles : array or DataArray, shape (…, time, joints)
-
-        Returns
-        -------
-        array of bool, shape (…, time)
-        """
+        """Where angles (…, time, joints) are not finite, or ten ranges outside the training: bool, shape (…, time)."""
         return has_diverged(angles, self.angle_range_)
 
     # ---------------------------------------------------------------- scores
 
     def predict(self, drive: Any, angles: Any) -> Any:
-        """One step ahead: every angle from all that was observed before it, in the container of ``angles``.
+        """Predict one step ahead: every angle from all observations before it, in the container of ``angles``.
 
         The first angles of a series are those of a model that has seen nothing.
         """
@@ -334,14 +318,14 @@ class MotionModel(BaseEstimator):
         return found.restore(answers)
 
     def score(self, drive: Any, angles: Any) -> float:
-        """R² one step ahead; near 1 for every smooth motion. What a free run is worth :meth:`evaluate` says."""
+        """R² one step ahead, near 1 for every smooth motion; :meth:`evaluate` measures free runs."""
         check_is_fitted(self)
         return float(self.estimator_.score(*one_step_pairs(self._read(drive, angles))))
 
     def evaluate(
         self, drive: Any, angles: Any, warmup: int | None = None, *, verbose: bool | int = 0
     ) -> dict[str, float]:
-        """How good the free runs are: from the first steps of every series alone over all of the rest.
+        """Measure the free runs: each starts from the first steps of a series, and runs over all of the rest.
 
         Parameters
         ----------
@@ -385,11 +369,10 @@ class MotionModel(BaseEstimator):
 
     def rows(self, drive: Any, angles: Any) -> tuple[list[Array], list[Array]]:
         """What the estimator learns from, series by series: (y_{t-1}, d_t), and y_t."""
-        check_is_fitted(self)
         return one_step_pairs(self._read(drive, angles))
 
     def driven_by(self, drive: Any, angles: Any = None) -> Driven:
-        """The network as a motion drives it, see :meth:`rows`: what reports measure.
+        """The network driven by a motion, see :meth:`rows`, for reports.
 
         Parameters
         ----------
@@ -404,8 +387,7 @@ class MotionModel(BaseEstimator):
         if angles is None:
             raise ValueError("A MotionModel is measured on a motion: give its drive or None as X, the angles as y.")
         inputs, targets = self.rows(drive, angles)
-        driven: Driven = self.estimator_.driven_by(inputs, targets)
-        return driven
+        return cast(Driven, self.estimator_.driven_by(inputs, targets))
 
     def _read(self, drive: Any, angles: Any) -> Motion:
         check_is_fitted(self)
@@ -421,22 +403,20 @@ class MotionModel(BaseEstimator):
     def cell_(self) -> Cell:
         """The fitted network."""
         check_is_fitted(self)
-        cell: Cell = self.estimator_.cell_
-        return cell
+        return cast(Cell, self.estimator_.cell_)
 
     @property
     def predictor_(self) -> Predictor:
         """The fitted network with its scalings."""
-        predictor: Predictor = self.estimator_.predictor_
-        return predictor
+        return cast(Predictor, self.estimator_.predictor_)
 
     @property
     def history_(self) -> Any:
-        """What the training wrote down."""
+        """The history of the training, one row an epoch."""
         return self.estimator_.history_
 
     def autonomous(self, drive: Any = None) -> Held:
-        """The free run under a constant drive, as a system without input: what instruments look at.
+        """The free run under a constant drive, as a system without input, for the instruments of dynamics.
 
         Its step is that of a free run, in network units: ``limit_cycle(model.autonomous([4.0, 4.0]), dt=1 / rate)``.
 
@@ -460,6 +440,8 @@ class MotionModel(BaseEstimator):
     # ---------------------------------------------------------------- what people see
 
     def _facts(self) -> dict[str, object]:
+        if not self.__sklearn_is_fitted__():
+            return {}
         facts = {"joints": len(self.angles_), "drives": len(self.drives_), "warmup": self._led}
         return facts | training_facts(self.estimator_.network_, vars(self.estimator_).get("history_"))
 
@@ -467,18 +449,16 @@ class MotionModel(BaseEstimator):
         return "estimator_" in vars(self)
 
     def __repr__(self) -> str:
-        parameters = super().__repr__()
-        return fitted_line(parameters, self._facts()) if self.__sklearn_is_fitted__() else parameters
+        return fitted_line(super().__repr__(), self._facts())
 
     def _html_repr(self) -> str:  # scikit-learn's hook for notebooks
-        return fitted_html(self, self._facts() if self.__sklearn_is_fitted__() else {})
+        return fitted_html(self, self._facts())
 
     def summary(self) -> str:
         """One screen: how the training went, and the range of every joint and drive in it."""
         check_is_fitted(self)
-        columns = [*zip(self.angles_, self.angle_range_.T, strict=True)]
-        columns += [*zip(self.drives_, self.drive_range_.T, strict=True)]
-        ranges = {name: f"{low:.4g} to {high:.4g}" for name, (low, high) in columns}
+        names, spans = (*self.angles_, *self.drives_), np.hstack([self.angle_range_, self.drive_range_]).T
+        ranges = {name: f"{low:.4g} to {high:.4g}" for name, (low, high) in zip(names, spans, strict=True)}
         return fitted_summary(f"MotionModel of {self.rate:g} Hz", self._facts() | ranges)
 
     # ---------------------------------------------------------------- files

@@ -88,7 +88,7 @@ class PoseSpace:
         return (self.columns(frames) - self.mean) / self.scale @ self.axes
 
     def poses(self, scores: Any, last: Any) -> Array:
-        """Scores as frames; what they do not say is that of the last frame that was seen.
+        """Scores as frames; all that lies outside of the space is taken from the last frame that was seen.
 
             p = p_last + d V (s − s_last)
 

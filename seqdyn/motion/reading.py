@@ -264,7 +264,7 @@ def constant_drive(drive: Any, names: Sequence[str]) -> Array:
 
 def _checked_steps(count: int | None) -> int:
     if count is None:
-        raise ValueError("steps says how long to run, where no drive of every step does: give steps=….")
+        raise ValueError("steps is None, and no drive of every step says how long to run: give steps=….")
     return check_count("steps", count)
 
 

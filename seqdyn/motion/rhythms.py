@@ -64,7 +64,7 @@ class Rhythm:
         return wrap_cycles(-np.diff(self.phase[self._places(joints)]))
 
     def travelling_index(self, joints: Sequence[Any] | None = None) -> float:
-        """How much of the wave along the joints travels: 0 for a standing wave, 1 for one that keeps its form.
+        """The share of the wave along the joints that travels: 0 for a standing wave, 1 for a pure travelling one.
 
         It is σ₂/σ₁ of the matrix [Re c, Im c], c_i = A_i exp(2πi φ_i), 0 of a silent joint; NaN at
         rest.
@@ -86,7 +86,7 @@ class Rhythm:
         return float(sizes[1] / sizes[0])
 
     def wave(self, joints: Sequence[Any] | None = None) -> str:
-        """What goes along the joints: ``"rest"``, a ``"standing"`` wave or a ``"travelling"`` one.
+        """The kind of wave along the joints: ``"rest"``, ``"standing"`` or ``"travelling"``.
 
         ``"unknown"`` where there are too few turns.
         """
@@ -101,7 +101,7 @@ class Rhythm:
 
 
 class CycleError(NamedTuple):
-    """How far a motion is from a cycle that it should repeat.
+    """The errors of a motion that should repeat a cycle.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ class CycleError(NamedTuple):
 
 
 def rhythm(angles: Any, rate: float | None = None, *, still: float | None = None) -> Rhythm:
-    """Measure the rhythm of a motion: one sinusoid a joint, all of the frequency that leaves the least.
+    """Measure the rhythm of a motion: one sinusoid a joint, all of the frequency that fits best.
 
         min over f, m, a, b of  Σ_t w_t Σ_i (y_i(t) − m_i − a_i cos 2πft − b_i sin 2πft)²
 
@@ -242,11 +242,11 @@ def cycle_error(angles: Any, cycle: Any, frequency: float, rate: float | None = 
 
 
 DIVERGED_ERRORS = {"frequency_error": 1.0, "amplitude_error": 1.0, "lag_error": 0.5, "same_wave": 0.0, "diverged": 1.0}
-"""The errors of a free run that left for good."""
+"""The errors of a free run that has diverged."""
 
 
 def rhythm_errors(run: Any, observed: Any, rate: float) -> dict[str, float]:
-    """How far the rhythm of a free run is from that of what was observed.
+    """Compare the rhythm of a free run with the observed one.
 
     Parameters
     ----------
@@ -289,7 +289,7 @@ def rhythm_errors(run: Any, observed: Any, rate: float) -> dict[str, float]:
 
 
 def _lag_error(found: Array, wanted: Array) -> float:
-    """The largest error of what both know; half a turn, the worst there is, if the one knows nothing of the other's."""
+    """The largest error of the lags that both have; half a cycle, the worst there is, if they share none."""
     gaps = np.abs(wrap_cycles(found - wanted))
     gaps = gaps[~np.isnan(gaps)]
     if len(gaps):

@@ -14,7 +14,7 @@ from seqdyn.arrays import Array
 
 
 def best_frequency(moved: Array, rate: float) -> float:
-    """The frequency whose sinusoids leave the least, from half a turn in the whole time upwards.
+    """The frequency whose sinusoids fit best, from half a turn in the whole time upwards.
 
     Parameters
     ----------

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.dynamics.neuron_forces import clamp, memory, neurons, places
 from seqdyn.motion.model import MotionModel
@@ -20,15 +19,16 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray
 
+Array = np.ndarray[Any, Any]
 MotionQuantity = Callable[[Any], float]
 
-RUNS_AT_ONCE = 512
+STEERED_RUNS_AT_ONCE = 512
 """Runs side by side."""
 
 DOSE_STRETCH = 2.0
 """Doses reach over this many times the range of a neuron in the free run."""
 
-MOTION_QUANTITIES: dict[str, Callable[[Rhythm], float]] = {
+STEERED_QUANTITIES: dict[str, Callable[[Rhythm], float]] = {
     "frequency": lambda found: found.frequency,
     "amplitude": lambda found: float(found.amplitude.mean()),
     "turning": lambda found: float(found.offset.mean()),
@@ -139,13 +139,13 @@ def steering_neurons(
     >>> steering_neurons(model, "amplitude", ["h[0]", "h[3]"], 3, steps=100).shape
     (2, 6)
     """
-    others = [name for name in MOTION_QUANTITIES if name != quantity]
+    others = [name for name in STEERED_QUANTITIES if name != quantity]
     measures = {name: _measure_of(name, model, joints) for name in (quantity, *others, "amplitude", "frequency")}
     own_measures = list(measures.values())
     responses = _responses(model, own_measures, neurons, values, drive, start, steps, verbose, callback)
     found = dict(zip(measures, responses, strict=True))
     amplitude, frequency = (max(abs(float(found[name].free)), 1e-12) for name in ("amplitude", "frequency"))
-    scales = {name: frequency if name == "frequency" else amplitude for name in MOTION_QUANTITIES}
+    scales = {name: frequency if name == "frequency" else amplitude for name in STEERED_QUANTITIES}
     own = found[quantity]
     scale = scales.get(quantity, 0.0) if isinstance(quantity, str) else max(abs(float(own.free)), 1e-12)
     return _rank_neurons(own, scale, {name: found[name] / scales[name] for name in others})
@@ -190,11 +190,11 @@ def _measure_of(quantity: str | MotionQuantity, model: MotionModel, joints: Sequ
     columns = None if chosen is None else joint_places(chosen, len(model.angles_), model.angles_)
     if callable(quantity):
         return lambda angles: float(quantity(angles if columns is None else angles.isel(angle=columns)))
-    if quantity not in MOTION_QUANTITIES:
+    if quantity not in STEERED_QUANTITIES:
         raise ValueError(
-            f"quantity must be one of {list(MOTION_QUANTITIES)} or a callable of the angles, got {quantity!r}."
+            f"quantity must be one of {list(STEERED_QUANTITIES)} or a callable of the angles, got {quantity!r}."
         )
-    of = MOTION_QUANTITIES[quantity]
+    of = STEERED_QUANTITIES[quantity]
     return lambda angles: of(rhythm(angles if columns is None else angles.isel(angle=columns), model.rate))
 
 
@@ -221,7 +221,7 @@ def _responses(
     low, high = np.quantile(own, [0.05, 0.95], axis=0)
     doses = _doses(values, low, high)
     runs = _held_runs(model, chosen, doses, drive, start, count)
-    total = -(-doses.size // RUNS_AT_ONCE)
+    total = -(-doses.size // STEERED_RUNS_AT_ONCE)
     angles = np.concatenate(list(track(runs, "steer", "batch", total=total, verbose=verbose, callback=callback)))
     settled = [free.angles.isel(time=slice(count // 2, None)).copy(data=run[count // 2 :]) for run in angles]
     coordinates = {
@@ -247,7 +247,7 @@ def _doses(values: Any, low: Array, high: Array) -> Array:
         return middle[:, None] + DOSE_STRETCH * half[:, None] * np.linspace(-1, 1, check_count("values", values, 2))
     given = np.asarray(values, dtype=np.float64)
     if given.ndim != 1 or not len(given) or not np.isfinite(given).all():
-        raise ValueError(f"values is the number of doses or finite doses (doses,), got shape {given.shape}.")
+        raise ValueError(f"values must be a number of doses, or finite doses (doses,), got shape {given.shape}.")
     return np.broadcast_to(given, (len(low), len(given)))
 
 
@@ -255,7 +255,7 @@ def _chosen_neurons(model: MotionModel, names: Sequence[str] | str | None) -> li
     """Which neurons are to be held: each once."""
     chosen = neurons(model.cell_) if names is None else [names] if isinstance(names, str) else list(names)
     if not chosen or len(set(chosen)) < len(chosen):
-        raise ValueError(f"neurons are names of which each stands once, at least one, got {chosen}.")
+        raise ValueError(f"neurons must be different names, at least one, got {chosen}.")
     return chosen
 
 
@@ -264,7 +264,7 @@ def _held_runs(
 ) -> Iterator[Array]:
     """The angles of every run, parts of (runs, time, angle)."""
     which, place = (table.ravel() for table in np.indices(doses.shape))
-    for rows in np.array_split(np.arange(len(which)), -(-len(which) // RUNS_AT_ONCE)):
+    for rows in np.array_split(np.arange(len(which)), -(-len(which) // STEERED_RUNS_AT_ONCE)):
         held = {}
         for number in np.unique(which[rows]):
             own = which[rows] == number

@@ -145,7 +145,7 @@ def test_audit_and_report(waves: SequenceAutoencoder, letters: SequenceAutoencod
     for model, X in ((waves, sines(20)), (letters, WORDS)):
         assert check_padding(model), check_padding(model)
         report = stability_report(model, X, required_lag=2, tier="fast")
-        assert report.content["subject"]["errors"] == "the error of what is made again"
+        assert report.content["subject"]["errors"] == "the error of the reconstruction"
     with pytest.raises(ValueError, match="give them as X, and no y"):
         stability_report(waves, sines(3), sines(3))
 

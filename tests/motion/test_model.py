@@ -242,7 +242,7 @@ def test_missing_joints_are_named() -> None:
         (None, start(), 10, "fitted with a drive of 1 columns"),
         ([1.0, 1.0], start(), 10, r"drive has shape \(2,\)"),
         (TEST.drive[0, :25], start(), 10, "needs 30 rows"),
-        ([1.0], start(), None, "steps says how long"),
+        ([1.0], start(), None, "steps is None"),
         ([1.0], start(3), 10, "start has 3 steps, but the warm-up takes 20"),
         ([1.0], np.zeros((20, 3)), 10, r"start has shape \(20, 3\), expected \(steps, 2\)"),
         ([1.0], np.full((20, 2), np.nan), 10, "start contains NaN"),

@@ -77,8 +77,8 @@ def test_the_figure_shows_the_strongest(circling: MotionModel) -> None:
     ("change", "words"),
     [
         ({"quantity": "speed"}, "quantity must be one of"),
-        ({"neurons": []}, "each stands once, at least one"),
-        ({"neurons": ["h[0]", "h[0]"]}, "each stands once"),
+        ({"neurons": []}, "different names, at least one"),
+        ({"neurons": ["h[0]", "h[0]"]}, "different names"),
         ({"start": np.stack([START, START])}, "Steering is of one series"),
         ({"neurons": ["h[99]"]}, r"no neuron 'h\[99\]'"),
         ({"values": [np.nan]}, "finite doses"),
