@@ -33,7 +33,6 @@ REACHES = {
     ("training.ledger", "_foreach_*"): "as above",
     ("training.stopping", "_foreach_*"): "as above",
     ("language.model", "_is_text_encoding"): "codecs tell encodings of text from others by nothing else",
-    ("checks", "_getframe"): "warnings point at the caller's line; inspect.stack() reads every file on the way",
 }
 """Where a private member of another object is used, and why."""
 

@@ -113,8 +113,8 @@ def fit_text(
         raise typer.Exit(130)
 
 
-@text_app.command()
-def generate(
+@text_app.command("generate")
+def generate_text(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn text fit`.")],
     prompt: Annotated[str, typer.Option(help="What comes before; \\n is the end of a line.")] = "",
     length: Annotated[int, typer.Option(min=1, help="Symbols at most.")] = 400,

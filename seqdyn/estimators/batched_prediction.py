@@ -12,10 +12,10 @@ from seqdyn.sentences import groups_of_like_length, padded_rows
 from seqdyn.training.batches import Padded
 
 Answer = TypeVar("Answer")
-Part = TypeVar("Part")
+Batched = TypeVar("Batched")
 
 
-def track_batches(parts: Sequence[Part], what: str, verbose: bool | int) -> Iterator[Part]:
+def track_batches(parts: Sequence[Batched], what: str, verbose: bool | int) -> Iterator[Batched]:
     """Yield batches, with a bar where there are several and ``verbose`` asks for one.
 
     Examples

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seqdyn.images.painting import Strip
 
 
-SIDE = 0.8
+PICTURE_INCHES = 0.8
 """Inches of a picture."""
 
 
@@ -29,7 +29,7 @@ def strip_figure(pictures: Strip) -> Figure:
     if not hasattr(pictures, "probabilities"):
         raise TypeError(f"pictures is a {type(pictures).__name__}: give a Strip, as sample(n, return_steps=True).")
     count, steps = pictures.probabilities.shape[:2]
-    drawing, axes = figure(count, steps, width=SIDE * steps, height=SIDE * count + 0.4)
+    drawing, axes = figure(count, steps, width=PICTURE_INCHES * steps, height=PICTURE_INCHES * count + 0.4)
     for number, place in enumerate(np.ravel(axes)):
         picture, step = divmod(number, steps)
         _draw_picture(place, pictures.probabilities[picture, step])
@@ -79,7 +79,7 @@ def gallery(rows: Sequence[Sequence[Array] | Array], labels: Sequence[str] | Non
         for column, picture in enumerate(pictures):
             top, left = row * (height + 1) + 1, column * (width + 1) + 1
             page[top : top + height, left : left + width] = _coloured(np.asarray(picture, dtype=float))
-    side = SIDE * columns, SIDE * len(rows) * height / width
+    side = PICTURE_INCHES * columns, PICTURE_INCHES * len(rows) * height / width
     drawing, axes = figure(1, 1, width=side[0], height=side[1] + 0.3)
     axes.imshow(page, interpolation="nearest")
     axes.grid(False)
