@@ -32,7 +32,6 @@ REACHES = {
     ("training.optimisation", "_foreach_*"): "torch's operations on many tensors have no public name",
     ("training.ledger", "_foreach_*"): "as above",
     ("training.stopping", "_foreach_*"): "as above",
-    ("language.model", "_is_text_encoding"): "codecs tell encodings of text from others by nothing else",
 }
 """Where a private member of another object is used, and why."""
 

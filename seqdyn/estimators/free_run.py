@@ -22,7 +22,7 @@ from seqdyn.state import take
 from seqdyn.training.batches import Rows
 from seqdyn.wrapper import Wrapper
 
-FREE_RUNS, LONGEST_RUN = 12, 1000
+FREE_RUNS, FREE_RUN_STEPS = 12, 1000
 """How many free runs begin in what is held out, about, and how long they are, at most."""
 
 LONG_STARTS, LONG_STEPS = 4, 5000
@@ -64,7 +64,7 @@ class FreeRuns(NamedTuple):
 
 
 def planned_runs(
-    rows: Rows, targets: Array, weight: Array, cuts: Array, starts: int = FREE_RUNS, longest: int = LONGEST_RUN
+    rows: Rows, targets: Array, weight: Array, cuts: Array, starts: int = FREE_RUNS, longest: int = FREE_RUN_STEPS
 ) -> FreeRuns | None:
     """Free runs in the last part of every series, or None where that is too short.
 

@@ -16,12 +16,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.figures import PALETTE, figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 
 WORDS_AT_ONCE = 64
 """Words that are hidden side by side."""

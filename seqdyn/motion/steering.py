@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.dynamics.neuron_forces import clamp, memory, neurons, places
 from seqdyn.motion.model import MotionModel
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray
 
-Array = np.ndarray[Any, Any]
 MotionQuantity = Callable[[Any], float]
 
 STEERED_RUNS_AT_ONCE = 512
