@@ -67,12 +67,7 @@ STYLE: dict[Any, Any] = {
 
 
 def figure(
-    rows: int = 1,
-    columns: int = 1,
-    *,
-    width: float = 7.0,
-    height: float | None = None,
-    sharex: bool = False,
+    rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float | None = None, sharex: bool = False
 ) -> tuple[Figure, Any]:
     """Make an empty figure in the style of the library.
 
@@ -164,12 +159,7 @@ def plot_history(history: Mapping[str, Any]) -> Figure:
 
 
 def plot_forecast(
-    times: Any,
-    actual: Any,
-    predictions: Mapping[str, Any],
-    split: Any = None,
-    baseline: Any = None,
-    unit: str = "",
+    times: Any, actual: Any, predictions: Mapping[str, Any], split: Any = None, baseline: Any = None, unit: str = ""
 ) -> Figure:
     """Draw the data, and a line with the predictions of every model.
 

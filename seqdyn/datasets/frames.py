@@ -25,57 +25,18 @@ class Split(NamedTuple):
 
 
 def calendar(start: str, periods: int, freq: str) -> pd.DatetimeIndex:
-    """Consecutive dates, named ``time``.
-
-    Parameters
-    ----------
-    start : str
-        The first date, such as ``"1949-01-01"``.
-    periods : int
-        How many dates.
-    freq : str
-        The step, as pandas names it.
-
-    Returns
-    -------
-    DatetimeIndex, shape (periods,)
-
-    Examples
-    --------
-    >>> calendar("1949-01-01", 2, "MS").strftime("%Y-%m").tolist()
-    ['1949-01', '1949-02']
-    """
+    """Consecutive dates, named ``time``; the step is as pandas names it."""
     import pandas as pd
 
     return pd.date_range(start, periods=periods, freq=freq, name="time")
 
 
 def label_frame(
-    frame: pd.DataFrame,
-    units: Mapping[str, str],
-    source: str,
-    interval: float | None = None,
-    interval_unit: str = "1",
+    frame: pd.DataFrame, units: Mapping[str, str], source: str, interval: float | None = None, interval_unit: str = "1"
 ) -> pd.DataFrame:
-    """Label a frame with the units of its columns, its source, and the time between two rows.
+    """Label a frame, in place, with the units of its columns, its source, and the time between two rows.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Its ``attrs`` are replaced.
-    units : mapping of str to str
-        By column; ``"1"`` for a column without a unit.
-    source : str
-        Where the data are from.
-    interval : float, optional
-        The time between two rows, if the index does not have it.
-    interval_unit : str
-        The unit of ``interval``.
-
-    Returns
-    -------
-    DataFrame
-        The same frame.
+    The unit of a column without one is ``"1"``; the time is left out if the index has it.
 
     Examples
     --------

@@ -26,12 +26,7 @@ DEPTH = 1e-7
 
 
 def plot_power_spectra(
-    y: Trajectories,
-    dt: float,
-    *,
-    smoothing: float = 20.0,
-    names: Sequence[str] | None = None,
-    unit: str = "",
+    y: Trajectories, dt: float, *, smoothing: float = 20.0, names: Sequence[str] | None = None, unit: str = ""
 ) -> Figure:
     """Draw the power spectra of all systems, a panel for every output: the spectral distance D_H compares these.
 

@@ -7,27 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from seqdyn.arrays import Array
 from seqdyn.checks import is_int
 from seqdyn.figures import MODELS, PALETTE
 
-Array = np.ndarray[Any, Any]
 Trajectories = Any
 """One system, (time, outputs) or (trajectories, time, outputs), or a mapping of names to systems."""
 
 
 def named_trajectories(y: Trajectories) -> dict[str, Array]:
-    """Systems by name, each (trajectories, time, outputs); a single one has the name "".
-
-    Raises
-    ------
-    ValueError
-        If a system has a wrong shape, or another number of outputs than the first.
-
-    Examples
-    --------
-    >>> {name: system.shape for name, system in named_trajectories({"true": [1.0, 2.0]}).items()}
-    {'true': (1, 2, 1)}
-    """
+    """Systems by name, each (trajectories, time, outputs); a single one has the name ""."""
     systems = dict(y) if isinstance(y, Mapping) else {"": y}
     if not systems:
         raise ValueError("There is no trajectory to draw: the mapping is empty.")
@@ -39,13 +28,7 @@ def named_trajectories(y: Trajectories) -> dict[str, Array]:
 
 
 def output_names(names: Sequence[str] | None, count: int) -> list[str]:
-    """The names of all outputs; None: y1, y2, ….
-
-    Examples
-    --------
-    >>> output_names(None, 2)
-    ['y1', 'y2']
-    """
+    """The names of all outputs; None: y1, y2, …."""
     found = [f"y{number}" for number in range(1, count + 1)] if names is None else [str(name) for name in names]
     if len(found) != count:
         raise ValueError(f"names has {len(found)} names, expected one for each of the {count} outputs.")
@@ -53,30 +36,13 @@ def output_names(names: Sequence[str] | None, count: int) -> list[str]:
 
 
 def colours(count: int) -> list[str]:
-    """The colours of systems; the first of several is the true one, in the colour of data.
-
-    Examples
-    --------
-    >>> len(colours(3)), colours(2)[0] == PALETTE["data"], colours(2)[1] == colours(1)[0]
-    (3, True, True)
-    """
+    """The colours of systems; the first of several is the true one, in the colour of data."""
     models = [MODELS[number % len(MODELS)] for number in range(count)]
     return models if count == 1 else [PALETTE["data"], *models[:-1]]
 
 
 def one_output(systems: dict[str, Array], output: int) -> dict[str, Array]:
-    """One output of every system, (trajectories, time).
-
-    Raises
-    ------
-    ValueError
-        If there is no such output.
-
-    Examples
-    --------
-    >>> one_output(named_trajectories([[1.0, 2.0], [3.0, 4.0]]), 1)[""].tolist()
-    [[2.0, 4.0]]
-    """
+    """One output of every system, (trajectories, time)."""
     count = next(iter(systems.values())).shape[2]
     if not is_int(output) or not -count <= output < count:
         raise ValueError(f"output must be one of the {count}, 0 to {count - 1}, got {output!r}.")
@@ -84,13 +50,7 @@ def one_output(systems: dict[str, Array], output: int) -> dict[str, Array]:
 
 
 def share_outside(inside: Array) -> str:
-    """The share of a system that lies beyond the limits of its panel, for a title; empty if it is 0.
-
-    Examples
-    --------
-    >>> share_outside(np.array([True, True, True, False]))
-    '(25 % outside)'
-    """
+    """The share of a system that lies beyond the limits of its panel, for a title; empty if it is 0."""
     return "" if inside.all() else f"({100 * (1 - inside.mean()):.3g} % outside)"
 
 

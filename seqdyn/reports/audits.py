@@ -28,6 +28,7 @@ from seqdyn.encoder_decoder import EncoderDecoder
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
 from seqdyn.estimators.network_estimator import NetworkEstimator
 from seqdyn.estimators.sequence import SequenceEstimator
+from seqdyn.facts import fact_line
 from seqdyn.language.model import LanguageModel
 from seqdyn.loops import scan
 from seqdyn.picture_encoder import PictureEncoder
@@ -62,6 +63,9 @@ class Audit:
 
     def __bool__(self) -> bool:
         return self.passed
+
+    def __repr__(self) -> str:
+        return fact_line("Audit", {"name": self.name, "passed": self.passed, "reason": self.reason})
 
     def __str__(self) -> str:
         return f"{self.name}: {'PASS' if self.passed else 'FAIL'}. {self.reason}"

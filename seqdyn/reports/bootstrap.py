@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from seqdyn.arrays import Array
 from seqdyn.dynamics.gradients import known_quantiles
-
-Array = np.ndarray[Any, Any]
 
 RESAMPLES, INTERVAL_PERCENT = 2000, 95
 """How many times the data are resampled, and the percentage that an interval covers."""
@@ -29,14 +28,8 @@ class Estimate(NamedTuple):
 def estimate(values: Array, seed: int) -> Estimate:
     """The median of all values with its 95 % interval, for which sequences are resampled; NaN is left out.
 
-    Of a single sequence the errors are resampled. They depend on each other, so that the interval is too narrow.
-
-    Parameters
-    ----------
-    values : array, shape (sequences, errors)
-        One row for every sequence.
-    seed : int
-        Of the resampling.
+    Values are (sequences, errors). Of a single sequence the errors are resampled: they depend on each other, and the
+    interval is too narrow.
 
     Examples
     --------
@@ -56,13 +49,7 @@ def estimate(values: Array, seed: int) -> Estimate:
 
 
 def median(values: Array) -> float:
-    """The median of all values but NaN; infinities count.
-
-    Examples
-    --------
-    >>> median(np.array([-np.inf, 2.0, np.nan]))
-    -inf
-    """
+    """The median of all values but NaN; infinities count."""
     return sample_quantiles(values, [0.5])[0]
 
 
@@ -81,14 +68,8 @@ def sample_quantiles(values: Array, levels: list[float]) -> list[float]:
 def block_length(difference: Array, series: Array) -> int:
     """Rows in a block: twice the integrated autocorrelation time of a difference of squared errors.
 
-    The autocorrelation is summed up to its first lag that is not positive.
-
-    Parameters
-    ----------
-    difference : array, shape (rows,)
-        Squared errors of one model minus those of another.
-    series : array of int, shape (rows,)
-        The number of the series that each row belongs to.
+    The autocorrelation is summed up to its first lag that is not positive. ``series`` has the number of every row's
+    series.
     """
     centred = difference - difference.mean()
     power = np.abs(np.fft.rfft(centred, 2 * len(centred))) ** 2
@@ -106,16 +87,8 @@ def improvement_interval(
 ) -> tuple[float, float]:
     """The interval of 1 − RMSE / RMSE by a block bootstrap over rows and seeds (Künsch 1989).
 
-    Parameters
-    ----------
-    linear, nonlinear : array, shape (seeds, rows)
-        Squared errors of the two models.
-    series : array of int, shape (rows,)
-        The number of the series that each row belongs to; no block crosses the border of two.
-    length : int
-        Rows in a block.
-    generator : numpy.random.Generator
-        Of the resampling.
+    Squared errors are (seeds, rows); ``series`` has the number of the series of every row, and no block of ``length``
+    rows crosses the border of two.
     """
     starts = np.flatnonzero(series[: len(series) - length + 1] == series[length - 1 :])
     drawn = generator.integers(len(starts), size=(RESAMPLES, -(-len(series) // length)))

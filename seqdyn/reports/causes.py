@@ -18,17 +18,7 @@ from seqdyn.wrapper import Wrapper
 def cut_off(cell: Cell, name_of: Callable[[str], str] = str) -> str:
     """Say whether errors cannot depend on earlier states, because the weights that read or pass on the state are all 0.
 
-    Parameters
-    ----------
-    cell : Cell
-        The cell whose weights are examined.
-    name_of : callable
-        The user's name of a parameter of the cell.
-
-    Returns
-    -------
-    str
-        Which weights are all 0; empty if there are none.
+    ``name_of`` gives the user's name of a parameter of the cell. Empty if no such weights are all 0.
 
     Examples
     --------
@@ -70,17 +60,6 @@ def _readers(cell: Cell, place: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def at_ends(gates: Mapping[str, GateStatistics] | None, saturation: Mapping[str, Saturation] | None) -> float:
-    """The largest share of values at an end of their range, over gates and bounded parts of the state; 0 without any.
-
-    Parameters
-    ----------
-    gates, saturation : mapping, optional
-        The results of :func:`~seqdyn.dynamics.gates.gate_statistics` and :func:`~seqdyn.dynamics.gates.saturation`.
-
-    Examples
-    --------
-    >>> at_ends({}, None)
-    0.0
-    """
+    """The largest share of values at an end of their range, over gates and bounded parts of the state."""
     units = [part.total_saturated for part in (saturation or {}).values() if part.bounded]
     return max([0.0, *units, *([most_closed(gates)[1]] if gates else [])])

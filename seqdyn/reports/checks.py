@@ -21,22 +21,10 @@ INSTRUMENT_NAMES = {
 class ReportCheck(NamedTuple):
     """One check of a report.
 
-    Attributes
-    ----------
-    id : str
-        GS001, GS002, …; it never changes.
-    name : str
-        What the check demands.
-    status : {"PASS", "WARN", "FAIL", "SKIPPED", "ERROR"}
-        The outcome.
-    value, threshold : float or None
-        The number that was checked, and its limit.
-    unit : str
-        The unit of both.
-    message : str
-        The finding in one sentence.
-    section : str
-        The section of the report that holds the numbers.
+    id, name           GS001, GS002, …, which never changes; and what the check demands
+    status             the outcome, one of :data:`STATUSES`
+    value, threshold   the number that was checked, and its limit, both in ``unit``
+    message, section   the finding in one sentence, and the section of the report that holds the numbers
     """
 
     id: str

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
+from seqdyn.arrays import Array
 from seqdyn.figures import PALETTE, STYLE, figure
 from seqdyn.reports.number_format import format_number
 from seqdyn.reports.pointers import Content, look_up, matches
@@ -24,7 +25,6 @@ from seqdyn.reports.pointers import Content, look_up, matches
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 DrawPanel = Callable[[Axes, Content], str]
 """Draws one panel of a report, and returns a caption with its numbers."""
 
@@ -44,18 +44,10 @@ SEVERITY_COLOURS = {"PASS": "#00664B", "WARN": "#8A5A00", "FAIL": "#B3261E"}
 class ReportFigure(NamedTuple):
     """A figure of a report; calling it with a content returns the figure and its caption.
 
-    Attributes
-    ----------
-    name : str
-        Its name.
-    needs : tuple of str
-        Places of the content, at least one of which must be filled.
-    draw : callable
-        Draws the figure on axes, and returns its caption.
-    height : float
-        In inches.
-    rows : str
-        The place of the names that have a row of the figure each, 0.3 inches high; "" if there are none.
+    needs    places of the content, at least one of which must be filled
+    draw     draws the figure on axes, and returns its caption
+    height   in inches
+    rows     the place of the names that have a row of the figure each, 0.3 inches high; "" if there are none
     """
 
     name: str
@@ -69,13 +61,7 @@ class ReportFigure(NamedTuple):
         return any(bool(value) for need in self.needs for _, value in matches(content, need))
 
     def __call__(self, content: Content) -> tuple[Figure, str]:
-        """Return the figure and its caption.
-
-        Raises
-        ------
-        ValueError
-            If nothing that it needs was computed.
-        """
+        """Return the figure and its caption; raises if nothing that it needs was computed."""
         if not self.drawable(content):
             where = " or ".join(self.needs)
             raise ValueError(f"There is nothing to draw: the report has nothing at {where}, since it was not computed.")

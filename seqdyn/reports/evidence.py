@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seqdyn.facts import fact_line
 from seqdyn.reports.bootstrap import Estimate
 from seqdyn.reports.non_finite import NonFinite
 
@@ -73,36 +74,21 @@ class Thresholds:
 class Evidence(NamedTuple):
     """The numbers that decide the verdict; norms are log₁₀.
 
-    Attributes
-    ----------
-    lag : int
-        The required lag K, in steps.
-    gradient, product : Estimate
-        L and G, with their intervals.
-    spread : tuple of float
-        The 5 % and 95 % quantiles of L over sequences and errors.
-    rows, longest, values : int
-        The steps of all sequences together, the longest lag that can be measured, and the errors at the required lag.
-    peak, peak_lag : float, int
-        The largest median log₁₀ ‖P‖ over all lags, and its lag.
-    exponent, exponent_error : float
-        λ₁ and its standard error, nats per step; NaN where they were not computed.
-    autonomous : bool
-        Whether the system runs without inputs.
-    growth : float
-        For an autonomous system, ln of how much its states grow from the first half of the run to the second.
-    non_finite : NonFinite or None
-        What is not finite, why, and where it begins.
-    bptt_length : int or None
-        The length of truncated backpropagation in training.
-    guessed : bool
-        Whether K is a guess, because the user did not give it.
-    cut_off : str
-        Why no error depends on an earlier state, where that is known; else empty.
-    at_ends : float
-        The share of gates or units at an end of their range, if inputs are far from unit size; else 0.
-    stopped : bool
-        Whether the user stopped the report before the gradient was measured.
+    lag                the required lag K, in steps
+    gradient, product  L and G, with their intervals
+    spread             the 5 % and 95 % quantiles of L over sequences and errors
+    rows, longest      the steps of all sequences together, and the longest lag that can be measured
+    peak, peak_lag     the largest median log₁₀ ‖P‖ over all lags, and its lag
+    exponent           λ₁, and ``exponent_error`` its standard error, nats per step; NaN where not computed
+    autonomous         whether the system runs without inputs
+    growth             ln of how much the states of such a system grow from the first half of the run to the second
+    values             how many errors there are at the required lag
+    non_finite         what is not finite, why, and where it begins
+    bptt_length        the length of truncated backpropagation in training
+    guessed            whether K is a guess, because the user did not give it
+    cut_off            why no error depends on an earlier state, where that is known; else empty
+    at_ends            the share of gates or units at an end of their range, if inputs are far from unit size
+    stopped            whether the user stopped the report before the gradient was measured
     """
 
     lag: int
@@ -124,6 +110,10 @@ class Evidence(NamedTuple):
     cut_off: str = ""
     at_ends: float = 0.0
     stopped: bool = False
+
+    def __repr__(self) -> str:
+        norms = {name: getattr(self, name).median for name in ("gradient", "product")}
+        return fact_line("Evidence", {"lag": self.lag} | norms | {"exponent": self.exponent, "errors": self.values})
 
     @property
     def chaotic(self) -> bool:

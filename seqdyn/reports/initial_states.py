@@ -26,19 +26,7 @@ from seqdyn.step_trial import form
 
 
 def begin_from(driven: Driven, initial_state: Any) -> Driven:
-    """Let a cell begin from a given state, which has one row or one row for each series.
-
-    Parameters
-    ----------
-    driven : Driven
-        The cell and its rows.
-    initial_state : State, Tensor or tuple of Tensor
-        See the table above; None changes nothing.
-
-    Raises
-    ------
-    ValueError
-        If it is not a state of this cell.
+    """Let a cell begin from a given state, which has one row or one row for each series; None changes nothing.
 
     Examples
     --------
@@ -117,25 +105,7 @@ def _expected_state(cell: Cell, given: Any, series: int) -> str:
 def one_row(step: Callable[..., Any], state: State, input_size: int) -> State:
     """Return the state of one row of a step function, without the batch axis.
 
-    Parameters
-    ----------
-    step : callable
-        ``(x, h) -> (y, h)``.
-    state : tree of Tensor
-        Leaves (1, *shape) or (*shape).
-    input_size : int
-        The width of x_t.
-
-    Raises
-    ------
-    ValueError
-        If it has several rows, which would be taken for one row of a larger state.
-
-    Examples
-    --------
-    >>> import torch
-    >>> one_row(lambda x, h: (h, 0.5 * h + x), torch.zeros(1, 3), 3)
-    tensor([0., 0., 0.])
+    Several rows, which would be taken for one row of a larger state, raise a ValueError.
     """
     found = _tensor_leaves(state)
     if not found or any(leaf.dim() < 2 for leaf in found):

@@ -25,15 +25,7 @@ NORMALISING = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.BatchNorm1d)
 
 
 class Sizes(NamedTuple):
-    """The mean and scale of the inputs of a recurrence.
-
-    Attributes
-    ----------
-    mean, scale : Tensor, shape (inputs,)
-        The mean and the standard deviation of every input.
-    encoded : bool
-        Whether these are outputs of an encoder, and not the inputs themselves.
-    """
+    """Mean and standard deviation (inputs,) of what a recurrence reads, and whether these are outputs of an encoder."""
 
     mean: Tensor
     scale: Tensor
@@ -48,18 +40,8 @@ class Sizes(NamedTuple):
 def input_sizes(cell: Cell, x: Any) -> Sizes | None:
     """Measure the inputs of the first recurrence of a cell, behind encoders and other wrappers.
 
-    Parameters
-    ----------
-    cell : Cell
-        It is run as a float64 copy.
-    x : tree, leaves (sequences, steps, *inputs)
-        The inputs as the cell takes them.
-
-    Returns
-    -------
-    Sizes or None
-        None if the inputs are not plain finite numbers, or if their size does not matter, because the recurrence is
-        linear or normalises them itself.
+    None if the inputs are not plain finite numbers, or if their size does not matter, because the recurrence is linear
+    or normalises them itself.
 
     Examples
     --------
@@ -89,15 +71,7 @@ def input_sizes(cell: Cell, x: Any) -> Sizes | None:
 def scaling_code(X: Any) -> str:
     """Write code that centres and scales X by scikit-learn's StandardScaler, which leaves constant features at 0.
 
-    Parameters
-    ----------
-    X : container of sequences
-        The argument of a model.
-
-    Returns
-    -------
-    str
-        Code for arrays, tensors, packed sequences, lists of these and DataFrames; words for anything else.
+    Code for arrays, tensors, packed sequences, lists of these and DataFrames; words for anything else.
 
     Examples
     --------

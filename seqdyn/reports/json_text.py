@@ -17,18 +17,9 @@ from seqdyn.reports.pointers import Content, pointer
 
 
 class Schema(NamedTuple):
-    """The kind of a report, and its sections.
+    """The kind of a report as JSON names it, the same in words, the newest version that can be read, and its sections.
 
-    Attributes
-    ----------
-    name : str
-        The kind, as JSON names it.
-    title : str
-        The kind in words, with an article.
-    version : int
-        The newest version that can be read.
-    sections : dict of str to tuple of types
-        The types of every section; a section that may be None may also be missing.
+    Every section has its possible types; a section that may be None may also be missing.
     """
 
     name: str
@@ -40,23 +31,6 @@ class Schema(NamedTuple):
 def to_json(content: Content, indent: int | None = 2) -> str:
     """Write a report as JSON with sorted keys: the same content gives the same text.
 
-    Parameters
-    ----------
-    content : mapping
-        The content of a report.
-    indent : int, optional
-        Spaces for every level; None for one line.
-
-    Returns
-    -------
-    str
-        ∞, −∞ and NaN are the strings "inf", "-inf" and "nan".
-
-    Raises
-    ------
-    TypeError
-        If something in it is not a text, number, list or dictionary; the message says where.
-
     Examples
     --------
     >>> to_json({"peak": float("inf"), "model": "inf"}, indent=None)
@@ -66,27 +40,7 @@ def to_json(content: Content, indent: int | None = 2) -> str:
 
 
 def from_json(text: str, schema: Schema) -> dict[str, Any]:
-    """Read a report that :func:`to_json` wrote; the numbers are the same to the last bit.
-
-    Parameters
-    ----------
-    text : str
-        The JSON.
-    schema : Schema
-        The kind of report that is expected.
-
-    Returns
-    -------
-    dict
-        The content of the report.
-
-    Raises
-    ------
-    TypeError
-        If ``text`` is not a str.
-    ValueError
-        If it is not JSON, not such a report, or of a newer version.
-    """
+    """Read a report that :func:`to_json` wrote; the numbers are the same to the last bit."""
     if not isinstance(text, str):
         raise TypeError(f"from_json reads a text, got {type(text).__name__}: read a file with path.read_text().")
     try:

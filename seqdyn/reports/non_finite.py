@@ -23,15 +23,10 @@ OVERFLOWING = 1e10
 class NonFinite(NamedTuple):
     """A value that is not finite, and its cause.
 
-    Attributes
-    ----------
-    cause : {"parameter", "start", "loss", "overflow", "undefined"}
-        ``"overflow"``: a finite model whose states grow without bound. ``"undefined"``: a step gives NaN from states
-        of ordinary size.
-    text : str
-        What is not finite, where, and how much of it, in one sentence.
-    defined : tuple of float, optional
-        The outputs (low, high) between which the loss is defined, if known; one of the two is infinite.
+    cause     "parameter", "start", "loss", "overflow" (a finite model whose states grow without bound), or
+              "undefined" (a step gives NaN from states of ordinary size)
+    text      what is not finite, where, and how much of it, in one sentence
+    defined   the outputs (low, high) between which the loss is defined, if known; one of the two is infinite
     """
 
     cause: str

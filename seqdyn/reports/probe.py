@@ -45,38 +45,18 @@ LOSS_TRIAL_STEPS = 64
 class Probe:
     """A cell on a trajectory, with its errors.
 
-    Attributes
-    ----------
-    model : str
-        The user's name of the model.
-    cell : Cell
-        The network.
-    x : tree, leaves (sequences, steps, *inputs)
-        Its inputs.
-    state : State
-        h_{-1} of every sequence.
-    loss : callable
-        From outputs (sequences, steps, outputs) to errors (sequences, steps, …).
-    errors : str
-        What these errors are, in words.
-    at_end : bool
-        Whether only the last step of a sequence has an error.
-    kind : {"driven", "autonomous"}
-        Whether there are inputs.
-    required_lag : int
-        K, how far back a gradient has to reach, in steps.
-    required_lag_from : str
-        The source of K, such as a parameter.
-    guessed : bool
-        Whether K is a guess from the length of the data.
-    estimator : fitted estimator or None
-        The estimator that the cell belongs to.
-    unused : int
-        How many rows of the data are not measured.
-    layout : str
-        How X was read, if that is not obvious; else empty.
-    scaling : str
-        How to centre and scale the user's X, as code if one line is enough.
+    model               the user's name of the model
+    x, state            inputs, leaves (sequences, steps, *inputs), and h_{-1} of every sequence
+    loss, errors        from outputs (sequences, steps, outputs) to errors (sequences, steps, …); what these are
+    at_end              whether only the last step of a sequence has an error
+    kind                "driven" by inputs, or "autonomous"
+    required_lag        K, how far back a gradient has to reach, in steps
+    required_lag_from   the source of K, such as a parameter
+    guessed             whether K is a guess from the length of the data
+    estimator           the fitted estimator that the cell belongs to
+    unused              how many rows of the data are not measured
+    layout              how X was read, if that is not obvious
+    scaling             how to centre and scale the user's X, as code if one line is enough
     """
 
     model: str
@@ -271,7 +251,6 @@ def probe_of(
     model: Any,
     X: Any = None,
     y: Any = None,
-    *,
     required_lag: int | None = None,
     loss: ElementwiseLoss | None = None,
     initial_state: State | None = None,

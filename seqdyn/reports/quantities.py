@@ -22,17 +22,10 @@ FRAME_COLUMNS = ("section", "quantity", "name", "number", "lag", "step", "quanti
 
 
 class Axis(NamedTuple):
-    """The axis that a ``*`` in the place of a quantity stands for.
+    """The axis that a ``*`` in the place of a quantity stands for: its dimension in the arrays and column in the frame.
 
-    Attributes
-    ----------
-    dimension : str
-        Its dimension in the labelled arrays.
-    column : str
-        Its column in the frame: ``"name"``, ``"number"``, ``"lag"``, ``"step"`` or ``"quantile"``.
-    labels : str
-        The place of its labels, with a ``*`` for the key. "": the keys of a dictionary are the labels, and the places
-        of a list are counted from 1.
+    ``labels`` is the place of its labels, with a ``*`` for the key. "": the labels are the keys of a dictionary, or the
+    places of a list, counted from 1.
     """
 
     dimension: str
@@ -54,20 +47,11 @@ QUANTILE = Axis("quantile", "quantile")
 class ReportQuantity(NamedTuple):
     """A number, a curve or a table of numbers in a report.
 
-    Attributes
-    ----------
-    where : str
-        Its place: a JSON pointer with a ``*`` for every axis.
-    label : str
-        Its name in the frame; "" if it is not in the frame.
-    array : str
-        Its name among the labelled arrays; "" if it is not among them.
-    unit : str
-        Its unit, or the pointer to it.
-    axes : tuple of Axis
-        One for every ``*``.
-    quantile : float or None
-        Which quantile it is, if that is not an axis.
+    where          its place: a JSON pointer with a ``*`` for every axis
+    label, array   its names in the frame and among the labelled arrays; "" if it is not there
+    unit           its unit, or the pointer to it
+    axes           one for every ``*``
+    quantile       which quantile it is, if that is not an axis
     """
 
     where: str
@@ -89,11 +73,8 @@ class ReportQuantity(NamedTuple):
 
     def rows(self, content: Content) -> Iterator[dict[str, Any]]:
         """Its rows of the frame."""
-        own: dict[str, Any] = {
-            "section": self.where.split("/")[1],
-            "quantity": self.label,
-            "unit": self.unit_in(content),
-        }
+        section, unit = self.where.split("/")[1], self.unit_in(content)
+        own: dict[str, Any] = {"section": section, "quantity": self.label, "unit": unit}
         if self.quantile is not None:
             own["quantile"] = self.quantile
         columns = [axis.column for axis in self.axes]
@@ -137,20 +118,10 @@ def single(where: str, label: str, unit: str = "") -> ReportQuantity:
 def report_frame(content: Content, quantities: Sequence[ReportQuantity]) -> pd.DataFrame:
     """Put every measured curve and number of a report into one tidy frame, one number in a row.
 
-    Parameters
-    ----------
-    content : mapping
-        The content of a report.
-    quantities : sequence of ReportQuantity
-        The quantities that the frame holds.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``section`` and ``quantity``; ``name`` of a parameter, gate or horizon; ``number``, the place in a
-        spectrum, from 1; ``lag`` and ``step`` (also epochs), the place on a curve; ``quantile`` (0.05 to 0.95);
-        ``value`` and ``unit``. Entries that do not apply are missing. The norms by lag of products and gradient are
-        ``frame[frame.quantity.isin(["product", "gradient"])]``.
+    Columns ``section`` and ``quantity``; ``name`` of a parameter, gate or horizon; ``number``, the place in a spectrum,
+    from 1; ``lag`` and ``step`` (also epochs), the place on a curve; ``quantile`` (0.05 to 0.95); ``value`` and
+    ``unit``. Entries that do not apply are missing. The norms by lag of products and gradient are
+    ``frame[frame.quantity.isin(["product", "gradient"])]``.
 
     Examples
     --------
@@ -162,15 +133,8 @@ def report_frame(content: Content, quantities: Sequence[ReportQuantity]) -> pd.D
     0  product    1       0.5   -0.1  log10
     1  product    2       0.5   -0.2  log10
     """
-    rows = [
-        dict.fromkeys(FRAME_COLUMNS) | row
-        for quantity in quantities
-        if quantity.label
-        for row in quantity.rows(content)
-    ]
-    frame = pd.DataFrame(
-        {column: [row[column] for row in rows] for column in FRAME_COLUMNS}, columns=list(FRAME_COLUMNS)
-    )
+    rows = [row for quantity in quantities if quantity.label for row in quantity.rows(content)]
+    frame = pd.DataFrame({column: [row.get(column) for row in rows] for column in FRAME_COLUMNS})
     places = {"number": "Int64", "lag": "Int64", "step": "Int64", "quantile": "float64", "value": "float64"}
     return frame.astype(places)
 
@@ -185,20 +149,10 @@ def checks_frame(content: Content) -> pd.DataFrame:
 def report_arrays(content: Content, quantities: Sequence[ReportQuantity]) -> xr.Dataset:
     """Return the curves and spectra of a report as labelled arrays.
 
-    Parameters
-    ----------
-    content : mapping
-        The content of a report.
-    quantities : sequence of ReportQuantity
-        The quantities that the dataset holds.
-
-    Returns
-    -------
-    xarray.Dataset
-        Its dimensions are ``lag``, ``quantile``, ``step``, ``exponent``, ``eigenvalue``, ``singular_value``, ``gate``,
-        ``unit``, ``parameter``, ``band`` (upper ends of bands of lags), ``epoch``, ``time`` and ``start`` (of the map)
-        and ``check``; missing values are NaN. Single numbers are variables without dimensions. It can be written to
-        netCDF: complex eigenvalues have two parts.
+    Dimensions are ``lag``, ``quantile``, ``step``, ``exponent``, ``eigenvalue``, ``singular_value``, ``gate``,
+    ``unit``, ``parameter``, ``band`` (upper ends of bands of lags), ``epoch``, ``time`` and ``start`` (of the map) and
+    ``check``; missing values are NaN. Single numbers are variables without dimensions. It can be written to netCDF:
+    complex eigenvalues have two parts.
     """
     arrays = [one.labelled(content) for one in quantities if one.array]
     found = [array for array in arrays if array is not None]

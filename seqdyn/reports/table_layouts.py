@@ -17,18 +17,10 @@ Column = str | Callable[[Content, Key], TableItem]
 class TableLayout(NamedTuple):
     """A table of a page, and the places in the content that fill it.
 
-    Attributes
-    ----------
-    caption : str
-        Its caption.
-    rows : str
-        The place of the list or dictionary that has one entry for every row.
-    columns : dict of str to pattern or callable
-        By header, the place of a number (``*`` is the key of the row), or a function ``(content, key) -> item``.
-    head : str
-        The header of a first column with the keys; "" for no such column.
-    most : int
-        How many rows are shown. If there are more: those at powers of two, at the required lag, and the last one.
+    rows      the place of the list or dictionary that has one entry for every row
+    columns   by header, the place of a number (``*`` is the key of the row), or a function (content, key) -> item
+    head      the header of a first column with the keys; "" for no such column
+    most      how many rows are shown; if there are more: those at powers of two, at the required lag, and the last
     """
 
     caption: str

@@ -27,16 +27,7 @@ CONTENT_POINTS = 400
 class Examination:
     """A report in the making. Calling it runs one instrument, and keeps the result or the reason of a failure.
 
-    Attributes
-    ----------
-    probe : object
-        What is measured.
-    tier : {"fast", "standard", "full"}
-        How thoroughly it is measured.
-    seed : int
-        Of everything drawn.
-    found : object
-        Has an attribute for every instrument, and ``failed``, a dictionary of the reasons of failures.
+    ``found`` has an attribute for every instrument, and ``failed``, a dictionary of the reasons of failures.
     """
 
     probe: Any
@@ -61,24 +52,12 @@ class Examination:
 class Theme:
     """One topic of a report: a section of its content and of its page.
 
-    Attributes
-    ----------
-    name : str
-        The name of its section in the content.
-    title, how : str
-        The heading on the page, and how to read what is below it.
-    content : callable
-        ``content(probe, found)`` is the section: dictionaries, lists, numbers and strings; norms are log₁₀.
-    measure : callable
-        ``measure(examination)`` runs its instruments.
-    quantities : tuple of ReportQuantity
-        Its quantities in the frame and the labelled arrays.
-    tables : tuple of TableLayout
-        Its tables on the page.
-    figures : tuple of ReportFigure
-        Its figures on the page.
-    rules : tuple of CheckRule
-        Its checks.
+    name         the name of its section in the content
+    title, how   the heading on the page, and how to read what is below it
+    content      ``content(probe, found)`` is the section, in plain values; norms are log₁₀
+    measure      ``measure(examination)`` runs its instruments
+    quantities   its quantities in the frame and the labelled arrays
+    tables, figures, rules   what it has on the page, and its checks
     """
 
     name: str
@@ -130,9 +109,6 @@ def thinned(count: int, even: bool = False) -> Tensor:
     """At most :data:`CONTENT_POINTS` of ``count`` places, spread evenly or at growing distances."""
     if count <= CONTENT_POINTS:
         return torch.arange(count)
-    places = (
-        torch.linspace(0, count - 1, CONTENT_POINTS)
-        if even
-        else torch.logspace(0, math.log10(count), CONTENT_POINTS) - 1
-    )
+    growing = torch.logspace(0, math.log10(count), CONTENT_POINTS) - 1
+    places = torch.linspace(0, count - 1, CONTENT_POINTS) if even else growing
     return places.round().long().clamp(0, count - 1).unique()

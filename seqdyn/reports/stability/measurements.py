@@ -23,16 +23,10 @@ TIERS = ("fast", "standard", "full")
 class Measurements:
     """The results of the instruments; None where one did not run.
 
-    Attributes
-    ----------
-    non_finite : NonFinite or None
-        What is not finite, and why; then nothing else is measured.
-    failed : dict of str to str
-        Why an instrument could not measure, by its name.
-    omitted : list of str
-        What was not measured on purpose.
-    stopped : bool
-        Whether the user stopped the report before its end.
+    non_finite   what is not finite, and why; then nothing else is measured
+    failed       by name, why an instrument could not measure
+    omitted      what was not measured on purpose
+    stopped      whether the user stopped the report before its end
     """
 
     recurrence: TypicalStep | None = None

@@ -18,10 +18,9 @@ from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
 from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.dynamics.gates import most_closed, needed_time_constant, slowest
-from seqdyn.reports.advice import Advice, Recommendation, Rules
+from seqdyn.reports.advice import Advice, Recommendation, Rules, general_advice
 from seqdyn.reports.checks import ReportCheck
 from seqdyn.reports.input_sizes import FAR_FROM_UNIT
-from seqdyn.reports.last_advice import general_advice
 from seqdyn.reports.number_format import format_log10, format_number, plural
 from seqdyn.reports.stability.gradients import share_beyond
 from seqdyn.reports.stability.verdict import LAGS_NEEDED, ReportCase, Verdict

@@ -221,17 +221,7 @@ def stability_report(
     """
     check_choice("tier", tier, TIERS)
     limits = _thresholds(thresholds)
-    probe = probe_of(
-        model,
-        X,
-        y,
-        required_lag=required_lag,
-        loss=loss,
-        initial_state=initial_state,
-        max_sequences=max_sequences,
-        max_steps=max_steps,
-        steps=steps,
-    )
+    probe = probe_of(model, X, y, required_lag, loss, initial_state, max_sequences, max_steps, steps)
     found = measure_stability(probe, tier, seed, verbose, callback)
     evidence = evidence_of(probe, found, seed)
     verdict = decide(evidence, limits)
