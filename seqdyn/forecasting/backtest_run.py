@@ -142,21 +142,7 @@ class BacktestRun:
 
 
 def forecast_rows(found: Forecasts, request: ForecastRequest, name: str) -> pd.DataFrame:
-    """One row a forecast step that lies within its series.
-
-    Parameters
-    ----------
-    found : Forecasts
-        Quantiles are NaN in the frame if they are None, but asked for.
-    request : ForecastRequest
-    name : str
-        Of the model.
-
-    Returns
-    -------
-    DataFrame
-        The columns KEYS, and one for every quantile.
-    """
+    """One row a forecast step that lies within its series: KEYS, and the quantiles asked for, NaN where none are."""
     panel, rows, horizon = request.panel, request.rows, request.horizon
     place = rows[:, None] + np.arange(horizon)
     inside = place < panel.ends[request.series][:, None]

@@ -68,14 +68,7 @@ class Variant:
 
 @dataclass
 class ForecasterPool:
-    """Forecasters to choose from.
-
-    Attributes
-    ----------
-    variants : list of Variant
-    notes : list of str
-        What was left out, and why.
-    """
+    """Forecasters to choose from, and notes on what was left out, and why."""
 
     variants: list[Variant] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -104,15 +97,8 @@ class ForecasterPool:
 def candidate_forecasters(panel: Panel, seasons: tuple[int, ...], rows: int, common: dict[str, Any]) -> ForecasterPool:
     """All variants that suit a panel.
 
-    Parameters
-    ----------
-    panel : Panel
-    seasons : tuple of int
-        The lengths of a season to choose from; 1 where there is none.
-    rows : int
-        How many rows a series of usual length has for its first fit.
-    common : dict
-        Parameters that all forecasters take: columns, frequency, covariates.
+    ``seasons`` are the lengths to choose from, 1 where there is none; ``rows`` are those that a series of usual length has
+    for its first fit; ``common`` are the parameters that all forecasters take.
     """
     found = ForecasterPool()
     positive = np.fmin.reduceat(panel.target, panel.starts) > 0
@@ -133,20 +119,7 @@ def candidate_forecasters(panel: Panel, seasons: tuple[int, ...], rows: int, com
 def network_of(choice: Any, panel: Panel, random_state: Any, common: dict[str, Any]) -> tuple[Forecaster | None, str]:
     """The network that may join the members of a panel, unfitted; or None, and why.
 
-    Parameters
-    ----------
-    choice : "auto", None, regressor or Forecaster
-        "auto": a GRU, where its training takes seconds. A Forecaster keeps what it says of season and horizon.
-    panel : Panel
-    random_state
-        Of the network.
-    common : dict
-        Parameters of a Forecaster: columns, frequency, covariates, season and horizon.
-
-    Raises
-    ------
-    TypeError
-        If it is none of these.
+    "auto" is a GRU, where its training takes seconds. A Forecaster keeps what it says of season and horizon.
     """
     if choice is None:
         return None, ""

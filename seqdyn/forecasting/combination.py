@@ -312,13 +312,6 @@ def _fitting_windows(length: int, horizon: int, count: int, step: int) -> tuple[
     return horizon, min(count, 1 + (room - horizon) // step), step
 
 
-def _first_rows(panel: Panel, origins: Origins) -> Array:
-    """The first row that is forecast in every series; its end where none is."""
-    first = panel.ends.copy()
-    np.minimum.at(first, origins.series, origins.rows)
-    return first
-
-
 def _before_windows(panel: Panel, origins: Origins) -> Panel:
     """The rows of every series before its first window; all of them where it has none."""
-    return panel.head(_first_rows(panel, origins) - panel.starts)
+    return panel.head(np.minimum(origins.first(panel), panel.ends) - panel.starts)

@@ -72,16 +72,9 @@ class Conformal:
 
     @classmethod
     def measure(cls, model: MeasurableModel, panel: Panel, origins: Origins, usual: Array) -> Conformal:
-        """The scores of a fitted model at origins that its weights have not seen.
+        """The scores of a fitted model at origins that its weights have not seen; series it does not know are left out.
 
-        Parameters
-        ----------
-        model : MeasurableModel
-        panel : Panel
-        origins : Origins
-            Those of series that the model does not know are left out.
-        usual : array, shape (series, horizon)
-            As :func:`usual_errors` gives it.
+        ``usual`` is what :func:`usual_errors` gives.
         """
         part = panel.select(np.flatnonzero(panel.names.isin(model.names)))
         place = part.names.get_indexer(panel.names)
@@ -194,18 +187,7 @@ def least_rows(horizon: int) -> int:
 
 
 def calibration_split(panel: Panel, horizon: int, calibration: int) -> tuple[Origins, Panel]:
-    """The origins that errors are measured at, and the rows before them.
-
-    Raises
-    ------
-    ValueError
-        If too few rows are left to fit to.
-
-    Warns
-    -----
-    UserWarning
-        If some series are too short to be measured at all origins.
-    """
+    """The origins that errors are measured at, and the rows before them; a warning names series that are too short."""
     origins = Origins.of(panel, horizon, calibration, 1)
     before = origins.before(panel)
     least = least_rows(horizon)
@@ -221,15 +203,7 @@ def calibration_split(panel: Panel, horizon: int, calibration: int) -> tuple[Ori
 
 
 def at_the_end(panel: Panel, held: Array, horizon: int) -> Origins:
-    """Origins at all rows that were held out at the end of every series, or at evenly spaced ones of very many.
-
-    Parameters
-    ----------
-    panel : Panel
-    held : array of int, shape (series,)
-        How many rows.
-    horizon : int
-    """
+    """Origins at the rows held out at the end of every series, so many of each, or at evenly spaced ones of very many."""
     apart = max(1, -(-int(held.sum()) // MOST_ORIGINS_IN_ALL))
     back = [np.arange(1, count + 1, apart)[::-1] for count in held]
     series = np.repeat(np.arange(len(held)), [len(own) for own in back])
@@ -238,14 +212,9 @@ def at_the_end(panel: Panel, held: Array, horizon: int) -> Origins:
 
 
 def usual_errors(model: MeasurableModel, panel: Panel, horizon: int) -> Array:
-    """How large a fitted model's errors are in every series and at every step, on the rows of the fit.
+    """How large a fitted model's errors are in every series and at every step in the fit, (series, horizon), above 0.
 
     A series' own profile over the steps is drawn halfway to that of all series, and more if it has few origins.
-
-    Returns
-    -------
-    array, shape (series, horizon)
-        Above 0.
     """
     count = min(
         ORIGINS_PER_SERIES, max(1, MOST_ORIGINS_IN_ALL // len(panel.names)), int(panel.lengths.max()) - horizon - 2

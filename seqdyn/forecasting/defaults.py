@@ -14,13 +14,7 @@ from seqdyn.typed_bases import BaseEstimator
 
 
 class Registered(Mapping[str, Any]):
-    """Classes by name, each imported when it is asked for, since every forecaster may name its baselines.
-
-    Parameters
-    ----------
-    names : dict of str
-        What files call each class, by its own name.
-    """
+    """Classes by name, each imported when it is asked for, since every forecaster may name its baselines."""
 
     def __init__(self, names: dict[str, str]) -> None:
         self.names = names
@@ -64,15 +58,7 @@ MOST_PRODUCTS = 2e11
 
 
 class Baselines(NamedTuple):
-    """What to compare with.
-
-    Attributes
-    ----------
-    models : dict
-        Unfitted forecasters by name.
-    notes : list of str
-        What was left out, and why.
-    """
+    """What to compare with: unfitted forecasters by name, and notes on what was left out, and why."""
 
     models: dict[str, Any]
     notes: list[str]
@@ -81,32 +67,11 @@ class Baselines(NamedTuple):
 def default_baselines(
     choice: Any, panel: Panel, horizon: int, windows_count: int = 1, *, season_length: Any = None
 ) -> Baselines:
-    """The baselines somebody chose, ready to be fitted.
+    """The baselines somebody chose, ready to be fitted, and notes on what "auto" left out.
 
-    Parameters
-    ----------
-    choice : "auto", None, str, sequence of str, or dict of forecasters
-        "auto": all that are quick enough here. None or an empty sequence: none. Names of :data:`BASELINES`: those,
-        however long they take. A dict: the forecasters in it. Ridge regressions choose their penalty by themselves:
-        one that suits hundreds of rows flattens a model of a hundred.
-    panel : Panel
-        What they are to be fitted to.
-    horizon : int
-        Steps ahead.
-    windows_count : int
-        Origins a series, each of which may need a fit.
-    season_length : int or sequence of int, optional
-        m; that of the panel's frequency if None.
-
-    Returns
-    -------
-    Baselines
-        The models by name, and notes on what "auto" left out.
-
-    Raises
-    ------
-    ValueError
-        If a name is not known.
+    "auto" means all that are quick enough here, where each of ``windows_count`` origins may need a fit; names of
+    :data:`BASELINES` mean those, however long they take; a dict the forecasters in it; None or an empty sequence none.
+    Ridge regressions choose their penalty by themselves: one that suits hundreds of rows flattens a model of a hundred.
 
     Examples
     --------

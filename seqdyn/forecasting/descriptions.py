@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 def with_shared_parameters(doc: str | None, shared: str | None, used: object) -> str | None:
     """A docstring in which the line of shared names, and what is said of them, gives way to their full description.
 
-    Parameters
-    ----------
-    doc, shared : str or None
-        That of a forecaster, and that which describes the parameters of all; None where Python strips docstrings.
-    used : tuple of {"past", "future", "static"}
-        Covariates that the forecaster uses.
+    Either docstring is None where Python strips them; ``used`` are the covariates that the forecaster uses.
     """
     line = re.search(r"^ +freq, season_length, id_col.*\n( {8}.*\n)+", doc or "", re.MULTILINE)
     if doc is None or shared is None or line is None:

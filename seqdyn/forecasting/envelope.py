@@ -55,13 +55,7 @@ class Envelope:
 
     @classmethod
     def of(cls, panel: Panel, rows: Array | None = None) -> Envelope:
-        """The histories before some rows; before the end of every series if None.
-
-        Parameters
-        ----------
-        panel : Panel
-        rows : array of int, shape (origins,), optional
-            At least one row of the same series comes before each.
+        """The histories before some rows, each behind a row of its series; before the end of every series if None.
 
         Examples
         --------
@@ -102,11 +96,7 @@ class Envelope:
     def limits(self, horizon: int, stretch: Any = 1.0) -> tuple[Array, Array]:
         """Lowest and highest values of a forecast that has not run away, (origins, horizon) each.
 
-        Parameters
-        ----------
-        horizon : int
-        stretch : float or array, shape (origins,)
-            How many times as far from the history the limits are; at least 1.
+        ``stretch``, of at least 1, is how many times as far from the history they are: one number, or one an origin.
         """
         steps, size = np.arange(1, horizon + 1), self.size[:, None]
         line = size * (RANGES + steps / np.maximum(self.known - 1, 1)[:, None])
@@ -127,20 +117,7 @@ class Envelope:
     ) -> list[str]:
         """What is wrong with forecasts: those that are no numbers, that have run away, or whose quantiles lie far out.
 
-        Parameters
-        ----------
-        mean : array, shape (origins, horizon)
-        quantiles : array, shape (origins, horizon, quantiles), or None
-        names : Index, shape (origins,)
-            The series of every origin.
-        model : str
-        remedies : sequence of str
-            Settings of the model that may help where it has run away.
-
-        Returns
-        -------
-        list of str
-            A sentence each.
+        ``names`` has the series of every origin; ``remedies`` are settings of the model that may help if it runs away.
         """
         values = mean[:, :, None] if quantiles is None else np.concatenate([mean[:, :, None], quantiles], axis=2)
         low, high = self.limits(mean.shape[1])
@@ -237,13 +214,7 @@ def held_forecasts(
 
 
 def input_stretch(inputs: Array) -> Array:
-    """How much wider bounds are where inputs leave their history: by their largest size in deviations, (origins,).
-
-    Parameters
-    ----------
-    inputs : array, shape (origins, horizon, inputs)
-        The covariates known ahead, standardised.
-    """
+    """How much wider bounds are where inputs (origins, horizon, inputs) leave their history: by their largest size."""
     found: Array = np.abs(inputs).max(axis=(1, 2), initial=1.0)
     return found
 

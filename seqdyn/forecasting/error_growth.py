@@ -65,16 +65,9 @@ class ErrorGrowth:
 
     @classmethod
     def from_errors(cls, errors: Array, series: Array, usual: Array, windows: Array) -> ErrorGrowth:
-        """From errors of forecasts that did not know what came.
+        """From errors (origins, horizon) of forecasts that did not know what came, NaN where nothing is known.
 
-        Parameters
-        ----------
-        errors : array, shape (origins, horizon)
-            NaN where nothing is known.
-        series : array of int, shape (origins,)
-        usual : array, shape (series,)
-            How much a series changes in one step, or season; above 0.
-        windows : array, shape (series,)
+        ``usual``, above 0, is how much each series changes in one step, or season.
         """
         size = np.abs(errors) / usual[series][:, None]
         power = _power(size)

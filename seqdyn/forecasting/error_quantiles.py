@@ -22,26 +22,16 @@ PRIOR_ERRORS = 10
 
 
 def error_quantiles(errors: Array, levels: Array, walk: Array) -> Array:
-    """Quantiles about a point forecast at every step.
+    """Quantiles about a point forecast at every step, (series, horizon, quantiles).
 
         t_ν(q) σ_k,    σ_k² = (1 + (k − 1)/N_1) (N_k m_k + 10 (a + b (k − 1))) / (N_k + 10)
 
-    m_k is the mean square of the N_k errors at step k, a and b ≥ 0 their line over the steps, ν = N_1/2 and at least 2:
-    errors of neighbouring origins overlap, the more the farther they look, and share one estimate of the trend. Where
-    (N_k + 1) times the tail is at least 4, the quantile is the ⌈(N_k + 1) q⌉-th of the sorted errors instead. Upper
-    quantiles are never below the point, lower ones never above.
-
-    Parameters
-    ----------
-    errors : array, shape (series, horizon, origins)
-        y − ŷ; NaN where there is none.
-    levels : array, shape (quantiles,)
-    walk : array, shape (series,)
-        Deviation of one step, for series without any error; it grows as that of a random walk.
-
-    Returns
-    -------
-    array, shape (series, horizon, quantiles)
+    m_k is the mean square of the N_k errors y − ŷ at step k, of errors (series, horizon, origins), which are NaN where
+    there is none; a and b ≥ 0 are their line over the steps, ν = N_1/2 and at least 2: errors of neighbouring origins
+    overlap, the more the farther they look, and share one estimate of the trend. Where (N_k + 1) times the tail is at
+    least 4, the quantile is the ⌈(N_k + 1) q⌉-th of the sorted errors instead. Upper quantiles are never below the
+    point, lower ones never above. ``walk`` is the deviation of one step of series without any error; it grows as that
+    of a random walk.
 
     References
     ----------

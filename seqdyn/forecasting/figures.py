@@ -34,6 +34,9 @@ HEADROOM = 1.15
 LEADER = {"arrowstyle": "-", "color": "#BDBDBD", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 2, "relpos": (0.0, 0.5)}
 """From a label to the end of its line."""
 
+FROM_ORIGIN: dict[str, Any] = {"linewidth": 1.4, "zorder": 3, "marker": "o", "markersize": 3.5, "markevery": [0]}
+"""A forecast of a backtest, with a dot where it begins."""
+
 LINE = 0.055
 """The least distance of two labels, as a share of the height of the axes."""
 
@@ -64,11 +67,6 @@ def plot_fan(
     title, unit : str
         What is written above it, and beside the values.
 
-    Raises
-    ------
-    ValueError
-        If values and times are not of the same length.
-
     Examples
     --------
     >>> drawing = plot_fan(range(3), [1.0, 2.0, 3.0], [3, 4], [4.0, 5.0], {0.1: [3.5, 4.2], 0.9: [4.5, 5.8]})
@@ -94,24 +92,9 @@ def plot_fan(
 def plot_backtest(frame: pd.DataFrame, by_step: pd.DataFrame, series: Any = None, *, unit: str = "") -> Figure:
     """Left: one series and its forecasts from the origins. Right: the error of every model by step.
 
-    Three lines have a name: the model, the best of the baselines, and the naive forecast; the others are grey.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Of a :class:`~seqdyn.forecasting.backtest.Backtest`; its first model is the one that is examined, the others are
-        baselines.
-    by_step : DataFrame
-        ``metrics("step")`` of it.
-    series : label, optional
-        Which series stands on the left; the first if None.
-    unit : str
-        Of the values.
-
-    Raises
-    ------
-    ValueError
-        If there is no such series.
+    ``frame`` is that of a :class:`~seqdyn.forecasting.backtest.Backtest`, whose first model is the one examined, and
+    ``by_step`` its ``metrics("step")``. Three lines have a name: the model, the best of the baselines, and the naive
+    forecast; the others are grey. Without a ``series`` the first one stands on the left.
     """
     own = frame["model"].iloc[0]
     names = list(dict.fromkeys(frame["series"]))
@@ -202,18 +185,8 @@ def _draw_origins(axes: Axes, rows: pd.DataFrame) -> None:
             band = [window[f"{q:g}"].to_numpy(dtype=np.float64) for q in widest]
             colour, label = _tint(MODELS[0], TINTS[1]), _interval_label(*widest)
             axes.fill_between(time, *band, color=colour, linewidth=0, zorder=1, label=None if number else label)
-        look: dict[str, Any] = {
-            "color": MODELS[0] if apart or number % 2 == 0 else MODELS[5],
-            "linewidth": 1.4,
-            "zorder": 3,
-        }
-        dot: dict[str, Any] = {
-            "marker": "o",
-            "markersize": 3.5,
-            "markevery": [0],
-            "label": None if number else "forecast, from •",
-        }
-        axes.plot(time, window["mean"].to_numpy(), **look, **dot)
+        look = {"color": MODELS[0 if apart or number % 2 == 0 else 5], **FROM_ORIGIN}
+        axes.plot(time, window["mean"].to_numpy(), label=None if number else "forecast, from •", **look)
     _draw_actual(axes, pd.Series(actual["y"].to_numpy(dtype=np.float64), _drawable_instants(pd.Index(actual["time"]))))
     axes.set_title(f"{rows['series'].iloc[0]}: {len(windows)} {'origin' if len(windows) == 1 else 'origins'}")
     axes.margins(x=0.02)
@@ -287,17 +260,7 @@ def _label_ends(axes: Axes, lines: Mapping[str, pd.Series], looks: Mapping[str, 
 
 
 def spread_out(wanted: Array, distance: float) -> Array:
-    """Places that are at least a distance apart, in the order of those wanted and as close to them as can be.
-
-    Parameters
-    ----------
-    wanted : array, shape (places,)
-        Sorted.
-    distance : float
-
-    Returns
-    -------
-    array, shape (places,)
+    """Places at least a distance apart, in the order of those wanted, which are sorted, and as close to them as can be.
 
     Examples
     --------

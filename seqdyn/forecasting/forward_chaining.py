@@ -45,12 +45,7 @@ class ForwardChaining:
     def of(cls, panel: Panel, horizon: int, season: int) -> ForwardChaining:
         """Origins a quarter of the horizon apart.
 
-        Parameters
-        ----------
-        panel : Panel
-        horizon : int
-            Steps that count; of series of fewer than four horizons a quarter of their rows.
-        season : int
+        Of series of fewer than four horizons a quarter of their rows is the horizon.
         """
         horizon = max(1, min(horizon, int(np.median(panel.lengths)) // 4))
         begin = np.maximum(panel.lengths // 2, 1)
@@ -64,10 +59,7 @@ class ForwardChaining:
     def errors(self, fitted: Callable[[Array], tuple[Units, list[Weights]]]) -> Array:
         """Mean |y − ŷ|/Q of every choice and series, (choices, series); NaN where nothing is known.
 
-        Parameters
-        ----------
-        fitted : callable
-            Takes which rows may be targets, (total,), and gives units and the weights of every choice.
+        ``fitted`` takes which rows may be targets, (total,), and gives units and the weights of every choice.
         """
         asked, every = self.request, np.arange(len(self.scale))
         low, high = Envelope.of(asked.panel, asked.rows).limits(asked.horizon)
@@ -92,17 +84,9 @@ class ForwardChaining:
 
 
 def best_choices(errors: Array, together: bool) -> Array:
-    """The number of the choice of least error for every series.
+    """The number of the choice of least error for every series, of errors (choices, series).
 
-    Parameters
-    ----------
-    errors : array, shape (choices, series)
-    together : bool
-        One choice for all, by their mean error; else each its own, and that of all where it has no errors.
-
-    Returns
-    -------
-    array of int, shape (series,)
+    It is one for all ``together``, by their mean error; else each has its own, or that of all where it has no errors.
 
     Examples
     --------

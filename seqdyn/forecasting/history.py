@@ -41,22 +41,9 @@ def differences(panel: Panel, lag: int, values: Array | None = None) -> Array:
 
 
 def mean_changes(panel: Panel, season: int, values: Array | None = None, otherwise: Array | None = None) -> Array:
-    """mean |v_t − v_{t−m}| of every series, above 0: the error of the seasonal naive forecast.
+    """mean |v_t − v_{t−m}| of every series, above 0: the error of the seasonal naive forecast; v is the target if None.
 
     Where that is not known or 0, the mean change over one step; then ``otherwise``; then 1.
-
-    Parameters
-    ----------
-    panel : Panel
-    season : int
-        m.
-    values : array, shape (total,), optional
-        v; the target if None.
-    otherwise : array, shape (series,), optional
-
-    Returns
-    -------
-    array, shape (series,)
 
     Examples
     --------

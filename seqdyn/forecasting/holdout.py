@@ -46,15 +46,7 @@ class Holdout:
 
     @classmethod
     def of(cls, panel: Panel, horizon: int, season: int) -> Holdout:
-        """The holdout of a panel.
-
-        Parameters
-        ----------
-        panel : Panel
-        horizon : int
-            Steps ahead.
-        season : int
-            m; two of them are held out where a third of a series has them.
+        """The holdout of a panel; two seasons are held out where a third of a series has them.
 
         Examples
         --------

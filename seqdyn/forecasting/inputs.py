@@ -36,37 +36,16 @@ class ForecastInputs:
 
     @classmethod
     def of(cls, panel: Panel, calendar: tuple[str, ...], reach: int, weight: str | None = None) -> ForecastInputs:
-        """The inputs that go with a panel.
-
-        Parameters
-        ----------
-        panel : Panel
-        calendar : tuple of str
-            As :func:`~seqdyn.data.calendar.calendar_names` gives them.
-        reach : int
-        weight : str, optional
-            A static covariate that is no input.
-
-        Raises
-        ------
-        ValueError
-            If a static covariate is missing for some series.
-        """
+        """The inputs that go with a panel; the static covariate named by ``weight`` is no input."""
         static = panel.static if panel.static is not None else pd.DataFrame(index=panel.names)
         return cls(
             calendar, reach, {name: _category_values(static[name], name) for name in static.columns if name != weight}
         )
 
     def rows(self, panel: Panel, past: Array, before: Array | None = None) -> Array:
-        """Inputs of all rows of a panel, (total, features).
+        """Inputs of all rows of a panel, (total, features); ``past`` holds z_{t-1}, NaN where it is not known.
 
-        Parameters
-        ----------
-        panel : Panel
-        past : array, shape (total, columns)
-            z_{t-1}, the last values of the targets; NaN where not known.
-        before : array, shape (series, covariates), optional
-            Covariates known ahead of the row before each series; those of its first row if None.
+        ``before`` are covariates known ahead of the row before each series; those of its first row if None.
         """
         place = np.arange(len(panel.target))[:, None] + np.arange(self.reach)
         inside = place < panel.ends[panel.series][:, None]
@@ -80,13 +59,7 @@ class ForecastInputs:
     def ahead(self, times: list[pd.Index], future: Array, constants: Array, before: Array) -> Array:
         """What is known at the steps after every origin, (origins, horizon, features).
 
-        Parameters
-        ----------
-        times : list of Index, one an origin
-        future : array, shape (origins, horizon, covariates)
-        constants : array, shape (origins, features)
-        before : array, shape (origins, covariates)
-            Covariates known ahead of the last known row.
+        ``times`` are the instants of every origin, ``before`` the covariates known ahead of its last known row.
         """
         origins, horizon = future.shape[:2]
         steps = horizon if self.reach == 1 else 1
@@ -99,13 +72,7 @@ class ForecastInputs:
         return np.concatenate([calendar, earlier, known, held], axis=2)
 
     def constants(self, panel: Panel) -> Array:
-        """Static covariates as numbers, (series, features): categories as one column a value.
-
-        Raises
-        ------
-        ValueError
-            If a category was not in the fit.
-        """
+        """Static covariates as numbers, (series, features): categories, those of the fit, as one column a value."""
         columns = [np.zeros((len(panel.names), 0))]
         for name, values in self.categories.items():
             assert panel.static is not None
@@ -158,12 +125,6 @@ def targets(z: Array, panel: Panel, horizon: int) -> Array:
 def lagged_targets(z: Array, panel: Panel, before: Array | None = None) -> Array:
     """z_{t-1} of every row, (total, columns); NaN, or the given values, at the first row of a series.
 
-    Parameters
-    ----------
-    z : array, shape (total, columns)
-    panel : Panel
-    before : array, shape (series, columns), optional
-
     Examples
     --------
     >>> import pandas as pd
@@ -178,16 +139,7 @@ def lagged_targets(z: Array, panel: Panel, before: Array | None = None) -> Array
 
 
 def scale_features(panel: Panel, q: Array, season_length: int) -> pd.DataFrame:
-    """How large and how rough every series is: logarithms of σ(q), mean |q_t − q_{t-1}| and mean |q_t − q_{t-m}|.
-
-    Parameters
-    ----------
-    panel : Panel
-    q : array, shape (total,)
-        Values, or their logarithms.
-    season_length : int
-        m.
-    """
+    """How large and how rough every series is: logarithms of σ(q), mean |q_t − q_{t-1}| and mean |q_t − q_{t-m}|."""
     deviation = np.array([np.nanstd(q[panel.rows(number)]) for number in range(len(panel.names))])
     steps = (np.abs(differences(panel, lag, q)) for lag in (1, season_length))
     changes = (np.nan_to_num(series_means(step, panel.starts)) for step in steps)

@@ -48,20 +48,7 @@ class ForecastErrors:
 
     @classmethod
     def of(cls, network: FittedNetwork, panel: Panel, X: Array, Y: Array, held: Array, horizon: int) -> ForecastErrors:
-        """Measure them.
-
-        Parameters
-        ----------
-        network : FittedNetwork
-        panel : Panel
-            The data of the fit.
-        X, Y : array, shape (total, …)
-            Its rows.
-        held : array of int, shape (series,)
-            How many rows at the end of every series the weights have not seen.
-        horizon : int
-            How many steps ahead errors are wanted.
-        """
+        """Measure them on the rows X, Y of the fit; weights have not seen the last ``held`` of every series."""
         if "quantiles" in network.head.provides:
             return cls()
         residuals = _residuals(network, panel, X, Y, held) if network.steps == 1 else None
@@ -92,12 +79,7 @@ class ForecastErrors:
 def held_rows(estimator: Any, panel: Panel, begins: Array, ends: Array) -> Array:
     """How many rows at the end of every series a fit with early stopping has held out, (series,).
 
-    Parameters
-    ----------
-    estimator : regressor
-        Fitted to the stretches of the panel from ``begins`` to ``ends``.
-    panel : Panel
-    begins, ends : array of int, shape (stretches,)
+    The fit was to the stretches of the panel from ``begins`` to ``ends``.
     """
     if not getattr(estimator, "early_stopping", False):
         return np.zeros(len(panel.names), np.int64)
@@ -110,18 +92,7 @@ def held_rows(estimator: Any, panel: Panel, begins: Array, ends: Array) -> Array
 def network_quantiles(
     network: FittedNetwork, start: Departure, output: Tensor, levels: Array, errors: ForecastErrors, draws: Draws
 ) -> Array:
-    """Quantiles of y from origins, (origins, horizon, quantiles); those that are not in order are put there.
-
-    Parameters
-    ----------
-    network : FittedNetwork
-    start : Departure
-    output : Tensor, shape (origins, steps, outputs)
-        What the network says of the steps after it.
-    levels : array, shape (quantiles,)
-    errors : ForecastErrors
-    draws : Draws
-    """
+    """Quantiles of y from origins, (origins, horizon, quantiles), put in order; ``output`` is what the network says."""
     if errors.conformal is not None:
         z = network.points(output, draws.horizon)
         q = network.transform.integrated(z, start.series, start.tails)[:, :, None]

@@ -72,18 +72,7 @@ class Normal:
         return Normal(self.left + other.left, self.right + other.right)
 
     def solved(self, lags: int, penalties: Array) -> Array:
-        """The solutions for some penalties.
-
-        Parameters
-        ----------
-        lags : int
-            p, how many columns are penalised.
-        penalties : array, shape (choices, models) or (choices, 1)
-
-        Returns
-        -------
-        array, shape (choices, models, columns, targets)
-        """
+        """The solutions for penalties (choices, models or 1) of the lags, (choices, models, columns, targets)."""
         free = self.left[:, lags:, lags:] + UNPENALISED * np.eye(self.left.shape[1] - lags)
         cross = self.left[:, :lags, lags:]
         gain = np.linalg.solve(free, np.concatenate([cross.swapaxes(1, 2), self.right[:, lags:]], axis=2))
@@ -96,18 +85,10 @@ class Normal:
 
 
 def normal(values: Array, inputs: Array, order: Order, ahead: int = 0, kept: Array | None = None) -> Normal:
-    """The normal equations of series side by side; rows with a missing value are left out.
+    """The normal equations of series side by side, (series, time, …); rows with a missing value are left out.
 
-    Parameters
-    ----------
-    values : array, shape (series, time)
-    inputs : array, shape (series, time, inputs)
-    order : Order
-        Without differences, which are taken already.
-    ahead : int
-        How many steps lie between the last lag and the first target.
-    kept : array of bool, shape (series, time), optional
-        Which rows may be targets.
+    Differences are taken already. ``ahead`` steps lie between the last lag and the first target; ``kept`` rows may be
+    targets.
 
     Examples
     --------
@@ -162,28 +143,10 @@ def fit_autoregressions(
     kept: Array | None = None,
     numbers: Array | None = None,
 ) -> list[Weights]:
-    """Regressions of series of a panel, for some penalties.
+    """Regressions of series of a panel, for some penalties (choices, series or 1): the weights of every choice.
 
-    Parameters
-    ----------
-    panel : Panel
-        Says where the rows of a series are.
-    values : array, shape (total,)
-    inputs : array, shape (total, inputs)
-    order : Order
-    penalties : array, shape (choices, series) or (choices, 1)
-        Of all series of the panel, or one for all.
-    pooled : bool
-        One regression of all series.
-    kept : array of bool, shape (total,), optional
-        Which rows may be targets.
-    numbers : array of int, optional
-        The numbers of the series; all if None.
-
-    Returns
-    -------
-    list of Weights
-        One a choice; centring and differencing are folded in.
+    Centring and differencing are folded in. ``values`` and ``inputs`` are those of all rows of the panel; only rows
+    ``kept`` may be targets. ``numbers`` are those of the series, all if None. ``pooled`` makes one regression of them.
     """
     numbers = np.arange(len(panel.names)) if numbers is None else numbers
     sums: list[Normal | None] = [None] * (order.steps if inputs.shape[1] else 1)

@@ -83,15 +83,9 @@ class SeriesSetting:
 
 
 class ChosenSetting(NamedTuple):
-    """What validation chose.
+    """What validation chose, of how many settings.
 
-    Attributes
-    ----------
-    setting : SeriesSetting
-    error : float
-        Its scaled error on the validation rows; NaN where the series are too short to be validated.
-    tried : int
-        Settings compared, each penalty counted.
+    The error is scaled; it is NaN where the series are too short to be validated.
     """
 
     setting: SeriesSetting
@@ -100,15 +94,7 @@ class ChosenSetting(NamedTuple):
 
 
 class ValidationOrigins(NamedTuple):
-    """Origins in the last rows of a panel, and the rows before them.
-
-    Attributes
-    ----------
-    request : ForecastRequest
-        The origins.
-    before : Panel
-        Every series without the rows from its first origin on; whole where it has none.
-    """
+    """Origins in the last rows of a panel, and every series without the rows from its first origin on."""
 
     request: ForecastRequest
     before: Panel
@@ -128,13 +114,7 @@ def validation_horizon(horizon: int | None, season: int) -> int:
 def validation_origins(panel: Panel, horizon: int, count: int, least: int = LEAST_LEARNT_ROWS) -> ValidationOrigins:
     """Origins at the end of every series, half a horizon apart: in the last 40 % of it, but eight where there is room.
 
-    Parameters
-    ----------
-    panel : Panel
-    horizon, count : int, at least 1
-        The steps that count, at most a third of the series' median length; and origins of one series at most.
-    least : int
-        Rows that are left before the first origin at least.
+    A horizon counts up to a third of the median length; ``least`` rows at least are left before the first origin.
 
     Examples
     --------
@@ -170,16 +150,8 @@ def candidate_settings(
 ) -> list[SeriesSetting]:
     """The settings to compare, from the simplest on; what is given is kept.
 
-    Logarithms are tried where a series is positive and none is of counts below 10, which may be 0 one day.
-
-    Parameters
-    ----------
-    panel : Panel
-        The rows before the tests.
-    seasons : sequence of int
-    scaling : str or None
-    given : mapping
-        Fields of :class:`SeriesSetting` that somebody chose. Who gave one of the differences gave both.
+    Logarithms are tried where a series is positive and none is of counts below 10, which may be 0 one day. The panel
+    has the rows before the tests. Who gave one of the differences gave both.
 
     Examples
     --------
@@ -216,25 +188,10 @@ def best_setting(
     tests: ValidationOrigins,
     steps: int = 1,
 ) -> ChosenSetting:
-    """The setting whose linear model forecasts the last rows best.
+    """The setting whose linear model forecasts the last rows best; without any origin the first, of the middle penalty.
 
-    Parameters
-    ----------
-    settings : sequence of SeriesSetting, at least one
-        Tried in turn: a later one must be better by 2 %.
-    penalties : sequence of float
-        Increasing; the largest is taken that is no more than 1 % worse than the best.
-    season : int
-        m, of the seasonal difference and of the scale of errors.
-    tests : ValidationOrigins
-        As :func:`validation_origins` gives them.
-    steps : int
-        How many steps the model predicts at once.
-
-    Returns
-    -------
-    ChosenSetting
-        Without any origin the first setting, with the middle penalty.
+    Settings are tried in turn: a later one must be better by 2 %. Of the increasing penalties the largest is taken that
+    is no more than 1 % worse than the best.
     """
     best = ChosenSetting(replace(settings[0], penalty=penalties[len(penalties) // 2]), np.nan, 0)
     if not len(tests.request.rows):

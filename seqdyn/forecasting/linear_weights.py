@@ -42,13 +42,7 @@ class Weights:
 
     @classmethod
     def joined(cls, parts: list[tuple[Array, Weights]]) -> Weights:
-        """Models of some series each as those of all; those of fewer lags have zeros for the oldest.
-
-        Parameters
-        ----------
-        parts : list of (array of int, Weights)
-            The numbers of the series, and their models.
-        """
+        """Models of some series each, with their numbers, as those of all; if lags are fewer, the oldest have zeros."""
         count = sum(len(numbers) for numbers, _ in parts)
         found = cls(*(np.zeros((count, *_widest(parts, name))) for name in ("coefficients", "intercepts", "inputs")))
         for numbers, own in parts:
@@ -76,13 +70,7 @@ class Weights:
     def ahead(self, model: Array, past: Array, inputs: Array, horizon: int) -> Array:
         """Predictions after (origins, lags) values, (origins, horizon).
 
-        Parameters
-        ----------
-        model : array of int, shape (origins,)
-        past : array, shape (origins, lags)
-        inputs : array, shape (origins, at least window − steps + horizon, inputs)
-            From ``window − steps`` rows before the origin on.
-        horizon : int
+        ``model`` is the number of every origin's model; inputs begin ``window − steps`` rows before the origin.
         """
         count, lags, steps = self.coefficients.shape
         window, wide = self.window, self.window * inputs.shape[2]
@@ -134,20 +122,7 @@ def with_inputs(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def roll_out(request: ForecastRequest, number: Array, units: Units, weights: Weights) -> Array:
-    """z from many origins, (origins, horizon).
-
-    Parameters
-    ----------
-    request : ForecastRequest
-    number : array of int, shape (series,)
-        Which units, and which of the weights, each series of the panel has.
-    units : Units
-    weights : Weights
-
-    Returns
-    -------
-    array, shape (origins, horizon)
-    """
+    """z from many origins, (origins, horizon); ``number`` says which units and weights each series of the panel has."""
     panel, series, rows, horizon = request.panel, request.series, request.rows, request.horizon
     inputs = units.of_inputs(panel.future, number[panel.series])
     values = with_predicted_gaps(panel, units.of_panel(panel, number), inputs, weights, number, series, rows)

@@ -54,12 +54,7 @@ class SeriesMemory:
     def update(self, network: FittedNetwork, new: Panel, before: Array) -> SeriesMemory:
         """After new rows of some series: O(new), whatever came before.
 
-        Parameters
-        ----------
-        network : FittedNetwork
-        new : Panel
-        before : array, shape (series, covariates known ahead)
-            Of the last known rows.
+        ``before`` are the covariates known ahead of the last known rows.
         """
         owner, transform = network.numbers(new), network.units(new)
         z = transform.forward(new, self.recent[owner])
@@ -78,15 +73,7 @@ class SeriesMemory:
         )
 
     def departure(self, network: FittedNetwork, known: Panel, future: Array) -> Departure:
-        """What forecasts after the last known rows start from.
-
-        Parameters
-        ----------
-        network : FittedNetwork
-        known : Panel
-            The last row of every series.
-        future : array, shape (series, horizon, covariates known ahead)
-        """
+        """What forecasts after the last known rows, those of the panel ``known``, start from."""
         constants = network.inputs.constants(known)
         beside = network.inputs.ahead(known.ahead(future.shape[1]), future, constants, known.future)
         x = network.encoded(self.pending, beside)
@@ -107,13 +94,7 @@ class SeriesMemory:
         return network.assign(beside)
 
     def at(self, state: Any, network: FittedNetwork) -> SeriesMemory:
-        """The memory with another state: a labelled one, or a State, which is the network's alone.
-
-        Raises
-        ------
-        ValueError
-            If variables or series are missing, or values are not finite.
-        """
+        """The memory with another state: a labelled one, or a State, which is the network's alone."""
         beside: dict[str, Any] = {}
         if isinstance(state, xarray.Dataset):
             whole = self._checked(state, network.names)

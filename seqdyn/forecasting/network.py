@@ -129,20 +129,7 @@ def plan_network(
 ) -> tuple[NetworkPlan, ValidationOrigins | None]:
     """The plan of a forecaster for a panel, its share still open, and the rows that share is to be found on.
 
-    Parameters
-    ----------
-    model : Forecaster
-    panel : Panel
-    seasons : sequence of int
-        The shortest first.
-    steps : int
-        How many steps one row predicts.
-
-    Returns
-    -------
-    NetworkPlan
-    ValidationOrigins or None
-        None if nothing is left to be found: no recurrence of its own start, or too few rows.
+    These are None if nothing is left to be found: no recurrence of its own start, or too few rows.
     """
     if not model.validation or not starts_open(_regressor(model)):
         return NetworkPlan(given_setting(model, panel, seasons)), None
@@ -172,18 +159,7 @@ def given_setting(model: Any, panel: Panel, seasons: Sequence[int]) -> SeriesSet
 
 
 def configured(model: Any, plan: NetworkPlan, panel: Panel, columns: int, steps: int) -> Any:
-    """A forecaster's regressor, told which of its inputs are its targets' past, and how to be trained.
-
-    Parameters
-    ----------
-    model : Forecaster
-    plan : NetworkPlan
-    panel : Panel
-    columns : int
-        Target and past covariates.
-    steps : int
-        How many steps one row predicts.
-    """
+    """A forecaster's regressor, told how many columns of its inputs are its targets' past, and how to be trained."""
     estimator = clone(_regressor(model))
     if is_closed_form(estimator):
         _check_closed_form(model, estimator, steps)
@@ -226,12 +202,7 @@ def recipe(estimator: Any, setting: SeriesSetting, panel: Panel) -> dict[str, An
 def mixed(start: Any, trained: Any, share: float) -> Any:
     """A copy of a trained regressor that keeps a share of what its readout gained over the linear start.
 
-    Parameters
-    ----------
-    start, trained : regressor
-        Fitted with the same parameters, the first without a step.
-    share : float in [0, 1]
-        α. The recurrence is that of the second, and nobody reads it if α is 0.
+    ``start`` is fitted with the same parameters, without a step. Nobody reads the recurrence if the share is 0.
     """
     found = copy.deepcopy(trained)
     pairs = zip(*(_linear_readout(own.network_).named_parameters() for own in (start, found)), strict=True)
@@ -243,16 +214,7 @@ def mixed(start: Any, trained: Any, share: float) -> Any:
 
 
 def best_share(networks: Sequence[FittedNetwork], tests: ValidationOrigins, season: int) -> tuple[int, float]:
-    """Which of some networks forecasts the last rows best, by 1 % more than one before it, and its scaled error.
-
-    Parameters
-    ----------
-    networks : sequence of FittedNetwork
-        Of weights fitted to the rows before the tests.
-    tests : ValidationOrigins
-    season : int
-        m.
-    """
+    """Which of some networks forecasts the last rows best, by 1 % more than one before it, and its scaled error."""
     asked = tests.request
     wanted, scale = asked.actual(), mean_changes(tests.before, season)[asked.series]
     errors = []

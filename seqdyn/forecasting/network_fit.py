@@ -31,16 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NetworkFit:
-    """A fitted network, and the rows that it was fitted to.
-
-    Attributes
-    ----------
-    network : FittedNetwork
-    panel : Panel
-    X, Y : array, shape (total, …)
-    held : array of int, shape (series,)
-        How many rows at the end of every series the weights have not seen.
-    """
+    """A fitted network, the rows that it was fitted to, and how many more of every series its weights have not seen."""
 
     network: FittedNetwork
     panel: Panel
@@ -72,19 +63,7 @@ def fit_network(model: Forecaster, plan: NetworkPlan, panel: Panel) -> NetworkFi
 def choose_share(
     model: Forecaster, plan: NetworkPlan, panel: Panel, tests: ValidationOrigins, horizon: int
 ) -> tuple[NetworkPlan, ForecastErrors]:
-    """The plan with the share of the correction that forecasts the last rows best, and the errors there.
-
-    Parameters
-    ----------
-    model : Forecaster
-    plan : NetworkPlan
-        Its share is still open.
-    panel : Panel
-    tests : ValidationOrigins
-        In the last rows of the panel.
-    horizon : int
-        How many steps ahead errors are wanted.
-    """
+    """The plan with the share of the correction that forecasts the last rows best, and the errors there."""
     shares: tuple[float, ...] = CORRECTION_SHARES
     start = fit_network(model, replace(plan, share=0.0), tests.before).network
     try:

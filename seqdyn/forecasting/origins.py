@@ -35,18 +35,7 @@ class Origins:
 
     @classmethod
     def of(cls, panel: Panel, horizon: int, n_windows: int, step_size: int) -> Origins:
-        """The last windows of every series; origins without at least two rows before them are left out.
-
-        Parameters
-        ----------
-        panel : Panel
-        horizon, n_windows, step_size : int, at least 1
-            The last window ends with its series; each begins ``step_size`` steps after the one before.
-
-        Raises
-        ------
-        ValueError
-            If no series is long enough for any window.
+        """The last windows of every series, ``step_size`` apart; those with fewer than two rows before are left out.
 
         Examples
         --------
@@ -115,17 +104,7 @@ class Origins:
 def naive_scales(panel: Panel, series: Array, rows: Array, season_length: int) -> pd.DataFrame:
     """Q = mean |y_t − y_{t-m}| over the known pairs before every origin; NaN where there are none.
 
-    Parameters
-    ----------
-    panel : Panel
-    series, rows : array of int, shape (origins,)
-    season_length : int
-        m.
-
-    Returns
-    -------
-    DataFrame
-        series, cutoff and scale; one row for each.
+    A frame of series, cutoff and scale, one row for each.
 
     Examples
     --------

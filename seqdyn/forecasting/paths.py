@@ -92,17 +92,7 @@ class Sampler:
 def sample_paths(cell: Cell, state: State, x: Past, count: int, draw: Sampler) -> Tensor:
     """Paths of the targets from every origin, (origins, count, horizon, targets), in network units.
 
-    Parameters
-    ----------
-    cell : Cell
-        An autoregressive one.
-    state : State
-        At the origins.
-    x : Past, leaves (origins, horizon, …)
-        The first row holds the last value; the others only what is known ahead.
-    count : int
-        Paths an origin.
-    draw : Sampler
+    The first row of x holds the last value; the others only what is known ahead.
     """
     origins, horizon = x.value.shape[:2]
     x, state = (map_leaves(lambda leaf: leaf.repeat_interleave(count, 0), tree) for tree in (x, state))
@@ -124,19 +114,7 @@ def sample_paths(cell: Cell, state: State, x: Past, count: int, draw: Sampler) -
 def path_pieces(
     network: FittedNetwork, start: Departure, count: int, residuals: Residuals | None, generator: torch.Generator
 ) -> Iterator[Array]:
-    """Sample paths in the units of the data, some origins at a time, (origins, horizon, paths).
-
-    Parameters
-    ----------
-    network : FittedNetwork
-        A recursive one.
-    start : Departure
-    count : int
-        Paths an origin.
-    residuals : Residuals or None
-        Where the head says nothing of its errors.
-    generator : torch.Generator
-    """
+    """Sample paths of a recursive network in the units of the data, some origins a time, (origins, horizon, paths)."""
     horizon = start.x.value.shape[1]
     size = max(1, VALUES_AT_ONCE // (count * horizon))
     for begin in range(0, len(start.series), size):
@@ -163,16 +141,7 @@ def _drawn_paths(
 
 
 def spread_by_series(errors: Array, owner: Array, series: int) -> Array:
-    """Root mean square errors of every series, (series, columns); of all together where a series has fewer than ten.
-
-    Parameters
-    ----------
-    errors : array, shape (errors, columns)
-    owner : array of int, shape (errors,)
-        The series of each.
-    series : int
-        How many there are.
-    """
+    """Root mean square errors of every series, (series, columns); of all together where a series has fewer than ten."""
     total = np.zeros((series, errors.shape[1]))
     np.add.at(total, owner, errors**2)
     count = np.bincount(owner, minlength=series)[:, None]

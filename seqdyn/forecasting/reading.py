@@ -70,22 +70,7 @@ def series_number(series: Any, names: pd.Index) -> int:
 
 
 def warn_of_unused(model: str, used: tuple[str, ...], roles: Roles) -> None:
-    """One warning that names the covariates a forecaster leaves out, and who uses them.
-
-    Parameters
-    ----------
-    model : str
-        The name of the forecaster.
-    used : tuple of {"past", "future", "static"}
-        What it uses.
-    roles : Roles
-        What the columns are.
-
-    Warns
-    -----
-    UserWarning
-        If one is not used.
-    """
+    """One warning that names the covariates a forecaster leaves out, and who uses them."""
     left = {kind: names for kind in COVARIATE_USERS if kind not in used and (names := getattr(roles, kind))}
     if left:
         columns = ", ".join(quoted(name) for names in left.values() for name in names)

@@ -14,15 +14,7 @@ from seqdyn.forecasting.transform import SCALINGS, SeriesTransform
 
 
 def check_forecaster(model: Any) -> None:
-    """Raise if parameters do not fit, or do not go together.
-
-    Raises
-    ------
-    TypeError
-        If the estimator is no regressor of the library.
-    ValueError
-        If a parameter is none of its values; the message names those.
-    """
+    """Raise if parameters do not fit, or do not go together."""
     _check_estimator(model.estimator)
     check_choice("strategy", model.strategy, ("recursive", "direct"))
     check_choice("scaling", model.scaling, ("auto", *SCALINGS))
@@ -51,18 +43,7 @@ def _check_estimator(estimator: Any) -> None:
 
 
 def check_extent(panel: Panel, z: Array, steps: int, context_length: int | None, transform: SeriesTransform) -> None:
-    """Raise if series are too short for what is asked of them, or a past covariate is missing altogether.
-
-    Parameters
-    ----------
-    panel : Panel
-    z : array, shape (total, columns)
-        What the network is to learn.
-    steps : int
-        How many steps one row predicts.
-    context_length : int or None
-    transform : SeriesTransform
-    """
+    """Raise if series are too short for what is asked of them, or a past covariate is missing altogether."""
     longest = int(panel.lengths.max())
     if longest < 2:
         raise ValueError("No series has more than one row: a network needs two or more, one to see and one to predict.")
@@ -93,13 +74,7 @@ def check_extent(panel: Panel, z: Array, steps: int, context_length: int | None,
 
 
 def series_weights(panel: Panel, column: str) -> Array:
-    """What every series counts in the loss, (series,), from a static covariate.
-
-    Raises
-    ------
-    ValueError
-        If some are below 0 or missing, or all of them 0.
-    """
+    """What every series counts in the loss, (series,), from a static covariate."""
     assert panel.static is not None
     weight: Array = panel.static[column].to_numpy(dtype=np.float64)
     if not (weight >= 0).all() or not weight.any():

@@ -18,23 +18,10 @@ PROMINENT, STANDARD_ERRORS = 0.1, 4.0
 
 
 def seasonal_indices_of(values: Array, season: int, multiply: bool) -> Array:
-    """Classical seasonal indices of many series, by phase counted from the first row.
+    """Classical seasonal indices of many series, by phase counted from the first row, (m, series).
 
-    y over (or less) its centred moving average of m steps, averaged by phase; their mean is 1 (or 0).
-
-    Parameters
-    ----------
-    values : array, shape (time, series)
-        Each series begins in row 0; NaN after its end, and where missing.
-    season : int, at least 1
-        m.
-    multiply : bool
-        Ratios, of values above 0; else differences.
-
-    Returns
-    -------
-    array, shape (m, series)
-        1 (or 0) for series of less than two seasons.
+    y over (or less) its centred moving average of m steps, averaged by phase; their mean is 1 (or 0). Values are
+    (time, series), NaN after the end of a series and where missing; less than two seasons have 1 (or 0).
 
     Examples
     --------
@@ -86,12 +73,6 @@ def season_lengths(panel: Panel, most: int = 2) -> list[int]:
 
     A length is where the mean autocorrelation of the series' differences has a peak that is higher than all before it
     within its multiples, and stands out of what is between.
-
-    Parameters
-    ----------
-    panel : Panel
-    most : int
-        How many lengths are returned at most.
 
     Examples
     --------

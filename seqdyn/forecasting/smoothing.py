@@ -97,22 +97,9 @@ class Course(NamedTuple):
 
 
 def smoothing_step(form: Form, own: Array, level: Array, trend: Array, season: Array, y: Array) -> tuple[Array, ...]:
-    """One step of exponential smoothing.
+    """One step of exponential smoothing: l, b and s of this phase after it, and e; y is NaN where missing.
 
-    Parameters
-    ----------
-    form : Form
-    own : array, shape (4, …, series)
-        α, β, γ and φ.
-    level, trend, season : array, shape (…, series)
-        l, b and s of this phase, before the step.
-    y : array, shape (…, series)
-        NaN where missing.
-
-    Returns
-    -------
-    tuple of array
-        l, b and s after the step, and e.
+    ``own`` are α, β, γ and φ, (4, …, series).
 
     Examples
     --------
@@ -180,13 +167,6 @@ def extrapolate(form: Form, own: Array, state: SmoothingState, horizon: int) -> 
 def first_level(form: Form, values: Array, season: int) -> SmoothingState:
     """The state before the first row, from a straight line and a season through the first rows by least squares.
 
-    Parameters
-    ----------
-    form : Form
-    values : array, shape (time, series)
-    season : int
-        m.
-
     Examples
     --------
     >>> values = np.array([1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0])[:, None]
@@ -217,17 +197,7 @@ def fit_smoothing(form: Form, values: Array, season: int) -> tuple[Array, Smooth
     """α, β, γ and φ of every series by least squares of the one-step errors, and the state before the first row.
 
     The search tries a step up and down along every parameter, takes the best, and halves the steps that do not help.
-
-    Parameters
-    ----------
-    form : Form
-    values : array, shape (time, series)
-        Of about unit size.
-    season : int
-
-    Returns
-    -------
-    tuple of array, shape (4, series), and SmoothingState
+    Values (time, series) are of about unit size.
     """
     start = first_level(form, values, season)
     place = np.array([[*begin, 0.93] for begin in BEGINNINGS]).T[:, :, None] * np.ones(values.shape[1])

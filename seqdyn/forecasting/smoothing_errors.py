@@ -20,21 +20,9 @@ ENOUGH = 5
 
 
 def one_step(errors: Array, values: Array, parameters: int, states: Array) -> tuple[Array, Array]:
-    """σ of the next step, and the degrees of freedom that it is known with, (series,) each.
+    """σ of the next step, and the degrees of freedom that it is known with, (series,) each; 1 without two known values.
 
-    Parameters
-    ----------
-    errors, values : array, shape (time, series)
-        Errors of the fit, 0 where nothing is known; and what it was fitted to, about 1 in size, NaN where missing.
-    parameters : int
-        How many were fitted.
-    states : array of int, shape (series,)
-        How many first states were.
-
-    Returns
-    -------
-    tuple of array
-        1 and 1 where no two values are known.
+    ``errors`` are those of the fit, 0 where nothing is known; ``values`` about 1 in size, NaN where missing.
 
     Examples
     --------
@@ -55,14 +43,6 @@ def one_step(errors: Array, values: Array, parameters: int, states: Array) -> tu
 
 def deviation_growth(form: Form, own: Array, state: SmoothingState, horizon: int) -> Array:
     """σ_k / σ of the steps after some states, (origins, horizon).
-
-    Parameters
-    ----------
-    form : Form
-    own : array, shape (4, origins)
-        α, β, γ and φ.
-    state : SmoothingState
-    horizon : int
 
     Examples
     --------

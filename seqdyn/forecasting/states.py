@@ -23,22 +23,7 @@ ORIGINS_AT_ONCE = 4096
 
 @torch.inference_mode()
 def at_origins(cell: Cell, rows: Rows, series: Array, origins: Array, context_length: int | None = None) -> State:
-    """The state before each origin: every row of its series before it has been read, or the last ``context_length``.
-
-    Parameters
-    ----------
-    cell : Cell
-    rows : Rows
-        The history.
-    series, origins : array of int, shape (origins,)
-        The number of each origin's series, and the row it stands at.
-    context_length : int, optional
-
-    Returns
-    -------
-    State
-        One row an origin.
-    """
+    """The state before each origin: every row of its series before it has been read, or the last ``context_length``."""
     starts = rows.starts.numpy()
     offsets = origins - starts[series]
     if context_length is not None:

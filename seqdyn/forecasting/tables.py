@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from seqdyn.arrays import Array
-from seqdyn.data.panels import Panel
 
 BUDGET = 4_000_000
 """Numbers that a block holds at once: 32 MB."""
@@ -16,16 +15,7 @@ BUDGET = 4_000_000
 def blocks(lengths: Array, width: int) -> Iterator[Array]:
     """Numbers of series, those of like length together; a padded table of a block, times a width, stays small.
 
-    Parameters
-    ----------
-    lengths : array of int, shape (series,)
-    width : int
-        Numbers that are held for every row.
-
-    Yields
-    ------
-    array of int
-        One block; a series that is too long for one stands alone.
+    A series that is too long for one stands alone.
 
     Examples
     --------
@@ -44,15 +34,6 @@ def blocks(lengths: Array, width: int) -> Iterator[Array]:
 def table(values: Array, starts: Array, lengths: Array) -> Array:
     """Rows of some series side by side, (series, longest, …); NaN after the end of a shorter one.
 
-    Parameters
-    ----------
-    values : array, shape (total, …)
-    starts, lengths : array of int, shape (series,)
-
-    Returns
-    -------
-    array, shape (series, longest, …)
-
     Examples
     --------
     >>> table(np.arange(5.0), np.array([0, 3]), np.array([3, 2]))
@@ -65,39 +46,8 @@ def table(values: Array, starts: Array, lengths: Array) -> Array:
     return np.where(inside.reshape(*inside.shape, *[1] * (values.ndim - 1)), found, np.nan)
 
 
-def running(values: Array, panel: Panel, accumulated: np.ufunc) -> Array:
-    """What a ufunc has made of a series' values so far, at every row, (total,): ``np.add`` gives running sums.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from seqdyn.data.panel_reading import read_panel
-    >>> panel = read_panel(pd.DataFrame({"a": [1.0, 3.0, 2.0], "b": [5.0, 4.0, 6.0]}))
-    >>> running(panel.target, panel, np.fmax).tolist()
-    [1.0, 3.0, 3.0, 5.0, 5.0, 6.0]
-    """
-    found = np.empty(len(values))
-    starts, lengths = panel.starts, panel.lengths
-    for block in blocks(lengths, 2):
-        own = accumulated.accumulate(table(values, starts[block], lengths[block]), axis=1)
-        step = np.arange(own.shape[1])
-        inside = step < lengths[block, None]
-        found[(starts[block, None] + step)[inside]] = own[inside]
-    return found
-
-
 def series_means(values: Array, starts: Array) -> Array:
     """The mean of the known values of every series, shape (series, …); NaN where none is known.
-
-    Parameters
-    ----------
-    values : array, shape (total, …)
-    starts : array of int, shape (series,)
-        The row each series begins at; none is empty.
-
-    Returns
-    -------
-    array, shape (series, …)
 
     Examples
     --------

@@ -53,24 +53,11 @@ class SeriesTransform:
     def fit(
         cls, panel: Panel, log: Any, difference: int, seasonal_difference: int, season_length: int, scaling: str | None
     ) -> SeriesTransform:
-        """The transform that goes with the rows of a panel.
+        """The transform that goes with the rows of a panel; ``log="auto"`` takes logarithms where a series is positive.
 
         A spread that is 0, as that of long runs of one value can be, gives way to the standard deviation; that of a
-        constant target to 1e-9 of its size, so that it is forecast as what it is; that of a constant covariate to
-        its size.
-
-        Parameters
-        ----------
-        panel : Panel
-        log : bool or "auto"
-            ``"auto"``: where a series is positive.
-        difference, seasonal_difference, season_length : int
-        scaling : one of SCALINGS
-
-        Raises
-        ------
-        ValueError
-            If ``log=True`` and a series is not positive.
+        constant target to 1e-9 of its size, so that it is forecast as what it is; that of a constant covariate to its
+        size.
 
         Examples
         --------
@@ -105,13 +92,7 @@ class SeriesTransform:
         return SeriesTransform(self.log[series], self.centre[series], self.scale[series], *rest)
 
     def levels(self, panel: Panel) -> Array:
-        """q: the target, its logarithm where the series has one, (total,).
-
-        Raises
-        ------
-        ValueError
-            If a series that is modelled by its logarithm is not positive.
-        """
+        """q: the target, its logarithm where the series has one, (total,)."""
         if (np.abs(panel.target) > 1e150).any():
             row = int(np.argmax(np.abs(panel.target) > 1e150))
             raise ValueError(
@@ -131,11 +112,7 @@ class SeriesTransform:
     def forward(self, panel: Panel, before: Array | None = None) -> Array:
         """z of target and past covariates, (total, columns); NaN where something it needs is missing.
 
-        Parameters
-        ----------
-        panel : Panel
-        before : array, shape (series, memory), optional
-            q of the rows before each series of the panel.
+        ``before`` is q of the rows before each series of the panel, (series, memory).
         """
         w = self._differenced(panel, self.levels(panel), before)
         table = np.column_stack([w, panel.past])
@@ -169,17 +146,7 @@ class SeriesTransform:
     def tails(self, panel: Panel, series: Array, rows: Array, predicted: Array | None = None) -> Array:
         """q of the ``memory`` rows before each origin, gaps filled; before a series' first row stands that row.
 
-        Parameters
-        ----------
-        panel : Panel
-        series, rows : array of int, shape (origins,)
-        predicted : array, shape (total,), optional
-            What the model said of z at every row: gaps are filled with it. Without it they are filled with the value
-            one period before.
-
-        Returns
-        -------
-        array, shape (origins, memory)
+        Gaps are filled with what the model predicted of z at every row; without that with the value one period before.
         """
         if not self.memory:
             return np.zeros((len(rows), 0))
@@ -192,16 +159,7 @@ class SeriesTransform:
         return tail
 
     def moved(self, new: Panel, tails: Array, recent: Array, predicted: Array | None = None) -> tuple[Array, Array]:
-        """Tails and recent values after the rows of a panel.
-
-        Parameters
-        ----------
-        new : Panel
-        tails, recent : array, shape (series, memory)
-            Before them.
-        predicted : array, shape (total,), optional
-            As in :meth:`tails`.
-        """
+        """Tails and recent values, (series, memory), after the rows of a panel; arguments as in :meth:`tails`."""
         if not self.memory:
             return tails, recent
         filled, plain = np.empty_like(tails), np.empty_like(recent)
@@ -228,14 +186,7 @@ class SeriesTransform:
         return line
 
     def backward(self, z: Array, series: Array, tails: Array) -> Array:
-        """y from z of consecutive steps after each origin.
-
-        Parameters
-        ----------
-        z : array, shape (origins, horizon, …)
-        series : array of int, shape (origins,)
-        tails : array, shape (origins, memory)
-        """
+        """y from z (origins, horizon, …) of consecutive steps after each origin, and the tails before it."""
         return self.to_data(self.integrated(z, series, tails), series)
 
     def integrated(self, z: Array, series: Array, tails: Array) -> Array:

@@ -37,15 +37,7 @@ def interpolated(panel: Panel) -> Panel:
 
 
 def last_value_notes(model: str, names: list[str], faults: list[str]) -> list[str]:
-    """Which series could not be fitted, and why; one warning for all of it.
-
-    Parameters
-    ----------
-    model : str
-        What the notes call the model.
-    names, faults : list of str
-        Of every series; an empty fault is none.
-    """
+    """Which series could not be fitted, and why; one warning for all of it. An empty fault is none."""
     notes = [
         f"{model} could not be fitted to series {name} ({fault}): it forecasts the last value there."
         for name, fault in zip(names, faults, strict=True)

@@ -39,16 +39,8 @@ class Units:
     def of(cls, panel: Panel, season: int, logged: Array, scale: str | None, together: bool = False) -> Units:
         """The units of every series of a panel.
 
-        Parameters
-        ----------
-        panel : Panel
-        season : int
-            m.
-        logged : array of bool, shape (series,)
-        scale : {"seasonal", "deviation", "level"} or None
-            s: mean |q_t − q_{t−m}|, the standard deviation, mean |q|, 1.
-        together : bool
-            One s_u for all series, so that an input means the same in each; else its deviation in each.
+        s is mean |q_t − q_{t−m}| ("seasonal"), the standard deviation ("deviation"), mean |q| ("level") or 1 (None). If
+        ``together``, one s_u serves all series, so that an input means the same in each; else its deviation in each.
         """
         q = logged_values(panel.target, logged[panel.series])
         centre = series_means(q, panel.starts)
@@ -87,17 +79,7 @@ def logged_values(values: Array, logged: Array) -> Array:
 
 
 def log_choices(panel: Panel, log: Any) -> list[Array]:
-    """Which series may be logged, (series,) each: one choice, or with "auto" none and all long ones that are positive.
-
-    Returns
-    -------
-    list of array of bool, shape (series,)
-
-    Raises
-    ------
-    ValueError
-        If ``log`` is True and a series has values ≤ 0.
-    """
+    """Which series may be logged, (series,) each: one choice, or with "auto" none and all long positive ones."""
     none = np.zeros(len(panel.names), dtype=bool)
     if log is False:
         return [none]

@@ -31,19 +31,9 @@ LEAST = 0.02
 
 
 def leaning(errors: Array, windows: Array) -> Array:
-    """Errors of every variant and series, drawn towards what holds for all series.
+    """Errors of every variant and series, drawn towards what holds for all series: S, relative to each series' median.
 
-    Parameters
-    ----------
-    errors : array, shape (variants, series)
-        E, in any unit of the series; inf where a variant failed, NaN where a series has no past to test on.
-    windows : array, shape (series,)
-        How many horizons fit into the rows that a series was tested on.
-
-    Returns
-    -------
-    array, shape (variants, series)
-        S, relative to the median of each series.
+    They are inf where a variant failed, NaN where a series has no past to test on.
 
     Examples
     --------
@@ -66,23 +56,9 @@ def leaning(errors: Array, windows: Array) -> Array:
 
 
 def weights(scores: Array, members: Array, prior: Array, windows: float = np.inf) -> Array:
-    """The weight of every variant in every series.
+    """The weight of every variant in every series, (variants, series); columns sum to 1.
 
-    Parameters
-    ----------
-    scores : array, shape (variants, series)
-        As :func:`leaning` returns them.
-    members : array of int, shape (variants,)
-        The number of each variant's member.
-    prior : array, shape (members,)
-        π, what each member counts before any error is known.
-    windows : float
-        W, how many horizons of rows were tried in all.
-
-    Returns
-    -------
-    array, shape (variants, series)
-        Columns sum to 1.
+    ``members`` has the number of every variant's member, ``prior`` is π, and ``windows`` W.
 
     Examples
     --------
