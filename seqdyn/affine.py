@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,10 @@ from seqdyn.generators import own_generator
 
 class Affine(nn.Module):
     """W o + b, with W drawn by the caller's generator (Glorot uniform) and b = 0."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, value: Tensor) -> Tensor: ...
 
     def __init__(self, input_size: int, output_size: int, generator: torch.Generator | None = None):
         super().__init__()

@@ -9,7 +9,7 @@ The vector is a held input of the decoder, which sees nothing else: not the true
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -57,22 +57,16 @@ class Autoencoder(nn.Module):
         self.code = Affine(encoder.output_size, decoder.input_size, generator)
         self.start = Affine(decoder.input_size, flatten(decoder.initial_state(1)).shape[1], generator)
 
-    def constructor_arguments(self) -> dict[str, Any]:
-        """What files need beside the attributes: nothing."""
-        return {}
-
     def forward(self, x: Any, mask: Tensor | None = None, noise: Any = None) -> Tensor:
         return self.decode(self.encode(x, mask, noise), leaves(x)[0].shape[1])
 
     def encode(self, x: Any, mask: Tensor | None = None, noise: Any = None) -> Tensor:
         """z (batch, code) of sequences."""
-        z: Tensor = self.code(self.encoder(x, mask, noise).summary)
-        return z
+        return self.code(self.encoder(x, mask, noise).summary)
 
     def decode(self, z: Tensor, time: int) -> Tensor:
         """The outputs (batch, time, outputs) of vectors (batch, code)."""
-        output: Tensor = scan(self.decoder, hold(z, time), self.state(z)).output
-        return output
+        return cast(Tensor, scan(self.decoder, hold(z, time), self.state(z)).output)
 
     def state(self, z: Tensor) -> State:
         """The state that the decoder starts from, of vectors (batch, code)."""

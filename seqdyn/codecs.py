@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -48,6 +48,7 @@ class NumberInputs:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of one step as :meth:`read` gives it."""
         return (len(self.mean),)
 
     def read(self, x: Any) -> Array:
@@ -101,44 +102,6 @@ class SymbolInputs:
         return torch.as_tensor(rows, dtype=torch.int64, device=like.device)
 
 
-class InputCodec(Protocol):
-    """The interface of the input side of a codec."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one step as :meth:`read` gives it: ``(features,)``, ``()`` of a token, of a picture its own."""
-
-    def read(self, x: Any) -> Array:
-        """One step as users give it, as an array of this shape; an error if it is none."""
-
-    def encode(self, rows: Array, like: Tensor) -> Any:
-        """Steps (…, *shape) as the network takes them; an error if they would spoil its memory."""
-
-
-class TargetCodec(Protocol):
-    """The interface of the output side of a codec."""
-
-    head: Head
-
-    def encode(self, table: Array) -> Array:
-        """Targets as users give them, (rows, targets), in the units of the network; NaN where there is none."""
-
-    def decode(self, output: Tensor) -> Array:
-        """From outputs (…, targets · outputs) to predictions, in the units of the data."""
-
-    def finish(self, values: Array) -> Any:
-        """From predictions to what users get, (…, targets)."""
-
-    def quantiles(self, output: Tensor, levels: Sequence[float] | None = None) -> Array:
-        """Quantiles (…, targets, levels), in the units of the data."""
-
-    def log_probabilities(self, output: Tensor) -> Array:
-        """ln p of every class (…, classes)."""
-
-    def probabilities(self, output: Tensor) -> Array:
-        """The probability of every class (…, classes)."""
-
-
 @dataclass(frozen=True)
 class NumberTargets:
     """Turns outputs into numbers: y = s ŷ + m, where ŷ is the point prediction of the head.
@@ -156,18 +119,22 @@ class NumberTargets:
     levels: tuple[float, ...] = (0.1, 0.5, 0.9)
 
     def encode(self, table: Array) -> Array:
+        """Targets as users give them, (rows, targets), in the units of the network; NaN where there is none."""
         numbers = target_numbers(table)
         if numbers.shape[1] != len(self.scaling.mean):
             raise ValueError(f"y has {numbers.shape[1]} outputs, but the model predicts {len(self.scaling.mean)}.")
         return self.scaling.apply(numbers)
 
     def decode(self, output: Tensor) -> Array:
+        """From outputs (…, targets · outputs) to predictions, in the units of the data."""
         return self.scaling.invert(self.head.point(output).cpu().numpy().astype(np.float64))
 
     def finish(self, values: Array) -> Any:
+        """From predictions to what users get, (…, targets)."""
         return values
 
     def quantiles(self, output: Tensor, levels: Sequence[float] | None = None) -> Array:
+        """Quantiles (…, targets, levels), in the units of the data."""
         spread = self.head.quantile(output, self.levels if levels is None else check_quantiles(levels))
         values = spread.cpu().numpy().astype(np.float64)
         return values * self.scaling.scale[:, None] + self.scaling.mean[:, None]
@@ -271,8 +238,7 @@ class Plain:
         return usable(rows, rows, like)
 
     def decode(self, output: Tensor) -> Array:
-        values: Array = output.cpu().numpy()
-        return values
+        return cast(Array, output.cpu().numpy())
 
     def finish(self, values: Array) -> Any:
         return values
@@ -304,9 +270,7 @@ def all_within(values: Array, limit: float) -> bool:
     """
     if values.size > 64:
         return bool((np.abs(values) <= limit).all())
-    return all(
-        -limit <= value <= limit for value in values.ravel().tolist()
-    )  # of a row, faster than numpy's three calls
+    return all(-limit <= value <= limit for value in values.ravel().tolist())  # faster than numpy's calls on a row
 
 
 def usable(values: Array, rows: Array, like: Tensor, first: int = 0) -> Tensor:

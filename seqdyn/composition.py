@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -111,12 +111,10 @@ class Residual(Wrapper):
         super().__init__(cell)
 
     def read(self, output: Tensor, x: Any) -> Tensor:
-        shortcut: Tensor = apart(x)[0]
-        return shortcut + output
+        return output + apart(x)[0]
 
     def inner_output(self, x: Any, before: State, output: Tensor) -> Tensor:
-        shortcut: Tensor = apart(x)[0]
-        return output - shortcut
+        return output - apart(x)[0]
 
     def outer_block(self, inner: Block, output: Tensor) -> Block:
         return inner._replace(feedthrough=inner.feedthrough + torch.eye(self.input_size).to(inner.feedthrough))
@@ -316,6 +314,8 @@ class Stack(Cell):
     torch.Size([1, 5, 4])
     """
 
+    layers: Any
+
     def __init__(self, layers: Sequence[Cell], dropout: float = 0.0):
         layers = list(layers)
         if not layers:
@@ -335,29 +335,17 @@ class Stack(Cell):
         self.dropout = check_share("dropout", dropout)
 
     def initial_state(self, batch: int) -> State:
-        return tuple(cell.initial_state(batch) for cell in self._cells())
+        return tuple(cell.initial_state(batch) for cell in self.layers)
 
     def primed(self, lead: Any, there: Tensor) -> State:
-        first, *others = self._cells()
+        first, *others = self.layers
         return (first.primed(lead, there), *(cell.initial_state(len(there)) for cell in others))
 
     def forward(self, x: Any, state: State) -> tuple[Any, State]:
-        x, noise = self._split(x)
-        states = []
-        for layer, before, (mask, own) in zip(self.layers, state, noise, strict=True):
-            output, after = layer(noisy(x, own), before)
-            x = output if mask is None else output * mask
-            states.append(after)
-        return x, tuple(states)
+        return self._run(lambda layer, seen, before: layer(seen, before), x, state)
 
     def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
-        x, noise = self._split(x)
-        states = []
-        for layer, before, (dropped, own) in zip(self._cells(), state, noise, strict=True):
-            output, after = unroll(layer, noisy(x, own), before, mask)
-            x = output if dropped is None else output * dropped
-            states.append(after)
-        return x, tuple(states)
+        return self._run(lambda layer, seen, before: unroll(layer, seen, before, mask), x, state)
 
     def block(self, x: Any, before: State, output: Any, after: State) -> Any:
         whole = None
@@ -380,15 +368,22 @@ class Stack(Cell):
 
     def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
         dropout = self.dropout if self.training else 0.0
-        return layer_noise([(cell,) for cell in self._cells()], dropout, batch, time, generator)
+        return layer_noise([(cell,) for cell in self.layers], dropout, batch, time, generator)
 
-    def _cells(self) -> list[Cell]:
-        return cast(list[Cell], list(self.layers))
+    def _run(self, run: Any, x: Any, state: State) -> tuple[Any, State]:
+        """One step, or all of them, through every layer."""
+        x, noise = self._split(x)
+        states = []
+        for layer, before, (mask, own) in zip(self.layers, state, noise, strict=True):
+            output, after = run(layer, noisy(x, own), before)
+            x = output if mask is None else output * mask
+            states.append(after)
+        return x, tuple(states)
 
     def _passes(self, x: Any, before: State, after: State) -> Iterator[tuple[Cell, tuple[Any, State, Any, State], Any]]:
         """Every layer with its own (x, before, output, after) at this step, and the mask on what it gives."""
         x, noise = self._split(x)
-        for index, (layer, (mask, own)) in enumerate(zip(self._cells(), noise, strict=True)):
+        for index, (layer, (mask, own)) in enumerate(zip(self.layers, noise, strict=True)):
             seen = noisy(x, own)
             output, _ = layer(seen, before[index])
             yield layer, (seen, before[index], output, after[index]), mask

@@ -6,7 +6,7 @@ y_t = head(h_t),   h_t = f(encoder(x_t), h_{t-1}),   with f an nn.RNN, nn.LSTM, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -237,16 +237,14 @@ def _layers(module: Any, direction: str | None) -> list[Layer]:
 
 def _recurrent(module: Any, layers: list[Layer]) -> Cell:
     """The layers as cells on top of each other."""
-    cells = [_cell_of(module, layer) for layer in layers]
+    cells: list[Any] = [_cell_of(module, layer) for layer in layers]
     if len(cells) == 1:
-        return cells[0]
-    names = {
-        f"layers.{place}.{key}": name for place, cell in enumerate(cells) for key, name in _torch_names(cell).items()
-    }
+        return cast(Cell, cells[0])
+    names = {f"layers.{i}.{key}": name for i, cell in enumerate(cells) for key, name in cell.torch_names.items()}
     return _with_torch_names(Stack(cells), names)
 
 
-def _cell_of(module: Any, layer: Layer) -> Cell:
+def _cell_of(module: Any, layer: Layer) -> Any:
     """One layer as a cell with a copy of its weights."""
     input_weight, recurrent_weight = (getattr(module, name) for name in (layer.input_weight, layer.recurrent_weight))
     biases = [getattr(module, name) for name in layer.biases]
@@ -316,9 +314,9 @@ def _of_step(module: Any, initial_state: Any, input_size: Any, head: Any, encode
     return _with_torch_names(cell.train(getattr(module, "training", True)), names)
 
 
-def _around(cell: Cell, whole: Cell, place: str, part: nn.Module, name: str = "") -> Cell:
+def _around(cell: Any, whole: Cell, place: str, part: nn.Module, name: str = "") -> Cell:
     """A wrapper of a cell, with the names of the cell's parameters and those of the part that it adds."""
-    names = {f"cell.{key}": value for key, value in _torch_names(cell).items()}
+    names = {f"cell.{key}": value for key, value in cell.torch_names.items()}
     own = (key for key, _ in part.named_parameters())
     return _with_torch_names(whole, names | {f"{place}.{key}".lstrip("."): f"{name or place}.{key}" for key in own})
 
@@ -327,8 +325,3 @@ def _with_torch_names(cell: Cell, names: Mapping[str, str]) -> Cell:
     """The cell, with what its parameters are called in torch."""
     cell.torch_names = dict(names)  # type: ignore[assignment]
     return cell
-
-
-def _torch_names(cell: Any) -> dict[str, str]:
-    names: dict[str, str] = cell.torch_names
-    return names

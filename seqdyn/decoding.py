@@ -135,8 +135,7 @@ class Drawn(Wrapper):
         check_count("time", time)
         own = (s if isinstance(s, torch.Generator) else torch.Generator().manual_seed(int(s)) for s in seeds)
         rows = [self.noise(1, time, generator) for generator in own]
-        joined: Chance = map_leaves(lambda *parts: torch.cat(parts), *rows)
-        return joined
+        return cast(Chance, map_leaves(lambda *parts: torch.cat(parts), *rows))
 
 
 @shown_by_shape
@@ -194,7 +193,7 @@ class Extension(NamedTuple):
     over: Tensor
 
 
-class Beam(Wrapper):
+class Beam(Cell):
     """A cell that follows its likeliest outputs side by side: beam search as a recurrence.
 
         candidates     ln p(y_1…y_{t-1}) + ln p(y_t | y_1…y_{t-1})      of every beam and symbol
@@ -245,8 +244,9 @@ class Beam(Wrapper):
         longest: int | None = None,
         forbidden: tuple[int, ...] = (),
     ):
-        super().__init__(cell)
+        super().__init__(cell.input_size, cell.hidden_size, cell.output_size)
         _check_scores(cell)
+        self.cell, self.attends = cell, cell.attends
         self.width, self.end = check_count("width", width), end
         if not is_number(length_penalty) or not 0 <= length_penalty < math.inf:
             raise ValueError(f"length_penalty must be a number of at least 0, got {length_penalty!r}.")
@@ -284,28 +284,9 @@ class Beam(Wrapper):
         live = torch.argsort(ends.int(), dim=1, stable=True)[:, : self.width]
         best, parent, symbol, ends = (value.gather(1, live) for value in (best, parent, symbol, ends))
         best = best.masked_fill(ends, NEVER).clamp(min=NEVER)
-        after = BeamState(
-            map_leaves(lambda leaf: _follow(leaf.unflatten(0, (-1, self.width)), parent), inner),
-            best,
-            ended,
-            state.time + 1,
-        )
+        followed = map_leaves(lambda leaf: _follow(leaf.unflatten(0, (-1, self.width)), parent), inner)
+        after = BeamState(followed, best, ended, state.time + 1)
         return Extension(symbol, parent, best, self._over(after)), after
-
-    def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
-        return NotImplemented
-
-    def block(self, x: Any, before: State, output: Any, after: State) -> Any:
-        return NotImplemented
-
-    def jacobian(self, x: Any, before: State, output: Any, after: State) -> Any:
-        return NotImplemented
-
-    def gates(self, x: Any, before: State, output: Any, after: State) -> dict[str, Tensor]:
-        return {}
-
-    def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
-        return None
 
     def penalty(self, length: Any) -> Any:
         """lp(n), what ln p of a text of n symbols is divided by."""

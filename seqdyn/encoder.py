@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +67,7 @@ class Pooling(nn.Module):
         if self.kind == "max":
             there = output if mask is None else output.masked_fill(~mask.unsqueeze(2), -torch.inf)
             return there.amax(1)
-        row: Tensor = (self.weights(output, mask).unsqueeze(2) * output).sum(1)
-        return row
+        return (self.weights(output, mask).unsqueeze(2) * output).sum(1)
 
     def weights(self, output: Tensor, mask: Tensor | None = None) -> Tensor:
         """α (batch, time), which sum to 1 over the steps that are there; of the mean, equal ones."""
@@ -115,6 +114,8 @@ class Encoder(nn.Module):
     >>> output.shape, summary.shape
     (torch.Size([2, 5, 8]), torch.Size([2, 8]))
     """
+
+    layers: Any
 
     def __init__(
         self,
@@ -171,12 +172,11 @@ class Encoder(nn.Module):
         ValueError
             If a layer is bidirectional.
         """
-        if any(len(layer) > 1 for layer in self._pairs()):
+        if any(len(layer) > 1 for layer in self.layers):
             raise ValueError("it is bidirectional and also reads the future. Fit with bidirectional=False.")
-        cells = [
-            Residual(cell) if self.residual and cell.input_shape == cell.output_shape else cell
-            for (cell,) in self._pairs()
-        ]
+        cells = [cell for (cell,) in self.layers]
+        if self.residual:
+            cells = [Residual(cell) if cell.input_shape == cell.output_shape else cell for cell in cells]
         stack = Stack(cells, self.dropout)
         if self.affine is None:
             return stack
@@ -190,12 +190,12 @@ class Encoder(nn.Module):
 
     def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
         """One :class:`~seqdyn.composition.LayerNoise` a layer, for one batch; None if there is none."""
-        return layer_noise(self._pairs(), self.dropout if self.training else 0.0, batch, time, generator)
+        return layer_noise(list(self.layers), self.dropout if self.training else 0.0, batch, time, generator)
 
     def _layered(self, x: Any, mask: Tensor | None, noise: tuple[LayerNoise, ...] | None) -> tuple[Tensor, Tensor]:
         """The output of the top layer, and what each of its directions has seen last."""
         nothing = (LayerNoise(None, None),) * len(self.layers)
-        for layer, (dropped, own) in zip(self._pairs(), noise or nothing, strict=True):
+        for layer, (dropped, own) in zip(self.layers, noise or nothing, strict=True):
             output, summary = _both_directions(layer, x, mask, own)
             if self.residual and output.shape == x.shape:
                 output, summary = output + x, summary + _summarised_inputs(layer, x, mask)
@@ -203,9 +203,6 @@ class Encoder(nn.Module):
                 output, summary = output * dropped, summary * dropped[:, 0]
             x = output
         return x, summary
-
-    def _pairs(self) -> list[Sequence[Cell]]:
-        return cast(list[Sequence[Cell]], list(self.layers))
 
 
 class Ensemble(nn.Module):
@@ -224,6 +221,8 @@ class Ensemble(nn.Module):
     torch.Size([2, 8])
     """
 
+    members: Any
+
     def __init__(self, members: Sequence[Encoder]):
         super().__init__()
         if not members:
@@ -240,23 +239,16 @@ class Ensemble(nn.Module):
 
     def attention(self, x: Any, mask: Tensor | None = None) -> Tensor:
         """What every step weighs in the summaries, (batch, time), on average."""
-        return torch.stack([member.attention(x, mask) for member in self._each()]).mean(0)
+        return torch.stack([member.attention(x, mask) for member in self.members]).mean(0)
 
     def noise(self, batch: int, time: int, generator: torch.Generator) -> Any:
         """What is drawn for every member; None if there is none."""
-        drawn = tuple(member.noise(batch, time, generator) for member in self._each())
+        drawn = tuple(member.noise(batch, time, generator) for member in self.members)
         return None if all(own is None for own in drawn) else drawn
 
     def as_cell(self) -> Cell:
         """Nothing: several networks have no one state."""
         raise ValueError(f"it is {len(self.members)} networks side by side. Fit with members=1.")
-
-    def constructor_arguments(self) -> dict[str, Any]:
-        """The constructor arguments, for files, that no attribute of the same name tells."""
-        return {}
-
-    def _each(self) -> list[Encoder]:
-        return cast(list[Encoder], list(self.members))
 
 
 def _both_directions(layer: Sequence[Cell], x: Tensor, mask: Tensor | None, noise: Any) -> tuple[Tensor, Tensor]:

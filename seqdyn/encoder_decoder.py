@@ -141,10 +141,6 @@ class EncoderDecoder(nn.Module):
         """What makes the memory of the encoder's rows: the attention of the decoder."""
         return next(part.attention for part in self.decoder.modules() if isinstance(part, Attentive))
 
-    def constructor_arguments(self) -> dict[str, Any]:
-        """The constructor arguments, for files, that no attribute of the same name tells."""
-        return {}
-
 
 def likeliest(scores: Tensor) -> Tensor:
     """The token that scores (…, symbols) stand for."""

@@ -276,7 +276,7 @@ class _TreeReader:
 
 def _constructor_arguments(cell: Any, path: str) -> dict[str, Any]:
     """What the constructor was called with, read from the attributes of the same names."""
-    told = dict(cell.constructor_arguments())
+    told = dict(cell.constructor_arguments()) if hasattr(cell, "constructor_arguments") else {}
     for name, parameter in inspect.signature(type(cell)).parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise TypeError(

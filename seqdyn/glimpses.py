@@ -12,7 +12,7 @@ border, and a narrow filter between two pixels takes the nearest.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -110,18 +110,39 @@ def pair_of_filters(window: Window, size: int, height: int, width: int) -> tuple
 def seen_through(image: Tensor, window: Window, size: int) -> Tensor:
     """γ F_Y x F_Xᵀ of pictures (batch, channels, height, width): (batch, channels, N, N)."""
     down, across = pair_of_filters(window, size, *image.shape[2:])
-    found: Tensor = window.intensity[:, None, None, None] * (down[:, None] @ image @ across[:, None].mT)
-    return found
+    return window.intensity[:, None, None, None] * (down[:, None] @ image @ across[:, None].mT)
 
 
 def put_through(patch: Tensor, window: Window, height: int, width: int) -> Tensor:
     """F_Yᵀ w F_X / γ of patches (batch, channels, N, N): (batch, channels, height, width)."""
     down, across = pair_of_filters(window, patch.shape[2], height, width)
-    found: Tensor = (down[:, None].mT @ patch @ across[:, None]) / window.intensity[:, None, None, None]
-    return found
+    return (down[:, None].mT @ patch @ across[:, None]) / window.intensity[:, None, None, None]
 
 
-class Read(nn.Module):
+class _Glimpse(nn.Module):
+    """A map to a window on a picture, or to the whole of it where the size is None."""
+
+    name: str
+
+    def __init__(
+        self, shape: tuple[int, int, int], hidden_size: int, size: int | None, generator: torch.Generator | None = None
+    ):
+        super().__init__()
+        channels, height, width = shape
+        if size is not None and check_count(self.name, size) > min(height, width):
+            raise ValueError(f"{self.name}={size} is more than a picture of {height} × {width} has: make it smaller.")
+        self.shape, self.hidden_size, self.size = shape, hidden_size, size
+        self.place = None if size is None else Affine(hidden_size, 5, generator)
+        self.pixels = channels * (height * width if size is None else size * size)
+
+    def window(self, h: Tensor) -> Window:
+        """Where it lies, from the decoder's state (batch, hidden)."""
+        if self.place is None or self.size is None:
+            raise ValueError("It sees the whole picture: there is no window.")
+        return window_of(self.place(h), self.size, *self.shape[1:])
+
+
+class Read(_Glimpse):
     """What an encoder is given of a picture x and of what it lacks yet, x̂: both, whole or through a window.
 
     Parameters
@@ -134,28 +155,14 @@ class Read(nn.Module):
         N; None reads everything.
     generator : torch.Generator, optional
         Draws the map to the window.
-
-    Attributes
-    ----------
-    output_size : int
     """
 
-    def __init__(
-        self, shape: tuple[int, int, int], hidden_size: int, size: int | None, generator: torch.Generator | None = None
-    ):
-        super().__init__()
-        self.shape, self.hidden_size, self.size = shape, hidden_size, _check_filters(size, shape, "read_size")
-        self.place = None if size is None else Affine(hidden_size, 5, generator)
-        channels, height, width = shape
-        self.output_size = 2 * channels * (height * width if size is None else size * size)
+    name = "read_size"
 
-    def constructor_arguments(self) -> dict[str, Any]:
-        """The constructor arguments, for files, that no attribute of the same name tells: none."""
-        return {}
-
-    def window(self, h: Tensor) -> Window:
-        """Where it reads, from the decoder's state (batch, hidden)."""
-        return _window(self.place, h, self.size, self.shape)
+    @property
+    def output_size(self) -> int:
+        """Numbers of both pictures."""
+        return 2 * self.pixels
 
     def forward(self, x: Tensor, lacking: Tensor, h: Tensor) -> Tensor:
         if self.size is not None:
@@ -164,7 +171,7 @@ class Read(nn.Module):
         return torch.cat([x.flatten(1), lacking.flatten(1)], 1)
 
 
-class Write(nn.Module):
+class Write(_Glimpse):
     """What a decoder adds to a canvas: everywhere, or through a window.
 
     Parameters
@@ -178,38 +185,17 @@ class Write(nn.Module):
         Draws the maps.
     """
 
+    name = "write_size"
+
     def __init__(
         self, shape: tuple[int, int, int], hidden_size: int, size: int | None, generator: torch.Generator | None = None
     ):
-        super().__init__()
-        self.shape, self.hidden_size, self.size = shape, hidden_size, _check_filters(size, shape, "write_size")
-        self.place = None if size is None else Affine(hidden_size, 5, generator)
-        channels, height, width = shape
-        self.patch = Affine(hidden_size, channels * (height * width if size is None else size * size), generator)
-
-    def constructor_arguments(self) -> dict[str, Any]:
-        """The constructor arguments, for files, that no attribute of the same name tells: none."""
-        return {}
-
-    def window(self, h: Tensor) -> Window:
-        """Where it writes, from the decoder's new state (batch, hidden)."""
-        return _window(self.place, h, self.size, self.shape)
+        super().__init__(shape, hidden_size, size, generator)
+        self.patch = Affine(hidden_size, self.pixels, generator)
 
     def forward(self, h: Tensor) -> Tensor:
-        patch: Tensor = self.patch(h)
+        patch = self.patch(h)
         if self.size is None:
             return patch.unflatten(1, self.shape)
         patch = patch.unflatten(1, (self.shape[0], self.size, self.size))
         return put_through(patch, self.window(h), *self.shape[1:])
-
-
-def _check_filters(size: int | None, shape: tuple[int, int, int], name: str) -> int | None:
-    if size is not None and check_count(name, size) > min(shape[1:]):
-        raise ValueError(f"{name}={size} is more than a picture of {shape[1]} × {shape[2]} has: make it smaller.")
-    return size
-
-
-def _window(place: Affine | None, h: Tensor, size: int | None, shape: tuple[int, int, int]) -> Window:
-    if place is None or size is None:
-        raise ValueError("It sees the whole picture: there is no window.")
-    return window_of(place(h), size, *shape[1:])

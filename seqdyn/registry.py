@@ -175,10 +175,6 @@ def registered(name: str) -> Any:
     name : str
         Of :data:`REGISTRY`, or given to :func:`register`.
 
-    Returns
-    -------
-    class or function
-
     Examples
     --------
     >>> registered("GRU").__module__

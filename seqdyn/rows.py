@@ -106,6 +106,8 @@ class RowStack(RowCell):
     layers : sequence of RowCell
     """
 
+    layers: Any
+
     def __init__(self, layers: Sequence[RowCell]):
         first, last = layers[0], layers[-1]
         super().__init__(first.width, first.input_size, first.hidden_size, last.output_size)
@@ -113,20 +115,20 @@ class RowStack(RowCell):
         self.input_shape = first.input_shape
 
     def initial_state(self, batch: int) -> tuple[State, ...]:
-        return tuple(layer.initial_state(batch) for layer in self._layers)
+        return tuple(layer.initial_state(batch) for layer in self.layers)
 
     def entering(self, x: Tensor) -> Tensor:
-        return self._layers[0].entering(x)
+        return cast(Tensor, self.layers[0].entering(x))
 
     def above(self, state: State) -> Any:
-        return tuple(layer.above(own) for layer, own in zip(self._layers, state, strict=True))
+        return tuple(layer.above(own) for layer, own in zip(self.layers, state, strict=True))
 
     def left(self, batch: int) -> Any:
-        return tuple(layer.left(batch) for layer in self._layers)
+        return tuple(layer.left(batch) for layer in self.layers)
 
     def pixel(self, x: Any, above: Any, left: Any) -> tuple[Tensor, Any, Any]:
         kept, after = [], []
-        for layer, over, beside in zip(self._layers, above, left, strict=True):
+        for layer, over, beside in zip(self.layers, above, left, strict=True):
             x, own, beside = layer.pixel(x, over, beside)
             kept.append((x, own))
             after.append(beside)
@@ -134,28 +136,24 @@ class RowStack(RowCell):
 
     def below(self, x: Tensor, kept: Any, state: State) -> State:
         found = []
-        for layer, (y, own), before in zip(self._layers, kept, state, strict=True):
+        for layer, (y, own), before in zip(self.layers, kept, state, strict=True):
             found.append(layer.below(x, own, before))
             x = y
         return tuple(found)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        found = []
-        for layer, before in zip(self._layers, state, strict=True):
-            x, after = layer(x, before)
-            found.append(after)
-        return x, tuple(found)
+        return self._run(lambda layer, x, before: layer(x, before), x, state)
 
     def unroll(self, x: Tensor, state: State, mask: Tensor | None = None) -> Any:
+        return self._run(lambda layer, x, before: unroll(layer, x, before, mask), x, state)
+
+    def _run(self, run: Any, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One row, or all of them, through every layer."""
         found = []
-        for layer, before in zip(self._layers, state, strict=True):
-            x, after = unroll(layer, x, before, mask)
+        for layer, before in zip(self.layers, state, strict=True):
+            x, after = run(layer, x, before)
             found.append(after)
         return x, tuple(found)
-
-    @property
-    def _layers(self) -> list[RowCell]:
-        return cast("list[RowCell]", list(self.layers))
 
     def constructor_arguments(self) -> dict[str, Any]:
         return {"layers": list(self.layers)}
@@ -225,8 +223,7 @@ class PixelResidual(RowWrapper):
         self.affine = Affine(cell.output_size, cell.input_size, generator)
 
     def read(self, output: Tensor, x: Tensor) -> Tensor:
-        value: Tensor = x + self.affine(output)
-        return value
+        return x + self.affine(output)
 
 
 class PixelReadout(RowWrapper):
@@ -247,8 +244,7 @@ class PixelReadout(RowWrapper):
         self.scores = Affine(cell.output_size, output_size, generator)
 
     def read(self, output: Tensor, x: Tensor) -> Tensor:
-        value: Tensor = self.scores(torch.relu(self.hidden(torch.relu(output))))
-        return value
+        return self.scores(torch.relu(self.hidden(torch.relu(output))))
 
 
 @shown_by_shape
@@ -259,7 +255,7 @@ class PlacedState(NamedTuple):
     inner: State
 
 
-class Placed(RowCell):
+class Placed(RowWrapper):
     """A row cell with a bias for every place of the picture: y_rc = o_rc + b_rc.
 
     Rows below the last keep the bias of the last.
@@ -272,21 +268,15 @@ class Placed(RowCell):
     """
 
     def __init__(self, cell: RowCell, height: int):
-        super().__init__(cell.width, cell.input_size, cell.hidden_size, cell.output_size)
-        self.cell, self.height, self.input_shape = cell, check_count("height", height), cell.input_shape
+        super().__init__(cell, cell.output_size)
+        self.height = check_count("height", height)
         self.bias = nn.Parameter(torch.zeros(height, cell.width, cell.output_size))
 
     def initial_state(self, batch: int) -> PlacedState:
         return PlacedState(self.zeros(batch, 1), self.cell.initial_state(batch))
 
-    def entering(self, x: Tensor) -> Tensor:
-        return self.cell.entering(x)
-
     def above(self, state: PlacedState) -> Any:
         return self._biases(state, 1).squeeze(1), self.cell.above(state.inner)
-
-    def left(self, batch: int) -> Any:
-        return self.cell.left(batch)
 
     def pixel(self, x: Any, above: Any, left: Any) -> tuple[Tensor, Any, Any]:
         output, kept, left = self.cell.pixel(x, above[1], left)

@@ -15,7 +15,7 @@ memory, which is then a constant.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -178,14 +178,9 @@ class Attention(nn.Module):
         scores = self._scores(query, memory)
         return torch.log_softmax(scores.masked_fill(~memory.there.unsqueeze(1), torch.finfo(scores.dtype).min), -1)
 
-    def constructor_arguments(self) -> dict[str, Any]:
-        """The constructor arguments, for files, that no attribute of the same name tells."""
-        return {}
-
     def _scores(self, query: Tensor, memory: Memory) -> Tensor:
         check_memory(memory)
-        found: Tensor = self.score(query, memory.keys)
-        return found
+        return cast(Tensor, self.score(query, memory.keys))
 
 
 class MultiHead(nn.Module):
@@ -244,10 +239,6 @@ class MultiHead(nn.Module):
         own, keys = split_heads(self.query(query), self.heads), split_heads(memory.keys, self.heads)
         scores = own @ keys.mT * (self.query_size // self.heads) ** -0.5
         return softmax_over(scores, memory.there[:, None, None])
-
-    def constructor_arguments(self) -> dict[str, Any]:
-        """The constructor arguments, for files, that no attribute of the same name tells."""
-        return {}
 
 
 Reader = Attention | MultiHead

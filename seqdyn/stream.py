@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -121,8 +121,7 @@ class Stream:
         ValueError
             If the model predicts numbers, or there is no answer yet.
         """
-        probabilities: Array = self.codec.targets.probabilities(self._answered())[0]
-        return probabilities
+        return cast(Array, self.codec.targets.probabilities(self._answered())[0])
 
     def quantiles(self, levels: Sequence[float] | None = None) -> Array:
         """Quantiles of the answer to the last push, (outputs, levels), or (levels,) of one target.
@@ -181,8 +180,7 @@ class Stream:
         with torch.inference_mode():
             future = None if known is None else torch.as_tensor(known).unsqueeze(0)
             ahead = rollout(self.cell, self._state, horizon, last=self._last, feed=close, exogenous=future)
-            found: Array = self._answer(ahead.output)
-            return found
+            return cast(Array, self._answer(ahead.output))
 
     def fork(self) -> Stream:
         """An independent stream at the same place, over the same weights."""

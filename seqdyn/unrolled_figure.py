@@ -141,9 +141,8 @@ class _Drawing:
         self.anatomy, self.steps = anatomy, steps
         self.rows = anatomy.rows
         self.box = max(0.9, *(_width(row.title, 10) + 0.3 for row in self.rows))
-        self.gap = max(
-            0.7, *(_width(_at_time(name, steps), 10) + 0.4 for row in self.rows for name in _lanes(row)), 0.0
-        )
+        widths = (_width(_at_time(name, steps), 10) for row in self.rows for name in _lanes(row))
+        self.gap = max(0.7, max(widths, default=0.0) + 0.4)
         self.heights = [
             max(0.5 + _SPREAD * (len(_lanes(row)) - 1), _LINE * len(_state_lines(row)) - 0.3) if row.state else 0.38
             for row in self.rows
@@ -236,11 +235,8 @@ class _Drawing:
         from matplotlib.patches import FancyBboxPatch
 
         corner = (centre - self.box / 2, self._bottom(index))
-        look: dict[str, Any] = {
-            "edgecolor": PALETTE["data"],
-            "facecolor": PALETTE["memory" if row.state else "plain"],
-            "linewidth": 1.2,
-        }
+        look: dict[str, Any] = {"edgecolor": PALETTE["data"], "linewidth": 1.2}
+        look["facecolor"] = PALETTE["memory" if row.state else "plain"]
         shape = "round,pad=0,rounding_size=0.08"
         self.axes.add_patch(FancyBboxPatch(corner, self.box, self.heights[index], boxstyle=shape, gid="step", **look))
         self._text(centre, self._centre(index), row.title)
@@ -253,12 +249,8 @@ class _Drawing:
         from matplotlib.patches import FancyArrowPatch
 
         start, stop = ends or (None, None)
-        look: dict[str, Any] = {
-            "arrowstyle": "-|>",
-            "mutation_scale": 10 + width,
-            "linewidth": width,
-            "color": PALETTE[colour],
-        }
+        look: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 10 + width, "linewidth": width}
+        look["color"] = PALETTE[colour]
         self.axes.add_patch(FancyArrowPatch(start, stop, path=path, shrinkA=0, shrinkB=0, **look))
 
     def _text(self, x: float, y: float, text: str, colour: str = "data", size: float = 10, ha: str = "center") -> None:

@@ -8,7 +8,7 @@ The memory is a held input: its keys and values are made once, and a step only r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +83,8 @@ class AttentionDecoder(Attentive):
     torch.Size([2, 5, 8])
     """
 
+    upper: Any
+
     def __init__(
         self,
         lower: Cell,
@@ -111,7 +113,7 @@ class AttentionDecoder(Attentive):
         self.join = Affine(width + attention.context_size, self.output_size, generator)
 
     def initial_state(self, batch: int) -> AttentionState:
-        upper = tuple(layer.initial_state(batch) for layer in self._layers()[1:])
+        upper = tuple(layer.initial_state(batch) for layer in self.upper)
         return AttentionState(self.lower.initial_state(batch), upper)
 
     def forward(self, x: Any, state: AttentionState) -> tuple[Tensor, AttentionState]:
@@ -149,7 +151,7 @@ class AttentionDecoder(Attentive):
         below = dropped(below, masks[0])
         context = self.attention(below, memory).context
         upper = []
-        for layer, drawn, mask, before in zip(self._layers()[1:], own[1:], masks[1:], state.upper, strict=False):
+        for layer, drawn, mask, before in zip(self.upper, own[1:], masks[1:], state.upper, strict=False):
             output, after = run(layer, noisy(torch.cat([below, context], -1), drawn), before)
             output = output + below if self.residual and output.shape == below.shape else output
             below = dropped(output, mask)
@@ -163,7 +165,7 @@ class AttentionDecoder(Attentive):
         return AttentionNoise(nothing, (*nothing, None)) if noise is None else noise
 
     def _layers(self) -> list[Cell]:
-        return [self.lower, *cast(list[Cell], list(self.upper))]
+        return [self.lower, *self.upper]
 
 
 @shown_by_shape

@@ -139,5 +139,4 @@ class WindowAttention(Cell):
     def _read(self, x: Tensor, context: Tensor) -> Tensor:
         """y_t from x_t and what was attended to."""
         r = x + self.join(context)
-        y: Tensor = r + self.fall(torch.relu(self.rise(self.between(r))))
-        return y
+        return r + self.fall(torch.relu(self.rise(self.between(r))))

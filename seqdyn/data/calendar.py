@@ -48,9 +48,6 @@ def calendar_names(choice: Any, season_length: int, freq: Any, kind: str) -> tup
     freq, kind
         Of the grid.
 
-    Returns
-    -------
-    tuple of str
 
     Raises
     ------

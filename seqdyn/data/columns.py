@@ -15,17 +15,13 @@ MOST_CATEGORIES = 100
 
 
 def column_as_numbers(column: pd.Series, name: str) -> Array:
-    """Convert a column of numbers, decimals or truth values to float64, with NaN where a value is missing.
+    """Convert a column of numbers, decimals or truth values to float64 (rows,), with NaN where a value is missing.
 
     Parameters
     ----------
     column : Series
     name : str
         How errors call the frame.
-
-    Returns
-    -------
-    array, shape (rows,)
 
     Raises
     ------
@@ -41,8 +37,7 @@ def column_as_numbers(column: pd.Series, name: str) -> Array:
     if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "decimal":
         return column.astype(np.float64).to_numpy()
     check_numeric(column, name)
-    numbers: Array = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    return numbers
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def check_numeric(column: pd.Series, name: str) -> None:
@@ -69,10 +64,8 @@ def is_category(column: pd.Series) -> bool:
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype) or str(dtype).startswith("dictionary"):
         return True
-    return bool(pd.api.types.is_string_dtype(dtype)) and pd.api.types.infer_dtype(column, skipna=True) in (
-        "string",
-        "boolean",
-    )
+    kind = pd.api.types.infer_dtype(column, skipna=True) if pd.api.types.is_string_dtype(dtype) else ""
+    return kind in ("string", "boolean")
 
 
 def categories_of(table: pd.DataFrame, columns: Sequence[str], name: str) -> dict[str, tuple[Any, ...]]:
@@ -86,9 +79,6 @@ def categories_of(table: pd.DataFrame, columns: Sequence[str], name: str) -> dic
     name : str
         How errors call the frame.
 
-    Returns
-    -------
-    dict of tuple
 
     Raises
     ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -112,9 +112,6 @@ def grid_of(stamps: pd.Index, freq: Any = None) -> Grid:
     freq : str, offset or int, optional
         The frequency, if it is known: any that pandas has. A ``DateOffset`` of months keeps the day of the stamps.
 
-    Returns
-    -------
-    Grid
 
     Raises
     ------
@@ -152,8 +149,7 @@ def grid_of(stamps: pd.Index, freq: Any = None) -> Grid:
 
 def positions(stamps: pd.Index, full: pd.Index) -> Array:
     """Return the positions of stamps on a grid; −1 for those that are not on it."""
-    found: Array = full.get_indexer(stamps)
-    return found
+    return cast(Array, full.get_indexer(stamps))
 
 
 def _kind_of_stamps(stamps: pd.Index) -> str:

@@ -39,9 +39,6 @@ def offset_of(freq: Any) -> Any:
     freq : str or offset
         As pandas takes it; of periods also the names of theirs, M, Q and Y.
 
-    Returns
-    -------
-    pandas.tseries.offsets.BaseOffset
 
     Raises
     ------
@@ -169,10 +166,8 @@ def offset_content(offset: Any) -> dict[str, Any]:
         known["weekmask"] = " ".join(day for day, is_open in zip(WEEK, calendar.weekmask, strict=True) if is_open)
         known["holidays"] = calendar.holidays
     arguments = {name: _without_objects(value) for name, value in sorted(known.items()) if value is not None}
-    return {
-        "name": type(offset).__name__,
-        "arguments": {"n": int(offset.n), "normalize": bool(offset.normalize), **arguments},
-    }
+    plain = {"n": int(offset.n), "normalize": bool(offset.normalize)}
+    return {"name": type(offset).__name__, "arguments": plain | arguments}
 
 
 def offset_from(content: dict[str, Any]) -> Any:

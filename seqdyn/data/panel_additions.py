@@ -78,9 +78,6 @@ def static_frame(frame: Any, panel: Panel, columns: Sequence[str]) -> pd.DataFra
     columns : sequence of str
         Which of its columns.
 
-    Returns
-    -------
-    DataFrame
 
     Raises
     ------

@@ -73,16 +73,8 @@ def read_future(data: Any, panel: Panel, horizon: int, name: str = "future") -> 
 
 
 def frame_ahead(panel: Panel, horizon: int) -> Any:
-    """Return the rows and columns to fill with known covariates, in the layout of the panel; all values are missing.
+    """Return the rows and columns to fill with known covariates, a frame in the layout of the panel; all is missing.
 
-    Parameters
-    ----------
-    panel : Panel
-    horizon : int
-
-    Returns
-    -------
-    DataFrame or Dataset
 
     Examples
     --------
@@ -109,10 +101,8 @@ def frame_ahead(panel: Panel, horizon: int) -> Any:
         return frame.to_xarray()
     if layout.kind != "long":
         return frame
-    dtypes: dict[str, Any] = {
-        name: ("String" if name in panel.categories else "Float64", {}) for name in panel.roles.future
-    }
-    return layout.given_back(frame.reset_index(), dtypes)
+    known = {name: "String" if name in panel.categories else "Float64" for name in panel.roles.future}
+    return layout.given_back(frame.reset_index(), {name: (dtype, {}) for name, dtype in known.items()})
 
 
 def _ahead_of(column: pd.Series, place: Array, panel: Panel, ahead: list[pd.Index], name: str) -> Array:

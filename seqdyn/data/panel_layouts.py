@@ -68,9 +68,6 @@ def table_of(data: Any, roles: Roles, name: str = "df") -> Observations:
     name : str
         How errors call the frame.
 
-    Returns
-    -------
-    Table
 
     Raises
     ------

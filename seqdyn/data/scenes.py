@@ -7,7 +7,7 @@ is named first, so that one sentence is right.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -116,8 +116,7 @@ def _filled_shape(name: str, y: float, x: float, radius: float) -> Array:
         "triangle": (abs(across) <= (down + radius) / 2) & (down <= radius) & (down >= -radius),
         "cross": (np.minimum(abs(down), abs(across)) <= 0.35 * radius) & (np.maximum(abs(down), abs(across)) <= radius),
     }[name]
-    found: Array = inside.reshape(CELL, 4, CELL, 4).mean((1, 3)).astype(np.float32)
-    return found
+    return cast(Array, inside.reshape(CELL, 4, CELL, 4).mean((1, 3)).astype(np.float32))
 
 
 def plates(n: int, images: Array, digits: int, side: int, generator: np.random.Generator) -> Array:

@@ -223,10 +223,6 @@ def as_sequences(X: Any, name: str = "X", missing: int = 0) -> Sequences:
     missing : int
         How many leading features may be NaN. They do not tell whether a step of a padded xarray is there.
 
-    Returns
-    -------
-    Sequences
-
     Raises
     ------
     ValueError

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 SIZE = 4096
 """How many sub-words are learnt unless a number is given."""
@@ -58,13 +58,11 @@ class Subwords:
                 f"Character {error.start} of the text is {text[error.start]!r}, half a character, which UTF-8 cannot "
                 "write: leave it out, or take unit='character'."
             ) from None
-        found: list[str] = self._tokenizer.encode(text, add_special_tokens=False).tokens
-        return found
+        return cast(list[str], self._tokenizer.encode(text, add_special_tokens=False).tokens)
 
     def join(self, symbols: Sequence[str]) -> str:
         """The text of sub-words; bytes that are no character become �."""
-        text: str = self._tokenizer.decoder.decode(list(symbols))
-        return text
+        return cast(str, self._tokenizer.decoder.decode(list(symbols)))
 
 
 def learn(texts: Iterable[str], size: int | None = None, min_count: int = 1) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -15,7 +15,7 @@ by them: y is put in the order of X, and labels that are not those of X are an e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -218,10 +218,8 @@ def _one_a_sequence(y: Any, sequences: Sequences, name: str) -> Targets:
 
 def target_numbers(table: Any) -> Array:
     """Return targets as finite numbers or NaN."""
-    numbers: Array = check_array(
-        table, dtype=np.float64, ensure_all_finite="allow-nan", ensure_2d=True, input_name="y", ensure_min_samples=1
-    )
-    return numbers
+    limits = {"ensure_all_finite": "allow-nan", "ensure_2d": True, "ensure_min_samples": 1}
+    return cast(Array, check_array(table, dtype=np.float64, input_name="y", **limits))
 
 
 def as_labels(table: Array) -> Array:
@@ -233,8 +231,7 @@ def as_labels(table: Array) -> Array:
 
 def missing_targets(values: Any) -> Array:
     """Return which targets are missing: NaN, None or NaT."""
-    missing: Array = np.asarray(pd.isna(values))
-    return missing
+    return np.asarray(pd.isna(values))
 
 
 def target_rows(table: Array, sequences: Sequences, per_step: bool) -> Array:
@@ -298,9 +295,8 @@ def as_weights(sample_weight: Any, sequences: Sequences) -> Array | None:
             )
         values = np.concatenate(parts)
     else:
-        values = np.asarray(
-            _by_dimension(sample_weight, sequences, rank(sample_weight) > 1, "sample_weight"), np.float64
-        )
+        by_dimension = _by_dimension(sample_weight, sequences, rank(sample_weight) > 1, "sample_weight")
+        values = np.asarray(by_dimension, np.float64)
     shape = values.shape
     if shape == (series,) and series != total:
         values = np.repeat(values, lengths)

@@ -13,7 +13,7 @@ differentiated, it is that of the written steps, recorded by autograd.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -129,7 +129,7 @@ def _pixel_by_pixel(projected: Tensor, above: Tensor, weight: Tensor) -> Tensor:
 
 
 def diagonal_recurrence(projected: Tensor, above: Tensor, weight: Tensor) -> Tensor:
-    """All states of memories that run along the rows of pictures, fed from above, with a gradient of its own.
+    """All states h (directions, height · width, batch, hidden) of memories that run along the rows of pictures.
 
     Parameters
     ----------
@@ -139,10 +139,5 @@ def diagonal_recurrence(projected: Tensor, above: Tensor, weight: Tensor) -> Ten
         h above the first row.
     weight : Tensor, shape (directions, 2 · hidden, 4 · hidden)
         W of each.
-
-    Returns
-    -------
-    Tensor, shape (directions, height · width, batch, hidden)
     """
-    states: Tensor = _DiagonalRecurrence.apply(projected, above, weight)
-    return states
+    return cast(Tensor, _DiagonalRecurrence.apply(projected, above, weight))

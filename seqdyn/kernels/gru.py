@@ -93,7 +93,7 @@ def _all_states(x: Tensor, h: Tensor, weight: Tensor, recurrent: Tensor, bias: T
 def gru_recurrence(
     x: Tensor, h: Tensor, input_weight: Tensor, recurrent: Tensor, bias: Tensor, inner: Tensor
 ) -> Tensor:
-    """All states of a GRU whose reset acts after the product, with a gradient of its own.
+    """All states (batch, time, hidden) of a GRU whose reset acts after the product, with a gradient of its own.
 
     Parameters
     ----------
@@ -105,10 +105,6 @@ def gru_recurrence(
         b.
     inner : Tensor, shape (hidden,)
         c.
-
-    Returns
-    -------
-    Tensor, shape (batch, time, hidden)
     """
     states: Tensor = _GRURecurrence.apply(x, h, input_weight, recurrent, bias, inner)
     return states.permute(2, 0, 1)
