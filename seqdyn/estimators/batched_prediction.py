@@ -32,17 +32,7 @@ def map_by_length(
     what: str,
     verbose: bool | int = 0,
 ) -> list[Answer]:
-    """One answer for every sequence; sequences of like lengths are padded and run together.
-
-    Parameters
-    ----------
-    rows : sequence of Tensor, shape (time, …)
-    answer : callable
-        ``answer(numbers, padded)`` gives one answer for each of some rows, whose places are the numbers.
-    what : str
-        What runs, for the bar.
-    verbose : bool or int
-        See :func:`track_batches`.
+    """One answer for every sequence, in its order: ``answer(numbers, padded)`` gives those of some of like lengths.
 
     Examples
     --------

@@ -16,22 +16,7 @@ from seqdyn.scores import Attention, attention_of
 
 @dataclass(frozen=True)
 class DecoderPlan:
-    """What a decoder is made of.
-
-    Parameters
-    ----------
-    attention : {"general", "additive", "dot", "scaled_dot", "multi_head", "hard"} or None
-    context : {"output", "input"}
-        Whether c_t goes behind the recurrence or into it.
-    input_feeding : bool
-        Whether the recurrence sees its last output.
-    layers : int
-    hidden_size, embedding_size : int
-    heads : int
-        Of ``"multi_head"``.
-    residual : bool
-    dropout : float
-    """
+    """What a decoder is made of, in the words of :class:`~seqdyn.estimators.writer.Writer`; ``layers`` are its own."""
 
     attention: str | None
     context: str
@@ -48,12 +33,7 @@ class DecoderPlan:
     ) -> Embedding:
         """From the token before, and a memory of rows ``memory_size`` wide, to the scores of the next symbol.
 
-        Parameters
-        ----------
-        layer : callable
-            ``layer(inputs, hidden) -> Cell``.
-        memory_size, symbols : int
-        generator : torch.Generator
+        ``layer(inputs, hidden)`` makes every layer.
         """
         hidden, width = self.hidden_size, self.embedding_size
         if self.attention == "hard":

@@ -13,15 +13,7 @@ HEAD = "Parameters\n----------\n"
 def documented(*parts: type) -> Callable[[Documented], Documented]:
     """Let the docstring of a class describe every parameter it takes, in the order of its signature.
 
-    Parameters
-    ----------
-    *parts : type
-        Where parameters are described that the class does not describe itself; its ancestors come after them.
-
-    Returns
-    -------
-    callable
-        A decorator of a class.
+    What the class does not describe itself is described by ``parts``, and after them by its ancestors.
 
     Examples
     --------
@@ -63,11 +55,6 @@ def documented(*parts: type) -> Callable[[Documented], Documented]:
 
 def split_docstring(text: str) -> tuple[str, dict[str, str], str]:
     """What stands before the parameters of a numpydoc docstring, the entry of every parameter, and what follows.
-
-    Parameters
-    ----------
-    text : str
-        Without indentation.
 
     Examples
     --------

@@ -15,15 +15,9 @@ from seqdyn.identification.records import DataRecord
 
 
 class Experiments(NamedTuple):
-    """Inputs, the outputs beside them, and what they count.
+    """Inputs (``sequences``), the outputs beside them (``numbers``), and what every step counts (``weight``).
 
-    Attributes
-    ----------
-    sequences : Sequences
-    numbers : array, shape (total, outputs)
-        NaN where an output is not known.
-    weight : array, shape (total,)
-        0 in the warm-up.
+    Numbers (total, outputs) are NaN where an output is not known; the weight (total,) is 0 in the warm-up.
     """
 
     sequences: Sequences
@@ -60,14 +54,9 @@ class Experiments(NamedTuple):
 
 
 def scaling_at_rest(values: Array, rows: int) -> Scaling:
-    """Mean and deviation; a mean of less than four standard errors is 0.
+    """Mean and deviation of values (total, columns); a mean of less than four standard errors is 0.
 
-    Parameters
-    ----------
-    values : array, shape (total, columns)
-        NaN where one is not known.
-    rows : int
-        How many independent values the standard error is taken of.
+    The standard error is that of so many independent ``rows``.
     """
     scaling = Scaling.fit(values)
     near = np.abs(scaling.mean) < 4 * scaling.scale / math.sqrt(rows)

@@ -44,16 +44,9 @@ FEWEST = 10
 class FreeRuns(NamedTuple):
     """Where free runs begin, and the truth beside them, scaled.
 
-    Attributes
-    ----------
-    lead : Tensor, shape (starts, lead, inputs)
-        The rows up to the first one that is predicted from.
-    exogenous : Tensor, shape (starts, steps − 1, inputs − targets), or None
-        The other inputs of the rows after it.
-    truth : array, shape (starts, steps, targets)
-    known : array of bool, shape (starts, steps)
-    limit : float
-        How far from 0 the data lie.
+    ``lead`` (starts, lead, inputs) are the rows up to the first that is predicted from, ``exogenous`` (starts, steps −
+    1, inputs − targets) the other inputs after it, if any; ``truth`` (starts, steps, targets) and whether it is
+    ``known`` (starts, steps) come next. ``limit`` is how far from 0 the data lie.
     """
 
     lead: Tensor
@@ -68,17 +61,9 @@ def planned_runs(
 ) -> FreeRuns | None:
     """Free runs in the last part of every series, or None where that is too short.
 
-    Parameters
-    ----------
-    rows : Rows
-        Inputs, the last values of the targets first.
-    targets : array, shape (total, targets)
-    weight : array, shape (total,)
-        0 where a target is not known.
-    cuts : array of int, shape (series,)
-        The row of each series from which on runs may begin; they are half as long as what follows it.
-    starts, longest : int
-        How many runs, about, and how many steps at most.
+    From row ``cuts`` (series,) of each on runs may begin, about ``starts`` of them; they are half as long as what
+    follows it, and ``longest`` at most. The last values of the targets are the leading inputs; a target is not known
+    where ``weight`` is 0.
     """
     begins, ends = rows.starts.numpy(), (rows.starts + rows.lengths).numpy()
     steps = min(longest, int((ends - cuts).max()) // 2)
@@ -105,16 +90,7 @@ def _places(cuts: Array, last: Array, starts: int) -> Array:
 
 
 def run_free(cell: Cell, solutions: Sequence[Affinity], runs: FreeRuns) -> Array:
-    """The free runs of every solution, (solutions, starts, steps, targets), side by side.
-
-    Parameters
-    ----------
-    cell : Cell
-        What gives the features.
-    solutions : sequence of Affinity
-        From features to targets.
-    runs : FreeRuns
-    """
+    """The free runs of every solution, from the features of a cell to targets: (solutions, starts, steps, targets)."""
     starts, steps = runs.known.shape
     each = torch.arange(starts).repeat(len(solutions))
     fan, led = Fan(cell, solutions), scan(cell, runs.lead)
@@ -136,12 +112,8 @@ def run_free(cell: Cell, solutions: Sequence[Affinity], runs: FreeRuns) -> Array
 class Losses(NamedTuple):
     """How runs lose the truth. A run that leaves the range of the data has error 1 from its first step.
 
-    Attributes
-    ----------
-    curves : array, shape (solutions, steps)
-        The mean over starts of e_t = min(1, rms over targets), in standard deviations.
-    valid : array, shape (solutions,)
-        How many steps the median run is valid.
+    ``curves`` (solutions, steps) are the means over starts of e_t = min(1, rms over targets), in standard deviations;
+    ``valid`` (solutions,) is how many steps the median run is valid.
     """
 
     curves: Array
@@ -175,30 +147,16 @@ def stays_inside(found: Array, runs: FreeRuns) -> Array:
 
 
 def comparable(lost: Sequence[Losses]) -> list[Array]:
-    """The error of every solution of every trial, in [0, 1]: the mean of e_t over the steps that matter.
+    """The error of every solution (solutions,) of every trial, in [0, 1]: the mean of e_t over the steps that matter.
 
     These are twice as many as the best of all is valid for: later all have lost the truth, and what differs is chance.
-
-    Parameters
-    ----------
-    lost : sequence of Losses
-
-    Returns
-    -------
-    list of array, each (solutions,)
     """
     steps = max(FEWEST, 2 * int(max(one.valid.max() for one in lost)))
     return [one.curves[:, :steps].mean(1) for one in lost]
 
 
 class Fan(Wrapper):
-    """A cell of features with several readouts, each for its own share of the rows of a batch, one after the other.
-
-    Parameters
-    ----------
-    cell : Cell
-    solutions : sequence of Affinity
-    """
+    """A cell of features with several readouts, each for its own share of the rows of a batch, one after the other."""
 
     def __init__(self, cell: Cell, solutions: Sequence[Affinity]):
         super().__init__(cell, len(solutions[0].bias))

@@ -17,16 +17,7 @@ from seqdyn.identification.records import DataRecord
 
 
 def warn_of(found: Identification, records: Sequence[DataRecord], settings: Settings) -> None:
-    """Warn of what the data do not tell, and of what was changed.
-
-    Parameters
-    ----------
-    found : Identification
-    records : sequence of Record
-        What it was found from.
-    settings : Settings
-        What was asked for.
-    """
+    """Warn of what the data do not tell, and of what was changed."""
     said = (
         _constant_outputs(records),
         _of_order(found),

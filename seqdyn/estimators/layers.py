@@ -72,17 +72,7 @@ class Layers:
     def network(
         self, inputs: int, outputs: int, strategy: InitialState, per_step: bool, generator: torch.Generator
     ) -> nn.Module:
-        """An untrained network of these widths.
-
-        Parameters
-        ----------
-        inputs, outputs : int
-        strategy : InitialState
-            Where its memory starts.
-        per_step : bool
-            Whether it answers at every step, or at the end of a sequence.
-        generator : torch.Generator
-        """
+        """An untrained network of these widths; it answers at every step (``per_step``), or at the end of a series."""
         if self.bidirectional:
             return self._encoder(inputs, outputs, strategy, per_step, generator)
         layers = []
@@ -131,17 +121,9 @@ class Layers:
 def directed(
     layer: Callable[[int, int], Cell], inputs: int, widths: Sequence[int], bidirectional: bool | str
 ) -> tuple[list[Cell | tuple[Cell, Cell]], int]:
-    """Layers of one direction or two, for an :class:`~seqdyn.encoder.Encoder`, and the width of the last.
+    """Layers in one direction or two, for an :class:`~seqdyn.encoder.Encoder`, and the width of the last.
 
-    Parameters
-    ----------
-    layer : callable
-        ``layer(inputs, hidden) -> Cell``.
-    inputs : int
-        What comes to the first.
-    widths : sequence of int
-        Of every layer's memory.
-    bidirectional : {True, False, "first"}
+    ``layer(inputs, hidden)`` makes a cell.
 
     Examples
     --------
@@ -168,22 +150,9 @@ def widths_of(hidden_size: Any, num_layers: int, cell: Any = None) -> tuple[int,
 def layer_of(
     cell: Any, inputs: int, hidden: int, generator: torch.Generator, options: Mapping[str, Any] = MappingProxyType({})
 ) -> Cell:
-    """A layer of these widths, of a cell that is given.
+    """A layer of these widths: a class or function called with them, ``options``, and the generator if it takes one.
 
-    Parameters
-    ----------
-    cell : callable or Cell
-        A class (or function) called as ``cell(input_size, hidden_size)``, with the generator if it takes one; or one
-        built cell, which is copied.
-    inputs, hidden : int
-    generator : torch.Generator
-    options : mapping of str to value
-        What a class is called with, beside.
-
-    Raises
-    ------
-    ValueError
-        If it is neither, or has other widths.
+    A built cell is copied. It is a ValueError if it is neither, or has other widths.
     """
     if isinstance(cell, Cell):
         return checked_cell(copy.deepcopy(cell), inputs)

@@ -86,22 +86,9 @@ def first_series(cell: Cell, rows: Rows, generator: torch.Generator) -> float:
 class Learner:
     """What is trained, and how.
 
-    Parameters
-    ----------
-    name : str
-        Of the estimator, for messages.
-    training : Training
-    task : NumberTask or ClassTask
-    build : callable
-        ``build(inputs, outputs, generator=generator) -> network``, untrained.
-    parameters : mapping of str to value
-        What a checkpoint is marked with.
-    begin : callable
-        ``begin(network, rows)``: what is done with a fresh network and the rows it will be trained on.
-    finish : callable
-        ``finish(network)``: what is done after the last step.
-    forgetting_time : callable
-        ``forgetting_time(cell, rows, generator) -> float``, in steps.
+    ``build(inputs, outputs, generator=generator)`` gives an untrained network; ``begin(network, rows)`` is called
+    before the first step of a fresh one, ``finish(network)`` after the last; ``forgetting_time(cell, rows, generator)``
+    is in steps. ``name`` is that of the estimator, for messages; a checkpoint is marked with the ``parameters``.
     """
 
     name: str
@@ -139,17 +126,7 @@ def predictor_of(
 
 @dataclass(frozen=True)
 class Session:
-    """One training, ready to run.
-
-    Parameters
-    ----------
-    learner : Learner
-    trainer : Trainer
-    predictor : Predictor
-    scalings : Scalings
-    sequences : Sequences
-    observer : StepsReachedObserver
-    """
+    """One training, ready to run."""
 
     learner: Learner
     trainer: Trainer
@@ -193,14 +170,8 @@ class Session:
 def prepare(learner: Learner, examples: Examples, before: Before | None, whole: bool) -> Session:
     """Everything up to the first step: data scaled, the network built, batches planned.
 
-    Parameters
-    ----------
-    learner : Learner
-    examples : Examples
-    before : Before or None
-        What the training goes on from; None: from the beginning.
-    whole : bool
-        A whole training, which is watched and may be kept in a checkpoint, or one more epoch.
+    A ``whole`` training is watched, and may be kept in a checkpoint; else it is one more epoch. It goes on from what
+    was ``before``, if there is any.
     """
     training, sequences, names = learner.training, examples.sequences, examples.names
     hold_out = training.early_stopping and whole

@@ -35,20 +35,11 @@ LINEAR_RULES: dict[str, Rule] = STEP_RULES | {
 
 @dataclass(frozen=True)
 class Plan:
-    """What becomes of some parameters.
+    """What becomes of some parameters: ``settings`` of the identification, and the ``strategy`` by which a run starts.
 
-    Attributes
-    ----------
-    settings : Settings
-        Of the identification.
-    strategy : InitialState
-        Where a run starts.
-    estimates_starts : bool
-        Whether the start of every record is found with the model.
-    identifiable : bool
-        Whether every row of the targets is an output of the step beside it, and stands for a level.
-    identifies, trains : bool
-        Whether there is a closed form, and whether the training loop comes, after it or alone.
+    ``estimates_starts``: the start of every record is found with the model. ``identifiable``: every row of the targets
+    is an output of the step beside it, and stands for a level. ``identifies`` and ``trains``: there is a closed form,
+    and the training loop comes, after it or alone.
     """
 
     settings: Settings

@@ -34,20 +34,9 @@ ROWS_HELD_AT_ONCE = 2**17
 
 @torch.no_grad()
 def start_linear(network: Cell, rows: Rows, penalty: float, own: Autoregression | None, head: Head) -> None:
-    """Set W_x and b of a network's readout by ridge regression, and W_y to 0.
+    """Set W_x and b of a network's readout with ``skip`` by ridge regression, λ = ``penalty``, and W_y to 0.
 
-    Parameters
-    ----------
-    network : Cell
-        With a :class:`~seqdyn.composition.Readout` that has ``skip``.
-    rows : Rows
-        The training part, scaled; steps with a target of no weight are left out.
-    penalty : float, at least 0
-        λ, for inputs and targets in network units.
-    own : Autoregression or None
-        How the targets' own past is seen.
-    head : Head
-        Says which outputs stand for a level; the others begin at 0.
+    The rows are scaled; steps with a target of no weight are left out. Outputs that stand for no level begin at 0.
 
     References
     ----------
@@ -74,15 +63,7 @@ def start_linear(network: Cell, rows: Rows, penalty: float, own: Autoregression 
 def start_recurrence(network: Cell, rows: Rows, linear: Any, head: Head) -> None:
     """Fit a clone of a linear model on the training rows, in network units, and begin the recurrence as its system.
 
-    Parameters
-    ----------
-    network : Cell
-        One recurrent layer under a readout.
-    rows : Rows
-        The training part, scaled.
-    linear : LinearStateSpaceRegressor
-    head : Head
-        Says which outputs stand for a level; the others begin at 0.
+    The network is one recurrent layer under a readout; outputs that stand for no level begin at 0.
     """
     spans = [slice(first, first + n) for first, n in zip(rows.starts.tolist(), rows.lengths.tolist(), strict=True)]
     wanted = rows.y if rows.weight is None else torch.where(rows.weight > 0, rows.y, torch.nan)

@@ -26,18 +26,7 @@ LARGEST_TRAINED_RADIUS = 0.9999
 
 
 def linear_learner(name: str, training: Training, task: NumberTask, given: Mapping[str, Any]) -> Learner:
-    """A linear network, trained as parameters say.
-
-    Parameters
-    ----------
-    name : str
-        Of the estimator, for messages.
-    training : Training
-    task : NumberTask
-    given : mapping of str to value
-        All parameters, which a checkpoint is marked with: ``order``, the width of h, and ``stable``, whether a
-        transition that training made unstable is moved back inside the unit circle, among them.
-    """
+    """A linear network of ``order`` states, trained as parameters say, and inside the unit circle if ``stable``."""
 
     def build(inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
         linear = Linear(inputs + 1, given["order"], outputs, generator)
@@ -64,13 +53,7 @@ def linear_learner(name: str, training: Training, task: NumberTask, given: Mappi
 
 
 def keep_stable(linear: Linear) -> None:
-    """Move a trained transition inside the unit circle if it left it, with a warning.
-
-    Parameters
-    ----------
-    linear : Linear
-        Changed in place.
-    """
+    """Move a trained transition inside the unit circle if it left it, with a warning."""
     transition = linear.transition.detach().cpu().double().numpy()
     radius = largest_modulus(transition)
     if radius < 1.0:

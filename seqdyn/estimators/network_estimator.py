@@ -103,17 +103,8 @@ class NetworkEstimator(BaseEstimator):
     ) -> None:
         """Train the network, and keep its history, also where the training breaks off.
 
-        Parameters
-        ----------
-        batches, held_out : Batches, Batches or None
-            To train on; to watch.
-        objectives : pair of Objective
-            What a step minimises; what is watched on ``held_out``.
-        generator : torch.Generator
-        data : callable
-            A digest of the data, by which a checkpoint knows them.
-        harder : bool
-            Whether the task gets harder along the training: its loss may rise, and no patience ends it.
+        ``objectives`` are what a step minimises, and what is watched on ``held_out``; ``data()`` is a digest by which a
+        checkpoint knows the data. If the task gets ``harder``, its loss may rise, and no patience ends it.
         """
         network, optimisation, (objective, watched) = self.network_, self.optimisation, objectives
         validate = None if held_out is None else lambda: evaluated(network, held_out, watched)["loss"]

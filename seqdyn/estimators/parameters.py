@@ -197,14 +197,7 @@ FREE = {
 
 
 def check_parameters(estimator: Any, rules: Mapping[str, Rule] = MappingProxyType({})) -> None:
-    """Raise one ValueError that lists every bad argument of an estimator, and every pair that does not go together.
-
-    Parameters
-    ----------
-    estimator : estimator
-    rules : mapping of str to Rule
-        What its parameters must be, beside the common rules.
-    """
+    """Raise one ValueError that lists every bad argument of an estimator, and every pair that does not go together."""
     given = estimator.get_params(deep=False)
     problems = [
         f"{name} must be {text}, got {given[name]!r}."
@@ -324,14 +317,9 @@ def _conflicts_of_start(given: dict[str, Any]) -> list[str]:
 
 
 def check_unchanged(estimator: Any, alike: Callable[[Any, Any], bool] = lambda fitted, now: fitted is now) -> None:
-    """Raise if a parameter that shapes the network was set to something else after the fit.
+    """Raise if a parameter that shapes the network was set to something else since the fit.
 
-    Parameters
-    ----------
-    estimator : fitted estimator
-        With ``fitted_params_``.
-    alike : callable
-        Whether two values of ``loss`` say the same of the outputs.
+    ``alike(fitted, now)`` says whether two values of ``loss`` say the same of the outputs.
     """
     for name, fitted in estimator.fitted_params_.items():
         now = getattr(estimator, name)
@@ -355,12 +343,7 @@ def _same_past(fitted: Any, now: Any) -> bool:
 def unchanged_on_error(estimator: Any, but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Leave the estimator as it was if the block raises: a fit that fails has fitted nothing, and spoilt nothing.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Its attributes and weights are put back.
-    but : exception classes
-        After these it stays as the block left it.
+    After the exceptions in ``but`` it stays as the block left it.
     """
     before, network = dict(vars(estimator)), vars(estimator).get("network_")
     weights = None if network is None else copied(network)

@@ -13,13 +13,7 @@ from seqdyn.encoder import Encoder
 
 
 def pretraining_clone(model: Any, unit: str, reader: str, random_state: Any) -> Any:
-    """A clone of a model to be fitted on the texts of another one, with its seed where it has none of its own.
-
-    Raises
-    ------
-    ValueError
-        If the two split texts into other symbols.
-    """
+    """A clone of a model to be fitted on the texts of another one, with its seed where it has none of its own."""
     if model.unit != unit:
         raise ValueError(f"pretraining has unit={model.unit!r}, the {reader} {unit!r}: set one unit for both.")
     own = clone(model)
@@ -27,13 +21,7 @@ def pretraining_clone(model: Any, unit: str, reader: str, random_state: Any) -> 
 
 
 def copy_vectors(network: nn.Module, vectors: Tensor) -> None:
-    """Set every embedding of a network to these vectors, (symbols, width).
-
-    Raises
-    ------
-    ValueError
-        If the widths differ.
-    """
+    """Set every embedding of a network to these vectors, (symbols, width)."""
     for embedding in (module for module in network.modules() if isinstance(module, Embedding)):
         if embedding.weight.shape != vectors.shape:
             raise ValueError(
@@ -45,13 +33,7 @@ def copy_vectors(network: nn.Module, vectors: Tensor) -> None:
 
 
 def copy_layers(encoder: Encoder, known: Encoder) -> None:
-    """Copy the weights of another encoder into the layers of this one; symbols that the other lacks keep their own.
-
-    Raises
-    ------
-    ValueError
-        If they are not of one kind and width; the message says where.
-    """
+    """Copy the weights of another encoder into the layers of this one; symbols that the other lacks keep their own."""
     own: dict[str, Any] = dict(encoder.layers.named_parameters())
     others: dict[str, Any] = dict(known.layers.named_parameters())
     parts = [[type(part).__name__ for part in one.layers.modules()] for one in (encoder, known)]

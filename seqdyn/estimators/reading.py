@@ -14,24 +14,9 @@ from seqdyn.data.time_index import series_lengths
 
 
 def read_inputs(estimator: Any, X: Any, reset: bool, missing: int = 0, fewest: int = 1) -> Sequences:
-    """Inputs as sequences, checked against what the fit has seen; or what they are is remembered.
+    """Inputs as sequences, checked against what the fit has seen; with ``reset`` what they are is remembered.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Gets ``n_features_in_`` and ``feature_names_in_`` with ``reset``.
-    X : array, list of arrays, DataFrame, xarray.DataArray or Sequences
-    reset : bool
-        Whether this is a first fit.
-    missing : int
-        How many leading columns may be NaN.
-    fewest : int
-        Features there must be in a first fit.
-
-    Raises
-    ------
-    ValueError
-        If the features are others than those of the fit, too few, or hold NaN or inf.
+    ``missing`` leading columns may be NaN; a first fit needs the ``fewest`` features.
     """
     if isinstance(X, Sequences):  # read before
         return X
@@ -100,20 +85,7 @@ def check_layout(X: Any, features: int, name: str) -> None:
 def in_container(
     values: Array, sequences: Sequences, wanted: str, per_step: bool, flat: bool, names: list[str] | None
 ) -> Any:
-    """Predictions in the container that came in, or the one asked for.
-
-    Parameters
-    ----------
-    values : array, shape (rows, targets)
-        One row a step, or one a sequence.
-    sequences : Sequences
-    wanted : {"default", "pandas", "xarray"}
-    per_step : bool
-    flat : bool
-        Whether targets have no axis of their own.
-    names : list of str, or None
-        Of the targets.
-    """
+    """Predictions (rows, targets) in the container that came in, or the ``wanted`` one; ``flat`` ones lose an axis."""
     if wanted == "default":
         values = values[..., 0][()] if flat else values
         return sequences.restore(values) if per_step else values

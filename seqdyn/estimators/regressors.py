@@ -36,18 +36,7 @@ from seqdyn.typed_bases import RegressorMixin
 
 
 def recurrent_learner(estimator: Any, task: NumberTask | ClassTask, cell: Any, options: Mapping[str, Any]) -> Learner:
-    """Layers of a cell, trained as the parameters of an estimator say.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Its parameters are those of :class:`~seqdyn.estimators.layers.Layers` and
-        :class:`~seqdyn.estimators.training.Training`.
-    task : NumberTask or ClassTask
-    cell : callable or Cell
-    options : mapping of str to value
-        What the class of the cell is called with, beside.
-    """
+    """Layers of a cell, whose class is called with ``options``, trained as the parameters of an estimator say."""
     given = estimator.get_params(deep=False)
     own = {field.name: given[field.name] for field in fields(Layers) if field.name in given}
     layers, training = Layers(**own | {"cell": cell, "options": options}), Training.of(given)

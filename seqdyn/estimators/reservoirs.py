@@ -294,19 +294,9 @@ RESERVOIR_RULES: dict[str, Rule] = {**ONE_LAG, "ridge": either(one_of("auto"), n
 
 
 def is_one_step_later(sequences: Sequences, numbers: Array) -> bool:
-    """Whether the targets are the leading inputs one step later, wherever both are known.
+    """Whether targets (total, outputs) are the leading inputs one step later, wherever both are known.
 
     Where one of them was kept in float32 alone, they are compared in float32.
-
-    Parameters
-    ----------
-    sequences : Sequences
-    numbers : array, shape (total, outputs)
-        Targets, NaN where unknown.
-
-    Returns
-    -------
-    bool
     """
     outputs = numbers.shape[1]
     if sequences.rows.shape[1] < outputs:

@@ -32,33 +32,13 @@ class Errors(NamedTuple):
 
 
 def errors_of(system: LinearSystem, x: Array, y: Array, start: Array) -> Errors:
-    """The errors of a system over one record; those one step ahead are the free run's if it knows no noise.
-
-    Parameters
-    ----------
-    system : LinearSystem
-    x, y : array, shapes (time, inputs) and (time, outputs)
-    start : array, shape (order,)
-        h_{-1}.
-    """
+    """The errors of a system over one record; those one step ahead are the free run's if it knows no noise."""
     free = y - system.simulate(x, start)[0]
     return Errors(x, free if system.noise_gain is None else y - predictions_ahead(system, x, y, start, 1), free)
 
 
 def residual_tests(records: Sequence[Errors], lags: int, names: tuple[list[str], list[str]]) -> pd.DataFrame:
-    """All tests of all outputs and inputs, over every pair of known errors of one record.
-
-    Parameters
-    ----------
-    records : sequence of Errors
-    lags : int, at least 1
-    names : (outputs, inputs)
-
-    Raises
-    ------
-    ValueError
-        If ``lags`` is no such number, or an output has fewer than 4 · lags known rows.
-    """
+    """All tests of all outputs and inputs, by their names, over every pair of known errors of one record."""
     check_count("lags", lags)
     known = np.sum([np.count_nonzero(~np.isnan(record.ahead), axis=0) for record in records], axis=0)
     if known.min() < 4 * lags:

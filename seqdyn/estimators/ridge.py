@@ -32,13 +32,7 @@ class Affinity(NamedTuple):
 
 @dataclass(frozen=True)
 class Triangle:
-    """R of weighted features and targets.
-
-    Parameters
-    ----------
-    matrix : array, shape (1 + features + outputs, 1 + features + outputs)
-        Upper triangular.
-    features : int
+    """R of weighted features and targets: an upper triangular ``matrix`` of 1 + features + outputs rows.
 
     Examples
     --------
@@ -55,15 +49,7 @@ class Triangle:
 
     @classmethod
     def of(cls, features: Array, targets: Array, weight: Array) -> Triangle:
-        """The triangle of rows.
-
-        Parameters
-        ----------
-        features : array, shape (rows, features)
-        targets : array, shape (rows, outputs)
-        weight : array, shape (rows,)
-            At least 0.
-        """
+        """The triangle of features (rows, features) and targets (rows, outputs), each row of a weight of at least 0."""
         width = 1 + features.shape[1] + targets.shape[1]
         matrix, counted = np.zeros((width, width)), np.flatnonzero(weight)
         for start in range(0, len(counted), ROWS_OF_A_BLOCK):
@@ -82,13 +68,7 @@ class Triangle:
         return float(self.matrix[0, 0] ** 2)
 
     def solved(self, ridges: Sequence[float]) -> list[Affinity]:
-        """The solution of every ridge, from one singular value decomposition.
-
-        Parameters
-        ----------
-        ridges : sequence of float, at least 0
-            ρ. With 0 the solution of smallest norm, where it is not unique.
-        """
+        """The solution of every ridge ρ, from one singular value decomposition; with ρ = 0 the one of smallest norm."""
         means, centred = self.matrix[0, 1:] / self.matrix[0, 0], self.matrix[1:, 1:] / np.sqrt(self.total)
         features, targets = centred[:, : self.features], centred[:, self.features :]
         deviation = np.linalg.norm(features, axis=0)

@@ -29,23 +29,9 @@ class Sampling(NamedTuple):
 def sampling(dt: Any, unit: str, labels: Sequence[pd.Index] = ()) -> Sampling:
     """The time between two steps, and its unit.
 
-    Parameters
-    ----------
-    dt : float, pandas.Timedelta, str or None
-        A number is in the given unit. None: the median step of labels that are times; 1 where there are none.
-    unit : str
-        Empty: that of ``dt``, or the largest of d, h, min and s that a step of time fills.
-    labels : sequence of pandas.Index
-        Of every record; read where ``dt`` is None.
-
-    Returns
-    -------
-    Sampling
-
-    Raises
-    ------
-    ValueError
-        If ``dt`` is no time above 0, records have unlike steps, or a time is asked for in a unit that is not known.
+    A number ``dt`` is in the given unit. None: the median step of the ``labels`` of every record, if they are times,
+    and 1 if they are not. An empty ``unit`` is that of ``dt``, or the largest of d, h, min and s that a step of time
+    fills.
 
     Examples
     --------
@@ -74,27 +60,14 @@ STEP_RULES: dict[str, Rule] = {
 
 
 def as_timedelta(value: Any) -> pd.Timedelta:
-    """A step of time from what stands for one, such as ``"10min"``.
-
-    Raises
-    ------
-    ValueError
-        If it stands for none.
-    """
+    """A step of time from what stands for one, such as ``"10min"``."""
     if not isinstance(value, str | timedelta | np.timedelta64):
         raise ValueError(f"dt={value!r} is no time: give a number, a Timedelta, or text such as '10min'.")
     return pd.Timedelta(value)
 
 
 def time_labels(sequences: Sequences, y: Any) -> list[pd.Index]:
-    """The labels of the steps of every record: those of the inputs, or else of the outputs.
-
-    Parameters
-    ----------
-    sequences : Sequences
-    y : container
-        The outputs beside them.
-    """
+    """The labels of the steps of every record: those of the inputs, or else of the outputs y beside them."""
     if sequences.times is not None:
         return [labels for labels in sequences.times if labels is not None]
     if sequences.index is not None or sequences.template is not None:

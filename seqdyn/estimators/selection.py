@@ -34,19 +34,8 @@ TRIED = 10
 class Trial(NamedTuple):
     """Models that are tried, alike but for their ridge.
 
-    Attributes
-    ----------
-    settings : mapping
-        What distinguishes the cell from others.
-    cell : Cell
-        It makes the features.
-    first : Triangle
-        Of the rows that come first.
-    held : Triangle or None
-        Of those that are held out; None: nothing is.
-    ridges : sequence of float
-    solutions : sequence of Affinity
-        Of every ridge, from what comes first.
+    ``settings`` distinguish the ``cell``, which makes the features, from others. ``first`` is the triangle of the rows
+    that come first, from which every ridge has its solution; ``held`` that of the rows that are held out, if any are.
     """
 
     settings: Mapping[str, Any]
@@ -65,18 +54,9 @@ class Trial(NamedTuple):
 class Task(NamedTuple):
     """What models are tried on.
 
-    Attributes
-    ----------
-    rows : Rows
-        Inputs, scaled.
-    wanted : array, shape (total, outputs)
-        What a readout has to give.
-    weight : array, shape (total,)
-        What every row counts.
-    last_values : int
-        How many leading inputs are last values of the targets: then ``wanted`` is the change from them.
-    fraction : float in (0, 1)
-        The share of every series that is held out, at its end.
+    ``rows`` are scaled, ``wanted`` (total, outputs) is what a readout has to give, ``weight`` (total,) what they count.
+    ``last_values`` leading inputs are last values of the targets: then ``wanted`` is the change from them. ``fraction``
+    is the share of every series that is held out, at its end.
     """
 
     rows: Rows
@@ -95,18 +75,7 @@ class Choice(NamedTuple):
 
 
 def choose(trials: Sequence[Trial], task: Task) -> Choice:
-    """The best trial and ridge.
-
-    Parameters
-    ----------
-    trials : sequence of Trial
-        With something held out.
-    task : Task
-
-    Returns
-    -------
-    Choice
-    """
+    """The best trial and ridge, by what is held out."""
     runs = _runs(task, task.rows.starts.numpy() + first_held(task.rows, task.fraction))
     if runs is None:
         errors = [_held_out_errors(trial) for trial in trials]

@@ -36,18 +36,8 @@ def is_rest(start: Any) -> bool:
 def given_state(predictor: Predictor, start: Any, series: int) -> State | None:
     """A start as a State of the network; None, the strategy, as it is.
 
-    Parameters
-    ----------
-    predictor : Predictor
-    start : State, array-like, "zero" or None
-        Plain numbers, (width,) for all or (series, width), are the leaves of the State, one after the other. ``"zero"``
-        is a State of zeros.
-    series : int
-
-    Raises
-    ------
-    ValueError
-        If it is no State, not as many finite numbers as the state has, and not ``"zero"``.
+    Plain numbers, (width,) for all or (series, width), are the leaves of the State, one after the other; ``"zero"`` is
+    a State of zeros. Anything else is a ValueError.
     """
     if start is None or _holds_tensors(start):
         return start
@@ -74,36 +64,13 @@ def given_state(predictor: Predictor, start: Any, series: int) -> State | None:
 
 
 def start_rows(lengths: Array, width: int) -> Array:
-    """Rows that a start is estimated from: a tenth of every record, and at least 2 a number of the state.
-
-    Parameters
-    ----------
-    lengths : array of int, shape (series,)
-    width : int
-        Numbers in a state.
-
-    Returns
-    -------
-    array of int, shape (series,)
-        More than a short record has.
-    """
+    """Rows that a start is estimated from: a tenth of every record, and at least 2 a number of the state."""
     rows: Array = np.maximum(-(-lengths // PARTS), STATES * width)
     return rows
 
 
 def leading_rows(lengths: Array, width: int) -> Array:
-    """Rows that tell the start of every record, see :func:`start_rows`; none where there are too few.
-
-    Parameters
-    ----------
-    lengths : array of int, shape (series,)
-    width : int
-        Numbers in a state.
-
-    Returns
-    -------
-    array of int, shape (series,)
-        0 where a record has fewer than 3 a number, and where a state has none.
+    """Rows that tell the start of every record, see :func:`start_rows`; none of one with fewer than 3 a number.
 
     Examples
     --------
@@ -118,14 +85,8 @@ def estimated(
 ) -> tuple[State, Array]:
     """The start of every record from its first rows, and how many these are.
 
-    Parameters
-    ----------
-    predictor : Predictor
-    sequences : Sequences
-    numbers : array, shape (total, outputs)
-        NaN where an output is not known. A record without one in its first rows is left to rest.
-    best : callable
-        The starts that fit some records best: ``best(sequences, numbers) -> State``.
+    ``best(sequences, numbers)`` gives the starts that fit best. A record of which no output is known there is left to
+    rest.
     """
     rest = predictor.causal("initial_state='estimate'").initial_state(len(sequences.lengths))
     start = flatten(rest).detach()

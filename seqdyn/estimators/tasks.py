@@ -104,15 +104,7 @@ class ClassTask:
         return ClassTargets(self.classes, self.head)
 
     def learnt(self, table: Array, announced: Array | None, name: str) -> ClassTask:
-        """The task with its classes: those found among targets, or those that were announced.
-
-        Parameters
-        ----------
-        table : array, shape (rows, targets)
-        announced : array or None
-        name : str
-            Of the estimator, for the error.
-        """
+        """The task with its classes: those found among targets, or those that were announced."""
         found = np.unique(_known_labels(table))
         classes = found if announced is None else announced
         if len(classes) < 2:

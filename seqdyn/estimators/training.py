@@ -124,18 +124,10 @@ class Optimisation:
     def checkpointed(
         self, mark: Mapping[str, str], parameters: Mapping[str, Any], by_progress: bool, beside: Mapping[str, Any]
     ) -> Checkpoint:
-        """Where a training is kept, marked with what it depends on.
+        """Where a training is kept, marked with what it depends on: estimator and data (``mark``), and parameters.
 
-        Parameters
-        ----------
-        mark : mapping of str to str
-            What it is of: its estimator, its data.
-        parameters : mapping of str to value
-            Of the estimator.
-        by_progress : bool
-            Whether a step depends on how much is still to come: the budget is then part of the mark.
-        beside : mapping of str to Resumable
-            What goes on with it.
+        ``by_progress``: a step depends on how much is still to come, so that the budget is part of the mark. What is
+        ``beside`` goes on with the training.
         """
         free = UNMARKED if by_progress else (*UNMARKED, *BUDGETS)
         given = {name: described(storable(value)) for name, value in parameters.items() if name not in free}
@@ -146,18 +138,9 @@ class Optimisation:
 class Alignment:
     """How outputs stand beside inputs.
 
-    Parameters
-    ----------
-    per_step : bool
-        One output a step, or one a sequence, at its end.
-    lag : int, at least 0
-        τ: y_t is read after x_{t+τ} was seen.
-    warmup : int or None
-        Leading steps of every series that carry no loss and no score; None: a tenth of it.
-    window : int or None
-        The longest sequence of which such a tenth is taken; None: any.
-    own_past : Autoregression or None
-        How the leading columns of X, the targets' last values, are used; None: X is just inputs.
+    There is one output a step (``per_step``), read ``lag`` steps later, or one a sequence, at its end. The ``warmup``
+    carries no loss and no score; None: a tenth of every sequence, of at most ``window`` steps. With ``own_past`` the
+    leading columns of X are the targets' last values.
     """
 
     per_step: bool = True

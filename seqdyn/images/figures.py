@@ -102,13 +102,7 @@ def _coloured(picture: Array) -> Array:
 
 
 def caption_figure(image: Any, weights: DataArray) -> Figure:
-    """Plot a picture once for every word, lit where the captioner looked.
-
-    Parameters
-    ----------
-    image : array, shape (height, width), or with 1 or 3 channels first or last
-    weights : DataArray, dims (word, row, column)
-    """
+    """Plot a picture once for every word, lit where the captioner looked: weights (word, row, column)."""
     picture = _unit_picture(image)
     words = [str(word) for word in weights["word"].values]
     columns = min(len(words), 6)

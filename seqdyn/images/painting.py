@@ -42,13 +42,7 @@ class Strip(NamedTuple):
 
 @dataclass(frozen=True)
 class PaintingPredictor:
-    """A network that paints, with the number of its glimpses.
-
-    Parameters
-    ----------
-    network : DRAWCell
-    glimpses : int
-    """
+    """A network that paints, with the number of its glimpses."""
 
     network: DRAWCell
     glimpses: int

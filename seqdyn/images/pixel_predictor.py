@@ -54,15 +54,7 @@ class Completion(NamedTuple):
 
 @dataclass(frozen=True)
 class PicturePredictor:
-    """A network of pixels with the height of its pictures.
-
-    Parameters
-    ----------
-    network : Pixels
-    height : int
-    verbose : bool or int
-        Show a bar where the pictures take more than one run.
-    """
+    """A network of pixels with the height of its pictures; ``verbose`` shows a bar if there are many."""
 
     network: Pixels
     height: int
@@ -88,20 +80,9 @@ class PicturePredictor:
         return torch.cat(found)
 
     def drawn(self, seeds: list[int], known: Tensor | None = None, values: Tensor | None = None) -> tuple[Array, Array]:
-        """New pictures, and ln p of every pixel that was drawn; of those that are known, the values are kept.
+        """New pictures (pictures, height, width), by a seed each, and ln p of every pixel that was drawn.
 
-        Parameters
-        ----------
-        seeds : list of int
-            One a picture: what is drawn does not depend on the others.
-        known : Tensor of bool, shape (pictures, height, width), optional
-        values : Tensor of int64, of the same shape, optional
-            Of the known pixels.
-
-        Returns
-        -------
-        images : array of int, shape (pictures, height, width)
-        log_probabilities : array of that shape
+        Where a pixel is ``known``, its value is kept.
         """
         batches = list(self._parts(seeds, known, values))
         parts = [self._drawn(*batch) for batch in track_batches(batches, "draw", self.verbose)]

@@ -115,17 +115,7 @@ def occluded(
 ) -> Explanation:
     """Hide one word of a text after another, and measure how the log-odds of the predicted class change.
 
-    Parameters
-    ----------
-    words : sequence of str
-    numbers : Tensor of int64, shape (words,)
-    unknown : int
-        What stands for a word that is not there.
-    probabilities : callable
-        From texts as numbers to the probability of every class, (texts, classes).
-    classes : array
-    attention : callable
-        From numbers to what every word weighs, or None.
+    ``probabilities`` leads from texts as numbers to (texts, classes), ``attention`` from one to what every word weighs.
     """
     whole = probabilities([numbers])[0]
     others: list[Array] = []

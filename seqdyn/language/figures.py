@@ -26,21 +26,7 @@ WRITTEN_CELLS = 12
 
 
 def text_figure(network: Cell, numbers: Array, labels: tuple[str, ...]) -> Figure:
-    """Plot inputs, states and the probabilities of the next symbol, one column a symbol.
-
-    Parameters
-    ----------
-    network : Cell
-        From tokens to scores; the token after the last symbol stands for the beginning.
-    numbers : array of int, shape (symbols,)
-        A text.
-    labels : tuple of str
-        What every symbol is called.
-
-    Returns
-    -------
-    Figure
-    """
+    """Plot inputs, states and the probabilities of the next symbol, one column a symbol, the first the beginning."""
     x = shift_right(len(labels), torch.as_tensor(numbers, device=network.zeros(1).device))
 
     def state(x: Any, before: Any, output: Any, after: Any) -> Tensor:
@@ -76,12 +62,7 @@ def text_figure(network: Cell, numbers: Array, labels: tuple[str, ...]) -> Figur
 
 
 def attention_figure(weights: DataArray) -> Figure:
-    """Plot what every symbol of a target attended to, one row a symbol.
-
-    Parameters
-    ----------
-    weights : DataArray, dims (target, source)
-    """
+    """Plot what every symbol of a target attended to, one row a symbol, from weights (target, source)."""
     target, source = (
         [_visible(str(name).strip() or str(name)) for name in weights[dim].values] for dim in weights.dims
     )

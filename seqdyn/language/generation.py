@@ -201,20 +201,7 @@ class Primed(NamedTuple):
 
 
 def prime(network: Cell, vocabulary: Vocabulary, prompts: Iterable[str]) -> Primed:
-    """Run a network over prompts, each of which may be empty.
-
-    Parameters
-    ----------
-    network : Cell
-        Takes tokens; the token after the last symbol of the vocabulary stands before the first symbol of a text.
-    vocabulary : Vocabulary
-    prompts : iterable of str
-
-    Raises
-    ------
-    ValueError
-        If there is no prompt, one is no text, or it holds an unknown symbol.
-    """
+    """Run a network over prompts, each of which may be empty; the token after the last symbol stands before a text."""
     texts = list(prompts) if isinstance(prompts, Iterable) and not isinstance(prompts, bytes) else [prompts]
     if not texts:
         raise ValueError("prompt holds no text: give one at least, which may be empty.")
@@ -285,13 +272,7 @@ def search_texts(beam: Beam, vocabulary: Vocabulary, start: Primed, length: int)
 def text_beam(
     network: Cell, vocabulary: Vocabulary, width: int, length: int, length_penalty: float, stops: Sequence[str]
 ) -> Beam:
-    """A network that writes several texts at once, of which the likeliest are kept.
-
-    Raises
-    ------
-    ValueError
-        If ``stops`` is not one symbol.
-    """
+    """A network that writes several texts at once, of which the likeliest are kept, up to one symbol in ``stops``."""
     numbers = vocabulary.encode(stops[0]) if len(stops) == 1 else np.empty(0, np.int64)
     if stops and len(numbers) != 1:
         raise ValueError(f"stop={stops!r}: a beam search ends at one {vocabulary.unit}, such as stop='\\n'.")
@@ -305,13 +286,7 @@ def mark_numbers(vocabulary: Vocabulary) -> tuple[int, ...]:
 
 
 def stop_texts(stop: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The texts that end a text.
-
-    Raises
-    ------
-    ValueError
-        If one is empty, or no text.
-    """
+    """The texts that end a text, none of them empty."""
     stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
     if not all(isinstance(text, str) and text for text in stops):
         raise ValueError(f"stop is {stop!r}, expected a text of a symbol or more, or several.")
@@ -319,13 +294,7 @@ def stop_texts(stop: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def text_seeds(random_state: Any, count: int) -> list[int]:
-    """A seed for every text; the first is the same however many there are.
-
-    Raises
-    ------
-    ValueError
-        If there are seeds, but not one int for every text.
-    """
+    """A seed for every text; the first is the same however many there are."""
     if isinstance(random_state, list | tuple | np.ndarray):
         seeds = list(random_state)
         if len(seeds) != count or not all(is_int(seed) for seed in seeds):
@@ -337,20 +306,7 @@ def text_seeds(random_state: Any, count: int) -> list[int]:
 
 
 class Endings:
-    """Which of several texts have ended: each as soon as it holds one of some strings. It is asked after every step.
-
-    Parameters
-    ----------
-    vocabulary : Vocabulary
-    stops : sequence of str
-        With none of them a text goes on.
-    rows : int
-        Texts side by side.
-
-    Attributes
-    ----------
-    over : list of bool
-    """
+    """Which of several texts are ``over``: each as soon as it holds one of ``stops``. It is asked after every step."""
 
     def __init__(self, vocabulary: Vocabulary, stops: Sequence[str], rows: int):
         self.vocabulary, self.stops = vocabulary, tuple(stops)

@@ -21,14 +21,7 @@ Text = str | Sequence[str]
 
 @dataclass(frozen=True)
 class TextReader:
-    """How texts are split into symbols.
-
-    Parameters
-    ----------
-    unit : {"character", "word", "subword"}
-        A list of tokens is taken as it is.
-    lowercase : bool
-        Read texts in lower case.
+    """How texts are split into symbols of a unit, perhaps in lower case; a list of tokens is taken as it is.
 
     Examples
     --------
@@ -46,13 +39,7 @@ class TextReader:
         return f" {text.strip()}" if self.unit == "word" else text
 
     def symbols(self, texts: Sequence[Text], vocabulary: Vocabulary) -> list[list[str]]:
-        """The symbols of every text.
-
-        Raises
-        ------
-        ValueError
-            If a text is empty, or neither a text nor tokens.
-        """
+        """The symbols of every text, none of them empty."""
         found = [self._split(text, number, vocabulary) for number, text in enumerate(texts)]
         empty = [number for number, symbols in enumerate(found) if not symbols]
         if empty:
@@ -94,20 +81,7 @@ def as_texts(X: Any) -> list[Text]:
 
 
 def as_text_labels(y: Any, symbols: Sequence[Sequence[str]], per_token: bool) -> Any:
-    """Labels of texts: an array, or with ``per_token`` an array for every text.
-
-    Parameters
-    ----------
-    y : array, shape (texts,), or a list of sequences
-    symbols : sequence of sequences of str
-        Of every text.
-    per_token : bool
-
-    Raises
-    ------
-    ValueError
-        If there are not as many labels as texts or tokens, or one is missing.
-    """
+    """Labels of texts: an array, or with ``per_token`` an array for every text, one label a symbol."""
     if y is None or len(y) != len(symbols):
         found = "None" if y is None else f"{len(y)} labels"
         raise ValueError(f"X holds {len(symbols)} texts, y {found}: give one for each.")

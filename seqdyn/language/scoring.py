@@ -36,15 +36,7 @@ class ScoredPiece(NamedTuple):
 
 
 class SymbolScorer:
-    """A network that scores one text, piece by piece; the state is carried on.
-
-    Parameters
-    ----------
-    network : Cell
-        From tokens to scores.
-    begin : int
-        The token before the first; symbols are the numbers below it.
-    """
+    """A network that scores one text, piece by piece, after the token ``begin``; the state is carried on."""
 
     def __init__(self, network: Cell, begin: int):
         self.network, self.symbols, self.last = network, begin, begin
@@ -84,13 +76,7 @@ class TextTotals:
 
     @classmethod
     def of(cls, pieces: Iterable[ScoredPiece], vocabulary: Vocabulary) -> TextTotals:
-        """The sums over the pieces of a text.
-
-        Raises
-        ------
-        ValueError
-            If there is no symbol.
-        """
+        """The sums over the pieces of a text."""
         inside = False
         total, unknown = cls(), vocabulary.marks.index("unknown") if "unknown" in vocabulary.marks else -1
         for text, numbers, log_p in pieces:

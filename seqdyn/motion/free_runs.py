@@ -40,19 +40,7 @@ class FreeRun(NamedTuple):
 def free_run_pieces(
     cell: Cell, x: Any, led: int, time: int, force: Force | None = None, record: Recorder | None = None
 ) -> Iterator[Scan]:
-    """A free run piece by piece, after its warm-up.
-
-    Parameters
-    ----------
-    cell : Cell
-        Sees its own past where x has none.
-    x : tree
-        Inputs of the warm-up and of the run.
-    led, time : int
-        Steps of the warm-up, and of both together.
-    force, record : callable, optional
-        As :func:`seqdyn.scan` takes them; t counts from the end of the warm-up.
-    """
+    """A free run piece by piece, after its warm-up: ``led`` of ``time`` steps. A force counts from its end."""
     with torch.no_grad():
         state = scan(cell, stretch(x, 0, led)).state if led else None
         for first in range(led, time, STEPS_PER_PIECE):
@@ -68,13 +56,7 @@ def _offset_force(force: Force, first: int, t: int, state: State) -> State:
 
 
 def has_diverged(angles: Any, span: Array) -> Array:
-    """Where a run is not finite, or ten ranges outside the training: bool, shape (…, time).
-
-    Parameters
-    ----------
-    angles : array, shape (…, time, joints)
-    span : array, shape (2, joints)
-        Least and greatest angles of the training.
+    """Where a run (…, time, joints) is not finite, or ten ranges outside the ``span`` of the training: (…, time).
 
     Examples
     --------
@@ -88,18 +70,7 @@ def has_diverged(angles: Any, span: Array) -> Array:
 
 
 def check_bounded(values: Array, span: Array, before: int, led: int, rate: float) -> None:
-    """Raise where a run has diverged.
-
-    Parameters
-    ----------
-    values : array, shape (series, time, joints)
-    span : array, shape (2, joints)
-        Least and greatest angles of the training.
-    before, led : int
-        Steps of the run before these, and of its warm-up.
-    rate : float
-        Steps a second.
-    """
+    """Raise where a run (series, time, joints) has diverged; ``before`` steps of it came before these."""
     lost = has_diverged(values, span)
     if lost.any():
         step, series = (int(number) for number in np.argwhere(lost.T)[0])

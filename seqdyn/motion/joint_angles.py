@@ -17,19 +17,10 @@ SPELLINGS = {"rad": ("rad", "radian", "radians"), "degrees": ("degrees", "degree
 
 
 class JointAngles(NamedTuple):
-    """The angles of one motion.
+    """The angles of one motion, ``values`` (time, joints), at a ``rate`` in Hz; the first sample is at ``begin``, in s.
 
-    Attributes
-    ----------
-    values : array, shape (time, joints)
-    rate : float
-        Samples a second, Hz.
-    names : tuple of str, or None
-        Of the joints.
-    unit : str or None
-        ``"rad"``, ``"degrees"`` or another that the container says; None where it says none.
-    begin : float
-        Time of the first sample, in s.
+    ``unit`` is ``"rad"``, ``"degrees"`` or another that the container says; ``names`` are those of the joints. Both may
+    be None.
     """
 
     values: Array
@@ -42,24 +33,8 @@ class JointAngles(NamedTuple):
 def joint_angles(angles: Any, rate: float | None = None, name: str = "angles") -> JointAngles:
     """Read the angles (time, joints) of one motion from an array, or from what is labelled.
 
-    Parameters
-    ----------
-    angles : array or DataArray, shape (time, joints), or DataFrame
-        The rows of a frame may be indexed by (series, time), with one series.
-    rate : float > 0, optional
-        Samples a second, Hz. Not needed of what is indexed by floating-point seconds.
-    name : str
-        Of the argument, for messages.
-
-    Returns
-    -------
-    JointAngles
-
-    Raises
-    ------
-    ValueError
-        If there is no rate or it is not that of the index, the time is uneven, there are several series, the shape does
-        not fit, there are fewer than 8 samples, or a number is NaN or infinite.
+    A frame may be indexed by (series, time), with one series. The ``rate``, in Hz, is not needed of what is indexed by
+    floating-point seconds. ``name`` is how messages call the angles.
 
     Examples
     --------

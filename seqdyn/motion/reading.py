@@ -20,15 +20,7 @@ SLACK = 0.05
 
 
 class Motion(NamedTuple):
-    """Series of one motion.
-
-    Attributes
-    ----------
-    drives : list of array, shape (time, drives)
-    angles : list of array, shape (time, joints)
-    names, drive_names : tuple of str
-        Of the joints, and of the columns of the drive.
-    """
+    """Series of one motion: ``drives`` and ``angles``, arrays (time, columns), and what their columns are called."""
 
     drives: list[Array]
     angles: list[Array]
@@ -53,15 +45,7 @@ class MotionTable(NamedTuple):
 def read_columns(container: Any, what: str, names: Sequence[str] | None, rate: float) -> MotionTable:
     """Read any container; columns that have names are put in the order of ``names``, others are left out.
 
-    Parameters
-    ----------
-    container : container
-    what : str
-        How errors call it.
-    names : sequence of str, or None
-        Which columns there have to be.
-    rate : float
-        Samples a second; labels of time in seconds have to agree.
+    ``what`` is how errors call it. Labels of time in seconds have to agree with the ``rate``.
     """
     framed = hasattr(container, "columns")
     if framed and names is not None:
@@ -78,25 +62,8 @@ def read_columns(container: Any, what: str, names: Sequence[str] | None, rate: f
 def read_motion(drive: Any, angles: Any, joints: Any, rate: float, drives: Sequence[str] | None = None) -> Motion:
     """Read a drive and the angles beside it.
 
-    Parameters
-    ----------
-    drive : container or None
-    angles : container
-    joints : sequence of str, int or None
-        Which joints there have to be: names, a number, or whatever is there.
-    rate : float
-        Samples a second; labels of time in seconds have to agree.
-    drives : sequence of str, optional
-        Which columns the drive has to have; whatever is there if None.
-
-    Returns
-    -------
-    Motion
-
-    Raises
-    ------
-    ValueError
-        If a column is missing, the time is another one, or drive and angles do not go together.
+    ``joints`` are the names, or the number, of those there have to be, ``drives`` the columns of the drive; None:
+    whatever is there. Labels of time in seconds have to agree with the ``rate``.
     """
     wanted = None if joints is None or isinstance(joints, int) else tuple(joints)
     moved = read_columns(angles, "angles", wanted, rate)

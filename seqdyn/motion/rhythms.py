@@ -309,13 +309,7 @@ def _checked_rhythm(found: Rhythm, read: JointAngles, name: str) -> Rhythm:
 
 
 def joint_places(joints: Sequence[Any], count: int, names: Sequence[str] | None) -> list[int]:
-    """Joints by number or by name as numbers.
-
-    Raises
-    ------
-    ValueError
-        If there is no such joint.
-    """
+    """Joints by number or by name as numbers."""
     known = list(names or ())
     found = [known.index(joint) if joint in known else joint for joint in joints]
     for joint in found:

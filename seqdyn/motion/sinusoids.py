@@ -14,19 +14,9 @@ from seqdyn.arrays import Array
 
 
 def best_frequency(moved: Array, rate: float) -> float:
-    """The frequency whose sinusoids fit best, from half a turn in the whole time upwards.
+    """The frequency in Hz whose sinusoids fit best, from half a turn in the whole time upwards.
 
-    Parameters
-    ----------
-    moved : array, shape (time, joints)
-        At least 8 samples, of mean 0.
-    rate : float > 0
-        Samples a second, Hz.
-
-    Returns
-    -------
-    float
-        In Hz.
+    ``moved`` (time, joints) has at least 8 samples, and mean 0.
 
     Examples
     --------
@@ -61,18 +51,9 @@ def _explained(moved: Array, size: int) -> Array:
 
 
 def sinusoids(moved: Array, turns: float) -> tuple[Array, float]:
-    """Offset, cosine and sine of one frequency, by least squares.
+    """Offset m, cosine a and sine b of one frequency, (3, joints), by least squares, and the squares they explain.
 
-    Parameters
-    ----------
-    moved : array, shape (time, joints)
-    turns : float
-        Frequency, in turns a sample.
-
-    Returns
-    -------
-    array, shape (3, joints), float
-        m, a and b, and what they explain of the weighted sum of squares.
+    ``turns`` is the frequency, in turns a sample.
 
     Examples
     --------
