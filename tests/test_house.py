@@ -9,11 +9,16 @@ import ast
 import importlib
 import inspect
 import io
+import itertools
+import os
+import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import seqdyn
@@ -268,3 +273,27 @@ def test_every_parameter_is_described(name: str) -> None:
     taken = {one.name for one in own if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)}
     missing = taken - described(cls)
     assert not missing, f"{name} does not describe {sorted(missing)}"
+
+
+# -------------------------------------------------------------------- the way of a fit
+
+
+def test_the_way_of_a_fit_is_short() -> None:
+    """One fit goes from file to file of the estimators 15 times at most, and passes 38 files of the library in all."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(200, 3))
+    model = seqdyn.GRURegressor(max_epochs=5, random_state=0)
+    files: list[str] = []
+
+    def watch(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(str(ROOT)):
+            files.append(frame.f_code.co_filename)
+
+    sys.setprofile(watch)
+    try:
+        model.fit(X, X.sum(axis=1))
+    finally:
+        sys.setprofile(None)
+    estimators = [file for file in files if f"{os.sep}estimators{os.sep}" in file]
+    changes = sum(one != other for one, other in itertools.pairwise(estimators))
+    assert changes <= 15 and len(set(files)) <= 38
