@@ -43,7 +43,7 @@ TOPICS = {
     "Initial states": ("Where the memory starts.", ("initial_state",)),
     "Training": (
         "What a step minimises, how batches are made, and the loop that trains: full and truncated BPTT.",
-        ("training.loop", "training.objective", "training.heads", "training.batches", "training"),
+        ("training.loop", "training.objective", "training.heads", "training.batches", "training", "progress"),
     ),
     "Streaming and use": (
         "One step at a time, and everything that a fitted network needs in order to be used.",

@@ -119,6 +119,7 @@ from .loops import scan as scan
 from .motion.model import MotionModel as MotionModel
 from .motion.steering import steering_map as steering_map
 from .motion.steering import steering_neurons as steering_neurons
+from .progress import Progress as Progress
 from .registry import register as register
 from .reports.audits import check_causal as check_causal
 from .reports.audits import check_padding as check_padding
