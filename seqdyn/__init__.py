@@ -6,7 +6,7 @@ Every module stands on a floor, and imports from lower floors only.
               checks            checks of arguments
               kernels           fused recurrences on raw tensors
               progress, facts   a bar, a log and a callback for what takes time; what an object shows of itself
-              registry, file_replacement            what files may name; files that are replaced in one piece
+              registry, arrays  what files may name; the type of arrays
               activations, affine, generators       activation functions; affine maps; random generators
               torch_modules, levenberg_marquardt    torch's recurrent modules; nonlinear least squares
               lazy_names, typed_bases               names imported on first use; scikit-learn's bases, with types
@@ -27,8 +27,8 @@ Every module stands on a floor, and imports from lower floors only.
               initial_state     zero, random, learned, warm-up
               autoregression    own predictions where the past is not known
               delay_line        the last p values at every step, and centring
-              wrapper, dropout  a cell around a cell; masks that are held in time
-              model_parts, step_trial               the parts of a torch model; whether a step is pure
+              wrapper           a cell around a cell
+              model_parts       the parts of a torch model
               decoding_strategy greedy, sampled or searched: how a symbol is chosen
               teacher_forcing   how much of the true past a training sees
               row_modules       cells that any torch module reads, or is read by

@@ -30,7 +30,6 @@ def through(activation: str, value: Tensor, slopes: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> import torch
     >>> through("tanh", torch.tensor([[0.5]]), torch.tensor([[2.0]]))
     tensor([[[1.5000]]])
     """

@@ -16,7 +16,6 @@ def is_int(value: Any) -> TypeGuard[int]:
 
     Examples
     --------
-    >>> import numpy as np
     >>> is_int(3), is_int(np.int64(3)), is_int(True), is_int(3.0)
     (True, True, False, False)
     """

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from seqdyn.affine import Affine
 from seqdyn.cell import Cell, noisy
 from seqdyn.checks import check_choice
-from seqdyn.composition import Readout, Residual, Stack
-from seqdyn.dropout import LayerNoise, check_share, layer_noise
+from seqdyn.composition import LayerNoise, Readout, Residual, Stack, check_share, layer_noise
 from seqdyn.loops import scan
 
 
@@ -215,7 +214,6 @@ class Ensemble(nn.Module):
 
     Examples
     --------
-    >>> import torch
     >>> from seqdyn.cells.gru import GRU
     >>> Ensemble([Encoder([GRU(3, 4)]) for _ in range(2)])(torch.zeros(2, 5, 3)).summary.shape
     torch.Size([2, 8])

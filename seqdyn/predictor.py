@@ -64,7 +64,6 @@ class Predictor:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from seqdyn import ARXRegressor
     >>> from seqdyn.data.sequences import as_sequences
     >>> x = np.random.default_rng(0).normal(size=(50, 1))

@@ -66,7 +66,7 @@ REGISTRY: dict[str, str] = {
         "seqdyn.predictor": "Predictor",
         "seqdyn.data.grids": "Grid",
         "seqdyn.data.panels": "Panel",
-        "seqdyn.data.layouts": "Layout Roles",
+        "seqdyn.data.panel_layouts": "Layout Roles",
         "seqdyn.forecasting.forecaster": "Forecaster",
         "seqdyn.forecasting.naive": "NaiveForecaster SeasonalNaiveForecaster DriftForecaster MovingAverageForecaster",
         "seqdyn.forecasting.deseasonalised": "DeseasonalisedNaiveForecaster",

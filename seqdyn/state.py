@@ -38,7 +38,6 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
 
     Examples
     --------
-    >>> import torch
     >>> map_leaves(lambda leaf: leaf + 1, (torch.zeros(2), {"c": torch.ones(1)}))
     (tensor([1., 1.]), {'c': tensor([2.])})
     """
@@ -57,7 +56,6 @@ def named_leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
 
     Examples
     --------
-    >>> import torch
     >>> [path for path, _ in named_leaves(({"h": torch.zeros(1)}, {"h": torch.zeros(1)}))]
     ['0.h', '1.h']
     """
@@ -208,7 +206,6 @@ def flatten(tree: Any) -> Tensor:
 
     Examples
     --------
-    >>> import torch
     >>> flatten((torch.zeros(2, 3), torch.ones(2, 1, 2))).shape
     torch.Size([2, 5])
     """
@@ -238,7 +235,6 @@ def to_xarray(tree: Any, dims: Sequence[str] = ("batch",)) -> xarray.Dataset:
 
     Examples
     --------
-    >>> import torch
     >>> dict(to_xarray({"h": torch.zeros(2, 3)}).sizes)
     {'batch': 2, 'h_hidden': 3}
     """

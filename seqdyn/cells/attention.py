@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from seqdyn.affine import Affine
 from seqdyn.cell import Cell, apart, noisy
-from seqdyn.dropout import LayerNoise, check_share, dropout_mask
+from seqdyn.composition import LayerNoise, check_share, dropout_mask
 from seqdyn.facts import shown_by_shape
 from seqdyn.loops import unroll
 from seqdyn.scores import Attentive, Reader, check_queries, read_once

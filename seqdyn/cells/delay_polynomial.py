@@ -47,7 +47,6 @@ class DelayPolynomial(Cell):
 
     Examples
     --------
-    >>> import torch
     >>> from seqdyn.loops import scan
     >>> pairs = torch.tensor([[[2.0], [3.0], [5.0]]])
     >>> scan(DelayPolynomial(1, delays=2, degree=2), pairs).output[0]  # x_t, x_{t-1}, x_t², x_t x_{t-1}, x_{t-1}²

@@ -112,7 +112,6 @@ class DRAWCell(Cell):
     --------
     >>> from seqdyn.cells.lstm import LSTM
     >>> from seqdyn.loops import scan
-    >>> from seqdyn.state import hold
     >>> shape = (1, 6, 6)
     >>> read = Read(shape, 8, size=3)
     >>> cell = DRAWCell(LSTM(read.output_size + 8, 8), Painter(LSTM(2, 8), Write(shape, 8, size=3)), read)

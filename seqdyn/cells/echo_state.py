@@ -73,7 +73,6 @@ class EchoState(Cell):
 
     Examples
     --------
-    >>> import torch
     >>> from seqdyn.loops import scan
     >>> cell = EchoState(3, 100, generator=torch.Generator().manual_seed(0))
     >>> scan(cell, torch.zeros(1, 5, 3)).output.shape

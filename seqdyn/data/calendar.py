@@ -78,7 +78,6 @@ def calendar_features(stamps: pd.Index, names: Sequence[str]) -> Array:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> calendar_features(pd.date_range("2020-01-01", periods=3, freq="6h"), ["hour"]).round(2) + 0.0
     array([[ 0.,  1.],
            [ 1.,  0.],

@@ -30,7 +30,6 @@ def column_as_numbers(column: pd.Series, name: str) -> Array:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> column_as_numbers(pd.Series([1, None, 3], dtype="Int64"), "df")
     array([ 1., nan,  3.])
     """
@@ -57,7 +56,6 @@ def is_category(column: pd.Series) -> bool:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> is_category(pd.Series(["school", None])), is_category(pd.Series([1.0, 2.0])), is_category(pd.Series([True]))
     (True, False, False)
     """
@@ -87,7 +85,6 @@ def categories_of(table: pd.DataFrame, columns: Sequence[str], name: str) -> dic
 
     Examples
     --------
-    >>> import pandas as pd
     >>> categories_of(pd.DataFrame({"day": ["work", "holiday", "work"], "price": 1.0}), ["day", "price"], "df")
     {'day': ('holiday', 'work')}
     """
@@ -111,7 +108,6 @@ def encoded(column: pd.Series, values: tuple[Any, ...]) -> tuple[Array, int]:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> encoded(pd.Series(["a", None, "b"]), ("a", "b"))[0]
     array([[ 1.,  0.],
            [nan, nan],

@@ -17,7 +17,6 @@ def container_of(data: Any) -> str:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> container_of(pd.DataFrame())
     'pandas'
     """

@@ -24,7 +24,6 @@ def index_content(index: pd.Index) -> dict[str, Any]:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> index_content(pd.period_range("2024-01", periods=2, freq="M"))
     {'ordinals': array([648, 649]), 'freq': 'M', 'name': None}
     """
@@ -47,7 +46,6 @@ def index_from(content: dict[str, Any]) -> pd.Index:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> index = pd.date_range("2024-03-30", periods=3, tz="Europe/Berlin")
     >>> index_from(index_content(index)).equals(index)
     True
@@ -78,7 +76,6 @@ def quoted(label: Any) -> str:
 
     Examples
     --------
-    >>> import numpy as np
     >>> quoted(np.int64(3)), quoted("a")
     ('3', "'a'")
     """

@@ -70,7 +70,6 @@ def spelled(offset: Any) -> Any:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> spelled(pd.offsets.Hour(2)), spelled(pd.offsets.CustomBusinessDay(holidays=["2024-12-25"]))
     ('2h', <CustomBusinessDay>)
     """
@@ -90,7 +89,6 @@ def unit_of(freq: Any) -> tuple[str, int]:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> unit_of("90min"), unit_of("3600s"), unit_of("QS-OCT"), unit_of("2M"), unit_of(pd.DateOffset(months=1, day=15))
     (('min', 90), ('h', 1), ('Q', 1), ('M', 2), ('M', 1))
     """
@@ -113,7 +111,6 @@ def season_of(freq: Any) -> int:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> season_of("2h"), season_of("SME"), season_of(pd.offsets.CustomBusinessDay(weekmask="Mon Wed Fri"))
     (12, 24, 3)
     """
@@ -132,7 +129,6 @@ def monthly(months: int, day: int) -> Any:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> [str(stamp.date()) for stamp in pd.date_range("2024-01-31", periods=3, freq=monthly(1, 31))]
     ['2024-01-31', '2024-02-29', '2024-03-31']
     """
@@ -154,7 +150,6 @@ def offset_content(offset: Any) -> dict[str, Any]:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> offset_content(pd.DateOffset(months=1, day=15))
     {'name': 'DateOffset', 'arguments': {'n': 1, 'normalize': False, 'day': 15, 'months': 1}}
     >>> offset_from(offset_content(pd.offsets.CustomBusinessDay(holidays=["2024-12-25"]))).holidays

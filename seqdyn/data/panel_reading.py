@@ -15,8 +15,7 @@ from seqdyn.arrays import Array
 from seqdyn.data.columns import categories_of, column_as_numbers, column_names, encoded, unknown_value
 from seqdyn.data.grids import Grid, grid_of, positions
 from seqdyn.data.labels import quoted
-from seqdyn.data.layouts import Roles
-from seqdyn.data.panel_layouts import Observations, table_of
+from seqdyn.data.panel_layouts import Observations, Roles, table_of
 from seqdyn.data.panels import Panel
 from seqdyn.data.stamps import clock_hint
 
@@ -65,7 +64,6 @@ def read_panel(
 
     Examples
     --------
-    >>> import pandas as pd
     >>> months = pd.to_datetime(["2020-01-01", "2020-02-01", "2020-03-01", "2020-05-01"])
     >>> panel = read_panel(pd.Series([1.0, 2.0, 3.0, 5.0], months))
     >>> panel.target

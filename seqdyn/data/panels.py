@@ -1,7 +1,7 @@
 """Panels: many series on one regular grid of time.
 
 :mod:`seqdyn.data.panel_reading` reads one from a frame, :mod:`seqdyn.data.panel_additions` what comes to it later,
-:mod:`seqdyn.data.panel_ahead` what is known of the future; its :meth:`Panel.restore` gives forecasts back in the
+:mod:`seqdyn.data.panel_additions` what is known of the future; its :meth:`Panel.restore` gives forecasts back in the
 layout that came in.
 """
 
@@ -17,7 +17,7 @@ from seqdyn.arrays import Array
 from seqdyn.data.columns import column_names
 from seqdyn.data.grids import Grid
 from seqdyn.data.labels import index_content, index_from
-from seqdyn.data.layouts import Layout, Roles
+from seqdyn.data.panel_layouts import Layout, Roles
 
 
 @dataclass(frozen=True)

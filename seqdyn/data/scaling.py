@@ -30,7 +30,6 @@ class Scaling:
 
         Examples
         --------
-        >>> import numpy as np
         >>> Scaling.fit(np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, 5.0]])).scale
         array([1., 1.])
         """

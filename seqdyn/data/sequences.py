@@ -233,10 +233,8 @@ def as_sequences(X: Any, name: str = "X", missing: int = 0) -> Sequences:
 
     Examples
     --------
-    >>> import numpy as np
     >>> as_sequences([np.zeros((3, 2)), np.zeros((5, 2))]).lengths
     array([3, 5])
-    >>> import pandas as pd
     >>> index = pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 2)], names=["series", "time"])
     >>> as_sequences(pd.DataFrame({"level": [1.0, 2.0, 3.0]}, index)).lengths
     array([2, 1])

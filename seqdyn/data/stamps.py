@@ -39,7 +39,6 @@ def times_of(stamps: pd.Index, name: str = "df") -> pd.Index:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> times_of(pd.Index(["2024-01-01", "2024-02-01"]))[1]
     Timestamp('2024-02-01 00:00:00')
     """
@@ -62,7 +61,6 @@ def clock_hint(stamp: Any) -> str:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> clock_hint(pd.Timestamp("2024-10-27 02:00"))[:38], clock_hint(pd.Timestamp("2024-10-28 02:00"))
     (' Clocks may have been changed there: w', '')
     """

@@ -117,7 +117,6 @@ def directly_follows(head: pd.Index, tail: pd.Index) -> bool:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> directly_follows(pd.RangeIndex(4, 8), pd.RangeIndex(4)), directly_follows(pd.RangeIndex(5, 8), pd.RangeIndex(4))
     (True, False)
     """

@@ -11,7 +11,7 @@ import pandas as pd
 
 from seqdyn.data.containers import as_container
 from seqdyn.data.labels import counted, quoted
-from seqdyn.data.layouts import Layout
+from seqdyn.data.panel_layouts import Layout
 from seqdyn.facts import fact_table
 from seqdyn.forecasting.request import quantile_columns
 

@@ -21,8 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from seqdyn.arrays import Array
 from seqdyn.checks import check_count
-from seqdyn.data.panel_additions import read_more
-from seqdyn.data.panel_ahead import frame_ahead, read_future
+from seqdyn.data.panel_additions import frame_ahead, read_future, read_more
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.facts import fact_line, fact_table
 from seqdyn.files import save as save_file

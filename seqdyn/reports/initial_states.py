@@ -22,7 +22,7 @@ from seqdyn.cell import Cell
 from seqdyn.conversion import from_torch
 from seqdyn.dynamics.driven import Driven
 from seqdyn.state import State, leaves, map_leaves, named_leaves
-from seqdyn.step_trial import form
+from seqdyn.step_function import form
 
 
 def begin_from(driven: Driven, initial_state: Any) -> Driven:

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from seqdyn.data.columns import categories_of, column_as_numbers, column_names, encoded, is_category
-from seqdyn.data.panel_additions import read_more
-from seqdyn.data.panel_ahead import frame_ahead, read_future
+from seqdyn.data.panel_additions import frame_ahead, read_future, read_more
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.files import read, write

@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 
 from seqdyn.data.containers import as_pandas, container_of
-from seqdyn.data.panel_additions import read_more, static_frame
-from seqdyn.data.panel_ahead import frame_ahead, read_future
+from seqdyn.data.panel_additions import frame_ahead, read_future, read_more, static_frame
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.files import read, write

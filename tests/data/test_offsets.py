@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seqdyn.data.frequencies import candidate_frequencies
-from seqdyn.data.grids import Grid, grid_of
+from seqdyn.data.grids import Grid, candidate_frequencies, grid_of
 from seqdyn.data.offsets import monthly, offset_content, offset_from, offset_of, season_of, spelled, unit_of
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.files import read, write

@@ -14,8 +14,7 @@ import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqdyn.data.panel_additions import read_more, static_frame
-from seqdyn.data.panel_ahead import read_future
+from seqdyn.data.panel_additions import read_future, read_more, static_frame
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.files import read, write

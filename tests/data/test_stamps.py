@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from seqdyn.data.grids import Grid, grid_of
-from seqdyn.data.panel_additions import read_more
-from seqdyn.data.panel_ahead import read_future
+from seqdyn.data.panel_additions import read_future, read_more
 from seqdyn.data.panel_reading import read_panel
 from seqdyn.data.panels import Panel, Roles
 from seqdyn.data.stamps import clock_hint, times_of
