@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
 from seqdyn.arrays import Array
-from seqdyn.checks import check_choice, check_count
+from seqdyn.checks import check_choice, check_count, outside
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.contract import PanelForecaster
 from seqdyn.forecasting.envelope import held_forecasts, input_stretch
@@ -19,8 +20,10 @@ from seqdyn.forecasting.least_squares import Order, fit_autoregressions
 from seqdyn.forecasting.linear_weights import Weights, roll_out, with_inputs
 from seqdyn.forecasting.request import ForecastRequest, Forecasts
 from seqdyn.forecasting.tables import series_means
-from seqdyn.forecasting.unfitted import LEAST_ROWS, interpolated, last_value_notes
 from seqdyn.forecasting.units import Units, log_choices
+
+LEAST_ROWS = 8
+"""Rows below which nothing is fitted."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -186,3 +189,37 @@ class AutoRegForecaster(PanelForecaster):
             response[:, 1:] = plain.ahead(np.arange(count), shock, np.zeros((count, horizon, 0)), horizon - 1)
         with np.errstate(over="ignore"):
             return self.deviation_[:, None] * np.sqrt(np.cumsum(np.minimum(response**2, 1e100), axis=1))
+
+
+def linearly_bridged(values: Array) -> Array:
+    """Values whose gaps are bridged by straight lines; after the last known one they are level.
+
+    Examples
+    --------
+    >>> linearly_bridged(np.array([1.0, np.nan, 3.0, np.nan]))
+    array([1., 2., 3., 3.])
+    """
+    known = ~np.isnan(values)
+    return np.interp(np.arange(len(values)), np.flatnonzero(known), values[known])
+
+
+def interpolated(panel: Panel) -> Panel:
+    """The panel with the gaps of its target bridged."""
+    target = panel.target.copy()
+    for number in np.unique(panel.series[np.isnan(target)]):
+        own = slice(int(panel.starts[number]), int(panel.ends[number]))
+        target[own] = linearly_bridged(target[own])
+    return replace(panel, target=target)
+
+
+def last_value_notes(model: str, names: list[str], faults: list[str]) -> list[str]:
+    """Which series could not be fitted, and why; one warning for all of it. An empty fault is none."""
+    notes = [
+        f"{model} could not be fitted to series {name} ({fault}): it forecasts the last value there."
+        for name, fault in zip(names, faults, strict=True)
+        if fault
+    ]
+    if notes:
+        also = f" The same holds for {len(notes) - 1} other series; see notes_." if len(notes) > 1 else ""
+        warnings.warn(notes[0] + also, stacklevel=outside())
+    return notes

@@ -21,8 +21,8 @@ from seqdyn.checks import check_count, outside
 from seqdyn.data.labels import quoted
 from seqdyn.data.panels import Panel
 from seqdyn.forecasting.candidates import ForecasterPool, candidate_forecasters, network_of
-from seqdyn.forecasting.choices import summary
 from seqdyn.forecasting.contract import PanelForecaster
+from seqdyn.forecasting.descriptions import describe_automatic
 from seqdyn.forecasting.envelope import Envelope
 from seqdyn.forecasting.error_growth import ErrorGrowth
 from seqdyn.forecasting.forecaster import Forecaster
@@ -268,7 +268,7 @@ class AutoForecaster(PanelForecaster):
         str
         """
         check_is_fitted(self)
-        return summary(self)
+        return describe_automatic(self)
 
     def forecast_ahead(self, horizon: int, future: Array, levels: Array | None = None) -> Forecasts:
         found = [_quietly(model.forecast_ahead, horizon, future).mean for model in self.members_]

@@ -97,8 +97,8 @@ class ForecasterPool:
 def candidate_forecasters(panel: Panel, seasons: tuple[int, ...], rows: int, common: dict[str, Any]) -> ForecasterPool:
     """All variants that suit a panel.
 
-    ``seasons`` are the lengths to choose from, 1 where there is none; ``rows`` are those that a series of usual length has
-    for its first fit; ``common`` are the parameters that all forecasters take.
+    ``seasons`` are the lengths to choose from, 1 where there is none; a series of usual length has ``rows`` for its
+    first fit; ``common`` are the parameters that all forecasters take.
     """
     found = ForecasterPool()
     positive = np.fmin.reduceat(panel.target, panel.starts) > 0

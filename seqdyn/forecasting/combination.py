@@ -231,20 +231,11 @@ class CombinedForecaster(PanelForecaster):
 
 
 def simplex_weights(y: Array, values: Array, metric: str = "mae") -> Array:
-    """The convex combination of columns that is nearest to y.
+    """The convex combination of columns that is nearest to y: weights (members,) of values (rows, members).
 
         min_w Σ_t |y_t − Σ_i w_i v_ti|  (or its square),    w_i ≥ 0,  Σ_i w_i = 1
 
-    Parameters
-    ----------
-    y : array, shape (rows,)
-    values : array, shape (rows, members)
-    metric : {"mae", "mse"}
-
-    Returns
-    -------
-    array, shape (members,)
-        Never worse than one member alone, or all of them with equal weights.
+    It is never worse than one member alone, or all of them with equal weights.
 
     Examples
     --------

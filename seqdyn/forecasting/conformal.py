@@ -203,7 +203,7 @@ def calibration_split(panel: Panel, horizon: int, calibration: int) -> tuple[Ori
 
 
 def at_the_end(panel: Panel, held: Array, horizon: int) -> Origins:
-    """Origins at the rows held out at the end of every series, so many of each, or at evenly spaced ones of very many."""
+    """Origins at the last ``held`` rows of every series, or at evenly spaced ones where these are very many."""
     apart = max(1, -(-int(held.sum()) // MOST_ORIGINS_IN_ALL))
     back = [np.arange(1, count + 1, apart)[::-1] for count in held]
     series = np.repeat(np.arange(len(held)), [len(own) for own in back])

@@ -113,18 +113,7 @@ class _Adjustment:
 
 
 def is_seasonal(values: Array, length: Array, season: int) -> Array:
-    """Whether the leading rows of a series show a season, by M4's test on the autocorrelation.
-
-    Parameters
-    ----------
-    values : array, shape (time,)
-    length : array of int, shape (origins,)
-        How many leading rows count.
-    season : int
-
-    Returns
-    -------
-    array of bool, shape (origins,)
+    """Whether leading rows of a series show a season, by M4's test on the autocorrelation, (origins,).
 
     Examples
     --------
@@ -159,18 +148,8 @@ def _autocorrelations(values: Array, length: Array, lags: int) -> Array:
 def seasonal_indices(values: Array, length: Array, season: int, multiply: bool) -> Array:
     """Classical seasonal indices of the leading rows, (origins, season), by phase counted from the first row.
 
-    Parameters
-    ----------
-    values : array, shape (time,)
-    length : array of int, shape (origins,)
-        How many leading rows count; at least two seasons.
-    season : int
-    multiply : bool
-        Ratios to the moving average, with mean 1; else differences, with mean 0.
-
-    Returns
-    -------
-    array, shape (origins, season)
+    Rows are at least two seasons. If indices multiply they are ratios to the moving average, with mean 1; else
+    differences, with mean 0.
 
     Examples
     --------

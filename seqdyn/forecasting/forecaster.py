@@ -94,6 +94,8 @@ class Forecaster(PanelForecaster):
     ----------
     estimator_ : regressor
         Fitted.
+    history_ : DataFrame
+        Its training: epoch, loss and the rest, as regressors have it.
     memory_ : SeriesMemory
         Where every series stands after its last known row; :attr:`state` has it labelled, ``state_`` is the network's
         own, in network units.
@@ -201,6 +203,13 @@ class Forecaster(PanelForecaster):
         setting = given_setting(self, panel, self.seasons_of(panel))
         found = recipe(own, setting, panel)
         return own.set_params(**{name: value for name, value in found.items() if name not in ("skip", "linear_start")})
+
+    @property
+    def history_(self) -> pd.DataFrame:
+        """How the regressor was trained on all rows, one row an epoch."""
+        check_is_fitted(self)
+        history: pd.DataFrame = self.estimator_.history_
+        return history
 
     @property
     def state_(self) -> State:

@@ -12,12 +12,11 @@ from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
 from seqdyn.arrays import Array
 from seqdyn.data.panels import Panel
-from seqdyn.forecasting.auto_regression import AutoRegForecaster
+from seqdyn.forecasting.auto_regression import LEAST_ROWS, AutoRegForecaster, last_value_notes, linearly_bridged
 from seqdyn.forecasting.contract import PanelForecaster
 from seqdyn.forecasting.envelope import Envelope, held_forecasts, held_within
 from seqdyn.forecasting.history import root_mean_square
 from seqdyn.forecasting.request import ForecastRequest, Forecasts
-from seqdyn.forecasting.unfitted import LEAST_ROWS, last_value_notes, linearly_bridged
 from seqdyn.progress import Callback, track
 
 __all__ = ["AutoRegForecaster", "ExponentialSmoothingForecaster"]
@@ -206,21 +205,9 @@ def one_step_prediction(smoothing: Smoothing, multiply: Any, level: Any, trend: 
 
 
 def smooth(smoothing: Smoothing, multiply: Any, level: Any, trend: Any, season: Any, value: Any) -> tuple[Any, ...]:
-    """One step of exponential smoothing; a missing value (NaN) is taken as predicted.
+    """One step of exponential smoothing: level, trend and season of this phase after it, and the prediction before it.
 
-    Parameters
-    ----------
-    smoothing : Smoothing
-    multiply : bool, or array of bool
-    level, trend, season : float or array
-        l, b and s of this phase, before the step.
-    value : float or array
-        y.
-
-    Returns
-    -------
-    tuple
-        Level, trend and season after the step, and the prediction before it.
+    A missing value (NaN) is taken as predicted.
 
     Examples
     --------

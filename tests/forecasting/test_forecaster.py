@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 
 import seqdyn
@@ -517,6 +517,18 @@ def test_a_search_by_backtest() -> None:
     assert found.table["MASE"].is_monotonic_increasing
     assert found.best.lags == found.best_params["lags"]
     assert "MASE" in repr(found)
+
+
+def test_the_training_of_a_network_is_seen(tmp_path: Any) -> None:
+    """As the regressor has it, also from a file; one that is solved for has no training."""
+    series = pd.Series(np.sin(np.arange(80) / 3))
+    forecaster = Forecaster(GRURegressor(hidden_size=2, max_epochs=2, skip=True, random_state=0))
+    with pytest.raises(NotFittedError):
+        _ = forecaster.history_
+    forecaster.fit(series).save(tmp_path / "file.safetensors")
+    assert len(forecaster.history_) == 2 and "loss" in forecaster.history_
+    pd.testing.assert_frame_equal(seqdyn.load(tmp_path / "file.safetensors").history_, forecaster.history_)
+    assert not hasattr(Forecaster(ARXRegressor()).fit(series), "history_")
 
 
 def test_the_state_is_seen_and_set() -> None:
