@@ -15,25 +15,9 @@ from seqdyn.state import State
 
 
 def anchors(cell: Cell, x: Any, loss: Callable[[Tensor], Tensor], state: State, *, lag: int, count: int) -> list[int]:
-    """Choose steps whose errors are followed back: in the second half, and at least ``lag`` steps in, where possible.
+    """Choose at most ``count`` steps whose errors are followed back; none if no error has a gradient.
 
-    Parameters
-    ----------
-    cell : Cell
-    x : tree, leaves (sequences, steps, *inputs)
-    loss : callable
-        From outputs (sequences, steps, outputs) to errors.
-    state : State
-        h_{-1} of every sequence.
-    lag : int
-        How far back the errors are followed.
-    count : int
-        The most steps that come back.
-
-    Returns
-    -------
-    list of int
-        Steps that have an error with a gradient; empty where none has.
+    They lie in the second half, and at least ``lag`` steps in, where possible.
 
     Examples
     --------

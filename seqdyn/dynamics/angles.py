@@ -27,12 +27,7 @@ def wrapped_angle(angle: Tensor) -> Tensor:
 
 
 class Lifted:
-    """A map of states, made continuous in the components that are angles.
-
-    Parameters
-    ----------
-    field : Field
-    angles : Tensor of bool, shape (n,)
+    """A map of states, made continuous in the components that ``angles`` (n,) marks.
 
     Examples
     --------

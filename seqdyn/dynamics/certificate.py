@@ -28,25 +28,11 @@ UNSEEN = 32.0
 
 
 def newton_steps(h: Tensor, gap: Tensor, jacobian: Tensor) -> Tensor:
-    """The size of Newton's step at every row, max_i |δ_i|: how far away the fixed point is.
+    """The size of Newton's step at every row, max_i |δ_i|, (m,): how far away the fixed point is.
 
-    Parameters
-    ----------
-    h : Tensor, shape (m, n)
-    gap : Tensor, shape (m, n)
-        f(h) − h.
-    jacobian : Tensor, shape (m, n, n)
-        J = ∂f/∂h there.
-
-    Returns
-    -------
-    Tensor, shape (m,)
-        inf where there is no step: f(h) − h is not 0 in a direction in which it does not change.
-
-    Notes
-    -----
-    Along a line of fixed points, or what cannot be told from one because 1 − z is not above the rounding error,
-    f(h) − h says nothing: these directions count only if nothing but rounding stands in them.
+    It is inf where there is no step: f(h) − h is not 0 in a direction in which it does not change. Along a line of
+    fixed points, or what cannot be told from one because 1 − z is not above the rounding error, f(h) − h says nothing:
+    these directions count only if nothing but rounding stands in them.
 
     Examples
     --------
@@ -67,24 +53,11 @@ def newton_steps(h: Tensor, gap: Tensor, jacobian: Tensor) -> Tensor:
 
 
 def contracts(gap_at: Callable[[Tensor], Tensor], h: Tensor, gap: Tensor, jacobian: Tensor) -> Tensor:
-    """Whether Newton's step leads to a fixed point: a second one, with the same slope, is at most a quarter of it.
+    """Whether Newton's step leads to a fixed point, (m,): a second one, of the same slope, is at most a quarter of it.
 
-    Parameters
-    ----------
-    gap_at : callable
-        h ↦ f(h) − h, for rows.
-    h, gap, jacobian : Tensor
-        As in :func:`newton_steps`, at rows whose fixed point rounding does not hide (:func:`unresolved`).
-
-    Returns
-    -------
-    Tensor of bool, shape (m,)
-        True also where nothing but rounding is left. False where f(h) − h almost vanishes and turns back.
-
-    References
-    ----------
-    Kantorovich's theorem, as in Deuflhard (2004), Newton Methods for Nonlinear Problems, theorem 2.1: with h₀ ≤ ½ the
-    second step is at most h₀/2 of the first.
+    For rows whose fixed point rounding does not hide (:func:`unresolved`). True also where nothing but rounding is
+    left, False where f(h) − h almost vanishes and turns back. Kantorovich's theorem, as in Deuflhard (2004), Newton
+    Methods for Nonlinear Problems, theorem 2.1: with h₀ ≤ ½ the second step is at most h₀/2 of the first.
 
     Examples
     --------
@@ -107,13 +80,7 @@ def contracts(gap_at: Callable[[Tensor], Tensor], h: Tensor, gap: Tensor, jacobi
 
 
 def unresolved(h: Tensor, jacobian: Tensor) -> Tensor:
-    """Whether rounding leaves a fixed point at h unknown by more than 1e-6 · (1 + max_i |h_i|), (m,) bool.
-
-    Parameters
-    ----------
-    h : Tensor, shape (m, n)
-    jacobian : Tensor, shape (m, n, n)
-    """
+    """Whether rounding leaves a fixed point at h unknown by more than 1e-6 · (1 + max_i |h_i|), (m,) bool."""
     slope = (jacobian - torch.eye(h.shape[1], dtype=h.dtype)) / (STEP_ROUNDING * (1 + h.abs())).unsqueeze(2)
     inverse, failed = torch.linalg.inv_ex(slope)
     reach = inverse.abs().sum(2).amax(1)

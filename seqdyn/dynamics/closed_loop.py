@@ -20,16 +20,7 @@ from seqdyn.state import State, leaves, map_leaves
 
 
 class RunPlan(NamedTuple):
-    """A cell with its input, its initial state, and whether anything drives it.
-
-    Attributes
-    ----------
-    cell : Cell
-    x : tree, leaves (batch, steps, *inputs)
-    state : State or None
-    kind : {"conditional", "autonomous"}
-        Driven by an input, or alone.
-    """
+    """A cell with its input, its initial state, and whether it is driven, "conditional", or alone, "autonomous"."""
 
     cell: Cell
     x: Any
@@ -42,22 +33,8 @@ def run_plan(
 ) -> RunPlan:
     """Decide how to run a cell: driven by x if it is given, alone if the cell takes no input, else on its own output.
 
-    Parameters
-    ----------
-    cell : Cell
-    x : Tensor, shape (batch, time, *inputs), or a tree of such, optional
-        What drives it.
-    state : State, optional
-        h_{-1}, of ``cell``.
-    steps : int, optional
-        How many; all of x if None.
-    last : Tensor, shape (batch, outputs), optional
-        y_{-1}, for a closed loop.
-
-    Raises
-    ------
-    ValueError
-        If something is missing or does not fit; the message says what to give.
+    It takes ``steps`` steps, all of x if None; ``state`` is h_{-1} of the cell, ``last`` is y_{-1} of a closed loop. An
+    error says what to give where something is missing or does not fit.
     """
     check_cell(cell)
     if steps is not None:
@@ -74,12 +51,7 @@ def run_plan(
 
 
 def on_own_output(cell: Cell) -> OwnPast:
-    """Close the loop of a cell: its output is its next input.
-
-    Raises
-    ------
-    ValueError
-        If it does not give what it takes.
+    """Close the loop of a cell, if it gives what it takes: its output is its next input.
 
     Examples
     --------

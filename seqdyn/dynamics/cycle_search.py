@@ -54,31 +54,10 @@ class Found(NamedTuple):
 
 
 def found_cycle(field: Field, start: Tensor, steps: int, harmonics: int, tolerance: float, k: int) -> Found:
-    """Find the limit cycle that a run from a given state ends on.
+    """Find the limit cycle that a run from a given state (1, n) ends on; an error says what there is instead.
 
-    Parameters
-    ----------
-    field : Field
-        h ↦ f(x*, h).
-    start : Tensor of float64, shape (1, n)
-        Where the walk begins.
-    steps : int, at least 2048
-        How far to walk, at most.
-    harmonics : int, at least 1
-        Of a closed curve, at most.
-    tolerance : float > 0
-        What the residual has to reach.
-    k : int, at least 1
-        How many multipliers of a quasi-periodic cycle to find, at most.
-
-    Returns
-    -------
-    Found
-
-    Raises
-    ------
-    ValueError
-        If there is none; the message says what there is.
+    The walk has at most ``steps`` steps, 2048 or more, a closed curve at most ``harmonics`` harmonics, and a
+    quasi-periodic cycle at most k multipliers. The residual has to reach ``tolerance``.
 
     Examples
     --------

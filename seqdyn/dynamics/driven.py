@@ -122,20 +122,7 @@ class Drivable(Protocol):
 
 
 def unpadded(tree: Any, there: Tensor) -> list[Any]:
-    """Split a padded batch into sequences without their padding.
-
-    Parameters
-    ----------
-    tree : tree, leaves (batch, time, …)
-    there : Tensor of bool, shape (batch, time)
-        False at padding, which stands at the end.
-
-    Examples
-    --------
-    >>> there = torch.tensor([[True, True], [True, False]])
-    >>> [len(row) for row in unpadded(torch.zeros(2, 2, 3), there)]
-    [2, 1]
-    """
+    """Split a batch, padded at the end where ``there`` (batch, time) is False, into sequences without their padding."""
     lengths = there.sum(1).tolist()
     return [map_leaves(lambda leaf: leaf[row, :length], tree) for row, length in enumerate(lengths)]  # noqa: B023
 
@@ -143,25 +130,8 @@ def unpadded(tree: Any, there: Tensor) -> list[Any]:
 def weighted(errors: StepErrors, target: Tensor, weight: Tensor | None) -> Callable[[Tensor], Tensor]:
     """Make the weighted errors a function of the outputs alone: w_t ℓ(y_t, target_t).
 
-    Parameters
-    ----------
-    errors : Errors
-    target : Tensor, shape (sequences, steps, targets)
-    weight : Tensor, shape (sequences, steps, targets), or (sequences, steps, 1), optional
-        What every target counts; all the same if None. An error that reads several targets counts as much as the least
-        of them: with one missing it is not known.
-
-    Returns
-    -------
-    callable
-        From outputs (sequences, steps, outputs) to errors (sequences, steps, …).
-
-    Examples
-    --------
-    >>> target, weight = torch.zeros(2, 3, 1), torch.tensor([1.0, 0.0, 1.0]).expand(2, 3).unsqueeze(2)
-    >>> weighted(StepErrors(lambda y, t: ((y - t) ** 2).sum(2), "squared"), target, weight)(torch.ones(2, 3, 4))
-    tensor([[4., 0., 4.],
-            [4., 0., 4.]])
+    Without ``weight`` all targets count the same. An error that reads several of them counts as much as the least: with
+    one missing it is not known.
     """
 
     def found(output: Tensor) -> Tensor:
@@ -187,19 +157,6 @@ def by_step(errors: StepErrors, output: Tensor, target: Tensor) -> StepErrors:
     probabilities (n, classes). Any other loss that fails on class numbers as they stand is tried so, and then with
     (sequences, steps) of them; the first form in which it runs is kept. Beside one output, whole numbers that a loss
     does not take become real ones. Whether it gives one error a step is for :func:`check_errors` to say.
-
-    Parameters
-    ----------
-    errors : Errors
-    output : Tensor, shape (sequences, steps, outputs)
-    target : Tensor, shape (sequences, steps, targets)
-
-    Examples
-    --------
-    >>> loss = torch.nn.CrossEntropyLoss(reduction="none")
-    >>> output, target = torch.zeros(2, 9, 5), torch.ones(2, 9, 1)
-    >>> by_step(StepErrors(loss, "own"), output, target).of(output, target).shape
-    torch.Size([2, 9])
     """
     ways = _ways(errors.of, output, target)
     return errors._replace(of=next((way for way in ways if _accepts(way, output, target)), errors.of))
@@ -241,20 +198,8 @@ def _accepts(loss: ElementwiseLoss, output: Tensor, target: Tensor) -> bool:
 def check_errors(errors: StepErrors, output: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
     """Raise unless a loss gives one error a step, which depends on the output of that step alone.
 
-    Of the second, one step is looked at: what mixes all steps is found there, what mixes only others is not.
-
-    Parameters
-    ----------
-    errors : Errors
-    output : Tensor, shape (sequences, steps, outputs)
-    target, weight
-        As in :func:`weighted`.
-
-    Raises
-    ------
-    ValueError
-        If the loss fails, averages, gives errors whose leading axes are not (sequences, steps), does not depend on the
-        output, or lets the error of a step depend on another step or sequence.
+    A loss that fails, averages or ignores the output is refused. Whether steps are mixed is looked at in one step: what
+    mixes all steps is found there, what mixes only others is not.
 
     Examples
     --------

@@ -23,23 +23,11 @@ from seqdyn.training.batches import Rows
 
 
 def cell_driven_by(cell: Cell, X: Any, y: Any = None, columns: bool = True) -> Driven:
-    """A cell under inputs in its own units, and the errors ½(y − target)².
+    """A cell under rows of numbers, or tokens, in its own units, and the errors ½(y − target)².
 
-    Parameters
-    ----------
-    cell : Cell
-        Takes one row of numbers a step, or one token.
-    X : container of sequences
-        See :func:`~seqdyn.data.sequences.as_sequences`; tokens have no axis of features, (series, time) or (time,).
-    y : targets beside X, one a step, optional
-        NaN is missing. Class numbers, given as integers, stay integers.
-    columns : bool
-        Whether every output has to have a target, as these errors need it.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit, an input is not finite, or no target is known; the message says where.
+    Of the targets, one a step, NaN is missing; class numbers, given as integers, stay integers. Every output has to
+    have a target where ``columns`` says so, as these errors need it. An error says where shapes do not fit, an input is
+    not finite, or no target is known.
 
     Examples
     --------
@@ -112,28 +100,7 @@ def _first_known(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def cell_alone(cell: Cell, y: Any = None, steps: int = 2000) -> Driven:
-    """A cell without inputs, or on its own output.
-
-    Parameters
-    ----------
-    cell : Cell
-        Of no input, or with outputs of the shape of its inputs.
-    y : None
-        Targets have nothing to stand beside.
-    steps : int, at least 2
-        How long it runs.
-
-    Raises
-    ------
-    ValueError
-        If it has inputs that its outputs cannot be, or there are targets.
-
-    Examples
-    --------
-    >>> from seqdyn.systems.henon import Henon
-    >>> cell_alone(Henon(), steps=50).alone
-    True
-    """
+    """A cell that runs ``steps`` steps without inputs, or on its own output if it can; targets y are refused."""
     if y is not None:
         raise ValueError("y without X: targets stand beside the inputs that lead to them.")
     check_count("steps", steps, 2)

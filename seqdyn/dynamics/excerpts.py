@@ -25,17 +25,9 @@ REST_CHANGE = 1e-3
 
 @shown_by_shape
 class Excerpts(NamedTuple):
-    """Excerpts of the data, all of one length, with the state before each.
+    """Excerpts of the data, all of one length: leaves (stretches, steps, …).
 
-    Attributes
-    ----------
-    x : tree, leaves (stretches, steps, *inputs)
-    target : Tensor, shape (stretches, steps, *targets)
-    weight : Tensor, shape (stretches, steps, …), or None
-    state : State
-        h before every stretch.
-    unused : int
-        Rows that are in none.
+    ``state`` is h before every stretch; ``unused`` rows are in none.
     """
 
     x: Any
@@ -46,22 +38,10 @@ class Excerpts(NamedTuple):
 
 
 def excerpts(driven: Driven, lag: int, *, count: int = 8, longest: int | None = None) -> Excerpts:
-    """Cut the data into excerpts of one length.
+    """Cut the data into at most ``count`` excerpts of one length, of two steps or more.
 
-    Parameters
-    ----------
-    driven : Driven
-    lag : int
-        K: a stretch has at least 2 K steps where a series has so many, and may have 3 K however short ``longest`` is.
-    count : int
-        The most stretches.
-    longest : int, optional
-        The most steps of one.
-
-    Raises
-    ------
-    ValueError
-        If there are no two steps in a row.
+    For the lag K an excerpt has at least 2 K steps where a series has so many. It has at most ``longest`` steps, but
+    may have 3 K in any case.
 
     Examples
     --------

@@ -25,20 +25,8 @@ TRIVIAL = 1e-6
 
 
 def curve_multipliers(field: Field, curve: Curve, rotation: float, k: int) -> Tensor:
-    """The moduli of the Floquet multipliers of a curve, (k,), the largest first.
+    """The moduli of at most k Floquet multipliers of an invariant curve, F(h(θ)) = h(θ + ω), the largest first.
 
-    Parameters
-    ----------
-    field : Field
-    curve : Curve
-        Invariant: F(h(θ)) = h(θ + ω).
-    rotation : float
-        ω, in turns a step.
-    k : int
-        How many, at most.
-
-    Notes
-    -----
     The average goes on until one of them is 1: that of a shift along the curve.
     """
     frame, slopes = Frame(1, field.width, min(k, field.width)), _jacobians(field, curve)

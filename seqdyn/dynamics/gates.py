@@ -281,19 +281,9 @@ def forget_bias_for(time_constant: Tensor | float) -> Tensor:
 
 
 def needed_time_constant(lag: int, log10_share: float) -> float:
-    """The time constant that keeps a share of the memory over a lag: τ with e^{−K/τ} = 10^s.
+    """The time constant that keeps a share 10^s of the memory over a lag K: τ with e^{−K/τ} = 10^s.
 
-    Parameters
-    ----------
-    lag : int
-        K, in steps.
-    log10_share : float
-        s. Where nothing may be lost, from 0 on, the lag itself comes back.
-
-    Examples
-    --------
-    >>> round(needed_time_constant(50, -3.0), 2)
-    7.24
+    Where nothing may be lost, from s = 0 on, the lag itself comes back.
     """
     return -lag / (log10_share * math.log(10)) if log10_share < 0 else float(lag)
 
@@ -304,24 +294,12 @@ def keeping(gates: Mapping[str, GateStatistics]) -> dict[str, GateStatistics]:
 
 
 def slowest(gates: Mapping[str, GateStatistics]) -> float:
-    """The time constant that a tenth of the units exceed, in the slowest layer; NaN if no gate multiplies the memory.
-
-    Parameters
-    ----------
-    gates : mapping of str to GateStatistics
-        As :func:`gate_statistics` gives them.
-    """
+    """The time constant that a tenth of the units exceed, in the slowest layer; NaN if no gate has one."""
     return max((float(gate.quantiles((0.9,))[0]) for gate in keeping(gates).values()), default=math.nan)
 
 
 def most_closed(gates: Mapping[str, GateStatistics]) -> tuple[str, float]:
-    """The gate most often at an end of its range, and how often: a gate that keeps the memory may well be open.
-
-    Parameters
-    ----------
-    gates : mapping of str to GateStatistics
-        At least one.
-    """
+    """The gate most often at an end of its range, and how often: a gate that keeps the memory may well be open."""
     shares = {
         name: gate.total_saturated if gate.time_constants is None else gate.total_low for name, gate in gates.items()
     }

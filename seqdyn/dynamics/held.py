@@ -22,24 +22,10 @@ FIELD_NUMBERS_AT_ONCE = 2**22
 
 
 class Field:
-    """h ↦ f(x*, h) for rows of flattened states, on a float64 copy of the cell.
+    """h ↦ f(x*, h) for rows of flattened states, on a float64 copy of the cell; x* is one row, of :func:`held_input`.
 
-    Parameters
-    ----------
-    cell : Cell
-    x : tree
-        x*, one row of float64, as :func:`held_input` makes it.
-
-    Attributes
-    ----------
-    cell : Cell
-        The copy.
-    like : State
-        Its initial state, one row.
-    width : int
-        n, the width of the flattened state.
-    name : str
-        What messages call the cell, see :func:`cell_name`.
+    ``like`` is the cell's initial state, one row, ``width`` n, that of the flattened state, and ``name`` is that of the
+    cell in messages.
     """
 
     def __init__(self, cell: Cell, x: Any):
@@ -84,16 +70,7 @@ class Field:
 
 
 def cell_name(cell: Cell) -> str:
-    """The name of a cell in messages: its type, or that of the cell inside a wrapper without a state of its own.
-
-    Examples
-    --------
-    >>> from seqdyn.autoregression import OwnPast
-    >>> from seqdyn.cells.gru import GRU
-    >>> from seqdyn.composition import Readout
-    >>> cell_name(Readout(GRU(2, 3), 2)), cell_name(OwnPast(Readout(GRU(2, 3), 2)))
-    ('GRU', 'OwnPast(GRU)')
-    """
+    """The name of a cell in messages: its type, or that of the cell inside a wrapper without a state of its own."""
     inner, own = getattr(cell, "cell", None), type(cell).__name__
     if inner is None:
         return own

@@ -101,15 +101,9 @@ def curve_through(values: Tensor, winding: Tensor) -> Curve:
 
 
 def least_squares_curve(run: Tensor, rotation: float, winding: Tensor, harmonics: int) -> tuple[Curve, float, float]:
-    """The curve on which a run (time, n) turns by ω a step, by least squares.
+    """The curve on which a run (time, n) turns by ω a step, by least squares, ω itself, and the error.
 
-    Returns
-    -------
-    curve : Curve
-    rotation : float
-        ω, corrected.
-    error : float
-        Root mean square of what is left, relative to the curve's size.
+    The error is the root mean square of what is left, relative to the curve's size.
     """
     time = _sampled(len(run))
     run = run[time]
@@ -138,15 +132,7 @@ def _sampled(count: int) -> Tensor:
 
 
 def invariant_curve(step: Lifted, curve: Curve, rotation: float, tolerance: float) -> tuple[Curve, float, float]:
-    """Newton's method on the invariance equation, from a curve that is nearly invariant.
-
-    Returns
-    -------
-    curve : Curve
-    rotation : float
-    residual : float
-        max |F(h(θ)) − h(θ + ω)| at phases between those of the collocation, relative to the curve's largest amplitude.
-    """
+    """Newton's method on the invariance equation, from a nearly invariant curve: the curve, ω and the residual."""
     best = curve, rotation, residual(step, curve, rotation)
     for _ in range(CURVE_ITERATIONS):
         if best[2] <= SPARE * tolerance:

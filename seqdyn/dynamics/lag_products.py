@@ -23,19 +23,8 @@ class LagProducts:
     Its starts lie on a grid: multiples of the stride of its largest power of two. Strides are powers of two that
     divide their lag and never shrink from one power to the next, so both parts of a product are there.
 
-    Parameters
-    ----------
-    lags : sequence of int
-    trajectory : Trajectory
-    starts : int or None
-        About how many starts a lag needs over the whole time; None for as many as there are room for.
-    numbers : int
-        About how many numbers may be held.
-
-    Attributes
-    ----------
-    stride : dict of int to int
-        The step of each lag's grid. A start here is the number of the first step, s + 1, so they begin at 0.
+    ``starts`` is about how many starts a lag needs over the whole time, None for as many as there are room for, and
+    ``numbers`` about how many numbers may be held. A start is the number of the first step, s + 1: they begin at 0.
     """
 
     def __init__(self, lags: Sequence[int], trajectory: Trajectory, starts: int | None, numbers: int):

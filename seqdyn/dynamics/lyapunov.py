@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import EPSILON
 from seqdyn.checks import is_int
 from seqdyn.dynamics.closed_loop import run_plan
 from seqdyn.dynamics.trajectory import Stretch, Trajectory
@@ -27,8 +28,6 @@ CHECKPOINTS = 200
 
 BLOCKS = 20
 """Sub-trajectories whose means give the standard errors; sequences count, so that blocks are as long as can be."""
-
-EPSILON = torch.finfo(torch.float64).eps
 
 SUM_RULE_GAP = 1e-6
 """How far Σ ln |R_ii| may be from ln |det J|, in nats, at any step."""
@@ -286,14 +285,9 @@ def lyapunov_spectrum(
 
 
 class Frame:
-    """Orthonormal directions carried along by Jacobians: Q_t R_t = qr(J_t Q_{t-1}).
+    """Orthonormal directions Q (batch, width, k) carried along by Jacobians: Q_t R_t = qr(J_t Q_{t-1}).
 
-    Parameters
-    ----------
-    batch, width, k : int
-        Q is (batch, width, k).
-    seed : int
-        It starts in random directions, the same for every row.
+    It starts in random directions, the same for every row.
     """
 
     def __init__(self, batch: int, width: int, k: int, seed: int = 0):
@@ -332,19 +326,9 @@ def log_diagonal(triangles: Tensor) -> Tensor:
 
 
 class Tally:
-    """The sums of growth rates over a trajectory, kept by checkpoint.
+    """The sums of growth rates over a trajectory, (batch, checkpoints, k), and the steps in each checkpoint.
 
-    Parameters
-    ----------
-    batch, time, burn_in, k : int
-        Steps before ``burn_in`` carry no weight.
-
-    Attributes
-    ----------
-    sums : Tensor, shape (batch, checkpoints, k)
-    counts : Tensor of int, shape (checkpoints,)
-        Steps in each.
-    measured, burn_in : int
+    Steps before ``burn_in`` carry no weight; ``measured`` ones are left.
     """
 
     def __init__(self, batch: int, time: int, burn_in: int, k: int):

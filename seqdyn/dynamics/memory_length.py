@@ -121,25 +121,16 @@ def horizon_table(
     *,
     epsilon: float = 0.01,
 ) -> dict[str, Horizon]:
-    """Tabulate the lengths of a memory from what has been measured already.
+    """Tabulate the lengths of a memory from what the instruments of these names have measured; None is left out.
 
-    Parameters
-    ----------
-    norms, gradient, accumulated, gates, capacity
-        From the instruments of these names; what is None is left out.
-    exponent : float
-        λ₁ in nats per step.
-    epsilon : float in (0, 1)
+    ``exponent`` is λ₁ in nats per step, ``epsilon`` ε in (0, 1). The table holds, in steps:
 
-    Returns
-    -------
-    dict of Horizon
-        ``lyapunov``, −1/λ₁; ``products``, the longest k with median ‖P_{s,s+k}‖ ≥ ε of that at k = 1, between measured
-        lags on a straight line in ln ‖P‖; ``gradient``, the longest k with median ‖g_{t-k}‖ ≥ ε ‖g_{t-1}‖; both again
-        with the rounding of float32 and float64 in place of ε; ``reached``, for how many steps t the
-        errors from t on bring ‖δ_{t-1}‖ ≥ 10⁻¹⁰ to h_{t-1}, E_{t-1} not among them; ``centroid``, Σ k w_k / Σ w_k with
-        w_k the median ‖g_{t-k}‖; ``<gate>``, the median of −1/ln f̄ over units, and ``<gate>, slowest tenth``, what a
-        tenth of them exceeds; ``capacity``, Σ r²(k).
+    ``lyapunov``, −1/λ₁; ``products``, the longest k with median ‖P_{s,s+k}‖ ≥ ε of that at k = 1, between measured
+    lags on a straight line in ln ‖P‖; ``gradient``, the longest k with median ‖g_{t-k}‖ ≥ ε ‖g_{t-1}‖; both again
+    with the rounding of float32 and float64 in place of ε; ``reached``, for how many steps t the
+    errors from t on bring ‖δ_{t-1}‖ ≥ 10⁻¹⁰ to h_{t-1}, E_{t-1} not among them; ``centroid``, Σ k w_k / Σ w_k with
+    w_k the median ‖g_{t-k}‖; ``<gate>``, the median of −1/ln f̄ over units, and ``<gate>, slowest tenth``, what a
+    tenth of them exceeds; ``capacity``, Σ r²(k).
     """
     if not 0 < epsilon < 1:
         raise ValueError(f"epsilon must lie in (0, 1), got {epsilon}.")

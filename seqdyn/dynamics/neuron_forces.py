@@ -24,15 +24,7 @@ from seqdyn.state import State, flatten, named_leaves, unflatten
 
 
 def memory(state: State) -> State:
-    """The state of the network itself, inside that of the cells that feed its own output back to it.
-
-    Examples
-    --------
-    >>> from seqdyn.autoregression import OwnPast
-    >>> from seqdyn.cells.gru import GRU
-    >>> type(memory(OwnPast(GRU(2, 2)).initial_state(1))).__name__
-    'GRUState'
-    """
+    """The state of the network itself, inside that of the cells that feed its own output back to it."""
     while isinstance(state, OwnPastState | DelayLineState):
         state = state.inner
     return state
@@ -80,21 +72,7 @@ def neurons(cell: Cell) -> list[str]:
 
 
 def places(cell: Cell, names: Sequence[str]) -> list[int]:
-    """Where neurons stand in the flattened memory of a cell.
-
-    Parameters
-    ----------
-    cell : Cell
-    names : sequence of str
-        As :func:`neurons` gives them.
-
-    Raises
-    ------
-    TypeError
-        If it is no cell.
-    ValueError
-        If there is no such neuron; the message says what there is.
-    """
+    """Where neurons, as :func:`neurons` names them, stand in the flattened memory of a cell."""
     found = {name: place for place, name in enumerate(neurons(cell))}
     for name in names:
         if name not in found:

@@ -27,25 +27,10 @@ Solve = Callable[[Tensor], Tensor]
 
 
 def newton_roots(field: Field, begin: Tensor, box: Box, max_iterations: int) -> Tensor:
-    """Run Newton's method from every row inside the box; each row has its own damping λ and its own end.
+    """Run Newton's method from every row (m, n) inside the box; each row has its own damping λ and its own end.
 
-    Parameters
-    ----------
-    field : Field
-        f(x*, ·).
-    begin : Tensor, shape (m, n)
-    box : Box
-        What no step leaves.
-    max_iterations : int
-
-    Returns
-    -------
-    Tensor, shape (m, n)
-        Roots, and where rows without one got stuck: the certificate tells them apart.
-
-    References
-    ----------
-    Deuflhard (2004), Newton Methods for Nonlinear Problems, section 3.2: the natural monotonicity test.
+    What comes back are roots, and where rows without one got stuck: the certificate tells them apart. Deuflhard (2004),
+    Newton Methods for Nonlinear Problems, section 3.2: the natural monotonicity test.
 
     Examples
     --------

@@ -17,8 +17,8 @@ from scipy.ndimage import maximum_filter
 from scipy.optimize import minimize
 from torch import Tensor
 
-from seqdyn.arrays import Array
-from seqdyn.dynamics.powers import EIGENVALUE_ROUNDING, EPSILON, checked_transition, power_growth
+from seqdyn.arrays import EPSILON, Array
+from seqdyn.dynamics.powers import EIGENVALUE_ROUNDING, checked_transition, power_growth
 from seqdyn.facts import shown_by_shape
 
 CLOSEST = 1e-8

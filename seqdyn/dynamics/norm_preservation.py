@@ -100,30 +100,13 @@ def omega(cell: Cell, x: Any, loss: OutputLoss, state: State | None = None, *, f
 
 
 def omega_penalty(network: Cell, x: Any, loss: OutputLoss, form: str = "norm") -> Tensor:
-    """Pascanu's Ω as a regulariser: its ``value``, differentiable by the weights.
+    """Pascanu's Ω as a regulariser: its ``value``, differentiable by the weights; 0 where no step counts.
 
     States and δ are constants: the gradient is that of the immediate dependence of J_{k+1} on the weights alone. So the
-    trajectory is run once, and then all its steps at once, as the rows of one batch.
-
-    Parameters
-    ----------
-    network : Cell
-        Causal; its weights are read, and their gradients left alone. A network without memory has no Ω: 0.
-    x, loss, form
-        As in :func:`omega`.
-
-    Returns
-    -------
-    Tensor
-        A scalar; 0 where no step counts.
-
-    Notes
-    -----
-    The slope of an activation is taken at the new sum, which moves with the weights; the published code holds it.
-
-    References
-    ----------
-    Pascanu, Mikolov & Bengio (2013), On the difficulty of training recurrent neural networks, sections 3.3 and 4.
+    trajectory is run once, and then all its steps at once, as the rows of one batch. The network is causal, its weights
+    are read, and their gradients left alone. The slope of an activation is taken at the new sum, which moves with the
+    weights; the published code holds it. Pascanu, Mikolov & Bengio (2013), On the difficulty of training recurrent
+    neural networks, sections 3.3 and 4.
 
     Examples
     --------

@@ -30,16 +30,9 @@ ORBIT_ITERATIONS = 20
 
 @dataclass(frozen=True)
 class Orbit:
-    """A periodic orbit.
+    """A periodic orbit: h_0 … h_{p−1}, the eigenvalues of M, the largest modulus first, and how well it is closed.
 
-    Attributes
-    ----------
-    points : Tensor, shape (p, n)
-        h_0 … h_{p−1}.
-    multipliers : Tensor of complex128, shape (n,)
-        The eigenvalues of M, the largest modulus first.
-    residual : float
-        max |F(h_{p−1}) − h_0|, relative to the size of the orbit.
+    The residual is max |F(h_{p−1}) − h_0|, relative to the size of the orbit.
     """
 
     points: Tensor
@@ -65,18 +58,9 @@ class Orbit:
 
 
 def recurrence(step: Lifted, run: Tensor) -> int | None:
-    """The smallest p after which the end of a run repeats itself, to 1e-7 of its size.
+    """The smallest p after which the end of a run (time, n) repeats itself, to 1e-7 of its size.
 
-    Parameters
-    ----------
-    step : Lifted
-        The map.
-    run : Tensor, shape (time, n)
-
-    Returns
-    -------
-    int or None
-        None if it does not repeat itself twice within the run.
+    None if it does not repeat itself twice within the run.
     """
     tail = run[-1]
     size = orbit_size(step, run)
@@ -91,39 +75,16 @@ def recurrence(step: Lifted, run: Tensor) -> int | None:
 
 
 def orbit_size(step: Lifted, run: Tensor) -> float:
-    """The largest standard deviation of a component of a run (time, n), of angles at most that of all directions.
-
-    Returns
-    -------
-    float
-        The size of the orbit.
-    """
+    """The largest standard deviation of a component of a run (time, n), of angles at most that of all directions."""
     deviation = run.std(0)
     return float(torch.where(step.angles, deviation.clamp_max(math.pi / math.sqrt(3)), deviation).max())
 
 
 def periodic_orbit(step: Lifted, start: Tensor, period: int, size: float, tolerance: float) -> Orbit:
-    """The periodic orbit near a state, by Newton's method on F^p(h) = h.
+    """The periodic orbit near a state (n,), the best one that Newton's method on F^p(h) = h meets.
 
-    Directions in which the orbit is not isolated are left as they are.
-
-    Parameters
-    ----------
-    step : Lifted
-        The map.
-    start : Tensor, shape (n,)
-        Near which it lies.
-    period : int, at least 1
-        p.
-    size : float > 0
-        Of the orbit, see :func:`orbit_size`.
-    tolerance : float > 0
-        The method stops at a thousandth of it.
-
-    Returns
-    -------
-    Orbit
-        The best one that was met; ``residual`` says how well it is closed.
+    Directions in which the orbit is not isolated are left as they are. ``size`` is that of :func:`orbit_size`; the
+    method stops at a thousandth of ``tolerance``.
     """
     best, gap = start, math.inf
     h = start
@@ -143,20 +104,7 @@ def periodic_orbit(step: Lifted, start: Tensor, period: int, size: float, tolera
 
 
 def walked(step: Lifted, start: Tensor, count: int) -> Tensor:
-    """The states along an orbit.
-
-    Parameters
-    ----------
-    step : Lifted
-        The map F.
-    start : Tensor, shape (n,)
-    count : int, at least 1
-
-    Returns
-    -------
-    Tensor, shape (count, n)
-        start, F(start), F(F(start)), …
-    """
+    """The states along an orbit, (count, n): start, F(start), F(F(start)), …"""
     points = [start[None]]
     for _ in range(count - 1):
         points.append(step(points[-1]))

@@ -16,11 +16,10 @@ import torch
 from scipy.linalg import schur
 from torch import Tensor
 
-from seqdyn.arrays import Array
+from seqdyn.arrays import EPSILON, Array
 from seqdyn.checks import check_choice
 from seqdyn.dynamics.products import Scaled, compose, log_norm, scaled
 
-EPSILON = float(np.finfo(np.float64).eps)
 EIGENVALUE_ROUNDING = 10
 """In units of n ε ‖D‖: eigenvalues are computed to within it, by different processors differently."""
 EVERY_LAG = 1024

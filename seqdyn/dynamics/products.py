@@ -40,23 +40,7 @@ class Scaled(NamedTuple):
 
 
 def scaled(matrix: Tensor) -> Scaled:
-    """The matrix with its size kept apart.
-
-    Parameters
-    ----------
-    matrix : Tensor, shape (..., n, m)
-
-    Returns
-    -------
-    Scaled
-
-    Examples
-    --------
-    >>> import torch
-    >>> scaled(torch.tensor([[3.0, 0.0], [0.0, 4.0]])).matrix
-    tensor([[0.6000, 0.0000],
-            [0.0000, 0.8000]])
-    """
+    """The matrix with its size kept apart."""
     size = torch.linalg.vector_norm(matrix, dim=(-2, -1))
     if ((size > SMALLEST_TRUSTED) & (size < 1 / SMALLEST_TRUSTED)).all():
         return Scaled(matrix / size[..., None, None], size.log())
@@ -126,29 +110,12 @@ def joined(first: Scaled, second: Scaled) -> Scaled:
 
 
 def log_norm(product: Scaled, norm: str = "spectral") -> Tensor:
-    """The logarithm of a norm, ln ‖e^log · matrix‖.
+    """The logarithm of a norm, ln ‖e^log · matrix‖, in nats; −∞ for a zero matrix, NaN where an entry is not finite.
 
-    Parameters
-    ----------
-    product : Scaled, shape (..., n, m)
-    norm : {"spectral", "frobenius"}
-        σ_1, the largest factor by which a vector grows, or (Σ σ_i²)^½, which costs nothing here.
+    "spectral": σ_1, the largest factor by which a vector grows; "frobenius": (Σ σ_i²)^½, which costs nothing here.
 
-    Returns
-    -------
-    Tensor, shape (...)
-        In nats; −∞ for a zero matrix, NaN where an entry is not finite.
-
-    Notes
-    -----
     ln σ_1 is half the logarithm of the largest eigenvalue of M'M: exact to rounding, for squaring the singular values
     costs the small ones their digits, never the largest one.
-
-    Examples
-    --------
-    >>> import torch
-    >>> log_norm(scaled(torch.diag(torch.tensor([2.0, 3.0])))).exp()
-    tensor(3.)
     """
     finite = torch.isfinite(product.matrix).all(-1).all(-1)
     if norm == "frobenius":

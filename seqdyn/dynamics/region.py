@@ -29,12 +29,7 @@ PROBE_ROUNDING = 1e-12
 
 
 class Box(NamedTuple):
-    """Bounds of every component of a flattened state; ±inf where there is none.
-
-    Attributes
-    ----------
-    low, high : Tensor, shape (n,)
-    """
+    """Bounds of every component of a flattened state, (n,) each; ±inf where there is none."""
 
     low: Tensor
     high: Tensor
@@ -65,13 +60,7 @@ class Box(NamedTuple):
 
 
 def span(states: Tensor) -> Box:
-    """The smallest box around states (m, n); one that contains nothing if there are none.
-
-    Examples
-    --------
-    >>> span(torch.tensor([[0.0, 2.0], [1.0, -1.0]]))
-    Box(low=tensor([ 0., -1.]), high=tensor([1., 2.]))
-    """
+    """The smallest box around states (m, n); one that contains nothing if there are none."""
     if not len(states):
         nothing = torch.full((states.shape[1],), torch.inf, dtype=states.dtype)
         return Box(nothing, -nothing)
@@ -79,15 +68,7 @@ def span(states: Tensor) -> Box:
 
 
 def scale(states: Tensor) -> float:
-    """The width of the middle nine tenths of states (m, n) in their widest component: outliers hardly count.
-
-    Examples
-    --------
-    >>> scale(torch.arange(20.0)[:, None])
-    19.0
-    >>> scale(torch.arange(100.0)[:, None])
-    91.0
-    """
+    """The width of the middle nine tenths of states (m, n) in their widest component: outliers hardly count."""
     cut = max(1, round(len(states) / 20))
     return float((states.kthvalue(len(states) + 1 - cut, 0).values - states.kthvalue(cut, 0).values).max())
 
@@ -98,20 +79,9 @@ def state_bounds(field: Field, generator: torch.Generator) -> Box:
         min(−1, h_i) ≤ f_i(x, h) ≤ max(1, h_i)   for all x and h:   |h_i| ≤ 1 from any start with |h_i| ≤ 1
 
     Tried at 4096 random states and inputs from a hundredth to a thousand, half of the components at −1, 0 or 1; and so
-    is 0 in the place of −1.
+    is 0 in the place of −1. Bounds are ±inf where none holds, as for an LSTM's c, and where the state is the same after
+    any step.
 
-    Parameters
-    ----------
-    field : Field
-    generator : torch.Generator
-
-    Returns
-    -------
-    Box
-        ±inf where no bound holds, as for an LSTM's c, and where the state is the same after any step.
-
-    Notes
-    -----
     No isolated fixed point is lost. Where h_i > 1 and f_i(x, h) ≤ h_i all around, f_i(x, h) = h_i is a maximum of
     f_i − h_i: row i of J − I is 0. A unit rests out there only where it is held.
 

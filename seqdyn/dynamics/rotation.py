@@ -13,19 +13,8 @@ DIVISORS = 4
 
 
 def leading_frequency(signals: Tensor) -> float:
-    """The frequency, in turns a step, at which a run has most power.
+    """The frequency, in turns a step, in (0, ½], at which a run (time, k) has most power.
 
-    Parameters
-    ----------
-    signals : Tensor, shape (time, k)
-
-    Returns
-    -------
-    float
-        In (0, ½].
-
-    References
-    ----------
     Laskar (1990), The chaotic motion of the solar system: a numerical estimate of the size of the chaotic zones.
 
     Examples

@@ -89,28 +89,13 @@ def transition_singular_values(
 
 
 def graded_singular_values(factors: Iterable[Tensor], axes: Tensor) -> Tensor:
-    """The logarithms of the singular values of a product J_m … J_1, the small ones too.
+    """The logarithms of the singular values of a product J_m … J_1, in nats, falling, the small ones too.
 
         J_t Q_{t-1} = Q_t R_t,   R_m … R_1 = diag(e^ℓ) U
 
-    U is a triangle with ones on its diagonal, nearly diagonal if Q_0 is near the right singular directions. QR sweeps
-    over its transpose make it so.
-
-    Parameters
-    ----------
-    factors : iterable of Tensor, shape (rows, n, n)
-        J_1, J_2, …
-    axes : Tensor, shape (rows, n, n)
-        Q_0, orthogonal.
-
-    Returns
-    -------
-    Tensor, shape (rows, n)
-        In nats, falling; −∞ for directions that are lost altogether.
-
-    References
-    ----------
-    Stewart (1997), On graded QR decompositions of products of matrices.
+    The factors and ``axes``, the orthogonal Q_0, are (rows, n, n). U is a triangle with ones on its diagonal, nearly
+    diagonal if Q_0 is near the right singular directions. QR sweeps over its transpose make it so; −∞ stands for
+    directions that are lost altogether. Stewart (1997), On graded QR decompositions of products of matrices.
 
     Examples
     --------

@@ -33,15 +33,10 @@ OBSERVED_ROWS, OBSERVED_STEPS = 4, 500
 
 @shown_by_shape
 class Swept(NamedTuple):
-    """A run and the gradient of its states, detached from the graph.
+    """A run and the gradient of its states, detached from the graph: leaves (batch, time, …).
 
-    Attributes
-    ----------
-    x : tree, leaves (batch, time, …)
-    before : State, leaves (batch, time, …)
-        h_{t-1}, what every step started from.
-    gradient : Tensor, shape (batch, time, n)
-        δ_t over the flattened state h_t.
+    ``before`` is h_{t-1}, what every step started from; ``gradient`` (batch, time, n) is δ_t over the flattened state
+    h_t.
     """
 
     x: Any
@@ -112,17 +107,7 @@ def steps_reached(
 def returned(cell: Cell, x: Any, loss: OutputLoss, state: State | None = None) -> tuple[Tensor, Tensor]:
     """Backpropagate along a trajectory, stretch by stretch: memory does not grow with the number of steps.
 
-    Parameters
-    ----------
-    cell, x, loss, state
-        As in :func:`steps_reached`.
-
-    Returns
-    -------
-    log_norms : Tensor, shape (batch, time)
-        ln ‖δ_t‖.
-    ratios : Tensor, shape (batch, time)
-        ‖δ_t J_t‖ / ‖δ_t‖; NaN where δ_t = 0.
+    What comes back are ln ‖δ_t‖, and ‖δ_t J_t‖ / ‖δ_t‖, NaN where δ_t = 0, each (batch, time).
     """
     trajectory = Trajectory(cell, x, state)
     slopes = output_gradient(trajectory, loss)
@@ -157,18 +142,7 @@ def share_reached(run: Swept, mask: Tensor | None = None, threshold: float = 1e-
 def sweep(cell: Cell, x: Any, loss: OutputLoss, state: State | None = None, reset: Tensor | None = None) -> Swept:
     """δ_t at every step, by one run of the written step forward and one back; gradients of weights are not touched.
 
-    Parameters
-    ----------
-    cell : Cell
-        As it is.
-    x, loss, state
-        As in :func:`steps_reached`.
-    reset : Tensor of bool, shape (batch, time), optional
-        As in :func:`~seqdyn.loops.scan`; no gradient comes back across one.
-
-    Returns
-    -------
-    Swept
+    No gradient comes back across a reset, as in :func:`~seqdyn.loops.scan`.
     """
     nodes: list[State] = []
 
@@ -247,12 +221,7 @@ class StepsReachedObserver:
 
     A measurement costs about as much as ten steps of a fused network, so it is made seldom. It looks at a copy on the
     CPU, without dropout, so that nothing of the training changes: no gradient, no random number, no mode. An encoder of
-    two directions has no past alone: it is left out.
-
-    Attributes
-    ----------
-    found : dict of int to float
-        The share of steps whose state receives a gradient, by epoch, see :func:`steps_reached`.
+    two directions has no past alone: it is left out. ``found`` holds the share of :func:`steps_reached` by epoch.
     """
 
     def __init__(self) -> None:

@@ -16,24 +16,7 @@ def state_growth(cell: Cell, x: Any, state: State) -> float:
 
         ln max_{t ≥ T/2} ‖h_t‖ − ln max_{t < T/2} ‖h_t‖
 
-    Parameters
-    ----------
-    cell : Cell
-    x : tree, leaves (1, steps, *inputs)
-    state : State
-        One row, h_{-1}.
-
-    Returns
-    -------
-    float
-        0 where the states of the first half are all 0.
-
-    Examples
-    --------
-    >>> from seqdyn.systems.henon import Henon
-    >>> cell = Henon().double()
-    >>> abs(state_growth(cell, torch.zeros(1, 200, 0, dtype=torch.float64), cell.initial_state(1))) < 0.1
-    True
+    ``x`` and ``state`` hold one row. The result is 0 where the states of the first half are all 0.
     """
     sizes = torch.cat([part.states() for part in Trajectory(cell, x, state).forward()], 1)[0].norm(dim=1)
     early, late = sizes.chunk(2)

@@ -97,14 +97,7 @@ def check_cell(cell: Any) -> None:
 
 
 def check_driving(cell: Cell, x: Any) -> tuple[int, int]:
-    """Check what drives a cell, and give its sizes of batch and time.
-
-    Raises
-    ------
-    ValueError
-        If its shape does not fit the cell, there is no sequence in it, a single tensor is not floating point, or a
-        number is not finite.
-    """
+    """Check the shape, kind and numbers of what drives a cell, and give its sizes of batch and time."""
     batch, time = check_input(cell, x)
     if isinstance(x, Tensor) and not x.is_floating_point() and cell.input_shape != ():
         raise ValueError(
@@ -131,15 +124,7 @@ def check_all_finite(name: str, leaf: Tensor, axes: Sequence[str]) -> None:
 
 
 class Stretch(NamedTuple):
-    """Some steps of a trajectory, leaves (batch, steps, …).
-
-    Attributes
-    ----------
-    start : int
-        The number of its first step.
-    x, before, output, after : tree
-        x_t, h_{t-1}, y_t and h_t.
-    """
+    """Some steps of a trajectory from the number ``start`` on: x_t, h_{t-1}, y_t and h_t, leaves (batch, steps, …)."""
 
     cell: Cell
     start: int

@@ -17,17 +17,7 @@ from seqdyn.state import State
 
 @shown_by_shape
 class TypicalStep(NamedTuple):
-    """One step's Jacobian.
-
-    Attributes
-    ----------
-    at : str
-        Where it was taken.
-    matrix : Normality
-        Its eigenvalues, singular values and departure from normality.
-    radii : Tensor, shape (steps looked at,)
-        The spectral radii along the trajectory.
-    """
+    """One step's Jacobian, where it was taken, and the spectral radii of all steps that were looked at."""
 
     at: str
     matrix: Normality
@@ -37,19 +27,7 @@ class TypicalStep(NamedTuple):
 def typical_step(cell: Cell, x: Any, state: State, *, sampled: int = 64) -> TypicalStep:
     """The Jacobian J_t = ∂h_t/∂h_{t-1} of the step of median spectral radius, and the radii along the way.
 
-    Parameters
-    ----------
-    cell : Cell
-    x : tree, leaves (sequences, steps, *inputs)
-        Of the first sequence the steps are taken.
-    state : State
-        h_{-1} of every sequence.
-    sampled : int
-        How many steps, evenly spread, are looked at.
-
-    Returns
-    -------
-    TypicalStep
+    At most ``sampled`` steps of the first sequence are looked at, evenly spread.
 
     Examples
     --------

@@ -11,14 +11,12 @@ from typing import Any, Self, cast
 
 import numpy as np
 
-from seqdyn.arrays import Array
+from seqdyn.arrays import EPSILON, Array
 from seqdyn.checks import check_count
 from seqdyn.identification.estimation import Estimation
 from seqdyn.identification.frequency import FrequencyResponse, checked_frequencies, response_at
 from seqdyn.identification.lasting_modes import lasting, state_at_rest, without_undriven_modes
 from seqdyn.identification.zeros import invariant_zeros
-
-EPSILON = float(np.finfo(np.float64).eps)
 
 
 class Analysis:

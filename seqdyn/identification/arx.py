@@ -59,14 +59,7 @@ class Solution(NamedTuple):
 class Regression:
     """R of the QR factorisation of √w [Φ y], Φ = [y_{t-1} … y_{t-p}, u_t … u_{t-q}, 1].
 
-    Attributes
-    ----------
-    factor : array, shape (regressors + outputs, regressors + outputs)
-        R.
-    lags : Lags
-    inputs, outputs : int
-    steps : int
-        T: steps of which all lags and the outputs are known.
+    ``factor`` is R, (regressors + outputs, regressors + outputs); ``steps`` is T, those of which all lags are known.
     """
 
     factor: Array
@@ -105,14 +98,9 @@ class Regression:
         return np.concatenate([np.arange(own), np.arange(past, past + given), [count - 1]])
 
     def trial(self, lags: Lags) -> LagTrial:
-        """The criterion of these lags.
+        """The criterion of these lags (Hurvich & Tsai 1989; Bedrick & Tsai 1994, for several outputs).
 
-            AICc = T (ln det E + l) + 2 l T (k + (l + 1)/2) / (T − k − l − 1)        k regressors, l outputs
-
-        References
-        ----------
-        Hurvich & Tsai (1989), Regression and time series model selection in small samples; Bedrick & Tsai (1994),
-        Model selection for multivariate regression in small samples.
+        AICc = T (ln det E + l) + 2 l T (k + (l + 1)/2) / (T − k − l − 1)        k regressors, l outputs
         """
         steps, outputs, count = self.steps, self.outputs, len(self._columns(lags))
         free = steps - count - outputs - 1
@@ -136,21 +124,9 @@ def _rows_of_regression(record: DataRecord, lags: Lags, delays: Array) -> tuple[
 def lag_trials(
     records: Sequence[DataRecord], outputs: Iterable[int] | None, inputs: Iterable[int] | None, delays: Sequence[int]
 ) -> list[LagTrial]:
-    """The criterion of every choice of lags, over the same steps.
+    """The criterion of every choice of lags p and q over the same steps of scaled records, few lags first.
 
-    Parameters
-    ----------
-    records : sequence of Record
-        Scaled to like sizes.
-    outputs, inputs : iterable of int, or None
-        Lags p and q to try; None: 0 … 10, or fewer where the data are short.
-    delays : sequence of int
-        d of every input.
-
-    Returns
-    -------
-    list of Trial
-        Few lags first.
+    None means the lags 0 … 10, or fewer where the data are short. Every input has a delay of its own.
     """
     for most in range(MOST_LAGS, -1, -1):
         p, q = (range(most + 1) if tried is None else list(tried) for tried in (outputs, inputs))
@@ -163,22 +139,9 @@ def lag_trials(
 def arx_system(regression: Regression, delays: Sequence[int]) -> LinearSystem:
     """The model of all lags as a state-space system with its noise; its state holds the last outputs and inputs.
 
-    Parameters
-    ----------
-    regression : Regression
-    delays : sequence of int
-        d of every input.
-
-    Returns
-    -------
-    LinearSystem
-        With the covariance of the one-step errors, R = T E / (T − k), and an estimation whose directions are a root of
-        R ⊗ (ΦᵀΦ)⁻¹.
-
-    References
-    ----------
-    Ljung (1999), System Identification, sections 4.2 and 9.4; Lütkepohl (2005), New Introduction to Multiple Time
-    Series Analysis, section 3.2.
+    It has the covariance of the one-step errors, R = T E / (T − k), and an estimation whose directions are a root of
+    R ⊗ (ΦᵀΦ)⁻¹: Ljung (1999), System Identification, sections 4.2 and 9.4; Lütkepohl (2005), New Introduction to
+    Multiple Time Series Analysis, section 3.2.
     """
     lags, inputs, outputs = regression.lags, regression.inputs, regression.outputs
     found = regression.solved(lags)

@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from seqdyn.arrays import Array
+from seqdyn.arrays import EPSILON, Array
 from seqdyn.facts import shown_by_shape
 
 if TYPE_CHECKING:
     from seqdyn.identification.system import LinearSystem
-
-
-EPSILON = float(np.finfo(np.float64).eps)
 
 
 @shown_by_shape
@@ -112,22 +109,10 @@ def gramian_root(transition: Array, driven: Array) -> Array:
 
 
 def balancing(reach: Array, show: Array, order: int | None) -> tuple[Array, Array]:
-    """The changes into and out of the coordinates in which both Gramians are diag(σ).
+    """The changes into and out of the coordinates in which both Gramians, L Lᵀ and Rᵀ R, are diag(σ).
 
-    Parameters
-    ----------
-    reach, show : array, shape (states, …) and (…, states)
-        L and R, with W_c = L Lᵀ and W_o = Rᵀ R.
-    order : int or None
-        States to keep; all that matter if None.
-
-    Returns
-    -------
-    array, shape (order, states), and array, shape (states, order)
-
-    References
-    ----------
-    Tombs & Postlethwaite (1987), Truncated balanced realization of a stable non-minimal state-space system.
+    ``reach`` is L, ``show`` is R; ``order`` states are kept, all that matter if None. Tombs &
+    Postlethwaite (1987), Truncated balanced realization of a stable non-minimal state-space system.
     """
     left, values, right = np.linalg.svd(show @ reach, full_matrices=False)
     minimal = int((values > 1e-12 * values.max(initial=0.0)).sum())

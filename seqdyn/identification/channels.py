@@ -17,11 +17,5 @@ def checked_names(names: Any, size: int, what: str) -> tuple[str, ...]:
 
 
 def channel_names(names: Sequence[str], size: int, kind: str) -> list[str]:
-    """The names; "input 1", "input 2", … where there are none.
-
-    Examples
-    --------
-    >>> channel_names(["valve"], 1, "input"), channel_names((), 2, "output")
-    (['valve'], ['output 1', 'output 2'])
-    """
+    """The names; "input 1", "input 2", … where there are none."""
     return list(names) or [f"{kind} {i + 1}" for i in range(size)]

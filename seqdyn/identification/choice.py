@@ -54,14 +54,9 @@ class OrderTrial(NamedTuple):
 
 @dataclass(frozen=True)
 class ValidationSplit:
-    """Records cut in two: the beginning is fitted, the end compares fits.
+    """Records cut in two: the beginnings ``heads`` are fitted, the ends of the ``whole`` compare fits.
 
-    Attributes
-    ----------
-    heads, whole : list of Record
-        The beginnings, and the records they are of.
-    late : list of array of bool, shape (time,)
-        The steps after the beginning.
+    ``late`` marks the steps after the beginning of every record.
     """
 
     heads: list[DataRecord]
@@ -113,18 +108,10 @@ class FittedTrial(NamedTuple):
 def fitted_trials(
     focus: Focus, split: ValidationSplit, order: int | None, block_rows: int | None, refine: bool
 ) -> list[FittedTrial]:
-    """Fit every order to the beginnings, and compare them over the ends.
+    """Fit every order to the beginnings, and compare them over the ends; the focus is that of the beginnings.
 
-    Parameters
-    ----------
-    focus : Focus
-        Of the beginnings.
-    split : Split
-    order : int or None
-        None: from 1 to 10, or what the data can tell apart.
-    block_rows : int or None
-    refine : bool
-        Whether a search follows the closed form; of orders far beyond the best so far only where that is the best.
+    Orders are the one given, or from 1 to 10, or to what the data can tell apart. Where ``refine`` asks for it a search
+    follows the closed form; of orders far beyond the best so far only where that is the best.
     """
     try:
         data = horizon(split.heads, order, block_rows)
@@ -162,15 +149,6 @@ def from_free_run(
 
     Two searches may end in two places that the errors one step ahead can hardly tell apart: of a model that cannot be
     right, one is right about what is fast, and one about what is slow. The one that runs closer to the ends counts.
-
-    Parameters
-    ----------
-    ahead : Attempt
-    free : Fit
-        Of the free run over the beginnings.
-    split, block_rows
-        As in :func:`fitted_trials`.
-    freedom : Freedom
     """
     data = horizon(split.heads, free.system.order, block_rows)
     simulation, prediction = Simulation.of(split.heads, freedom), Prediction.of(split.heads, freedom)
@@ -205,11 +183,7 @@ def static(records: Sequence[DataRecord], split: ValidationSplit, freedom: Freed
 def best_by_criterion(tried: Sequence[FittedTrial], records: Sequence[DataRecord]) -> FittedTrial:
     """The trial with the smallest value of Akaike's criterion on the validation error: N ln(error²) + 2 d(n).
 
-        d(n) = n (2 outputs + inputs) + outputs · inputs        N known outputs
-
-    References
-    ----------
-    Akaike (1974), A new look at the statistical model identification; Bauer (2001) for d(n).
+    N outputs are known. Akaike (1974), A new look at the statistical model identification; Bauer (2001) for d(n).
     """
     known = sum(int((record.weight > 0).sum()) for record in records)
     spent = np.array([parameters(one.trial.order, records) for one in tried])
@@ -251,8 +225,6 @@ def leaves_white(fit: Fit, records: Sequence[DataRecord]) -> bool:
 def explains(fit: Fit, records: Sequence[DataRecord]) -> bool:
     """Whether one-step errors are white and uncorrelated with past inputs: then the model can be right.
 
-    References
-    ----------
     Ljung (1999), System Identification, section 16.6.
     """
     errors = one_step_errors(completed(records, fit), fit)
@@ -273,12 +245,7 @@ def runs_closer_by_far(simulation: FittedTrial, prediction: FittedTrial, split: 
 
 
 def is_white(errors: Sequence[Array], level: float) -> bool:
-    """Whether errors (time, outputs) of different steps are uncorrelated, by Ljung and Box's test.
-
-    References
-    ----------
-    Ljung & Box (1978), On a measure of lack of fit in time series models.
-    """
+    """Whether errors (time, outputs) of different steps are uncorrelated, by the test of Ljung and Box (1978)."""
     reach = min(WHITENESS_LAGS, *(len(error) - 1 for error in errors))
     count = sum(len(error) for error in errors)
     power = sum((error**2).sum(axis=0) for error in errors)

@@ -15,31 +15,12 @@ def whiteness(errors: Array, lags: int) -> tuple[float, float]:
 
         Q = (T + 2) / T Σ_{k=1}^{lags} N_k r_k² ~ χ²(lags)        r_k = mean e_t e_{t-k} / mean e_t²
 
-    T errors are known, and N_k pairs of them k steps apart: T − k of a record without gaps.
+    T errors are known, the others NaN, and N_k pairs of them k steps apart: T − k of a record without gaps. Lags with
+    fewer pairs than there are lags are left out, and do not count in χ² either. Both are NaN of errors that do not
+    change, or are never known so few steps apart.
 
-    Parameters
-    ----------
-    errors : array, shape (time,)
-        NaN where one is not known.
-    lags : int, at least 1
-        Those with fewer than so many pairs are left out, and do not count in χ² either.
-
-    Returns
-    -------
-    statistic, p_value : float
-        NaN of errors that do not change, or are never known so few steps apart.
-
-    References
-    ----------
     Ljung & Box (1978), On a measure of lack of fit in time series models; Stoffer & Toloi (1992), A note on the
     Ljung-Box-Pierce portmanteau statistic with missing data.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> errors = np.random.default_rng(0).normal(size=300)
-    >>> whiteness(errors, 10)[1] > 0.01, whiteness(np.cumsum(errors), 10)[1] > 0.01
-    (True, False)
     """
     known, deviation = ~np.isnan(errors), _deviations(errors)
     time, power = int(known.sum()), float(deviation @ deviation)
@@ -65,35 +46,10 @@ def cross_correlation(errors: Array, inputs: Array, lags: range) -> tuple[float,
         T rᵀ P⁻¹ r ~ χ²        r_i = mean e_t x_{t-i},  P_ij = Σ_k R_e(k) R_x(k + i − j)
 
     The autocovariances R, tapered towards T^{1/2}, take account of errors and inputs that are not white. An error that
-    is not known is 0 in r and in R_e, which then hold as many pairs.
+    is not known, NaN, is 0 in r and in R_e, which then hold as many pairs; NaN in both stands between two records.
+    There are as many degrees of freedom as lags, fewer of inputs that vary in fewer directions.
 
-    Parameters
-    ----------
-    errors, inputs : array, shape (time,)
-        Of one output and one input. NaN in errors where one is not known; NaN in both stands between two records.
-    lags : range
-        i.
-
-    Returns
-    -------
-    statistic : float
-        χ² if they do not correlate.
-    freedom : int
-        Of χ²: as many as there are lags, fewer of inputs that vary in fewer directions.
-
-    References
-    ----------
     Ljung (1999), System Identification, section 16.6.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> random = np.random.default_rng(0)
-    >>> errors, inputs = random.normal(size=(2, 300))
-    >>> inputs[1:] += errors[:-1]
-    >>> statistic, freedom = cross_correlation(errors, inputs, range(-5, 0))
-    >>> statistic > 100, freedom
-    (True, 5)
     """
     known, errors, inputs = ~np.isnan(inputs), _deviations(errors), _deviations(inputs)
     time = int(known.sum())

@@ -19,16 +19,8 @@ from seqdyn.identification.estimation import Directions
 class Register(NamedTuple):
     """The matrices of a shift register: input by input, the newest entry of each first.
 
-    Attributes
-    ----------
-    passed : array, shape (inputs, inputs)
-        P, x_t → x̄_t: 1 for inputs without a delay.
-    oldest : array, shape (inputs, steps)
-        S, r_{t-1} → x̄_t.
-    entry : array, shape (steps, inputs)
-        E, x_t → r_t.
-    shift : array, shape (steps, steps)
-        T, r_{t-1} → r_t.
+    P (inputs, inputs) passes inputs without a delay on, S (inputs, steps) reads the oldest entries, E (steps, inputs)
+    takes the inputs in, and T (steps, steps) moves the entries on.
     """
 
     passed: Array
@@ -38,20 +30,7 @@ class Register(NamedTuple):
 
 
 def checked_delays(delays: Any, inputs: int, name: str = "delays") -> tuple[int, ...]:
-    """Check delays: one an input, or one for all.
-
-    Parameters
-    ----------
-    delays : int, or sequence of int
-    inputs : int
-    name : str
-        How the user calls them.
-
-    Raises
-    ------
-    ValueError
-        If there are not as many as inputs, or one is not a whole number of steps.
-    """
+    """Check delays, whole numbers of steps from 0 on: one an input, or one for all."""
     given = list(delays) if isinstance(delays, Sequence | np.ndarray) else [delays] * inputs
     whole = all(isinstance(delay, Integral) and not isinstance(delay, bool) and int(delay) >= 0 for delay in given)
     if len(given) != inputs or not whole:
@@ -62,15 +41,7 @@ def checked_delays(delays: Any, inputs: int, name: str = "delays") -> tuple[int,
 
 
 def check_shorter(delays: Sequence[int], lengths: Array) -> None:
-    """Raise if an input acts later than a record lasts.
-
-    Parameters
-    ----------
-    delays : sequence of int
-        In steps, one an input.
-    lengths : array of int, shape (records,)
-        In rows.
-    """
+    """Raise if an input acts later than the shortest of the records lasts."""
     longest, shortest = max(delays, default=0), int(np.min(lengths))
     if longest >= shortest:
         raise ValueError(
@@ -80,24 +51,7 @@ def check_shorter(delays: Sequence[int], lengths: Array) -> None:
 
 
 def shift_register(delays: Sequence[int]) -> Register:
-    """The shift register of these delays.
-
-    Parameters
-    ----------
-    delays : sequence of int
-        In steps, one an input.
-
-    Returns
-    -------
-    Register
-        Of as many entries as all delays together.
-
-    Examples
-    --------
-    >>> shift_register([2, 0]).shift
-    array([[0., 0.],
-           [1., 0.]])
-    """
+    """The shift register of the delays of every input, with as many entries as all delays together."""
     inputs, ends = len(delays), np.cumsum(delays, dtype=int)
     steps = int(sum(delays))
     late = np.array([delay > 0 for delay in delays], dtype=bool)
@@ -112,19 +66,7 @@ def shift_register(delays: Sequence[int]) -> Register:
 def behind(
     register: Register, feedthrough: Array, readout: Array, input_map: Array, transition: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """A, B, C and D of the system behind the register; its state is [h; r].
-
-    Parameters
-    ----------
-    register : Register
-    feedthrough, readout, input_map, transition : array, shape (…, rows, columns)
-        A, B, C and D, or changes of them along a leading axis.
-
-    Returns
-    -------
-    four arrays
-        A, B, C and D.
-    """
+    """A, B, C and D, or changes of them along leading axes, of the system behind the register; its state is [h; r]."""
     upper = np.concatenate([transition, input_map @ register.oldest], axis=-1)
     lower = np.hstack([np.zeros((len(register.shift), transition.shape[-1])), register.shift])
     return (

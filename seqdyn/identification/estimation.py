@@ -147,19 +147,8 @@ class Estimation:
 def central_differences(change: Callable[[float, int], Array], count: int, step: float = 1e-4) -> Array:
     """A root of the covariance of a function of the system: central differences along all directions.
 
-    Parameters
-    ----------
-    change : callable
-        ``change(size, j)`` is the function of the system moved by ``size`` times direction j.
-    count : int
-        Directions.
-    step : float
-        In standard deviations.
-
-    Returns
-    -------
-    array, shape (directions, …)
-        Their squares summed over the first axis are the variance (of a complex function, of real and imaginary part).
+    ``change(size, j)`` is the function of the system moved by ``size`` standard deviations along direction j. Squares
+    summed over the first axis are the variance, of a complex function that of real and imaginary part.
     """
     moved = [(change(step, j) - change(-step, j)) / (2 * step) for j in range(count)]
     return np.array(moved)

@@ -11,15 +11,12 @@ import numpy as np
 from scipy.linalg import block_diag, expm, logm
 from scipy.signal import StateSpace, cont2discrete, dlti, lti, tf2ss
 
-from seqdyn.arrays import Array
+from seqdyn.arrays import EPSILON, Array
 from seqdyn.identification.analysis import control_matrices
 from seqdyn.identification.transfer import TransferFunction, numerators
 
 if TYPE_CHECKING:
     from seqdyn.identification.system import LinearSystem
-
-
-EPSILON = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,32 +242,9 @@ def _realised(numerators: Any, denominators: Any) -> tuple[Array, Array, Array, 
 
 
 def continuous(transition: Array, input_map: Array, dt: float) -> tuple[Array, Array]:
-    """F and G of the continuous-time system with the same states at every step.
+    """F and G, per unit of time, of the slowest continuous-time system with the same states at every step.
 
-    Parameters
-    ----------
-    transition : array, shape (order, order)
-        D.
-    input_map : array, shape (order, inputs)
-        C.
-    dt : float
-        Time between two steps.
-
-    Returns
-    -------
-    array, shape (order, order), and array, shape (order, inputs)
-        F and G, per unit of time; of all the systems that turn into this one, the slowest.
-
-    Raises
-    ------
-    ValueError
-        If a pole is 0 or a negative number: no real continuous-time system is at that pole after a step.
-
-    Examples
-    --------
-    >>> rate, drive = continuous(np.array([[np.exp(-0.1)]]), np.array([[1 - np.exp(-0.1)]]), dt=0.1)
-    >>> rate.round(9), drive.round(9)
-    (array([[-1.]]), array([[1.]]))
+    A pole that is 0 or a negative number raises an error: no real system in continuous time has it after a step.
     """
     order, inputs = input_map.shape
     _check_poles(np.linalg.eigvals(transition))
@@ -291,23 +265,7 @@ def continuous(transition: Array, input_map: Array, dt: float) -> tuple[Array, A
 
 
 def discrete(F: Array, G: Array, readout: Array, feedthrough: Array, dt: float) -> tuple[Array, Array]:
-    """D and C of the system that a continuous one is from step to step when its inputs are held.
-
-    Parameters
-    ----------
-    F : array, shape (order, order)
-        State → its rate of change.
-    G : array, shape (order, inputs)
-        Input → rate of change of the state.
-    readout, feedthrough : array
-        B and A, which stay as they are.
-    dt : float
-        Time between two steps.
-
-    Returns
-    -------
-    array, shape (order, order), and array, shape (order, inputs)
-    """
+    """D and C of the system that a continuous one, ds/dt = F s + G x, is from step to step when inputs are held."""
     if not (np.isfinite(dt) and dt > 0):
         raise ValueError(f"dt must be a time above 0, got {dt!r}.")
     transition, input_map, *_ = cont2discrete((F, G, readout, feedthrough), dt, method="zoh")

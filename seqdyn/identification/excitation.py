@@ -77,20 +77,10 @@ class Excitation:
 
 
 def excitation(records: Sequence[DataRecord], data: Factor, order: int, weighting: str) -> Excitation:
-    """Examine the inputs of some records.
+    """Examine the inputs of some records, whose factor is ``data``, before a model of n = ``order`` states is fitted.
 
-    Parameters
-    ----------
-    records : sequence of Record
-    data : Factor
-        Of these records.
-    order : int
-        States that are asked for; a model of n states needs excitation of order 2 n + 1.
-    weighting : {"cva", "n4sid", "moesp"}
-
-    References
-    ----------
-    Ljung (1999), System Identification, section 13.2; Willems et al. (2005) for Hankel matrices.
+    It needs excitation of order 2 n + 1. Ljung (1999), System Identification, section 13.2; Willems et al. (2005) for
+    Hankel matrices.
     """
     rows = np.concatenate([record.x for record in records])
     levels = np.array([len(np.unique(column)) for column in rows.T], dtype=int)
@@ -119,28 +109,9 @@ def excitation(records: Sequence[DataRecord], data: Factor, order: int, weightin
 
 
 def delay_message(delay: Array, order: int) -> str:
-    """Advice about a long delay that explains a high order; empty where none does.
+    """Advice about a long delay that explains a high order: every step of delay takes a state for every input.
 
-    Every step of delay takes a state of its own for every input.
-
-    Parameters
-    ----------
-    delay : array of int, shape (inputs,)
-        :attr:`Excitation.delay`.
-    order : int
-        States that the search for an order took.
-
-    Returns
-    -------
-    str
-        Empty unless a delay of more than 2 steps is seen, and all delays together take half the states.
-
-    Examples
-    --------
-    >>> delay_message(np.array([6]), 10)
-    "A delay of [6] steps is seen, which takes as many states: set input_delay='auto', or shift the inputs by it."
-    >>> delay_message(np.array([1, 2]), 10)
-    ''
+    Empty unless a delay of more than 2 steps is seen, and all delays together take half the states.
     """
     seen = delay[delay <= LONGEST_DELAY]
     if seen.max(initial=0) <= LONG_DELAY or 2 * seen.sum() < order:
@@ -177,12 +148,7 @@ def _duplicated(rows: Array) -> list[str]:
 
 
 def _nearly_collinear(rows: Array) -> list[str]:
-    """Messages about inputs that nearly follow from the others: variance inflation 1 / (1 − R²).
-
-    References
-    ----------
-    Marquardt (1970), Generalized inverses, ridge regression, biased linear estimation, and nonlinear estimation.
-    """
+    """Messages about inputs that nearly follow from the others: variance inflation 1 / (1 − R²) (Marquardt 1970)."""
     if rows.shape[1] < 2:
         return []
     deviations = (rows - rows.mean(axis=0)) / (rows.std(axis=0) * np.sqrt(len(rows)))
@@ -202,47 +168,22 @@ def _nearly_collinear(rows: Array) -> list[str]:
 
 
 def delays(data: Factor) -> Array:
-    """Steps by which every input may be shifted: until its first effect, and 0 where no effect is seen.
-
-    Parameters
-    ----------
-    data : Factor
-
-    Returns
-    -------
-    array of int, shape (inputs,)
-        At most 25.
-    """
+    """Steps by which every input may be shifted: until its first effect, at most 25, and 0 where no effect is seen."""
     seen = first_effects(data)
     return np.where(seen > LONGEST_DELAY, 0, seen)
 
 
 def first_effects(data: Factor) -> Array:
-    """The delay of every input: how many of its first coefficients are jointly zero.
+    """The delay of every input: how many of its first coefficients are jointly zero, at most 25, or the block rows.
 
-    The coefficients are those of a regression of y_t on the last inputs and outputs; for the first d of an input,
-    θᵀ Cov(θ)⁻¹ θ ~ χ²(d · outputs) if they are 0, which is kept while its p-value is above 0.1 %.
+    26 where no effect is seen; 0 where the data are too few to tell. The coefficients are those of a regression of y_t
+    on the last inputs and outputs; for the first d of an input, θᵀ Cov(θ)⁻¹ θ ~ χ²(d · outputs) if they are 0, which is
+    kept while its p-value is above 0.1 %: Ljung (1999), System Identification, sections 9.4 and 16.5.
 
-    Parameters
-    ----------
-    data : Factor
-        What the regression needs of the data.
-
-    Returns
-    -------
-    array of int, shape (inputs,)
-        At most 25, or the block rows; 26 where no effect is seen; 0 where the data are too few to tell.
-
-    Notes
-    -----
     Over 200 records of 1,000 steps, delays 0 … 10 of a first-order plant, white inputs or inputs with a memory of 0.7:
     right in 98 %, too short in 1.5 %, where an early coefficient is seen by chance. A response that rises softly out of
     much noise is seen late: of a plant that begins with 0.5 % of its sum, under noise of a fifth of the output, the
     delay is 0.2 (white inputs) to 3 steps (a memory of 0.95) too long.
-
-    References
-    ----------
-    Ljung (1999), System Identification, sections 9.4 and 16.5, for the distribution of the coefficients.
     """
     inputs, outputs = data.inputs, data.outputs
     lags = min(LONGEST_DELAY, data.past + data.future - 1, data.columns // (4 * (inputs + outputs)))
@@ -295,21 +236,9 @@ def feedback(data: Factor) -> float:
         T ln (det R₀ / det R₁) ~ χ²        R₀, R₁: covariance of what is left of y_t, without and with x_{t+1}, …
 
     Where the inputs are chosen freely the future ones know nothing of the noise in y_t; where they answer to the
-    outputs they do.
-
-    Parameters
-    ----------
-    data : Factor
-
-    Returns
-    -------
-    float
-        1 where there are no inputs, or too few data to tell.
-
-    References
-    ----------
-    Sims (1972), Money, income, and causality; Geweke, Meese & Dent (1983), Comparing alternative tests of causality in
-    temporal systems, for the past outputs among the regressors.
+    outputs they do. It is 1 where there are no inputs, or too few data to tell. Sims (1972), Money, income, and
+    causality; Geweke, Meese & Dent (1983), Comparing alternative tests of causality in temporal systems, for the past
+    outputs.
     """
     inputs, outputs = data.inputs, data.outputs
     ahead = min(FUTURE_STEPS, data.future - 1)

@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.linalg import schur
 
-from seqdyn.arrays import Array
+from seqdyn.arrays import EPSILON, Array
 from seqdyn.facts import shown_by_shape
-
-EPSILON = float(np.finfo(np.float64).eps)
 
 
 @shown_by_shape
@@ -30,27 +28,9 @@ class FrequencyResponse(NamedTuple):
 
 
 def response_at(z: Array, transition: Array, input_map: Array, readout: Array, feedthrough: Array) -> Array:
-    """H(z) = A + B (zI − D)⁻¹ C.
+    """H(z) = A + B (zI − D)⁻¹ C at every z, (frequencies, outputs, inputs).
 
-    Parameters
-    ----------
-    z : array of complex, shape (frequencies,)
-    transition, input_map, readout, feedthrough : array
-        D, C, B and A.
-
-    Returns
-    -------
-    array of complex, shape (frequencies, outputs, inputs)
-
-    References
-    ----------
-    Laub (1981), Efficient multivariable frequency response computations, IEEE Trans. Automatic Control 26.
-
-    Examples
-    --------
-    >>> one = np.eye(1)
-    >>> response_at(np.array([1.0 + 0j, -1.0]), 0.5 * one, one, one, 0 * one).ravel().round(3)
-    array([ 2.   +0.j, -0.667+0.j])
+    D is brought to triangular form once: Laub (1981), Efficient multivariable frequency response computations.
     """
     triangular, basis = schur(transition.astype(complex), output="complex")
     driven, seen = basis.conj().T @ input_map, readout @ basis

@@ -69,8 +69,6 @@ class Factor:
 def factor(records: Iterable[DataRecord], past: int, future: int) -> Factor:
     """The factor of the Hankel matrices of all records, their means taken out; the columns come and go in chunks.
 
-    References
-    ----------
     Verhaegen (1994), Identification of the deterministic part of MIMO state space models, section 4.
     """
     records = list(records)

@@ -157,24 +157,11 @@ class FitPlan(NamedTuple):
 
 
 def identify(records: Sequence[DataRecord], settings: Settings) -> Identification:
-    """Identify a linear state-space system from experiments.
+    """Identify a linear state-space system from experiments of any lengths, scaled to like sizes.
 
-    Parameters
-    ----------
-    records : sequence of Record
-        Scaled to like sizes; of any lengths.
-    settings : Settings
-
-    Raises
-    ------
-    TooShort
-        If the records are too short for the order.
-    ValueError
-        If a drift is asked for in a free run, which has no noise that could drift.
-
-    References
-    ----------
-    Ljung (1999), System Identification, sections 10.6 (subspace methods) and 7.2, 10.2 (prediction-error methods).
+    It raises :class:`TooShort` where the records are too short for the order, and an error where a drift is asked for
+    in a free run, which has no noise that could drift. Ljung (1999), System Identification, sections 10.6 (subspace
+    methods) and 7.2, 10.2 (prediction-error methods).
     """
     if settings.offset == "drift" and settings.focus == "simulation":
         raise ValueError(

@@ -44,26 +44,12 @@ class FilterSegment(NamedTuple):
 
 
 def filtered(system: LinearSystem, x: Array, y: Array, start: Array) -> Array:
-    """h_t for every t, corrected by the outputs measured up to t.
+    """h_t for every t, corrected by the outputs measured up to t, from an h_{-1} that is taken as known.
 
-    Where outputs are missing the gain is the exact one, by the covariance of the noise. Of a system without that
-    covariance a missing output is taken as it was predicted, e_t = 0. Where all are missing, the model runs on freely.
+    Where outputs are missing, NaN in y, the gain is the exact one, by the covariance of the noise. Of a system without
+    that covariance a missing output is taken as it was predicted, e_t = 0. Where all are missing, the model runs on
+    freely.
 
-    Parameters
-    ----------
-    system : LinearSystem
-        With a noise gain.
-    x, y : array, shapes (time, inputs) and (time, outputs)
-        NaN in y where it was not measured.
-    start : array, shape (order,)
-        h_{-1}, which is taken as known.
-
-    Returns
-    -------
-    array, shape (time, order)
-
-    References
-    ----------
     Anderson & Moore (1979), Optimal Filtering, sections 5.2 and 9.3; Durbin & Koopman (2012), Time Series Analysis by
     State Space Methods, section 4.10, for missing outputs.
 
@@ -98,21 +84,7 @@ def filtered(system: LinearSystem, x: Array, y: Array, start: Array) -> Array:
 
 
 def predictions_ahead(system: LinearSystem, x: Array, y: Array, start: Array, steps_ahead: int) -> Array:
-    """ŷ_{t|t-k}: outputs from the inputs up to t and the outputs up to t − k.
-
-    The first k are those of the free run.
-
-    Parameters
-    ----------
-    system, x, y, start
-        As in :func:`filtered`.
-    steps_ahead : int, at least 1
-        k.
-
-    Returns
-    -------
-    array, shape (time, outputs)
-    """
+    """ŷ_{t|t-k}, (time, outputs): from the inputs up to t and the outputs up to t − k; the first k of the free run."""
     later = max(0, len(x) - steps_ahead)
     known = filtered(system, x, y, start)[:later]
     before = np.vstack([start, states(system).simulate(x[: steps_ahead - 1], start)[0], known])[: len(x)]
@@ -130,29 +102,8 @@ def prediction_deviation(system: LinearSystem, y: Array, steps_ahead: int) -> Ar
         Σ_k = R + Σ_{j=1}^{k-1} (B D^{j-1} K) R (B D^{j-1} K)ᵀ
 
     It takes the system for the true one and its start for known; the first k steps are those of the free run, Σ_{t+1}.
-
-    Parameters
-    ----------
-    system : LinearSystem
-        With a noise gain and a noise covariance.
-    y : array, shape (time, outputs)
-        In the units of the outputs; only where it is NaN matters.
-    steps_ahead : int, at least 1
-        k.
-
-    Returns
-    -------
-    array, shape (time, outputs)
-        In the units of the outputs.
-
-    Raises
-    ------
-    ValueError
-        If the system has no noise covariance.
-
-    References
-    ----------
-    Ljung (1999), System Identification, section 3.2; Anderson & Moore (1979), Optimal Filtering, section 3.1.
+    Of y, in the units of the outputs as the result is, it only matters where it is NaN. Ljung (1999), System
+    Identification, section 3.2; Anderson & Moore (1979), Optimal Filtering, section 3.1.
 
     Examples
     --------

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import matrix_balance
 
-from seqdyn.arrays import Array
-
-EPSILON = float(np.finfo(np.float64).eps)
+from seqdyn.arrays import EPSILON, Array
 
 LASTING = 1 - 1e-6
 """From this modulus on a mode counts as one that does not decay: rounding moves a double pole at 1 by 1e-8."""
@@ -17,35 +15,14 @@ UNDRIVEN = 1e-11
 
 
 def without_undriven_modes(transition: Array, driven: Array) -> tuple[Array, Array]:
-    """The changes into and out of coordinates without the modes that neither decay nor are driven.
+    """The changes F and E into and out of coordinates without the modes that neither decay nor are driven by G.
 
         wᴴ [D − λI, G] = 0  with |λ| ≥ 1        the left vectors w of the modes that are left out
 
-    Parameters
-    ----------
-    transition : array, shape (order, order)
-        D.
-    driven : array, shape (order, …)
-        G, what drives the states.
-
-    Returns
-    -------
-    array, shape (states, order), and array, shape (order, states)
-        F and E, with F E = I, D E = E F D E and G = E F G: what starts in the columns of E stays there. All states
-        where all modes decay, or are driven. The new coordinates have units that balance D.
-
-    References
-    ----------
-    Hautus (1969), Controllability and observability conditions of linear autonomous systems; Parlett & Reinsch (1969),
-    Balancing a matrix for calculation of eigenvalues and eigenvectors.
-
-    Examples
-    --------
-    Of two modes that do not decay the second is not driven:
-
-    >>> forth, back = without_undriven_modes(np.diag([1.0, -1.0]), np.array([[1.0], [0.0]]))
-    >>> (forth @ np.diag([1.0, -1.0]) @ back).round(9)
-    array([[1.]])
+    F E = I, D E = E F D E and G = E F G: what starts in the columns of E stays there. All states are kept where all
+    modes decay, or are driven. The new coordinates have units that balance D. Hautus (1969), Controllability and
+    observability conditions of linear autonomous systems; Parlett & Reinsch (1969), Balancing a matrix for calculation
+    of eigenvalues.
     """
     transition, (units, _) = matrix_balance(transition, permute=False, separate=True)
     driven = driven / units[:, None]

@@ -31,18 +31,7 @@ FILTER_MEMORY_SHARE = 10
 def with_noise(
     system: LinearSystem, data: Factor, records: Sequence[DataRecord], starts: Array, refine: bool
 ) -> LinearSystem:
-    """The system with the Kalman gain of its noise, and the covariance of its one-step errors.
-
-    Parameters
-    ----------
-    system, data, records, starts, refine
-        As in :func:`with_gain`.
-
-    Returns
-    -------
-    LinearSystem
-        As it came, if neither gain makes a stable filter, or no step has all its outputs.
-    """
+    """The system with the gain of :func:`with_gain`, if it finds one, and the covariance of its one-step errors."""
     found = with_gain(system, data, records, starts, refine)
     if found.noise_gain is None:
         return found
@@ -54,27 +43,12 @@ def with_noise(
 def with_gain(
     system: LinearSystem, data: Factor, records: Sequence[DataRecord], starts: Array, refine: bool
 ) -> LinearSystem:
-    """The system with the Kalman gain of its noise.
+    """The system with the Kalman gain of its noise; ``data`` is the factor of the same records.
 
     The gain is the one that the data's unexplained future shows, [BK; BDK; …], or K = 0 where that makes no stable
-    filter or a worse one. The refinement goes from there to the smallest one-step error, among stable filters.
+    filter or a worse one. The refinement goes from there to the smallest one-step error, among stable filters. The
+    system comes back as it was if neither gain makes a stable filter, or no step has all its outputs.
 
-    Parameters
-    ----------
-    system : LinearSystem
-    data : Factor
-        Of the same records.
-    records : sequence of Record
-    starts : array, shape (records, order)
-    refine : bool
-
-    Returns
-    -------
-    LinearSystem
-        As it came, if neither gain makes a stable filter, or no step has all its outputs.
-
-    References
-    ----------
     Van Overschee & De Moor (1996), Subspace Identification for Linear Systems, section 4.4; Ljung (1999), section 7.2,
     for prediction-error minimisation.
     """

@@ -178,21 +178,11 @@ def band(at: Array, middle: Array, error: Array, color: str, step: Any = None) -
 
 
 def bode_errors(system: LinearSystem, at: Array, response: Array) -> tuple[Array, Array]:
-    """Standard errors of gain and phase, from how H̃/H spreads where the system H̃ does.
+    """Standard errors of gain and phase, in dB and in degrees, from how H̃/H spreads where the system H̃ does.
 
         20 log₁₀ |H̃/H|,    arg H̃/H
 
-    Parameters
-    ----------
-    system : LinearSystem
-    at : array, shape (frequencies,)
-    response : array of complex, shape (frequencies, outputs, inputs)
-        H.
-
-    Returns
-    -------
-    array, shape (frequencies, outputs, inputs), and the same
-        In dB and in degrees; NaN where H = 0, inf where the data tell nothing.
+    Both are (frequencies, outputs, inputs); NaN where H = 0, inf where the data tell nothing.
     """
     known = np.where(response == 0, np.nan, response)
 

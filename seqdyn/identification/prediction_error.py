@@ -84,13 +84,7 @@ class PredictionProblem(Problem):
 
 @dataclass(frozen=True)
 class PredictorProblem(Problem):
-    """The same problem in the entries of the predictor, whose outputs do not depend on themselves.
-
-    Attributes
-    ----------
-    outputs : int
-        So many of the last inputs are outputs.
-    """
+    """The same problem in the entries of the predictor, whose last inputs are outputs: none moves itself."""
 
     outputs: int = 1
 
@@ -175,11 +169,7 @@ def beginning(
 ) -> tuple[Fit, float]:
     """The closed form: B and D̄ of the predictor from its subspace, the rest by linear least squares.
 
-    Returns
-    -------
-    Fit
-    float
-        The spectral radius of D before it was made stable.
+    Beside it comes the spectral radius of D before it was made stable.
     """
     transition = pulled_inside(state_subspace.transition(order), problem.steady_radius)
     return predictor_part(records, problem, state_subspace.readout(order), transition)
@@ -193,21 +183,8 @@ def predicting(records: Sequence[DataRecord], problem: PredictionProblem, fit: F
 
         min Σ_t e_tᵀ R⁻¹ e_t        R the covariance of the errors so far: for Gaussian noise the maximum likelihood
 
-    An output that is missing is what the fit so far predicts, and counts nothing.
-
-    Parameters
-    ----------
-    records : sequence of Record
-    problem : PredictionProblem
-        Of these records.
-    fit : Fit
-        Where to begin.
-    tolerance : float
-        Relative decrease of the error below which the search ends.
-
-    References
-    ----------
-    Ljung (1999), System Identification, sections 7.2 and 7.4.
+    An output that is missing is what the fit so far predicts, and counts nothing. The search ends where the error falls
+    by less than a share of ``tolerance``. Ljung (1999), System Identification, sections 7.2 and 7.4.
     """
     for _ in range(ROUNDS if any_output_missing(records) or len(fit.system.readout) > 1 else 1):
         filled = completed(records, fit)
@@ -219,16 +196,8 @@ def with_gaps(records: Sequence[DataRecord], problem: PredictionProblem, fit: Fi
     """The most likely fit of records in which outputs are missing, and its problem.
 
     After a gap the exact filter trusts the outputs more than the steady one does. What it adds to the states stands
-    among the inputs, as the fit so far has it, and every error counts by the variance that the filter expects.
-
-    Parameters
-    ----------
-    records, problem, fit
-        As in :func:`predicting`.
-
-    References
-    ----------
-    Jones (1980), Maximum likelihood fitting of ARMA models to time series with missing observations.
+    among the inputs, as the fit so far has it, and every error counts by the variance that the filter expects. Jones
+    (1980), Maximum likelihood fitting of ARMA models to time series with missing observations.
     """
     inputs = fit.system.inputs
     problem = replace(problem, corrections=fit.system.order)

@@ -91,13 +91,9 @@ def _level(column: Array, time: Array) -> Array:
 
 @dataclass(frozen=True)
 class Group:
-    """Records of similar length side by side, the shorter ones padded with steps that count nothing.
+    """Records of similar length side by side, (records, time, width), padded with steps that count nothing.
 
-    Attributes
-    ----------
-    places : list of int
-        Which of the records these are.
-    x, y, weight : Tensor, shape (records, time, width)
+    ``places`` says which of the records these are.
     """
 
     places: list[int]

@@ -136,12 +136,9 @@ class Fit:
 
 
 def linear_part(problem: Problem, readout: Array, transition: Array) -> Fit:
-    """C, A, y_0 and the starts by linear least squares, for known B and D.
+    """C, A, y_0 and the starts by linear least squares on the simulated output, for known B and D.
 
-    References
-    ----------
-    Van Overschee & De Moor (1996), Subspace Identification for Linear Systems, section 4.4, for solving for them in
-    the simulated output.
+    Van Overschee & De Moor (1996), Subspace Identification for Linear Systems, section 4.4.
     """
     outputs, order = readout.shape
     inputs = problem.groups[0].x.shape[-1]
@@ -166,12 +163,8 @@ def refined(problem: Problem, fit: Fit, tolerance: float = 1e-6) -> Fit:
     """The fit after Levenberg–Marquardt steps on everything at once, stable throughout if the problem asks for it.
 
     Then no memory becomes longer than about half of the longest record, unless it was from the start: the data cannot
-    tell such a mode and its start from a drift, and what cancels in the record does not cancel after it.
-
-    References
-    ----------
-    Gupta & Mehra (1974), Computational aspects of maximum likelihood estimation, for sensitivities as states of a
-    linear system.
+    tell such a mode and its start from a drift, and what cancels in the record does not cancel after it. Gupta & Mehra
+    (1974), Computational aspects of maximum likelihood estimation, for sensitivities as states of a linear system.
     """
     own = problem.dynamic(fit.system)
     if problem.stable and own:

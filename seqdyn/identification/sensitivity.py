@@ -31,12 +31,8 @@ MATRICES = ("transition", "input_map", "readout", "feedthrough", "output_offset"
 class Equations:
     """The linearised least-squares problem: ‖R θ − z‖² in the entries of the model, the starts taken out.
 
-    Attributes
-    ----------
-    matrix, target : array, shapes (entries, entries) and (entries,)
-        R and z: the step θ that would make the errors smallest if the free run were linear in the entries.
-    starts : list of (places, R11, R12, z1)
-        One for every group: the step of the starts is R11⁻¹ (z1 − R12 θ).
+    ``matrix`` R and ``target`` z: the step θ would make the errors smallest if the free run were linear in the entries.
+    ``starts`` are (places, R11, R12, z1) of every group: the step of the starts is R11⁻¹ (z1 − R12 θ).
     """
 
     matrix: Array
@@ -59,14 +55,7 @@ class Equations:
 def equations(system: LinearSystem, groups: Sequence[Group], starts: Array, free_starts: bool) -> Equations:
     """Derivatives and errors of the free run over all records, as one small triangular problem.
 
-    Parameters
-    ----------
-    system : LinearSystem
-    groups : sequence of Group
-    starts : array, shape (records, order)
-        h_{-1} of every record.
-    free_starts : bool
-        Whether the starts are unknown, too.
+    ``starts`` are h_{-1} of every record, (records, order), and unknown, too, where ``free_starts`` says so.
     """
     own = system.order if free_starts else 0
     entries = sum(np.size(getattr(system, name)) for name in MATRICES)

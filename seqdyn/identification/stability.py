@@ -38,8 +38,6 @@ def largest_modulus(transition: Array) -> float:
 def pulled_inside(transition: Array, limit: float) -> Array:
     """The transition with every eigenvalue of a modulus above ``limit`` moved to it, angles and Schur vectors kept.
 
-    References
-    ----------
     Ljung (1999), System Identification, section 10.6, for what is done to unstable predictors.
     """
     triangle, vectors = schur(transition)
@@ -52,13 +50,7 @@ def pulled_inside(transition: Array, limit: float) -> Array:
 
 
 def contraction(transition: Array, limit: float = 1.0) -> Contraction:
-    """Coordinates W and Y of a stable transition r D: H = [P (PD)ᵀ; PD P] with DᵀPD − P = −I.
-
-    Raises
-    ------
-    ValueError
-        If its spectral radius is not below the limit r.
-    """
+    """Coordinates W and Y of a transition r D of radius below the limit r: H = [P (PD)ᵀ; PD P] with DᵀPD − P = −I."""
     if largest_modulus(transition) >= limit:
         raise ValueError(
             f"The transition has spectral radius {largest_modulus(transition):.6g}, not below {limit:.6g}."
@@ -75,12 +67,7 @@ def contraction(transition: Array, limit: float = 1.0) -> Contraction:
 
 
 def _lyapunov(transition: Array) -> Array:
-    """P of DᵀPD − P = −I, as Σ_k (Dᵀ)^k D^k summed in doubling stretches.
-
-    References
-    ----------
-    Smith (1968), Matrix equation XA + BX = C.
-    """
+    """P of DᵀPD − P = −I, as Σ_k (Dᵀ)^k D^k summed in doubling stretches (Smith 1968)."""
     weight, power = np.eye(len(transition)), transition
     while (step := power.T @ weight @ power).any() and np.isfinite(step).all():
         before, weight, power = weight, weight + step, power @ power
@@ -92,10 +79,7 @@ def _lyapunov(transition: Array) -> Array:
 def transition_of(coordinates: Contraction) -> Tensor:
     """D = r E⁻¹ F.
 
-    References
-    ----------
-    Revay, Wang & Manchester (2021), A Convex Parameterization of Robust Recurrent Neural Networks, for the form with
-    E and F.
+    Revay, Wang & Manchester (2021), A Convex Parameterization of Robust Recurrent Neural Networks, for E and F.
     """
     E, F = _pencil(coordinates)
     return coordinates.limit * torch.linalg.solve_ex(E, F).result

@@ -22,15 +22,10 @@ WEIGHTINGS = ("cva", "n4sid", "moesp")
 
 @dataclass(frozen=True)
 class Subspace:
-    """The range of Γ, one direction for every candidate of a state.
+    """The range of Γ, one of its ``directions`` (future · outputs, candidates) for every candidate of a state.
 
-    Attributes
-    ----------
-    singular_values : array
-        Of the weighted projection, largest first; with ``"cva"`` canonical correlations in [0, 1].
-    directions : array, shape (future · outputs, candidates)
-        Γ is the first ``order`` of them.
-    outputs : int
+    Γ is the first ``order`` of them. ``singular_values`` are those of the weighted projection, largest first; with
+    "cva" canonical correlations in [0, 1].
     """
 
     singular_values: Array
@@ -55,8 +50,6 @@ class Subspace:
     def stable_transition(self, order: int) -> Array:
         """D = Γ⁺ [Γ moved up by one block; 0], which is stable, with ΓᵀΓ for a Lyapunov function, and forgets sooner.
 
-        References
-        ----------
         Maciejowski (1995), Guaranteed stability with subspace methods.
         """
         observability = self.directions[:, :order]
@@ -68,16 +61,9 @@ class Subspace:
 def subspace(data: Factor, weighting: str) -> Subspace:
     """The subspace of the states, in one of the three classical weightings.
 
-    Parameters
-    ----------
-    data : Factor
-    weighting : {"cva", "n4sid", "moesp"}
-        What the singular value decomposition is taken of: Σ^{-1/2} L32 with Σ = L32 L32ᵀ + L33 L33ᵀ; the oblique
-        projection L32 L22⁺ [L21 L22]; or L32.
-
-    References
-    ----------
-    Larimore (1990) for CVA; Van Overschee & De Moor (1994) for N4SID; Verhaegen (1994) for MOESP.
+    The singular value decomposition is taken of Σ^{-1/2} L32 with Σ = L32 L32ᵀ + L33 L33ᵀ ("cva", Larimore 1990), of
+    the oblique projection L32 L22⁺ [L21 L22] ("n4sid", Van Overschee & De Moor 1994), or of L32 ("moesp", Verhaegen
+    1994).
     """
     seen = data.block(3, 2)
     if weighting == "cva":
@@ -99,18 +85,9 @@ def predictor_subspace(data: Factor, feedthrough: bool) -> Subspace:
         y_t = A x_t + Σ_i Φ_i [x_{t-i}; y_{t-i}] + e_t
         y_{t+i} − A x_{t+i} − Σ_{k≤i} Φ_k [x_{t+i-k}; y_{t+i-k}] = B D̄^i h_{t-1} + e_{t+i}
 
-    A long autoregression takes out what the future inputs and outputs do themselves. What is left has the range of
-    [B; BD̄; BD̄²; …] with D̄ = D − K B, and is seen from the past by canonical correlation.
-
-    Parameters
-    ----------
-    data : Factor
-    feedthrough : bool
-        Whether x_t reaches y_t.
-
-    References
-    ----------
-    Jansson (2003), Subspace identification and ARX modeling.
+    A long autoregression takes out what the future inputs and outputs do themselves; without ``feedthrough`` A is 0.
+    What is left has the range of [B; BD̄; BD̄²; …] with D̄ = D − K B, and is seen from the past by canonical
+    correlation. Jansson (2003), Subspace identification and ARX modeling.
     """
     inputs, outputs, future = data.inputs, data.outputs, data.future
     x_future = data.lower[: future * inputs].reshape(future, inputs, data.lower.shape[1])
@@ -145,8 +122,6 @@ def realisation(data: Factor) -> Subspace:
 
         y_t ≈ Σ_k G_k x_{t-k}        [G_1 G_2 …; G_2 G_3 …; …] = Γ [C, DC, …]
 
-    References
-    ----------
     Ho & Kálmán (1966); Kung (1978), A new identification and model reduction algorithm via singular value
     decompositions.
     """
@@ -169,12 +144,7 @@ def _floored_root(covariance: Array) -> Array:
 
 
 def noise_markov(data: Factor) -> Array:
-    """[I; BK; BDK; …]: how the outputs go on after a one-step error, from what the past does not explain.
-
-    Returns
-    -------
-    array, shape (future · outputs, outputs)
-    """
+    """[I; BK; BDK; …]: how the outputs go on after a one-step error, from what the past does not explain."""
     unexplained = data.block(3, 3)[:, : data.outputs]
     markov: Array = np.linalg.lstsq(unexplained[: data.outputs].T, unexplained.T, rcond=None)[0].T
     return markov

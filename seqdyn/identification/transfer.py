@@ -57,29 +57,9 @@ class TransferFunction:
 
 
 def numerators(markov_parameters: Array, denominator: Array) -> Array:
-    """N(z) = P(z) H(z): the Markov parameters h_k, the first order + 1 of them, convolved with the denominator.
+    """N(z) = P(z) H(z), (outputs, inputs, order + 1): order + 1 Markov parameters h_k convolved with the denominator.
 
-        N_k = Σ_{i ≤ k} p_i h_{k−i}
-
-    Parameters
-    ----------
-    markov_parameters : array, shape (order + 1, outputs, inputs)
-    denominator : array, shape (order + 1,)
-
-    Returns
-    -------
-    array, shape (outputs, inputs, order + 1)
-
-    References
-    ----------
-    Kailath (1980), Linear Systems, section 2.3.
-
-    Examples
-    --------
-    y_t = x_t + x_{t-1} / 2 + x_{t-2} / 4 + …:
-
-    >>> numerators(np.array([[[1.0]], [[0.5]]]), np.array([1.0, -0.5])).ravel()
-    array([1., 0.])
+    N_k = Σ_{i ≤ k} p_i h_{k−i}        Kailath (1980), Linear Systems, section 2.3
     """
     terms = [np.tensordot(denominator[: k + 1], markov_parameters[k::-1], 1) for k in range(len(denominator))]
     return np.moveaxis(np.array(terms), 0, -1)

@@ -52,8 +52,6 @@ def free_parameters(problem: Problem, fit: Fit) -> int:
 def white_root(problem: Problem, fit: Fit) -> Array:
     """A root of σ² (JᵀJ)⁺, for errors that are white: (free entries, directions).
 
-    References
-    ----------
     Ljung (1999), System Identification, section 9.4.
     """
     right, values = _seen_directions(problem, fit, derivatives(problem, fit))
@@ -67,9 +65,6 @@ def coloured_root(problem: Problem, fit: Fit) -> Array:
 
     Every output's errors are taken as an autoregression, e_t = Σ_i a_i e_{t-i} + ε_t, of the order that Akaike's
     criterion chooses: Jᵀ Ω J is the covariance of ε between what the derivatives become, filtered backwards in time.
-
-    References
-    ----------
     Ljung (1999), System Identification, section 9.4, for estimates without a model of the noise.
     """
     parts = [_without_starts(problem, fit, group) for group in problem.groups]
@@ -95,15 +90,7 @@ def coloured_root(problem: Problem, fit: Fit) -> Array:
 def autoregression(errors: Sequence[Array], longest: int = 20) -> Array:
     """a_1 … a_p of e_t = Σ_i a_i e_{t-i} + ε_t by Yule and Walker, of the order with the least Akaike's criterion.
 
-    Parameters
-    ----------
-    errors : sequence of array, shape (records, time)
-    longest : int
-        The largest order that is tried.
-
-    Returns
-    -------
-    array, shape (p,)
+    ``errors`` are arrays (records, time); orders up to ``longest`` are tried.
     """
     count = sum(int(np.count_nonzero(error)) for error in errors)
     reach = min(longest, *(error.shape[1] - 1 for error in errors), max(0, count // 10))

@@ -8,34 +8,9 @@ from seqdyn.arrays import Array
 
 
 def invariant_zeros(transition: Array, input_map: Array, readout: Array, feedthrough: Array) -> Array:
-    """Every z at which [D − zI, C; B, A] has a lower rank than at nearly every other number.
+    """Every z at which [D − zI, C; B, A] has a lower rank than at nearly every other number, in no order.
 
-    Parameters
-    ----------
-    transition : array, shape (order, order)
-        D.
-    input_map : array, shape (order, inputs)
-        C.
-    readout : array, shape (outputs, order)
-        B.
-    feedthrough : array, shape (outputs, inputs)
-        A.
-
-    Returns
-    -------
-    array of complex
-        In no order.
-
-    References
-    ----------
     Emami-Naeini & Van Dooren (1982), Computation of zeros of linear multivariable systems, Automatica 18.
-
-    Examples
-    --------
-    y_t = x_t − 0.8 x_{t-1}:
-
-    >>> invariant_zeros(np.array([[0.0]]), np.array([[1.0]]), np.array([[-0.8]]), np.array([[1.0]]))
-    array([0.8+0.j])
     """
     quadruple = (transition, *_balanced_channels(input_map, readout, feedthrough))
     transition, input_map, readout, feedthrough = _full_row_rank(*quadruple)

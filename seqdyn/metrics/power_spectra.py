@@ -89,23 +89,9 @@ def _hellinger(p: Array | None, q: Array | None) -> float:
 
 
 def power_shares(values: Array, smoothing: float) -> Array | None:
-    """The share of every frequency in the power, smoothed; None where nothing moves, or not all is finite.
+    """The share of every frequency in the power, from 0 to half a cycle a step, smoothed over ``smoothing`` bins.
 
-    Parameters
-    ----------
-    values : ndarray, shape (time,)
-    smoothing : float, at least 0
-        In frequency bins.
-
-    Returns
-    -------
-    ndarray, shape (time // 2 + 1,), or None
-        From frequency 0 to half a cycle a step; the sum is 1.
-
-    Examples
-    --------
-    >>> power_shares(np.array([1.0, -1.0, 1.0, -1.0]), smoothing=0.0).round(12)
-    array([0., 0., 1.])
+    It is None where nothing moves, or not all is finite.
     """
     largest = np.abs(values).max()
     if not 0 < largest < np.inf:

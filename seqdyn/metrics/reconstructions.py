@@ -39,13 +39,7 @@ class Divergence(NamedTuple):
 
 
 class Segments(NamedTuple):
-    """Trajectories of one length: the truth, what was generated, and a second piece of truth.
-
-    Attributes
-    ----------
-    true, generated : ndarray, shape (time, outputs)
-    second : ndarray, shape (time, outputs), or None
-    """
+    """Trajectories (time, outputs) of one length: the truth, what was generated, and a second true piece, or None."""
 
     true: Array
     generated: Array
@@ -55,27 +49,8 @@ class Segments(NamedTuple):
 def segments(y: Any, generated: Any, other: Any = None) -> Segments:
     """Cut trajectories to the length T of the generated one.
 
-    Parameters
-    ----------
-    y : array-like, shape (time, outputs)
-        The truth: of T steps, or of 2 T or more. Then its first T are the truth, and its last T the second piece.
-    generated : array-like, shape (T, outputs)
-    other : array-like, shape (T, outputs), optional
-        The second piece of truth, where y has T steps.
-
-    Returns
-    -------
-    Segments
-
-    Raises
-    ------
-    ValueError
-        If the lengths or outputs do not fit, or the truth has gaps.
-
-    Examples
-    --------
-    >>> segments([0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 1.0]).second.tolist()
-    [[3.0], [4.0]]
+    Where the truth y has 2 T steps or more, its first T are the truth, and its last T the second piece, unless there is
+    another one. Lengths and outputs have to fit, and the truth must have no gaps.
     """
     true, run = _finite_trajectory("y", y), _finite_trajectory("generated", generated)
     second = None if other is None else _finite_trajectory("other", other)
@@ -99,23 +74,7 @@ def segments(y: Any, generated: Any, other: Any = None) -> Segments:
 
 
 def against_floor(distance: Distance, found: Segments) -> Divergence:
-    """The distance of what was generated from the truth, beside that of the second piece of truth.
-
-    Parameters
-    ----------
-    distance : callable
-        ``distance(true, generated) -> float``.
-    found : Segments
-
-    Returns
-    -------
-    Divergence
-
-    Examples
-    --------
-    >>> against_floor(lambda true, run: abs(run.mean() - true.mean()), segments([0.0, 1.0, 1.0, 2.0], [0.0, 9.0]))
-    Divergence(value=4, floor=1, outside=0.5)
-    """
+    """The distance of what was generated from the truth, beside that of the second piece of truth."""
     low, high = box(found.true)
     outside = 1 - np.mean(within_box(found.generated, low, high))
     floor = np.nan if found.second is None else distance(found.true, found.second)
@@ -123,26 +82,13 @@ def against_floor(distance: Distance, found: Segments) -> Divergence:
 
 
 def box(true: Array) -> tuple[Array, Array]:
-    """The lower and upper corner, [min − 0.1 σ, max + 0.1 σ] of every output, σ with T − 1.
-
-    Examples
-    --------
-    >>> low, high = box(np.array([[0.0], [2.0]]))
-    >>> low.round(3).tolist(), high.round(3).tolist()
-    ([-0.141], [2.141])
-    """
+    """The lower and upper corner, [min − 0.1 σ, max + 0.1 σ] of every output, σ with T − 1."""
     margin = BOX_MARGIN * true.std(axis=0, ddof=1)
     return true.min(axis=0) - margin, true.max(axis=0) + margin
 
 
 def within_box(points: Array, low: Array, high: Array) -> Array:
-    """Which points (time, outputs) lie in a box, its edge included; one that is not finite does not.
-
-    Examples
-    --------
-    >>> within_box(np.array([[0.5], [2.0], [np.nan]]), np.array([0.0]), np.array([1.0])).tolist()
-    [True, False, False]
-    """
+    """Which points (time, outputs) lie in a box, its edge included; one that is not finite does not."""
     return np.asarray(((points >= low) & (points <= high)).all(axis=1))
 
 

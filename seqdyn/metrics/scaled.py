@@ -109,13 +109,7 @@ def owa(smape: float, mase: float, smape_naive2: float, mase_naive2: float) -> f
 
 
 def naive_error(training: Any, season_length: int, power: int, outputs: int) -> Array:
-    """mean_{t>m} |y_t − y_{t−m}|^p of every output; 0 or NaN where it cannot scale anything.
-
-    Examples
-    --------
-    >>> naive_error([1.0, 2.0, 4.0], season_length=1, power=1, outputs=1).tolist()
-    [1.5]
-    """
+    """mean_{t>m} |y_t − y_{t−m}|^p of every output; 0 or NaN where it cannot scale anything."""
     check_count("season_length", season_length)
     past = flat_columns(training)
     if past.shape[1] != outputs:
