@@ -25,7 +25,7 @@ from seqdyn.dynamics.driven import Driven, StepErrors, unpadded
 from seqdyn.encoder import Encoder
 from seqdyn.estimators.batched_prediction import map_by_length
 from seqdyn.estimators.documented import documented
-from seqdyn.estimators.layers import directed, widths_of
+from seqdyn.estimators.layers import Layers, directed, widths_of
 from seqdyn.estimators.network_estimator import NetworkEstimator
 from seqdyn.estimators.parameters import at_least, check_parameters, unchanged_on_error
 from seqdyn.estimators.symbols import SYMBOL_RULES, SymbolLayers, vocabulary_text
@@ -38,7 +38,7 @@ from seqdyn.training.stopping import NonFiniteError
 from seqdyn.typed_bases import TransformerMixin
 
 
-@documented(SymbolLayers)
+@documented(SymbolLayers, Layers)
 @dataclass(kw_only=True, repr=False, eq=False)
 class SequenceAutoencoder(TransformerMixin, NetworkEstimator, auto_wrap_output_keys=None):
     """One vector for a sequence of any length, from which the sequence is reconstructed.
@@ -52,8 +52,6 @@ class SequenceAutoencoder(TransformerMixin, NetworkEstimator, auto_wrap_output_k
     ----------
     code_size : int
         Width of z.
-    hidden_size : int or tuple of int
-        Width of the memory; a tuple gives one a layer.
     num_layers : int
         Layers of encoder and of decoder.
     bidirectional : {True, False, "first"}
@@ -211,8 +209,7 @@ class SequenceAutoencoder(TransformerMixin, NetworkEstimator, auto_wrap_output_k
             with torch.inference_mode():
                 return self.network_.encode(padded.value, padded.gaps).cpu()
 
-        found: Array = torch.stack(map_by_length(self._given(X), encode, "encode", self.verbose)).numpy()
-        return found
+        return np.asarray(torch.stack(map_by_length(self._given(X), encode, "encode", self.verbose)).numpy())
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
         """What the entries of a vector are called."""

@@ -18,7 +18,6 @@ from seqdyn.composition import Offset
 from seqdyn.data.scaling import Scaling
 from seqdyn.estimators.closed_form import (
     ONE_LAG,
-    SQUARED_ERROR,
     ClosedFormRegressor,
     keep_network,
     keep_scalings,
@@ -35,7 +34,6 @@ from seqdyn.estimators.linear_model import LinearModel, inputs_beside, write_sys
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, each, either, one_of, unchanged_on_error
 from seqdyn.estimators.reading import read_inputs
 from seqdyn.estimators.sampling import STEP_RULES, sampling, time_labels
-from seqdyn.estimators.tasks import NumberTask
 from seqdyn.estimators.training import Alignment
 from seqdyn.identification.arx import Lags, LagTrial, Regression, arx_system, lag_trials
 from seqdyn.identification.delay import checked_delays
@@ -196,11 +194,6 @@ class ARXRegressor(LinearModel):
         )
 
     # ---------------------------------------------------------------- the parts
-
-    @property
-    def task(self) -> NumberTask:
-        """What the outputs of the network mean."""
-        return SQUARED_ERROR
 
     @property
     def alignment(self) -> Alignment:

@@ -27,10 +27,7 @@ def track_batches(parts: Sequence[Batched], what: str, verbose: bool | int) -> I
 
 
 def map_by_length(
-    rows: Sequence[Tensor],
-    answer: Callable[[list[int], Padded], Iterable[Answer]],
-    what: str,
-    verbose: bool | int = 0,
+    rows: Sequence[Tensor], answer: Callable[[list[int], Padded], Iterable[Answer]], what: str, verbose: bool | int = 0
 ) -> list[Answer]:
     """One answer for every sequence, in its order: ``answer(numbers, padded)`` gives those of some of like lengths.
 

@@ -21,13 +21,7 @@ from seqdyn.data.sequences import rank
 from seqdyn.data.targets import missing_targets
 from seqdyn.estimators.documented import documented
 from seqdyn.estimators.layers import Layers
-from seqdyn.estimators.learning import (
-    Learner,
-    examples_of,
-    fitted_so_far,
-    prepare,
-    run_session,
-)
+from seqdyn.estimators.learning import Learner, examples_of, fitted_so_far, prepare, run_session
 from seqdyn.estimators.parameters import (
     Rule,
     check_parameters,
@@ -44,7 +38,7 @@ from seqdyn.estimators.regressors import recurrent_learner
 from seqdyn.estimators.scored import scored
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.estimators.tasks import ClassTask
-from seqdyn.estimators.training import Alignment, Training
+from seqdyn.estimators.training import Training
 from seqdyn.training.stopping import NonFiniteError
 from seqdyn.typed_bases import ClassifierMixin
 
@@ -147,11 +141,6 @@ class RecurrentClassifier(ClassifierMixin, SequenceEstimator):
     def task(self) -> ClassTask:
         """What the outputs of the network mean."""
         return ClassTask(self.loss, self.class_weight, vars(self).get("classes_"))
-
-    @property
-    def alignment(self) -> Alignment:
-        """How outputs stand beside inputs."""
-        return Training.of(vars(self)).alignment
 
     def _learner(self, task: ClassTask) -> Learner:
         options = {name: getattr(self, name) for name in self.options}

@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.utils import Tags
 from torch import nn
 
 from seqdyn.arrays import Array
@@ -24,15 +23,11 @@ from seqdyn.estimators.numbers import estimate_start, numbers_beside, predict_nu
 from seqdyn.estimators.parameters import Rule, check_parameters, unchanged_on_error
 from seqdyn.estimators.reading import read_inputs
 from seqdyn.estimators.sequence import SequenceEstimator
-from seqdyn.estimators.tasks import NumberTask
 from seqdyn.estimators.training import Alignment
 from seqdyn.predictor import warmup_steps
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run_network
 from seqdyn.typed_bases import RegressorMixin
-
-SQUARED_ERROR = NumberTask("mse", (0.5,))
-"""What a closed form minimises."""
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -80,11 +75,6 @@ class ClosedFormRegressor(RegressorMixin, SequenceEstimator):
     # ---------------------------------------------------------------- the parts
 
     @property
-    def task(self) -> NumberTask:
-        """What the outputs of the network mean."""
-        return SQUARED_ERROR
-
-    @property
     def alignment(self) -> Alignment:
         """How outputs stand beside inputs."""
         return Alignment(warmup=self.warmup or 0, own_past=of_level(self.autoregression))
@@ -129,11 +119,6 @@ class ClosedFormRegressor(RegressorMixin, SequenceEstimator):
     predict = predict_numbers
     estimate_state = estimate_start
     score = score_r2
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
 
 
 # -------------------------------------------------------------------- what a solution is made of
@@ -218,5 +203,4 @@ ONE_LAG: dict[str, Rule] = {"autoregression": (_has_one_lag, "None or a seqdyn.A
 def least_squares(regressors: Array, targets: Array, weight: Array) -> Array:
     """θ (regressors, outputs) minimising Σ_t w_t ‖y_t − φ_t θ‖², of smallest norm where it is not unique."""
     root = np.sqrt(weight)[:, None]
-    solution: Array = np.linalg.lstsq(regressors * root, targets * root, rcond=None)[0]
-    return solution
+    return np.asarray(np.linalg.lstsq(regressors * root, targets * root, rcond=None)[0])

@@ -10,22 +10,19 @@ from sklearn.utils import estimator_html_repr
 from torch import nn
 
 from seqdyn.facts import fact_line, fact_table, shown
+from seqdyn.typed_bases import BaseEstimator
 
 
-def fitted_line(parameters: str, facts: Mapping[str, object]) -> str:
-    """One line for ``__repr__``; the parameters alone if there are no facts.
-
-    Examples
-    --------
-    >>> fitted_line("LanguageModel(hidden_size=8)", {"epochs": 3})
-    'LanguageModel(hidden_size=8), fitted(epochs=3)'
-    """
+def fitted_line(self: Any) -> str:
+    """One line, for ``__repr__``: scikit-learn's, and the facts, if there are any."""
+    parameters, facts = BaseEstimator.__repr__(self), self._shown_facts()
     return f"{parameters}, {fact_line('fitted', facts)}" if facts else parameters
 
 
-def fitted_html(estimator: Any, facts: Mapping[str, object]) -> str:
+def fitted_html(self: Any) -> str:
     """HTML for notebooks: scikit-learn's diagram, and below it a table of the facts, if there are any."""
-    return estimator_html_repr(estimator) + (fact_table("fitted", facts) if facts else "")
+    facts = self._shown_facts()
+    return estimator_html_repr(self) + (fact_table("fitted", facts) if facts else "")
 
 
 def training_facts(network: nn.Module, history: pd.DataFrame | None) -> dict[str, object]:

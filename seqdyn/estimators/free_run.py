@@ -105,8 +105,7 @@ def run_free(cell: Cell, solutions: Sequence[Affinity], runs: FreeRuns) -> Array
 
         ahead = rollout(fan, take(led.state, each), steps - 1, last=last, feed=feed, exogenous=exogenous)
         found = torch.cat([found, ahead.output], 1)
-    values: Array = found.numpy().reshape(len(solutions), starts, steps, -1)
-    return values
+    return np.asarray(found.numpy().reshape(len(solutions), starts, steps, -1))
 
 
 class Losses(NamedTuple):

@@ -21,14 +21,7 @@ from seqdyn.estimators.closed_form import of_level
 from seqdyn.estimators.documented import documented
 from seqdyn.estimators.experiments import Experiments
 from seqdyn.estimators.identification_warnings import warn_of
-from seqdyn.estimators.learning import (
-    Learner,
-    Session,
-    examples_of,
-    fitted_so_far,
-    keep_learnt,
-    prepare,
-)
+from seqdyn.estimators.learning import Learner, Session, examples_of, fitted_so_far, keep_learnt, prepare
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside, scaled_system, write_system
 from seqdyn.estimators.linear_plan import LINEAR_RULES, Plan
 from seqdyn.estimators.linear_training import is_filter, linear_learner
@@ -455,11 +448,6 @@ class LinearStateSpaceRegressor(LinearModel):
         return "estimate" if self._plan.estimates_starts and self._plan.identifiable else None
 
     # ---------------------------------------------------------------- the parts
-
-    @property
-    def task(self) -> NumberTask:
-        """What the outputs of the network mean."""
-        return NumberTask(self.loss, self.quantiles)
 
     @property
     def alignment(self) -> Alignment:

@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 import xarray
 from scipy.signal import dlti
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -108,14 +107,12 @@ class LinearModel(RegressorMixin, SequenceEstimator):
     @property
     def output_offset_(self) -> Array:
         """y_0, (outputs,)."""
-        offset: Array = self.system_.output_offset
-        return offset
+        return np.asarray(self.system_.output_offset)
 
     @property
     def state_offset_(self) -> Array:
         """h_0, (order,)."""
-        offset: Array = self.system_.state_offset
-        return offset
+        return np.asarray(self.system_.state_offset)
 
     @property
     def block_matrix_(self) -> xarray.DataArray:
@@ -320,12 +317,7 @@ class LinearModel(RegressorMixin, SequenceEstimator):
         return self._as_state(least_squares_starts(self.system_, records))
 
     def score(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        initial_state: Any = None,
-        steps_ahead: int | None = None,
+        self, X: Any, y: Any, sample_weight: Any = None, initial_state: Any = None, steps_ahead: int | None = None
     ) -> float:
         """R², the mean over outputs; warm-up rows and missing targets are left out.
 
@@ -366,11 +358,6 @@ class LinearModel(RegressorMixin, SequenceEstimator):
             return np.concatenate([predictions_ahead(system, *record, k) for record in records])
 
         return r2(self, X, y, sample_weight, start, self._best_start, ahead)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
 
     # ---------------------------------------------------------------- checking
 

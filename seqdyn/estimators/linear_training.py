@@ -15,7 +15,7 @@ from seqdyn.checks import outside
 from seqdyn.composition import Offset
 from seqdyn.estimators.learning import Learner
 from seqdyn.estimators.linear_model import linear_of, scaled_system
-from seqdyn.estimators.tasks import NumberTask
+from seqdyn.estimators.tasks import ClassTask, NumberTask
 from seqdyn.estimators.training import Training
 from seqdyn.identification.stability import largest_modulus, pulled_inside
 from seqdyn.identification.system import LinearSystem
@@ -25,7 +25,7 @@ LARGEST_TRAINED_RADIUS = 0.9999
 """Where a transition that training made unstable is moved."""
 
 
-def linear_learner(name: str, training: Training, task: NumberTask, given: Mapping[str, Any]) -> Learner:
+def linear_learner(name: str, training: Training, task: NumberTask | ClassTask, given: Mapping[str, Any]) -> Learner:
     """A linear network of ``order`` states, trained as parameters say, and inside the unit circle if ``stable``."""
 
     def build(inputs: int, outputs: int, generator: torch.Generator) -> nn.Module:
@@ -38,17 +38,11 @@ def linear_learner(name: str, training: Training, task: NumberTask, given: Mappi
         if given["stable"]:
             keep_stable(linear_of(network))
 
-    def forgetting(cell: Cell, rows: Rows, generator: torch.Generator) -> float:
+    def forgets(cell: Cell, rows: Rows, generator: torch.Generator) -> float:
         return scaled_system(cell).forgetting_time()
 
     return Learner(
-        name=name,
-        training=training,
-        task=task,
-        build=build,
-        parameters=given,
-        finish=finish,
-        forgetting_time=forgetting,
+        name=name, training=training, task=task, build=build, parameters=given, finish=finish, forgetting_time=forgets
     )
 
 

@@ -147,20 +147,17 @@ class NetworkEstimator(BaseEstimator):
 
     # ---------------------------------------------------------------- what people see
 
-    def _all_facts(self) -> dict[str, object]:
+    def _shown_facts(self) -> dict[str, object]:
         """What was learnt of the data, the size of the network, and how its training ended; nothing before a fit."""
         return self._facts() | training_facts(self.network_, self.history_) if self.__sklearn_is_fitted__() else {}
 
-    def __repr__(self) -> str:
-        return fitted_line(super().__repr__(), self._all_facts())
-
-    def _html_repr(self) -> str:  # scikit-learn's hook for notebooks
-        return fitted_html(self, self._all_facts())
+    __repr__ = fitted_line
+    _html_repr = fitted_html  # scikit-learn's hook for notebooks
 
     def summary(self) -> str:
         """One screen: what was learnt of the data, how the training went, and the layers of the network."""
         self._check_fitted()
-        facts = self._all_facts() | {"seconds": float(self.history_["seconds"].sum())}
+        facts = self._shown_facts() | {"seconds": float(self.history_["seconds"].sum())}
         return fitted_summary(type(self).__name__, facts, str(self.network_))
 
     # ---------------------------------------------------------------- files

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, ClassVar, Self
 
 import torch
-from sklearn.utils import Tags
 from torch import nn
 
 from seqdyn.autoregression import Autoregression
@@ -17,19 +16,13 @@ from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
 from seqdyn.estimators.documented import documented
 from seqdyn.estimators.layers import Layers
-from seqdyn.estimators.learning import (
-    Learner,
-    examples_of,
-    fitted_so_far,
-    prepare,
-    run_session,
-)
+from seqdyn.estimators.learning import Learner, examples_of, fitted_so_far, prepare, run_session
 from seqdyn.estimators.numbers import estimate_start, predict_numbers, predict_quantiles, score_r2
 from seqdyn.estimators.parameters import NUMBER_LOSS, check_parameters, check_unchanged, unchanged_on_error
 from seqdyn.estimators.reading import read_inputs
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.estimators.tasks import ClassTask, NumberTask
-from seqdyn.estimators.training import Alignment, Training
+from seqdyn.estimators.training import Training
 from seqdyn.training.batches import Rows
 from seqdyn.training.stopping import NonFiniteError
 from seqdyn.typed_bases import RegressorMixin
@@ -141,11 +134,6 @@ class RecurrentRegressor(RegressorMixin, SequenceEstimator):
         return NumberTask(self.loss, self.quantiles)
 
     @property
-    def alignment(self) -> Alignment:
-        """How outputs stand beside inputs."""
-        return Training.of(vars(self)).alignment
-
-    @property
     def _learner(self) -> Learner:
         options = {name: getattr(self, name) for name in self.options}
         return recurrent_learner(self, self.task, self.cell, options)
@@ -221,11 +209,6 @@ class RecurrentRegressor(RegressorMixin, SequenceEstimator):
     predict_quantiles = predict_quantiles
     estimate_state = estimate_start
     score = score_r2
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
 
 
 @documented()

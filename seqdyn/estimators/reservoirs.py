@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.utils import Tags
 from torch import nn
 
 from seqdyn.arrays import Array
@@ -19,7 +18,6 @@ from seqdyn.data.scaling import Scaling
 from seqdyn.data.sequences import Sequences
 from seqdyn.estimators.closed_form import (
     ONE_LAG,
-    SQUARED_ERROR,
     keep_network,
     keep_scalings,
     measured_examples,
@@ -44,7 +42,6 @@ from seqdyn.estimators.reading import read_inputs
 from seqdyn.estimators.ridge import Triangle
 from seqdyn.estimators.selection import Choice, Task, Trial, choose, held_out, onto_last
 from seqdyn.estimators.sequence import SequenceEstimator
-from seqdyn.estimators.tasks import NumberTask
 from seqdyn.estimators.training import Alignment
 from seqdyn.training.batches import Rows
 from seqdyn.training.forward import run_network
@@ -129,11 +126,6 @@ class ReservoirRegressor(RegressorMixin, SequenceEstimator):
         return {}
 
     # ---------------------------------------------------------------- the parts
-
-    @property
-    def task(self) -> NumberTask:
-        """What the outputs of the network mean."""
-        return SQUARED_ERROR
 
     @property
     def alignment(self) -> Alignment:
@@ -282,11 +274,6 @@ class ReservoirRegressor(RegressorMixin, SequenceEstimator):
     predict = predict_numbers
     estimate_state = estimate_start
     score = score_r2
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
 
 
 RESERVOIR_RULES: dict[str, Rule] = {**ONE_LAG, "ridge": either(one_of("auto"), non_negative())}

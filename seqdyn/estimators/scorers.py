@@ -141,8 +141,7 @@ def _heard(predictor: Predictor, sequences: Sequences, follows: Array) -> Array:
     if not predictor.per_step:
         return np.ones(len(sequences.lengths), dtype=bool)
     warmup = np.where(follows, 0, predictor.warmup_steps(sequences.lengths))
-    heard: Array = sequences.steps >= np.repeat(warmup, sequences.lengths)
-    return heard
+    return np.asarray(sequences.steps >= np.repeat(warmup, sequences.lengths))
 
 
 def _following(model: SequenceEstimator, sequences: Sequences) -> Array:

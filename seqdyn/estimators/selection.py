@@ -92,8 +92,7 @@ def choose(trials: Sequence[Trial], task: Task) -> Choice:
 
 def first_held(rows: Rows, fraction: float) -> Array:
     """The first step of every series that is held out."""
-    first: Array = np.ceil((1 - fraction) * rows.lengths.numpy()).astype(np.int64)
-    return first
+    return np.asarray(np.ceil((1 - fraction) * rows.lengths.numpy()).astype(np.int64))
 
 
 def held_out(rows: Rows, weight: Array, fraction: float) -> Array | None:

@@ -22,20 +22,20 @@ from seqdyn.estimators.parameters import check_unchanged
 from seqdyn.estimators.reading import check_layout, in_container, read_inputs
 from seqdyn.estimators.starts import given_state
 from seqdyn.estimators.tasks import ClassTask, NumberTask
-from seqdyn.estimators.training import Alignment
+from seqdyn.estimators.training import Alignment, Training
 from seqdyn.files import save as save_file
 from seqdyn.files import storable
 from seqdyn.predictor import Predictor
 from seqdyn.state import State
 from seqdyn.stream import Stream
-from seqdyn.typed_bases import BaseEstimator
+from seqdyn.typed_bases import BaseEstimator, RegressorMixin
 
 
 class SequenceEstimator(BaseEstimator):
     """A fitted network between two scalings: y = s_y f((x − m_x) / s_x) + m_y.
 
-    Subclasses owe ``fit``, :attr:`task` and :attr:`alignment`, which say what the outputs of the network mean and how
-    they stand beside the inputs, and ``_untrained``, a network of the fitted widths.
+    Subclasses owe ``fit`` and ``_untrained``, a network of the fitted widths; :attr:`task` and :attr:`alignment` say
+    what the outputs of the network mean, and how they stand beside the inputs.
 
     Attributes
     ----------
@@ -78,13 +78,14 @@ class SequenceEstimator(BaseEstimator):
 
     @property
     def task(self) -> NumberTask | ClassTask:
-        """What the outputs of the network mean."""
-        raise NotImplementedError
+        """What the outputs of the network mean: numbers, by the ``loss`` of the estimator or least squares."""
+        given = vars(self)
+        return NumberTask(given.get("loss", "mse"), given.get("quantiles", (0.5,)))
 
     @property
     def alignment(self) -> Alignment:
         """How outputs stand beside inputs."""
-        raise NotImplementedError
+        return Training.of(vars(self)).alignment
 
     def _untrained(self) -> nn.Module:
         """An untrained network of the fitted widths, on its device."""
@@ -114,23 +115,20 @@ class SequenceEstimator(BaseEstimator):
 
     # ---------------------------------------------------------------- what it shows of itself
 
-    def _facts(self) -> dict[str, object]:
+    def _shown_facts(self) -> dict[str, object]:
         """What was learnt, shortly."""
         if not self.__sklearn_is_fitted__():
             return {}
         facts = {"features": self.n_features_in_, "outputs": self.n_outputs_, "network": outline(self.network_)}
         return facts | training_facts(self.network_, vars(self).get("history_"))
 
-    def __repr__(self) -> str:
-        return fitted_line(super().__repr__(), self._facts())
-
-    def _html_repr(self) -> str:  # scikit-learn's hook for notebooks
-        return fitted_html(self, self._facts())
+    __repr__ = fitted_line
+    _html_repr = fitted_html  # scikit-learn's hook for notebooks
 
     def summary(self) -> str:
         """One screen of text: what was learnt, how the training ended, and the network."""
         check_is_fitted(self)
-        return fitted_summary(type(self).__name__, self._facts(), str(self.network_))
+        return fitted_summary(type(self).__name__, self._shown_facts(), str(self.network_))
 
     @property
     def training_end_(self) -> dict[Any, pd.Index] | None:
@@ -353,5 +351,6 @@ class SequenceEstimator(BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = False
+        tags.target_tags.multi_output = isinstance(self, RegressorMixin)
         tags.non_deterministic = False
         return tags

@@ -65,8 +65,7 @@ def given_state(predictor: Predictor, start: Any, series: int) -> State | None:
 
 def start_rows(lengths: Array, width: int) -> Array:
     """Rows that a start is estimated from: a tenth of every record, and at least 2 a number of the state."""
-    rows: Array = np.maximum(-(-lengths // PARTS), STATES * width)
-    return rows
+    return np.asarray(np.maximum(-(-lengths // PARTS), STATES * width))
 
 
 def leading_rows(lengths: Array, width: int) -> Array:

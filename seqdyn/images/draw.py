@@ -325,8 +325,7 @@ class DRAW(NetworkEstimator):
 
     def _shaped(self, pictures: Any) -> Array:
         """Pictures without the axis of one channel."""
-        found: Array = pictures.squeeze(-3) if self.channels == 1 else pictures
-        return found
+        return np.asarray(pictures.squeeze(-3) if self.channels == 1 else pictures)
 
 
 def _one_step_rows(x: Tensor) -> Rows:

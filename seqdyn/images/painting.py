@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -92,8 +93,7 @@ class PaintingPredictor:
             window: Window = part.window(h.flatten(0, 1))
         half = window.stride * (part.size - 1) / 2
         numbers = torch.stack([window.x, window.y, half, window.variance.sqrt(), window.intensity], 1)
-        found: Array = numbers.view(*h.shape[:2], 5).cpu().numpy()
-        return found
+        return np.asarray(numbers.view(*h.shape[:2], 5).cpu().numpy())
 
 
 def _canvas_and_state(z: Any, before: PainterState, output: Any, after: PainterState) -> tuple[Tensor, Tensor]:
@@ -107,11 +107,9 @@ def _canvas_and_states(x: Any, before: DRAWState, output: Any, after: DRAWState)
 
 
 def _probabilities(canvas: Tensor) -> Array:
-    found: Array = torch.sigmoid(canvas).cpu().numpy()
-    return found
+    return np.asarray(torch.sigmoid(canvas).cpu().numpy())
 
 
 def _binary_pictures(canvas: Tensor, uniform: Tensor) -> Array:
     """Pictures of 0 and 1 from the log-odds (batch, glimpses, …) of the last step, and a number for every pixel."""
-    found: Array = (uniform < torch.sigmoid(canvas[:, -1]).cpu()).long().numpy()
-    return found
+    return np.asarray((uniform < torch.sigmoid(canvas[:, -1]).cpu()).long().numpy())

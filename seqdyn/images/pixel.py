@@ -34,10 +34,7 @@ PIXEL_RNN_RULES: dict[str, Rule] = {
     "variant": one_of(*PIXEL_CELLS),
     "hidden_size": at_least(1),
     "levels": at_least(2),
-    "window_size": (
-        lambda value: is_int(value) and value >= 3 and value % 2 == 1,
-        "an odd whole number of at least 3",
-    ),
+    "window_size": (lambda value: is_int(value) and value >= 3 and value % 2 == 1, "an odd whole number of at least 3"),
 }
 """What the parameters of a PixelRNN must be."""
 
@@ -175,13 +172,11 @@ class PixelRNN(NetworkEstimator):
         """
         self._check_fitted()
         given = torch.as_tensor(self._given(images))
-        found: Array = self.predictor_.log_probabilities(given).cpu().numpy()
-        return found
+        return np.asarray(self.predictor_.log_probabilities(given).cpu().numpy())
 
     def log_likelihood(self, images: Any) -> Array:
         """ln p of every picture, (pictures,), in nats."""
-        found: Array = self.log_probabilities(images).sum((1, 2))
-        return found
+        return np.asarray(self.log_probabilities(images).sum((1, 2)))
 
     def rows(self, images: Any) -> Rows:
         """Pictures as the network takes them: series of rows that are their own targets."""
@@ -289,8 +284,7 @@ class PixelRNN(NetworkEstimator):
 
     def _given(self, images: Any) -> Array:
         """Pictures (pictures, height, width) such as the model knows."""
-        found: Array = as_pictures(images, self.levels, shape=(1, *self.shape_))[:, 0]
-        return found
+        return np.asarray(as_pictures(images, self.levels, shape=(1, *self.shape_))[:, 0])
 
     def _seeds(self, count: int, random_state: Any) -> list[int]:
         return seeds_of(self.random_state if random_state is None else random_state, count)

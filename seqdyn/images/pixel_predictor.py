@@ -48,8 +48,7 @@ class Completion(NamedTuple):
     def effective_sample_size(self) -> Array:
         """(Σ w)² / Σ w² of every picture: how many of its completions count."""
         weights = np.exp(self.log_weights - self.log_weights.max(1, keepdims=True))
-        found: Array = weights.sum(1) ** 2 / (weights**2).sum(1)
-        return found
+        return np.asarray(weights.sum(1) ** 2 / (weights**2).sum(1))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from seqdyn.dynamics.driven import Driven, StepErrors
 from seqdyn.encoder import POOLINGS, Encoder, Ensemble
 from seqdyn.estimators.autoencoder import SequenceAutoencoder
 from seqdyn.estimators.documented import documented
-from seqdyn.estimators.layers import directed, widths_of
+from seqdyn.estimators.layers import Layers, directed, widths_of
 from seqdyn.estimators.learning import last_of_each
 from seqdyn.estimators.network_estimator import NetworkEstimator
 from seqdyn.estimators.parameters import (
@@ -59,7 +59,7 @@ TEXT_CLASSIFIER_RULES: dict[str, Rule] = SYMBOL_RULES | {
 """What the parameters of a classifier of texts must be."""
 
 
-@documented(SymbolLayers)
+@documented(SymbolLayers, Layers)
 @dataclass(kw_only=True, repr=False, eq=False)
 class TextClassifier(ClassifierMixin, NetworkEstimator):
     """The probability of every class of a text, read by recurrent layers: P(y) = softmax(W pool(o_1 … o_T) + b).
@@ -76,12 +76,8 @@ class TextClassifier(ClassifierMixin, NetworkEstimator):
         Every layer; or a class called as ``cell(input_size, hidden_size)`` for each, or one built cell.
     hidden_size : int or tuple of int
         Width of the memory of each direction; a tuple gives one a layer.
-    num_layers : int
-        Layers of ``hidden_size``, when that is an int.
     bidirectional : {True, False, "first"}
         Whether every layer reads both directions, none, or the first.
-    residual : bool
-        Add each layer's input to its output where the widths agree.
     embedding_size : int
         Width of the vectors of symbols.
     pooling : {"attention", "last", "mean", "max"}

@@ -21,17 +21,9 @@ from seqdyn.decoding import Drawn
 from seqdyn.decoding_strategy import DecodingStrategy
 from seqdyn.dynamics.driven import Driven, StepErrors
 from seqdyn.estimators.documented import documented
-from seqdyn.estimators.layers import widths_of
+from seqdyn.estimators.layers import Layers, widths_of
 from seqdyn.estimators.network_estimator import NetworkEstimator
-from seqdyn.estimators.parameters import (
-    Rule,
-    at_least,
-    check_parameters,
-    one_of,
-    optional,
-    share,
-    unchanged_on_error,
-)
+from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of, optional, share, unchanged_on_error
 from seqdyn.estimators.symbols import BUILT_CELL, SYMBOL_RULES, SymbolLayers, vocabulary_text
 from seqdyn.language.figures import text_figure
 from seqdyn.language.generation import (
@@ -80,7 +72,7 @@ LANGUAGE_MODEL_RULES: dict[str, Rule] = SYMBOL_RULES | {
 """What the parameters of a language model must be."""
 
 
-@documented(SymbolLayers)
+@documented(SymbolLayers, Layers)
 @dataclass(kw_only=True, repr=False, eq=False)
 class LanguageModel(NetworkEstimator):
     """The probability of every next symbol of a text, given all before it: p(s_t | s_1 … s_{t-1}) = softmax(y_t).
@@ -95,12 +87,6 @@ class LanguageModel(NetworkEstimator):
     ----------
     cell : {"lstm", "gru", "elman"}, callable or Cell
         Every layer; or a class called as ``cell(input_size, hidden_size)`` for each, or one built cell.
-    hidden_size : int or tuple of int
-        Width of the memory; a tuple gives one a layer.
-    num_layers : int
-        Layers of ``hidden_size``, when that is an int.
-    residual : bool
-        Add each layer's input to its output where the widths agree.
     embedding_size : int, optional
         Width of the vectors E of symbols; None: 64, or with ``tied`` that of the top layer.
     tied : bool
@@ -108,8 +94,6 @@ class LanguageModel(NetworkEstimator):
     dropout, embedding_dropout : float in [0, 1)
         Share of every layer's outputs, and of the vectors' entries, dropped in training. A mask is drawn once a chunk
         and stream, and held in time (locked dropout).
-    vocabulary_size : int, optional
-        Keep this many symbols, the most frequent; all of them if None. Of sub-words: learn this many.
     min_count : int, at least 1
         Keep symbols that appear at least this often. With 2 or more, or with ``vocabulary_size``, there is a mark for
         unknown symbols; else a text with a symbol that the corpus does not have is an error.

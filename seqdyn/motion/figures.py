@@ -309,8 +309,7 @@ def _bodies(body: Array, rate: float) -> Array:
     way = segments + heading[:, None]
     links = -np.stack([np.cos(way), np.sin(way)], axis=-1) / 9  # from the head backwards
     points = np.concatenate([np.zeros((len(body), 1, 2)), np.cumsum(links, axis=1)], axis=1)
-    moved: Array = points - points[:, 4:5] + place[:, None]
-    return moved
+    return np.asarray(points - points[:, 4:5] + place[:, None])
 
 
 def _path(body: Array, rate: float) -> tuple[Array, Array]:

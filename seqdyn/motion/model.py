@@ -439,7 +439,7 @@ class MotionModel(BaseEstimator):
 
     # ---------------------------------------------------------------- what people see
 
-    def _facts(self) -> dict[str, object]:
+    def _shown_facts(self) -> dict[str, object]:
         if not self.__sklearn_is_fitted__():
             return {}
         facts = {"joints": len(self.angles_), "drives": len(self.drives_), "warmup": self._led}
@@ -448,18 +448,15 @@ class MotionModel(BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return "estimator_" in vars(self)
 
-    def __repr__(self) -> str:
-        return fitted_line(super().__repr__(), self._facts())
-
-    def _html_repr(self) -> str:  # scikit-learn's hook for notebooks
-        return fitted_html(self, self._facts())
+    __repr__ = fitted_line
+    _html_repr = fitted_html  # scikit-learn's hook for notebooks
 
     def summary(self) -> str:
         """One screen: how the training went, and the range of every joint and drive in it."""
         check_is_fitted(self)
         names, spans = (*self.angles_, *self.drives_), np.hstack([self.angle_range_, self.drive_range_]).T
         ranges = {name: f"{low:.4g} to {high:.4g}" for name, (low, high) in zip(names, spans, strict=True)}
-        return fitted_summary(f"MotionModel of {self.rate:g} Hz", self._facts() | ranges)
+        return fitted_summary(f"MotionModel of {self.rate:g} Hz", self._shown_facts() | ranges)
 
     # ---------------------------------------------------------------- files
 
