@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
 
 class Split(NamedTuple):
@@ -26,8 +25,6 @@ class Split(NamedTuple):
 
 def calendar(start: str, periods: int, freq: str) -> pd.DatetimeIndex:
     """Consecutive dates, named ``time``; the step is as pandas names it."""
-    import pandas as pd
-
     return pd.date_range(start, periods=periods, freq=freq, name="time")
 
 

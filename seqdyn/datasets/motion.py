@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from seqdyn.checks import check_choice, check_count, is_number
 from seqdyn.datasets.frames import label_frame
 from seqdyn.datasets.sources import SOURCES, fetch
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _FREQUENCY = {"swimming": 3.2, "walking": 0.88}
 """Cycles in a second, Hz."""
@@ -91,8 +89,6 @@ def fetch_salamander(
     >>> frame.shape, frame.columns[0], frame.attrs["frequency"]  # doctest: +SKIP
     ((228, 24), 'axis_1', 0.88)
     """
-    import pandas as pd
-
     usual = _FREQUENCY[check_choice("gait", gait, tuple(_FREQUENCY))]
     frequency = usual if frequency is None else frequency
     _check_rates(rate, frequency, check_count("harmonics", harmonics, others=(None,)))
@@ -178,8 +174,6 @@ def _repeated(cycle: np.ndarray, turns: np.ndarray, harmonics: int | None) -> np
 
 def _read_clip(name: str) -> pd.DataFrame:
     """One file as a frame, indexed by the time in seconds."""
-    import pandas as pd
-
     values = np.loadtxt(fetch(name), delimiter=",")
     columns = [*_ROOT, *_JOINTS]
     frame = pd.DataFrame(values, columns=columns, index=pd.Index(np.arange(len(values)) / _RATE, name="time"))

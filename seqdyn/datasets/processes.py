@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from seqdyn.datasets.frames import Split, label_frame
 from seqdyn.datasets.sources import SOURCES, fetch
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def load_cascaded_tanks(
@@ -101,8 +99,6 @@ def fetch_cascaded_tanks() -> Split:
     >>> fetch_cascaded_tanks().train.shape  # doctest: +SKIP
     (1024, 2)
     """
-    import pandas as pd
-
     table = pd.read_csv(fetch("cascaded_tanks"))
     origin = SOURCES["cascaded_tanks"].origin
     return Split(*(_tanks(table[f"u{part}"], table[f"y{part}"], origin) for part in ("Est", "Val")))
@@ -131,8 +127,6 @@ def fetch_gas_furnace() -> pd.DataFrame:
     >>> fetch_gas_furnace().shape  # doctest: +SKIP
     (296, 2)
     """
-    import pandas as pd
-
     frame = pd.read_csv(fetch("gas_furnace")).set_axis(["gas_rate", "co2"], axis=1).rename_axis("time")
     return label_frame(frame, {"gas_rate": "ft³/min", "co2": "%"}, SOURCES["gas_furnace"].origin, 9.0, "s")
 
@@ -168,8 +162,6 @@ def fetch_daisy(name: str) -> pd.DataFrame:
     >>> fetch_daisy("dryer").shape  # doctest: +SKIP
     (1000, 2)
     """
-    import pandas as pd
-
     kinds = {"dryer": (0.08, "not given"), "heating_system": (2.0, "°C")}
     if name not in kinds:
         raise ValueError(f"name must be one of {', '.join(map(repr, kinds))}, got {name!r}.")
@@ -181,8 +173,6 @@ def fetch_daisy(name: str) -> pd.DataFrame:
 
 
 def _tanks(voltage: Any, level: Any, source: str) -> pd.DataFrame:
-    import pandas as pd
-
     frame = pd.DataFrame({"voltage": np.asarray(voltage), "level": np.asarray(level)}).rename_axis("time")
     return label_frame(frame, {"voltage": "V", "level": "V"}, source, 4.0, "s")
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from seqdyn.checks import check_count, is_number
 from seqdyn.datasets.frames import label_frame
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _LIMBS = ("limb_left_fore", "limb_right_fore", "limb_left_hind", "limb_right_hind")
 _DRIVES = ["drive_left", "drive_right"]
@@ -157,8 +155,6 @@ def _angles(drive: np.ndarray, rate: float, discard: int, generator: np.random.G
 
 def _frame(drive: np.ndarray, angles: np.ndarray, rate: float) -> pd.DataFrame:
     """Everything in columns, by series and by time in seconds."""
-    import pandas as pd
-
     series, time, _ = drive.shape
     index = pd.MultiIndex.from_product([range(series), np.arange(time) / rate], names=["series", "time"])
     values = np.concatenate([drive, angles], axis=2).reshape(series * time, -1)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
 
 from seqdyn.datasets.frames import Split, calendar, label_frame
 from seqdyn.datasets.sources import SOURCES, fetch
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def load_sunspots() -> pd.DataFrame:
@@ -30,7 +26,6 @@ def load_sunspots() -> pd.DataFrame:
     >>> load_sunspots().loc["2006":, "sunspots"].tolist()
     [15.2, 7.5, 2.9]
     """
-    import pandas as pd
     from statsmodels.datasets import sunspots
 
     values = sunspots.load_pandas().data["SUNACTIVITY"].to_numpy()
@@ -130,8 +125,6 @@ def fetch_air_passengers() -> pd.DataFrame:
     >>> fetch_air_passengers().shape  # doctest: +SKIP
     (144, 1)
     """
-    import pandas as pd
-
     values = pd.read_csv(fetch("air_passengers"))["#Passengers"].to_numpy()
     frame = pd.DataFrame({"passengers": values}, index=calendar("1949-01-01", len(values), "MS"))
     return label_frame(frame, {"passengers": "10³"}, SOURCES["air_passengers"].origin)
@@ -161,8 +154,6 @@ def fetch_etth1() -> pd.DataFrame:
     >>> fetch_etth1().shape  # doctest: +SKIP
     (17420, 7)
     """
-    import pandas as pd
-
     frame = pd.read_csv(fetch("etth1"), index_col="date", parse_dates=True).rename_axis("time").asfreq("h")
     return label_frame(frame, dict.fromkeys(frame, "not given") | {"OT": "°C"}, SOURCES["etth1"].origin)
 
@@ -191,20 +182,15 @@ def fetch_m4_hourly() -> Split:
     >>> fetch_m4_hourly().test.shape  # doctest: +SKIP
     (19872, 1)
     """
-    import pandas as pd
-
     wide = [pd.read_csv(fetch(f"m4_hourly_{part}"), index_col=0) for part in ("train", "test")]
     seen = wide[0].notna().sum(axis=1).to_numpy()
     train, test = _panel(wide[0], np.zeros_like(seen)), _panel(wide[1], seen)
-    return Split(
-        *(label_frame(part, {"value": "not given"}, SOURCES["m4_hourly_train"].origin) for part in (train, test))
-    )
+    origin = SOURCES["m4_hourly_train"].origin
+    return Split(*(label_frame(part, {"value": "not given"}, origin) for part in (train, test)))
 
 
 def _panel(wide: pd.DataFrame, start: np.ndarray) -> pd.DataFrame:
     """Ragged rows, one for each series, as one long column; ``start`` (series,) is the hour before the first value."""
-    import pandas as pd
-
     values = wide.to_numpy()
     row, column = np.nonzero(~np.isnan(values))
     index = pd.MultiIndex.from_arrays([wide.index.to_numpy()[row], start[row] + column], names=["series", "time"])

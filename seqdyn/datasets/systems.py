@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from seqdyn.datasets.frames import label_frame
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from seqdyn.cell import Cell
 
 
@@ -153,8 +153,6 @@ def _simulated_frame(
     system: Cell, steps: int, discard: int, columns: Sequence[str], interval: float = 1.0
 ) -> pd.DataFrame:
     """Simulate an autonomous system in double precision."""
-    import pandas as pd
-
     from seqdyn.systems.simulate import simulate
 
     values = simulate(system.double(), steps, discard=discard)[0].numpy()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from seqdyn.arrays import Array
 from seqdyn.figures import PALETTE, STYLE, figure
 from seqdyn.phase_figures.trajectories import colours, share_outside
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def plot_bifurcation(scans: Mapping[str, Any], parameter: str, *, name: str = "y", centre: Any = None) -> Figure:
@@ -50,8 +49,6 @@ def plot_bifurcation(scans: Mapping[str, Any], parameter: str, *, name: str = "y
     >>> drawing.axes[0].lines[0].get_xydata().tolist()
     [[1.0, 0.5], [2.0, 0.3], [2.0, 0.7]]
     """
-    import matplotlib
-
     found = _scans(scans)
     visited = next(iter(found.values()))[1]
     if not np.isfinite(visited).any():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from seqdyn.arrays import Array
 from seqdyn.checks import check_choice, check_count, is_int
@@ -18,10 +20,6 @@ from seqdyn.phase_figures.trajectories import (
     output_names,
     share_outside,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 PORTRAIT_MARGIN = 0.1
 """The margin of a panel beyond the trajectories of the first system, as a share of their range."""
@@ -138,17 +136,14 @@ def plot_delay_embedding(
 
 def _portrait(systems: dict[str, Array], labels: list[str], points: bool) -> Figure:
     """One panel for every system, with the limits of the first."""
-    import matplotlib
-
     first = next(iter(systems.values())).reshape(-1, len(labels))
     if not np.isfinite(first).all():
         raise ValueError("The first system is not finite everywhere, but its range is used for all panels: cut it.")
     reach = np.where(np.ptp(first, axis=0) > 0, np.ptp(first, axis=0), 1.0)
     low, high = first.min(axis=0) - PORTRAIT_MARGIN * reach, first.max(axis=0) + PORTRAIT_MARGIN * reach
     drawing, panels = _panels(len(systems), len(labels))
-    look: dict[str, Any] = (
-        {"linestyle": "none", "marker": ".", "markersize": 2} if points else {"linewidth": TRAJECTORY_WIDTH}
-    )
+    dots: dict[str, Any] = {"linestyle": "none", "marker": ".", "markersize": 2}
+    look = dots if points else {"linewidth": TRAJECTORY_WIDTH}
     with matplotlib.rc_context(STYLE):
         for axes, colour, (name, values) in zip(panels, colours(len(systems)), systems.items(), strict=True):
             inside = ((values >= low) & (values <= high)).all(axis=2)
@@ -165,9 +160,6 @@ def _panels(count: int, dimension: int) -> tuple[Figure, list[Any]]:
     if dimension == 2:
         drawing, axes = figure(columns=count, width=1.0 + 3.6 * count, height=3.8)
         return drawing, list(np.ravel(axes))
-    import matplotlib
-    from matplotlib.figure import Figure
-
     with matplotlib.rc_context(STYLE):
         drawing = Figure(figsize=(0.6 + 4.0 * count, 4.2), layout="constrained")
         axes = drawing.subplots(1, count, squeeze=False, subplot_kw={"projection": "3d"})

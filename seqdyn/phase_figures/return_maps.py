@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from seqdyn.arrays import Array
 from seqdyn.figures import PALETTE, STYLE, figure
 from seqdyn.phase_figures.trajectories import Trajectories, colours, named_trajectories, one_output
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def plot_return_map(y: Trajectories, *, output: int = 0, name: str = "y") -> Figure:
@@ -48,8 +47,6 @@ def plot_return_map(y: Trajectories, *, output: int = 0, name: str = "y") -> Fig
     >>> drawing.axes[0].lines[1].get_xydata().tolist()
     [[1.0, 3.0], [3.0, 2.0]]
     """
-    import matplotlib
-
     pairs = {}
     for label, values in one_output(named_trajectories(y), output).items():
         peaks = [successive_maxima(one) for one in values]

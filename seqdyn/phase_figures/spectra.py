@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from seqdyn.arrays import Array
 from seqdyn.checks import is_number
 from seqdyn.figures import STYLE, figure
 from seqdyn.metrics.power_spectra import power_shares
 from seqdyn.phase_figures.trajectories import Trajectories, colours, named_trajectories, output_names
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 MOST_PANELS = 8
 """How many outputs one figure has room for."""
@@ -66,8 +63,6 @@ def plot_power_spectra(
     >>> frequency[density.argmax()], drawing.axes[0].get_xlabel()
     (np.float64(0.5), 'frequency, 1/s')
     """
-    import matplotlib
-
     if not is_number(dt) or not 0 < dt < np.inf:
         raise ValueError(f"dt must be a positive number, the time a step covers, got {dt!r}.")
     if not is_number(smoothing) or not 0 <= smoothing < np.inf:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from seqdyn.facts import fact_line
+
 STATUSES = ("PASS", "WARN", "FAIL", "SKIPPED", "ERROR")
 
 INSTRUMENT_NAMES = {
@@ -35,6 +37,9 @@ class ReportCheck(NamedTuple):
     unit: str
     message: str
     section: str
+
+    def __repr__(self) -> str:
+        return fact_line("ReportCheck", {name: getattr(self, name) for name in ("id", "name", "status", "value")})
 
 
 class Finding(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
@@ -13,7 +14,7 @@ import pandas as pd
 from seqdyn.arrays import Array
 from seqdyn.checks import check_count, is_int
 from seqdyn.data.sequences import Sequences, as_sequences
-from seqdyn.data.targets import as_targets, check_no_infinity, target_names, target_numbers
+from seqdyn.data.targets import Targets, as_targets, check_no_infinity, target_names, target_numbers
 
 MOST_TARGETS = 50
 """At most this many rows, evenly spaced over the test part, are predicted k steps ahead."""
@@ -31,20 +32,12 @@ class ScoredRecord(NamedTuple):
 class ComparisonSplit:
     """Records cut in time, and the rows that are scored in free run and k steps ahead.
 
-    Attributes
-    ----------
-    sequences : Sequences
-        The user's X.
-    records : list of ScoredRecord
-        The records; ``first`` is the first row of the test part.
-    outputs : list of str
-        The names of the outputs.
-    flat : bool
-        Whether the user's y had no axis of outputs.
-    horizons : tuple of int
-        The values of k.
-    window : int
-        How many rows a state is estimated from.
+    sequences   the user's X
+    records     the records, whose ``first`` is the first row of the test part
+    outputs     the names of the outputs
+    flat        whether the user's y had no axis of outputs
+    horizons    the values of k
+    window      how many rows a state is estimated from
     """
 
     sequences: Sequences
@@ -85,9 +78,8 @@ class ComparisonSplit:
         """The numbers of the scored rows that are predicted k steps ahead."""
         after = np.concatenate([np.arange(count) for count in np.bincount(self.series)])
         possible = np.flatnonzero((after >= max(self.horizons) - 1) & ~np.isnan(self.measured).all(axis=1))
-        return possible[
-            np.unique(np.linspace(0, len(possible) - 1, min(MOST_TARGETS, len(possible))).round().astype(int))
-        ]
+        places = np.linspace(0, len(possible) - 1, min(MOST_TARGETS, len(possible)))
+        return possible[np.unique(places.round().astype(int))]
 
     def training(self) -> tuple[Any, Any]:
         """X and y of the training part, for ``fit``."""
@@ -114,19 +106,30 @@ def read_split(X: Any, y: Any, test_fraction: Any, horizons: Any, window: Any) -
         raise ValueError(f"test_fraction must lie between 0 and 1, got {test_fraction!r}.")
     if isinstance(X, pd.Series):
         raise ValueError("X is a Series; make it a frame of one feature with X.to_frame().")
-    sequences = as_sequences(X)
-    targets = as_targets(y, sequences, per_step=True)
-    check_no_infinity(targets.table, sequences, per_step=True)
-    numbers = target_numbers(targets.table)
+    sequences, targets, numbers = read_records(X, y)
     outputs = target_names(y) or [f"y{i}" for i in range(numbers.shape[1])]
-    records = []
-    for start, length in zip(sequences.starts, sequences.lengths, strict=True):
-        x, own = sequences.rows[start : start + length], numbers[start : start + length]
-        named = x if sequences.features is None else pd.DataFrame(x, columns=sequences.features)
-        records.append(ScoredRecord(named, own, int(length - round(test_fraction * length))))
+    records = scored_records(sequences, numbers, lambda length, _: length - round(float(test_fraction) * length))
     split = ComparisonSplit(sequences, records, list(map(str, outputs)), targets.flat, steps, int(window))
     _check_rows(split)
     return split
+
+
+def read_records(X: Any, y: Any) -> tuple[Sequences, Targets, Array]:
+    """The user's records: sequences, a finite target for every step, and the targets as numbers (total, outputs)."""
+    sequences = as_sequences(X)
+    targets = as_targets(y, sequences, per_step=True)
+    check_no_infinity(targets.table, sequences, per_step=True)
+    return sequences, targets, target_numbers(targets.table)
+
+
+def scored_records(sequences: Sequences, numbers: Array, first: Callable[[int, int], int]) -> list[ScoredRecord]:
+    """The records one by one; ``first(length, number)`` is the first row to predict."""
+    records = []
+    for number, (start, length) in enumerate(zip(sequences.starts, sequences.lengths, strict=True)):
+        x, y = sequences.rows[start : start + length], numbers[start : start + length]
+        named = x if sequences.features is None else pd.DataFrame(x, columns=sequences.features)
+        records.append(ScoredRecord(named, y, first(int(length), number)))
+    return records
 
 
 def _check_rows(split: ComparisonSplit) -> None:

@@ -141,9 +141,8 @@ class ReportDifference(Mapping[str, Any]):
             f"{one['quantity']}: {format_number(one['before'])} → {format_number(one['after'])} {one['unit']}".rstrip()
             for one in moved[:SHOWN_CHANGES]
         ]
-        return lines + (
-            [f"{len(moved) - SHOWN_CHANGES} more numbers moved: to_frame()"] if len(moved) > SHOWN_CHANGES else []
-        )
+        left = len(moved) - SHOWN_CHANGES
+        return lines + ([f"{left} more numbers moved: to_frame()"] if left > 0 else [])
 
 
 def pair(before: float | None, after: float | None) -> dict[str, Any]:

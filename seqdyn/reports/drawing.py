@@ -9,11 +9,12 @@ import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
@@ -21,9 +22,6 @@ from seqdyn.arrays import Array
 from seqdyn.figures import PALETTE, STYLE, figure
 from seqdyn.reports.number_format import format_number
 from seqdyn.reports.pointers import Content, look_up, matches
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 DrawPanel = Callable[[Axes, Content], str]
 """Draws one panel of a report, and returns a caption with its numbers."""
@@ -270,4 +268,4 @@ def _thinned(values: Array, most: int = CURVE_POINTS) -> Array:
 
 def _whole(axes: Axes) -> Figure:
     """The figure of a panel."""
-    return cast("Figure", axes.get_figure(root=True))
+    return cast(Figure, axes.get_figure(root=True))

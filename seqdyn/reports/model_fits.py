@@ -17,8 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from seqdyn.arrays import Array
 from seqdyn.checks import check_count
-from seqdyn.data.sequences import as_sequences
-from seqdyn.data.targets import as_targets, check_no_infinity, target_names, target_numbers
+from seqdyn.data.targets import target_names
 from seqdyn.estimators.linear import LinearStateSpaceRegressor
 from seqdyn.estimators.linear_model import LinearModel, inputs_beside
 from seqdyn.estimators.numbers import is_sequence_regressor
@@ -27,7 +26,7 @@ from seqdyn.estimators.starts import start_rows
 from seqdyn.identification.system import LinearSystem
 from seqdyn.metrics.points import fit_percent, mae, rmse
 from seqdyn.progress import Callback, track
-from seqdyn.reports.comparison_split import ScoredRecord
+from seqdyn.reports.comparison_split import ScoredRecord, read_records, scored_records
 from seqdyn.reports.model_runs import PERSISTENCE
 
 if TYPE_CHECKING:
@@ -104,19 +103,11 @@ def compare(
         check_count("steps_ahead", steps_ahead)
     chosen = _checked_models(models, steps_ahead)
     X = inputs_beside(X, y)
-    sequences = as_sequences(X)
-    targets = as_targets(y, sequences, per_step=True)
-    check_no_infinity(targets.table, sequences, per_step=True)
-    numbers, names = target_numbers(targets.table), target_names(y)
+    sequences, _, numbers = read_records(X, y)
+    names = target_names(y)
     _check_outputs(chosen, numbers.shape[1], names)
     outputs = names or _own_names(chosen) or [f"y{i}" for i in range(numbers.shape[1])]
-    records: list[ScoredRecord] = []
-    for start, length in zip(sequences.starts, sequences.lengths, strict=True):
-        x = sequences.rows[start : start + length]
-        named = x if sequences.features is None else pd.DataFrame(x, columns=sequences.features)
-        records.append(
-            ScoredRecord(named, numbers[start : start + length], _start_rows(chosen, int(length), len(records)))
-        )
+    records = scored_records(sequences, numbers, lambda length, record: _start_rows(chosen, length, record))
     labels = y.index if isinstance(y, pd.Series | pd.DataFrame) and sequences.index is None else sequences.labels()
     predictions = {}
     for name in track(chosen, "compare", "model", verbose=verbose, callback=callback, describe=str):
@@ -212,7 +203,7 @@ class ModelFits:
         ValueError
             If there is no such record.
         """
-        from seqdyn.reports.model_fits_figure import plot_model_fits
+        from seqdyn.reports.comparison_figure import plot_model_fits
 
         return plot_model_fits(self, record)
 

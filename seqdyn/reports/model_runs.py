@@ -46,24 +46,14 @@ NETWORK_SETTINGS: dict[str, Any] = {
 class ModelRun:
     """The fits and predictions of one model.
 
-    Attributes
-    ----------
-    free : array, shape (seeds, rows, outputs)
-        The free run over the scored rows.
-    ahead : array, shape (seeds, horizons, targets, outputs)
-        The predictions k steps ahead.
-    kind : {"linear", "nonlinear", "reference", "failed"}
-        The kind of model.
-    seconds : float
-        The time of one fit.
-    parameters : int
-        How many parameters it has.
-    memory : float
-        Steps until two initial states agree to 1 %.
-    estimators : list
-        The fitted estimators, one for every seed.
-    notes : list of str
-        Warnings, or the error.
+    free         the free run over the scored rows, (seeds, rows, outputs)
+    ahead        the predictions k steps ahead, (seeds, horizons, targets, outputs)
+    kind         "linear", "nonlinear", "reference" or "failed"
+    seconds      the time of one fit
+    parameters   how many parameters it has
+    memory       steps until two initial states agree to 1 %
+    estimators   the fitted estimators, one for every seed
+    notes        warnings, or the error
     """
 
     free: Array
@@ -117,9 +107,8 @@ def _best_of(candidates: list[Any], split: ComparisonSplit) -> Any:
     errors = []
     for model in candidates:
         try:
-            error = rmse(
-                inner.measured / inner.scale, _free_run(clone(model).fit(*inner.training()), inner) / inner.scale
-            )
+            free = _free_run(clone(model).fit(*inner.training()), inner)
+            error = rmse(inner.measured / inner.scale, free / inner.scale)
         except (ValueError, RuntimeError):  # too many lags for so few rows
             error = np.inf
         errors.append(error if np.isfinite(error) else np.inf)

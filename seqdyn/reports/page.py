@@ -155,11 +155,8 @@ def encode(drawing: Figure) -> EncodedFigure:
     if len(data) <= LARGEST_SVG:
         return EncodedFigure("svg", data, width, height)
     image = _few_colours(_saved(drawing, "png", dpi=IMAGE_DPI, metadata={"Software": None}))
-    return min(
-        EncodedFigure("svg", data, width, height),
-        EncodedFigure("png", image, width, height),
-        key=lambda one: len(one.data),
-    )
+    suffix, least = ("svg", data) if len(data) <= len(image) else ("png", image)
+    return EncodedFigure(suffix, least, width, height)
 
 
 def _saved(drawing: Figure, kind: str, **how: Any) -> bytes:

@@ -35,14 +35,12 @@ class TableLayout(NamedTuple):
         shown = [key for key in keys if len(keys) <= self.most or self._telling(content, key, len(keys) - 1)]
         part = "" if len(shown) == len(keys) else f" ({len(shown)} of {len(keys)}; all are in the JSON)"
         headers = [*([self.head] if self.head else []), *self.columns]
-        return without_empty_columns(
-            PageTable(self.caption + part, headers, [self._row(content, key) for key in shown])
-        )
+        rows = [self._row(content, key) for key in shown]
+        return without_empty_columns(PageTable(self.caption + part, headers, rows))
 
     def _row(self, content: Content, key: Key) -> list[TableItem]:
-        items = [
-            one(content, key) if callable(one) else item(content, filled(one, key)) for one in self.columns.values()
-        ]
+        columns = self.columns.values()
+        items = [one(content, key) if callable(one) else item(content, filled(one, key)) for one in columns]
         return [str(key + 1 if isinstance(key, int) else key), *items] if self.head else items
 
     def _telling(self, content: Content, key: Key, last: int) -> bool:

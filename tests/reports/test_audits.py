@@ -127,3 +127,9 @@ def test_what_cannot_be_audited(call: Any, error: type[Exception], message: str)
     """The message says what was given, and what is needed."""
     with pytest.raises(error, match=message):
         call()
+
+
+def test_an_audit_is_shown_in_a_line() -> None:
+    """Its places may be many: they are not part of it."""
+    found = check_causal(Encoder([(GRU(2, 3), GRU(2, 3))]), steps=3)
+    assert repr(found).startswith("Audit(name=causality, passed=False, reason=The output at step 0")

@@ -37,6 +37,7 @@ from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.composition import Readout
 from seqdyn.estimators.parameters import check_parameters
 from seqdyn.reports.bootstrap import Estimate, estimate, median
+from seqdyn.reports.checks import ReportCheck
 from seqdyn.reports.evidence import Evidence, Thresholds
 from seqdyn.reports.non_finite import NonFinite
 from seqdyn.reports.probe import probe_of
@@ -253,6 +254,13 @@ def test_the_rules(found: Evidence, name: str, severity: str) -> None:
     verdict = decide(found, Thresholds())
     assert (verdict.name, verdict.severity) == (name, severity)
     assert verdict.reason.endswith(".")
+
+
+def test_evidence_and_checks_are_shown_in_a_line() -> None:
+    """By what decides, not by all that they hold."""
+    assert repr(evidence(-4.0)) == "Evidence(lag=50, gradient=-4, product=-4, exponent=-0.1, errors=1000)"
+    check = ReportCheck("GS005", "enough data", "WARN", 90.0, 150.0, "steps", "A long sentence.", "subject")
+    assert repr(check) == "ReportCheck(id=GS005, name=enough data, status=WARN, value=90)"
 
 
 @pytest.mark.parametrize("found", [evidence(-9.0), evidence(-4.0), evidence(9.0), evidence(0.0, rows=149)])

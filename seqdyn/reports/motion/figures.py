@@ -24,8 +24,7 @@ def motion_figure(content: Mapping[str, Any]) -> Figure:
     _draw_motion(above, content)
     _draw_plane(plane, content)
     _draw_multipliers(circle, content)
-    image = _draw_neurons(table, content)
-    if image is not None:
+    if (image := _draw_neurons(table, content)) is not None:
         drawing.colorbar(image, ax=table)
     verdict = content["verdict"]
     drawing.suptitle(f"{verdict['name']} ({verdict['severity']})", x=0.01, ha="left")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqdyn.reports.motion.figures import motion_figure
 from seqdyn.reports.motion.measurements import MotionContent
-from seqdyn.reports.page import Number, Page, PageTable, Picture, Section, Sentences, Status, TableItem, encode, render
+from seqdyn.reports.page import Number, Page, PageTable, Picture, Section, Sentences, Status, TableRows, encode, render
 
 if TYPE_CHECKING:
     from seqdyn.reports.motion.report import MotionReport
@@ -85,11 +85,8 @@ def _mechanism_section(content: dict[str, Any]) -> Section:
 def _neurons_section(report: MotionReport) -> Section:
     frame = report.neurons()
     strongest = frame.fillna(-1.0).abs().max(axis=1).sort_values(ascending=False).index[:TABLE_NEURONS]
-    rows: list[list[TableItem]] = [
-        [str(name), *(Number(float(value)) for value in frame.loc[name])] for name in strongest
-    ]
-    table = PageTable(
-        "Change of the amplitude, in shares of the largest joint's", ("neuron", *map(str, frame.columns)), rows
-    )
+    rows: TableRows = [[str(name), *(Number(float(value)) for value in frame.loc[name])] for name in strongest]
+    caption = "Change of the amplitude, in shares of the largest joint's"
+    table = PageTable(caption, ("neuron", *map(str, frame.columns)), rows)
     how = "One neuron at a time is held at its mean: −1 where the largest joint stops, 0 where nothing changes."
     return Section("neurons", "3 Neurons", how, (), (table,))

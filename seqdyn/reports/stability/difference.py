@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import pandas as pd
+from matplotlib.figure import Figure
 
 from seqdyn.figures import STYLE, figure
 from seqdyn.reports.difference import ALL_ROWS, ReportDifference, pair, report_content
@@ -17,9 +18,6 @@ from seqdyn.reports.pointers import Content, Key, look_up
 from seqdyn.reports.stability.products import CURVES, draw_curves
 from seqdyn.reports.stability.themes import STABILITY_QUANTITIES
 from seqdyn.reports.table_layouts import TableLayout, columns_from
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def compare_reports(before: Any, after: Any, *, other_lag: bool = False) -> StabilityDifference:

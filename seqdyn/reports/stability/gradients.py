@@ -124,26 +124,25 @@ def truncation_share(axes: Axes, content: Content) -> str:
 
 @check_rule("GS002", "not vanishing", "log10", "gradient", "gradient")
 def not_vanishing(case: ReportCase) -> Finding:
-    median, limits = case.evidence.gradient.median, case.limits
-    if math.isnan(median):
-        return skipped("No gradient was measured at this lag.")
-    status = "PASS" if median >= limits.vanishing_warn else "WARN" if median >= limits.vanishing_fail else "FAIL"
-    return Finding(status, median, limits.vanishing_fail if status == "FAIL" else limits.vanishing_warn, _change(case))
+    return _within(case, -1, case.limits.vanishing_warn, case.limits.vanishing_fail)
 
 
 @check_rule("GS003", "not exploding", "log10", "gradient", "gradient")
 def not_exploding(case: ReportCase) -> Finding:
-    median, limits = case.evidence.gradient.median, case.limits
-    if case.evidence.chaotic or math.isnan(median):
-        chaos = "In a chaotic system gradients grow, which is not a defect."
-        return skipped(chaos if case.evidence.chaotic else "No gradient was measured at this lag.")
-    status = "PASS" if median <= limits.exploding_warn else "WARN" if median <= limits.exploding_fail else "FAIL"
-    return Finding(status, median, limits.exploding_fail if status == "FAIL" else limits.exploding_warn, _change(case))
+    if case.evidence.chaotic:
+        return skipped("In a chaotic system gradients grow, which is not a defect.")
+    return _within(case, 1, case.limits.exploding_warn, case.limits.exploding_fail)
 
 
-def _change(case: ReportCase) -> str:
-    factor = format_log10(case.evidence.gradient.median)
-    return f"Over {plural(case.evidence.lag, 'step')} the median gradient changes by a factor of {factor}."
+def _within(case: ReportCase, sign: int, warn: float, fail: float) -> Finding:
+    """WARN or FAIL if the median gradient lies beyond these limits: above them for a sign of 1, below them for −1."""
+    median = case.evidence.gradient.median
+    if math.isnan(median):
+        return skipped("No gradient was measured at this lag.")
+    warned, failed = (sign * median > sign * limit for limit in (warn, fail))
+    lag, factor = plural(case.evidence.lag, "step"), format_log10(median)
+    text = f"Over {lag} the median gradient changes by a factor of {factor}."
+    return Finding("FAIL" if failed else "WARN" if warned else "PASS", median, fail if failed else warn, text)
 
 
 @check_rule("GS004", "errors reach as far as disturbances", "decades", "gradient", "gradient", "products")
@@ -206,11 +205,13 @@ def share_beyond(found: Measurements, length: int) -> float:
     return float(found.parameters.beyond_apart[int((edges < max(length, 1)).nonzero()[0][-1])])
 
 
+SHARES_BEYOND = columns_from("/gradient/parameters/{}/*", {"edges": "lag, steps"} | SHARE_LABELS)
 GRADIENT_LAG = Axis("lag", "lag", "/gradient/lags/*")
 BAND_AXIS = Axis("band", "lag", "/gradient/parameters/edges/*")
 TIME_STEP, OMEGA_STEP = (Axis("step", "step", f"/gradient/{name}/steps/*") for name in ("accumulated", "omega"))
 BEYOND_LABELS = {"beyond": "share beyond the lag", "beyond_apart": "share beyond the lag, apart"}
-WEIGHT_AXIS = Axis("parameter", "name")
+BAND_AXES = Axis("parameter", "name"), BAND_AXIS
+ACCUMULATED = "/gradient/accumulated/median/*"
 
 GRADIENT_THEME = Theme(
     "gradient",
@@ -221,23 +222,15 @@ GRADIENT_THEME = Theme(
     measure_gradient,
     (
         ReportQuantity("/gradient/quantiles/*/*", "gradient", "gradient", "log10", (QUANTILE, GRADIENT_LAG)),
-        ReportQuantity(
-            "/gradient/accumulated/median/*", "accumulated gradient", "accumulated_gradient", "log10", (TIME_STEP,), 0.5
-        ),
+        ReportQuantity(ACCUMULATED, "accumulated gradient", "accumulated_gradient", "log10", (TIME_STEP,), 0.5),
         ReportQuantity("/gradient/omega/median/*", "Pascanu's Ω", "omega", "", (OMEGA_STEP,), 0.5),
-        ReportQuantity(
-            f"{BANDS}/*/*", "gradient of a parameter", "parameter_gradient", "log10", (WEIGHT_AXIS, BAND_AXIS)
-        ),
+        ReportQuantity(f"{BANDS}/*/*", "gradient of a parameter", "parameter_gradient", "log10", BAND_AXES),
         *curves("/gradient/parameters/{}/*", BEYOND_LABELS, "{}", BAND_AXIS),
         single("/gradient/omega/value", "Pascanu's Ω"),
     ),
     (
         by_lag("gradient", "log10 of the gradient by lag, relative to lag 1"),
-        TableLayout(
-            "Share of the gradient from beyond a lag",
-            "/gradient/parameters/edges",
-            columns_from("/gradient/parameters/{}/*", {"edges": "lag, steps"} | SHARE_LABELS),
-        ),
+        TableLayout("Share of the gradient from beyond a lag", "/gradient/parameters/edges", SHARES_BEYOND),
     ),
     (gradient_by_parameter, truncation_share),
     rules=(not_vanishing, not_exploding, agreement, decisive, uniform, reaches_all, truncation),

@@ -15,7 +15,7 @@ from seqdyn.reports.probe import Probe
 from seqdyn.reports.quantities import Axis, ReportQuantity
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.verdict import ReportCase
-from seqdyn.reports.table_layouts import TableLayout
+from seqdyn.reports.table_layouts import Column, TableLayout
 from seqdyn.reports.theme import Examination, Theme
 from seqdyn.state import flatten
 
@@ -51,7 +51,8 @@ def _horizon_steps(content: Content, place: Key) -> TableItem:
     return Number(one["steps"], f"/horizons/{place}/steps", "≥ " if one["at_least"] else "")
 
 
-HORIZON_NAME, HORIZON_DEFINITION = "/horizons/*/name", "/horizons/*/definition"
+HORIZON_NAME = "/horizons/*/name"
+STEPS_BACK: dict[str, Column] = {"name": HORIZON_NAME, "steps": _horizon_steps, "means": "/horizons/*/definition"}
 
 
 @check_rule("GS009", "float32 can add it", "steps", "horizons", "horizons")
@@ -84,10 +85,6 @@ HORIZONS_THEME = Theme(
     horizon_content,
     measure_horizons,
     (ReportQuantity("/horizons/*/steps", "horizon", "horizons", "steps", (Axis("horizon", "name", HORIZON_NAME),)),),
-    (
-        TableLayout(
-            "Steps back", "/horizons", {"name": HORIZON_NAME, "steps": _horizon_steps, "means": HORIZON_DEFINITION}
-        ),
-    ),
+    (TableLayout("Steps back", "/horizons", STEPS_BACK),),
     rules=(addable, no_waste),
 )

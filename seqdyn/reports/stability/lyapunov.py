@@ -158,15 +158,14 @@ def _self_check(name: str, case: ReportCase) -> Finding:
     return Finding("PASS" if check.passed else "WARN", check.value, check.threshold, text)
 
 
-adjoint = check_rule("GS013", "adjoint", "nats per step", "lyapunov", "lyapunov")(partial(_self_check, "adjoint"))
-settled = check_rule("GS014", "exponents settled", "nats per step", "lyapunov", "lyapunov")(
-    partial(_self_check, "settled")
-)
+_SELF_CHECKED = "nats per step", "lyapunov", "lyapunov"
+adjoint = check_rule("GS013", "adjoint", *_SELF_CHECKED)(partial(_self_check, "adjoint"))
+settled = check_rule("GS014", "exponents settled", *_SELF_CHECKED)(partial(_self_check, "settled"))
 
 
-EXPONENT_UNIT = "/lyapunov/unit"
-EXPONENT_AXES = (Axis("exponent"),)
-RUNNING_AXES = (Axis("step", "step", "/lyapunov/running/steps/*"), *EXPONENT_AXES)
+EXPONENT_UNIT, STANDARD_ERROR = "/lyapunov/unit", "standard error of the exponent"
+BY_EXPONENT = EXPONENT_UNIT, (Axis("exponent"),)
+RUNNING_AXES = (Axis("step", "step", "/lyapunov/running/steps/*"), Axis("exponent"))
 EXPONENT_COLUMNS = {"exponent": "/lyapunov/exponents/*", "standard error": "/lyapunov/standard_errors/*"}
 
 LYAPUNOV_THEME = Theme(
@@ -178,14 +177,8 @@ LYAPUNOV_THEME = Theme(
     lyapunov_content,
     measure_lyapunov,
     (
-        ReportQuantity("/lyapunov/exponents/*", "Lyapunov exponent", "exponents", EXPONENT_UNIT, EXPONENT_AXES),
-        ReportQuantity(
-            "/lyapunov/standard_errors/*",
-            "standard error of the exponent",
-            "standard_errors",
-            EXPONENT_UNIT,
-            EXPONENT_AXES,
-        ),
+        ReportQuantity("/lyapunov/exponents/*", "Lyapunov exponent", "exponents", *BY_EXPONENT),
+        ReportQuantity("/lyapunov/standard_errors/*", STANDARD_ERROR, "standard_errors", *BY_EXPONENT),
         ReportQuantity("/lyapunov/running/values/*/*", "", "running_exponents", EXPONENT_UNIT, RUNNING_AXES),
         ReportQuantity("/lyapunov/finite_time/values/*", "", "finite_time_exponents", EXPONENT_UNIT, (Axis("sample"),)),
         single("/lyapunov/exponents/0", "largest Lyapunov exponent λ₁", EXPONENT_UNIT),

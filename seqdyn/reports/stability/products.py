@@ -35,10 +35,8 @@ def measure_products(run: Examination) -> None:
     probe, found = run.probe, run.found
     cell, x, state = probe.cell, probe.x, probe.state
     lag = min(probe.required_lag, probe.steps)
-    run(
-        "products",
-        lambda: transition_norms(cell, x, state, lags=_lags_to_measure(lag, probe.steps), starts=PRODUCT_STARTS),
-    )
+    lags = _lags_to_measure(lag, probe.steps)
+    run("products", lambda: transition_norms(cell, x, state, lags=lags, starts=PRODUCT_STARTS))
     if run.tier == "fast":
         found.omitted += ["singular values of products", "the map over (s, t)"]
         return
@@ -57,14 +55,13 @@ def _lags_to_measure(required: int, there: int) -> list[int]:
 def product_content(_: Probe, found: Measurements) -> dict[str, Any] | None:
     if found.products is None:
         return None
+    own = found.map
     return {
         "lags": list(found.products.lags),
         "samples": [values.numel() for values in found.products.log_norms],
         "quantiles": log10_quantiles(found.products.quantiles(list(QUANTILES.values()))),
         "singular": _singular(found),
-        "map": None
-        if found.map is None
-        else {"times": found.map.times.tolist(), "values": log10(found.map.log_norms[0].T).tolist()},
+        "map": own and {"times": own.times.tolist(), "values": log10(own.log_norms[0].T).tolist()},
     }
 
 

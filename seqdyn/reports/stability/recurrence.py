@@ -60,16 +60,9 @@ def eigenvalue_plane(axes: Axes, content: Content) -> str:
     points = numbers(content["recurrence"]["eigenvalues"]).reshape(-1, 2)
     outside = np.hypot(*points.T) > 1
     axes.add_patch(Circle((0.0, 0.0), 1.0, fill=False, color=PALETTE["data"], label="unit circle"))
-    for chosen, marker, colour, label in ((~outside, "o", MODELS[0], None), (outside, "D", MODELS[1], "outside")):
-        axes.plot(
-            *points[chosen].T,
-            marker,
-            color=colour,
-            markersize=4.5,
-            alpha=0.8,
-            markeredgewidth=0.0,
-            label=label if chosen.any() else None,
-        )
+    look: dict[str, Any] = {"markersize": 4.5, "alpha": 0.8, "markeredgewidth": 0.0}
+    axes.plot(*points[~outside].T, "o", color=MODELS[0], **look)
+    axes.plot(*points[outside].T, "D", color=MODELS[1], label="outside" if outside.any() else None, **look)
     reach = 1.12 * max(1.0, np.max(np.abs(points[np.isfinite(points)]), initial=0.0))
     radius = format_number(content["recurrence"]["spectral_radius"])
     axes.set(title=f"Eigenvalues, ρ = {radius}", aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach))
@@ -78,6 +71,7 @@ def eigenvalue_plane(axes: Axes, content: Content) -> str:
 
 
 MATRIX_AXES, EIGENVALUE_AXES = (Axis("singular_value"),), (Axis("eigenvalue"),)
+IMAGINARY, ALONG_THE_WAY = "eigenvalue, imaginary part", {"spectral radius": "/recurrence/radius_along/*"}
 
 RECURRENCE_THEME = Theme(
     "recurrence",
@@ -91,14 +85,8 @@ RECURRENCE_THEME = Theme(
         single("/recurrence/peak_lag", "lag of the peak", "steps"),
         ReportQuantity("/recurrence/singular_values/*", "singular value", "singular_values", "", MATRIX_AXES),
         ReportQuantity("/recurrence/eigenvalues/*/0", "eigenvalue, real part", "eigenvalue_real", "", EIGENVALUE_AXES),
-        ReportQuantity(
-            "/recurrence/eigenvalues/*/1", "eigenvalue, imaginary part", "eigenvalue_imaginary", "", EIGENVALUE_AXES
-        ),
+        ReportQuantity("/recurrence/eigenvalues/*/1", IMAGINARY, "eigenvalue_imaginary", "", EIGENVALUE_AXES),
     ),
-    (
-        TableLayout(
-            "Along the way", "/recurrence/radius_along", {"spectral radius": "/recurrence/radius_along/*"}, "quantile"
-        ),
-    ),
+    (TableLayout("Along the way", "/recurrence/radius_along", ALONG_THE_WAY, "quantile"),),
     (eigenvalue_plane,),
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.figure import Figure
 
 from seqdyn.checks import check_choice
 from seqdyn.dynamics.driven import ElementwiseLoss
@@ -30,9 +32,6 @@ from seqdyn.reports.stability.themes import (
 )
 from seqdyn.reports.stability.verdict import ReportCase, decide, evidence_of
 from seqdyn.state import State
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 OVERVIEW_FIGURES = ("norms_by_lag", "eigenvalue_plane", "product_map", "gradient_by_parameter")
 """The figures that :meth:`StabilityReport.plot` shows."""

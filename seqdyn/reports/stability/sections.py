@@ -49,6 +49,7 @@ def _stability_layout(content: Content, drawn: Mapping[str, Picture]) -> Page:
     """The page, with the figures that could be drawn."""
     verdict = content["verdict"]
     measured = [section for theme in THEMES if (section := _theme_section(theme, content, drawn)) is not None]
+    there = {one.anchor for one in measured}
     return Page(
         title=f"Stability report: {content['subject']['model']}",
         badge=verdict["name"],
@@ -60,9 +61,7 @@ def _stability_layout(content: Content, drawn: Mapping[str, Picture]) -> Page:
             _evidence_section(content, drawn),
             *measured,
             *_closing_sections(content),
-            _subject_section(
-                content, [theme.title for theme in THEMES if theme.name not in {one.anchor for one in measured}]
-            ),
+            _subject_section(content, [theme.title for theme in THEMES if theme.name not in there]),
         ],
     )
 

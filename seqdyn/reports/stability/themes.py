@@ -7,8 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from seqdyn.progress import Callback, track
-from seqdyn.reports.checks import CheckRule, ReportCheck, counts
+from seqdyn.reports.checks import (
+    CheckRule,
+    Finding,
+    ReportCheck,
+    check_rule,
+    counts,
+    pass_at_least,
+    pass_at_most,
+    skipped,
+)
 from seqdyn.reports.drawing import ReportFigure
+from seqdyn.reports.input_sizes import FAR_FROM_UNIT
 from seqdyn.reports.json_text import Schema
 from seqdyn.reports.non_finite import find_non_finite
 from seqdyn.reports.probe import Probe
@@ -17,14 +27,13 @@ from seqdyn.reports.stability.fixed_points import FIXED_POINTS_THEME
 from seqdyn.reports.stability.gates import GATES_THEME
 from seqdyn.reports.stability.gradients import GRADIENT_THEME
 from seqdyn.reports.stability.horizons import HORIZONS_THEME
-from seqdyn.reports.stability.inputs import INPUT_RULES as OF_INPUTS
 from seqdyn.reports.stability.lyapunov import LYAPUNOV_THEME
 from seqdyn.reports.stability.measurements import Measurements
 from seqdyn.reports.stability.products import PRODUCTS_THEME
 from seqdyn.reports.stability.recommendations import Recommendation
 from seqdyn.reports.stability.recurrence import RECURRENCE_THEME
 from seqdyn.reports.stability.training import TRAINING_THEME
-from seqdyn.reports.stability.verdict import ReportCase, Verdict
+from seqdyn.reports.stability.verdict import LAGS_NEEDED, ReportCase, Verdict
 from seqdyn.reports.theme import Examination, Theme
 
 THEMES: tuple[Theme, ...] = (
@@ -49,7 +58,31 @@ STABILITY_QUANTITIES: tuple[ReportQuantity, ...] = (
 )
 """Every curve and number in the frame and the labelled arrays."""
 
-CHECK_RULES: tuple[CheckRule, ...] = tuple(sorted((*OF_INPUTS, *(rule for theme in THEMES for rule in theme.rules))))
+
+@check_rule("GS001", "finite", "", "products")
+def all_finite(case: ReportCase) -> Finding:
+    non_finite = case.found.non_finite
+    text = "Weights, loss, states, outputs and Jacobians are finite" if non_finite is None else non_finite.text
+    return Finding("PASS" if non_finite is None else "FAIL", None, None, f"{text}.")
+
+
+@check_rule("GS005", "enough data", "steps", "subject")
+def enough_data(case: ReportCase) -> Finding:
+    text = f"The steps of all sequences together, to judge a lag of {case.evidence.lag}."
+    return pass_at_least(case.evidence.rows, LAGS_NEEDED * case.evidence.lag, text)
+
+
+@check_rule("GS024", "inputs are of unit size", "", "subject")
+def unit_size(case: ReportCase) -> Finding:
+    sizes = case.probe.sizes
+    if sizes is None:
+        return skipped("The inputs are not plain numbers, or the recurrence is linear or normalises them itself.")
+    seen = "of an output of the encoder" if sizes.encoded else "of an input, in the units of the cell"
+    return pass_at_most(float(sizes.largest.max()), FAR_FROM_UNIT, f"The largest mean or scale {seen}.")
+
+
+_OF_INPUTS = (all_finite, enough_data, unit_size)
+CHECK_RULES: tuple[CheckRule, ...] = tuple(sorted((*_OF_INPUTS, *(rule for theme in THEMES for rule in theme.rules))))
 """Every check, in the order of the ids."""
 
 STABILITY_SCHEMA = Schema(

@@ -79,10 +79,8 @@ def training_timeline(axes: Axes, content: Content) -> str:
         where: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
         bad = [event["epoch"] for event in events]
         axes.plot(bad, np.zeros(len(bad)), "x", color=BAD, label=f"not finite ({len(bad)})", **where)
-    others = (
-        f", {len(parameters) - DRAWN_PARAMETERS} smaller ones left out" if len(parameters) > DRAWN_PARAMETERS else ""
-    )
-    axes.set_title(f"Gradient before clipping{others}")
+    left = len(parameters) - DRAWN_PARAMETERS
+    axes.set_title("Gradient before clipping" + (f", {left} smaller ones left out" if left > 0 else ""))
     whole_steps(axes)
     stopped = f"; {plural(len(events), 'step was', 'steps were')} not finite" if events else ""
     found = (training.get(name) or [np.nan] for name in ("loss", "gradient_norm"))
