@@ -276,15 +276,8 @@ def all_within(values: Array, limit: float) -> bool:
 def usable(values: Array, rows: Array, like: Tensor, first: int = 0) -> Tensor:
     """Return an array as a tensor, or raise if it is not finite: the state of a network would stay NaN or infinite.
 
-    Parameters
-    ----------
-    values : array, shape (…, features)
-    rows : array
-        The same in the units of the data, for the error.
-    like : Tensor
-        Its dtype and device are taken.
-    first : int
-        The number of the first feature.
+    ``values`` (…, features) are in units of the network, ``rows`` in those of the data, for the error; ``like`` gives
+    dtype and device, and ``first`` is the number of the first feature.
     """
     limit = torch.finfo(like.dtype).max
     if not all_within(values, limit):

@@ -339,14 +339,7 @@ class Hypothesis:
 
 
 def hypotheses(beam: Beam, run: Scan) -> list[list[Hypothesis]]:
-    """The texts of a rollout of a :class:`Beam`, for every sequence, best first: those that ended, then the others.
-
-    Parameters
-    ----------
-    beam : Beam
-    run : Scan
-        What :func:`~seqdyn.loops.rollout` gave, ``until`` or not.
-    """
+    """The texts of a rollout of a :class:`Beam`, for every sequence, best first: those that ended, then the others."""
     state, output = (map_leaves(lambda leaf: leaf.detach().cpu(), tree) for tree in (run.state, run.output))
     rows = range(len(state.time))
     return [_of_row(beam, *(map_leaves(lambda leaf: leaf[row], tree) for tree in (state, output))) for row in rows]  # noqa: B023

@@ -148,22 +148,10 @@ def likeliest(scores: Tensor) -> Tensor:
 
 
 def searched(network: EncoderDecoder, encoded: EncodedSource, begin: int, beam: Beam) -> list[list[Hypothesis]]:
-    """The likeliest sequences for every source, best first.
+    """The likeliest sequences for every source, best first: those that ended, then the others.
 
-    Parameters
-    ----------
-    network : EncoderDecoder
-        Its decoder takes tokens.
-    encoded : Encoded
-    begin : int
-        The token before the first.
-    beam : Beam
-        Around the network's decoder, with its longest length and its end.
-
-    Returns
-    -------
-    list of lists of Hypothesis
-        Those that ended come first.
+    ``begin`` is the token before the first; ``beam`` stands around the network's decoder, with its longest length and
+    its end.
     """
     steps = check_count("longest", beam.longest)
     memory, state = encoded

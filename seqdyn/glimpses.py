@@ -53,14 +53,6 @@ def window_of(numbers: Tensor, size: int, height: int, width: int) -> Window:
 
     With zeros it covers the picture, and σ = δ/2 (½ where there is one filter).
 
-    Parameters
-    ----------
-    numbers : Tensor, shape (batch, 5)
-    size : int
-        N, filters in each direction.
-    height, width : int
-        Of the pictures.
-
     Examples
     --------
     >>> whole = window_of(torch.zeros(1, 5), 4, 4, 4)
@@ -80,14 +72,7 @@ def window_of(numbers: Tensor, size: int, height: int, width: int) -> Window:
 
 
 def filters(centre: Tensor, stride: Tensor, variance: Tensor, size: int, length: int) -> Tensor:
-    """F (batch, size, length): N Gaussians along one side of a picture.
-
-    Parameters
-    ----------
-    centre, stride, variance : Tensor, shape (batch,)
-        g, δ and σ².
-    size, length : int
-        N, and pixels of that side.
+    """F (batch, size, length): N Gaussians along one side of a picture, from g, δ and σ², (batch,) each.
 
     Examples
     --------

@@ -221,11 +221,7 @@ class Started(Wrapper):
 def drawing(network: nn.Module, generator: torch.Generator) -> Iterator[None]:
     """Let every random start inside the network draw while the block runs; the trainer opens it.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-    generator : torch.Generator
-        Used by all starts that have no seed of their own.
+    Starts that have a seed of their own draw by that, all others by ``generator``.
     """
     starts = [module for module in network.modules() if isinstance(module, Started) and module.scale]
     for start in starts:

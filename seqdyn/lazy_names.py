@@ -16,12 +16,7 @@ from importlib import import_module
 def attach(package: str, file: str, *own: str) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
     """The ``__getattr__``, ``__dir__`` and ``__all__`` of a package; ``__all__`` leaves out its modules.
 
-    Parameters
-    ----------
-    package, file : str
-        The package's ``__name__`` and ``__file__``.
-    *own : str
-        Names that the package itself defines.
+    ``package`` and ``file`` are its ``__name__`` and ``__file__``; ``own`` are names that the package itself defines.
     """
     modules = read_stub(package, file)
 

@@ -206,15 +206,6 @@ class StepTrial(NamedTuple):
 def try_step(step: Step, start: State, shape: tuple[int, ...]) -> StepTrial:
     """Run a step on a few rows, or on one, and check it against the rules.
 
-    Parameters
-    ----------
-    step : callable
-        ``(x, h) -> (y, h)``.
-    start : tree of Tensor
-        h_{-1} of one row.
-    shape : tuple of int
-        The shape of x_t without the batch.
-
     Raises
     ------
     ValueError

@@ -99,16 +99,7 @@ def inside(module: Any) -> nn.Module | None:
 def bare_copy(what: str, module: nn.Module) -> nn.Module:
     """A deep copy without the wrappers, wherever they stand in it.
 
-    Parameters
-    ----------
-    what : str
-        What the error calls it.
-    module : nn.Module
-
-    Raises
-    ------
-    ValueError
-        If it cannot be copied, because it keeps a tensor that was computed with a history.
+    Raises a ValueError if it keeps a tensor that was computed with a history; ``what`` is how the error calls it.
     """
     memo: dict[int, Any] = {}
     try:

@@ -103,15 +103,7 @@ class HardAttention(Attentive):
         return self._marginal(query, memory), after
 
     def explore(self, x: Any, state: State, uniform: Tensor) -> Explored:
-        """Look at one row at each step of a sequence, drawn from α by uniform numbers (batch, time) in [0, 1).
-
-        Parameters
-        ----------
-        x : Attending, leaves (batch, time, …), or Noisy
-            The memory is held.
-        state : State
-        uniform : Tensor, shape (batch, time)
-        """
+        """Look at one row at each step of a sequence, drawn from α by uniform numbers (batch, time) in [0, 1)."""
         (value, memory), drawn = apart(read_once(x))
         query, _ = unroll(self.lower, noisy(value, drawn), state)
         log_weights = self.attention.log_weights(query, memory)

@@ -40,15 +40,6 @@ AUTOMATIC: dict[str, tuple[str, ...]] = {
 def calendar_names(choice: Any, season_length: int, freq: Any, kind: str) -> tuple[str, ...]:
     """Return the calendar features that are asked for: none, those named, or those that fit the frequency (``"auto"``).
 
-    Parameters
-    ----------
-    choice : None, "auto" or sequence of str
-    season_length : int
-        m.
-    freq, kind
-        Of the grid.
-
-
     Raises
     ------
     ValueError

@@ -17,12 +17,6 @@ MOST_CATEGORIES = 100
 def column_as_numbers(column: pd.Series, name: str) -> Array:
     """Convert a column of numbers, decimals or truth values to float64 (rows,), with NaN where a value is missing.
 
-    Parameters
-    ----------
-    column : Series
-    name : str
-        How errors call the frame.
-
     Raises
     ------
     ValueError
@@ -69,15 +63,6 @@ def is_category(column: pd.Series) -> bool:
 def categories_of(table: pd.DataFrame, columns: Sequence[str], name: str) -> dict[str, tuple[Any, ...]]:
     """Return the values of every categorical column, in alphabetical order.
 
-    Parameters
-    ----------
-    table : DataFrame
-    columns : sequence of str
-        Which to look at.
-    name : str
-        How errors call the frame.
-
-
     Raises
     ------
     ValueError
@@ -94,17 +79,7 @@ def categories_of(table: pd.DataFrame, columns: Sequence[str], name: str) -> dic
 def encoded(column: pd.Series, values: tuple[Any, ...]) -> tuple[Array, int]:
     """Encode a category as one column for every value: 1 where it is that value, NaN where it is missing.
 
-    Parameters
-    ----------
-    column : Series
-    values : tuple
-        Those that are known.
-
-    Returns
-    -------
-    array, shape (rows, values)
-    int
-        The first row with another value; −1 if there is none.
+    Returns the table (rows, values), and the first row with a value that is not known; −1 if there is none.
 
     Examples
     --------

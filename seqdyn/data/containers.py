@@ -27,12 +27,6 @@ def container_of(data: Any) -> str:
 def as_pandas(data: Any, name: str = "df") -> Any:
     """Convert a frame of another library to pandas; return anything else as it is.
 
-    Parameters
-    ----------
-    data : any
-    name : str
-        How errors call it.
-
     Raises
     ------
     TypeError
@@ -52,16 +46,9 @@ def dtypes_of(data: Any) -> dict[str, Dtype]:
 
 
 def as_container(frame: pd.DataFrame, container: str, dtypes: dict[str, Dtype]) -> Any:
-    """Convert a pandas frame to another library, with the given types of columns.
+    """Convert a pandas frame, less its index, to a library that :func:`container_of` names.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Without an index that says anything.
-    container : str
-        As :func:`container_of` gives it.
-    dtypes : dict
-        As :func:`dtypes_of` gives them.
+    Columns get the types that :func:`dtypes_of` gives.
     """
     backend = nw.Implementation.from_string(container)
     made = nw.from_dict({str(name): _column_as_array(frame[name]) for name in frame.columns}, backend=backend)  # type: ignore[arg-type]

@@ -112,7 +112,6 @@ def grid_of(stamps: pd.Index, freq: Any = None) -> Grid:
     freq : str, offset or int, optional
         The frequency, if it is known: any that pandas has. A ``DateOffset`` of months keeps the day of the stamps.
 
-
     Raises
     ------
     ValueError
@@ -234,15 +233,7 @@ def candidate_frequencies(stamps: pd.DatetimeIndex) -> Iterator[Any]:
     What pandas finds in all of the stamps; then what it finds in stretches of them and what days of the month say, the
     coarsest first; then the greatest step that divides all gaps.
 
-    Parameters
-    ----------
-    stamps : DatetimeIndex
-        Unique and sorted.
-
-    Yields
-    ------
-    str or offset
-        None for fewer than three stamps.
+    The stamps are unique and sorted; of fewer than three there is no candidate.
 
     Examples
     --------

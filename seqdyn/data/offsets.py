@@ -34,11 +34,7 @@ WEEK = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 def offset_of(freq: Any) -> Any:
     """Return a frequency of dates or periods as a pandas offset.
 
-    Parameters
-    ----------
-    freq : str or offset
-        As pandas takes it; of periods also the names of theirs, M, Q and Y.
-
+    It may be all that pandas takes; of periods also the names of theirs, M, Q and Y.
 
     Raises
     ------

@@ -79,7 +79,6 @@ def static_frame(frame: Any, panel: Panel, columns: Sequence[str]) -> pd.DataFra
     columns : sequence of str
         Which of its columns.
 
-
     Raises
     ------
     ValueError
@@ -263,7 +262,6 @@ def read_future(data: Any, panel: Panel, horizon: int, name: str = "future") -> 
 
 def frame_ahead(panel: Panel, horizon: int) -> Any:
     """Return the rows and columns to fill with known covariates, a frame in the layout of the panel; all is missing.
-
 
     Examples
     --------

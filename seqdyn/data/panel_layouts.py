@@ -81,20 +81,7 @@ class Layout:
     container: str = "pandas"
 
     def restore(self, names: pd.Index, columns: dict[str, Array], times: list[pd.Index]) -> Any:
-        """Forecasts in this layout.
-
-        Parameters
-        ----------
-        names : Index, shape (series,)
-        columns : dict of array, shape (series, horizon)
-            By name; the first is the point forecast.
-        times : list of Index, one a series
-
-        Returns
-        -------
-        DataFrame, Series, DataArray or Dataset
-            See :meth:`seqdyn.data.panels.Panel.restore`.
-        """
+        """Forecasts in this layout, see :meth:`seqdyn.data.panels.Panel.restore`; ``names`` are those of the series."""
         (target, series, time), horizon = self.names, len(times[0])
         dtype = self._own(0)
         values: dict[str, Any] = {name: array.reshape(-1) for name, array in columns.items()}
@@ -220,7 +207,6 @@ def table_of(data: Any, roles: Roles, name: str = "df") -> Observations:
     roles : Roles
     name : str
         How errors call the frame.
-
 
     Raises
     ------

@@ -18,10 +18,11 @@ from seqdyn.data.columns import column_names
 from seqdyn.data.grids import Grid
 from seqdyn.data.labels import index_content, index_from
 from seqdyn.data.panel_layouts import Layout, Roles
+from seqdyn.data.sequences import EndToEnd
 
 
 @dataclass(frozen=True)
-class Panel:
+class Panel(EndToEnd):
     """Series laid end to end, each without holes.
 
     Attributes
@@ -59,35 +60,15 @@ class Panel:
     categories: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def columns(self, role: str) -> tuple[str, ...]:
-        """What the columns of ``past`` or ``future`` are called.
-
-        Parameters
-        ----------
-        role : {"past", "future"}
-        """
+        """What the columns of ``past`` or ``future`` are called."""
         return column_names(getattr(self.roles, role), self.categories)
 
     # ---------------------------------------------------------------- where rows are
 
     @property
-    def starts(self) -> Array:
-        """The row each series begins at, shape (series,)."""
-        return self.ends - self.lengths
-
-    @property
     def ends(self) -> Array:
         """The row after each series' last, shape (series,)."""
         return np.cumsum(self.lengths, dtype=np.int64)
-
-    @property
-    def series(self) -> Array:
-        """The number of the series of every row, shape (total,)."""
-        return np.repeat(np.arange(len(self.lengths)), self.lengths)
-
-    @property
-    def steps(self) -> Array:
-        """The number of every row within its series, shape (total,)."""
-        return np.arange(len(self.target)) - np.repeat(self.starts, self.lengths)
 
     @property
     def last(self) -> list[Any]:
@@ -137,12 +118,7 @@ class Panel:
         return replace(self, static=static)
 
     def head(self, lengths: Array) -> Panel:
-        """The leading rows of every series; series of no rows are left out.
-
-        Parameters
-        ----------
-        lengths : array of int, shape (series,)
-        """
+        """The leading rows of every series, as many as ``lengths`` (series,) says; series of no rows are left out."""
         lengths = np.clip(lengths, 0, self.lengths)
         return self._take(self.steps < np.repeat(lengths, self.lengths), lengths)
 

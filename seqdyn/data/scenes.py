@@ -122,14 +122,7 @@ def _filled_shape(name: str, y: float, x: float, radius: float) -> Array:
 def plates(n: int, images: Array, digits: int, side: int, generator: np.random.Generator) -> Array:
     """Plates of several coloured digits that do not touch: (n, 3, side, side) of 0 and 1.
 
-    Parameters
-    ----------
-    n : int
-    images : array of 0 and 1, shape (images, 8, 8)
-    digits : int
-        On every plate.
-    side : int, a multiple of 8
-    generator : numpy Generator
+    ``images`` (images, 8, 8) are of 0 and 1, ``digits`` of them stand on a plate, and ``side`` is a multiple of 8.
     """
     cells, found = (side // CELL) ** 2, np.zeros((n, 3, side, side), dtype=np.uint8)
     colours = np.array(list(COLOURS.values()), dtype=np.uint8)

@@ -37,9 +37,30 @@ FEATURES = ("feature", "features", "input", "inputs")
 """The names under which the features of an xarray are found."""
 
 
+class EndToEnd:
+    """Series of some ``lengths`` (series,) whose rows are laid end to end."""
+
+    lengths: Array
+
+    @property
+    def starts(self) -> Array:
+        """The row each series begins at, shape (series,)."""
+        return np.cumsum(self.lengths, dtype=np.int64) - self.lengths
+
+    @property
+    def series(self) -> Array:
+        """The number of the series every row belongs to, shape (total,)."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    @property
+    def steps(self) -> Array:
+        """The number of every row within its series, shape (total,)."""
+        return np.arange(self.lengths.sum()) - np.repeat(self.starts, self.lengths)
+
+
 @shown_by_facts
 @dataclass(frozen=True)
-class Sequences:
+class Sequences(EndToEnd):
     """Series laid end to end.
 
     Attributes
@@ -68,21 +89,6 @@ class Sequences:
     width: int | None = None
     template: Any = None
     times: tuple[pd.Index | None, ...] | None = None
-
-    @property
-    def starts(self) -> Array:
-        """The row each series begins at, shape (series,)."""
-        return np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
-
-    @property
-    def series(self) -> Array:
-        """The number of the series every row belongs to, shape (total,)."""
-        return np.repeat(np.arange(len(self.lengths)), self.lengths)
-
-    @property
-    def steps(self) -> Array:
-        """The number of every row within its series, shape (total,)."""
-        return np.arange(len(self.rows)) - np.repeat(self.starts, self.lengths)
 
     @property
     def present(self) -> Array:
@@ -255,21 +261,7 @@ def is_flat(X: Any) -> bool:
 
 
 def as_row(x: Any, features: int, names: Sequence[str] | None = None) -> Array:
-    """One step of features, shape (features,).
-
-    Parameters
-    ----------
-    x : array-like or Series
-    features : int
-        How many there have to be.
-    names : sequence of str, optional
-        What they are called: a Series with names is put in this order.
-
-    Raises
-    ------
-    ValueError
-        If there are more or fewer, or other names.
-    """
+    """One step of features, shape (features,), or an error; a Series with names is put in the order of ``names``."""
     if isinstance(x, pd.Series) and names is not None and not isinstance(x.index, pd.RangeIndex):
         if len(x) != len(names) or set(x.index) != set(names):
             raise ValueError(f"x has the features {list(x.index)}, but those of the fit were {list(names)}.")

@@ -16,21 +16,10 @@ CHANGES = {3: (1, 2, 3), 4: (1, 2, 3), 9: (1, 2, 3), 10: (0, 1, 2, 3), 11: (0, 1
 
 
 def times_of(stamps: pd.Index, name: str = "df") -> pd.Index:
-    """Return times as dates, periods or numbers.
+    """Return times as dates, periods or numbers; NaT where missing.
 
     ISO strings, dates of Python's and of pyarrow, and nullable numbers are read; what else they are is left as it is,
     for :func:`~seqdyn.data.grids.grid_of` to refuse.
-
-    Parameters
-    ----------
-    stamps : Index
-    name : str
-        How errors call the frame.
-
-    Returns
-    -------
-    DatetimeIndex, PeriodIndex, or Index
-        NaT where missing.
 
     Raises
     ------

@@ -134,12 +134,6 @@ def _without_padding(y: Any, lengths: list[int], time_first: bool) -> list[Any]:
 def without_torch(values: Any, name: str = "X") -> Any:
     """Read torch's containers as NumPy's.
 
-    Parameters
-    ----------
-    values : Tensor, PackedSequence, list of these, or anything else
-    name : str
-        How errors call it.
-
     Raises
     ------
     ValueError

@@ -36,16 +36,7 @@ _WAYS_OUT = {
 def check_time_index(index: pd.Index, name: str, container: str = "frame", series: Any = None) -> None:
     """Raise if rows are not one unbroken stretch of time.
 
-    Parameters
-    ----------
-    index : pandas.Index
-        The labels of time of one series.
-    name : str
-        How errors call the container.
-    container : {"frame", "panel", "xarray"}
-        What errors suggest.
-    series : label, optional
-        The series of a panel that errors name.
+    ``name`` and ``series`` are how errors call the container and a series of it; ``container`` sets what they suggest.
 
     Raises
     ------
@@ -105,15 +96,8 @@ def series_lengths(index: pd.Index, name: str) -> Array:
 def directly_follows(head: pd.Index, tail: pd.Index) -> bool:
     """Whether the labels of ``head`` go on, without a hole, where those of ``tail`` end.
 
-    Parameters
-    ----------
-    head, tail : pandas.Index
-        Some first labels of the later stretch, and some last ones of the earlier; three or more together.
-
-    Returns
-    -------
-    bool
-        False also where it cannot be told, as between names.
+    They are some first labels of the later stretch, and some last ones of the earlier; three or more together. It is
+    False also where it cannot be told, as between names.
 
     Examples
     --------

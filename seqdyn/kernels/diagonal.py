@@ -131,13 +131,7 @@ def _pixel_by_pixel(projected: Tensor, above: Tensor, weight: Tensor) -> Tensor:
 def diagonal_recurrence(projected: Tensor, above: Tensor, weight: Tensor) -> Tensor:
     """All states h (directions, height · width, batch, hidden) of memories that run along the rows of pictures.
 
-    Parameters
-    ----------
-    projected : Tensor, shape (directions, height · width, batch, 4 · hidden)
-        p, pixel by pixel.
-    above : Tensor, shape (directions, width, batch, hidden)
-        h above the first row.
-    weight : Tensor, shape (directions, 2 · hidden, 4 · hidden)
-        W of each.
+    ``projected`` is p, pixel by pixel, (directions, height · width, batch, 4 · hidden); ``above`` is h above the first
+    row, (directions, width, batch, hidden); ``weight`` is W of each, (directions, 2 · hidden, 4 · hidden).
     """
     return cast(Tensor, _DiagonalRecurrence.apply(projected, above, weight))

@@ -95,16 +95,8 @@ def gru_recurrence(
 ) -> Tensor:
     """All states (batch, time, hidden) of a GRU whose reset acts after the product, with a gradient of its own.
 
-    Parameters
-    ----------
-    x : Tensor, shape (batch, time, inputs)
-    h : Tensor, shape (batch, hidden)
-    input_weight, recurrent : Tensor, shape (3 · hidden, inputs) and (3 · hidden, hidden)
-        W and U; reset, update and candidate below each other.
-    bias : Tensor, shape (3 · hidden,)
-        b.
-    inner : Tensor, shape (hidden,)
-        c.
+    x is (batch, time, inputs), h (batch, hidden); W (3 · hidden, inputs) and U (3 · hidden, hidden) hold reset, update
+    and candidate below each other, b is (3 · hidden,) and ``inner`` is c, (hidden,).
     """
     states: Tensor = _GRURecurrence.apply(x, h, input_weight, recurrent, bias, inner)
     return states.permute(2, 0, 1)

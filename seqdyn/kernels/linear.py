@@ -44,18 +44,7 @@ def linear_recurrence(
 ) -> tuple[Tensor, Tensor]:
     """All outputs and the last state of the linear recurrence, with a gradient of its own.
 
-    Parameters
-    ----------
-    x : Tensor, shape (batch, time, inputs)
-    h : Tensor, shape (batch, hidden)
-        h_{-1}.
-    feedthrough, readout, input_map, transition : Tensor
-        A (outputs, inputs), B (outputs, hidden), C (hidden, inputs), D (hidden, hidden).
-
-    Returns
-    -------
-    output : Tensor, shape (batch, time, outputs)
-    h : Tensor, shape (batch, hidden)
+    From x (batch, time, inputs), h_{-1} (batch, hidden), A, B, C, D to y (batch, time, outputs) and h (batch, hidden).
 
     Examples
     --------

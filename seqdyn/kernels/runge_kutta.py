@@ -8,14 +8,7 @@ from torch import Tensor
 
 
 def runge_kutta(flow: Callable[[Tensor, float], Tensor], h: Tensor, dt: float) -> Tensor:
-    """h(t + dt) from h(t) and dh/dt = flow(h, s), of fourth order.
-
-    Parameters
-    ----------
-    flow : callable
-        ``flow(h, s) -> dh/dt``; s in {0, ½, 1} is the share of the step that has passed.
-    h : Tensor
-    dt : float
+    """h(t + dt) from h(t) and dh/dt = flow(h, s), of fourth order; s in {0, ½, 1} is the share of dt that has passed.
 
     References
     ----------

@@ -28,18 +28,8 @@ def gradient_with_history(
 ) -> tuple[Tensor | None, ...]:
     """Return the gradient by every input, recorded by autograd, so that it can be differentiated again.
 
-    Parameters
-    ----------
-    written : callable
-        ``written(*inputs) -> output`` by operations that autograd records.
-    inputs : sequence of Tensor
-    gradient : Tensor
-        By the output.
-
-    Returns
-    -------
-    tuple of (Tensor or None)
-        None for an input that needs no gradient.
+    ``written(*inputs)`` is the output, by operations that autograd records; ``gradient`` is by this output. An input
+    that needs no gradient gets None.
 
     Examples
     --------
