@@ -18,18 +18,7 @@ MOST_ITEMS = 6
 
 
 def fact_line(title: str, facts: Mapping[str, object]) -> str:
-    """Return the facts in one line, as a call would be written: ``Title(name=value, …)``.
-
-    Parameters
-    ----------
-    title : str
-        The name of the type.
-    facts : mapping
-        Values by name, each written by :func:`shown`; a string stands as it is.
-
-    Returns
-    -------
-    str
+    """Return the facts in one line, as a call would be written: ``Title(name=value, …)``; values by :func:`shown`.
 
     Examples
     --------
@@ -40,18 +29,7 @@ def fact_line(title: str, facts: Mapping[str, object]) -> str:
 
 
 def fact_table(title: str, facts: Mapping[str, object]) -> str:
-    """Return the facts as an HTML table that stands alone, for notebooks.
-
-    Parameters
-    ----------
-    title : str
-        The caption.
-    facts : mapping
-        Values by name, each written by :func:`shown`. Title, names and values are escaped.
-
-    Returns
-    -------
-    str
+    """Return the facts as an HTML table that stands alone, for notebooks; title, names and values are escaped.
 
     Examples
     --------
@@ -66,17 +44,7 @@ def fact_table(title: str, facts: Mapping[str, object]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a short text of a value: arrays and tensors by type and shape, numbers to four digits.
-
-    Parameters
-    ----------
-    value : object
-        Its numbers are not read where it is an array or a tensor.
-
-    Returns
-    -------
-    str
-        One line.
+    """Return a value in one line: arrays and tensors by type and shape (no number is read), numbers to four digits.
 
     Examples
     --------

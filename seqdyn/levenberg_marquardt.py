@@ -40,20 +40,10 @@ def descended(
 ) -> Place:
     """The place after damped steps: a smaller error divides λ by 10, any other multiplies it by 4 and is undone.
 
-    Parameters
-    ----------
-    place
-        Where to begin.
-    linearised : callable
-        ``linearised(place) -> step``, which gives the place after a step with the damping λ of every model.
-    chosen : callable
-        ``chosen(better, new, old)``: the models of the new place where it is better, else those of the old one.
-    iterations : int
-        At most so many linearisations.
-    trials : float
-        At most so many steps, those that are undone included.
-    tolerance : float
-        Relative decrease of the error below which a model is done.
+    ``linearised(place)`` gives ``step(λ)``, the place after a step with the damping of every model; ``chosen(better,
+    new, old)`` gives the models of the new place where it is better, else those of the old one. There are at most
+    ``iterations`` linearisations, and ``trials`` steps with those that are undone; a model is done where its error
+    falls by less than the relative ``tolerance``.
 
     References
     ----------
@@ -76,14 +66,7 @@ def descended(
 def minimised(point: Place, linearised: Linearised[Place], iterations: int = 50, tolerance: float = 1e-6) -> Place:
     """The point of one model after damped steps, each by the singular values of R.
 
-    Parameters
-    ----------
-    point
-        Where to begin.
-    linearised : callable
-        Gives R and z about a point, and the function that makes a step from it.
-    iterations, tolerance
-        As of :func:`descended`.
+    ``linearised(point)`` gives R and z about a point, and the function that makes a step from it.
     """
 
     def about(place: Place) -> Callable[[Array], Place]:

@@ -163,15 +163,8 @@ def track(
 ) -> Iterator[Tracked]:
     """Yield the items one by one, each of which is one unit of work; ends early where the callback asks for it.
 
-    Parameters
-    ----------
-    items : iterable
-    what, unit, verbose, callback
-        See :class:`Meter`.
-    total : int, optional
-        How many there are; the length of ``items`` if None, where they have one.
-    describe : callable, optional
-        ``describe(item)`` is the detail that the bar shows while the item runs, and the callback sees.
+    ``total`` is the length of ``items`` if None, where they have one. ``describe(item)`` is the detail that the bar
+    shows while the item runs, and that the callback sees. The others are those of :class:`Meter`.
 
     Examples
     --------

@@ -23,7 +23,7 @@ import seqdyn
 from seqdyn.cells.gru import GRU
 from seqdyn.cli.demo_cases import CASES, Case, baselines, co2, lorenz, run_case, sunspots
 from seqdyn.cli.main import app
-from seqdyn.cli.threads import one_thread
+from seqdyn.cli.training import one_thread
 from seqdyn.files import load, save
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import seqdyn
 from seqdyn.cli.main import app
 from seqdyn.cli.options import TRAINED_FORECASTERS, ForecasterName, Options
-from seqdyn.cli.threads import one_thread
+from seqdyn.cli.training import one_thread
 from seqdyn.data.panels import Panel
 from seqdyn.estimators.regressors import GRURegressor
 from seqdyn.forecasting.automatic import AutoForecaster

@@ -14,10 +14,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from seqdyn.cli.dates import regularity
+from seqdyn.cli.dates import Spelling, regularity
 from seqdyn.cli.dialects import AS_FOUND, STYLES, Dialect, Numbers, decoded, parse_csv, pattern, separator
 from seqdyn.cli.instants import AS_WRITTEN, Clock, read_instants
-from seqdyn.cli.spelling import Spelling
 from seqdyn.cli.tables import check_numbers, mostly_numbers, read_rows
 from seqdyn.cli.written import decimals
 

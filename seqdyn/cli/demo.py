@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
-from seqdyn.cli.threads import one_thread
-from seqdyn.cli.training import Verbosity
+from seqdyn.cli.arguments import Verbosity
+from seqdyn.cli.training import one_thread
 from seqdyn.progress import nested, track
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ on the fourth, by MASE, among those whose training is calm. No setting was chose
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="The folder to write to; made if it is not there.")] = Path("seqdyn-demo"),
-    seed: Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same table.")] = 0,
-    quick: Annotated[bool, typer.Option("--quick", help="Train for two epochs only, to see that all works.")] = False,
+    out: Annotated[Path, Option(help="The folder to write to; made if it is not there.")] = Path("seqdyn-demo"),
+    seed: Annotated[int, Option(help="Of all randomness; the same seed gives the same table.")] = 0,
+    quick: Annotated[bool, Option("--quick", help="Train for two epochs only, to see that all works.")] = False,
     verbose: Verbosity = 0,
 ) -> None:
     """Forecast four data sets with a GRU, and compare with all baselines.

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from seqdyn.cli.inputs import inputs_of
+from seqdyn.cli.arguments import TimeColumn, Verbosity
 from seqdyn.cli.reading import ReadOptions, takes_options
-from seqdyn.cli.tables import check_numbers, check_readable, read_table
-from seqdyn.cli.threads import one_thread
-from seqdyn.cli.training import Verbosity
+from seqdyn.cli.tables import check_numbers, check_readable, inputs_of, read_table
+from seqdyn.cli.training import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,37 +23,25 @@ FAILED = 2
 """The exit code where there is no verdict."""
 
 
-class FailOn(StrEnum):
-    """The mildest finding that counts as failing."""
+FailOn = StrEnum("FailOn", "FAIL WARN")
+"""The mildest finding that counts as failing."""
 
-    FAIL = "fail"
-    WARN = "warn"
-
-
-class Tier(StrEnum):
-    """How much is measured."""
-
-    FAST = "fast"
-    STANDARD = "standard"
-    FULL = "full"
+Tier = StrEnum("Tier", "FAST STANDARD FULL")
+"""How much is measured."""
 
 
 @takes_options
 def diagnose(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn fit` or save().")],
-    data: Annotated[Path, typer.Argument(metavar="DATA.csv", help="CSV file with the columns the model reads.")],
-    time_column: Annotated[
-        str | None, typer.Option("--time", help="The column of dates or numbers that the rows are sorted by.")
-    ] = None,
-    required_lag: Annotated[
-        int | None, typer.Option(min=1, help="How many steps back the model has to learn from.")
-    ] = None,
-    tier: Annotated[Tier, typer.Option(help="How much to measure.")] = Tier.STANDARD,
-    html: Annotated[Path | None, typer.Option(help="The report to write, one HTML file.")] = None,
-    json: Annotated[Path | None, typer.Option(help="The same numbers, as JSON.")] = None,
-    png: Annotated[Path | None, typer.Option(help="The verdict in one picture.")] = None,
-    fail_on: Annotated[FailOn, typer.Option(help="The mildest finding that makes the exit code 1.")] = FailOn.FAIL,
-    seed: Annotated[int, typer.Option(help="Of all randomness.")] = 0,
+    model: Annotated[Path, Argument(metavar="MODEL", help="A model file, written by `seqdyn fit` or save().")],
+    data: Annotated[Path, Argument(metavar="DATA.csv", help="CSV file with the columns the model reads.")],
+    time_column: TimeColumn = None,
+    required_lag: Annotated[int | None, Option(min=1, help="How many steps back the model has to learn from.")] = None,
+    tier: Annotated[Tier, Option(help="How much to measure.")] = Tier.STANDARD,
+    html: Annotated[Path | None, Option(help="The report to write, one HTML file.")] = None,
+    json: Annotated[Path | None, Option(help="The same numbers, as JSON.")] = None,
+    png: Annotated[Path | None, Option(help="The verdict in one picture.")] = None,
+    fail_on: Annotated[FailOn, Option(help="The mildest finding that makes the exit code 1.")] = FailOn.FAIL,
+    seed: Annotated[int, Option(help="Of all randomness.")] = 0,
     verbose: Verbosity = 0,
     *,
     options: ReadOptions,

@@ -8,13 +8,11 @@ import io
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-from seqdyn.cli.missing import known_cells, mostly, said_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +31,13 @@ BEGIN = r"[+-]?[.,]?\d"
 
 SAMPLED_LINES = 2000
 """Rows that the way of writing numbers is found in."""
+
+
+MISSING = frozenset((
+    "", "-", "--", "\u2013", "\u2014", ".", "..", "...", "?", ":", "na",
+    "n.a.", "n/a", "nan", "null", "none",
+))  # fmt: skip
+"""What stands for a number that is not known, in small letters and without spaces around it."""
 
 
 class Dialect(NamedTuple):
@@ -196,9 +201,6 @@ def _csv_rows(text: str, sep: str, name: str, **how: object) -> pd.DataFrame:
     return frame
 
 
-# --- numbers
-
-
 def _style(sample: pd.DataFrame, dialect: Dialect, sep: str) -> tuple[Numbers, list[str]]:
     """How the numbers of a table of text are written, and what is in doubt."""
     known = [known_cells(sample[name]) for name in sample.columns]
@@ -311,7 +313,36 @@ def _converted(column: pd.Series, numbers: Numbers) -> pd.Series:
     return pd.to_numeric(plain).reindex(column.index) if fits.all() else plain.reindex(column.index).fillna(column)
 
 
-# --- bytes
+def known_cells(cells: pd.Series) -> pd.Series:
+    """Cells of text, without spaces around them, that do not stand for a missing number.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> list(known_cells(pd.Series(["1", " - ", "n.a.", "x "])))
+    ['1', 'x']
+    """
+    known = cells.dropna().astype(str).str.strip()
+    return known[~known.str.lower().isin(MISSING)]
+
+
+def mostly(known: pd.Series, words: str) -> bool:
+    """Whether more than half of the cells are such words."""
+    return 2 * int(known.str.fullmatch(words).sum()) > len(known)
+
+
+def said_missing(marked: Mapping[str, pd.Series], name: str) -> list[str]:
+    """How many cells of which columns were read as missing, and what stands there."""
+    marked = {column: cells[cells.str.strip() != ""] for column, cells in marked.items() if len(cells)}
+    marked = {column: cells for column, cells in marked.items() if len(cells)}
+    if not marked:
+        return []
+    words = sorted({str(cell).strip() for cells in marked.values() for cell in cells})
+    count = sum(map(len, marked.values()))
+    return [
+        f"{name}: {count} cell{'s' if count > 1 else ''} of {', '.join(map(repr, marked))} with "
+        f"{', '.join(map(repr, words))} {'were' if count > 1 else 'was'} read as missing."
+    ]
 
 
 def read_bytes(path: Path) -> bytes:

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from typer import Argument, Option
 
+from seqdyn.cli.arguments import DeviceName, ModelFile, Seed, TestFraction, TimeColumn, Verbosity
 from seqdyn.cli.reading import ReadOptions, takes_options
 from seqdyn.cli.tables import add_own_past, check_columns, check_numbers, own_past, place, read_table, spoken
-from seqdyn.cli.training import (
-    DeviceName,
-    ModelFile,
-    Seed,
-    TestFraction,
-    Verbosity,
-    check_device,
-    check_folder,
-    run_training,
-)
+from seqdyn.cli.training import check_device, check_folder, run_training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,14 +21,8 @@ if TYPE_CHECKING:
 class RegressorName(StrEnum):
     """What can be fitted."""
 
-    LSTM = "lstm"
-    GRU = "gru"
-    ELMAN = "elman"
-    LINEAR = "linear"
-    MOVING_AVERAGE = "moving-average"
-    EXPONENTIAL = "exponential"
-    ARX = "arx"
-    PERSISTENCE = "persistence"
+    LSTM, GRU, ELMAN, LINEAR = "lstm", "gru", "elman", "linear"
+    MOVING_AVERAGE, EXPONENTIAL, ARX, PERSISTENCE = "moving-average", "exponential", "arx", "persistence"
 
 
 TRAINED_REGRESSORS = (RegressorName.LSTM, RegressorName.GRU, RegressorName.ELMAN, RegressorName.LINEAR)
@@ -56,28 +42,24 @@ class FitTask(NamedTuple):
 @takes_options
 def fit(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA.csv", help="CSV file with a line of column names; one row per time step.")
+        Path, Argument(metavar="DATA.csv", help="CSV file with a line of column names; one row per time step.")
     ],
-    target: Annotated[str, typer.Option(help="The column to predict. Empty cells are left out of the loss.")],
+    target: Annotated[str, Option(help="The column to predict. Empty cells are left out of the loss.")],
     out: ModelFile,
     features: Annotated[
         str | None,
-        typer.Option(
+        Option(
             help="Columns to predict from: a,b,c. Default: all other numeric ones. Naming the target, too, gives the "
             "model its last value."
         ),
     ] = None,
-    time_column: Annotated[
-        str | None, typer.Option("--time", help="The column of dates or numbers that the rows are sorted by.")
-    ] = None,
-    model: Annotated[RegressorName, typer.Option(help="The kind of model.")] = RegressorName.LSTM,
-    hidden_size: Annotated[
-        int | None, typer.Option(min=1, help="Width of the memory. Default: 32; found by linear.")
-    ] = None,
+    time_column: TimeColumn = None,
+    model: Annotated[RegressorName, Option(help="The kind of model.")] = RegressorName.LSTM,
+    hidden_size: Annotated[int | None, Option(min=1, help="Width of the memory. Default: 32; found by linear.")] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the data, at most. Default: 200; linear needs none.")
+        int | None, Option(min=1, help="Passes over the data, at most. Default: 200; linear needs none.")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of the optimizer, Adam. Default: 0.01.")] = None,
+    learning_rate: Annotated[float | None, Option(help="Of the optimizer, Adam. Default: 0.01.")] = None,
     test_fraction: TestFraction = 0.2,
     seed: Seed = 0,
     device: DeviceName = "auto",
@@ -101,10 +83,9 @@ def fit(
     task = _task(frame, data, target, features, test_fraction, model)
     estimator = _estimator(model, task, hidden_size, epochs, learning_rate, seed, device, verbose)
     _announce(frame, data, target, task, estimator)
-    began = time.monotonic()
     leading = task.X.iloc[: task.train], task.y.iloc[: task.train]
-    interrupted = run_training(lambda: estimator.fit(*leading))
-    _echo_scores(estimator, task, time.monotonic() - began)
+    interrupted, seconds = run_training(lambda: estimator.fit(*leading))
+    _echo_scores(estimator, task, seconds)
     estimator.save(out)
     last = place(task.X, task.train - 1)
     typer.echo(f"saved       {out}; predict --continue-state goes on after {last}")

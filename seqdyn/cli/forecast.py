@@ -8,43 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from typer import Argument, Option
 
-from seqdyn.cli.forecasting import (
-    backtest_beside,
-    build_model,
-    describe_model,
-    describe_training,
-    explain,
-    lost_to_naive,
-    season_steps,
-)
-from seqdyn.cli.options import (
-    Options,
-    check_settings,
-    check_writable,
-    columns_of,
-    frequency,
-    given,
-    option_name,
-    parse_levels,
-)
+from seqdyn.cli.arguments import misused
+from seqdyn.cli.dates import Spelling
+from seqdyn.cli.forecasting import backtest_beside, build_model, describe_model, lost_to_naive, season_steps
+from seqdyn.cli.options import ForecasterName, Options, check_writable, option_name, parse_levels
 from seqdyn.cli.reading import takes_options
-from seqdyn.cli.series import (
-    SERIES,
-    VALUE,
-    ColumnRoles,
-    choose_series,
-    count_of,
-    describe_data,
-    echo,
-    echo_files,
-    read_grid,
-    read_series,
-)
-from seqdyn.cli.spelling import Spelling
+from seqdyn.cli.series import SERIES, VALUE, ColumnRoles, choose_series, describe_data, read_grid, read_series
 from seqdyn.cli.tables import as_times, check_columns, check_numbers, check_readable, read_rows
 from seqdyn.cli.training import run_training
-from seqdyn.cli.written import conclude, decimals, write_table
+from seqdyn.cli.written import conclude, count_of, decimals, echo, echo_files, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,34 +44,32 @@ class Ready(NamedTuple):
 
 @takes_options
 def forecast(
-    horizon: Annotated[int, typer.Option(min=1, help="Steps ahead.")],
+    horizon: Annotated[int, Option(min=1, help="Steps ahead.")],
     data: Annotated[
         Path | None,
-        typer.Argument(
+        Argument(
             metavar="DATA.csv",
             help="CSV file with a line of column names; one row per time step and series; optional with --load.",
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The CSV file to write. Default: standard output.")] = None,
+    out: Annotated[Path | None, Option(help="The CSV file to write. Default: standard output.")] = None,
     round_to: Annotated[
         int | None,
-        typer.Option("--round", min=0, help="Decimals. Default: all in a file; on standard output as the data have."),
+        Option("--round", min=0, help="Decimals. Default: all in a file; on standard output as the data have."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="A picture of it: *.png, *.pdf or *.svg.")] = None,
-    series: Annotated[str | None, typer.Option(help="The series in the picture. Default: the first.")] = None,
-    level: Annotated[str, typer.Option(help="Central intervals, in percent: 80,95.")] = "80",
+    plot: Annotated[Path | None, Option(help="A picture of it: *.png, *.pdf or *.svg.")] = None,
+    series: Annotated[str | None, Option(help="The series in the picture. Default: the first.")] = None,
+    level: Annotated[str, Option(help="Central intervals, in percent: 80,95.")] = "80",
     future: Annotated[
-        Path | None, typer.Option(help="CSV file with the next values of the --future-columns, and their times.")
+        Path | None, Option(help="CSV file with the next values of the --future-columns, and their times.")
     ] = None,
-    save: Annotated[Path | None, typer.Option(help="Keep the fitted model in this file, *.safetensors.")] = None,
+    save: Annotated[Path | None, Option(help="Keep the fitted model in this file, *.safetensors.")] = None,
     load: Annotated[
-        Path | None,
-        typer.Option(help="Use a model that --save kept; rows of DATA.csv it does not know yet are taken in."),
+        Path | None, Option(help="Use a model that --save kept; rows of DATA.csv it does not know yet are taken in.")
     ] = None,
     check: Annotated[
-        bool,
-        typer.Option("--check/--no-check", help="Compare with baselines on the last steps; it costs a second fit."),
+        bool, Option("--check/--no-check", help="Compare with baselines on the last steps; it costs a second fit.")
     ] = True,
     *,
     options: Options,
@@ -113,7 +85,7 @@ def forecast(
     Example:
       seqdyn forecast data.csv --time ds --target y --horizon 24 --out forecast.csv --plot forecast.png
     """
-    check_settings(options)
+    options.check()
     check_writable(out, save, picture=plot)
     aside, levels = out is None, parse_levels(level)
     if load is None:
@@ -143,20 +115,30 @@ def _fitted(
 ) -> Ready:
     """A model fitted to the whole table; what can be wrong is found before the fit."""
     if data is None:
-        raise typer.BadParameter("give a CSV file, or a saved model with --load.", param_hint="'DATA.csv'")
-    frame, columns, spelling = read_series(data, columns_of(options), options.dialect, options.clock)
-    panel = read_grid(frame, columns, frequency(options), data)
+        raise misused("DATA.csv", "give a CSV file, or a saved model with --load.")
+    frame, columns, spelling = read_series(data, options.columns, options.dialect, options.clock)
+    panel = read_grid(frame, columns, options.frequency, data)
     ahead = _read_future(future, columns, horizon, options, panel, spelling)
     choose_series(panel, series)
     model = build_model(options, columns, panel, horizon, levels)
-    describe_data(data, panel, season_steps(model, panel), given(options), spelling, aside)
+    describe_data(data, panel, season_steps(model, panel), options.given, spelling, aside)
     echo("model", describe_model(model), aside)
-    began = time.monotonic()
-    interrupted = run_training(lambda: model.fit(frame))
-    describe_training(model, time.monotonic() - began, aside)
-    if options.verbose:
-        explain(model, aside)
+    interrupted, seconds = run_training(lambda: model.fit(frame))
+    _echo_training_of(model, seconds, aside)
+    if options.verbose and options.model is ForecasterName.AUTO:
+        typer.echo(f"\n{model.summary()}\n", err=aside)
     return Ready(model, columns, frame, panel, ahead, spelling, False, interrupted)
+
+
+def _echo_training_of(model: Any, seconds: float, aside: bool) -> None:
+    """How long the fit took, and where the loss ended."""
+    history = getattr(getattr(model, "estimator_", None), "history_", None)
+    how = "fitted"
+    if history is not None and len(history):
+        how = f"loss {history['loss'].iloc[-1]:.4g} after {count_of(len(history), 'epoch')}"
+    elif history is not None:
+        how = "its linear start is kept: no epoch was better on the rows held out"
+    echo("training", f"{how}; {seconds:.1f} s", aside)
 
 
 def _loaded(load: Path, data: Path | None, options: Options, horizon: int, future: Path | None, aside: bool) -> Ready:
@@ -164,7 +146,7 @@ def _loaded(load: Path, data: Path | None, options: Options, horizon: int, futur
     from seqdyn.files import load as load_file
     from seqdyn.forecasting.contract import PanelForecaster
 
-    useless = [option_name(name) for name in sorted(given(options))]
+    useless = [option_name(name) for name in sorted(options.given)]
     if useless:
         raise ValueError(f"{load} knows its own columns and settings: leave out {' and '.join(useless)}.")
     check_readable(load)
@@ -229,10 +211,8 @@ def _read_future(
 ) -> pd.DataFrame | None:
     """The covariates known ahead, with their times."""
     if path is None and columns.future:
-        raise typer.BadParameter(
-            f"{', '.join(columns.future)}: known ahead, so give the next {horizon} rows in a CSV file.",
-            param_hint="'--future'",
-        )
+        names = ", ".join(columns.future)
+        raise misused("--future", f"{names}: known ahead, so give the next {horizon} rows in a CSV file.")
     if path is None:
         return None
     if not columns.future:

@@ -13,12 +13,9 @@ from seqdyn.cli.options import (
     Log,
     Options,
     StrategyName,
-    frequency,
-    given,
     option_name,
-    seasons,
 )
-from seqdyn.cli.series import ROW, ColumnRoles, count_of, echo, names
+from seqdyn.cli.series import ROW, ColumnRoles, names
 from seqdyn.cli.training import check_device
 
 if TYPE_CHECKING:
@@ -27,15 +24,13 @@ if TYPE_CHECKING:
     from seqdyn.data.panels import Panel
     from seqdyn.forecasting.backtest import Backtest
 
-# --- the model
-
 
 def build_model(options: Options, columns: ColumnRoles, panel: Panel, horizon: int, levels: list[float]) -> Any:
     """A forecaster with these settings, not yet fitted; settings that mean nothing to it are an error."""
     _check_meaning(options)
     shared: dict[str, Any] = {
-        "freq": frequency(options),
-        "season_length": seasons(options),
+        "freq": options.frequency,
+        "season_length": options.seasons(),
         "time_col": columns.time or ROW,
         "target_col": columns.target,
         "verbose": options.verbose,
@@ -111,7 +106,7 @@ def _check_meaning(options: Options) -> None:
         useless |= {"hidden_size", "epochs", "learning_rate", "calendar"}
     if options.model not in (*TRAINED_FORECASTERS, *RIDGES):
         useless |= {"log", "strategy"}
-    found = [option_name(field.name) for field in fields(options) if field.name in useless & given(options)]
+    found = [option_name(field.name) for field in fields(options) if field.name in useless & options.given]
     if found:
         raise ValueError(f"--model {options.model} has no use for {' and '.join(found)}: leave it out.")
 
@@ -120,9 +115,6 @@ def season_steps(model: Any, panel: Panel) -> int:
     """Steps in a season, the shortest of several: as was given, else by the frequency."""
     given = model.season_length
     return panel.grid.season_length() if given is None else min(given) if isinstance(given, list | tuple) else given
-
-
-# --- comparing
 
 
 def backtest_beside(
@@ -165,30 +157,6 @@ def lost_to_naive(found: Backtest) -> str | None:
     return f"the model loses to the naive forecast ({naive}): {metric} {own:.4g} against {other:.4g}."
 
 
-# --- the report
-
-
 def describe_model(model: Any) -> str:
     """A model in one line, by what is not as it is by default."""
     return " ".join(str(model).split())
-
-
-def describe_training(model: Any, seconds: float, aside: bool = False) -> None:
-    """How long the fit took, and where the loss ended."""
-    history = getattr(getattr(model, "estimator_", None), "history_", None)
-    how = "fitted"
-    if history is not None and len(history):
-        how = f"loss {history['loss'].iloc[-1]:.4g} after {count_of(len(history), 'epoch')}"
-    elif history is not None:
-        how = "its linear start is kept: no epoch was better on the rows held out"
-    echo("training", f"{how}; {seconds:.1f} s", aside)
-
-
-def explain(model: Any, aside: bool = False) -> None:
-    """What a model that chooses says of its choice."""
-    import typer
-
-    from seqdyn.forecasting.automatic import AutoForecaster
-
-    if isinstance(model, AutoForecaster):
-        typer.echo(f"\n{model.summary()}\n", err=aside)

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
+from seqdyn.cli.arguments import DeviceName, Minutes, ModelFile, Seed, TestFraction, Verbosity
 from seqdyn.cli.tables import check_readable
-from seqdyn.cli.training import (
-    DeviceName,
-    Minutes,
-    ModelFile,
-    Seed,
-    TestFraction,
-    Verbosity,
-    budget,
-    check_device,
-    check_folder,
-    count_held_out,
-    load_kind,
-    run_training,
-)
+from seqdyn.cli.training import budget, check_device, check_folder, count_held_out, load_kind, run_training
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,22 +27,13 @@ ROWS = 64
 """A picture of pictures has so many rows at most."""
 
 
-class ModelName(StrEnum):
-    """How a picture is written."""
+ModelName = StrEnum(
+    "ModelName", {"DIAGONAL": "diagonal", "ROW": "row", "DRAW": "draw", "DRAW_ATTENTION": "draw-attention"}
+)
+"""How a picture is written."""
 
-    DIAGONAL = "diagonal"
-    ROW = "row"
-    DRAW = "draw"
-    DRAW_ATTENTION = "draw-attention"
-
-
-class Hidden(StrEnum):
-    """Which half of a picture is hidden."""
-
-    LOWER = "lower"
-    UPPER = "upper"
-    LEFT = "left"
-    RIGHT = "right"
+Hidden = StrEnum("Hidden", "LOWER UPPER LEFT RIGHT")
+"""Which half of a picture is hidden."""
 
 
 @images_app.callback(invoke_without_command=True)
@@ -74,28 +53,23 @@ def images_commands(context: typer.Context) -> None:
 @images_app.command("fit")
 def fit_images(
     pictures: Annotated[
-        Path, typer.Argument(metavar="PICTURES.npy", help="An array of whole numbers (pictures, height, width).")
+        Path, Argument(metavar="PICTURES.npy", help="An array of whole numbers (pictures, height, width).")
     ],
     out: ModelFile,
     model: Annotated[
-        ModelName,
-        typer.Option(help="How it is written: pixel by pixel along diagonals or rows, or in glimpses."),
+        ModelName, Option(help="How it is written: pixel by pixel along diagonals or rows, or in glimpses.")
     ] = ModelName.DIAGONAL,
     threshold: Annotated[
-        float | None, typer.Option(help="Make grey pictures black and white: 1 where a pixel is at least this.")
+        float | None, Option(help="Make grey pictures black and white: 1 where a pixel is at least this.")
     ] = None,
     levels: Annotated[
-        int | None, typer.Option(min=2, help="Values of a pixel, of diagonal and row alone. Default: 2.")
+        int | None, Option(min=2, help="Values of a pixel, of diagonal and row alone. Default: 2.")
     ] = None,
-    hidden_size: Annotated[
-        int | None, typer.Option(min=1, help="Width of the memory; the model's own if left out.")
-    ] = None,
-    layers: Annotated[
-        int | None, typer.Option(min=1, help="Recurrences, of diagonal and row alone. Default: 1.")
-    ] = None,
-    glimpses: Annotated[int | None, typer.Option(min=1, help="Steps of draw. Default: 10.")] = None,
+    hidden_size: Annotated[int | None, Option(min=1, help="Width of the memory; the model's own if left out.")] = None,
+    layers: Annotated[int | None, Option(min=1, help="Recurrences, of diagonal and row alone. Default: 1.")] = None,
+    glimpses: Annotated[int | None, Option(min=1, help="Steps of draw. Default: 10.")] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the pictures. Default: 20, or as many as 2,000 steps take.")
+        int | None, Option(min=1, help="Passes over the pictures. Default: 20, or as many as 2,000 steps take.")
     ] = None,
     minutes: Minutes = None,
     test_fraction: TestFraction = 0.1,
@@ -120,9 +94,9 @@ def fit_images(
     held = count_held_out(test_fraction, len(given))
     typer.echo(f"pictures    {given.shape}, of which the last {held} are held out")
     typer.echo(f"model       {' '.join(str(own).split())}")
-    began, cut = time.monotonic(), len(given) - held
-    interrupted = run_training(lambda: own.fit(given[:cut]))
-    typer.echo(f"training    {len(own.history_)} epochs; {time.monotonic() - began:.1f} s")
+    cut = len(given) - held
+    interrupted, seconds = run_training(lambda: own.fit(given[:cut]))
+    typer.echo(f"training    {len(own.history_)} epochs; {seconds:.1f} s")
     own.save(out)
     if held and not interrupted:
         typer.echo(f"held out    {_scored(own, given[cut:])}")
@@ -133,10 +107,10 @@ def fit_images(
 
 @images_app.command()
 def sample(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn images fit`.")],
-    out: Annotated[Path, typer.Option(help="What to write: *.npy the numbers, *.png a picture of all.")],
-    n: Annotated[int, typer.Option(min=1, help="How many.")] = 16,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same pictures.")] = 0,
+    model: Annotated[Path, Argument(metavar="MODEL", help="A model file, written by `seqdyn images fit`.")],
+    out: Annotated[Path, Option(help="What to write: *.npy the numbers, *.png a picture of all.")],
+    n: Annotated[int, Option(min=1, help="How many.")] = 16,
+    seed: Annotated[int, Option(help="The same seed draws the same pictures.")] = 0,
 ) -> None:
     """Draw new pictures.
 
@@ -154,16 +128,14 @@ def sample(
 
 @images_app.command()
 def complete(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file of rows or diagonals.")],
-    pictures: Annotated[Path, typer.Argument(metavar="PICTURES.npy", help="Pictures such as the model was fitted on.")],
-    out: Annotated[Path, typer.Option(help="What to write: *.npy the numbers, *.png occluded, completed, truth.")],
-    hide: Annotated[Hidden, typer.Option(help="Which half is hidden.")] = Hidden.LOWER,
-    mask: Annotated[
-        Path | None, typer.Option(help="Instead: a *.npy file of bool, True where a pixel is known.")
-    ] = None,
-    n: Annotated[int, typer.Option(min=1, help="Completions of every picture.")] = 4,
-    threshold: Annotated[float | None, typer.Option(help="As in fit.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same completions.")] = 0,
+    model: Annotated[Path, Argument(metavar="MODEL", help="A model file of rows or diagonals.")],
+    pictures: Annotated[Path, Argument(metavar="PICTURES.npy", help="Pictures such as the model was fitted on.")],
+    out: Annotated[Path, Option(help="What to write: *.npy the numbers, *.png occluded, completed, truth.")],
+    hide: Annotated[Hidden, Option(help="Which half is hidden.")] = Hidden.LOWER,
+    mask: Annotated[Path | None, Option(help="Instead: a *.npy file of bool, True where a pixel is known.")] = None,
+    n: Annotated[int, Option(min=1, help="Completions of every picture.")] = 4,
+    threshold: Annotated[float | None, Option(help="As in fit.")] = None,
+    seed: Annotated[int, Option(help="The same seed draws the same completions.")] = 0,
 ) -> None:
     """Draw what is hidden of pictures, given what comes before: exactly, where nothing known comes after.
 

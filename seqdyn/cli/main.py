@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 from typer.core import TyperGroup
 
 from seqdyn.cli.backtest import backtest
@@ -71,8 +72,8 @@ app.add_typer(images_app, name="images")
 @app.callback(invoke_without_command=True)
 def commands(
     context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    debug: Annotated[bool, Option("--debug", help="Show the whole traceback of an error.")] = False,
+    version: Annotated[bool, Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     """Time series and dynamical systems as stateful predictors: y_t, h_t = f(x_t, h_{t-1}).
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from seqdyn.cli.inputs import inputs_of
+from seqdyn.cli.arguments import Verbosity
 from seqdyn.cli.reading import ReadOptions, takes_options
-from seqdyn.cli.tables import check_readable, read_table
-from seqdyn.cli.training import Verbosity
+from seqdyn.cli.tables import check_readable, inputs_of, read_table
 from seqdyn.progress import Meter
 
 if TYPE_CHECKING:
@@ -20,16 +20,14 @@ if TYPE_CHECKING:
 
 @takes_options
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn fit` or save().")],
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA.csv", help="CSV file with the columns the model was fitted on.")
-    ],
+    model: Annotated[Path, Argument(metavar="MODEL", help="A model file, written by `seqdyn fit` or save().")],
+    data: Annotated[Path, Argument(metavar="DATA.csv", help="CSV file with the columns the model was fitted on.")],
     time_column: Annotated[
-        str | None, typer.Option("--time", help="The column of dates or numbers; it is kept in the predictions.")
+        str | None, Option("--time", help="The column of dates or numbers; it is kept in the predictions.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The CSV file to write. Default: standard output.")] = None,
+    out: Annotated[Path | None, Option(help="The CSV file to write. Default: standard output.")] = None,
     continue_state: Annotated[
-        bool, typer.Option("--continue-state", help="Start from the state after the training data, which these follow.")
+        bool, Option("--continue-state", help="Start from the state after the training data, which these follow.")
     ] = False,
     verbose: Verbosity = 0,
     *,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from typing import Annotated, Any, get_type_hints
 
-import typer
+from typer import Option
 
 from seqdyn.cli.dialects import Dialect
 from seqdyn.cli.instants import Clock
@@ -18,26 +18,26 @@ class ReadOptions:
     """How the cells, the numbers and the times of a table are written; all is found in it, if it is not given."""
 
     sep: Annotated[
-        str | None, typer.Option(help="What separates the cells: ',', ';', tab, space. Default: found in the file.")
+        str | None, Option(help="What separates the cells: ',', ';', tab, space. Default: found in the file.")
     ] = None
-    decimal: Annotated[str | None, typer.Option(help="The mark before decimals: . or , Default: found.")] = None
+    decimal: Annotated[str | None, Option(help="The mark before decimals: . or , Default: found.")] = None
     thousands: Annotated[
-        str | None, typer.Option(help="The mark between thousands: , . ' space or none. Default: found.")
+        str | None, Option(help="The mark between thousands: , . ' space or none. Default: found.")
     ] = None
     encoding: Annotated[
-        str | None, typer.Option(help="Of the letters: utf-8, utf-16, cp1252, … Default: found in the file.")
+        str | None, Option(help="Of the letters: utf-8, utf-16, cp1252, … Default: found in the file.")
     ] = None
     day_first: Annotated[
         bool | None,
-        typer.Option(
+        Option(
             "--day-first/--month-first", help="Is 01/02/2024 in February? Default: as is possible, or as is regular."
         ),
     ] = None
     date_format: Annotated[
-        str | None, typer.Option(help="How times are written, as in strftime: %d.%m.%y. Default: found.")
+        str | None, Option(help="How times are written, as in strftime: %d.%m.%y. Default: found.")
     ] = None
     time_zone: Annotated[
-        str | None, typer.Option(help="Whose wall clock the times show: Europe/Berlin. Default: as they are written.")
+        str | None, Option(help="Whose wall clock the times show: Europe/Berlin. Default: as they are written.")
     ] = None
 
     @property

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import typer
-
+from seqdyn.cli.dates import Spelling
 from seqdyn.cli.dialects import AS_FOUND, Dialect
 from seqdyn.cli.instants import AS_WRITTEN, Clock
-from seqdyn.cli.spelling import Spelling
 from seqdyn.cli.tables import as_times, check_columns, check_numbers, mostly_numbers, note, read_rows, spoken
 from seqdyn.cli.time_columns import find_times
+from seqdyn.cli.written import count_of, echo
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,21 +186,6 @@ def _may_repeat(instant: Any) -> bool:
     )
 
 
-# --- the report
-
-
-def echo(label: str, text: str, aside: bool = False) -> None:
-    """One line of the report; aside: on standard error, since standard output holds the result."""
-    typer.echo(f"{label:<12}{text}", err=aside)
-
-
-def echo_files(*paths: Path | None, aside: bool = False) -> None:
-    """The files that were written, if any."""
-    written = [str(path) for path in paths if path is not None]
-    if written:
-        echo("written", ", ".join(written), aside)
-
-
 def describe_data(
     path: Path, panel: Panel, season_length: int, given: set[str], spelling: Spelling, aside: bool = False
 ) -> None:
@@ -227,8 +211,3 @@ def describe_data(
     echo("missing", "; ".join(found) or "nothing", aside)
     if panel.present.mean() < 0.5:
         echo("", "more than half of the rows are absent: is the frequency right? Give another with --freq.", aside)
-
-
-def count_of(number: int, what: str) -> str:
-    """A number of things, in the plural where it must be."""
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from seqdyn.cli.dialects import AS_FOUND, Dialect, parse_csv, read_bytes
+from seqdyn.cli.dialects import AS_FOUND, Dialect, known_cells, parse_csv, read_bytes
 from seqdyn.cli.instants import AS_WRITTEN, Clock, read_instants
-from seqdyn.cli.missing import known_cells
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from seqdyn.cli.spelling import Spelling
+    from seqdyn.cli.dates import Spelling
 
 _BEFORE = "[t-1]"
 
@@ -194,6 +193,30 @@ def with_next_row(frame: pd.DataFrame) -> pd.DataFrame:
         regular = len(steps) > 0 and np.allclose(steps, steps[0])
         following = index[-1] + (index[-1] - index[-2]) if regular else None
     return frame if following is None else frame.reindex([*index, following]).rename_axis(index.name)
+
+
+def inputs_of(estimator: Any, frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.Index]:
+    """The columns the model was fitted on, in its order, and the rows that predictions are written for."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:
+        numeric = frame.select_dtypes("number")
+        if numeric.shape[1] != estimator.n_features_in_:
+            raise ValueError(
+                f"The model was fitted on {estimator.n_features_in_} features without names, but {path} has "
+                f"{numeric.shape[1]} numeric columns: keep those of the fit, in their order."
+            )
+        names = numeric.columns
+    wanted = [str(name) for name in names]
+    index = frame.index
+    target = next((present_of(name) for name in wanted if name not in frame and present_of(name)), None)
+    if target is not None:
+        check_columns(frame, [target], path, "the model predicts it from its past")
+        check_numbers(frame, [target], path)
+        frame = add_own_past(with_next_row(frame) if len(wanted) == 1 else frame, target)
+        index = index.union(frame.index)
+    check_columns(frame, wanted, path, "the model was fitted on it")
+    check_numbers(frame, wanted, path)
+    return frame[wanted].astype(float), index
 
 
 def spoken(names: Iterable[object]) -> str:

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
+from seqdyn.cli.arguments import DeviceName, Minutes, ModelFile, Seed, TestFraction, Verbosity
 from seqdyn.cli.tables import check_readable
-from seqdyn.cli.training import (
-    DeviceName,
-    Minutes,
-    ModelFile,
-    Seed,
-    TestFraction,
-    Verbosity,
-    budget,
-    check_device,
-    check_folder,
-    load_kind,
-    run_training,
-)
+from seqdyn.cli.training import budget, check_device, check_folder, load_kind, run_training
 
 if TYPE_CHECKING:
     from seqdyn.language.model import LanguageModel
@@ -30,20 +19,11 @@ if TYPE_CHECKING:
 text_app = typer.Typer(rich_markup_mode=None)
 
 
-class Unit(StrEnum):
-    """What a symbol is."""
+Unit = StrEnum("Unit", "CHARACTER WORD SUBWORD")
+"""What a symbol is."""
 
-    CHARACTER = "character"
-    WORD = "word"
-    SUBWORD = "subword"
-
-
-class CellName(StrEnum):
-    """The recurrence."""
-
-    LSTM = "lstm"
-    GRU = "gru"
-    ELMAN = "elman"
+CellName = StrEnum("CellName", "LSTM GRU ELMAN")
+"""The recurrence."""
 
 
 @text_app.callback(invoke_without_command=True)
@@ -62,22 +42,22 @@ def text_commands(context: typer.Context) -> None:
 
 @text_app.command("fit")
 def fit_text(
-    corpus: Annotated[list[Path], typer.Argument(metavar="CORPUS.txt…", help="Files of text, read as one.")],
+    corpus: Annotated[list[Path], Argument(metavar="CORPUS.txt…", help="Files of text, read as one.")],
     out: ModelFile,
-    unit: Annotated[Unit, typer.Option(help="What a symbol is.")] = Unit.CHARACTER,
-    cell: Annotated[CellName, typer.Option(help="The recurrence.")] = CellName.LSTM,
-    hidden_size: Annotated[int, typer.Option(min=1, help="Width of the memory.")] = 256,
-    layers: Annotated[int, typer.Option(min=1, help="Layers of that width.")] = 1,
-    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of outputs dropped in training.")] = 0.0,
+    unit: Annotated[Unit, Option(help="What a symbol is.")] = Unit.CHARACTER,
+    cell: Annotated[CellName, Option(help="The recurrence.")] = CellName.LSTM,
+    hidden_size: Annotated[int, Option(min=1, help="Width of the memory.")] = 256,
+    layers: Annotated[int, Option(min=1, help="Layers of that width.")] = 1,
+    dropout: Annotated[float, Option(min=0.0, max=0.99, help="Share of outputs dropped in training.")] = 0.0,
     min_count: Annotated[
-        int | None, typer.Option(min=1, help="Learn symbols that appear so often. Default: 1; of words 2.")
+        int | None, Option(min=1, help="Learn symbols that appear so often. Default: 1; of words 2.")
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the text. Default: 20, or as many as 1,000 steps take.")
+        int | None, Option(min=1, help="Passes over the text. Default: 20, or as many as 1,000 steps take.")
     ] = None,
     minutes: Minutes = None,
     test_fraction: TestFraction = 0.1,
-    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
+    encoding: Annotated[str, Option(help="Of the files.")] = "utf-8",
     seed: Seed = 0,
     device: DeviceName = "auto",
     verbose: Verbosity = 0,
@@ -104,9 +84,8 @@ def fit_text(
                           verbose=verbose, **budget(epochs, minutes), **held)  # fmt: skip
     typer.echo(f"corpus      {', '.join(map(str, corpus))}")
     typer.echo(f"model       {model}")
-    began = time.monotonic()
-    interrupted = run_training(lambda: model.fit(corpus))
-    _echo_training(model, time.monotonic() - began)
+    interrupted, seconds = run_training(lambda: model.fit(corpus))
+    _echo_training(model, seconds)
     model.save(out)
     typer.echo(f"saved       {out}; write with: seqdyn text generate {out} --prompt '…'")
     if interrupted:
@@ -115,15 +94,15 @@ def fit_text(
 
 @text_app.command("generate")
 def generate_text(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn text fit`.")],
-    prompt: Annotated[str, typer.Option(help="What comes before; \\n is the end of a line.")] = "",
-    length: Annotated[int, typer.Option(min=1, help="Symbols at most.")] = 400,
-    temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 wilder.")] = 1.0,
-    top_k: Annotated[int | None, typer.Option(min=1, help="Draw from the k likeliest only.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest of this mass only.")] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Always take the likeliest symbol.")] = False,
-    stop: Annotated[str | None, typer.Option(help="A text that ends it; \\n is the end of a line.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed writes the same text.")] = None,
+    model: Annotated[Path, Argument(metavar="MODEL", help="A model file, written by `seqdyn text fit`.")],
+    prompt: Annotated[str, Option(help="What comes before; \\n is the end of a line.")] = "",
+    length: Annotated[int, Option(min=1, help="Symbols at most.")] = 400,
+    temperature: Annotated[float, Option(help="Below 1 safer, above 1 wilder.")] = 1.0,
+    top_k: Annotated[int | None, Option(min=1, help="Draw from the k likeliest only.")] = None,
+    top_p: Annotated[float | None, Option(help="Draw from the likeliest of this mass only.")] = None,
+    greedy: Annotated[bool, Option("--greedy", help="Always take the likeliest symbol.")] = False,
+    stop: Annotated[str | None, Option(help="A text that ends it; \\n is the end of a line.")] = None,
+    seed: Annotated[int | None, Option(help="The same seed writes the same text.")] = None,
 ) -> None:
     """Write on from a prompt; the text is printed as it goes.
 
@@ -145,8 +124,8 @@ def generate_text(
 
 @text_app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn text fit`.")],
-    texts: Annotated[list[Path], typer.Argument(metavar="TEXT.txt…", help="Files of text, read as one.")],
+    model: Annotated[Path, Argument(metavar="MODEL", help="A model file, written by `seqdyn text fit`.")],
+    texts: Annotated[list[Path], Argument(metavar="TEXT.txt…", help="Files of text, read as one.")],
 ) -> None:
     """Say how well a text is predicted, in units that can be compared.
 

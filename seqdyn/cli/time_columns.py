@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seqdyn.cli.dates import DAY_OR_MONTH
-from seqdyn.cli.spelling import PERIODS
+from seqdyn.cli.dates import DAY_OR_MONTH, PERIODS
 from seqdyn.cli.tables import note, spoken
 
 if TYPE_CHECKING:

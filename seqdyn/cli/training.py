@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
-
-import typer
+from typing import Any, TypeVar
 
 Kind = TypeVar("Kind")
-
-ModelFile = Annotated[Path, typer.Option(help="The model file to write, *.safetensors.")]
-Minutes = Annotated[float | None, typer.Option(help="How long to train at most.")]
-Seed = Annotated[int, typer.Option(help="Of all randomness; the same seed gives the same model.")]
-DeviceName = Annotated[str, typer.Option(help="Where to train: auto, cpu or cuda.")]
-TestFraction = Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the data, its end, kept for the score.")]
-Verbosity = Annotated[
-    int,
-    typer.Option(
-        "--verbose",
-        "-v",
-        count=True,
-        show_default=False,
-        help="Show a progress bar; -vv: more of them, in more detail.",
-    ),
-]
 
 
 def budget(epochs: int | None, minutes: float | None) -> dict[str, Any]:
@@ -54,13 +38,14 @@ def check_device(device: str) -> None:
         raise ValueError(f"--device {device}: torch finds no GPU here. Use --device auto or cpu.")
 
 
-def run_training(train: Callable[[], Any]) -> bool:
-    """Train; returns whether Ctrl-C cut it short."""
+def run_training(train: Callable[[], Any]) -> tuple[bool, float]:
+    """Train; returns whether Ctrl-C cut it short, and how many seconds it took."""
+    began = time.monotonic()
     with warnings.catch_warnings(record=True) as caught:
         train()
     for warning in caught:
         warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)
-    return any("interrupted" in str(warning.message) for warning in caught)
+    return any("interrupted" in str(warning.message) for warning in caught), time.monotonic() - began
 
 
 def load_kind(path: Path, kind: type[Kind] | tuple[type[Kind], ...], words: str, writer: str) -> Kind:
@@ -81,3 +66,16 @@ def load_kind(path: Path, kind: type[Kind] | tuple[type[Kind], ...], words: str,
     if not isinstance(model, kind):
         raise TypeError(f"{path} holds a {type(model).__name__}, not a {words}: {writer} writes one.")
     return model
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small networks and matrices gain little by more threads, and lose much where the threads wait for a core."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import sys
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
+from seqdyn.cli.arguments import DeviceName, Minutes, ModelFile, Seed, TestFraction, Verbosity
 from seqdyn.cli.tables import check_readable
 from seqdyn.cli.text import CellName, Unit
-from seqdyn.cli.training import (
-    DeviceName,
-    Minutes,
-    ModelFile,
-    Seed,
-    TestFraction,
-    Verbosity,
-    budget,
-    check_device,
-    check_folder,
-    count_held_out,
-    load_kind,
-    run_training,
-)
+from seqdyn.cli.training import budget, check_device, check_folder, count_held_out, load_kind, run_training
 
 if TYPE_CHECKING:
     from seqdyn.language.translation import Translator
@@ -33,16 +21,8 @@ if TYPE_CHECKING:
 translate_app = typer.Typer(rich_markup_mode=None)
 
 
-class AttentionName(StrEnum):
-    """How a decoder looks at its source."""
-
-    GENERAL = "general"
-    ADDITIVE = "additive"
-    DOT = "dot"
-    SCALED_DOT = "scaled_dot"
-    MULTI_HEAD = "multi_head"
-    HARD = "hard"
-    NONE = "none"
+AttentionName = StrEnum("AttentionName", "GENERAL ADDITIVE DOT SCALED_DOT MULTI_HEAD HARD NONE")
+"""How a decoder looks at its source."""
 
 
 @translate_app.callback(invoke_without_command=True)
@@ -60,25 +40,23 @@ def translate_commands(context: typer.Context) -> None:
 
 @translate_app.command("fit")
 def fit_translator(
-    sources: Annotated[Path, typer.Argument(metavar="SOURCES.txt", help="Sentences, one a line.")],
-    targets: Annotated[Path, typer.Argument(metavar="TARGETS.txt", help="Their translations, line by line.")],
+    sources: Annotated[Path, Argument(metavar="SOURCES.txt", help="Sentences, one a line.")],
+    targets: Annotated[Path, Argument(metavar="TARGETS.txt", help="Their translations, line by line.")],
     out: ModelFile,
-    unit: Annotated[Unit, typer.Option(help="What a symbol is.")] = Unit.SUBWORD,
-    attention: Annotated[
-        AttentionName, typer.Option(help="How the decoder looks at its source.")
-    ] = AttentionName.GENERAL,
-    cell: Annotated[CellName, typer.Option(help="The recurrence.")] = CellName.LSTM,
-    hidden_size: Annotated[int, typer.Option(min=1, help="Width of every layer.")] = 256,
-    embedding_size: Annotated[int, typer.Option(min=1, help="Width of the vectors of symbols.")] = 256,
-    layers: Annotated[int, typer.Option(min=1, help="Layers of the encoder, and of the decoder.")] = 1,
-    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Share dropped in training.")] = 0.2,
-    vocabulary_size: Annotated[int | None, typer.Option(min=1, help="Symbols of each side at most.")] = None,
+    unit: Annotated[Unit, Option(help="What a symbol is.")] = Unit.SUBWORD,
+    attention: Annotated[AttentionName, Option(help="How the decoder looks at its source.")] = AttentionName.GENERAL,
+    cell: Annotated[CellName, Option(help="The recurrence.")] = CellName.LSTM,
+    hidden_size: Annotated[int, Option(min=1, help="Width of every layer.")] = 256,
+    embedding_size: Annotated[int, Option(min=1, help="Width of the vectors of symbols.")] = 256,
+    layers: Annotated[int, Option(min=1, help="Layers of the encoder, and of the decoder.")] = 1,
+    dropout: Annotated[float, Option(min=0.0, max=0.99, help="Share dropped in training.")] = 0.2,
+    vocabulary_size: Annotated[int | None, Option(min=1, help="Symbols of each side at most.")] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the pairs. Default: 10, or as many as 1,000 steps take.")
+        int | None, Option(min=1, help="Passes over the pairs. Default: 10, or as many as 1,000 steps take.")
     ] = None,
     minutes: Minutes = None,
     test_fraction: TestFraction = 0.1,
-    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
+    encoding: Annotated[str, Option(help="Of the files.")] = "utf-8",
     seed: Seed = 0,
     device: DeviceName = "auto",
     verbose: Verbosity = 0,
@@ -106,9 +84,9 @@ def fit_translator(
                        **budget(epochs, minutes))  # fmt: skip
     typer.echo(f"pairs       {len(left)}, of which the last {held} are held out")
     typer.echo(f"model       {model}")
-    began, cut = time.monotonic(), len(left) - held
-    interrupted = run_training(lambda: model.fit(left[:cut], right[:cut]))
-    _echo_fit(model, time.monotonic() - began)
+    cut = len(left) - held
+    interrupted, seconds = run_training(lambda: model.fit(left[:cut], right[:cut]))
+    _echo_fit(model, seconds)
     model.save(out)
     if held and not interrupted:
         figures = model.evaluate(left[cut:], right[cut:])
@@ -120,16 +98,15 @@ def fit_translator(
 
 @translate_app.command("predict")
 def translate_sentences(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, written by `seqdyn translate fit`.")],
+    model: Annotated[Path, Argument(metavar="MODEL", help="A model file, written by `seqdyn translate fit`.")],
     sentences: Annotated[
-        Path | None, typer.Argument(metavar="[SENTENCES.txt]", help="One a line; standard input if left out.")
+        Path | None, Argument(metavar="[SENTENCES.txt]", help="One a line; standard input if left out.")
     ] = None,
     beam_width: Annotated[
-        int | None,
-        typer.Option(min=1, help="Beams; as many as the model was made with if left out."),
+        int | None, Option(min=1, help="Beams; as many as the model was made with if left out.")
     ] = None,
-    language: Annotated[str | None, typer.Option(help="Into which, where the model knows several.")] = None,
-    encoding: Annotated[str, typer.Option(help="Of the file.")] = "utf-8",
+    language: Annotated[str | None, Option(help="Into which, where the model knows several.")] = None,
+    encoding: Annotated[str, Option(help="Of the file.")] = "utf-8",
 ) -> None:
     """Translate sentences, one a line, to standard output.
 

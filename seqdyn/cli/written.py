@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from seqdyn.cli.spelling import Spelling
+    from seqdyn.cli.dates import Spelling
 
 FIGURES = 4
 """How many significant figures a typical value has at least, where numbers are printed."""
@@ -89,3 +89,20 @@ def conclude(interrupted: bool, lost: str | None) -> None:
         typer.echo(f"seqdyn: {lost}", err=True)
     if interrupted or lost is not None:
         raise typer.Exit(130 if interrupted else LOST)
+
+
+def echo(label: str, text: str, aside: bool = False) -> None:
+    """One line of the report; aside: on standard error, since standard output holds the result."""
+    typer.echo(f"{label:<12}{text}", err=aside)
+
+
+def echo_files(*paths: Path | None, aside: bool = False) -> None:
+    """The files that were written, if any."""
+    written = [str(path) for path in paths if path is not None]
+    if written:
+        echo("written", ", ".join(written), aside)
+
+
+def count_of(number: int, what: str) -> str:
+    """A number of things, in the plural where it must be."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -44,7 +44,7 @@ class Head:
         Which of them are locations: they move with the level of the target, as a mean does and a scale does not.
     point_output : int
         Which of them is the point prediction.
-    knows : frozenset of {"quantiles", "density", "classes"}
+    provides : frozenset of {"quantiles", "density", "classes"}
         What it says beyond the point: quantiles (and so samples), log-probabilities, the probability of every class.
     """
 
@@ -213,15 +213,8 @@ class Gaussian(Head):
     """
 
     provides = frozenset({"quantiles", "density"})
-
-    @property
-    def outputs(self) -> int:
-        return 2
-
-    @property
-    def location_outputs(self) -> tuple[int, ...]:
-        """Only μ moves with the level of the target."""
-        return (0,)
+    outputs = 2
+    location_outputs = (0,)  # only μ moves with the level of the target
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         mean, scale = self.parameters(output)

@@ -220,8 +220,6 @@ class Trainer:
         done = {"epochs": f"{self.budget.epoch} of {self.budget.epochs}", "steps": self.budget.steps}
         return {name: type(value).__name__ for name, value in names.items()} | done | {"ended": self.ended}
 
-    # --- running ------------------------------------------------------------------------------------------------------
-
     def run(self) -> list[dict[str, float]]:
         """Train until a budget is spent or the loss stops improving; Ctrl-C ends it early and keeps what is learnt.
 
@@ -363,8 +361,6 @@ class Trainer:
         for module in self.modules:
             module.train(training)
 
-    # --- the end of an epoch ------------------------------------------------------------------------------------------
-
     def close(self) -> dict[str, float]:
         """Bring the epoch's measurements to the host, validate, and write the history."""
         monitor, budget, steps = self.descent.monitor, self.budget, len(self.ledger.rows)
@@ -410,8 +406,6 @@ class Trainer:
         if self.patience.exhausted():
             return "patience"
         return "max_epochs" if self.budget.epoch >= self.budget.epochs else None
-
-    # --- going on later -----------------------------------------------------------------------------------------------
 
     def mark(self) -> dict[str, str]:
         """What a training is of, as far as the trainer knows: its recipe, the shapes of its weights, its batches."""

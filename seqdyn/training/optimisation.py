@@ -12,7 +12,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -198,53 +198,43 @@ def at_quantile(ordered: Tensor, quantile: float) -> Tensor:
     return torch.lerp(ordered[low], ordered[min(low + 1, len(ordered) - 1)], place - low)
 
 
-class Schedule(Protocol):
-    """What the trainer asks: a factor on the learning rate, and a chance to see the loss of every epoch."""
+class Stateful:
+    """What learns from one epoch to the next, and can go on later from what it knew."""
 
-    def factor(self, progress: float) -> float:
-        """Factor on the learning rate at a progress between 0 and 1."""
-
-    def observe(self, loss: float) -> None:
-        """See the monitored loss of an epoch."""
+    kept: ClassVar[tuple[str, ...]] = ()
+    """The names of what it knows."""
 
     def state(self) -> dict[str, Any]:
-        """What it has seen, to go on from later."""
+        """All that :meth:`load_state` needs to go on."""
+        return {name: getattr(self, name) for name in self.kept}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state` gave."""
+        vars(self).update(state)
 
 
 @dataclass
-class Timed:
-    """A factor that depends on the progress alone."""
+class Schedule(Stateful):
+    """A factor on the learning rate, here by the progress alone, from 0 to 1; it sees the loss of every epoch."""
 
     shape: Callable[[float], float]
 
     def factor(self, progress: float) -> float:
+        """Factor on the learning rate."""
         return self.shape(progress)
 
     def observe(self, loss: float) -> None:
-        """Ignored."""
-
-    def state(self) -> dict[str, Any]:
-        """Nothing: the progress says all."""
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Nothing to do."""
+        """See the monitored loss of an epoch."""
 
 
-@dataclass
-class Plateau:
+class Plateau(Schedule):
     """Halve the rate whenever the loss has not improved for some epochs, down to a thousandth."""
 
-    patience: int = 5
-    rate: float = 1.0
-    best: float = math.inf
-    waited: int = 0
+    kept = ("rate", "best", "waited")
 
-    def factor(self, progress: float) -> float:
-        return self.rate
+    def __init__(self, patience: int = 5):
+        super().__init__(lambda progress: self.rate)
+        self.patience, self.rate, self.best, self.waited = patience, 1.0, math.inf, 0
 
     def observe(self, loss: float) -> None:
         """Count the epochs since the last improvement."""
@@ -253,14 +243,6 @@ class Plateau:
         self.waited = 0 if improved else self.waited + 1
         if self.waited >= self.patience:
             self.rate, self.waited = max(self.rate / 2, 1e-3), 0
-
-    def state(self) -> dict[str, Any]:
-        """The rate, and what it waits for."""
-        return {"rate": self.rate, "best": self.best, "waited": self.waited}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state` gave."""
-        vars(self).update(state)
 
 
 def cosine(progress: float) -> float:
@@ -306,15 +288,15 @@ def as_clipping(clip_norm: Any) -> tuple[float | None, float | None]:
 def as_schedule(schedule: Any) -> Schedule:
     """A schedule from its name, from a callable of the progress in [0, 1], or from None (constant)."""
     if schedule is None:
-        return Timed(SCHEDULE_SHAPES["constant"])
+        return Schedule(SCHEDULE_SHAPES["constant"])
     if callable(schedule):
-        return Timed(schedule)
+        return Schedule(schedule)
     if schedule == "plateau":
         return Plateau()
     if schedule not in SCHEDULE_SHAPES:
         names = ", ".join(map(repr, [*SCHEDULE_SHAPES, "plateau"]))
         raise ValueError(f"schedule must be None, one of {names}, or a callable of the progress, got {schedule!r}.")
-    return Timed(SCHEDULE_SHAPES[schedule])
+    return Schedule(SCHEDULE_SHAPES[schedule])
 
 
 def clones(weights: Sequence[Tensor]) -> list[Tensor]:

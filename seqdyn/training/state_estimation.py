@@ -32,12 +32,7 @@ class _FreeRuns(NamedTuple):
 
 @torch.no_grad()
 def estimate_state(
-    cell: Cell,
-    x: Any,
-    y: Tensor,
-    weight: Tensor,
-    point: Callable[[Tensor], Tensor],
-    iterations: int = 30,
+    cell: Cell, x: Any, y: Tensor, weight: Tensor, point: Callable[[Tensor], Tensor], iterations: int = 30
 ) -> State:
     """h_{-1} that makes the free run over each record fit best: argmin_h Σ_t w_t ‖ŷ_t(h) − y_t‖².
 

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
 from seqdyn.checks import outside
-from seqdyn.training.optimisation import Descent, clones
+from seqdyn.training.optimisation import Descent, Stateful, clones
 
 if TYPE_CHECKING:
     from seqdyn.training.loop import Recipe
@@ -134,7 +134,7 @@ class Budget:
 
 
 @dataclass
-class Patience:
+class Patience(Stateful):
     """Counts the epochs and steps since the loss improved by ``tol``, and keeps the best weights if asked to.
 
     Parameters
@@ -155,6 +155,7 @@ class Patience:
     waited_epochs: int = 0
     waited_steps: int = 0
     weights: list[dict[str, Tensor]] | None = None
+    kept = ("best", "reference", "waited_epochs", "waited_steps", "weights")
 
     def observe(self, loss: float, steps: int, modules: Sequence[nn.Module] = ()) -> None:
         """See the loss of an epoch of so many steps; remember the modules' weights if it is the best so far."""
@@ -174,15 +175,6 @@ class Patience:
         """Give the modules their best weights back, where they were kept."""
         for module, weights in zip(modules, self.weights or (), strict=False):
             module.load_state_dict(weights)
-
-    def state(self) -> dict[str, Any]:
-        """All that :meth:`load_state` needs to go on."""
-        names = ("best", "reference", "waited_epochs", "waited_steps", "weights")
-        return {name: getattr(self, name) for name in names}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state` gave."""
-        vars(self).update(state)
 
 
 def copied(module: nn.Module) -> dict[str, Tensor]:
