@@ -42,8 +42,7 @@ def newton_steps(h: Tensor, gap: Tensor, jacobian: Tensor) -> Tensor:
     >>> round(float(newton_steps(h, kept * h - h, kept * torch.ones(1, 1, 1).double())), 6)
     1.0
     """
-    blur = STEP_ROUNDING * (1 + h.abs())
-    slope = (jacobian - torch.eye(h.shape[1], dtype=h.dtype)) / blur.unsqueeze(2)
+    blur, slope = _in_roundings(h, jacobian)
     gap = gap / blur
     inverse, _ = torch.linalg.inv_ex(slope)
     sizes = (inverse @ gap.unsqueeze(2)).abs().amax((1, 2))
@@ -70,8 +69,7 @@ def contracts(gap_at: Callable[[Tensor], Tensor], h: Tensor, gap: Tensor, jacobi
     >>> contracts(lambda h: h**2 + 1e-13, h, gap, jacobian).tolist()
     [False]
     """
-    blur = STEP_ROUNDING * (1 + h.abs())
-    slope = (jacobian - torch.eye(h.shape[1], dtype=h.dtype)) / blur.unsqueeze(2)
+    blur, slope = _in_roundings(h, jacobian)
     inverse, _ = torch.linalg.inv_ex(slope)
     first = (inverse @ (gap / blur).unsqueeze(2)).squeeze(2)
     second = (inverse @ (gap_at(h - first) / blur).unsqueeze(2)).squeeze(2)
@@ -81,8 +79,7 @@ def contracts(gap_at: Callable[[Tensor], Tensor], h: Tensor, gap: Tensor, jacobi
 
 def unresolved(h: Tensor, jacobian: Tensor) -> Tensor:
     """Whether rounding leaves a fixed point at h unknown by more than 1e-6 · (1 + max_i |h_i|), (m,) bool."""
-    slope = (jacobian - torch.eye(h.shape[1], dtype=h.dtype)) / (STEP_ROUNDING * (1 + h.abs())).unsqueeze(2)
-    inverse, failed = torch.linalg.inv_ex(slope)
+    inverse, failed = torch.linalg.inv_ex(_in_roundings(h, jacobian)[1])
     reach = inverse.abs().sum(2).amax(1)
     return (failed != 0) | ~(reach <= CERTIFIED * _size(h))
 
@@ -90,6 +87,12 @@ def unresolved(h: Tensor, jacobian: Tensor) -> Tensor:
 def certified(h: Tensor, steps: Tensor) -> Tensor:
     """Whether Newton's step is small enough for a fixed point, (m,) bool."""
     return steps <= CERTIFIED * _size(h)
+
+
+def _in_roundings(h: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor]:
+    """The rounding of f(h) − h, (m, n), and J − I with every row in units of it."""
+    blur = STEP_ROUNDING * (1 + h.abs())
+    return blur, (jacobian - torch.eye(h.shape[1], dtype=h.dtype)) / blur.unsqueeze(2)
 
 
 def _size(h: Tensor) -> Tensor:

@@ -30,10 +30,8 @@ def curve_multipliers(field: Field, curve: Curve, rotation: float, k: int) -> Te
     The average goes on until one of them is 1: that of a shift along the curve.
     """
     frame, slopes = Frame(1, field.width, min(k, field.width)), _jacobians(field, curve)
-    rates, steps = (
-        torch.zeros(0, min(k, field.width), dtype=torch.float64),
-        max(AVERAGED_STEPS[0], math.ceil(30 / rotation)),
-    )
+    rates = torch.zeros(0, min(k, field.width), dtype=torch.float64)
+    steps = max(AVERAGED_STEPS[0], math.ceil(30 / rotation))
     while True:
         theta = rotation * torch.arange(len(rates), min(steps, AVERAGED_STEPS[1]), dtype=torch.float64)
         for chunk in theta.split(max(1, field.rows_at_once // 4)):

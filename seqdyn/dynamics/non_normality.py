@@ -256,10 +256,8 @@ def _ascended(triangle: Array, log: float, angle: float) -> float:
     """The local maximum of ln (|z| − 1) − ln σ_min(zI − T) over ln (|z| − 1) and the angle of z."""
 
     def depth(place: Array) -> tuple[float, Array]:
-        distance, found = (
-            math.exp(place[0]),
-            _smallest(_resolvent_matrices(triangle, place[0], place[1:]), vectors=True),
-        )
+        distance = math.exp(place[0])
+        found = _smallest(_resolvent_matrices(triangle, place[0], place[1:]), vectors=True)
         slope = np.vdot(found.left, found.right) * np.exp(1j * place[1]) / found.value[0]  # of ln σ_min along z
         gradient = np.array([distance * slope.real - 1, -(1 + distance) * slope.imag])
         return math.log(found.value[0]) - float(place[0]), gradient

@@ -150,13 +150,11 @@ def _search(powers: _Powers, decays: bool) -> PowerGrowth:
     """Walk along the lags up to the first norm below 1, or up to 2^20 if there is none."""
     before, best, peak_lag = 0, -math.inf, 1
     last = LAST_LAG if decays else 2**20
-    size = len(powers.one.matrix)
+    rounding = EIGENVALUE_ROUNDING * len(powers.one.matrix) * EPSILON
     for lag, power in powers.walk(list(_grid(last))):
         if power.log > best or (decays and _may_be_below_one(power)):
             norm = float(log_norm(power))
-            if (
-                norm > best + EIGENVALUE_ROUNDING * size * EPSILON * lag
-            ):  # else it is the same peak again, up to rounding
+            if norm > best + rounding * lag:  # else it is the same peak again
                 best, peak_lag = norm, lag
             if decays and norm < 0:
                 return _between_grid_points(powers, best, peak_lag, before, lag)

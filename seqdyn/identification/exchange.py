@@ -282,12 +282,9 @@ def _check_poles(poles: Array) -> None:
             "gone after one step. A pole at 0 is a delay: identify the system without it, and shift the inputs."
         )
     if negative.any():
+        listed = ", ".join(f"{pole.real:.4g}" for pole in poles[negative])
         raise ValueError(
-            f"There is no continuous-time system of this order: the poles {_listed(poles[negative])} are negative "
+            f"There is no continuous-time system of this order: the poles {listed} are negative "
             "numbers, which change sign at every step; a pole in continuous time does so only together with a second "
             "one. Sample faster, or choose a lower order."
         )
-
-
-def _listed(poles: Array) -> str:
-    return ", ".join(f"{pole.real:.4g}" for pole in poles)

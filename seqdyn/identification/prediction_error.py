@@ -325,10 +325,8 @@ def one_step_errors(records: Sequence[DataRecord], fit: Fit) -> list[Array]:
 
 def _weighing(records: Sequence[DataRecord], fit: Fit) -> Array:
     """W with Wᵀ W = R⁻¹, of all outputs together where none is ever missing alone."""
-    errors, weight = (
-        np.concatenate(one_step_errors(records, fit)),
-        np.concatenate([record.weight for record in records]),
-    )
+    errors = np.concatenate(one_step_errors(records, fit))
+    weight = np.concatenate([record.weight for record in records])
     together = bool((weight == weight[:, :1]).all())
     covariance = (errors * weight).T @ errors / np.maximum(weight.sum(axis=0), 1e-300)
     covariance = (covariance + covariance.T) / 2 if together else np.diag(np.diag(covariance))

@@ -210,7 +210,7 @@ def pole_changes(system: LinearSystem) -> Array:
     overlap = np.einsum("ni,ni->i", left.conj(), right)
     still = np.abs(moved) <= 1e-12 * np.linalg.norm(change, axis=(1, 2))[:, None]
     multiple = np.abs(overlap) < DEFECTIVE
-    found = np.where(multiple, complex(np.inf, np.inf), moved / np.where(multiple, 1.0, overlap))
+    found = np.where(multiple, INFINITE, moved / np.where(multiple, 1.0, overlap))
     return np.where(still, 0.0, found)
 
 

@@ -116,10 +116,8 @@ def _noise(system: LinearSystem) -> list[str]:
         return []
     covariances, ahead = [system.noise_covariance], ["1 step ahead"]
     if system.noise_gain is not None:
-        covariances, ahead = (
-            [*covariances, system.prediction_covariance(STEPS_AHEAD)[-1]],
-            [*ahead, f"{STEPS_AHEAD} steps ahead"],
-        )
+        covariances.append(system.prediction_covariance(STEPS_AHEAD)[-1])
+        ahead.append(f"{STEPS_AHEAD} steps ahead")
     deviations = np.sqrt(np.array([np.diag(covariance) for covariance in covariances]))
     rows = [["standard deviation of errors", *ahead]]
     goals = channel_names(system.output_names, system.outputs, "output")

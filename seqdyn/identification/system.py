@@ -291,9 +291,7 @@ class LinearSystem(Analysis):
         if x.ndim not in (2, 3) or x.shape[-1] != self.inputs:
             raise ValueError(f"x has shape {x.shape}, expected (time, {self.inputs}) or (series, time, {self.inputs}).")
         batch = x if x.ndim == 3 else x[None]
-        start = (
-            np.zeros((len(batch), self.order)) if h is None else np.array(np.broadcast_to(h, (len(batch), self.order)))
-        )
+        start = np.array(np.broadcast_to(0.0 if h is None else h, (len(batch), self.order)))
         joined = np.concatenate([batch, np.ones((*batch.shape[:2], 1))], axis=-1)
         matrices = (
             np.column_stack([self.feedthrough, self.output_offset]),

@@ -94,19 +94,14 @@ def autoregression(errors: Sequence[Array], longest: int = 20) -> Array:
     """
     count = sum(int(np.count_nonzero(error)) for error in errors)
     reach = min(longest, *(error.shape[1] - 1 for error in errors), max(0, count // 10))
-    correlation = np.array(
-        [
-            sum(float((error[:, : error.shape[1] - k] * error[:, k:]).sum()) for error in errors)
-            for k in range(reach + 1)
-        ]
-    )
+    products = ([error[:, : error.shape[1] - k] * error[:, k:] for error in errors] for k in range(reach + 1))
+    correlation = np.array([sum(float(part.sum()) for part in parts) for parts in products])
     if count == 0 or correlation[0] == 0:
         return np.zeros(0)
     found = [solve_toeplitz(correlation[:p], correlation[1 : p + 1]) if p else np.zeros(0) for p in range(reach + 1)]
     left = [correlation[0] - a @ correlation[1 : len(a) + 1] for a in found]
-    return found[
-        int(np.argmin([count * math.log(max(v, 1e-300)) + 2 * len(a) for v, a in zip(left, found, strict=True)]))
-    ]
+    criteria = [count * math.log(max(v, 1e-300)) + 2 * len(a) for v, a in zip(left, found, strict=True)]
+    return found[int(np.argmin(criteria))]
 
 
 def undetermined(problem: Problem, fit: Fit) -> Array:

@@ -77,9 +77,8 @@ def power_spectrum_error(y: Any, generated: Any, *, other: Any = None, smoothing
 
 def _spectral(true: Array, generated: Array, smoothing: float) -> float:
     pairs = zip(true.T, generated.T, strict=True)
-    return float(
-        np.mean([_hellinger(power_shares(one, smoothing), power_shares(two, smoothing)) for one, two in pairs])
-    )
+    distances = [_hellinger(power_shares(one, smoothing), power_shares(two, smoothing)) for one, two in pairs]
+    return float(np.mean(distances))
 
 
 def _hellinger(p: Array | None, q: Array | None) -> float:
