@@ -77,25 +77,9 @@ Callback = Callable[[Progress], bool | None]
 class Meter:
     """Counts the finished units of a piece of work: a context manager for loops that are not over items.
 
-    Parameters
-    ----------
-    what, unit : str
-        See :class:`Progress`.
-    total : int, optional
-        Units there are at most.
-    verbose : bool or int
-        0: no bar; 1 or more: a bar on stderr, or a widget in a notebook.
-    callback : callable, optional
-        ``callback(Progress)`` after every unit; a true answer asks to stop.
-    done : int
-        Units that were finished earlier, in the work that this one continues.
-    seconds : float
-        What they took.
-
-    Attributes
-    ----------
-    stopped : bool
-        Whether the callback has asked to stop.
+    ``what``, ``unit`` and ``total`` are those of :class:`Progress`. Where ``verbose`` is 1 or more there is a bar on
+    stderr, or a widget in a notebook. ``callback(Progress)`` is called after every unit, and a true answer asks to
+    stop, which ``stopped`` tells. ``done`` units were finished in ``seconds``, in the work that this one continues.
 
     Examples
     --------

@@ -1,11 +1,11 @@
-"""Options that several commands share: their names, types and helps."""
+"""What several commands share: their options, the error of one that is used in a wrong way, and groups of commands."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-from typer import BadParameter, Option
+from typer import BadParameter, Context, Exit, Option, Typer, echo
 
 ModelFile = Annotated[Path, Option(help="The model file to write, *.safetensors.")]
 Minutes = Annotated[float | None, Option(help="How long to train at most.")]
@@ -28,3 +28,14 @@ TimeColumn = Annotated[str | None, Option("--time", help="The column of dates or
 def misused(option: str, text: str) -> BadParameter:
     """The error of an option that is used in a wrong way."""
     return BadParameter(text, param_hint=f"'{option}'")
+
+
+def command_group(description: str) -> Typer:
+    """A group of commands, which shows its help where none of them is named."""
+
+    def show_help(context: Context) -> None:
+        if context.invoked_subcommand is None:
+            echo(context.get_help())
+            raise Exit
+
+    return Typer(rich_markup_mode=None, callback=show_help, invoke_without_command=True, help=description)

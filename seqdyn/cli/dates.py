@@ -24,16 +24,9 @@ PERIODS = {
 class Spelling:
     """How instants are written.
 
-    Attributes
-    ----------
-    pattern : str or None
-        As in ``strftime``; as pandas does if None.
-    offset : str or None
-        An example of how the distance to UTC is written; not at all if None.
-    period : str or None
-        A key of ``PERIODS``; then pattern is the mark between the year and the number.
-    padded : bool
-        Whether the days and months below ten begin with a zero.
+    ``pattern`` is as in ``strftime``, None as pandas writes them; ``offset`` an example of how the distance to UTC is
+    written, None where it is not. With ``period``, a key of ``PERIODS``, the pattern is the mark between the year and
+    the number. ``padded`` says whether the days and months below ten begin with a zero.
     """
 
     pattern: str | None = None
@@ -43,15 +36,6 @@ class Spelling:
 
     def write(self, times: Any) -> list[Any]:
         """Instants as they are written in a table; numbers stay what they are.
-
-        Parameters
-        ----------
-        times : Index or Series
-            Instants or numbers.
-
-        Returns
-        -------
-        list
 
         Examples
         --------
@@ -91,29 +75,10 @@ Dated = tuple["pd.Series", Spelling, list[str]]
 def parse_dates(
     column: pd.Series, bare: pd.Series, day_first: bool | None, date_format: str | None, name: str
 ) -> Dated:
-    """Text as instants without a time zone.
+    """Text as instants without a time zone; raises at the first cell that is no date.
 
-    Parameters
-    ----------
-    column : Series
-        As it stands in the file, for errors.
-    bare : Series
-        Its text, without distances to UTC.
-    day_first, date_format
-        See :class:`~seqdyn.cli.instants.Clock`.
-    name : str
-        How errors call the file.
-
-    Returns
-    -------
-    times : Series
-    spelling : Spelling
-    notes : list of str
-
-    Raises
-    ------
-    ValueError
-        At the first cell that is no date.
+    ``column`` is the text as it stands in the file, for errors; ``bare`` is the same without distances to UTC. For
+    ``day_first`` and ``date_format`` see :class:`~seqdyn.cli.instants.Clock`; ``name`` is how errors call the file.
     """
     if date_format is not None:
         times = _strictly(bare, date_format)

@@ -50,24 +50,11 @@ SLOW = {"learning_rate": 0.003, "weight_decay": 0.01, "schedule": "cosine"}
 class Case:
     """A data set, and the one recurrent forecaster that is fitted to it.
 
-    Attributes
-    ----------
-    name, title, unit, period : str
-        In file names and the table; in figures; of the values; the time between two rows: month, quarter or year.
-    data : Series or DataFrame
-        One series, or one a column, indexed by time.
-    horizon, step : int
-        Steps ahead; steps between the origins of the backtest.
-    settings, training : dict
-        Of the Forecaster; of its GRU.
-    season_length : int or None
-        m; that of the frequency if None.
-    shown : str or None
-        The series in the figures, if there are many.
-    memories : tuple of int
-        Numbers of rows; what the network is worth if it remembers no more than these is measured as well.
-    note : str
-        What one should know of the data.
+    ``name`` stands in file names and the table, ``title`` in figures; ``period`` is the time between two rows: month,
+    quarter or year. ``data`` is one series, or one a column, indexed by time. Forecasts go ``horizon`` steps ahead,
+    from origins ``step`` rows apart; ``settings`` are those of the Forecaster, ``training`` those of its GRU. A season
+    has ``season_length`` steps, by the frequency if None. Of many series ``shown`` is the one in the figures.
+    ``memories`` are numbers of rows: what the network is worth if it remembers no more than these is measured as well.
     """
 
     name: str
@@ -126,19 +113,9 @@ class Case:
 class Outcome:
     """What came out of one case.
 
-    Attributes
-    ----------
-    case : Case
-    model : Forecaster
-        Fitted on the first three quarters; its state has read the last one, too.
-    test : Backtest
-        Over the last quarter, beside all baselines.
-    seconds : dict of str to float
-        How long every model's fit took.
-    reading : float
-        Seconds in which the fitted model took in the last quarter.
-    forgetful : dict of int to float
-        MASE over the last quarter of the same network, if it sees so many rows before an origin and no more.
+    ``model`` is fitted on the first three quarters, and its state has read the last one, too, in ``reading`` seconds;
+    ``test`` is over the last quarter, beside all baselines; ``seconds`` is how long every model's fit took.
+    ``forgetful`` is the MASE of the same network there, by how many rows it sees before an origin.
     """
 
     case: Case
@@ -254,17 +231,7 @@ CASES: tuple[Callable[[], Case], ...] = (lorenz, co2, sunspots, economy)
 
 
 def run_case(case: Case, seed: int, max_epochs: int | None = None, verbose: int = 0) -> Outcome:
-    """Fit the first three quarters, test on the last, then read it.
-
-    Parameters
-    ----------
-    case : Case
-    seed : int
-    max_epochs : int, optional
-        Instead of the case's own.
-    verbose : int
-        1 shows a bar of the training of the network.
-    """
+    """Fit the first three quarters, test on the last, then read it; ``max_epochs`` stands in for the case's own."""
     model = case.forecaster(seed, max_epochs)
     model.estimator.set_params(verbose=verbose)
     models = {"model": model, AUTO: case.automatic(seed, max_epochs)} | baselines(case)

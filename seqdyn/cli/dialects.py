@@ -9,7 +9,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import compress
+from itertools import compress, islice
 from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -43,12 +43,8 @@ MISSING = frozenset((
 class Dialect(NamedTuple):
     """How a file is written; what is None is found in it.
 
-    Attributes
-    ----------
-    sep, decimal, thousands : str or None
-        Between cells; between a number and its fraction; between groups of three digits, "" where there is none.
-    encoding : str or None
-        Of the bytes, by its Python name.
+    ``sep`` stands between cells, ``decimal`` between a number and its fraction, ``thousands`` between groups of three
+    digits ("" where there is none); ``encoding`` is that of the bytes, by its Python name.
     """
 
     sep: str | None = None
@@ -67,42 +63,22 @@ class Numbers(NamedTuple):
     decimal: str = "."
     thousands: str = ""
 
+    @property
+    def between(self) -> str:
+        """The mark between thousands, as a regular expression; "" without one."""
+        return f"[ {SPACES}]" if self.thousands == " " else re.escape(self.thousands)
 
-STYLES = (
-    Numbers(".", ""),
-    Numbers(",", ""),
-    Numbers(".", ","),
-    Numbers(",", "."),
-    Numbers(".", " "),
-    Numbers(",", " "),
-    Numbers(".", "'"),
-    Numbers(",", "'"),
-)
-"""The simplest first."""
+
+STYLES = tuple(Numbers(*marks) for marks in (".", ",", ".,", ",.", ". ", ", ", ".'", ",'"))
+"""The simplest first: the mark before decimals, and the one between thousands where there is one."""
 
 
 def parse_csv(raw: bytes, dialect: Dialect, name: str) -> tuple[pd.DataFrame, list[str]]:
     """A table from the bytes of a file, and what has to be said about how it was read.
 
-    Parameters
-    ----------
-    raw : bytes
-        Maybe compressed by gzip.
-    dialect : Dialect
-    name : str
-        How errors call the file.
-
-    Returns
-    -------
-    frame : DataFrame
-        Numbers where a whole column holds them, else text.
-    notes : list of str
-        Where another reading was possible, which one was taken, and the option that chooses the other.
-
-    Raises
-    ------
-    ValueError
-        If it is empty, no text, or its rows are of unlike lengths.
+    The bytes may be compressed by gzip. A column is of numbers where all of it holds them, else of text. A note says
+    where another reading was possible, which one was taken, and the option that chooses the other. Raises if the file,
+    which errors call ``name``, is empty, no text, or has rows of unlike lengths.
 
     Examples
     --------
@@ -170,7 +146,7 @@ def separator(text: str) -> str:
     >>> separator("ds;y\\n2024-01-01;1,5\\n2024-01-02;2,5\\n"), separator("y\\n1,5\\n")
     (';', ';')
     """
-    lines = list(_head(text, 50))
+    lines = list(islice(io.StringIO(text), 50))
     best, most = None, 0.0
     for sep in SEPARATORS:
         counts = [len(row) for row in csv.reader(lines, delimiter=sep) if row]
@@ -180,12 +156,6 @@ def separator(text: str) -> str:
         if agree > most + 1e-9 or (agree == most and best is not None and counts[0] > len(lines[0].split(best))):
             best, most = sep, agree
     return best or next(sep for sep in (";", "\t", "|", ",") if not any(sep in line for line in lines) or sep == ",")
-
-
-def _head(text: str, count: int) -> Sequence[str]:
-    """The first lines."""
-    stream = io.StringIO(text)
-    return [line for _, line in zip(range(count), stream, strict=False)]
 
 
 def _csv_rows(text: str, sep: str, name: str, **how: object) -> pd.DataFrame:
@@ -248,8 +218,7 @@ def pattern(style: Numbers) -> str:
     (True, False)
     """
     mark = re.escape(style.decimal)
-    between = f"[ {SPACES}]" if style.thousands == " " else re.escape(style.thousands)
-    whole = rf"(?:[1-9]\d{{0,2}}(?:{between}\d{{3}})+|\d+)" if style.thousands else r"\d+"
+    whole = rf"(?:[1-9]\d{{0,2}}(?:{style.between}\d{{3}})+|\d+)" if style.thousands else r"\d+"
     return rf"[+-]?(?:{whole}(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?"
 
 
@@ -275,7 +244,8 @@ def _decided(cells: Sequence[pd.Series], plain: Numbers, grouped: Numbers, sep: 
     mark = plain.decimal
     if (mark, sep) == (".", ","):  # where cells are separated by commas, points group no thousands
         return plain, []
-    numbers = [cell.lstrip("+-") for column in cells for cell in column if _written_one(cell, plain)]
+    written = re.compile(pattern(plain))
+    numbers = [cell.lstrip("+-") for column in cells for cell in column if written.fullmatch(cell)]
     marked, bare = [cell for cell in numbers if mark in cell], [cell for cell in numbers if mark not in cell]
     thousands = mark == "," and sep != ";" and all(len(cell) <= 3 for cell in bare)
     best, other = (grouped, plain) if thousands else (plain, grouped)
@@ -284,14 +254,9 @@ def _decided(cells: Sequence[pd.Series], plain: Numbers, grouped: Numbers, sep: 
     return best, [f"{marked[0]} was read as {read}; if it is {else_read}, say {option}."]
 
 
-def _written_one(cell: str, style: Numbers) -> bool:
-    return re.fullmatch(pattern(style), cell) is not None
-
-
 def _plain_number(cell: str, style: Numbers) -> str:
     """A number as Python reads it."""
-    groups = rf"[ {SPACES}]" if style.thousands == " " else re.escape(style.thousands)
-    return (re.sub(groups, "", cell) if style.thousands else cell).replace(style.decimal, ".")
+    return re.sub(style.between, "", cell).replace(style.decimal, ".")
 
 
 def _converted(column: pd.Series, numbers: Numbers) -> pd.Series:
@@ -307,9 +272,7 @@ def _converted(column: pd.Series, numbers: Numbers) -> pd.Series:
     if not len(known) or not mostly(known, pattern(numbers)):
         return column
     fits = known.str.fullmatch(pattern(numbers))
-    marks = rf"[ {SPACES}]" if numbers.thousands == " " else re.escape(numbers.thousands)
-    plain = known[fits].str.replace(marks, "", regex=True) if numbers.thousands else known[fits]
-    plain = plain.str.replace(numbers.decimal, ".", regex=False)
+    plain = known[fits].str.replace(numbers.between, "", regex=True).str.replace(numbers.decimal, ".", regex=False)
     return pd.to_numeric(plain).reindex(column.index) if fits.all() else plain.reindex(column.index).fillna(column)
 
 

@@ -12,7 +12,7 @@ from typer import Argument, Option
 from seqdyn.cli.arguments import DeviceName, ModelFile, Seed, TestFraction, TimeColumn, Verbosity
 from seqdyn.cli.reading import ReadOptions, takes_options
 from seqdyn.cli.tables import add_own_past, check_columns, check_numbers, own_past, place, read_table, spoken
-from seqdyn.cli.training import check_device, check_folder, run_training
+from seqdyn.cli.training import check_device, check_folder, recurrent_regressor, run_training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,8 @@ def fit(
     frame = read_table(data, time_column, options.dialect, options.clock)
     check_device(device)
     task = _task(frame, data, target, features, test_fraction, model)
-    estimator = _estimator(model, task, hidden_size, epochs, learning_rate, seed, device, verbose)
+    shared = {"random_state": seed, "device": device, "verbose": verbose}
+    estimator = _estimator(model, task, hidden_size, epochs, learning_rate, shared)
     _announce(frame, data, target, task, estimator)
     leading = task.X.iloc[: task.train], task.y.iloc[: task.train]
     interrupted, seconds = run_training(lambda: estimator.fit(*leading))
@@ -131,15 +132,12 @@ def _estimator(
     hidden_size: int | None,
     epochs: int | None,
     learning_rate: float | None,
-    seed: int,
-    device: str,
-    verbose: int,
+    shared: dict[str, Any],
 ) -> Any:
     """An estimator with these settings; those that mean nothing to it are an error."""
     from seqdyn.estimators.baselines import ARXRegressor, PersistenceRegressor
     from seqdyn.estimators.linear import LinearStateSpaceRegressor
     from seqdyn.estimators.moving_average import ExponentialMovingAverageRegressor, MovingAverageRegressor
-    from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor, LSTMRegressor
 
     if model not in TRAINED_REGRESSORS:
         given = {"--hidden-size": hidden_size, "--epochs": epochs, "--learning-rate": learning_rate}
@@ -153,23 +151,13 @@ def _estimator(
             RegressorName.PERSISTENCE: PersistenceRegressor(),
         }
         return solved[model]
-    training: dict[str, Any] = {
-        "max_epochs": epochs or 200,
-        "learning_rate": 0.01 if learning_rate is None else learning_rate,
-        "random_state": seed,
-        "device": device,
-        "verbose": verbose,
-    }
+    rate = 0.01 if learning_rate is None else learning_rate
+    training = shared | {"max_epochs": epochs or 200, "learning_rate": rate}
     if model is RegressorName.LINEAR:
         method = "subspace+gradient" if epochs is None and learning_rate is None else "gradient"
         stable = method != "gradient"  # a few epochs need not end stable
         return LinearStateSpaceRegressor(order=hidden_size or "auto", method=method, stable=stable, **training)
-    recurrent: dict[RegressorName, Any] = {
-        RegressorName.LSTM: LSTMRegressor,
-        RegressorName.GRU: GRURegressor,
-        RegressorName.ELMAN: ElmanRegressor,
-    }
-    return recurrent[model](hidden_size=hidden_size or 32, **training)
+    return recurrent_regressor(str(model), hidden_size=hidden_size or 32, **training)
 
 
 def _announce(frame: pd.DataFrame, path: Path, target: str, task: FitTask, estimator: Any) -> None:
@@ -185,6 +173,10 @@ def _announce(frame: pd.DataFrame, path: Path, target: str, task: FitTask, estim
 
 def _echo_scores(estimator: Any, task: FitTask, seconds: float) -> None:
     """How well it fits: the loss of the training, and the scores on the rows kept back, beside a baseline."""
+    from sklearn.metrics import r2_score
+
+    from seqdyn.metrics.points import rmse
+
     history = getattr(estimator, "history_", None)
     how = "solved by least squares"
     if history is not None and len(history):
@@ -207,7 +199,7 @@ def _echo_scores(estimator: Any, task: FitTask, seconds: float) -> None:
     width = max(len(name), len("model"))
     typer.echo(f"test        {len(known)} rows from {place(task.X, task.train)}; {_reading(estimator, task)}")
     for who, values in (("model", predicted), (name, baseline)):
-        r2, error = _scores(actual[known], values[known])
+        r2, error = r2_score(actual[known], values[known]), rmse(actual[known], values[known])
         typer.echo(f"            {who:<{width}}  R² {r2:.3f}  RMSE {error:.4g}")
 
 
@@ -218,11 +210,3 @@ def _reading(estimator: Any, task: FitTask) -> str:
     if type(estimator).__name__ == "ARXRegressor":
         return "free run: given the inputs; past targets are its own predictions"
     return "given the inputs, and no target"
-
-
-def _scores(actual: Any, predicted: Any) -> tuple[float, float]:
-    from sklearn.metrics import r2_score
-
-    from seqdyn.metrics.points import rmse
-
-    return float(r2_score(actual, predicted)), rmse(actual, predicted)

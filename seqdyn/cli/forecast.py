@@ -267,11 +267,8 @@ def _check(ready: Ready, horizon: int, aside: bool) -> str | None:
     except ValueError as error:
         echo("check", f"left out: {error}", aside)
         return None
-    echo(
-        "check",
-        f"the last {count_of(horizon, 'step')}, which it was not fitted on; {time.monotonic() - began:.1f} s",
-        aside,
-    )
+    seconds = time.monotonic() - began
+    echo("check", f"the last {count_of(horizon, 'step')}, which it was not fitted on; {seconds:.1f} s", aside)
     echo("verdict", found.verdict(), aside)
     return lost_to_naive(found)
 

@@ -16,7 +16,7 @@ from seqdyn.cli.options import (
     option_name,
 )
 from seqdyn.cli.series import ROW, ColumnRoles, names
-from seqdyn.cli.training import check_device
+from seqdyn.cli.training import check_device, recurrent_regressor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,32 +63,23 @@ def _automatic(options: Options, shared: dict[str, Any]) -> Any:
 def _trained(options: Options, panel: Panel, levels: list[float], shared: dict[str, Any]) -> Any:
     """A forecaster around a network, which is trained on windows as long as the forecaster's own default would take."""
     from seqdyn.estimators.linear import LinearStateSpaceRegressor
-    from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor, LSTMRegressor
     from seqdyn.forecasting.forecaster import Forecaster
 
     check_device(options.device)
     calendar = "auto" if options.calendar == "auto" else names(options.calendar) or None
     forecaster = Forecaster(calendar=calendar, random_state=options.seed, **shared)
     default = forecaster.default_estimator(panel)
-    training: dict[str, Any] = {
-        "window": default.window,
-        "stride": default.stride,
-        "max_epochs": options.epochs or default.max_epochs,
-        "learning_rate": default.learning_rate if options.learning_rate is None else options.learning_rate,
-        "random_state": options.seed,
-        "device": options.device,
-    }
+    rate = default.learning_rate if options.learning_rate is None else options.learning_rate
+    training: dict[str, Any] = {"max_epochs": options.epochs or default.max_epochs, "learning_rate": rate}
+    training |= {"window": default.window, "stride": default.stride}
+    training |= {"random_state": options.seed, "device": options.device}
     if options.strategy is StrategyName.DIRECT:  # one row says all steps, so it says all quantiles, too
         training |= {"loss": "quantile", "quantiles": _quantiles(levels)}
     if options.model is ForecasterName.LINEAR:
         network: Any = LinearStateSpaceRegressor(order=options.hidden_size or 4, **training)
     else:
-        recurrent: dict[ForecasterName, Any] = {
-            ForecasterName.GRU: GRURegressor,
-            ForecasterName.LSTM: LSTMRegressor,
-            ForecasterName.ELMAN: ElmanRegressor,
-        }
-        network = recurrent[options.model](hidden_size=options.hidden_size or default.hidden_size, **training)
+        hidden_size = options.hidden_size or default.hidden_size
+        network = recurrent_regressor(str(options.model), hidden_size=hidden_size, **training)
     return forecaster.set_params(estimator=network)
 
 

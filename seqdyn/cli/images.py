@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from seqdyn.cli.arguments import DeviceName, Minutes, ModelFile, Seed, TestFraction, Verbosity
+from seqdyn.cli.arguments import DeviceName, Minutes, ModelFile, Seed, TestFraction, Verbosity, command_group
 from seqdyn.cli.tables import check_readable
 from seqdyn.cli.training import budget, check_device, check_folder, count_held_out, load_kind, run_training
 
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-images_app = typer.Typer(rich_markup_mode=None)
+images_app = command_group("""Models of pictures: learn them, draw new ones, complete those of which a part is hidden.
+
+\b
+  seqdyn images fit pictures.npy --out model.safetensors
+  seqdyn images sample model.safetensors --n 32 --out samples.png
+  seqdyn images complete model.safetensors pictures.npy --hide lower --out completed.png
+""")
 
 ROWS = 64
 """A picture of pictures has so many rows at most."""
@@ -34,20 +40,6 @@ ModelName = StrEnum(
 
 Hidden = StrEnum("Hidden", "LOWER UPPER LEFT RIGHT")
 """Which half of a picture is hidden."""
-
-
-@images_app.callback(invoke_without_command=True)
-def images_commands(context: typer.Context) -> None:
-    """Models of pictures: learn them, draw new ones, complete those of which a part is hidden.
-
-    \b
-      seqdyn images fit pictures.npy --out model.safetensors
-      seqdyn images sample model.safetensors --n 32 --out samples.png
-      seqdyn images complete model.safetensors pictures.npy --hide lower --out completed.png
-    """
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit
 
 
 @images_app.command("fit")

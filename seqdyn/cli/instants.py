@@ -17,14 +17,8 @@ OFFSET = r"(Z|UTC|[+-]\d{2}:?\d{2}|[+-]\d{2})"
 class Clock(NamedTuple):
     """How times are written; what is None is found in them.
 
-    Attributes
-    ----------
-    day_first : bool or None
-        Whether 01/02/2024 is in February.
-    date_format : str or None
-        As in ``strftime``.
-    time_zone : str or None
-        Whose wall clock the times show, or are shown in.
+    ``day_first``: whether 01/02/2024 is in February; ``date_format``: as in ``strftime``; ``time_zone``: whose wall
+    clock the times show, or are shown in.
     """
 
     day_first: bool | None = None
@@ -47,30 +41,11 @@ AS_WRITTEN = Clock()
 def read_instants(
     column: pd.Series, clock: Clock, name: str, series: pd.Series | None = None
 ) -> tuple[pd.Series, Spelling, list[str]]:
-    """A column of times as numbers or instants, and how they were written.
+    """A column of times as integers or instants, how they were written, and notes where another reading was possible.
 
-    Parameters
-    ----------
-    column : Series
-    clock : Clock
-    name : str
-        How errors call the file.
-    series : Series, optional
-        Which series every row belongs to: an hour that the clock shows twice comes twice in each.
-
-    Returns
-    -------
-    times : Series
-        Integers, or instants; a period is its beginning; with a time zone where distances to UTC were written, or a
-        time zone was given.
-    spelling : Spelling
-    notes : list of str
-        Where another reading was possible, which one was taken, and the option that chooses the other.
-
-    Raises
-    ------
-    ValueError
-        If a cell is no time, or the wall clock of the time zone never showed it.
+    A period is its beginning. Instants have a time zone where distances to UTC were written, or a time zone was given.
+    ``series`` is which series every row belongs to: an hour that the clock shows twice comes twice in each. Raises if a
+    cell of the file, which errors call ``name``, is no time, or the wall clock of the time zone never showed it.
 
     Examples
     --------

@@ -23,18 +23,8 @@ _BEFORE = "[t-1]"
 def read_table(path: Path, time: str | None, dialect: Dialect = AS_FOUND, clock: Clock = AS_WRITTEN) -> pd.DataFrame:
     """Read a CSV file; the rows are one unbroken stretch of time.
 
-    Parameters
-    ----------
-    path : Path
-    time : str or None
-        The column with dates or numbers that becomes the index; rows are numbered if None.
-    dialect, clock
-        How cells, numbers and times are written.
-
-    Raises
-    ------
-    ValueError
-        If the file is empty or no CSV, there is no such column, or its times are not sorted, repeated, or have holes.
+    The column ``time``, of dates or numbers, becomes the index; rows are numbered if it is None. Raises if the file is
+    empty or no CSV, there is no such column, or its times are not sorted, repeated, or have holes.
     """
     frame = read_rows(path, dialect)
     if time is None:
@@ -58,10 +48,7 @@ def read_table(path: Path, time: str | None, dialect: Dialect = AS_FOUND, clock:
 def read_rows(path: Path, dialect: Dialect = AS_FOUND) -> pd.DataFrame:
     """Read a CSV or Parquet file, maybe compressed, as it is; "-" is standard input.
 
-    Raises
-    ------
-    ValueError
-        If the file is empty, is no CSV, or has no rows.
+    Raises if the file is empty, is no CSV, or has no rows.
     """
     raw = read_bytes(path)
     if raw[:4] == b"PAR1":
@@ -100,13 +87,7 @@ def check_readable(path: Path) -> None:
 
 
 def check_columns(frame: pd.DataFrame, wanted: Iterable[str], path: Path, asker: str) -> None:
-    """Raise if columns are missing, naming those that are there and the closest ones.
-
-    Parameters
-    ----------
-    asker : str
-        Who wants them: an option, or the model.
-    """
+    """Raise if columns that the asker (an option, the model) wants are missing: names those there and the closest."""
     columns = [str(column) for column in frame.columns]
     missing = [name for name in wanted if name not in columns]
     if not missing:
@@ -117,13 +98,7 @@ def check_columns(frame: pd.DataFrame, wanted: Iterable[str], path: Path, asker:
 
 
 def check_numbers(frame: pd.DataFrame, columns: Sequence[str], path: Path, missing: bool = False) -> None:
-    """Raise if a column holds text, or (unless ``missing`` is allowed) an empty or infinite value.
-
-    Parameters
-    ----------
-    missing : bool
-        Whether empty values are allowed, as in a target.
-    """
+    """Raise if a column holds text, or (unless ``missing`` is allowed, as in a target) an empty or infinite value."""
     import numpy as np
     import pandas as pd
 

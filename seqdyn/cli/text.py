@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from seqdyn.cli.arguments import DeviceName, Minutes, ModelFile, Seed, TestFraction, Verbosity
+from seqdyn.cli.arguments import DeviceName, Minutes, ModelFile, Seed, TestFraction, Verbosity, command_group
 from seqdyn.cli.tables import check_readable
 from seqdyn.cli.training import budget, check_device, check_folder, load_kind, run_training
 
 if TYPE_CHECKING:
     from seqdyn.language.model import LanguageModel
 
-text_app = typer.Typer(rich_markup_mode=None)
+text_app = command_group("""Language models: learn a text, write on from a prompt, say how well a text is predicted.
+
+\b
+  seqdyn text fit corpus.txt --out model.safetensors
+  seqdyn text generate model.safetensors --prompt "To be" --length 400
+  seqdyn text evaluate model.safetensors unseen.txt
+""")
 
 
 Unit = StrEnum("Unit", "CHARACTER WORD SUBWORD")
@@ -24,20 +30,6 @@ Unit = StrEnum("Unit", "CHARACTER WORD SUBWORD")
 
 CellName = StrEnum("CellName", "LSTM GRU ELMAN")
 """The recurrence."""
-
-
-@text_app.callback(invoke_without_command=True)
-def text_commands(context: typer.Context) -> None:
-    """Language models: learn a text, write on from a prompt, say how well a text is predicted.
-
-    \b
-      seqdyn text fit corpus.txt --out model.safetensors
-      seqdyn text generate model.safetensors --prompt "To be" --length 400
-      seqdyn text evaluate model.safetensors unseen.txt
-    """
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit
 
 
 @text_app.command("fit")

@@ -48,18 +48,15 @@ def run_training(train: Callable[[], Any]) -> tuple[bool, float]:
     return any("interrupted" in str(warning.message) for warning in caught), time.monotonic() - began
 
 
-def load_kind(path: Path, kind: type[Kind] | tuple[type[Kind], ...], words: str, writer: str) -> Kind:
-    """A fitted model of one class, or one of several, from a file.
+def recurrent_regressor(cell: str, **settings: Any) -> Any:
+    """An estimator around a recurrent cell: lstm, gru or elman."""
+    from seqdyn.estimators.regressors import ElmanRegressor, GRURegressor, LSTMRegressor
 
-    Parameters
-    ----------
-    path : Path
-    kind : type, or tuple of them
-    words : str
-        What it is called.
-    writer : str
-        The command that writes one.
-    """
+    return {"lstm": LSTMRegressor, "gru": GRURegressor, "elman": ElmanRegressor}[cell](**settings)
+
+
+def load_kind(path: Path, kind: type[Kind] | tuple[type[Kind], ...], words: str, writer: str) -> Kind:
+    """A fitted model of a class, or of one of several, from a file; errors call it ``words``, written by ``writer``."""
     from seqdyn.files import load
 
     model = load(path)

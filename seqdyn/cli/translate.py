@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from seqdyn.cli.arguments import DeviceName, Minutes, ModelFile, Seed, TestFraction, Verbosity
+from seqdyn.cli.arguments import DeviceName, Minutes, ModelFile, Seed, TestFraction, Verbosity, command_group
 from seqdyn.cli.tables import check_readable
 from seqdyn.cli.text import CellName, Unit
 from seqdyn.cli.training import budget, check_device, check_folder, count_held_out, load_kind, run_training
@@ -18,24 +18,16 @@ from seqdyn.cli.training import budget, check_device, check_folder, count_held_o
 if TYPE_CHECKING:
     from seqdyn.language.translation import Translator
 
-translate_app = typer.Typer(rich_markup_mode=None)
+translate_app = command_group("""Translators: learn from pairs of sentences, and translate others.
+
+\b
+  seqdyn translate fit sources.txt targets.txt --out model.safetensors
+  seqdyn translate predict model.safetensors sentences.txt
+""")
 
 
 AttentionName = StrEnum("AttentionName", "GENERAL ADDITIVE DOT SCALED_DOT MULTI_HEAD HARD NONE")
 """How a decoder looks at its source."""
-
-
-@translate_app.callback(invoke_without_command=True)
-def translate_commands(context: typer.Context) -> None:
-    """Translators: learn from pairs of sentences, and translate others.
-
-    \b
-      seqdyn translate fit sources.txt targets.txt --out model.safetensors
-      seqdyn translate predict model.safetensors sentences.txt
-    """
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit
 
 
 @translate_app.command("fit")

@@ -30,16 +30,7 @@ def write_table(
 ) -> None:
     """A table as CSV, in a file or on standard output.
 
-    Parameters
-    ----------
-    table : DataFrame
-    times : sequence of str
-        Its columns of times.
-    spelling : Spelling
-        How these are written.
-    places : int or None
-        Decimals; all of them if None.
-    out : Path or None
+    The columns ``times`` are written as ``spelling`` says; numbers have so many ``places``, all if None.
     """
     table = table.assign(**{name: spelling.write(table[name]) for name in times})
     (table if places is None else table.round(places)).to_csv(sys.stdout if out is None else out, index=False)
@@ -47,15 +38,6 @@ def write_table(
 
 def decimals(values: Any) -> int:
     """How many decimals to print: those of the data, and so many that a typical value has four figures.
-
-    Parameters
-    ----------
-    values : array of float
-        The data; NaN where they are missing.
-
-    Returns
-    -------
-    int
 
     Examples
     --------
