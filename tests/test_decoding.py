@@ -197,7 +197,7 @@ def test_noise_of_the_inner_cell_comes_along() -> None:
     ("call", "message"),
     [
         (lambda: DecodingStrategy("beams"), "strategy must be one of 'sample', 'greedy', got 'beams'"),
-        (lambda: DecodingStrategy(temperature=0), "temperature must be a finite number above 0, got 0; .*strategy='greedy'"),
+        (lambda: DecodingStrategy(temperature=0), "temperature must be a finite number above 0, got 0; .*'greedy'"),
         (lambda: DecodingStrategy(temperature=math.nan), "temperature must be"),
         (lambda: DecodingStrategy(temperature="hot"), "temperature must be"),
         (lambda: DecodingStrategy(top_k=0), "top_k"),
@@ -347,7 +347,8 @@ def test_what_is_forbidden_never_comes() -> None:
     for found in searched(5, 4, forbidden=(1, 3)):
         assert not {1, 3} & {symbol for hypothesis in found for symbol in hypothesis.symbols}
     log_p = torch.log_softmax(SCORES, 0)
-    for strategy in (DecodingStrategy("greedy", forbidden=(0,)), DecodingStrategy(top_k=2, forbidden=(0, 5)), DecodingStrategy(forbidden=(0,))):
+    greedy, few = DecodingStrategy("greedy", forbidden=(0,)), DecodingStrategy(top_k=2, forbidden=(0, 5))
+    for strategy in (greedy, few, DecodingStrategy(forbidden=(0,))):
         q = strategy.log_probabilities(log_p).exp()
         assert float(q.sum()) == pytest.approx(1) and not q[list(strategy.forbidden)].any()
     assert int(DecodingStrategy("greedy", forbidden=(0,)).log_probabilities(log_p).argmax()) == 5

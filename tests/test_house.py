@@ -251,15 +251,15 @@ def test_a_second_meaning_is_found() -> None:
 # -------------------------------------------------------------------- parameters
 
 
-def described(cls: type) -> set[str]:
-    """The names that the docstring of a class describes, as parameters or, of a result, as attributes."""
+def described(cls: type, *sections: str) -> list[str]:
+    """The names that some sections of the docstring of a class describe."""
     lines = inspect.cleandoc(cls.__doc__ or "").split("\n")
     heads = [i for i in range(1, len(lines)) if lines[i] and set(lines[i]) == {"-"}]
-    found: set[str] = set()
+    found: list[str] = []
     for head, end in zip(heads, [*heads[1:], len(lines) + 1][: len(heads)], strict=True):
-        if lines[head - 1] in ("Parameters", "Attributes"):
+        if lines[head - 1] in sections:
             entries = (line.partition(" : ")[0] for line in lines[head + 1 : end - 1] if line[:1].strip())
-            found |= {name.strip("*") for entry in entries for name in entry.split(", ")}
+            found += [name.strip("*") for entry in entries for name in entry.split(", ")]
     return found
 
 
@@ -271,8 +271,10 @@ def test_every_parameter_is_described(name: str) -> None:
         return
     own = inspect.signature(cls).parameters.values()
     taken = {one.name for one in own if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)}
-    missing = taken - described(cls)
+    missing = taken.difference(described(cls, "Parameters", "Attributes"))
     assert not missing, f"{name} does not describe {sorted(missing)}"
+    names = described(cls, "Parameters")
+    assert len(names) == len(set(names)), f"{name} describes a parameter twice"
 
 
 # -------------------------------------------------------------------- the way of a fit

@@ -38,7 +38,7 @@ from seqdyn.estimators.regressors import recurrent_learner
 from seqdyn.estimators.scored import scored
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.estimators.tasks import ClassTask
-from seqdyn.estimators.training import Training
+from seqdyn.estimators.training import Clip, Training
 from seqdyn.training.stopping import NonFiniteError
 from seqdyn.typed_bases import ClassifierMixin
 
@@ -115,7 +115,7 @@ class RecurrentClassifier(ClassifierMixin, SequenceEstimator):
     learning_rate: float = Training.learning_rate
     schedule: Any = Training.schedule
     weight_decay: float = Training.weight_decay
-    clip_norm: float | None = Training.clip_norm
+    clip_norm: Clip = Training.clip_norm
     clip_quantile: float | None = Training.clip_quantile
     weight_average: float = Training.weight_average
     max_epochs: int | None = Training.max_epochs
@@ -148,6 +148,10 @@ class RecurrentClassifier(ClassifierMixin, SequenceEstimator):
 
     def _untrained(self) -> nn.Module:
         return self._learner(self.task).network(self.n_features_in_, self.n_outputs_, self.task.head, torch.Generator())
+
+    def _shown_facts(self) -> dict[str, object]:
+        facts = super()._shown_facts()
+        return ({"classes": len(self.classes_)} if facts else {}) | facts
 
     # ---------------------------------------------------------------- fitting
 

@@ -26,10 +26,10 @@ def fitted_html(self: Any) -> str:
 
 
 def training_facts(network: nn.Module, history: pd.DataFrame | None) -> dict[str, object]:
-    """The size of a network, and how its training ended."""
-    facts: dict[str, object] = {"weights": f"{sum(weight.numel() for weight in network.parameters()):,}"}
+    """The size of a network and how its training ended; nothing of one that was not trained."""
     if history is None or not len(history):
-        return facts
+        return {}
+    facts: dict[str, object] = {"weights": f"{sum(weight.numel() for weight in network.parameters()):,}"}
     last = history.iloc[-1]
     losses = {name: float(last[name]) for name in ("loss", "validation_loss") if not pd.isna(last.get(name))}
     return facts | {"epochs": len(history), **losses}

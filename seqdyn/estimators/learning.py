@@ -76,7 +76,7 @@ class Before(NamedTuple):
     found_here: bool = False
 
 
-def first_series(cell: Cell, rows: Rows, generator: torch.Generator) -> float:
+def forgetting_time_on_first(cell: Cell, rows: Rows, generator: torch.Generator) -> float:
     """Steps until two starts agree to 1 %, on the first series."""
     first = slice(int(rows.starts[0]), int(rows.starts[0] + rows.lengths[0]))
     return forgetting_time(cell, map_leaves(lambda leaf: leaf[None, first], rows.x), generator)
@@ -98,7 +98,7 @@ class Learner:
     parameters: Mapping[str, Any]
     begin: Callable[[nn.Module, Rows], None] | None = None
     finish: Callable[[nn.Module], None] | None = None
-    forgetting_time: Callable[[Cell, Rows, torch.Generator], float] = first_series
+    forgetting_time: Callable[[Cell, Rows, torch.Generator], float] = forgetting_time_on_first
 
     def network(self, inputs: int, outputs: int, head: Head, generator: torch.Generator) -> nn.Module:
         """An untrained network for so many features and targets, with its own past around it where it has one."""

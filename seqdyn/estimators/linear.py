@@ -31,7 +31,7 @@ from seqdyn.estimators.reading import read_inputs
 from seqdyn.estimators.sampling import sampling, time_labels
 from seqdyn.estimators.starts import is_estimate
 from seqdyn.estimators.tasks import NumberTask
-from seqdyn.estimators.training import Alignment, Training, warmup_of
+from seqdyn.estimators.training import Alignment, Clip, Training, warmup_of
 from seqdyn.identification.estimation import Estimation
 from seqdyn.identification.excitation import Excitation
 from seqdyn.identification.identify import Identification, OrderTrial, examine, identify, noise_of
@@ -76,7 +76,7 @@ class LinearStateSpaceRegressor(LinearModel):
     block_rows : int or None
         Past and future steps of the Hankel matrices; None: 20, or fewer where the data are short.
     validation_fraction : float in (0, 1)
-        The end of every record on which orders and focuses are compared.
+        The end of every record on which orders and focuses are compared, and which ``early_stopping`` holds out.
     focus : {"auto", "prediction", "simulation"}
         Which error is made small: the one of the prediction one step ahead, which is right where the noise has dynamics
         or the inputs react to the outputs, or the one of the free run. ``"auto"`` predicts, unless what the free run
@@ -185,7 +185,7 @@ class LinearStateSpaceRegressor(LinearModel):
     learning_rate: float = Training.learning_rate
     schedule: Any = Training.schedule
     weight_decay: float = Training.weight_decay
-    clip_norm: float | None = Training.clip_norm
+    clip_norm: Clip = Training.clip_norm
     clip_quantile: float | None = Training.clip_quantile
     weight_average: float = Training.weight_average
     max_epochs: int | None = Training.max_epochs

@@ -17,7 +17,7 @@ from seqdyn.estimators.documented import documented
 from seqdyn.estimators.fitted_display import fitted_html, fitted_line, fitted_summary, training_facts
 from seqdyn.estimators.learning import history, recipe_of
 from seqdyn.estimators.parameters import check_unchanged
-from seqdyn.estimators.training import Optimisation, with_budget
+from seqdyn.estimators.training import Clip, Optimisation, with_budget
 from seqdyn.files import save, storable
 from seqdyn.training.batches import Batches
 from seqdyn.training.checkpoint import digest
@@ -54,7 +54,7 @@ class NetworkEstimator(BaseEstimator):
     learning_rate: float = Optimisation.learning_rate
     schedule: Any = Optimisation.schedule
     weight_decay: float = Optimisation.weight_decay
-    clip_norm: float | None = Optimisation.clip_norm
+    clip_norm: Clip = Optimisation.clip_norm
     clip_quantile: float | None = Optimisation.clip_quantile
     weight_average: float = Optimisation.weight_average
     max_epochs: int | None = Optimisation.max_epochs

@@ -214,6 +214,8 @@ def _conflicts(given: dict[str, Any]) -> list[str]:
     found = []
     if given.get("window") and given.get("bptt_length"):
         found.append("window trains every window separately, bptt_length carries the state on: choose one.")
+    if given.get("clip_quantile") is not None and isinstance(given["clip_norm"], tuple | list):
+        found.append("clip_quantile is the former name of a quantile in clip_norm: leave it out.")
     if given.get("streams", 1) > 1 and not given.get("bptt_length"):
         found.append("streams belong to truncated BPTT: set bptt_length, too.")
     if given.get("window") and not given.get("return_sequences", True):

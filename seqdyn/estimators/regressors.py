@@ -22,7 +22,7 @@ from seqdyn.estimators.parameters import NUMBER_LOSS, check_parameters, check_un
 from seqdyn.estimators.reading import read_inputs
 from seqdyn.estimators.sequence import SequenceEstimator
 from seqdyn.estimators.tasks import ClassTask, NumberTask
-from seqdyn.estimators.training import Training
+from seqdyn.estimators.training import Clip, Training
 from seqdyn.training.batches import Rows
 from seqdyn.training.stopping import NonFiniteError
 from seqdyn.typed_bases import RegressorMixin
@@ -106,7 +106,7 @@ class RecurrentRegressor(RegressorMixin, SequenceEstimator):
     learning_rate: float = Training.learning_rate
     schedule: Any = Training.schedule
     weight_decay: float = Training.weight_decay
-    clip_norm: float | None = Training.clip_norm
+    clip_norm: Clip = Training.clip_norm
     clip_quantile: float | None = Training.clip_quantile
     weight_average: float = Training.weight_average
     max_epochs: int | None = Training.max_epochs

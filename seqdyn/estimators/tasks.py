@@ -108,7 +108,8 @@ class ClassTask:
         found = np.unique(_known_labels(table))
         classes = found if announced is None else announced
         if len(classes) < 2:
-            raise ValueError(f"{name} needs two classes or more, but y holds one class: {found[0]!r}.")
+            given = "y holds" if announced is None else "classes names"
+            raise ValueError(f"{name} needs two classes or more, but {given} one class: {classes.tolist()[0]!r}.")
         return replace(self, classes=classes)
 
     def encode(self, table: Array) -> EncodedTargets:

@@ -22,6 +22,9 @@ from seqdyn.initial_state import InitialState, Warmup, as_initial_state
 from seqdyn.training.checkpoint import Checkpoint, described
 from seqdyn.training.loop import BUDGETS, Recipe
 
+Clip = float | tuple[str, float] | tuple[str, float, float] | None
+"""The longest gradient: a number, ``("quantile", q)``, that quantile and at most a number, or no limit."""
+
 UNMARKED = ("checkpoint", "checkpoint_every", "verbose", "callback")
 """Parameters that a training does not depend on."""
 
@@ -50,9 +53,11 @@ class Optimisation:
     max_epochs, max_steps, max_time : int, int or float, or None
         Budgets: passes over the data, optimizer steps, seconds. Without ``max_epochs``: 200 epochs, or as many as 1,000
         steps take, or as ``max_steps`` asks for. ``max_epochs=0`` is the start alone, such as a ``linear_start``.
-    early_stopping, validation_fraction : bool, float in (0, 1)
+    early_stopping : bool
         Hold out a part of the data, watch the loss there, and restore the best weights. Otherwise the training loss is
         watched.
+    validation_fraction : float in (0, 1)
+        The share that is held out.
     n_iter_no_change, tol : int, float
         A training ends once the watched loss has not improved by ``tol`` for more than ``n_iter_no_change`` epochs and
         for 500 optimizer steps.
@@ -78,7 +83,7 @@ class Optimisation:
     learning_rate: float = 1e-2
     schedule: Any = None
     weight_decay: float = 0.0
-    clip_norm: float | None = 1.0
+    clip_norm: Clip = 1.0
     clip_quantile: float | None = None
     weight_average: float = 0.0
     max_epochs: int | None = None
@@ -204,10 +209,12 @@ class Training(Optimisation):
         ``(cell, generator) -> None``. None leaves a cell's own start. It comes before ``linear_start``.
     batch_size : int
         Sequences or windows in one step, padded and masked; those of like lengths together.
-    early_stopping, validation_fraction : bool, float in (0, 1)
+    early_stopping : bool
         Hold out the last ``validation_fraction`` of every sequence (of the sequences, with ``return_sequences=False``,
         and of each class its share), watch the loss there, and restore the best weights. Otherwise the training loss is
         watched.
+    validation_fraction : float in (0, 1)
+        The share that is held out.
     scale : bool
         Standardise inputs and targets inside, fitted on the training part only.
     warm_start : bool

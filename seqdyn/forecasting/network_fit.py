@@ -114,8 +114,10 @@ def _watched(estimator: Any, model: Forecaster) -> Iterator[None]:
     own = {name: value for name, value in estimator.get_params(deep=False).items() if name in ("verbose", "callback")}
     inner = {"verbose": max(int(own.get("verbose", 0)), nested(model.verbose)), "callback": model.callback}
     estimator.set_params(**{name: inner[name] for name, value in own.items() if name == "verbose" or value is None})
-    yield
-    estimator.set_params(**own)
+    try:
+        yield
+    finally:
+        estimator.set_params(**own)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from seqdyn.estimators.batched_prediction import track_batches
 from seqdyn.estimators.documented import documented
 from seqdyn.estimators.network_estimator import NetworkEstimator
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of, unchanged_on_error
+from seqdyn.estimators.training import Clip
 from seqdyn.generators import generator_of, seeds_of
 from seqdyn.glimpses import Read, Write
 from seqdyn.images.figures import animate_strip, strip_figure
@@ -116,7 +117,7 @@ class DRAW(NetworkEstimator):
     batch_size: int = 128
     learning_rate: float = 3e-3
     schedule: Any = "warmup_cosine"
-    clip_norm: float | None = 5.0
+    clip_norm: Clip = 5.0
     weight_average: float = 0.999
 
     # ---------------------------------------------------------------- fitting

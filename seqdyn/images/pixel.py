@@ -19,6 +19,7 @@ from seqdyn.dynamics.driven import Driven, StepErrors
 from seqdyn.estimators.documented import documented
 from seqdyn.estimators.network_estimator import NetworkEstimator
 from seqdyn.estimators.parameters import Rule, at_least, check_parameters, one_of, unchanged_on_error
+from seqdyn.estimators.training import Clip
 from seqdyn.generators import seeds_of
 from seqdyn.images.pixel_predictor import Completion, PicturePredictor, known_first
 from seqdyn.rows import PixelReadout, PixelResidual, Pixels, Placed, RowCell, RowStack
@@ -101,7 +102,7 @@ class PixelRNN(NetworkEstimator):
     batch_size: int = 16
     learning_rate: float = 4e-3
     schedule: Any = "warmup_cosine"
-    clip_norm: float | None = 5.0
+    clip_norm: Clip = 5.0
     weight_average: float = 0.999
 
     # ---------------------------------------------------------------- fitting

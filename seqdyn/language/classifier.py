@@ -343,7 +343,7 @@ class TextClassifier(ClassifierMixin, NetworkEstimator):
         """The probability of every class: (texts, classes), or a list of (tokens, classes)."""
         return self._probabilities(self._numbers(self._given(X)))
 
-    def predict(self, X: Sequence[Text]) -> Any:
+    def predict(self, X: Sequence[Text]) -> Array | list[Array]:
         """The likeliest class of every text, (texts,), or a list of those of its tokens."""
         found = self.predict_proba(X)
         if self.return_sequences:
