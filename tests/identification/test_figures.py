@@ -382,7 +382,7 @@ def test_a_system_without_a_unit_goes_along() -> None:
         lambda: plot_bode({"a": timed, "b": replace(bare, time_unit="h")}),
         lambda: plot_response(timed, unit="h"),
     ):
-        with pytest.raises(ValueError, match="unlike units: h, s"):
+        with pytest.raises(ValueError, match="different units of time: h, s"):
             drawn_in()
 
 

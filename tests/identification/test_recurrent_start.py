@@ -181,7 +181,7 @@ def test_nothing_is_drawn_and_the_same_comes_out_twice() -> None:
         (Readout(GRU(1, 2), 1), r"hidden_size=2 is too small.*order 2 with 1 outputs needs 3 units"),
         (Readout(Stack([GRU(1, 8), GRU(8, 8)]), 1), "num_layers=1"),
         (Readout(Residual(GRU(8, 8)), 1), "without residual"),
-        (Readout(Linear(1, 8), 1), "known for Elman, GRU and LSTM"),
+        (Readout(Linear(1, 8), 1), "possible for Elman, GRU and LSTM"),
         (Readout(Elman(1, 8, activation="relu"), 1), "activation='tanh'"),
         (Readout(Elman(1, 8, output_size=4), 1), "leave out output_size"),
         (Readout(GRU(1, 8), 1, "tanh"), "use 'identity'"),

@@ -362,7 +362,7 @@ def test_what_cannot_be_asked(model: TextClassifier) -> None:
     with pytest.raises(ValueError, match="X is one text"):
         model.predict("good")
     tagger = TextClassifier(**(SMALL | {"max_epochs": 1}), return_sequences=True).fit([["a", "b"]] * 4, [[0, 1]] * 4)
-    with pytest.raises(ValueError, match="not behind one a token"):
+    with pytest.raises(ValueError, match="there is one a token"):
         tagger.explain("a b")
 
 
