@@ -30,6 +30,7 @@ from seqdyn.loops import scan
 from seqdyn.reports.input_sizes import Sizes, input_sizes, scaling_code
 from seqdyn.reports.reading import driven_model, model_name
 from seqdyn.state import State, leaves, named_leaves, steps
+from seqdyn.training.optimisation import as_clipping
 
 MAX_SEQUENCES, MAX_STEPS = 8, 2000
 """How many sequences, and how many steps of each, are measured by default."""
@@ -179,10 +180,16 @@ class Probe:
         own_kind = "`torch.nn.LSTM`" if self.given == "torch module" else "`seqdyn.LSTM`"
         return self.setting("cell", "lstm") or own_kind
 
+    @property
+    def clip_limits(self) -> tuple[float | None, float | None]:
+        """The longest gradient of a training, and the quantile of the norms so far that it may have; None: no limit."""
+        norm, quantile = as_clipping(getattr(self.estimator, "clip_norm", None))
+        return norm, quantile or getattr(self.estimator, "clip_quantile", None)
+
     def clipping(self, norm: float) -> str | None:
         """A limit of the gradient norm, as code: a parameter of the estimator, or torch's function."""
         if self.given == "estimator":
-            own = getattr(self.estimator, "clip_norm", None)
+            own, _ = self.clip_limits
             return None if own is not None and own <= norm else self.setting("clip_norm", norm)
         call = f"`torch.nn.utils.clip_grad_norm_(model.parameters(), {norm})`"
         return f"{call} between `loss.backward()` and `optimizer.step()`"

@@ -23,6 +23,7 @@ from seqdyn import (
     LSTMRegressor,
     MovingAverageRegressor,
     RecurrentRegressor,
+    StabilityReport,
     assert_stable,
     from_torch,
     stability_report,
@@ -393,6 +394,16 @@ def test_one_of_eight_that_vanishes_is_seen() -> None:
     x[0] *= 100
     report = stability_report(cell, x, required_lag=LAG, tier="fast")
     assert report.checks.loc["GS007", "status"] == "WARN"
+
+
+@pytest.mark.parametrize(("clip_norm", "limit"), [(("quantile", 0.5), None), (("quantile", 0.5, 2.0), 2.0)])
+def test_a_training_clipped_by_a_quantile(clip_norm: Any, limit: float | None) -> None:
+    """It has a page, with the fixed limit if there is one; how often it clips is no finding."""
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    model = GRURegressor(hidden_size=4, max_epochs=2, clip_norm=clip_norm, random_state=0).fit(X, X.sum(1))
+    report = stability_report(model, X, X.sum(1), required_lag=5, tier="fast")
+    assert report.content["training"]["clip_norm"] == limit and report.checks.loc["GS021", "status"] == "SKIPPED"
+    assert "</html>" in report.to_html() and StabilityReport.from_json(report.to_json()).to_json() == report.to_json()
 
 
 ADVISED = re.compile(r"(initialise|omega|clip_norm|bptt_length)=(\([^)]*\)|'[^']*'|[\d.]+)")

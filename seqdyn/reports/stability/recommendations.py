@@ -301,7 +301,7 @@ def _stop_growth(case: _Judged, cure: str, number: float) -> Advice:
 @advice("R05", "norm", "GS003", always=True)
 def _clip_gradients(case: _Judged) -> Advice:
     """Nothing is clipped: advise a limit of at most 1, since norms of a training that explodes predict nothing."""
-    clips = getattr(case.probe.estimator, "clip_norm", None) is not None
+    clips = case.probe.clip_limits != (None, None)
     driven = case.probe.kind == "driven" and case.cause in (None, "overflow")
     if case.side not in ("EXPLODING", "MIXED") or not driven or clips:
         return None

@@ -54,7 +54,7 @@ def training_content(probe: Probe, _: Measurements) -> dict[str, Any] | None:
     return {
         "epochs": [int(epoch) for epoch in history["epoch"]],
         **{name: history[name].astype(float).tolist() for name in HISTORY_COLUMNS if name in history},
-        "clip_norm": getattr(probe.estimator, "clip_norm", None),
+        "clip_norm": probe.clip_limits[0],
         "parameters": parameters,
         "non_finite": [event | {"parameters": list(event["parameters"])} for event in events],
     }
@@ -105,7 +105,7 @@ def seldom_clipped(case: ReportCase) -> Finding:
     history = case.probe.history
     if history is None or "clip_fraction" not in history or not len(history):
         return skipped("There is no history of a training.")
-    if isinstance(getattr(case.probe.estimator, "clip_norm", None), tuple | list):
+    if case.probe.clip_limits[1] is not None:
         return skipped("A quantile as clip_norm clips a fixed share of the steps by definition.")
     share = float(history["clip_fraction"].mean())
     return pass_at_most(share, case.limits.clipped, "The share of the training steps whose gradient was clipped.")
