@@ -45,6 +45,8 @@ def by_name(
         systems = {name if others else "": systems}
     if not isinstance(systems, Mapping) or not systems:
         raise TypeError(f"Give one LinearSystem, or a mapping of names to such, got {type(systems).__name__}.")
+    if not isinstance(others, Mapping | None):
+        raise TypeError(f"others is a {type(others).__name__}, expected a mapping such as {{'second': system}}.")
     twice = systems.keys() & (others or {}).keys()
     if twice:
         raise ValueError(f"{twice.pop()!r} names this system and one of the others: give it another name=….")

@@ -420,3 +420,10 @@ def test_methods_draw_what_the_functions_draw() -> None:
         system.plot_bode(others={"model": other})
     with pytest.raises(ValueError, match="without states has no Hankel"):
         unsure_gain(0.1).plot_singular_values()
+
+
+def test_others_come_with_names() -> None:
+    """A list has none: the error says what to give."""
+    system = LinearSystem.from_block([[0.0]], [[1.0]], [[1.0]], [[0.5]])
+    with pytest.raises(TypeError, match=r"others is a list, expected a mapping such as"):
+        system.plot_bode(others=[system])
