@@ -281,7 +281,10 @@ def test_every_parameter_is_described(name: str) -> None:
 
 
 def test_the_way_of_a_fit_is_short() -> None:
-    """One fit goes from file to file of the estimators 15 times at most, and passes 38 files of the library in all."""
+    """One fit goes from file to file of the estimators 15 times at most, and passes 37 files of the library in all.
+
+    The kernels count as one: they know raw tensors alone, and a reader stops at their door.
+    """
     random = np.random.default_rng(0)
     X = random.normal(size=(200, 3))
     model = seqdyn.GRURegressor(max_epochs=5, random_state=0)
@@ -298,4 +301,5 @@ def test_the_way_of_a_fit_is_short() -> None:
         sys.setprofile(None)
     estimators = [file for file in files if f"{os.sep}estimators{os.sep}" in file]
     changes = sum(one != other for one, other in itertools.pairwise(estimators))
-    assert changes <= 15 and len(set(files)) <= 38
+    passed = {"kernels" if f"{os.sep}kernels{os.sep}" in file else file for file in files}
+    assert changes <= 15 and len(passed) <= 37

@@ -14,6 +14,8 @@ from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_choice
 from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
+from seqdyn.kernels.elman import elman_recurrence
+from seqdyn.kernels.through_time import fits
 
 ELMAN_ACTIVATIONS = ("tanh", "relu", "sigmoid")
 """What σ_h may be."""
@@ -100,10 +102,14 @@ class Elman(Cell):
         return self._read(h), ElmanState(h)
 
     def unroll(self, x: Tensor, state: ElmanState, mask: Tensor | None = None) -> Any:
+        own = self.input_weight, self.recurrent_weight, self.bias
+        if fits(x, state.h, *own):
+            hidden = elman_recurrence(x, state.h, *own, mask, self.activation)
+            return self._read(hidden), ElmanState(hidden[:, -1])
         fused = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}.get(self.activation)
         if mask is not None or fused is None:
             return NotImplemented
-        weights = [self.input_weight, self.recurrent_weight, self.bias, self.no_bias]
+        weights = [*own, self.no_bias]
         hidden, last = fused(x, state.h.unsqueeze(0), weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return self._read(hidden), ElmanState(last[0])
 

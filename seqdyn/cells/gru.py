@@ -13,6 +13,7 @@ from seqdyn.checks import check_choice
 from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.kernels.gru import gru_recurrence
+from seqdyn.kernels.through_time import fits
 
 
 @shown_by_shape
@@ -101,13 +102,13 @@ class GRU(Cell):
         return h, GRUState(h)
 
     def unroll(self, x: Tensor, state: GRUState, mask: Tensor | None = None) -> Any:
+        own = self.input_weight, self.recurrent_weight, self.bias
+        if fits(x, state.h, *own):
+            output = gru_recurrence(x, state.h, *own, self.recurrent_bias, mask)
+            return output, GRUState(output[:, -1])
         if mask is not None or self.recurrent_bias is None:
             return NotImplemented
-        if torch.is_grad_enabled() and x.device.type == "cpu":
-            own = self.input_weight, self.recurrent_weight, self.bias, self.recurrent_bias
-            output = gru_recurrence(x, state.h, *own)
-            return output, GRUState(output[:, -1])
-        weights = [self.input_weight, self.recurrent_weight, self.bias, torch.cat([self.no_bias, self.recurrent_bias])]
+        weights = [*own, torch.cat([self.no_bias, self.recurrent_bias])]
         output, h = torch.gru(x, state.h.unsqueeze(0), weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return output, GRUState(h[0])
 

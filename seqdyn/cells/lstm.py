@@ -11,6 +11,8 @@ from torch.nn.functional import linear
 from seqdyn.cell import Block, Summing
 from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
+from seqdyn.kernels.lstm import lstm_recurrence
+from seqdyn.kernels.through_time import fits
 
 
 @shown_by_shape
@@ -102,10 +104,15 @@ class LSTM(Summing):
         return h, LSTMState(h, c)
 
     def unroll(self, x: Tensor, state: LSTMState, mask: Tensor | None = None) -> Any:
-        if mask is not None or self.peepholes:
+        own = self.input_weight, self.recurrent_weight, self.bias
+        if self.peepholes:
             return NotImplemented
-        weights = [self.input_weight, self.recurrent_weight, self.bias, self.no_bias]
-        start = (state.h.unsqueeze(0), state.c.unsqueeze(0))
+        if fits(x, *state, *own):
+            output, c = lstm_recurrence(x, *state, *own, mask)
+            return output, LSTMState(output[:, -1], c)
+        if mask is not None:
+            return NotImplemented
+        start, weights = (state.h.unsqueeze(0), state.c.unsqueeze(0)), [*own, self.no_bias]
         output, h, c = torch.lstm(x, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return output, LSTMState(h[0], c[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,12 +25,12 @@ def transformed() -> bool:
 
 
 def gradient_with_history(
-    written: Callable[..., Tensor], inputs: Sequence[Tensor], gradient: Tensor
+    written: Callable[..., Any], inputs: Sequence[Tensor | None], gradient: Tensor | Sequence[Tensor]
 ) -> tuple[Tensor | None, ...]:
     """Return the gradient by every input, recorded by autograd, so that it can be differentiated again.
 
-    ``written(*inputs)`` is the output, by operations that autograd records; ``gradient`` is by this output. An input
-    that needs no gradient gets None.
+    ``written(*inputs)`` is the output, or several, by operations that autograd records; ``gradient`` is by these. An
+    input that needs no gradient, or is None, gets None.
 
     Examples
     --------
@@ -38,7 +39,8 @@ def gradient_with_history(
     >>> slope.item(), torch.autograd.grad(slope, x)[0].item()
     (6.0, 2.0)
     """
-    own = [value.view_as(value) for value in inputs]  # one input may be computed from another: they are held apart
-    wanted = [value for value in own if value.requires_grad]
+    # one input may be computed from another: they are held apart
+    own = [None if value is None else value.view_as(value) for value in inputs]
+    wanted = [value for value in own if value is not None and value.requires_grad]
     found = iter(torch.autograd.grad(written(*own), wanted, gradient, create_graph=True))
-    return tuple(next(found) if value.requires_grad else None for value in own)
+    return tuple(next(found) if value is not None and value.requires_grad else None for value in own)
