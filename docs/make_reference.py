@@ -34,7 +34,7 @@ TOPICS = {
     ),
     "Cells and loops": (
         "The contract of a cell, the two loops over time, and every cell of the library.",
-        ("cell", "loops", "state", "cells", "step_function", "row_modules", "scores", "glimpses", "rows"),
+        ("cell", "loops", "backend", "state", "cells", "step_function", "row_modules", "scores", "glimpses", "rows"),
     ),
     "Compositions of cells": (
         "Cells made of cells: layers, both directions, own predictions, constant inputs.",

@@ -28,6 +28,7 @@ Every module stands on a floor, and imports from lower floors only.
               autoregression    own predictions where the past is not known
               delay_line        the last p values at every step, and centring
               wrapper           a cell around a cell
+              backend           which path runs a cell, and why
               model_parts       the parts of a torch model
               decoding_strategy greedy, sampled or searched: how a symbol is chosen
               teacher_forcing   how much of the true past a training sees

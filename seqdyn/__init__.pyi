@@ -2,6 +2,7 @@
 
 from . import autoencoder as autoencoder
 from . import autoregression as autoregression
+from . import backend as backend
 from . import cell as cell
 from . import cells as cells
 from . import codecs as codecs
@@ -39,6 +40,7 @@ from . import training as training
 from .autoregression import Autoregression as Autoregression
 from .autoregression import OwnPast as OwnPast
 from .autoregression import Past as Past
+from .backend import explain_backend as explain_backend
 from .cell import Attending as Attending
 from .cell import Cell as Cell
 from .cell import Noisy as Noisy

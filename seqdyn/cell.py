@@ -207,6 +207,12 @@ class Cell(nn.Module):
         """Fast path over x (batch, time, *input_shape), equal to the loop; ``NotImplemented`` where there is none."""
         return NotImplemented
 
+    def backend(self, x: Any, state: State, mask: Tensor | None = None) -> str:
+        """What runs this cell over x (batch, time, *input_shape), in words that follow "it runs"."""
+        if self.unroll(x, state, mask) is NotImplemented:
+            return "step by step: it has no kernel" + ("" if mask is None else " that knows masks")
+        return "in torch operations over whole stretches of time"
+
     def jacobian(self, x: Any, before: State, output: Any, after: State) -> Any:
         """∂h_t/∂h_{t-1} in closed form, (batch, n, n) over the flattened state, or ``NotImplemented``."""
         block = self.block(x, before, output, after)

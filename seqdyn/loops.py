@@ -9,6 +9,7 @@ Order inside a step: reset → force → forward → mask.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from itertools import pairwise, repeat
 from typing import Any, NamedTuple
 
@@ -38,6 +39,9 @@ Force = Callable[[int, State], State]
 Recorder = Callable[[Any, State, Any, State], Any]
 Feed = Callable[[Any, Any], Any]
 Until = Callable[[Any], Tensor]
+
+kernel_watch: ContextVar[Callable[..., None] | None] = ContextVar("kernel_watch", default=None)
+"""Who is told which cell is about to run on what, wherever a fast path may be taken; see :mod:`seqdyn.backend`."""
 
 
 @shown_by_shape
@@ -305,14 +309,12 @@ def _first_step(cell: Cell, x: Any, before: State, mixed: bool) -> tuple[Any, St
 
 
 def _leaves_in_words(signature: dict[str, Any]) -> str:
-    return (
-        ", ".join(f"{name} {shape} {dtype or ''}".strip() for name, (shape, dtype) in signature.items()) or "no leaves"
-    )
+    words = (f"{name} {shape} {dtype or ''}".strip() for name, (shape, dtype) in signature.items())
+    return ", ".join(words) or "no leaves"
 
 
 def _apply_force(force: Force, t: int, state: State) -> State:
-    forced = force(t, state)
-    if forced is None:
+    if (forced := force(t, state)) is None:
         raise TypeError("force(t, state) returned None: it must return the state, changed or not.")
     return forced
 
@@ -321,6 +323,8 @@ def _kernel(cell: Cell, x: Any, state: State, mask: Tensor | None) -> Any:
     """The cell's kernel, where one may run: transforms and tracers see the written step only."""
     if torch.compiler.is_compiling() or transformed() or torch.is_autocast_enabled(leaves(x)[0].device.type):
         return NotImplemented
+    if (watch := kernel_watch.get()) is not None:
+        watch(cell, x, state, mask)
     return cell.unroll(x, state, mask)
 
 

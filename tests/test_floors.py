@@ -39,6 +39,7 @@ FLOORS = {
     "file_content": 1,
     "files": 1,
     "wrapper": 2,
+    "backend": 2,
     "composition": 2,
     "row_modules": 2,
     "step_function": 2,

@@ -34,6 +34,7 @@ OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}
 REACHES = {
     ("kernels.transforms", "_C"): "torch says in no other way whether one of its function transforms is at work",
     ("kernels.transforms", "_are_functorch_transforms_active"): "as above",
+    ("kernels.transforms", "_current_level"): "as above, of forward mode",
     ("training.optimisation", "_foreach_*"): "torch's operations on many tensors have no public name",
     ("training.ledger", "_foreach_*"): "as above",
     ("training.stopping", "_foreach_*"): "as above",

@@ -15,7 +15,7 @@ from seqdyn.checks import check_choice
 from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.kernels.elman import elman_recurrence
-from seqdyn.kernels.through_time import fits
+from seqdyn.kernels.through_time import fits, in_words, unfit
 
 ELMAN_ACTIVATIONS = ("tanh", "relu", "sigmoid")
 """What σ_h may be."""
@@ -112,6 +112,10 @@ class Elman(Cell):
         weights = [*own, self.no_bias]
         hidden, last = fused(x, state.h.unsqueeze(0), weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return self._read(hidden), ElmanState(last[0])
+
+    def backend(self, x: Tensor, state: ElmanState, mask: Tensor | None = None) -> str:
+        lacks = "masks" if mask is not None else "sigmoid" if self.activation == "sigmoid" else None
+        return in_words(unfit(x, state.h, self.input_weight, self.recurrent_weight, self.bias), lacks)
 
     def jacobian(self, x: Tensor, before: ElmanState, output: Tensor, after: ElmanState) -> Tensor:
         return through(self.activation, after.h, self.recurrent_weight)

@@ -13,7 +13,7 @@ from seqdyn.checks import check_choice
 from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.kernels.gru import gru_recurrence
-from seqdyn.kernels.through_time import fits
+from seqdyn.kernels.through_time import fits, in_words, unfit
 
 
 @shown_by_shape
@@ -111,6 +111,10 @@ class GRU(Cell):
         weights = [*own, torch.cat([self.no_bias, self.recurrent_bias])]
         output, h = torch.gru(x, state.h.unsqueeze(0), weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return output, GRUState(h[0])
+
+    def backend(self, x: Tensor, state: GRUState, mask: Tensor | None = None) -> str:
+        lacks = "masks" if mask is not None else "reset before the product" if self.recurrent_bias is None else None
+        return in_words(unfit(x, state.h, self.input_weight, self.recurrent_weight, self.bias), lacks)
 
     def gates(self, x: Tensor, before: GRUState, output: Tensor, after: GRUState) -> dict[str, Tensor]:
         r, z, n, _ = self._step(x, before.h)

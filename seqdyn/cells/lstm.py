@@ -12,7 +12,7 @@ from seqdyn.cell import Block, Summing
 from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.kernels.lstm import lstm_recurrence
-from seqdyn.kernels.through_time import fits
+from seqdyn.kernels.through_time import fits, in_words, unfit
 
 
 @shown_by_shape
@@ -115,6 +115,12 @@ class LSTM(Summing):
         start, weights = (state.h.unsqueeze(0), state.c.unsqueeze(0)), [*own, self.no_bias]
         output, h, c = torch.lstm(x, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return output, LSTMState(h[0], c[0])
+
+    def backend(self, x: Tensor, state: LSTMState, mask: Tensor | None = None) -> str:
+        if self.peepholes:
+            return "step by step: no kernel knows peepholes"
+        reason = unfit(x, *state, self.input_weight, self.recurrent_weight, self.bias)
+        return in_words(reason, None if mask is None else "masks")
 
     def gates(self, x: Tensor, before: LSTMState, output: Tensor, after: LSTMState) -> dict[str, Tensor]:
         i, f, g, o, _ = self._step(x, before)

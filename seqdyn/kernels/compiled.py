@@ -117,7 +117,7 @@ def _own_threads(process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="seqdyn")
 
 
-WORK = 2**17
+WORK = 3 * 2**20
 """Multiplications below which a second thread costs more than it saves."""
 
 

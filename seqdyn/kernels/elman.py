@@ -18,7 +18,16 @@ from torch.nn.functional import linear
 
 from seqdyn.activations import ACTIVATIONS
 from seqdyn.kernels.memory import recycled
-from seqdyn.kernels.through_time import mask_array, packed, project, run_rows, start_at, sum_over_steps, wants_gradient
+from seqdyn.kernels.through_time import (
+    extent_of,
+    mask_array,
+    packed,
+    project,
+    run_rows,
+    start_at,
+    sum_over_steps,
+    wants_gradient,
+)
 from seqdyn.kernels.transforms import gradient_with_history
 
 ACTIVATION_CODES = {"tanh": 0, "relu": 1, "sigmoid": 2}
@@ -88,7 +97,7 @@ class _ElmanRecurrence(torch.autograd.Function):
         to_x, _, to_weight, to_recurrent, to_bias = ctx.needs_input_grad[:5]
         errors, d = recycled(tuple(states[1:].shape), x.dtype), torch.zeros_like(states[0])
         given = gradients[0], recurrent, ctx.present, ACTIVATION_CODES[ctx.activation], states
-        run_rows(elman_backward, states.shape, *given, errors, d)
+        run_rows(elman_backward, extent_of(states, recurrent), *given, errors, d)
         return (
             (errors @ weight).transpose(0, 1) if to_x else None,
             d,
@@ -108,7 +117,9 @@ def _elman_states(
 
     states = start_at(h, len(x))
     sums = project(x, weight, bias)
-    run_rows(elman_forward, states.shape, sums, recurrent.T, present, ACTIVATION_CODES[activation], states)
+    run_rows(
+        elman_forward, extent_of(states, recurrent), sums, recurrent.T, present, ACTIVATION_CODES[activation], states
+    )
     return states
 
 

@@ -79,7 +79,7 @@ def _through_activation(error: Any, h: Any, activation: int) -> None:
             error[j] *= 1 - h[j] * h[j]
     elif activation == 1:
         for j in range(len(h)):
-            error[j] = error[j] if h[j] > 0 else 0
+            error[j] = 0 if h[j] <= 0 else error[j]
     else:
         for j in range(len(h)):
             error[j] *= h[j] * (1 - h[j])

@@ -25,7 +25,16 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from seqdyn.kernels.memory import recycled
-from seqdyn.kernels.through_time import mask_array, packed, project, run_rows, start_at, sum_over_steps, wants_gradient
+from seqdyn.kernels.through_time import (
+    extent_of,
+    mask_array,
+    packed,
+    project,
+    run_rows,
+    start_at,
+    sum_over_steps,
+    wants_gradient,
+)
 from seqdyn.kernels.transforms import gradient_with_history
 
 
@@ -98,13 +107,13 @@ def _gru_states(x: Tensor, h: Tensor, own: _Weights, present: Any, kept: int) ->
     from seqdyn.kernels.gru_loops import gru_after_forward, gru_before_forward
 
     states, size = start_at(h, len(x)), h.shape[1]
-    gates = recycled((kept, len(h), 4 * size), x.dtype)
+    gates, extent = recycled((kept, len(h), 4 * size), x.dtype), extent_of(states, own.recurrent)
     sums, recurrent = project(x, own.input, own.bias), own.recurrent.detach()
     if own.inner is not None:
-        run_rows(gru_after_forward, states.shape, sums, own.inner.detach(), recurrent.T, present, states, gates)
+        run_rows(gru_after_forward, extent, sums, own.inner.detach(), recurrent.T, present, states, gates)
     else:
         both, candidate = recurrent[: 2 * size].T, recurrent[2 * size :].T
-        run_rows(gru_before_forward, states.shape, sums, both, candidate, present, states, gates)
+        run_rows(gru_before_forward, extent, sums, both, candidate, present, states, gates)
     return states, gates
 
 
@@ -116,7 +125,9 @@ def _reset_after(
 
     size = states.shape[2]
     errors, d = recycled(tuple(gates.shape), x.dtype), torch.zeros_like(states[0])  # errors of n, r, z and q
-    run_rows(gru_after_backward, states.shape, gradient, own.recurrent, present, states, gates, errors, d)
+    run_rows(
+        gru_after_backward, extent_of(states, own.recurrent), gradient, own.recurrent, present, states, gates, errors, d
+    )
     by_sums, by_pushed, total = errors[..., : 3 * size], errors[..., size:], errors.sum((0, 1))
     by_x = (by_sums @ own.input.roll(size, 0)).transpose(0, 1) if to_x else None
     by_weight, by_recurrent = sum_over_steps(by_sums, x), sum_over_steps(by_pushed, states[:-1])
@@ -132,7 +143,18 @@ def _reset_before(
     size = states.shape[2]
     errors, d = recycled((*gates.shape[:2], 3 * size), x.dtype), torch.zeros_like(states[0])  # r, z, n
     both, candidate = own.recurrent.detach().split([2 * size, size])
-    run_rows(gru_before_backward, states.shape, gradient, both, candidate, present, states, gates, errors, d)
+    run_rows(
+        gru_before_backward,
+        extent_of(states, own.recurrent),
+        gradient,
+        both,
+        candidate,
+        present,
+        states,
+        gates,
+        errors,
+        d,
+    )
     by_x = (errors @ own.input).transpose(0, 1) if to_x else None
     by_both = sum_over_steps(errors[..., : 2 * size], states[:-1])
     by_candidate = sum_over_steps(errors[..., 2 * size :], gates[..., 3 * size :])

@@ -23,7 +23,16 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from seqdyn.kernels.memory import recycled
-from seqdyn.kernels.through_time import mask_array, packed, project, run_rows, start_at, sum_over_steps, wants_gradient
+from seqdyn.kernels.through_time import (
+    extent_of,
+    mask_array,
+    packed,
+    project,
+    run_rows,
+    start_at,
+    sum_over_steps,
+    wants_gradient,
+)
 from seqdyn.kernels.transforms import gradient_with_history
 
 
@@ -79,7 +88,8 @@ class _LSTMRecurrence(torch.autograd.Function):
         _, _, _, weight, recurrent, _ = inputs
         errors = recycled((*x.shape[:2], len(weight)), x.dtype)
         d, e = torch.zeros_like(states[0]), gradients[1].clone(memory_format=torch.contiguous_format)
-        run_rows(lstm_backward, states.shape, gradients[0], recurrent, ctx.present, memories, gates, errors, d, e)
+        extent = extent_of(states, recurrent)
+        run_rows(lstm_backward, extent, gradients[0], recurrent, ctx.present, memories, gates, errors, d, e)
         by_x = (errors @ weight).transpose(0, 1) if ctx.needs_input_grad[0] else None
         by_weight, by_recurrent = sum_over_steps(errors, x), sum_over_steps(errors, states[:-1])
         return by_x, d, e, by_weight, by_recurrent, errors.sum((0, 1)), None
@@ -94,7 +104,16 @@ def _lstm_states(
     weight, recurrent, bias = weights
     states, memories = start_at(h, len(x)), start_at(c, len(x))
     gates = recycled((kept, len(h), 5 * h.shape[1]), x.dtype)
-    run_rows(lstm_forward, states.shape, project(x, weight, bias), recurrent.T, present, states, memories, gates)
+    run_rows(
+        lstm_forward,
+        extent_of(states, recurrent),
+        project(x, weight, bias),
+        recurrent.T,
+        present,
+        states,
+        memories,
+        gates,
+    )
     return states, memories, gates
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.forward_ad import unpack_dual
 
 from seqdyn.kernels.compiled import available, in_parallel, threads_for
 from seqdyn.kernels.memory import recycled
@@ -33,19 +32,57 @@ def fits(x: Tensor, *others: Tensor) -> bool:
     >>> fits(torch.zeros(1, 2, 3), torch.zeros(1, 4, dtype=torch.float64))
     False
     """
-    if x.numel() == 0 or x.dtype not in PRECISIONS or not available():
-        return False
-    return all(_is_plain(value) and value.dtype == x.dtype for value in (x, *others))
+    return unfit(x, *others) is None
 
 
-def _is_plain(value: Tensor) -> bool:
-    """Whether a tensor is memory on the CPU, without a tangent of forward-mode differentiation."""
-    return (
-        type(value) in (Tensor, nn.Parameter)
-        and value.device.type == "cpu"
-        and value.layout is torch.strided
-        and unpack_dual(value).tangent is None
-    )
+def unfit(x: Tensor, *others: Tensor) -> str | None:
+    """Why compiled loops cannot run on these tensors; None where they can.
+
+    Examples
+    --------
+    >>> unfit(torch.zeros(1, 2, 3), torch.zeros(1, 4, dtype=torch.float64))
+    'x is float32, and the rest is float64'
+    """
+    if x.dtype not in PRECISIONS:
+        return f"x is {_precision(x.dtype)}, and compiled loops know float32 and float64"
+    if not available():
+        return "numba is not installed: pip install 'seqdyn[fast]'"
+    if x.numel() == 0:
+        return "x is empty"
+    for value in (x, *others):
+        if value.device.type != "cpu":
+            return f"the tensors are on {value.device.type}, and compiled loops run on the CPU"
+        if type(value) not in (Tensor, nn.Parameter) or value.layout is not torch.strided:
+            return f"a tensor is a {type(value).__name__}, of which torch knows more than its memory"
+        if value.dtype != x.dtype:
+            return f"x is {_precision(x.dtype)}, and the rest is {_precision(value.dtype)}"
+    return None
+
+
+def _precision(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def in_words(reason: str | None, torch_lacks: str | None = None) -> str:
+    """What runs a recurrence: compiled loops, or for a reason torch's own kernel, or the written step.
+
+    Parameters
+    ----------
+    reason : str, optional
+        Why compiled loops cannot run, see :func:`unfit`.
+    torch_lacks : str, optional
+        What torch's own kernel does not know.
+
+    Examples
+    --------
+    >>> in_words("x is bfloat16", "masks")
+    "step by step: x is bfloat16, and torch's own kernel knows no masks"
+    """
+    if reason is None:
+        return "in compiled loops"
+    if torch_lacks is None:
+        return f"in torch's own kernel: {reason}"
+    return f"step by step: {reason}, and torch's own kernel knows no {torch_lacks}"
 
 
 def wants_gradient(*values: Tensor) -> bool:
@@ -79,14 +116,20 @@ def start_at(h: Tensor, time: int) -> Tensor:
     return states
 
 
-def run_rows(loop: Callable[..., None], shape: tuple[int, ...], *values: Any) -> None:
+def run_rows(loop: Callable[..., None], extent: tuple[int, int], *values: Any) -> None:
     """Call ``loop(first, last, *values)`` on all rows of a batch: threads share the rows, and none waits for another.
 
-    ``shape`` is (time, batch, hidden), that of the states; tensors among the values go in as contiguous arrays.
+    ``extent`` are the rows and the multiplications on all of them; tensors go in as contiguous arrays.
     """
     arrays = [packed(value).numpy() if isinstance(value, Tensor) else value for value in values]
-    time, batch, hidden = shape
-    in_parallel(lambda first, last: loop(first, last, *arrays), batch, threads_for(batch, time * batch * hidden**2))
+    rows, work = extent
+    in_parallel(lambda first, last: loop(first, last, *arrays), rows, threads_for(rows, work))
+
+
+def extent_of(states: Tensor, recurrent: Tensor) -> tuple[int, int]:
+    """The rows of states (time, batch, hidden), and how many multiplications U h_{t-1} takes at all steps."""
+    time, batch, _ = states.shape
+    return batch, time * batch * recurrent.numel()
 
 
 def sum_over_steps(left: Tensor, right: Tensor) -> Tensor:

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 def transformed() -> bool:
-    """Whether this runs inside a transform of ``torch.func``: ``vmap``, ``jacrev``, ``jvp`` and the like.
+    """Whether this runs inside a transform of ``torch.func``, such as ``vmap`` or ``jvp``, or in forward mode.
 
-    torch has no public name for it.
+    torch has no public name for either.
 
     Examples
     --------
@@ -21,7 +22,7 @@ def transformed() -> bool:
     >>> seen, transformed()
     ([True], False)
     """
-    return bool(torch._C._are_functorch_transforms_active())
+    return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
 
 
 def gradient_with_history(
