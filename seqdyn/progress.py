@@ -7,6 +7,7 @@ and ends (INFO) and every step (DEBUG); it writes nothing until the user configu
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
@@ -122,6 +123,12 @@ class Meter:
         """Say on the bar which unit runs now."""
         if self._bar is not None:
             self._bar.set_postfix_str(text)
+
+    def say(self, text: str) -> None:
+        """Write a line above the bar, where there is one, and to the log."""
+        LOGGER.info("%s: %s", self.what, text)
+        if self._bar is not None:
+            self._bar.write(f"{self.what}: {text}", file=sys.stderr)
 
     def advance(self, loss: float | None = None, detail: str = "") -> bool:
         """Count one more unit; whether the callback asks to stop."""

@@ -25,7 +25,10 @@ SPEC = importlib.util.spec_from_file_location("refresh", DOCS / "refresh.py")
 assert SPEC is not None and SPEC.loader is not None
 refresh = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(refresh)
-COMMANDS = ["pip install -c constraints.txt . && seqdyn demo", 'pip install -c constraints.txt ".[test]" && pytest']
+COMMANDS = [
+    'pip install -c constraints.txt ".[fast]" && seqdyn demo',
+    'pip install -c constraints.txt ".[test]" && pytest',
+]
 
 
 def named(page: Path) -> str:

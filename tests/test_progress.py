@@ -5,9 +5,11 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 import tqdm as bars
 
+import seqdyn
 from seqdyn.progress import Meter, Progress, nested, track
 
 
@@ -156,3 +158,22 @@ def test_the_log_is_silent_by_default() -> None:
     code = "import seqdyn.progress as p; list(p.track('ab', 'a', 'b'))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (found.stdout, found.stderr) == ("", "")
+
+
+def test_a_line_above_the_bar(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    """Where there is a bar, and in the log in any case."""
+    for verbose in (0, 1):
+        caplog.clear()
+        with caplog.at_level("INFO", "seqdyn"), Meter("fit", "epoch", total=2, verbose=verbose) as meter:
+            meter.say("compiled in 3 s")
+        assert ("fit: compiled in 3 s" in capsys.readouterr().err) == bool(verbose)
+        assert "fit: compiled in 3 s" in caplog.messages
+
+
+def test_a_fit_says_that_it_compiled(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line, once."""
+    clock = iter([0.0, 3.5, 3.5, 3.5, 3.5])
+    monkeypatch.setattr("seqdyn.training.loop.compile_seconds", lambda: next(clock))
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    seqdyn.ElmanRegressor(max_epochs=3, random_state=0, verbose=1).fit(X, X[:, 0])
+    assert capsys.readouterr().err.count("fit: compiled the loops over time in 3.5 s, once for this machine") == 1

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,11 +37,30 @@ def compiled(function: Callable[..., Any]) -> Any:
     import numba
 
     _keep_forks_alive()
+    _stopwatch()
     options: dict[str, Any] = {"nogil": True, "fastmath": FLAGS, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:
         return numba.njit(**options)(function)
+
+
+@functools.cache
+def _stopwatch() -> Any:
+    """Measures how long numba compiles, from now on."""
+    from numba.core import event
+
+    watch = event.TimingListener()
+    event.register("numba:compile", watch)
+    return watch
+
+
+def compile_seconds() -> float:
+    """How long this process has compiled loops; 0 where they were read from disk."""
+    if "numba" not in sys.modules:
+        return 0.0
+    watch = _stopwatch()
+    return float(watch.duration) if watch.done else 0.0
 
 
 @functools.cache

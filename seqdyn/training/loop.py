@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from seqdyn.checks import outside
 from seqdyn.facts import shown_by_facts
 from seqdyn.initial_state import drawing, seeded_generators
+from seqdyn.kernels.compiled import compile_seconds
 from seqdyn.progress import Callback, Meter
 from seqdyn.state import State, leaves
 from seqdyn.training.batches import Batch, Batches
@@ -271,8 +272,12 @@ class Trainer:
         ):
             for own, begun in zip(seeded_generators(self.network), self.starts, strict=False):
                 own.set_state(begun)
+            compiling = compile_seconds()
             while self.ended is None:
                 entry = self.epoch()
+                if (spent := compile_seconds() - compiling) > 0:
+                    meter.say(f"compiled the loops over time in {spent:.1f} s, once for this machine")
+                    compiling += spent
                 if meter.advance(entry["loss"], _detail(entry, recipe.verbose)):
                     self.ended = self.ended or "callback"
             self.guard.check_weights(len(self.history) - 1, len(self.batches) - 1)
