@@ -17,7 +17,7 @@ from seqdyn.cells.masked_window import MaskedWindow
 from seqdyn.cells.row_lstm import RowLSTM
 from seqdyn.decoding import Draw, Drawn
 from seqdyn.decoding_strategy import DecodingStrategy
-from seqdyn.kernels.diagonal import _pixel_by_pixel, diagonal_recurrence
+from seqdyn.kernels.diagonal_lstm import _pixel_by_pixel, diagonal_lstm_recurrence
 from seqdyn.loops import rollout, scan
 from seqdyn.rows import PixelReadout, PixelResidual, Pixels, Placed, Raster, RowCell, RowStack
 from seqdyn.training.heads import Bernoulli, CrossEntropy
@@ -293,7 +293,7 @@ def test_the_diagonal_kernel_is_the_written_loop_with_all_gradients(height: int,
     g = torch.Generator().manual_seed(0)
     shapes = [(2, height * width, 3, 8), (2, width, 3, 2), (2, 4, 8)]
     inputs = [torch.randn(shape, generator=g, dtype=torch.float64, requires_grad=True) for shape in shapes]
-    fast, slow = diagonal_recurrence(*inputs), _pixel_by_pixel(*inputs)
+    fast, slow = diagonal_lstm_recurrence(*inputs), _pixel_by_pixel(*inputs)
     torch.testing.assert_close(fast, slow, atol=1e-13, rtol=0)
     weight = torch.randn(fast.shape, generator=g, dtype=torch.float64)
     for one, other in zip(*(torch.autograd.grad(y, inputs, weight) for y in (fast, slow)), strict=True):

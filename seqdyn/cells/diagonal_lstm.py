@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from seqdyn.cell import Cell
 from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
-from seqdyn.kernels.diagonal import diagonal_recurrence
+from seqdyn.kernels.diagonal_lstm import diagonal_lstm_recurrence
 from seqdyn.loops import scan
 from seqdyn.rows import RowCell, Seen
 
@@ -115,7 +115,7 @@ class DiagonalLSTM(RowCell):
         both = torch.stack([pixels, pixels.flip(1)]).flatten(1, 3)
         projected = torch.baddbmm(self.bias.unsqueeze(1), both, self.input_weight)
         above = torch.stack([state.h, state.back.flip(1)]).transpose(1, 2)
-        hidden = diagonal_recurrence(projected.unflatten(1, (-1, batch)), above, self.state_weight)
+        hidden = diagonal_lstm_recurrence(projected.unflatten(1, (-1, batch)), above, self.state_weight)
         h, back = hidden.unflatten(1, (time, -1)).permute(0, 3, 1, 2, 4)
         back = back.flip(2)
         shifted = torch.cat([state.back.unsqueeze(1), back[:, :-1]], 1)

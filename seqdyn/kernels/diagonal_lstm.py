@@ -128,7 +128,7 @@ def _pixel_by_pixel(projected: Tensor, above: Tensor, weight: Tensor) -> Tensor:
     return torch.stack(rows, 1)
 
 
-def diagonal_recurrence(projected: Tensor, above: Tensor, weight: Tensor) -> Tensor:
+def diagonal_lstm_recurrence(projected: Tensor, above: Tensor, weight: Tensor) -> Tensor:
     """All states h (directions, height · width, batch, hidden) of memories that run along the rows of pictures.
 
     ``projected`` is p, pixel by pixel, (directions, height · width, batch, 4 · hidden); ``above`` is h above the first
