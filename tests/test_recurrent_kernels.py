@@ -235,6 +235,16 @@ def test_what_is_held_is_not_written_over(case: Case) -> None:
         assert torch.equal(view, copy[3:5])
 
 
+@each_case
+def test_a_state_holds_no_more_than_itself(case: Case) -> None:
+    """Whoever keeps the last state does not keep the outputs of all steps."""
+    cell, x, start, _ = drawn(case, 2, 500, 2, 16, torch.float32)
+    for run in (torch.no_grad(), torch.enable_grad()):
+        with run:
+            _, state = cell.unroll(x, start)
+        assert all(leaf.untyped_storage().nbytes() == 4 * leaf.numel() for leaf in leaves(state))
+
+
 def test_memory_comes_back() -> None:
     """The same block is given out again, also to a tensor of a slightly different size, and never to two at once."""
     first = recycled((100, 1000), torch.float32)

@@ -105,7 +105,7 @@ class Elman(Cell):
         own = self.input_weight, self.recurrent_weight, self.bias
         if fits(x, state.h, *own):
             hidden = elman_recurrence(x, state.h, *own, mask, self.activation)
-            return self._read(hidden), ElmanState(hidden[:, -1])
+            return self._read(hidden), ElmanState(hidden[:, -1].clone())
         fused = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}.get(self.activation)
         if mask is not None or fused is None:
             return NotImplemented

@@ -105,7 +105,7 @@ class GRU(Cell):
         own = self.input_weight, self.recurrent_weight, self.bias
         if fits(x, state.h, *own):
             output = gru_recurrence(x, state.h, *own, self.recurrent_bias, mask)
-            return output, GRUState(output[:, -1])
+            return output, GRUState(output[:, -1].clone())
         if mask is not None or self.recurrent_bias is None:
             return NotImplemented
         weights = [*own, torch.cat([self.no_bias, self.recurrent_bias])]

@@ -109,7 +109,7 @@ class LSTM(Summing):
             return NotImplemented
         if fits(x, *state, *own):
             output, c = lstm_recurrence(x, *state, *own, mask)
-            return output, LSTMState(output[:, -1], c)
+            return output, LSTMState(output[:, -1].clone(), c)
         if mask is not None:
             return NotImplemented
         start, weights = (state.h.unsqueeze(0), state.c.unsqueeze(0)), [*own, self.no_bias]

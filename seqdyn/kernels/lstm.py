@@ -62,7 +62,7 @@ def lstm_recurrence(
         states, last = _LSTMRecurrence.apply(x, h, c, *weights, mask)
     else:
         states, memories, _ = _lstm_states(packed(x.transpose(0, 1)), h, c, weights, mask_array(mask), kept=1)
-        states, last = states[1:], memories[-1]
+        states, last = states[1:], memories[-1].clone()
     return states.transpose(0, 1), last
 
 
