@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
-from seqdyn.kernels import through_time
+from seqdyn.kernels import compiled, through_time
 from seqdyn.kernels.compiled import in_parallel
 from seqdyn.kernels.elman import elman_recurrence
 from seqdyn.kernels.gru import gru_recurrence
@@ -197,6 +197,17 @@ def test_threads_do_not_matter(case: Case) -> None:
         torch.testing.assert_close(output, alone, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["torch's threads", "own threads"])
+def test_every_row_is_run_once(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By torch's threads, and by others where torch uses no GNU OpenMP; with more threads than rows, too."""
+    if own:
+        monkeypatch.setattr(compiled, "_torch_threads", lambda: None)
+    for rows, threads in [(7, 2), (2, 3), (1, 1), (0, 2), (64, 5)]:
+        parts: list[range] = []
+        in_parallel(lambda first, last: parts.append(range(first, last)), rows, threads)
+        assert sorted(row for part in parts for row in part) == list(range(rows))
+
+
 def test_an_error_in_a_thread_comes_out() -> None:
     """It is raised where the loop was started, not lost in a foreign thread."""
 
@@ -329,7 +340,6 @@ def test_export(case: Case) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_activations(dtype: Any) -> None:
     """tanh and σ are within 1e-6 everywhere; in double precision they are the library's own."""
-    from seqdyn.kernels.compiled import compiled
     from seqdyn.kernels.loops import sigmoid, tanh
 
     def both(x: Any, squashed: Any, opened: Any) -> None:
@@ -338,7 +348,7 @@ def test_activations(dtype: Any) -> None:
 
     x = np.concatenate([np.linspace(-30, 30, 200_001), [1e-30, -1e30, 1e30, np.inf, -np.inf, np.nan]]).astype(dtype)
     squashed, opened = np.empty_like(x), np.empty_like(x)
-    compiled(both)(x, squashed, opened)
+    compiled.compiled(both)(x, squashed, opened)
     exact = x.astype(np.float64)
     with np.errstate(over="ignore"):
         sigma = 1 / (1 + np.exp(-exact))
