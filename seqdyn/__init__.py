@@ -12,6 +12,7 @@ Every module stands on a floor, and imports from lower floors only.
               lazy_names, typed_bases               names imported on first use; scikit-learn's bases, with types
     floor 1   cell              the contract Cell
               loops             scan and rollout: the only loops over time
+              prepared          the step of one row, in numpy
               data              containers in, the same containers out
               metrics           scores, with their exact definitions
               figures, unrolled_figure              one plot style; a cell drawn unrolled in time

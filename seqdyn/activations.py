@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from seqdyn.arrays import Array
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda value: value,
@@ -16,6 +19,15 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """σ by name."""
 
+ARRAY_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "identity": lambda value: value,
+    "tanh": np.tanh,
+    "relu": lambda value: np.maximum(value, 0),
+    "sigmoid": lambda value: 1 / (1 + np.exp(-value)),
+    "softmax": lambda value: _shares(np.exp(value - value.max(-1, keepdims=True))),
+}
+"""σ by name, of arrays."""
+
 SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": torch.ones_like,
     "tanh": lambda value: 1 - value**2,
@@ -23,6 +35,11 @@ SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": lambda value: value * (1 - value),
 }
 """σ' as a function of σ's value; relu's is 0 at 0."""
+
+
+def _shares(value: Array) -> Array:
+    """Parts of their sum along the last axis."""
+    return np.asarray(value / value.sum(-1, keepdims=True))
 
 
 def through(activation: str, value: Tensor, slopes: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Block, Cell, apart, noisy
 from seqdyn.checks import check_choice, check_count
 from seqdyn.data.scaling import Scaling
@@ -178,6 +179,21 @@ class OwnPast(Cell):
             output, state = self._driven(piece, state) if driven else walk(self, piece, state)
             outputs.append(output)
         return torch.cat(outputs, 1), state
+
+    def prepared(self) -> Any:
+        inner, point = self.cell.prepared(), self.point
+        if inner is NotImplemented or self.feed or not isinstance(point, Columns | None) or self.whole:
+            return NotImplemented
+        places = slice(None) if point is None else list(point.places)
+
+        def step(x: tuple[Array, Array, Any], state: tuple[Any, Array]) -> tuple[Array, tuple[Any, Array]]:
+            (value, known, rest), (before, last) = x, state
+            mixed = known * np.where(known > 0, value, 0) + (1 - known) * last
+            v = np.where(known >= 1, value, mixed)
+            output, after = inner(v if rest is None else np.concatenate([v, rest], -1), before)
+            return output, (after, output[..., places])
+
+        return step
 
     def gates(self, x: Any, before: OwnPastState, output: Any, after: OwnPastState) -> dict[str, Tensor]:
         return self.cell.gates(self._meet(x, before.last), before.inner, output, after.inner)

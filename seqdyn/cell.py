@@ -213,6 +213,14 @@ class Cell(nn.Module):
             return "step by step: it has no kernel" + ("" if mask is None else " that knows masks")
         return "in torch operations over whole stretches of time"
 
+    def prepared(self) -> Any:
+        """The step on arrays, ``(x, state) -> (output, state)``, or ``NotImplemented`` where there is none.
+
+        Equal to the written step, also on one row without the batch; the state it gives is of plain tuples. It reads
+        the parameters where they lie, see :func:`seqdyn.prepared.shared_arrays`, and changes nothing in place.
+        """
+        return NotImplemented
+
     def jacobian(self, x: Any, before: State, output: Any, after: State) -> Any:
         """∂h_t/∂h_{t-1} in closed form, (batch, n, n) over the flattened state, or ``NotImplemented``."""
         block = self.block(x, before, output, after)

@@ -238,7 +238,7 @@ class Plain:
         return usable(rows, rows, like)
 
     def decode(self, output: Tensor) -> Array:
-        return cast(Array, output.cpu().numpy())
+        return cast(Array, output.cpu().numpy().copy())  # it may be the state itself, which nobody is to change
 
     def finish(self, values: Array) -> Any:
         return values

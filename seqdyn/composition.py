@@ -6,16 +6,19 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seqdyn.activations import ACTIVATIONS, through
+from seqdyn.activations import ACTIVATIONS, ARRAY_ACTIVATIONS, through
 from seqdyn.affine import Affine
+from seqdyn.arrays import Array
 from seqdyn.cell import Attending, Block, Cell, apart, noisy
 from seqdyn.checks import check_choice, check_count
 from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.loops import unroll
+from seqdyn.prepared import shared_arrays
 from seqdyn.state import State, hold
 from seqdyn.wrapper import Wrapper, check_row
 
@@ -71,6 +74,20 @@ class Readout(Wrapper):
             value = value + nn.functional.linear(apart(x)[0], self.direct)
         return ACTIVATIONS[self.activation](value)
 
+    def prepared(self) -> Any:
+        if (inner := self.cell.prepared()) is NotImplemented:
+            return NotImplemented
+        W, b = shared_arrays(self.affine.weight.T, self.affine.bias)
+        direct = None if self.direct is None else shared_arrays(self.direct.T)[0]
+        activation = ARRAY_ACTIVATIONS[self.activation]
+
+        def step(x: Array, state: Any) -> tuple[Array, Any]:
+            output, after = inner(x, state)
+            value = output.dot(W) + b
+            return activation(value if direct is None else value + x.dot(direct)), after
+
+        return step
+
     def outer_block(self, inner: Block, output: Tensor) -> Block:
         feedthrough, readout = self.affine.weight @ inner.feedthrough, self.affine.weight @ inner.readout
         if self.direct is not None:
@@ -112,6 +129,16 @@ class Residual(Wrapper):
     def read(self, output: Tensor, x: Any) -> Tensor:
         return output + apart(x)[0]
 
+    def prepared(self) -> Any:
+        if (inner := self.cell.prepared()) is NotImplemented:
+            return NotImplemented
+
+        def step(x: Array, state: Any) -> tuple[Array, Any]:
+            output, after = inner(x, state)
+            return output + x, after
+
+        return step
+
     def inner_output(self, x: Any, before: State, output: Tensor) -> Tensor:
         return output - apart(x)[0]
 
@@ -145,6 +172,17 @@ class Offset(Wrapper):
     def see(self, x: Any) -> Any:
         value, noise = apart(x)
         return noisy(torch.nn.functional.pad(value, (0, 1), value=1.0), noise)
+
+    def prepared(self) -> Any:
+        if (inner := self.cell.prepared()) is NotImplemented:
+            return NotImplemented
+
+        def step(x: Array, state: Any) -> tuple[Array, Any]:
+            seen = np.ones_like(x, shape=(*x.shape[:-1], x.shape[-1] + 1))
+            seen[..., :-1] = x
+            return inner(seen, state)
+
+        return step
 
     def inner_output(self, x: Any, before: State, output: Any) -> Any:
         return output
@@ -189,6 +227,9 @@ class Identity(Cell):
 
     def unroll(self, x: Tensor, state: IdentityState, mask: Tensor | None = None) -> Any:
         return x, state
+
+    def prepared(self) -> Any:
+        return lambda x, state: (x, state)
 
     def block(self, x: Tensor, before: IdentityState, output: Tensor, after: IdentityState) -> Block:
         whole = torch.eye(self.input_size).to(x).expand(len(x), -1, -1)
@@ -345,6 +386,20 @@ class Stack(Cell):
 
     def unroll(self, x: Any, state: State, mask: Tensor | None = None) -> Any:
         return self._run(lambda layer, seen, before: unroll(layer, seen, before, mask), x, state)
+
+    def prepared(self) -> Any:
+        steps = [layer.prepared() for layer in self.layers]
+        if any(layer is NotImplemented for layer in steps):
+            return NotImplemented
+
+        def step(x: Any, state: Any) -> tuple[Any, Any]:
+            states = []
+            for layer, before in zip(steps, state, strict=True):
+                x, after = layer(x, before)
+                states.append(after)
+            return x, tuple(states)
+
+        return step
 
     def block(self, x: Any, before: State, output: Any, after: State) -> Any:
         whole = None

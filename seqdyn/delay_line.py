@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Cell, apart, noisy
 from seqdyn.facts import shown_by_shape
 from seqdyn.loops import unroll
+from seqdyn.prepared import shared_arrays
 from seqdyn.state import State
 
 
@@ -117,6 +120,23 @@ class DelayLine(Cell):
         output, inner = unroll(self.cell, noisy(u, noise), state.inner)
         keep = values.shape[1] - self.lags + 1
         return self._shift(output, value), DelayLineState(inner, values[:, keep:].flip(1), seen[:, keep:].flip(1))
+
+    def prepared(self) -> Any:
+        if (inner := self.cell.prepared()) is NotImplemented:
+            return NotImplemented
+        (marks,), relative, targets = shared_arrays(self.marks), self.centred or self.residual, self.targets
+
+        def step(x: Array, state: tuple[Any, Array, Array]) -> tuple[Array, tuple[Any, Array, Array]]:
+            before, past, seen = state
+            value, rest = x[..., :targets], x[..., targets:]
+            window = np.concatenate([value[..., None, :], past], -2)  # (…, p, targets)
+            line = (past - value[..., None, :]) * seen[..., None] if self.centred else window
+            u = np.concatenate([line.reshape(*x.shape[:-1], -1), rest], -1)
+            output, after = inner(u, before)
+            met = np.concatenate([np.ones_like(value[..., :1]), seen], -1)[..., :-1]
+            return output + value.dot(marks) if relative else output, (after, window[..., :-1, :], met)
+
+        return step
 
     def gates(self, x: Any, before: DelayLineState, output: Any, after: DelayLineState) -> dict[str, Tensor]:
         _, u = self._meet(x, before)

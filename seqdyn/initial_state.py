@@ -193,6 +193,9 @@ class Started(Wrapper):
     def outer_block(self, inner: Block, output: Any) -> Block:
         return inner
 
+    def prepared(self) -> Any:
+        return self.cell.prepared()
+
     def initial_state(self, batch: int) -> State:
         start = self._mean(batch)
         if self.generator is None or not self.scale or not self.training:

@@ -20,6 +20,7 @@ from seqdyn.cell import Attending, Cell, apart
 from seqdyn.checks import check_count
 from seqdyn.facts import shown_by_shape
 from seqdyn.kernels.transforms import transformed
+from seqdyn.prepared import quick_step
 from seqdyn.state import (
     State,
     constant,
@@ -190,10 +191,8 @@ def rollout(
         ``feed(y, exogenous_t) -> x`` makes the next input; ``exogenous_t`` is None if there is none.
     exogenous : Tensor, shape (batch, steps, *features), or a tree of such, optional
         What is known of the future; exactly ``steps`` rows.
-    force : callable, optional
-        As in :func:`scan`.
-    record : callable, optional
-        As in :func:`scan`: it sees the cell's own input and state.
+    force, record : callable, optional
+        As in :func:`scan`: they see the cell's own input and state.
     until : callable, optional
         ``until(output) -> (batch,) bool``: a row is over after the step at which it holds; later ones are masked. When
         all rows are over the loop ends.
@@ -202,16 +201,12 @@ def rollout(
     -------
     Scan
         ``output`` is ``(batch, steps taken, *outputs)``, ``state`` that after each row's last step, ``mask`` says which
-        steps belong to each row (None without ``until``).
+        steps belong to each row (None without ``until``). The next rollout may go on from there and the last output.
 
     Raises
     ------
     ValueError
         If ``steps``, ``exogenous`` or the state do not fit; the message says which.
-
-    Notes
-    -----
-    A rollout can be taken in pieces: the next one starts from ``state`` and from the last output.
 
     Examples
     --------
@@ -255,20 +250,25 @@ def _run_steps(
     until: Until | None = None,
 ) -> Scan:
     """The written step, repeated: this is the definition of a scan and of a rollout."""
+    bare = not torch.is_grad_enabled() and all(hook is None for hook in (mask, reset, force, record, until))
     initial = None if reset is None else cell.initial_state(len(reset))
     mixed = any(torch.is_autocast_enabled(leaf.device.type) for leaf in leaves(state)[:1])
     last, there = None if closed is None else closed.last, None
+    step: Any = cell
     outputs, records, present = [], [], []
     for t, x_t in enumerate(inputs):
         there = mask[:, t] if mask is not None else there
         if closed is not None:
             x_t = closed.feed(last, x_t)
+        if t == 1 and bare and not mixed:  # nobody looks into the steps: one row may go on in numpy
+            step = quick_step(cell, state)
+            state = step.enter(state)
         before = state
         if reset is not None:
             before = select(reset[:, t], initial, before)
         if force is not None:
             before = _apply_force(force, t, before)
-        output, after = cell(x_t, before) if t else _first_step(cell, x_t, before, mixed)
+        output, after = step(x_t, before) if t else _first_step(cell, x_t, before, mixed)
         if mixed:
             after = map_leaves(lambda new, old: new.to(old.dtype), after, before)
         state = after if there is None else select(there, after, state)
@@ -284,6 +284,7 @@ def _run_steps(
             if not bool(there.any()):
                 break
     kept = stack(records) if record is not None else None
+    state = state if step is cell else step.leave(state)
     return Scan(stack(outputs), state, kept, torch.stack(present, 1) if until is not None else mask)
 
 
@@ -382,10 +383,9 @@ def _rows_of(x: Any, rows: Tensor) -> Any:
 
 def _cuts(mask: Tensor | None, reset: Tensor | None, time: int) -> list[int]:
     """The instants at which some row starts, ends or is reset, with 0 and ``time`` at the ends."""
+    change = torch.zeros(time, dtype=torch.bool)
     if mask is not None:
         change = torch.nn.functional.pad((mask[:, 1:] != mask[:, :-1]).any(0), (1, 0))
-    else:
-        change = torch.zeros(time, dtype=torch.bool)
     if reset is not None:
         change = change | (reset if mask is None else reset & mask).any(0).to(change.device)
     inner = [t for t in change.nonzero().flatten().tolist() if t > 0]

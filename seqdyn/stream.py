@@ -16,6 +16,7 @@ from seqdyn.checks import check_count
 from seqdyn.codecs import Codec, Plain
 from seqdyn.facts import shown_by_facts
 from seqdyn.loops import rollout
+from seqdyn.prepared import WrittenStep, quick_step
 from seqdyn.state import State, detach, leaves, map_leaves, named_leaves
 
 ArrayFeed = Callable[[Array, Array | None], Array]
@@ -25,7 +26,8 @@ ArrayFeed = Callable[[Array, Array | None], Array]
 class Stream:
     """A cell with its current state: y_t, h_t = f(x_t, h_{t-1}), one step a call.
 
-    Pushing the rows of a sequence one by one gives what a scan over the whole gives. It pickles, with its place.
+    Pushing the rows of a sequence one by one gives what a scan over the whole gives. It pickles, with its place. The
+    weights are read at every push: over a network that is trained on, a stream follows it.
 
     Parameters
     ----------
@@ -51,6 +53,9 @@ class Stream:
     Stream(cell=ExponentialMovingAverage(1 → 1), inputs=1, steps=2, state=h (1, 1))
     """
 
+    _step: WrittenStep
+    _held: Any
+
     def __init__(
         self,
         cell: Cell,
@@ -72,7 +77,7 @@ class Stream:
     @property
     def state(self) -> State:
         """h_t, in the units of the cell; assigning it moves the stream there."""
-        return map_leaves(torch.clone, self._state)
+        return map_leaves(torch.clone, self._step.leave(self._held))
 
     @state.setter
     def state(self, state: State) -> None:
@@ -85,7 +90,7 @@ class Stream:
             )
         if not all(bool(torch.isfinite(leaf).all()) for leaf in leaves(state) if leaf.is_floating_point()):
             raise ValueError("The state is NaN or infinite somewhere: no step leads out of that. Give a finite one.")
-        self._state = detach(state)
+        self._prepare(map_leaves(torch.clone, detach(state)))
         self._last: Tensor | None = None
         self._pushed = 0
 
@@ -108,8 +113,9 @@ class Stream:
             If the shape does not fit, or a number is NaN or infinite. The stream then stays where it was.
         """
         row = self.codec.inputs.read(x)
-        with torch.inference_mode():
-            self._last, self._state = self.cell(self.codec.inputs.encode(row[None], self._like), self._state)
+        if not self._step.current:
+            self._prepare(self._step.leave(self._held))
+        self._last, self._held = self._step.row(self.codec.inputs.encode(row, self._like), self._held)
         self._pushed += 1
         return None if self._pushed <= self.lag else self._answer(self._last)
 
@@ -121,7 +127,7 @@ class Stream:
         ValueError
             If the model predicts numbers, or there is no answer yet.
         """
-        return cast(Array, self.codec.targets.probabilities(self._answered())[0])
+        return cast(Array, self.codec.targets.probabilities(self._answered()))
 
     def quantiles(self, levels: Sequence[float] | None = None) -> Array:
         """Quantiles of the answer to the last push, (outputs, levels), or (levels,) of one target.
@@ -136,7 +142,7 @@ class Stream:
         ValueError
             If the model's loss says nothing of quantiles, or there is no answer yet.
         """
-        found: Array = self.codec.targets.quantiles(self._answered(), levels)[0]
+        found: Array = self.codec.targets.quantiles(self._answered(), levels)
         return found[0] if self.flat else found
 
     def forecast(self, horizon: int, exogenous: Any = None, feed: ArrayFeed | None = None) -> Array:
@@ -179,8 +185,8 @@ class Stream:
 
         with torch.inference_mode():
             future = None if known is None else torch.as_tensor(known).unsqueeze(0)
-            ahead = rollout(self.cell, self._state, horizon, last=self._last, feed=close, exogenous=future)
-            return cast(Array, self._answer(ahead.output))
+            ahead = rollout(self.cell, self.state, horizon, last=self._last[None], feed=close, exogenous=future)
+            return cast(Array, self._answer(ahead.output[0]))
 
     def fork(self) -> Stream:
         """An independent stream at the same place, over the same weights."""
@@ -200,13 +206,18 @@ class Stream:
             "cell": outline(self.cell),
             "inputs": (shape[0] if len(shape) == 1 else shape) if shape else "tokens",
             "steps": self._pushed,
-            "state": ", ".join(f"{name or 'state'} {tuple(leaf.shape)}" for name, leaf in named_leaves(self._state)),
+            "state": ", ".join(f"{name or 'state'} {tuple(leaf.shape)}" for name, leaf in named_leaves(self.state)),
         }
         return {**facts, "lag": self.lag} if self.lag else facts
 
+    def _prepare(self, state: State) -> None:
+        """Go on from a state, by the step that is the quickest of the cell as it is."""
+        self._step = quick_step(self.cell, state)
+        self._held = self._step.enter(state)
+
     def _answer(self, output: Tensor) -> Array | Any:
-        """What users get of outputs (1, …, outputs)."""
-        values = self.codec.targets.finish(self.codec.targets.decode(output)[0])
+        """What users get of outputs (…, outputs)."""
+        values = self.codec.targets.finish(self.codec.targets.decode(output))
         return values[..., 0][()] if self.flat else values
 
     def _answered(self) -> Tensor:
@@ -218,7 +229,7 @@ class Stream:
         assert self._last is not None
         if known is not None and (known.ndim != 2 or not len(known)):
             raise ValueError(f"exogenous has shape {known.shape}, expected ({horizon}, features): one row a step.")
-        first = np.shape(join(self.codec.targets.decode(self._last)[0], None if known is None else known[0]))
+        first = np.shape(join(self.codec.targets.decode(self._last), None if known is None else known[0]))
         if first != self.codec.inputs.shape:
             raise ValueError(
                 f"The next input would have shape {first}, but {self.codec.inputs.shape} is needed: give the other "

@@ -30,6 +30,7 @@ FLOORS = {
     "lazy_names": 0,
     "typed_bases": 0,
     "cell": 1,
+    "prepared": 1,
     "loops": 1,
     "data": 1,
     "metrics": 1,

@@ -35,6 +35,7 @@ REACHES = {
     ("kernels.transforms", "_C"): "torch says in no other way whether one of its function transforms is at work",
     ("kernels.transforms", "_are_functorch_transforms_active"): "as above",
     ("kernels.transforms", "_current_level"): "as above, of forward mode",
+    ("prepared", "_parameters"): "to see in a microsecond, before every step, that no parameter was replaced",
     ("training.optimisation", "_foreach_*"): "torch's operations on many tensors have no public name",
     ("training.ledger", "_foreach_*"): "as above",
     ("training.stopping", "_foreach_*"): "as above",

@@ -8,14 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from seqdyn.activations import ACTIVATIONS, through
+from seqdyn.activations import ACTIVATIONS, ARRAY_ACTIVATIONS, through
 from seqdyn.affine import Affine
+from seqdyn.arrays import Array
 from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_choice
 from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.kernels.elman import elman_recurrence
 from seqdyn.kernels.through_time import fits, in_words, unfit
+from seqdyn.prepared import shared_arrays
 
 ELMAN_ACTIVATIONS = ("tanh", "relu", "sigmoid")
 """What σ_h may be."""
@@ -132,6 +134,17 @@ class Elman(Cell):
             input_map,
             transition,
         )
+
+    def prepared(self) -> Any:
+        W, U, b = shared_arrays(self.input_weight.T, self.recurrent_weight.T, self.bias)
+        activation, read = ARRAY_ACTIVATIONS[self.activation], ARRAY_ACTIVATIONS[self.output_activation]
+        readout = None if self.affine is None else shared_arrays(self.affine.weight.T, self.affine.bias)
+
+        def step(x: Array, state: tuple[Array]) -> tuple[Array, tuple[Array]]:
+            h = activation(x.dot(W) + b + state[0].dot(U))
+            return h if readout is None else read(h.dot(readout[0]) + readout[1]), (h,)
+
+        return step
 
     def constructor_arguments(self) -> dict[str, Any]:
         return {"output_size": None} if self.affine is None else {}

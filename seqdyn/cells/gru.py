@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from seqdyn.activations import ARRAY_ACTIVATIONS
+from seqdyn.arrays import Array
 from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_choice
 from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.kernels.gru import gru_recurrence
 from seqdyn.kernels.through_time import fits, in_words, unfit
+from seqdyn.prepared import shared_arrays
 
 
 @shown_by_shape
@@ -141,6 +145,24 @@ class GRU(Cell):
         input_map = (h - n) * z * (1 - z) * W_z + (1 - z) * (1 - n**2) * inner
         transition = self.jacobian(x, before, output, after)
         return Block(input_map, transition, input_map, transition)
+
+    def prepared(self) -> Any:
+        W, U, b = shared_arrays(self.input_weight.T, self.recurrent_weight.T, self.bias)
+        H, sigmoid = self.hidden_size, ARRAY_ACTIVATIONS["sigmoid"]
+        U_rz, U_n = U[:, : 2 * H], U[:, 2 * H :]
+        b_hn = None if self.recurrent_bias is None else shared_arrays(self.recurrent_bias)[0]
+
+        def step(x: Array, state: tuple[Array]) -> tuple[Array, tuple[Array]]:
+            (h,) = state
+            a, q = x.dot(W) + b, h.dot(U_rz if b_hn is None else U)
+            gates = sigmoid(a[..., : 2 * H] + q[..., : 2 * H])
+            r, z = gates[..., :H], gates[..., H:]
+            inner = (r * h).dot(U_n) if b_hn is None else r * (q[..., 2 * H :] + b_hn)
+            n = np.tanh(a[..., 2 * H :] + inner)
+            h = n + z * (h - n)
+            return h, (h,)
+
+        return step
 
     def _step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The gates r and z, the candidate n, and what r multiplies or is multiplied into (q)."""

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seqdyn.arrays import Array
 from seqdyn.cell import Block, Cell
 from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.kernels.linear import linear_recurrence
+from seqdyn.prepared import shared_arrays
 
 
 @shown_by_shape
@@ -97,6 +99,15 @@ class Linear(Cell):
             return NotImplemented
         output, h = linear_recurrence(x, state.h, self.feedthrough, self.readout, self.input_map, self.transition)
         return output, LinearState(h)
+
+    def prepared(self) -> Any:
+        A, B, C, D = shared_arrays(self.feedthrough.T, self.readout.T, self.input_map.T, self.transition.T)
+
+        def step(x: Array, state: tuple[Array]) -> tuple[Array, tuple[Array]]:
+            (h,) = state
+            return x.dot(A) + h.dot(B), (x.dot(C) + h.dot(D),)
+
+        return step
 
     def jacobian(self, x: Tensor, before: LinearState, output: Tensor, after: LinearState) -> Tensor:
         return self.transition.expand(len(x), -1, -1)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from seqdyn.activations import ARRAY_ACTIVATIONS
+from seqdyn.arrays import Array
 from seqdyn.cell import Block, Summing
 from seqdyn.facts import shown_by_shape
 from seqdyn.generators import own_generator
 from seqdyn.kernels.lstm import lstm_recurrence
 from seqdyn.kernels.through_time import fits, in_words, unfit
+from seqdyn.prepared import shared_arrays
 
 
 @shown_by_shape
@@ -135,6 +139,23 @@ class LSTM(Summing):
         input_map = slopes.by(self.input_weight)
         transition = torch.cat([slopes.by(self.recurrent_weight), slopes.by_memory()], 2)
         return Block(input_map[:, : self.hidden_size], transition[:, : self.hidden_size], input_map, transition)
+
+    def prepared(self) -> Any:
+        W, U, b = shared_arrays(self.input_weight.T, self.recurrent_weight.T, self.bias)
+        p = None if self.peephole is None else shared_arrays(self.peephole)[0]
+        H, sigmoid = self.hidden_size, ARRAY_ACTIVATIONS["sigmoid"]
+
+        def step(x: Array, state: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+            h, c = state
+            a = x.dot(W) + b + h.dot(U)
+            if p is not None:
+                a[..., : 2 * H] += np.concatenate([p[0] * c, p[1] * c], -1)
+            gates, g, a_o = sigmoid(a[..., : 2 * H]), np.tanh(a[..., 2 * H : 3 * H]), a[..., 3 * H :]
+            c = gates[..., H:] * c + gates[..., :H] * g
+            h = sigmoid(a_o if p is None else a_o + p[2] * c) * np.tanh(c)
+            return h, (h, c)
+
+        return step
 
     def _slopes(self, x: Tensor, before: LSTMState) -> _Slopes:
         i, f, g, o, c = (value.unsqueeze(2) for value in self._step(x, before))

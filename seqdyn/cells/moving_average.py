@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seqdyn.activations import ARRAY_ACTIVATIONS
+from seqdyn.arrays import Array
 from seqdyn.cell import Block, Cell
 from seqdyn.checks import check_choice, check_count
 from seqdyn.facts import shown_by_shape
 from seqdyn.kernels.exponential import exponential_average
+from seqdyn.prepared import shared_arrays
 
 
 @shown_by_shape
@@ -86,6 +90,15 @@ class MovingAverage(Cell):
         output = nn.functional.conv1d(seen.transpose(1, 2), kernel, groups=self.input_size).transpose(1, 2)
         return output, WindowState(seen[:, seen.shape[1] - self.window + 1 :].flip(1))
 
+    def prepared(self) -> Any:
+        (w,) = shared_arrays(self.window_weight().T)
+
+        def step(x: Array, state: tuple[Array]) -> tuple[Array, tuple[Array]]:
+            seen = np.concatenate([x[..., None, :], state[0]], -2)  # (…, window, inputs)
+            return (seen * w).sum(-2), (seen[..., :-1, :],)
+
+        return step
+
     def jacobian(self, x: Tensor, before: WindowState, output: Tensor, after: WindowState) -> Tensor:
         shift = torch.diag(x.new_ones(max(self.window - 2, 0)), -1)[: self.window - 1, : self.window - 1]
         return torch.kron(shift, torch.eye(self.input_size).to(x)).expand(len(x), -1, -1)
@@ -149,6 +162,17 @@ class ExponentialMovingAverage(Cell):
             return NotImplemented
         output = exponential_average(x, state.h, self.decay())
         return output, AverageState(output[:, -1])
+
+    def prepared(self) -> Any:
+        logit, fixed = shared_arrays(self.logit, self.decay())
+        sigmoid = ARRAY_ACTIVATIONS["sigmoid"]
+
+        def step(x: Array, state: tuple[Array]) -> tuple[Array, tuple[Array]]:
+            gamma = sigmoid(logit) if self.learned else fixed
+            h = gamma * state[0] + (1 - gamma) * x
+            return h, (h,)
+
+        return step
 
     def jacobian(self, x: Tensor, before: AverageState, output: Tensor, after: AverageState) -> Tensor:
         return torch.diag(self.decay()).expand(len(x), -1, -1)
