@@ -47,7 +47,10 @@ from .cell import Noisy as Noisy
 from .cells.elman import Elman as Elman
 from .cells.gru import GRU as GRU
 from .cells.linear import Linear as Linear
+from .cells.lru import LRU as LRU
 from .cells.lstm import LSTM as LSTM
+from .cells.min_gru import MinGRU as MinGRU
+from .cells.min_lstm import MinLSTM as MinLSTM
 from .cells.moving_average import ExponentialMovingAverage as ExponentialMovingAverage
 from .cells.moving_average import MovingAverage as MovingAverage
 from .composition import Embedding as Embedding
@@ -67,7 +70,10 @@ from .estimators.baselines import ARXRegressor as ARXRegressor
 from .estimators.baselines import PersistenceRegressor as PersistenceRegressor
 from .estimators.classifiers import ElmanClassifier as ElmanClassifier
 from .estimators.classifiers import GRUClassifier as GRUClassifier
+from .estimators.classifiers import LRUClassifier as LRUClassifier
 from .estimators.classifiers import LSTMClassifier as LSTMClassifier
+from .estimators.classifiers import MinGRUClassifier as MinGRUClassifier
+from .estimators.classifiers import MinLSTMClassifier as MinLSTMClassifier
 from .estimators.classifiers import RecurrentClassifier as RecurrentClassifier
 from .estimators.echo_state import EchoStateRegressor as EchoStateRegressor
 from .estimators.linear import LinearStateSpaceRegressor as LinearStateSpaceRegressor
@@ -77,7 +83,10 @@ from .estimators.moving_average import MovingAverageRegressor as MovingAverageRe
 from .estimators.next_generation import NextGenerationReservoirRegressor as NextGenerationReservoirRegressor
 from .estimators.regressors import ElmanRegressor as ElmanRegressor
 from .estimators.regressors import GRURegressor as GRURegressor
+from .estimators.regressors import LRURegressor as LRURegressor
 from .estimators.regressors import LSTMRegressor as LSTMRegressor
+from .estimators.regressors import MinGRURegressor as MinGRURegressor
+from .estimators.regressors import MinLSTMRegressor as MinLSTMRegressor
 from .estimators.regressors import RecurrentRegressor as RecurrentRegressor
 from .estimators.scorers import time_scorer as time_scorer
 from .figures import plot_forecast as plot_forecast

@@ -26,6 +26,9 @@ REGISTRY: dict[str, str] = {
         "seqdyn.cells.elman": "Elman ElmanState",
         "seqdyn.cells.lstm": "LSTM LSTMState",
         "seqdyn.cells.gru": "GRU GRUState",
+        "seqdyn.cells.min_gru": "MinGRU MinGRUState",
+        "seqdyn.cells.min_lstm": "MinLSTM MinLSTMState",
+        "seqdyn.cells.lru": "LRU LRUState",
         "seqdyn.cells.moving_average": "MovingAverage WindowState ExponentialMovingAverage AverageState",
         "seqdyn.cells.echo_state": "EchoState ReservoirState",
         "seqdyn.cells.delay_polynomial": "DelayPolynomial DelayState",
@@ -90,8 +93,10 @@ REGISTRY: dict[str, str] = {
         "seqdyn.forecasting.envelope": "Envelope",
         "seqdyn.identification.excitation": "Excitation",
         "seqdyn.identification.estimation": "Estimation Directions",
-        "seqdyn.estimators.regressors": "RecurrentRegressor ElmanRegressor LSTMRegressor GRURegressor",
-        "seqdyn.estimators.classifiers": "RecurrentClassifier ElmanClassifier LSTMClassifier GRUClassifier",
+        "seqdyn.estimators.regressors": "RecurrentRegressor ElmanRegressor LSTMRegressor GRURegressor "
+        "MinGRURegressor MinLSTMRegressor LRURegressor",
+        "seqdyn.estimators.classifiers": "RecurrentClassifier ElmanClassifier LSTMClassifier GRUClassifier "
+        "MinGRUClassifier MinLSTMClassifier LRUClassifier",
         "seqdyn.estimators.linear": "LinearStateSpaceRegressor",
         "seqdyn.estimators.moving_average": "MovingAverageRegressor ExponentialMovingAverageRegressor",
         "seqdyn.language.model": "LanguageModel",

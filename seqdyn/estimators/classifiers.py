@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, overload
 
@@ -16,7 +17,10 @@ from seqdyn.arrays import Array
 from seqdyn.autoregression import Autoregression
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
+from seqdyn.cells.lru import LRU
 from seqdyn.cells.lstm import LSTM
+from seqdyn.cells.min_gru import MinGRU
+from seqdyn.cells.min_lstm import MinLSTM
 from seqdyn.data.sequences import rank
 from seqdyn.data.targets import missing_targets
 from seqdyn.estimators.documented import documented
@@ -374,3 +378,69 @@ class GRUClassifier(RecurrentClassifier):
 
     cell: Any = field(default=GRU, init=False)
     reset_gate: str = "after"
+
+
+@documented()
+@dataclass(kw_only=True, repr=False, eq=False)
+class MinGRUClassifier(RecurrentClassifier):
+    """A classifier of minimal GRU layers, parallel in time, see :class:`~seqdyn.cells.min_gru.MinGRU`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from seqdyn import MinGRUClassifier
+    >>> X = np.array([[0.0], [1.0]] * 20)
+    >>> MinGRUClassifier(hidden_size=4, max_epochs=50, random_state=0).fit(X, X[:, 0] > 0).predict(X[:4])
+    array([False,  True, False,  True])
+    """
+
+    cell: Any = field(default=MinGRU, init=False)
+
+
+@documented()
+@dataclass(kw_only=True, repr=False, eq=False)
+class MinLSTMClassifier(RecurrentClassifier):
+    """A classifier of minimal LSTM layers, parallel in time, see :class:`~seqdyn.cells.min_lstm.MinLSTM`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from seqdyn import MinLSTMClassifier
+    >>> X = np.array([[0.0], [1.0]] * 20)
+    >>> MinLSTMClassifier(hidden_size=4, max_epochs=50, random_state=0).fit(X, X[:, 0] > 0).predict(X[:4])
+    array([False,  True, False,  True])
+    """
+
+    cell: Any = field(default=MinLSTM, init=False)
+
+
+@documented()
+@dataclass(kw_only=True, repr=False, eq=False)
+class LRUClassifier(RecurrentClassifier):
+    """A classifier of linear recurrent units, parallel in time, see :class:`~seqdyn.cells.lru.LRU` for the equations.
+
+    Parameters
+    ----------
+    output_activation : {"identity", "tanh", "relu", "sigmoid", "softmax"}
+        σ_y, the only nonlinearity of a layer; with the identity the scores are linear in the inputs.
+    r_min, r_max : float in [0, 1]
+        The radii between which the λ start: near 1, memory is long.
+    max_phase : float in (0, 2π]
+        The largest angle at which they start.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from seqdyn import LRUClassifier
+    >>> X = np.array([[0.0], [1.0]] * 20)
+    >>> LRUClassifier(hidden_size=4, max_epochs=50, random_state=0).fit(X, X[:, 0] > 0).predict_proba(X).shape
+    (40, 2)
+    """
+
+    options: ClassVar[tuple[str, ...]] = ("output_activation", "r_min", "r_max", "max_phase")
+
+    cell: Any = field(default=LRU, init=False)
+    output_activation: str = "relu"
+    r_min: float = 0.0
+    r_max: float = 1.0
+    max_phase: float = 2 * math.pi

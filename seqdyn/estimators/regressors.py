@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -13,7 +14,10 @@ from torch import nn
 from seqdyn.autoregression import Autoregression
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
+from seqdyn.cells.lru import LRU
 from seqdyn.cells.lstm import LSTM
+from seqdyn.cells.min_gru import MinGRU
+from seqdyn.cells.min_lstm import MinLSTM
 from seqdyn.estimators.documented import documented
 from seqdyn.estimators.layers import Layers
 from seqdyn.estimators.learning import Learner, examples_of, fitted_so_far, prepare, run_session
@@ -305,3 +309,90 @@ class GRURegressor(RecurrentRegressor):
 
     cell: Any = field(default=GRU, init=False)
     reset_gate: str = "after"
+
+
+@documented()
+@dataclass(kw_only=True, repr=False, eq=False)
+class MinGRURegressor(RecurrentRegressor):
+    """A regressor of minimal GRU layers, parallel in time, see :class:`~seqdyn.cells.min_gru.MinGRU`.
+
+    Stack them: ``num_layers=2``, or more with ``residual=True``.
+
+    References
+    ----------
+    Feng et al. (2024), Were RNNs all we needed?
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from seqdyn import MinGRURegressor
+    >>> wave = np.sin(0.3 * np.arange(200))
+    >>> model = MinGRURegressor(hidden_size=8, num_layers=2, max_epochs=50, random_state=0)
+    >>> model = model.fit(wave[:-1, None], wave[1:])
+    >>> model.predict(wave[:-1, None]).shape
+    (199,)
+    """
+
+    cell: Any = field(default=MinGRU, init=False)
+
+
+@documented()
+@dataclass(kw_only=True, repr=False, eq=False)
+class MinLSTMRegressor(RecurrentRegressor):
+    """A regressor of minimal LSTM layers, parallel in time, see :class:`~seqdyn.cells.min_lstm.MinLSTM`.
+
+    Stack them: ``num_layers=2``, or more with ``residual=True``.
+
+    References
+    ----------
+    Feng et al. (2024), Were RNNs all we needed?
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from seqdyn import MinLSTMRegressor
+    >>> X = np.random.default_rng(0).normal(size=(64, 10, 2))
+    >>> y = X[:, :, 0].sum(axis=1)
+    >>> model = MinLSTMRegressor(return_sequences=False, max_epochs=40, random_state=0).fit(X, y)
+    >>> model.predict(X).shape
+    (64,)
+    """
+
+    cell: Any = field(default=MinLSTM, init=False)
+
+
+@documented()
+@dataclass(kw_only=True, repr=False, eq=False)
+class LRURegressor(RecurrentRegressor):
+    """A regressor of linear recurrent units, parallel in time, see :class:`~seqdyn.cells.lru.LRU` for the equations.
+
+    Parameters
+    ----------
+    output_activation : {"identity", "tanh", "relu", "sigmoid", "softmax"}
+        σ_y, the only nonlinearity of a layer; with the identity the network is a linear model.
+    r_min, r_max : float in [0, 1]
+        The radii between which the λ start: near 1, memory is long.
+    max_phase : float in (0, 2π]
+        The largest angle at which they start.
+
+    References
+    ----------
+    Orvieto et al. (2023), Resurrecting recurrent neural networks for long sequences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from seqdyn import LRURegressor
+    >>> wave = np.sin(0.3 * np.arange(200))
+    >>> model = LRURegressor(hidden_size=8, max_epochs=50, random_state=0).fit(wave[:-1, None], wave[1:])
+    >>> model.predict(wave[:-1, None]).shape
+    (199,)
+    """
+
+    options: ClassVar[tuple[str, ...]] = ("output_activation", "r_min", "r_max", "max_phase")
+
+    cell: Any = field(default=LRU, init=False)
+    output_activation: str = "relu"
+    r_min: float = 0.0
+    r_max: float = 1.0
+    max_phase: float = 2 * math.pi

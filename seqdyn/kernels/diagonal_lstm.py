@@ -48,7 +48,7 @@ def _diagonals(height: int, width: int) -> Iterator[_Diagonal]:
         yield _Diagonal(q, first, last, slice(start, start + (last - first) * stride + 1, stride))
 
 
-class _DiagonalRecurrence(torch.autograd.Function):
+class _DiagonalLSTMRecurrence(torch.autograd.Function):
     """From p (d, height · width, batch, 4 hidden), h above the first row (d, width, batch, hidden) and W
     (d, 2 hidden, 4 hidden) to all h (d, height · width, batch, hidden), for d pictures with their own W."""
 
@@ -134,4 +134,4 @@ def diagonal_lstm_recurrence(projected: Tensor, above: Tensor, weight: Tensor) -
     ``projected`` is p, pixel by pixel, (directions, height · width, batch, 4 · hidden); ``above`` is h above the first
     row, (directions, width, batch, hidden); ``weight`` is W of each, (directions, 2 · hidden, 4 · hidden).
     """
-    return cast(Tensor, _DiagonalRecurrence.apply(projected, above, weight))
+    return cast(Tensor, _DiagonalLSTMRecurrence.apply(projected, above, weight))

@@ -35,8 +35,14 @@ from seqdyn import (
     GRUClassifier,
     GRURegressor,
     LinearStateSpaceRegressor,
+    LRUClassifier,
+    LRURegressor,
     LSTMClassifier,
     LSTMRegressor,
+    MinGRUClassifier,
+    MinGRURegressor,
+    MinLSTMClassifier,
+    MinLSTMRegressor,
     MotionModel,
     MovingAverageRegressor,
     NextGenerationReservoirRegressor,
@@ -55,6 +61,9 @@ REGRESSORS = [
     ElmanRegressor(max_epochs=10, learning_rate=0.05),
     LSTMRegressor(max_epochs=10, learning_rate=0.05),
     GRURegressor(max_epochs=10, learning_rate=0.05),
+    MinGRURegressor(max_epochs=10, learning_rate=0.05),
+    MinLSTMRegressor(max_epochs=10, learning_rate=0.05),
+    LRURegressor(max_epochs=10, learning_rate=0.05),
     LinearStateSpaceRegressor(),
     LinearStateSpaceRegressor(
         method="gradient", stable=False, max_epochs=25, learning_rate=0.1
@@ -72,6 +81,9 @@ CLASSIFIERS = [
     ElmanClassifier(max_epochs=10, learning_rate=0.05),
     LSTMClassifier(max_epochs=10, learning_rate=0.05),
     GRUClassifier(max_epochs=10, learning_rate=0.05),
+    MinGRUClassifier(max_epochs=10, learning_rate=0.05),
+    MinLSTMClassifier(max_epochs=10, learning_rate=0.05),
+    LRUClassifier(max_epochs=10, learning_rate=0.05),
 ]
 EVERY = [*REGRESSORS, *CLASSIFIERS]
 

@@ -19,8 +19,11 @@ from seqdyn.cells.elman import Elman, ElmanState
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.hard_attention import HardAttention
 from seqdyn.cells.linear import Linear
+from seqdyn.cells.lru import LRU
 from seqdyn.cells.lstm import LSTM, LSTMState
 from seqdyn.cells.masked_window import MaskedWindow
+from seqdyn.cells.min_gru import MinGRU
+from seqdyn.cells.min_lstm import MinLSTM
 from seqdyn.cells.moving_average import ExponentialMovingAverage, MovingAverage
 from seqdyn.cells.row_lstm import RowLSTM
 from seqdyn.cells.window_attention import WindowAttention
@@ -286,6 +289,13 @@ LAW_TABLE: list[Entry] = [
     Entry("lstm, peepholes", lambda g: LSTM(3, 4, peepholes=True, generator=g)),
     Entry("gru, reset after", lambda g: GRU(3, 5, generator=g)),
     Entry("gru, reset before", lambda g: GRU(3, 5, reset_gate="before", generator=g)),
+    Entry("min gru", lambda g: MinGRU(3, 5, generator=g)),
+    Entry("min lstm", lambda g: MinLSTM(3, 4, generator=g)),
+    Entry("lru", lambda g: LRU(3, 4, generator=g)),
+    Entry("lru, readout", lambda g: LRU(3, 6, output_size=2, output_activation="tanh", generator=g)),
+    Entry(
+        "min gru, lru, stack", lambda g: Stack([MinGRU(3, 4, generator=g), Residual(LRU(4, 2, 4, generator=g))], 0.3)
+    ),
     Entry("stack", three_unlike),
     Entry("stack, dropout, no masks", lambda g: three_unlike(g, dropout=0.3)),
     Entry("stack, dropout, masks", lambda g: three_unlike(g, dropout=0.3), inputs=with_noise),
