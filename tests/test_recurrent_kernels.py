@@ -18,9 +18,12 @@ from torch import Tensor, nn
 from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.lstm import LSTM
+from seqdyn.cells.min_gru import MinGRU
+from seqdyn.cells.min_lstm import MinLSTM
 from seqdyn.kernels import compiled, through_time
 from seqdyn.kernels.compiled import in_parallel
 from seqdyn.kernels.elman import elman_recurrence
+from seqdyn.kernels.gated import gated_recurrence
 from seqdyn.kernels.gru import gru_recurrence
 from seqdyn.kernels.lstm import lstm_recurrence
 from seqdyn.kernels.memory import recycled
@@ -43,6 +46,8 @@ CASES = {
     "gru after": Case(gru_recurrence, lambda i, h: GRU(i, h), {}),
     "gru before": Case(gru_recurrence, lambda i, h: GRU(i, h, reset_gate="before"), {}),
     "lstm": Case(lstm_recurrence, lambda i, h: LSTM(i, h), {}),
+    "min gru": Case(gated_recurrence, lambda i, h: MinGRU(i, h), {}),
+    "min lstm": Case(gated_recurrence, lambda i, h: MinLSTM(i, h), {}),
 }
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 SIZES = [(1, 1, 1, 1), (1, 40, 2, 5), (3, 7, 2, 1), (9, 12, 4, 33), (34, 5, 3, 20)]

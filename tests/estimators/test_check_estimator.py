@@ -82,7 +82,7 @@ CLASSIFIERS = [
     LSTMClassifier(max_epochs=10, learning_rate=0.05),
     GRUClassifier(max_epochs=10, learning_rate=0.05),
     MinGRUClassifier(max_epochs=10, learning_rate=0.05),
-    MinLSTMClassifier(max_epochs=10, learning_rate=0.05),
+    MinLSTMClassifier(max_epochs=25, learning_rate=0.05),
     LRUClassifier(max_epochs=10, learning_rate=0.05),
 ]
 EVERY = [*REGRESSORS, *CLASSIFIERS]
