@@ -446,6 +446,8 @@ def _scatter(values: Array, series: Array, place: Array, shape: tuple[int, int])
 
 
 def _checked_array(values: Any, name: str, ndim: int) -> Array:
+    if type(values) is np.ndarray and values.dtype.kind in "biuf" and values.ndim == ndim and 0 not in values.shape:
+        return values  # at once: there may be many
     checked: Array = check_array(
         values,
         dtype="numeric",
