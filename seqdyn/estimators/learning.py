@@ -404,15 +404,13 @@ def objective_of(training: Training, head: Head) -> Supervised:
 
 def held_out_loss(network: nn.Module, rows: Rows, train: Array, lag: int, head: Head) -> Callable[[], float]:
     """The loss on what was held out; the state comes from running over everything before it."""
-    held = torch.zeros(len(rows), 1)
-    trained = np.where(train > 0, train + lag, 0).tolist()
-    for start, length, used in zip(rows.starts.tolist(), rows.lengths.tolist(), trained, strict=True):
-        held[start + used : start + length] = 1
-    held = held.to(rows.device, rows.dtype)
+    trained = torch.as_tensor(np.where(train > 0, train + lag, 0))
+    held = loss_mask(rows.starts, rows.lengths, trained, len(rows))[:, None].to(rows.device, rows.dtype)
     weight = held if rows.weight is None else held * rows.weight
     if not bool(weight.any()):
         raise ValueError("No target is known in the part held out for early_stopping.")
 
+    @torch.inference_mode()
     def validate() -> float:
         output, _ = run_network(network, rows)
         return float(weighted_mean(elementwise(head.loss(output[None], rows.y[None]), rows.y[None]), weight[None]))

@@ -52,6 +52,8 @@ class Batch(NamedTuple):
         Whether the state of the batch before is carried on.
     counts : bool
         Whether any target in it has weight; without one the state is advanced and nothing is learnt.
+    trailing : bool
+        Whether all padding is known to stand behind the last step of its row: a causal network then needs no mask.
     """
 
     x: Any
@@ -62,6 +64,7 @@ class Batch(NamedTuple):
     lead: tuple[Any, Tensor] | None = None
     follows: bool = False
     counts: bool = True
+    trailing: bool = False
 
 
 @shown_by_shape
@@ -197,16 +200,22 @@ def cut_windows(starts: Tensor, lengths: Tensor, window: int, stride: int) -> tu
     >>> cut_windows(torch.tensor([0, 10]), torch.tensor([10, 3]), window=4, stride=3)
     (tensor([ 0,  3,  6, 10]), tensor([4, 4, 4, 3]))
     """
-    found_starts, found_lengths = [], []
-    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
-        size = min(window, length)
-        last = length - size
-        offsets = torch.arange(0, last + 1, stride)
-        if int(offsets[-1]) != last:
-            offsets = torch.cat([offsets, torch.tensor([last])])
-        found_starts.append(start + offsets)
-        found_lengths.append(torch.full_like(offsets, size))
-    return torch.cat(found_starts), torch.cat(found_lengths)
+    sizes = lengths.clamp(max=window)
+    last = lengths - sizes
+    series, number = numbered(1 + (last + stride - 1) // stride)
+    return starts[series] + torch.minimum(number * stride, last[series]), sizes[series]
+
+
+def numbered(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """The members of groups of so many: the group of each, and its number in it, from 0.
+
+    Examples
+    --------
+    >>> numbered(torch.tensor([1, 3]))
+    (tensor([0, 1, 1, 1]), tensor([0, 0, 1, 2]))
+    """
+    group = torch.repeat_interleave(counts)
+    return group, torch.arange(len(group)) - (counts.cumsum(0) - counts)[group]
 
 
 def loss_mask(starts: Tensor, lengths: Tensor, warmup: Tensor, total: int) -> Tensor:
@@ -290,6 +299,10 @@ class Spans:
         self.borders = rows.starts if borders is None else borders
         self.ragged = bool((rows.lengths != rows.lengths[0]).any())
         self.warms_up = bool(self.warmup.any())
+        bounds = SpanBounds(rows.starts, rows.lengths, self.warmup)
+        self.bounds = SpanBounds(*(bound.to(rows.device) for bound in bounds))
+        tables = (rows.x, rows.y, rows.weight)
+        self.windows = None if self.ragged else map_leaves(lambda table: windows(table, int(rows.lengths[0])), tables)
         self.counts = self._counts()
         self.share = (0, 1)
         self.only: Batch | None = None  # a single batch is the same in every epoch
@@ -304,12 +317,15 @@ class Spans:
     def epoch(self, generator: torch.Generator, start: int = 0) -> Iterator[Batch]:
         """All spans once, in a new order."""
         rank, world = self.share
-        for chosen in draw_batches([self.rows.lengths], self.batch_size, self.order, generator)[start:]:
+        drawn = draw_batches([self.rows.lengths], self.batch_size, self.order, generator)[start:]
+        mine = [chosen[rank::world] for chosen in drawn]
+        device = torch.cat(mine).to(self.rows.device) if mine else torch.arange(0)  # all at once
+        for chosen, there in zip(mine, device.split([len(chosen) for chosen in mine]), strict=True):
             if len(self) == 1:
-                self.only = self.only or self._gather(chosen[rank::world])
+                self.only = self.only or self._gather(chosen, there)
                 yield self.only
             else:
-                yield self._gather(chosen[rank::world])
+                yield self._gather(chosen, there)
 
     def shard(self, rank: int, world: int) -> Self:
         """Every ``world``-th sequence of each batch."""
@@ -326,30 +342,41 @@ class Spans:
         ends = self.rows.starts + self.rows.lengths
         return before[ends] > before[torch.minimum(self.rows.starts + self.warmup, ends)]
 
-    def _gather(self, chosen: Tensor) -> Batch:
-        """One gather each for inputs, targets and weights."""
+    def _gather(self, chosen: Tensor, there: Tensor) -> Batch:
+        """One gather each for inputs, targets and weights of the ``chosen`` spans; ``there`` are the same, on the
+        device."""
         idle = not len(chosen)  # this worker has no sequence in this batch
-        chosen = torch.zeros(1, dtype=torch.int64) if idle else chosen
-        starts, lengths, warmup = self.rows.starts[chosen], self.rows.lengths[chosen], self.warmup[chosen]
-        steps = torch.arange(int(lengths.max()))
-        mask = steps < lengths[:, None] if self.ragged else None
-        counted = mask
-        if self.warms_up:
-            late = steps >= warmup[:, None]
-            counted = late if mask is None else late & mask
-        take = take_padded(starts, steps, mask) if mask is not None else take_windows(starts, len(steps))
-        y = map_leaves(take, self.rows.y)
-        weight = None if self.rows.weight is None else take(self.rows.weight)
+        if idle:
+            chosen, there = torch.zeros(1, dtype=torch.int64), self.bounds.starts.new_zeros(1)
+        starts = self.bounds.starts.index_select(0, there)
+        time = int(self.rows.lengths[chosen].max() if self.ragged else self.rows.lengths[0])
+        steps = torch.arange(time, device=starts.device) if self.ragged or self.warms_up else None
+        mask, counted = self._marks(there, steps)
+        if mask is None or steps is None:
+            x, y, weight = map_leaves(lambda spans: spans.index_select(0, starts), self.windows)
+        else:
+            x, y, weight = map_leaves(take_padded(starts, steps, mask), (self.rows.x, self.rows.y, self.rows.weight))
         if counted is not None:
-            weight = masked_weight(counted.to(self.rows.device, self.rows.dtype), weight, y)
+            weight = masked_weight(counted.to(self.rows.dtype), weight, y)
         return Batch(
-            map_leaves(take, self.rows.x),
+            x,
             y,
             weight,
-            None if mask is None else mask.to(self.rows.device),
-            lead=self._lead(starts, self.borders[chosen]) if self.lead else None,
+            mask,
+            lead=self._lead(self.rows.starts[chosen], self.borders[chosen]) if self.lead else None,
             counts=not idle and (self.counts is None or bool(self.counts[chosen].any())),
+            trailing=True,
         )
+
+    def _marks(self, there: Tensor, steps: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """Which steps of spans are there, and which of them count; None: all."""
+        if steps is None:
+            return None, None
+        mask = steps < self.bounds.lengths[there, None] if self.ragged else None
+        if not self.warms_up:
+            return mask, mask
+        late = steps >= self.bounds.warmup[there, None]
+        return mask, late if mask is None else late & mask
 
     def _lead(self, starts: Tensor, borders: Tensor) -> tuple[Any, Tensor]:
         """The rows before every span, as far as they belong to its series."""
@@ -359,15 +386,22 @@ class Spans:
         return map_leaves(lambda table: table[index], self.rows.x), there.to(self.rows.device)
 
 
-def take_windows(starts: Tensor, length: int) -> Callable[[Tensor], Tensor]:
-    """Take spans of one length: all of them lie in an overlapping view, and one gather copies the chosen."""
-    return lambda table: table.unfold(0, length, 1).movedim(-1, 1).index_select(0, starts.to(table.device))
+def windows(table: Tensor, length: int) -> Tensor:
+    """All spans of one length, by their first row, (rows − length + 1, length, …): a view, without a copy.
+
+    Examples
+    --------
+    >>> windows(torch.arange(4), 3)
+    tensor([[0, 1, 2],
+            [1, 2, 3]])
+    """
+    return table.unfold(0, length, 1).movedim(-1, 1)
 
 
 def take_padded(starts: Tensor, steps: Tensor, mask: Tensor) -> Callable[[Tensor], Tensor]:
     """Take spans of unlike lengths; padding repeats a finite row."""
-    index = torch.where(mask, starts[:, None] + steps, starts[:, None])
-    return lambda table: table[index.to(table.device)]
+    index = torch.where(mask, starts[:, None] + steps, starts[:, None]).flatten()
+    return lambda table: table.index_select(0, index.to(table.device)).unflatten(0, mask.shape)
 
 
 def masked_weight(mask: Tensor, weight: Tensor | None, y: Any) -> Tensor:

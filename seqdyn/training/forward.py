@@ -91,14 +91,13 @@ def forward(
     if batch.lead is not None:
         state = network.primed(*batch.lead)
     x, mask = batch.x, batch.mask
-    padded = mask is not None and bool((mask[:, 1:] <= mask[:, :-1]).all())
+    padded = mask is not None and batch.trailing
     if mask is not None and padded:
         x, mask = blanked(x, mask), None
     run = scan(network, noisy(x, noise), state, mask=mask, reset=batch.reset)
     return run.output, None if padded else detach(run.state)
 
 
-@torch.no_grad()
 def run_network(network: nn.Module, rows: Rows, state: State | None = None) -> tuple[Any, State | None]:
     """Run a network over all rows.
 
@@ -119,31 +118,38 @@ def run_network(network: nn.Module, rows: Rows, state: State | None = None) -> t
     """
     order = torch.argsort(rows.lengths, stable=True)
     outputs, states = None, []
-    for chosen in _length_groups(rows.lengths[order]):
-        series = order[chosen]
-        start = None if state is None else take(state, series)
-        for index, mask, output, state_now in _run_chunks(network, rows, series, start):
-            after = state_now
-            if outputs is None:
-                outputs = map_leaves(lambda leaf: leaf.new_zeros(len(rows), *leaf.shape[2:]), output)
-            for whole, part in zip(leaves(outputs), leaves(output), strict=True):
-                whole[index if mask is None else index[mask]] = part if mask is None else part[mask]
-        states.append(after)
+    with torch.inference_mode():
+        for series in _length_groups(rows.lengths, order):
+            start = None if state is None else take(state, series)
+            for index, mask, output, state_now in _run_chunks(network, rows, series, start):
+                after = state_now
+                outputs = _zeros_like(output, len(rows)) if outputs is None else outputs
+                for whole, part in zip(leaves(outputs), leaves(output), strict=True):
+                    whole[index if mask is None else index[mask]] = part if mask is None else part[mask]
+            states.append(after)
     assert outputs is not None
     if isinstance(network, Annotator):
         return outputs, None
     back = torch.argsort(order)
-    return outputs, take(map_leaves(lambda *parts: torch.cat(parts), *states), back)
+    with torch.no_grad():  # no longer in inference mode: what is given away may take part in a training
+        return outputs, take(map_leaves(lambda *parts: torch.cat(parts), *states), back)
 
 
-def _length_groups(lengths: Tensor) -> list[Tensor]:
-    """Sorted series in groups of about ROWS_AT_ONCE padded rows."""
-    groups: list[list[int]] = [[]]
-    for position, length in enumerate(lengths.tolist()):
-        if groups[-1] and (len(groups[-1]) + 1) * length > ROWS_AT_ONCE:
-            groups.append([])
-        groups[-1].append(position)
-    return [torch.tensor(group) for group in groups]
+@torch.inference_mode(False)
+def _zeros_like(output: Any, count: int) -> Any:
+    """As many rows of zeros, in the form of an output (batch, time, …)."""
+    return map_leaves(lambda leaf: leaf.new_zeros(count, *leaf.shape[2:]), output)
+
+
+def _length_groups(lengths: Tensor, order: Tensor) -> Iterator[Tensor]:
+    """Series in the order of their lengths, in groups of about ROWS_AT_ONCE padded rows, one at least."""
+    ordered, first = lengths[order], 0
+    while first < len(order):
+        likely = ordered[first : first + ROWS_AT_ONCE // max(1, int(ordered[first])) + 1]
+        padded = likely * torch.arange(1, len(likely) + 1)
+        count = max(1, int((padded <= ROWS_AT_ONCE).sum()))
+        yield order[first : first + count]
+        first += count
 
 
 def _run_chunks(

@@ -16,8 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+ROW_START = ("loss", "gradient_norm", "limit")
+"""The first numbers of a row; the norm of every parameter's gradient follows."""
 STEP_COLUMNS = ("loss", "gradient_norm", "clip_coefficient", "clip_fraction")
-"""The first numbers of a row; those of every parameter follow: the norm of its gradient, and its update ratio."""
+"""What is known of a whole step; the norm and the update ratio of every parameter follow."""
 
 
 class Monitor:
@@ -33,7 +35,7 @@ class Monitor:
     names : tuple of str
         Of the parameters.
     columns : tuple of str
-        Of a row.
+        What is known of a step.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor]):
@@ -41,7 +43,6 @@ class Monitor:
         self.columns = (*STEP_COLUMNS, *by_parameter(self.names))
         known = self.parameters[0].device.type != "mps"  # which has no double precision
         self.precision = torch.float64 if known else torch.float32
-        self.unmeasured = self.parameters[0].new_full((len(self.names),), math.nan, dtype=self.precision)
 
     def gradients(self) -> list[Tensor]:
         """The gradient of every parameter; zeros where the loss does not depend on one."""
@@ -59,13 +60,34 @@ class Monitor:
 
     def broken(self, row: Tensor) -> tuple[str, ...]:
         """The parameters whose gradient is not finite in this row."""
-        norms = row[len(STEP_COLUMNS) :][: len(self.names)]
+        norms = row[len(ROW_START) :]
         return tuple(name for name, good in zip(self.names, norms.isfinite().tolist(), strict=True) if not good)
 
-    def means(self, table: Tensor) -> dict[str, float]:
-        """The mean of every column over the rows (steps, columns) where it is a number; NaN without any."""
+    def means(self, rows: Tensor, ratios: Tensor | None) -> dict[str, float]:
+        """The mean of every column over the rows (steps, numbers) where it is a number; NaN without any.
+
+        ``ratios`` are those of the first step, where they were measured.
+        """
+        loss, norm, limit = rows[:, : len(ROW_START)].unbind(1)
+        clipped = shortening(norm, limit), (norm > limit).to(rows)
+        measured = rows.new_full((len(rows), len(self.names)), math.nan)
+        if ratios is not None:
+            measured[0] = ratios
+        table = torch.cat([torch.stack([loss, norm, *clipped], 1), rows[:, len(ROW_START) :], measured], 1)
+        table = table if len(table) else table.new_full((1, table.shape[1]), math.nan)
         leading, rest = table[:, : len(STEP_COLUMNS)].mean(0), table[:, len(STEP_COLUMNS) :].nanmean(0)
         return dict(zip(self.columns, [*leading.tolist(), *rest.tolist()], strict=True))
+
+
+def shortening(norm: Tensor, limit: Tensor) -> Tensor:
+    """The factor min(1, c / ‖g‖) that shortens a gradient to its limit c, as torch computes it.
+
+    Examples
+    --------
+    >>> shortening(torch.tensor([0.5, 4.0]), torch.tensor(1.0))
+    tensor([1.0000, 0.2500])
+    """
+    return (limit / (norm + 1e-6)).clamp(max=1.0)
 
 
 def by_parameter(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -84,8 +106,10 @@ class Ledger:
 
     Attributes
     ----------
-    rows : list of Tensor, shape (columns,)
-        As the monitor makes them: the loss first.
+    rows : list of Tensor, shape (numbers,)
+        As a step of the descent makes them: the loss first.
+    ratios : Tensor, shape (parameters,), or None
+        What the first step of the epoch changed, over what was there.
     weights : list of Tensor or float
         How many items the loss of each step is the mean of.
     parts : list of dict
@@ -102,6 +126,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.rows: list[Tensor] = []
+        self.ratios: Tensor | None = None
         self.weights: list[Tensor | float] = []
         self.parts: list[dict[str, Tensor]] = []
 
@@ -112,12 +137,12 @@ class Ledger:
         self.parts.append({name: torch.as_tensor(value).detach() for name, value in parts.items()})
 
     def table(self, width: int) -> Tensor:
-        """All rows on the host, (steps, width); one of NaN if there is none."""
-        return torch.stack(self.rows).cpu().double() if self.rows else torch.full((1, width), math.nan)
+        """All rows on the host, (steps, width)."""
+        return torch.stack(self.rows).cpu().double() if self.rows else torch.zeros(0, width, dtype=torch.float64)
 
     def mean_loss(self) -> float:
         """Σ w ℓ / Σ w over the steps; NaN without any."""
-        return self._mean([row[0] for row in self.rows], self.weights)
+        return self._mean(torch.stack(self.rows)[:, 0] if self.rows else None, self.weights)
 
     def mean_parts(self) -> dict[str, float]:
         """The same of every part, over the steps that have it."""
@@ -128,6 +153,7 @@ class Ledger:
         """All that :meth:`load_state` needs to go on, on the host."""
         return {
             "rows": torch.stack(self.rows).cpu() if self.rows else None,
+            "ratios": self.ratios,
             "weights": _on_host(self.weights),
             "parts": [{name: value.cpu() for name, value in parts.items()} for parts in self.parts],
         }
@@ -135,20 +161,25 @@ class Ledger:
     def load_state(self, state: dict[str, Any], device: torch.device) -> None:
         """Go on from what :meth:`state` gave."""
         self.rows = [] if state["rows"] is None else list(state["rows"].to(device).unbind(0))
-        self.weights = list(state["weights"].unbind(0))
+        self.ratios = None if state["ratios"] is None else state["ratios"].to(device)
+        self.weights = list[Tensor | float](state["weights"].tolist())
         self.parts = [{name: value.to(device) for name, value in parts.items()} for parts in state["parts"]]
 
-    def _column(self, name: str) -> tuple[list[Tensor], list[Tensor | float]]:
+    def _column(self, name: str) -> tuple[Tensor, list[Tensor | float]]:
         pairs = [(p[name], w) for p, w in zip(self.parts, self.weights, strict=True) if name in p]
-        return [value for value, _ in pairs], [weight for _, weight in pairs]
+        return torch.stack([value for value, _ in pairs]), [weight for _, weight in pairs]
 
     @staticmethod
-    def _mean(values: list[Tensor], weights: list[Tensor | float]) -> float:
-        if not values:
+    def _mean(values: Tensor | None, weights: list[Tensor | float]) -> float:
+        if values is None:
             return math.nan
-        counts, numbers = _on_host(weights), torch.stack(values).cpu().double()
+        counts, numbers = _on_host(weights), values.cpu().double()
         return float((numbers * counts).sum() / counts.sum()) if float(counts.sum()) > 0 else float(numbers.mean())
 
 
 def _on_host(weights: list[Tensor | float]) -> Tensor:
-    return torch.tensor([float(weight) for weight in weights], dtype=torch.float64)
+    """All weights, in float64; what lies on the device is brought at once."""
+    there = [weight for weight in weights if isinstance(weight, Tensor)]
+    brought = iter(torch.stack(there).tolist() if there else ())
+    numbers = [next(brought) if isinstance(weight, Tensor) else weight for weight in weights]
+    return torch.tensor(numbers, dtype=torch.float64)

@@ -24,7 +24,7 @@ from seqdyn.progress import Callback, Meter
 from seqdyn.state import State, leaves
 from seqdyn.training.batches import Batch, Batches
 from seqdyn.training.checkpoint import Checkpoint, described
-from seqdyn.training.ledger import Ledger, by_parameter
+from seqdyn.training.ledger import ROW_START, Ledger, by_parameter
 from seqdyn.training.objective import Objective, Pass, check_pass
 from seqdyn.training.optimisation import Descent, clones
 from seqdyn.training.stopping import EPOCHS, STEPS, Budget, Guard, NonFiniteError, Patience, copied
@@ -194,6 +194,7 @@ class Trainer:
         self.device = next(iter(self.parameters.values())).device
         self.descent = Descent(self.parameters, self.recipe, self.optimizer_state, self.norms)
         self.guard = Guard(self.parameters, self.descent, every_step=self.device.type == "cpu")
+        self.taken = frozenset((*HISTORY, "steps_reached", *by_parameter(self.descent.monitor.names)))
         self.budget = Budget(self.recipe, len(self.batches))
         self.patience = Patience(self.recipe.tol, self.recipe.n_iter_no_change, self.recipe.patience_steps)
         self.ledger = Ledger()
@@ -320,7 +321,7 @@ class Trainer:
             with torch.no_grad():
                 self.carried = self.passed(batch, state).state
             return
-        self.descent.optimizer.zero_grad(set_to_none=True)
+        self.descent.clear()
         passed = self.passed(batch, state)
         self.carried = passed.state
         loss, weight = self.differentiated(batch, passed)
@@ -332,16 +333,15 @@ class Trainer:
         self.guard.open_update()
         self.descent.update(self.budget.progress(), self.budget.steps + 1)
         self.budget.steps += 1
-        monitor = self.descent.monitor
-        ratios = monitor.ratios(self.guard.before) if self.budget.batch == 0 else monitor.unmeasured
-        self.ledger.add(torch.cat([row, ratios]), weight, passed.parts)
+        if self.budget.batch == 0:
+            self.ledger.ratios = self.descent.monitor.ratios(self.guard.before)
+        self.ledger.add(row, weight, passed.parts)
 
     def passed(self, batch: Batch, state: State | None) -> Pass:
         """What the objective makes of a batch."""
         if self.workers is not None:
             self.workers.seed(self.noise, self.generator.initial_seed(), self.budget.batches_done)
-        found = self.objective(self.network, batch, state, self.noise, self.budget.progress())
-        return check_pass(found, (*HISTORY, "steps_reached", *by_parameter(self.descent.monitor.names)))
+        return check_pass(self.objective(self.network, batch, state, self.noise, self.budget.progress()), self.taken)
 
     def differentiated(self, batch: Batch, passed: Pass) -> tuple[Tensor, Tensor | float]:
         """Backpropagation, seen by the observer and summed over workers: the loss, and what it counts."""
@@ -369,9 +369,9 @@ class Trainer:
     def close(self) -> dict[str, float]:
         """Bring the epoch's measurements to the host, validate, and write the history."""
         monitor, budget, steps = self.descent.monitor, self.budget, len(self.ledger.rows)
-        table = self.ledger.table(len(monitor.columns))
-        self.guard.check_epoch(table[:steps], budget.epoch)
-        means = monitor.means(table)
+        table = self.ledger.table(len(ROW_START) + len(monitor.names))
+        self.guard.check_epoch(table, budget.epoch)
+        means = monitor.means(table, self.ledger.ratios)
         self.descent.use_average(True)
         entry = {
             "epoch": budget.epoch,

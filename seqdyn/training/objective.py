@@ -9,7 +9,7 @@ gradient are others, each a function or a module of some ten lines.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -131,13 +131,13 @@ def total_weight(values: Tensor, weight: Tensor | None) -> Tensor | float:
     return float(values.numel()) if weight is None else weight.expand_as(values).sum()
 
 
-def check_pass(found: Any, taken: Collection[str]) -> Pass:
+def check_pass(found: Any, taken: frozenset[str]) -> Pass:
     """What an objective gave, if it is a pass. (What lies on a GPU is not waited for.)
 
     Parameters
     ----------
     found : object
-    taken : collection of str
+    taken : frozenset of str
         Names that no part may have.
 
     Raises
@@ -165,7 +165,7 @@ def check_pass(found: Any, taken: Collection[str]) -> Pass:
             raise ValueError(
                 f"The part {name!r} of the objective is {_value_given(part)}, expected a scalar: a mean over the batch."
             )
-    if names := sorted(set(found.parts) & set(taken)):
+    if names := sorted(taken.intersection(found.parts)):
         raise ValueError(f"The objective's parts {names} are columns of the history: name them otherwise.")
     return found
 
@@ -183,7 +183,7 @@ def _value_given(value: Any) -> str:
     return _form_given(value) if isinstance(value, Tensor) and value.dim() else repr(value)
 
 
-@torch.no_grad()
+@torch.no_grad()  # not inference_mode: an objective may keep what it saw, such as a baseline, for the training
 def evaluated(network: nn.Module, batches: Batches, objective: Objective, seed: int = 0) -> dict[str, float]:
     """The loss and its parts over all batches, without learning: Σ w ℓ / Σ w.
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from seqdyn.checks import is_number
-from seqdyn.training.ledger import Monitor
+from seqdyn.training.ledger import Monitor, shortening
 
 if TYPE_CHECKING:
     from seqdyn.training.loop import Recipe
@@ -80,17 +80,21 @@ class Descent:
         rate: float = self.optimizer.param_groups[0]["lr"]
         return rate
 
+    def clear(self) -> None:
+        """Forget the gradients of the last step."""
+        for weight in self.weights:
+            weight.grad = None
+
     def clip(self, loss: Tensor) -> Tensor:
-        """Shorten the gradient to its limit, as torch does; returns [loss, norm before, factor, whether it was longer,
-        norm of every parameter's before]."""
+        """Shorten the gradient to its limit, as torch does; returns [loss, norm before, limit, norm of every
+        parameter's before]."""
         gradients = self.monitor.gradients()
         norms = self.monitor.norms(gradients)
         norm = torch.linalg.vector_norm(norms)
         limit = self.clipping.limit(norm)
-        factor = (limit / (norm + 1e-6)).clamp(max=1.0)
-        if isinstance(limit, Tensor) or math.isfinite(limit):
-            torch._foreach_mul_(gradients, factor.to(gradients[0].dtype))
-        return torch.cat([torch.stack([loss.to(norms), norm, factor, (norm > limit).to(norms)]), norms])
+        if self.clipping.limits:
+            torch._foreach_mul_(gradients, shortening(norm, limit).to(gradients[0].dtype))
+        return torch.cat([loss.to(norms).view(1), norm.view(1), limit.view(1), norms])
 
     def update(self, progress: float, step: int) -> None:
         """Move the weights at the rate the schedule says, and their average towards them.
@@ -150,6 +154,8 @@ class Clipping:
     ----------
     seen : Tensor or None
         The norms so far, in increasing order, on their device; None without a quantile.
+    limits : bool
+        Whether there is any limit.
 
     Notes
     -----
@@ -170,11 +176,12 @@ class Clipping:
     def __init__(self, norm: float | None, quantile: float | None = None, seen: Tensor | None = None):
         self.norm = math.inf if norm is None else norm
         self.quantile, self.seen = quantile, None if quantile is None else seen
+        self.limits = quantile is not None or math.isfinite(self.norm)
 
-    def limit(self, norm: Tensor) -> Tensor | float:
+    def limit(self, norm: Tensor) -> Tensor:
         """The longest a gradient of this norm may stay; infinite where there is no limit."""
         if self.quantile is None:
-            return self.norm
+            return norm.new_full((), self.norm)
         self.seen = norm.view(1) if self.seen is None else inserted(self.seen.to(norm), norm)
         return at_quantile(self.seen, self.quantile).clamp(max=self.norm)
 

@@ -21,7 +21,7 @@ from seqdyn.arrays import Array
 from seqdyn.checks import check_count
 from seqdyn.facts import shown_by_facts
 from seqdyn.state import map_leaves
-from seqdyn.training.batches import Batch, Rows, checked_share, masked_weight
+from seqdyn.training.batches import Batch, Rows, checked_share, masked_weight, numbered
 
 TOKENS_AT_ONCE = 1 << 20
 """Tokens that are read at once."""
@@ -49,8 +49,8 @@ class Streams:
         self.rows, self.chunk = rows, check_count("chunk", chunk)
         self.length = -(-total // streams)
         self.firsts = torch.arange(streams) * self.length
-        pairs = zip(rows.starts.tolist(), rows.lengths.tolist(), strict=True)
-        self.order = torch.cat([torch.arange(start, start + length) for start, length in pairs])
+        series, step = numbered(rows.lengths)
+        self.order = rows.starts[series] + step
         self.fresh = self._fresh(total)
         self.weight = self._weight(total, torch.zeros_like(rows.lengths) if warmup is None else warmup)
 

@@ -368,3 +368,17 @@ def test_batches_show_shapes_and_plans() -> None:
     batch = next(spans.epoch(torch.Generator()))
     assert "(2, 5, 2)" in repr(batch) and "tensor(" not in repr(batch) and "0." not in repr(batch)
     assert "<table>" in spans._repr_html_()  # type: ignore[attr-defined]
+
+
+def test_windows_of_many_series_are_those_of_each() -> None:
+    """Cut together as they are alone, one by one: every start that is a multiple of the stride, and the last."""
+    lengths = torch.tensor([1, 4, 5, 9, 10, 11, 30])
+    starts = lengths.cumsum(0) - lengths + 3
+    for window, stride in [(4, 3), (5, 5), (1, 1), (4, 100), (40, 2)]:
+        expected = []
+        for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+            size = min(window, length)
+            firsts = sorted({*range(0, length - size + 1, stride), length - size})
+            expected += [(start + first, size) for first in firsts]
+        found = cut_windows(starts, lengths, window, stride)
+        assert list(zip(found[0].tolist(), found[1].tolist(), strict=True)) == expected

@@ -31,12 +31,13 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.dynamics.state_gradients import steps_reached
 from seqdyn.estimators.learning import Session, prepare
-from seqdyn.training.batches import Batch
+from seqdyn.training.batches import Batch, Spans
 from seqdyn.training.heads import Custom
 from seqdyn.training.ledger import Monitor
 from seqdyn.training.objective import Supervised
 from seqdyn.training.optimisation import Clipping
 from seqdyn.training.stopping import NonFiniteError
+from tests.training.series import noise
 from tests.training.test_loop import After, elman, six_series, small, trainer
 
 Array = np.ndarray[Any, Any]
@@ -106,9 +107,7 @@ def test_norms_of_huge_and_tiny_gradients(scale: float) -> None:
     network = Elman(2, 3, output_size=2, generator=torch.Generator().manual_seed(0))
     watch = Watch()
     made = trainer(network, max_epochs=1, batch_size=6, optimizer="sgd", learning_rate=1.0, clip_norm=0.1 * scale)
-    made.batches.rows = made.batches.rows.part(made.batches.rows.starts, made.batches.rows.lengths)
-    for name in ("x", "y"):
-        object.__setattr__(made.batches.rows, name, getattr(made.batches.rows, name).float())
+    made.batches = Spans(noise([9] * 6, dtype=torch.float32).rows(), batch_size=6)
     made.observer = watch
     made.objective = Supervised(Custom(lambda output, target: scale * (output - target).abs()))
     entry = made.run()[0]
