@@ -1,0 +1,1 @@
+"""Questions of speed and of quality, one a file: ``python -m benchmarks list | run NAME | table``."""
