@@ -269,12 +269,12 @@ def test_min_lstm_shares_one_between_its_gates() -> None:
     x = torch.randn(4, 2, generator=torch.Generator().manual_seed(1)).double()
     state = cell.initial_state(4)
     gates = cell.gates(x, state, *cell(x, state))
-    f, i, _ = torch.sigmoid(linear(x, cell.input_weight, cell.bias)).chunk(3, 1)
+    i, f, _ = torch.sigmoid(linear(x, cell.input_weight, cell.bias)).chunk(3, 1)
     torch.testing.assert_close(gates["forget"], f / (f + i), **EXACT)
     torch.testing.assert_close(gates["input"], i / (f + i), **EXACT)
     with torch.no_grad():
         cell.input_weight.zero_()
-        cell.bias.copy_(torch.tensor([-2000.0] * 3 + [-2001.0] * 3 + [1.0] * 3))
+        cell.bias.copy_(torch.tensor([-2001.0] * 3 + [-2000.0] * 3 + [1.0] * 3))
     output = scan(cell, x[:, None]).output
     torch.testing.assert_close(output, torch.full_like(output, 1 / (1 + math.e)), **EXACT)
 

@@ -26,7 +26,7 @@ class MinLSTMState(NamedTuple):
 class MinLSTM(Cell):
     """The minimal long short-term memory: two gates that share one, set by the input alone.
 
-        f_t = σ(W_f x_t + b_f),   i_t = σ(W_i x_t + b_i)        forget and input
+        i_t = σ(W_i x_t + b_i),   f_t = σ(W_f x_t + b_f)        input and forget
         n_t = W_n x_t + b_n                                     candidate
         h_t = f'_t ∘ h_{t-1} + i'_t ∘ n_t,   y_t = h_t
         f' = f / (f + i),   i' = i / (f + i)
@@ -42,7 +42,7 @@ class MinLSTM(Cell):
     Attributes
     ----------
     input_weight : Parameter, shape (3 hidden, inputs)
-        W in the order f, i, n; starts Glorot uniform per gate.
+        W in the order i, f, n; starts Glorot uniform per gate.
     bias : Parameter, shape (3 hidden,)
         Starts at 0, but 1 for the forget gate.
 
@@ -75,44 +75,44 @@ class MinLSTM(Cell):
         for weight in self.input_weight.chunk(3):
             nn.init.xavier_uniform_(weight, generator=generator)
         nn.init.zeros_(self.bias)
-        nn.init.ones_(self.bias[: self.hidden_size])
+        nn.init.ones_(self.bias[self.hidden_size : 2 * self.hidden_size])
 
     def initial_state(self, batch: int) -> MinLSTMState:
         return MinLSTMState(self.zeros(batch, self.hidden_size))
 
     def forward(self, x: Tensor, state: MinLSTMState) -> tuple[Tensor, MinLSTMState]:
-        f, i, n = self._gates(x)
+        i, f, n = self._gates(x)
         h = f * state.h + i * n
         return h, MinLSTMState(h)
 
     def unroll(self, x: Tensor, state: MinLSTMState, mask: Tensor | None = None) -> Any:
-        a_f, a_i, n = projected(x, self.input_weight, self.bias).chunk(3, dim=-1)
-        output = gated_recurrence(torch.cat([_log_ratio(a_f, a_i), n], 2), state.h, mask)
+        a_i, a_f, n = projected(x, self.input_weight, self.bias).chunk(3, dim=-1)
+        output = gated_recurrence(torch.cat([_log_ratio(a_i, a_f), n], 2), state.h, mask)
         return output, MinLSTMState(output[:, -1].clone())
 
     def backend(self, x: Tensor, state: MinLSTMState, mask: Tensor | None = None) -> str:
         return diagonal_path(self.input_weight, x, state.h)
 
     def gates(self, x: Tensor, before: MinLSTMState, output: Tensor, after: MinLSTMState) -> dict[str, Tensor]:
-        f, i, _ = self._gates(x)
+        i, f, _ = self._gates(x)
         return {"input": i, "forget": f}
 
     def block(self, x: Tensor, before: MinLSTMState, output: Tensor, after: MinLSTMState) -> Block:
-        a_f, a_i, _ = linear(x, self.input_weight, self.bias).chunk(3, dim=-1)
-        f, i, n = self._gates(x)
-        W_f, W_i, W_n = self.input_weight.chunk(3)
+        a_i, a_f, _ = linear(x, self.input_weight, self.bias).chunk(3, dim=-1)
+        i, f, n = self._gates(x)
+        W_i, W_f, W_n = self.input_weight.chunk(3)
         slope = ((n - before.h) * i * f).unsqueeze(2)  # ∂h by ln i − ln f, whose slopes are 1 − σ(a)
         ratio = torch.sigmoid(-a_i).unsqueeze(2) * W_i - torch.sigmoid(-a_f).unsqueeze(2) * W_f
         input_map, transition = slope * ratio + i.unsqueeze(2) * W_n, torch.diag_embed(f)
         return Block(input_map, transition, input_map, transition)
 
     def _gates(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """f', i' and n."""
-        a_f, a_i, n = linear(x, self.input_weight, self.bias).chunk(3, dim=-1)
-        ratio = _log_ratio(a_f, a_i)
-        return torch.sigmoid(-ratio), torch.sigmoid(ratio), n
+        """i', f' and n."""
+        a_i, a_f, n = linear(x, self.input_weight, self.bias).chunk(3, dim=-1)
+        ratio = _log_ratio(a_i, a_f)
+        return torch.sigmoid(ratio), torch.sigmoid(-ratio), n
 
 
-def _log_ratio(a_f: Tensor, a_i: Tensor) -> Tensor:
-    """ln i − ln f, for f and i = σ(a)."""
+def _log_ratio(a_i: Tensor, a_f: Tensor) -> Tensor:
+    """ln i − ln f, for i and f = σ(a)."""
     return softplus(-a_f) - softplus(-a_i)

@@ -20,6 +20,8 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
+from seqdyn.cells.min_gru import MinGRU
+from seqdyn.cells.min_lstm import MinLSTM
 from seqdyn.checks import is_number
 from seqdyn.generators import own_generator
 from seqdyn.training.recurrences import Recurrence, recurrences
@@ -27,7 +29,8 @@ from seqdyn.training.recurrences import Recurrence, recurrences
 Initialiser = Callable[[nn.Module, torch.Generator], None]
 
 WRITE, KEEP = 0, 1
-"""Which blocks of a bias belong to the gates that write and keep: i, f of (i, f, g, o); z of (r, z, n) keeps."""
+"""Which blocks of a bias belong to the gates that write and keep: i, f of (i, f, g, o) and of (i, f, n); z of (r, z, n)
+keeps, and z of (z, n) writes."""
 
 
 @torch.no_grad()
@@ -111,11 +114,13 @@ def identity(network: nn.Module, gain: float = 1.0) -> None:
 def forget_bias(network: nn.Module, value: float) -> None:
     """Set the bias of the gate that keeps the old state: b_f of an LSTM, b_z of a GRU.
 
+    Of a MinGRU, whose z is the share of the new, it is −b_z; of a MinLSTM b_f and −b_i, so that f' = σ(b).
+
     Parameters
     ----------
     network : nn.Module
         A cell, an encoder, one of torch's recurrent modules, or a model that holds some; changed in place. Its
-        recurrences are LSTM and GRU cells, or nn.LSTM and nn.GRU.
+        recurrences are LSTM, GRU, MinLSTM and MinGRU cells, or nn.LSTM and nn.GRU.
     value : float
         b. Where nothing else opens or closes it the gate is σ(b), and the memory falls to 1/e in −1/ln σ(b) ≈ e^b + ½
         steps: 3.2 at b = 1, 20.6 at 3, 149 at 5.
@@ -145,7 +150,7 @@ def forget_bias(network: nn.Module, value: float) -> None:
     [3.0, 3.0]
     """
     for recurrence in _gated_recurrences(network, "forget_bias"):
-        recurrence.set_bias({KEEP: value})
+        recurrence.set_bias(_keeping(recurrence.kind, value))
 
 
 @torch.no_grad()
@@ -153,13 +158,13 @@ def chrono(network: nn.Module, longest: float, generator: torch.Generator | None
     """Spread the memories of the units up to a longest one: b_f = ln U[1, T_max − 1].
 
     The input gate of an LSTM closes as much as its forget gate opens, b_i = −b_f. A GRU has b_z = ln U[1, T_max − 1],
-    with z the share of the old state that is kept.
+    with z the share of the old state that is kept; a MinGRU and a MinLSTM have the same share.
 
     Parameters
     ----------
     network : nn.Module
         A cell, an encoder, one of torch's recurrent modules, or a model that holds some; changed in place. Its
-        recurrences are LSTM and GRU cells, or nn.LSTM and nn.GRU.
+        recurrences are LSTM, GRU, MinLSTM and MinGRU cells, or nn.LSTM and nn.GRU.
     longest : float of at least 2
         T_max, the longest dependence that is expected, in steps.
     generator : torch.Generator, optional
@@ -187,7 +192,7 @@ def chrono(network: nn.Module, longest: float, generator: torch.Generator | None
     generator = own_generator(generator)
     for recurrence in _gated_recurrences(network, "chrono"):
         keep = _room_for(recurrence.bias_blocks()[KEEP]).uniform_(1, longest - 1, generator=generator).log_()
-        recurrence.set_bias({KEEP: keep, WRITE: -keep} if recurrence.kind is LSTM else {KEEP: keep})
+        recurrence.set_bias(_keeping(recurrence.kind, keep) | ({WRITE: -keep} if recurrence.kind is LSTM else {}))
 
 
 def as_initialiser(value: Any) -> Initialiser | None:
@@ -237,7 +242,9 @@ INITIALISERS = (
 def _gated_recurrences(network: nn.Module, start: str) -> list[Recurrence]:
     """The recurrences of a network, if all of them have a forget gate with a bias."""
     found = _fitting_recurrences(
-        network, (LSTM, GRU), f"{start} sets the bias of a forget gate, which LSTM and GRU cells have"
+        network,
+        (LSTM, GRU, MinLSTM, MinGRU),
+        f"{start} sets the bias of a forget gate, which LSTM, GRU, MinLSTM and MinGRU cells have",
     )
     bare = next((recurrence for recurrence in found if not recurrence.biases), None)
     if bare is not None:
@@ -246,6 +253,13 @@ def _gated_recurrences(network: nn.Module, start: str) -> list[Recurrence]:
             "bias=True."
         )
     return found
+
+
+def _keeping(kind: type, value: Any) -> dict[int, Any]:
+    """The biases with which a cell of this kind keeps σ(value) of its memory, where the input is 0."""
+    if kind is MinGRU:
+        return {WRITE: -value}
+    return {KEEP: value, WRITE: -value} if kind is MinLSTM else {KEEP: value}
 
 
 def _fitting_recurrences(network: nn.Module, kinds: tuple[type, ...], reason: str) -> list[Recurrence]:

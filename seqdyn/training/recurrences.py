@@ -14,6 +14,8 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
+from seqdyn.cells.min_gru import MinGRU
+from seqdyn.cells.min_lstm import MinLSTM
 from seqdyn.torch_modules import RECURRENT, check_values, layers_of
 
 CELL_PARAMETERS: dict[type[Cell], tuple[str, tuple[str, ...]]] = {
@@ -21,8 +23,10 @@ CELL_PARAMETERS: dict[type[Cell], tuple[str, tuple[str, ...]]] = {
     GRU: ("recurrent_weight", ("bias",)),
     LSTM: ("recurrent_weight", ("bias",)),
     Linear: ("transition", ()),
+    MinGRU: ("", ("bias",)),
+    MinLSTM: ("", ("bias",)),
 }
-"""Which parameter takes h_{t-1} to the next state, and which are added to it."""
+"""Which parameter takes h_{t-1} to the next state ("": none does), and which are added to it."""
 TORCH_CELLS: dict[type[nn.Module], type[Cell]] = {
     nn.RNN: Elman,
     nn.RNNCell: Elman,
@@ -40,7 +44,7 @@ class Recurrence(NamedTuple):
     Attributes
     ----------
     kind : type of Cell
-        Elman, GRU, LSTM or Linear; any other cell has no names.
+        Elman, GRU, LSTM, Linear, MinGRU or MinLSTM; any other cell has no names.
     owner : nn.Module
         What holds the parameters.
     recurrent_weight : str

@@ -25,6 +25,8 @@ from seqdyn.cells.elman import Elman
 from seqdyn.cells.gru import GRU
 from seqdyn.cells.linear import Linear
 from seqdyn.cells.lstm import LSTM
+from seqdyn.cells.min_gru import MinGRU
+from seqdyn.cells.min_lstm import MinLSTM
 from seqdyn.cells.moving_average import MovingAverage
 from seqdyn.composition import Offset, Readout, Residual, Stack
 from seqdyn.conversion import from_torch
@@ -137,6 +139,22 @@ def test_chrono() -> None:
         chrono(edge, 1)
 
 
+def test_minimal_cells_keep_as_much_as_they_are_told() -> None:
+    """σ(b) of the memory, by f' of a MinLSTM and by 1 − z of a MinGRU; chrono spreads them as in a GRU."""
+    for cell in (MinGRU(2, 4), MinLSTM(2, 4)):
+        before = weights(cell)
+        forget_bias(cell, 4.0)
+        assert changed(cell, before) == {"bias"}
+        state = cell.initial_state(1)
+        gate = cell.gates(torch.zeros(1, 2), state, torch.zeros(1, 4), state)["forget"]
+        torch.testing.assert_close(gate, torch.full((1, 4), 4.0).sigmoid())
+        chrono(cell, 50, generator())
+        gate = cell.gates(torch.zeros(1, 2), state, torch.zeros(1, 4), state)["forget"]
+        gru = GRU(2, 4)
+        chrono(gru, 50, generator())
+        torch.testing.assert_close(gate, gru.bias.detach().chunk(3)[1].sigmoid()[None])
+
+
 def test_wrappers_are_walked_through() -> None:
     """Stacks, residuals, readouts, offsets, starts and encoders: every recurrence in them, and nothing of their own."""
     stack = Stack([LSTM(3, 6), Residual(GRU(6, 6))])
@@ -174,8 +192,16 @@ class Own(Cell):
     [
         (identity, GRU(2, 3), "gated cell .*use forget_bias or chrono; this network holds GRU"),
         (identity, Stack([Elman(2, 3), LSTM(3, 3)]), "this network holds LSTM"),
-        (lambda cell: forget_bias(cell, 1.0), Elman(2, 3), "forget gate, which LSTM and GRU cells have; .* Elman"),
-        (lambda cell: chrono(cell, 9), Linear(2, 3), "forget gate, which LSTM and GRU cells have; .* Linear"),
+        (
+            lambda cell: forget_bias(cell, 1.0),
+            Elman(2, 3),
+            "MinLSTM and MinGRU cells have; .* Elman",
+        ),
+        (
+            lambda cell: chrono(cell, 9),
+            Linear(2, 3),
+            "MinLSTM and MinGRU cells have; .* Linear",
+        ),
         (orthogonal, MovingAverage(2), "Elman, GRU, LSTM and Linear cells; this network holds MovingAverage"),
         (orthogonal, Own(2, 3), r"holds Own\. A callable initialise"),
         (orthogonal, nn.Linear(2, 3), "Linear holds no recurrence"),
