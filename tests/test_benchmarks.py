@@ -43,7 +43,7 @@ def test_medians_quartiles_and_intervals_of_made_up_rounds() -> None:
     assert (found.median, found.quartiles) == (3.0, (2.0, 4.0))
     assert 1.0 <= found.interval[0] <= 3.0 <= found.interval[1] <= 100.0
     assert statistics.summary([7.0] * 5) == statistics.Summary(7.0, (7.0, 7.0), (7.0, 7.0))
-    assert not doctest.testmod(statistics).failed
+    assert not doctest.testmod(statistics).failed and not doctest.testmod(table).failed
 
 
 def test_the_interval_covers_the_true_median_about_as_often_as_it_says() -> None:
@@ -122,7 +122,7 @@ def test_what_is_stored_is_read_back_and_shown(toy_rows: list[Row], tmp_path: Pa
     assert found["rows"][0].rounds["torch"]["seconds"] == pytest.approx(toy_rows[0].rounds["torch"]["seconds"], 1e-4)
     section = table.written(tmp_path)
     assert "A quick look" in section and section.count("B 2, T 3, I 1, H 4") == len(toy_rows) // 2
-    assert "met" in section
+    assert section.count("met |") + section.count("**missed** |") == len(toy_rows)
     figure.draw(tmp_path, tmp_path / "speed.png")
     assert described(tmp_path / "speed.png") == figure.digest(tmp_path)
 
@@ -130,7 +130,7 @@ def test_what_is_stored_is_read_back_and_shown(toy_rows: list[Row], tmp_path: Pa
 def test_losses_are_shown_like_wins() -> None:
     row = Row({}, {}, [], {"ours": {"seconds": [2.0, 2.0]}, "peer": {"seconds": [1.0, 1.0]}})
     told, bar = table.verdict(row, Comparison("ours", "peer", bar=3.0))
-    assert told.startswith("**0.5 ×**") and bar == "≥ 3 **missed**"
+    assert told.startswith("**0.500 ×**") and bar == "≥ 3 **missed**"
 
 
 # -------------------------------------------------------------------- the commands, and README.md

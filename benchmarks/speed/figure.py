@@ -52,7 +52,8 @@ def draw_cells(axes: Any, rows: list[Row]) -> None:
             axes.plot([place - 0.05, place + 0.05], [asked.bar] * 2, color=PALETTE["note"])
     axes.axhline(1.0, color=PALETTE["baseline"], linewidth=1.0)
     axes.set(yscale="log", ylabel="times as fast as torch's module")
-    axes.set_title(f"One training step, {most} threads; points: medians, strokes across: bars")
+    threads = "one thread" if most == 1 else f"{most} threads"
+    axes.set_title(f"One training step, {threads}; strokes across: bars to reach")
     axes.set_xticks(range(len(loads)), [load.replace(", I", ",\nI") for load in loads])
     axes.legend(ncols=len(kinds), loc="upper left")
 
@@ -80,7 +81,10 @@ def draw_growth(axes: Any, rows: list[Row]) -> None:
         sizes = np.array([int(size) for size in row.rounds])
         medians = [summary(columns["seconds"]).median for columns in row.rounds.values()]
         line = fitted_line(sizes, medians)
-        axes.plot(sizes, line.fixed + line.each * sizes, color=colour, label=f"fixed + each · n ({row.labels['what']})")
+        between = np.geomspace(sizes.min(), sizes.max(), 100)
+        axes.plot(
+            between, line.fixed + line.each * between, color=colour, label=f"fixed + each · n ({row.labels['what']})"
+        )
         axes.plot(sizes, medians, "o", color=colour)
     axes.set(xscale="log", yscale="log", xlabel="n, steps or series", ylabel="seconds an epoch")
     axes.set_title("Growth of a fit with the data")

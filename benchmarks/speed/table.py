@@ -24,8 +24,8 @@ INTRODUCTION = (
     "",
     "`python -m benchmarks run NAME` measures; `python -m benchmarks table` writes this section from the files in",
     "`results/`, which hold every round. Contestants take turns in an order that is drawn. × says how many times",
-    "faster seqdyn is: the median over the rounds, then in brackets the quartiles and the 95 % bootstrap interval",
-    "of the median. Absolute times are of the machine named and of nothing else.",
+    "faster seqdyn is, below 1 that it is slower: the median over the rounds, then in brackets the quartiles and the",
+    "95 % bootstrap interval of the median. Absolute times are of the machine named and of nothing else.",
 )
 
 UNITS = {"cells": ("ms", 1e3), "long": ("s", 1), "stream": ("µs", 1e6), "cold": ("s", 1), "linear": ("ms", 1e3)}
@@ -144,16 +144,16 @@ TABLES: dict[str, Callable[[str, list[Row]], list[str]]] = {"cells": of_cells, "
 
 def verdict(row: Row, asked: Comparison, unit: str = "s", scale: float = 1) -> list[str]:
     """The comparison with its spread, and the bar with whether it is met."""
-    measure = MEASURES[asked.measure]
-    if asked.measure in ("ratio", "share"):
-        unit, scale = "×", 1
+    unit = {"ratio": "×", "share": "of theirs", "excess": f"{unit} more", "value": unit}[asked.measure]
+    scale = 1 if asked.measure in ("ratio", "share") else scale
     found = comparison(row, asked)
-    low, high = (scale * value for value in found.quartiles)
-    first, last = (scale * value for value in found.interval)
-    told = f"**{number(scale * found.median)} {unit}** ({number(low)}–{number(high)}; {number(first)}–{number(last)})"
+    low, high = (number(scale * value) for value in found.quartiles)
+    first, last = (number(scale * value) for value in found.interval)
+    told = f"**{number(scale * found.median)} {unit}** ({low}–{high}; {first}–{last})"
     if asked.bar is None:
         return [told, ""]
-    return [told, f"{measure.sign} {number(scale * asked.bar)} {mark(met(found.median, asked.measure, asked.bar))}"]
+    sign, good = MEASURES[asked.measure].sign, met(found.median, asked.measure, asked.bar)
+    return [told, f"{sign} {scale * asked.bar:g} {mark(good)}"]
 
 
 def comparison(row: Row, asked: Comparison) -> Summary:
@@ -168,8 +168,16 @@ def mark(good: bool) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    return f"{value:.3g}" if 0.01 <= abs(value) < 1000 else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1e}"
+    """Three digits, without an exponent where it can be read without.
+
+    Examples
+    --------
+    >>> number(1.0), number(12.345), number(123.45), number(6543.2), number(0.00123)
+    ('1.00', '12.3', '123', '6,543', '1.2e-03')
+    """
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:#.3g}".rstrip(".") if abs(value) >= 0.01 else f"{value:.1e}"
 
 
 def with_section(readme: str, own: str) -> str:
