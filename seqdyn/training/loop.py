@@ -23,6 +23,7 @@ from seqdyn.kernels.compiled import compile_seconds
 from seqdyn.progress import Callback, Meter
 from seqdyn.state import State, leaves
 from seqdyn.training.batches import Batch, Batches
+from seqdyn.training.capture import Capture, Slope
 from seqdyn.training.checkpoint import Checkpoint, described
 from seqdyn.training.ledger import ROW_START, Ledger, by_parameter
 from seqdyn.training.objective import Objective, Pass, check_pass
@@ -153,6 +154,8 @@ class Trainer:
         Where the training is kept while it runs; if there is one already, it goes on from there, to the bit.
     workers : Workers, optional
         Others that train the same network on other rows of the same batches.
+    capture : Capture, optional
+        Records a step on a GPU and replays it, where that is possible: ``Capture(CudaRecorder())``.
     optimizer_state : dict, optional
         ``optimizer.state_dict()`` of an earlier training of this network, to go on from.
     norms : Tensor, optional
@@ -183,6 +186,7 @@ class Trainer:
     workers: Workers | None = None
     optimizer_state: dict[str, Any] | None = None
     norms: Tensor | None = None
+    capture: Capture | None = None
     history: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -321,13 +325,10 @@ class Trainer:
             with torch.no_grad():
                 self.carried = self.passed(batch, state).state
             return
-        self.descent.clear()
-        passed = self.passed(batch, state)
-        self.carried = passed.state
-        loss, weight = self.differentiated(batch, passed)
-        if self.workers is not None and float(weight) == 0:
-            return  # nobody has a target in this batch
-        row = self.descent.clip(loss)
+        slope = self.slope(batch, state) if self.capture is None else self.capture.slope(self, batch, state)
+        self.carried = slope.state
+        if (row := slope.row) is None:
+            return
         if self.guard.every_step:
             self.guard.check_step(row, self.budget.epoch, self.budget.batch)
         self.guard.open_update()
@@ -335,7 +336,15 @@ class Trainer:
         self.budget.steps += 1
         if self.budget.batch == 0:
             self.ledger.ratios = self.descent.monitor.ratios(self.guard.before)
-        self.ledger.add(row, weight, passed.parts)
+        self.ledger.add(row, slope.weight, slope.parts)
+
+    def slope(self, batch: Batch, state: State | None) -> Slope:
+        """Forward, backward, clip: the gradient of a batch stands in the parameters then."""
+        self.descent.clear()
+        passed = self.passed(batch, state)
+        loss, weight = self.differentiated(batch, passed)
+        idle = self.workers is not None and float(weight) == 0
+        return Slope(None if idle else self.descent.clip(loss), weight, passed.parts, passed.state)
 
     def passed(self, batch: Batch, state: State | None) -> Pass:
         """What the objective makes of a batch."""
