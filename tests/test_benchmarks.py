@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from benchmarks import __main__ as command
-from benchmarks.speed import NAMES, cells, figure, protocol, results, statistics, table
+from benchmarks.speed import NAMES, cells, figure, fit, protocol, results, statistics, table
 from benchmarks.speed.protocol import Case, Comparison, Row, interleave
 from seqdyn import from_torch
 
@@ -131,6 +131,28 @@ def test_losses_are_shown_like_wins() -> None:
     row = Row({}, {}, [], {"ours": {"seconds": [2.0, 2.0]}, "peer": {"seconds": [1.0, 1.0]}})
     told, bar = table.verdict(row, Comparison("ours", "peer", bar=3.0))
     assert told.startswith("**0.500 ×**") and bar == "≥ 3 **missed**"
+
+
+def fits(losses_apart: float) -> Row:
+    """A made-up row of fits, of two libraries; the losses of torch lie off ours by so much."""
+    rounds = {f"GRU tuned {key}": [1.0, 2.0] for key in ("first", "seconds")} | {
+        "import": [3.0, 3.0],
+        "memory": [4.0, 4.0],
+    }
+    slow = {key: [2 * value for value in values] for key, values in rounds.items()}
+    curves = {
+        name: {"GRU tuned": {"losses": [losses, 0.5], "errors": [0.2, 0.1], "parameters": 7}}
+        for name, losses in [("seqdyn", 1.0), ("torch", 1.0 + losses_apart)]
+    }
+    return fit.row(Row({}, {}, [], {"seqdyn": rounds, "torch": slow}), curves, "GRU", "tuned")
+
+
+def test_a_fit_is_shown_with_the_time_to_the_target_and_how_far_its_losses_lie_from_ours() -> None:
+    lines = table.of_fits("fit", [fits(0.01)])
+    assert lines[3].startswith("| GRU | tuned | torch | 3.00 | **2.00 ×**") and lines[3].endswith("| 7 | 1.0% |")
+    assert fits(0.01).facts["curves"]["seqdyn"]["steps_to_target"] == 2 * fit.SECTION
+    with pytest.raises(AssertionError, match=r"GRU, tuned: the losses of torch lie 10.0% from seqdyn's"):
+        fits(0.1)
 
 
 # -------------------------------------------------------------------- the commands, and README.md

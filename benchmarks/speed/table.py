@@ -97,13 +97,7 @@ def of_cells(name: str, rows: list[Row]) -> list[str]:
 def of_fits(name: str, rows: list[Row]) -> list[str]:
     """One line a library in every kind and lane, with what it learnt; losses stand beside wins."""
     head = ["model", "lane", "library", "300 steps, s", "seqdyn is faster", "bar", "import, s", "first call, s"]
-    head += [
-        "peak memory, MiB",
-        "held-out error",
-        "s to the target",
-        "parameters",
-        "largest difference of losses from ours",
-    ]
+    head += ["peak memory of the process, MiB", "held-out error", "s to the target", "parameters", "losses off ours"]
     lines = []
     for row in rows:
         asked = {one.peer: one for one in row.comparisons}
