@@ -70,6 +70,7 @@ def draw_fits(axes: Any, rows: list[Row]) -> None:
         axes.bar(places, medians, 0.15, color=MODELS[number], label=library)
         axes.errorbar(places, medians, spread, fmt="none", color=PALETTE["data"], linewidth=1.0)
     axes.set(ylabel="milliseconds a step")
+    axes.margins(y=0.2)
     axes.set_title("A whole fit of 300 steps (B 32, T 96, H 64), with quartiles")
     axes.set_xticks(range(len(rows)), [f"{row.labels['model']},\n{row.labels['lane']}" for row in rows])
     axes.legend(ncols=len(libraries), loc="upper left")

@@ -106,7 +106,8 @@ def of_fits(name: str, rows: list[Row]) -> list[str]:
             curve = row.facts["curves"][library]
             steps = curve["steps_to_target"]
             reached = "not reached" if steps is None else number(medians["seconds"] * steps / fit.STEPS)
-            differs = fit.DIFFERS.get((library, row.labels["lane"]))
+            lane, model = row.labels["lane"], row.labels["model"]
+            differs = fit.DIFFERS.get((library, lane, model), fit.DIFFERS.get((library, lane)))
             apart = f"{row.facts['curves_apart'][library]:.1%}" + (f"; {differs}" if differs else "")
             lines.append([
                 *map(str, row.labels.values()), library, number(medians["seconds"]),
