@@ -40,7 +40,7 @@ def train() -> tuple[MotionModel, MotionModel]:
     """A GRU, and a linear model, on twelve animals whose drives go up and down."""
     data = load_salamander(12, seconds=40.0, rate=RATE, random_state=0)
     drive, angles = data.iloc[:, :2], data.iloc[:, 2:14]
-    network = GRURegressor(hidden_size=48, window=60, stride=12, learning_rate=1e-2, schedule="cosine", max_epochs=16,
+    network = GRURegressor(hidden_size=48, window=60, stride=12, learning_rate=1e-2, schedule="cosine", max_epochs=20,
                            autoregression=Autoregression(free_run=40), random_state=0)  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -52,7 +52,7 @@ def main(folder: Path | None = None) -> None:
     model, linear = train()
     print("drive   animal: wave, Hz, lag      model, left to itself for 15 s")
     errors = []
-    for level in (1.5, 2.6, 3.4, 4.7):
+    for level in (1.8, 2.6, 3.4, 4.7):
         drive, angles = watched(level, (WARMUP + FREE) / RATE)
         true, found = rhythm(angles[WARMUP:], RATE), rhythm(model.free_run(drive, angles[:WARMUP]))
         errors.append((true.wave(BODY) == found.wave(BODY), abs(found.frequency / true.frequency - 1)))

@@ -176,7 +176,7 @@ def test_a_language_model_is_advised_what_it_takes() -> None:
 
 def test_what_decays() -> None:
     """R02 and R04 help; Ω comes last and costs 3 to 7 times the time, loosely: the clock of a busy machine is rough."""
-    data, model = following.recall(20, 0), decaying(("orthogonal", 0.8))
+    data, model = following.recall(20, 0), decaying(("orthogonal", 0.3))
     before = following.trained(model, data, 20)
     for rule in ("R02", "R04"):
         assert score_after(before, model, data, rule) > before.score + 0.3
