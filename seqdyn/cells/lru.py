@@ -119,7 +119,7 @@ class LRU(Cell):
 
     def poles(self) -> Tensor:
         """λ (hidden / 2,), complex."""
-        return torch.complex(*self._turn())
+        return torch.exp(torch.complex(-torch.exp(self.log_decay), torch.exp(self.log_phase)))
 
     def initial_state(self, batch: int) -> LRUState:
         return LRUState(self.zeros(batch, self.hidden_size))
@@ -155,13 +155,14 @@ class LRU(Cell):
         return Block(feedthrough, readout, input_map.expand(len(x), -1, -1), transition.expand(len(x), -1, -1))
 
     def _turn(self) -> tuple[Tensor, Tensor]:
-        """Re λ and Im λ."""
+        """Re λ and Im λ, in any precision."""
         radius, angle = torch.exp(-torch.exp(self.log_decay)), torch.exp(self.log_phase)
         return radius * torch.cos(angle), radius * torch.sin(angle)
 
     def _driven(self) -> Tensor:
         """γ ∘ B."""
-        return torch.exp(self.log_gain).repeat_interleave(2)[:, None] * self.input_map
+        pairs = self.input_map.unflatten(0, (-1, 2))
+        return (torch.exp(self.log_gain)[:, None, None] * pairs).flatten(0, 1)
 
 
 def _as_complex(h: Tensor) -> Tensor:
